@@ -1,0 +1,40 @@
+"""Representational similarity analysis of faces: which layer sees faces the way people do?
+
+The public names below load on first use, so that ``import rsa_faces`` is quick and needs neither
+torch, nilearn, mne nor matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_FROM = {
+    "rsa_faces._errors": ["ConditionMismatchError", "InputError", "MissingExtraError"],
+    "rsa_faces.rdm": ["RDMs", "concat", "load_rdms"],
+}
+_SUBPACKAGES = ["rdm"]
+_HOME = {name: module for module, names in _FROM.items() for name in names}
+
+__all__ = ["__version__", *_SUBPACKAGES, *_HOME]
+
+if TYPE_CHECKING:
+    from rsa_faces._errors import ConditionMismatchError, InputError, MissingExtraError
+    from rsa_faces.rdm import RDMs, concat, load_rdms
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in _SUBPACKAGES:
+        value = importlib.import_module(f"rsa_faces.{name}")
+    else:
+        raise AttributeError(f"module 'rsa_faces' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,119 @@
+"""RDMs in HDF5: one file, readable with any HDF5 tool."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._files import atomic_path
+from rsa_faces.rdm._rdms import RDMs
+
+FORMAT = "rsa-faces RDMs"
+VERSION = 1
+
+
+def save_rdms(rdms: RDMs, path: Path) -> None:
+    """Write `rdms` to `path` through a temporary file."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        write_group(rdms, file)
+
+
+def write_group(rdms: RDMs, group: h5py.Group) -> None:
+    """Write `rdms` into an open HDF5 file or group."""
+    text = h5py.string_dtype("utf-8")
+    group.attrs["format"] = FORMAT
+    group.attrs["version"] = VERSION
+    group.attrs["measure"] = rdms.measure
+    group.attrs["hash"] = rdms.hash
+    group.create_dataset("vectors", data=rdms.vectors, compression="gzip", shuffle=True)
+    group.create_dataset("conditions", data=list(rdms.conditions), dtype=text)
+    # A table of mixed types with gaps: JSON keeps text, numbers and missing values apart.
+    columns = {
+        str(name): {"dtype": str(column.dtype), "values": [_plain(v) for v in column]}
+        for name, column in rdms.labels.items()
+    }
+    group.attrs["labels"] = json.dumps(columns, ensure_ascii=False)
+
+
+def load_rdms(path: str | os.PathLike[str]) -> RDMs:
+    """Read RDMs from an HDF5 file written by :meth:`RDMs.save`.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    RDMs
+        Equal to what was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If the file is not HDF5, holds something else, or its content does not fit its hash.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"expected an RDM file, but {path} does not exist.")
+    try:
+        with h5py.File(path, "r") as file:
+            return read_group(file, name=str(path))
+    except OSError as err:
+        raise InputError(f"expected an HDF5 file, but {path} cannot be read as one: {err}.") from err
+
+
+def read_group(group: h5py.Group, *, name: str) -> RDMs:
+    """Read RDMs from an open HDF5 file or group and verify their hash."""
+    if group.attrs.get("format") != FORMAT:
+        raise InputError(
+            f"expected a file written by RDMs.save, but {name} has format "
+            f"{group.attrs.get('format')!r}."
+        )
+    if group.attrs["version"] > VERSION:
+        raise InputError(
+            f"{name} was written by a newer rsa-faces (format version {group.attrs['version']}, "
+            f"this one reads up to {VERSION}). Upgrade rsa-faces to read it."
+        )
+    columns = json.loads(group.attrs["labels"])
+    vectors = np.asarray(group["vectors"])
+    labels = pd.DataFrame(
+        {name: _column(c) for name, c in columns.items()}, index=pd.RangeIndex(len(vectors))
+    )
+    rdms = RDMs(vectors, group["conditions"].asstr()[()].tolist(), group.attrs["measure"], labels)
+    if rdms.hash != group.attrs["hash"]:
+        raise InputError(
+            f"{name} is damaged: its content has hash {rdms.hash}, but {group.attrs['hash']} was "
+            "saved. Make the file again."
+        )
+    return rdms
+
+
+def _plain(value):
+    """Return a JSON value; missing values become null."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return None
+    if isinstance(value, (str, bool, int, float)):
+        return value
+    raise InputError(
+        f"expected labels of text, numbers or booleans to save, got {value!r} "
+        f"({type(value).__name__})."
+    )
+
+
+def _column(column: dict) -> pd.Series:
+    """Return a label column with the dtype it was saved with."""
+    dtype, values = column["dtype"], column["values"]
+    if dtype.startswith(("float", "int", "bool")):
+        return pd.Series(np.array([np.nan if v is None else v for v in values]).astype(dtype))
+    return pd.Series([np.nan if v is None else v for v in values])

@@ -1,0 +1,469 @@
+"""The central type: representational dissimilarity matrices with named conditions and labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces._files import sha256_bytes
+from rsa_faces._validation import check_choice, check_unique_names
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class RDMs:
+    """One or more RDMs over the same named conditions. Immutable.
+
+    Parameters
+    ----------
+    vectors : array_like, shape (n_rdms, n_pairs) or (n_pairs,)
+        Dissimilarities of the n_pairs = n_conditions (n_conditions - 1) / 2 pairs, in row-major
+        order of the upper triangle (as :func:`scipy.spatial.distance.squareform`). Any real
+        number (crossnobis may be negative); NaN means "pair not measured". Copied to float64.
+    conditions : sequence of str
+        Unique names, one per row of the square matrix.
+    measure : str
+        Name of the dissimilarity measure that made the values.
+    labels : DataFrame or mapping of column to values, optional
+        One row per RDM (network, layer, subject, session, region, ...).
+
+    Raises
+    ------
+    InputError
+        If the length of the vectors does not fit the number of conditions, names are not unique,
+        values are infinite, or `labels` has another number of rows.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> rdms = rf.RDMs([[1.0, 2.0, 3.0]], ["a", "b", "c"], "euclidean", {"subject": ["s1"]})
+    >>> rdms
+    RDMs(1 RDM, 3 conditions, measure='euclidean', labels: subject)
+    >>> rdms.align(["c", "a", "b"]).vectors
+    array([[2., 3., 1.]])
+    """
+
+    vectors: np.ndarray
+    conditions: tuple[str, ...]
+    measure: str
+    _labels: pd.DataFrame
+
+    def __init__(
+        self,
+        vectors: Any,
+        conditions: Sequence[str],
+        measure: str,
+        labels: pd.DataFrame | Mapping[str, Any] | None = None,
+    ) -> None:
+        conditions = check_unique_names(conditions, what="condition")
+        vectors = np.array(vectors, dtype=np.float64, ndmin=2, order="C", copy=True)
+        n_conditions = len(conditions)
+        n_pairs = n_conditions * (n_conditions - 1) // 2
+        if n_conditions < 2:
+            raise InputError(f"expected at least 2 conditions, got {n_conditions}.")
+        if vectors.ndim != 2 or vectors.shape[1] != n_pairs:
+            raise InputError(
+                f"expected vectors of shape (n_rdms, {n_pairs}) for {n_conditions} conditions, "
+                f"got {vectors.shape}. For square matrices use RDMs.from_matrices."
+            )
+        if np.isinf(vectors).any():
+            row, pair = np.argwhere(np.isinf(vectors))[0]
+            raise InputError(
+                f"expected finite dissimilarities (or NaN for a pair not measured), got "
+                f"{vectors[row, pair]} in RDM {row}, pair {pair}."
+            )
+        if not isinstance(measure, str) or not measure:
+            raise InputError(f"expected the name of a measure, got {measure!r}.")
+        vectors.flags.writeable = False
+        object.__setattr__(self, "vectors", vectors)
+        object.__setattr__(self, "conditions", conditions)
+        object.__setattr__(self, "measure", measure)
+        object.__setattr__(self, "_labels", _as_labels(labels, len(vectors)))
+
+    # The frame is handed out as a copy: a frozen type must not be changed through its labels.
+    @property
+    def labels(self) -> pd.DataFrame:
+        """DataFrame with one row per RDM (a copy)."""
+        return self._labels.copy()
+
+    def __reduce__(self):
+        # Through the constructor, because NumPy drops the read-only flag when it unpickles.
+        return RDMs, (self.vectors, self.conditions, self.measure, self._labels)
+
+    def __repr__(self) -> str:
+        names = ", ".join(map(str, self._labels.columns)) or "none"
+        plural = "RDM" if len(self) == 1 else "RDMs"
+        return (
+            f"RDMs({len(self)} {plural}, {self.n_conditions} conditions, "
+            f"measure={self.measure!r}, labels: {names})"
+        )
+
+    @property
+    def n_conditions(self) -> int:
+        """Number of conditions."""
+        return len(self.conditions)
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs of conditions."""
+        return self.vectors.shape[1]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all content: vectors, conditions, measure and labels."""
+        return sha256_bytes(
+            self.vectors.tobytes(),
+            "\0".join(self.conditions).encode(),
+            self.measure.encode(),
+            self._labels.to_json(orient="split", double_precision=15).encode(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __iter__(self) -> Iterator[RDMs]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, rows: int | slice | Sequence[int] | np.ndarray) -> RDMs:
+        """Return the RDMs of these rows, as an RDMs object."""
+        index = np.atleast_1d(np.arange(len(self))[rows])
+        return self._replace(vectors=self.vectors[index], labels=self._labels.iloc[index])
+
+    def sel(self, **labels: Any) -> RDMs:
+        """Select RDMs whose labels have the given values.
+
+        Parameters
+        ----------
+        **labels : value or list of values
+            Label column and the value, or list of allowed values.
+
+        Returns
+        -------
+        RDMs
+            The matching RDMs, in their order.
+
+        Raises
+        ------
+        InputError
+            If a column or a value does not occur (the nearest is named), or nothing matches all.
+        """
+        keep = np.ones(len(self), dtype=bool)
+        for column, wanted in labels.items():
+            check_choice(column, self._labels.columns, what="label column")
+            present = self._labels[column]
+            many = isinstance(wanted, Iterable) and not isinstance(wanted, str)
+            values = list(wanted) if many else [wanted]
+            for value in values:
+                if not (present == value).any():
+                    check_choice(str(value), present.astype(str).unique(), what=column)
+            keep &= present.isin(values).to_numpy()
+        if not keep.any():
+            raise InputError(f"no RDM has all of the labels {labels!r}.")
+        return self[np.flatnonzero(keep)]
+
+    def align(self, conditions: Sequence[str]) -> RDMs:
+        """Return the same RDMs with conditions in the given order.
+
+        Parameters
+        ----------
+        conditions : sequence of str
+            The same names as :attr:`conditions`, in the order wanted.
+
+        Raises
+        ------
+        ConditionMismatchError
+            If the sets of names differ (use :meth:`subset` to take fewer).
+        """
+        conditions = check_unique_names(conditions, what="condition")
+        if set(conditions) != set(self.conditions):
+            raise ConditionMismatchError(
+                conditions,
+                self.conditions,
+                left_name="the order asked for",
+                right_name="the RDMs",
+                hint="To take fewer conditions use subset().",
+            )
+        return self.subset(conditions)
+
+    def subset(self, conditions: Sequence[str]) -> RDMs:
+        """Return the RDMs over these conditions only, in the given order.
+
+        Raises
+        ------
+        InputError
+            If a name does not occur (the nearest is named).
+        """
+        conditions = check_unique_names(conditions, what="condition")
+        if conditions == self.conditions:
+            return self
+        position = {name: i for i, name in enumerate(self.conditions)}
+        for name in conditions:
+            if name not in position:
+                check_choice(name, self.conditions, what="condition")
+        if len(conditions) < 2:
+            raise InputError(f"expected at least 2 conditions, got {len(conditions)}.")
+        index = np.array([position[name] for name in conditions])
+        row, col = np.triu_indices(len(index), k=1)
+        pairs = pair_index(index[row], index[col], self.n_conditions)
+        return self._replace(vectors=self.vectors[:, pairs], conditions=conditions)
+
+    def mean(self, by: str | Sequence[str] | None = None) -> RDMs:
+        """Average RDMs, ignoring pairs that were not measured.
+
+        Parameters
+        ----------
+        by : str or list of str, optional
+            Average within each value of these labels; by default over all RDMs.
+
+        Returns
+        -------
+        RDMs
+            One RDM per group, in order of first appearance. Labels that are the same throughout
+            a group are kept; ``n_averaged`` counts the RDMs that entered, and ``n_averaged_min``
+            the fewest that entered any pair. A pair measured nowhere in a group stays NaN.
+
+        Examples
+        --------
+        >>> import rsa_faces as rf
+        >>> r = rf.RDMs([[1.0, 2, 3], [3, 2, 1]], list("abc"), "euclidean", {"subject": [1, 1]})
+        >>> r.mean(by="subject").vectors
+        array([[2., 2., 2.]])
+        """
+        columns = [by] if isinstance(by, str) else list(by or [])
+        for column in columns:
+            check_choice(column, self._labels.columns, what="label column")
+        if columns:
+            groups = self._labels.groupby(columns, sort=False, dropna=False).indices
+            order = sorted((np.sort(rows) for rows in groups.values()), key=lambda r: r[0])
+        else:
+            order = [np.arange(len(self))]
+        vectors, labels = [], []
+        for rows in order:
+            values = self.vectors[rows]
+            measured = (~np.isnan(values)).sum(axis=0)
+            total = np.where(np.isnan(values), 0.0, values).sum(axis=0)
+            with np.errstate(invalid="ignore"):
+                vectors.append(np.where(measured > 0, total / measured, np.nan))
+            part = self._labels.iloc[rows]
+            row = {c: part[c].iloc[0] for c in part if part[c].nunique(dropna=False) == 1}
+            row["n_averaged"] = len(rows)
+            row["n_averaged_min"] = int(measured.min())
+            labels.append(row)
+        return self._replace(vectors=np.array(vectors), labels=pd.DataFrame(labels))
+
+    def matrices(self) -> np.ndarray:
+        """Return square symmetric matrices, shape (n_rdms, n_conditions, n_conditions)."""
+        square = np.zeros((len(self), self.n_conditions, self.n_conditions))
+        row, col = np.triu_indices(self.n_conditions, k=1)
+        square[:, row, col] = self.vectors
+        square[:, col, row] = self.vectors
+        return square
+
+    @classmethod
+    def from_matrices(
+        cls,
+        matrices: Any,
+        conditions: Sequence[str],
+        measure: str,
+        labels: pd.DataFrame | Mapping[str, Any] | None = None,
+    ) -> RDMs:
+        """Make RDMs from square matrices.
+
+        Parameters
+        ----------
+        matrices : array_like, shape (n_rdms, n_conditions, n_conditions) or one square matrix
+            Each symmetric (to 1e-8 of its largest value) with a zero (or NaN) diagonal.
+        conditions, measure, labels
+            As for :class:`RDMs`.
+
+        Raises
+        ------
+        InputError
+            If a matrix is not square, not symmetric, or its diagonal is not zero.
+        """
+        square = np.asarray(matrices, dtype=np.float64)
+        square = square[None] if square.ndim == 2 else square
+        if square.ndim != 3 or square.shape[1] != square.shape[2]:
+            raise InputError(
+                "expected square matrices, shape (n_rdms, n_conditions, n_conditions), got "
+                f"{np.shape(matrices)}."
+            )
+        scale = np.nanmax(np.abs(square), axis=(1, 2), initial=0.0, where=np.isfinite(square))
+        for i, matrix in enumerate(square):
+            diagonal = np.nan_to_num(np.diagonal(matrix), nan=0.0)
+            tolerance = 1e-8 * scale[i]
+            worst = int(np.argmax(np.abs(diagonal)))
+            if abs(diagonal[worst]) > tolerance:
+                raise InputError(
+                    f"expected a zero diagonal, but matrix {i} has {diagonal[worst]:.6g} at "
+                    f"position {worst}. A similarity matrix must be turned into dissimilarities "
+                    "first; within-condition dissimilarities have no place in an RDM."
+                )
+            lower, one_sided = np.abs(matrix - matrix.T), np.isnan(matrix) != np.isnan(matrix.T)
+            if one_sided.any() or np.nanmax(lower, initial=0.0) > tolerance:
+                bad = one_sided if one_sided.any() else lower == np.nanmax(lower)
+                r, c = np.argwhere(bad)[0]
+                raise InputError(
+                    f"expected symmetric matrices, but matrix {i} has {matrix[r, c]:.6g} at "
+                    f"({r}, {c}) and {matrix[c, r]:.6g} at ({c}, {r}). If the two halves are two "
+                    "measurements, average them first."
+                )
+        row, col = np.triu_indices(square.shape[1], k=1)
+        return cls(square[:, row, col], conditions, measure, labels)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a tidy table: one row per RDM and pair, with all labels.
+
+        Returns
+        -------
+        DataFrame
+            Columns of :attr:`labels`, then condition_a, condition_b, dissimilarity.
+        """
+        row, col = np.triu_indices(self.n_conditions, k=1)
+        names = np.array(self.conditions, dtype=object)
+        frame = self._labels.iloc[np.repeat(np.arange(len(self)), self.n_pairs)]
+        return frame.reset_index(drop=True).assign(
+            condition_a=np.tile(names[row], len(self)),
+            condition_b=np.tile(names[col], len(self)),
+            dissimilarity=self.vectors.ravel(),
+        )
+
+    def with_labels(self, **labels: Any) -> RDMs:
+        """Return the same RDMs with these label columns added or replaced."""
+        return self._replace(labels=self._labels.assign(**labels))
+
+    def equals(self, other: object) -> bool:
+        """Whether `other` has the same conditions in the same order, values, measure and labels."""
+        return isinstance(other, RDMs) and self.hash == other.hash
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an HDF5 file (whole or not at all); read it with :func:`load_rdms`."""
+        from rsa_faces.rdm._io import save_rdms
+
+        save_rdms(self, Path(path))
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> RDMs:
+        """Read an HDF5 file that :meth:`save` wrote; the same as :func:`load_rdms`."""
+        from rsa_faces.rdm._io import load_rdms
+
+        return load_rdms(path)
+
+    def to_rsatoolbox(self):
+        """Return an ``rsatoolbox.rdm.RDMs`` with the same content.
+
+        Conditions become ``pattern_descriptors["condition"]``, labels ``rdm_descriptors``.
+        """
+        from rsa_faces.rdm._rsatoolbox import to_rsatoolbox
+
+        return to_rsatoolbox(self)
+
+    @staticmethod
+    def from_rsatoolbox(rdms, *, conditions: str = "condition") -> RDMs:
+        """Make RDMs from an ``rsatoolbox.rdm.RDMs``.
+
+        Parameters
+        ----------
+        rdms : rsatoolbox.rdm.RDMs
+            Read, never changed.
+        conditions : str, default "condition"
+            The pattern descriptor that holds the condition names.
+        """
+        from rsa_faces.rdm._rsatoolbox import from_rsatoolbox
+
+        return from_rsatoolbox(rdms, conditions=conditions)
+
+    def _replace(self, **changes: Any) -> RDMs:
+        """Return a copy with some parts replaced."""
+        parts = {
+            "vectors": self.vectors,
+            "conditions": self.conditions,
+            "measure": self.measure,
+            "labels": self._labels,
+        }
+        return RDMs(**(parts | changes))
+
+
+def concat(rdms: Iterable[RDMs]) -> RDMs:
+    """Put RDMs one after the other, aligned by condition name to the first.
+
+    Parameters
+    ----------
+    rdms : iterable of RDMs
+        With the same set of conditions, in any order, and the same measure or not.
+
+    Returns
+    -------
+    RDMs
+        Labels are the union of columns (missing where an object lacks one). When measures
+        differ, `measure` is "mixed" and the label ``measure`` names each RDM's own.
+
+    Raises
+    ------
+    ConditionMismatchError
+        If the sets of conditions differ.
+    """
+    parts = list(rdms)
+    if not parts:
+        raise InputError("expected at least one RDMs object to put together, got none.")
+    first = parts[0]
+    for i, part in enumerate(parts[1:], start=1):
+        if set(part.conditions) != set(first.conditions):
+            raise ConditionMismatchError(
+                first.conditions,
+                part.conditions,
+                left_name="object 0",
+                right_name=f"object {i}",
+                hint="Take the common ones with subset() first.",
+            )
+    measures = {part.measure for part in parts}
+    frames = [part.labels for part in parts]
+    if len(measures) > 1:
+        frames = [
+            f.assign(measure=f.get("measure", p.measure))
+            for f, p in zip(frames, parts, strict=True)
+        ]
+    return RDMs(
+        np.concatenate([part.align(first.conditions).vectors for part in parts]),
+        first.conditions,
+        first.measure if len(measures) == 1 else "mixed",
+        pd.concat(frames, ignore_index=True),
+    )
+
+
+def pair_index(row: np.ndarray, col: np.ndarray, n_conditions: int) -> np.ndarray:
+    """Return positions of pairs (row, col) in the row-major upper triangle."""
+    low, high = np.minimum(row, col), np.maximum(row, col)
+    return low * (2 * n_conditions - low - 1) // 2 + high - low - 1
+
+
+def _as_labels(labels: Any, n_rdms: int) -> pd.DataFrame:
+    """Return labels as a fresh frame with one row per RDM and a plain index."""
+    if labels is None:
+        return pd.DataFrame(index=pd.RangeIndex(n_rdms))
+    if isinstance(labels, pd.DataFrame):
+        frame = labels.reset_index(drop=True)
+    else:
+        try:
+            columns = {
+                k: [v] * n_rdms if isinstance(v, str) or np.ndim(v) == 0 else list(v)
+                for k, v in dict(labels).items()
+            }
+            frame = pd.DataFrame(columns, index=pd.RangeIndex(n_rdms) if not columns else None)
+        except ValueError as err:
+            raise InputError(f"expected labels with one value per RDM ({n_rdms}): {err}.") from err
+    frame = frame.copy()
+    frame.columns = [str(c) for c in frame.columns]
+    if frame.columns.duplicated().any():
+        raise InputError(
+            f"expected unique label columns, got {list(frame.columns)!r} with duplicates."
+        )
+    if len(frame) != n_rdms:
+        raise InputError(f"expected labels with {n_rdms} rows, one per RDM, got {len(frame)}.")
+    return frame
