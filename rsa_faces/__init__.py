@@ -1,4 +1,4 @@
-"""Representational similarity analysis of faces: which layer sees faces the way people do?
+"""Representational similarity analysis of faces: which layer sees faces the way people do.
 
 The public names below load on first use, so that ``import rsa_faces`` is quick and needs neither
 torch, nilearn, mne nor matplotlib.

@@ -1,4 +1,4 @@
-"""Optional packages: imported on first use, with the line that installs them if they are missing."""
+"""Optional packages, imported on first use, with the line that installs them if missing."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from rsa_faces.rdm._rdms import RDMs
 
 
 def to_rsatoolbox(rdms: RDMs):
-    """Return an rsatoolbox object; all parts are copies, because rsatoolbox keeps and edits them."""
+    """Return an rsatoolbox object of copies, because rsatoolbox keeps and edits its parts."""
     from rsatoolbox.rdm import RDMs as ToolboxRDMs
 
     return ToolboxRDMs(

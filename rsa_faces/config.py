@@ -1,0 +1,255 @@
+"""Experiments as YAML: every key is known, every value is checked before anything runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import nearest, parse_bytes
+
+Bootstrap = Literal["subjects", "conditions", "both"]
+Label = str | int | float | bool
+
+
+class _Section(BaseModel):
+    """A part of a configuration: frozen, and an unknown key is an error that names the nearest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key in values:
+                if key not in cls.model_fields:
+                    raise ValueError(
+                        f"unknown key {key!r}.{nearest(str(key), cls.model_fields)} "
+                        f"Valid keys here: {', '.join(cls.model_fields)}."
+                    )
+        return values
+
+
+def _exactly_one(section: BaseModel, *keys: str) -> None:
+    """Raise unless exactly one of `keys` was given."""
+    given = [key for key in keys if getattr(section, key) is not None]
+    if len(given) != 1:
+        came = " and ".join(given) or "none of them"
+        raise ValueError(f"expected exactly one of {', '.join(keys)}, got {came}.")
+
+
+class StimuliConfig(_Section):
+    """Where the images come from: a folder of files, or a data set that ships."""
+
+    folder: Path | None = None
+    manifest: Path | None = None
+    dataset: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> StimuliConfig:
+        _exactly_one(self, "folder", "dataset")
+        if self.manifest is not None and self.folder is None:
+            raise ValueError("expected `folder` beside `manifest`.")
+        return self
+
+
+class DataConfig(_Section):
+    """Brain or behaviour RDMs that networks are compared with: one region."""
+
+    dataset: str | None = None
+    rdms: Path | None = None
+    region: str
+    select: dict[str, Label | list[Label]] = Field(default_factory=dict)
+    bootstrap: Bootstrap | None = None
+    allow_missing: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        _exactly_one(self, "dataset", "rdms")
+        return self
+
+
+class NetworkConfig(_Section):
+    """A network and the layers to take from it."""
+
+    name: str
+    layers: Literal["all"] | list[str] = "all"
+    weights: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, values: Any) -> Any:
+        return {"name": values} if isinstance(values, str) else values
+
+
+class ModelConfig(_Section):
+    """Model RDMs: from a data set, from a file, or from a column of the stimulus table."""
+
+    dataset: str | None = None
+    rdms: Path | None = None
+    metadata: str | None = None
+    kind: Literal["category", "ordinal", "circular"] = "category"
+    select: dict[str, Label | list[Label]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelConfig:
+        _exactly_one(self, "dataset", "rdms", "metadata")
+        return self
+
+
+class InferenceConfig(_Section):
+    """How similarity is tested."""
+
+    bootstrap: Bootstrap = "both"
+    n_boot: int = Field(default=1000, ge=100)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    correction: Literal["fdr", "bonferroni", "holm"] = "fdr"
+    by: str = "subject"
+
+
+class FiguresConfig(_Section):
+    """What to draw beside the layer curves."""
+
+    mds_region: str | None = None
+    mds_color: str | None = None
+    group: str | None = None
+
+
+class Config(_Section):
+    """One experiment: stimuli → networks → RDMs → comparison with data → figures.
+
+    Read with :func:`load_config`; every key is explained in ``configs/images92.yaml``.
+    """
+
+    title: str
+    stimuli: StimuliConfig
+    data: list[DataConfig] = Field(min_length=1)
+    networks: list[NetworkConfig] = Field(default_factory=list)
+    models: list[ModelConfig] = Field(default_factory=list)
+    measure: str = "correlation"
+    method: str = "rho-a"
+    subsets: dict[str, str | list[str]] = Field(default_factory=lambda: {"all": "all"})
+    inference: InferenceConfig = Field(default_factory=InferenceConfig)
+    figures: FiguresConfig = Field(default_factory=FiguresConfig)
+    budget: str = "2GB"
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_is_bytes(cls, value: str) -> str:
+        parse_bytes(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if not self.networks and not self.models:
+            raise ValueError("expected at least one entry in `networks` or `models`.")
+        for what, names in (
+            ("region", [d.region for d in self.data]),
+            ("network", [n.name for n in self.networks]),
+        ):
+            doubled = {n for n in names if names.count(n) > 1}
+            if doubled:
+                raise ValueError(f"expected each {what} once, got {sorted(doubled)} twice or more.")
+        if not self.subsets:
+            raise ValueError("expected at least one subset; leave the key out to use all.")
+        return self
+
+
+def load_config(
+    path: str | os.PathLike[str], overrides: list[str] | tuple[str, ...] = ()
+) -> Config:
+    """Read an experiment from a YAML file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. Relative paths inside it are taken from its folder.
+    overrides : sequence of str
+        ``key=value`` with dots for nested keys and numbers for list entries, such as
+        ``inference.n_boot=200`` or ``networks.0.name=dlib-face``; values are read as YAML.
+
+    Returns
+    -------
+    Config
+        Checked, with absolute paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If the file is not YAML, a key is unknown (the nearest is named) or a value is wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected a configuration file, but {path} does not exist. "
+            "`rsa-faces init` writes one for your folders."
+        )
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise InputError(f"{path} is not valid YAML: {err}") from err
+    if not isinstance(raw, dict):
+        raise InputError(f"expected keys and values in {path}, got {type(raw).__name__}.")
+    for override in overrides:
+        _set(raw, override)
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as err:
+        raise InputError(_sentences(err, path)) from err
+    return _absolute(config, path.resolve().parent)
+
+
+def dump_config(config: Config) -> str:
+    """Return the resolved configuration as YAML that :func:`load_config` reads back."""
+    values = config.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _set(raw: dict, override: str) -> None:
+    """Apply one ``key=value`` to the raw configuration."""
+    key, sign, value = override.partition("=")
+    if not sign or not key:
+        raise InputError(f"expected --set key=value, got {override!r}.")
+    *parents, last = key.split(".")
+    place: Any = raw
+    try:
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        if isinstance(place, list):
+            place[int(last)] = yaml.safe_load(value)
+        elif isinstance(place, dict):
+            place[last] = yaml.safe_load(value)
+        else:
+            raise TypeError(f"{'.'.join(parents)} is {place!r}, not a section")
+    except (IndexError, ValueError, TypeError, AttributeError, yaml.YAMLError) as err:
+        raise InputError(f"--set {override!r} does not fit the configuration: {err}.") from err
+
+
+def _sentences(err: ValidationError, path: Path) -> str:
+    """Turn a validation error into one line per wrong key."""
+    lines = []
+    for problem in err.errors():
+        where = ".".join(map(str, problem["loc"])) or "top level"
+        message = problem["msg"].removeprefix("Value error, ")
+        came = "" if isinstance(problem["input"], (dict, list)) else f" (got {problem['input']!r})"
+        lines.append(f"{where}: {message[0].lower()}{message[1:]}{came}")
+    return f"{path} is not a valid configuration: " + "; ".join(lines)
+
+
+def _absolute(section: Any, folder: Path) -> Any:
+    """Return the section with relative paths taken from `folder`."""
+    if isinstance(section, Path):
+        return folder / section.expanduser()
+    if isinstance(section, list):
+        return [_absolute(item, folder) for item in section]
+    if isinstance(section, BaseModel):
+        changes = {k: _absolute(getattr(section, k), folder) for k in type(section).model_fields}
+        return section.model_copy(update=changes)
+    return section
