@@ -1,0 +1,99 @@
+"""`rsa-faces doctor`: what this machine has, what is missing, how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from rsa_faces.cli._app import app, guarded, out
+
+# Module to look for, extra that brings it, what it is for.
+_EXTRAS = (
+    ("mne", "ieeg", "intracranial and EEG/MEG recordings"),
+    ("av", "video", "clips"),
+    ("fastapi", "arrange", "the arrangement task in a browser"),
+    ("dask", "cluster", "SLURM and other clusters"),
+)
+
+
+@app.command()
+@guarded
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
+) -> None:
+    """Check this machine: versions, GPU, memory, bundled data and weights, optional packages."""
+    checks = list(_checks())
+    if as_json:
+        rows = [dict(zip(("what", "ok", "found", "to_do"), c, strict=True)) for c in checks]
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        table = Table()
+        for column in ("", "what", "found", "what to do"):
+            table.add_column(column, overflow="fold")
+        for what, ok, found, to_do in checks:
+            mark = "[green]✓[/green]" if ok else "[yellow]–[/yellow]" if ok is None else "[red]✗[/]"
+            table.add_row(mark, what, found, to_do)
+        out.print(table)
+    if any(ok is False for _, ok, _, _ in checks):
+        raise typer.Exit(1)
+
+
+def _checks():
+    """Yield (what, whether it is well: True, False or None for optional, found, what to do)."""
+    import torch
+
+    from rsa_faces.pipeline._provenance import versions
+
+    for name, version in versions().items():
+        yield name, True, version, ""
+    cores = os.cpu_count() or 1
+    yield "processor", True, f"{cores} cores, {torch.get_num_threads()} threads", ""
+    if memory := _memory():
+        enough = memory > 4e9
+        yield (
+            "memory", enough, f"{memory / 1e9:.1f} GB",
+            "" if enough else "Lower `budget` in the configuration, e.g. 500MB.",
+        )  # fmt: skip
+    yield "disk here", True, f"{shutil.disk_usage('.').free / 1e9:.0f} GB free", ""
+    if torch.cuda.is_available():
+        yield "GPU", True, torch.cuda.get_device_name(0), ""
+    else:
+        yield "GPU", None, "none that torch can use", "Not needed; extraction is slower."
+    yield from _bundled()
+    for module, extra, purpose in _EXTRAS:
+        found = importlib.util.find_spec(module) is not None
+        to_do = "" if found else f"For {purpose}: pip install 'rsa-faces[{extra}]'"
+        yield module, True if found else None, "installed" if found else "not installed", to_do
+
+
+def _bundled():
+    """Check the files that ship, and the weights that the user brings."""
+    from rsa_faces import datasets
+    from rsa_faces._errors import InputError
+    from rsa_faces.networks import get_spec, list_networks, load_network
+
+    try:
+        data = datasets.images92()
+        yield "images92", True, f"{len(data.stimuli)} images, {len(data.rdms)} RDMs", ""
+    except (InputError, OSError) as error:
+        yield "images92", False, str(error), "Install rsa-faces again."
+    for name in list_networks():
+        try:
+            load_network(name, device="cpu")
+            yield name, True, get_spec(name).task, ""
+        except InputError as error:
+            yield name, None, "weights not on this machine", str(error)
+
+
+def _memory() -> int | None:
+    """Return the machine's memory in bytes, where the system tells it."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None

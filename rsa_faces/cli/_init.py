@@ -1,0 +1,128 @@
+"""`rsa-faces init`: a commented configuration for your folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsa_faces._errors import InputError
+from rsa_faces.cli._app import app, guarded, out
+
+_TEMPLATE = """\
+# Written by `rsa-faces init`. Check it, then:  rsa-faces compare {name}
+# Every key is explained in configs/images92.yaml.
+
+title: {title}
+
+stimuli:
+  folder: {folder}
+{manifest}
+# One entry per region; conditions must have the names of the images ({example}).
+data:
+{data}
+# `rsa-faces networks list` shows all; `rsa-faces networks layers NAME` the layers.
+networks:
+  - dlib-face                 # identity
+  - face-api-expression       # expression
+  - efficientnet-lite0        # objects
+  - untrained:dlib-face
+  - gabor-v1
+  - pixels
+
+measure: correlation
+method: rho-a
+
+subsets:
+  all: all
+{columns}
+inference:
+  bootstrap: {bootstrap}
+  n_boot: 1000
+
+budget: 2GB
+seed: 0
+"""
+
+
+@app.command()
+@guarded
+def init(
+    stimuli: Annotated[
+        Path, typer.Option("--stimuli", metavar="DIR", help="Your folder of images.")
+    ],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", metavar="FILE", help="RDMs (.h5, .csv, .tsv); one per region."),
+    ] = None,
+    path: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The configuration to write.")
+    ] = Path("experiment.yaml"),
+) -> None:
+    """Write a commented configuration for your folders, with what is found in them filled in.
+
+    Example: `rsa-faces init --stimuli faces/ --data FFA.csv --data OFA.csv`
+    """
+    from rsa_faces._files import write_text
+    from rsa_faces.stimuli import load_stimuli
+
+    if path.exists():
+        raise InputError(f"expected a new file, but {path} exists. Choose another with --out.")
+    manifest = _find_manifest(stimuli)
+    faces = load_stimuli(stimuli, manifest=manifest)
+    blocks, bootstrap = _data_blocks(data or [], set(faces.ids), path.resolve().parent)
+    columns = [c for c in faces.metadata.columns if faces.metadata[c].nunique() > 1]
+    shown = f"  # columns of your table: {', '.join(map(str, columns))}; a subset is a query:\n"
+    text = _TEMPLATE.format(
+        name=path,
+        title=f"Which layers see {len(faces)} images the way people do",
+        folder=_relative(stimuli, path),
+        manifest="" if manifest is None else f"  manifest: {_relative(manifest, path)}\n",
+        example=f"{faces.ids[0]}, …",
+        data=blocks,
+        columns=f"{shown}  # my subset: {columns[0]} == {faces.metadata[columns[0]].iloc[0]!r}\n"
+        if columns
+        else "",
+        bootstrap=bootstrap,
+    )
+    write_text(path, text)
+    out.print(f"Wrote {path}: {len(faces)} images. Next: rsa-faces compare {path}", markup=False)
+
+
+def _find_manifest(folder: Path) -> Path | None:
+    """Return the one CSV in or beside a folder of images that has a `file` column."""
+    import pandas as pd
+
+    tables = [*sorted(folder.glob("*.csv")), *sorted(folder.parent.glob(f"{folder.name}*.csv"))]
+    fitting = [t for t in tables if "file" in pd.read_csv(t, nrows=0).columns]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _data_blocks(paths: list[Path], ids: set[str], folder: Path) -> tuple[str, str]:
+    """Return the `data:` entries for these files and the bootstrap that their subjects allow."""
+    from rsa_faces.rdm import load_rdms
+
+    if not paths:
+        return '  - {rdms: "PUT THE PATH OF YOUR RDMS HERE (.h5 or .csv)", region: IT}\n', "both"
+    lines, n_subjects = [], []
+    for path in paths:
+        rdms = load_rdms(path)
+        labels = rdms.labels
+        n_subjects.append(labels["subject"].nunique() if "subject" in labels else len(rdms))
+        missing = len(ids - set(rdms.conditions)) + len(set(rdms.conditions) - ids)
+        note = f"  # {n_subjects[-1]} subjects"
+        if missing:
+            note += f"; {missing} condition names differ from the image names: mend this first"
+        for region in labels["region"].unique() if "region" in labels else [None]:
+            select = "" if region is None else f", select: {{region: {region!r}}}"
+            name = path.stem if region is None else region
+            file = os.path.relpath(path.resolve(), folder)
+            lines.append(f"  - {{rdms: {file!r}{select}, region: {name!r}}}{note}\n")
+    return "".join(lines), "both" if min(n_subjects) > 1 else "conditions"
+
+
+def _relative(path: Path, config: Path) -> str:
+    """Return a path as seen from the configuration's folder."""
+    return repr(os.path.relpath(path.resolve(), config.resolve().parent))

@@ -1,0 +1,98 @@
+"""What a network is, in plain data: needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a network's input: ``(pixels - mean) / std`` at one size.
+
+    Parameters
+    ----------
+    size : int
+        Height and width of the input, in pixels.
+    fit : {"pad", "stretch", "crop"}
+        What happens to other sizes and shapes. "pad": resize the longer side to `size`, centre on
+        black. "stretch": resize both sides to `size`. "crop": resize the shorter side to
+        `resize_to`, take the `size` by `size` centre.
+    channels : {"RGB", "BGR", "L"}
+        Order of the channels; "L" is one channel of luma (ITU-R 601), before resizing.
+    mean, std : tuple of float
+        Per channel, in the order of `channels`, in units of 0-255.
+    interpolation : {"bilinear", "bicubic", "lanczos", "nearest"}
+        Pillow's filter; it averages (antialiases) when it makes smaller, and rounds to 0-255.
+    resize_to : int, optional
+        The shorter side before the centre is cut out, for "crop".
+    """
+
+    size: int
+    fit: str
+    channels: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bilinear"
+    resize_to: int | None = None
+
+    def to_dict(self) -> dict:
+        """Return the fields as plain data, for hashes and provenance."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network's name, origin, licence, input and layers.
+
+    Parameters
+    ----------
+    name : str
+        The name that :func:`rsa_faces.load_network` takes.
+    task : str
+        What it was trained for: "identity", "expression", "landmarks", "objects" or "none".
+    architecture, training_set, licence, origin, citation : str
+        For tables, figures and the methods paragraph. `origin` names the published package.
+    preprocessing : Preprocessing or None
+        How images become its input; None where it is read from the opened network's own
+        configuration ("timm:", "torchvision:").
+    builder : str
+        ``module:function`` below `rsa_faces.networks` that returns the torch module.
+    layers : tuple of str
+        Default analysis layers in order of computation; empty: chosen from the module's blocks.
+    weights : str or None
+        File in the package's weights folder; None where there is none to ship.
+    sha256 : str or None
+        SHA-256 of that file.
+    outputs : tuple of str
+        What the channels of the last layer stand for, where they stand for something.
+    weights_help : str
+        For networks whose weights cannot ship: what to get, where it is described.
+    """
+
+    name: str
+    task: str
+    architecture: str
+    training_set: str
+    licence: str
+    origin: str
+    citation: str
+    preprocessing: Preprocessing | None
+    builder: str
+    layers: tuple[str, ...] = ()
+    weights: str | None = None
+    sha256: str | None = None
+    outputs: tuple[str, ...] = ()
+    weights_help: str = field(default="", repr=False)
+
+    @property
+    def bundled(self) -> bool:
+        """True if the weights come with the package."""
+        return self.weights is not None
+
+    @property
+    def weights_path(self) -> Path | None:
+        """Where the bundled weights lie, or None."""
+        return WEIGHTS_FOLDER / self.weights if self.weights else None

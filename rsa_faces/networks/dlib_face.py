@@ -1,0 +1,108 @@
+"""The dlib face network: a ResNet of 29 convolutions that maps a face chip to 128 numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Affine(nn.Module):
+    """Scale and shift each channel: a batch normalisation with its statistics folded in."""
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_channels))
+        self.bias = nn.Parameter(torch.zeros(n_channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `x` scaled and shifted."""
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class ConvAffine(nn.Module):
+    """Convolution, then :class:`Affine`, then ReLU if asked."""
+
+    def __init__(self, n_in: int, n_out: int, size: int, stride: int, *, relu: bool) -> None:
+        super().__init__()
+        # dlib pads only where the stride is 1.
+        padding = size // 2 if stride == 1 else 0
+        self.conv = nn.Conv2d(n_in, n_out, size, stride, padding)
+        self.affine = Affine(n_out)
+        self.relu = nn.ReLU() if relu else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output."""
+        x = self.affine(self.conv(x))
+        return x if self.relu is None else self.relu(x)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions added to a shortcut, then ReLU.
+
+    With stride 2 the shortcut is a 2x2 average, and the smaller of the two summands is filled up
+    with zeros at the bottom, the right and in the last channels.
+    """
+
+    def __init__(self, n_in: int, n_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = ConvAffine(n_in, n_out, 3, stride, relu=True)
+        self.conv2 = ConvAffine(n_out, n_out, 3, 1, relu=False)
+        self.shortcut = nn.AvgPool2d(2, 2) if stride == 2 else None
+        self.relu = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the rectified sum."""
+        out = self.conv2(self.conv1(x))
+        if self.shortcut is None:
+            return self.relu(out + x)
+        shortcut = self.shortcut(x)
+        shape = [max(a, b) for a, b in zip(out.shape[1:], shortcut.shape[1:], strict=True)]
+        return self.relu(_fill(out, shape) + _fill(shortcut, shape))
+
+
+def _fill(x: torch.Tensor, shape: list[int]) -> torch.Tensor:
+    """Append zeros so that channels, height and width are `shape`."""
+    channels, height, width = (want - have for want, have in zip(shape, x.shape[1:], strict=True))
+    return F.pad(x, (0, width, 0, height, 0, channels))
+
+
+class DlibFace(nn.Module):
+    """dlib's ``dlib_face_recognition_resnet_model_v1``: 150 px in, 128 numbers out.
+
+    Layers: conv1, pool1, block1_1 ... block5_1 (after the sum and ReLU), pool5 (mean over
+    positions), fc.
+    """
+
+    #: (input channels, output channels, stride) of each residual block, by stage
+    STAGES = (
+        ((32, 32, 1), (32, 32, 1), (32, 32, 1)),
+        ((32, 64, 2), (64, 64, 1), (64, 64, 1), (64, 64, 1)),
+        ((64, 128, 2), (128, 128, 1), (128, 128, 1)),
+        ((128, 256, 2), (256, 256, 1), (256, 256, 1)),
+        ((256, 256, 2),),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = ConvAffine(3, 32, 7, 2, relu=True)
+        self.pool1 = nn.MaxPool2d(3, 2)
+        self.block_names = []
+        for stage, blocks in enumerate(self.STAGES, start=1):
+            for index, (n_in, n_out, stride) in enumerate(blocks, start=1):
+                self.block_names.append(f"block{stage}_{index}")
+                self.add_module(self.block_names[-1], Residual(n_in, n_out, stride))
+        self.pool5 = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(256, 128, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, 3, 150, 150) to the (n, 128) face descriptor."""
+        x = self.pool1(self.conv1(x))
+        for name in self.block_names:
+            x = getattr(self, name)(x)
+        return self.fc(self.pool5(x).flatten(1))
+
+
+def build() -> nn.Module:
+    """Return the network without its weights."""
+    return DlibFace()

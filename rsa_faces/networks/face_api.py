@@ -1,0 +1,86 @@
+"""The face-api networks: one backbone of separable convolutions, trained on two face tasks."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Conv(nn.Module):
+    """A 3x3 convolution, full or depthwise separable, with TensorFlow's "same" padding."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int, *, separable: bool) -> None:
+        super().__init__()
+        self.stride = stride
+        if separable:
+            self.depthwise = nn.Conv2d(n_in, n_in, 3, stride, groups=n_in, bias=False)
+            self.pointwise = nn.Conv2d(n_in, n_out, 1)
+        else:
+            self.depthwise = None
+            self.full = nn.Conv2d(n_in, n_out, 3, stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the convolution, before any ReLU."""
+        # "same": an even input at stride 2 is padded at the bottom and the right only.
+        x = F.pad(x, (0, 1, 0, 1) if self.stride == 2 else (1, 1, 1, 1))
+        return self.full(x) if self.depthwise is None else self.pointwise(self.depthwise(x))
+
+
+class DenseBlock(nn.Module):
+    """Four convolutions; each one's input is the rectified sum of all before it.
+
+    relu1 is the first convolution rectified, relu2 the sum of two, relu3 of three, relu4 of four:
+    the block's output.
+    """
+
+    def __init__(self, n_in: int, n_out: int, *, first: bool) -> None:
+        super().__init__()
+        self.conv1 = Conv(n_in, n_out, 2, separable=not first)
+        self.relu1 = nn.ReLU()
+        self.conv2 = Conv(n_out, n_out, 1, separable=True)
+        self.relu2 = nn.ReLU()
+        self.conv3 = Conv(n_out, n_out, 1, separable=True)
+        self.relu3 = nn.ReLU()
+        self.conv4 = Conv(n_out, n_out, 1, separable=True)
+        self.relu4 = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's output at half the size."""
+        x = total = self.relu1(self.conv1(x))
+        for conv, relu in (
+            (self.conv2, self.relu2),
+            (self.conv3, self.relu3),
+            (self.conv4, self.relu4),
+        ):
+            total = total + conv(x)
+            x = relu(total)
+        return x
+
+
+class FaceApi(nn.Module):
+    """Four dense blocks, a 7x7 average, one linear layer: 112 px in, `n_out` numbers out."""
+
+    def __init__(self, n_out: int) -> None:
+        super().__init__()
+        self.block1 = DenseBlock(3, 32, first=True)
+        self.block2 = DenseBlock(32, 64, first=False)
+        self.block3 = DenseBlock(64, 128, first=False)
+        self.block4 = DenseBlock(128, 256, first=False)
+        self.pool = nn.AvgPool2d(7, 2)
+        self.fc = nn.Linear(256, n_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, 3, 112, 112) to (n, n_out), without softmax."""
+        x = self.block4(self.block3(self.block2(self.block1(x))))
+        return self.fc(self.pool(x).flatten(1))
+
+
+def build_expression() -> nn.Module:
+    """Return the expression network without its weights."""
+    return FaceApi(7)
+
+
+def build_landmarks() -> nn.Module:
+    """Return the 68-landmark network without its weights."""
+    return FaceApi(136)

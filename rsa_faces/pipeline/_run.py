@@ -1,0 +1,318 @@
+"""The run: extract, build RDMs, evaluate, draw, report; resumable at every step."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from rsa_faces import __version__
+from rsa_faces._errors import InputError
+from rsa_faces._files import atomic_path, write_text
+from rsa_faces.config import Config, NetworkConfig, dump_config, load_config
+from rsa_faces.extraction import extract, select_layers
+from rsa_faces.inference import Result, evaluate
+from rsa_faces.networks import Network, load_network
+from rsa_faces.pipeline._inputs import Inputs, read_inputs
+from rsa_faces.pipeline._provenance import git_state, machine, versions
+from rsa_faces.pipeline._steps import Steps, locked
+from rsa_faces.rdm import RDMs, compute_rdms, concat, load_rdms
+
+OnStep = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class RunOutput:
+    """What a run leaves: the result and where its files are."""
+
+    folder: Path
+    result: Result
+    main_figure: Path
+    report: Path
+
+
+def run(
+    config: Config,
+    folder: Path,
+    *,
+    device: str = "auto",
+    jobs: int | None = None,
+    fresh: bool = False,
+    on_step: OnStep | None = None,
+) -> RunOutput:
+    """Run an experiment, or go on with it where an earlier run of the same folder stopped.
+
+    Parameters
+    ----------
+    config : Config
+        From :func:`rsa_faces.config.load_config`.
+    folder : Path
+        Where results go (made if missing).
+    device : str, default "auto"
+        Where networks run.
+    jobs : int, optional
+        Processor threads; all by default.
+    fresh : bool, default False
+        Forget what an earlier run left in `folder` (only files that a run writes).
+    on_step : callable, optional
+        Called as ``on_step(done, total, what)`` before each step.
+
+    Returns
+    -------
+    RunOutput
+
+    Raises
+    ------
+    InputError
+        If the input is wrong; nothing has been written then. Also if `folder` holds a run of
+        another configuration and `fresh` is False.
+    """
+    with _threads(jobs):
+        inputs = read_inputs(config)
+        layers = _check_networks(config, inputs, device)
+        _claim(folder, config, fresh=fresh)
+        with locked(folder):
+            return _Run(config, folder, inputs, layers, device, on_step).all_steps()
+
+
+class _Run:
+    """One run; its methods are the steps, in order."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        inputs: Inputs,
+        layers: dict[str, list[str]],
+        device: str,
+        on_step: OnStep | None,
+    ) -> None:
+        self.config, self.folder, self.inputs = config, folder, inputs
+        self.layers, self.device = layers, device
+        self.steps = Steps(folder)
+        self.started = datetime.now(UTC)
+        self.clock = time.perf_counter()
+        self.weights: dict[str, str] = {}
+        self._on_step = on_step or (lambda done, total, what: None)
+        self._done = 0
+        self._total = len(config.networks) + len(inputs.subsets) * len(inputs.data) + 2
+
+    def tell(self, what: str) -> None:
+        """Report the step about to be done."""
+        self._on_step(self._done, self._total, what)
+        self._done += 1
+
+    def all_steps(self) -> RunOutput:
+        """Run every step and return what it left."""
+        from rsa_faces.pipeline._outputs import write_outputs
+
+        models = self.model_rdms()
+        result = self.evaluations(models)
+        self.tell("figures and report")
+        output = write_outputs(self, models, result)
+        self._on_step(self._total, self._total, "done")
+        return output
+
+    def model_rdms(self) -> RDMs:
+        """Return the RDMs of all layers and models, from disk where they are done."""
+        parts = [self.network_rdms(network) for network in self.config.networks]
+        if self.inputs.models is not None:
+            parts.append(self.inputs.models)
+        return concat(parts)
+
+    def network_rdms(self, entry: NetworkConfig) -> RDMs:
+        """Return one network's layer RDMs."""
+        self.tell(f"layers of {entry.name}")
+        name = f"rdms/{slug(entry.name)}.h5"
+        network = load_network(
+            entry.name, device=self.device, weights=entry.weights, seed=self.config.seed
+        )
+        self.weights[entry.name] = network.weights_sha256
+
+        def make() -> None:
+            activations = extract(
+                network,
+                self.inputs.stimuli,
+                layers=self.layers[entry.name],
+                budget=self.config.budget,
+                progress=False,
+            )
+            with _patterns_named():
+                rdms = compute_rdms(activations, measure=self.config.measure)
+            _check_defined(rdms, entry.name)
+            rdms.save(self.folder / name)
+
+        depends_on = [
+            __version__,
+            entry.name,
+            network.weights_sha256,
+            repr(network.spec.preprocessing),
+            self.inputs.stimuli.hash,
+            self.config.measure,
+            *self.layers[entry.name],
+        ]
+        self.steps.run(f"rdms {entry.name}", depends_on, [name], make)
+        return load_rdms(self.folder / name)
+
+    def evaluations(self, models: RDMs) -> Result:
+        """Return the tests of every subset and region, from disk where they are done."""
+        parts = []
+        for subset, conditions in self.inputs.subsets.items():
+            for entry in self.config.data:
+                self.tell(f"{entry.region}, {subset}")
+                name = f"parts/{slug(subset)}-{slug(entry.region)}.json"
+                data = self.inputs.data[entry.region].subset(conditions)
+                part_models = models.subset(conditions)
+                inference = self.config.inference
+                options = {
+                    "method": self.config.method,
+                    "bootstrap": entry.bootstrap or inference.bootstrap,
+                    "n_boot": inference.n_boot,
+                    "alpha": inference.alpha,
+                    "correction": inference.correction,
+                    "by": inference.by,
+                    "seed": self.config.seed,
+                }
+
+                def make(
+                    models=part_models, data=data, options=options, subset=subset, name=name
+                ) -> None:
+                    with warnings.catch_warnings():
+                        # What evaluate warns of is in its notes, which the run shows and keeps.
+                        warnings.simplefilter("ignore", UserWarning)
+                        result = evaluate(models, data, subset=subset, **options)
+                    write_text(self.folder / name, result.to_json())
+
+                depends_on = [__version__, part_models.hash, data.hash, subset, repr(options)]
+                self.steps.run(f"evaluate {subset} {entry.region}", depends_on, [name], make)
+                # Always read back: a resumed run then ends with the same bytes.
+                parts.append(Result.from_json((self.folder / name).read_text(encoding="utf-8")))
+        return Result.concat(parts)
+
+    def provenance(self, models: RDMs) -> dict:
+        """Return all that the numbers depend on."""
+        return {
+            "rsa-faces": __version__,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - self.clock, 1),
+            "seconds_of_steps": self.steps.seconds,
+            "steps_reused": self.steps.reused,
+            "seed": self.config.seed,
+            "stimuli_sha256": self.inputs.stimuli.hash,
+            "weights_sha256": self.weights,
+            "data_sha256": {region: rdms.hash for region, rdms in self.inputs.data.items()},
+            "models_sha256": models.hash,
+            "versions": versions(),
+            "machine": machine(),
+            "git": git_state(Path.cwd()),
+        }
+
+
+def slug(name: str) -> str:
+    """Return a name as part of a file name: letters, digits, dots and hyphens."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-") or "unnamed"
+
+
+def _check_networks(config: Config, inputs: Inputs, device: str) -> dict[str, list[str]]:
+    """Return each network's layers; unknown layers and missing weights are errors now."""
+    layers = {}
+    for entry in config.networks:
+        network: Network = load_network(
+            entry.name, device=device, weights=entry.weights, seed=config.seed
+        )
+        layers[entry.name] = select_layers(network, entry.layers)
+    return layers
+
+
+def _claim(folder: Path, config: Config, *, fresh: bool) -> None:
+    """Make the output folder ready, or say why it cannot be used."""
+    resolved = dump_config(config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / ".writable"):
+            pass
+        (folder / ".writable").unlink()
+    except OSError as err:
+        raise InputError(
+            f"expected a folder to write results to, but {folder} cannot be written: "
+            f"{err.strerror}. Choose another with --out."
+        ) from err
+    previous = folder / "config.yaml"
+    if fresh:
+        (folder / "state.json").unlink(missing_ok=True)
+    elif previous.is_file() and previous.read_text(encoding="utf-8") != resolved:
+        raise InputError(
+            f"{folder} holds a run of another configuration ({_differences(previous, config)}). "
+            "Choose another folder with --out, or replace that run with --fresh."
+        )
+    elif not previous.is_file() and (folder / "results.csv").exists():
+        raise InputError(
+            f"{folder} holds a results.csv that no run of rsa-faces left there. "
+            "Choose another folder with --out."
+        )
+    write_text(previous, resolved)
+
+
+def _differences(previous: Path, config: Config) -> str:
+    """Name the keys in which two configurations differ."""
+    try:
+        old = load_config(previous)
+    except InputError:
+        return "one this version cannot read"
+    keys = [k for k in type(config).model_fields if getattr(old, k) != getattr(config, k)]
+    return f"differs in {', '.join(keys)}"
+
+
+def _check_defined(rdms: RDMs, network: str) -> None:
+    """Raise if a layer's RDM has undefined pairs, naming layer and stimuli."""
+    undefined = np.isnan(rdms.vectors)
+    if not undefined.any():
+        return
+    row = int(np.argmax(undefined.any(axis=1)))
+    matrix = np.isnan(rdms[row].matrices()[0])
+    bad = [c for c, n in zip(rdms.conditions, matrix.sum(axis=1), strict=True) if n > 1]
+    shown = ", ".join(map(repr, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+    raise InputError(
+        f"expected patterns that vary over channels, but layer {rdms.labels['layer'][row]!r} of "
+        f"{network} is constant for {shown or 'a condition'}: `{rdms.measure}` is undefined there. "
+        "Leave the layer or these stimuli out, or use the measure euclidean."
+    )
+
+
+@contextlib.contextmanager
+def _patterns_named() -> Iterator[None]:
+    """Silence the warning about constant patterns: the run raises an error of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+@contextlib.contextmanager
+def _threads(jobs: int | None) -> Iterator[None]:
+    """Limit the threads of NumPy and torch."""
+    if jobs is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(jobs)
+    try:
+        with threadpool_limits(limits=jobs):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,108 @@
+"""Configuration files: known keys, resolved paths, overrides."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import rsa_faces as rf
+from rsa_faces.config import Config, dump_config, load_config
+
+IMAGES92 = Path(__file__).parents[1] / "configs" / "images92.yaml"
+
+
+def write(tmp_path, **changes):
+    raw = {
+        "title": "t",
+        "stimuli": {"folder": "faces"},
+        "data": [{"rdms": "ffa.csv", "region": "FFA"}],
+        "networks": ["pixels"],
+    } | changes
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in raw.items() if v is not None}))
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(IMAGES92.parent.glob("*.yaml")), ids=lambda p: p.name)
+def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path, tmp_path):
+    config = load_config(path)
+    again = tmp_path / "again.yaml"
+    again.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(again) == config
+
+
+def test_paths_are_taken_from_the_configuration_s_folder(tmp_path):
+    config = load_config(write(tmp_path))
+    assert config.stimuli.folder == tmp_path / "faces"
+    assert config.data[0].rdms == tmp_path / "ffa.csv"
+    absolute = load_config(write(tmp_path, stimuli={"folder": "/somewhere"}))
+    assert absolute.stimuli.folder == Path("/somewhere")
+
+
+def test_a_bare_name_is_a_network():
+    assert load_config(IMAGES92).networks[0].model_dump() == {
+        "name": "dlib-face",
+        "layers": "all",
+        "weights": None,
+    }
+
+
+def test_set_changes_nested_keys_and_list_entries(tmp_path):
+    config = load_config(
+        write(tmp_path),
+        ["inference.n_boot=200", "networks.0={name: gabor-v1, layers: [energy]}", "seed=7"],
+    )
+    assert config.inference.n_boot == 200
+    assert config.networks[0].layers == ["energy"]
+    assert config.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("infrence.n_boot=200", "unknown key 'infrence'. Did you mean 'inference'"),
+        ("inference.n_bot=200", "inference: unknown key 'n_bot'. Did you mean 'n_boot'"),
+        ("inference.n_boot=3", r"greater than or equal to 100 \(got 3\)"),
+        ("inference.bootstrap=voxels", r"inference.bootstrap: .*\(got 'voxels'\)"),
+        ("networks.9=pixels", "--set 'networks.9=pixels' does not fit"),
+        ("title.x=1", "title is 't', not a section"),
+        ("seed", "expected --set key=value, got 'seed'"),
+        ("seed=-1", r"seed: .*\(got -1\)"),
+        ("budget=lots", "memory size such as '4GB' or '500MB', got 'lots'"),
+        ("stimuli.dataset=images92", "exactly one of folder, dataset, got folder and dataset"),
+        ("stimuli={manifest: m.csv, dataset: images92}", "expected `folder` beside `manifest`"),
+        ("data.0.dataset=images92", "exactly one of dataset, rdms, got dataset and rdms"),
+        ("models=[{kind: ordinal}]", "exactly one of dataset, rdms, metadata, got none of them"),
+        ("data=[]", "data: list should have at least 1 item"),
+        ("networks=[]", "at least one entry in `networks` or `models`"),
+        ("networks=[pixels, pixels]", r"each network once, got \['pixels'\]"),
+        ("subsets={}", "at least one subset"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(tmp_path, override, message):
+    with pytest.raises(rf.InputError, match=message):
+        load_config(write(tmp_path), [override])
+
+
+def test_regions_must_differ(tmp_path):
+    entry = {"rdms": "ffa.csv", "region": "FFA"}
+    with pytest.raises(rf.InputError, match=r"each region once, got \['FFA'\]"):
+        load_config(write(tmp_path, data=[entry, entry]))
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing.yaml does not exist"):
+        load_config(tmp_path / "nothing.yaml")
+    path = tmp_path / "bad.yaml"
+    path.write_text("a: [1")
+    with pytest.raises(rf.InputError, match="not valid YAML"):
+        load_config(path)
+    path.write_text("- a\n")
+    with pytest.raises(rf.InputError, match="got list"):
+        load_config(path)
+
+
+def test_every_key_is_explained_in_the_example():
+    text = IMAGES92.read_text(encoding="utf-8")
+    for key in Config.model_fields:
+        assert f"{key}:" in text
