@@ -167,7 +167,7 @@ class DlibReader:
         return self.integers(4)
 
     def layer(self) -> tuple[str, dict]:
-        """Read one layer with what follows it: three flags and two empty tensors."""
+        """Read one layer with what follows it: three flags and three empty tensors."""
         kind = self.string()
         out = {}
         if kind == "con_4":
@@ -201,7 +201,7 @@ class DlibReader:
         flags = self.stream.read(3)
         if set(flags) - set(b"01"):
             sys.exit(f"dlib file: expected three flags after {kind}, found {flags!r}.")
-        for _ in range(2):
+        for _ in range(3):
             if self.tensor().size:
                 sys.exit(f"dlib file: unexpected values after {kind}.")
         return kind, out
@@ -217,7 +217,8 @@ def convert_dlib(data: bytes, read) -> dict[str, np.ndarray]:
     reader.expect(150, 150)
     if not np.allclose(mean, NETWORKS["dlib-face"].preprocessing.mean, atol=1e-5):
         sys.exit(f"dlib file: mean {mean} is not the one in the registry.")
-    layers = []
+    layers = [reader.layer()]
+    reader.expect(1)  # the layer on the input also stores how many samples an image makes
     while reader.stream.tell() < reader.size:
         layers.append(reader.layer())
     out: dict[str, np.ndarray] = {}
@@ -247,7 +248,7 @@ def convert_dlib(data: bytes, read) -> dict[str, np.ndarray]:
 
 
 def read_face_api(data: bytes, manifest: list) -> dict[str, np.ndarray]:
-    """Undo the uint8 quantisation: value = stored * scale + min, in float32."""
+    """Undo the uint8 quantisation: value = stored * scale + min, rounded to float32 once."""
     tensors, at = {}, 0
     for entry in (w for group in manifest for w in group["weights"]):
         n = int(np.prod(entry["shape"]))
@@ -256,8 +257,8 @@ def read_face_api(data: bytes, manifest: list) -> dict[str, np.ndarray]:
             values = np.frombuffer(data, "<f4", n, at)
             at += 4 * n
         else:
-            values = np.frombuffer(data, np.uint8, n, at).astype(np.float32)
-            values = values * np.float32(quantised["scale"]) + np.float32(quantised["min"])
+            values = np.frombuffer(data, np.uint8, n, at).astype(np.float64)
+            values = (values * quantised["scale"] + quantised["min"]).astype(np.float32)
             at += n
         tensors[entry["name"]] = values.reshape(entry["shape"])
     if at != len(data):

@@ -1,0 +1,189 @@
+"""Opening networks by name."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from rsa_faces._errors import InputError
+from rsa_faces._files import sha256_file
+from rsa_faces._validation import check_count
+from rsa_faces.networks._network import Network
+from rsa_faces.networks._registry import LIBRARIES, NETWORKS, check_name, resolve_builder
+from rsa_faces.networks._spec import NetworkSpec
+
+
+def get_spec(name: str) -> NetworkSpec:
+    """Describe a network without opening it.
+
+    Parameters
+    ----------
+    name : str
+        A name of :func:`list_networks`, or one with the prefix "untrained:", "timm:" or
+        "torchvision:". Only the last two import torch: their description is read from the
+        library's own configuration.
+
+    Returns
+    -------
+    NetworkSpec
+        Origin, licence, input and layers.
+
+    Raises
+    ------
+    InputError
+        If there is no such network.
+
+    Examples
+    --------
+    >>> from rsa_faces.networks import get_spec
+    >>> get_spec("dlib-face").task
+    'identity'
+    >>> get_spec("untrained:dlib-face").training_set
+    'none: weights drawn at random'
+    """
+    if name.startswith("untrained:"):
+        spec = get_spec(name.removeprefix("untrained:"))
+        if spec.origin == "rsa-faces":
+            raise InputError(f"{spec.name!r} has no weights to train: use it without 'untrained:'.")
+        return replace(
+            spec, name=name, task="none", training_set="none: weights drawn at random",
+            weights=None, sha256=None, outputs=(), weights_help="",
+        )  # fmt: skip
+    library, _, model = name.partition(":")
+    if library in LIBRARIES and model:
+        from rsa_faces.networks import libraries
+
+        return libraries.describe(library, model)
+    return NETWORKS[check_name(name)]
+
+
+def load_network(
+    name: str,
+    *,
+    device: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> Network:
+    """Open a network by name.
+
+    Parameters
+    ----------
+    name : str
+        A name of :func:`list_networks`; ``"untrained:<name>"`` for the same architecture with
+        weights drawn at random; ``"timm:<name>"`` or ``"torchvision:<name>"`` for any network of
+        these libraries, with its own preprocessing.
+    device : str, default "auto"
+        "auto" (a CUDA GPU if there is one, else the CPU) or a torch device such as "cuda:1".
+    weights : path-like, optional
+        A weight file (.safetensors, .pth, .pt, .pkl) to load instead. Without it: the bundled
+        weights; for timm and torchvision the library's pretrained weights from its hub.
+    seed : int, default 0
+        Seed of the "untrained:" weights.
+
+    Returns
+    -------
+    Network
+        In eval mode, on the device.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, a weight file is missing, needed, unsafe or does not fit, the hub
+        cannot be reached, or the device does not exist.
+    FileNotFoundError
+        If there is no file at `weights`.
+
+    Notes
+    -----
+    Untrained weights: convolutions and linear layers normal with variance 2 / fan-in [1]_, biases
+    0; normalisation and affine layers at scale 1, shift 0 and running statistics 0 and 1, so that
+    they pass their input on unchanged.
+
+    Weight files are never unpickled freely: .pth and .pt are read with ``weights_only=True``, .pkl
+    by an unpickler that can rebuild arrays and nothing else.
+
+    References
+    ----------
+    .. [1] He K., Zhang X., Ren S., Sun J. (2015), ICCV, doi:10.1109/ICCV.2015.123
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.networks import load_network
+    >>> network = load_network("dlib-face", device="cpu")
+    >>> network.layers()[:3]
+    ['conv1', 'pool1', 'block1_1']
+    >>> x = network.preprocess([np.zeros((200, 150, 3), np.uint8)])
+    >>> tuple(network.module(x).shape)
+    (1, 128)
+    """
+    where = _device(device)
+    check_count(seed, what="seed", low=0)
+    spec = get_spec(name)
+    base = name
+    while base.startswith("untrained:"):
+        base = base.removeprefix("untrained:")
+    untrained = base != name
+    library, _, model = base.partition(":")
+    if weights is not None and (untrained or spec.origin == "rsa-faces"):
+        raise InputError(f"{name!r} takes no weight file, got weights={os.fspath(weights)!r}.")
+    if library in LIBRARIES:
+        from rsa_faces.networks import libraries
+
+        # Only the hub's weights come with the module; all others are filled in below.
+        from_hub = not untrained and weights is None
+        module = libraries.build(library, model, from_hub=from_hub)
+    else:
+        from_hub = False
+        module = resolve_builder(base)()
+    if untrained:
+        from rsa_faces.networks._weights import initialise
+
+        initialise(module, seed)
+    elif not from_hub and spec.origin != "rsa-faces":
+        _fill(module, spec, base, weights)
+    return Network(spec, module, where)
+
+
+def _fill(module, spec: NetworkSpec, base: str, weights) -> None:
+    """Fill `module` from the given file, or from the bundled one."""
+    from rsa_faces.networks._weights import fill, read_weights
+
+    if weights is None:
+        if spec.weights_path is None:
+            raise InputError(
+                f"{spec.name!r} needs a weight file, which cannot be bundled. {spec.weights_help} "
+                f"Put it anywhere and give its path: load_network({spec.name!r}, weights=PATH), "
+                "or `weights: PATH` beside the network's name in a config."
+            )
+        found = sha256_file(spec.weights_path)
+        if found != spec.sha256:
+            raise InputError(
+                f"the bundled weights of {spec.name!r} have SHA-256 {found}, expected "
+                f"{spec.sha256}: the file was changed or cut. Install the package again."
+            )
+    path = spec.weights_path if weights is None else weights
+    state = read_weights(path)
+    if base == "resnet50-vggface2":
+        from rsa_faces.networks.vggface2 import rename
+
+        state = rename(state)
+    fill(module, state, source=os.path.basename(path))
+
+
+def _device(device: str):
+    """Return the torch device that `device` names, if it is here."""
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, TypeError, AssertionError) as err:
+        reason = str(err).splitlines()[0]
+        raise InputError(
+            f"expected device 'auto', 'cpu' or a GPU of this machine such as 'cuda:0', got "
+            f"{device!r} ({reason})."
+        ) from err
+    return found

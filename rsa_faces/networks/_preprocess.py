@@ -1,0 +1,70 @@
+"""Images to network input, exactly as the spec says; needs only NumPy and Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from rsa_faces._errors import InputError
+from rsa_faces.networks._spec import Preprocessing
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def apply(preprocessing: Preprocessing, images: Sequence[np.ndarray]) -> np.ndarray:
+    """Return float32 (n, channels, size, size) for uint8 RGB images of any size."""
+    n_channels = 1 if preprocessing.channels == "L" else 3
+    size = preprocessing.size
+    out = np.empty((len(images), n_channels, size, size), np.float32)
+    mean = np.asarray(preprocessing.mean, np.float32)[:, None, None]
+    std = np.asarray(preprocessing.std, np.float32)[:, None, None]
+    for i, image in enumerate(images):
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise InputError(
+                "expected each image as uint8 (height, width, 3) in RGB, but image "
+                f"{i} is {image.dtype} {image.shape}."
+            )
+        picture = Image.fromarray(image)
+        if preprocessing.channels == "L":
+            picture = picture.convert("L")
+        pixels = np.asarray(fit(picture, preprocessing), np.float32).reshape(size, size, -1)
+        if preprocessing.channels == "BGR":
+            pixels = pixels[:, :, ::-1]
+        out[i] = (pixels.transpose(2, 0, 1) - mean) / std
+    return out
+
+
+def fit(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Return a picture of the network's size."""
+    size = preprocessing.size
+    resample = FILTERS[preprocessing.interpolation]
+    width, height = picture.size
+    if preprocessing.fit == "stretch":
+        return _resize(picture, (size, size), resample)
+    if preprocessing.fit == "pad":
+        longer = max(width, height)
+        new = tuple(max(1, round(side * size / longer)) for side in (width, height))
+        resized = _resize(picture, new, resample)
+        if new == (size, size):
+            return resized
+        square = Image.new(picture.mode, (size, size))
+        square.paste(resized, ((size - new[0]) // 2, (size - new[1]) // 2))
+        return square
+    shorter = min(width, height)
+    new = tuple(int(side * preprocessing.resize_to / shorter) for side in (width, height))
+    resized = _resize(picture, new, resample)
+    left, top = (round((side - size) / 2) for side in new)
+    return resized.crop((left, top, left + size, top + size))
+
+
+def _resize(picture: Image.Image, size: tuple[int, int], resample: int) -> Image.Image:
+    """Resize unless the size is right already."""
+    return picture if picture.size == size else picture.resize(size, resample)

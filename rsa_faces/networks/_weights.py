@@ -1,0 +1,191 @@
+"""Reading weight files without running anything that is in them, and filling modules."""
+
+from __future__ import annotations
+
+import codecs
+import collections
+import math
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rsa_faces._errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
+
+
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """Stand in for ``_codecs.encode``: how protocol 2 writes bytes, and nothing else."""
+    if encoding != "latin1" or not isinstance(text, str):
+        raise pickle.UnpicklingError(f"encoding {encoding!r} is not allowed")
+    return codecs.latin_1_encode(text)[0]
+
+
+def _allowed() -> dict[tuple[str, str], object]:
+    """Name the only things a weight pickle may call: what rebuilds arrays, and OrderedDict."""
+    out: dict[tuple[str, str], object] = {
+        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): np.ndarray,
+        ("_codecs", "encode"): _latin1,
+        ("collections", "OrderedDict"): collections.OrderedDict,
+    }
+    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
+    for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        out[package, "_reconstruct"] = multiarray._reconstruct
+        out[package, "scalar"] = multiarray.scalar
+    return out
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Unpickler for dictionaries of NumPy arrays; any other class or function is refused."""
+
+    _ALLOWED = _allowed()
+
+    def find_class(self, module: str, name: str):
+        """Return an allowed object, or refuse."""
+        try:
+            return self._ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read a weight file: name to tensor.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.safetensors``; ``.pth`` or ``.pt`` (a dictionary of tensors, alone or under
+        "state_dict", read with ``weights_only=True``); ``.pkl`` (a dictionary of arrays, read by
+        an unpickler that can rebuild arrays and nothing else).
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        A leading "module." is cut off the names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If the file is of another kind, damaged, or asks to run something.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a weight file, but there is none at {path}.")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"expected a weight file ending in {', '.join(SUFFIXES)}, got {path.name}.")
+    try:
+        if suffix == ".safetensors":
+            state = load_file(path)
+        elif suffix == ".pkl":
+            with path.open("rb") as stream:
+                state = ArrayUnpickler(stream, encoding="latin1").load()
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError,
+            TypeError, KeyError, IndexError, AttributeError, UnicodeDecodeError) as err:  # fmt: skip
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise InputError(
+            f"{path.name} could not be read safely as a weight file ({reason}). Expected only "
+            "named arrays; convert it to .safetensors, or get it again."
+        ) from err
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not state:
+        raise InputError(
+            f"expected a dictionary of named arrays in {path.name}, got {type(state).__name__}."
+        )
+    return {str(k).removeprefix("module."): _tensor(k, v, path) for k, v in state.items()}
+
+
+def _tensor(name: object, value: object, path: Path) -> torch.Tensor:
+    """Return a numeric array or tensor as a tensor."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiu":
+        array = np.asarray(value)
+        return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+    raise InputError(
+        f"expected numbers under {name!r} in {path.name}, got {type(value).__name__}."
+    )
+
+
+def fill(module: torch.nn.Module, state: dict[str, torch.Tensor], *, source: str) -> None:
+    """Copy `state` into `module`: every name must be there, none too many, all shapes equal."""
+    import torch
+
+    wanted = module.state_dict()
+    # Counters of training steps: absent from older files, and without effect in eval mode.
+    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
+    missing = [name for name in wanted if name not in state and name not in counters]
+    extra = [name for name in state if name not in wanted]
+    if missing or extra:
+        raise InputError(
+            f"{source} does not fit this network: {_some(missing)} missing, {_some(extra)} too "
+            "many. Is it another architecture, or a file with another naming?"
+        )
+    for name, tensor in state.items():
+        if name not in counters and tensor.shape != wanted[name].shape:
+            raise InputError(
+                f"{source} does not fit this network: {name} has shape {tuple(tensor.shape)}, "
+                f"expected {tuple(wanted[name].shape)}."
+            )
+    with torch.no_grad():
+        for name, tensor in state.items():
+            if name not in counters:
+                wanted[name].copy_(tensor)
+
+
+def _some(names: list[str]) -> str:
+    """Count names and show the first three."""
+    if not names:
+        return "0 names"
+    return f"{len(names)} names ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+
+
+def initialise(module: torch.nn.Module, seed: int) -> None:
+    """Draw the weights of an untrained network.
+
+    Convolutions and linear layers: normal, mean 0, variance 2 / fan-in (He et al. 2015); biases
+    0. Normalisation and affine layers: scale 1, shift 0, running mean 0, running variance 1, so
+    that they leave their input unchanged in eval mode. Whatever else is learned (tokens,
+    positions): normal, standard deviation 0.02. One NumPy generator, parameters in the module's
+    order: the same seed gives the same network everywhere.
+    """
+    import torch
+    from torch import nn
+
+    rng = np.random.default_rng(seed)
+
+    def draw(parameter: torch.Tensor, std: float) -> None:
+        values = rng.standard_normal(tuple(parameter.shape), dtype=np.float32) * np.float32(std)
+        parameter.copy_(torch.from_numpy(values))
+
+    with torch.no_grad():
+        for child in module.modules():
+            weighted = isinstance(child, (nn.modules.conv._ConvNd, nn.Linear))
+            for name, parameter in child.named_parameters(recurse=False):
+                if weighted and name == "weight":
+                    draw(parameter, math.sqrt(2 / parameter[0].numel()))
+                elif name.endswith("bias"):
+                    parameter.zero_()
+                elif name == "weight" and parameter.ndim == 1:
+                    parameter.fill_(1)
+                else:
+                    draw(parameter, 0.02)
+            if hasattr(child, "reset_running_stats"):
+                child.reset_running_stats()

@@ -1,0 +1,85 @@
+"""V1-like Gabor energy: a fixed bank of quadrature pairs."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+N_ORIENTATIONS = 8
+#: cycles per image width, one octave apart
+FREQUENCIES = (4, 8, 16, 32)
+#: standard deviation of the envelope in wavelengths: one octave of bandwidth at half height
+SIGMA = math.sqrt(math.log(2) / 2) * 3 / math.pi
+
+
+def gabor_bank(size: int) -> torch.Tensor:
+    """Return even and odd filters, shape (2, n_frequencies * n_orientations, size, size).
+
+    Each even filter sums to 0 and each filter has unit norm; orientation 0 is vertical stripes.
+    """
+    # Float64, so that the same filters come out everywhere.
+    axis = torch.arange(size, dtype=torch.float64) - size // 2
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    pairs = []
+    for frequency in FREQUENCIES:
+        wavelength = size / frequency
+        envelope = torch.exp(-(x**2 + y**2) / (2 * (SIGMA * wavelength) ** 2))
+        for i in range(N_ORIENTATIONS):
+            angle = math.pi * i / N_ORIENTATIONS
+            phase = 2 * math.pi * (x * math.cos(angle) + y * math.sin(angle)) / wavelength
+            even, odd = envelope * torch.cos(phase), envelope * torch.sin(phase)
+            even = even - envelope * (even.sum() / envelope.sum())
+            pairs.append(torch.stack([even / even.norm(), odd / odd.norm()]))
+    return torch.stack(pairs, dim=1)
+
+
+class Simple(nn.Module):
+    """Responses of every filter on a grid of positions; outside the image is mid-grey."""
+
+    def __init__(self, size: int, stride: int) -> None:
+        super().__init__()
+        self.size, self.stride = size, stride
+        filters = gabor_bank(size)
+        self.register_buffer("filters", filters.flatten(0, 1).float())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, 1, size, size) to (n, 2 * n_filters, size / stride, size / stride)."""
+        # Correlation through the Fourier domain at twice the size: no wrap-around.
+        padded = (2 * self.size, 2 * self.size)
+        spectrum = torch.fft.rfft2(x, s=padded) * torch.fft.rfft2(self.filters, s=padded).conj()
+        full = torch.fft.irfft2(spectrum, s=padded)
+        # Lag k of the correlation is the filter moved by k: its centre lies at k + size // 2.
+        half = self.size // 2
+        centered = torch.roll(full, (half, half), dims=(-2, -1))[..., : self.size, : self.size]
+        start = self.stride // 2
+        return centered[..., start :: self.stride, start :: self.stride]
+
+
+class Energy(nn.Module):
+    """Root of the summed squares of each even and odd pair: indifferent to phase."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, 2 * n_filters, h, w) to (n, n_filters, h, w)."""
+        even, odd = x.chunk(2, dim=1)
+        return torch.sqrt(even**2 + odd**2)
+
+
+class GaborV1(nn.Module):
+    """Layers: simple (linear responses, 32x32 positions), energy, pool (8x8 means of energy)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.simple = Simple(128, stride=4)
+        self.energy = Energy()
+        self.pool = nn.AvgPool2d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, 1, 128, 128) to (n, 32, 8, 8)."""
+        return self.pool(self.energy(self.simple(x)))
+
+
+def build() -> nn.Module:
+    """Return the module."""
+    return GaborV1()

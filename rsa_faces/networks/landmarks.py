@@ -1,0 +1,64 @@
+"""Sixty-eight landmarks on face crops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rsa_faces.networks._load import load_network
+
+if TYPE_CHECKING:
+    from rsa_faces.stimuli import StimulusSet
+
+BATCH = 64
+
+
+def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarray:
+    """Find 68 landmarks in images that show one upright face each.
+
+    Parameters
+    ----------
+    stimuli : StimulusSet
+        Face crops: one face each, upright, filling most of the image (a face detector's box, or
+        a portrait from chin to hair). There is no face detection here: on other images the
+        points mean nothing, and nothing says so.
+    device : str, default "auto"
+        As for :func:`load_network`.
+
+    Returns
+    -------
+    ndarray, float64, shape (n_stimuli, 68, 2)
+        x and y in pixels of each image, in the set's order: jaw 0-16 (from the image's left),
+        brows 17-26, nose 27-35, eyes 36-47, mouth 48-67 (the iBUG 300-W scheme) [1]_. (0, 0) is the upper
+        left corner of the upper left pixel.
+
+    Notes
+    -----
+    The network is "face-api-landmarks": it sees the image at 112 px, centred on a black square,
+    and gives each point as a fraction of the square's side.
+
+    References
+    ----------
+    .. [1] Sagonas C. et al. (2016), Image Vis Comput 47:3, doi:10.1016/j.imavis.2016.01.002
+
+    Examples
+    --------
+    >>> from rsa_faces.networks import detect_landmarks
+    >>> points = detect_landmarks(stimuli, device="cpu")  # doctest: +SKIP
+    """
+    import torch
+
+    network = load_network("face-api-landmarks", device=device)
+    ids = list(stimuli.ids)
+    points = np.empty((len(ids), 68, 2))
+    for start in range(0, len(ids), BATCH):
+        images = [stimuli.image(i) for i in ids[start : start + BATCH]]
+        with torch.inference_mode():
+            out = network.module(network.preprocess(images).to(network.device)).cpu().numpy()
+        for i, (image, fractions) in enumerate(zip(images, out, strict=True), start=start):
+            height, width = image.shape[:2]
+            side = max(height, width)
+            margin = np.array([side - width, side - height]) / 2
+            points[i] = fractions.reshape(68, 2).astype(float) * side - margin
+    return points

@@ -1,0 +1,302 @@
+"""The command line end to end, on simulated images and simulated subjects."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+import rsa_faces as rf
+from rsa_faces.cli import _compare, _doctor, _init, _networks  # noqa: F401
+from rsa_faces.cli._app import app
+
+N_IMAGES, N_SUBJECTS = 24, 6
+
+
+def rsa_faces(*arguments):
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def sentence(run):
+    """Return what was printed to stderr on one line."""
+    return re.sub(r"\s+", " ", run.stderr)
+
+
+def image_names():
+    return [f"face_{i:02d}" for i in range(N_IMAGES)]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Make a folder with simulated images, simulated subjects and a configuration."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "faces").mkdir()
+    smooth = np.kron(rng.random((N_IMAGES, 6, 6, 3)), np.ones((1, 8, 8, 1)))
+    for name, image in zip(image_names(), smooth, strict=True):
+        Image.fromarray((image * 255).astype(np.uint8)).save(tmp_path / "faces" / f"{name}.png")
+    table = pd.DataFrame(
+        {
+            "file": [f"{n}.png" for n in image_names()],
+            "identity": [i // 4 for i in range(N_IMAGES)],
+            "smiling": [i % 2 == 0 for i in range(N_IMAGES)],
+        }
+    )
+    table.to_csv(tmp_path / "faces.csv", index=False)
+    true = rf.compute_rdms(smooth.reshape(N_IMAGES, -1), conditions=image_names())
+    noise = rng.normal(scale=0.02, size=(N_SUBJECTS, true.n_pairs))
+    subjects = [f"simulated {i}" for i in range(N_SUBJECTS)]
+    data = rf.RDMs(true.vectors + noise, image_names(), "correlation", {"subject": subjects})
+    data.save(tmp_path / "simulated.h5")
+    config = {
+        "title": "simulated subjects who see pixels",
+        "stimuli": {"folder": "faces", "manifest": "faces.csv"},
+        "data": [{"rdms": "simulated.h5", "region": "simulated IT"}],
+        "networks": ["pixels", "gabor-v1", {"name": "untrained:mini-xception", "layers": ["*1*"]}],
+        "models": [{"metadata": "identity"}, {"metadata": "smiling"}],
+        "subsets": {"all": "all", "smiling": "smiling"},
+        "inference": {"n_boot": 100},
+        "figures": {"mds_region": "simulated IT", "mds_color": "identity", "group": "identity"},
+    }
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return tmp_path
+
+
+@pytest.fixture
+def compare(project):
+    return lambda *more: rsa_faces("compare", project / "c.yaml", "--out", project / "out", *more)
+
+
+def test_compare_leaves_everything_and_finds_what_was_simulated(compare, project):
+    run = compare()
+    assert run.exit_code == 0, run.output
+    out = project / "out"
+    for name in ("config.yaml", "provenance.json", "results.csv", "tests.csv", "report.html",
+                 "methods.md", "rdms/pixels.h5", "figures/layers-all.svg", "figures/layers-all.png",
+                 "figures/layers-all.pdf"):  # fmt: skip
+        assert (out / name).stat().st_size > 0, name
+    table = pd.read_csv(out / "results.csv")
+    assert set(table["subset"]) == {"all", "smiling"}
+    best = table[table["subset"] == "all"].set_index("network")
+    assert best.loc["pixels", "p_corrected"] < 0.05
+    assert best["similarity"].drop("pixels").max() < best.loc["pixels", "similarity"]
+    assert best.loc["pixels", "n_subjects"] == N_SUBJECTS
+    assert best.loc["pixels", "n_conditions"] == N_IMAGES
+    assert "Report:" in run.stdout
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert provenance["seed"] == 0
+    assert set(provenance["weights_sha256"]) == {"pixels", "gabor-v1", "untrained:mini-xception"}
+    assert not list(out.rglob("*.part*"))
+
+
+def test_the_report_asks_for_nothing_from_outside(compare, project):
+    assert compare().exit_code == 0
+    html = (project / "out" / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["'](https?:)?//(?!doi\.org)""", html)
+    assert "simulated IT" in html
+
+
+def test_twice_gives_the_same_bytes_and_a_second_run_reuses_the_first(compare, project):
+    assert compare().exit_code == 0
+    first = (project / "out" / "results.csv").read_bytes()
+    assert compare().exit_code == 0
+    reused = json.loads((project / "out" / "provenance.json").read_text())["steps_reused"]
+    assert "rdms pixels" in reused
+    assert (project / "out" / "results.csv").read_bytes() == first
+    assert compare("--fresh").exit_code == 0
+    assert json.loads((project / "out" / "provenance.json").read_text())["steps_reused"] == []
+    assert (project / "out" / "results.csv").read_bytes() == first
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(compare, project):
+    assert compare().exit_code == 0
+    expected = (project / "out" / "results.csv").read_bytes()
+    tests = (project / "out" / "tests.csv").read_bytes()
+    again = project / "again"
+    command = [sys.executable, "-c", "from rsa_faces.cli import main; main()", "compare",
+               str(project / "c.yaml"), "--out", str(again)]  # fmt: skip
+    rng = np.random.default_rng(0)
+    killed = 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        # Wait for the folder, then a random moment more: the kill falls into any step.
+        while process.poll() is None and not again.exists():
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 3))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+    assert killed
+    run = rsa_faces("compare", project / "c.yaml", "--out", again)
+    assert run.exit_code == 0, run.output
+    assert (again / "results.csv").read_bytes() == expected
+    assert (again / "tests.csv").read_bytes() == tests
+
+
+def test_json_is_for_machines(compare):
+    run = compare("--json")
+    answer = json.loads(run.stdout)
+    assert {"folder", "figure", "report", "notes", "results"} == set(answer)
+    assert answer["results"][0]["network"] == "pixels"
+
+
+def _break_image(project):
+    (project / "faces" / "face_03.png").write_bytes(b"no image")
+
+
+def _remove_image(project):
+    (project / "faces" / "face_03.png").unlink()
+
+
+def _constant_image(project):
+    Image.fromarray(np.full((48, 48, 3), 128, np.uint8)).save(project / "faces" / "face_03.png")
+
+
+def _double_names(project):
+    table = pd.read_csv(project / "faces.csv").assign(id=lambda t: t["file"].str[:-4])
+    table.loc[3, "id"] = "face_02"
+    table.to_csv(project / "faces.csv", index=False)
+
+
+def _other_names(project):
+    rdms = rf.load_rdms(project / "simulated.h5")
+    names = ["person 1", *rdms.conditions[1:]]
+    rf.RDMs(rdms.vectors, names, rdms.measure, rdms.labels).save(project / "simulated.h5")
+
+
+def _missing_pairs(project):
+    rdms = rf.load_rdms(project / "simulated.h5")
+    vectors = rdms.vectors.copy()
+    vectors[1, 3] = np.nan
+    rf.RDMs(vectors, rdms.conditions, rdms.measure, rdms.labels).save(project / "simulated.h5")
+
+
+def _one_subject(project):
+    rf.load_rdms(project / "simulated.h5")[0].save(project / "simulated.h5")
+
+
+def _nothing(project):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    [
+        (_remove_image, [], "face_03.png"),
+        (_break_image, [], "face_03.png"),
+        (_constant_image, [], "layer .* of pixels is constant for 'face_03'"),
+        (_double_names, [], "face_02"),
+        (_other_names, [], "only in the stimuli: 'face_00'; only in .*: 'person 1'"),
+        (_missing_pairs, [], "1 of 1656 are missing .* `allow_missing: true`"),
+        (_one_subject, [], "bootstrap"),
+        (_nothing, ["--set", "networks.0=pixel"], "unknown network 'pixel'. Did you mean 'pixels'"),
+        (_nothing, ["--set", "networks.0={name: gabor-v1, layers: [enrgy]}",
+                    "--set", "networks.1=pixels"], "'enrgy'.* Did you mean 'energy'"),
+        (_nothing, ["--set", "methd=cosine"], "unknown key 'methd'. Did you mean 'method'"),
+        (_nothing, ["--set", "method=speerman"], "Did you mean 'spearman'"),
+        (_nothing, ["--set", "measure=corelation"], "Did you mean 'correlation'"),
+        (_nothing, ["--set", "stimuli.folder=nowhere"], "nowhere"),
+        (_nothing, ["--set", "subsets.x=smilng"], "smil"),
+        (_nothing, ["--set", "subsets.x=[face_00, face_01]"], "at least 3 conditions in subset"),
+        (_nothing, ["--set", "models.0.metadata=identiti"], "Did you mean 'identity'"),
+        (_nothing, ["--set", "inference.by=rater"], "rater"),
+        (_nothing, ["--device", "tpu"], "tpu"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_sentence_exit_2_and_nothing_written(
+    compare, project, spoil, options, message
+):
+    spoil(project)
+    run = compare(*options)
+    assert run.exit_code == 2, run.output
+    assert re.search(message, sentence(run)), run.stderr
+    assert "Traceback" not in run.output
+    assert not (project / "out" / "results.csv").exists()
+
+
+def test_one_subject_is_possible_over_conditions_and_said(compare, project):
+    _one_subject(project)
+    run = compare("--set", "inference.bootstrap=conditions")
+    assert run.exit_code == 0, run.output
+    assert "no ceiling" in run.output
+    assert pd.read_csv(project / "out" / "results.csv")["ceiling_low"].isna().all()
+
+
+def test_a_folder_of_another_run_is_not_written_over(compare, project):
+    assert compare().exit_code == 0
+    before = (project / "out" / "results.csv").read_bytes()
+    run = compare("--set", "inference.n_boot=200")
+    assert run.exit_code == 2
+    assert "another configuration (differs in inference)" in sentence(run)
+    assert (project / "out" / "results.csv").read_bytes() == before
+    assert compare("--set", "inference.n_boot=200", "--fresh").exit_code == 0
+
+
+def test_an_output_that_is_a_file_is_refused(project):
+    run = rsa_faces("compare", project / "c.yaml", "--out", project / "c.yaml")
+    assert run.exit_code == 2
+    assert "cannot be written" in sentence(run)
+    assert "title" in (project / "c.yaml").read_text()
+
+
+def test_networks_are_listed_shown_and_opened():
+    names = [n["name"] for n in json.loads(rsa_faces("networks", "list", "--json").stdout)]
+    assert {"dlib-face", "face-api-expression", "resnet50-vggface2", "pixels"} <= set(names)
+    assert "dlib-face" in rsa_faces("networks", "list").stdout
+    assert "150" in rsa_faces("networks", "show", "dlib-face").stdout
+    some = rsa_faces("networks", "layers", "mini-xception").stdout.split()
+    every = rsa_faces("networks", "layers", "mini-xception", "--all").stdout.split()
+    assert 3 < len(some) < len(every)
+    run = rsa_faces("networks", "show", "dlib-fase")
+    assert run.exit_code == 2
+    assert "Did you mean 'dlib-face'" in sentence(run)
+
+
+def test_doctor_tells_what_is_here():
+    run = rsa_faces("doctor", "--json")
+    found = {row["what"]: row for row in json.loads(run.stdout)}
+    assert found["images92"]["ok"] is True
+    assert found["torch"]["ok"] is True
+    assert found["resnet50-vggface2"]["ok"] is None
+    assert run.exit_code == 0
+
+
+def test_init_writes_a_configuration_that_runs(project):
+    (project / "c.yaml").unlink()
+    run = rsa_faces("init", "--stimuli", project / "faces", "--data", project / "simulated.h5",
+                    "--out", project / "mine.yaml")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    text = (project / "mine.yaml").read_text()
+    assert "faces.csv" in text
+    assert f"{N_SUBJECTS} subjects" in text
+    run = rsa_faces("compare", project / "mine.yaml", "--out", project / "out",
+                    "--set", "networks=[pixels]", "--set", "inference.n_boot=100")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    again = rsa_faces("init", "--stimuli", project / "faces", "--out", project / "mine.yaml")
+    assert again.exit_code == 2
+    assert "mine.yaml exists" in sentence(again)
+
+
+def test_every_command_has_help():
+    commands = re.findall(r"│ (\w+) ", rsa_faces("--help").stdout)
+    assert {"compare", "networks", "doctor", "init"} <= set(commands)
+    for command in ["compare", "doctor", "init", "networks"]:
+        assert len(rsa_faces(command, "--help").stdout) > 300
+
+
+def test_debug_shows_the_traceback(project):
+    run = rsa_faces("--debug", "compare", project / "nothing.yaml")
+    assert isinstance(run.exception, FileNotFoundError)
