@@ -71,7 +71,8 @@ class Network:
         -------
         list of str
             Dotted module names. Left out are modules that return something else than one tensor,
-            and modules that run more than once in a pass (a shared ReLU has no one output).
+            that run more than once in a pass (a shared ReLU has no one output), or that only
+            repeat their input (identity).
         """
         return list(self._traced)
 
@@ -122,7 +123,11 @@ class Network:
 
             return record
 
-        handles = [m.register_forward_hook(hook(n)) for n, m in self.module.named_modules() if n]
+        handles = [
+            module.register_forward_hook(hook(name))
+            for name, module in self.module.named_modules()
+            if name and not isinstance(module, torch.nn.Identity)
+        ]
         size = self.spec.preprocessing.size
         try:
             with torch.inference_mode():
@@ -138,7 +143,7 @@ class Network:
         from torch import nn
 
         containers = (nn.Sequential, nn.ModuleList)
-        skipped = (nn.Identity, nn.Dropout, nn.Flatten)
+        skipped = (nn.Dropout, nn.Flatten)
 
         def walk(module: nn.Module, prefix: str):
             for name, child in module.named_children():

@@ -30,8 +30,8 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
     -------
     ndarray, float64, shape (n_stimuli, 68, 2)
         x and y in pixels of each image, in the set's order: jaw 0-16 (from the image's left),
-        brows 17-26, nose 27-35, eyes 36-47, mouth 48-67 (the iBUG 300-W scheme) [1]_. (0, 0) is the upper
-        left corner of the upper left pixel.
+        brows 17-26, nose 27-35, eyes 36-47, mouth 48-67 (the iBUG 300-W scheme [1]_). (0, 0) is
+        the centre of the upper left pixel.
 
     Notes
     -----
@@ -60,5 +60,5 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
             height, width = image.shape[:2]
             side = max(height, width)
             margin = np.array([side - width, side - height]) / 2
-            points[i] = fractions.reshape(68, 2).astype(float) * side - margin
+            points[i] = fractions.reshape(68, 2).astype(float) * side - margin - 0.5
     return points

@@ -1,1 +1,120 @@
-"""."""
+"""Networks of timm and torchvision by their own names, with their own preprocessing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import nearest
+from rsa_faces.networks._preprocess import FILTERS
+from rsa_faces.networks._spec import NetworkSpec, Preprocessing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_CITATION = {
+    "timm": "Wightman R. (2019), PyTorch Image Models, doi:10.5281/zenodo.4414861",
+    "torchvision": "TorchVision maintainers (2016), TorchVision",
+}
+
+
+def describe(library: str, model: str) -> NetworkSpec:
+    """Return the spec of a library's network, read from its configuration."""
+    preprocessing, licence = _DESCRIBE[library](model)
+    return NetworkSpec(
+        name=f"{library}:{model}",
+        task="see the library's page",
+        architecture=model,
+        training_set="see the library's page",
+        licence=licence,
+        origin=f"{library} {_version(library)}",
+        citation=_CITATION[library],
+        preprocessing=preprocessing,
+        builder="",
+    )
+
+
+def build(library: str, model: str, *, from_hub: bool) -> nn.Module:
+    """Return a library's module, with the hub's weights or with none."""
+    _DESCRIBE[library](model)
+    if not from_hub:
+        return _create(library, model, pretrained=False)
+    try:
+        return _create(library, model, pretrained=True)
+    # Hubs fail in many ways (no network, no such file, a proxy's page): each means no weights.
+    except Exception as err:
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise InputError(
+            f"the pretrained weights of '{library}:{model}' could not be fetched from its hub "
+            f"({reason}). Give a file: load_network('{library}:{model}', weights=PATH); or use "
+            f"'untrained:{library}:{model}'."
+        ) from err
+
+
+def _create(library: str, model: str, *, pretrained: bool) -> nn.Module:
+    """Call the library's own constructor."""
+    if library == "timm":
+        import timm
+
+        return timm.create_model(model, pretrained=pretrained)
+    import torchvision
+
+    return torchvision.models.get_model(model, weights="DEFAULT" if pretrained else None)
+
+
+def _timm(model: str) -> tuple[Preprocessing, str]:
+    """Read the input of a timm network from its pretrained configuration."""
+    import timm
+    from timm.data import resolve_data_config
+
+    if not timm.is_model(model):
+        options = [*timm.list_models(), *timm.list_pretrained()]
+        raise InputError(f"timm has no network {model!r}.{nearest(model, options)}")
+    config = timm.get_pretrained_cfg(model)
+    if config is None:
+        tags = [n for n in timm.list_pretrained() if n.startswith(model.split(".")[0] + ".")]
+        raise InputError(f"timm has no weights {model!r}. Valid: {', '.join(tags) or 'none'}.")
+    data = resolve_data_config(pretrained_cfg=config.to_dict())
+    _, height, width = data["input_size"]
+    fits = {"center": "crop", "squash": "stretch", "border": "pad"}
+    if data["crop_mode"] not in fits or data["interpolation"] not in FILTERS or height != width:
+        raise InputError(f"timm:{model} has preprocessing that is not supported: {data}.")
+    fit = fits[data["crop_mode"]]
+    return Preprocessing(
+        size=height,
+        fit=fit,
+        channels="RGB",
+        mean=tuple(255 * m for m in data["mean"]),
+        std=tuple(255 * s for s in data["std"]),
+        interpolation=data["interpolation"],
+        resize_to=int(height / data["crop_pct"]) if fit == "crop" else None,
+    ), config.license or "see the library's page"
+
+
+def _torchvision(model: str) -> tuple[Preprocessing, str]:
+    """Read the input of a torchvision network from the transforms of its default weights."""
+    import torchvision
+
+    options = torchvision.models.list_models(module=torchvision.models)
+    if model not in options:
+        raise InputError(f"torchvision has no image network {model!r}.{nearest(model, options)}")
+    transforms = torchvision.models.get_model_weights(model).DEFAULT.transforms()
+    return Preprocessing(
+        size=transforms.crop_size[0],
+        fit="crop",
+        channels="RGB",
+        mean=tuple(255 * m for m in transforms.mean),
+        std=tuple(255 * s for s in transforms.std),
+        interpolation=transforms.interpolation.value,
+        resize_to=transforms.resize_size[0],
+    ), "BSD-3-Clause (code); weights: see the library's page"
+
+
+def _version(library: str) -> str:
+    """Return the installed version."""
+    from importlib.metadata import version
+
+    return version(library)
+
+
+_DESCRIBE = {"timm": _timm, "torchvision": _torchvision}

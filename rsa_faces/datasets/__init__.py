@@ -1,0 +1,38 @@
+"""Data sets that ship: real images with the brains, the behaviour and the models they met."""
+
+from rsa_faces.datasets._dataset import Dataset
+from rsa_faces.datasets.images92 import images92
+
+#: Every data set by name. An entry here can be named in a configuration.
+DATASETS = {"images92": images92}
+
+
+def load_dataset(name: str) -> Dataset:
+    """Load a data set by its name.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``DATASETS``.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        If there is no such data set (the nearest is named).
+
+    Examples
+    --------
+    >>> from rsa_faces.datasets import load_dataset
+    >>> load_dataset("images92").stimuli
+    StimulusSet(92 images, metadata: category, human, face, animal, natural, monkey_or_ape)
+    """
+    from rsa_faces._validation import check_choice
+
+    return DATASETS[check_choice(name, DATASETS, what="data set")]()
+
+
+__all__ = ["DATASETS", "Dataset", "images92", "load_dataset"]

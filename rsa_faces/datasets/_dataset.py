@@ -1,0 +1,40 @@
+"""What a data set is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rsa_faces.rdm import RDMs
+from rsa_faces.stimuli import StimulusSet
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Stimuli, the RDMs measured with them, and where all of it comes from.
+
+    Parameters
+    ----------
+    name : str
+        The name :func:`rsa_faces.datasets.load_dataset` takes.
+    stimuli : StimulusSet
+        The images; their ids are the conditions of the RDMs.
+    rdms : RDMs
+        Brain and behaviour: labels ``region``, ``subject``, ``session``, ``measure``.
+    models : RDMs
+        Model RDMs that came with the data: label ``name``.
+    origin, licence : str
+        The published package, and under which terms it may be passed on.
+    citations : tuple of str
+        What to cite, with DOI.
+    notes : tuple of str
+        What a user should know before drawing conclusions.
+    """
+
+    name: str
+    stimuli: StimulusSet
+    rdms: RDMs
+    models: RDMs
+    origin: str
+    licence: str
+    citations: tuple[str, ...]
+    notes: tuple[str, ...]

@@ -1,0 +1,281 @@
+"""Stimuli through a network: the plan, the batches, and where the activations go."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rsa_faces import __version__
+from rsa_faces._errors import InputError
+from rsa_faces._files import sha256_bytes
+from rsa_faces._validation import check_count, parse_bytes
+from rsa_faces.extraction._activations import Activations
+from rsa_faces.extraction._layers import select_layers
+from rsa_faces.extraction._progress import progress_bar
+
+if TYPE_CHECKING:
+    import torch
+
+    from rsa_faces.extraction._forward import Forward, Layout, Probe
+    from rsa_faces.extraction._store import Store
+    from rsa_faces.networks import Network
+    from rsa_faces.stimuli import StimulusSet
+
+_log = logging.getLogger(__name__)
+
+MAX_BATCH = 32
+
+
+def extract(
+    network: Network,
+    stimuli: StimulusSet,
+    *,
+    layers: str | Sequence[str] = "all",
+    store: str | os.PathLike[str] | None = None,
+    budget: str | int = "4GB",
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Activations:
+    """Record what the layers of a network answer to each stimulus.
+
+    Parameters
+    ----------
+    network : Network
+        From :func:`rsa_faces.load_network`. It runs on its own device, in eval mode and without
+        gradients, channels last and in full float32 precision; its modes are put back and the
+        hooks removed on any exit.
+    stimuli : StimulusSet
+        The images; each goes through ``network.preprocess``.
+    layers : str or sequence of str, default "all"
+        "all" takes the default analysis layers, ``network.layers()``; otherwise module names and
+        globs over ``network.all_layers()``.
+    store : path-like, optional
+        An HDF5 file to keep the activations in, one per network. If it holds activations of the
+        same weights, preprocessing, images, device and code, those are not computed again, and an
+        interrupted extraction goes on after its last batch; if any of these has changed, it is
+        made anew (the log says which).
+    budget : str or int, default "4GB"
+        Memory for activations. What does not fit goes to `store`, or to a temporary file that
+        lives as long as the result, and is read back one layer at a time.
+    batch_size : int, optional
+        Images per pass. By default from `budget`, at most 32. Halved when memory runs out.
+    progress : bool, default True
+        Show a progress bar on a terminal if it takes longer than two seconds.
+
+    Returns
+    -------
+    Activations
+        Per layer a float32 matrix, shape (n_stimuli, n_channels): rows in the order of
+        ``stimuli.ids``, outputs flattened in the order they have in memory (RDMs do not depend
+        on the order of channels), whatever their dimensions.
+
+    Raises
+    ------
+    InputError
+        If a layer is unknown (the nearest is named), did not run, or returns something without
+        one row per image; if an activation is NaN or infinite (layer and image are named); if the
+        store belongs to another network, is damaged, or is no store.
+    RuntimeError
+        The device's own error, if not even one image fits.
+
+    Notes
+    -----
+    A layer's output is copied when the layer returns, so that a following in-place operation
+    (ReLU) cannot change it. A module that runs several times in one pass (a shared ReLU) gives
+    its last output. Of a tuple, list or dict the first tensor is taken. Layers matched by a glob
+    that give no usable output are left out with a warning in the log.
+
+    Results for different batch sizes agree to about 1e-6 of a layer's range, not to the bit;
+    with the same batch size they are identical, also after an interruption.
+
+    The code of this package is part of a store's key, but the code of modules from elsewhere is
+    not (only their structure as printed): delete the store after changing such code.
+    """
+    from rsa_faces.extraction._forward import probe, recording
+
+    n_bytes = parse_bytes(budget)
+    if batch_size is not None:
+        check_count(batch_size, what="batch_size")
+    names = select_layers(network, layers)
+    image = network.preprocess([stimuli.image(stimuli.ids[0])])
+    found = probe(network, image, names)
+    _check_layers(network, found, layers)
+    sink = _sink(network, stimuli, image, found.layouts, store, n_bytes, batch_size)
+    size = batch_size or sink.batch_size
+    if sink.pending:
+        pending = {layer: found.layouts[layer] for layer in sink.pending}
+        with (
+            recording(network, pending) as forward,
+            sink.writing(),
+            progress_bar(network.name, len(stimuli), show=progress) as tell,
+        ):
+            size = _fill(sink, forward, network, stimuli, size, tell)
+    return Activations(
+        sink.finished(),
+        stimuli.ids,
+        network=network.name,
+        depth=found.depth,
+        provenance={**_key(network, stimuli, image), "batch_size": size},
+    )
+
+
+class _Memory:
+    """Activations in memory, filled like a Store."""
+
+    start = 0
+
+    def __init__(self, layouts: Mapping[str, Layout], n_stimuli: int, batch_size: int) -> None:
+        self._arrays = {
+            layer: np.empty((n_stimuli, layout.n_channels), np.float32)
+            for layer, layout in layouts.items()
+        }
+        self.pending = list(layouts)
+        self.batch_size = batch_size
+
+    def writing(self) -> contextlib.AbstractContextManager:
+        """Nothing to hold open."""
+        return contextlib.nullcontext()
+
+    def write(self, start: int, rows: Mapping[str, np.ndarray], batch_size: int) -> None:
+        """Keep the rows of one batch."""
+        for layer, values in rows.items():
+            self._arrays[layer][start : start + len(values)] = values
+
+    def finished(self) -> dict[str, np.ndarray]:
+        """Return the layers, read-only."""
+        for array in self._arrays.values():
+            array.flags.writeable = False
+        return self._arrays
+
+
+def _check_layers(network: Network, found: Probe, layers: str | Sequence[str]) -> None:
+    """Say which layers give nothing usable: an error if named, a warning if matched by a glob."""
+    given = [layers] if isinstance(layers, str) else list(layers)
+    named = {*given, *(network.layers() if "all" in given else ())}
+    for layer, problem in found.problems.items():
+        if layer in named:
+            raise InputError(
+                f"layer {layer!r} of {network.name} {problem}. Choose another: "
+                "network.all_layers() lists those that can be extracted."
+            )
+        _log.warning("layer %s of %s is left out: it %s", layer, network.name, problem)
+    if not found.layouts:
+        raise InputError(
+            f"expected layers with one row per image, but none of {len(found.problems)} layers of "
+            f"{network.name} that {given!r} matches gives that."
+        )
+    for layer, n_calls in found.repeated.items():
+        _log.info("layer %s ran %d times in one pass: its last output is kept", layer, n_calls)
+
+
+def _sink(
+    network: Network,
+    stimuli: StimulusSet,
+    image: torch.Tensor,
+    layouts: Mapping[str, Layout],
+    store: str | os.PathLike[str] | None,
+    budget: int,
+    batch_size: int | None,
+) -> _Memory | Store:
+    """Plan memory: return where the activations go, with a batch size that fits."""
+    per_image = 4 * sum(layout.n_channels for layout in layouts.values())
+    total = per_image * len(stimuli)
+    # A quarter of the budget for the batch: its input, what is copied of it, and (about as much
+    # again) what passes through the network.
+    working = 2 * per_image + 4 * image.numel()
+    size = batch_size or max(1, min(MAX_BATCH, len(stimuli), budget // 4 // working))
+    what = f"{network.name}: {len(layouts)} layers of {len(stimuli)} images, {total / 1e6:.0f} MB"
+    if store is None and total + size * working <= budget:
+        _log.info("%s, in memory", what)
+        return _Memory(layouts, len(stimuli), size)
+    from rsa_faces.extraction._store import TemporaryFolder, open_store
+
+    owner = TemporaryFolder() if store is None else None
+    path = owner.path / "activations.h5" if owner else Path(store)
+    why = "more than the budget: " if owner else ""
+    _log.info("%s, %skept in %s and read layer by layer", what, why, path)
+    largest = max(layouts, key=lambda layer: layouts[layer].n_channels)
+    if 4 * layouts[largest].n_channels * len(stimuli) > budget:
+        _log.warning("layer %s of %s alone is larger than the budget", largest, network.name)
+    sink = open_store(path, _key(network, stimuli, image), layouts, stimuli.ids, size)
+    sink.owner = owner
+    return sink
+
+
+def _fill(
+    sink: _Memory | Store,
+    forward: Forward,
+    network: Network,
+    stimuli: StimulusSet,
+    batch_size: int,
+    tell: Callable[[int], None],
+) -> int:
+    """Run the batches that are missing; return the batch size, smaller if memory ran out."""
+    start = sink.start
+    while start < len(stimuli):
+        ids = stimuli.ids[start : start + batch_size]
+        rows = _attempt(forward, network.preprocess([stimuli.image(name) for name in ids]))
+        if rows is None:
+            batch_size = len(ids) // 2
+            _log.warning("memory ran out: going on with batches of %d", batch_size)
+            continue
+        for layer, values in rows.items():
+            finite = np.isfinite(values).all(axis=1)
+            if not finite.all():
+                bad = int(np.argmin(finite))
+                kind = "NaN" if np.isnan(values[bad]).any() else "infinite"
+                raise InputError(
+                    f"expected finite activations, but layer {layer!r} of {network.name} has "
+                    f"{kind} values for image {ids[bad]!r}. Look at the image and the weights."
+                )
+        sink.write(start, rows, batch_size)
+        start += len(ids)
+        tell(start)
+    return batch_size
+
+
+def _attempt(forward: Forward, batch: torch.Tensor) -> dict[str, np.ndarray] | None:
+    """Run a batch; None if memory ran out and a smaller one may fit."""
+    from rsa_faces.extraction._forward import is_out_of_memory, release_memory
+
+    try:
+        return forward(batch)
+    except RuntimeError as err:
+        if len(batch) == 1 or not is_out_of_memory(err):
+            raise
+    release_memory()
+    return None
+
+
+def _key(network: Network, stimuli: StimulusSet, image: torch.Tensor) -> dict[str, str]:
+    """Return all that activations depend on, by name, so that a change can be named."""
+    pixels = image.numpy()
+    return {
+        "network": network.name,
+        "weights": network.weights_sha256,
+        "structure": sha256_bytes(repr(network.module).encode()),
+        # The specification and what it did to the first image: its code may have changed.
+        "preprocessing": sha256_bytes(
+            repr(network.spec.preprocessing).encode(), repr(pixels.shape).encode(), pixels.tobytes()
+        ),
+        "images": sha256_bytes("\0".join(stimuli.ids).encode(), "".join(stimuli.sha256).encode()),
+        "code": _code_version(),
+        "device": network.device.type,
+        "torch": version("torch"),
+    }
+
+
+@cache
+def _code_version() -> str:
+    """Return the package's version and a hash of the code that makes activations."""
+    package = Path(__file__).parents[1]
+    files = [f for part in ("extraction", "networks", "stimuli") for f in package.glob(f"{part}/*.py")]
+    return f"{__version__} {sha256_bytes(*(f.read_bytes() for f in sorted(files)))}"

@@ -1,0 +1,181 @@
+"""Forward passes with hooks that copy; the one module of the extraction that needs torch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from rsa_faces._errors import InputError
+
+if TYPE_CHECKING:
+    from rsa_faces.networks import Network
+
+Forward = Callable[[torch.Tensor], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one image's output of a layer lies in memory: the order its channels are kept in.
+
+    Every batch is read in the order found with the first image, whatever its own; so the
+    channels of all images agree, and where memory agrees too, nothing is transposed.
+    """
+
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def n_channels(self) -> int:
+        """Number of values per image."""
+        return int(np.prod(self.shape))
+
+    @classmethod
+    def of(cls, output: torch.Tensor) -> Layout:
+        """Return the layout of a layer's output."""
+        strides = output.stride()
+        axes = tuple(sorted(range(1, output.ndim), key=lambda axis: -strides[axis]))
+        return cls(axes, tuple(output.shape[axis] for axis in axes))
+
+    def rows(self, output: torch.Tensor) -> np.ndarray:
+        """Return a float32 copy on the host, shape (n_images, n_channels)."""
+        flat = output.permute(0, *self.axes).reshape(len(output), -1)
+        return flat.to("cpu", torch.float32, copy=True).contiguous().numpy()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one image showed: layers in order of computation, depths, layouts, oddities."""
+
+    layouts: dict[str, Layout]
+    depth: dict[str, float]
+    repeated: dict[str, int]
+    problems: dict[str, str]
+
+
+def probe(network: Network, image: torch.Tensor, layers: Sequence[str]) -> Probe:
+    """Run one image through the network and see what each layer gives."""
+    calls: dict[str, int] = {}
+    layouts: dict[str, Layout] = {}
+    problems = {layer: "did not run in the forward pass" for layer in layers}
+    wanted = set(layers)
+
+    def look(layer: str, output: Any) -> None:
+        calls[layer] = calls.pop(layer, 0) + 1  # the last call counts: to the end
+        if layer in wanted:
+            layouts.pop(layer, None)
+            problems.pop(layer, None)
+            tensor = _first_tensor(output)
+            if tensor is None:
+                problems[layer] = f"returns {type(output).__name__} without a tensor in it"
+            elif tensor.ndim < 1 or len(tensor) != 1 or tensor.numel() == 0:
+                problems[layer] = (
+                    f"returns shape {tuple(tensor.shape)} for one image, not one row per image"
+                )
+            else:
+                layouts[layer] = Layout.of(tensor)
+
+    names = [name for name, _ in network.module.named_modules() if name]
+    with _hooked(network, names, look):
+        _run(network, image)
+    depth = {layer: (i + 1) / len(calls) for i, layer in enumerate(calls)}
+    return Probe(
+        layouts={layer: layouts[layer] for layer in calls if layer in layouts},
+        depth={layer: depth[layer] for layer in calls if layer in layouts},
+        repeated={layer: calls[layer] for layer in layouts if calls[layer] > 1},
+        problems=problems,
+    )
+
+
+@contextlib.contextmanager
+def recording(network: Network, layouts: Mapping[str, Layout]) -> Iterator[Forward]:
+    """Yield a function from a batch to copies of the layers' outputs; then remove the hooks."""
+    taken: dict[str, np.ndarray] = {}
+    expected = 0
+
+    def copy(layer: str, output: Any) -> None:
+        layout, tensor = layouts[layer], _first_tensor(output)
+        if tensor is None or len(tensor) != expected or tensor[0].numel() != layout.n_channels:
+            came = type(output).__name__ if tensor is None else tuple(tensor.shape)
+            raise InputError(
+                f"expected layer {layer!r} of {network.name} to return one row of "
+                f"{layout.n_channels} channels for each of {expected} images, as for the first "
+                f"image, got {came}. Choose another layer, or batch_size=1."
+            )
+        taken[layer] = layout.rows(tensor)
+
+    def forward(batch: torch.Tensor) -> dict[str, np.ndarray]:
+        nonlocal expected
+        taken.clear()
+        expected = len(batch)
+        _run(network, batch)
+        return dict(taken)
+
+    with _hooked(network, list(layouts), copy):
+        yield forward
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that the device or the host has no memory left."""
+    text = str(error).lower()
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(
+        sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def release_memory() -> None:
+    """Give cached memory back to the device."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def _hooked(
+    network: Network, layers: Sequence[str], act: Callable[[str, Any], None]
+) -> Iterator[None]:
+    """Call ``act(layer, output)`` after each layer; eval mode meanwhile; undone on any exit."""
+    modules = dict(network.module.named_modules())
+    modes = {module: module.training for module in network.module.modules()}
+    handles = []
+    try:
+        network.module.eval()
+        for layer in layers:
+            handles.append(
+                modules[layer].register_forward_hook(
+                    lambda module, inputs, output, layer=layer: act(layer, output)
+                )
+            )
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+
+
+def _run(network: Network, batch: torch.Tensor) -> None:
+    """Run a batch, channels last, in full float32 precision."""
+    batch = batch.to(network.device)
+    if batch.ndim == 4:
+        batch = batch.contiguous(memory_format=torch.channels_last)
+    exact = torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False
+    )
+    with torch.inference_mode(), exact:
+        network.module(batch)
+
+
+def _first_tensor(output: Any) -> torch.Tensor | None:
+    """Return the output, or the first tensor in a tuple, list or dict of outputs."""
+    if isinstance(output, torch.Tensor):
+        return output
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    if isinstance(output, (tuple, list)):
+        found = (_first_tensor(part) for part in output)
+        return next((tensor for tensor in found if tensor is not None), None)
+    return None

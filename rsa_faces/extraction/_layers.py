@@ -1,0 +1,55 @@
+"""Which layers: names and globs to module names."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+
+if TYPE_CHECKING:
+    from rsa_faces.networks import Network
+
+
+def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list[str]:
+    """Return the layers that names and globs stand for, in order of computation.
+
+    Parameters
+    ----------
+    network : Network
+        From :func:`rsa_faces.load_network`.
+    layers : str or sequence of str, default "all"
+        Module names (any module of the network), globs over ``network.all_layers()`` such as
+        ``"layer4.*"``, or "all": the default analysis layers, ``network.layers()``.
+
+    Returns
+    -------
+    list of str
+        Each layer once.
+
+    Raises
+    ------
+    InputError
+        If a name is no module or a glob matches none (the nearest is named), or none is given.
+    """
+    patterns = [layers] if isinstance(layers, str) else list(layers)
+    if not patterns:
+        raise InputError("expected at least one layer, or 'all', got none.")
+    listed = network.all_layers()
+    modules = [name for name, _ in network.module.named_modules() if name]
+    chosen: set[str] = set()
+    for pattern in patterns:
+        if pattern == "all":
+            chosen.update(network.layers())
+        elif pattern in modules:
+            chosen.add(pattern)
+        else:
+            matched = [name for name in listed if fnmatch.fnmatchcase(name, pattern)]
+            if not matched:
+                check_choice(pattern, listed or modules, what=f"layer of {network.name}:")
+            chosen.update(matched)
+    # Modules that all_layers() leaves out come after those it lists.
+    order = list(dict.fromkeys([*listed, *modules]))
+    return sorted(chosen, key=order.index)

@@ -1,0 +1,240 @@
+"""Activations on disk: one HDF5 file per network that survives being killed at any moment.
+
+The file is made whole (all space reserved) under a temporary name and moved into place. After
+that only values change, never the structure: a batch's rows and their checksums are written
+first, the count of finished rows after them. A run that is killed leaves a readable file whose
+count says where to go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+import tempfile
+import weakref
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from rsa_faces._errors import InputError
+from rsa_faces._files import atomic_path
+from rsa_faces.extraction._forward import Layout
+
+_log = logging.getLogger(__name__)
+
+FORMAT = "rsa-faces activations"
+VERSION = 1
+
+
+class TemporaryFolder:
+    """A new folder that is removed when nothing refers to this object any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="rsa-faces-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+class StoredLayers(Mapping):
+    """Layers of a finished store, each read and checked when it is asked for."""
+
+    def __init__(self, path: Path, layers: Sequence[str], owner: TemporaryFolder | None) -> None:
+        self._path, self._layers, self._owner = path, tuple(layers), owner
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __getitem__(self, layer: str) -> np.ndarray:
+        with _opened(self._path, "r") as file:
+            row = file["layers"].asstr()[()].tolist().index(layer)
+            values = file["activations"][layer][()]
+            wrong = np.flatnonzero(_checksums(values) != file["checksums"][row])
+            if wrong.size:
+                condition = file["conditions"].asstr()[int(wrong[0])]
+                raise InputError(
+                    f"{self._path} is damaged: layer {layer!r} of {condition!r} is not what was "
+                    "written. Delete the file and extract again."
+                )
+        return values
+
+
+class Store:
+    """A store being filled; made, resumed or made anew by :func:`open_store`."""
+
+    owner: TemporaryFolder | None = None
+
+    def __init__(self, path: Path, layers: Sequence[str], n_conditions: int) -> None:
+        self.path, self._layers, self._n = path, tuple(layers), n_conditions
+        with _opened(path, "r") as file:
+            stored = file["layers"].asstr()[()].tolist()
+            self._row = {layer: stored.index(layer) for layer in layers}
+            done = file["done"][()]
+            self.batch_size = int(file["batch_size"][0])
+        self._done = {layer: int(done[row]) for layer, row in self._row.items()}
+
+    @property
+    def pending(self) -> list[str]:
+        """Layers with rows to come."""
+        return [layer for layer in self._layers if self._done[layer] < self._n]
+
+    @property
+    def start(self) -> int:
+        """First row that some layer lacks."""
+        return min((self._done[layer] for layer in self.pending), default=self._n)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the file open for :meth:`write`; a second process is refused."""
+        with _opened(self.path, "r+") as self._file:
+            yield
+
+    def write(self, start: int, rows: Mapping[str, np.ndarray], batch_size: int) -> None:
+        """Write the rows of one batch, then the count that makes them valid."""
+        file = self._file
+        stops = {}
+        for layer, values in rows.items():
+            stop = start + len(values)
+            if self._done[layer] <= start:
+                file["activations"][layer][start:stop] = values
+                file["checksums"][self._row[layer], start:stop] = _checksums(values)
+                stops[layer] = stop
+        file.flush()
+        for layer, stop in stops.items():
+            file["done"][self._row[layer]] = stop
+            self._done[layer] = stop
+        file["batch_size"][0] = batch_size
+        file.flush()
+
+    def finished(self) -> StoredLayers:
+        """Return the layers to read."""
+        return StoredLayers(self.path, self._layers, self.owner)
+
+
+def open_store(
+    path: Path,
+    key: Mapping[str, str],
+    layouts: Mapping[str, Layout],
+    conditions: Sequence[str],
+    batch_size: int,
+) -> Store:
+    """Return the store at `path`, made if it is missing or holds what is no longer true.
+
+    Layers that it has already, of the same key, are kept; others are added.
+    """
+    keep: dict[str, Layout] = {}
+    if path.exists():
+        old_key, old_layouts = _header(path)
+        if old_key.get("network") != key["network"]:
+            raise InputError(
+                f"expected {path} to hold activations of {key['network']!r}, but it holds those "
+                f"of {old_key.get('network')!r}. Give each network its own store."
+            )
+        changed = sorted(part for part in key if old_key.get(part) != key[part])
+        if any(old_layouts.get(layer, layout) != layout for layer, layout in layouts.items()):
+            changed.append("layout")
+        if not changed and set(layouts) <= set(old_layouts):
+            return Store(path, list(layouts), len(conditions))
+        if changed:
+            _log.info("%s is made anew: changed since: %s", path, ", ".join(changed))
+        else:
+            keep = old_layouts
+    try:
+        _create(path, key, {**keep, **layouts}, conditions, batch_size, keep)
+    except OSError as err:
+        raise InputError(f"cannot write the store {path}: {err}. Choose another.") from err
+    return Store(path, list(layouts), len(conditions))
+
+
+def _create(
+    path: Path,
+    key: Mapping[str, str],
+    layouts: Mapping[str, Layout],
+    conditions: Sequence[str],
+    batch_size: int,
+    keep: Sequence[str],
+) -> None:
+    """Make the file with all its space reserved; copy the layers to keep from the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    needed = 4 * len(conditions) * sum(layout.n_channels for layout in layouts.values())
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise InputError(
+            f"expected {needed / 1e9:.1f} GB free for activations in {path.parent}, but there are "
+            f"{free / 1e9:.1f} GB. Take fewer layers, or a store on another disk."
+        )
+    names, text = list(layouts), h5py.string_dtype("utf-8")
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["version"] = VERSION
+        file.attrs["key"] = json.dumps(dict(key))
+        file.create_dataset("conditions", data=list(conditions), dtype=text)
+        file.create_dataset("layers", data=names, dtype=text)
+        file.create_dataset("done", data=np.zeros(len(names), np.int64))
+        file.create_dataset("batch_size", data=np.array([batch_size]))
+        shape = (len(names), len(conditions))
+        file.create_dataset("checksums", data=np.zeros(shape, np.uint32))
+        for name, layout in layouts.items():
+            dataset = file.create_dataset(
+                f"activations/{name}", (len(conditions), layout.n_channels), np.float32
+            )
+            dataset.attrs["axes"], dataset.attrs["shape"] = layout.axes, layout.shape
+            dataset[-1, -1] = 0  # reserves the space: later writes change no structure
+        if keep:
+            _copy(path, file, keep)
+
+
+def _copy(path: Path, file: h5py.File, layers: Sequence[str]) -> None:
+    """Copy what is done of these layers into the new file."""
+    new = file["layers"].asstr()[()].tolist()
+    with _opened(path, "r") as old:
+        for row, layer in enumerate(old["layers"].asstr()[()].tolist()):
+            if layer in layers:
+                to = new.index(layer)
+                for i in range(int(old["done"][row])):
+                    file["activations"][layer][i] = old["activations"][layer][i]
+                file["checksums"][to] = old["checksums"][row]
+                file["done"][to] = old["done"][row]
+        file["batch_size"][0] = old["batch_size"][0]
+
+
+def _header(path: Path) -> tuple[dict[str, str], dict[str, Layout]]:
+    """Return the key and the layers of a store; what is none is an error and stays untouched."""
+    with _opened(path, "r") as file:
+        if file.attrs.get("format") != FORMAT or file.attrs["version"] != VERSION:
+            raise InputError(
+                f"expected {path} to be a store of activations (version {VERSION}), but its "
+                f"format is {file.attrs.get('format')!r}, version {file.attrs.get('version')}. "
+                "It is left as it is: choose another path, or delete it."
+            )
+        layouts = {}
+        for name in file["layers"].asstr()[()]:
+            attrs = file["activations"][name].attrs
+            layouts[name] = Layout(tuple(map(int, attrs["axes"])), tuple(map(int, attrs["shape"])))
+        return json.loads(file.attrs["key"]), layouts
+
+
+@contextlib.contextmanager
+def _opened(path: Path, mode: str) -> Iterator[h5py.File]:
+    """Open a store, or say that it cannot be read."""
+    try:
+        file = h5py.File(path, mode)
+    except OSError as err:
+        raise InputError(
+            f"the store {path} cannot be opened: {err}. Another process may be using it; if not, "
+            "it is damaged or no store: delete it or choose another path."
+        ) from err
+    with file:
+        yield file
+
+
+def _checksums(values: np.ndarray) -> np.ndarray:
+    """Return a CRC-32 per row."""
+    rows = np.ascontiguousarray(values)
+    return np.array([zlib.crc32(row.data) for row in rows], dtype=np.uint32)
