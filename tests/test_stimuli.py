@@ -141,7 +141,7 @@ def test_grey_transparency_palette_and_orientation(tmp_path):
     palette.save(tmp_path / "palette.png")
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to see it upright
-    Image.fromarray(pixels()).save(tmp_path / "turned.tiff", exif=exif)
+    Image.fromarray(pixels()).save(tmp_path / "turned.png", exif=exif)
     faces = load_stimuli(tmp_path)
     np.testing.assert_array_equal(faces.image("grey"), np.repeat(grey[..., None], 3, axis=2))
     assert (faces.image("clear")[1:] == 255).all()

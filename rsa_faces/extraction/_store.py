@@ -71,23 +71,15 @@ class Store:
     owner: TemporaryFolder | None = None
 
     def __init__(self, path: Path, layers: Sequence[str], n_conditions: int) -> None:
-        self.path, self._layers, self._n = path, tuple(layers), n_conditions
+        self.path, self._layers = path, tuple(layers)
         with _opened(path, "r") as file:
             stored = file["layers"].asstr()[()].tolist()
             self._row = {layer: stored.index(layer) for layer in layers}
-            done = file["done"][()]
+            done = {layer: int(file["done"][row]) for layer, row in self._row.items()}
             self.batch_size = int(file["batch_size"][0])
-        self._done = {layer: int(done[row]) for layer, row in self._row.items()}
-
-    @property
-    def pending(self) -> list[str]:
-        """Layers with rows to come."""
-        return [layer for layer in self._layers if self._done[layer] < self._n]
-
-    @property
-    def start(self) -> int:
-        """First row that some layer lacks."""
-        return min((self._done[layer] for layer in self.pending), default=self._n)
+        #: layers with rows to come, and the first row that one of them lacks
+        self.pending = [layer for layer in layers if done[layer] < n_conditions]
+        self.start = min((done[layer] for layer in self.pending), default=n_conditions)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -98,17 +90,13 @@ class Store:
     def write(self, start: int, rows: Mapping[str, np.ndarray], batch_size: int) -> None:
         """Write the rows of one batch, then the count that makes them valid."""
         file = self._file
-        stops = {}
         for layer, values in rows.items():
             stop = start + len(values)
-            if self._done[layer] <= start:
-                file["activations"][layer][start:stop] = values
-                file["checksums"][self._row[layer], start:stop] = _checksums(values)
-                stops[layer] = stop
+            file["activations"][layer][start:stop] = values
+            file["checksums"][self._row[layer], start:stop] = _checksums(values)
         file.flush()
-        for layer, stop in stops.items():
+        for layer in rows:
             file["done"][self._row[layer]] = stop
-            self._done[layer] = stop
         file["batch_size"][0] = batch_size
         file.flush()
 

@@ -50,19 +50,25 @@ def fit(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     if preprocessing.fit == "stretch":
         return _resize(picture, (size, size), resample)
     if preprocessing.fit == "pad":
-        longer = max(width, height)
-        new = tuple(max(1, round(side * size / longer)) for side in (width, height))
+        new, corner = place(width, height, size)
         resized = _resize(picture, new, resample)
         if new == (size, size):
             return resized
         square = Image.new(picture.mode, (size, size))
-        square.paste(resized, ((size - new[0]) // 2, (size - new[1]) // 2))
+        square.paste(resized, corner)
         return square
     shorter = min(width, height)
     new = tuple(int(side * preprocessing.resize_to / shorter) for side in (width, height))
     resized = _resize(picture, new, resample)
     left, top = (round((side - size) / 2) for side in new)
     return resized.crop((left, top, left + size, top + size))
+
+
+def place(width: int, height: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return an image's size and upper left corner inside its square ("pad")."""
+    longer = max(width, height)
+    new = tuple(max(1, round(side * size / longer)) for side in (width, height))
+    return new, tuple((size - side) // 2 for side in new)
 
 
 def _resize(picture: Image.Image, size: tuple[int, int], resample: int) -> Image.Image:

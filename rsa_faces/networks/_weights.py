@@ -16,6 +16,12 @@ from rsa_faces._errors import InputError
 if TYPE_CHECKING:
     import torch
 
+#: what damaged and foreign files raise in the readers
+_DAMAGED = (
+    pickle.UnpicklingError, EOFError, RuntimeError, ValueError, TypeError, KeyError, IndexError,
+    AttributeError,
+)  # fmt: skip
+
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
 
 
@@ -34,10 +40,11 @@ def _allowed() -> dict[tuple[str, str], object]:
         ("_codecs", "encode"): _latin1,
         ("collections", "OrderedDict"): collections.OrderedDict,
     }
-    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
-    for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        out[package, "_reconstruct"] = multiarray._reconstruct
-        out[package, "scalar"] = multiarray.scalar
+    core_of_numpy = np._core if hasattr(np, "_core") else np.core
+    for core in ("numpy.core", "numpy._core"):
+        out[f"{core}.multiarray", "_reconstruct"] = core_of_numpy.multiarray._reconstruct
+        out[f"{core}.multiarray", "scalar"] = core_of_numpy.multiarray.scalar
+        out[f"{core}.numeric", "_frombuffer"] = core_of_numpy.numeric._frombuffer
     return out
 
 
@@ -85,7 +92,9 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         raise FileNotFoundError(f"expected a weight file, but there is none at {path}.")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(f"expected a weight file ending in {', '.join(SUFFIXES)}, got {path.name}.")
+        raise InputError(
+            f"expected a weight file ending in {', '.join(SUFFIXES)}, got {path.name}."
+        )
     try:
         if suffix == ".safetensors":
             state = load_file(path)
@@ -94,8 +103,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
                 state = ArrayUnpickler(stream, encoding="latin1").load()
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError,
-            TypeError, KeyError, IndexError, AttributeError, UnicodeDecodeError) as err:  # fmt: skip
+    except (*_DAMAGED, SafetensorError) as err:
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise InputError(
             f"{path.name} could not be read safely as a weight file ({reason}). Expected only "
@@ -119,9 +127,7 @@ def _tensor(name: object, value: object, path: Path) -> torch.Tensor:
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiu":
         array = np.asarray(value)
         return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
-    raise InputError(
-        f"expected numbers under {name!r} in {path.name}, got {type(value).__name__}."
-    )
+    raise InputError(f"expected numbers under {name!r} in {path.name}, got {type(value).__name__}.")
 
 
 def fill(module: torch.nn.Module, state: dict[str, torch.Tensor], *, source: str) -> None:

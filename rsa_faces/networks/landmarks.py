@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsa_faces.networks._load import load_network
+from rsa_faces.networks._preprocess import place
 
 if TYPE_CHECKING:
     from rsa_faces.stimuli import StimulusSet
@@ -44,12 +45,17 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
 
     Examples
     --------
+    >>> import numpy as np
     >>> from rsa_faces.networks import detect_landmarks
-    >>> points = detect_landmarks(stimuli, device="cpu")  # doctest: +SKIP
+    >>> from rsa_faces.stimuli import StimulusSet
+    >>> crops = StimulusSet.from_arrays(np.full((2, 90, 80, 3), 128, np.uint8), ["a", "b"])
+    >>> detect_landmarks(crops, device="cpu").shape
+    (2, 68, 2)
     """
     import torch
 
     network = load_network("face-api-landmarks", device=device)
+    size = network.spec.preprocessing.size
     ids = list(stimuli.ids)
     points = np.empty((len(ids), 68, 2))
     for start in range(0, len(ids), BATCH):
@@ -58,7 +64,7 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
             out = network.module(network.preprocess(images).to(network.device)).cpu().numpy()
         for i, (image, fractions) in enumerate(zip(images, out, strict=True), start=start):
             height, width = image.shape[:2]
-            side = max(height, width)
-            margin = np.array([side - width, side - height]) / 2
-            points[i] = fractions.reshape(68, 2).astype(float) * side - margin - 0.5
+            new, corner = place(width, height, size)
+            in_square = fractions.reshape(68, 2).astype(float) * size
+            points[i] = (in_square - corner) * [width / new[0], height / new[1]] - 0.5
     return points

@@ -70,10 +70,13 @@ def _timm(model: str) -> tuple[Preprocessing, str]:
     if not timm.is_model(model):
         options = [*timm.list_models(), *timm.list_pretrained()]
         raise InputError(f"timm has no network {model!r}.{nearest(model, options)}")
-    config = timm.get_pretrained_cfg(model)
+    try:
+        config = timm.get_pretrained_cfg(model)
+    except RuntimeError as err:
+        tags = timm.list_pretrained(model.split(".")[0] + ".*")
+        raise InputError(f"timm has no weights {model!r}. Valid: {', '.join(tags)}.") from err
     if config is None:
-        tags = [n for n in timm.list_pretrained() if n.startswith(model.split(".")[0] + ".")]
-        raise InputError(f"timm has no weights {model!r}. Valid: {', '.join(tags) or 'none'}.")
+        raise InputError(f"timm describes no input for {model!r}: choose another variant.")
     data = resolve_data_config(pretrained_cfg=config.to_dict())
     _, height, width = data["input_size"]
     fits = {"center": "crop", "squash": "stretch", "border": "pad"}

@@ -61,20 +61,20 @@ class Bottleneck(nn.Module):
 class ResNet50(nn.Module):
     """ResNet-50 with Caffe's pooling: 3x3 maximum without padding, sizes rounded up."""
 
-    def __init__(self, n_out: int = N_IDENTITIES) -> None:
+    def __init__(self, n_out: int = N_IDENTITIES, width: int = 64) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, 2, ceil_mode=True)
-        n_in = 64
+        n_in = width
         for stage, n_blocks in enumerate((3, 4, 6, 3)):
-            width = 64 * 2**stage
+            inner = width * 2**stage
             blocks = []
             for i in range(n_blocks):
                 stride = 2 if stage and not i else 1
-                blocks.append(Bottleneck(n_in, width, stride, project=not i))
-                n_in = 4 * width
+                blocks.append(Bottleneck(n_in, inner, stride, project=not i))
+                n_in = 4 * inner
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
         self.avgpool = nn.AvgPool2d(7, 1)
         self.fc = nn.Linear(n_in, n_out)

@@ -2,5 +2,19 @@
 
 from rsa_faces.rdm._io import load_rdms
 from rsa_faces.rdm._rdms import RDMs, concat
+from rsa_faces.rdm.compute import compute_rdms
+from rsa_faces.rdm.measures import MEASURES
+from rsa_faces.rdm.models import model_rdm_from_labels
+from rsa_faces.rdm.noise import NOISE_METHODS, NoiseCovariance, noise_covariance
 
-__all__ = ["RDMs", "concat", "load_rdms"]
+__all__ = [
+    "MEASURES",
+    "NOISE_METHODS",
+    "NoiseCovariance",
+    "RDMs",
+    "compute_rdms",
+    "concat",
+    "load_rdms",
+    "model_rdm_from_labels",
+    "noise_covariance",
+]

@@ -99,7 +99,7 @@ def chip_transform(landmarks: np.ndarray, size: int = 150, padding: float = 0.25
     source, target = points @ [1, 1j], target @ [1, 1j]
     centered = target - target.mean()
     turn = (centered.conj() * source).sum() / (np.abs(centered) ** 2).sum()
-    if turn == 0:
+    if abs(turn) < 1e-9:
         raise InputError("expected landmarks of a face, but they fit it at no size above 0.")
     turn = 1 / turn
     shift = target.mean() - turn * source.mean()

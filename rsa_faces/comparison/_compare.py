@@ -1,0 +1,237 @@
+"""The public door of comparison: conditions by name, missing pairs, undefined similarities."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.comparison._ranks import average_ranks, dense_codes, tied_pairs
+from rsa_faces.comparison.methods import COV_METHODS, METHODS
+from rsa_faces.rdm import RDMs
+
+MIN_PAIRS = 3
+
+
+def compare(
+    model: RDMs,
+    data: RDMs,
+    *,
+    method: str = "rho-a",
+    conditions: str = "same",
+    sigma_k: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compare model RDMs with data RDMs.
+
+    Parameters
+    ----------
+    model, data : RDMs
+        Over the same conditions, in any order: they are matched by name.
+    method : str, default "rho-a"
+        One of `rsa_faces.comparison.METHODS`: pearson, spearman, rho-a, kendall (tau-b), tau-a,
+        cosine, corr_cov, cosine_cov.
+    conditions : {"same", "intersection"}, default "same"
+        Whether differing sets of conditions are an error, or only those in both are used (with a
+        warning that says how many are left out).
+    sigma_k : ndarray, shape (n_conditions, n_conditions), optional
+        For corr_cov and cosine_cov: covariance of the pattern estimates over conditions, in the
+        order of `model.conditions`; None takes them as independent.
+
+    Returns
+    -------
+    ndarray, shape (n_model, n_data)
+        Similarities, from -1 to 1.
+
+    Raises
+    ------
+    ConditionMismatchError
+        If the conditions differ.
+    InputError
+        If the method is unknown (the nearest is named) or `sigma_k` does not fit.
+
+    Warns
+    -----
+    UserWarning
+        Once, naming the RDMs, where a similarity is undefined (NaN): an RDM is constant, or fewer
+        than 3 pairs are measured in both.
+
+    Notes
+    -----
+    Missing pairs (NaN) are left out for each combination of RDMs: the pairs measured in both are
+    used. The whitened methods need every pair.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> a = rf.RDMs([[1.0, 2, 3]], ["x", "y", "z"], "euclidean")
+    >>> b = rf.RDMs([[3.0, 1, 2]], ["z", "x", "y"], "euclidean")
+    >>> rf.compare(a, b, method="spearman")
+    array([[0.5]])
+    """
+    check_choice(method, METHODS, what="comparison method")
+    model, data = align_pair(model, data, conditions=conditions)
+    options = {}
+    if sigma_k is not None:
+        options["sigma_k"] = _check_sigma_k(sigma_k, method, model.n_conditions)
+    missing = np.isnan(model.vectors), np.isnan(data.vectors)
+    if not missing[0].any() and not missing[1].any():
+        enough = model.n_pairs >= MIN_PAIRS
+        similarity = np.full((len(model), len(data)), np.nan)
+        if enough:
+            similarity = METHODS[method](model.vectors, data.vectors, **options)
+    else:
+        if method in COV_METHODS:
+            raise InputError(
+                f"the method {method!r} needs every pair, but "
+                f"{int(missing[0].sum())} pairs are missing (NaN) in the model and "
+                f"{int(missing[1].sum())} in the data. Use another method, or subset() the "
+                "conditions to those measured."
+            )
+        similarity = _with_missing(model.vectors, data.vectors, *missing, METHODS[method])
+    similarity = np.clip(similarity, -1.0, 1.0)
+    _warn_undefined(similarity, model, data)
+    return similarity
+
+
+def align_pair(model: RDMs, data: RDMs, *, conditions: str = "same") -> tuple[RDMs, RDMs]:
+    """Return both with the same conditions in the order of `model`.
+
+    Parameters
+    ----------
+    model, data : RDMs
+        Matched by name.
+    conditions : {"same", "intersection"}, default "same"
+        As in :func:`compare`.
+
+    Returns
+    -------
+    model, data : RDMs
+
+    Raises
+    ------
+    ConditionMismatchError
+        If the conditions differ and `conditions` is "same".
+    InputError
+        If fewer than 3 conditions are in both.
+    """
+    check_choice(conditions, ["same", "intersection"], what="value of `conditions`")
+    if model.conditions == data.conditions:
+        return model, data
+    in_data = set(data.conditions)
+    common = [name for name in model.conditions if name in in_data]
+    dropped = model.n_conditions - len(common), data.n_conditions - len(common)
+    if any(dropped):
+        if conditions == "same":
+            raise ConditionMismatchError(
+                model.conditions,
+                data.conditions,
+                hint="Rename them, or use conditions='intersection' for those in both.",
+            )
+        if len(common) < MIN_PAIRS:
+            raise InputError(
+                f"expected at least 3 conditions in both model and data, got {len(common)}."
+            )
+        warnings.warn(
+            f"using the {len(common)} conditions in both: {dropped[0]} of the model's and "
+            f"{dropped[1]} of the data's are left out.",
+            stacklevel=3,
+        )
+    return model.subset(common), data.subset(common)
+
+
+def max_similarity(model: RDMs, *, method: str = "rho-a") -> np.ndarray:
+    """Return the largest similarity each model could reach with data that have no ties.
+
+    Parameters
+    ----------
+    model : RDMs
+        Model RDMs; ties (equal dissimilarities) limit the rank methods.
+    method : str, default "rho-a"
+        As in :func:`compare`.
+
+    Returns
+    -------
+    ndarray, shape (n_model,)
+        1 without ties and for pearson, cosine and the whitened methods. With ties: for spearman
+        √s and for rho-a s, where s = Σ (r − r̄)² · 12 / (n³ − n) of the model's average ranks;
+        for tau-a the share u of untied pairs of entries, and for kendall √u. NaN for a constant
+        model. Pairs that are NaN are left out.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> model = rf.RDMs([[0.0, 1, 1]], ["a", "b", "c"], "model")
+    >>> rf.comparison.max_similarity(model, method="spearman").round(3)
+    array([0.866])
+    """
+    check_choice(method, METHODS, what="comparison method")
+    largest = np.ones(len(model))
+    for i, vector in enumerate(model.vectors):
+        vector = vector[~np.isnan(vector)][None]
+        n = vector.shape[1]
+        if n < 2 or (vector == vector[:, :1]).all():
+            largest[i] = np.nan
+        elif method in {"spearman", "rho-a"}:
+            share = 12.0 * average_ranks(vector).var() / (float(n) ** 2 - 1)
+            largest[i] = share if method == "rho-a" else np.sqrt(share)
+        elif method in {"tau-a", "kendall"}:
+            share = 1.0 - tied_pairs(dense_codes(vector))[0] / (n * (n - 1) / 2)
+            largest[i] = share if method == "tau-a" else np.sqrt(share)
+    return largest
+
+
+def _with_missing(model, data, missing_model, missing_data, function) -> np.ndarray:
+    """Compare over the pairs present in both; rows that miss the same pairs go together."""
+    similarity = np.full((len(model), len(data)), np.nan)
+    masks_model, group_model = np.unique(missing_model, axis=0, return_inverse=True)
+    masks_data, group_data = np.unique(missing_data, axis=0, return_inverse=True)
+    for i, mask_model in enumerate(masks_model):
+        rows = np.flatnonzero(group_model == i)
+        for j, mask_data in enumerate(masks_data):
+            columns = np.flatnonzero(group_data == j)
+            present = ~(mask_model | mask_data)
+            if present.sum() >= MIN_PAIRS:
+                similarity[np.ix_(rows, columns)] = function(
+                    model[rows][:, present], data[columns][:, present]
+                )
+    return similarity
+
+
+def _check_sigma_k(sigma_k: np.ndarray, method: str, n_conditions: int) -> np.ndarray:
+    """Return sigma_k if it fits the method and the conditions."""
+    sigma_k = np.asarray(sigma_k, dtype=np.float64)
+    if method not in COV_METHODS:
+        raise InputError(f"the method {method!r} uses no `sigma_k`; leave it out.")
+    if sigma_k.shape != (n_conditions, n_conditions) or not np.allclose(sigma_k, sigma_k.T):
+        raise InputError(
+            f"expected a symmetric sigma_k of shape ({n_conditions}, {n_conditions}), got "
+            f"{sigma_k.shape}."
+        )
+    return sigma_k
+
+
+def _warn_undefined(similarity: np.ndarray, model: RDMs, data: RDMs) -> None:
+    """Warn once of undefined similarities, naming the RDMs they come from."""
+    undefined = np.isnan(similarity)
+    if not undefined.any():
+        return
+    culprits = [f"model {describe(model, i)}" for i in np.flatnonzero(undefined.all(axis=1))]
+    culprits += [f"data {describe(data, j)}" for j in np.flatnonzero(undefined.all(axis=0))]
+    if undefined.all():
+        culprits = [f"all {undefined.size} combinations"]
+    shown = ", ".join(culprits[:5]) or f"{int(undefined.sum())} combinations"
+    warnings.warn(
+        f"similarity is undefined (NaN) for {shown}: the RDM is constant, or fewer than "
+        f"{MIN_PAIRS} pairs are measured in both.",
+        stacklevel=3,
+    )
+
+
+def describe(rdms: RDMs, row: int) -> str:
+    """Name one RDM by its position and labels."""
+    labels = {k: v for k, v in rdms.labels.iloc[row].items() if v == v and v != ""}
+    return f"RDM {row}" + (
+        f" ({', '.join(f'{k} {v}' for k, v in labels.items())})" if labels else ""
+    )

@@ -1,0 +1,165 @@
+"""Comparison methods: how similar two RDM vectors are.
+
+Every method takes model vectors (n_model, n_pairs) and data vectors (n_data, n_pairs) without NaN
+and returns similarities (n_model, n_data). A row with no similarity (a constant one) gives NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from rsa_faces.comparison._ranks import average_ranks, dense_codes, kendall_sums, tied_pairs
+
+
+def pearson(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Pearson correlation of dissimilarities, -1 to 1."""
+    return _unit(_centred(model)) @ _unit(_centred(data)).T
+
+
+def spearman(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Spearman correlation: Pearson of average ranks, -1 to 1; below 1 where one side has ties."""
+    return pearson(average_ranks(model), average_ranks(data))
+
+
+def rho_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Spearman correlation expected when ties are broken at random [1]_.
+
+    Σ (r_x − r̄)(r_y − r̄) · 12 / (n³ − n) with average ranks r. Without ties it is Spearman's.
+
+    References
+    ----------
+    .. [1] Schütt H. H. et al. (2023). eLife 12, e82566. doi:10.7554/eLife.82566
+    """
+    n = model.shape[1]
+    ranks = [_nan_if_constant(_centred(average_ranks(v))) for v in (model, data)]
+    return ranks[0] @ ranks[1].T * (12.0 / (float(n) ** 3 - n))
+
+
+def kendall(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b: concordant minus discordant over the geometric mean of untied pairs."""
+    codes, untied = _codes_and_untied(model, data)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return kendall_sums(*codes) / np.sqrt(np.outer(*untied))
+
+
+def tau_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Kendall's tau-a: concordant minus discordant over all pairs, -1 to 1 [1]_.
+
+    References
+    ----------
+    .. [1] Nili H. et al. (2014). PLoS Computational Biology 10, e1003553.
+       doi:10.1371/journal.pcbi.1003553
+    """
+    codes, untied = _codes_and_untied(model, data)
+    n = model.shape[1]
+    return kendall_sums(*codes) / (n * (n - 1) / 2) + 0.0 * np.outer(*untied)
+
+
+def cosine(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Cosine of the angle between dissimilarity vectors, -1 to 1."""
+    return _unit(model) @ _unit(data).T
+
+
+def corr_cov(model: np.ndarray, data: np.ndarray, sigma_k: np.ndarray | None = None) -> np.ndarray:
+    """Whitened Pearson correlation: centred vectors, then as `cosine_cov` [1]_.
+
+    References
+    ----------
+    .. [1] Diedrichsen J. et al. (2021). Neurons, Behavior, Data analysis, and Theory 5(3).
+       doi:10.51628/001c.27664
+    """
+    return cosine_cov(_nan_if_constant(_centred(model)), _nan_if_constant(_centred(data)), sigma_k)
+
+
+def cosine_cov(
+    model: np.ndarray, data: np.ndarray, sigma_k: np.ndarray | None = None
+) -> np.ndarray:
+    """Whitened cosine, xᵀ V⁻¹ y / √(xᵀ V⁻¹ x · yᵀ V⁻¹ y) [1]_.
+
+    V is the covariance of the estimates of dissimilarities under noise alone, when the patterns'
+    estimates covary over conditions as `sigma_k` (n_conditions, n_conditions; None: independent).
+
+    References
+    ----------
+    .. [1] Diedrichsen J. et al. (2021). Neurons, Behavior, Data analysis, and Theory 5(3).
+       doi:10.51628/001c.27664
+    """
+    white_model, white_data = (whitened(v, sigma_k) for v in (model, data))
+    norms = [
+        np.sqrt(np.einsum("ij,ij->i", v, w)) for v, w in ((model, white_model), (data, white_data))
+    ]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return white_model @ data.T / np.outer(*norms)
+
+
+def whitened(vectors: np.ndarray, sigma_k: np.ndarray | None = None) -> np.ndarray:
+    """Return V⁻¹ x for each row x.
+
+    For independent conditions V = A Aᵀ + 2 I, with A the incidence of pairs and conditions, so the
+    inverse follows from the row sums of the square RDM: no n_pairs × n_pairs matrix is needed.
+    """
+    n_pairs = vectors.shape[1]
+    n = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
+    row, col = np.triu_indices(n, k=1)
+    if sigma_k is None:
+        sums = np.zeros((len(vectors), n))
+        for values, out in zip(vectors, sums, strict=True):
+            out += np.bincount(row, values, n) + np.bincount(col, values, n)
+        own = (sums - sums.sum(axis=1, keepdims=True) / (2 * n)) / n
+        return (vectors - own[:, row] - own[:, col]) / 2
+    from scipy.linalg import cho_factor, cho_solve
+
+    xi = (
+        sigma_k[np.ix_(row, row)] + sigma_k[np.ix_(col, col)]
+        - sigma_k[np.ix_(row, col)] - sigma_k[np.ix_(col, row)]
+    )  # fmt: skip
+    return cho_solve(cho_factor(xi * xi), vectors.T).T
+
+
+#: Name of each method and its function.
+METHODS: dict[str, Callable[..., np.ndarray]] = {
+    "pearson": pearson,
+    "spearman": spearman,
+    "rho-a": rho_a,
+    "kendall": kendall,
+    "tau-a": tau_a,
+    "cosine": cosine,
+    "corr_cov": corr_cov,
+    "cosine_cov": cosine_cov,
+}
+
+#: Methods that use ranks only.
+RANK_METHODS = frozenset({"spearman", "rho-a", "kendall", "tau-a"})
+#: Methods that whiten by the covariance of dissimilarities.
+COV_METHODS = frozenset({"corr_cov", "cosine_cov"})
+
+
+def _centred(vectors: np.ndarray) -> np.ndarray:
+    """Return rows minus their mean; exactly 0 for constant rows."""
+    centred = vectors - vectors.mean(axis=1, keepdims=True)
+    centred[(vectors == vectors[:, :1]).all(axis=1)] = 0.0
+    return centred
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Return rows of length 1; NaN for rows of zeros."""
+    scale = np.abs(vectors).max(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = vectors / scale
+        return scaled / np.sqrt(np.einsum("ij,ij->i", scaled, scaled))[:, None]
+
+
+def _nan_if_constant(centred: np.ndarray) -> np.ndarray:
+    """Return centred rows, NaN where all is 0."""
+    centred[~centred.any(axis=1)] = np.nan
+    return centred
+
+
+def _codes_and_untied(model: np.ndarray, data: np.ndarray):
+    """Return codes of both sides and their numbers of untied pairs, NaN where there is none."""
+    codes = dense_codes(model), dense_codes(data)
+    total = model.shape[1] * (model.shape[1] - 1) / 2
+    untied = tuple(total - tied_pairs(c) for c in codes)
+    return codes, tuple(np.where(u > 0, u, np.nan) for u in untied)

@@ -1,0 +1,282 @@
+"""From patterns to RDMs: the public door to the measures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice, check_unique_names
+from rsa_faces.rdm._rdms import RDMs
+from rsa_faces.rdm.measures import MEASURES
+from rsa_faces.rdm.noise import NOISE_METHODS, noise_covariance
+
+if TYPE_CHECKING:
+    from rsa_faces.extraction import Activations
+
+
+def compute_rdms(
+    data: Activations | Mapping[str, np.ndarray] | np.ndarray,
+    *,
+    measure: str = "correlation",
+    conditions: Sequence[str] | None = None,
+    folds: Sequence[Any] | None = None,
+    noise: str | np.ndarray | None = None,
+) -> RDMs:
+    """Build RDMs from patterns.
+
+    Parameters
+    ----------
+    data : Activations, mapping of name to patterns, or ndarray
+        Patterns have shape (n_conditions, n_channels), any real type; for crossnobis and
+        mahalanobis (n_observations, n_channels), with repeats. One RDM is made per layer or name.
+    measure : str, default "correlation"
+        One of `rsa_faces.rdm.MEASURES`: euclidean, sqeuclidean, correlation, cosine, mahalanobis,
+        crossnobis, poisson.
+    conditions : sequence of str
+        The condition of each row; not needed for Activations, which know them. Repeats are
+        averaged by mahalanobis and, within each fold, by crossnobis; for other measures they are
+        an error.
+    folds : sequence, optional
+        The fold (run, session) of each row; needed for crossnobis.
+    noise : {"ledoit-wolf", "schaefer-strimmer"} or ndarray, optional
+        Noise covariance Σ for mahalanobis and crossnobis (not its inverse): estimated from the
+        repeats' deviations from their condition's mean (and fold's mean, with folds), or given,
+        shape (n_channels, n_channels), or (n_folds, n_channels, n_channels) for crossnobis with
+        folds in sorted order. Without it crossnobis uses the identity.
+
+    Returns
+    -------
+    RDMs
+        Labels: ``network``, ``layer``, ``layer_index`` and ``depth`` for Activations; ``name`` for
+        a mapping; ``shrinkage`` where noise was estimated. Conditions in order of first
+        appearance.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a value is not finite (the condition is named), a measure is unknown
+        (the nearest is named), or what a measure needs is missing: crossnobis wants every
+        condition in every fold, and lists what is not there.
+
+    Warns
+    -----
+    UserWarning
+        If a pattern is constant (correlation) or zero (cosine): its pairs are NaN, and it is
+        named. A NaN never spreads to other pairs.
+
+    Notes
+    -----
+    Sums are kept in float64 whatever the type of the patterns. See `rsa_faces.rdm.measures` for
+    the definition, range and source of each measure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> patterns = np.random.default_rng(0).normal(size=(4, 50))
+    >>> rf.compute_rdms(patterns, conditions=list("abcd"), measure="correlation")
+    RDMs(1 RDM, 4 conditions, measure='correlation', labels: none)
+    """
+    check_choice(measure, MEASURES, what="measure")
+    if noise is not None and measure not in {"mahalanobis", "crossnobis"}:
+        raise InputError(f"the measure {measure!r} uses no noise covariance; leave `noise` out.")
+    if folds is not None and measure != "crossnobis":
+        raise InputError(
+            f"the measure {measure!r} is not cross-validated; leave `folds` out, or use "
+            "'crossnobis'."
+        )
+    labels: pd.DataFrame | None = None
+    if isinstance(data, Mapping):
+        if conditions is None:
+            conditions = getattr(data, "conditions", None)
+        if not len(data):
+            raise InputError("expected at least one entry of patterns, got an empty mapping.")
+        items = data.items()
+        labels = _labels(data)
+    else:
+        items = [("", data)]
+    if conditions is None:
+        raise InputError("expected `conditions`: the name of the condition of each row.")
+    if isinstance(conditions, str):
+        raise TypeError(f"expected a sequence of condition names, got the string {conditions!r}.")
+    rows = [str(c) for c in conditions]
+    names = list(dict.fromkeys(rows))
+    vectors, shrinkages = [], []
+    for name, patterns in items:
+        patterns = _check_patterns(patterns, rows, name)
+        vector, shrinkage = _one(patterns, rows, names, measure, folds, noise, name)
+        vectors.append(vector)
+        shrinkages.append(shrinkage)
+    labels = pd.DataFrame(index=range(len(vectors))) if labels is None else labels
+    if shrinkages[0] is not None:
+        labels = labels.assign(shrinkage=shrinkages)
+    return RDMs(np.array(vectors), names, measure, labels)
+
+
+def _labels(data: Mapping) -> pd.DataFrame:
+    """Return the labels of the RDMs of a mapping."""
+    network = getattr(data, "network", None)
+    if network is None:
+        return pd.DataFrame({"name": [str(name) for name in data]})
+    layers = list(data)
+    return pd.DataFrame(
+        {
+            "network": network,
+            "layer": layers,
+            "layer_index": range(len(layers)),
+            "depth": [data.depth[layer] for layer in layers],
+        }
+    )
+
+
+def _check_patterns(patterns: Any, rows: Sequence[str], name: str) -> np.ndarray:
+    """Return patterns as a real, finite array with one row per condition or observation."""
+    patterns = np.asarray(patterns)
+    where = f" of {name!r}" if name else ""
+    if patterns.dtype.kind not in "fiub":
+        raise TypeError(f"expected real numbers as patterns{where}, got {patterns.dtype}.")
+    if patterns.ndim != 2 or len(patterns) != len(rows) or not patterns.shape[1]:
+        raise InputError(
+            f"expected patterns{where} of shape ({len(rows)}, n_channels), one row for each of "
+            f"{len(rows)} condition names, got {patterns.shape}."
+        )
+    finite = np.array([np.isfinite(row).all() for row in patterns])
+    if not finite.all():
+        bad = list(dict.fromkeys(rows[i] for i in np.flatnonzero(~finite)))
+        raise InputError(
+            f"expected finite patterns{where}, but {len(bad)} conditions hold NaN or infinite "
+            f"values: {', '.join(map(repr, bad[:5]))}. Leave these conditions or channels out."
+        )
+    return patterns
+
+
+def _one(patterns, rows, names, measure, folds, noise, name):
+    """Return one RDM vector and the shrinkage of its noise estimate, if one was made."""
+    if measure == "crossnobis":
+        return _crossnobis(patterns, rows, names, folds, noise)
+    if measure != "mahalanobis":
+        check_unique_names(rows, what="condition")
+        vector = MEASURES[measure](patterns)
+        _warn_undefined(vector, names, measure, name)
+        return vector, None
+    means = _average(patterns, rows, names)
+    if isinstance(noise, str) and len(names) == len(rows):
+        raise InputError(
+            "expected repeats of conditions to estimate noise from, but every condition has one "
+            "row. Give a noise covariance from GLM residuals instead."
+        )
+    if noise is None:
+        raise InputError(
+            "expected `noise` for the measure 'mahalanobis': a noise covariance, or "
+            f"{' or '.join(map(repr, NOISE_METHODS))} to estimate it from repeats."
+        )
+    residuals = patterns - means[_codes(rows, names)]
+    covariance, shrinkage = _noise(noise, residuals, len(names), patterns.shape[1], (2,))
+    return MEASURES[measure](means, covariance), shrinkage
+
+
+def _crossnobis(patterns, rows, names, folds, noise):
+    """Return the crossnobis vector; every condition must be in every fold."""
+    if folds is None:
+        raise InputError(
+            "expected `folds` for the measure 'crossnobis': the run or session of each row."
+        )
+    fold_of_row = list(folds)
+    if len(fold_of_row) != len(rows):
+        raise InputError(f"expected {len(rows)} fold labels, one per row, got {len(fold_of_row)}.")
+    fold_names = sorted(set(fold_of_row))
+    if len(fold_names) < 2:
+        raise InputError(
+            f"expected at least 2 folds for the measure 'crossnobis', got {fold_names!r}."
+        )
+    present = set(zip(fold_of_row, rows, strict=True))
+    missing = [(f, c) for f in fold_names for c in names if (f, c) not in present]
+    if missing:
+        shown = ", ".join(f"{c!r} in fold {f!r}" for f, c in missing[:5])
+        raise InputError(
+            f"expected every condition in every fold, but {len(missing)} are missing: {shown}. "
+            "Leave those conditions or folds out, or merge folds."
+        )
+    cells = [(f, c) for f in fold_names for c in names]
+    keys = list(zip(fold_of_row, rows, strict=True))
+    means = _average(patterns, keys, cells)
+    stacked = means.reshape(len(fold_names), len(names), patterns.shape[1])
+    if noise is None:
+        return MEASURES["crossnobis"](stacked), None
+    # Deviations from condition and fold means; with one repeat per cell this is the
+    # interaction, the only noise there is to see.
+    residuals = (
+        patterns
+        - stacked.mean(axis=0)[_codes(rows, names)]
+        - stacked.mean(axis=1)[_codes(fold_of_row, fold_names)]
+        + stacked.mean(axis=(0, 1))
+    )
+    n_estimated = len(names) + len(fold_names) - 1
+    covariance, shrinkage = _noise(noise, residuals, n_estimated, patterns.shape[1], (2, 3))
+    if covariance.ndim == 3 and len(covariance) != len(fold_names):
+        raise InputError(
+            f"expected one noise covariance for each of {len(fold_names)} folds, got "
+            f"{len(covariance)}."
+        )
+    return MEASURES["crossnobis"](stacked, covariance), shrinkage
+
+
+def _noise(noise, residuals, n_estimated, n_channels, dimensions):
+    """Return the noise covariance to use and the shrinkage, None where it was given."""
+    if isinstance(noise, str):
+        estimate = noise_covariance(residuals, method=noise, n_estimated=n_estimated)
+        return estimate.covariance, estimate.shrinkage
+    covariance = np.asarray(noise, dtype=np.float64)
+    square = (n_channels, n_channels)
+    if covariance.ndim not in dimensions or covariance.shape[-2:] != square:
+        raise InputError(
+            f"expected a noise covariance of shape {square} for {n_channels} channels, got "
+            f"{covariance.shape}."
+        )
+    transposed = np.swapaxes(covariance, -1, -2)
+    if not np.allclose(covariance, transposed, rtol=1e-8, atol=0.0):
+        raise InputError("expected a symmetric noise covariance, got one that is not.")
+    try:
+        np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError as err:
+        raise InputError(
+            "expected a noise covariance that can be inverted (positive definite); this one "
+            "cannot. Shrink it: noise='ledoit-wolf'."
+        ) from err
+    return covariance, None
+
+
+def _codes(values: Sequence, order: Sequence) -> np.ndarray:
+    """Return the position of each value in `order`."""
+    position = {value: i for i, value in enumerate(order)}
+    return np.array([position[value] for value in values])
+
+
+def _average(patterns: np.ndarray, keys: Sequence, order: Sequence) -> np.ndarray:
+    """Return the mean of the rows of each key, in the given order, float64."""
+    codes = _codes(keys, order)
+    total = np.zeros((len(order), patterns.shape[1]))
+    np.add.at(total, codes, patterns)
+    return total / np.bincount(codes, minlength=len(order))[:, None]
+
+
+def _warn_undefined(vector: np.ndarray, names: Sequence[str], measure: str, name: str) -> None:
+    """Warn once of patterns that have no dissimilarity."""
+    if not np.isnan(vector).any():
+        return
+    row, col = np.triu_indices(len(names), k=1)
+    counts = np.bincount(np.concatenate([row, col])[np.tile(np.isnan(vector), 2)],
+                         minlength=len(names))  # fmt: skip
+    bad = [n for n, c in zip(names, counts, strict=True) if c == len(names) - 1]
+    what = "constant over channels" if measure == "correlation" else "zero in all channels"
+    where = f" in {name!r}" if name else ""
+    warnings.warn(
+        f"{len(bad)} patterns{where} are {what} and have no {measure}: "
+        f"{', '.join(map(repr, bad[:5]))}. Their pairs are NaN.",
+        stacklevel=4,
+    )

@@ -1,0 +1,86 @@
+"""Model RDMs from what is known of the conditions: labels or features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.rdm._rdms import RDMs
+
+_KINDS = ("category", "ordinal", "circular")
+
+
+def model_rdm_from_labels(
+    values: Sequence[Any],
+    *,
+    conditions: Sequence[str],
+    kind: str = "category",
+    period: float = 360.0,
+    name: str | None = None,
+) -> RDMs:
+    """Make a model RDM from one label per condition.
+
+    Parameters
+    ----------
+    values : sequence, length n_conditions
+        Category names for "category"; numbers for the other kinds.
+    conditions : sequence of str
+        The condition each value belongs to.
+    kind : {"category", "ordinal", "circular"}, default "category"
+        0 within a category and 1 between; the absolute difference; or the shorter way round a
+        circle of `period` (head orientation in degrees).
+    period : float, default 360
+        Length of the circle, in the units of `values`.
+    name : str, optional
+        Kept as the label ``name``.
+
+    Returns
+    -------
+    RDMs
+        One RDM; measure "model".
+
+    Raises
+    ------
+    InputError
+        If there is not one value per condition, a value is missing, or values are no numbers
+        where numbers are needed.
+
+    Examples
+    --------
+    >>> from rsa_faces.rdm import model_rdm_from_labels
+    >>> model_rdm_from_labels(["face", "face", "house"], conditions=list("abc")).vectors
+    array([[0., 1., 1.]])
+    >>> model_rdm_from_labels([0, 90, 350], conditions=list("abc"), kind="circular").vectors
+    array([[ 90.,  10., 100.]])
+    """
+    check_choice(kind, _KINDS, what="kind of model")
+    conditions = list(conditions)
+    column = pd.Series(list(values))
+    if len(column) != len(conditions):
+        raise InputError(
+            f"expected one value for each of {len(conditions)} conditions, got {len(column)}."
+        )
+    if (missing := column.isna()).any():
+        raise InputError(
+            f"expected a value for every condition, but {conditions[int(np.argmax(missing))]!r} "
+            "has none. Leave it out, or give it a category of its own."
+        )
+    row, col = np.triu_indices(len(conditions), k=1)
+    if kind == "category":
+        codes = pd.factorize(column)[0]
+        vector = (codes[row] != codes[col]).astype(float)
+    else:
+        try:
+            numbers = column.astype(float).to_numpy()
+        except (ValueError, TypeError) as err:
+            raise InputError(f"expected numbers for a model of kind {kind!r}: {err}.") from err
+        vector = np.abs(numbers[row] - numbers[col])
+        if kind == "circular":
+            vector = vector % period
+            vector = np.minimum(vector, period - vector)
+    return RDMs(vector, conditions, "model", {} if name is None else {"name": [name]})
