@@ -55,11 +55,11 @@ class NetworkSpec:
         What it was trained for: "identity", "expression", "landmarks", "objects" or "none".
     architecture, training_set, licence, origin, citation : str
         For tables, figures and the methods paragraph. `origin` names the published package.
-    preprocessing : Preprocessing or None
-        How images become its input; None where it is read from the opened network's own
-        configuration ("timm:", "torchvision:").
+    preprocessing : Preprocessing
+        How images become its input.
     builder : str
-        ``module:function`` below `rsa_faces.networks` that returns the torch module.
+        ``module:function`` below `rsa_faces.networks` that returns the torch module; empty for
+        networks of other libraries.
     layers : tuple of str
         Default analysis layers in order of computation; empty: chosen from the module's blocks.
     weights : str or None
@@ -79,7 +79,7 @@ class NetworkSpec:
     licence: str
     origin: str
     citation: str
-    preprocessing: Preprocessing | None
+    preprocessing: Preprocessing
     builder: str
     layers: tuple[str, ...] = ()
     weights: str | None = None

@@ -41,20 +41,24 @@ class Simple(nn.Module):
     def __init__(self, size: int, stride: int) -> None:
         super().__init__()
         self.size, self.stride = size, stride
-        filters = gabor_bank(size)
-        self.register_buffer("filters", filters.flatten(0, 1).float())
+        filters = gabor_bank(size).flatten(0, 1).float()
+        self.register_buffer("filters", filters)
+        spectra = torch.fft.rfft2(filters, s=(2 * size, 2 * size)).conj().resolve_conj()
+        self.register_buffer("spectra", spectra, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, 1, size, size) to (n, 2 * n_filters, size / stride, size / stride)."""
-        # Correlation through the Fourier domain at twice the size: no wrap-around.
+        # Correlation through the Fourier domain at twice the size: no wrap-around. Lag k is the
+        # filter moved by k, so that its centre lies at k + size // 2.
         padded = (2 * self.size, 2 * self.size)
-        spectrum = torch.fft.rfft2(x, s=padded) * torch.fft.rfft2(self.filters, s=padded).conj()
-        full = torch.fft.irfft2(spectrum, s=padded)
-        # Lag k of the correlation is the filter moved by k: its centre lies at k + size // 2.
-        half = self.size // 2
-        centered = torch.roll(full, (half, half), dims=(-2, -1))[..., : self.size, : self.size]
-        start = self.stride // 2
-        return centered[..., start :: self.stride, start :: self.stride]
+        lags = torch.arange(self.stride // 2, self.size, self.stride, device=x.device)
+        lags = (lags - self.size // 2) % (2 * self.size)
+        spectrum = torch.fft.rfft2(x, s=padded)
+        parts = []
+        for some in self.spectra.split(8):  # in parts, to keep memory small
+            response = torch.fft.irfft2(spectrum * some, s=padded)
+            parts.append(response[..., lags[:, None], lags])
+        return torch.cat(parts, dim=1)
 
 
 class Energy(nn.Module):

@@ -30,7 +30,7 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
     Returns
     -------
     ndarray, float64, shape (n_stimuli, 68, 2)
-        x and y in pixels of each image, in the set's order: jaw 0-16 (from the image's left),
+        In pixels of each image (x, y), in the set's order: jaw 0-16 (from the image's left),
         brows 17-26, nose 27-35, eyes 36-47, mouth 48-67 (the iBUG 300-W scheme [1]_). (0, 0) is
         the centre of the upper left pixel.
 

@@ -47,7 +47,7 @@ def chip_transform(landmarks: np.ndarray, size: int = 150, padding: float = 0.25
     Parameters
     ----------
     landmarks : array-like, shape (5, 2) or (68, 2)
-        x and y in pixels of the image; (0, 0) is the centre of its upper left pixel. Five points:
+        In pixels of the image (x, y); (0, 0) is the centre of its upper left pixel. Five points:
         eye corners on the image's right (outer, inner), on its left (outer, inner), base of the
         nose. 68 points: the iBUG 300-W scheme, of which nose, eyes and upper lip are used.
     size : int, default 150

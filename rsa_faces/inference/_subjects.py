@@ -1,0 +1,24 @@
+"""One RDM per subject: what inference treats as a unit."""
+
+from __future__ import annotations
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.rdm import RDMs
+
+
+def subject_means(data: RDMs, by: str = "subject") -> RDMs:
+    """Return one RDM per subject, the mean of its sessions.
+
+    Without a label `by`, a single RDM is a subject of its own; several are an error.
+    """
+    if by not in data.labels:
+        if len(data) == 1:
+            return data.with_labels(**{by: "1"})
+        check_choice(by, data.labels.columns, what="label that tells subjects apart")
+    if data.labels[by].isna().any():
+        raise InputError(
+            f"expected a value of {by!r} for every RDM, but "
+            f"{int(data.labels[by].isna().sum())} of {len(data)} have none."
+        )
+    return data.mean(by=by)

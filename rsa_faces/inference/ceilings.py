@@ -1,0 +1,175 @@
+"""Noise ceilings: how similar a perfect model could be to each subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import as_rng, check_choice, check_count
+from rsa_faces.comparison import METHODS
+from rsa_faces.inference._subjects import subject_means
+from rsa_faces.inference._weighted import BLOCK, weighted_ceilings
+from rsa_faces.comparison._ranks import average_ranks
+from rsa_faces.comparison.methods import RANK_METHODS
+from rsa_faces.rdm import RDMs
+
+
+@dataclass(frozen=True)
+class NoiseCeiling:
+    """Bounds of the similarity that the best possible model reaches, in units of the method.
+
+    Parameters
+    ----------
+    lower, upper : float
+        Mean similarity of each subject with the others' pooled RDM, and with everyone's.
+    n_subjects : int
+        Number of subjects.
+    method : str
+        The comparison method.
+    """
+
+    lower: float
+    upper: float
+    n_subjects: int
+    method: str
+
+
+def noise_ceiling(data: RDMs, *, method: str = "rho-a", by: str = "subject") -> NoiseCeiling:
+    """Compute the noise ceiling of data RDMs.
+
+    Parameters
+    ----------
+    data : RDMs
+        RDMs of at least 2 subjects.
+    method : str, default "rho-a"
+        The comparison method the ceiling is for.
+    by : str, default "subject"
+        Label that tells subjects apart. Several RDMs of a subject (sessions) are averaged first,
+        so that they leave together.
+
+    Returns
+    -------
+    NoiseCeiling
+
+    Raises
+    ------
+    InputError
+        With fewer than 2 subjects, or an unknown method or label.
+
+    Notes
+    -----
+    Upper: mean over subjects of the similarity with the RDM pooled over all; lower: pooled over
+    the others (leave one subject out) [1]_ [2]_. Pooling is the mean after the scaling that suits
+    the method: z-scores for pearson and corr_cov, unit root mean square for cosine and cosine_cov,
+    ranks for the rank methods (ranked again once pooled).
+
+    The upper ceiling contains each subject's own noise: with n subjects and no shared signal at
+    all it is still about 1/√n. See :func:`shared_structure` for a test.
+
+    Pairs that are NaN in some subjects are pooled over those that have them.
+
+    References
+    ----------
+    .. [1] Nili H. et al. (2014). PLoS Computational Biology 10, e1003553.
+       doi:10.1371/journal.pcbi.1003553
+    .. [2] Schütt H. H. et al. (2023). eLife 12, e82566. doi:10.7554/eLife.82566
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> human_it = rf.datasets.images92().rdms.sel(region="human IT")
+    >>> ceiling = rf.noise_ceiling(human_it, method="spearman")
+    >>> round(ceiling.lower, 4), round(ceiling.upper, 4)
+    (0.3723, 0.6657)
+    """
+    check_choice(method, METHODS, what="comparison method")
+    subjects = subject_means(data, by)
+    if len(subjects) < 2:
+        raise InputError(
+            f"expected at least 2 subjects for a noise ceiling, got {len(subjects)}: with one "
+            "there is nobody to agree with."
+        )
+    lower, upper = weighted_ceilings(
+        subjects.vectors,
+        np.ones((1, subjects.n_conditions)),
+        np.ones((1, len(subjects))),
+        method,
+    )
+    return NoiseCeiling(float(lower[0]), float(upper[0]), len(subjects), method)
+
+
+def shared_structure(
+    data: RDMs,
+    *,
+    method: str = "rho-a",
+    by: str = "subject",
+    n_permutations: int = 999,
+    seed: int = 0,
+) -> float:
+    """Test whether subjects share any structure at all.
+
+    Parameters
+    ----------
+    data : RDMs
+        RDMs of at least 2 subjects.
+    method : str, default "rho-a"
+        RDMs are compared as ranks for the rank methods, as values otherwise.
+    by : str, default "subject"
+        As in :func:`noise_ceiling`.
+    n_permutations : int, default 999
+        How often the conditions of every subject are shuffled.
+    seed : int, default 0
+        Of the shuffling.
+
+    Returns
+    -------
+    float
+        p value, (1 + permutations with at least the observed mean correlation between subjects) /
+        (1 + permutations). Small: the subjects agree more than subjects whose conditions have
+        nothing to do with each other.
+
+    Notes
+    -----
+    Whole conditions are shuffled (rows and columns together), in each subject on its own: under
+    the null hypothesis names of conditions are exchangeable within a subject. A pair that a
+    subject lacks counts as its mean.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> behaviour = rf.datasets.images92().rdms.sel(region="behaviour")
+    >>> rf.inference.shared_structure(behaviour)
+    0.001
+    """
+    check_choice(method, METHODS, what="comparison method")
+    check_count(n_permutations, what="n_permutations")
+    rng = as_rng(seed)
+    subjects = subject_means(data, by)
+    n_subjects, n_conditions = len(subjects), subjects.n_conditions
+    if n_subjects < 2:
+        raise InputError(f"expected at least 2 subjects, got {n_subjects}.")
+    square = np.zeros((n_subjects, n_conditions, n_conditions))
+    row, col = np.triu_indices(n_conditions, k=1)
+    for matrix, vector in zip(square, subjects.vectors, strict=True):
+        present = ~np.isnan(vector)
+        values = vector[present]
+        if method in RANK_METHODS:
+            values = average_ranks(values[None])[0]
+        spread = values.std()
+        scaled = np.zeros(len(vector))
+        scaled[present] = (values - values.mean()) / spread if spread > 0 else 0.0
+        matrix[row, col] = matrix[col, row] = scaled
+    # The mean correlation of all pairs of subjects grows with the length of the summed z-scores.
+    observed = (square.sum(axis=0)[row, col] ** 2).sum()
+    extreme = 0
+    for start in range(0, n_permutations, BLOCK):
+        size = min(BLOCK, n_permutations - start)
+        total = np.zeros((size, len(row)))
+        for matrix in square:
+            order = np.argsort(rng.random((BLOCK, n_conditions)), axis=1)[:size]
+            total += matrix[order[:, row], order[:, col]]
+        # Sums in another order differ in the last digits: what is equal counts as equal.
+        extreme += int(((total**2).sum(axis=1) >= observed * (1 - 1e-12)).sum())
+    return (1 + extreme) / (1 + n_permutations)
