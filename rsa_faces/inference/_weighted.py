@@ -15,7 +15,7 @@ from rsa_faces.comparison.methods import COV_METHODS
 
 # Samples handled together. Fixed, so that results do not depend on memory or processors.
 BLOCK = 32
-_MODELS = 32
+_MODELS = 16
 
 
 def pair_weights(counts: np.ndarray) -> np.ndarray:
@@ -69,6 +69,7 @@ def weighted_ceilings(
     method : str
         A comparison method.
     """
+    subjects = subjects.astype(np.float64)
     if len(counts) == 1:
         counts = np.broadcast_to(counts, (len(subjects), counts.shape[1]))
     if method in _LINEAR and not np.isnan(data).any():
@@ -81,6 +82,8 @@ def weighted_ceilings(
             between = weighted_similarities(data, data, distinct, method)
         between = np.broadcast_to(between, (len(subjects), *between.shape[1:]))
         return _ceilings_from_inner_products(between, subjects)
+    if method in _CORRELATED_RANKS and not np.isnan(data).any():
+        return _ceilings_from_ranks(data, counts, subjects, method)
     return _ceilings_from_pools(data, counts, subjects, method)
 
 
@@ -88,7 +91,6 @@ def _ceilings_from_inner_products(
     between: np.ndarray, subjects: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ceilings where the pool is a sum of scaled RDMs: their inner products tell all."""
-    subjects = subjects.astype(np.float64)
     own = np.einsum("bss->bs", between)
     to_all = np.einsum("bst,bt->bs", between, subjects)
     norm = np.einsum("bs,bs->b", to_all, subjects)[:, None]
@@ -101,39 +103,49 @@ def _ceilings_from_inner_products(
     return _mean_over(lower, subjects), _mean_over(upper, subjects)
 
 
+def _ceilings_from_ranks(
+    data: np.ndarray, counts: np.ndarray, subjects: np.ndarray, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ceilings of rank correlations where every subject has every pair."""
+    from rsa_faces.inference._kernels import pooled_rank_sums
+
+    weights = pair_weights(counts)
+    # Twice the ranks from 1, whole numbers: their sums are sorted digit by digit.
+    doubled = 2 * _ranks(data, weights)[0] + (weights.sum(axis=1) + 1)[:, None, None]
+    doubled = np.ascontiguousarray(doubled.transpose(0, 2, 1), dtype=np.int64)
+    sums = pooled_rank_sums(doubled, subjects.astype(np.int64), weights)
+    lower, upper = _finish(*np.moveaxis(sums, -1, 0), weights.sum(axis=1)[:, None], method)
+    return _mean_over(lower, subjects), _mean_over(upper, subjects)
+
+
 def _ceilings_from_pools(
     data: np.ndarray, counts: np.ndarray, subjects: np.ndarray, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ceilings from the pooled RDMs themselves: needed for ranks and for missing pairs."""
+    """Return ceilings from the pooled RDMs themselves: for Kendall's, and for missing pairs."""
     weights = pair_weights(counts)
     missing = np.isnan(data)
     present = np.where(missing, 0.0, 1.0)
-    subjects = subjects.astype(np.float64)
-    normal = np.stack(
-        [
-            _normalised(np.where(m, 0.0, v), weights * p, method) * p
-            for v, m, p in zip(data, missing, present, strict=True)
-        ],
+    filled = np.where(missing, 0.0, data)
+    scaled = np.stack(
+        [_scaled(v, weights * p, method) * p for v, p in zip(filled, present, strict=True)],
         axis=1,
     )
     # (n_samples, n_pairs): sum and number of the subjects that have each pair
-    total = np.einsum("bs,bsp->bp", subjects, normal)
+    total = np.einsum("bs,bsp->bp", subjects, scaled)
     number = subjects @ present
-    lower = np.full(subjects.shape, np.nan)
-    upper = np.full(subjects.shape, np.nan)
+    ceilings = np.full((2, *subjects.shape), np.nan)
     for s in range(len(data)):
-        here = weights * present[s]
-        own = np.where(missing[s], 0.0, data[s])[None]
-        share = subjects[:, s, None]
-        for out, pool, count in (
-            (upper, total, number),
-            (lower, total - share * normal[:, s], number - share * present[s]),
-        ):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                pooled = np.where(count > 0, pool / count, 0.0) if missing.any() else pool
-            masked = here * (count > 0)
-            out[:, s] = _one_to_one(own, pooled, masked, method)
-    return _mean_over(lower, subjects), _mean_over(upper, subjects)
+        rows = np.flatnonzero(subjects[:, s])
+        share = subjects[rows, s, None]
+        pools = (
+            (total[rows] - share * scaled[rows, s], number[rows] - share * present[s]),
+            (total[rows], number[rows]),
+        )
+        for which, (pool, count) in enumerate(pools):
+            here = weights[rows] * present[s] * (count > 0)
+            pooled = np.divide(pool, count, out=np.zeros_like(pool), where=count > 0)
+            ceilings[which, rows, s] = _one_to_one(filled[s], pooled, here, method)
+    return _mean_over(ceilings[0], subjects), _mean_over(ceilings[1], subjects)
 
 
 def _mean_over(values: np.ndarray, subjects: np.ndarray) -> np.ndarray:
@@ -142,10 +154,11 @@ def _mean_over(values: np.ndarray, subjects: np.ndarray) -> np.ndarray:
     return np.where(used, values * subjects, 0.0).sum(axis=1) / subjects.sum(axis=1)
 
 
-def _normalised(vector: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
+def _scaled(vector: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
     """Return one RDM per sample, scaled as the method's pooling wants, (n_samples, n_pairs)."""
     if method in _RANKED:
-        return _Ranker(vector).ranks(weights)
+        # From 1, as they are pooled: where pairs are missing, the mean rank differs.
+        return _ranks(vector[None], weights)[0][:, 0] + (weights.sum(axis=1, keepdims=True) + 1) / 2
     total = weights.sum(axis=1, keepdims=True)
     centred = vector - (weights @ vector)[:, None] / total if method == "pearson" else vector
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -157,20 +170,25 @@ def _one_to_one(own: np.ndarray, pooled: np.ndarray, weights: np.ndarray, method
     if method in _KENDALL:
         return np.array(
             [
-                _kendall(own, pool[None], w[None], method)[0, 0, 0]
+                _kendall(own[None], pool[None], w[None], method)[0, 0, 0]
                 for pool, w in zip(pooled, weights, strict=True)
             ]
         )
-    if method in _RANKED:
-        x = _centred_ranks(_Ranker(own[0]).ranks(weights), weights)
-        y = _centred_ranks(_ranks_of_each(pooled, weights), weights)
-    else:
-        total = weights.sum(axis=1, keepdims=True)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            x, y = (
-                v - (weights * v).sum(axis=1, keepdims=True) / total if method == "pearson" else v
-                for v in (np.broadcast_to(own, pooled.shape), pooled)
-            )
+    if method in _CORRELATED_RANKS:
+        x = _ranks(own[None], weights)[0][:, 0]
+        y = _ranks_of_each(pooled, weights)
+        return _of_scores(x, y, weights, method)
+    total = weights.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, y = (
+            v - (weights * v).sum(axis=1, keepdims=True) / total if method == "pearson" else v
+            for v in (np.broadcast_to(own, pooled.shape), pooled)
+        )
+    return _of_scores(x, y, weights, method)
+
+
+def _of_scores(x: np.ndarray, y: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
+    """Return similarities row by row of centred ranks or values, (n_samples,)."""
     sums = [np.einsum("bp,bp,bp->b", weights, a, b) for a, b in ((x, y), (x, x), (y, y))]
     return _finish(*sums, weights.sum(axis=1), method)
 
@@ -212,57 +230,38 @@ def _standard(vectors: np.ndarray) -> np.ndarray:
     return centred / np.where(scale > 0, scale, 1.0)
 
 
-class _Ranker:
-    """Average ranks of one RDM in every resample: sorted once, then cumulative weights."""
+def _ranks(vectors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return centred average ranks of RDMs in every resample, and their weighted squares.
 
-    def __init__(self, vector: np.ndarray) -> None:
-        self.order = np.argsort(vector, kind="stable")
-        self.inverse = np.empty_like(self.order)
-        self.inverse[self.order] = np.arange(len(vector))
-        ordered = vector[self.order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        self.starts = starts if len(starts) < len(vector) else None
-        self.group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(vector))))
+    Shapes (n_samples, n_rdms, n_pairs) and (n_samples, n_rdms).
+    """
+    from rsa_faces.inference._kernels import centred_ranks
 
-    def ranks(self, weights: np.ndarray) -> np.ndarray:
-        """Return ranks, (n_samples, n_pairs): cumulative weight − (w − 1) / 2, ties together."""
-        ordered = weights[:, self.order]
-        if self.starts is None:
-            ranks = np.cumsum(ordered, axis=1)
-            ranks -= ordered / 2
-            ranks += 0.5
-            return ranks[:, self.inverse]
-        grouped = np.add.reduceat(ordered, self.starts, axis=1)
-        ranks = np.cumsum(grouped, axis=1) - (grouped - 1) / 2
-        return ranks[:, self.group[self.inverse]]
+    order = np.argsort(vectors, axis=1, kind="stable")
+    values = np.take_along_axis(vectors, order, axis=1)
+    new_group = np.ones(order.shape, dtype=bool)
+    new_group[:, 1:] = values[:, 1:] != values[:, :-1]
+    return centred_ranks(order, new_group, np.ascontiguousarray(weights))
 
 
 def _ranks_of_each(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return average ranks where every sample has an RDM of its own, (n_samples, n_pairs)."""
+    """Return centred average ranks where every sample has an RDM of its own."""
     order = np.argsort(vectors, axis=1)
     values = np.take_along_axis(vectors, order, axis=1)
     ordered = np.take_along_axis(weights, order, axis=1)
-    cumulative = np.cumsum(ordered, axis=1)
-    n_pairs = vectors.shape[1]
-    position = np.broadcast_to(np.arange(n_pairs), vectors.shape)
     new = np.ones(vectors.shape, dtype=bool)
     new[:, 1:] = values[:, 1:] != values[:, :-1]
-    first = np.maximum.accumulate(np.where(new, position, 0), axis=1)
-    last_of_group = np.ones(vectors.shape, dtype=bool)
-    last_of_group[:, :-1] = new[:, 1:]
-    last = np.minimum.accumulate(
-        np.where(last_of_group, position, n_pairs - 1)[:, ::-1], axis=1
-    )[:, ::-1]
-    before = np.take_along_axis(cumulative - ordered, first, axis=1)
-    upto = np.take_along_axis(cumulative, last, axis=1)
-    ranks = np.empty_like(cumulative)
-    np.put_along_axis(ranks, order, (before + upto + 1) / 2, axis=1)
-    return ranks
-
-
-def _centred_ranks(ranks: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return ranks minus their weighted mean, which is (n + 1) / 2 for n entries."""
-    return ranks - (weights.sum(axis=1, keepdims=True) + 1) / 2
+    # All samples in one line: groups of equal values, never across samples.
+    starts = np.flatnonzero(new)
+    grouped = np.add.reduceat(ordered.ravel(), starts)
+    ranks = np.cumsum(grouped) - (grouped - 1) / 2
+    lengths = np.diff(np.append(starts, new.size))
+    before = np.cumsum(weights.sum(axis=1)) - weights.sum(axis=1)
+    middle = before + (weights.sum(axis=1) + 1) / 2
+    ordered = np.repeat(ranks, lengths).reshape(vectors.shape) - middle[:, None]
+    result = np.empty_like(ordered)
+    np.put_along_axis(result, order, ordered, axis=1)
+    return result
 
 
 def _rank_correlation(
@@ -270,21 +269,14 @@ def _rank_correlation(
 ) -> np.ndarray:
     """Spearman or rho-a under weights."""
     n = weights.sum(axis=1)
-    y = np.stack([_centred_ranks(_Ranker(v).ranks(weights), weights) for v in data], axis=1)
-    weighted_y = y * weights[:, None, :]
-    yy = np.einsum("bsp,bsp->bs", y, weighted_y)
+    y, yy = _ranks(data, weights)
+    y *= weights[:, None, :]
     similarity = np.empty((len(weights), len(model), len(data)))
     for start in range(0, len(model), _MODELS):
         part = slice(start, start + _MODELS)
-        x = np.stack(
-            [_centred_ranks(_Ranker(v).ranks(weights), weights) for v in model[part]], axis=1
-        )
-        xy = x @ weighted_y.transpose(0, 2, 1)
-        x *= x
-        xx = np.einsum("bmp,bp->bm", x, weights)
-        similarity[:, part] = _finish(
-            xy, xx[:, :, None], yy[:, None, :], n[:, None, None], method
-        )
+        x, xx = _ranks(model[part], weights)
+        xy = x @ y.transpose(0, 2, 1)
+        similarity[:, part] = _finish(xy, xx[:, :, None], yy[:, None, :], n[:, None, None], method)
     return similarity
 
 
@@ -299,10 +291,7 @@ def _kendall(model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: s
     untied = []
     for side in codes:
         same = np.stack(
-            [
-                (np.stack([np.bincount(row, w) for w in weights]) ** 2).sum(axis=1)
-                for row in side
-            ],
+            [(np.stack([np.bincount(row, w) for w in weights]) ** 2).sum(axis=1) for row in side],
             axis=1,
         )
         untied.append(total[:, None] - (same - n[:, None]) / 2)
@@ -364,7 +353,8 @@ def _whitened_inner(model: np.ndarray, data: np.ndarray, counts: np.ndarray, *, 
 
 _LINEAR = frozenset({"pearson", "cosine"}) | COV_METHODS
 _KENDALL = frozenset({"kendall", "tau-a"})
-_RANKED = frozenset({"spearman", "rho-a"}) | _KENDALL
+_CORRELATED_RANKS = frozenset({"spearman", "rho-a"})
+_RANKED = _CORRELATED_RANKS | _KENDALL
 _SIMILARITIES = {
     "pearson": lambda m, d, w: _linear(m, d, w, "pearson"),
     "cosine": lambda m, d, w: _linear(m, d, w, "cosine"),

@@ -9,10 +9,10 @@ import numpy as np
 from rsa_faces._errors import InputError
 from rsa_faces._validation import as_rng, check_choice, check_count
 from rsa_faces.comparison import METHODS
-from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._weighted import BLOCK, weighted_ceilings
 from rsa_faces.comparison._ranks import average_ranks
 from rsa_faces.comparison.methods import RANK_METHODS
+from rsa_faces.inference._subjects import subject_means
+from rsa_faces.inference._weighted import BLOCK, weighted_ceilings
 from rsa_faces.rdm import RDMs
 
 
