@@ -55,6 +55,7 @@ def read_inputs(config: Config) -> Inputs:
                 bootstrap=entry.bootstrap or config.inference.bootstrap,
                 what=f"region {entry.region!r}",
             )
+    _check_figures(config, data, stimuli)
     return Inputs(stimuli, data, concat(models) if models else None, subsets)
 
 
@@ -159,3 +160,13 @@ def _subset(name: str, query: str | list[str], stimuli: StimulusSet) -> tuple[st
             f"expected at least 3 conditions in subset {name!r}, but {query!r} gives {len(ids)}."
         )
     return tuple(ids)
+
+
+def _check_figures(config: Config, data: Mapping[str, RDMs], stimuli: StimulusSet) -> None:
+    """Check the names in the `figures` section."""
+    section = config.figures
+    if section.mds_region is not None:
+        check_choice(section.mds_region, data, what="region for figures.mds_region:")
+    for key in ("mds_color", "group"):
+        if (column := getattr(section, key)) is not None:
+            check_choice(column, stimuli.metadata.columns, what=f"column for figures.{key}:")

@@ -1,0 +1,9 @@
+"""Figures ready for a paper: each takes results or RDMs and returns axes."""
+
+from rsa_faces.figures._style import save_figure
+from rsa_faces.figures.layers import plot_layers
+from rsa_faces.figures.mds import plot_mds
+from rsa_faces.figures.models import last_layers, plot_models
+from rsa_faces.figures.rdms import plot_rdms
+
+__all__ = ["last_layers", "plot_layers", "plot_mds", "plot_models", "plot_rdms", "save_figure"]

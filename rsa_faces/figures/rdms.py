@@ -1,0 +1,131 @@
+"""A gallery of RDMs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from rsa_faces._errors import InputError
+from rsa_faces.comparison._ranks import average_ranks
+from rsa_faces.figures._style import PAGE, style
+from rsa_faces.rdm import RDMs
+
+
+def plot_rdms(
+    rdms: RDMs,
+    *,
+    titles: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+    ranked: bool = True,
+    n_columns: int = 5,
+    ax: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draw RDMs as images, side by side.
+
+    Parameters
+    ----------
+    rdms : RDMs
+        Drawn in their order, conditions in theirs.
+    titles : sequence of str, optional
+        One per RDM; its labels by default.
+    groups : sequence of str, optional
+        Group of each condition, in the order of ``rdms.conditions``: conditions are drawn sorted
+        by group (in order of first appearance), groups are separated by lines and named.
+    ranked : bool, default True
+        Colour by percentile within each RDM (RDMs of different measures can then share a scale);
+        otherwise by dissimilarity, each RDM on its own scale.
+    n_columns : int, default 5
+        RDMs per row.
+    ax : ndarray of Axes, optional
+        One per RDM.
+
+    Returns
+    -------
+    ndarray of Axes, shape (n_rdms,)
+
+    Raises
+    ------
+    InputError
+        If the number of titles or groups does not fit.
+    """
+    if titles is None:
+        titles = [" ".join(str(v) for v in row if v == v and v != "") for row in
+                  rdms.labels.itertuples(index=False)]  # fmt: skip
+    if len(titles) != len(rdms):
+        raise InputError(f"expected {len(rdms)} titles, one per RDM, got {len(titles)}.")
+    order, edges, names = _sorted_by(groups, rdms.n_conditions)
+    values = rdms.vectors
+    if ranked:
+        values = np.stack([_percentiles(v) for v in values])
+    square = np.full((len(rdms), rdms.n_conditions, rdms.n_conditions), np.nan)
+    row, col = np.triu_indices(rdms.n_conditions, k=1)
+    square[:, row, col] = square[:, col, row] = values
+    with style():
+        if ax is None:
+            n_columns = min(n_columns, len(rdms))
+            n_rows = int(np.ceil(len(rdms) / n_columns))
+            width = PAGE * max(n_columns, 2) / 5
+            figure, grid = plt.subplots(
+                n_rows, n_columns, squeeze=False, layout="constrained",
+                figsize=(width, n_rows * width / max(n_columns, 2) * 1.12),
+            )  # fmt: skip
+            ax = grid.ravel()
+            for spare in ax[len(rdms):]:  # fmt: skip
+                spare.set_axis_off()
+            ax = ax[: len(rdms)]
+        for i, (axes, matrix, title) in enumerate(zip(ax, square, titles, strict=True)):
+            _draw(axes, matrix[np.ix_(order, order)], title, edges, names if i == 0 else (), ranked)
+        if ranked:
+            image = ax[-1].images[0]
+            bar = ax[0].figure.colorbar(image, ax=list(ax), shrink=0.5, aspect=25, pad=0.01)
+            bar.set_label("dissimilarity (percentile in each RDM)", fontsize=6)
+            bar.outline.set_linewidth(0.4)
+    return np.asarray(ax, dtype=object)
+
+
+def _sorted_by(groups, n_conditions):
+    """Return the order by group, where groups end, and (middle, name) of each group."""
+    if groups is None:
+        return np.arange(n_conditions), (), ()
+    groups = [str(g) for g in groups]
+    if len(groups) != n_conditions:
+        raise InputError(f"expected {n_conditions} groups, one per condition, got {len(groups)}.")
+    kinds = list(dict.fromkeys(groups))
+    codes = np.array([kinds.index(g) for g in groups])
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    starts = np.concatenate([[0], ends[:-1]])
+    return order, ends[:-1] - 0.5, list(zip((starts + ends - 1) / 2, kinds, strict=True))
+
+
+def _percentiles(vector: np.ndarray) -> np.ndarray:
+    """Return percentiles of measured pairs."""
+    out = np.full(len(vector), np.nan)
+    present = ~np.isnan(vector)
+    n = present.sum()
+    if n:
+        out[present] = 100 * (average_ranks(vector[present][None])[0] - 0.5) / n
+    return out
+
+
+def _draw(axes: Axes, matrix, title, edges, names, ranked) -> None:
+    """Draw one RDM."""
+    limits = {"vmin": 0, "vmax": 100} if ranked else {}
+    image = axes.imshow(matrix, cmap="viridis", interpolation="nearest", **limits)
+    image.cmap.set_bad("white")
+    for edge in edges:
+        axes.axhline(edge, color="white", linewidth=0.4)
+        axes.axvline(edge, color="white", linewidth=0.4)
+    axes.set_xticks([])
+    axes.set_yticks([place for place, _ in names], [name for _, name in names], fontsize=5)
+    axes.tick_params(length=0, pad=1)
+    axes.set_title(title, fontsize=6, pad=2)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if not ranked:
+        bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, aspect=15, pad=0.02)
+        bar.ax.tick_params(labelsize=5, length=1.5)
+        bar.outline.set_linewidth(0.4)

@@ -1,0 +1,42 @@
+"""Results as tidy CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from rsa_faces._files import atomic_path
+from rsa_faces.inference import Result
+
+#: File of each table of a result.
+FILES = {
+    "results.csv": "table",
+    "tests.csv": "pairs",
+    "subjects.csv": "subjects",
+    "ceilings.csv": "ceilings",
+}
+
+
+def write_results(result: Result, folder: Path) -> list[Path]:
+    """Write the tables of a result as CSV.
+
+    Parameters
+    ----------
+    result : Result
+    folder : Path
+
+    Returns
+    -------
+    list of Path
+        ``results.csv`` (models), ``tests.csv`` (pairs of models), ``subjects.csv`` and
+        ``ceilings.csv``; UTF-8, numbers with all digits (the same result gives the same bytes),
+        missing values empty.
+    """
+    paths = []
+    for name, attribute in FILES.items():
+        frame: pd.DataFrame = getattr(result, attribute)
+        with atomic_path(Path(folder) / name) as temporary:
+            frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        paths.append(Path(folder) / name)
+    return paths
