@@ -212,7 +212,9 @@ def compare(model, data, method, sigma_k=None):
         for j, y in enumerate(data):
             both = [p for p in range(len(x)) if x[p] == x[p] and y[p] == y[p]]
             if len(both) >= 3:
-                result[i, j] = METHODS[method]([x[p] for p in both], [y[p] for p in both], **options)
+                result[i, j] = METHODS[method](
+                    [x[p] for p in both], [y[p] for p in both], **options
+                )
     return result
 
 

@@ -21,7 +21,8 @@ _INPUT_ERRORS = (
     PermissionError,
 )  # fmt: skip
 
-out = Console(highlight=False)
+# What is not a terminal (a file, a pipe) has no width; tables should not be cut there.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 _debug = False
 
@@ -57,7 +58,8 @@ def _common(
 ) -> None:
     global _debug
     _debug = debug
-    logging.basicConfig(level=logging.INFO if debug else logging.ERROR, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("rsa_faces").setLevel(logging.INFO if debug else logging.ERROR)
     if not debug:
         warnings.showwarning = _show_warning
 

@@ -57,7 +57,7 @@ def compare(
     settled = load_config(config, settings or [])
     target = folder or Path("results") / config.stem
     bar = Progress(
-        TextColumn("{task.description}", table_column=None),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -114,7 +114,8 @@ def _tables(output: RunOutput) -> list[Table]:
         if head["n_subjects"] >= 2 and not head["reliable"]:
             ceiling += ", no reliable signal"
         table = Table(
-            title=f"{region} ({head['method']}; {ceiling}; n = {head['n_subjects']} subjects, "
+            title=f"{region} ({head['method']}; {ceiling}; {head['n_subjects']} subject"
+            f"{'s' if head['n_subjects'] > 1 else ''}, "
             f"{head['n_conditions']} conditions)",
             title_justify="left",
             caption=f"* differs from 0 after correction, p < {alpha}. The highest layer is chosen "
@@ -122,7 +123,8 @@ def _tables(output: RunOutput) -> list[Table]:
             caption_justify="left",
         )
         for name in ("network or model", "last layer", "similarity", "95 % interval", "highest"):
-            table.add_column(name, justify="right" if name == "similarity" else "left")
+            right = name == "similarity"
+            table.add_column(name, justify="right" if right else "left", overflow="fold")
         for network, layers in rows.groupby("network", sort=False):
             last = layers.iloc[-1]
             star = "*" if last["p_corrected"] < alpha else " "

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rsa_faces.comparison._ranks import average_ranks, dense_codes, kendall_sums, tied_pairs
+from rsa_faces.comparison._ranks import average_ranks, dense_codes, tied_pairs
 
 
 def pearson(model: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -39,9 +39,8 @@ def rho_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
 
 def kendall(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Kendall's tau-b: concordant minus discordant over the geometric mean of untied pairs."""
-    codes, untied = _codes_and_untied(model, data)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return kendall_sums(*codes) / np.sqrt(np.outer(*untied))
+    sums, untied_model, untied_data = _kendall(model, data)
+    return sums / np.sqrt(np.outer(untied_model, untied_data))
 
 
 def tau_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -52,9 +51,8 @@ def tau_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     .. [1] Nili H. et al. (2014). PLoS Computational Biology 10, e1003553.
        doi:10.1371/journal.pcbi.1003553
     """
-    codes, untied = _codes_and_untied(model, data)
     n = model.shape[1]
-    return kendall_sums(*codes) / (n * (n - 1) / 2) + 0.0 * np.outer(*untied)
+    return _kendall(model, data)[0] / (n * (n - 1) / 2)
 
 
 def cosine(model: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -157,9 +155,14 @@ def _nan_if_constant(centred: np.ndarray) -> np.ndarray:
     return centred
 
 
-def _codes_and_untied(model: np.ndarray, data: np.ndarray):
-    """Return codes of both sides and their numbers of untied pairs, NaN where there is none."""
+def _kendall(model: np.ndarray, data: np.ndarray):
+    """Return Kendall's sums and the untied pairs of each side, NaN for constant rows."""
+    from rsa_faces.comparison._kendall import kendall_sums
+
     codes = dense_codes(model), dense_codes(data)
     total = model.shape[1] * (model.shape[1] - 1) / 2
-    untied = tuple(total - tied_pairs(c) for c in codes)
-    return codes, tuple(np.where(u > 0, u, np.nan) for u in untied)
+    untied_model, untied_data = (total - tied_pairs(c) for c in codes)
+    sums = kendall_sums(*codes).astype(float)
+    sums[untied_model == 0] = np.nan
+    sums[:, untied_data == 0] = np.nan
+    return sums, untied_model, untied_data

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from rsa_faces._validation import check_choice
 from rsa_faces.figures._style import CEILING, COLORS, PAGE, base_name, similarity_label, style
 from rsa_faces.inference import Result
+from rsa_faces.networks import NETWORKS
 
 MAX_LABELS = 12
 
@@ -88,9 +89,12 @@ def plot_layers(
                 if column:
                     axes.tick_params(labelleft=False)
                 if row == 0:
-                    axes.set_title(network or "one layer, models", fontsize=6.5, pad=3)
-            ax[row, 0].set_ylabel(f"{region}\n{similarity_label(head['method'])}")
-            _state_numbers(ax[row, 0], head)
+                    axes.set_title(_title(network), pad=3)
+            ax[row, 0].set_ylabel(f"{region}\n{_numbers(head)}", fontsize=6.5)
+        if len(columns):
+            ax[0, 0].figure.supylabel(
+                similarity_label(table["method"].iloc[0]), fontsize=7, x=0.015
+            )
         _legend(ax, alpha, any(f"untrained:{n}" in several.index for n in curves))
     return ax
 
@@ -111,7 +115,7 @@ def _make_axes(table, regions, columns, single) -> np.ndarray:
     """Return axes whose widths follow the number of layers."""
     counts = [
         max(4, len(single) * 0.9) if n is None
-        else max(5, table[table["network"] == n]["layer"].nunique() * 0.75)
+        else max(6.5, table[table["network"] == n]["layer"].nunique() * 0.75)
         for n in columns
     ]  # fmt: skip
     width = max(PAGE * 0.55, min(PAGE * 1.35, 0.9 + 0.115 * sum(counts)))
@@ -137,25 +141,28 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def _draw_ceiling(axes: Axes, head: pd.Series) -> None:
-    """Draw the noise ceiling, hatched where there is no reliable signal."""
+    """Draw the noise ceiling, where there is a signal that subjects share."""
     if np.isfinite(head["ceiling_low"]) and head["reliable"]:
         axes.axhspan(
             head["ceiling_low"], head["ceiling_high"], color=CEILING, linewidth=0, zorder=0
         )
 
 
-def _state_numbers(axes: Axes, head: pd.Series) -> None:
-    """Write n, and why there is no ceiling, into the corner of a row's first panel."""
-    subjects = "1 subject" if head["n_subjects"] == 1 else f"{head['n_subjects']} subjects"
-    text = f"{subjects}, {head['n_conditions']} conditions"
+def _numbers(head: pd.Series) -> str:
+    """Return n of a row, and why there is no ceiling."""
+    text = "1 subject" if head["n_subjects"] == 1 else f"{head['n_subjects']} subjects"
+    text += f", {head['n_conditions']} conditions"
     if head["n_subjects"] == 1:
-        text += "; no ceiling"
-    elif not head["reliable"]:
-        text += "; no reliable signal"
-    axes.text(0.0, 1.02, text, transform=axes.transAxes, fontsize=5.5, va="bottom", clip_on=False)\
-        if not axes.get_title() else axes.annotate(
-            text, (0, 1), (2, -2), xycoords="axes fraction", textcoords="offset points",
-            fontsize=5.5, va="top")  # fmt: skip
+        return f"{text}\nno ceiling: one subject"
+    return text if head["reliable"] else f"{text}\nno reliable signal"
+
+
+def _title(network: str | None) -> str:
+    """Return a column's title: the network, and what it was trained for where that is known."""
+    if network is None:
+        return "models,\none layer"
+    spec = NETWORKS.get(network)
+    return network if spec is None or spec.task == "none" else f"{network}\n({spec.task})"
 
 
 def _draw_curve(axes, table, network, color, alpha, low, high) -> None:
@@ -213,7 +220,7 @@ def _legend(ax: np.ndarray, alpha: float, twins: bool) -> None:
         Line2D([], [], color=gray, marker="o", markersize=2, label="trained"),
         *([Line2D([], [], color=gray, linestyle="--", linewidth=0.7,
                   label="same architecture, untrained")] if twins else []),
-        Patch(color=gray, alpha=0.25, linewidth=0, label="95 % interval" if alpha == 0.05
+        Patch(color=COLORS[0], alpha=0.2, linewidth=0, label="95 % interval" if alpha == 0.05
               else f"{100 * (1 - alpha):g} % interval"),
         Patch(color=CEILING, linewidth=0, label="noise ceiling (lower to upper)"),
         Line2D([], [], linestyle="none", marker="o", markersize=1.8, color=gray,
@@ -221,6 +228,6 @@ def _legend(ax: np.ndarray, alpha: float, twins: bool) -> None:
                + (" (open: untrained)" if twins else "")),
     ]  # fmt: skip
     ax[0, 0].figure.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 1.0 if len(ax) > 1 else 1.12),
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 1.02 if len(ax) > 1 else 1.12),
         ncols=len(handles), frameon=False, handlelength=1.6, columnspacing=1.2,
     )  # fmt: skip

@@ -83,12 +83,13 @@ def plot_mds(
         if ax is None:
             _, ax = plt.subplots(figsize=(PAGE, PAGE * 0.92))
         ax.scatter(*points.T, s=0)
-        size = 13 * np.sqrt(92 / max(len(points), 12)) * ax.get_window_extent().width / 720
+        # Thumbnails shrink with their number, so that about as much of the map stays free.
+        size = 17 * np.sqrt(92 / max(len(points), 30)) * ax.get_window_extent().width / 720
         for name, point, code in zip(rdm.conditions, points, codes, strict=True):
             image = stimuli.image(name)
-            box = OffsetImage(image, zoom=1.55 * size / max(image.shape[:2]) * 2, resample=True)
-            frame = {"edgecolor": COLORS[code % len(COLORS)] if kinds else "none", "linewidth": 1.2,
-                     "boxstyle": "square,pad=0.08"}  # fmt: skip
+            box = OffsetImage(image, zoom=1.55 * size / max(image.shape[:2]), resample=True)
+            frame = {"edgecolor": COLORS[code % len(COLORS)] if kinds else "none", "linewidth": 0.9,
+                     "boxstyle": "square,pad=0.06"}  # fmt: skip
             ax.add_artist(AnnotationBbox(box, point, bboxprops=frame, pad=0.1))
         ax.set_aspect("equal")
         ax.margins(0.06)

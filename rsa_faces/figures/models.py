@@ -6,6 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
 
 from rsa_faces._errors import InputError
 from rsa_faces._validation import check_choice
@@ -13,6 +15,7 @@ from rsa_faces.figures._style import CEILING, PAGE, similarity_label, style
 from rsa_faces.inference import Result
 
 MAX_MODELS = 30
+_MORE, _LESS, _SAME = "#E69F00", "#56B4E9", "#F2F2F2"
 
 
 def last_layers(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,14 +74,17 @@ def plot_models(
         )
     alpha = result.settings.get("alpha", 0.05)
     with style():
+        figure = None
         if ax is None:
-            height = 0.75 + 0.155 * len(rows)
             figure, ax = plt.subplots(
-                1, 2, figsize=(PAGE * 0.8, height), gridspec_kw={"width_ratios": [2.2, 1]},
-                layout="constrained",
+                1, 2, figsize=(PAGE * 0.85, 1.0 + 0.15 * len(rows)), layout="constrained",
+                gridspec_kw={"width_ratios": [1.7, 1]},
             )  # fmt: skip
-        _draw_similarities(ax[0], rows, result, alpha)
-        _draw_pairs(ax[1], rows, result, alpha)
+        handles = _draw_similarities(ax[0], rows, result, alpha)
+        handles += _draw_pairs(ax[1], rows, result, alpha)
+        if figure is not None:
+            figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False,
+                          handlelength=1.2, columnspacing=1.2)  # fmt: skip
     return np.asarray(ax, dtype=object)
 
 
@@ -89,13 +95,14 @@ def _names(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _draw_similarities(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) -> None:
-    """Draw points, intervals, subjects and the ceiling."""
+def _draw_similarities(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) -> list:
+    """Draw points, intervals, subjects and the ceiling; return handles for the legend."""
     head = rows.iloc[0]
     place = np.arange(len(rows))
+    handles: list = []
     if np.isfinite(head["ceiling_low"]) and head["reliable"]:
-        axes.axvspan(head["ceiling_low"], head["ceiling_high"], color=CEILING, linewidth=0,
-                     label="noise ceiling")  # fmt: skip
+        axes.axvspan(head["ceiling_low"], head["ceiling_high"], color=CEILING, linewidth=0)
+        handles.append(Patch(color=CEILING, label="noise ceiling (lower to upper)"))
     axes.axvline(0, color="black", linewidth=0.5)
     subjects = result.subjects
     subjects = subjects[(subjects["region"] == head["region"])
@@ -104,20 +111,27 @@ def _draw_similarities(axes: Axes, rows: pd.DataFrame, result: Result, alpha: fl
     if head["n_subjects"] > 1:
         for y, (_, row) in zip(place, rows.iterrows(), strict=True):
             values = shown.get_group((row["network"], row["layer"]))
-            axes.plot(values, np.full(len(values), y), ".", color="#888888", markersize=2, zorder=1,
-                      label="subject" if y == 0 else None)  # fmt: skip
+            (dots,) = axes.plot(
+                values, np.full(len(values), y), ".", color="#999999", markersize=2.5,
+                markeredgewidth=0, zorder=1, label="one subject",
+            )  # fmt: skip
+        handles.append(dots)
     error = np.abs(rows[["ci_low", "ci_high"]].to_numpy(float).T - rows["similarity"].to_numpy())
-    axes.errorbar(
-        rows["similarity"], place, xerr=error, fmt="o", markersize=3, color="#0072B2",
-        elinewidth=0.9, label=f"mean, {100 * (1 - alpha):g} % interval",
+    handles.append(
+        axes.errorbar(
+            rows["similarity"], place, xerr=error, fmt="o", markersize=2.5, color="#0072B2",
+            elinewidth=0.9, label=f"similarity, {100 * (1 - alpha):g} % interval",
+        )
     )  # fmt: skip
     capped = rows["max_similarity"].to_numpy(float) < 0.995
     if capped.any():
-        axes.plot(rows["max_similarity"].to_numpy(float)[capped], place[capped], "|", color="black",
-                  markersize=5, label="largest value its ties allow")  # fmt: skip
+        handles += axes.plot(
+            rows["max_similarity"].to_numpy(float)[capped], place[capped], "|", color="black",
+            markersize=5, label="largest value the model's ties allow",
+        )  # fmt: skip
     labels = [
-        f"{name} {'*' if p < alpha else ' '}"
-        for name, p in zip(_names(rows), rows["p_corrected"], strict=True)
+        f"{name} {'*' if p < alpha else ' '}  {i}"
+        for i, (name, p) in enumerate(zip(_names(rows), rows["p_corrected"], strict=True), start=1)
     ]
     axes.set_yticks(place, labels)
     axes.set_ylim(-0.7, len(rows) - 0.3)
@@ -125,24 +139,19 @@ def _draw_similarities(axes: Axes, rows: pd.DataFrame, result: Result, alpha: fl
     note = "" if head["n_subjects"] > 1 else "; no ceiling"
     if head["n_subjects"] > 1 and not head["reliable"]:
         note = "; no reliable signal"
-    axes.set_title(
-        f"{head['region']}: {subjects_text}, {head['n_conditions']} conditions{note}", loc="left"
-    )
+    axes.set_title(f"{head['region']}: {subjects_text}, {head['n_conditions']} conditions{note}")
     axes.set_xlabel(
-        f"{similarity_label(head['method'])};  * differs from 0, corrected p < {alpha:g}"
+        f"{similarity_label(head['method'])}\n* differs from 0, corrected p < {alpha:g}"
     )
-    below = -0.32 if len(rows) < 6 else -0.13
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=4,
-                frameon=False, handlelength=1.2, columnspacing=1.0)  # fmt: skip
+    return handles
 
 
-def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) -> None:
-    """Draw which pairs of models differ."""
+def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) -> list:
+    """Draw which pairs of models differ; return handles for the legend."""
     head = rows.iloc[0]
     pairs = result.pairs
     pairs = pairs[(pairs["region"] == head["region"]) & (pairs["subset"] == head["subset"])]
-    keys = list(zip(rows["network"], rows["layer"], strict=True))
-    place = {key: i for i, key in enumerate(keys)}
+    place = {key: i for i, key in enumerate(zip(rows["network"], rows["layer"], strict=True))}
     a = [place.get(k) for k in zip(pairs["network_a"], pairs["layer_a"], strict=True)]
     b = [place.get(k) for k in zip(pairs["network_b"], pairs["layer_b"], strict=True)]
     image = np.full((len(rows), len(rows)), np.nan)
@@ -151,21 +160,21 @@ def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) ->
             continue
         value = np.sign(d) if p < alpha else 0.0
         image[i, j], image[j, i] = value, -value
-    from matplotlib.colors import ListedColormap
-
     axes.imshow(
-        image, cmap=ListedColormap(["#56B4E9", "#F2F2F2", "#E69F00"]), vmin=-1.5, vmax=1.5,
+        image, cmap=ListedColormap([_LESS, _SAME, _MORE]), vmin=-1.5, vmax=1.5,
         origin="lower", interpolation="nearest", aspect="auto",
     )  # fmt: skip
-    axes.set_xticks(range(len(rows)), _names(rows), rotation=90, fontsize=5)
-    axes.set_yticks([])
-    axes.set_ylim(-0.7, len(rows) - 0.3)
-    axes.set_title(f"row vs column, corrected p < {alpha:g}", loc="left")
-    from matplotlib.patches import Patch
-
-    axes.legend(
-        handles=[Patch(color="#E69F00", label="more similar"), Patch(color="#56B4E9", label="less"),
-                 Patch(color="#F2F2F2", label="no difference shown")],
-        loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=3, frameon=False, handlelength=1.0,
-        columnspacing=0.8, fontsize=5,
-    )  # fmt: skip
+    numbers = [str(i) for i in range(1, len(rows) + 1)]
+    axes.set_xticks(range(len(rows)), numbers, fontsize=5)
+    axes.set_yticks(range(len(rows)), numbers, fontsize=5)
+    axes.tick_params(length=0)
+    axes.set_ylim(-0.5, len(rows) - 0.5)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title("row compared with column")
+    axes.set_xlabel(f"model (numbers as on the left)\ncorrected p < {alpha:g}")
+    return [
+        Patch(color=_MORE, label="row more similar"),
+        Patch(color=_LESS, label="row less similar"),
+        Patch(color=_SAME, label="no difference shown"),
+    ]

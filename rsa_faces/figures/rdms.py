@@ -70,7 +70,7 @@ def plot_rdms(
             width = PAGE * max(n_columns, 2) / 5
             figure, grid = plt.subplots(
                 n_rows, n_columns, squeeze=False, layout="constrained",
-                figsize=(width, n_rows * width / max(n_columns, 2) * 1.12),
+                figsize=(width, 0.1 + n_rows * (0.87 * width / max(n_columns, 2) + 0.2)),
             )  # fmt: skip
             ax = grid.ravel()
             for spare in ax[len(rdms):]:  # fmt: skip
@@ -122,7 +122,7 @@ def _draw(axes: Axes, matrix, title, edges, names, ranked) -> None:
     axes.set_xticks([])
     axes.set_yticks([place for place, _ in names], [name for _, name in names], fontsize=5)
     axes.tick_params(length=0, pad=1)
-    axes.set_title(title, fontsize=6, pad=2)
+    axes.set_title(title, fontsize=5.5, pad=2)
     for spine in axes.spines.values():
         spine.set_visible(False)
     if not ranked:

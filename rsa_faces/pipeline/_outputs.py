@@ -141,7 +141,9 @@ def _gallery(run: _Run, models: RDMs) -> tuple[RDMs, list[str]]:
     parts = [data.mean().with_labels(title=region) for region, data in run.inputs.data.items()]
     chosen = models[last]
     names = [
-        f"{network}\n{layer}" if layer else network
+        (f"{network}\n{layer}" if layer not in {"", network} else network).replace(
+            "untrained:", "untrained "
+        )
         for network, layer in zip(chosen.labels["network"], chosen.labels["layer"], strict=True)
     ]
     gallery = concat([*parts, chosen.with_labels(title=names)])
