@@ -121,7 +121,7 @@ def ranks(x):
 
 
 def _sign(value):
-    return (value > 0) - (value < 0)
+    return int(value > 0) - int(value < 0)
 
 
 def _is_constant(x):
@@ -262,3 +262,41 @@ def noise_ceiling(vectors, subjects, method):
         lower.append(METHODS[method](mean, others))
         upper.append(METHODS[method](mean, everyone))
     return math.fsum(lower) / len(names), math.fsum(upper) / len(names)
+
+
+# --- noise covariance ----------------------------------------------------------------------------
+
+
+def ledoit_wolf(residuals, freedom):
+    """Return covariance and shrinkage (Ledoit & Wolf 2004, section 3.3)."""
+    n, p = residuals.shape
+    sample = sum(np.outer(x, x) for x in residuals) / n
+    target = np.trace(sample) / p * np.eye(p)
+    d2 = ((sample - target) ** 2).sum()
+    b2 = sum(((np.outer(x, x) - sample) ** 2).sum() for x in residuals) / n**2
+    shrinkage = min(b2, d2) / d2
+    return (shrinkage * target + (1 - shrinkage) * sample) * n / freedom, shrinkage
+
+
+def schaefer_strimmer(residuals, freedom):
+    """Return covariance and shrinkage (Schäfer & Strimmer 2005, table 2 target D)."""
+    n, p = residuals.shape
+    covariance = residuals.T @ residuals / freedom
+    standard = residuals / np.sqrt(np.diag(covariance))
+    variances, squares = 0.0, 0.0
+    for i in range(p):
+        for j in range(p):
+            if i != j:
+                w = [standard[k, i] * standard[k, j] for k in range(n)]
+                mean = math.fsum(w) / n
+                variances += n / (n - 1) ** 3 * math.fsum((value - mean) ** 2 for value in w)
+                squares += (math.fsum(w) / freedom) ** 2
+    shrinkage = min(1.0, variances / squares)
+    for i in range(p):
+        for j in range(p):
+            if i != j:
+                covariance[i, j] *= 1 - shrinkage
+    return covariance, shrinkage
+
+
+NOISE_METHODS = {"ledoit-wolf": ledoit_wolf, "schaefer-strimmer": schaefer_strimmer}

@@ -68,7 +68,7 @@ def compare(
     >>> a = rf.RDMs([[1.0, 2, 3]], ["x", "y", "z"], "euclidean")
     >>> b = rf.RDMs([[3.0, 1, 2]], ["z", "x", "y"], "euclidean")
     >>> rf.compare(a, b, method="spearman")
-    array([[0.5]])
+    array([[-0.5]])
     """
     check_choice(method, METHODS, what="comparison method")
     model, data = align_pair(model, data, conditions=conditions)
@@ -80,7 +80,13 @@ def compare(
         enough = model.n_pairs >= MIN_PAIRS
         similarity = np.full((len(model), len(data)), np.nan)
         if enough:
-            similarity = METHODS[method](model.vectors, data.vectors, **options)
+            try:
+                similarity = METHODS[method](model.vectors, data.vectors, **options)
+            except np.linalg.LinAlgError as err:
+                raise InputError(
+                    "expected a sigma_k that gives an invertible covariance of dissimilarities; "
+                    "this one does not. Estimate it from more data, or leave it out."
+                ) from err
     else:
         if method in COV_METHODS:
             raise InputError(
@@ -156,8 +162,9 @@ def max_similarity(model: RDMs, *, method: str = "rho-a") -> np.ndarray:
     ndarray, shape (n_model,)
         1 without ties and for pearson, cosine and the whitened methods. With ties: for spearman
         √s and for rho-a s, where s = Σ (r − r̄)² · 12 / (n³ − n) of the model's average ranks;
-        for tau-a the share u of untied pairs of entries, and for kendall √u. NaN for a constant
-        model. Pairs that are NaN are left out.
+        for tau-a the share u of untied pairs of entries, and for kendall √u. NaN where any
+        similarity is: a constant model (zero for the cosines), or fewer than 3 pairs. Pairs that
+        are NaN are left out.
 
     Examples
     --------
@@ -171,7 +178,9 @@ def max_similarity(model: RDMs, *, method: str = "rho-a") -> np.ndarray:
     for i, vector in enumerate(model.vectors):
         vector = vector[~np.isnan(vector)][None]
         n = vector.shape[1]
-        if n < 2 or (vector == vector[:, :1]).all():
+        # A cosine needs a direction, the other methods need differences between pairs.
+        reference = 0.0 if method in {"cosine", "cosine_cov"} else vector[:, :1]
+        if n < MIN_PAIRS or (vector == reference).all():
             largest[i] = np.nan
         elif method in {"spearman", "rho-a"}:
             share = 12.0 * average_ranks(vector).var() / (float(n) ** 2 - 1)
@@ -204,10 +213,17 @@ def _check_sigma_k(sigma_k: np.ndarray, method: str, n_conditions: int) -> np.nd
     sigma_k = np.asarray(sigma_k, dtype=np.float64)
     if method not in COV_METHODS:
         raise InputError(f"the method {method!r} uses no `sigma_k`; leave it out.")
-    if sigma_k.shape != (n_conditions, n_conditions) or not np.allclose(sigma_k, sigma_k.T):
+    if sigma_k.shape != (n_conditions, n_conditions):
         raise InputError(
-            f"expected a symmetric sigma_k of shape ({n_conditions}, {n_conditions}), got "
-            f"{sigma_k.shape}."
+            f"expected a sigma_k of shape ({n_conditions}, {n_conditions}), one row per condition "
+            f"of the model, got {sigma_k.shape}."
+        )
+    if not np.isfinite(sigma_k).all() or not np.allclose(sigma_k, sigma_k.T, atol=0.0):
+        raise InputError("expected a finite and symmetric sigma_k, got one that is not.")
+    if (eigenvalues := np.linalg.eigvalsh(sigma_k))[0] < -1e-10 * np.abs(eigenvalues).max():
+        raise InputError(
+            "expected a covariance as sigma_k (no negative eigenvalue), got one with the "
+            f"eigenvalue {eigenvalues[0]:.6g}."
         )
     return sigma_k
 

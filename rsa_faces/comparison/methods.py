@@ -84,7 +84,8 @@ def cosine_cov(
     .. [1] Diedrichsen J. et al. (2021). Neurons, Behavior, Data analysis, and Theory 5(3).
        doi:10.51628/001c.27664
     """
-    white_model, white_data = (whitened(v, sigma_k) for v in (model, data))
+    # Together, so that V is inverted once.
+    white_model, white_data = np.split(whitened(np.vstack([model, data]), sigma_k), [len(model)])
     norms = [
         np.sqrt(np.einsum("ij,ij->i", v, w)) for v, w in ((model, white_model), (data, white_data))
     ]

@@ -92,9 +92,7 @@ def plot_layers(
                     axes.set_title(_title(network), pad=3)
             ax[row, 0].set_ylabel(f"{region}\n{_numbers(head)}", fontsize=6.5)
         if len(columns):
-            ax[0, 0].figure.supylabel(
-                similarity_label(table["method"].iloc[0]), fontsize=7, x=0.015
-            )
+            ax[0, 0].figure.supylabel(similarity_label(table["method"].iloc[0]), fontsize=7, x=0.05)
         _legend(ax, alpha, any(f"untrained:{n}" in several.index for n in curves))
     return ax
 

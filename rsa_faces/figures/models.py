@@ -91,7 +91,8 @@ def plot_models(
 def _names(rows: pd.DataFrame) -> list[str]:
     """Return `network layer` of each row."""
     return [
-        f"{n}  {layer}".strip() for n, layer in zip(rows["network"], rows["layer"], strict=True)
+        n if layer in {"", n} else f"{n} {layer}"
+        for n, layer in zip(rows["network"], rows["layer"], strict=True)
     ]
 
 
@@ -165,7 +166,7 @@ def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) ->
         origin="lower", interpolation="nearest", aspect="auto",
     )  # fmt: skip
     numbers = [str(i) for i in range(1, len(rows) + 1)]
-    axes.set_xticks(range(len(rows)), numbers, fontsize=5)
+    axes.set_xticks(range(len(rows)), numbers, fontsize=4.5)
     axes.set_yticks(range(len(rows)), numbers, fontsize=5)
     axes.tick_params(length=0)
     axes.set_ylim(-0.5, len(rows) - 0.5)

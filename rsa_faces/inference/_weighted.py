@@ -282,7 +282,8 @@ def _rank_correlation(
 
 def _kendall(model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
     """tau-a or tau-b under weights; copies of one entry are ties."""
-    from rsa_faces.comparison._ranks import dense_codes, kendall_sums
+    from rsa_faces.comparison._kendall import kendall_sums
+    from rsa_faces.comparison._ranks import dense_codes
 
     codes = dense_codes(model), dense_codes(data)
     sums = kendall_sums(*codes, weights).astype(np.float64)

@@ -106,6 +106,8 @@ def compute_rdms(
         raise TypeError(f"expected a sequence of condition names, got the string {conditions!r}.")
     rows = [str(c) for c in conditions]
     names = list(dict.fromkeys(rows))
+    if len(names) < 2:
+        raise InputError(f"expected at least 2 conditions, got {len(names)}.")
     vectors, shrinkages = [], []
     for name, patterns in items:
         patterns = _check_patterns(patterns, rows, name)

@@ -141,6 +141,7 @@ def crossnobis(folds: np.ndarray, covariance: np.ndarray | None = None) -> np.nd
     .. [2] Diedrichsen J., Kriegeskorte N. (2017). PLoS Computational Biology 13, e1005508.
        doi:10.1371/journal.pcbi.1005508
     """
+    folds = np.asarray(folds, dtype=np.float64)
     n_folds, _, n_channels = folds.shape
     # The mean pattern of a fold is in no difference; without it fewer digits cancel.
     folds = folds - folds.mean(axis=1, keepdims=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._validation import check_choice, check_unique_names
 from rsa_faces.rdm._rdms import RDMs
 
 _KINDS = ("category", "ordinal", "circular")
@@ -47,8 +47,8 @@ def model_rdm_from_labels(
     Raises
     ------
     InputError
-        If there is not one value per condition, a value is missing, or values are no numbers
-        where numbers are needed.
+        If there is not one value per condition, a value is missing, values are no finite numbers
+        where numbers are needed, conditions are not unique, or the period is not above 0.
 
     Examples
     --------
@@ -59,7 +59,9 @@ def model_rdm_from_labels(
     array([[ 90.,  10., 100.]])
     """
     check_choice(kind, _KINDS, what="kind of model")
-    conditions = list(conditions)
+    conditions = check_unique_names(conditions, what="condition")
+    if not period > 0:
+        raise InputError(f"expected a period above 0, got {period!r}.")
     column = pd.Series(list(values))
     if len(column) != len(conditions):
         raise InputError(
@@ -79,6 +81,11 @@ def model_rdm_from_labels(
             numbers = column.astype(float).to_numpy()
         except (ValueError, TypeError) as err:
             raise InputError(f"expected numbers for a model of kind {kind!r}: {err}.") from err
+        if (infinite := np.isinf(numbers)).any():
+            raise InputError(
+                f"expected finite numbers, but {conditions[int(np.argmax(infinite))]!r} has "
+                f"{numbers[infinite][0]}."
+            )
         vector = np.abs(numbers[row] - numbers[col])
         if kind == "circular":
             vector = vector % period

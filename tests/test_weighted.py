@@ -1,0 +1,169 @@
+"""Similarities and ceilings under weights equal those of RDMs that are really resampled."""
+
+import numpy as np
+import pytest
+from rsatoolbox.rdm import RDMs as ToolboxRDMs
+from rsatoolbox.rdm import compare as toolbox_compare
+
+from rsa_faces.comparison.methods import COV_METHODS, METHODS, RANK_METHODS
+from rsa_faces.inference._weighted import pair_weights, weighted_ceilings, weighted_similarities
+from rsa_faces.inference.bootstrap import bootstrap_means, draw_counts
+
+TOLERANCE = 1e-10
+TOOLBOX_NAMES = {"pearson": "corr"}
+
+
+def random_case(seed, *, ties=False, missing=False, n_conditions=None, n_model=3, n_subjects=4):
+    rng = np.random.default_rng(seed)
+    n = n_conditions or int(rng.integers(6, 14))
+    n_pairs = n * (n - 1) // 2
+    signal = rng.normal(size=n_pairs)
+    model = 0.5 * signal + rng.normal(size=(n_model, n_pairs)) + 3
+    data = signal + rng.normal(size=(n_subjects, n_pairs)) + 3
+    if ties:
+        model, data = np.round(model), np.round(data)
+    if missing:
+        data[rng.random(data.shape) < 0.1] = np.nan
+    conditions = draw_counts(rng, 6, np.arange(n), min_distinct=4)
+    subjects = draw_counts(rng, 6, np.arange(n_subjects))
+    return model, data, conditions, subjects
+
+
+def resampled(vectors, counts):
+    """Return RDM vectors of a resample, NaN for pairs of a condition with its own copy."""
+    index = np.repeat(np.arange(len(counts)), counts.astype(int))
+    n = len(counts)
+    square = np.full((len(vectors), n, n), np.nan)
+    row, col = np.triu_indices(n, k=1)
+    square[:, row, col] = square[:, col, row] = vectors
+    drawn = square[:, index][:, :, index]
+    row, col = np.triu_indices(len(index), k=1)
+    return drawn[:, row, col]
+
+
+def slow_similarity(x, y, method):
+    """Compare two vectors over the pairs both have; the whitened ones by a dense V."""
+    present = ~(np.isnan(x) | np.isnan(y))
+    if method in COV_METHODS:
+        n = round((1 + np.sqrt(1 + 8 * len(x))) / 2)
+        row, col = np.triu_indices(n, k=1)
+        contrast = np.zeros((len(x), n))
+        contrast[np.arange(len(x)), row], contrast[np.arange(len(x)), col] = 1, -1
+        inverse = np.linalg.inv(((contrast @ contrast.T) ** 2)[np.ix_(present, present)])
+        x, y = x[present], y[present]
+        if method == "corr_cov":
+            x, y = x - x.mean(), y - y.mean()
+        return x @ inverse @ y / np.sqrt((x @ inverse @ x) * (y @ inverse @ y))
+    return METHODS[method](x[None, present], y[None, present])[0, 0]
+
+
+def slow_ceilings(data, subjects, method):
+    """Return lower and upper ceiling of resampled data by pooling the distinct subjects."""
+    scaled = np.full(data.shape, np.nan)
+    for out, vector in zip(scaled, data, strict=True):
+        present = ~np.isnan(vector)
+        values = vector[present]
+        if method in RANK_METHODS:
+            values = np.array([(values < v).sum() + ((values == v).sum() + 1) / 2 for v in values])
+        elif method in {"pearson", "corr_cov"}:
+            values = (values - values.mean()) / values.std()
+        else:
+            values = values / np.sqrt((values**2).mean())
+        out[present] = values
+    bounds = []
+    for leave_out in (True, False):
+        values = []
+        for s in np.flatnonzero(subjects):
+            weight = subjects.copy()
+            if leave_out:
+                weight[s] = 0
+            if not weight.any():
+                return np.nan, np.nan
+            there = np.where(np.isnan(scaled), 0, weight[:, None])
+            with np.errstate(invalid="ignore"):
+                pooled = (np.nan_to_num(scaled) * there).sum(axis=0) / there.sum(axis=0)
+            # Sums of ranks in another order differ in the last digit: no new order of ties.
+            pooled = np.round(pooled, 9)
+            values += [slow_similarity(data[s], pooled, method)] * int(subjects[s])
+        bounds.append(np.mean(values))
+    return tuple(bounds)
+
+
+KINDS = [{}, {"ties": True}, {"missing": True}, {"ties": True, "missing": True}]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("method", METHODS)
+def test_similarities_equal_those_of_resampled_rdms(method, kind):
+    if method in COV_METHODS and "missing" in kind:
+        pytest.skip("the whitened methods need every pair")
+    for seed in range(6):
+        model, data, conditions, _ = random_case(seed, **kind)
+        ours = weighted_similarities(model, data, conditions, method)
+        for b, counts in enumerate(conditions):
+            x, y = resampled(model, counts), resampled(data, counts)
+            expected = [[slow_similarity(m, d, method) for d in y] for m in x]
+            np.testing.assert_allclose(ours[b], expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("method", METHODS)
+def test_ceilings_equal_those_of_resampled_rdms(method, kind):
+    if method in COV_METHODS and "missing" in kind:
+        pytest.skip("the whitened methods need every pair")
+    for seed in range(4):
+        _, data, conditions, subjects = random_case(seed, **kind)
+        for c in (conditions, np.ones((1, conditions.shape[1]))):
+            lower, upper = weighted_ceilings(data, c, subjects, method)
+            for b in range(len(subjects)):
+                counts = c[b] if len(c) > 1 else c[0]
+                low, high = slow_ceilings(resampled(data, counts), subjects[b], method)
+                if (subjects[b] > 0).sum() < 2:
+                    assert np.isnan(lower[b])
+                    continue
+                np.testing.assert_allclose([lower[b], upper[b]], [low, high], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("method", ["pearson", "cosine", "spearman", "rho-a"])
+@pytest.mark.parametrize("seed", range(10))
+def test_similarities_equal_rsatoolbox_on_the_same_resamples(method, seed):
+    model, data, conditions, _ = random_case(seed, ties=seed % 2 == 1)
+    ours = weighted_similarities(model, data, conditions, method)
+    for b, counts in enumerate(conditions):
+        theirs = toolbox_compare(
+            ToolboxRDMs(resampled(model, counts)),
+            ToolboxRDMs(resampled(data, counts)),
+            method=TOOLBOX_NAMES.get(method, method),
+        )
+        np.testing.assert_allclose(ours[b], theirs, atol=TOLERANCE)
+
+
+def test_pair_weights_are_products_of_counts():
+    np.testing.assert_array_equal(pair_weights(np.array([[2, 0, 3]])), [[0, 6, 0]])
+
+
+def test_a_model_constant_in_a_resample_is_undefined_there_only():
+    model, data, _, _ = random_case(0, n_conditions=6)
+    row, col = np.triu_indices(6, k=1)
+    model[0] = (row < 3) != (col < 3)
+    counts = np.array([[2.0, 2, 2, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
+    for method in METHODS:
+        similarity = weighted_similarities(model, data, counts, method)
+        if method not in {"cosine", "cosine_cov"}:
+            assert np.isnan(similarity[0, 0]).all(), method
+        assert np.isfinite(similarity[1]).all(), method
+        assert np.isfinite(similarity[:, 1:]).all(), method
+
+
+@pytest.mark.parametrize("method", ["pearson", "rho-a", "corr_cov"])
+def test_results_do_not_depend_on_the_number_of_samples_drawn_together(method):
+    model, data, conditions, subjects = random_case(3, n_conditions=10)
+    many = bootstrap_means(
+        model, data, method, subject_counts=np.tile(subjects, (20, 1)),
+        condition_counts=np.tile(conditions, (20, 1)),
+    )  # fmt: skip
+    few = bootstrap_means(model, data, method, subject_counts=subjects, condition_counts=conditions)
+    for name in ("subjects", "conditions", "both"):
+        np.testing.assert_allclose(
+            getattr(many, name)[:6], getattr(few, name), rtol=1e-12, atol=1e-14
+        )
