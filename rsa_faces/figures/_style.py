@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from rsa_faces._files import atomic_path
+from rsa_faces._validation import check_choice
 
 # Widths of one and two columns of a journal, in inches.
 COLUMN, PAGE = 89 / 25.4, 183 / 25.4
@@ -88,6 +92,62 @@ def similarity_label(method: str) -> str:
     return f"similarity ({METHOD_NAMES.get(method, method)})"
 
 
+def interval_label(alpha: float) -> str:
+    """Return the name of an interval that covers 1 - alpha."""
+    return f"{100 * (1 - alpha):g} % interval"
+
+
+def numbers(row: pd.Series) -> str:
+    """Return a region with its numbers, and why there is no ceiling where there is none."""
+    n = "1 subject" if row["n_subjects"] == 1 else f"{row['n_subjects']} subjects"
+    text = f"{row['region']}: " if row["region"] else ""
+    text += f"{n}, {row['n_conditions']} conditions"
+    if row["n_subjects"] == 1:
+        return f"{text}; no ceiling: one subject"
+    return text if row["reliable"] else f"{text}; no reliable signal"
+
+
 def base_name(network: str) -> str:
     """Return the network's name without `untrained:`."""
     return network.removeprefix("untrained:")
+
+
+def shown_name(network: str, layer: str = "") -> str:
+    """Return network and layer as a reader wants them."""
+    name = f"untrained {base_name(network)}" if network.startswith("untrained:") else network
+    return name if layer in {"", network} else f"{name} {layer}"
+
+
+def choose(value: str | None, column: Iterable[str], what: str) -> str:
+    """Return the value asked for, or the first of the column."""
+    options = list(dict.fromkeys(column))
+    return options[0] if value is None else check_choice(value, options, what=what)
+
+
+def choose_all(values: Sequence[str] | None, column: Iterable[str], what: str) -> list[str]:
+    """Return the values asked for, or all of the column, each once."""
+    options = list(dict.fromkeys(column))
+    return options if values is None else [check_choice(v, options, what=what) for v in values]
+
+
+def text_width(text: str, size: float) -> float:
+    """Return the width of a line of text, in inches."""
+    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
+
+
+def wrapped(text: str, width: float, size: float) -> str:
+    """Break text into lines of at most `width` inches, after spaces and - _ . : / only."""
+    lines = []
+    for paragraph in text.split("\n"):
+        lines.append("")
+        for piece in re.findall(r".+?(?:[-_.:/ ]+|$)", paragraph):
+            if lines[-1] and text_width((lines[-1] + piece).rstrip(), size) > width:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def shortened(text: str, length: int) -> str:
+    """Return at most `length` characters: long names lose their middle."""
+    head = length // 3
+    return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"

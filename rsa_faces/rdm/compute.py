@@ -45,7 +45,8 @@ def compute_rdms(
         The fold (run, session) of each row; needed for crossnobis.
     noise : {"ledoit-wolf", "schaefer-strimmer"} or ndarray, optional
         Noise covariance Σ for mahalanobis and crossnobis (not its inverse): estimated from the
-        repeats' deviations from their condition's mean (and fold's mean, with folds), or given,
+        repeats' deviations from their condition's mean (for crossnobis within each fold: noise
+        estimated from differences between folds would bias it above 0), or given,
         shape (n_channels, n_channels), or (n_folds, n_channels, n_channels) for crossnobis with
         folds in sorted order. Without it crossnobis uses the identity.
 
@@ -210,16 +211,17 @@ def _crossnobis(patterns, rows, names, folds, noise):
     stacked = means.reshape(len(fold_names), len(names), patterns.shape[1])
     if noise is None:
         return MEASURES["crossnobis"](stacked), None
-    # Deviations from condition and fold means; with one repeat per cell this is the
-    # interaction, the only noise there is to see.
-    residuals = (
-        patterns
-        - stacked.mean(axis=0)[_codes(rows, names)]
-        - stacked.mean(axis=1)[_codes(fold_of_row, fold_names)]
-        + stacked.mean(axis=(0, 1))
-    )
-    n_estimated = len(names) + len(fold_names) - 1
-    covariance, shrinkage = _noise(noise, residuals, n_estimated, patterns.shape[1], (2, 3))
+    # Deviations within a cell say nothing of the cells' means. Deviations between folds do: noise
+    # estimated from them is small in the very directions in which the folds happen to agree, and
+    # distances of equal patterns come out above 0.
+    if isinstance(noise, str) and len(cells) == len(rows):
+        raise InputError(
+            "expected repeats of conditions within folds to estimate noise from, but every "
+            "condition has one row per fold. Noise estimated from differences between folds would "
+            "bias crossnobis; give a noise covariance from GLM residuals instead."
+        )
+    residuals = patterns - means[_codes(keys, cells)]
+    covariance, shrinkage = _noise(noise, residuals, len(cells), patterns.shape[1], (2, 3))
     if covariance.ndim == 3 and len(covariance) != len(fold_names):
         raise InputError(
             f"expected one noise covariance for each of {len(fold_names)} folds, got "

@@ -72,7 +72,7 @@ def correlation(patterns: np.ndarray) -> np.ndarray:
         From 0 to 2. NaN for every pair with a pattern that is constant over channels: it has no
         correlation.
     """
-    mean = _row_sums(patterns, lambda block: block) / patterns.shape[1]
+    mean = patterns.mean(axis=1, dtype=np.float64)
     return _angular(patterns, lambda block: block - mean[:, None], _is_constant(patterns))
 
 
@@ -230,11 +230,6 @@ def _gram(patterns: np.ndarray, prepare: Callable = lambda block: block) -> np.n
     return np.ascontiguousarray(gram)
 
 
-def _row_sums(patterns: np.ndarray, prepare: Callable) -> np.ndarray:
-    """Return the sum over channels of every (prepared) pattern."""
-    return np.sum([prepare(block).sum(axis=1) for block in _blocks(patterns)], axis=0)
-
-
 def _from_gram(gram: np.ndarray) -> np.ndarray:
     """Return g_ii + g_jj − 2 g_ij for the pairs of the upper triangle."""
     row, col = np.triu_indices(len(gram), k=1)
@@ -270,12 +265,12 @@ def _from_differences(patterns, prepare, row, col) -> np.ndarray:
 
 def _angular(patterns: np.ndarray, prepare: Callable, undefined: np.ndarray) -> np.ndarray:
     """Return 1 − cosine of prepared patterns; NaN where a pattern has no direction."""
-    norms = np.sqrt(_row_sums(patterns, lambda block: prepare(block) ** 2))
+    gram = _gram(patterns, prepare)
+    norms = np.sqrt(np.diagonal(gram))
     norms[undefined | (norms == 0)] = np.nan
-    # 1 − cos is half the squared distance of unit vectors: exact for equal patterns.
-    gram = _gram(patterns, prepare) / np.outer(norms, norms)
     row, col = np.triu_indices(len(gram), k=1)
-    distance = 1.0 - gram[row, col]
+    distance = 1.0 - gram[row, col] / (norms[row] * norms[col])
+    # 1 − cos is half the squared distance of unit vectors: exact for equal patterns.
     again = np.flatnonzero(distance <= _CANCELLED)
     distance[again] = (
         _from_differences(patterns, lambda b: prepare(b) / norms[:, None], row[again], col[again])
@@ -286,7 +281,7 @@ def _angular(patterns: np.ndarray, prepare: Callable, undefined: np.ndarray) -> 
 
 def _is_constant(patterns: np.ndarray) -> np.ndarray:
     """Return which patterns have one value in all channels."""
-    return (patterns == patterns[:, :1]).all(axis=1)
+    return np.array([(row == row[0]).all() for row in patterns])
 
 
 def _whiten(patterns: np.ndarray, covariance: np.ndarray) -> np.ndarray:

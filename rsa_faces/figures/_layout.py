@@ -1,0 +1,94 @@
+"""Where the panels of the layer figure go, in inches: wide results are wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from rsa_faces.figures._style import COLUMN, PAGE, text_width, wrapped
+
+# Inches. A panel is as wide as its number of layers asks for; _UNIT is the least for one layer.
+_UNIT, _WIDEST_UNIT, _FEWEST = 0.048, 0.11, 7
+_LEFT, _RIGHT, _GAP = 0.52, 0.06, 0.08
+_HEADING, _LINE = 0.2, 0.118
+
+
+def layer_grid(
+    headings: Sequence[str],
+    labels: Sequence[Sequence[str]],
+    titles: Sequence[str],
+    handles: Sequence,
+    xlabel: str,
+) -> np.ndarray:
+    """Return axes of shape (n_rows, n_columns), in blocks below each other where too wide."""
+    n_rows = len(headings)
+    units = np.array([max(len(names), _FEWEST) for names in labels], dtype=float)
+    blocks = _blocks(units)
+    widest = max(units[b].sum() for b in blocks)
+    gaps = _GAP * (max(len(b) for b in blocks) - 1)
+    needed = max(gaps + _WIDEST_UNIT * widest, 1.1 * max(text_width(h, 7) for h in headings))
+    width = np.clip(_LEFT + _RIGHT + needed, COLUMN, PAGE)
+    # One scale for all blocks: a layer is as wide everywhere.
+    unit = min((width - _LEFT - _RIGHT - _GAP * (len(b) - 1)) / units[b].sum() for b in blocks)
+    panel = 1.0 if n_rows * len(blocks) <= 6 else 0.72
+    n_lines = [wrapped(t, u * unit, 7).count("\n") + 1 for t, u in zip(titles, units, strict=True)]
+    tops = [0.06 + _LINE * max(n_lines[i] for i in block) for block in blocks]
+    below = 0.1 + (0.24 if xlabel else 0.06)
+    bottoms = [below + max(text_width(t, 5) for i in block for t in labels[i]) for block in blocks]
+    legend = [h.get_label() for h in handles]
+    per_row = _entries_per_row(legend, width)
+    legend_height = 0.06 + 0.14 * int(np.ceil(len(legend) / per_row))
+    height = sum(tops) + sum(bottoms) + len(blocks) * n_rows * (panel + _HEADING) + legend_height
+    figure = plt.figure(figsize=(width, height))
+    axes = np.empty((n_rows, len(units)), dtype=object)
+    y = height
+    for block, top, bottom in zip(blocks, tops, bottoms, strict=True):
+        y -= top
+        for row in range(n_rows):
+            y -= _HEADING + panel
+            x = _LEFT
+            for column in block:
+                w = units[column] * unit
+                box = (x / width, y / height, w / width, panel / height)
+                axes[row, column] = figure.add_axes(box)
+                x += w + _GAP
+        y -= bottom
+        figure.text((_LEFT + x - _GAP) / 2 / width, (y + 0.16) / height, xlabel, ha="center",
+                    va="center", fontsize=7)  # fmt: skip
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=per_row,
+                  frameon=False, handlelength=1.6, columnspacing=1.2, borderpad=0.2,
+                  borderaxespad=0.0)  # fmt: skip
+    return axes
+
+
+def _blocks(units: np.ndarray) -> list[list[int]]:
+    """Return the columns of each block: as few blocks as fit the page, about equally wide."""
+    room = PAGE - _LEFT - _RIGHT
+
+    def fill(limit: float) -> list[list[int]]:
+        blocks: list[list[int]] = [[]]
+        for column in range(len(units)):
+            block = [*blocks[-1], column]
+            if blocks[-1] and units[block].sum() * _UNIT + _GAP * (len(block) - 1) > limit:
+                blocks.append([column])
+            else:
+                blocks[-1] = block
+        return blocks
+
+    blocks = fill(room)
+    # The smallest width that needs no more blocks spreads the columns evenly.
+    for limit in np.linspace(0.3 * room, room, 60):
+        if len(fill(limit)) == len(blocks):
+            return fill(limit)
+    return blocks
+
+
+def _entries_per_row(labels: Sequence[str], width: float) -> int:
+    """Return how many legend entries fit beside each other."""
+    for n in range(len(labels), 1, -1):
+        rows = [labels[i : i + n] for i in range(0, len(labels), n)]
+        if all(sum(text_width(t, 6) + 0.4 for t in row) < width for row in rows):
+            return n
+    return 1
