@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,8 +37,7 @@ def image_names():
     return [f"face_{i:02d}" for i in range(N_IMAGES)]
 
 
-@pytest.fixture
-def project(tmp_path):
+def make_project(tmp_path):
     """Make a folder with simulated images, simulated subjects and a configuration."""
     rng = np.random.default_rng(0)
     (tmp_path / "faces").mkdir()
@@ -72,17 +72,45 @@ def project(tmp_path):
 
 
 @pytest.fixture
-def compare(project):
+def project(tmp_path):
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    """Run the whole comparison once for the tests that only look at what it left."""
+    folder = make_project(tmp_path_factory.mktemp("finished"))
+    run = rsa_faces("compare", folder / "c.yaml", "--out", folder / "out")
+    assert run.exit_code == 0, run.output
+    (folder / "stdout.txt").write_text(run.stdout)
+    return folder
+
+
+@pytest.fixture
+def finished(finished_once, tmp_path):
+    """Return a copy of a finished run, in the place where it was made."""
+    kept = tmp_path / "kept"
+    shutil.copytree(finished_once / "out", kept)
+    yield finished_once
+    shutil.rmtree(finished_once / "out")
+    shutil.copytree(kept, finished_once / "out")
+
+
+def compare_in(project):
     return lambda *more: rsa_faces("compare", project / "c.yaml", "--out", project / "out", *more)
 
 
-def test_compare_leaves_everything_and_finds_what_was_simulated(compare, project):
-    run = compare()
-    assert run.exit_code == 0, run.output
-    out = project / "out"
+@pytest.fixture
+def compare(project):
+    return compare_in(project)
+
+
+def test_compare_leaves_everything_and_finds_what_was_simulated(finished):
+    out = finished / "out"
     for name in ("config.yaml", "provenance.json", "results.csv", "tests.csv", "report.html",
                  "methods.md", "rdms/pixels.h5", "figures/layers-all.svg", "figures/layers-all.png",
-                 "figures/layers-all.pdf"):  # fmt: skip
+                 "figures/layers-all.pdf", "figures/rdms.pdf", "figures/mds-simulated-IT.svg",
+                 "figures/models-simulated-IT.png"):  # fmt: skip
         assert (out / name).stat().st_size > 0, name
     table = pd.read_csv(out / "results.csv")
     assert set(table["subset"]) == {"all", "smiling"}
@@ -91,35 +119,36 @@ def test_compare_leaves_everything_and_finds_what_was_simulated(compare, project
     assert best["similarity"].drop("pixels").max() < best.loc["pixels", "similarity"]
     assert best.loc["pixels", "n_subjects"] == N_SUBJECTS
     assert best.loc["pixels", "n_conditions"] == N_IMAGES
-    assert "Report:" in run.stdout
+    assert "Report:" in (finished / "stdout.txt").read_text()
     provenance = json.loads((out / "provenance.json").read_text())
     assert provenance["seed"] == 0
     assert set(provenance["weights_sha256"]) == {"pixels", "gabor-v1", "untrained:mini-xception"}
     assert not list(out.rglob("*.part*"))
 
 
-def test_the_report_asks_for_nothing_from_outside(compare, project):
-    assert compare().exit_code == 0
-    html = (project / "out" / "report.html").read_text(encoding="utf-8")
-    assert not re.search(r"""(src|href)=["'](https?:)?//(?!doi\.org)""", html)
+def test_the_report_asks_for_nothing_from_outside(finished):
+    html = (finished / "out" / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", html)
     assert "simulated IT" in html
+    assert "too few to generalise to new conditions" in html
 
 
-def test_twice_gives_the_same_bytes_and_a_second_run_reuses_the_first(compare, project):
+def test_twice_gives_the_same_bytes_and_a_second_run_reuses_the_first(finished):
+    compare = compare_in(finished)
+    first = (finished / "out" / "results.csv").read_bytes()
     assert compare().exit_code == 0
-    first = (project / "out" / "results.csv").read_bytes()
-    assert compare().exit_code == 0
-    reused = json.loads((project / "out" / "provenance.json").read_text())["steps_reused"]
+    reused = json.loads((finished / "out" / "provenance.json").read_text())["steps_reused"]
     assert "rdms pixels" in reused
-    assert (project / "out" / "results.csv").read_bytes() == first
+    assert "figure layers-all" in reused
+    assert (finished / "out" / "results.csv").read_bytes() == first
     assert compare("--fresh").exit_code == 0
-    assert json.loads((project / "out" / "provenance.json").read_text())["steps_reused"] == []
-    assert (project / "out" / "results.csv").read_bytes() == first
+    assert json.loads((finished / "out" / "provenance.json").read_text())["steps_reused"] == []
+    assert (finished / "out" / "results.csv").read_bytes() == first
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(compare, project):
-    assert compare().exit_code == 0
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(finished):
+    project = finished
     expected = (project / "out" / "results.csv").read_bytes()
     tests = (project / "out" / "tests.csv").read_bytes()
     again = project / "again"
@@ -146,8 +175,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(compare, project):
     assert (again / "tests.csv").read_bytes() == tests
 
 
-def test_json_is_for_machines(compare):
-    run = compare("--json")
+def test_json_is_for_machines(finished):
+    run = compare_in(finished)("--json")
     answer = json.loads(run.stdout)
     assert {"folder", "figure", "report", "notes", "results"} == set(answer)
     assert answer["results"][0]["network"] == "pixels"
@@ -235,14 +264,13 @@ def test_one_subject_is_possible_over_conditions_and_said(compare, project):
     assert pd.read_csv(project / "out" / "results.csv")["ceiling_low"].isna().all()
 
 
-def test_a_folder_of_another_run_is_not_written_over(compare, project):
-    assert compare().exit_code == 0
-    before = (project / "out" / "results.csv").read_bytes()
+def test_a_folder_of_another_run_is_not_written_over(finished):
+    compare = compare_in(finished)
+    before = (finished / "out" / "results.csv").read_bytes()
     run = compare("--set", "inference.n_boot=200")
     assert run.exit_code == 2
     assert "another configuration (differs in inference)" in sentence(run)
-    assert (project / "out" / "results.csv").read_bytes() == before
-    assert compare("--set", "inference.n_boot=200", "--fresh").exit_code == 0
+    assert (finished / "out" / "results.csv").read_bytes() == before
 
 
 def test_an_output_that_is_a_file_is_refused(project):

@@ -63,8 +63,8 @@ def _fill(order, model, data, weights, start, stop, sums):
             is_last[p] = p == n_entries - 1 or model[i, here] != model[i, order[i, p + 1]]
         n_codes = codes.max() + 1
         for b in range(len(weights)):
-            tree = np.zeros(n_codes + 1, np.int64)
-            count = np.zeros(n_codes, np.int64)
+            tree = np.zeros(n_codes + 1, np.int32)
+            count = np.zeros(n_codes, np.int32)
             inserted, total, first = 0, 0, 0
             for p in range(n_entries):
                 weight = weights[b, order[i, p]]

@@ -10,7 +10,7 @@ import numpy as np
 from rsa_faces.figures._style import COLUMN, PAGE, text_width, wrapped
 
 # Inches. A panel is as wide as its number of layers asks for; _UNIT is the least for one layer.
-_UNIT, _WIDEST_UNIT, _FEWEST = 0.048, 0.11, 7
+_UNIT, _WIDEST_UNIT, _FEWEST = 0.04, 0.11, 9
 _LEFT, _RIGHT, _GAP = 0.52, 0.06, 0.08
 _HEADING, _LINE = 0.2, 0.118
 
@@ -20,23 +20,33 @@ def layer_grid(
     labels: Sequence[Sequence[str]],
     titles: Sequence[str],
     handles: Sequence,
-    xlabel: str,
+    *,
+    n_curves: int,
 ) -> np.ndarray:
-    """Return axes of shape (n_rows, n_columns), in blocks below each other where too wide."""
+    """Return axes of shape (n_rows, n_columns), in blocks below each other where too wide.
+
+    The first `n_curves` columns have layers in order, of which some are named; in the others every
+    place needs its name.
+    """
     n_rows = len(headings)
     units = np.array([max(len(names), _FEWEST) for names in labels], dtype=float)
+    units[n_curves:] = [max(1.7 * len(names), 5) for names in labels[n_curves:]]
     blocks = _blocks(units)
     widest = max(units[b].sum() for b in blocks)
     gaps = _GAP * (max(len(b) for b in blocks) - 1)
-    needed = max(gaps + _WIDEST_UNIT * widest, 1.1 * max(text_width(h, 7) for h in headings))
+    needed = max(gaps + _WIDEST_UNIT * widest, 1.18 * max(text_width(h, 7) for h in headings))
     width = np.clip(_LEFT + _RIGHT + needed, COLUMN, PAGE)
     # One scale for all blocks: a layer is as wide everywhere.
     unit = min((width - _LEFT - _RIGHT - _GAP * (len(b) - 1)) / units[b].sum() for b in blocks)
     panel = 1.0 if n_rows * len(blocks) <= 6 else 0.72
     n_lines = [wrapped(t, u * unit, 7).count("\n") + 1 for t, u in zip(titles, units, strict=True)]
     tops = [0.06 + _LINE * max(n_lines[i] for i in block) for block in blocks]
-    below = 0.1 + (0.24 if xlabel else 0.06)
-    bottoms = [below + max(text_width(t, 5) for i in block for t in labels[i]) for block in blocks]
+    named = [0.12 + max(text_width(t, 5) for t in names) for names in labels]
+    ordered = [[i for i in block if i < n_curves] for block in blocks]
+    bottoms = [
+        max(max(named[i] for i in block), max((0.24 + named[i] for i in some), default=0.0)) + 0.04
+        for block, some in zip(blocks, ordered, strict=True)
+    ]
     legend = [h.get_label() for h in handles]
     per_row = _entries_per_row(legend, width)
     legend_height = 0.06 + 0.14 * int(np.ceil(len(legend) / per_row))
@@ -44,7 +54,7 @@ def layer_grid(
     figure = plt.figure(figsize=(width, height))
     axes = np.empty((n_rows, len(units)), dtype=object)
     y = height
-    for block, top, bottom in zip(blocks, tops, bottoms, strict=True):
+    for block, some, top, bottom in zip(blocks, ordered, tops, bottoms, strict=True):
         y -= top
         for row in range(n_rows):
             y -= _HEADING + panel
@@ -54,9 +64,13 @@ def layer_grid(
                 box = (x / width, y / height, w / width, panel / height)
                 axes[row, column] = figure.add_axes(box)
                 x += w + _GAP
+        if some:
+            figure.text(
+                (_LEFT / width + axes[0, some[-1]].get_position().x1) / 2,
+                (y - max(named[i] for i in some) - 0.11) / height,
+                "layer, in order of computation", ha="center", va="center", fontsize=7,
+            )  # fmt: skip
         y -= bottom
-        figure.text((_LEFT + x - _GAP) / 2 / width, (y + 0.16) / height, xlabel, ha="center",
-                    va="center", fontsize=7)  # fmt: skip
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=per_row,
                   frameon=False, handlelength=1.6, columnspacing=1.2, borderpad=0.2,
                   borderaxespad=0.0)  # fmt: skip
@@ -87,8 +101,9 @@ def _blocks(units: np.ndarray) -> list[list[int]]:
 
 def _entries_per_row(labels: Sequence[str], width: float) -> int:
     """Return how many legend entries fit beside each other."""
+    widths = [text_width(label, 6) + 0.45 for label in labels]
     for n in range(len(labels), 1, -1):
-        rows = [labels[i : i + n] for i in range(0, len(labels), n)]
-        if all(sum(text_width(t, 6) + 0.4 for t in row) < width for row in rows):
+        # Entries fill one column after the other.
+        if sum(max(column) for column in np.array_split(widths, n)) < width:
             return n
     return 1

@@ -149,5 +149,5 @@ def wrapped(text: str, width: float, size: float) -> str:
 
 def shortened(text: str, length: int) -> str:
     """Return at most `length` characters: long names lose their middle."""
-    head = length // 3
+    head = length // 2
     return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"

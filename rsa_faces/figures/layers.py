@@ -103,8 +103,8 @@ def plot_layers(
                 for n in columns
             ]
             headings = [numbers(table[table["region"] == region].iloc[0]) for region in regions]
-            xlabel = "layer, in order of computation" if curves else ""
-            ax = layer_grid(headings, labels, [_title(n) for n in columns], handles, xlabel)
+            titles = [_title(n) if curves else "" for n in columns]
+            ax = layer_grid(headings, labels, titles, handles, n_curves=len(curves))
         ax = np.asarray(ax, dtype=object).reshape(len(regions), len(columns))
         for row, region in enumerate(regions):
             of_region = table[table["region"] == region]
@@ -121,7 +121,7 @@ def plot_layers(
                 if first:
                     _label_row(axes, of_region.iloc[0])
                 axes.tick_params(labelleft=first, labelbottom=row == len(regions) - 1)
-                if row == 0:
+                if row == 0 and curves:
                     width = axes.get_window_extent().width / axes.figure.dpi
                     axes.set_title(wrapped(_title(network), width, 7), pad=13)
     return ax
@@ -171,7 +171,7 @@ def _frame(axes: Axes, head: pd.Series, limits: tuple[float, float]) -> None:
         )
     axes.axhline(0, color="black", linewidth=0.4, zorder=1)
     axes.set_ylim(low - 0.16 * (high - low), high + 0.03 * (high - low))
-    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
     axes.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
     axes.spines["left"].set_bounds(low, high)
 

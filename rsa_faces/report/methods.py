@@ -39,22 +39,48 @@ _MEASURES = {
     "cosine": "1 − cosine",
     "euclidean": "Euclidean distance",
     "sqeuclidean": "squared Euclidean distance",
+    "mahalanobis": "Mahalanobis distance",
+    "crossnobis": "cross-validated squared Mahalanobis distance (crossnobis)",
+    "poisson": "symmetrised Kullback-Leibler divergence of Poisson rates",
 }
 _CORRECTIONS = {
-    "fdr": "controlling the false discovery rate (Benjamini and Hochberg)",
+    "fdr": "controlling the false discovery rate",
     "bonferroni": "by Bonferroni's method",
     "holm": "by Holm's method",
+}
+_DRAWN = {
+    "both": "subjects and conditions (two-factor variance)",
+    "subjects": "subjects",
+    "conditions": "conditions",
 }
 
 
 def references_used(result: Result) -> list[str]:
-    """Return the references of the methods a result used."""
-    keys = ["rsa", "ceiling", "inference"]
+    """Return the references of the methods a result used, as numbered in the paragraph.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    list of str
+        The first is [1] in :func:`methods_text`, and so on.
+    """
+    return [REFERENCES[key] for key in _keys(result)]
+
+
+def _keys(result: Result) -> list[str]:
+    """Return the keys of references in the order in which the paragraph cites them."""
+    keys = ["rsa"]
     if str(result.settings["method"]).endswith("_cov"):
         keys.append("whitened")
+    if (result.ceilings["n_subjects"] > 1).any():
+        keys.append("ceiling")
+    keys.append("inference")
     if result.settings["correction"] in REFERENCES:
         keys.append(result.settings["correction"])
-    return [REFERENCES[key] for key in keys]
+    return keys
 
 
 def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> str:
@@ -66,65 +92,95 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
     measure : str
         How the RDMs of layers were made.
     networks : sequence of str
-        Names of the networks.
+        Names of the networks; rows of the result with other names are model RDMs.
 
     Returns
     -------
     str
-        A paragraph with the numbers of this run.
+        A paragraph with the numbers of this run; [1], [2] … are :func:`references_used`.
     """
     settings = result.settings
-    table = result.table
-    n_layers = table[table["network"].isin(networks)][["network", "layer"]].drop_duplicates()
-    regions = [
-        f"{row['region']}{'' if row['subset'] == 'all' else ', ' + row['subset']} "
-        f"(n = {row['n_subjects']} subjects, {row['n_conditions']} conditions; "
-        + (
-            "no noise ceiling)"
-            if row["n_subjects"] < 2
-            else f"noise ceiling {row['ceiling_low']:.3f} to {row['ceiling_high']:.3f}"
-            + ("" if row["reliable"] else ", no reliable signal")
-            + ")"
-        )
-        for _, row in result.ceilings.iterrows()
-    ]
+    keys = _keys(result)
+    cite = {key: f" [{keys.index(key) + 1}]" if key in keys else "" for key in REFERENCES}
+    method = settings["method"]
+    ceilings = (
+        "Noise ceilings are the mean similarity of each subject's RDM with the pooled RDM of the "
+        f"other subjects (lower) and of all subjects (upper){cite['ceiling']}. "
+        if "ceiling" in keys
+        else ""
+    )
+    against = "zero, against the lower noise ceiling" if ceilings else "zero"
     return (
-        f"Activations of {len(n_layers)} layers of {len(networks)} networks "
-        f"({', '.join(networks)}) were turned into representational dissimilarity matrices (RDMs; "
-        f"{_MEASURES.get(measure, measure)} between the patterns of each pair of conditions) "
-        f"[1]. Model RDMs were compared with each subject's RDM (sessions averaged) by "
-        f"{_METHODS[settings['method']]}, and similarities averaged over subjects, in "
-        f"{'; '.join(regions)}. Noise ceilings are the mean similarity of each subject's RDM with "
-        "the pooled RDM of the other subjects (lower) and of all subjects (upper) [2]. Standard "
-        f"errors come from {_per_region(settings, 'n_boot')} bootstrap samples of "
-        f"{_drawn(settings)} [3]; similarities were tested against zero, against the lower noise "
-        f"ceiling and against each other with two-sided t-tests "
-        f"({_freedom(settings)}), corrected for all tests of one kind within a region and set of "
-        f"conditions {_CORRECTIONS[settings['correction']]}; α = {settings['alpha']:g}. "
-        f"Conclusions generalise to {_per_region(settings, 'generalises_to')}. Computed with "
-        f"rsa-faces {__version__}, seed {settings['seed']}."
+        f"{_models(result, measure, networks, cite['rsa'])} Each was compared with each subject's "
+        f"RDM (sessions averaged) by {_METHODS[method]}{cite['whitened']}, and similarities were "
+        f"averaged over subjects, in {_regions(result)}. {ceilings}Standard errors come from "
+        f"{_by_region(settings['n_boot'])} bootstrap samples of "
+        f"{_by_region(settings['bootstrap'], _DRAWN)}{cite['inference']}. Similarities were tested "
+        f"against {against} and against each other with two-sided t-tests "
+        f"({_freedom(settings)}); p values were corrected over all tests of one kind within a "
+        f"region and set of conditions, {_CORRECTIONS[settings['correction']]}"
+        f"{cite.get(settings['correction'], '')}; α = {settings['alpha']:g}. Conclusions "
+        f"generalise to {_by_region(settings['generalises_to'])}. Computed with rsa-faces "
+        f"{__version__}, seed {settings['seed']}."
     )
 
 
-def _per_region(settings: Mapping[str, Any], key: str) -> str:
-    """Return a setting, by region where regions differ."""
-    value = settings[key]
-    if not isinstance(value, Mapping):
-        return f"{value:,}" if isinstance(value, int) else str(value)
-    return "; ".join(f"{v} ({region})" for region, v in value.items())
+def _models(result: Result, measure: str, networks: Sequence[str], cite: str) -> str:
+    """Return the sentences on where the models come from."""
+    table = result.table[["network", "layer"]].drop_duplicates()
+    of_network = table["network"].isin(networks)
+    others = list(dict.fromkeys(table.loc[~of_network, "network"]))
+    sentences = []
+    if of_network.any():
+        sentences.append(
+            f"Activations of {_count(int(of_network.sum()), 'layer')} of "
+            f"{_count(len(networks), 'network')} ({', '.join(networks)}) were turned into "
+            f"representational dissimilarity matrices (RDMs; {_MEASURES.get(measure, measure)} "
+            f"between the patterns of each pair of conditions){cite}."
+        )
+    if others:
+        opening = "Further model" if sentences else "Model"
+        end = "" if sentences else cite
+        sentences.append(f"{opening} RDMs were {', '.join(others)}{end}.")
+    return " ".join(sentences)
 
 
-def _drawn(settings: Mapping[str, Any]) -> str:
-    """Return what was drawn in the bootstrap."""
-    words = {
-        "both": "subjects and conditions (two-factor variance)",
-        "subjects": "subjects",
-        "conditions": "conditions",
-    }
-    value = settings["bootstrap"]
+def _regions(result: Result) -> str:
+    """Return regions and subsets with their numbers and ceilings."""
+    parts = []
+    for _, row in result.ceilings.iterrows():
+        name = row["region"] or "the data"
+        name += "" if row["subset"] == "all" else f", {row['subset']}"
+        text = f"{name} (n = {_count(row['n_subjects'], 'subject')}, "
+        text += f"{row['n_conditions']} conditions; "
+        if row["n_subjects"] < 2:
+            text += "no noise ceiling)"
+        else:
+            text += f"noise ceiling {row['ceiling_low']:.3f} to {row['ceiling_high']:.3f}"
+            text += ")" if row["reliable"] else ", no reliable signal)"
+        parts.append(text)
+    return "; ".join(parts)
+
+
+def _count(n: int, noun: str) -> str:
+    """Return a number and its noun."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _by_region(value: Any, words: Mapping[Any, str] | None = None) -> str:
+    """Return a setting in words, with the regions it holds for where regions differ."""
+
+    def say(v: Any) -> str:
+        return words[v] if words else f"{v:,}" if isinstance(v, int) else str(v)
+
     if not isinstance(value, Mapping):
-        return words[value]
-    return "; ".join(f"{words[v]} ({region})" for region, v in value.items())
+        return say(value)
+    groups: dict[Any, list[str]] = {}
+    for region, v in value.items():
+        groups.setdefault(v, []).append(region)
+    if len(groups) == 1:
+        return say(next(iter(groups)))
+    return "; ".join(f"{say(v)} ({', '.join(regions)})" for v, regions in groups.items())
 
 
 def _freedom(settings: Mapping[str, Any]) -> str:

@@ -69,7 +69,7 @@ def write_report(
     html = environment.get_template("report.html.j2").render(
         title=title,
         answers=answers(result),
-        notes=result.notes,
+        notes=grouped_notes(result.notes),
         pictures=[(_data_uri(p.path), p.caption, p.alt) for p in pictures],
         tables=_tables(result),
         alpha=result.settings["alpha"],
@@ -82,44 +82,87 @@ def write_report(
 
 
 def answers(result: Result) -> list[str]:
-    """Say in plain words what was found in each region of the first subset."""
-    table = result.table
-    table = table[table["subset"] == table["subset"].iloc[0]]
-    alpha = result.settings["alpha"]
-    sentences = []
-    for region, rows in table.groupby("region", sort=False):
-        head = rows.iloc[0]
-        layers = rows[rows["layer"] != ""]
-        found = layers[(layers["p_corrected"] < alpha) & (layers["similarity"] > 0)]
-        trained = found[~found["network"].str.startswith("untrained:")]
-        text = (
-            f"{region}: {len(found)} of {len(layers)} layers are more similar than zero after "
-            f"correction"
+    """Say in plain words what was found, for each region and subset.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    list of str
+        One text per row of ``result.ceilings``, in that order: what cannot be concluded, then how
+        many layers are more similar than zero and how many reach the lower noise ceiling.
+    """
+    groups = result.table.groupby(["subset", "region"], sort=False)
+    return [
+        _answer(groups.get_group((row["subset"], row["region"])), row, result.settings)
+        for _, row in result.ceilings.iterrows()
+    ]
+
+
+def _answer(table: pd.DataFrame, head: pd.Series, settings: Mapping[str, Any]) -> str:
+    """Return the answer of one region and subset."""
+    name = _where(head["region"], head["subset"])
+    if head["n_subjects"] > 1 and not head["reliable"]:
+        return (
+            f"{name}: no conclusion. The {head['n_subjects']} subjects share no reliable structure "
+            f"over these {head['n_conditions']} conditions, so there is nothing to explain."
         )
-        if len(trained):
-            by_network = trained.groupby("network", sort=False).size()
-            text += f" ({', '.join(f'{n} of {name}' for name, n in by_network.items())} trained"
-            rest = len(found) - len(trained)
-            text += f"; {rest} of untrained networks)" if rest else ")"
-        text += ". "
-        if head["n_subjects"] < 2:
-            text += "There is one RDM, so no noise ceiling. "
-        elif not head["reliable"]:
-            text += "The subjects share no reliable structure, so nothing can be explained. "
-        else:
-            reach = layers[(layers["p_ceiling_corrected"] >= alpha)
-                           | (layers["similarity"] >= head["ceiling_low"])]  # fmt: skip
-            text += (
-                "No layer reaches the lower noise ceiling. "
-                if reach.empty
-                else f"For {len(reach)} layers a difference from the lower noise ceiling "
-                f"({head['ceiling_low']:.2f}) is not shown. "
-            )
-        generalises = result.settings["generalises_to"]
-        if isinstance(generalises, Mapping):
-            generalises = generalises[region]
-        sentences.append(text + f"This generalises to {generalises}.")
-    return sentences
+    layers = table[(table["layer"] != "") & table["similarity"].notna()]
+    what = "layers"
+    if layers.empty:
+        layers, what = table[table["similarity"].notna()], "models"
+    found = layers[(layers["p_corrected"] < settings["alpha"]) & (layers["similarity"] > 0)]
+    text = f"{name}: {len(found)} of {len(layers)} {what} are more similar than zero"
+    counts = found.groupby("network", sort=False).size()
+    if what == "layers" and len(counts):
+        text += f" ({', '.join(f'{network} {n}' for network, n in counts.items())})"
+    text += ". "
+    if head["n_subjects"] < 2:
+        text += "There is one RDM, so there is no noise ceiling. "
+    else:
+        low = f"the lower noise ceiling ({head['ceiling_low']:.2f})"
+        reach = (layers["similarity"] >= head["ceiling_low"]).sum()
+        below = (layers["p_ceiling_corrected"] < settings["alpha"]) & (
+            layers["similarity"] < head["ceiling_low"]
+        )
+        text += f"{'None' if reach == 0 else reach} reach{'es' if reach <= 1 else ''} {low}; "
+        text += f"{below.sum()} lie reliably below it. "
+    generalises = settings["generalises_to"]
+    if isinstance(generalises, Mapping):
+        generalises = generalises[head["region"]]
+    return f"{text}This generalises to {generalises}."
+
+
+def grouped_notes(notes: Sequence[str]) -> list[str]:
+    """Put together notes that say the same of several regions.
+
+    Parameters
+    ----------
+    notes : sequence of str
+        As in ``result.notes``: ``where: what``.
+
+    Returns
+    -------
+    list of str
+        Each ``what`` once, with all its places, in order of first appearance.
+    """
+    places: dict[str, list[str]] = {}
+    for note in notes:
+        where, _, what = note.partition(": ")
+        if not what:
+            where, what = "", note
+        places.setdefault(what, []).append(where.removeprefix("region ").replace("'", ""))
+    return [
+        f"{'; '.join(filter(None, where))}: {what}" if any(where) else what
+        for what, where in places.items()
+    ]
+
+
+def _where(region: str, subset: str) -> str:
+    """Return a region and subset in words."""
+    return (region or "the data") + ("" if subset == "all" else f", {subset}")
 
 
 def _tables(result: Result) -> list[tuple[str, list[dict]]]:
@@ -128,12 +171,15 @@ def _tables(result: Result) -> list[tuple[str, list[dict]]]:
     for (subset, region), rows in result.table.groupby(["subset", "region"], sort=False):
         head = rows.iloc[0]
         n = f"{head['n_subjects']} subject{'s' if head['n_subjects'] > 1 else ''}"
-        caption = f"{region}, {subset}: {n}, {head['n_conditions']} conditions"
+        caption = f"{_where(region, subset)}: {n}, {head['n_conditions']} conditions"
         if head["n_subjects"] > 1:
             caption += f", noise ceiling {head['ceiling_low']:.3f} to {head['ceiling_high']:.3f}"
             caption += "" if head["reliable"] else ", no reliable signal"
+        else:
+            caption += ", no noise ceiling"
         lines = []
         for network, layers in rows.groupby("network", sort=False):
+            layers = layers.sort_values("layer_index", kind="stable")
             last = layers.iloc[-1]
             best = layers.loc[layers["similarity"].idxmax()] if layers["similarity"].notna().any() \
                 else last  # fmt: skip
