@@ -79,6 +79,7 @@ def test_missing_pairs_reference(method):
     model, data = random_vectors(5, n_rdms=4), random_vectors(12, n_rdms=5)
     model[rng.random(model.shape) < 0.3] = np.nan
     data[rng.random(data.shape) < 0.3] = np.nan
+    model[0, :2], data[4, :2] = (5, -5), (5, -5)
     data[4, 2:] = np.nan  # two pairs left: undefined
     with pytest.warns(UserWarning, match="data RDM 4"):
         ours = compare(make(model), make(data), method=method)
@@ -222,6 +223,14 @@ def test_scale_and_offset(method, offset):
     np.testing.assert_allclose(changed, expected, rtol=0, atol=1e-13)
 
 
+def test_rounding_leaves_no_value_out_of_range():
+    vectors = make(np.random.default_rng(0).normal(size=(100, 15)))
+    opposite = make(-3 * vectors.vectors)
+    for method in METHODS:
+        assert compare(vectors, vectors, method=method).max() <= 1
+        assert compare(vectors, opposite, method=method).min() >= -1
+
+
 def test_large_common_offset():
     x, y = np.random.default_rng(3).integers(0, 50, size=(2, 3, 36)).astype(float)
     for method in ("pearson", "corr_cov", *sorted(RANK_METHODS)):
@@ -314,6 +323,25 @@ def test_nothing_is_warned_of_when_all_is_well():
         warnings.simplefilter("error")
         for method in METHODS:
             compare(make(random_vectors(4)), make(random_vectors(11)), method=method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_rdms_give_an_empty_table(method):
+    some = make(random_vectors(4))
+    assert compare(some[:0], some, method=method).shape == (0, 3)
+    assert compare(some, some[:0], method=method).shape == (3, 0)
+
+
+@pytest.mark.parametrize("decimals", [0, 10])
+@pytest.mark.parametrize("method", METHODS)
+def test_noise_ceiling_reference(method, decimals):
+    """Sessions of a subject leave together; each method pools in its own way."""
+    rng = np.random.default_rng(decimals)
+    vectors = np.round(rng.normal(size=(6, 15)) + rng.normal(size=15), decimals)
+    subjects = ["a", "a", "b", "c", "d", "d"]
+    ceiling = rf.noise_ceiling(make(vectors, subject=subjects), method=method)
+    expected = reference.noise_ceiling(vectors, subjects, method)
+    np.testing.assert_allclose((ceiling.lower, ceiling.upper), expected, rtol=0, atol=1e-12)
 
 
 # --- conditions and doors ------------------------------------------------------------------------

@@ -208,12 +208,27 @@ def test_multiples_of_a_pattern_have_angular_distance_zero():
 @pytest.mark.parametrize("offset", [1e3, 1e6])
 @pytest.mark.parametrize("measure", ["euclidean", "sqeuclidean", "correlation", "crossnobis"])
 def test_large_common_offset(measure, offset):
-    """An offset costs the digits that adding it cost the data, no more."""
-    rng = np.random.default_rng(14)
-    patterns = rng.integers(-8, 9, size=(2, 10, 64)).astype(float)  # exact with the offset
+    """An offset costs the digits that adding it cost the data, no more: the loop sees those too."""
+    patterns = np.random.default_rng(14).normal(size=(3, 10, 64)) + offset
     patterns = patterns if measure == "crossnobis" else patterns[0]
-    function = MEASURES[measure]
-    np.testing.assert_allclose(function(patterns + offset), function(patterns), rtol=1e-9)
+    # A few rounding errors of the offset, in differences of order 1.
+    np.testing.assert_allclose(
+        MEASURES[measure](patterns),
+        reference.MEASURES[measure](patterns),
+        rtol=1e-15 * offset,
+        atol=1e-15 * offset,
+    )
+
+
+def test_rounding_leaves_no_value_out_of_range():
+    rng = np.random.default_rng(19)
+    pattern = rng.gamma(2.0, size=17)
+    for measure in ANGULAR:
+        vector = MEASURES[measure](pattern * rng.normal(size=(50, 1)))
+        assert (vector >= 0).all()
+        assert (vector <= 2).all()
+    nearly_equal = pattern * (1 + 1e-9 * rng.normal(size=(50, 17)))
+    assert (MEASURES["poisson"](nearly_equal) >= 0).all()
 
 
 def test_nearby_patterns_keep_their_digits():

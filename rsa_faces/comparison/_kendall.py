@@ -40,7 +40,7 @@ def kendall_sums(
     used = np.ones((1, model.shape[1]), dtype=np.int64) if weights is None else weights
     arrays = [np.ascontiguousarray(a, dtype=np.int32) for a in (order, model, data, used)]
     sums = np.empty((len(used), len(model), len(data)), dtype=np.int64)
-    n_threads = min(numba.get_num_threads(), len(model) * len(data))
+    n_threads = max(1, min(numba.get_num_threads(), len(model) * len(data)))
     bounds = np.linspace(0, len(model) * len(data), n_threads + 1).astype(np.int64)
     with ThreadPoolExecutor(n_threads) as pool:
         parts = zip(bounds[:-1], bounds[1:], strict=True)
@@ -63,8 +63,8 @@ def _fill(order, model, data, weights, start, stop, sums):
             is_last[p] = p == n_entries - 1 or model[i, here] != model[i, order[i, p + 1]]
         n_codes = codes.max() + 1
         for b in range(len(weights)):
-            tree = np.zeros(n_codes + 1, np.int32)
-            count = np.zeros(n_codes, np.int32)
+            tree = np.zeros(n_codes + 1, np.int64)
+            count = np.zeros(n_codes, np.int64)
             inserted, total, first = 0, 0, 0
             for p in range(n_entries):
                 weight = weights[b, order[i, p]]

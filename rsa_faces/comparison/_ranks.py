@@ -35,7 +35,10 @@ def average_ranks(vectors: np.ndarray) -> np.ndarray:
 
 def dense_codes(vectors: np.ndarray) -> np.ndarray:
     """Return each row's values as integers 0, 1, … in their order; equal values share one."""
-    return np.stack([np.unique(row, return_inverse=True)[1] for row in vectors]).astype(np.int64)
+    codes = np.empty(vectors.shape, dtype=np.int64)
+    for row, out in zip(vectors, codes, strict=True):
+        out[:] = np.unique(row, return_inverse=True)[1]
+    return codes
 
 
 def tied_pairs(codes: np.ndarray) -> np.ndarray:

@@ -49,6 +49,8 @@ _STYLE = {
     "svg.hashsalt": "rsa-faces",
     "pdf.fonttype": 42,
     "figure.dpi": 100,
+    # One image for all thumbnails of a map would be as large as the page, and mostly empty.
+    "image.composite_image": False,
 }
 
 

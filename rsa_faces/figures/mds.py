@@ -5,15 +5,17 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
+from PIL import Image
 from sklearn.manifold import smacof
 
 from rsa_faces._errors import ConditionMismatchError, InputError
 from rsa_faces._validation import check_choice
-from rsa_faces.figures._style import COLORS, PAGE, style
+from rsa_faces.figures._style import COLORS, PAGE, style, text_width
 from rsa_faces.rdm import RDMs
 from rsa_faces.stimuli import StimulusSet
+
+_DPI = 300  # of thumbnails, at the size they have in the figure
 
 
 def plot_mds(
@@ -56,11 +58,22 @@ def plot_mds(
     Notes
     -----
     Metric scaling by SMACOF from 8 starts [1]_. Negative dissimilarities (crossnobis) count as 0.
+    Thumbnails that would cover each other are moved apart; one that leaves its place has a line to
+    it.
 
     References
     ----------
     .. [1] de Leeuw J., Mair P. (2009). Journal of Statistical Software 31(3).
        doi:10.18637/jss.v031.i03
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> mean = d92.rdms.sel(region="monkey IT").subset(d92.stimuli.ids[:6])
+    >>> ax = rf.figures.plot_mds(mean, d92.stimuli, color="category", title="monkey IT")
+    >>> ax.get_title(loc="left")[:30]
+    'monkey IT: multidimensional sc'
     """
     if len(rdm) != 1:
         raise InputError(f"expected one RDM to map, got {len(rdm)}. Average them with mean().")
@@ -80,30 +93,70 @@ def plot_mds(
     stress = np.sqrt(((drawn - distances[row, col]) ** 2).sum() / (drawn**2).sum())
     kinds, codes = _kinds(rdm, stimuli, color)
     with style():
+        side = _thumbnail_side(points)
+        places = _apart(points, 1.12 * side)
+        low, high = places.min(axis=0) - 0.6 * side, places.max(axis=0) + 0.6 * side
         if ax is None:
-            _, ax = plt.subplots(figsize=(PAGE, PAGE * 0.92))
-        ax.scatter(*points.T, s=0)
-        # Thumbnails shrink with their number, so that about as much of the map stays free.
-        size = 17 * np.sqrt(92 / max(len(points), 30)) * ax.get_window_extent().width / 720
-        for name, point, code in zip(rdm.conditions, points, codes, strict=True):
-            image = stimuli.image(name)
-            box = OffsetImage(image, zoom=1.55 * size / max(image.shape[:2]), resample=True)
-            frame = {"edgecolor": COLORS[code % len(COLORS)] if kinds else "none", "linewidth": 0.9,
-                     "boxstyle": "square,pad=0.06"}  # fmt: skip
-            ax.add_artist(AnnotationBbox(box, point, bboxprops=frame, pad=0.1))
-        ax.set_aspect("equal")
-        ax.margins(0.06)
+            width = PAGE if len(points) > 30 else 0.7 * PAGE
+            shape = (high - low)[1] / (high - low)[0]
+            ax = plt.figure(figsize=(width, width * shape)).add_axes((0, 0, 1, 1))
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        pixels = _DPI * ax.get_window_extent().width / ax.figure.dpi * side / (high - low)[0]
+        for name, point, place, code in zip(rdm.conditions, points, places, codes, strict=True):
+            if np.abs(place - point).max() > side / 2:
+                ax.plot(*zip(place, point, strict=True), color="#767676", linewidth=0.5, zorder=1)
+                ax.plot(*point, ".", color="#767676", markersize=2, zorder=1)
+            image = Image.fromarray(stimuli.image(name))
+            image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
+            width, height = side * np.array(image.size) / max(image.size)
+            x, y = place - (width / 2, height / 2)
+            ax.imshow(image, extent=(x, x + width, y, y + height), interpolation="nearest",
+                      aspect="equal", zorder=2)  # fmt: skip
+            frame = COLORS[code % len(COLORS)] if kinds else "#767676"
+            ax.add_patch(Rectangle((x, y), width, height, facecolor="none", edgecolor=frame,
+                                   linewidth=1.1 if kinds else 0.4, zorder=3))  # fmt: skip
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))  # imshow has changed them
         ax.set_axis_off()
-        ax.set_title(f"{title + ': ' if title else ''}multidimensional scaling, stress "
-                     f"{stress:.2f}", loc="left")  # fmt: skip
+        what = f"{title}: multidimensional" if title else "Multidimensional"
+        ax.set_title(f"{what} scaling of {rdm.n_conditions} conditions, stress-1 = {stress:.2f}",
+                     loc="left")  # fmt: skip
         if kinds:
+            room = ax.get_window_extent().width / ax.figure.dpi
+            widest = max(text_width(kind, 6) for kind in kinds) + 0.4
             ax.legend(
                 handles=[Patch(facecolor="white", edgecolor=COLORS[i % len(COLORS)], label=k,
                                linewidth=1.2) for i, k in enumerate(kinds)],
-                loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=min(len(kinds), 6),
-                frameon=False, title=color, title_fontsize=6,
+                loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False,
+                ncols=int(np.clip(room // widest, 1, len(kinds))), title=color, title_fontsize=6,
             )  # fmt: skip
     return ax
+
+
+def _thumbnail_side(points: np.ndarray) -> float:
+    """Return the longer side of a thumbnail: together they fill about a quarter of the map."""
+    extent = np.ptp(points, axis=0)
+    return min(np.sqrt(0.27 * extent.prod() / len(points)), extent.max() / 8) or extent.max() / 8
+
+
+def _apart(points: np.ndarray, side: float, n_steps: int = 500) -> np.ndarray:
+    """Move squares of one size apart where they overlap, each pair along its shorter way."""
+    places = points.copy()
+    # Conditions at one point need some direction: their order.
+    order = np.sign(np.arange(len(points))[:, None] - np.arange(len(points)))
+    for _ in range(n_steps):
+        offset = places[:, None] - places[None]
+        overlap = np.maximum(side - np.abs(offset), 0.0)
+        along_x = overlap[..., 0] <= overlap[..., 1]
+        way = np.where(along_x, overlap[..., 0], overlap[..., 1])
+        way = np.where((overlap > 0).all(axis=-1), way, 0.0)
+        np.fill_diagonal(way, 0.0)
+        if way.max() < 0.02 * side:
+            break
+        direction = np.where(along_x, offset[..., 0], offset[..., 1])
+        direction = np.where(direction == 0, order, np.sign(direction))
+        push = 0.35 * way * direction
+        places += np.stack([(push * along_x).sum(1), (push * ~along_x).sum(1)], axis=1)
+    return places
 
 
 def _kinds(rdm: RDMs, stimuli: StimulusSet, color: str | None) -> tuple[list[str], list[int]]:

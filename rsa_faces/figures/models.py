@@ -7,11 +7,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
-from rsa_faces.figures._style import CEILING, PAGE, similarity_label, style
+from rsa_faces.figures._style import (
+    CEILING,
+    COLORS,
+    PAGE,
+    choose,
+    interval_label,
+    numbers,
+    shown_name,
+    similarity_label,
+    style,
+)
 from rsa_faces.inference import Result
 
 MAX_MODELS = 30
@@ -19,9 +29,21 @@ _MORE, _LESS, _SAME = "#E69F00", "#56B4E9", "#F2F2F2"
 
 
 def last_layers(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the last layer of each network, and each model of one layer."""
-    last = table.groupby(["subset", "region", "network"], sort=False)["layer_index"].idxmax()
-    return table.loc[last]
+    """Choose the last layer of each network, and each model of one layer.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The ``table`` of a :class:`rsa_faces.Result`.
+
+    Returns
+    -------
+    DataFrame
+        The chosen rows: a choice made without looking at similarities.
+    """
+    # Models may have no layer_index (NaN).
+    ordered = table.sort_values("layer_index", kind="stable", na_position="first")
+    return ordered.groupby(["subset", "region", "network"]).tail(1).sort_index()
 
 
 def plot_models(
@@ -42,31 +64,46 @@ def plot_models(
         The first by default.
     rows : DataFrame, optional
         Rows of ``result.table`` to draw; by default the last layer of each network and all models.
-        Choosing the best layer on these data would be circular.
+        A layer chosen because it is highest on these data looks better than it is: if you draw
+        one, write "best layer chosen on these data: optimistic" beside it.
     ax : ndarray of 2 Axes, optional
         For the similarities and for the pairwise tests.
 
     Returns
     -------
     ndarray of Axes, shape (2,)
-        Left: similarity with interval, subjects as small dots, noise ceiling; models are sorted.
-        Right: which pairs differ after correction; the colour says which of the two is nearer.
+        Left: similarity with interval, subjects as small dots, noise ceiling where subjects share
+        structure; models are sorted. Right: which pairs differ after correction; the colour says
+        which of the two is nearer.
 
     Raises
     ------
     InputError
-        If there are no models, or more than 30.
+        If region or subset is unknown, or there are no models with a defined similarity, or more
+        than 30.
+
+    Notes
+    -----
+    The corrected p values of pairs are those of ``result.pairs``: corrected for all pairs of layers
+    and models of the region, not only for those drawn.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> models = d92.models.sel(name=["animacy", "HMAX", "RADON"])
+    >>> result = rf.evaluate(models, d92.rdms.sel(region="behaviour"), n_boot=100)
+    >>> left, right = rf.figures.plot_models(result, region="behaviour")
+    >>> left.get_xlabel()
+    'similarity (Spearman ρ-a)'
     """
     table = result.table
-    region = check_choice(
-        region or table["region"].iloc[0], table["region"].unique(), what="region"
-    )
-    subset = check_choice(
-        subset or table["subset"].iloc[0], table["subset"].unique(), what="subset"
-    )
+    region = choose(region, table["region"], "region")
+    subset = choose(subset, table["subset"], "subset")
     if rows is None:
         rows = last_layers(table)
     rows = rows[(rows["region"] == region) & (rows["subset"] == subset)]
+    n_undefined = int(rows["similarity"].isna().sum())
     rows = rows[rows["similarity"].notna()].sort_values("similarity", kind="stable")
     if not 0 < len(rows) <= MAX_MODELS:
         raise InputError(
@@ -77,10 +114,14 @@ def plot_models(
         figure = None
         if ax is None:
             figure, ax = plt.subplots(
-                1, 2, figsize=(PAGE * 0.85, 1.0 + 0.15 * len(rows)), layout="constrained",
-                gridspec_kw={"width_ratios": [1.7, 1]},
+                1, 2, figsize=(PAGE, 1.1 + 0.15 * max(len(rows), 4)), layout="constrained",
+                gridspec_kw={"width_ratios": [1.35, 1]},
             )  # fmt: skip
         handles = _draw_similarities(ax[0], rows, result, alpha)
+        caveats = numbers(rows.iloc[0]).split("; ")
+        if n_undefined:
+            caveats.append(f"{n_undefined} models undefined")
+        ax[0].set_title("\n".join(caveats), loc="left")
         handles += _draw_pairs(ax[1], rows, result, alpha)
         if figure is not None:
             figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False,
@@ -88,62 +129,50 @@ def plot_models(
     return np.asarray(ax, dtype=object)
 
 
-def _names(rows: pd.DataFrame) -> list[str]:
-    """Return `network layer` of each row."""
-    return [
-        n if layer in {"", n} else f"{n} {layer}"
-        for n, layer in zip(rows["network"], rows["layer"], strict=True)
-    ]
-
-
 def _draw_similarities(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) -> list:
     """Draw points, intervals, subjects and the ceiling; return handles for the legend."""
     head = rows.iloc[0]
     place = np.arange(len(rows))
     handles: list = []
-    if np.isfinite(head["ceiling_low"]) and head["reliable"]:
-        axes.axvspan(head["ceiling_low"], head["ceiling_high"], color=CEILING, linewidth=0)
+    if head["reliable"] and np.isfinite(head["ceiling_low"]):
+        axes.axvspan(head["ceiling_low"], head["ceiling_high"], color=CEILING, linewidth=0,
+                     zorder=0)  # fmt: skip
         handles.append(Patch(color=CEILING, label="noise ceiling (lower to upper)"))
-    axes.axvline(0, color="black", linewidth=0.5)
-    subjects = result.subjects
-    subjects = subjects[(subjects["region"] == head["region"])
-                        & (subjects["subset"] == head["subset"])]  # fmt: skip
-    shown = subjects.groupby(["network", "layer"], sort=False)["similarity"]
+    axes.axvline(0, color="black", linewidth=0.4, zorder=1)
     if head["n_subjects"] > 1:
-        for y, (_, row) in zip(place, rows.iterrows(), strict=True):
-            values = shown.get_group((row["network"], row["layer"]))
+        subjects = result.subjects
+        subjects = subjects[(subjects["region"] == head["region"])
+                            & (subjects["subset"] == head["subset"])]  # fmt: skip
+        of_model = subjects.groupby(["network", "layer"], sort=False)["similarity"]
+        for y, key in zip(place, zip(rows["network"], rows["layer"], strict=True), strict=True):
+            values = of_model.get_group(key)
             (dots,) = axes.plot(
-                values, np.full(len(values), y), ".", color="#999999", markersize=2.5,
-                markeredgewidth=0, zorder=1, label="one subject",
+                values, np.full(len(values), y - 0.27), "o", color="#767676", markersize=1.5,
+                markeredgewidth=0, label="one subject",
             )  # fmt: skip
         handles.append(dots)
-    error = np.abs(rows[["ci_low", "ci_high"]].to_numpy(float).T - rows["similarity"].to_numpy())
-    handles.append(
-        axes.errorbar(
-            rows["similarity"], place, xerr=error, fmt="o", markersize=2.5, color="#0072B2",
-            elinewidth=0.9, label=f"similarity, {100 * (1 - alpha):g} % interval",
-        )
+    ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
+    axes.hlines(place, *ends.T, color=COLORS[0], linewidth=1.0)
+    handles += axes.plot(
+        rows["similarity"], place, "o", markersize=3, color=COLORS[0],
+        label=f"mean, {interval_label(alpha)}",
     )  # fmt: skip
-    capped = rows["max_similarity"].to_numpy(float) < 0.995
+    largest = rows["max_similarity"].to_numpy(float)
+    capped = largest < 0.995
     if capped.any():
         handles += axes.plot(
-            rows["max_similarity"].to_numpy(float)[capped], place[capped], "|", color="black",
-            markersize=5, label="largest value the model's ties allow",
+            largest[capped], place[capped], "|", color="black", markersize=5,
+            label="most that the model's ties allow",
         )  # fmt: skip
-    labels = [
-        f"{name} {'*' if p < alpha else ' '}  {i}"
-        for i, (name, p) in enumerate(zip(_names(rows), rows["p_corrected"], strict=True), start=1)
-    ]
-    axes.set_yticks(place, labels)
+    names = map(shown_name, rows["network"], rows["layer"])
+    axes.set_yticks(place, [f"{name}   {i}" for i, name in enumerate(names, start=1)])
     axes.set_ylim(-0.7, len(rows) - 0.3)
-    subjects_text = "1 subject" if head["n_subjects"] == 1 else f"{head['n_subjects']} subjects"
-    note = "" if head["n_subjects"] > 1 else "; no ceiling"
-    if head["n_subjects"] > 1 and not head["reliable"]:
-        note = "; no reliable signal"
-    axes.set_title(f"{head['region']}: {subjects_text}, {head['n_conditions']} conditions{note}")
-    axes.set_xlabel(
-        f"{similarity_label(head['method'])}\n* differs from 0, corrected p < {alpha:g}"
-    )
+    for y in place[rows["p_corrected"].to_numpy(float) < alpha]:
+        axes.annotate("*", (1, y), (2, -2), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", va="center")  # fmt: skip
+    handles.append(Line2D([], [], linestyle="none", marker="$*$", color="black", markersize=4,
+                          label=f"differs from 0, corrected p < {alpha:g}"))  # fmt: skip
+    axes.set_xlabel(similarity_label(head["method"]))
     return handles
 
 
@@ -165,17 +194,21 @@ def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) ->
         image, cmap=ListedColormap([_LESS, _SAME, _MORE]), vmin=-1.5, vmax=1.5,
         origin="lower", interpolation="nearest", aspect="auto",
     )  # fmt: skip
-    numbers = [str(i) for i in range(1, len(rows) + 1)]
-    axes.set_xticks(range(len(rows)), numbers, fontsize=4.5)
-    axes.set_yticks(range(len(rows)), numbers, fontsize=5)
+    places = [str(i) for i in range(1, len(rows) + 1)]
+    axes.set_xticks(range(len(rows)), places, fontsize=5, rotation=90)
+    axes.set_yticks(range(len(rows)), places, fontsize=5)
     axes.tick_params(length=0)
-    axes.set_ylim(-0.5, len(rows) - 0.5)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    for edge in np.arange(1, len(rows)) - 0.5:
+        axes.plot([-0.5, len(rows) - 0.5], [edge] * 2, color="white", linewidth=0.4)
+        axes.plot([edge] * 2, [-0.5, len(rows) - 0.5], color="white", linewidth=0.4)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_title("row compared with column")
-    axes.set_xlabel(f"model (numbers as on the left)\ncorrected p < {alpha:g}")
+    axes.set_title(f"pairs that differ, corrected p < {alpha:g}", loc="left")
+    axes.set_xlabel("column (numbers as on the left)")
+    axes.set_ylabel("row")
     return [
-        Patch(color=_MORE, label="row more similar"),
-        Patch(color=_LESS, label="row less similar"),
+        Patch(color=_MORE, label="row more similar than column"),
+        Patch(color=_LESS, label="row less similar than column"),
         Patch(color=_SAME, label="no difference shown"),
     ]

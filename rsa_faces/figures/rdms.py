@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from rsa_faces._errors import InputError
 from rsa_faces.comparison._ranks import average_ranks
-from rsa_faces.figures._style import PAGE, style
+from rsa_faces.figures._style import COLUMN, PAGE, style, wrapped
 from rsa_faces.rdm import RDMs
 
 
@@ -30,7 +31,7 @@ def plot_rdms(
     rdms : RDMs
         Drawn in their order, conditions in theirs.
     titles : sequence of str, optional
-        One per RDM; its labels by default.
+        One per RDM; by default the labels in which the RDMs differ.
     groups : sequence of str, optional
         Group of each condition, in the order of ``rdms.conditions``: conditions are drawn sorted
         by group (in order of first appearance), groups are separated by lines and named.
@@ -50,10 +51,22 @@ def plot_rdms(
     ------
     InputError
         If the number of titles or groups does not fit.
+
+    Notes
+    -----
+    The colour bar says whether colours are percentiles (ties share their mean rank) or
+    dissimilarities. Pairs not measured (NaN), and the diagonal, are white.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> groups = d92.stimuli.metadata["category"]
+    >>> axes = rf.figures.plot_rdms(d92.models[:2], titles=["a", "b"], groups=groups)
+    >>> [a.get_title() for a in axes]
+    ['a', 'b']
     """
-    if titles is None:
-        titles = [" ".join(str(v) for v in row if v == v and v != "") for row in
-                  rdms.labels.itertuples(index=False)]  # fmt: skip
+    titles = _titles(rdms.labels) if titles is None else titles
     if len(titles) != len(rdms):
         raise InputError(f"expected {len(rdms)} titles, one per RDM, got {len(titles)}.")
     order, edges, names = _sorted_by(groups, rdms.n_conditions)
@@ -67,10 +80,11 @@ def plot_rdms(
         if ax is None:
             n_columns = min(n_columns, len(rdms))
             n_rows = int(np.ceil(len(rdms) / n_columns))
-            width = PAGE * max(n_columns, 2) / 5
+            width = max(PAGE * n_columns / 5, COLUMN)
+            height = 0.87 * width / n_columns + (0.2 if ranked else 0.45)
             figure, grid = plt.subplots(
                 n_rows, n_columns, squeeze=False, layout="constrained",
-                figsize=(width, 0.1 + n_rows * (0.87 * width / max(n_columns, 2) + 0.2)),
+                figsize=(width, 0.1 + n_rows * height),
             )  # fmt: skip
             ax = grid.ravel()
             for spare in ax[len(rdms):]:  # fmt: skip
@@ -84,6 +98,14 @@ def plot_rdms(
             bar.set_label("dissimilarity (percentile in each RDM)", fontsize=6)
             bar.outline.set_linewidth(0.4)
     return np.asarray(ax, dtype=object)
+
+
+def _titles(labels: pd.DataFrame) -> list[str]:
+    """Return titles from the labels in which the RDMs differ."""
+    labels = labels.drop(columns=["layer_index", "depth"], errors="ignore")
+    differ = [c for c in labels if labels[c].nunique(dropna=False) > 1]
+    rows = labels[differ or list(labels)].itertuples(index=False)
+    return [" ".join(str(v) for v in row if not pd.isna(v) and v != "") for row in rows]
 
 
 def _sorted_by(groups, n_conditions):
@@ -116,16 +138,24 @@ def _draw(axes: Axes, matrix, title, edges, names, ranked) -> None:
     limits = {"vmin": 0, "vmax": 100} if ranked else {}
     image = axes.imshow(matrix, cmap="viridis", interpolation="nearest", **limits)
     image.cmap.set_bad("white")
-    for edge in edges:
+    # Lines and names of many small groups would lie on each other.
+    height = 72 * axes.get_window_extent().height / axes.figure.dpi / len(matrix)
+    smallest = np.diff([-0.5, *edges, len(matrix) - 0.5]).min() * height
+    for edge in edges if smallest > 2 else ():
         axes.axhline(edge, color="white", linewidth=0.4)
         axes.axvline(edge, color="white", linewidth=0.4)
+    names = names if smallest > 5.5 else ()
     axes.set_xticks([])
     axes.set_yticks([place for place, _ in names], [name for _, name in names], fontsize=5)
     axes.tick_params(length=0, pad=1)
-    axes.set_title(title, fontsize=5.5, pad=2)
+    width = axes.get_window_extent().width / axes.figure.dpi
+    axes.set_title(wrapped(title, 1.1 * width, 5.5), fontsize=5.5, pad=2)
     for spine in axes.spines.values():
         spine.set_visible(False)
     if not ranked:
-        bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, aspect=15, pad=0.02)
+        bar = axes.figure.colorbar(
+            image, ax=axes, shrink=0.7, aspect=15, pad=0.03, location="bottom"
+        )
+        bar.set_label("dissimilarity", fontsize=5)
         bar.ax.tick_params(labelsize=5, length=1.5)
         bar.outline.set_linewidth(0.4)

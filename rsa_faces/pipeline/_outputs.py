@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rsa_faces import __version__, datasets
-from rsa_faces._errors import InputError
 from rsa_faces._files import sha256_bytes, write_text
 from rsa_faces.inference import Result
 from rsa_faces.networks import get_spec
@@ -63,7 +62,9 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
     pictures = []
     content = result.to_json()
 
-    def add(name: str, caption: str, draw: Callable[[], Figure], *depends_on: str) -> None:
+    def add(
+        name: str, caption: str, alt: str, draw: Callable[[], Figure], *depends_on: str
+    ) -> None:
         """Draw one figure unless it is done."""
 
         def make() -> None:
@@ -78,15 +79,19 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
         files = [f"figures/{name}.{suffix}" for suffix in _SUFFIXES]
         key = [__version__, sha256_bytes(*(d.encode() for d in depends_on))]
         run.steps.run(f"figure {name}", key, files, make)
-        pictures.append(Picture(run.folder / files[1], caption, caption))
+        pictures.append(Picture(run.folder / files[1], caption, alt))
 
     numbers = _numbers(result)
+    interval = f"{100 * (1 - result.settings['alpha']):g} % interval"
     for subset in run.inputs.subsets:
         add(
             f"layers-{slug(subset)}",
             f"Similarity of layers, {_of(subset)}, in order of computation, with "
-            f"{numbers[subset]}. Grey: noise ceiling. Coloured band: interval of the similarity. "
-            "Dots below: differs from 0 after correction. Dashed: the same architecture untrained.",
+            f"{'; '.join(numbers[subset].values())}. Grey: noise ceiling. Coloured band: "
+            f"{interval} of trained networks. Dots below: differs from 0 after correction. Dashed: "
+            "the same architecture untrained.",
+            f"Line plots of similarity by layer, {_of(subset)}: a row of panels per region, a "
+            "panel per network. The tables below hold the values of last and highest layers.",
             lambda subset=subset: figures.plot_layers(result, subset=subset).flat[0].figure,
             content,
             subset,
@@ -95,9 +100,12 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
     for region in run.inputs.data:
         add(
             f"models-{slug(region)}",
-            f"Models and last layers compared with {region}, {_of(first)}: mean similarity with "
-            "interval, subjects as dots, noise ceiling grey. Right: pairs that differ after "
-            "correction.",
+            f"Models and last layers compared with {numbers[first][region]}, {_of(first)}: mean "
+            f"similarity with {interval}, subjects as dots, noise ceiling grey, * differs from 0 "
+            "after correction. Right: pairs that differ after correction. Last layers were chosen "
+            "before looking.",
+            f"Point plot of the similarity of models with {region}, sorted, and a matrix of "
+            "pairwise tests. The tables below hold the values.",
             lambda region=region: (
                 figures.plot_models(result, region=region, subset=first)[0].figure
             ),
@@ -112,6 +120,7 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
         "rdms",
         "RDMs of the regions (mean over subjects), of the last layer of each network, and of the "
         "models; percentiles within each RDM.",
+        "Square colour images, one per RDM, with conditions in rows and columns.",
         lambda: figures.plot_rdms(gallery, titles=titles, groups=groups)[0].figure,
         gallery.hash,
         *titles,
@@ -122,7 +131,9 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
         mean = run.inputs.data[region].mean()
         add(
             f"mds-{slug(region)}",
-            f"Map of the conditions in {region} (mean over subjects): near means similar.",
+            f"Map of the conditions in {region} (mean over subjects): near means similar, as far "
+            "as two dimensions allow (stress 0: exactly).",
+            f"The stimuli as small pictures, placed so that those alike in {region} are near.",
             lambda: figures.plot_mds(
                 mean, run.inputs.stimuli, color=run.config.figures.mds_color, title=region,
                 seed=run.config.seed,
@@ -160,14 +171,20 @@ def _of(subset: str) -> str:
     return "all conditions" if subset == "all" else f"subset {subset!r}"
 
 
-def _numbers(result: Result) -> dict[str, str]:
-    """Return n of each region, by subset."""
-    texts: dict[str, list[str]] = {}
+def _numbers(result: Result) -> dict[str, dict[str, str]]:
+    """Return each region with its n and ceiling, by subset."""
+    texts: dict[str, dict[str, str]] = {}
     for _, row in result.ceilings.iterrows():
-        texts.setdefault(row["subset"], []).append(
-            f"{row['region']} (n = {row['n_subjects']}; {row['n_conditions']} conditions)"
+        ceiling = (
+            "no noise ceiling"
+            if row["n_subjects"] < 2
+            else f"noise ceiling {row['ceiling_low']:.2f} to {row['ceiling_high']:.2f}"
+            if row["reliable"]
+            else "no reliable signal"
         )
-    return {subset: ", ".join(parts) for subset, parts in texts.items()}
+        n = f"n = {row['n_subjects']}, {row['n_conditions']} conditions"
+        texts.setdefault(row["subset"], {})[row["region"]] = f"{row['region']} ({n}, {ceiling})"
+    return texts
 
 
 def _sources(run: _Run) -> list[str]:
@@ -181,11 +198,10 @@ def _sources(run: _Run) -> list[str]:
         sources += [f"{name}: {data.origin}; {data.licence}"]
         sources += [f"{name}: {citation}" for citation in data.citations]
         sources += [f"{name}: {note}" for note in data.notes]
+    origins: dict[str, list[str]] = {}
     for network in config.networks:
-        try:
-            spec = get_spec(network.name)
-        except InputError:
-            continue
+        spec = get_spec(network.name)
         if spec.citation:
-            sources.append(f"{network.name}: {spec.origin}; {spec.licence}; {spec.citation}")
-    return sources
+            origin = f"{spec.origin}; {spec.licence}; {spec.citation}"
+            origins.setdefault(origin, []).append(network.name)
+    return sources + [f"{', '.join(names)}: {origin}" for origin, names in origins.items()]

@@ -114,7 +114,7 @@ def _answer(table: pd.DataFrame, head: pd.Series, settings: Mapping[str, Any]) -
     if layers.empty:
         layers, what = table[table["similarity"].notna()], "models"
     found = layers[(layers["p_corrected"] < settings["alpha"]) & (layers["similarity"] > 0)]
-    text = f"{name}: {len(found)} of {len(layers)} {what} are more similar than zero"
+    text = f"{name}: {len(found)} of {len(layers)} {what} are shown to be more similar than zero"
     counts = found.groupby("network", sort=False).size()
     if what == "layers" and len(counts):
         text += f" ({', '.join(f'{network} {n}' for network, n in counts.items())})"
@@ -127,8 +127,8 @@ def _answer(table: pd.DataFrame, head: pd.Series, settings: Mapping[str, Any]) -
         below = (layers["p_ceiling_corrected"] < settings["alpha"]) & (
             layers["similarity"] < head["ceiling_low"]
         )
-        text += f"{'None' if reach == 0 else reach} reach{'es' if reach <= 1 else ''} {low}; "
-        text += f"{below.sum()} lie reliably below it. "
+        text += f"{reach} have a similarity of at least {low}, "
+        text += f"{below.sum()} are shown to lie below it. "
     generalises = settings["generalises_to"]
     if isinstance(generalises, Mapping):
         generalises = generalises[head["region"]]

@@ -1,0 +1,182 @@
+"""Reliability: how well RDMs of subjects (raters, brains, networks) agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import as_rng, check_choice, check_count
+from rsa_faces.comparison import METHODS, compare
+from rsa_faces.inference._subjects import subject_means
+from rsa_faces.rdm import RDMs
+
+
+@dataclass(frozen=True)
+class Alpha:
+    """Cronbach's alpha of RDMs.
+
+    Parameters
+    ----------
+    overall : float
+        Over all pairs of conditions.
+    by_block : mapping of block to float
+        Over the pairs within each block; empty without blocks.
+    mean : float
+        Mean over blocks; NaN without blocks.
+    n_subjects : int
+        Number of subjects.
+    """
+
+    overall: float
+    by_block: Mapping[str, float]
+    mean: float
+    n_subjects: int
+
+
+def cronbach_alpha(
+    data: RDMs, *, by: str = "subject", blocks: Mapping[str, object] | None = None
+) -> Alpha:
+    """Compute Cronbach's alpha over subjects.
+
+    Parameters
+    ----------
+    data : RDMs
+        RDMs of at least 2 subjects, every pair measured.
+    by : str, default "subject"
+        Label that tells subjects (raters, networks, …) apart; several RDMs of one are averaged.
+    blocks : mapping of condition to block, optional
+        Runs in which conditions were shown or arranged together: alpha is also given for the
+        pairs within each block, and as the mean over blocks [2]_.
+
+    Returns
+    -------
+    Alpha
+        n/(n−1) · (1 − Σ var(d_s) / var(Σ d_s)) over n subjects s [1]_: 1 if all agree, about 0 if
+        nothing is shared; may be negative. Its square root bounds the correlation of a model with
+        the subjects' mean.
+
+    Raises
+    ------
+    InputError
+        With fewer than 2 subjects, missing pairs, or a block of fewer than 3 conditions.
+
+    References
+    ----------
+    .. [1] Cronbach L. J. (1951). Psychometrika 16, 297-334. doi:10.1007/BF02310555
+    .. [2] Jiahui G. et al. (2023). PNAS 120, e2304085120. doi:10.1073/pnas.2304085120
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> behaviour = rf.datasets.images92().rdms.sel(region="behaviour")
+    >>> round(rf.inference.cronbach_alpha(behaviour).overall, 1)
+    0.9
+    """
+    subjects = _complete(subject_means(data, by))
+    by_block = {}
+    if blocks is not None:
+        missing = [c for c in subjects.conditions if c not in blocks]
+        if missing:
+            raise InputError(
+                f"expected a block for every condition, but {len(missing)} have none: "
+                f"{', '.join(map(repr, missing[:5]))}."
+            )
+        for block in dict.fromkeys(blocks[c] for c in subjects.conditions):
+            conditions = [c for c in subjects.conditions if blocks[c] == block]
+            if len(conditions) < 3:
+                raise InputError(
+                    f"expected at least 3 conditions in block {block!r}, got {len(conditions)}."
+                )
+            by_block[str(block)] = _alpha(subjects.subset(conditions).vectors)
+    mean = float(np.mean(list(by_block.values()))) if by_block else np.nan
+    return Alpha(_alpha(subjects.vectors), by_block, mean, len(subjects))
+
+
+def split_half(
+    data: RDMs,
+    *,
+    method: str = "pearson",
+    by: str = "subject",
+    n_splits: int = 1000,
+    seed: int = 0,
+) -> float:
+    """Compute split-half reliability over subjects.
+
+    Parameters
+    ----------
+    data : RDMs
+        RDMs of at least 2 subjects, every pair measured.
+    method : str, default "pearson"
+        How the mean RDMs of the halves are compared.
+    by : str, default "subject"
+        As in :func:`cronbach_alpha`.
+    n_splits : int, default 1000
+        Number of random halves.
+    seed : int, default 0
+        Of the halves.
+
+    Returns
+    -------
+    float
+        Mean over splits of the Spearman–Brown corrected similarity r of the two halves,
+        2r / (1 + r): the reliability of the mean over all subjects. It is a share of variance;
+        its square root bounds a correlation. With an odd number of subjects one is left out of
+        each split.
+
+    Raises
+    ------
+    InputError
+        With fewer than 2 subjects or missing pairs.
+
+    References
+    ----------
+    .. [1] Spearman C. (1910). British Journal of Psychology 3, 271-295.
+       doi:10.1111/j.2044-8295.1910.tb00206.x
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> behaviour = rf.datasets.images92().rdms.sel(region="behaviour")
+    >>> 0.9 < rf.inference.split_half(behaviour, n_splits=50) < 0.95
+    True
+    """
+    check_choice(method, METHODS, what="comparison method")
+    check_count(n_splits, what="n_splits")
+    subjects = _complete(subject_means(data, by))
+    rng = as_rng(seed)
+    half = len(subjects) // 2
+    order = np.argsort(rng.random((n_splits, len(subjects))), axis=1)
+    weights = np.zeros((2, n_splits, len(subjects)))
+    for which in range(2):
+        taken = order[:, which * half : (which + 1) * half]
+        np.put_along_axis(weights[which], taken, 1 / half, axis=1)
+    similarity = np.empty(n_splits)
+    for start in range(0, n_splits, 64):
+        part = slice(start, start + 64)
+        first, second = (
+            RDMs(w[part] @ subjects.vectors, subjects.conditions, subjects.measure) for w in weights
+        )
+        similarity[part] = np.diagonal(compare(first, second, method=method))
+    return float(np.mean(2 * similarity / (1 + similarity)))
+
+
+def _complete(subjects: RDMs) -> RDMs:
+    """Return the subjects if there are two and no pair is missing."""
+    if len(subjects) < 2:
+        raise InputError(f"expected at least 2 subjects for a reliability, got {len(subjects)}.")
+    if (missing := int(np.isnan(subjects.vectors).sum())) > 0:
+        raise InputError(
+            f"expected every pair measured in every subject, but {missing} are missing (NaN). "
+            "Take the conditions all subjects have with subset()."
+        )
+    return subjects
+
+
+def _alpha(vectors: np.ndarray) -> float:
+    """Return Cronbach's alpha of rows."""
+    n = len(vectors)
+    total = vectors.sum(axis=0).var()
+    return float(n / (n - 1) * (1 - vectors.var(axis=1).sum() / total)) if total > 0 else np.nan

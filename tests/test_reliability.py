@@ -1,0 +1,158 @@
+"""Reliability over subjects and permutation of condition labels."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import rsa_faces as rf
+from rsa_faces.inference import cronbach_alpha, permutation_test, split_half
+
+LINEAR = [m for m in rf.comparison.METHODS if m not in {"kendall", "tau-a"}]
+
+
+def simulated(n_subjects=6, n_conditions=12, signal=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    n_pairs = n_conditions * (n_conditions - 1) // 2
+    truth = rng.normal(size=n_pairs)
+    names = [f"c{i:02d}" for i in range(n_conditions)]
+    data = signal * truth + rng.normal(size=(n_subjects, n_pairs)) + 4
+    subjects = {"subject": [f"simulated {i}" for i in range(n_subjects)]}
+    model = rng.normal(size=(3, n_pairs)) + 4
+    model[0] += truth
+    return rf.RDMs(model, names, "m"), rf.RDMs(data, names, "m", subjects)
+
+
+def test_alpha_is_its_definition():
+    _, data = simulated()
+    d = data.vectors
+    expected = 6 / 5 * (1 - sum(np.var(row) for row in d) / np.var(d.sum(axis=0)))
+    alpha = cronbach_alpha(data)
+    assert alpha.overall == pytest.approx(expected, rel=1e-12)
+    assert np.isnan(alpha.mean)
+    assert alpha.n_subjects == 6
+
+
+def test_alpha_of_runs_is_that_of_their_pairs():
+    _, data = simulated()
+    blocks = {c: i % 3 for i, c in enumerate(data.conditions)}
+    alpha = cronbach_alpha(data, blocks=blocks)
+    for block in range(3):
+        inside = data.subset([c for c in data.conditions if blocks[c] == block])
+        assert alpha.by_block[str(block)] == pytest.approx(cronbach_alpha(inside).overall)
+    assert alpha.mean == pytest.approx(np.mean(list(alpha.by_block.values())))
+
+
+def test_alpha_estimates_the_simulated_reliability():
+    # Signal and noise of variance 1: the mean of n subjects has reliability n / (n + 1).
+    values = [cronbach_alpha(simulated(8, 30, seed=s)[1]).overall for s in range(40)]
+    assert np.mean(values) == pytest.approx(8 / 9, abs=0.01)
+    nothing = [cronbach_alpha(simulated(8, 30, signal=0, seed=s)[1]).overall for s in range(40)]
+    assert np.mean(nothing) == pytest.approx(0, abs=0.05)
+
+
+def test_split_half_estimates_the_same_and_averages_all_halves():
+    _, data = simulated(4)
+    values = []
+    for half in itertools.combinations(range(4), 2):
+        other = [i for i in range(4) if i not in half]
+        r = np.corrcoef(data.vectors[list(half)].mean(0), data.vectors[other].mean(0))[0, 1]
+        values.append(2 * r / (1 + r))
+    assert split_half(data, n_splits=4000) == pytest.approx(np.mean(values), abs=0.01)
+    assert split_half(data, seed=1) == split_half(data, seed=1)
+    many = [split_half(simulated(9, 30, seed=s)[1], n_splits=50) for s in range(20)]
+    assert np.mean(many) == pytest.approx(8 / 9, abs=0.015)
+
+
+def test_networks_and_raters_are_subjects_too():
+    _, data = simulated()
+    networks = rf.RDMs(data.vectors, data.conditions, "m", {"network": list("aabbcc")})
+    assert cronbach_alpha(networks, by="network").n_subjects == 3
+
+
+@pytest.mark.parametrize("method", LINEAR)
+def test_permutation_of_few_conditions_is_the_exact_test(method):
+    model, data = simulated(3, 5, seed=3)
+    test = permutation_test(model, data, method=method, n_permutations=20_000)
+    np.testing.assert_allclose(
+        test.similarity, rf.compare(model, data, method=method).mean(axis=1), rtol=1e-10
+    )
+    reached = np.zeros(3)
+    largest = np.zeros(3)
+    for order in itertools.permutations(range(5)):
+        names = [model.conditions[i] for i in order]
+        shuffled = rf.RDMs(data.align(names).vectors, model.conditions, "m", data.labels)
+        value = rf.compare(model, shuffled, method=method).mean(axis=1)
+        reached += value >= test.similarity - 1e-12
+        largest += value.max() >= test.similarity - 1e-12
+    np.testing.assert_allclose(test.p, reached / 120, atol=0.015)
+    np.testing.assert_allclose(test.p_max, largest / 120, atol=0.015)
+
+
+def test_permutation_within_blocks_moves_nothing_else():
+    from rsa_faces.inference.permutation import _orders
+
+    names = list("abcdefg")
+    blocks = dict(zip(names, [0, 1, 0, 2, 1, 0, 2], strict=True))
+    orders = _orders(names, blocks)(np.random.default_rng(0), 400)
+    codes = np.array([blocks[n] for n in names])
+    assert (codes[orders] == codes).all()
+    assert (np.sort(orders, axis=1) == np.arange(7)).all()
+    assert len(np.unique(orders, axis=0)) == 6 * 2 * 2
+
+
+def test_permutation_p_is_never_zero_and_undefined_stays_so():
+    model, data = simulated(8, 20, signal=5)
+    vectors = model.vectors.copy()
+    vectors[2] = 1.0
+    test = permutation_test(rf.RDMs(vectors, model.conditions, "m"), data, n_permutations=99)
+    assert test.p[0] == 0.01
+    assert np.isnan(test.p[2])
+    assert (test.p_max[:2] >= test.p[:2]).all()
+
+
+@pytest.mark.slow
+def test_permutation_is_calibrated_even_when_conditions_differ_in_typicality():
+    p = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        norms = rng.gamma(1.0, size=(2, 16))
+        row, col = np.triu_indices(16, k=1)
+        model, signal = norms[:, row] + norms[:, col]
+        names = [str(i) for i in range(16)]
+        data = rf.RDMs(signal + rng.normal(size=(5, 120)), names, "s", {"subject": range(5)})
+        p.append(
+            permutation_test(rf.RDMs(model, names, "m"), data, n_permutations=99, seed=seed).p[0]
+        )
+    low, high = stats.binom.interval(0.99, 300, 0.05)
+    assert low <= (np.array(p) <= 0.05).sum() <= high
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, d: cronbach_alpha(d[0]), "at least 2 subjects for a reliability, got 1"),
+        (lambda m, d: cronbach_alpha(d, blocks={}), "12 have none: 'c00'"),
+        (lambda m, d: cronbach_alpha(d, blocks={c: i // 2 for i, c in enumerate(d.conditions)}),
+         "at least 3 conditions in block 0, got 2"),
+        (lambda m, d: split_half(d, n_splits=0), "n_splits to be a whole number"),
+        (lambda m, d: split_half(d, method="r"), "unknown comparison method 'r'"),
+        (lambda m, d: permutation_test(m, d, method="tau-a"), "unknown method 'tau-a'"),
+        (lambda m, d: permutation_test(m, d, blocks={}), "12 have none: 'c00'"),
+        (lambda m, d: permutation_test(m, d, n_permutations=0), "n_permutations to be a whole"),
+    ],
+)  # fmt: skip
+def test_doors(call, message):
+    with pytest.raises(rf.InputError, match=message):
+        call(*simulated())
+
+
+def test_missing_pairs_are_refused():
+    model, data = simulated()
+    vectors = data.vectors.copy()
+    vectors[1, 2] = np.nan
+    holes = rf.RDMs(vectors, data.conditions, "m", data.labels)
+    for call in (cronbach_alpha, split_half, lambda d: permutation_test(model, d)):
+        with pytest.raises(rf.InputError, match=r"1 are missing \(NaN\)"):
+            call(holes)
