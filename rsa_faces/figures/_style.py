@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
+from rsa_faces._errors import InputError
 from rsa_faces._files import atomic_path
 from rsa_faces._validation import check_choice
 
@@ -49,6 +51,8 @@ _STYLE = {
     "svg.hashsalt": "rsa-faces",
     "pdf.fonttype": 42,
     "figure.dpi": 100,
+    # Names are text, whatever characters they hold.
+    "text.parse_math": False,
     # One image for all thumbnails of a map would be as large as the page, and mostly empty.
     "image.composite_image": False,
 }
@@ -130,6 +134,14 @@ def choose_all(values: Sequence[str] | None, column: Iterable[str], what: str) -
     """Return the values asked for, or all of the column, each once."""
     options = list(dict.fromkeys(column))
     return options if values is None else [check_choice(v, options, what=what) for v in values]
+
+
+def as_axes(ax, shape: tuple[int, ...]) -> np.ndarray:
+    """Return axes given by the user as an array of `shape`."""
+    ax = np.asarray(ax, dtype=object)
+    if ax.size != np.prod(shape):
+        raise InputError(f"expected {np.prod(shape)} axes, shape {shape}, got {ax.size}.")
+    return ax.reshape(shape)
 
 
 def text_width(text: str, size: float) -> float:

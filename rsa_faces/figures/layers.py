@@ -16,6 +16,7 @@ from rsa_faces.figures._style import (
     CEILING,
     COLORS,
     METHOD_NAMES,
+    as_axes,
     base_name,
     choose,
     choose_all,
@@ -54,7 +55,7 @@ def plot_layers(
     regions : sequence of str, optional
         Rows; all by default.
     ax : ndarray of Axes, optional
-        Axes to draw in, shape (n_regions, n_columns).
+        Axes to draw in, shape (n_regions, n_columns); the legend is then left to you.
 
     Returns
     -------
@@ -66,7 +67,7 @@ def plot_layers(
     Raises
     ------
     InputError
-        If a subset, network or region is unknown.
+        If a subset, network or region is unknown, or `ax` has another number of axes.
 
     Notes
     -----
@@ -105,7 +106,7 @@ def plot_layers(
             headings = [numbers(table[table["region"] == region].iloc[0]) for region in regions]
             titles = [_title(n) if curves else "" for n in columns]
             ax = layer_grid(headings, labels, titles, handles, n_curves=len(curves))
-        ax = np.asarray(ax, dtype=object).reshape(len(regions), len(columns))
+        ax = as_axes(ax, (len(regions), len(columns)))
         for row, region in enumerate(regions):
             of_region = table[table["region"] == region]
             for column, network in enumerate(columns):

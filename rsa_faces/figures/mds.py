@@ -42,6 +42,7 @@ def plot_mds(
     seed : int, default 0
         Of the starting points.
     ax : Axes, optional
+        Axes to draw in, at their final size.
 
     Returns
     -------
@@ -97,9 +98,9 @@ def plot_mds(
         places = _apart(points, 1.12 * side)
         low, high = places.min(axis=0) - 0.6 * side, places.max(axis=0) + 0.6 * side
         if ax is None:
-            width = PAGE if len(points) > 30 else 0.7 * PAGE
-            shape = (high - low)[1] / (high - low)[0]
-            ax = plt.figure(figsize=(width, width * shape)).add_axes((0, 0, 1, 1))
+            longer = PAGE if len(points) > 30 else 0.7 * PAGE
+            size = longer * (high - low) / (high - low).max()
+            ax = plt.figure(figsize=size).add_axes((0, 0, 1, 1))
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         pixels = _DPI * ax.get_window_extent().width / ax.figure.dpi * side / (high - low)[0]
         for name, point, place, code in zip(rdm.conditions, points, places, codes, strict=True):
@@ -123,11 +124,12 @@ def plot_mds(
         if kinds:
             room = ax.get_window_extent().width / ax.figure.dpi
             widest = max(text_width(kind, 6) for kind in kinds) + 0.4
+            n_rows = int(np.ceil(len(kinds) / max(room // widest, 1)))
             ax.legend(
                 handles=[Patch(facecolor="white", edgecolor=COLORS[i % len(COLORS)], label=k,
                                linewidth=1.2) for i, k in enumerate(kinds)],
                 loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False,
-                ncols=int(np.clip(room // widest, 1, len(kinds))), title=color, title_fontsize=6,
+                ncols=int(np.ceil(len(kinds) / n_rows)), title=color, title_fontsize=6,
             )  # fmt: skip
     return ax
 

@@ -15,6 +15,7 @@ from rsa_faces.figures._style import (
     CEILING,
     COLORS,
     PAGE,
+    as_axes,
     choose,
     interval_label,
     numbers,
@@ -67,7 +68,7 @@ def plot_models(
         A layer chosen because it is highest on these data looks better than it is: if you draw
         one, write "best layer chosen on these data: optimistic" beside it.
     ax : ndarray of 2 Axes, optional
-        For the similarities and for the pairwise tests.
+        For the similarities and for the pairwise tests; the legend is then left to you.
 
     Returns
     -------
@@ -79,8 +80,8 @@ def plot_models(
     Raises
     ------
     InputError
-        If region or subset is unknown, or there are no models with a defined similarity, or more
-        than 30.
+        If region or subset is unknown, there are no models with a defined similarity, or more than
+        30, or `ax` does not hold two axes.
 
     Notes
     -----
@@ -117,6 +118,7 @@ def plot_models(
                 1, 2, figsize=(PAGE, 1.1 + 0.15 * max(len(rows), 4)), layout="constrained",
                 gridspec_kw={"width_ratios": [1.35, 1]},
             )  # fmt: skip
+        ax = as_axes(ax, (2,))
         handles = _draw_similarities(ax[0], rows, result, alpha)
         caveats = numbers(rows.iloc[0]).split("; ")
         if n_undefined:
@@ -126,7 +128,7 @@ def plot_models(
         if figure is not None:
             figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False,
                           handlelength=1.2, columnspacing=1.2)  # fmt: skip
-    return np.asarray(ax, dtype=object)
+    return ax
 
 
 def _draw_similarities(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) -> list:
@@ -170,7 +172,7 @@ def _draw_similarities(axes: Axes, rows: pd.DataFrame, result: Result, alpha: fl
     for y in place[rows["p_corrected"].to_numpy(float) < alpha]:
         axes.annotate("*", (1, y), (2, -2), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center")  # fmt: skip
-    handles.append(Line2D([], [], linestyle="none", marker="$*$", color="black", markersize=4,
+    handles.append(Line2D([], [], linestyle="none", marker=(6, 2), color="black", markersize=3.5,
                           label=f"differs from 0, corrected p < {alpha:g}"))  # fmt: skip
     axes.set_xlabel(similarity_label(head["method"]))
     return handles

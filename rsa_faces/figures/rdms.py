@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from rsa_faces._errors import InputError
 from rsa_faces.comparison._ranks import average_ranks
-from rsa_faces.figures._style import COLUMN, PAGE, style, wrapped
+from rsa_faces.figures._style import COLUMN, PAGE, as_axes, style, wrapped
 from rsa_faces.rdm import RDMs
 
 
@@ -50,7 +50,7 @@ def plot_rdms(
     Raises
     ------
     InputError
-        If the number of titles or groups does not fit.
+        If the number of titles, groups or axes does not fit.
 
     Notes
     -----
@@ -90,6 +90,7 @@ def plot_rdms(
             for spare in ax[len(rdms):]:  # fmt: skip
                 spare.set_axis_off()
             ax = ax[: len(rdms)]
+        ax = as_axes(ax, (len(rdms),))
         for i, (axes, matrix, title) in enumerate(zip(ax, square, titles, strict=True)):
             _draw(axes, matrix[np.ix_(order, order)], title, edges, names if i == 0 else (), ranked)
         if ranked:
@@ -97,7 +98,7 @@ def plot_rdms(
             bar = ax[0].figure.colorbar(image, ax=list(ax), shrink=0.5, aspect=25, pad=0.01)
             bar.set_label("dissimilarity (percentile in each RDM)", fontsize=6)
             bar.outline.set_linewidth(0.4)
-    return np.asarray(ax, dtype=object)
+    return ax
 
 
 def _titles(labels: pd.DataFrame) -> list[str]:

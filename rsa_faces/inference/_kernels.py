@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 _DIGIT = 11  # bits sorted in one pass of the radix sort
+_MASK = (1 << _DIGIT) - 1
 
 
 @njit(nogil=True, cache=True)
@@ -70,33 +71,66 @@ def centred_ranks(order, new_group, weights):  # noqa: D417
 
 
 @njit(nogil=True, cache=True)
-def pooled_rank_sums(doubled, subjects, weights):  # noqa: D417
-    """Correlate each subject's ranks with the ranks of the pooled others and of everyone.
+def _sort(keys, index, n, keys_to, index_to, histogram):  # noqa: D417
+    """Sort the first n keys, 0 or more, digit by digit; index goes along. Return both."""
+    largest = 0
+    for i in range(n):
+        largest = max(largest, keys[i])
+    shift = 0
+    while (largest >> shift) > 0:
+        histogram[:] = 0
+        for i in range(n):
+            histogram[(keys[i] >> shift) & _MASK] += 1
+        place = 0
+        for digit in range(_MASK + 1):
+            count = histogram[digit]
+            histogram[digit] = place
+            place += count
+        for i in range(n):
+            digit = (keys[i] >> shift) & _MASK
+            to = histogram[digit]
+            histogram[digit] += 1
+            keys_to[to] = keys[i]
+            index_to[to] = index[i]
+        keys, keys_to = keys_to, keys
+        index, index_to = index_to, index
+        shift += _DIGIT
+    return keys, index
+
+
+@njit(nogil=True, cache=True)
+def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
+    """Compare each subject with the ranks of the pooled others and of everyone.
 
     Parameters
     ----------
     doubled : ndarray of int, shape (n_samples, n_pairs, n_subjects)
         Twice the average ranks, which are whole numbers.
+    codes : ndarray of int, shape (n_subjects, n_pairs)
+        Each subject's values as 0, 1, … in their order.
     subjects : ndarray of int, shape (n_samples, n_subjects)
         How often each subject is in each sample.
     weights : ndarray, shape (n_samples, n_pairs)
+    kendall : bool
+        Sums for Kendall's coefficients instead of rank correlations.
 
     Returns
     -------
     sums : ndarray, shape (2, n_samples, n_subjects, 3)
-        For the others (0) and everyone (1): weighted sums of products, of the subject's squares
-        and of the pool's squares, of centred average ranks. Zeros where a subject is not in the
-        sample, or is alone.
+        For the others (0) and everyone (1). Rank correlations: weighted sums of products, of the
+        subject's squares and of the pool's squares, of centred average ranks. Kendall: concordant
+        minus discordant pairs of entries, and pairs untied in the subject and in the pool. Zeros
+        where a subject is not in the sample, or is alone.
     """
     n_samples, n_pairs, n_subjects = doubled.shape
     sums = np.zeros((2, n_samples, n_subjects, 3))
     present = np.empty(n_pairs, np.int64)
-    keys = np.empty(n_pairs, np.int64)
-    index = np.empty(n_pairs, np.int64)
-    other_keys = np.empty(n_pairs, np.int64)
-    other_index = np.empty(n_pairs, np.int64)
+    buffers = np.empty((4, n_pairs), np.int64)
     ranks = np.empty(n_pairs)
-    histogram = np.empty(1 << _DIGIT, np.int64)
+    groups = np.empty(n_pairs + 1, np.int64)
+    histogram = np.empty(_MASK + 1, np.int64)
+    tree = np.empty(n_pairs + 1)
+    bucket = np.empty(n_pairs)
     for b in range(n_samples):
         n_present = 0
         n = 0.0
@@ -111,39 +145,25 @@ def pooled_rank_sums(doubled, subjects, weights):  # noqa: D417
         for s in range(-1, n_subjects):
             if s >= 0 and (subjects[b, s] == 0 or subjects[b, s] == drawn):
                 continue
-            largest = 0
             for i in range(n_present):
                 p = present[i]
                 key = 0
                 for t in range(n_subjects):
                     if t != s:
                         key += subjects[b, t] * doubled[b, p, t]
-                keys[i] = key
-                index[i] = i
-                largest = max(largest, key)
-            shift = 0
-            while (largest >> shift) > 0:
-                histogram[:] = 0
-                for i in range(n_present):
-                    histogram[(keys[i] >> shift) & ((1 << _DIGIT) - 1)] += 1
-                place = 0
-                for digit in range(1 << _DIGIT):
-                    count = histogram[digit]
-                    histogram[digit] = place
-                    place += count
-                for i in range(n_present):
-                    digit = (keys[i] >> shift) & ((1 << _DIGIT) - 1)
-                    to = histogram[digit]
-                    histogram[digit] += 1
-                    other_keys[to] = keys[i]
-                    other_index[to] = index[i]
-                keys, other_keys = other_keys, keys
-                index, other_index = other_index, index
-                shift += _DIGIT
+                buffers[0, i] = key
+                buffers[1, i] = i
+            keys, index = _sort(
+                buffers[0], buffers[1], n_present, buffers[2], buffers[3], histogram
+            )
             before = 0.0
-            start = 0
             square = 0.0
+            tied = 0.0
+            n_groups = 0
+            start = 0
             while start < n_present:
+                groups[n_groups] = start
+                n_groups += 1
                 stop = start
                 group = 0.0
                 while stop < n_present and keys[stop] == keys[start]:
@@ -153,10 +173,21 @@ def pooled_rank_sums(doubled, subjects, weights):  # noqa: D417
                 for i in range(start, stop):
                     ranks[index[i]] = rank
                 square += group * rank * rank
+                tied += group * group
                 before += group
                 start = stop
+            groups[n_groups] = n_present
+            which = 1 if s < 0 else 0
             for t in range(n_subjects):
                 if subjects[b, t] == 0 or (s >= 0 and t != s):
+                    continue
+                if kendall:
+                    total, own_tied = _concordance(
+                        codes[t], weights[b], present, index, groups, n_groups, tree, bucket
+                    )
+                    sums[which, b, t, 0] = total
+                    sums[which, b, t, 1] = (n * n - own_tied) / 2.0
+                    sums[which, b, t, 2] = (n * n - tied) / 2.0
                     continue
                 product = 0.0
                 own = 0.0
@@ -165,8 +196,42 @@ def pooled_rank_sums(doubled, subjects, weights):  # noqa: D417
                     score = doubled[b, p, t] / 2.0 - middle
                     product += weights[b, p] * score * ranks[i]
                     own += weights[b, p] * score * score
-                which = 1 if s < 0 else 0
                 sums[which, b, t, 0] = product
                 sums[which, b, t, 1] = own
                 sums[which, b, t, 2] = square
     return sums
+
+
+@njit(nogil=True, cache=True)
+def _concordance(codes, weights, present, index, groups, n_groups, tree, bucket):  # noqa: D417
+    """Return concordant minus discordant pairs, and the sum of squared ties of `codes`.
+
+    Entries come in the order of the pool, tied ones in a group; a Fenwick tree over the codes
+    tells how many before are below.
+    """
+    size = codes.max() + 1
+    tree[: size + 1] = 0.0
+    bucket[:size] = 0.0
+    inside = 0.0
+    total = 0.0
+    for g in range(n_groups):
+        for i in range(groups[g], groups[g + 1]):
+            p = present[index[i]]
+            below = 0.0
+            node = codes[p]
+            while node > 0:
+                below += tree[node]
+                node &= node - 1
+            total += weights[p] * (2.0 * below + bucket[codes[p]] - inside)
+        for i in range(groups[g], groups[g + 1]):
+            p = present[index[i]]
+            bucket[codes[p]] += weights[p]
+            inside += weights[p]
+            node = codes[p] + 1
+            while node <= size:
+                tree[node] += weights[p]
+                node += node & -node
+    tied = 0.0
+    for code in range(size):
+        tied += bucket[code] * bucket[code]
+    return total, tied

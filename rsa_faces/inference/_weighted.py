@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rsa_faces.comparison._ranks import dense_codes
 from rsa_faces.comparison.methods import COV_METHODS
 
 # Samples handled together. Fixed, so that results do not depend on memory or processors.
@@ -82,7 +83,7 @@ def weighted_ceilings(
             between = weighted_similarities(data, data, distinct, method)
         between = np.broadcast_to(between, (len(subjects), *between.shape[1:]))
         return _ceilings_from_inner_products(between, subjects)
-    if method in _CORRELATED_RANKS and not np.isnan(data).any():
+    if method in _RANKED and not np.isnan(data).any():
         return _ceilings_from_ranks(data, counts, subjects, method)
     return _ceilings_from_pools(data, counts, subjects, method)
 
@@ -106,22 +107,25 @@ def _ceilings_from_inner_products(
 def _ceilings_from_ranks(
     data: np.ndarray, counts: np.ndarray, subjects: np.ndarray, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ceilings of rank correlations where every subject has every pair."""
-    from rsa_faces.inference._kernels import pooled_rank_sums
+    """Return ceilings of rank methods where every subject has every pair."""
+    from rsa_faces.inference._kernels import pooled_sums
 
     weights = pair_weights(counts)
     # Twice the ranks from 1, whole numbers: their sums are sorted digit by digit.
     doubled = 2 * _ranks(data, weights)[0] + (weights.sum(axis=1) + 1)[:, None, None]
     doubled = np.ascontiguousarray(doubled.transpose(0, 2, 1), dtype=np.int64)
-    sums = pooled_rank_sums(doubled, subjects.astype(np.int64), weights)
-    lower, upper = _finish(*np.moveaxis(sums, -1, 0), weights.sum(axis=1)[:, None], method)
+    sums = pooled_sums(
+        doubled, dense_codes(data), subjects.astype(np.int64), weights, method in _KENDALL
+    )
+    n = weights.sum(axis=1)[:, None]
+    lower, upper = _finish(*np.moveaxis(sums, -1, 0), n, method)
     return _mean_over(lower, subjects), _mean_over(upper, subjects)
 
 
 def _ceilings_from_pools(
     data: np.ndarray, counts: np.ndarray, subjects: np.ndarray, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ceilings from the pooled RDMs themselves: for Kendall's, and for missing pairs."""
+    """Return ceilings from the pooled RDMs themselves: needed where pairs are missing."""
     weights = pair_weights(counts)
     missing = np.isnan(data)
     present = np.where(missing, 0.0, 1.0)
@@ -194,12 +198,15 @@ def _of_scores(x: np.ndarray, y: np.ndarray, weights: np.ndarray, method: str) -
 
 
 def _finish(xy, xx, yy, n, method) -> np.ndarray:
-    """Turn sums of products into a similarity; NaN where a side is constant."""
+    """Turn sums into a similarity; NaN where a side is constant (no squares, no untied pairs)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         if method == "rho-a":
-            constant = (xx <= 0) | (yy <= 0)
-            return np.where(constant, np.nan, xy * 12.0 / (n**3 - n))
-        return np.where((xx <= 0) | (yy <= 0), np.nan, xy / np.sqrt(xx * yy))
+            similarity = xy * 12.0 / (n**3 - n)
+        elif method == "tau-a":
+            similarity = xy / (n * (n - 1) / 2)
+        else:
+            similarity = xy / np.sqrt(xx * yy)
+        return np.where((xx <= 0) | (yy <= 0), np.nan, similarity)
 
 
 def _linear(model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
@@ -283,25 +290,21 @@ def _rank_correlation(
 def _kendall(model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
     """tau-a or tau-b under weights; copies of one entry are ties."""
     from rsa_faces.comparison._kendall import kendall_sums
-    from rsa_faces.comparison._ranks import dense_codes
 
     codes = dense_codes(model), dense_codes(data)
     sums = kendall_sums(*codes, weights).astype(np.float64)
     n = weights.sum(axis=1)
-    total = n * (n - 1) / 2
-    untied = []
-    for side in codes:
-        same = np.stack(
-            [(np.stack([np.bincount(row, w) for w in weights]) ** 2).sum(axis=1) for row in side],
+    untied = [
+        np.stack(
+            [
+                (n**2 - (np.stack([np.bincount(row, w) for w in weights]) ** 2).sum(axis=1)) / 2
+                for row in side
+            ],
             axis=1,
         )
-        untied.append(total[:, None] - (same - n[:, None]) / 2)
-    product = untied[0][:, :, None] * untied[1][:, None, :]
-    scale = np.broadcast_to(total[:, None, None], product.shape)
-    if method == "kendall":
-        scale = np.sqrt(product)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(product > 0, sums / scale, np.nan)
+        for side in codes
+    ]
+    return _finish(sums, untied[0][:, :, None], untied[1][:, None, :], n[:, None, None], method)
 
 
 def _whitened(
