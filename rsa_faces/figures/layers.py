@@ -214,13 +214,13 @@ def _draw_single(axes, table, names, alpha, limits) -> None:
     axes.plot(x, rows["similarity"], "_", markersize=4, markeredgewidth=1.3, color="black")
     found = rows["p_corrected"].to_numpy(float) < alpha
     _mark(axes, x[found], limits, "black", level=0, filled=True)
-    _label_places(axes, names)
+    _label_places(axes, names, every=True)
 
 
-def _label_places(axes: Axes, names: Sequence[str]) -> None:
-    """Name places along x, as many as are readable, the last always; a tick for each."""
+def _label_places(axes: Axes, names: Sequence[str], *, every: bool = False) -> None:
+    """Name places along x, all or as many as are readable and the last; a tick for each."""
     per_name = 72 * axes.get_window_extent().width / axes.figure.dpi / (len(names) + 0.2)
-    step = int(np.ceil(6.2 / per_name))
+    step = 1 if every else int(np.ceil(6.2 / per_name))
     places = np.arange(len(names))[::-1][::step][::-1]
     axes.set_xticks(places, [shortened(names[i], _NAME_LENGTH) for i in places], rotation=90,
                     fontsize=5)  # fmt: skip

@@ -137,8 +137,8 @@ def _percentiles(vector: np.ndarray) -> np.ndarray:
 def _draw(axes: Axes, matrix, title, edges, names, ranked) -> None:
     """Draw one RDM."""
     limits = {"vmin": 0, "vmax": 100} if ranked else {}
-    image = axes.imshow(matrix, cmap="viridis", interpolation="nearest", **limits)
-    image.cmap.set_bad("white")
+    cmap = plt.get_cmap("viridis").with_extremes(bad="white")
+    image = axes.imshow(matrix, cmap=cmap, interpolation="nearest", **limits)
     # Lines and names of many small groups would lie on each other.
     height = 72 * axes.get_window_extent().height / axes.figure.dpi / len(matrix)
     smallest = np.diff([-0.5, *edges, len(matrix) - 0.5]).min() * height
