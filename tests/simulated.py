@@ -23,6 +23,7 @@ def simulated_result(
     """Return a result of simulated numbers; half of the layers differ from 0."""
     rng = np.random.default_rng(seed)
     one = n_subjects == 1
+    n_pairs = n_conditions * (n_conditions - 1) // 2
     ceiling = (np.nan, np.nan) if one else (0.35, 0.6)
     reliable = None if one else reliable
     common = {"subset": subset, "n_subjects": n_subjects, "n_conditions": n_conditions}
@@ -43,7 +44,7 @@ def simulated_result(
             **common, region=region, method="rho-a", similarity=similarity, sem=0.04,
             ci_low=similarity - 0.09, ci_high=similarity + 0.09, p=p, p_corrected=p,
             p_ceiling=p, p_ceiling_corrected=p, max_similarity=1.0, ceiling_low=ceiling[0],
-            ceiling_high=ceiling[1], reliable=reliable, n_pairs=n_conditions * (n_conditions - 1) // 2,
+            ceiling_high=ceiling[1], reliable=reliable, n_pairs=n_pairs,
         )  # fmt: skip
         tables.append(table[list(TABLE)])
         a, b = np.triu_indices(n, k=1)
@@ -66,7 +67,7 @@ def simulated_result(
             repeated.assign(
                 subset=subset, region=region,
                 subject=np.tile([f"s{i}" for i in range(n_subjects)], n),
-                similarity=np.repeat(similarity, n_subjects) + 0.1 * rng.normal(size=n * n_subjects),
+                similarity=np.repeat(similarity, n_subjects) + 0.1 * rng.normal(size=len(repeated)),
             )[list(SUBJECTS)]
         )  # fmt: skip
         ceilings.append(

@@ -1,23 +1,27 @@
-"""Figures, on simulated results: what is drawn, named and refused."""
+"""Figures: what they say, that nothing overlaps or leaves the page, and their bytes.
+
+Numbers are made up (simulated.py); the 92 images are real.
+"""
 
 import dataclasses
 
 import matplotlib as mpl
-
-mpl.use("agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
+from PIL import Image
+from simulated import simulated_result
 
 import rsa_faces as rf
 from rsa_faces import figures
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces.figures._style import CEILING, COLORS, PAGE, shortened, wrapped
-from rsa_faces.inference import Result
-from rsa_faces.inference._result import CEILINGS, PAIRS, SUBJECTS, TABLE
+from rsa_faces.figures import _style
+from rsa_faces.figures.mds import _apart
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+PAGE_MM = 183
 
 
 @pytest.fixture(autouse=True)
@@ -26,449 +30,547 @@ def _close():
     plt.close("all")
 
 
-def simulate(*, networks=("net", "untrained:net"), n_layers=4, models=("animacy", "pixels"),
-             regions=("IT",), n_subjects=6, reliable=True, shift=0.0, subset="all"):  # fmt: skip
-    """Return a simulated result; no statistics, only tables."""
-    rng = np.random.default_rng(0)
-    rows = [(n, f"layer{i}", i) for n in networks for i in range(n_layers)]
-    rows += [(m, "", np.nan) for m in models]
-    low, high = (0.4, 0.6) if n_subjects > 1 else (np.nan, np.nan)
-    reliable = reliable if n_subjects > 1 else None
-    common = {"subset": subset, "n_subjects": n_subjects, "n_conditions": 30}
-    ceiling = {"method": "rho-a", "ceiling_low": low, "ceiling_high": high, "reliable": reliable}
-    table, pairs, subjects = [], [], []
-    for region in regions:
-        for i, (network, layer, index) in enumerate(rows):
-            s = shift + rng.uniform(0, 0.3)
-            table.append(
-                {
-                    **common, **ceiling, "region": region, "network": network, "layer": layer,
-                    "layer_index": index, "similarity": s, "ci_low": s - 0.1, "ci_high": s + 0.1,
-                    "p_corrected": 0.01 if i % 2 == 0 else 0.5, "max_similarity": 1.0,
-                }
-            )  # fmt: skip
-            subjects += [
-                {"subset": subset, "region": region, "network": network, "layer": layer,
-                 "subject": str(k), "similarity": s} for k in range(n_subjects)
-            ]  # fmt: skip
-            for other, other_layer, _ in rows[i + 1 :]:
-                pairs.append(
-                    {**common, "region": region, "network_a": network, "layer_a": layer,
-                     "network_b": other, "layer_b": other_layer, "difference": 0.1,
-                     "p_corrected": 0.01 if i % 2 == 0 else 0.5}
-                )  # fmt: skip
-    ceilings = [{**common, **ceiling, "region": region} for region in regions]
-    frames = zip((table, pairs, subjects, ceilings), (TABLE, PAIRS, SUBJECTS, CEILINGS),
-                 strict=True)  # fmt: skip
-    return Result(*(pd.DataFrame(f, columns=list(c)) for f, c in frames), {"alpha": 0.05}, ())
+@pytest.fixture
+def simulated():
+    return simulated_result()
+
+
+@pytest.fixture(scope="module")
+def d92():
+    return rf.datasets.images92()
+
+
+def changed(result, **columns):
+    """Return the result with columns of its table replaced."""
+    return dataclasses.replace(result, table=result.table.assign(**columns))
 
 
 def texts(figure):
-    """Return all that is written in a figure."""
-    return "\n".join(t.get_text() for t in figure.findobj(mpl.text.Text) if t.get_visible())
+    """Return all visible, non-empty texts of a figure."""
+    return [t.get_text() for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
 
 
-def has_ceiling(axes):
-    return CEILING.lower() in {to_hex(p.get_facecolor()) for p in axes.patches}
+def boxes(figure):
+    """Return (text, box in pixels) of all texts that are drawn."""
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    hidden = set()  # labels that exist but are not drawn: beyond the limits, or of no axis
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if not (low <= tick.get_loc() <= high and axes.axison):
+                    hidden.add(tick.label1)
+    return [
+        (text.get_text(), text.get_window_extent(renderer))
+        for text in figure.findobj(Text)
+        if text.get_visible() and text.get_text().strip() and text not in hidden
+    ]
 
 
-def line_of(axes, style):
-    (line,) = [x for x in axes.lines if x.get_linestyle() == style and len(x.get_xdata()) == 4]
-    return line
+def overlaps(figure):
+    """Return pairs of texts that lie on each other by more than a pixel."""
+    found = boxes(figure)
+    x0, y0, x1, y1 = np.array([box.extents for _, box in found]).T
+    width = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)
+    height = np.minimum(y1[:, None], y1) - np.maximum(y0[:, None], y0)
+    return [(found[i][0], found[j][0]) for i, j in np.argwhere((width > 1) & (height > 1)) if i < j]
+
+
+def width_mm(figure):
+    """Return the width of what is drawn."""
+    figure.canvas.draw()
+    return figure.get_tightbbox().width * 25.4
 
 
 # Layer curves
 
 
-def test_a_row_per_region_and_a_column_per_network_with_what_has_one_layer_last():
-    result = simulate(networks=("a", "b", "untrained:a"), regions=("IT", "behaviour"))
-    ax = figures.plot_layers(result)
+def test_layers_have_a_panel_per_region_and_network_and_one_for_single_layers(simulated):
+    ax = figures.plot_layers(simulated)
     assert ax.shape == (2, 3)
-    assert [t.get_text() for t in ax[-1, 2].get_xticklabels()] == ["animacy", "pixels"]
-    assert ax[0, 0].get_title() == "a"
-    limits = {a.get_ylim() for a in ax.flat}
-    assert len(limits) == 1
-    written = texts(ax[0, 0].figure)
-    assert "IT: 6 subjects, 30 conditions" in written
-    assert "behaviour: 6 subjects, 30 conditions" in written
+    titles = [a.get_title() for a in ax[0]]
+    assert titles == ["dlib-face\n(identity)", "mini-xception\n(expression)", "one layer"]
+    said = texts(ax[0, 0].figure)
+    assert "FFA: 8 subjects, 24 conditions" in said
+    assert "OFA: 8 subjects, 24 conditions" in said
     assert ax[0, 0].get_ylabel() == "similarity\n(Spearman ρ-a)"
+    assert "layer, in order of computation" in said
+    assert "same architecture, untrained" in said
+    assert "differs from 0, corrected p < 0.05 (open: untrained)" in said
 
 
-def test_curves_are_the_similarities_in_order_of_computation_and_the_twin_is_dashed():
-    result = simulate(models=())
-    shuffled = dataclasses.replace(result, table=result.table.sample(frac=1, random_state=0))
-    axes = figures.plot_layers(shuffled)[0, 0]
-    table = result.table.set_index("network")
-    for name, style in (("net", "-"), ("untrained:net", "--")):
-        line = line_of(axes, style)
-        np.testing.assert_array_equal(line.get_ydata(), table.loc[name, "similarity"])
-        np.testing.assert_array_equal(line.get_xdata(), range(4))
-        assert line.get_color() == COLORS[0]
-    assert [t.get_text() for t in axes.get_xticklabels()] == [f"layer{i}" for i in range(4)]
+def test_layers_are_drawn_at_their_values_in_order(simulated):
+    shuffled = dataclasses.replace(simulated, table=simulated.table.sample(frac=1, random_state=1))
+    ax = figures.plot_layers(shuffled, regions=["FFA"], networks=["dlib-face"])
+    rows = simulated.table.query("region == 'FFA' and network == 'dlib-face'")
+    line = next(x for x in ax[0, 0].lines if x.get_linestyle() == "-" and len(x.get_xdata()) == 6)
+    np.testing.assert_array_equal(line.get_ydata(), rows["similarity"])
+    np.testing.assert_array_equal(line.get_xdata(), range(6))
+    assert [t.get_text() for t in ax[0, 0].get_xticklabels()] == rows["layer"].tolist()
 
 
-def test_an_untrained_network_without_its_twin_has_its_own_panel():
-    ax = figures.plot_layers(simulate(networks=("untrained:net",), models=()))
-    assert ax.shape == (1, 1)
-    assert "untrained" in ax[0, 0].get_title()
+def test_the_untrained_twin_is_dashed_in_the_same_colour(simulated):
+    ax = figures.plot_layers(simulated)
+    curves = {x.get_linestyle(): x for x in ax[0, 0].lines if len(x.get_xdata()) == 6}
+    twin = simulated.table.query("region == 'FFA' and network == 'untrained:dlib-face'")
+    np.testing.assert_array_equal(curves["--"].get_ydata(), twin["similarity"])
+    assert curves["--"].get_color() == curves["-"].get_color()
+    assert curves["--"].get_linewidth() < curves["-"].get_linewidth()
+    assert "--" not in {x.get_linestyle() for x in ax[0, 1].lines}
 
 
-def test_marks_are_the_layers_that_differ_from_zero():
-    axes = figures.plot_layers(simulate(models=()))[0, 0]
-    lowest = [x for x in axes.lines if x.get_linestyle() == "None"]
-    assert [list(x.get_xdata()) for x in lowest] == [[0, 2], [0, 2]]
-    filled = {x.get_markerfacecolor() for x in lowest}
-    assert filled == {"white", COLORS[0]}
-    data = [y for x in axes.lines if x not in lowest for y in x.get_ydata()]
-    assert all(max(x.get_ydata()) < min(data) for x in lowest)
-    assert all(min(x.get_ydata()) > axes.get_ylim()[0] for x in lowest)
+def test_an_untrained_network_alone_has_its_own_panel(simulated):
+    ax = figures.plot_layers(simulated, networks=["untrained:dlib-face"])
+    assert ax[0, 0].get_title() == "untrained:dlib-face"
 
 
-def test_the_interval_is_the_band():
-    result = simulate(models=())
-    axes = figures.plot_layers(result)[0, 0]
-    (band,) = axes.collections
-    rows = result.table[result.table["network"] == "net"]
-    ys = band.get_paths()[0].vertices[:, 1]
-    assert ys.min() == pytest.approx(rows["ci_low"].min())
-    assert ys.max() == pytest.approx(rows["ci_high"].max())
+def test_marks_are_where_corrected_p_is_below_alpha_and_below_the_data(simulated):
+    p = np.full(len(simulated.table), 0.9)
+    rows = (simulated.table["network"] == "dlib-face") & (simulated.table["layer_index"] == 2)
+    p[rows] = 0.049
+    ax = figures.plot_layers(changed(simulated, p_corrected=p, p=0.0))
+    marks = [x for x in ax[0, 0].lines if x.get_linestyle() == "None" and len(x.get_xdata())]
+    assert [m.get_xdata().tolist() for m in marks] == [[2.0]]
+    lowest = simulated.table[["similarity", "ci_low"]].min(axis=None)
+    assert marks[0].get_ydata()[0] < min(lowest, 0)
+    strict = dataclasses.replace(simulated, settings={**simulated.settings, "alpha": 0.01})
+    ax = figures.plot_layers(changed(strict, p_corrected=p))
+    assert not [x for x in ax[0, 0].lines if x.get_linestyle() == "None" and len(x.get_xdata())]
+    assert "99 % interval" in texts(ax[0, 0].figure)
+
+
+def grey_band(axes):
+    """Return the limits of the ceiling's band, or None."""
+    for patch in axes.patches:
+        if to_hex(patch.get_facecolor()) == _style.CEILING.lower():
+            return patch.get_y(), patch.get_y() + patch.get_height()
+    return None
+
+
+def test_the_ceiling_is_a_band_from_lower_to_upper(simulated):
+    ax = figures.plot_layers(simulated)
+    np.testing.assert_allclose(grey_band(ax[1, 0]), (0.35, 0.6))
 
 
 @pytest.mark.parametrize(
-    ("options", "shown", "words"),
+    ("options", "words"),
     [
-        ({}, True, "6 subjects"),
-        ({"reliable": False}, False, "no reliable signal"),
-        ({"n_subjects": 1}, False, "no ceiling: one subject"),
+        ({"reliable": False}, "FFA: 8 subjects, 24 conditions; no reliable signal"),
+        ({"n_subjects": 1}, "FFA: 1 subject, 24 conditions; no ceiling: one subject"),
     ],
 )
-def test_a_ceiling_is_drawn_only_where_there_is_one(options, shown, words):
-    result = simulate(**options)
-    for axes in (figures.plot_layers(result)[0, 0], figures.plot_models(result)[0]):
-        assert has_ceiling(axes) == shown
-        assert words in texts(axes.figure)
+def test_without_a_ceiling_none_is_drawn_and_the_reason_is_said(options, words):
+    result = simulated_result(**options)
+    for ax in (figures.plot_layers(result), figures.plot_models(result)):
+        assert all(grey_band(a) is None for a in ax.flat)
+        said = texts(ax.flat[0].figure)
+        assert "noise ceiling (lower to upper)" not in said
+        assert words in said or words.replace("; ", "\n") in said
 
 
-def test_negative_similarities_and_wide_intervals_stay_in_the_panel():
-    result = simulate(shift=-0.9, models=())
-    table = result.table.assign(ci_low=-2.5, ci_high=2.5)
-    axes = figures.plot_layers(dataclasses.replace(result, table=table))[0, 0]
-    low, high = axes.get_ylim()
-    assert low < table["similarity"].min()
-    assert low > -1.5
-    assert high < 1.5
-
-
-def test_undefined_similarities_leave_a_gap():
-    result = simulate(models=())
-    table = result.table.copy()
-    table.loc[1, ["similarity", "ci_low", "ci_high", "p_corrected"]] = np.nan
-    axes = figures.plot_layers(dataclasses.replace(result, table=table))[0, 0]
-    assert np.isnan(line_of(axes, "-").get_ydata()[1])
-
-
-def test_networks_regions_and_subset_are_chosen():
-    result = Result.concat([
-        simulate(networks=("a", "b"), regions=("IT", "V1")),
-        simulate(networks=("a", "b"), regions=("IT", "V1"), subset="faces", n_subjects=3),
-    ])  # fmt: skip
-    ax = figures.plot_layers(result, subset="faces", networks=["b"], regions=["V1"])
-    assert ax.shape == (1, 1)
-    assert ax[0, 0].get_title() == "b"
-    assert "V1: 3 subjects" in texts(ax[0, 0].figure)
-    assert "IT" not in texts(ax[0, 0].figure)
-
-
-def test_axes_of_the_user_are_used():
-    _, own = plt.subplots(1, 2, squeeze=False)
-    ax = figures.plot_layers(simulate(), ax=own)
-    assert ax[0, 0] is own[0, 0]
-    assert len(own[0, 0].lines) > 2
-
-
-@pytest.mark.parametrize("what", ["subset", "region", "network"])
-def test_unknown_names_are_refused_with_the_nearest(what):
-    options = {"subset": "al", "regions": ["ITT"], "networks": ["nett"]}
-    key = {"subset": "subset", "region": "regions", "network": "networks"}[what]
-    nearest = {"subset": "all", "region": "IT", "network": "net"}[what]
-    with pytest.raises(InputError, match=f"{what}.*{nearest}"):
-        figures.plot_layers(simulate(), **{key: options[key]})
-
-
-def test_many_networks_stay_on_the_page_and_every_model_has_its_name():
-    models = [f"model {i} with a long name" for i in range(4)]
-    networks = [f"a-network-with-a-long-name-{i}" for i in range(11)]
-    result = simulate(networks=networks, n_layers=20, models=models)
+def test_similarities_below_zero_and_wide_intervals_stay_in_the_panel():
+    result = simulated_result(shift=-0.6)
+    result = changed(result, ci_low=-1.7, ci_high=1.9)
     ax = figures.plot_layers(result)
-    figure = ax[0, 0].figure
-    assert figure.get_figwidth() <= PAGE + 1e-9
-    assert len(ax[0, -1].get_xticklabels()) == len(models)
-    figure.canvas.draw()
-    boxes = [a.get_position() for a in ax.flat]
-    for i, one in enumerate(boxes):
-        assert one.x1 <= 1.001
-        assert not any(one.overlaps(other) for other in boxes[i + 1 :])
-    for axes in ax.flat:
-        shown = [t for t in axes.get_xticklabels() if t.get_text()]
-        ends = sorted(t.get_window_extent().x0 for t in shown)
-        # 5 pt letters at 100 dpi are 6.9 px high; labels stand on end.
-        assert (np.diff(ends) > 5.5).all()
+    low, high = ax[0, 0].get_ylim()
+    assert low < -1 < 1 < high < 1.2
+    band = ax[0, 0].collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (-1, 1)
 
 
-# Model comparison
+def test_undefined_similarities_leave_a_gap(simulated):
+    similarity = simulated.table["similarity"].where(simulated.table["layer_index"] != 1)
+    result = changed(simulated, similarity=similarity)
+    ax = figures.plot_layers(result)
+    line = next(x for x in ax[0, 0].lines if x.get_linestyle() == "-" and len(x.get_xdata()) == 6)
+    assert np.isnan(line.get_ydata()).tolist() == [False, True, False, False, False, False]
+    nothing = changed(simulated, similarity=np.nan, ci_low=np.nan, ci_high=np.nan, reliable=False)
+    assert figures.plot_layers(nothing)[0, 0].get_ylim()[1] > 1
 
 
-def test_models_are_sorted_and_the_last_layer_stands_for_a_network():
-    result = simulate()
-    left, _ = figures.plot_models(result)
-    names = [t.get_text().rsplit(maxsplit=1)[0].strip() for t in left.get_yticklabels()]
-    assert sorted(names) == ["animacy", "net layer3", "pixels", "untrained net layer3"]
-    last = figures.last_layers(result.table)
-    (points,) = [x for x in left.lines if x.get_color() == COLORS[0]]
-    np.testing.assert_array_equal(points.get_xdata(), np.sort(last["similarity"]))
+def test_networks_regions_and_subset_can_be_chosen(simulated):
+    other = simulated_result(subset="faces", n_conditions=12)
+    both = rf.Result.concat([simulated, other])
+    ax = figures.plot_layers(
+        both, subset="faces", regions=["OFA"], networks=["pixels", "dlib-face"]
+    )
+    assert ax.shape == (1, 2)
+    assert "OFA: 8 subjects, 12 conditions" in texts(ax[0, 0].figure)
+    assert [t.get_text() for t in ax[0, 1].get_xticklabels()] == ["pixels"]
+    with pytest.raises(rf.InputError, match="unknown subset 'face'. Did you mean 'faces'"):
+        figures.plot_layers(both, subset="face")
+    with pytest.raises(rf.InputError, match="unknown network 'dlib'"):
+        figures.plot_layers(both, networks=["dlib"])
+    with pytest.raises(rf.InputError, match="unknown region 'FFB'. Did you mean 'FFA'"):
+        figures.plot_layers(both, regions=["FFB"])
+
+
+def test_layers_are_drawn_in_given_axes(simulated):
+    figure, given = plt.subplots(2, 3)
+    ax = figures.plot_layers(simulated, ax=given)
+    assert ax.shape == (2, 3)
+    assert ax[1, 2] is given[1, 2]
+    assert not figure.legends
+    with pytest.raises(rf.InputError, match=r"expected 6 axes, shape \(2, 3\), got 4"):
+        figures.plot_layers(simulated, ax=given[:, :2])
+
+
+def test_model_names_are_all_shown_and_layer_names_thinned():
+    networks = {"net": 100} | {f"model {i}": 1 for i in range(9)}
+    ax = figures.plot_layers(simulated_result(networks))
+    assert len(ax[1, 1].get_xticks()) == 9
+    layers = [t.get_text() for t in ax[1, 0].get_xticklabels()]
+    assert 20 <= len(layers) < 100
+    assert layers[-1] == "block99.conv"
+    assert len(ax[1, 0].get_xticks(minor=True)) + len(layers) == 100
+
+
+CASES = {
+    "one network": {"networks": {"dlib-face": 6}},
+    "one model": {"networks": {"animacy": 1}, "regions": [""]},
+    "12 networks of 25 layers": {
+        "networks": {f"timm:resnet50_variant{i}.a1_in1k": 25 for i in range(12)},
+        "regions": ["FFA", "OFA", "pSTS"],
+        "layer_name": "layer4.{}.conv3.downsample.normalisation",
+    },
+    "one subject": {"n_subjects": 1, "regions": ["a region with quite a long name"]},
+    "no signal": {"reliable": False, "shift": -0.4},
+    "twins and models": {
+        "networks": {"dlib-face": 18, "untrained:dlib-face": 18, "gabor-v1": 3}
+        | {f"a model of name {i}": 1 for i in range(7)}
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_texts_of_layer_figures_do_not_overlap_and_fit_the_page(case):
+    figure = figures.plot_layers(simulated_result(**CASES[case])).flat[0].figure
+    assert overlaps(figure) == []
+    assert width_mm(figure) <= PAGE_MM + 0.5
+
+
+def test_many_networks_go_below_each_other():
+    ax = figures.plot_layers(simulated_result(CASES["12 networks of 25 layers"]["networks"]))
+    assert ax.shape == (2, 12)
+    tops = {round(a.get_position().y1, 4) for a in ax[0]}
+    assert len(tops) == 2
+    first = [a for a in ax[0] if a.get_ylabel()]
+    assert len(first) == 2
+    widths = [a.get_position().width for a in ax.flat]
+    np.testing.assert_allclose(widths, widths[0])
+
+
+# Models
+
+
+def test_models_are_sorted_and_show_last_layers(simulated):
+    left, right = figures.plot_models(simulated, region="OFA")
+    last = figures.last_layers(simulated.table).query("region == 'OFA'").sort_values("similarity")
+    shown = [t.get_text() for t in left.get_yticklabels()]
+    assert len(shown) == 4
+    assert "dlib-face block5.conv   " in "".join(shown)
+    assert any(s.startswith("untrained dlib-face block5.conv") for s in shown)
+    assert any(s.startswith("pixels   ") for s in shown)
+    points = next(x for x in left.lines if x.get_label().startswith("mean"))
+    np.testing.assert_array_equal(points.get_xdata(), last["similarity"])
+    assert left.get_title(loc="left") == "OFA: 8 subjects, 24 conditions"
     assert left.get_xlabel() == "similarity (Spearman ρ-a)"
+    assert right.get_title(loc="left") == "pairs that differ, corrected p < 0.05"
 
 
-def test_last_layers_do_not_depend_on_the_order_of_rows_nor_on_similarity():
-    table = simulate().table
-    expected = {("net", "layer3"), ("untrained:net", "layer3"), ("animacy", ""), ("pixels", "")}
-    for part in (table, table.iloc[::-1], table.assign(similarity=-table["similarity"])):
-        last = figures.last_layers(part)
-        assert set(zip(last["network"], last["layer"], strict=True)) == expected
+def test_models_show_every_subject_ceiling_and_stars(simulated):
+    left, _ = figures.plot_models(simulated)
+    dots = [x for x in left.lines if x.get_label() == "one subject"]
+    assert [len(d.get_xdata()) for d in dots] == [8] * 4
+    band = left.patches[0]
+    np.testing.assert_allclose((band.get_x(), band.get_x() + band.get_width()), (0.35, 0.6))
+    last = figures.last_layers(simulated.table).query("region == 'FFA'")
+    assert [t.get_text() for t in left.texts] == ["*"] * (last["p_corrected"] < 0.05).sum()
 
 
-def test_models_without_layer_index_are_drawn():
-    d92 = rf.datasets.images92()
-    models = d92.models.sel(name=["animacy", "HMAX"])
-    labels = {"network": ["a", "b"], "layer": ["", ""], "layer_index": [np.nan, np.nan]}
-    models = rf.RDMs(models.vectors, models.conditions, models.measure, labels)
-    result = rf.evaluate(models, d92.rdms.sel(region="behaviour"), n_boot=20)
-    left, right = figures.plot_models(result)
-    assert len(left.get_yticklabels()) == 2
+def test_pairs_are_coloured_by_sign_and_corrected_p(simulated):
+    left, right = figures.plot_models(simulated)
+    image = np.asarray(right.images[0].get_array().filled(np.nan))
+    rows = figures.last_layers(simulated.table).query("region == 'FFA'").sort_values("similarity")
+    similarity = rows["similarity"].to_numpy()
+    difference = similarity[:, None] - similarity
+    expected = np.where(np.abs(difference) > 0.2, np.sign(difference), 0.0)
+    np.fill_diagonal(expected, np.nan)
+    assert (expected == 1).any()
+    np.testing.assert_array_equal(image, expected)
 
 
-def test_pairs_say_which_of_two_is_more_similar():
-    result = simulate(networks=(), models=("a", "b"))
-    table = result.table.assign(similarity=[0.1, 0.3])
-    for difference, p, expected in ((-0.2, 0.01, 1.0), (-0.2, 0.2, 0.0), (0.2, 0.01, -1.0)):
-        pairs = result.pairs.assign(difference=difference, p_corrected=p)
-        _, right = figures.plot_models(dataclasses.replace(result, table=table, pairs=pairs))
-        image = np.ma.filled(right.images[0].get_array(), np.nan)
-        # a (lower) is row 0, b is row 1; difference is a - b.
-        assert image[1, 0] == expected
-        assert image[0, 1] == -expected
-        assert np.isnan(np.diag(image)).all()
+def test_chosen_rows_are_drawn(simulated):
+    rows = simulated.table[simulated.table["layer_index"] == 0]
+    left, _ = figures.plot_models(simulated, rows=rows)
+    assert len(left.get_yticks()) == 4
+    assert any("block0.conv" in t.get_text() for t in left.get_yticklabels())
 
 
-def test_every_subject_is_a_dot_and_stars_are_what_differs_from_zero():
-    result = simulate(networks=(), models=("a", "b", "c"), n_subjects=5)
-    left, _ = figures.plot_models(result)
-    dots = [x for x in left.lines if len(x.get_xdata()) == 5]
-    assert len(dots) == 3
-    stars = [t for t in left.texts if t.get_text() == "*"]
-    assert len(stars) == (result.table["p_corrected"] < 0.05).sum() == 2
+def test_the_most_a_model_with_ties_can_reach_is_marked(simulated):
+    left, _ = figures.plot_models(simulated)
+    assert not [x for x in left.lines if x.get_label().startswith("most")]
+    left, _ = figures.plot_models(changed(simulated, max_similarity=0.7))
+    (most,) = [x for x in left.lines if x.get_label().startswith("most")]
+    np.testing.assert_array_equal(most.get_xdata(), [0.7] * 4)
 
 
-def test_rows_are_drawn_as_given():
-    result = simulate()
-    rows = result.table[result.table["layer"] == "layer1"]
-    left, _ = figures.plot_models(result, rows=rows)
-    assert [t.get_text().split()[-2] for t in left.get_yticklabels()] == ["layer1", "layer1"]
+def test_undefined_models_are_counted_not_drawn(simulated):
+    similarity = simulated.table["similarity"].where(simulated.table["network"] != "pixels")
+    left, _ = figures.plot_models(changed(simulated, similarity=similarity))
+    assert left.get_title(loc="left").endswith("\n1 models undefined")
+    assert len(left.get_yticks()) == 3
 
 
-@pytest.mark.parametrize(("n", "match"), [(0, "got 0"), (31, "got 31")])
-def test_too_many_or_no_models_are_refused(n, match):
-    result = simulate(networks=(), models=[f"m{i}" for i in range(max(n, 1))])
-    with pytest.raises(InputError, match=match):
-        figures.plot_models(result, rows=result.table[:n])
+def test_models_refuse_none_and_too_many(simulated):
+    with pytest.raises(rf.InputError, match="expected 1 to 30 models to draw, got 0"):
+        figures.plot_models(changed(simulated, similarity=np.nan))
+    many = simulated_result({f"m{i}": 1 for i in range(31)})
+    with pytest.raises(rf.InputError, match="got 31"):
+        figures.plot_models(many)
+    with pytest.raises(rf.InputError, match="unknown region 'V1'"):
+        figures.plot_models(simulated, region="V1")
+    with pytest.raises(rf.InputError, match="unknown subset 'faces'"):
+        figures.plot_models(simulated, subset="faces")
+    _, given = plt.subplots()
+    with pytest.raises(rf.InputError, match="expected 2 axes"):
+        figures.plot_models(simulated, ax=given)
 
 
-@pytest.mark.parametrize("option", [{"region": "ITT"}, {"subset": "al"}])
-def test_unknown_region_or_subset_of_models_is_refused(option):
-    with pytest.raises(InputError, match=next(iter(option.values()))):
-        figures.plot_models(simulate(), **option)
+def test_models_are_drawn_in_given_axes(simulated):
+    figure, given = plt.subplots(1, 2)
+    assert figures.plot_models(simulated, ax=given)[1] is given[1]
+    assert not figure.legends
+
+
+@pytest.mark.parametrize("n_models", [2, 15, 30])
+def test_texts_of_model_figures_do_not_overlap_and_fit_the_page(n_models):
+    networks = {f"timm:resnet50_variant{i}": 2 for i in range(n_models)}
+    result = simulated_result(networks, reliable=False)
+    similarity = result.table["similarity"].copy()
+    similarity[1] = np.nan
+    figure = figures.plot_models(changed(result, similarity=similarity))[0].figure
+    assert overlaps(figure) == []
+    assert width_mm(figure) <= PAGE_MM + 0.5
 
 
 # RDMs
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def rdms():
+    vectors = [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [3.0, 3.0, 3.0, 9.0, np.nan, 9.0]]
+    labels = {"network": ["n", "n"], "layer": ["conv", "fc"], "depth": [0.0, 1.0]}
+    return rf.RDMs(vectors, ["a", "b", "c", "d"], "euclidean", labels)
+
+
+def test_ranked_rdms_show_percentiles_and_say_so(rdms):
+    ax = figures.plot_rdms(rdms)
+    assert [a.get_title() for a in ax] == ["conv", "fc"]
+    image = np.ma.filled(ax[1].images[0].get_array(), np.nan)
+    assert np.isnan(np.diag(image)).all()
+    np.testing.assert_allclose(image[0, 1:], 30)  # three ties among five measured pairs
+    assert np.isnan(image[1, 3])
+    np.testing.assert_allclose(image[2, 3], 80)
+    assert "dissimilarity (percentile in each RDM)" in texts(ax[0].figure)
+
+
+def test_raw_rdms_have_a_colour_bar_each(rdms):
+    ax = figures.plot_rdms(rdms, ranked=False, titles=["one", "two"])
+    np.testing.assert_array_equal(ax[0].images[0].get_array()[0, 1:], [1, 2, 3])
+    assert texts(ax[0].figure).count("dissimilarity") == 2
+
+
+def test_conditions_are_sorted_by_group_and_groups_named(rdms):
+    ax = figures.plot_rdms(rdms[0], groups=["x", "y", "x", "y"], ranked=False)
+    image = np.ma.filled(ax[0].images[0].get_array(), np.nan)
+    expected = rdms.align(["a", "c", "b", "d"]).matrices()[0]
+    np.fill_diagonal(expected, np.nan)
+    np.testing.assert_array_equal(image, expected)
+    assert [t.get_text() for t in ax[0].get_yticklabels()] == ["x", "y"]
+    np.testing.assert_array_equal(ax[0].get_yticks(), [0.5, 2.5])
+    assert [x.get_ydata()[0] for x in ax[0].lines[::2]] == [1.5]
+
+
+def test_groups_too_small_to_name_are_not_named(d92):
+    ax = figures.plot_rdms(d92.models[:2], groups=range(92))
+    assert len(ax[0].get_yticks()) == 0
+    assert not ax[0].lines
+
+
+def test_rdms_without_labels_and_wrong_numbers(rdms):
+    plain = rf.RDMs(rdms.vectors, rdms.conditions, "euclidean")
+    assert [a.get_title() for a in figures.plot_rdms(plain)] == ["", ""]
+    with pytest.raises(rf.InputError, match="expected 2 titles, one per RDM, got 1"):
+        figures.plot_rdms(rdms, titles=["one"])
+    with pytest.raises(rf.InputError, match="expected 4 groups, one per condition, got 3"):
+        figures.plot_rdms(rdms, groups=["x", "y", "x"])
+    _, given = plt.subplots(1, 3)
+    with pytest.raises(rf.InputError, match="expected 2 axes"):
+        figures.plot_rdms(rdms, ax=given)
+
+
+@pytest.mark.parametrize("ranked", [True, False])
+def test_texts_of_a_gallery_do_not_overlap_and_fit_the_page(d92, ranked):
+    titles = [f"untrained face-api-expression-{i}\nclassifier" for i in range(8)]
+    ax = figures.plot_rdms(
+        d92.models, titles=titles, groups=d92.stimuli.metadata["category"], ranked=ranked,
+        n_columns=5,
+    )  # fmt: skip
+    assert overlaps(ax[0].figure) == []
+    assert width_mm(ax[0].figure) <= PAGE_MM + 0.5
+
+
+# Maps
+
+
+def test_a_map_follows_distances_in_the_plane():
     rng = np.random.default_rng(0)
-    names = ["d", "a", "c", "b"]
-    return rf.RDMs(rng.random((3, 6)), names, "simulated", {"name": ["x", "y", "z"]})
-
-
-def test_rdms_are_drawn_in_the_order_of_groups(rdms):
-    ax = figures.plot_rdms(rdms, groups=["k", "m", "k", "m"], ranked=False)
-    order = [0, 2, 1, 3]
-    for i, axes in enumerate(ax):
-        shown = np.ma.filled(axes.images[0].get_array(), np.nan)
-        expected = rdms.matrices()[i][np.ix_(order, order)]
-        np.fill_diagonal(expected, np.nan)
-        np.testing.assert_array_equal(shown, expected)
-    assert [t.get_text() for t in ax[0].get_yticklabels()] == ["k", "m"]
-    assert [a.get_title() for a in ax] == ["x", "y", "z"]
-
-
-def test_percentiles_share_a_scale_with_ties_in_the_middle():
-    tied = rf.RDMs([[0, 0, 0, 1, 1, np.nan]], list("abcd"), "simulated")
-    (axes,) = figures.plot_rdms(tied, titles=["t"])
-    values = np.unique(np.ma.filled(axes.images[0].get_array(), np.nan))
-    np.testing.assert_allclose(values[~np.isnan(values)], [30, 80])
-    assert axes.images[0].get_clim() == (0, 100)
-    assert "percentile" in texts(axes.figure)
-
-
-def test_raw_dissimilarities_are_called_so(rdms):
-    written = texts(figures.plot_rdms(rdms, ranked=False)[0].figure)
-    assert "percentile" not in written
-
-
-def test_columns_wrap(rdms):
-    ax = figures.plot_rdms(rdms, n_columns=2)
-    assert ax.shape == (3,)
-    assert ax[2].get_position().y1 < ax[0].get_position().y0 + 0.01
-
-
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [({"titles": ["one"]}, "3 titles.*got 1"), ({"groups": ["g"] * 5}, "4 groups.*got 5")],
-)
-def test_wrong_numbers_of_titles_or_groups_are_refused(rdms, options, match):
-    with pytest.raises(InputError, match=match):
-        figures.plot_rdms(rdms, **options)
-
-
-# Map
-
-
-@pytest.fixture(scope="module")
-def square():
-    """Return a simulated square of four conditions, which two dimensions hold exactly."""
-    points = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
-    return rf.compute_rdms(points, conditions=list("abcd"), measure="euclidean")
-
-
-@pytest.fixture(scope="module")
-def stimuli():
-    images = [np.full((8, 8, 3), 50 * i, dtype=np.uint8) for i in range(4)]
-    table = pd.DataFrame({"kind": ["p", "p", "q", "q"]}, index=list("abcd"))
-    return rf.stimuli.StimulusSet.from_arrays(images, list("abcd"), table)
-
-
-def stress(ax):
-    return float(ax.get_title(loc="left").rsplit("= ", 1)[1])
-
-
-def test_a_flat_geometry_has_no_stress_and_every_stimulus_is_there(square, stimuli):
-    ax = figures.plot_mds(square, stimuli, color="kind", title="simulated")
-    assert stress(ax) == 0
-    assert ax.get_title(loc="left").startswith("simulated: ")
-    assert len(ax.images) == 4
+    points = rng.normal(size=(6, 2))
+    pixels = rng.integers(0, 255, (6, 20, 10, 3), dtype=np.uint8)
+    names = [f"c{i}" for i in range(6)]
+    stimuli = rf.StimulusSet.from_arrays(pixels, names, {"kind": list("aabbcc")})
+    rdm = rf.compute_rdms(points, conditions=names, measure="euclidean")
+    ax = figures.plot_mds(rdm, stimuli, color="kind", title="plane")
+    assert ax.get_title(loc="left").startswith("plane: multidimensional scaling of 6 conditions")
+    assert ax.get_title(loc="left").endswith("stress-1 = 0.00")
+    extents = np.array([i.get_extent() for i in ax.images])
+    centres = np.stack([extents[:, :2].mean(1), extents[:, 2:].mean(1)], axis=1)
+    row, col = np.triu_indices(6, k=1)
+    drawn = np.linalg.norm(centres[row] - centres[col], axis=1)
+    assert np.corrcoef(drawn, rdm.vectors[0])[0, 1] > 0.99
+    wide, high = (np.diff(e[:2])[0] for e in extents), (np.diff(e[2:])[0] for e in extents)
+    np.testing.assert_allclose([h / w for w, h in zip(wide, high, strict=True)], 2.0)
     frames = [to_hex(p.get_edgecolor()) for p in ax.patches]
-    assert frames == [c.lower() for c in (COLORS[0], COLORS[0], COLORS[1], COLORS[1])]
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["p", "q"]
+    assert frames == [c.lower() for c in np.repeat(_style.COLORS[:3], 2)]
     assert ax.get_legend().get_title().get_text() == "kind"
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a", "b", "c"]
 
 
-def test_distances_on_the_map_follow_the_rdm(square, stimuli):
-    ax = figures.plot_mds(square, stimuli)
-    places = np.array([[np.mean(i.get_extent()[:2]), np.mean(i.get_extent()[2:])]
-                       for i in ax.images])  # fmt: skip
-    row, col = np.triu_indices(4, k=1)
-    distances = np.linalg.norm(places[row] - places[col], axis=1)
-    expected = square.vectors[0]
-    np.testing.assert_allclose(distances / distances.max(), expected / expected.max(), atol=0.02)
-    assert ax.get_aspect() in {"equal", 1.0}
-
-
-def test_the_map_is_the_same_for_the_same_seed(stimuli):
-    rdm = rf.RDMs(np.random.default_rng(0).random((1, 6)), list("abcd"), "simulated")
-    one, two = (figures.plot_mds(rdm, stimuli, seed=3) for _ in range(2))
-    assert [i.get_extent() for i in one.images] == [i.get_extent() for i in two.images]
-    assert 0 < stress(one) < 1
-
-
-def test_thumbnails_of_92_stimuli_do_not_cover_each_other():
-    d92 = rf.datasets.images92()
-    mean = d92.rdms.sel(region="human IT").mean()
+def test_thumbnails_of_92_images_do_not_cover_each_other(d92):
+    mean = d92.rdms.sel(region="behaviour").mean()
     ax = figures.plot_mds(mean, d92.stimuli, color="category")
-    low = np.array([[i.get_extent()[0], i.get_extent()[2]] for i in ax.images])
-    high = np.array([[i.get_extent()[1], i.get_extent()[3]] for i in ax.images])
-    shared = np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])
-    area = np.prod(np.clip(shared, 0, None), axis=-1)
-    np.fill_diagonal(area, 0)
-    assert area.max() < 0.05 * np.prod(high[0] - low[0])
+    extents = np.array([i.get_extent() for i in ax.images])
+    assert len(extents) == 92
+    wide = np.minimum(extents[:, None, 1], extents[None, :, 1]) - np.maximum(
+        extents[:, None, 0], extents[None, :, 0]
+    )
+    high = np.minimum(extents[:, None, 3], extents[None, :, 3]) - np.maximum(
+        extents[:, None, 2], extents[None, :, 2]
+    )
+    covered = np.where((wide > 0) & (high > 0), wide * high, 0.0)
+    np.fill_diagonal(covered, 0.0)
+    assert covered.max() < 0.01 * np.ptp(extents[0, :2]) ** 2
+    inches = ax.images[0].get_window_extent().width / ax.figure.dpi
+    assert inches * 25.4 > 6  # readable
+    assert width_mm(ax.figure) <= PAGE_MM + 0.5
+    assert ax.lines  # places that thumbnails left
 
 
-def test_maps_of_what_cannot_be_mapped_are_refused(square, stimuli):
-    two = rf.RDMs(np.vstack([square.vectors] * 2), list("abcd"), "simulated")
-    with pytest.raises(InputError, match="got 2"):
-        figures.plot_mds(two, stimuli)
-    missing = rf.RDMs([[np.nan, 1, 1, 1, 1, 1]], list("abcd"), "simulated")
-    with pytest.raises(InputError, match="1 are missing"):
-        figures.plot_mds(missing, stimuli)
-    with pytest.raises(InputError, match="kidn"):
-        figures.plot_mds(square, stimuli, color="kidn")
-    other = rf.RDMs(square.vectors, list("abcx"), "simulated")
-    with pytest.raises(ConditionMismatchError, match="x"):
-        figures.plot_mds(other, stimuli)
+def test_squares_at_one_place_are_moved_apart():
+    places = _apart(np.zeros((4, 2)), 1.0)
+    offset = np.abs(places[:, None] - places[None]).max(axis=-1)
+    assert offset[np.triu_indices(4, k=1)].min() > 0.97
+    far = np.array([[0.0, 0.0], [5.0, 5.0]])
+    np.testing.assert_array_equal(_apart(far, 1.0), far)
+
+
+def test_a_map_is_the_same_each_time_and_differs_by_seed(d92):
+    rdm = d92.rdms.sel(region="monkey IT").subset(d92.stimuli.ids[:12])
+    one, again, other = (
+        [i.get_extent() for i in figures.plot_mds(rdm, d92.stimuli, seed=s).images]
+        for s in (0, 0, 1)
+    )
+    assert one == again
+    assert one != other
+
+
+def test_a_map_refuses_what_it_cannot_draw(d92, rdms):
+    one = d92.rdms.sel(region="monkey IT")
+    with pytest.raises(rf.InputError, match="expected one RDM to map, got 8"):
+        figures.plot_mds(d92.rdms.sel(region="human IT"), d92.stimuli)
+    with pytest.raises(rf.InputError, match="every pair measured, but 1 are missing"):
+        figures.plot_mds(rdms[1], d92.stimuli)
+    with pytest.raises(rf.ConditionMismatchError, match="'a'"):
+        figures.plot_mds(rdms[0], d92.stimuli)
+    with pytest.raises(rf.InputError, match="unknown column of the stimulus table 'categor'"):
+        figures.plot_mds(one, d92.stimuli, color="categor")
 
 
 # Files and style
 
 
-@pytest.mark.parametrize("draw", [figures.plot_layers, figures.plot_models])
+@pytest.fixture(params=["layers", "models", "rdms", "mds"])
+def draw(request, simulated, d92):
+    mean = d92.rdms.sel(region="monkey IT").subset(d92.stimuli.ids[:8])
+    return {
+        "layers": lambda: figures.plot_layers(simulated)[0, 0].figure,
+        "models": lambda: figures.plot_models(simulated)[0].figure,
+        "rdms": lambda: figures.plot_rdms(d92.models[:2])[0].figure,
+        "mds": lambda: figures.plot_mds(mean, d92.stimuli, color="face").figure,
+    }[request.param]
+
+
 def test_the_same_figure_gives_the_same_bytes(draw, tmp_path):
-    for folder in ("one", "two"):
-        figure = draw(simulate()).flat[0].figure
-        paths = figures.save_figure(figure, tmp_path / folder / "f.v1")
-        assert [p.name for p in paths] == ["f.v1.svg", "f.v1.png", "f.v1.pdf"]
-    for name in ("f.v1.svg", "f.v1.png", "f.v1.pdf"):
-        one, two = ((tmp_path / f / name).read_bytes() for f in ("one", "two"))
-        assert one == two, name
-    assert not list(tmp_path.rglob("*.part*"))
+    paths = figures.save_figure(draw(), tmp_path / "a" / "figure.v1")
+    again = figures.save_figure(draw(), tmp_path / "b" / "figure.v1")
+    assert [p.name for p in paths] == ["figure.v1.svg", "figure.v1.png", "figure.v1.pdf"]
+    for one, other in zip(paths, again, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.suffix
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(p.name for p in paths)
 
 
-def test_text_stays_text_in_svg(tmp_path):
-    svg, _, _ = figures.save_figure(figures.plot_models(simulate())[0].figure, tmp_path / "f")
-    assert "untrained net layer3" in svg.read_text(encoding="utf-8")
+def test_files_have_text_as_text_no_date_and_300_dpi(simulated, tmp_path):
+    svg, png, pdf = figures.save_figure(figures.plot_models(simulated)[0].figure, tmp_path / "f")
+    text = svg.read_text(encoding="utf-8")
+    assert "FFA: 8 subjects, 24 conditions" in text
+    assert "<dc:date>" not in text
+    content = pdf.read_bytes()
+    assert b"/CreationDate" not in content
+    assert b"/Type3" not in content
+    with Image.open(png) as image:
+        assert round(image.info["dpi"][0]) == 300
+        assert image.width / 300 * 25.4 <= PAGE_MM + 1
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
-    figure = figures.plot_models(simulate())[0].figure
-    svg, *_ = figures.save_figure(figure, tmp_path / "f")
-    before = svg.read_bytes()
-
-    def fail(*args, **kwargs):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(figure, "savefig", fail)
-    with pytest.raises(OSError, match="the disk is full"):
+def test_a_failed_save_leaves_the_old_file(simulated, tmp_path, monkeypatch):
+    figure = figures.plot_models(simulated)[0].figure
+    (tmp_path / "f.svg").write_text("old")
+    monkeypatch.setattr(figure, "savefig", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
         figures.save_figure(figure, tmp_path / "f")
-    assert svg.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["f.svg"]
+    assert (tmp_path / "f.svg").read_text() == "old"
 
 
-def test_the_users_settings_come_back():
-    with mpl.rc_context({"font.size": 13.0}):
-        figures.plot_layers(simulate())
-        figures.plot_models(simulate())
-        assert mpl.rcParams["font.size"] == 13.0
+def test_the_users_settings_are_left_alone(draw):
+    with mpl.rc_context({"font.size": 23}):
+        before = dict(mpl.rcParams)
+        draw()
+        assert dict(mpl.rcParams) == before
 
 
-def test_figures_do_not_change_the_result():
-    result = simulate()
-    before = result.to_json()
-    figures.plot_layers(result)
-    figures.plot_models(result)
-    assert result.to_json() == before
+def test_names_with_dollar_signs_are_text(simulated, tmp_path):
+    names = simulated.table["network"].replace("pixels", "$x$")
+    ax = figures.plot_layers(changed(simulated, network=names))
+    svg = figures.save_figure(ax[0, 0].figure, tmp_path / "f")[0]
+    assert ">$x$<" in svg.read_text(encoding="utf-8")
 
 
-def test_long_names_are_broken_or_shortened():
-    assert shortened("abcdefghij", 10) == "abcdefghij"
-    assert len(shortened("abcdefghijk", 10)) <= 10
-    assert shortened("abcdefghijk", 10).startswith("abc")
-    assert shortened("abcdefghijk", 10).endswith("k")
-    assert wrapped("one-two", 10, 7) == "one-two"
-    assert wrapped("one-two", 0.2, 7) == "one-\ntwo"
+def test_every_method_has_a_name_for_the_axis():
+    from rsa_faces.comparison import METHODS
+
+    assert set(_style.METHOD_NAMES) == set(METHODS)
+
+
+def test_names_are_broken_after_separators_and_shortened_in_the_middle():
+    with _style.style():
+        lines = _style.wrapped("timm:resnet50_variant10.a1_in1k\n(objects)", 0.8, 7).split("\n")
+        assert "".join(lines) == "timm:resnet50_variant10.a1_in1k(objects)"
+        assert max(_style.text_width(line, 7) for line in lines) <= 0.8
+        assert lines[-1] == "(objects)"
+        assert _style.wrapped("short", 5, 7) == "short"
+    assert _style.shortened("abcdefghij", 10) == "abcdefghij"
+    assert _style.shortened("abcdefghijk", 10) == "abcde…hijk"
+    assert len(_style.shortened("x" * 50, 24)) == 24

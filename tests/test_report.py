@@ -254,7 +254,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(write):
     sources = [a["src"] for t, a in page.tags if "src" in a]
     assert all(s.startswith("data:image/png;base64,") for s in sources)
     assert sources
-    assert all(a["href"].startswith("https://doi.org/") for t, a in page.tags if "href" in a)
+    assert not [a for _, a in page.tags if "href" in a]
     assert not {"script", "link", "iframe"} & {t for t, _ in page.tags}
     assert "url(" not in html
 
@@ -320,7 +320,7 @@ def test_colours_have_contrast_of_wcag_aa(write):
 
     html = write()
     colors = re.findall(r"(?<![-\w])color: #(\w+)", html)
-    assert len(colors) >= 3
+    assert len(colors) >= 2
     for color in colors:
         color = color if len(color) == 6 else "".join(2 * c for c in color)
         for background in ("ffffff", "fff7ed"):

@@ -114,7 +114,7 @@ def test_ceilings_equal_those_of_resampled_rdms(method, kind):
     for seed in range(4):
         _, data, conditions, subjects = random_case(seed, **kind)
         for c in (conditions, np.ones((1, conditions.shape[1]))):
-            lower, upper = weighted_ceilings(data, c, subjects, method)
+            ((lower, upper),) = weighted_ceilings(data, c, subjects, method=method)
             for b in range(len(subjects)):
                 counts = c[b] if len(c) > 1 else c[0]
                 low, high = slow_ceilings(resampled(data, counts), subjects[b], method)

@@ -146,7 +146,7 @@ def as_axes(ax, shape: tuple[int, ...]) -> np.ndarray:
 
 def text_width(text: str, size: float) -> float:
     """Return the width of a line of text, in inches."""
-    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
+    return TextPath((0, 0), text, size=size).vertices[:, 0].max() / 72 if text.strip() else 0.0
 
 
 def wrapped(text: str, width: float, size: float) -> str:

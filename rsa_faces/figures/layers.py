@@ -192,6 +192,8 @@ def _draw_network(axes, table, network, color, alpha, limits) -> None:
     for name, trained in ((f"untrained:{network}", False), (network, True)):
         rows = table[table["network"] == name].sort_values("layer_index", kind="stable")
         rows = rows[rows["layer"].isin(place)]
+        if rows.empty:
+            continue
         x = rows["layer"].map(place).to_numpy(float)
         if trained:
             ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)

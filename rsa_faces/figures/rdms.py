@@ -105,7 +105,7 @@ def _titles(labels: pd.DataFrame) -> list[str]:
     """Return titles from the labels in which the RDMs differ."""
     labels = labels.drop(columns=["layer_index", "depth"], errors="ignore")
     differ = [c for c in labels if labels[c].nunique(dropna=False) > 1]
-    rows = labels[differ or list(labels)].itertuples(index=False)
+    rows = labels[differ or list(labels)].to_numpy(dtype=object)
     return [" ".join(str(v) for v in row if not pd.isna(v) and v != "") for row in rows]
 
 

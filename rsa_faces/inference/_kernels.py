@@ -104,13 +104,13 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
 
     Parameters
     ----------
-    doubled : ndarray of int, shape (n_samples, n_pairs, n_subjects)
+    doubled : ndarray of int, shape (n_samples or 1, n_pairs, n_subjects)
         Twice the average ranks, which are whole numbers.
     codes : ndarray of int, shape (n_subjects, n_pairs)
         Each subject's values as 0, 1, … in their order.
     subjects : ndarray of int, shape (n_samples, n_subjects)
         How often each subject is in each sample.
-    weights : ndarray, shape (n_samples, n_pairs)
+    weights : ndarray, shape (n_samples or 1, n_pairs)
     kendall : bool
         Sums for Kendall's coefficients instead of rank correlations.
 
@@ -122,9 +122,11 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
         minus discordant pairs of entries, and pairs untied in the subject and in the pool. Zeros
         where a subject is not in the sample, or is alone.
     """
-    n_samples, n_pairs, n_subjects = doubled.shape
+    n_samples, n_subjects = subjects.shape
+    n_pairs = doubled.shape[1]
     sums = np.zeros((2, n_samples, n_subjects, 3))
     present = np.empty(n_pairs, np.int64)
+    totals = np.empty(n_pairs, np.int64)
     buffers = np.empty((4, n_pairs), np.int64)
     ranks = np.empty(n_pairs)
     groups = np.empty(n_pairs + 1, np.int64)
@@ -132,13 +134,19 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
     tree = np.empty(n_pairs + 1)
     bucket = np.empty(n_pairs)
     for b in range(n_samples):
+        twice = doubled[b if len(doubled) > 1 else 0]
+        w = weights[b if len(weights) > 1 else 0]
         n_present = 0
         n = 0.0
         for p in range(n_pairs):
-            if weights[b, p] > 0.0:
+            if w[p] > 0.0:
+                total = 0
+                for t in range(n_subjects):
+                    total += subjects[b, t] * twice[p, t]
+                totals[n_present] = total
                 present[n_present] = p
                 n_present += 1
-                n += weights[b, p]
+                n += w[p]
         middle = (n + 1.0) / 2.0
         drawn = subjects[b].sum()
         # First everyone (once), then the others of each subject.
@@ -146,12 +154,9 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
             if s >= 0 and (subjects[b, s] == 0 or subjects[b, s] == drawn):
                 continue
             for i in range(n_present):
-                p = present[i]
-                key = 0
-                for t in range(n_subjects):
-                    if t != s:
-                        key += subjects[b, t] * doubled[b, p, t]
-                buffers[0, i] = key
+                buffers[0, i] = totals[i]
+                if s >= 0:
+                    buffers[0, i] -= subjects[b, s] * twice[present[i], s]
                 buffers[1, i] = i
             keys, index = _sort(
                 buffers[0], buffers[1], n_present, buffers[2], buffers[3], histogram
@@ -167,7 +172,7 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
                 stop = start
                 group = 0.0
                 while stop < n_present and keys[stop] == keys[start]:
-                    group += weights[b, present[index[stop]]]
+                    group += w[present[index[stop]]]
                     stop += 1
                 rank = before + (group + 1.0) / 2.0 - middle
                 for i in range(start, stop):
@@ -183,7 +188,7 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
                     continue
                 if kendall:
                     total, own_tied = _concordance(
-                        codes[t], weights[b], present, index, groups, n_groups, tree, bucket
+                        codes[t], w, present, index, groups, n_groups, tree, bucket
                     )
                     sums[which, b, t, 0] = total
                     sums[which, b, t, 1] = (n * n - own_tied) / 2.0
@@ -193,9 +198,9 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
                 own = 0.0
                 for i in range(n_present):
                     p = present[i]
-                    score = doubled[b, p, t] / 2.0 - middle
-                    product += weights[b, p] * score * ranks[i]
-                    own += weights[b, p] * score * score
+                    score = twice[p, t] / 2.0 - middle
+                    product += w[p] * score * ranks[i]
+                    own += w[p] * score * score
                 sums[which, b, t, 0] = product
                 sums[which, b, t, 1] = own
                 sums[which, b, t, 2] = square
@@ -235,3 +240,33 @@ def _concordance(codes, weights, present, index, groups, n_groups, tree, bucket)
     for code in range(size):
         tied += bucket[code] * bucket[code]
     return total, tied
+
+
+@njit(nogil=True, cache=True)
+def shuffled_lengths(square, orders):  # noqa: D417
+    """Return squared lengths of summed RDM vectors, each RDM in an order of its own.
+
+    Parameters
+    ----------
+    square : ndarray, shape (n_rdms, n_conditions, n_conditions)
+    orders : ndarray of int, shape (n_orders, n_rdms, n_conditions)
+
+    Returns
+    -------
+    ndarray, shape (n_orders,)
+    """
+    n_orders, n_rdms, n_conditions = orders.shape
+    lengths = np.zeros(n_orders)
+    total = np.empty((n_conditions, n_conditions))
+    for k in range(n_orders):
+        total[:] = 0.0
+        for s in range(n_rdms):
+            order = orders[k, s]
+            for i in range(n_conditions):
+                row = square[s, order[i]]
+                for j in range(i + 1, n_conditions):
+                    total[i, j] += row[order[j]]
+        for i in range(n_conditions):
+            for j in range(i + 1, n_conditions):
+                lengths[k] += total[i, j] * total[i, j]
+    return lengths

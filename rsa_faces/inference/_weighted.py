@@ -14,8 +14,8 @@ import numpy as np
 from rsa_faces.comparison._ranks import dense_codes
 from rsa_faces.comparison.methods import COV_METHODS
 
-# Samples handled together. Fixed, so that results do not depend on memory or processors.
-BLOCK = 32
+# Samples handled together: as many as fit caches. Methods that rank hold an RDM per sample.
+BLOCK, LINEAR_BLOCK = 16, 128
 _MODELS = 16
 
 
@@ -43,55 +43,59 @@ def weighted_similarities(
         return _whitened(model, data, counts, centre=method == "corr_cov")
     weights = pair_weights(counts)
     missing = np.isnan(data)
+    if not missing.any():
+        return _SIMILARITIES[method](model, data, weights)
     similarity = np.empty((len(counts), len(model), len(data)))
     masks, group = np.unique(missing, axis=0, return_inverse=True)
     for i, mask in enumerate(masks):
         columns = np.flatnonzero(group == i)
-        masked = weights if not mask.any() else weights * ~mask
         filled = np.where(mask, 0.0, data[columns])
-        similarity[:, :, columns] = _SIMILARITIES[method](model, filled, masked)
+        similarity[:, :, columns] = _SIMILARITIES[method](model, filled, weights * ~mask)
     return similarity
 
 
 def weighted_ceilings(
-    data: np.ndarray, counts: np.ndarray, subjects: np.ndarray, method: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper noise ceilings of resampled data, each of shape (n_samples,).
+    data: np.ndarray, counts: np.ndarray, *subjects: np.ndarray, method: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return lower and upper noise ceilings of resampled data for each way to draw subjects.
 
     Parameters
     ----------
     data : ndarray, shape (n_subjects, n_pairs)
         One RDM per subject; NaN is a pair not measured.
-    counts : ndarray, shape (n_samples, n_conditions)
-        How often each condition is in each sample.
-    subjects : ndarray, shape (n_samples, n_subjects)
+    counts : ndarray, shape (n_samples, n_conditions) or (1, n_conditions)
+        How often each condition is in each sample (or in all).
+    *subjects : ndarray, shape (n_samples, n_subjects)
         How often each subject is in each sample. All copies of a subject leave together for the
-        lower ceiling. NaN where only one subject is left.
+        lower ceiling.
     method : str
         A comparison method.
+
+    Returns
+    -------
+    list of (lower, upper)
+        Each of shape (n_samples,), one pair per element of `subjects`; `lower` is NaN where only
+        one subject is left.
     """
-    subjects = subjects.astype(np.float64)
-    if len(counts) == 1:
-        counts = np.broadcast_to(counts, (len(subjects), counts.shape[1]))
-    if method in _LINEAR and not np.isnan(data).any():
-        distinct = counts if len(np.unique(counts, axis=0)) > 1 else counts[:1]
+    complete = not np.isnan(data).any()
+    if method in _LINEAR and complete:
         if method in COV_METHODS:
-            white, squares = _whitened_inner(data, data, distinct, centre=method == "corr_cov")
+            white, squares = _whitened_inner(data, data, counts, centre=method == "corr_cov")
             scale = np.sqrt(squares[0])
             between = white[0] / (scale[:, :, None] * scale[:, None, :])
         else:
-            between = weighted_similarities(data, data, distinct, method)
-        between = np.broadcast_to(between, (len(subjects), *between.shape[1:]))
-        return _ceilings_from_inner_products(between, subjects)
-    if method in _RANKED and not np.isnan(data).any():
+            between = weighted_similarities(data, data, counts, method)
+        return [_ceilings_from_inner_products(between, drawn) for drawn in subjects]
+    if method in _RANKED and complete:
         return _ceilings_from_ranks(data, counts, subjects, method)
-    return _ceilings_from_pools(data, counts, subjects, method)
+    return [_ceilings_from_pools(data, counts, drawn, method) for drawn in subjects]
 
 
 def _ceilings_from_inner_products(
     between: np.ndarray, subjects: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ceilings where the pool is a sum of scaled RDMs: their inner products tell all."""
+    between = np.broadcast_to(between, (len(subjects), *between.shape[1:]))
     own = np.einsum("bss->bs", between)
     to_all = np.einsum("bst,bt->bs", between, subjects)
     norm = np.einsum("bs,bs->b", to_all, subjects)[:, None]
@@ -105,27 +109,29 @@ def _ceilings_from_inner_products(
 
 
 def _ceilings_from_ranks(
-    data: np.ndarray, counts: np.ndarray, subjects: np.ndarray, method: str
-) -> tuple[np.ndarray, np.ndarray]:
+    data: np.ndarray, counts: np.ndarray, subjects: tuple[np.ndarray, ...], method: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return ceilings of rank methods where every subject has every pair."""
     from rsa_faces.inference._kernels import pooled_sums
 
     weights = pair_weights(counts)
     # Twice the ranks from 1, whole numbers: their sums are sorted digit by digit.
     doubled = 2 * _ranks(data, weights)[0] + (weights.sum(axis=1) + 1)[:, None, None]
-    doubled = np.ascontiguousarray(doubled.transpose(0, 2, 1), dtype=np.int64)
-    sums = pooled_sums(
-        doubled, dense_codes(data), subjects.astype(np.int64), weights, method in _KENDALL
-    )
-    n = weights.sum(axis=1)[:, None]
-    lower, upper = _finish(*np.moveaxis(sums, -1, 0), n, method)
-    return _mean_over(lower, subjects), _mean_over(upper, subjects)
+    doubled = np.ascontiguousarray(doubled.transpose(0, 2, 1), dtype=np.int32)
+    codes, n = dense_codes(data), weights.sum(axis=1)[:, None]
+    ceilings = []
+    for drawn in subjects:
+        sums = pooled_sums(doubled, codes, drawn.astype(np.int64), weights, method in _KENDALL)
+        lower, upper = _finish(*np.moveaxis(sums, -1, 0), n, method)
+        ceilings.append((_mean_over(lower, drawn), _mean_over(upper, drawn)))
+    return ceilings
 
 
 def _ceilings_from_pools(
     data: np.ndarray, counts: np.ndarray, subjects: np.ndarray, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ceilings from the pooled RDMs themselves: needed where pairs are missing."""
+    counts = np.broadcast_to(counts, (len(subjects), counts.shape[1]))
     weights = pair_weights(counts)
     missing = np.isnan(data)
     present = np.where(missing, 0.0, 1.0)
@@ -215,13 +221,21 @@ def _linear(model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: st
     model, data = (_standard(v) if method == "pearson" else v for v in (model, data))
     n = weights.sum(axis=1)
     xx, yy = (weights @ (v**2).T for v in (model, data))
-    xy = np.stack([(weights * y) @ model.T for y in data], axis=2)
+    xy = _weighted_products(model, data, weights)
     if method == "pearson":
         x, y = weights @ model.T, weights @ data.T
         xy -= x[:, :, None] * y[:, None, :] / n[:, None, None]
         xx = _positive(xx - x**2 / n[:, None], xx)
         yy = _positive(yy - y**2 / n[:, None], yy)
     return _finish(xy, xx[:, :, None], yy[:, None, :], n[:, None, None], method)
+
+
+def _weighted_products(model: np.ndarray, data: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return Σ w x y of all samples, models and data, by the way with the smaller copies."""
+    if len(model) <= len(weights):
+        products = (model[:, None, :] * data).reshape(-1, model.shape[1])
+        return (weights @ products.T).reshape(len(weights), len(model), len(data))
+    return np.stack([(weights * y) @ model.T for y in data], axis=2)
 
 
 def _positive(difference: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -340,7 +354,7 @@ def _whitened_inner(model: np.ndarray, data: np.ndarray, counts: np.ndarray, *, 
     if centre:
         model, data = _standard(model), _standard(data)
     means = [weights @ v.T / n[:, None] * centre for v in (model, data)]
-    xy = np.stack([(weights * y) @ model.T for y in data], axis=2)
+    xy = _weighted_products(model, data, weights)
     xy -= means[0][:, :, None] * means[1][:, None, :] * n[:, None, None]
     squares = [weights @ (v**2).T for v in (model, data)]
     squares = [_positive(q - n[:, None] * m**2, q) for q, m in zip(squares, means, strict=True)]

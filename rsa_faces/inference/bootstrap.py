@@ -9,7 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from rsa_faces.inference._weighted import BLOCK, weighted_ceilings, weighted_similarities
+from rsa_faces.inference._weighted import (
+    BLOCK,
+    LINEAR_BLOCK,
+    weighted_ceilings,
+    weighted_similarities,
+)
 
 _MEMORY = 256 * 2**20
 
@@ -99,31 +104,36 @@ def bootstrap_means(
     n_subjects, n_pairs = data.shape
     n_conditions = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
     once = np.ones((1, n_conditions))
+    most = LINEAR_BLOCK if method in {"pearson", "cosine"} else BLOCK
+    # The block depends on the data alone: the same numbers on every machine.
+    block = int(np.clip(_MEMORY // (8 * data.size), 1, most))
     subjects = conditions = both = None
     if subject_counts is not None:
         plain = weighted_similarities(model, data, once, method)[0]
 
         def of_subjects(part: slice) -> np.ndarray:
             drawn = subject_counts[part]
-            ceilings = weighted_ceilings(data, once, drawn, method)
+            (ceilings,) = weighted_ceilings(data, once, drawn, method=method)
             return np.column_stack([_mean_similarity(plain[None], drawn), *ceilings])
 
-        subjects = _in_blocks(of_subjects, len(subject_counts), data.size)
+        subjects = _in_blocks(of_subjects, len(subject_counts), block)
     if condition_counts is not None:
-        everyone = np.ones((1, n_subjects))
 
         def of_conditions(part: slice) -> np.ndarray:
             drawn = condition_counts[part]
             similarity = weighted_similarities(model, data, drawn, method)
-            out = []
-            for counts in (everyone.repeat(len(drawn), axis=0),) + (
-                () if subject_counts is None else (subject_counts[part],)
-            ):
-                ceilings = weighted_ceilings(data, drawn, counts, method)
-                out.append(np.column_stack([_mean_similarity(similarity, counts), *ceilings]))
+            subjects = [np.ones((len(drawn), n_subjects))]
+            if subject_counts is not None:
+                subjects.append(subject_counts[part])
+            out = [
+                np.column_stack([_mean_similarity(similarity, counts), *ceilings])
+                for counts, ceilings in zip(
+                    subjects, weighted_ceilings(data, drawn, *subjects, method=method), strict=True
+                )
+            ]
             return np.stack(out, axis=1)
 
-        drawn = _in_blocks(of_conditions, len(condition_counts), data.size)
+        drawn = _in_blocks(of_conditions, len(condition_counts), block)
         conditions = drawn[:, 0]
         both = drawn[:, 1] if subject_counts is not None else None
     return Bootstrap(subjects, conditions, both)
@@ -186,10 +196,8 @@ def _mean_similarity(similarity: np.ndarray, subjects: np.ndarray) -> np.ndarray
     return used.sum(axis=2) / subjects.sum(axis=1, keepdims=True)
 
 
-def _in_blocks(function: Callable[[slice], np.ndarray], n_boot: int, size: int) -> np.ndarray:
+def _in_blocks(function: Callable[[slice], np.ndarray], n_boot: int, block: int) -> np.ndarray:
     """Return the rows of all blocks in order, computed side by side."""
-    # The block depends on the size of the data alone: the same numbers on every machine.
-    block = int(np.clip(_MEMORY // (8 * size), 1, BLOCK))
     parts = [slice(start, start + block) for start in range(0, n_boot, block)]
     workers = max([pool["num_threads"] for pool in threadpool_info()], default=1)
     with threadpool_limits(limits=1), ThreadPoolExecutor(max_workers=workers) as executor:

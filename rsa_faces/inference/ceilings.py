@@ -12,7 +12,7 @@ from rsa_faces.comparison import METHODS
 from rsa_faces.comparison._ranks import average_ranks
 from rsa_faces.comparison.methods import RANK_METHODS
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._weighted import BLOCK, weighted_ceilings
+from rsa_faces.inference._weighted import weighted_ceilings
 from rsa_faces.rdm import RDMs
 
 
@@ -91,11 +91,11 @@ def noise_ceiling(data: RDMs, *, method: str = "rho-a", by: str = "subject") -> 
             f"expected at least 2 subjects for a noise ceiling, got {len(subjects)}: with one "
             "there is nobody to agree with."
         )
-    lower, upper = weighted_ceilings(
+    ((lower, upper),) = weighted_ceilings(
         subjects.vectors,
         np.ones((1, subjects.n_conditions)),
         np.ones((1, len(subjects))),
-        method,
+        method=method,
     )
     return NoiseCeiling(float(lower[0]), float(upper[0]), len(subjects), method)
 
@@ -145,6 +145,8 @@ def shared_structure(
     """
     check_choice(method, METHODS, what="comparison method")
     check_count(n_permutations, what="n_permutations")
+    from rsa_faces.inference._kernels import shuffled_lengths
+
     rng = as_rng(seed)
     subjects = subject_means(data, by)
     n_subjects, n_conditions = len(subjects), subjects.n_conditions
@@ -162,14 +164,9 @@ def shared_structure(
         scaled[present] = (values - values.mean()) / spread if spread > 0 else 0.0
         matrix[row, col] = matrix[col, row] = scaled
     # The mean correlation of all pairs of subjects grows with the length of the summed z-scores.
-    observed = (square.sum(axis=0)[row, col] ** 2).sum()
-    extreme = 0
-    for start in range(0, n_permutations, BLOCK):
-        size = min(BLOCK, n_permutations - start)
-        total = np.zeros((size, len(row)))
-        for matrix in square:
-            order = np.argsort(rng.random((BLOCK, n_conditions)), axis=1)[:size]
-            total += matrix[order[:, row], order[:, col]]
-        # Sums in another order differ in the last digits: what is equal counts as equal.
-        extreme += int(((total**2).sum(axis=1) >= observed * (1 - 1e-12)).sum())
+    unshuffled = np.tile(np.arange(n_conditions), (1, n_subjects, 1))
+    observed = shuffled_lengths(square, unshuffled)[0]
+    orders = np.argsort(rng.random((n_permutations, n_subjects, n_conditions)), axis=2)
+    # Sums in another order differ in the last digits: what is equal counts as equal.
+    extreme = int((shuffled_lengths(square, orders) >= observed * (1 - 1e-12)).sum())
     return (1 + extreme) / (1 + n_permutations)

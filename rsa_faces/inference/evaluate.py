@@ -15,7 +15,7 @@ from rsa_faces.comparison import METHODS, align_pair, max_similarity
 from rsa_faces.comparison.methods import COV_METHODS
 from rsa_faces.inference._result import CEILINGS, PAIRS, SUBJECTS, TABLE, Result
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._weighted import weighted_ceilings, weighted_similarities
+from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.bootstrap import (
     Bootstrap,
     bootstrap_means,
@@ -23,7 +23,7 @@ from rsa_faces.inference.bootstrap import (
     draw_counts,
     dual_variance,
 )
-from rsa_faces.inference.ceilings import shared_structure
+from rsa_faces.inference.ceilings import noise_ceiling, shared_structure
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
 from rsa_faces.rdm import RDMs
 
@@ -323,12 +323,8 @@ def _ceilings(data: RDMs, method, alpha, seed, by, where, notes: list[str]) -> d
         notes.append(f"{where}: no noise ceiling, because there is one subject (RDM).")
         return {"ceiling_low": np.nan, "ceiling_high": np.nan, "p_reliable": np.nan,
                 "reliable": None}  # fmt: skip
-    low, high = (
-        float(c[0])
-        for c in weighted_ceilings(
-            data.vectors, np.ones((1, data.n_conditions)), np.ones((1, len(data))), method
-        )
-    )
+    ceiling = noise_ceiling(data, method=method, by=by)
+    low, high = ceiling.lower, ceiling.upper
     p = shared_structure(data, method=method, by=by, seed=seed)
     reliable = bool(p < alpha and low > 0)
     if not reliable:
