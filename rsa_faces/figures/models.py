@@ -173,6 +173,7 @@ def _draw_similarities(axes: Axes, rows: pd.DataFrame, result: Result, alpha: fl
         axes.annotate("*", (1, y), (2, -2), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center")  # fmt: skip
     handles.append(Line2D([], [], linestyle="none", marker=(6, 2), color="black", markersize=3.5,
+                          markeredgewidth=0.5,
                           label=f"differs from 0, corrected p < {alpha:g}"))  # fmt: skip
     axes.set_xlabel(similarity_label(head["method"]))
     return handles
