@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,3 +57,8 @@ def sha256_bytes(*parts: bytes) -> str:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
+
+
+def slug(name: str) -> str:
+    """Return a name as part of a file name: letters, digits, dots, _ and single hyphens."""
+    return re.sub(r"[^\w.]+", "-", name).strip("-.") or "unnamed"

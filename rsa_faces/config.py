@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rsa_faces._errors import InputError
+from rsa_faces._files import slug
 from rsa_faces._validation import nearest, parse_bytes
 
 Bootstrap = Literal["subjects", "conditions", "both"]
@@ -151,10 +152,18 @@ class Config(_Section):
         for what, names in (
             ("region", [d.region for d in self.data]),
             ("network", [n.name for n in self.networks]),
+            ("subset", list(self.subsets)),
         ):
             doubled = {n for n in names if names.count(n) > 1}
             if doubled:
                 raise ValueError(f"expected each {what} once, got {sorted(doubled)} twice or more.")
+            files = [slug(n).casefold() for n in names]
+            alike = [n for n, file in zip(names, files, strict=True) if files.count(file) > 1]
+            if alike:
+                raise ValueError(
+                    f"expected names of {what}s that differ in letters or digits (files are named "
+                    f"after them), got {alike}; rename one."
+                )
         if not self.subsets:
             raise ValueError("expected at least one subset; leave the key out to use all.")
         return self

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 import rsa_faces as rf
+from rsa_faces._files import slug
 from rsa_faces.config import Config, dump_config, load_config
 
 IMAGES92 = Path(__file__).parents[1] / "configs" / "images92.yaml"
@@ -106,3 +107,18 @@ def test_every_key_is_explained_in_the_example():
     text = IMAGES92.read_text(encoding="utf-8")
     for key in Config.model_fields:
         assert f"{key}:" in text
+
+
+@pytest.mark.parametrize(
+    "names", [("FFA left", "FFA-left"), ("FFA", "ffa"), ("紡錘状回 1", "紡錘状回-1")]
+)
+def test_names_that_would_share_a_file_are_refused(tmp_path, names):
+    data = [{"rdms": "ffa.csv", "region": name} for name in names]
+    with pytest.raises(rf.InputError, match=r"names of regions that differ.*" + names[0]):
+        load_config(write(tmp_path, data=data))
+
+
+def test_names_in_any_script_become_file_names():
+    assert slug("紡錘状回 1") == "紡錘状回-1"
+    assert slug("untrained:dlib-face") == "untrained-dlib-face"
+    assert slug("../..") == "unnamed"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rsa_faces import __version__, datasets
-from rsa_faces._files import sha256_bytes, write_text
+from rsa_faces._files import sha256_bytes, slug, write_text
 from rsa_faces.inference import Result
 from rsa_faces.networks import get_spec
 from rsa_faces.rdm import RDMs, concat
@@ -57,7 +57,6 @@ def write_outputs(run: _Run, models: RDMs, result: Result) -> RunOutput:
 def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
     """Draw the figures that are not there yet; return them with their captions."""
     from rsa_faces import figures
-    from rsa_faces.pipeline._run import slug
 
     pictures = []
     content = result.to_json()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from rsa_faces import __version__
 from rsa_faces._errors import InputError
-from rsa_faces._files import atomic_path, write_text
+from rsa_faces._files import atomic_path, slug, write_text
 from rsa_faces.config import Config, NetworkConfig, dump_config, load_config
 from rsa_faces.extraction import extract, select_layers
 from rsa_faces.inference import Result, evaluate
@@ -169,7 +168,7 @@ class _Run:
         for subset, conditions in self.inputs.subsets.items():
             for entry in self.config.data:
                 self.tell(f"{entry.region}, {subset}")
-                name = f"parts/{slug(subset)}-{slug(entry.region)}.json"
+                name = f"parts/{slug(subset)}--{slug(entry.region)}.json"
                 data = self.inputs.data[entry.region].subset(conditions)
                 part_models = models.subset(conditions)
                 inference = self.config.inference
@@ -215,11 +214,6 @@ class _Run:
             "machine": machine(),
             "git": git_state(Path.cwd()),
         }
-
-
-def slug(name: str) -> str:
-    """Return a name as part of a file name: letters, digits, dots and hyphens."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-") or "unnamed"
 
 
 def _check_networks(config: Config, inputs: Inputs, device: str) -> dict[str, list[str]]:
