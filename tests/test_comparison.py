@@ -13,7 +13,8 @@ from scipy import stats
 import rsa_faces as rf
 from rsa_faces.comparison import METHODS, align_pair, compare, max_similarity
 from rsa_faces.comparison._kendall import kendall_sums
-from rsa_faces.comparison._ranks import average_ranks, dense_codes, tied_pairs
+from rsa_faces.comparison._ranks import average_ranks, centred_ranks, dense_codes
+from rsa_faces.comparison._sort import sort_rows
 from rsa_faces.comparison.methods import COV_METHODS, RANK_METHODS
 
 NAMES = [f"c{i}" for i in range(40)]
@@ -128,7 +129,13 @@ def test_kendall_sums(n_entries, n_codes):
     weights = rng.integers(0, 4, size=(4, n_entries))
     weights[1] = 0
     weights[2] = 1
-    plain, weighted = kendall_sums(model, data), kendall_sums(model, data, weights)
+    plain, untied_model, untied_data = kendall_sums(model, data)
+    weighted, *untied = kendall_sums(model, data, weights)
+    np.testing.assert_array_equal(untied_model, [reference.kendall_sum(x, x) for x in model])
+    np.testing.assert_array_equal(untied_data, [reference.kendall_sum(y, y) for y in data])
+    for rows, side in zip(untied, (model, data), strict=True):
+        expected = [[reference.kendall_sum(x, x, w) for x in side] for w in weights]
+        np.testing.assert_array_equal(rows, expected)
     assert plain.shape == (2, 3)
     assert weighted.shape == (4, 2, 3)
     for i, j in itertools.product(range(2), range(3)):
@@ -143,7 +150,23 @@ def test_weights_are_copies_of_entries():
     model, data = (dense_codes(rng.integers(0, 9, size=(2, 30))) for _ in range(2))
     weights = rng.integers(0, 4, size=30)
     copied = kendall_sums(np.repeat(model, weights, axis=1), np.repeat(data, weights, axis=1))
-    np.testing.assert_array_equal(kendall_sums(model, data, weights[None])[0], copied)
+    weighted = kendall_sums(model, data, weights[None])
+    for one, other in zip(weighted, copied, strict=True):
+        np.testing.assert_array_equal(one[0], other)
+
+
+@pytest.mark.parametrize("n_entries", [4096, 4097, 20_000])
+def test_kendall_sums_of_long_vectors(n_entries):
+    """Every table of the counts is used: against merge sort, as in scipy."""
+    rng = np.random.default_rng(n_entries)
+    model = np.stack([rng.normal(size=n_entries), rng.integers(0, 9000, n_entries)])
+    data = np.stack([rng.normal(size=n_entries), rng.integers(0, 9000, n_entries)])
+    sums, untied_model, untied_data = kendall_sums(model, data)
+    for i, j in itertools.product(range(2), range(2)):
+        tau = sums[i, j] / np.sqrt(float(untied_model[i]) * untied_data[j])
+        assert tau == pytest.approx(stats.kendalltau(model[i], data[j])[0], abs=1e-14)
+    ones = np.ones((1, n_entries))
+    np.testing.assert_array_equal(kendall_sums(model, data, ones)[0][0], sums)
 
 
 def test_kendall_sums_do_not_overflow():
@@ -152,8 +175,8 @@ def test_kendall_sums_do_not_overflow():
     weights = np.full((1, 4186), 2500)
     expected = 2500**2 * 4186 * 4185 // 2
     assert expected > 2**31
-    assert kendall_sums(codes, codes, weights)[0, 0, 0] == expected
-    assert kendall_sums(codes, codes[:, ::-1], weights)[0, 0, 0] == -expected
+    assert kendall_sums(codes, codes, weights)[0][0, 0, 0] == expected
+    assert kendall_sums(codes, codes[:, ::-1], weights)[0][0, 0, 0] == -expected
 
 
 def test_kendall_of_many_pairs_agrees_with_scipy():
@@ -163,10 +186,10 @@ def test_kendall_of_many_pairs_agrees_with_scipy():
     assert ours == pytest.approx(stats.kendalltau(x, y)[0], abs=1e-14)
 
 
-def test_numba_is_imported_only_for_kendall():
+def test_numba_is_imported_only_for_ranks():
     code = (
         "import sys, rsa_faces as rf; r = rf.RDMs([[1.0, 2, 3]], list('abc'), 'model');"
-        "rf.compare(r, r, method='spearman'); assert 'numba' not in sys.modules;"
+        "rf.compare(r, r, method='pearson'); assert 'numba' not in sys.modules;"
         "rf.compare(r, r, method='tau-a'); assert 'numba' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -176,7 +199,31 @@ def test_ranks_codes_and_ties():
     vectors = np.array([[3.0, 1, 3, 3, -2], [0, 1, 2, 3, 4]])
     np.testing.assert_array_equal(average_ranks(vectors), stats.rankdata(vectors, axis=1))
     np.testing.assert_array_equal(dense_codes(vectors), [[2, 1, 2, 2, 0], [0, 1, 2, 3, 4]])
-    np.testing.assert_array_equal(tied_pairs(dense_codes(vectors)), [3, 0])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng, n: rng.normal(size=(6, n)),
+        lambda rng, n: rng.integers(0, 4, size=(6, n)).astype(float),
+        lambda rng, n: np.exp(9 * rng.normal(size=(6, n))),  # few digits tell most values apart
+        lambda rng, n: np.where(rng.random((6, n)) < 0.5, 0.0, rng.choice([5e-324, 1e308], (6, n))),
+        lambda rng, n: np.zeros((6, n)),
+    ],
+    ids=["normal", "ties", "skewed", "extreme", "constant"],
+)
+@pytest.mark.parametrize("n", [1, 2, 100, 5000, 40_000])
+def test_sorting_and_ranking_of_any_values(draw, n):
+    vectors = draw(np.random.default_rng(n), n)
+    order, new = sort_rows(vectors)
+    np.testing.assert_array_equal(order, np.argsort(vectors, axis=1, kind="stable"))
+    values = np.sort(vectors, axis=1)
+    np.testing.assert_array_equal(new[:, 1:], values[:, 1:] != values[:, :-1])
+    assert new[:, 0].all()
+    expected = stats.rankdata(vectors, axis=1)
+    np.testing.assert_array_equal(average_ranks(vectors), expected)
+    squares = ((expected - (n + 1) / 2) ** 2).sum(axis=1)
+    np.testing.assert_allclose(centred_ranks(vectors)[1], squares, rtol=1e-13)
 
 
 # --- laws ----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 from rsa_faces._errors import ConditionMismatchError, InputError
 from rsa_faces._validation import check_choice
-from rsa_faces.comparison._ranks import average_ranks, dense_codes, tied_pairs
+from rsa_faces.comparison._ranks import average_ranks, dense_codes
 from rsa_faces.comparison.methods import COV_METHODS, METHODS
 from rsa_faces.rdm import RDMs
 
@@ -186,7 +186,8 @@ def max_similarity(model: RDMs, *, method: str = "rho-a") -> np.ndarray:
             share = 12.0 * average_ranks(vector).var() / (float(n) ** 2 - 1)
             largest[i] = share if method == "rho-a" else np.sqrt(share)
         elif method in {"tau-a", "kendall"}:
-            share = 1.0 - tied_pairs(dense_codes(vector))[0] / (n * (n - 1) / 2)
+            tied = (np.bincount(dense_codes(vector)[0]).astype(float) ** 2).sum() - n
+            share = 1.0 - tied / (n * (n - 1))
             largest[i] = share if method == "tau-a" else np.sqrt(share)
     return largest
 

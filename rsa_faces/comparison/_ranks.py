@@ -17,31 +17,21 @@ def average_ranks(vectors: np.ndarray) -> np.ndarray:
     -------
     ndarray, shape (n_rows, n_pairs)
     """
-    n_rows, n_pairs = vectors.shape
-    ranks = np.empty((n_rows, n_pairs))
-    order = np.argsort(vectors, axis=1, kind="stable")
-    position = np.arange(n_pairs)
-    for row, index, out in zip(vectors, order, ranks, strict=True):
-        sorted_row = row[index]
-        first = np.concatenate([[True], sorted_row[1:] != sorted_row[:-1]])
-        if first.all():
-            out[index] = position + 1.0
-            continue
-        starts = np.flatnonzero(first)
-        ends = np.append(starts[1:], n_pairs)
-        out[index] = np.repeat((starts + ends + 1) / 2.0, ends - starts)
-    return ranks
+    return centred_ranks(vectors)[0] + (vectors.shape[1] + 1) / 2
+
+
+def centred_ranks(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return average ranks minus their mean, and their sums of squares (0 for a constant row)."""
+    from rsa_faces.comparison._sort import rank_rows
+
+    return rank_rows(vectors)
 
 
 def dense_codes(vectors: np.ndarray) -> np.ndarray:
     """Return each row's values as integers 0, 1, … in their order; equal values share one."""
+    from rsa_faces.comparison._sort import sort_rows
+
+    order, new = sort_rows(vectors)
     codes = np.empty(vectors.shape, dtype=np.int64)
-    for row, out in zip(vectors, codes, strict=True):
-        out[:] = np.unique(row, return_inverse=True)[1]
+    np.put_along_axis(codes, order, np.cumsum(new, axis=1) - 1, axis=1)
     return codes
-
-
-def tied_pairs(codes: np.ndarray) -> np.ndarray:
-    """Count, in each row of codes, the pairs of entries that are equal."""
-    counts = [np.bincount(row) for row in codes]
-    return np.array([(c * (c - 1) // 2).sum() for c in counts], dtype=np.int64)

@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rsa_faces.comparison._ranks import average_ranks, dense_codes, tied_pairs
+from rsa_faces.comparison._ranks import centred_ranks
+
+_BLOCK = 512  # RDMs ranked together
 
 
 def pearson(model: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -20,7 +22,9 @@ def pearson(model: np.ndarray, data: np.ndarray) -> np.ndarray:
 
 def spearman(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Spearman correlation: Pearson of average ranks, -1 to 1; below 1 where one side has ties."""
-    return pearson(average_ranks(model), average_ranks(data))
+    products, squares_model, squares_data = _rank_products(model, data)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return products / np.sqrt(np.outer(squares_model, squares_data))
 
 
 def rho_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -33,14 +37,15 @@ def rho_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     .. [1] Schütt H. H. et al. (2023). eLife 12, e82566. doi:10.7554/eLife.82566
     """
     n = model.shape[1]
-    ranks = [_nan_if_constant(_centred(average_ranks(v))) for v in (model, data)]
-    return ranks[0] @ ranks[1].T * (12.0 / (float(n) ** 3 - n))
+    products, squares_model, squares_data = _rank_products(model, data)
+    products[(squares_model == 0)[:, None] | (squares_data == 0)] = np.nan
+    return products * (12.0 / (float(n) ** 3 - n))
 
 
 def kendall(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Kendall's tau-b: concordant minus discordant over the geometric mean of untied pairs."""
     sums, untied_model, untied_data = _kendall(model, data)
-    return sums / np.sqrt(np.outer(untied_model, untied_data))
+    return sums / np.sqrt(np.outer(untied_model.astype(float), untied_data))
 
 
 def tau_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -156,14 +161,24 @@ def _nan_if_constant(centred: np.ndarray) -> np.ndarray:
     return centred
 
 
+def _rank_products(model: np.ndarray, data: np.ndarray):
+    """Return inner products of centred average ranks, and the sums of squares of each side."""
+    x, squares_model = centred_ranks(model)
+    products, squares_data = np.empty((len(model), len(data))), np.empty(len(data))
+    # In blocks: the ranks of many RDMs need not be in memory together.
+    for start in range(0, len(data), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        y, squares_data[part] = centred_ranks(data[part])
+        products[:, part] = x @ y.T
+    return products, squares_model, squares_data
+
+
 def _kendall(model: np.ndarray, data: np.ndarray):
     """Return Kendall's sums and the untied pairs of each side, NaN for constant rows."""
     from rsa_faces.comparison._kendall import kendall_sums
 
-    codes = dense_codes(model), dense_codes(data)
-    total = model.shape[1] * (model.shape[1] - 1) / 2
-    untied_model, untied_data = (total - tied_pairs(c) for c in codes)
-    sums = kendall_sums(*codes).astype(float)
+    sums, untied_model, untied_data = kendall_sums(model, data)
+    sums = sums.astype(float)
     sums[untied_model == 0] = np.nan
     sums[:, untied_data == 0] = np.nan
     return sums, untied_model, untied_data

@@ -13,7 +13,7 @@ _MASK = (1 << _DIGIT) - 1
 
 
 @njit(nogil=True, cache=True)
-def centred_ranks(order, new_group, weights):  # noqa: D417
+def resampled_ranks(order, new_group, weights):  # noqa: D417
     """Rank fixed RDMs in every resample.
 
     Parameters

@@ -256,13 +256,10 @@ def _ranks(vectors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
 
     Shapes (n_samples, n_rdms, n_pairs) and (n_samples, n_rdms).
     """
-    from rsa_faces.inference._kernels import centred_ranks
+    from rsa_faces.comparison._sort import sort_rows
+    from rsa_faces.inference._kernels import resampled_ranks
 
-    order = np.argsort(vectors, axis=1, kind="stable")
-    values = np.take_along_axis(vectors, order, axis=1)
-    new_group = np.ones(order.shape, dtype=bool)
-    new_group[:, 1:] = values[:, 1:] != values[:, :-1]
-    return centred_ranks(order, new_group, np.ascontiguousarray(weights))
+    return resampled_ranks(*sort_rows(vectors), np.ascontiguousarray(weights))
 
 
 def _ranks_of_each(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -305,20 +302,11 @@ def _kendall(model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: s
     """tau-a or tau-b under weights; copies of one entry are ties."""
     from rsa_faces.comparison._kendall import kendall_sums
 
-    codes = dense_codes(model), dense_codes(data)
-    sums = kendall_sums(*codes, weights).astype(np.float64)
+    sums, *untied = kendall_sums(model, data, weights)
     n = weights.sum(axis=1)
-    untied = [
-        np.stack(
-            [
-                (n**2 - (np.stack([np.bincount(row, w) for w in weights]) ** 2).sum(axis=1)) / 2
-                for row in side
-            ],
-            axis=1,
-        )
-        for side in codes
-    ]
-    return _finish(sums, untied[0][:, :, None], untied[1][:, None, :], n[:, None, None], method)
+    return _finish(
+        sums.astype(float), untied[0][:, :, None], untied[1][:, None, :], n[:, None, None], method
+    )
 
 
 def _whitened(
