@@ -243,22 +243,19 @@ def _concordance(codes, weights, present, index, groups, n_groups, tree, bucket)
 
 
 @njit(nogil=True, cache=True)
-def shuffled_lengths(square, orders):  # noqa: D417
-    """Return squared lengths of summed RDM vectors, each RDM in an order of its own.
+def shuffled_lengths(square, orders, lengths, start, stop):  # noqa: D417
+    """Fill in squared lengths of summed RDM vectors, each RDM in an order of its own.
 
     Parameters
     ----------
     square : ndarray, shape (n_rdms, n_conditions, n_conditions)
     orders : ndarray of int, shape (n_orders, n_rdms, n_conditions)
-
-    Returns
-    -------
-    ndarray, shape (n_orders,)
+    lengths : ndarray, shape (n_orders,)
+        Filled from start to stop.
     """
-    n_orders, n_rdms, n_conditions = orders.shape
-    lengths = np.zeros(n_orders)
+    n_rdms, n_conditions = orders.shape[1:]
     total = np.empty((n_conditions, n_conditions))
-    for k in range(n_orders):
+    for k in range(start, stop):
         total[:] = 0.0
         for s in range(n_rdms):
             order = orders[k, s]
@@ -266,7 +263,7 @@ def shuffled_lengths(square, orders):  # noqa: D417
                 row = square[s, order[i]]
                 for j in range(i + 1, n_conditions):
                     total[i, j] += row[order[j]]
+        lengths[k] = 0.0
         for i in range(n_conditions):
             for j in range(i + 1, n_conditions):
                 lengths[k] += total[i, j] * total[i, j]
-    return lengths

@@ -145,6 +145,7 @@ def shared_structure(
     """
     check_choice(method, METHODS, what="comparison method")
     check_count(n_permutations, what="n_permutations")
+    from rsa_faces.comparison._sort import in_threads
     from rsa_faces.inference._kernels import shuffled_lengths
 
     rng = as_rng(seed)
@@ -164,9 +165,11 @@ def shared_structure(
         scaled[present] = (values - values.mean()) / spread if spread > 0 else 0.0
         matrix[row, col] = matrix[col, row] = scaled
     # The mean correlation of all pairs of subjects grows with the length of the summed z-scores.
-    unshuffled = np.tile(np.arange(n_conditions), (1, n_subjects, 1))
-    observed = shuffled_lengths(square, unshuffled)[0]
-    orders = np.argsort(rng.random((n_permutations, n_subjects, n_conditions)), axis=2)
+    orders = np.empty((1 + n_permutations, n_subjects, n_conditions), dtype=np.int64)
+    orders[0] = np.arange(n_conditions)
+    orders[1:] = np.argsort(rng.random((n_permutations, n_subjects, n_conditions)), axis=2)
+    lengths = np.empty(len(orders))
+    in_threads(shuffled_lengths, len(orders), square, orders, lengths)
     # Sums in another order differ in the last digits: what is equal counts as equal.
-    extreme = int((shuffled_lengths(square, orders) >= observed * (1 - 1e-12)).sum())
+    extreme = int((lengths[1:] >= lengths[0] * (1 - 1e-12)).sum())
     return (1 + extreme) / (1 + n_permutations)
