@@ -10,73 +10,77 @@ from numba import njit
 
 _DIGIT = 11  # bits sorted in one pass of the radix sort
 _MASK = (1 << _DIGIT) - 1
+_INDEX = 31  # bits of a key that hold where the entry came from
+_LOW = (1 << _INDEX) - 1
 
 
 @njit(nogil=True, cache=True)
-def resampled_ranks(order, new_group, weights):  # noqa: D417
-    """Rank fixed RDMs in every resample.
+def resampled_ranks(order, new, places, weights):  # noqa: D417
+    """Rank fixed RDMs in one resample.
 
     Parameters
     ----------
     order : ndarray of int, shape (n_rdms, n_pairs)
         Pairs of each RDM from the smallest value to the largest.
-    new_group : ndarray of bool, shape (n_rdms, n_pairs)
+    new : ndarray of bool, shape (n_rdms, n_pairs)
         Whether an entry in that order differs from the one before it.
-    weights : ndarray, shape (n_samples, n_pairs)
-        How often each pair is in each sample.
+    places : ndarray of int, shape (n_pairs,)
+        Where each pair is among those that were drawn; n_drawn for all others.
+    weights : ndarray of int, shape (n_drawn + 1,)
+        How often each pair is in the sample; 0 at the end.
 
     Returns
     -------
-    ranks : ndarray, shape (n_samples, n_rdms, n_pairs)
+    ranks : ndarray, shape (n_rdms, n_drawn + 1)
         Average ranks, cumulative weight − (w − 1) / 2 with ties together, minus their mean. Of no
-        meaning where the weight is 0.
-    squares : ndarray, shape (n_samples, n_rdms)
+        meaning at the end.
+    squares : ndarray, shape (n_rdms,)
         Weighted sums of squared centred ranks.
     """
     n_rdms, n_pairs = order.shape
-    n_samples = len(weights)
-    ranks = np.empty((n_samples, n_rdms, n_pairs))
-    squares = np.zeros((n_samples, n_rdms))
+    total = np.int64(0)
+    for w in weights:
+        total += w
+    ranks = np.empty((n_rdms, len(weights)))
+    squares = np.zeros(n_rdms)
     for m in range(n_rdms):
-        tied = not new_group[m].all()
-        for b in range(n_samples):
-            w = weights[b]
-            out = ranks[b, m]
-            # Ranks are counted from minus the mean rank, (n + 1) / 2.
-            before = -w.sum() / 2.0
-            total = 0.0
-            if not tied:
-                for i in range(n_pairs):
-                    p = order[m, i]
-                    rank = before + w[p] / 2.0
-                    out[p] = rank
-                    total += w[p] * rank * rank
-                    before += w[p]
-            else:
-                start = 0
-                while start < n_pairs:
-                    group = w[order[m, start]]
-                    stop = start + 1
-                    while stop < n_pairs and not new_group[m, stop]:
-                        group += w[order[m, stop]]
-                        stop += 1
-                    rank = before + group / 2.0
-                    total += group * rank * rank
-                    for i in range(start, stop):
-                        out[order[m, i]] = rank
-                    before += group
-                    start = stop
-            squares[b, m] = total
+        out = ranks[m]
+        # Twice the cumulative weight, counted from twice the mean rank, total + 1.
+        before = -total
+        square = 0.0
+        if new[m].all():
+            for i in range(n_pairs):
+                place = places[order[m, i]]
+                w = weights[place]
+                rank = 0.5 * (before + w)
+                out[place] = rank
+                square += w * rank * rank
+                before += 2 * w
+        else:
+            start = 0
+            while start < n_pairs:
+                group = weights[places[order[m, start]]]
+                stop = start + 1
+                while stop < n_pairs and not new[m, stop]:
+                    group += weights[places[order[m, stop]]]
+                    stop += 1
+                rank = 0.5 * (before + group)
+                square += group * rank * rank
+                for i in range(start, stop):
+                    out[places[order[m, i]]] = rank
+                before += 2 * group
+                start = stop
+        squares[m] = square
     return ranks, squares
 
 
 @njit(nogil=True, cache=True)
-def _sort(keys, index, n, keys_to, index_to, histogram):  # noqa: D417
-    """Sort the first n keys, 0 or more, digit by digit; index goes along. Return both."""
-    largest = 0
+def _sort(keys, n, keys_to, histogram):  # noqa: D417
+    """Sort the first n keys by all bits from _INDEX on, digit by digit. Return them."""
+    largest = np.int64(0)
     for i in range(n):
         largest = max(largest, keys[i])
-    shift = 0
+    shift = _INDEX
     while (largest >> shift) > 0:
         histogram[:] = 0
         for i in range(n):
@@ -88,122 +92,118 @@ def _sort(keys, index, n, keys_to, index_to, histogram):  # noqa: D417
             place += count
         for i in range(n):
             digit = (keys[i] >> shift) & _MASK
-            to = histogram[digit]
+            keys_to[histogram[digit]] = keys[i]
             histogram[digit] += 1
-            keys_to[to] = keys[i]
-            index_to[to] = index[i]
         keys, keys_to = keys_to, keys
-        index, index_to = index_to, index
         shift += _DIGIT
-    return keys, index
+    return keys
 
 
 @njit(nogil=True, cache=True)
 def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
-    """Compare each subject with the ranks of the pooled others and of everyone.
+    """Compare each subject with the ranks of the pooled others and of everyone, in one sample.
 
     Parameters
     ----------
-    doubled : ndarray of int, shape (n_samples or 1, n_pairs, n_subjects)
-        Twice the average ranks, which are whole numbers.
-    codes : ndarray of int, shape (n_subjects, n_pairs)
-        Each subject's values as 0, 1, … in their order.
-    subjects : ndarray of int, shape (n_samples, n_subjects)
-        How often each subject is in each sample.
-    weights : ndarray, shape (n_samples or 1, n_pairs)
+    doubled : ndarray of int, shape (n_subjects, n_drawn)
+        Twice the average ranks from 1, which are whole numbers, of the pairs that were drawn.
+    codes : ndarray of int, shape (n_subjects, n_drawn)
+        Each subject's values as 0, 1, … in their order. Used by Kendall only.
+    subjects : ndarray of int, shape (n_subjects,)
+        How often each subject is in the sample.
+    weights : ndarray, shape (n_drawn,)
+        How often each pair is in the sample, at least 1.
     kendall : bool
         Sums for Kendall's coefficients instead of rank correlations.
 
     Returns
     -------
-    sums : ndarray, shape (2, n_samples, n_subjects, 3)
+    sums : ndarray, shape (2, n_subjects, 3)
         For the others (0) and everyone (1). Rank correlations: weighted sums of products, of the
         subject's squares and of the pool's squares, of centred average ranks. Kendall: concordant
         minus discordant pairs of entries, and pairs untied in the subject and in the pool. Zeros
         where a subject is not in the sample, or is alone.
     """
-    n_samples, n_subjects = subjects.shape
-    n_pairs = doubled.shape[1]
-    sums = np.zeros((2, n_samples, n_subjects, 3))
-    present = np.empty(n_pairs, np.int64)
-    totals = np.empty(n_pairs, np.int64)
-    buffers = np.empty((4, n_pairs), np.int64)
-    ranks = np.empty(n_pairs)
-    groups = np.empty(n_pairs + 1, np.int64)
+    n_subjects, n = doubled.shape
+    sums = np.zeros((2, n_subjects, 3))
+    totals = np.zeros(n, np.int64)
+    keys = np.empty(n, np.int64)
+    spare = np.empty(n, np.int64)
+    ranks = np.empty(n)
     histogram = np.empty(_MASK + 1, np.int64)
-    tree = np.empty(n_pairs + 1)
-    bucket = np.empty(n_pairs)
-    for b in range(n_samples):
-        twice = doubled[b if len(doubled) > 1 else 0]
-        w = weights[b if len(weights) > 1 else 0]
-        n_present = 0
-        n = 0.0
-        for p in range(n_pairs):
-            if w[p] > 0.0:
-                total = 0
-                for t in range(n_subjects):
-                    total += subjects[b, t] * twice[p, t]
-                totals[n_present] = total
-                present[n_present] = p
-                n_present += 1
-                n += w[p]
-        middle = (n + 1.0) / 2.0
-        drawn = subjects[b].sum()
-        # First everyone (once), then the others of each subject.
-        for s in range(-1, n_subjects):
-            if s >= 0 and (subjects[b, s] == 0 or subjects[b, s] == drawn):
+    here = np.arange(n)
+    index = np.empty(n, np.int64)
+    groups = np.empty(n + 1, np.int64)
+    n_codes = codes.max() + 1
+    tree = np.empty(n_codes + 1)
+    bucket = np.empty(n_codes)
+    drawn = np.int64(0)
+    for t in range(n_subjects):
+        drawn += subjects[t]
+        if subjects[t] > 0:
+            for i in range(n):
+                totals[i] += np.int64(subjects[t]) * doubled[t, i]
+    weight = 0.0
+    for i in range(n):
+        weight += weights[i]
+    middle = (weight + 1.0) / 2.0
+    # First everyone (once), then the others of each subject.
+    for s in range(-1, n_subjects):
+        if s >= 0 and (subjects[s] == 0 or subjects[s] == drawn):
+            continue
+        if s < 0:
+            for i in range(n):
+                keys[i] = (totals[i] << _INDEX) | i
+        else:
+            for i in range(n):
+                keys[i] = ((totals[i] - np.int64(subjects[s]) * doubled[s, i]) << _INDEX) | i
+        ordered = _sort(keys, n, spare, histogram)
+        before = 0.0
+        square = 0.0
+        tied = 0.0
+        n_groups = 0
+        start = 0
+        while start < n:
+            groups[n_groups] = start
+            n_groups += 1
+            stop = start
+            group = 0.0
+            key = ordered[start] >> _INDEX
+            while stop < n and (ordered[stop] >> _INDEX) == key:
+                group += weights[ordered[stop] & _LOW]
+                stop += 1
+            rank = before + (group + 1.0) / 2.0 - middle
+            for i in range(start, stop):
+                ranks[ordered[i] & _LOW] = rank
+            square += group * rank * rank
+            tied += group * group
+            before += group
+            start = stop
+        groups[n_groups] = n
+        if kendall:
+            for i in range(n):
+                index[i] = ordered[i] & _LOW
+        which = 1 if s < 0 else 0
+        for t in range(n_subjects):
+            if subjects[t] == 0 or (s >= 0 and t != s):
                 continue
-            for i in range(n_present):
-                buffers[0, i] = totals[i]
-                if s >= 0:
-                    buffers[0, i] -= subjects[b, s] * twice[present[i], s]
-                buffers[1, i] = i
-            keys, index = _sort(
-                buffers[0], buffers[1], n_present, buffers[2], buffers[3], histogram
-            )
-            before = 0.0
-            square = 0.0
-            tied = 0.0
-            n_groups = 0
-            start = 0
-            while start < n_present:
-                groups[n_groups] = start
-                n_groups += 1
-                stop = start
-                group = 0.0
-                while stop < n_present and keys[stop] == keys[start]:
-                    group += w[present[index[stop]]]
-                    stop += 1
-                rank = before + (group + 1.0) / 2.0 - middle
-                for i in range(start, stop):
-                    ranks[index[i]] = rank
-                square += group * rank * rank
-                tied += group * group
-                before += group
-                start = stop
-            groups[n_groups] = n_present
-            which = 1 if s < 0 else 0
-            for t in range(n_subjects):
-                if subjects[b, t] == 0 or (s >= 0 and t != s):
-                    continue
-                if kendall:
-                    total, own_tied = _concordance(
-                        codes[t], w, present, index, groups, n_groups, tree, bucket
-                    )
-                    sums[which, b, t, 0] = total
-                    sums[which, b, t, 1] = (n * n - own_tied) / 2.0
-                    sums[which, b, t, 2] = (n * n - tied) / 2.0
-                    continue
-                product = 0.0
-                own = 0.0
-                for i in range(n_present):
-                    p = present[i]
-                    score = twice[p, t] / 2.0 - middle
-                    product += w[p] * score * ranks[i]
-                    own += w[p] * score * score
-                sums[which, b, t, 0] = product
-                sums[which, b, t, 1] = own
-                sums[which, b, t, 2] = square
+            if kendall:
+                total, own_tied = _concordance(
+                    codes[t], weights, here, index, groups, n_groups, tree, bucket
+                )
+                sums[which, t, 0] = total
+                sums[which, t, 1] = (weight * weight - own_tied) / 2.0
+                sums[which, t, 2] = (weight * weight - tied) / 2.0
+                continue
+            product = 0.0
+            own = 0.0
+            for i in range(n):
+                score = doubled[t, i] / 2.0 - middle
+                product += weights[i] * score * ranks[i]
+                own += weights[i] * score * score
+            sums[which, t, 0] = product
+            sums[which, t, 1] = own
+            sums[which, t, 2] = square
     return sums
 
 
@@ -254,16 +254,16 @@ def shuffled_lengths(square, orders, lengths, start, stop):  # noqa: D417
         Filled from start to stop.
     """
     n_rdms, n_conditions = orders.shape[1:]
-    total = np.empty((n_conditions, n_conditions))
+    total = np.empty(n_conditions)
     for k in range(start, stop):
-        total[:] = 0.0
-        for s in range(n_rdms):
-            order = orders[k, s]
-            for i in range(n_conditions):
+        length = 0.0
+        for i in range(n_conditions):
+            total[:] = 0.0
+            for s in range(n_rdms):
+                order = orders[k, s]
                 row = square[s, order[i]]
                 for j in range(i + 1, n_conditions):
-                    total[i, j] += row[order[j]]
-        lengths[k] = 0.0
-        for i in range(n_conditions):
+                    total[j] += row[order[j]]
             for j in range(i + 1, n_conditions):
-                lengths[k] += total[i, j] * total[i, j]
+                length += total[j] * total[j]
+        lengths[k] = length

@@ -9,13 +9,15 @@ n_pairs) and give exactly what resampling and comparing would give.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from rsa_faces.comparison._ranks import dense_codes
 from rsa_faces.comparison.methods import COV_METHODS
 
-# Samples handled together: as many as fit caches. Methods that rank hold an RDM per sample.
-BLOCK, LINEAR_BLOCK = 16, 128
+# Samples handled together: as many as fit caches.
+BLOCK, LINEAR_BLOCK = 32, 128
 _MODELS = 16
 
 
@@ -112,17 +114,27 @@ def _ceilings_from_ranks(
     data: np.ndarray, counts: np.ndarray, subjects: tuple[np.ndarray, ...], method: str
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return ceilings of rank methods where every subject has every pair."""
-    from rsa_faces.inference._kernels import pooled_sums
+    from rsa_faces.comparison._sort import sort_rows
+    from rsa_faces.inference._kernels import pooled_sums, resampled_ranks
 
-    weights = pair_weights(counts)
-    # Twice the ranks from 1, whole numbers: their sums are sorted digit by digit.
-    doubled = 2 * _ranks(data, weights)[0] + (weights.sum(axis=1) + 1)[:, None, None]
-    doubled = np.ascontiguousarray(doubled.transpose(0, 2, 1), dtype=np.int32)
-    codes, n = dense_codes(data), weights.sum(axis=1)[:, None]
+    sides = sort_rows(data)
+    kendall = method in _KENDALL
+    codes = dense_codes(data).astype(np.int32) if kendall else np.zeros(data.shape, np.int32)
+    sums = [np.empty((len(drawn), 2, len(data), 3)) for drawn in subjects]
+    totals = np.empty((len(counts), 1))
+    for b, places, weights in _drawn_pairs(pair_weights(counts)):
+        totals[b] = n = weights.sum()
+        # Twice the ranks from 1, whole numbers: their sums are sorted digit by digit.
+        ranks = resampled_ranks(*sides, places, weights)[0][:, :-1]
+        doubled = (2 * ranks + (n + 1)).astype(np.int32)
+        here = codes[:, places < len(weights) - 1] if kendall else codes[:, : len(weights) - 1]
+        used = weights[:-1].astype(np.float64)
+        for out, drawn in zip(sums, subjects, strict=True):
+            for row in (b,) if len(counts) > 1 else range(len(drawn)):
+                out[row] = pooled_sums(doubled, here, drawn[row].astype(np.int64), used, kendall)
     ceilings = []
-    for drawn in subjects:
-        sums = pooled_sums(doubled, codes, drawn.astype(np.int64), weights, method in _KENDALL)
-        lower, upper = _finish(*np.moveaxis(sums, -1, 0), n, method)
+    for out, drawn in zip(sums, subjects, strict=True):
+        lower, upper = _finish(*out.transpose(3, 1, 0, 2), totals, method)
         ceilings.append((_mean_over(lower, drawn), _mean_over(upper, drawn)))
     return ceilings
 
@@ -168,7 +180,7 @@ def _scaled(vector: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
     """Return one RDM per sample, scaled as the method's pooling wants, (n_samples, n_pairs)."""
     if method in _RANKED:
         # From 1, as they are pooled: where pairs are missing, the mean rank differs.
-        return _ranks(vector[None], weights)[0][:, 0] + (weights.sum(axis=1, keepdims=True) + 1) / 2
+        return _ranks(vector, weights) + (weights.sum(axis=1, keepdims=True) + 1) / 2
     total = weights.sum(axis=1, keepdims=True)
     centred = vector - (weights @ vector)[:, None] / total if method == "pearson" else vector
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -185,8 +197,7 @@ def _one_to_one(own: np.ndarray, pooled: np.ndarray, weights: np.ndarray, method
             ]
         )
     if method in _CORRELATED_RANKS:
-        x = _ranks(own[None], weights)[0][:, 0]
-        y = _ranks_of_each(pooled, weights)
+        x, y = _ranks(own, weights), _ranks(pooled, weights)
         return _of_scores(x, y, weights, method)
     total = weights.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -251,19 +262,9 @@ def _standard(vectors: np.ndarray) -> np.ndarray:
     return centred / np.where(scale > 0, scale, 1.0)
 
 
-def _ranks(vectors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return centred average ranks of RDMs in every resample, and their weighted squares.
-
-    Shapes (n_samples, n_rdms, n_pairs) and (n_samples, n_rdms).
-    """
-    from rsa_faces.comparison._sort import sort_rows
-    from rsa_faces.inference._kernels import resampled_ranks
-
-    return resampled_ranks(*sort_rows(vectors), np.ascontiguousarray(weights))
-
-
-def _ranks_of_each(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return centred average ranks where every sample has an RDM of its own."""
+def _ranks(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return centred average ranks of one RDM, or of one for each sample, (n_samples, n_pairs)."""
+    vectors = np.broadcast_to(vectors, weights.shape)
     order = np.argsort(vectors, axis=1)
     values = np.take_along_axis(vectors, order, axis=1)
     ordered = np.take_along_axis(weights, order, axis=1)
@@ -286,16 +287,33 @@ def _rank_correlation(
     model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: str
 ) -> np.ndarray:
     """Spearman or rho-a under weights."""
+    from rsa_faces.comparison._sort import sort_rows
+    from rsa_faces.inference._kernels import resampled_ranks
+
+    sides = [sort_rows(side) for side in (model, data)]
+    xy = np.empty((len(weights), len(model), len(data)))
+    xx, yy = np.empty(xy.shape[:2]), np.empty((len(weights), len(data)))
+    for b, places, drawn in _drawn_pairs(weights):
+        y, yy[b] = resampled_ranks(*sides[1], places, drawn)
+        y *= drawn
+        for start in range(0, len(model), _MODELS):
+            part = slice(start, start + _MODELS)
+            x, xx[b, part] = resampled_ranks(*(s[part] for s in sides[0]), places, drawn)
+            xy[b, part] = x @ y.T
     n = weights.sum(axis=1)
-    y, yy = _ranks(data, weights)
-    y *= weights[:, None, :]
-    similarity = np.empty((len(weights), len(model), len(data)))
-    for start in range(0, len(model), _MODELS):
-        part = slice(start, start + _MODELS)
-        x, xx = _ranks(model[part], weights)
-        xy = x @ y.transpose(0, 2, 1)
-        similarity[:, part] = _finish(xy, xx[:, :, None], yy[:, None, :], n[:, None, None], method)
-    return similarity
+    return _finish(xy, xx[:, :, None], yy[:, None, :], n[:, None, None], method)
+
+
+def _drawn_pairs(weights: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield each sample, where each pair is among those drawn, and the weights of these.
+
+    Pairs that were not drawn share a last place of weight 0.
+    """
+    for b, w in enumerate(weights):
+        drawn = np.flatnonzero(w)
+        places = np.full(len(w), len(drawn), dtype=np.int32)
+        places[drawn] = np.arange(len(drawn))
+        yield b, places, np.append(w[drawn], 0).astype(np.int64)
 
 
 def _kendall(model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:

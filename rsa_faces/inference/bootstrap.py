@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from rsa_faces.comparison.methods import RANK_METHODS
 from rsa_faces.inference._weighted import (
     BLOCK,
     LINEAR_BLOCK,
@@ -105,8 +106,10 @@ def bootstrap_means(
     n_conditions = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
     once = np.ones((1, n_conditions))
     most = LINEAR_BLOCK if method in {"pearson", "cosine"} else BLOCK
+    # Methods that rank go sample by sample, the others hold a weighted copy of all data for each.
     # The block depends on the data alone: the same numbers on every machine.
-    block = int(np.clip(_MEMORY // (8 * data.size), 1, most))
+    size = n_pairs if method in RANK_METHODS and not np.isnan(data).any() else data.size
+    block = int(np.clip(_MEMORY // (8 * size), 1, most))
     subjects = conditions = both = None
     if subject_counts is not None:
         plain = weighted_similarities(model, data, once, method)[0]
