@@ -15,7 +15,7 @@ _FROM = {
     "rsa_faces._errors": ["ConditionMismatchError", "InputError", "MissingExtraError"],
     "rsa_faces.comparison": ["compare"],
     "rsa_faces.extraction": ["Activations", "extract"],
-    "rsa_faces.inference": ["Result", "evaluate", "noise_ceiling"],
+    "rsa_faces.inference": ["Result", "evaluate", "noise_ceiling", "variance_partition"],
     "rsa_faces.networks": ["list_networks", "load_network"],
     "rsa_faces.rdm": ["RDMs", "compute_rdms", "concat", "load_rdms"],
     "rsa_faces.stimuli": ["StimulusSet", "align_faces", "load_stimuli"],
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from rsa_faces._errors import ConditionMismatchError, InputError, MissingExtraError
     from rsa_faces.comparison import compare
     from rsa_faces.extraction import Activations, extract
-    from rsa_faces.inference import Result, evaluate, noise_ceiling
+    from rsa_faces.inference import Result, evaluate, noise_ceiling, variance_partition
     from rsa_faces.networks import list_networks, load_network
     from rsa_faces.rdm import RDMs, compute_rdms, concat, load_rdms
     from rsa_faces.stimuli import StimulusSet, align_faces, load_stimuli

@@ -458,3 +458,57 @@ def test_whitened_methods_need_every_pair(method):
 
 
 A = make([[1.0, 2.0, 4.0]])
+
+
+# --- partial correlation -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("n_given", [1, 2])
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_partial_correlation_is_that_of_residuals(method, n_given, ties):
+    draw = [random_vectors(seed, n_conditions=9) for seed in range(3)]
+    model, data, given = ((np.round(v) if ties else v) for v in draw)
+    given = given[:n_given]
+    sides = [stats.rankdata(v, axis=1) if method == "spearman" else v for v in (model, data, given)]
+    controls = np.vstack([sides[2], np.ones(sides[2].shape[1])]).T
+    left = [
+        (v.T - controls @ np.linalg.lstsq(controls, v.T)[0]).T for v in sides[:2]
+    ]  # fmt: skip
+    expected = np.corrcoef(*left)[: len(model), len(model) :]
+    ours = compare(make(model), make(data), method=method, given=make(given))
+    np.testing.assert_allclose(ours, expected, atol=1e-12)
+
+
+def test_given_is_matched_by_name_and_may_hold_more_conditions():
+    model, data, given = (make(random_vectors(seed, n_conditions=8)) for seed in range(3))
+    names = model.conditions
+    few = [names[i] for i in (5, 0, 3, 1, 6)]
+    expected = compare(model.subset(few), data.subset(few), method="pearson", given=given)
+    other = given.subset(names[::-1])
+    np.testing.assert_allclose(
+        compare(model.subset(few), data.subset(few), method="pearson", given=other), expected
+    )
+    with pytest.raises(rf.ConditionMismatchError, match="must be in `given`"):
+        compare(model, data, method="pearson", given=given.subset(few))
+
+
+def test_what_is_given_entirely_has_no_partial_correlation():
+    model, data = (make(random_vectors(seed, n_conditions=8)) for seed in range(2))
+    with pytest.warns(UserWarning, match="undefined"):
+        similarity = compare(model, data, method="pearson", given=model[0])
+    assert np.isnan(similarity[0]).all()
+    assert np.isfinite(similarity[1:]).all()
+
+
+def test_given_that_cannot_be_regressed_out():
+    model, data = (make(random_vectors(seed, n_conditions=8)) for seed in range(2))
+    with pytest.raises(rf.InputError, match="got 'rho-a', which has no partial form"):
+        compare(model, data, given=data[0])
+    constant = rf.RDMs(np.ones((1, 28)), model.conditions, "model", {"name": ["flat"]})
+    with pytest.raises(rf.InputError, match="RDM 0 .name flat. is constant"):
+        compare(model, data, method="pearson", given=constant)
+    vectors = data.vectors.copy()
+    vectors[0, 3] = np.nan
+    with pytest.raises(rf.InputError, match="1 are missing .NaN. in the data"):
+        compare(model, make(vectors), method="pearson", given=data[0])

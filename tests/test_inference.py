@@ -8,7 +8,12 @@ from scipy import stats
 
 import rsa_faces as rf
 from rsa_faces.inference import adjust, check_design, shared_structure
-from rsa_faces.inference.bootstrap import contrast_variances, draw_counts, dual_variance
+from rsa_faces.inference.bootstrap import (
+    bootstrap_estimate,
+    contrast_variances,
+    draw_counts,
+    dual_variance,
+)
 
 CONDITIONS = [f"c{i:02d}" for i in range(24)]
 N_PAIRS = 24 * 23 // 2
@@ -376,3 +381,39 @@ def test_the_dual_bootstrap_keeps_its_level_when_subjects_share_an_unrelated_sig
     # Subjects and conditions are both drawn: the level is kept, and not by being far too strict.
     assert stats.binomtest(int((p < 0.05).sum()), 300, 0.05, "greater").pvalue > 0.005
     assert (p < 0.5).mean() > 0.25
+
+
+# --- partial correlation and intervals -----------------------------------------------------------
+
+
+def test_what_the_subjects_share_can_be_regressed_out():
+    models, data = simulated(8, signal=0.6)
+    plain = rf.evaluate(models, data, method="pearson", n_boot=200)
+    assert plain.ceilings["reliable"].iloc[0]
+    with pytest.warns(UserWarning, match="no reliable signal"):
+        rest = rf.evaluate(models[1:], data, method="pearson", given=models[0], n_boot=200)
+    assert rest.settings["method"] == "partial-pearson"
+    assert rest.settings["given"] == ["net l0"]
+    assert (rest.table["method"] == "partial-pearson").all()
+    assert not rest.ceilings["reliable"].iloc[0]
+    expected = rf.compare(models[1:], data, method="pearson", given=models[0]).mean(axis=1)
+    np.testing.assert_allclose(rest.table["similarity"], expected, atol=1e-14)
+    ceiling = rf.noise_ceiling(data, method="pearson", given=models[0])
+    assert rest.ceilings["ceiling_low"].iloc[0] == ceiling.lower < 0.05
+    assert type(rest).from_json(rest.to_json()).settings == rest.settings
+
+
+@pytest.mark.parametrize("bootstrap", ["subjects", "conditions", "both"])
+def test_percentile_intervals_are_quantiles_of_the_samples(bootstrap):
+    models, data = simulated(8)
+    options = {"method": "pearson", "bootstrap": bootstrap, "n_boot": 300}
+    by_t = rf.evaluate(models, data, **options).table
+    result = rf.evaluate(models, data, interval="percentile", alpha=0.1, **options)
+    estimate = bootstrap_estimate(
+        models.vectors, data.vectors, groups=np.arange(24), rng=np.random.default_rng(0), **options
+    )
+    expected = np.quantile(estimate.samples[:, :3], [0.05, 0.95], axis=0)
+    np.testing.assert_allclose(result.table[["ci_low", "ci_high"]].to_numpy().T, expected)
+    np.testing.assert_array_equal(result.table["p"], by_t["p"])
+    with pytest.raises(rf.InputError, match="percentil"):
+        rf.evaluate(models, data, interval="percentil")

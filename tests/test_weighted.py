@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from rsatoolbox.rdm import RDMs as ToolboxRDMs
 from rsatoolbox.rdm import compare as toolbox_compare
+from scipy import stats
 
 from rsa_faces.comparison.methods import COV_METHODS, METHODS, RANK_METHODS
 from rsa_faces.inference._weighted import pair_weights, weighted_ceilings, weighted_similarities
@@ -167,3 +168,27 @@ def test_results_do_not_depend_on_the_number_of_samples_drawn_together(method):
         np.testing.assert_allclose(
             getattr(many, name)[:6], getattr(few, name), rtol=1e-12, atol=1e-14
         )
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_partial_correlations_equal_those_of_resampled_rdms(method, ties):
+    for seed in range(4):
+        model, data, conditions, subjects = random_case(seed, ties=ties, n_conditions=12)
+        given = random_case(seed + 90, ties=ties, n_conditions=12)[0][:2]
+        ours = weighted_similarities(model, data, conditions, method, given)
+        ((lower, upper),) = weighted_ceilings(
+            data, conditions, subjects, method=method, given=given
+        )
+        for b, counts in enumerate(conditions):
+            sides = []
+            for vectors in (model, data, given):
+                drawn = resampled(vectors, counts)
+                drawn = drawn[:, ~np.isnan(drawn[0])]
+                sides.append(stats.rankdata(drawn, axis=1) if method == "spearman" else drawn)
+            controls = np.vstack([sides[2], np.ones(sides[2].shape[1])]).T
+            x, y = ((v.T - controls @ np.linalg.lstsq(controls, v.T)[0]).T for v in sides[:2])
+            np.testing.assert_allclose(ours[b], np.corrcoef(x, y)[:3, 3:], atol=TOLERANCE)
+            low, high = slow_ceilings(y, subjects[b], "pearson")
+            if (subjects[b] > 0).sum() > 1:
+                np.testing.assert_allclose([lower[b], upper[b]], [low, high], atol=1e-9)

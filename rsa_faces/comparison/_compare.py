@@ -9,7 +9,7 @@ import numpy as np
 from rsa_faces._errors import ConditionMismatchError, InputError
 from rsa_faces._validation import check_choice
 from rsa_faces.comparison._ranks import average_ranks, dense_codes
-from rsa_faces.comparison.methods import COV_METHODS, METHODS
+from rsa_faces.comparison.methods import COV_METHODS, METHODS, PARTIAL_METHODS, partial
 from rsa_faces.rdm import RDMs
 
 MIN_PAIRS = 3
@@ -22,6 +22,7 @@ def compare(
     method: str = "rho-a",
     conditions: str = "same",
     sigma_k: np.ndarray | None = None,
+    given: RDMs | None = None,
 ) -> np.ndarray:
     """Compare model RDMs with data RDMs.
 
@@ -38,6 +39,10 @@ def compare(
     sigma_k : ndarray, shape (n_conditions, n_conditions), optional
         For corr_cov and cosine_cov: covariance of the pattern estimates over conditions, in the
         order of `model.conditions`; None takes them as independent.
+    given : RDMs, optional
+        For pearson and spearman: RDMs that are regressed out of both sides (of their ranks for
+        spearman), which makes the similarity a partial correlation. Matched by name; all pairs
+        measured.
 
     Returns
     -------
@@ -49,7 +54,7 @@ def compare(
     ConditionMismatchError
         If the conditions differ.
     InputError
-        If the method is unknown (the nearest is named) or `sigma_k` does not fit.
+        If the method is unknown (the nearest is named), or `sigma_k` or `given` does not fit.
 
     Warns
     -----
@@ -75,13 +80,17 @@ def compare(
     options = {}
     if sigma_k is not None:
         options["sigma_k"] = _check_sigma_k(sigma_k, method, model.n_conditions)
+    compare_vectors = METHODS[method]
+    if given is not None:
+        options = {"given": align_given(given, model, data, method).vectors, "method": method}
+        compare_vectors = partial
     missing = np.isnan(model.vectors), np.isnan(data.vectors)
     if not missing[0].any() and not missing[1].any():
         enough = model.n_pairs >= MIN_PAIRS
         similarity = np.full((len(model), len(data)), np.nan)
         if enough:
             try:
-                similarity = METHODS[method](model.vectors, data.vectors, **options)
+                similarity = compare_vectors(model.vectors, data.vectors, **options)
             except np.linalg.LinAlgError as err:
                 raise InputError(
                     "expected a sigma_k that gives an invertible covariance of dissimilarities; "
@@ -145,6 +154,55 @@ def align_pair(model: RDMs, data: RDMs, *, conditions: str = "same") -> tuple[RD
             stacklevel=3,
         )
     return model.subset(common), data.subset(common)
+
+
+def align_given(given: RDMs, model: RDMs, data: RDMs, method: str) -> RDMs:
+    """Return the RDMs to regress out, in the order of the model's conditions.
+
+    Parameters
+    ----------
+    given, model, data : RDMs
+        Model and data already have the same conditions.
+    method : str
+        Comparison method.
+
+    Returns
+    -------
+    RDMs
+
+    Raises
+    ------
+    ConditionMismatchError
+        If a condition of the model is not in `given`.
+    InputError
+        If the method has no partial form, an RDM of `given` is constant, or any pair is missing.
+    """
+    if method not in PARTIAL_METHODS:
+        raise InputError(
+            f"expected the method pearson or spearman with `given`, got {method!r}, which has no "
+            "partial form."
+        )
+    if set(model.conditions) - set(given.conditions):
+        raise ConditionMismatchError(
+            model.conditions,
+            given.conditions,
+            right_name="given",
+            hint="Every condition that is compared must be in `given`.",
+        )
+    given = given.subset(model.conditions)
+    for rdms, what in ((given, "given"), (model, "model"), (data, "data")):
+        if (n_missing := int(np.isnan(rdms.vectors).sum())) > 0:
+            raise InputError(
+                f"expected every pair measured for a partial correlation, but {n_missing} are "
+                f"missing (NaN) in the {what}. Use subset() to leave conditions out."
+            )
+    constant = np.flatnonzero((given.vectors == given.vectors[:, :1]).all(axis=1))
+    if constant.size:
+        raise InputError(
+            f"expected RDMs that vary in `given`, but {describe(given, constant[0])} is constant "
+            "over these conditions: it cannot be regressed out."
+        )
+    return given
 
 
 def max_similarity(model: RDMs, *, method: str = "rho-a") -> np.ndarray:

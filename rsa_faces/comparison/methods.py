@@ -98,6 +98,42 @@ def cosine_cov(
         return white_model @ data.T / np.outer(*norms)
 
 
+def partial(
+    model: np.ndarray, data: np.ndarray, given: np.ndarray, method: str = "pearson"
+) -> np.ndarray:
+    """Partial correlation: what is left of Pearson or Spearman once `given` is regressed out."""
+    correlations = METHODS[method](np.vstack([model, given]), np.vstack([data, given]))
+    return partial_correlations(correlations[None], len(given))[0]
+
+
+def partial_correlations(correlations: np.ndarray, n_given: int) -> np.ndarray:
+    """Return partial correlations from correlations.
+
+    Parameters
+    ----------
+    correlations : ndarray, shape (n_samples, n_model + n_given, n_data + n_given)
+        The given RDMs come last on both sides.
+    n_given : int
+
+    Returns
+    -------
+    ndarray, shape (n_samples, n_model, n_data)
+        NaN where a side is explained by the given RDMs entirely.
+    """
+    n_model, n_data = correlations.shape[1] - n_given, correlations.shape[2] - n_given
+    xy, xz = correlations[:, :n_model, :n_data], correlations[:, :n_model, n_data:]
+    zy, zz = correlations[:, n_model:, :n_data], correlations[:, n_model:, n_data:]
+    undefined = np.isnan(zz).any(axis=(1, 2), keepdims=True)
+    inverse = np.linalg.pinv(np.where(undefined, 0.0, zz), hermitian=True, rcond=1e-10)
+    inverse = np.where(undefined, np.nan, inverse)
+    left_x = 1 - np.einsum("bmg,bgh,bmh->bm", xz, inverse, xz, optimize=True)
+    left_y = 1 - np.einsum("bgd,bgh,bhd->bd", zy, inverse, zy, optimize=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # What is left of a variance of 1, where it is more than rounding.
+        left_x, left_y = (np.where(v > 1e-12, v, np.nan) for v in (left_x, left_y))
+        return (xy - xz @ inverse @ zy) / np.sqrt(left_x[:, :, None] * left_y[:, None, :])
+
+
 def whitened(vectors: np.ndarray, sigma_k: np.ndarray | None = None) -> np.ndarray:
     """Return V⁻¹ x for each row x.
 
@@ -134,6 +170,8 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "cosine_cov": cosine_cov,
 }
 
+#: Methods that allow for a partial correlation.
+PARTIAL_METHODS = frozenset({"pearson", "spearman"})
 #: Methods that use ranks only.
 RANK_METHODS = frozenset({"spearman", "rho-a", "kendall", "tau-a"})
 #: Methods that whiten by the covariance of dissimilarities.

@@ -4,6 +4,15 @@ from rsa_faces.figures._style import save_figure
 from rsa_faces.figures.layers import plot_layers
 from rsa_faces.figures.mds import plot_mds
 from rsa_faces.figures.models import last_layers, plot_models
+from rsa_faces.figures.partition import plot_partition
 from rsa_faces.figures.rdms import plot_rdms
 
-__all__ = ["last_layers", "plot_layers", "plot_mds", "plot_models", "plot_rdms", "save_figure"]
+__all__ = [
+    "last_layers",
+    "plot_layers",
+    "plot_mds",
+    "plot_models",
+    "plot_partition",
+    "plot_rdms",
+    "save_figure",
+]

@@ -27,6 +27,8 @@ METHOD_NAMES = {
     "spearman": "Spearman ρ",
     "rho-a": "Spearman ρ-a",
     "kendall": "Kendall τ-b",
+    "partial-pearson": "partial Pearson r",
+    "partial-spearman": "partial Spearman ρ",
     "tau-a": "Kendall τ-a",
     "cosine": "cosine",
     "corr_cov": "whitened Pearson r",

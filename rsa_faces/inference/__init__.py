@@ -3,22 +3,56 @@
 from rsa_faces.inference._result import Result
 from rsa_faces.inference.ceilings import NoiseCeiling, noise_ceiling, shared_structure
 from rsa_faces.inference.evaluate import check_design, evaluate
+from rsa_faces.inference.flexible import (
+    BestLayer,
+    Reweighting,
+    best_layer,
+    evaluate_flexible,
+    fit_layers,
+    reweighted_similarity,
+)
+from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
+from rsa_faces.inference.neighbours import (
+    combine_neighbours,
+    grid_neighbours,
+    surface_neighbours,
+    time_neighbours,
+)
+from rsa_faces.inference.partition import Partition, variance_partition
 from rsa_faces.inference.permutation import PermutationTest, permutation_test
 from rsa_faces.inference.reliability import Alpha, cronbach_alpha, split_half
+from rsa_faces.inference.subjects import SubjectTests, group_tests, subject_tests
 
 __all__ = [
     "CORRECTIONS",
     "Alpha",
+    "BestLayer",
     "NoiseCeiling",
+    "Partition",
     "PermutationTest",
     "Result",
+    "Reweighting",
+    "SignFlipTest",
+    "SubjectTests",
     "adjust",
+    "best_layer",
     "check_design",
+    "combine_neighbours",
     "cronbach_alpha",
     "evaluate",
+    "evaluate_flexible",
+    "fit_layers",
+    "grid_neighbours",
+    "group_tests",
     "noise_ceiling",
     "permutation_test",
+    "reweighted_similarity",
     "shared_structure",
+    "sign_flip_test",
     "split_half",
+    "subject_tests",
+    "surface_neighbours",
+    "time_neighbours",
+    "variance_partition",
 ]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rsa_faces.comparison._ranks import dense_codes
-from rsa_faces.comparison.methods import COV_METHODS
+from rsa_faces.comparison.methods import COV_METHODS, partial_correlations
 
 # Samples handled together: as many as fit caches.
 BLOCK, LINEAR_BLOCK = 32, 128
@@ -28,7 +28,11 @@ def pair_weights(counts: np.ndarray) -> np.ndarray:
 
 
 def weighted_similarities(
-    model: np.ndarray, data: np.ndarray, counts: np.ndarray, method: str
+    model: np.ndarray,
+    data: np.ndarray,
+    counts: np.ndarray,
+    method: str,
+    given: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return similarities of resampled RDMs, shape (n_samples, n_model, n_data).
 
@@ -40,7 +44,13 @@ def weighted_similarities(
         How often each condition is in each sample.
     method : str
         A comparison method.
+    given : ndarray, shape (n_given, n_pairs), optional
+        RDMs to regress out of both sides; nothing may be missing then.
     """
+    if given is not None:
+        sides = (np.vstack([side, given]) for side in (model, data))
+        correlations = weighted_similarities(*sides, counts, method)
+        return partial_correlations(correlations, len(given))
     if method in COV_METHODS:
         return _whitened(model, data, counts, centre=method == "corr_cov")
     weights = pair_weights(counts)
@@ -57,7 +67,11 @@ def weighted_similarities(
 
 
 def weighted_ceilings(
-    data: np.ndarray, counts: np.ndarray, *subjects: np.ndarray, method: str
+    data: np.ndarray,
+    counts: np.ndarray,
+    *subjects: np.ndarray,
+    method: str,
+    given: np.ndarray | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return lower and upper noise ceilings of resampled data for each way to draw subjects.
 
@@ -72,6 +86,9 @@ def weighted_ceilings(
         lower ceiling.
     method : str
         A comparison method.
+    given : ndarray, shape (n_given, n_pairs), optional
+        RDMs to regress out: the ceiling is that of what is left of each subject, scaled to the
+        same variance and pooled as it is.
 
     Returns
     -------
@@ -80,13 +97,13 @@ def weighted_ceilings(
         one subject is left.
     """
     complete = not np.isnan(data).any()
-    if method in _LINEAR and complete:
+    if given is not None or (method in _LINEAR and complete):
         if method in COV_METHODS:
             white, squares = _whitened_inner(data, data, counts, centre=method == "corr_cov")
             scale = np.sqrt(squares[0])
             between = white[0] / (scale[:, :, None] * scale[:, None, :])
         else:
-            between = weighted_similarities(data, data, counts, method)
+            between = weighted_similarities(data, data, counts, method, given)
         return [_ceilings_from_inner_products(between, drawn) for drawn in subjects]
     if method in _RANKED and complete:
         return _ceilings_from_ranks(data, counts, subjects, method)

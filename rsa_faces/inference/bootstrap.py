@@ -83,6 +83,7 @@ def bootstrap_means(
     *,
     subject_counts: np.ndarray | None,
     condition_counts: np.ndarray | None,
+    given: np.ndarray | None = None,
 ) -> Bootstrap:
     """Return mean similarities and ceilings of every bootstrap sample.
 
@@ -97,6 +98,8 @@ def bootstrap_means(
     condition_counts : ndarray, shape (n_boot, n_conditions), or None
         As drawn by :func:`draw_counts`. With both, all three distributions are returned, with
         the same draws.
+    given : ndarray, shape (n_given, n_pairs), optional
+        RDMs to regress out.
 
     Returns
     -------
@@ -112,11 +115,11 @@ def bootstrap_means(
     block = int(np.clip(_MEMORY // (8 * size), 1, most))
     subjects = conditions = both = None
     if subject_counts is not None:
-        plain = weighted_similarities(model, data, once, method)[0]
+        plain = weighted_similarities(model, data, once, method, given)[0]
 
         def of_subjects(part: slice) -> np.ndarray:
             drawn = subject_counts[part]
-            (ceilings,) = weighted_ceilings(data, once, drawn, method=method)
+            (ceilings,) = weighted_ceilings(data, once, drawn, method=method, given=given)
             return np.column_stack([_mean_similarity(plain[None], drawn), *ceilings])
 
         subjects = _in_blocks(of_subjects, len(subject_counts), block)
@@ -124,15 +127,14 @@ def bootstrap_means(
 
         def of_conditions(part: slice) -> np.ndarray:
             drawn = condition_counts[part]
-            similarity = weighted_similarities(model, data, drawn, method)
+            similarity = weighted_similarities(model, data, drawn, method, given)
             subjects = [np.ones((len(drawn), n_subjects))]
             if subject_counts is not None:
                 subjects.append(subject_counts[part])
+            both_ceilings = weighted_ceilings(data, drawn, *subjects, method=method, given=given)
             out = [
                 np.column_stack([_mean_similarity(similarity, counts), *ceilings])
-                for counts, ceilings in zip(
-                    subjects, weighted_ceilings(data, drawn, *subjects, method=method), strict=True
-                )
+                for counts, ceilings in zip(subjects, both_ceilings, strict=True)
             ]
             return np.stack(out, axis=1)
 
@@ -140,6 +142,93 @@ def bootstrap_means(
         conditions = drawn[:, 0]
         both = drawn[:, 1] if subject_counts is not None else None
     return Bootstrap(subjects, conditions, both)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Similarities with what a bootstrap says of their errors.
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (n_model, n_subjects)
+        Observed.
+    variance : ndarray, shape (n_model + 2,)
+        Corrected variances of the models' means, then of the lower and upper ceiling.
+    difference_variance : ndarray, shape (n_model + 2, n_model + 2)
+        The same of all differences.
+    freedom : int
+        Degrees of freedom of t-tests.
+    samples : ndarray, shape (n_boot, n_model + 2)
+        Bootstrap samples of what was drawn.
+    """
+
+    similarity: np.ndarray
+    variance: np.ndarray
+    difference_variance: np.ndarray
+    freedom: int
+    samples: np.ndarray
+
+
+def bootstrap_estimate(
+    model: np.ndarray,
+    data: np.ndarray,
+    *,
+    method: str,
+    bootstrap: str,
+    n_boot: int,
+    rng: np.random.Generator,
+    groups: np.ndarray,
+    given: np.ndarray | None = None,
+) -> Estimate:
+    """Return observed similarities and their corrected bootstrap variances.
+
+    Parameters
+    ----------
+    model, data : ndarray, shape (n_model, n_pairs) and (n_subjects, n_pairs)
+    method, n_boot
+        As for :func:`rsa_faces.evaluate`.
+    bootstrap : {"both", "subjects", "conditions"}
+        What is drawn.
+    rng : numpy.random.Generator
+        Source of the draws.
+    groups : ndarray of int, shape (n_conditions,)
+        Conditions that are drawn together, from 0.
+    given : ndarray, shape (n_given, n_pairs), optional
+        RDMs to regress out.
+
+    Returns
+    -------
+    Estimate
+    """
+    n_subjects, n_groups = len(data), int(groups.max()) + 1
+    similarity = weighted_similarities(model, data, np.ones((1, len(groups))), method, given)[0]
+    # Conditions are drawn first: regions over the same conditions then share their samples.
+    condition_counts = draw_counts(rng, n_boot, groups, min_distinct=3)
+    subject_counts = draw_counts(rng, n_boot, np.arange(n_subjects))
+    samples = bootstrap_means(
+        model,
+        data,
+        method,
+        subject_counts=None if bootstrap == "conditions" else subject_counts,
+        condition_counts=None if bootstrap == "subjects" else condition_counts,
+        given=given,
+    )
+    factors = {"subjects": n_subjects, "conditions": n_groups}
+    if bootstrap == "both":
+        variances = tuple(
+            dual_variance(s, c, b, n_subjects, n_groups)
+            for s, c, b in zip(
+                *map(contrast_variances, (samples.subjects, samples.conditions, samples.both)),
+                strict=True,
+            )
+        )
+        freedom = min(factors.values()) - 1
+    else:
+        n = factors[bootstrap]
+        variances = contrast_variances(getattr(samples, bootstrap))
+        variances = tuple(v * n / (n - 1) for v in variances)
+        freedom = n - 1
+    return Estimate(similarity, *variances, freedom, getattr(samples, bootstrap))
 
 
 def contrast_variances(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

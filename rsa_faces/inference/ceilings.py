@@ -8,7 +8,7 @@ import numpy as np
 
 from rsa_faces._errors import InputError
 from rsa_faces._validation import as_rng, check_choice, check_count
-from rsa_faces.comparison import METHODS
+from rsa_faces.comparison import METHODS, align_given
 from rsa_faces.comparison._ranks import average_ranks
 from rsa_faces.comparison.methods import RANK_METHODS
 from rsa_faces.inference._subjects import subject_means
@@ -36,7 +36,9 @@ class NoiseCeiling:
     method: str
 
 
-def noise_ceiling(data: RDMs, *, method: str = "rho-a", by: str = "subject") -> NoiseCeiling:
+def noise_ceiling(
+    data: RDMs, *, method: str = "rho-a", by: str = "subject", given: RDMs | None = None
+) -> NoiseCeiling:
     """Compute the noise ceiling of data RDMs.
 
     Parameters
@@ -46,8 +48,11 @@ def noise_ceiling(data: RDMs, *, method: str = "rho-a", by: str = "subject") -> 
     method : str, default "rho-a"
         The comparison method the ceiling is for.
     by : str, default "subject"
-        Label that tells subjects apart. Several RDMs of a subject (sessions) are averaged first,
-        so that they leave together.
+        Label that tells subjects apart: of people or brains, but also of raters or networks, whose
+        agreement is then measured. Several RDMs of a subject (sessions) are averaged first, so
+        that they leave together.
+    given : RDMs, optional
+        RDMs to regress out first, for pearson and spearman: the ceiling of what is left.
 
     Returns
     -------
@@ -96,6 +101,7 @@ def noise_ceiling(data: RDMs, *, method: str = "rho-a", by: str = "subject") -> 
         np.ones((1, subjects.n_conditions)),
         np.ones((1, len(subjects))),
         method=method,
+        given=None if given is None else align_given(given, subjects, subjects, method).vectors,
     )
     return NoiseCeiling(float(lower[0]), float(upper[0]), len(subjects), method)
 
@@ -105,6 +111,7 @@ def shared_structure(
     *,
     method: str = "rho-a",
     by: str = "subject",
+    given: RDMs | None = None,
     n_permutations: int = 999,
     seed: int = 0,
 ) -> float:
@@ -118,6 +125,8 @@ def shared_structure(
         RDMs are compared as ranks for the rank methods, as values otherwise.
     by : str, default "subject"
         As in :func:`noise_ceiling`.
+    given : RDMs, optional
+        RDMs to regress out first.
     n_permutations : int, default 999
         How often the conditions of every subject are shuffled.
     seed : int, default 0
@@ -155,11 +164,17 @@ def shared_structure(
         raise InputError(f"expected at least 2 subjects, got {n_subjects}.")
     square = np.zeros((n_subjects, n_conditions, n_conditions))
     row, col = np.triu_indices(n_conditions, k=1)
+    if given is not None:
+        given = align_given(given, subjects, subjects, method).vectors
+        given = np.vstack([average_ranks(given) if method in RANK_METHODS else given,
+                           np.ones(given.shape[1])]).T  # fmt: skip
     for matrix, vector in zip(square, subjects.vectors, strict=True):
         present = ~np.isnan(vector)
         values = vector[present]
-        if method in RANK_METHODS:
+        if method in RANK_METHODS and present.any():
             values = average_ranks(values[None])[0]
+        if given is not None:
+            values = values - given @ np.linalg.lstsq(given, values)[0]
         spread = values.std()
         scaled = np.zeros(len(vector))
         scaled[present] = (values - values.mean()) / spread if spread > 0 else 0.0

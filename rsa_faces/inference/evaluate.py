@@ -11,18 +11,11 @@ from scipy import stats
 
 from rsa_faces._errors import InputError
 from rsa_faces._validation import as_rng, check_choice, check_count
-from rsa_faces.comparison import METHODS, align_pair, max_similarity
+from rsa_faces.comparison import METHODS, align_given, align_pair, max_similarity
 from rsa_faces.comparison.methods import COV_METHODS
 from rsa_faces.inference._result import CEILINGS, PAIRS, SUBJECTS, TABLE, Result
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._weighted import weighted_similarities
-from rsa_faces.inference.bootstrap import (
-    Bootstrap,
-    bootstrap_means,
-    contrast_variances,
-    draw_counts,
-    dual_variance,
-)
+from rsa_faces.inference.bootstrap import bootstrap_estimate
 from rsa_faces.inference.ceilings import noise_ceiling, shared_structure
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
 from rsa_faces.rdm import RDMs
@@ -48,6 +41,8 @@ def evaluate(
     groups: Mapping[str, object] | None = None,
     alpha: float = 0.05,
     correction: str = "fdr",
+    interval: str = "t",
+    given: RDMs | None = None,
     subset: str = "all",
 ) -> Result:
     """Evaluate how well models predict data, and how far the answer can be trusted.
@@ -76,6 +71,12 @@ def evaluate(
     correction : {"fdr", "bonferroni", "holm"}, default "fdr"
         For the tests of all models in a region against 0, of all against the ceiling, and of all
         pairs.
+    interval : {"t", "percentile"}, default "t"
+        Intervals of the t-tests, or quantiles of the bootstrap samples. Drawing both factors makes
+        the latter too wide, because they hold the variance of each factor twice.
+    given : RDMs, optional
+        RDMs regressed out of models and data (of their ranks for spearman): similarities are
+        partial correlations, and the ceiling is that of what is left. For pearson and spearman.
     subset : str, default "all"
         Name of this selection of conditions, for the tables.
 
@@ -126,6 +127,7 @@ def evaluate(
     check_choice(method, METHODS, what="comparison method")
     check_choice(bootstrap, BOOTSTRAPS, what="bootstrap")
     check_choice(correction, CORRECTIONS, what="correction")
+    check_choice(interval, ["t", "percentile"], what="interval")
     check_count(n_boot, what="n_boot", low=2)
     if not 0 < alpha < 1:
         raise InputError(f"expected alpha between 0 and 1, got {alpha!r}.")
@@ -137,6 +139,8 @@ def evaluate(
         )
     if method in COV_METHODS and np.isnan(data.vectors).any():
         raise InputError(f"the method {method!r} needs every pair, but some are missing (NaN).")
+    if given is not None:
+        given = align_given(given, model, data, method)
     labels = data.labels
     regions = list(dict.fromkeys(labels["region"])) if "region" in labels else [""]
     results = []
@@ -156,6 +160,8 @@ def evaluate(
                 _group_codes(groups, model.conditions),
                 alpha,
                 correction,
+                given,
+                interval,
             )  # fmt: skip
         )
     result = Result.concat(results)
@@ -216,7 +222,20 @@ def check_design(
 
 
 def _evaluate_region(
-    model, data, region, subset, method, bootstrap, n_boot, seed, by, groups, alpha, correction
+    model,
+    data,
+    region,
+    subset,
+    method,
+    bootstrap,
+    n_boot,
+    seed,
+    by,
+    groups,
+    alpha,
+    correction,
+    given,
+    interval,
 ) -> Result:
     """Return the result of one region; `data` has one RDM per subject."""
     n_subjects, n_conditions = len(data), data.n_conditions
@@ -226,9 +245,17 @@ def _evaluate_region(
     notes = check_design(
         n_subjects=n_subjects, n_conditions=n_groups, bootstrap=bootstrap, what=where
     )
-    similarity = weighted_similarities(
-        model.vectors, data.vectors, np.ones((1, n_conditions)), method
-    )[0]
+    estimate = bootstrap_estimate(
+        model.vectors,
+        data.vectors,
+        method=method,
+        bootstrap=bootstrap,
+        n_boot=n_boot,
+        rng=as_rng(seed),
+        groups=groups,
+        given=None if given is None else given.vectors,
+    )
+    similarity = estimate.similarity
     names = _model_names(model)
     undefined = np.isnan(similarity).any(axis=1)
     if undefined.any():
@@ -239,43 +266,37 @@ def _evaluate_region(
             f"{where}: no similarity is defined for {shown} (constant over these conditions)."
         )
     means = similarity.mean(axis=1)
-    ceilings = _ceilings(data, method, alpha, seed, by, where, notes)
-    rng = as_rng(seed)
-    # Conditions are drawn first: regions over the same conditions then share their samples.
-    condition_counts = draw_counts(rng, n_boot, groups, min_distinct=3)
-    subject_counts = draw_counts(rng, n_boot, np.arange(n_subjects))
-    samples = bootstrap_means(
-        model.vectors,
-        data.vectors,
-        method,
-        subject_counts=None if bootstrap == "conditions" else subject_counts,
-        condition_counts=None if bootstrap == "subjects" else condition_counts,
-    )
-    variance, difference_variance = _variances(samples, n_subjects, n_groups)
+    ceilings = _ceilings(data, method, given, alpha, seed, by, where, notes)
+    label = method if given is None else f"partial-{method}"
     n_model = len(model)
-    freedom = {
-        "subjects": n_subjects, "conditions": n_groups, "both": min(n_subjects, n_groups),
-    }[bootstrap] - 1  # fmt: skip
+    variance, difference_variance = estimate.variance, estimate.difference_variance
+    freedom = estimate.freedom
     common = {"subset": subset, "region": region}
     counts = {"n_subjects": n_subjects, "n_conditions": n_conditions}
     sem = np.sqrt(variance[:n_model])
-    half = stats.t.ppf(1 - alpha / 2, freedom) * sem
+    if interval == "t":
+        half = stats.t.ppf(1 - alpha / 2, freedom) * sem
+        ci_low, ci_high = means - half, means + half
+    else:
+        tails = [alpha / 2, 1 - alpha / 2]
+        ci_low, ci_high = np.nanquantile(estimate.samples[:, :n_model], tails, axis=0)
     p = _p_values(means, sem, freedom)
     p_ceiling = _p_values(
         means - ceilings["ceiling_low"], np.sqrt(difference_variance[:n_model, n_model]), freedom
     )
     table = names.assign(
         **common, **counts,
-        method=method,
+        method=label,
         similarity=means,
         sem=sem,
-        ci_low=means - half,
-        ci_high=means + half,
+        ci_low=ci_low,
+        ci_high=ci_high,
         p=p,
         p_corrected=adjust(p, method=correction),
         p_ceiling=p_ceiling,
         p_ceiling_corrected=adjust(p_ceiling, method=correction),
-        max_similarity=max_similarity(model, method=method),
+        # How far ties allow a partial rank correlation to go is not known.
+        max_similarity=np.nan if given is not None else max_similarity(model, method=method),
         ceiling_low=ceilings["ceiling_low"],
         ceiling_high=ceilings["ceiling_high"],
         reliable=ceilings["reliable"],
@@ -285,15 +306,17 @@ def _evaluate_region(
         [
             {
                 **common, **counts, **ceilings,
-                "method": method,
+                "method": label,
                 "ceiling_low_sem": np.sqrt(variance[n_model]),
                 "ceiling_high_sem": np.sqrt(variance[n_model + 1]),
             }
         ]
     )[list(CEILINGS)]  # fmt: skip
     settings = {
-        "method": method,
+        "method": label,
+        "given": [] if given is None else _given_names(given),
         "bootstrap": bootstrap,
+        "interval": interval,
         "n_boot": n_boot,
         "seed": seed,
         "alpha": alpha,
@@ -317,15 +340,15 @@ def _evaluate_region(
     )
 
 
-def _ceilings(data: RDMs, method, alpha, seed, by, where, notes: list[str]) -> dict:
+def _ceilings(data: RDMs, method, given, alpha, seed, by, where, notes: list[str]) -> dict:
     """Return the ceilings and whether there is shared structure; add to the notes."""
     if len(data) < 2:
         notes.append(f"{where}: no noise ceiling, because there is one subject (RDM).")
         return {"ceiling_low": np.nan, "ceiling_high": np.nan, "p_reliable": np.nan,
                 "reliable": None}  # fmt: skip
-    ceiling = noise_ceiling(data, method=method, by=by)
+    ceiling = noise_ceiling(data, method=method, by=by, given=given)
     low, high = ceiling.lower, ceiling.upper
-    p = shared_structure(data, method=method, by=by, seed=seed)
+    p = shared_structure(data, method=method, by=by, given=given, seed=seed)
     reliable = bool(p < alpha and low > 0)
     if not reliable:
         notes.append(
@@ -334,22 +357,6 @@ def _ceilings(data: RDMs, method, alpha, seed, by, where, notes: list[str]) -> d
             "subject's own share in the mean."
         )
     return {"ceiling_low": low, "ceiling_high": high, "p_reliable": p, "reliable": reliable}
-
-
-def _variances(samples: Bootstrap, n_subjects: int, n_groups: int):
-    """Return corrected variances of all columns and of all their differences."""
-    factors = {"subjects": n_subjects, "conditions": n_groups}
-    parts = {name: contrast_variances(getattr(samples, name)) for name in ("subjects", "conditions")
-             if getattr(samples, name) is not None}  # fmt: skip
-    if samples.both is None:
-        ((name, variances),) = parts.items()
-        n = factors[name]
-        return tuple(v * n / (n - 1) for v in variances)
-    both = contrast_variances(samples.both)
-    return tuple(
-        dual_variance(s, c, b, n_subjects, n_groups)
-        for s, c, b in zip(parts["subjects"], parts["conditions"], both, strict=True)
-    )
 
 
 def _p_values(estimate: np.ndarray, sem: np.ndarray, freedom: int) -> np.ndarray:
@@ -376,6 +383,11 @@ def _pairs(names, means, difference_variance, freedom, correction) -> pd.DataFra
             "p_corrected": adjust(p, method=correction),
         }
     )
+
+
+def _given_names(given: RDMs) -> list[str]:
+    """Return a name of each RDM that is regressed out."""
+    return _model_names(given)[["network", "layer"]].agg(" ".join, axis=1).str.strip().tolist()
 
 
 def _model_names(model: RDMs) -> pd.DataFrame:

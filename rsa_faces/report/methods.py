@@ -102,7 +102,6 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
     settings = result.settings
     keys = _keys(result)
     cite = {key: f" [{keys.index(key) + 1}]" if key in keys else "" for key in REFERENCES}
-    method = settings["method"]
     ceilings = (
         "Noise ceilings are the mean similarity of each subject's RDM with the pooled RDM of the "
         f"other subjects (lower) and of all subjects (upper){cite['ceiling']}. "
@@ -112,8 +111,8 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
     against = "zero, against the lower noise ceiling" if ceilings else "zero"
     return (
         f"{_models(result, measure, networks, cite['rsa'])} Each was compared with each subject's "
-        f"RDM (sessions averaged) by {_METHODS[method]}{cite['whitened']}, and similarities were "
-        f"averaged over subjects, in {_regions(result)}. {ceilings}Standard errors come from "
+        f"RDM (sessions averaged) by {_comparison(settings)}{cite['whitened']}, and similarities "
+        f"were averaged over subjects, in {_regions(result)}. {ceilings}Standard errors come from "
         f"{_by_region(settings['n_boot'])} bootstrap samples of "
         f"{_by_region(settings['bootstrap'], _DRAWN)}{cite['inference']}. Similarities were tested "
         f"against {against} and against each other with two-sided t-tests "
@@ -123,6 +122,14 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
         f"generalise to {_by_region(settings['generalises_to'])}. Computed with rsa-faces "
         f"{__version__}, seed {settings['seed']}."
     )
+
+
+def _comparison(settings: Mapping) -> str:
+    """Return the name of the comparison method, and what was regressed out."""
+    if not settings.get("given"):
+        return _METHODS[settings["method"]]
+    method = settings["method"].removeprefix("partial-")
+    return f"partial {_METHODS[method]} ({', '.join(settings['given'])} regressed out)"
 
 
 def _models(result: Result, measure: str, networks: Sequence[str], cite: str) -> str:
