@@ -11,6 +11,7 @@ no test. All data are simulated.
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 import warnings
 from collections.abc import Callable
@@ -96,6 +97,49 @@ def bench_rdm(rng, n_conditions: int, n_channels: int) -> None:
           f"{ours / product:.2f} of it |")  # fmt: skip
 
 
+def bench_flexible(rng, n_boot: int, their_boot: int) -> None:
+    """Non-negative weights of 20 layers, cross-validated inside a bootstrap of both factors."""
+    layers = simulated_rdms(rng, 20, 92, network="net", layer=[f"l{i}" for i in range(20)],
+                            layer_index=list(range(20)))  # fmt: skip
+    data = simulated_rdms(rng, 20, 92, subject=list(range(20)))
+    options = {"fit": "nnls", "method": "cosine", "n_folds": 2, "n_cv": 2}
+    rf.inference.evaluate_flexible(layers, data, n_boot=400, **options)  # compiles
+    ours = seconds(lambda: rf.inference.evaluate_flexible(layers, data, n_boot=n_boot, **options))
+    model = rsatoolbox.model.ModelWeighted("net", layers.to_rsatoolbox())
+    theirs_data = data.to_rsatoolbox()
+    theirs = seconds(
+        lambda: rsatoolbox.inference.bootstrap_crossval(
+            [model], theirs_data, method="cosine", k_pattern=2, k_rdm=2, N=their_boot, n_cv=2,
+            fitter=[rsatoolbox.model.fitter.fit_regress_nn], rdm_descriptor="subject",
+        )
+    )  # fmt: skip
+    row("weighted model of 20 layers, 20 × 92, cosine, 2 folds", ours, n_boot, theirs, their_boot,
+        "sample")  # fmt: skip
+
+
+def bench_movie(rng, n_times: int) -> None:
+    """Correlation RDMs of 92 conditions and 128 channels, one for each time."""
+    patterns = rng.normal(size=(92, 128, n_times))
+    names, times = [f"c{i:02d}" for i in range(92)], np.arange(n_times) / 100
+    ours = seconds(lambda: rf.rdm.rdm_movie(patterns, times=times, conditions=names), 3)
+    dataset = rsatoolbox.data.TemporalDataset(
+        patterns, obs_descriptors={"c": names}, time_descriptors={"time": times}
+    )
+    theirs = seconds(lambda: rsatoolbox.rdm.calc_rdm_movie(dataset, "correlation", "c"))
+    row("RDM movie, 92 × 128, correlation", ours, n_times, theirs, n_times, "time")
+
+
+def bench_large(rng) -> None:
+    """1,000 samples of 60 models, 21 subjects, 707 conditions: rsatoolbox would take days."""
+    models = simulated_rdms(rng, 60, 707)
+    data = simulated_rdms(rng, 21, 707, subject=list(range(21)))
+    for method in ("pearson", "rho-a"):
+        taken = seconds(lambda m=method: rf.evaluate(models, data, method=m, n_boot=1000))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"| dual bootstrap, 60 × 21 × 707, {method} | {taken:.0f} s for 1,000, memory so far "
+              f"{peak:.1f} GiB | | |", flush=True)  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="fewer samples, smaller RDMs")
@@ -110,6 +154,10 @@ def main() -> None:
     for method, n_data, their_data in (("spearman", 10_000, 500), ("tau-a", 10_000, 20)):
         bench_compare(rng, method, n_data // 20 if small else n_data, their_data)
     bench_rdm(rng, 200 if small else 707, 20_000 if small else 100_352)
+    bench_movie(rng, 20 if small else 200)
+    bench_flexible(rng, 400, 1 if small else 3)
+    if not small:
+        bench_large(rng)
 
 
 if __name__ == "__main__":

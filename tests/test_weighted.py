@@ -192,3 +192,13 @@ def test_partial_correlations_equal_those_of_resampled_rdms(method, ties):
             low, high = slow_ceilings(y, subjects[b], "pearson")
             if (subjects[b] > 0).sum() > 1:
                 np.testing.assert_allclose([lower[b], upper[b]], [low, high], atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["spearman", "rho-a"])
+def test_the_place_of_pairs_that_were_not_drawn_is_finite_when_there_are_none(method):
+    model, data, *_ = random_case(0, n_conditions=12)
+    for _ in range(20):
+        left = [np.full((len(model), 67), np.nan) for _ in range(50)]  # what memory held before
+        del left
+        similarity = weighted_similarities(model, data, np.ones((1, 12)), method)
+        assert np.isfinite(similarity).all()

@@ -6,13 +6,16 @@ from rsa_faces.figures.mds import plot_mds
 from rsa_faces.figures.models import last_layers, plot_models
 from rsa_faces.figures.partition import plot_partition
 from rsa_faces.figures.rdms import plot_rdms
+from rsa_faces.figures.time import plot_generalization, plot_time
 
 __all__ = [
     "last_layers",
+    "plot_generalization",
     "plot_layers",
     "plot_mds",
     "plot_models",
     "plot_partition",
     "plot_rdms",
+    "plot_time",
     "save_figure",
 ]

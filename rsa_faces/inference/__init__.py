@@ -1,6 +1,7 @@
 """Inference: noise ceilings, reliability, bootstrap, permutation, many tests at once."""
 
 from rsa_faces.inference._result import Result
+from rsa_faces.inference.calibration import calibrate
 from rsa_faces.inference.ceilings import NoiseCeiling, noise_ceiling, shared_structure
 from rsa_faces.inference.evaluate import check_design, evaluate
 from rsa_faces.inference.flexible import (
@@ -23,6 +24,14 @@ from rsa_faces.inference.partition import Partition, variance_partition
 from rsa_faces.inference.permutation import PermutationTest, permutation_test
 from rsa_faces.inference.reliability import Alpha, cronbach_alpha, split_half
 from rsa_faces.inference.subjects import SubjectTests, group_tests, subject_tests
+from rsa_faces.inference.time import (
+    TimeCourse,
+    TimeGeneralization,
+    latency,
+    latency_difference,
+    time_course,
+    time_generalization,
+)
 
 __all__ = [
     "CORRECTIONS",
@@ -35,8 +44,11 @@ __all__ = [
     "Reweighting",
     "SignFlipTest",
     "SubjectTests",
+    "TimeCourse",
+    "TimeGeneralization",
     "adjust",
     "best_layer",
+    "calibrate",
     "check_design",
     "combine_neighbours",
     "cronbach_alpha",
@@ -45,6 +57,8 @@ __all__ = [
     "fit_layers",
     "grid_neighbours",
     "group_tests",
+    "latency",
+    "latency_difference",
     "noise_ceiling",
     "permutation_test",
     "reweighted_similarity",
@@ -53,6 +67,8 @@ __all__ = [
     "split_half",
     "subject_tests",
     "surface_neighbours",
+    "time_course",
+    "time_generalization",
     "time_neighbours",
     "variance_partition",
 ]

@@ -33,7 +33,7 @@ def resampled_ranks(order, new, places, weights):  # noqa: D417
     -------
     ranks : ndarray, shape (n_rdms, n_drawn + 1)
         Average ranks, cumulative weight − (w − 1) / 2 with ties together, minus their mean. Of no
-        meaning at the end.
+        meaning at the end, but finite.
     squares : ndarray, shape (n_rdms,)
         Weighted sums of squared centred ranks.
     """
@@ -45,6 +45,8 @@ def resampled_ranks(order, new, places, weights):  # noqa: D417
     squares = np.zeros(n_rdms)
     for m in range(n_rdms):
         out = ranks[m]
+        # No pair is there if all were drawn.
+        out[-1] = 0.0
         # Twice the cumulative weight, counted from twice the mean rank, total + 1.
         before = -total
         square = 0.0

@@ -5,6 +5,7 @@ from rsa_faces.rdm._rdms import RDMs, concat
 from rsa_faces.rdm.compute import compute_rdms
 from rsa_faces.rdm.measures import MEASURES
 from rsa_faces.rdm.models import model_rdm_from_labels
+from rsa_faces.rdm.movie import rdm_movie
 from rsa_faces.rdm.noise import NOISE_METHODS, NoiseCovariance, noise_covariance
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "load_rdms",
     "model_rdm_from_labels",
     "noise_covariance",
+    "rdm_movie",
 ]

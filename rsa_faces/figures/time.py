@@ -1,0 +1,276 @@
+"""Similarity over time, and from one time to another."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.figures._layout import _entries_per_row
+from rsa_faces.figures._style import (
+    CEILING,
+    COLORS,
+    COLUMN,
+    METHOD_NAMES,
+    as_axes,
+    interval_label,
+    shortened,
+    similarity_label,
+    style,
+)
+from rsa_faces.inference.time import TimeCourse, TimeGeneralization
+
+_UNITS = {"ms": 1000.0, "s": 1.0}
+_GRAY = "#444444"
+_NAME_LENGTH = 32  # characters of a model's name in the legend
+_LINE_STYLES = ("-", "--", ":", "-.")
+# Inches: margins, height of a panel, of its heading, of a line of the legend.
+_LEFT, _RIGHT, _PANEL, _HEADING, _LINE = 0.52, 0.08, 1.35, 0.22, 0.14
+
+
+def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = None) -> np.ndarray:
+    """Draw similarity over time: a panel per region, a curve per model.
+
+    Parameters
+    ----------
+    course : TimeCourse
+        From :func:`rsa_faces.inference.time.time_course`; at most 8 models.
+    unit : {"ms", "s"}, default "ms"
+        Of the axis of time.
+    ax : Axes or ndarray of Axes, optional
+        One per region, to draw in; the legend is then left to you.
+
+    Returns
+    -------
+    ndarray of Axes, shape (n_regions,)
+        Their ``figure`` is the whole, 89 mm wide. Coloured band: interval of each time on its own.
+        Grey band: noise ceiling of each time, lower to upper, where subjects share structure.
+        Dots below, a row per model: differs from 0 after correction. Dotted line: time 0.
+
+    Raises
+    ------
+    InputError
+        If there are more than 8 models, the unit is unknown, or `ax` has another number of axes.
+
+    Notes
+    -----
+    All panels share both axes. Intervals and ceilings end at -1 and 1. Times that are not defined
+    (NaN) leave a gap. There is no grey band where `reliable` is not true in the course's table:
+    the upper ceiling stays near 1/√n_subjects where subjects share nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.figures.time import plot_time
+    >>> from rsa_faces.inference.time import time_course
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(20)]
+    >>> model = rf.RDMs(rng.random(190), names, "simulated", {"name": ["a model"]})
+    >>> gain = np.tile([0.0, 1.0, 0.5], 6)[:, None]
+    >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
+    >>> data = rf.RDMs(gain * model.vectors + rng.random((18, 190)), names, "simulated", labels)
+    >>> axes = plot_time(time_course(model, data, n_boot=200))
+    >>> axes[0].get_xlabel()
+    'time (ms)'
+    """
+    check_choice(unit, _UNITS, what="unit of time")
+    models = list(course.curves["model"].unique())
+    if len(models) > len(COLORS):
+        raise InputError(
+            f"expected at most {len(COLORS)} models in a figure over time, got {len(models)}: more "
+            "colours cannot be told apart. Take fewer with course.sel(model=...)."
+        )
+    regions = list(course.curves["region"].unique())
+    limits = _limits(course.table)
+    with style():
+        if ax is None:
+            ax = _panels(len(regions), _handles(models, course))
+        ax = as_axes(ax, (len(regions),))
+        for axes, region in zip(ax, regions, strict=True):
+            table = course.table[course.table["region"] == region]
+            _frame(axes, table, course.times * _UNITS[unit], limits, len(models))
+            for level, model in enumerate(models):
+                rows = table[table["model"] == model]
+                _curve(axes, rows, _UNITS[unit], limits, level, course.settings["alpha"])
+            axes.set_title(_numbers(table.iloc[0]), loc="left", fontweight="bold", pad=3)
+            method = table["method"].iloc[0]
+            axes.set_ylabel(f"similarity\n({METHOD_NAMES.get(method, method)})", labelpad=2)
+            last = axes is ax[-1]
+            axes.tick_params(labelbottom=last)
+            axes.set_xlabel(f"time ({unit})" if last else "")
+    return ax
+
+
+def plot_generalization(
+    generalization: TimeGeneralization, *, unit: str = "ms", ax: Axes | None = None
+) -> Axes:
+    """Draw the similarity of RDMs between all pairs of times.
+
+    Parameters
+    ----------
+    generalization : TimeGeneralization
+        From :func:`rsa_faces.inference.time.time_generalization`.
+    unit : {"ms", "s"}, default "ms"
+        Of both axes.
+    ax : Axes, optional
+        Axes to draw in; the colour bar takes some of its room.
+
+    Returns
+    -------
+    Axes
+        Rows (upwards): time of one subject; columns: time of the others, pooled. White is a
+        similarity of 0, red above, blue below, grey undefined. Dotted lines: time 0. Dashed: the
+        diagonal, where both times are the same.
+
+    Raises
+    ------
+    InputError
+        If the unit is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.figures.time import plot_generalization
+    >>> from rsa_faces.inference.time import time_generalization
+    >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
+    >>> values = np.random.default_rng(0).random((18, 190))
+    >>> data = rf.RDMs(values, [f"image {i}" for i in range(20)], "simulated", labels)
+    >>> plot_generalization(time_generalization(data)).get_xlabel()
+    'time of the other subjects (ms)'
+    """
+    check_choice(unit, _UNITS, what="unit of time")
+    times = generalization.times * _UNITS[unit]
+    values = generalization.similarity
+    largest = np.abs(values[~np.isnan(values)]).max(initial=0.0) or 1.0
+    with style():
+        if ax is None:
+            ax = plt.figure(figsize=(COLUMN, 2.9)).add_axes((0.17, 0.15, 0.62, 0.75))
+        colors = plt.get_cmap("RdBu_r").with_extremes(bad="#BBBBBB")
+        image = ax.pcolormesh(
+            times, times, np.ma.masked_invalid(values), cmap=colors, vmin=-largest, vmax=largest,
+            shading="nearest", rasterized=True,
+        )  # fmt: skip
+        ax.set_aspect("equal")
+        ax.axline((times[0], times[0]), slope=1, color="black", linewidth=0.5, linestyle="--")
+        if times[0] < 0 < times[-1]:
+            ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
+            ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        ax.spines[["top", "right"]].set_visible(True)
+        ax.set_xlabel(f"time of the other subjects ({unit})")
+        ax.set_ylabel(f"time of one subject ({unit})")
+        head = pd.Series({
+            "region": generalization.region, "n_subjects": len(generalization.subject_names),
+            "n_conditions": generalization.n_conditions,
+        })  # fmt: skip
+        ax.set_title(_numbers(head), loc="left", fontweight="bold", pad=4)
+        bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.04)
+        bar.set_label(similarity_label(generalization.method))
+        bar.outline.set_linewidth(0.6)
+        bar.locator = MaxNLocator(5, symmetric=True)
+        bar.update_ticks()
+    return ax
+
+
+def _limits(table: pd.DataFrame) -> tuple[float, float]:
+    """Return limits that hold 0 and all similarities, intervals and ceilings."""
+    columns = ["similarity", "ci_low", "ci_high", "ceiling_low", "ceiling_high"]
+    values = table[columns].to_numpy(float, copy=True)
+    values[(table["reliable"] != True).to_numpy(), 3:] = np.nan  # noqa: E712
+    values = np.clip(np.append(values, 0.0), -1, 1)
+    values = values[~np.isnan(values)]
+    return (values.min(), values.max()) if np.ptp(values) > 0 else (0.0, 1.0)
+
+
+def _numbers(row: pd.Series) -> str:
+    """Return a region with its numbers."""
+    n = "1 subject" if row["n_subjects"] == 1 else f"{row['n_subjects']} subjects"
+    return (
+        f"{row['region']}: " if row["region"] else ""
+    ) + f"{n}, {row['n_conditions']} conditions"
+
+
+def _panels(n_regions: int, handles: list) -> np.ndarray:
+    """Return one axes per region, below each other, with a legend."""
+    per_row = _entries_per_row([h.get_label() for h in handles], COLUMN)
+    legend = 0.06 + _LINE * int(np.ceil(len(handles) / per_row))
+    bottom = legend + 0.31
+    height = bottom + n_regions * (_PANEL + _HEADING)
+    figure = plt.figure(figsize=(COLUMN, height))
+    width = (COLUMN - _LEFT - _RIGHT) / COLUMN
+    axes = [
+        figure.add_axes((
+            _LEFT / COLUMN, (bottom + (n_regions - 1 - i) * (_PANEL + _HEADING)) / height,
+            width, _PANEL / height,
+        ))
+        for i in range(n_regions)
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=per_row,
+                  frameon=False, handlelength=1.6, columnspacing=1.2, borderpad=0.2,
+                  borderaxespad=0.0)  # fmt: skip
+    return np.array(axes, dtype=object)
+
+
+def _frame(axes: Axes, table: pd.DataFrame, times, limits, n_models: int) -> None:
+    """Draw what all panels have: ceilings, lines at 0, axes; leave a strip for the dots."""
+    low, high = limits
+    first = table[table["model"] == table["model"].iloc[0]]
+    reliable = (first["reliable"] == True).to_numpy()  # noqa: E712
+    band = np.clip(first[["ceiling_low", "ceiling_high"]].to_numpy(float), -1, 1)
+    # A band needs two neighbours; a time that is reliable alone gets a line.
+    around = np.pad(reliable, 1)
+    alone = reliable & ~around[:-2] & ~around[2:]
+    axes.fill_between(times, *band.T, where=reliable & ~alone, color=CEILING, linewidth=0, zorder=0)
+    axes.vlines(times[alone], *band[alone].T, color=CEILING, linewidth=1.5, zorder=0)
+    axes.axhline(0, color="black", linewidth=0.4, zorder=1)
+    if times[0] < 0 < times[-1]:
+        axes.axvline(0, color="black", linewidth=0.6, linestyle=":", zorder=1)
+    axes.set_xlim(times[0], times[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+    axes.set_ylim(low - (0.06 + 0.06 * n_models) * (high - low), high + 0.03 * (high - low))
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    axes.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
+    axes.spines["left"].set_bounds(low, high)
+
+
+def _curve(axes: Axes, rows: pd.DataFrame, scale: float, limits, level: int, alpha: float) -> None:
+    """Draw one model's curve, interval and dots."""
+    low, high = limits
+    color = COLORS[level]
+    times = rows["time"].to_numpy(float) * scale
+    ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
+    axes.fill_between(times, *ends.T, color=color, alpha=0.2, linewidth=0)
+    axes.plot(times, rows["similarity"], color=color, linewidth=1.0,
+              linestyle=_LINE_STYLES[level % 4])  # fmt: skip
+    found = times[rows["p_corrected"].to_numpy(float) < alpha]
+    y = np.full(len(found), low - (0.06 + 0.06 * level) * (high - low))
+    axes.plot(found, y, linestyle="none", marker="o", markersize=1.6, color=color, clip_on=False,
+              markeredgewidth=0)  # fmt: skip
+
+
+def _handles(models: list[str], course: TimeCourse) -> list:
+    """Return the legend's entries: those that occur."""
+    alpha = course.settings["alpha"]
+    ceiling = Patch(color=CEILING, linewidth=0, label="noise ceiling (lower to upper)")
+    reliable = (course.table["reliable"] == True).any()  # noqa: E712
+    lines = [
+        Line2D([], [], color=COLORS[i], linestyle=_LINE_STYLES[i % 4],
+               label=shortened(name, _NAME_LENGTH))
+        for i, name in enumerate(models)
+    ]  # fmt: skip
+    return [
+        *lines,
+        Patch(color=COLORS[0], alpha=0.2, linewidth=0, label=f"{interval_label(alpha)}, each time"),
+        *([ceiling] if reliable else []),
+        Line2D([], [], linestyle="none", marker="o", markersize=1.8, color=_GRAY,
+               label=f"differs from 0, corrected p < {alpha:g}"),
+    ]  # fmt: skip
