@@ -29,11 +29,6 @@ def test_the_same_seed_gives_the_same_studies_whatever_the_number_of_processes()
     assert one.equals(two)
 
 
-def test_kendall_has_no_permutation_test():
-    table = calibrate(4, 8, method="tau-a", n_simulations=1)
-    assert not table["check"].str.contains("permutation").any()
-
-
 def test_it_stops_in_time():
     table = calibrate(4, 8, method="pearson", n_simulations=1000, seconds=0.2)
     assert 1 <= table["n_simulations"].max() < 1000
