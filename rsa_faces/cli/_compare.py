@@ -40,7 +40,10 @@ def compare(
         str, typer.Option(help="auto, cpu, cuda or cuda:1: where networks run.")
     ] = "auto",
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads to use; default all.")
+        int | None,
+        typer.Option(
+            min=1, help="Processor threads to use; default all. RDMs may differ in the 6th digit."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,8 +16,12 @@ _INDEX = 31  # bits of a key that hold where the entry came from
 
 
 def in_threads(function: Callable[..., None], n_items: int, *arguments: object) -> None:
-    """Call ``function(*arguments, start, stop)`` for parts of the items, side by side."""
-    n_threads = max(1, min(numba.get_num_threads(), n_items))
+    """Call ``function(*arguments, start, stop)`` for parts of the items, side by side.
+
+    In a thread that is itself one of several, the parts are done one after the other.
+    """
+    alone = threading.current_thread() is threading.main_thread()
+    n_threads = max(1, min(numba.get_num_threads(), n_items)) if alone else 1
     bounds = np.linspace(0, n_items, n_threads + 1).astype(np.int64)
     if n_threads == 1:
         function(*arguments, 0, n_items)

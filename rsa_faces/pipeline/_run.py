@@ -292,19 +292,22 @@ def _patterns_named() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _threads(jobs: int | None) -> Iterator[None]:
-    """Limit the threads of NumPy and torch."""
+    """Limit the threads of NumPy, numba and torch."""
     if jobs is None:
         yield
         return
+    import numba
     import torch
 
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(jobs)
+    numba.set_num_threads(min(jobs, numba.config.NUMBA_NUM_THREADS))
     try:
         with threadpool_limits(limits=jobs):
             yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])
 
 
 def write_json(path: Path, content: dict) -> None:
