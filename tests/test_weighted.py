@@ -1,5 +1,7 @@
 """Similarities and ceilings under weights equal those of RDMs that are really resampled."""
 
+import warnings
+
 import numpy as np
 import pytest
 from rsatoolbox.rdm import RDMs as ToolboxRDMs
@@ -7,7 +9,8 @@ from rsatoolbox.rdm import compare as toolbox_compare
 from scipy import stats
 
 from rsa_faces.comparison.methods import COV_METHODS, METHODS, RANK_METHODS
-from rsa_faces.inference._weighted import pair_weights, weighted_ceilings, weighted_similarities
+from rsa_faces.inference._pooled import subject_ceilings
+from rsa_faces.inference._weighted import pair_weights, weighted_similarities
 from rsa_faces.inference.bootstrap import bootstrap_means, draw_counts
 
 TOLERANCE = 1e-10
@@ -58,8 +61,8 @@ def slow_similarity(x, y, method):
     return METHODS[method](x[None, present], y[None, present])[0, 0]
 
 
-def slow_ceilings(data, subjects, method):
-    """Return lower and upper ceiling of resampled data by pooling the distinct subjects."""
+def slow_ceilings(data, method):
+    """Return each subject's similarity with the pooled others (0) and with everyone's pool (1)."""
     scaled = np.full(data.shape, np.nan)
     for out, vector in zip(scaled, data, strict=True):
         present = ~np.isnan(vector)
@@ -74,20 +77,15 @@ def slow_ceilings(data, subjects, method):
     bounds = []
     for leave_out in (True, False):
         values = []
-        for s in np.flatnonzero(subjects):
-            weight = subjects.copy()
-            if leave_out:
-                weight[s] = 0
-            if not weight.any():
-                return np.nan, np.nan
-            there = np.where(np.isnan(scaled), 0, weight[:, None])
-            with np.errstate(invalid="ignore"):
-                pooled = (np.nan_to_num(scaled) * there).sum(axis=0) / there.sum(axis=0)
+        for s in range(len(data)):
+            pool = np.delete(scaled, s, axis=0) if leave_out else scaled
+            with np.errstate(invalid="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                pooled = np.nanmean(pool, axis=0)
             # Sums of ranks in another order differ in the last digit: no new order of ties.
-            pooled = np.round(pooled, 9)
-            values += [slow_similarity(data[s], pooled, method)] * int(subjects[s])
-        bounds.append(np.mean(values))
-    return tuple(bounds)
+            values.append(slow_similarity(data[s], np.round(pooled, 9), method))
+        bounds.append(values)
+    return np.array(bounds)
 
 
 KINDS = [{}, {"ties": True}, {"missing": True}, {"ties": True, "missing": True}]
@@ -113,16 +111,52 @@ def test_ceilings_equal_those_of_resampled_rdms(method, kind):
     if method in COV_METHODS and "missing" in kind:
         pytest.skip("the whitened methods need every pair")
     for seed in range(4):
-        _, data, conditions, subjects = random_case(seed, **kind)
-        for c in (conditions, np.ones((1, conditions.shape[1]))):
-            ((lower, upper),) = weighted_ceilings(data, c, subjects, method=method)
-            for b in range(len(subjects)):
-                counts = c[b] if len(c) > 1 else c[0]
-                low, high = slow_ceilings(resampled(data, counts), subjects[b], method)
-                if (subjects[b] > 0).sum() < 2:
-                    assert np.isnan(lower[b])
-                    continue
-                np.testing.assert_allclose([lower[b], upper[b]], [low, high], atol=TOLERANCE)
+        _, data, conditions, _ = random_case(seed, **kind)
+        ours = np.stack(subject_ceilings(data, conditions, method), axis=1)
+        for b, counts in enumerate(conditions):
+            expected = slow_ceilings(resampled(data, counts), method)
+            np.testing.assert_allclose(ours[b], expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_samples_of_subjects_are_means_over_those_drawn(missing):
+    model, data, conditions, subjects = random_case(1, missing=missing)
+    found = bootstrap_means(
+        model, data, "rho-a", subject_counts=subjects, condition_counts=conditions
+    )
+    once = np.ones((1, conditions.shape[1]))
+    for counts, drawn, which in (
+        (once, subjects, "subjects"),
+        (conditions, np.ones(subjects.shape), "conditions"),
+        (conditions, subjects, "both"),
+    ):
+        values = np.concatenate(
+            [
+                weighted_similarities(model, data, counts, "rho-a"),
+                np.stack(subject_ceilings(data, counts, "rho-a"), axis=1),
+            ],
+            axis=1,
+        )
+        values = np.broadcast_to(values, (len(drawn), *values.shape[1:]))
+        expected = [np.average(v, weights=d, axis=1) for v, d in zip(values, drawn, strict=True)]
+        np.testing.assert_allclose(getattr(found, which), expected, atol=1e-13)
+    without = bootstrap_means(
+        model, data, "rho-a", subject_counts=subjects, condition_counts=conditions, ceilings=False
+    )
+    np.testing.assert_allclose(without.both[:, :3], found.both[:, :3], atol=1e-13)
+    assert np.isnan(without.both[:, 3:]).all()
+
+
+def test_one_subject_has_no_lower_ceiling():
+    _, data, conditions, _ = random_case(0, n_subjects=1)
+    for method in METHODS:
+        lower, upper = subject_ceilings(data, conditions, method)
+        assert np.isnan(lower).all()
+        np.testing.assert_allclose(upper, slow_upper(data, conditions, method), atol=1e-12)
+
+
+def slow_upper(data, conditions, method):
+    return [[slow_similarity(*(resampled(data, c)[0],) * 2, method)] for c in conditions]
 
 
 @pytest.mark.parametrize("method", ["pearson", "cosine", "spearman", "rho-a"])
@@ -174,12 +208,10 @@ def test_results_do_not_depend_on_the_number_of_samples_drawn_together(method):
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
 def test_partial_correlations_equal_those_of_resampled_rdms(method, ties):
     for seed in range(4):
-        model, data, conditions, subjects = random_case(seed, ties=ties, n_conditions=12)
+        model, data, conditions, _ = random_case(seed, ties=ties, n_conditions=12)
         given = random_case(seed + 90, ties=ties, n_conditions=12)[0][:2]
         ours = weighted_similarities(model, data, conditions, method, given)
-        ((lower, upper),) = weighted_ceilings(
-            data, conditions, subjects, method=method, given=given
-        )
+        lower, upper = subject_ceilings(data, conditions, method, given)
         for b, counts in enumerate(conditions):
             sides = []
             for vectors in (model, data, given):
@@ -189,9 +221,8 @@ def test_partial_correlations_equal_those_of_resampled_rdms(method, ties):
             controls = np.vstack([sides[2], np.ones(sides[2].shape[1])]).T
             x, y = ((v.T - controls @ np.linalg.lstsq(controls, v.T)[0]).T for v in sides[:2])
             np.testing.assert_allclose(ours[b], np.corrcoef(x, y)[:3, 3:], atol=TOLERANCE)
-            low, high = slow_ceilings(y, subjects[b], "pearson")
-            if (subjects[b] > 0).sum() > 1:
-                np.testing.assert_allclose([lower[b], upper[b]], [low, high], atol=1e-9)
+            expected = slow_ceilings(y, "pearson")
+            np.testing.assert_allclose([lower[b], upper[b]], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["spearman", "rho-a"])

@@ -102,7 +102,7 @@ def _sort(keys, n, keys_to, histogram):  # noqa: D417
 
 
 @njit(nogil=True, cache=True)
-def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
+def pooled_sums(doubled, codes, weights, kendall):  # noqa: D417
     """Compare each subject with the ranks of the pooled others and of everyone, in one sample.
 
     Parameters
@@ -111,8 +111,6 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
         Twice the average ranks from 1, which are whole numbers, of the pairs that were drawn.
     codes : ndarray of int, shape (n_subjects, n_drawn)
         Each subject's values as 0, 1, … in their order. Used by Kendall only.
-    subjects : ndarray of int, shape (n_subjects,)
-        How often each subject is in the sample.
     weights : ndarray, shape (n_drawn,)
         How often each pair is in the sample, at least 1.
     kendall : bool
@@ -124,7 +122,7 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
         For the others (0) and everyone (1). Rank correlations: weighted sums of products, of the
         subject's squares and of the pool's squares, of centred average ranks. Kendall: concordant
         minus discordant pairs of entries, and pairs untied in the subject and in the pool. Zeros
-        where a subject is not in the sample, or is alone.
+        for the others if there are none.
     """
     n_subjects, n = doubled.shape
     sums = np.zeros((2, n_subjects, 3))
@@ -139,26 +137,21 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
     n_codes = codes.max() + 1
     tree = np.empty(n_codes + 1)
     bucket = np.empty(n_codes)
-    drawn = np.int64(0)
     for t in range(n_subjects):
-        drawn += subjects[t]
-        if subjects[t] > 0:
-            for i in range(n):
-                totals[i] += np.int64(subjects[t]) * doubled[t, i]
+        for i in range(n):
+            totals[i] += doubled[t, i]
     weight = 0.0
     for i in range(n):
         weight += weights[i]
     middle = (weight + 1.0) / 2.0
     # First everyone (once), then the others of each subject.
-    for s in range(-1, n_subjects):
-        if s >= 0 and (subjects[s] == 0 or subjects[s] == drawn):
-            continue
+    for s in range(-1, n_subjects if n_subjects > 1 else 0):
         if s < 0:
             for i in range(n):
                 keys[i] = (totals[i] << _INDEX) | i
         else:
             for i in range(n):
-                keys[i] = ((totals[i] - np.int64(subjects[s]) * doubled[s, i]) << _INDEX) | i
+                keys[i] = ((totals[i] - doubled[s, i]) << _INDEX) | i
         ordered = _sort(keys, n, spare, histogram)
         before = 0.0
         square = 0.0
@@ -187,7 +180,7 @@ def pooled_sums(doubled, codes, subjects, weights, kendall):  # noqa: D417
                 index[i] = ordered[i] & _LOW
         which = 1 if s < 0 else 0
         for t in range(n_subjects):
-            if subjects[t] == 0 or (s >= 0 and t != s):
+            if s >= 0 and t != s:
                 continue
             if kendall:
                 total, own_tied = _concordance(

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rsa_faces.comparison._ranks import dense_codes
 from rsa_faces.comparison.methods import COV_METHODS, partial_correlations
 
 # Samples handled together: as many as fit caches.
@@ -66,171 +65,6 @@ def weighted_similarities(
     return similarity
 
 
-def weighted_ceilings(
-    data: np.ndarray,
-    counts: np.ndarray,
-    *subjects: np.ndarray,
-    method: str,
-    given: np.ndarray | None = None,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return lower and upper noise ceilings of resampled data for each way to draw subjects.
-
-    Parameters
-    ----------
-    data : ndarray, shape (n_subjects, n_pairs)
-        One RDM per subject; NaN is a pair not measured.
-    counts : ndarray, shape (n_samples, n_conditions) or (1, n_conditions)
-        How often each condition is in each sample (or in all).
-    *subjects : ndarray, shape (n_samples, n_subjects)
-        How often each subject is in each sample. All copies of a subject leave together for the
-        lower ceiling.
-    method : str
-        A comparison method.
-    given : ndarray, shape (n_given, n_pairs), optional
-        RDMs to regress out: the ceiling is that of what is left of each subject, scaled to the
-        same variance and pooled as it is.
-
-    Returns
-    -------
-    list of (lower, upper)
-        Each of shape (n_samples,), one pair per element of `subjects`; `lower` is NaN where only
-        one subject is left.
-    """
-    complete = not np.isnan(data).any()
-    if given is not None or (method in _LINEAR and complete):
-        if method in COV_METHODS:
-            white, squares = _whitened_inner(data, data, counts, centre=method == "corr_cov")
-            scale = np.sqrt(squares[0])
-            between = white[0] / (scale[:, :, None] * scale[:, None, :])
-        else:
-            between = weighted_similarities(data, data, counts, method, given)
-        return [_ceilings_from_inner_products(between, drawn) for drawn in subjects]
-    if method in _RANKED and complete:
-        return _ceilings_from_ranks(data, counts, subjects, method)
-    return [_ceilings_from_pools(data, counts, drawn, method) for drawn in subjects]
-
-
-def _ceilings_from_inner_products(
-    between: np.ndarray, subjects: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return ceilings where the pool is a sum of scaled RDMs: their inner products tell all."""
-    between = np.broadcast_to(between, (len(subjects), *between.shape[1:]))
-    own = np.einsum("bss->bs", between)
-    to_all = np.einsum("bst,bt->bs", between, subjects)
-    norm = np.einsum("bs,bs->b", to_all, subjects)[:, None]
-    norm_others = norm - 2 * subjects * to_all + subjects**2 * own
-    alone = (subjects > 0).sum(axis=1) < 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        upper = to_all / np.sqrt(own * norm)
-        lower = (to_all - subjects * own) / np.sqrt(own * norm_others)
-    lower[alone] = np.nan
-    return _mean_over(lower, subjects), _mean_over(upper, subjects)
-
-
-def _ceilings_from_ranks(
-    data: np.ndarray, counts: np.ndarray, subjects: tuple[np.ndarray, ...], method: str
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return ceilings of rank methods where every subject has every pair."""
-    from rsa_faces.comparison._sort import sort_rows
-    from rsa_faces.inference._kernels import pooled_sums, resampled_ranks
-
-    sides = sort_rows(data)
-    kendall = method in _KENDALL
-    codes = dense_codes(data).astype(np.int32) if kendall else np.zeros(data.shape, np.int32)
-    sums = [np.empty((len(drawn), 2, len(data), 3)) for drawn in subjects]
-    totals = np.empty((len(counts), 1))
-    for b, places, weights in _drawn_pairs(pair_weights(counts)):
-        totals[b] = n = weights.sum()
-        # Twice the ranks from 1, whole numbers: their sums are sorted digit by digit.
-        ranks = resampled_ranks(*sides, places, weights)[0][:, :-1]
-        doubled = (2 * ranks + (n + 1)).astype(np.int32)
-        here = codes[:, places < len(weights) - 1] if kendall else codes[:, : len(weights) - 1]
-        used = weights[:-1].astype(np.float64)
-        for out, drawn in zip(sums, subjects, strict=True):
-            for row in (b,) if len(counts) > 1 else range(len(drawn)):
-                out[row] = pooled_sums(doubled, here, drawn[row].astype(np.int64), used, kendall)
-    ceilings = []
-    for out, drawn in zip(sums, subjects, strict=True):
-        lower, upper = _finish(*out.transpose(3, 1, 0, 2), totals, method)
-        ceilings.append((_mean_over(lower, drawn), _mean_over(upper, drawn)))
-    return ceilings
-
-
-def _ceilings_from_pools(
-    data: np.ndarray, counts: np.ndarray, subjects: np.ndarray, method: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return ceilings from the pooled RDMs themselves: needed where pairs are missing."""
-    counts = np.broadcast_to(counts, (len(subjects), counts.shape[1]))
-    weights = pair_weights(counts)
-    missing = np.isnan(data)
-    present = np.where(missing, 0.0, 1.0)
-    filled = np.where(missing, 0.0, data)
-    scaled = np.stack(
-        [_scaled(v, weights * p, method) * p for v, p in zip(filled, present, strict=True)],
-        axis=1,
-    )
-    # (n_samples, n_pairs): sum and number of the subjects that have each pair
-    total = np.einsum("bs,bsp->bp", subjects, scaled)
-    number = subjects @ present
-    ceilings = np.full((2, *subjects.shape), np.nan)
-    for s in range(len(data)):
-        rows = np.flatnonzero(subjects[:, s])
-        share = subjects[rows, s, None]
-        pools = (
-            (total[rows] - share * scaled[rows, s], number[rows] - share * present[s]),
-            (total[rows], number[rows]),
-        )
-        for which, (pool, count) in enumerate(pools):
-            here = weights[rows] * present[s] * (count > 0)
-            pooled = np.divide(pool, count, out=np.zeros_like(pool), where=count > 0)
-            ceilings[which, rows, s] = _one_to_one(filled[s], pooled, here, method)
-    return _mean_over(ceilings[0], subjects), _mean_over(ceilings[1], subjects)
-
-
-def _mean_over(values: np.ndarray, subjects: np.ndarray) -> np.ndarray:
-    """Return the mean over subjects, weighted by how often each is in the sample."""
-    used = subjects > 0
-    return np.where(used, values * subjects, 0.0).sum(axis=1) / subjects.sum(axis=1)
-
-
-def _scaled(vector: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
-    """Return one RDM per sample, scaled as the method's pooling wants, (n_samples, n_pairs)."""
-    if method in _RANKED:
-        # From 1, as they are pooled: where pairs are missing, the mean rank differs.
-        return _ranks(vector, weights) + (weights.sum(axis=1, keepdims=True) + 1) / 2
-    total = weights.sum(axis=1, keepdims=True)
-    centred = vector - (weights @ vector)[:, None] / total if method == "pearson" else vector
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return centred / np.sqrt((weights * centred**2).sum(axis=1, keepdims=True) / total)
-
-
-def _one_to_one(own: np.ndarray, pooled: np.ndarray, weights: np.ndarray, method: str):
-    """Return the similarity of one subject and each sample's pooled RDM, (n_samples,)."""
-    if method in _KENDALL:
-        return np.array(
-            [
-                _kendall(own[None], pool[None], w[None], method)[0, 0, 0]
-                for pool, w in zip(pooled, weights, strict=True)
-            ]
-        )
-    if method in _CORRELATED_RANKS:
-        x, y = _ranks(own, weights), _ranks(pooled, weights)
-        return _of_scores(x, y, weights, method)
-    total = weights.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x, y = (
-            v - (weights * v).sum(axis=1, keepdims=True) / total if method == "pearson" else v
-            for v in (np.broadcast_to(own, pooled.shape), pooled)
-        )
-    return _of_scores(x, y, weights, method)
-
-
-def _of_scores(x: np.ndarray, y: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
-    """Return similarities row by row of centred ranks or values, (n_samples,)."""
-    sums = [np.einsum("bp,bp,bp->b", weights, a, b) for a, b in ((x, y), (x, x), (y, y))]
-    return _finish(*sums, weights.sum(axis=1), method)
-
-
 def _finish(xy, xx, yy, n, method) -> np.ndarray:
     """Turn sums into a similarity; NaN where a side is constant (no squares, no untied pairs)."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -277,27 +111,6 @@ def _standard(vectors: np.ndarray) -> np.ndarray:
     centred[(vectors == vectors[:, :1]).all(axis=1)] = 0.0
     scale = np.sqrt((centred**2).mean(axis=1, keepdims=True))
     return centred / np.where(scale > 0, scale, 1.0)
-
-
-def _ranks(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return centred average ranks of one RDM, or of one for each sample, (n_samples, n_pairs)."""
-    vectors = np.broadcast_to(vectors, weights.shape)
-    order = np.argsort(vectors, axis=1)
-    values = np.take_along_axis(vectors, order, axis=1)
-    ordered = np.take_along_axis(weights, order, axis=1)
-    new = np.ones(vectors.shape, dtype=bool)
-    new[:, 1:] = values[:, 1:] != values[:, :-1]
-    # All samples in one line: groups of equal values, never across samples.
-    starts = np.flatnonzero(new)
-    grouped = np.add.reduceat(ordered.ravel(), starts)
-    ranks = np.cumsum(grouped) - (grouped - 1) / 2
-    lengths = np.diff(np.append(starts, new.size))
-    before = np.cumsum(weights.sum(axis=1)) - weights.sum(axis=1)
-    middle = before + (weights.sum(axis=1) + 1) / 2
-    ordered = np.repeat(ranks, lengths).reshape(vectors.shape) - middle[:, None]
-    result = np.empty_like(ordered)
-    np.put_along_axis(result, order, ordered, axis=1)
-    return result
 
 
 def _rank_correlation(
@@ -392,10 +205,7 @@ def _whitened_inner(model: np.ndarray, data: np.ndarray, counts: np.ndarray, *, 
     return (white / 2, selves[0] / 2, selves[1] / 2), squares
 
 
-_LINEAR = frozenset({"pearson", "cosine"}) | COV_METHODS
 _KENDALL = frozenset({"kendall", "tau-a"})
-_CORRELATED_RANKS = frozenset({"spearman", "rho-a"})
-_RANKED = _CORRELATED_RANKS | _KENDALL
 _SIMILARITIES = {
     "pearson": lambda m, d, w: _linear(m, d, w, "pearson"),
     "cosine": lambda m, d, w: _linear(m, d, w, "cosine"),

@@ -10,12 +10,8 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from rsa_faces.comparison.methods import RANK_METHODS
-from rsa_faces.inference._weighted import (
-    BLOCK,
-    LINEAR_BLOCK,
-    weighted_ceilings,
-    weighted_similarities,
-)
+from rsa_faces.inference._pooled import subject_ceilings
+from rsa_faces.inference._weighted import BLOCK, LINEAR_BLOCK, weighted_similarities
 
 _MEMORY = 256 * 2**20
 
@@ -107,44 +103,41 @@ def bootstrap_means(
     Returns
     -------
     Bootstrap
+
+    Notes
+    -----
+    The ceilings of a sample of subjects are those of the subjects drawn, each compared with the
+    pool of the observed subjects. Were the pool drawn too, it would hold fewer different subjects
+    than the data, and the error of the ceiling would come out twice as large as it is.
     """
     n_subjects, n_pairs = data.shape
     n_conditions = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
-    once = np.ones((1, n_conditions))
     most = LINEAR_BLOCK if method in {"pearson", "cosine"} else BLOCK
     # Methods that rank go sample by sample, the others hold a weighted copy of all data for each.
     # The block depends on the data alone: the same numbers on every machine.
     size = n_pairs if method in RANK_METHODS and not np.isnan(data).any() else data.size
     block = int(np.clip(_MEMORY // (8 * size), 1, most))
 
-    def ceilings_of(drawn: np.ndarray, *subjects: np.ndarray) -> list:
-        if not ceilings:
-            return [(np.full(len(s), np.nan),) * 2 for s in subjects]
-        return weighted_ceilings(data, drawn, *subjects, method=method, given=given)
+    def columns(drawn: np.ndarray) -> np.ndarray:
+        """Return the similarities and ceilings of each subject, (n_samples, n_columns, n)."""
+        similarity = weighted_similarities(model, data, drawn, method, given)
+        if ceilings:
+            bounds = subject_ceilings(data, drawn, method, given)
+        else:
+            bounds = (np.full((len(drawn), n_subjects), np.nan),) * 2
+        return np.concatenate([similarity, *(b[:, None] for b in bounds)], axis=1)
 
     subjects = conditions = both = None
     if subject_counts is not None:
-        plain = weighted_similarities(model, data, once, method, given)[0]
-
-        def of_subjects(part: slice) -> np.ndarray:
-            drawn = subject_counts[part]
-            (bounds,) = ceilings_of(once, drawn)
-            return np.column_stack([_mean_similarity(plain[None], drawn), *bounds])
-
-        subjects = _in_blocks(of_subjects, len(subject_counts), block)
+        subjects = _mean_similarity(columns(np.ones((1, n_conditions))), subject_counts)
     if condition_counts is not None:
 
         def of_conditions(part: slice) -> np.ndarray:
-            drawn = condition_counts[part]
-            similarity = weighted_similarities(model, data, drawn, method, given)
-            subjects = [np.ones((len(drawn), n_subjects))]
+            values = columns(condition_counts[part])
+            drawn = [np.ones((len(values), n_subjects))]
             if subject_counts is not None:
-                subjects.append(subject_counts[part])
-            out = [
-                np.column_stack([_mean_similarity(similarity, counts), *bounds])
-                for counts, bounds in zip(subjects, ceilings_of(drawn, *subjects), strict=True)
-            ]
-            return np.stack(out, axis=1)
+                drawn.append(subject_counts[part])
+            return np.stack([_mean_similarity(values, counts) for counts in drawn], axis=1)
 
         drawn = _in_blocks(of_conditions, len(condition_counts), block)
         conditions = drawn[:, 0]

@@ -11,8 +11,8 @@ from rsa_faces._validation import as_rng, check_choice, check_count
 from rsa_faces.comparison import METHODS, align_given
 from rsa_faces.comparison._ranks import average_ranks
 from rsa_faces.comparison.methods import RANK_METHODS
+from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._weighted import weighted_ceilings
 from rsa_faces.rdm import RDMs
 
 
@@ -96,14 +96,10 @@ def noise_ceiling(
             f"expected at least 2 subjects for a noise ceiling, got {len(subjects)}: with one "
             "there is nobody to agree with."
         )
-    ((lower, upper),) = weighted_ceilings(
-        subjects.vectors,
-        np.ones((1, subjects.n_conditions)),
-        np.ones((1, len(subjects))),
-        method=method,
-        given=None if given is None else align_given(given, subjects, subjects, method).vectors,
-    )
-    return NoiseCeiling(float(lower[0]), float(upper[0]), len(subjects), method)
+    given = None if given is None else align_given(given, subjects, subjects, method).vectors
+    once = np.ones((1, subjects.n_conditions))
+    lower, upper = (b.mean() for b in subject_ceilings(subjects.vectors, once, method, given))
+    return NoiseCeiling(float(lower), float(upper), len(subjects), method)
 
 
 def shared_structure(

@@ -104,8 +104,8 @@ def evaluate(
     -----
     A bootstrap sample of conditions never compares a condition with its own copy. "both" combines
     three bootstraps (subjects, conditions, both) into the variance of [1]_. With one factor the
-    bootstrap variance is multiplied by n / (n − 1). The ceiling of a sample pools distinct
-    subjects weighted by how often they were drawn; all copies of a subject leave together.
+    bootstrap variance is multiplied by n / (n − 1). The ceiling of a sample is that of the subjects
+    drawn, each with the pool of the other observed subjects (of conditions drawn, if they are).
 
     Subjects share structure (`reliable`) if shuffling the conditions of each subject seldom gives
     as much agreement (p < alpha) and the lower ceiling is above 0.

@@ -928,7 +928,9 @@ def _evaluate_region(
     )[list(CEILINGS)]  # fmt: skip
     settings = {
         "method": method,
+        "given": [],
         "bootstrap": bootstrap,
+        "interval": "t",
         "n_boot": n_boot,
         "seed": seed,
         "alpha": alpha,

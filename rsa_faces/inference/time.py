@@ -16,10 +16,10 @@ from rsa_faces._validation import as_rng, check_choice, check_count
 from rsa_faces.comparison import METHODS, align_pair
 from rsa_faces.comparison._ranks import average_ranks
 from rsa_faces.comparison.methods import COV_METHODS, RANK_METHODS
+from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._weighted import (
     BLOCK,
     LINEAR_BLOCK,
-    weighted_ceilings,
     weighted_similarities,
 )
 from rsa_faces.inference.bootstrap import _in_blocks, _mean_similarity, draw_counts, dual_variance
@@ -830,10 +830,9 @@ def _ceilings(
     n_subjects, n_times, _ = vectors.shape
     low, high, p = np.full((3, n_times), np.nan)
     if n_subjects > 1:
-        once, ones = np.ones((1, len(conditions))), np.ones((1, n_subjects))
+        once = np.ones((1, len(conditions)))
         for t in range(n_times):
-            ((lower, upper),) = weighted_ceilings(vectors[:, t], once, ones, method=method)
-            low[t], high[t] = lower[0], upper[0]
+            low[t], high[t] = (b.mean() for b in subject_ceilings(vectors[:, t], once, method))
     if n_subjects > 1 and n_permutations:
         labels = {"subject": range(n_subjects)}
         for t in range(n_times):
