@@ -112,8 +112,8 @@ def calibrate(
     --------
     >>> from rsa_faces.inference import calibrate
     >>> table = calibrate(6, 12, method="pearson", n_simulations=5)
-    >>> table["verdict"].unique()
-    array(['too few'], dtype=object)
+    >>> set(table["verdict"])
+    {'too few'}
     """
     check_choice(method, METHODS, what="comparison method")
     check_count(n_subjects, what="n_subjects", low=2)
