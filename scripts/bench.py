@@ -98,10 +98,16 @@ def bench_rdm(rng, n_conditions: int, n_channels: int) -> None:
 
 
 def bench_flexible(rng, n_boot: int, their_boot: int) -> None:
-    """Non-negative weights of 20 layers, cross-validated inside a bootstrap of both factors."""
+    """Non-negative weights of 20 layers, cross-validated inside a bootstrap of both factors.
+
+    Dissimilarities are small: with large ones the solver of rsatoolbox does not come to an end.
+    """
     layers = simulated_rdms(rng, 20, 92, network="net", layer=[f"l{i}" for i in range(20)],
                             layer_index=list(range(20)))  # fmt: skip
     data = simulated_rdms(rng, 20, 92, subject=list(range(20)))
+    layers, data = (
+        rf.RDMs(r.vectors / 1000, r.conditions, r.measure, r.labels) for r in (layers, data)
+    )
     options = {"fit": "nnls", "method": "cosine", "n_folds": 2, "n_cv": 2}
     rf.inference.evaluate_flexible(layers, data, n_boot=400, **options)  # compiles
     ours = seconds(lambda: rf.inference.evaluate_flexible(layers, data, n_boot=n_boot, **options))
