@@ -16,15 +16,14 @@ from scipy import stats
 import rsa_faces as rf
 from rsa_faces.comparison import METHODS
 from rsa_faces.figures.time import plot_generalization, plot_time
-from rsa_faces.inference import adjust
-from rsa_faces.inference.time import (
-    _latencies,
-    _two_sided,
+from rsa_faces.inference import (
+    adjust,
     latency,
     latency_difference,
     time_course,
     time_generalization,
 )
+from rsa_faces.inference.latencies import _latencies, _two_sided
 from rsa_faces.rdm.movie import rdm_movie
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few to generalise")
@@ -252,7 +251,7 @@ def test_samples_are_resamples():
     s = rng.multinomial(5, np.full(5, 1 / 5), size=4)
     with pytest.MonkeyPatch.context() as patch:
         draws = iter([c.astype(float), s.astype(float)])
-        patch.setattr("rsa_faces.inference.time.draw_counts", lambda *_, **__: next(draws))
+        patch.setattr("rsa_faces.inference.courses.draw_counts", lambda *_, **__: next(draws))
         course = quick(model, data, bootstrap="both", n_boot=4)
     square = data.matrices()
     truth = model.matrices()
@@ -276,7 +275,7 @@ def test_chunks_of_time_change_nothing(monkeypatch):
     for method in ("rho-a", "pearson"):
         whole = quick(model, data, bootstrap="both", n_boot=10, method=method)
         with monkeypatch.context() as patch:
-            patch.setattr("rsa_faces.inference.time._MEMORY", 8 * N_PAIRS * 5 * 2 * 3)
+            patch.setattr("rsa_faces.inference.courses._MEMORY", 8 * N_PAIRS * 5 * 2 * 3)
             parts = quick(model, data, bootstrap="both", n_boot=10, method=method)
         np.testing.assert_allclose(parts.samples, whole.samples, atol=1e-12)
         np.testing.assert_allclose(parts.table["sem"], whole.table["sem"], atol=1e-12)

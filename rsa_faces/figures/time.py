@@ -24,7 +24,7 @@ from rsa_faces.figures._style import (
     similarity_label,
     style,
 )
-from rsa_faces.inference.time import TimeCourse, TimeGeneralization
+from rsa_faces.inference import TimeCourse, TimeGeneralization
 
 _UNITS = {"ms": 1000.0, "s": 1.0}
 _GRAY = "#444444"
@@ -40,7 +40,7 @@ def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = N
     Parameters
     ----------
     course : TimeCourse
-        From :func:`rsa_faces.inference.time.time_course`; at most 8 models.
+        From :func:`rsa_faces.inference.time_course`; at most 8 models.
     unit : {"ms", "s"}, default "ms"
         Of the axis of time.
     ax : Axes or ndarray of Axes, optional
@@ -69,7 +69,7 @@ def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = N
     >>> import numpy as np
     >>> import rsa_faces as rf
     >>> from rsa_faces.figures.time import plot_time
-    >>> from rsa_faces.inference.time import time_course
+    >>> from rsa_faces.inference import time_course
     >>> rng = np.random.default_rng(0)
     >>> names = [f"image {i}" for i in range(20)]
     >>> model = rf.RDMs(rng.random(190), names, "simulated", {"name": ["a model"]})
@@ -116,7 +116,7 @@ def plot_generalization(
     Parameters
     ----------
     generalization : TimeGeneralization
-        From :func:`rsa_faces.inference.time.time_generalization`.
+        From :func:`rsa_faces.inference.time_generalization`.
     unit : {"ms", "s"}, default "ms"
         Of both axes.
     ax : Axes, optional
@@ -139,7 +139,7 @@ def plot_generalization(
     >>> import numpy as np
     >>> import rsa_faces as rf
     >>> from rsa_faces.figures.time import plot_generalization
-    >>> from rsa_faces.inference.time import time_generalization
+    >>> from rsa_faces.inference import time_generalization
     >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
     >>> values = np.random.default_rng(0).random((18, 190))
     >>> data = rf.RDMs(values, [f"image {i}" for i in range(20)], "simulated", labels)

@@ -3,6 +3,7 @@
 from rsa_faces.inference._result import Result
 from rsa_faces.inference.calibration import calibrate
 from rsa_faces.inference.ceilings import NoiseCeiling, noise_ceiling, shared_structure
+from rsa_faces.inference.courses import TimeCourse, time_course
 from rsa_faces.inference.evaluate import check_design, evaluate
 from rsa_faces.inference.flexible import (
     BestLayer,
@@ -12,6 +13,8 @@ from rsa_faces.inference.flexible import (
     fit_layers,
     reweighted_similarity,
 )
+from rsa_faces.inference.generalization import TimeGeneralization, time_generalization
+from rsa_faces.inference.latencies import latency, latency_difference
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
 from rsa_faces.inference.neighbours import (
@@ -24,14 +27,6 @@ from rsa_faces.inference.partition import Partition, variance_partition
 from rsa_faces.inference.permutation import PermutationTest, permutation_test
 from rsa_faces.inference.reliability import Alpha, cronbach_alpha, split_half
 from rsa_faces.inference.subjects import SubjectTests, group_tests, subject_tests
-from rsa_faces.inference.time import (
-    TimeCourse,
-    TimeGeneralization,
-    latency,
-    latency_difference,
-    time_course,
-    time_generalization,
-)
 
 __all__ = [
     "CORRECTIONS",

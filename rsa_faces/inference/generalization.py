@@ -1,0 +1,178 @@
+"""Generalisation over time: is the geometry at one time there at another."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.comparison import METHODS
+from rsa_faces.comparison._ranks import average_ranks
+from rsa_faces.comparison.methods import RANK_METHODS
+from rsa_faces.inference._recording import recording_of
+from rsa_faces.rdm import RDMs
+
+
+@dataclass(frozen=True, eq=False)
+class TimeGeneralization:
+    """The outcome of :func:`time_generalization`.
+
+    Parameters
+    ----------
+    times : ndarray, shape (n_times,)
+        In seconds, ascending.
+    similarity : ndarray, shape (n_times, n_times)
+        Mean over subjects. Row: time of the single subject; column: time of the other subjects.
+    subjects : ndarray, shape (n_subjects, n_times, n_times)
+        The same in each subject, for tests over subjects.
+    subject_names : tuple of str
+    method : str
+        The comparison method.
+    region : str
+        Empty without a label ``region``.
+    n_conditions : int
+    """
+
+    times: np.ndarray
+    similarity: np.ndarray
+    subjects: np.ndarray
+    subject_names: tuple[str, ...]
+    method: str
+    region: str
+    n_conditions: int
+
+    def __repr__(self) -> str:
+        return (
+            f"TimeGeneralization({len(self.times)} times from {self.times[0]:g} to "
+            f"{self.times[-1]:g} s, {len(self.subject_names)} subjects, method={self.method!r})"
+        )
+
+
+def time_generalization(
+    data: RDMs, *, method: str = "pearson", by: str = "subject"
+) -> TimeGeneralization:
+    """Compare RDMs between all pairs of times, across subjects.
+
+    Parameters
+    ----------
+    data : RDMs
+        RDMs of at least 2 subjects and of one region, every pair measured, with a label ``time`` in
+        seconds; all subjects have the same times.
+    method : str, default "pearson"
+        Comparison method, as in :func:`rsa_faces.compare`.
+    by : str, default "subject"
+        Label that tells subjects apart; several RDMs of one at the same time (sessions) are
+        averaged first, so that they leave together.
+
+    Returns
+    -------
+    TimeGeneralization
+        Row t, column t': similarity of one subject's RDM at t with the RDM of the other subjects,
+        pooled, at t'; the mean over subjects, from -1 to 1.
+
+    Raises
+    ------
+    InputError
+        With fewer than 2 subjects, several regions, missing pairs or times, or an unknown method.
+
+    Warns
+    -----
+    UserWarning
+        If a similarity is undefined (NaN) because an RDM is constant.
+
+    Notes
+    -----
+    A subject is never compared with itself: noise that a subject shares between times (slow drifts,
+    overlapping windows) would look like a geometry that lasts. The diagonal is the lower noise
+    ceiling of each time; pooling is as in :func:`rsa_faces.noise_ceiling`.
+
+    The matrix is not symmetric: a row has the noise of one subject, a column that of the pooled
+    RDM, which is smaller the more subjects there are. Over all subjects the inner products are the
+    same both ways (each two subjects meet twice), but they are divided by the length of the pooled
+    RDM at t', so that columns in which subjects agree less are larger than the rows of that time.
+    For a symmetric one take the mean with its transpose. Windows that overlap smear the matrix
+    along its diagonal.
+
+    References
+    ----------
+    .. [1] King J.-R., Dehaene S. (2014). Trends in Cognitive Sciences 18, 203-210.
+       doi:10.1016/j.tics.2014.01.002
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.inference import time_generalization
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(20)]
+    >>> signal = np.outer([0.0, 1.0, 1.0], rng.random(190))
+    >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
+    >>> values = np.tile(signal, (6, 1)) + 0.1 * rng.random((18, 190))
+    >>> data = rf.RDMs(values, names, "simulated", labels)
+    >>> (time_generalization(data).similarity > 0.5).astype(int)
+    array([[0, 0, 0],
+           [0, 1, 1],
+           [0, 1, 1]])
+    """
+    check_choice(method, METHODS, what="comparison method")
+    recording = recording_of(data, by)
+    if len(recording.regions) > 1:
+        raise InputError(
+            f"expected the RDMs of one region, got {len(recording.regions)}: "
+            f"{', '.join(map(repr, recording.regions[:5]))}. Take one with data.sel(region=...)."
+        )
+    (vectors,) = recording.vectors
+    n_subjects, n_times, n_pairs = vectors.shape
+    if n_subjects < 2:
+        raise InputError(f"expected at least 2 subjects, got {n_subjects}.")
+    if (missing := int(np.isnan(vectors).sum())) > 0:
+        raise InputError(
+            f"expected every pair measured in every subject, but {missing} are missing (NaN). "
+            "Take the conditions all subjects have with subset()."
+        )
+    scaled = _scaled(vectors.reshape(-1, n_pairs), method).reshape(vectors.shape)
+    undefined = np.isnan(scaled).any(axis=2)
+    scaled[undefined] = 0.0
+    total = scaled.sum(axis=0)
+    subjects = np.full((n_subjects, n_times, n_times), np.nan)
+    for s in range(n_subjects):
+        rows, columns = ~undefined[s], ~np.delete(undefined, s, axis=0).any(axis=0)
+        if rows.any() and columns.any():
+            subjects[s][np.ix_(rows, columns)] = METHODS[method](
+                vectors[s, rows], (total - scaled[s])[columns]
+            )
+    subjects = np.clip(subjects, -1.0, 1.0)
+    if np.isnan(subjects).any():
+        bad = np.flatnonzero(undefined.any(axis=0))
+        shown = ", ".join(f"{recording.times[t]:g}" for t in bad[:5])
+        warnings.warn(
+            f"similarity is undefined (NaN) for {len(bad)} of {n_times} times, at which an RDM is "
+            f"constant: {shown} s.",
+            stacklevel=2,
+        )
+    return TimeGeneralization(
+        recording.times,
+        subjects.mean(axis=0),
+        subjects,
+        recording.subjects,
+        method,
+        recording.regions[0],
+        data.n_conditions,
+    )
+
+
+def _scaled(vectors: np.ndarray, method: str) -> np.ndarray:
+    """Return RDMs scaled as pooling wants for the method; NaN where an RDM is constant."""
+    centred = method not in {"cosine", "cosine_cov"}
+    constant = (vectors == (vectors[:, :1] if centred else 0.0)).all(axis=1)
+    if method in RANK_METHODS:
+        scaled = average_ranks(vectors)
+    else:
+        scaled = vectors - vectors.mean(axis=1, keepdims=True) if centred else vectors.copy()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scaled /= np.sqrt((scaled**2).mean(axis=1, keepdims=True))
+    scaled[constant] = np.nan
+    return scaled
