@@ -11,15 +11,17 @@ from sklearn.linear_model import Ridge
 
 import rsa_faces as rf
 from rsa_faces.comparison.methods import COV_METHODS, METHODS, RANK_METHODS
-from rsa_faces.inference import flexible
-from rsa_faces.inference._fits import nnls_gram
-from rsa_faces.inference.bootstrap import draw_counts
-from rsa_faces.inference.flexible import (
+from rsa_faces.inference import (
+    _held_out,
     best_layer,
     evaluate_flexible,
     fit_layers,
+    flexible,
     reweighted_similarity,
+    reweighting,
 )
+from rsa_faces.inference._fits import nnls_gram
+from rsa_faces.inference.bootstrap import draw_counts
 
 FITS = ("nnls", "interpolation", "select")
 
@@ -56,10 +58,10 @@ def some_splits(data, seed, *, n_folds=2, n_subject_folds=2, n=4, once=False):
     subjects = draw_counts(rng, n, np.arange(len(data)))
     if once:
         conditions, subjects = np.ones((n, k)), np.ones((n, len(data)))
-    return flexible._Splits(
+    return _held_out.Splits(
         conditions,
-        flexible._draw_folds(rng, conditions, np.arange(k), n_folds),
-        ((subjects, flexible._draw_folds(rng, subjects, np.arange(len(data)), n_subject_folds)),),
+        _held_out.draw_folds(rng, conditions, np.arange(k), n_folds),
+        ((subjects, _held_out.draw_folds(rng, subjects, np.arange(len(data)), n_subject_folds)),),
     )
 
 
@@ -176,9 +178,9 @@ def test_held_out_similarities_equal_those_of_resampled_rdms(method, fit, ties):
         pytest.skip("equal scores of two layers may be broken either way")
     for seed in range(2):
         model, data = simulated(seed=seed, n_subjects=4, n_conditions=16, noise=2.0, ties=ties)
-        layers, _ = flexible._layers(model, "network", method)
+        layers, _ = _held_out.layers_of(model, "network", method)
         splits = some_splits(data, seed, n=3)
-        (ours,), _ = flexible._held_out(layers, data.vectors, splits, fit, method, 2, 2)
+        (ours,), _ = _held_out.held_out_means(layers, data.vectors, splits, fit, method, 2, 2)
         expected = slow_held_out(
             model.vectors, layers.starts, data.vectors, splits, fit, method, 2, 2
         )
@@ -263,11 +265,11 @@ def test_negatively_related_layers_give_the_least_negative_one():
 @pytest.mark.parametrize("method", ["cosine", "pearson", "rho-a", "corr_cov"])
 def test_one_layer_is_a_fixed_model_on_the_held_out_pairs(method):
     model, data = simulated(n_networks=2, n_layers=1)
-    layers, _ = flexible._layers(model, "network", method)
+    layers, _ = _held_out.layers_of(model, "network", method)
     splits = some_splits(data, 0, once=True)
     found = []
     for fit in FITS:
-        (ours,), _ = flexible._held_out(layers, data.vectors, splits, fit, method, 2, 2)
+        (ours,), _ = _held_out.held_out_means(layers, data.vectors, splits, fit, method, 2, 2)
         found.append(ours)
         for t in range(len(splits)):
             for f in range(2):
@@ -298,8 +300,8 @@ def test_test_pairs_change_no_weight():
     rng = np.random.default_rng(0)
     for method in ("cosine", "rho-a", "corr_cov"):
         for fit in FITS:
-            layers, _ = flexible._layers(model, "network", method)
-            before = flexible.fold_weights(layers, data.vectors, splits, fit, method, 2, 2)
+            layers, _ = _held_out.layers_of(model, "network", method)
+            before = _held_out.fold_weights(layers, data.vectors, splits, fit, method, 2, 2)
             for f in range(2):
                 for g in range(2):
                     held = (splits.folds[0][row] == f) | (splits.folds[0][col] == f)
@@ -307,7 +309,7 @@ def test_test_pairs_change_no_weight():
                     changed[:, held] = rng.normal(size=(4, held.sum()))
                     tested = subject_folds[0] == g
                     changed[tested] = rng.normal(size=changed[tested].shape)
-                    after = flexible.fold_weights(layers, changed, splits, fit, method, 2, 2)
+                    after = _held_out.fold_weights(layers, changed, splits, fit, method, 2, 2)
                     np.testing.assert_allclose(after[0, f, g], before[0, f, g], atol=1e-9)
                     if fit == "nnls":
                         assert not np.allclose(after[0, 1 - f, 1 - g], before[0, 1 - f, 1 - g])
@@ -317,7 +319,7 @@ def test_conditions_groups_and_subjects_are_whole_in_their_fold():
     rng = np.random.default_rng(0)
     groups = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
     counts = draw_counts(rng, 50, groups)
-    folds = flexible._draw_folds(rng, counts, groups, 2)
+    folds = _held_out.draw_folds(rng, counts, groups, 2)
     assert (folds[:, ::2] == folds[:, 1::2]).all()
     assert ((folds == -1) == (counts == 0)).all()
     sizes = np.stack([(folds == f).sum(axis=1) for f in range(2)])
@@ -331,7 +333,7 @@ def test_same_seed_same_result_and_blocks_do_not_matter(monkeypatch):
     other = evaluate_flexible(model, data, n_boot=10, seed=4)
     assert not np.allclose(one.table["sem"], other.table["sem"])
     monkeypatch.setattr(flexible, "_SPLITS", 3)
-    monkeypatch.setattr(flexible, "_MEMORY", 20_000)
+    monkeypatch.setattr(_held_out, "MEMORY", 20_000)
     blocks = evaluate_flexible(model, data, n_boot=10, seed=3)
     for column in ("similarity", "sem", "p", "ceiling_low"):
         np.testing.assert_allclose(blocks.table[column], one.table[column], rtol=1e-7)
@@ -403,9 +405,9 @@ def test_one_subject():
 def test_one_distinct_subject_in_a_sample():
     _, data = simulated()
     counts = np.array([[3.0, 0, 0]])
-    folds = flexible._draw_folds(np.random.default_rng(0), counts, np.arange(3), 2)
+    folds = _held_out.draw_folds(np.random.default_rng(0), counts, np.arange(3), 2)
     np.testing.assert_array_equal(folds, [[0, -1, -1]])
-    train = flexible._training_subjects(counts, folds, 2)
+    train = _held_out.training_subjects(counts, folds, 2)
     np.testing.assert_array_equal(train, [[[3, 0, 0], [3, 0, 0]]])
     assert len(data) == 5
 
@@ -492,7 +494,7 @@ def test_reweighting_equals_scikit_learn(n_features, monkeypatch):
     np.testing.assert_allclose(found.weights, ridge.coef_, atol=1e-9)
     expected = ridge.predict((z[row] - z[col]) ** 2)
     np.testing.assert_allclose(found.fitted.vectors[0], expected, atol=1e-9)
-    folds = flexible._draw_folds(np.random.default_rng(0), np.ones((1, 20)), np.arange(20), 3)[0]
+    folds = _held_out.draw_folds(np.random.default_rng(0), np.ones((1, 20)), np.arange(20), 3)[0]
     for fold, ours, plain in found.folds[["fold", "similarity", "unweighted"]].to_numpy():
         ridge, z = slow_ridge(x, y, np.flatnonzero(folds != fold), 0.5)
         test = np.flatnonzero(folds == fold)
@@ -502,7 +504,7 @@ def test_reweighting_equals_scikit_learn(n_features, monkeypatch):
         for value, prediction in ((ours, ridge.predict(d)), (plain, d.sum(axis=1))):
             expected = np.mean([np.corrcoef(prediction, s)[0, 1] for s in subjects])
             assert value == pytest.approx(expected, abs=1e-9)
-    monkeypatch.setattr(flexible, "_MEMORY", 10_000)
+    monkeypatch.setattr(reweighting, "MEMORY", 10_000)
     blocks = reweighted_similarity(x, data, conditions=data.conditions, penalties=[0.5], n_folds=3)
     np.testing.assert_allclose(blocks.weights, found.weights, atol=1e-10)
 
@@ -530,15 +532,15 @@ def test_test_pairs_change_no_reweighting():
     x = rng.normal(size=(24, 6))
     _, data = simulated(n_conditions=24)
     first = reweighted_similarity(x, data, conditions=data.conditions, n_folds=3)
-    folds = flexible._draw_folds(np.random.default_rng(0), np.ones((1, 24)), np.arange(24), 3)[0]
+    folds = _held_out.draw_folds(np.random.default_rng(0), np.ones((1, 24)), np.arange(24), 3)[0]
     assert first.folds["n_test"].tolist() == [(folds == f).sum() for f in range(3)]
-    ridge = flexible._Ridge(x, data, np.array([0.1, 10.0]), False, "pearson")
+    ridge = reweighting._Ridge(x, data, np.array([0.1, 10.0]), False, "pearson")
     weights = ridge.fit(np.flatnonzero(folds != 0), ridge.penalties)[0]
     row, col = np.triu_indices(24, k=1)
     changed = data.vectors.copy()
     held = (folds[row] == 0) & (folds[col] == 0)
     changed[:, held] = changed[:, held][:, ::-1]
-    other = flexible._Ridge(
+    other = reweighting._Ridge(
         x, rf.RDMs(changed, data.conditions, "d", data.labels), ridge.penalties, False, "pearson"
     )
     np.testing.assert_allclose(other.fit(np.flatnonzero(folds != 0), ridge.penalties)[0], weights)
@@ -581,7 +583,7 @@ def test_reweighting_doors(monkeypatch):
         reweighted_similarity(x, data, conditions=[f"d{i}" for i in range(20)])
     with pytest.raises(rf.InputError, match="24 distinct conditions"):
         reweighted_similarity(x, data, conditions=names, n_folds=8)
-    monkeypatch.setattr(flexible, "_LARGEST_GRAM", 3)
+    monkeypatch.setattr(reweighting, "_LARGEST_GRAM", 3)
     with pytest.raises(rf.InputError, match="at most 3 features or pairs, got 4 features and 190"):
         reweighted_similarity(x, data, conditions=names)
 
@@ -602,8 +604,10 @@ def test_noise_layers_help_in_sample_only():
         splits = some_splits(data, seed, once=True)
         values, fitted = [], []
         for m in (model, more):
-            layers, _ = flexible._layers(m, "network", "pearson")
-            (sims,), _ = flexible._held_out(layers, data.vectors, splits, "nnls", "pearson", 2, 2)
+            layers, _ = _held_out.layers_of(m, "network", "pearson")
+            (sims,), _ = _held_out.held_out_means(
+                layers, data.vectors, splits, "nnls", "pearson", 2, 2
+            )
             values.append(sims[:, :, 0].mean())
             w = fit_layers(m, data, method="pearson")["weight"].to_numpy()
             prediction = rf.RDMs(w @ m.vectors, m.conditions, "fitted")
@@ -623,7 +627,7 @@ def test_held_out_similarity_is_that_of_new_conditions_and_subjects():
         model, data = simulated(
             n_networks=1, n_layers=6, n_conditions=36, n_subjects=9, seed=seed, noise=2.0
         )
-        layers, _ = flexible._layers(model, "network", "pearson")
+        layers, _ = _held_out.layers_of(model, "network", "pearson")
         # The study: 24 conditions, 6 subjects. Half of them also train for 12 and 3 new ones: as
         # many as a fold holds, because similarities over more conditions are a little higher.
         counts = np.zeros((1, 36))
@@ -631,15 +635,15 @@ def test_held_out_similarity_is_that_of_new_conditions_and_subjects():
         folds = np.full((1, 36), -1)
         folds[0, :24] = np.arange(24) % 2
         subjects = (np.array([[1.0] * 6 + [0] * 3]), np.array([[0, 1] * 3 + [-1] * 3]))
-        study = flexible._Splits(counts, folds, (subjects,))
+        study = _held_out.Splits(counts, folds, (subjects,))
         counts, folds = counts.copy(), folds.copy()
         counts[0, 1:24:2], counts[0, 24:] = 0, 1
         folds[0, :24:2], folds[0, 24:] = 1, 0
         subjects = np.array([[1.0, 0] * 3 + [1] * 3]), np.array([[1, -1] * 3 + [0] * 3])
-        beyond = flexible._Splits(counts, folds, (subjects,))
+        beyond = _held_out.Splits(counts, folds, (subjects,))
         options = ("nnls", "pearson", 2, 2)
-        (here,), _ = flexible._held_out(layers, data.vectors, study, *options)
-        (there,), _ = flexible._held_out(layers, data.vectors, beyond, *options)
+        (here,), _ = _held_out.held_out_means(layers, data.vectors, study, *options)
+        (there,), _ = _held_out.held_out_means(layers, data.vectors, beyond, *options)
         found.append(here[0, :, 0, :6].mean())
         new.append(there[0, 0, 0, 6:].mean())
         names = list(data.conditions[:24])

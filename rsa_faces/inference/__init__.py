@@ -7,11 +7,9 @@ from rsa_faces.inference.courses import TimeCourse, time_course
 from rsa_faces.inference.evaluate import check_design, evaluate
 from rsa_faces.inference.flexible import (
     BestLayer,
-    Reweighting,
     best_layer,
     evaluate_flexible,
     fit_layers,
-    reweighted_similarity,
 )
 from rsa_faces.inference.generalization import TimeGeneralization, time_generalization
 from rsa_faces.inference.latencies import latency, latency_difference
@@ -26,6 +24,7 @@ from rsa_faces.inference.neighbours import (
 from rsa_faces.inference.partition import Partition, variance_partition
 from rsa_faces.inference.permutation import PermutationTest, permutation_test
 from rsa_faces.inference.reliability import Alpha, cronbach_alpha, split_half
+from rsa_faces.inference.reweighting import Reweighting, reweighted_similarity
 from rsa_faces.inference.subjects import SubjectTests, group_tests, subject_tests
 
 __all__ = [

@@ -1,0 +1,369 @@
+"""Held-out similarities of fitted models: layers, folds, fits and what they predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice, check_count
+from rsa_faces.comparison.methods import COV_METHODS, RANK_METHODS
+from rsa_faces.inference._weighted import _standard, _whitened_inner, weighted_similarities
+from rsa_faces.rdm import RDMs
+
+_RANK_BLOCK = 16
+MEMORY = 64 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Layer RDMs of all networks in one array, one network after the other."""
+
+    vectors: np.ndarray
+    starts: np.ndarray
+    names: pd.DataFrame
+
+    @property
+    def networks(self) -> list[slice]:
+        """The rows of each network."""
+        return [slice(a, b) for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Counts and folds of every repetition of the cross-validation, (n_splits, n_items).
+
+    `subjects` holds counts and folds of one or more ways to draw subjects for the same conditions.
+    """
+
+    counts: np.ndarray
+    folds: np.ndarray
+    subjects: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    def __getitem__(self, part: slice) -> Splits:
+        subjects = tuple((counts[part], folds[part]) for counts, folds in self.subjects)
+        return Splits(self.counts[part], self.folds[part], subjects)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+
+def layers_of(model: RDMs, by_model: str, method: str) -> tuple[Layers, np.ndarray]:
+    """Return layers scaled for the method, network after network, and what they were divided by."""
+    labels = model.labels
+    check_choice(by_model, labels.columns, what="label that tells flexible models apart")
+    if labels[by_model].isna().any():
+        raise InputError(
+            f"expected a value of {by_model!r} for every model RDM, but "
+            f"{int(labels[by_model].isna().sum())} of {len(labels)} have none."
+        )
+    names = pd.DataFrame(
+        {
+            "network": labels[by_model].astype(str),
+            "layer": labels["layer"].fillna("").astype(str) if "layer" in labels else "",
+            "layer_index": labels.get("layer_index", 0),
+            "depth": labels["depth"].astype(float) if "depth" in labels else np.nan,
+        }
+    )
+    networks = list(dict.fromkeys(names["network"]))
+    index = names["layer_index"].to_numpy()
+    order = []
+    for network in networks:
+        rows = np.flatnonzero(names["network"] == network)
+        order.append(rows[np.argsort(index[rows], kind="stable")])
+    starts = np.cumsum([0, *map(len, order)])
+    order = np.concatenate(order)
+    vectors = model.vectors[order]
+    scaled = vectors / _scale(np.sqrt((vectors**2).mean(axis=1, keepdims=True)))
+    scale = _scale(np.sqrt((vectors**2).mean(axis=1)))
+    if _linear_part(method) in {"pearson", "corr_cov"}:
+        scaled, scale = _standard(vectors), _scale(vectors.std(axis=1))
+    return Layers(scaled, starts, names.iloc[order].reset_index(drop=True)), scale
+
+
+def _scale(spread: np.ndarray) -> np.ndarray:
+    """Return what to divide by: 1 where there is nothing."""
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _linear_part(method: str) -> str:
+    """Return the method by whose sums of products weights are fitted."""
+    return "pearson" if method in RANK_METHODS else method
+
+
+def _default_folds(n: float) -> int:
+    """Return 2 to 5 folds for this many conditions."""
+    return 2 + int(np.searchsorted([12, 24, 40], n, side="right"))
+
+
+def check_folds(n_folds, groups: np.ndarray, bootstrap: str, where: str) -> tuple[int, int]:
+    """Return the number of folds and the fewest groups a sample must hold."""
+    n_groups = int(groups.max()) + 1
+    smallest = int(np.bincount(groups).min())
+    per_fold = 3 if smallest == 1 else 2
+    # Of n conditions a bootstrap sample holds about 63 %.
+    expected = n_groups if bootstrap == "subjects" else (1 - np.exp(-1)) * n_groups
+    if n_folds is None:
+        n_folds = max(2, min(_default_folds(expected), int(expected // per_fold)))
+    check_count(n_folds, what="n_folds", low=2)
+    if n_folds * per_fold > expected:
+        held = f"{n_groups}"
+        if bootstrap != "subjects":
+            held += f", of which a bootstrap sample holds about {expected:.0f}"
+        what = "conditions" if smallest == 1 else "groups of conditions"
+        raise InputError(
+            f"expected at least {n_folds * per_fold} distinct {what} in {where} for {n_folds} "
+            f"folds of at least {per_fold}, got {held}. Use fewer folds, or more conditions."
+        )
+    return n_folds, n_folds * per_fold
+
+
+def draw_folds(rng, counts: np.ndarray, groups: np.ndarray, n_folds: int) -> np.ndarray:
+    """Return the fold of each item, -1 where it is not in the sample; whole groups, equal folds."""
+    first = np.unique(groups, return_index=True)[1]
+    drawn = counts[:, first] > 0
+    keys = np.where(drawn, rng.random(drawn.shape), 2.0)
+    rank = np.argsort(np.argsort(keys, axis=1), axis=1)
+    return np.where(drawn, rank % n_folds, -1)[:, groups]
+
+
+def fold_weights(
+    layers: Layers,
+    data: np.ndarray,
+    splits: Splits,
+    fit: str,
+    method: str,
+    n_folds: int,
+    n_subject_folds: int,
+) -> np.ndarray:
+    """Fit all networks with each fold of conditions and of subjects left out.
+
+    Returns weights of the scaled layers, (n_splits, n_folds, n_subject_folds, n_layers), the
+    folds of all ways to draw subjects one after the other; NaN where no layer of a network differs
+    between the training pairs.
+    """
+    fold = np.arange(n_folds)[None, :, None]
+    train = np.where(splits.folds[:, None] != fold, splits.counts[:, None], 0.0)
+    train = train.reshape(-1, train.shape[2])
+    subjects = np.concatenate(
+        [training_subjects(*drawn, n_subject_folds) for drawn in splits.subjects], axis=1
+    )
+    shape = (len(splits), n_folds, subjects.shape[1], len(layers.vectors))
+    if fit == "select" and method in RANK_METHODS:
+        similarity = np.concatenate(
+            [
+                weighted_similarities(layers.vectors, data, train[i : i + _RANK_BLOCK], method)
+                for i in range(0, len(train), _RANK_BLOCK)
+            ]
+        ).reshape(*shape[:2], shape[3], len(data))
+        return _best_of_each(_pooled(similarity, subjects), layers)
+    weights = np.empty(shape)
+    products = _inner_products(layers, data, train, _linear_part(method))
+    for rows, (xx, xy, yy, plain) in zip(layers.networks, products, strict=True):
+        size = rows.stop - rows.start
+        length = np.sqrt(yy if fit == "select" else plain)
+        scaled = xy / np.where(length > 0, length, np.inf)[:, None, :]
+        target = _pooled(scaled.reshape(*shape[:2], size, -1), subjects)
+        gram = xx.reshape(*shape[:2], size, size)
+        weights[..., rows] = _FITTED[fit](gram, target)
+    return weights
+
+
+def training_subjects(counts: np.ndarray, folds: np.ndarray, n_folds: int) -> np.ndarray:
+    """Return counts of the training subjects, (n_splits, n_folds, n_subjects)."""
+    counts = counts[:, None]
+    train = np.where(folds[:, None] != np.arange(n_folds)[None, :, None], counts, 0.0)
+    # With one distinct subject only conditions are held out.
+    return np.where(train.any(axis=2, keepdims=True), train, counts)
+
+
+def _pooled(products: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+    """Sum (n_splits, n_folds, n_layers, n_subjects) over training subjects, for each fold of them.
+
+    Returns (n_splits, n_folds, n_subject_folds, n_layers).
+    """
+    return np.matmul(products, subjects.transpose(0, 2, 1)[:, None]).transpose(0, 1, 3, 2)
+
+
+def _inner_products(layers: Layers, data: np.ndarray, counts: np.ndarray, method: str):
+    """Return (xᵀx, xᵀy, yᵀy, yᵀy not whitened) of each network in every training sample.
+
+    Shapes (n, n_layers, n_layers), (n, n_layers, n_subjects) and twice (n, n_subjects). Layers
+    that are constant in a sample have zeros.
+    """
+    if method in COV_METHODS:
+        return [_whitened_products(layers.vectors[rows], data, counts, method)
+                for rows in layers.networks]  # fmt: skip
+    centre = method == "pearson"
+    y = _standard(data) if centre else data
+    row, col = np.triu_indices(counts.shape[1], k=1)
+    upper = [np.triu_indices(s.stop - s.start) for s in layers.networks]
+    n_subjects = len(data)
+    columns = max(len(u[0]) + (s.stop - s.start) * n_subjects
+                  for u, s in zip(upper, layers.networks, strict=True))  # fmt: skip
+    step = max(1, MEMORY // (8 * (columns + len(counts))))
+    squares = [np.zeros((len(counts), len(u[0]))) for u in upper]
+    across = [np.zeros((len(counts), (s.stop - s.start) * n_subjects)) for s in layers.networks]
+    own = np.zeros((len(counts), n_subjects))
+    sums = np.zeros((len(counts), len(layers.vectors) + n_subjects))
+    total = np.zeros(len(counts))
+    # In blocks of pairs, so that products of RDMs never fill the memory.
+    for start in range(0, len(row), step):
+        part = slice(start, start + step)
+        weights = counts[:, row[part]] * counts[:, col[part]]
+        here = y[:, part]
+        own += weights @ (here**2).T
+        total += weights.sum(axis=1)
+        if centre:
+            sums += weights @ np.vstack([layers.vectors[:, part], here]).T
+        for rows, (a, b), xx, xy in zip(layers.networks, upper, squares, across, strict=True):
+            x = layers.vectors[rows, part]
+            xx += weights @ (x[a] * x[b]).T
+            xy += weights @ (x[:, None] * here).reshape(-1, here.shape[1]).T
+    products = []
+    mean_y = sums[:, len(layers.vectors) :]
+    own = _cleared(own - mean_y**2 / total[:, None], own)
+    for rows, (a, b), xx, xy in zip(layers.networks, upper, squares, across, strict=True):
+        size = rows.stop - rows.start
+        square = np.empty((len(counts), size, size))
+        square[:, a, b] = square[:, b, a] = xx
+        xy = xy.reshape(len(counts), size, n_subjects)
+        raw = np.einsum("nkk->nk", square).copy()
+        if centre:
+            mean_x = sums[:, rows]
+            square -= mean_x[:, :, None] * mean_x[:, None, :] / total[:, None, None]
+            xy = xy - mean_x[:, :, None] * mean_y[:, None, :] / total[:, None, None]
+        products.append((*_without_constant(square, xy, raw), own, own))
+    return products
+
+
+def _whitened_products(vectors: np.ndarray, data: np.ndarray, counts: np.ndarray, method: str):
+    """Return what :func:`_inner_products` does for one network, whitened."""
+    size = len(vectors)
+    (white, _, own), squares = _whitened_inner(
+        vectors, np.vstack([vectors, data]), counts, centre=method == "corr_cov"
+    )
+    own_layers = own[:, :size] > 0
+    raw = np.where(own_layers, 0.0, np.inf)
+    return (*_without_constant(white[:, :, :size].copy(), white[:, :, size:], raw),
+            own[:, size:], squares[1][:, size:])  # fmt: skip
+
+
+def _cleared(difference: np.ndarray, raw: np.ndarray) -> np.ndarray:
+    """Return 0 where what is left of a sum of squares is rounding."""
+    return np.where(difference > 1e-12 * raw, difference, 0.0)
+
+
+def _without_constant(square: np.ndarray, across: np.ndarray, raw: np.ndarray):
+    """Return inner products with zeros for layers that are constant in a sample."""
+    constant = ~(np.einsum("nkk->nk", square) > 1e-12 * raw)
+    square[constant] = 0.0
+    square.transpose(0, 2, 1)[constant] = 0.0
+    return square, np.where(constant[:, :, None], 0.0, across)
+
+
+def _single_scores(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return how similar each layer alone is to the target, up to a factor; NaN if constant."""
+    length = np.sqrt(np.einsum("...kk->...k", gram))[:, :, None]
+    return np.divide(target, length, out=np.full(target.shape, np.nan), where=length > 0)
+
+
+def _one_hot(scores: np.ndarray) -> np.ndarray:
+    """Return weight 1 for the best layer (the first of equals), NaN where none has a score."""
+    best = np.argmax(np.where(np.isnan(scores), -np.inf, scores), axis=-1)[..., None]
+    weights = np.zeros(scores.shape)
+    np.put_along_axis(weights, best, 1.0, axis=-1)
+    weights[np.isnan(scores).all(axis=-1)] = np.nan
+    return weights
+
+
+def _best_of_each(scores: np.ndarray, layers: Layers) -> np.ndarray:
+    """Return the weights of the best layer of each network."""
+    return np.concatenate([_one_hot(scores[..., rows]) for rows in layers.networks], axis=-1)
+
+
+def _fit_nnls(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the weights ≥ 0 of the prediction most similar to the target."""
+    from rsa_faces.inference._fits import nnls_gram
+
+    size = gram.shape[-1]
+    weights = nnls_gram(
+        np.ascontiguousarray(gram.reshape(-1, size, size)),
+        np.ascontiguousarray(target.reshape(-1, *target.shape[2:])),
+    ).reshape(target.shape)
+    # Where all are negatively related, the cosine has its maximum at a single layer.
+    alone = ~weights.any(axis=-1)
+    weights[alone] = _one_hot(_single_scores(gram, target))[alone]
+    return weights
+
+
+def _fit_interpolation(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the weights of the most similar mixture of two neighbouring layers."""
+    single = _single_scores(gram, target)
+    weights = _one_hot(single)
+    size = gram.shape[-1]
+    if size == 1:
+        return weights
+    diagonal = np.einsum("...kk->...k", gram)[:, :, None]
+    beside = np.einsum("...kk->...k", gram[..., :-1, 1:])[:, :, None]
+    first, second = target[..., :-1], target[..., 1:]
+    a = diagonal[..., 1:] * first - beside * second
+    b = diagonal[..., :-1] * second - beside * first
+    length = a**2 * diagonal[..., :-1] + 2 * a * b * beside + b**2 * diagonal[..., 1:]
+    determinant = diagonal[..., :-1] * diagonal[..., 1:] - beside**2
+    inside = (a > 0) & (b > 0) & (determinant > 1e-12 * diagonal[..., :-1] * diagonal[..., 1:])
+    score = np.full(a.shape, -np.inf)
+    np.divide(a * first + b * second, np.sqrt(np.maximum(length, 0)), out=score, where=inside)
+    best = np.argmax(score, axis=-1)[..., None]
+    highest = np.take_along_axis(score, best, axis=-1)[..., 0]
+    alone = np.where(np.isnan(single), -np.inf, single).max(axis=-1)
+    mixed = np.zeros(target.shape)
+    np.put_along_axis(mixed, best, np.take_along_axis(a, best, axis=-1), axis=-1)
+    np.put_along_axis(mixed, best + 1, np.take_along_axis(b, best, axis=-1), axis=-1)
+    better = highest > alone
+    weights[better] = mixed[better] / mixed[better].sum(axis=-1, keepdims=True)
+    return weights
+
+
+def held_out_means(layers, data, splits, fit, method, n_folds, n_subject_folds):
+    """Return held-out similarities, (n_splits, n_folds, n_networks + 2, n_subjects), and weights.
+
+    One array of similarities for each way to draw subjects.
+    """
+    from rsa_faces.inference._fits import CODES, held_out_similarities
+
+    weights = fold_weights(layers, data, splits, fit, method, n_folds, n_subject_folds)
+    similarities = [
+        held_out_similarities(
+            layers.vectors, layers.starts, fitted, data, splits.counts, splits.folds, *drawn,
+            CODES[method],
+        )
+        for fitted, drawn in zip(
+            np.split(weights, len(splits.subjects), axis=2), splits.subjects, strict=True
+        )
+    ]  # fmt: skip
+    return similarities, weights
+
+
+def mean_over_folds(similarity: np.ndarray) -> np.ndarray:
+    """Return means over the folds in which a similarity is defined, (n_splits, n_columns, n_s)."""
+    defined = ~np.isnan(similarity)
+    total = np.where(defined, similarity, 0.0).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return total / defined.sum(axis=1)
+
+
+def mean_over_subjects(similarity: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return means over drawn subjects, (n_splits, n_columns); NaN where one is undefined."""
+    used = counts[:, None] > 0
+    total = np.where(used, similarity, 0.0) * counts[:, None]
+    return total.sum(axis=2) / counts.sum(axis=1, keepdims=True)
+
+
+_FITTED = {
+    "nnls": _fit_nnls,
+    "interpolation": _fit_interpolation,
+    "select": lambda gram, target: _one_hot(_single_scores(gram, target)),
+}
