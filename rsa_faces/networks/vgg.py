@@ -69,8 +69,10 @@ def build_faces(n_out: int = N_VGGFACE2) -> nn.Module:
 
 
 def rename(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return `state` under this module's names; fully connected layers stored as convolutions,
-    (out, channels, height, width), are flattened."""
+    """Return `state` under this module's names.
+
+    Fully connected layers stored as convolutions, (out, channels, height, width), are flattened.
+    """
     out = {}
     for name, tensor in state.items():
         layer, _, key = name.rpartition(".")

@@ -1,0 +1,90 @@
+"""A Siamese network that tells whether two faces are the same person."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+N_EMBEDDING = 4096
+
+
+class Embedding(nn.Module):
+    """Four convolutions with ReLU, three of them with a maximum; one linear layer without."""
+
+    def __init__(self, n_out: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, width, 10)
+        self.relu1 = nn.ReLU()
+        self.pool1 = nn.MaxPool2d(2, 2)
+        self.conv2 = nn.Conv2d(width, 2 * width, 7)
+        self.relu2 = nn.ReLU()
+        self.pool2 = nn.MaxPool2d(2, 2)
+        self.conv3 = nn.Conv2d(2 * width, 2 * width, 4)
+        self.relu3 = nn.ReLU()
+        self.pool3 = nn.MaxPool2d(2, 2)
+        self.conv4 = nn.Conv2d(2 * width, 4 * width, 4)
+        self.relu4 = nn.ReLU()
+        self.fc = nn.Linear(4 * width * 6 * 6, n_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, 1, 105, 105) to (n, n_out)."""
+        for name, layer in self.named_children():
+            x = layer(x.flatten(1) if name == "fc" else x)
+        return x
+
+
+class SiameseNet(nn.Module):
+    """Two images through the same layers; the head judges the difference of their embeddings.
+
+    Parameters
+    ----------
+    n_out : int, default 4096
+        Length of an embedding.
+    width : int, default 64
+        Channels of the first convolution; the later ones have 2, 2 and 4 times as many.
+
+    Notes
+    -----
+    Schwartz, O'Nell and Anzellotti (poster) say: trained on pairs of Labeled Faces in the Wild,
+    cross-entropy on same or different, ReLU everywhere but in the fully connected layer. Where
+    the poster is silent (input of 105 px in grey, sizes of the layers, absolute difference of the
+    embeddings), this follows [1]_. Differences from [1]_: no sigmoid after the fully connected
+    layer, two logits instead of one probability.
+
+    References
+    ----------
+    .. [1] Koch G., Zemel R., Salakhutdinov R. (2015), Siamese neural networks for one-shot image
+       recognition, ICML Deep Learning Workshop.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rsa_faces.networks.siamese import SiameseNet
+    >>> network = SiameseNet(n_out=16, width=2)
+    >>> a, b = torch.rand(2, 5, 1, 105, 105)
+    >>> same = torch.tensor([0, 1, 0, 1, 1])
+    >>> loss = torch.nn.functional.cross_entropy(network.compare(a, b), same)
+    >>> tuple(network(a).shape), tuple(network.compare(a, b).shape)
+    ((5, 16), (5, 2))
+    """
+
+    def __init__(self, n_out: int = N_EMBEDDING, width: int = 64) -> None:
+        super().__init__()
+        self.embedding = Embedding(n_out, width)
+        self.head = nn.Linear(n_out, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images, (n, 1, 105, 105) from 0 to 1, to embeddings, (n, n_out)."""
+        return self.embedding(x)
+
+    def compare(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Return logits, (n, 2), that the images `a` and `b` show different persons or one.
+
+        Column 0: different, column 1: the same. ``compare(a, b)`` equals ``compare(b, a)``.
+        """
+        return self.head((self(a) - self(b)).abs())
+
+
+def build(n_out: int = N_EMBEDDING) -> nn.Module:
+    """Return the network with embeddings of length `n_out`, without its weights."""
+    return SiameseNet(n_out)
