@@ -17,7 +17,7 @@ _FROM = {
     "rsa_faces.extraction": ["Activations", "extract"],
     "rsa_faces.inference": ["Result", "evaluate", "noise_ceiling", "variance_partition"],
     "rsa_faces.networks": ["list_networks", "load_network"],
-    "rsa_faces.rdm": ["RDMs", "compute_rdms", "concat", "load_rdms"],
+    "rsa_faces.rdm": ["RDMs", "compute_rdms", "concat", "layer_rdms", "load_rdms"],
     "rsa_faces.stimuli": ["StimulusSet", "align_faces", "load_stimuli"],
 }
 _SUBPACKAGES = [
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from rsa_faces.extraction import Activations, extract
     from rsa_faces.inference import Result, evaluate, noise_ceiling, variance_partition
     from rsa_faces.networks import list_networks, load_network
-    from rsa_faces.rdm import RDMs, compute_rdms, concat, load_rdms
+    from rsa_faces.rdm import RDMs, compute_rdms, concat, layer_rdms, load_rdms
     from rsa_faces.stimuli import StimulusSet, align_faces, load_stimuli
 
 

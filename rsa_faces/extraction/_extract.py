@@ -129,6 +129,67 @@ def extract(
     )
 
 
+def stream(
+    network: Network,
+    stimuli: StimulusSet,
+    act: Callable[[str, np.ndarray], None],
+    *,
+    layers: str | Sequence[str] = "all",
+    budget: str | int = "4GB",
+    progress: bool = True,
+) -> dict[str, float] | None:
+    """Show each layer's answers to all stimuli once, without keeping any.
+
+    Parameters
+    ----------
+    network, stimuli, layers, progress
+        As for :func:`extract`.
+    act : callable
+        Called with a layer's name and its patterns, shape (n_stimuli, n_channels), when the layer
+        returns, in order of computation; the array is good during the call only. A layer that
+        runs several times is shown each time, and the last is what counts.
+    budget : str or int, default "4GB"
+        Memory for what passes through the network with all stimuli at once.
+
+    Returns
+    -------
+    dict of str to float or None
+        The depth of each layer; None, and nothing was done, if the budget is too small.
+    """
+    from rsa_faces.extraction._forward import is_out_of_memory, probe, release_memory, run_through
+
+    image = network.preprocess([stimuli.image(stimuli.ids[0])])
+    found = probe(network, image, select_layers(network, layers))
+    _check_layers(network, found, layers)
+    # At the same time: a layer's input and output, a shortcut, and what a library works in.
+    needed = 4 * len(stimuli) * (4 * found.largest + image.numel())
+    n_bytes = parse_bytes(budget)
+    if needed > n_bytes:
+        _log.info("%s: %.1f GB for all images at once is over budget", network.name, needed / 1e9)
+        return None
+    batch = network.preprocess([stimuli.image(name) for name in stimuli.ids])
+    with progress_bar(network.name, len(found.layouts), show=progress) as tell:
+        n_done = 0
+
+        def check_and_act(layer: str, patterns: np.ndarray) -> None:
+            nonlocal n_done
+            _check_finite(patterns, stimuli.ids, layer, network)
+            act(layer, patterns)
+            n_done += 1
+            tell(n_done)
+
+        try:
+            reuse = 2 * needed <= n_bytes
+            run_through(network, batch, found.layouts, check_and_act, reuse=reuse)
+        except RuntimeError as err:
+            if not is_out_of_memory(err):
+                raise
+            release_memory()
+            _log.warning("%s: memory ran out with all images at once", network.name)
+            return None
+    return found.depth
+
+
 class _Memory:
     """Activations in memory, filled like a Store."""
 
@@ -235,18 +296,24 @@ def _fill(
             _log.warning("memory ran out: going on with batches of %d", batch_size)
             continue
         for layer, values in rows.items():
-            finite = np.isfinite(values).all(axis=1)
-            if not finite.all():
-                bad = int(np.argmin(finite))
-                kind = "NaN" if np.isnan(values[bad]).any() else "infinite"
-                raise InputError(
-                    f"expected finite activations, but layer {layer!r} of {network.name} has "
-                    f"{kind} values for image {ids[bad]!r}. Look at the image and the weights."
-                )
+            _check_finite(values, ids, layer, network)
         sink.write(start, rows, batch_size)
         start += len(ids)
         tell(start)
     return batch_size
+
+
+def _check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: Network) -> None:
+    """Refuse NaN and infinite activations; layer and image are named."""
+    # A sum is finite only if all of its terms are; it may overflow although they are.
+    doubtful = np.flatnonzero(~np.isfinite(patterns.sum(axis=1)))
+    bad = [i for i in doubtful if not np.isfinite(patterns[i]).all()]
+    if bad:
+        kind = "NaN" if np.isnan(patterns[bad[0]]).any() else "infinite"
+        raise InputError(
+            f"expected finite activations, but layer {layer!r} of {network.name} has {kind} "
+            f"values for image {ids[bad[0]]!r}. Look at the image and the weights."
+        )
 
 
 def _attempt(forward: Forward, batch: torch.Tensor) -> dict[str, np.ndarray] | None:

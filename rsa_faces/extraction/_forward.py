@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from rsa_faces._errors import InputError
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
 
+# Parameters of glibc's mallopt.
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 Forward = Callable[[torch.Tensor], dict[str, np.ndarray]]
 
 
@@ -49,12 +52,16 @@ class Layout:
 
 @dataclass(frozen=True)
 class Probe:
-    """What one image showed: layers in order of computation, depths, layouts, oddities."""
+    """What one image showed: layers in order of computation, depths, layouts, oddities.
+
+    `largest` is the largest number of values that any module returns.
+    """
 
     layouts: dict[str, Layout]
     depth: dict[str, float]
     repeated: dict[str, int]
     problems: dict[str, str]
+    largest: int
 
 
 def probe(network: Network, image: torch.Tensor, layers: Sequence[str]) -> Probe:
@@ -63,13 +70,16 @@ def probe(network: Network, image: torch.Tensor, layers: Sequence[str]) -> Probe
     layouts: dict[str, Layout] = {}
     problems = {layer: "did not run in the forward pass" for layer in layers}
     wanted = set(layers)
+    largest = image.numel()
 
     def look(layer: str, output: Any) -> None:
+        nonlocal largest
         calls[layer] = calls.pop(layer, 0) + 1  # the last call counts: to the end
+        tensor = _first_tensor(output)
+        largest = max(largest, 0 if tensor is None else tensor.numel())
         if layer in wanted:
             layouts.pop(layer, None)
             problems.pop(layer, None)
-            tensor = _first_tensor(output)
             if tensor is None:
                 problems[layer] = f"returns {type(output).__name__} without a tensor in it"
             elif tensor.ndim < 1 or len(tensor) != 1 or tensor.numel() == 0:
@@ -88,6 +98,7 @@ def probe(network: Network, image: torch.Tensor, layers: Sequence[str]) -> Probe
         depth={layer: depth[layer] for layer in calls if layer in layouts},
         repeated={layer: calls[layer] for layer in layouts if calls[layer] > 1},
         problems=problems,
+        largest=largest,
     )
 
 
@@ -98,15 +109,8 @@ def recording(network: Network, layouts: Mapping[str, Layout]) -> Iterator[Forwa
     expected = 0
 
     def copy(layer: str, output: Any) -> None:
-        layout, tensor = layouts[layer], _first_tensor(output)
-        if tensor is None or len(tensor) != expected or tensor[0].numel() != layout.n_channels:
-            came = type(output).__name__ if tensor is None else tuple(tensor.shape)
-            raise InputError(
-                f"expected layer {layer!r} of {network.name} to return one row of "
-                f"{layout.n_channels} channels for each of {expected} images, as for the first "
-                f"image, got {came}. Choose another layer, or batch_size=1."
-            )
-        taken[layer] = layout.rows(tensor)
+        tensor = _checked(network, layouts, layer, output, expected)
+        taken[layer] = layouts[layer].rows(tensor)
 
     def forward(batch: torch.Tensor) -> dict[str, np.ndarray]:
         nonlocal expected
@@ -117,6 +121,73 @@ def recording(network: Network, layouts: Mapping[str, Layout]) -> Iterator[Forwa
 
     with _hooked(network, list(layouts), copy):
         yield forward
+
+
+def run_through(
+    network: Network,
+    batch: torch.Tensor,
+    layouts: Mapping[str, Layout],
+    act: Callable[[str, np.ndarray], None],
+    *,
+    reuse: bool,
+) -> None:
+    """Run a batch and call ``act(layer, patterns)`` as soon as each layer returns.
+
+    Patterns have shape (n_images, n_channels), float32 on the host, in the order the outputs have
+    in memory. Where they are there already they are not copied: they are good during the call
+    only, before a following in-place operation. With `reuse`, up to twice the memory is taken and
+    the time to get it is spared.
+    """
+
+    def pass_on(layer: str, output: Any) -> None:
+        tensor = _checked(network, layouts, layer, output, len(batch))
+        axes = Layout.of(tensor).axes
+        flat = tensor.permute(0, *axes).reshape(len(tensor), -1)
+        act(layer, flat.to("cpu", torch.float32).contiguous().numpy())
+
+    with _hooked(network, list(layouts), pass_on), _memory_reused(reuse):
+        _run(network, batch)
+
+
+@contextlib.contextmanager
+def _memory_reused(reuse: bool) -> Iterator[None]:
+    """Keep freed memory for the next layer: getting it anew costs as much as the layer.
+
+    By default glibc hands large blocks back to the system at once. Nothing happens elsewhere.
+    """
+    if not reuse:
+        yield
+        return
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        mallopt, trim = libc.mallopt, libc.malloc_trim
+    except (OSError, AttributeError):
+        yield
+        return
+    try:
+        mallopt(_MMAP_THRESHOLD, 2**30)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        yield
+    finally:
+        # Where glibc's own adjustment of both ends.
+        mallopt(_MMAP_THRESHOLD, 2**25)
+        mallopt(_TRIM_THRESHOLD, 2**26)
+        trim(0)
+
+
+def _checked(
+    network: Network, layouts: Mapping[str, Layout], layer: str, output: Any, n_images: int
+) -> torch.Tensor:
+    """Return the tensor of a layer's output, one row of channels per image."""
+    layout, tensor = layouts[layer], _first_tensor(output)
+    if tensor is None or len(tensor) != n_images or tensor[0].numel() != layout.n_channels:
+        came = type(output).__name__ if tensor is None else tuple(tensor.shape)
+        raise InputError(
+            f"expected layer {layer!r} of {network.name} to return one row of "
+            f"{layout.n_channels} channels for each of {n_images} images, as for the first "
+            f"image, got {came}. Choose another layer, or batch_size=1."
+        )
+    return tensor
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -18,13 +18,13 @@ from rsa_faces import __version__
 from rsa_faces._errors import InputError
 from rsa_faces._files import atomic_path, slug, write_text
 from rsa_faces.config import Config, NetworkConfig, dump_config, load_config
-from rsa_faces.extraction import extract, select_layers
+from rsa_faces.extraction import select_layers
 from rsa_faces.inference import Result, evaluate
 from rsa_faces.networks import Network, load_network
 from rsa_faces.pipeline._inputs import Inputs, read_inputs
 from rsa_faces.pipeline._provenance import git_state, machine, versions
 from rsa_faces.pipeline._steps import Steps, locked
-from rsa_faces.rdm import RDMs, compute_rdms, concat, load_rdms
+from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
 
 OnStep = Callable[[int, int, str], None]
 
@@ -138,15 +138,15 @@ class _Run:
         self.weights[entry.name] = network.weights_sha256
 
         def make() -> None:
-            activations = extract(
-                network,
-                self.inputs.stimuli,
-                layers=self.layers[entry.name],
-                budget=self.config.budget,
-                progress=False,
-            )
             with _patterns_named():
-                rdms = compute_rdms(activations, measure=self.config.measure)
+                rdms = layer_rdms(
+                    network,
+                    self.inputs.stimuli,
+                    layers=self.layers[entry.name],
+                    measure=self.config.measure,
+                    budget=self.config.budget,
+                    progress=False,
+                )
             _check_defined(rdms, entry.name)
             rdms.save(self.folder / name)
 

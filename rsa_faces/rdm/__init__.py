@@ -3,6 +3,7 @@
 from rsa_faces.rdm._io import load_rdms
 from rsa_faces.rdm._rdms import RDMs, concat
 from rsa_faces.rdm.compute import compute_rdms
+from rsa_faces.rdm.layers import layer_rdms
 from rsa_faces.rdm.measures import MEASURES
 from rsa_faces.rdm.models import model_rdm_from_labels
 from rsa_faces.rdm.movie import rdm_movie
@@ -15,6 +16,7 @@ __all__ = [
     "RDMs",
     "compute_rdms",
     "concat",
+    "layer_rdms",
     "load_rdms",
     "model_rdm_from_labels",
     "noise_covariance",

@@ -165,7 +165,7 @@ def _one(patterns, rows, names, measure, folds, noise, name):
     if measure != "mahalanobis":
         check_unique_names(rows, what="condition")
         vector = MEASURES[measure](patterns)
-        _warn_undefined(vector, names, measure, name)
+        warn_undefined(vector, names, measure, name)
         return vector, None
     means = _average(patterns, rows, names)
     if isinstance(noise, str) and len(names) == len(rows):
@@ -269,7 +269,7 @@ def _average(patterns: np.ndarray, keys: Sequence, order: Sequence) -> np.ndarra
     return total / np.bincount(codes, minlength=len(order))[:, None]
 
 
-def _warn_undefined(vector: np.ndarray, names: Sequence[str], measure: str, name: str) -> None:
+def warn_undefined(vector: np.ndarray, names: Sequence[str], measure: str, name: str) -> None:
     """Warn once of patterns that have no dissimilarity."""
     if not np.isnan(vector).any():
         return

@@ -15,34 +15,43 @@ from scipy.linalg.blas import dsyrk
 from rsa_faces._errors import InputError
 
 _BLOCK_BYTES = 32 * 2**20
+# Channels whose products are summed in float32 before they are added up in float64.
+_SINGLE_BLOCK = 4096
 # Below this share of the summed squared norms a squared distance has lost more than half of its
 # digits to cancellation, and is computed again from the difference of the two patterns.
 _CANCELLED = 1e-8
+_CANCELLED_SINGLE = 1e-4
 
 
-def euclidean(patterns: np.ndarray) -> np.ndarray:
+def euclidean(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
     """Compute Euclidean distances, ‖b_i − b_j‖.
 
     Parameters
     ----------
     patterns : ndarray, shape (n_conditions, n_channels)
         Finite.
+    single : bool, default False
+        Multiply in float32 (patterns must be), which is twice as fast: to about 1e-6 of the
+        patterns' squared norms; pairs that are nearly equal are computed again in float64.
 
     Returns
     -------
     ndarray, shape (n_pairs,)
         At least 0, in the units of the patterns.
     """
-    return np.sqrt(sqeuclidean(patterns))
+    return np.sqrt(sqeuclidean(patterns, single=single))
 
 
-def sqeuclidean(patterns: np.ndarray) -> np.ndarray:
+def sqeuclidean(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
     """Compute squared Euclidean distances, ‖b_i − b_j‖².
 
     Parameters
     ----------
     patterns : ndarray, shape (n_conditions, n_channels)
         Finite.
+    single : bool, default False
+        Multiply in float32 (patterns must be), which is twice as fast: to about 1e-6 of the
+        patterns' squared norms; pairs that are nearly equal are computed again in float64.
 
     Returns
     -------
@@ -55,16 +64,19 @@ def sqeuclidean(patterns: np.ndarray) -> np.ndarray:
     mean pattern is taken out first, which leaves distances and spares digits; relative error
     below 1e-7 for the nearest pairs, near 1e-15 otherwise.
     """
-    return _sqeuclidean(patterns, lambda block: block - block.mean(axis=0))
+    return _sqeuclidean(patterns, lambda block: block - block.mean(axis=0), single)
 
 
-def correlation(patterns: np.ndarray) -> np.ndarray:
+def correlation(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
     """Compute correlation distances, 1 − Pearson(b_i, b_j).
 
     Parameters
     ----------
     patterns : ndarray, shape (n_conditions, n_channels)
         Finite.
+    single : bool, default False
+        Multiply in float32 (patterns must be), which is twice as fast: to about 1e-6 of the
+        patterns' squared norms; pairs that are nearly equal are computed again in float64.
 
     Returns
     -------
@@ -72,24 +84,27 @@ def correlation(patterns: np.ndarray) -> np.ndarray:
         From 0 to 2. NaN for every pair with a pattern that is constant over channels: it has no
         correlation.
     """
-    mean = patterns.mean(axis=1, dtype=np.float64)
-    return _angular(patterns, lambda block: block - mean[:, None], _is_constant(patterns))
+    mean = patterns.mean(axis=1, dtype=None if single else np.float64)
+    return _angular(patterns, lambda block: block - mean[:, None], _is_constant(patterns), single)
 
 
-def cosine(patterns: np.ndarray) -> np.ndarray:
+def cosine(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
     """Compute cosine distances, 1 − cos(b_i, b_j).
 
     Parameters
     ----------
     patterns : ndarray, shape (n_conditions, n_channels)
         Finite.
+    single : bool, default False
+        Multiply in float32 (patterns must be), which is twice as fast: to about 1e-6 of the
+        patterns' squared norms; pairs that are nearly equal are computed again in float64.
 
     Returns
     -------
     ndarray, shape (n_pairs,)
         From 0 to 2. NaN for every pair with a pattern that is zero throughout.
     """
-    return _angular(patterns, lambda block: block, ~np.any(patterns, axis=1))
+    return _angular(patterns, lambda block: block, ~np.any(patterns, axis=1), single)
 
 
 def mahalanobis(patterns: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -220,8 +235,16 @@ def _blocks(patterns: np.ndarray) -> Iterator[np.ndarray]:
         yield np.array(patterns[:, start : start + width], dtype=np.float64, order="C")
 
 
-def _gram(patterns: np.ndarray, prepare: Callable = lambda block: block) -> np.ndarray:
+def _gram(
+    patterns: np.ndarray, prepare: Callable = lambda block: block, single: bool = False
+) -> np.ndarray:
     """Return inner products of all pairs of (prepared) patterns."""
+    if single:
+        gram = np.zeros((len(patterns), len(patterns)))
+        for start in range(0, patterns.shape[1], _SINGLE_BLOCK):
+            block = prepare(patterns[:, start : start + _SINGLE_BLOCK])
+            gram += block @ block.T
+        return gram
     gram = np.zeros((len(patterns), len(patterns)), order="F")
     for block in _blocks(patterns):
         # A symmetric product costs half of a general one; BLAS reads the transpose in place.
@@ -237,13 +260,14 @@ def _from_gram(gram: np.ndarray) -> np.ndarray:
     return diagonal[row] + diagonal[col] - 2.0 * gram[row, col]
 
 
-def _sqeuclidean(patterns: np.ndarray, prepare: Callable) -> np.ndarray:
+def _sqeuclidean(patterns: np.ndarray, prepare: Callable, single: bool = False) -> np.ndarray:
     """Return squared distances of prepared patterns; nearest pairs from their difference."""
-    gram = _gram(patterns, prepare)
+    gram = _gram(patterns, prepare, single)
     row, col = np.triu_indices(len(gram), k=1)
     norms = np.diagonal(gram)
     squared = _from_gram(gram)
-    again = np.flatnonzero(squared <= _CANCELLED * (norms[row] + norms[col]))
+    near = _CANCELLED_SINGLE if single else _CANCELLED
+    again = np.flatnonzero(squared <= near * (norms[row] + norms[col]))
     squared[again] = _from_differences(patterns, prepare, row[again], col[again])
     return squared
 
@@ -263,15 +287,17 @@ def _from_differences(patterns, prepare, row, col) -> np.ndarray:
     return squared
 
 
-def _angular(patterns: np.ndarray, prepare: Callable, undefined: np.ndarray) -> np.ndarray:
+def _angular(
+    patterns: np.ndarray, prepare: Callable, undefined: np.ndarray, single: bool = False
+) -> np.ndarray:
     """Return 1 − cosine of prepared patterns; NaN where a pattern has no direction."""
-    gram = _gram(patterns, prepare)
+    gram = _gram(patterns, prepare, single)
     norms = np.sqrt(np.diagonal(gram))
     norms[undefined | (norms == 0)] = np.nan
     row, col = np.triu_indices(len(gram), k=1)
     distance = 1.0 - gram[row, col] / (norms[row] * norms[col])
     # 1 − cos is half the squared distance of unit vectors: exact for equal patterns.
-    again = np.flatnonzero(distance <= _CANCELLED)
+    again = np.flatnonzero(distance <= (_CANCELLED_SINGLE if single else _CANCELLED))
     distance[again] = (
         _from_differences(patterns, lambda b: prepare(b) / norms[:, None], row[again], col[again])
         / 2.0
@@ -281,7 +307,10 @@ def _angular(patterns: np.ndarray, prepare: Callable, undefined: np.ndarray) -> 
 
 def _is_constant(patterns: np.ndarray) -> np.ndarray:
     """Return which patterns have one value in all channels."""
-    return np.array([(row == row[0]).all() for row in patterns])
+    # Almost all patterns vary within their first channels.
+    start = (patterns[:, :64] == patterns[:, :1]).all(axis=1)
+    start[start] = [(row == row[0]).all() for row in patterns[start]]
+    return start
 
 
 def _whiten(patterns: np.ndarray, covariance: np.ndarray) -> np.ndarray:

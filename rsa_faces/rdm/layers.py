@@ -1,0 +1,98 @@
+"""RDMs of a network's layers, without keeping their activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._validation import check_choice
+from rsa_faces.extraction import extract, stream
+from rsa_faces.rdm._rdms import RDMs
+from rsa_faces.rdm.compute import compute_rdms, warn_undefined
+from rsa_faces.rdm.measures import MEASURES
+
+if TYPE_CHECKING:
+    from rsa_faces.networks import Network
+    from rsa_faces.stimuli import StimulusSet
+
+
+def layer_rdms(
+    network: Network,
+    stimuli: StimulusSet,
+    *,
+    layers: str | Sequence[str] = "all",
+    measure: str = "correlation",
+    budget: str | int = "4GB",
+    progress: bool = True,
+) -> RDMs:
+    """Build the RDM of each layer while the stimuli pass through the network.
+
+    Parameters
+    ----------
+    network : Network
+        From :func:`rsa_faces.load_network`.
+    stimuli : StimulusSet
+        The images.
+    layers : str or sequence of str, default "all"
+        As for :func:`rsa_faces.extract`.
+    measure : str, default "correlation"
+        euclidean, sqeuclidean, correlation, cosine or poisson.
+    budget : str or int, default "4GB"
+        Memory for what passes through the network. If all stimuli together need more, their
+        activations go through a temporary file instead, in batches.
+    progress : bool, default True
+        Show a progress bar on a terminal if it takes longer than two seconds.
+
+    Returns
+    -------
+    RDMs
+        One per layer, in order of computation, with the labels ``network``, ``layer``,
+        ``layer_index`` and ``depth``: those of ``compute_rdms(extract(…))``, to about 1e-6 (the
+        network may round otherwise with other batches).
+
+    Raises
+    ------
+    InputError
+        As :func:`rsa_faces.extract` and :func:`rsa_faces.compute_rdms` do.
+
+    Notes
+    -----
+    All stimuli go through in one pass. Each layer's RDM is computed when the layer returns, from
+    the output as it lies in memory, and the output is not kept: memory does not grow with the
+    number of layers. Products are float32, as activations are, and added up in float64 every 4,096
+    channels: within 1e-6 of float64 throughout.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> stimuli = rf.datasets.images92().stimuli.query("face")
+    >>> network = rf.load_network("mini-xception", device="cpu")
+    >>> rf.layer_rdms(network, stimuli)
+    RDMs(16 RDMs, 24 conditions, measure='correlation', labels: network, layer, layer_index, depth)
+    """
+    allowed = [m for m in MEASURES if m not in {"mahalanobis", "crossnobis"}]
+    check_choice(measure, allowed, what="measure for one pattern per condition")
+    options = {} if measure == "poisson" else {"single": True}
+    found: dict[str, np.ndarray] = {}
+
+    def act(layer: str, patterns: np.ndarray) -> None:
+        found.pop(layer, None)  # the last call counts
+        found[layer] = MEASURES[measure](patterns, **options)
+        warn_undefined(found[layer], stimuli.ids, measure, layer)
+
+    depth = stream(network, stimuli, act, layers=layers, budget=budget, progress=progress)
+    if depth is None:
+        activations = extract(network, stimuli, layers=layers, budget=budget, progress=progress)
+        return compute_rdms(activations, measure=measure)
+    labels = pd.DataFrame(
+        {
+            "network": network.name,
+            "layer": list(found),
+            "layer_index": range(len(found)),
+            "depth": [depth[layer] for layer in found],
+        }
+    )
+    return RDMs(np.vstack(list(found.values())), stimuli.ids, measure, labels)

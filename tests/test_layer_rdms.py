@@ -1,0 +1,139 @@
+"""RDMs of layers while the stimuli pass through, against keeping the activations."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rsa_faces as rf
+from rsa_faces.networks import Network, Preprocessing
+from rsa_faces.networks._spec import NetworkSpec
+
+N = 9
+
+
+class InPlace(nn.Module):
+    """Convolution, in-place ReLU, a module used twice, a tuple, a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3)
+        self.relu = nn.ReLU(inplace=True)
+        self.norm = nn.BatchNorm2d(6)
+        self.pair = Pair()
+        self.fc = nn.Linear(6, 5)
+        self.passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        x = self.relu(self.conv(x))
+        x = self.relu(self.norm(x) - 0.1)
+        x, _ = self.pair(x)
+        return self.fc(x)
+
+
+class Pair(nn.Module):
+    """Return two tensors."""
+
+    def forward(self, x):
+        """Average over space, and the shape."""
+        return x.mean(dim=(2, 3)), torch.tensor(x.shape)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    spec = NetworkSpec(
+        "small", "none", "test", "none", "none", "none", "none",
+        Preprocessing(size=16, fit="stretch", channels="RGB", mean=(127.0,) * 3, std=(60.0,) * 3),
+        "",
+    )  # fmt: skip
+    return Network(spec, InPlace(), torch.device("cpu"))
+
+
+@pytest.fixture
+def stimuli():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, size=(N, 20, 20, 3), dtype=np.uint8)
+    return rf.StimulusSet.from_arrays(list(images), [f"i{k}" for k in range(N)])
+
+
+LAYERS = ["conv", "relu", "norm", "pair", "fc"]
+
+
+@pytest.mark.parametrize("measure", ["correlation", "cosine", "euclidean", "sqeuclidean"])
+def test_rdms_are_those_of_kept_activations(network, stimuli, measure):
+    kept = rf.compute_rdms(rf.extract(network, stimuli, layers=LAYERS), measure=measure)
+    passes = network.module.passes
+    streamed = rf.layer_rdms(network, stimuli, layers=LAYERS, measure=measure)
+    assert network.module.passes == passes + 2  # one image to look at the layers, then all at once
+    assert streamed.conditions == kept.conditions
+    assert streamed.labels.equals(kept.labels)
+    assert (kept.vectors[0] > 0).all()
+    np.testing.assert_allclose(streamed.vectors, kept.vectors, rtol=2e-5, atol=2e-6)
+
+
+def test_poisson_needs_rates(network, stimuli):
+    rdms = rf.layer_rdms(network, stimuli, layers=["relu"], measure="poisson")
+    kept = rf.compute_rdms(rf.extract(network, stimuli, layers=["relu"]), measure="poisson")
+    np.testing.assert_allclose(rdms.vectors, kept.vectors, rtol=1e-5)
+    with pytest.raises(rf.InputError, match="rates of at least 0"):
+        rf.layer_rdms(network, stimuli, layers=["conv"], measure="poisson")
+
+
+def test_what_does_not_fit_goes_through_a_file_with_the_same_result(network, stimuli, caplog):
+    caplog.set_level("INFO")
+    whole = rf.layer_rdms(network, stimuli, layers=LAYERS)
+    small = rf.layer_rdms(network, stimuli, layers=LAYERS, budget="60kB")
+    assert "is over budget" in caplog.text
+    assert small.labels.equals(whole.labels)
+    np.testing.assert_allclose(small.vectors, whole.vectors, atol=2e-6)
+
+
+def test_memory_that_runs_out_is_no_end(network, stimuli, monkeypatch):
+    from rsa_faces.extraction import _forward
+
+    def no_memory(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    whole = rf.layer_rdms(network, stimuli, layers=LAYERS)
+    monkeypatch.setattr(_forward, "run_through", no_memory)
+    np.testing.assert_allclose(
+        rf.layer_rdms(network, stimuli, layers=LAYERS).vectors, whole.vectors, atol=2e-6
+    )
+
+
+def test_hooks_are_gone_and_modes_back_after_an_error(network, stimuli):
+    network.module.train()
+    with pytest.raises(rf.InputError, match="unknown measure"):
+        rf.layer_rdms(network, stimuli, measure="crossnobis")
+    with torch.no_grad():
+        network.module.fc.weight[0, 0] = float("nan")
+    with pytest.raises(rf.InputError, match="layer 'fc' of small has NaN values for image 'i0'"):
+        rf.layer_rdms(network, stimuli, layers=LAYERS)
+    assert all(not module._forward_hooks for module in network.module.modules())
+    assert network.module.training
+
+
+def test_constant_patterns_are_named(network, stimuli):
+    with torch.no_grad():
+        network.module.fc.weight.zero_()
+        network.module.fc.bias.fill_(2.0)
+    with pytest.warns(UserWarning, match="9 patterns in 'fc' are constant"):
+        rdms = rf.layer_rdms(network, stimuli, layers=LAYERS)
+    assert np.isnan(rdms.vectors[-1]).all()
+    assert np.isfinite(rdms.vectors[:-1]).all()
+
+
+@pytest.mark.parametrize("measure", ["correlation", "cosine", "euclidean"])
+def test_single_precision_is_near_and_exact_for_equal_patterns(measure):
+    from rsa_faces.rdm.measures import MEASURES
+
+    rng = np.random.default_rng(1)
+    patterns = (rng.gamma(0.5, size=(12, 30_000)) + 3).astype(np.float32)
+    patterns[1] = patterns[0]
+    patterns[2] = patterns[0] + 1e-5 * rng.normal(size=30_000).astype(np.float32)
+    single, double = (MEASURES[measure](patterns, single=s) for s in (True, False))
+    np.testing.assert_allclose(single, double, rtol=1e-5, atol=1e-6)
+    assert single[0] == double[0] == 0
+    assert single[1] == pytest.approx(double[1], rel=1e-6)
