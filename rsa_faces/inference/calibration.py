@@ -134,7 +134,9 @@ def calibrate(
             on_step(done / n_simulations)
     truth = np.mean(found[_MEAN])
     found[_COVERAGE] = [low <= truth <= high for low, high in found[_COVERAGE]]
-    return pd.DataFrame([_row(name, found[name]) for name in CHECKS])
+    return pd.DataFrame(
+        [_row(name, values) for name, values in found.items() if name != _MEAN and values]
+    )
 
 
 def _row(name: str, outcomes: list[bool]) -> dict:
