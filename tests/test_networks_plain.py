@@ -13,10 +13,11 @@ from torch import nn
 from rsa_faces import InputError
 from rsa_faces.networks import _specs_plain, alexnet, densenet, siamese, vgg
 from rsa_faces.networks._network import Network
-from rsa_faces.networks._specs_plain import ANY_OUTPUTS, SPECS, n_outputs
-from rsa_faces.networks._weights import fill, initialise
+from rsa_faces.networks._specs_plain import SPECS
+from rsa_faces.networks._weights import fill, initialise, n_outputs
 
 BY_NAME = {spec.name: spec for spec in SPECS}
+ANY_OUTPUTS = {spec.name: spec.any_outputs for spec in SPECS if spec.any_outputs}
 SMALL = {
     "vgg16-vggface": lambda: vgg.VGG16(7, width=2),
     "vgg16-imagenet": lambda: vgg.VGG16(7, width=2),
@@ -429,3 +430,25 @@ def test_module_docstring_example_runs():
     assert doctest.testmod(siamese).attempted > 0
     assert doctest.testmod(siamese).failed == 0
     assert _specs_plain.SPECS
+
+
+@pytest.mark.parametrize("name", ["alexnet-faces", "siamese-lfw"])
+def test_a_file_of_the_user_opens_by_name(name, tmp_path, monkeypatch):
+    from rsa_faces.networks import _load
+
+    monkeypatch.setattr(_load, "resolve_builder", lambda _: lambda n_out: small(name, n_out))
+    module = small(name, 5)
+    initialise(module, 3)
+    path = tmp_path / "mine.pth"
+    torch.save({"state_dict": module.state_dict()}, path)
+    network = _load.load_network(name, device="cpu", weights=path)
+    for ours, theirs in zip(network.module.parameters(), module.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    with pytest.raises(InputError, match=f"'{name}' needs a weight file"):
+        _load.load_network(name, device="cpu")
+
+
+def small(name, n_out):
+    """Return a narrow network of this name."""
+    family = {"alexnet-faces": alexnet.AlexNet, "siamese-lfw": siamese.SiameseNet}[name]
+    return family(n_out, width=2)

@@ -9,7 +9,13 @@ from rsa_faces._errors import InputError
 from rsa_faces._files import sha256_file
 from rsa_faces._validation import check_count
 from rsa_faces.networks._network import Network
-from rsa_faces.networks._registry import LIBRARIES, NETWORKS, check_name, resolve_builder
+from rsa_faces.networks._registry import (
+    LIBRARIES,
+    NETWORKS,
+    check_name,
+    resolve_builder,
+    resolve_rename,
+)
 from rsa_faces.networks._spec import NetworkSpec
 
 
@@ -127,48 +133,57 @@ def load_network(
     library, _, model = base.partition(":")
     if weights is not None and (untrained or spec.origin == "rsa-faces"):
         raise InputError(f"{name!r} takes no weight file, got weights={os.fspath(weights)!r}.")
+    from rsa_faces.networks._weights import fill, initialise, read_weights
+
+    trained = not untrained and spec.origin != "rsa-faces"
     if library in LIBRARIES:
         from rsa_faces.networks import libraries
 
         # Only the hub's weights come with the module; all others are filled in below.
-        from_hub = not untrained and weights is None
-        module = libraries.build(library, model, from_hub=from_hub)
+        module = libraries.build(library, model, from_hub=trained and weights is None)
+        if trained and weights is not None:
+            fill(module, read_weights(weights), source=os.path.basename(weights))
+    elif trained:
+        module = _filled(spec, base, _weights_path(spec, weights))
     else:
-        from_hub = False
         module = resolve_builder(base)()
     if untrained:
-        from rsa_faces.networks._weights import initialise
-
         initialise(module, seed)
-    elif not from_hub and spec.origin != "rsa-faces":
-        _fill(module, spec, base, weights)
     return Network(spec, module, where)
 
 
-def _fill(module, spec: NetworkSpec, base: str, weights) -> None:
-    """Fill `module` from the given file, or from the bundled one."""
-    from rsa_faces.networks._weights import fill, read_weights
+def _weights_path(spec: NetworkSpec, weights):
+    """Return the given weight file, or the bundled one once its hash is checked."""
+    if weights is not None:
+        return weights
+    if spec.weights_path is None:
+        raise InputError(
+            f"{spec.name!r} needs a weight file, which cannot be bundled. {spec.weights_help} "
+            f"Put it anywhere and give its path: load_network({spec.name!r}, weights=PATH), "
+            "or `weights: PATH` beside the network's name in a config."
+        )
+    found = sha256_file(spec.weights_path)
+    if found != spec.sha256:
+        raise InputError(
+            f"the bundled weights of {spec.name!r} have SHA-256 {found}, expected "
+            f"{spec.sha256}: the file was changed or cut. Install the package again."
+        )
+    return spec.weights_path
 
-    if weights is None:
-        if spec.weights_path is None:
-            raise InputError(
-                f"{spec.name!r} needs a weight file, which cannot be bundled. {spec.weights_help} "
-                f"Put it anywhere and give its path: load_network({spec.name!r}, weights=PATH), "
-                "or `weights: PATH` beside the network's name in a config."
-            )
-        found = sha256_file(spec.weights_path)
-        if found != spec.sha256:
-            raise InputError(
-                f"the bundled weights of {spec.name!r} have SHA-256 {found}, expected "
-                f"{spec.sha256}: the file was changed or cut. Install the package again."
-            )
-    path = spec.weights_path if weights is None else weights
-    state = read_weights(path)
-    if base == "resnet50-vggface2":
-        from rsa_faces.networks.vggface2 import rename
 
-        state = rename(state)
-    fill(module, state, source=os.path.basename(path))
+def _filled(spec: NetworkSpec, base: str, path):
+    """Return the module of a registered network with the weights of a file."""
+    from rsa_faces.networks._weights import fill, n_outputs, read_weights
+
+    source = os.path.basename(path)
+    state = resolve_rename(base)(read_weights(path))
+    build = resolve_builder(base)
+    if spec.any_outputs:
+        module = build(n_outputs(state, spec.any_outputs, source=source))
+    else:
+        module = build()
+    fill(module, state, source=source)
+    return module
 
 
 def _device(device: str):

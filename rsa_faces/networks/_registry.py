@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from rsa_faces._validation import check_choice
 from rsa_faces.networks._spec import NetworkSpec, Preprocessing
+from rsa_faces.networks._specs_plain import SPECS as PLAIN
 
 _FACE_API_MEAN = (122.782, 117.001, 104.298)
 _DENSE = tuple(f"block{b}.relu{r}" for b in range(1, 5) for r in range(1, 5))
@@ -181,7 +182,7 @@ _SPECS = (
 )
 
 #: Every network by name. An entry here is listed, documented, tested and loadable.
-NETWORKS: dict[str, NetworkSpec] = {spec.name: spec for spec in _SPECS}
+NETWORKS: dict[str, NetworkSpec] = {spec.name: spec for spec in (*_SPECS, *PLAIN)}
 
 #: Prefixes that open networks of other libraries by their own names.
 LIBRARIES = ("timm", "torchvision")
@@ -214,6 +215,13 @@ def resolve_builder(name: str) -> Callable:
     """Return the function that builds a registered network's module."""
     module, function = NETWORKS[name].builder.split(":")
     return getattr(importlib.import_module(f"rsa_faces.networks.{module}"), function)
+
+
+def resolve_rename(name: str) -> Callable:
+    """Return the function from the names in published files to those of the module."""
+    module = NETWORKS[name].builder.split(":")[0]
+    found = importlib.import_module(f"rsa_faces.networks.{module}")
+    return getattr(found, "rename", lambda state: state)
 
 
 def check_name(name: str) -> str:

@@ -70,6 +70,9 @@ class NetworkSpec:
         What the channels of the last layer stand for, where they stand for something.
     weights_help : str
         For networks whose weights cannot ship: what to get, where it is described.
+    any_outputs : str
+        The layer whose number of outputs a weight file decides, for networks that users train
+        themselves; empty: it is fixed.
     """
 
     name: str
@@ -86,6 +89,7 @@ class NetworkSpec:
     sha256: str | None = None
     outputs: tuple[str, ...] = ()
     weights_help: str = field(default="", repr=False)
+    any_outputs: str = ""
 
     @property
     def bundled(self) -> bool:

@@ -2,30 +2,7 @@
 
 from __future__ import annotations
 
-from rsa_faces._errors import InputError
 from rsa_faces.networks._spec import NetworkSpec, Preprocessing
-
-#: The layer whose length a weight file decides, for networks that users train themselves.
-ANY_OUTPUTS = {
-    "vgg16-faces": "fc8",
-    "alexnet-faces": "fc8",
-    "densenet-celeba": "fc",
-    "densenet-fer2013": "fc",
-    "siamese-lfw": "embedding.fc",
-}
-
-
-def n_outputs(state: dict, layer: str, *, source: str) -> int:
-    """Return how many outputs `layer` has in a renamed weight file, from its weight's shape."""
-    weight = state.get(f"{layer}.weight")
-    if weight is None or weight.ndim != 2:
-        found = "there is none" if weight is None else f"it has shape {tuple(weight.shape)}"
-        raise InputError(
-            f"{source} does not fit this network: expected {layer}.weight of shape (outputs, "
-            f"inputs), but {found}. Is it another architecture, or a file with another naming?"
-        )
-    return int(weight.shape[0])
-
 
 _VGG_LAYERS = (
     *(
@@ -150,6 +127,7 @@ SPECS: tuple[NetworkSpec, ...] = (
         builder="vgg:build_faces",
         layers=_VGG_LAYERS,
         weights_help=f"Train torchvision's vgg16 on faces and save its state_dict. {_ANY}",
+        any_outputs="fc8",
     ),
     NetworkSpec(
         name="alexnet-imagenet",
@@ -179,6 +157,7 @@ SPECS: tuple[NetworkSpec, ...] = (
         builder="alexnet:build_faces",
         layers=_ALEXNET_LAYERS,
         weights_help=f"Train torchvision's alexnet on faces and save its state_dict. {_ANY}",
+        any_outputs="fc8",
     ),
     NetworkSpec(
         name="densenet-celeba",
@@ -193,6 +172,7 @@ SPECS: tuple[NetworkSpec, ...] = (
         layers=_DENSENET_LAYERS,
         weights_help=_DENSENET_HELP
         + "CelebA's aligned photographs were cut to their central 178 px square first.",
+        any_outputs="fc",
     ),
     NetworkSpec(
         name="densenet-fer2013",
@@ -207,6 +187,7 @@ SPECS: tuple[NetworkSpec, ...] = (
         layers=_DENSENET_LAYERS,
         outputs=("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
         weights_help=_DENSENET_HELP + "`outputs` are FER2013's seven labels in their order.",
+        any_outputs="fc",
     ),
     NetworkSpec(
         name="siamese-lfw",
@@ -231,5 +212,6 @@ SPECS: tuple[NetworkSpec, ...] = (
             "(2015) where the poster is silent: one grey channel of 105 px from 0 to 1. The length "
             "of the embedding is read from the file."
         ),
+        any_outputs="embedding.fc",
     ),
 )

@@ -130,6 +130,18 @@ def _tensor(name: object, value: object, path: Path) -> torch.Tensor:
     raise InputError(f"expected numbers under {name!r} in {path.name}, got {type(value).__name__}.")
 
 
+def n_outputs(state: dict[str, torch.Tensor], layer: str, *, source: str) -> int:
+    """Return how many outputs `layer` has in a renamed weight file, from its weight's shape."""
+    weight = state.get(f"{layer}.weight")
+    if weight is None or weight.ndim != 2:
+        found = "there is none" if weight is None else f"it has shape {tuple(weight.shape)}"
+        raise InputError(
+            f"{source} does not fit this network: expected {layer}.weight of shape (outputs, "
+            f"inputs), but {found}. Is it another architecture, or a file with another naming?"
+        )
+    return int(weight.shape[0])
+
+
 def fill(module: torch.nn.Module, state: dict[str, torch.Tensor], *, source: str) -> None:
     """Copy `state` into `module`: every name must be there, none too many, all shapes equal."""
     import torch
