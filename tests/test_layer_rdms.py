@@ -137,3 +137,17 @@ def test_single_precision_is_near_and_exact_for_equal_patterns(measure):
     np.testing.assert_allclose(single, double, rtol=1e-5, atol=1e-6)
     assert single[0] == double[0] == 0
     assert single[1] == pytest.approx(double[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("measure", ["correlation", "cosine", "euclidean"])
+def test_single_precision_keeps_small_differences_of_patterns_that_are_alike(measure):
+    """As in untrained networks: all distances are near 0.005, and their order matters."""
+    from rsa_faces.rdm.measures import MEASURES
+
+    rng = np.random.default_rng(2)
+    shared = rng.gamma(1.0, size=50_000)
+    patterns = shared + 0.07 * rng.normal(size=(20, 50_000)) * rng.gamma(3.0, size=(20, 1)) / 3
+    patterns = patterns.astype(np.float32)
+    single, double = (MEASURES[measure](patterns, single=s) for s in (True, False))
+    assert measure == "euclidean" or double.max() < 0.02
+    assert np.abs(single - double).max() < 2e-5 * double.std()

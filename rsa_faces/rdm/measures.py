@@ -32,7 +32,7 @@ def euclidean(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
         Finite.
     single : bool, default False
         Multiply in float32 (patterns must be), which is twice as fast: to about 1e-6 of the
-        patterns' squared norms; pairs that are nearly equal are computed again in float64.
+        largest values; pairs that are nearly equal are computed again in float64.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def sqeuclidean(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
         Finite.
     single : bool, default False
         Multiply in float32 (patterns must be), which is twice as fast: to about 1e-6 of the
-        patterns' squared norms; pairs that are nearly equal are computed again in float64.
+        largest values; pairs that are nearly equal are computed again in float64.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def correlation(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
         Finite.
     single : bool, default False
         Multiply in float32 (patterns must be), which is twice as fast: to about 1e-6 of the
-        patterns' squared norms; pairs that are nearly equal are computed again in float64.
+        largest values; pairs that are nearly equal are computed again in float64.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def cosine(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
         Finite.
     single : bool, default False
         Multiply in float32 (patterns must be), which is twice as fast: to about 1e-6 of the
-        patterns' squared norms; pairs that are nearly equal are computed again in float64.
+        largest values; pairs that are nearly equal are computed again in float64.
 
     Returns
     -------
@@ -291,17 +291,41 @@ def _angular(
     patterns: np.ndarray, prepare: Callable, undefined: np.ndarray, single: bool = False
 ) -> np.ndarray:
     """Return 1 − cosine of prepared patterns; NaN where a pattern has no direction."""
-    gram = _gram(patterns, prepare, single)
+    if single:
+        return _angular_single(patterns, prepare, undefined)
+    gram = _gram(patterns, prepare)
     norms = np.sqrt(np.diagonal(gram))
     norms[undefined | (norms == 0)] = np.nan
     row, col = np.triu_indices(len(gram), k=1)
     distance = 1.0 - gram[row, col] / (norms[row] * norms[col])
     # 1 − cos is half the squared distance of unit vectors: exact for equal patterns.
-    again = np.flatnonzero(distance <= (_CANCELLED_SINGLE if single else _CANCELLED))
+    again = np.flatnonzero(distance <= _CANCELLED)
     distance[again] = (
         _from_differences(patterns, lambda b: prepare(b) / norms[:, None], row[again], col[again])
         / 2.0
     )
+    return np.minimum(distance, 2.0)
+
+
+def _angular_single(patterns: np.ndarray, prepare: Callable, undefined: np.ndarray) -> np.ndarray:
+    """Return 1 − cosine by products in float32, as half the squared distance of unit vectors.
+
+    What all patterns share is taken out first: errors are then small beside the distances, not
+    beside 1, also where all distances are small.
+    """
+    squares = np.zeros(len(patterns))
+    for start in range(0, patterns.shape[1], _SINGLE_BLOCK):
+        squares += (prepare(patterns[:, start : start + _SINGLE_BLOCK]) ** 2).sum(axis=1)
+    undefined = undefined | (squares == 0)
+    scale = np.divide(1.0, np.sqrt(squares), where=~undefined, out=np.zeros(len(patterns)))
+
+    def unit(block: np.ndarray) -> np.ndarray:
+        block = prepare(block) * scale.astype(block.dtype)[:, None]
+        return block - block.mean(axis=0)
+
+    distance = _sqeuclidean(patterns, unit, single=True) / 2.0
+    row, col = np.triu_indices(len(patterns), k=1)
+    distance[undefined[row] | undefined[col]] = np.nan
     return np.minimum(distance, 2.0)
 
 
