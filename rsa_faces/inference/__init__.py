@@ -1,9 +1,10 @@
 """Inference: noise ceilings, reliability, bootstrap, permutation, many tests at once."""
 
+from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._result import Result
 from rsa_faces.inference.calibration import calibrate
 from rsa_faces.inference.ceilings import NoiseCeiling, noise_ceiling, shared_structure
-from rsa_faces.inference.courses import TimeCourse, time_course
+from rsa_faces.inference.courses import time_course
 from rsa_faces.inference.evaluate import check_design, evaluate
 from rsa_faces.inference.flexible import (
     BestLayer,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +13,10 @@ from rsa_faces._errors import InputError
 from rsa_faces._validation import as_rng, check_choice, check_count
 from rsa_faces.comparison import METHODS, align_pair
 from rsa_faces.comparison.methods import COV_METHODS
+from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._recording import recording_of
-from rsa_faces.inference._weighted import (
-    BLOCK,
-    LINEAR_BLOCK,
-    weighted_similarities,
-)
+from rsa_faces.inference._weighted import BLOCK, LINEAR_BLOCK, weighted_similarities
 from rsa_faces.inference.bootstrap import _in_blocks, _mean_similarity, draw_counts, dual_variance
 from rsa_faces.inference.ceilings import shared_structure
 from rsa_faces.inference.evaluate import (
@@ -41,87 +36,6 @@ TABLE = (
 )  # fmt: skip
 CURVES = ("region", "network", "layer", "model", "layer_index", "depth")
 _MEMORY = 256 * 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class TimeCourse:
-    """The outcome of :func:`time_course`.
-
-    A curve is the similarity of one model in one region over time. Without regions there is one
-    curve per model, in their order.
-
-    Parameters
-    ----------
-    times : ndarray, shape (n_times,)
-        In seconds, ascending.
-    curves : DataFrame
-        One row per curve: region, network, layer, model (network and layer), layer_index, depth.
-    table : DataFrame
-        One row per curve and time: mean similarity over subjects, standard error, interval, p
-        against 0 and corrected, noise ceilings of that time and whether subjects share structure
-        then, numbers of subjects and conditions.
-    subjects : ndarray, shape (n_subjects, n_curves, n_times)
-        Similarity in each subject; NaN throughout where a subject lacks the region.
-    subject_names : tuple of str
-    samples : ndarray, shape (n_boot, n_curves, n_times)
-        Mean similarity in each bootstrap sample. The draws of a sample are the same at all times
-        and for all curves.
-    settings : mapping
-        Method, bootstrap, number of samples, seed, alpha, correction, and `generalises_to`.
-    notes : tuple of str
-        What a reader must know before concluding.
-    """
-
-    times: np.ndarray
-    curves: pd.DataFrame
-    table: pd.DataFrame
-    subjects: np.ndarray
-    subject_names: tuple[str, ...]
-    samples: np.ndarray
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return (
-            f"TimeCourse({len(self.curves)} curves, {len(self.times)} times from "
-            f"{self.times[0]:g} to {self.times[-1]:g} s, {len(self.subject_names)} subjects)"
-        )
-
-    @property
-    def similarity(self) -> np.ndarray:
-        """Mean similarity over subjects, shape (n_curves, n_times)."""
-        return self.table["similarity"].to_numpy().reshape(len(self.curves), -1)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of :attr:`table`."""
-        return self.table.copy()
-
-    def sel(self, *, model: str | None = None, region: str | None = None) -> TimeCourse:
-        """Select the curves of a model, of a region, or of both.
-
-        Parameters
-        ----------
-        model, region : str, optional
-            As in :attr:`curves`.
-
-        Returns
-        -------
-        TimeCourse
-            Without the subjects that have none of these curves: with one region, `subjects` has
-            no gaps and can go into a test over time. Nothing is computed again: corrected p
-            values are those of the whole.
-
-        Raises
-        ------
-        InputError
-            If there is no such model or region (the nearest is named).
-        """
-        keep = np.ones(len(self.curves), dtype=bool)
-        for column, value in (("model", model), ("region", region)):
-            if value is not None:
-                check_choice(value, self.curves[column].unique(), what=column)
-                keep &= (self.curves[column] == value).to_numpy()
-        return take_curves(self, np.flatnonzero(keep))
 
 
 def time_course(
@@ -146,9 +60,8 @@ def time_course(
         Model RDMs, every pair known; labels ``network`` and ``layer``, or ``name``, go into the
         result and tell them apart.
     data : RDMs
-        RDMs with a label ``time`` in seconds (as of :func:`rsa_faces.rdm.movie.rdm_movie`) and one
-        that tells subjects apart. If there is a label ``region``, each region is evaluated on its
-        own. All subjects have the same times.
+        RDMs with a label ``time`` in seconds (see :func:`rsa_faces.rdm.movie.rdm_movie`), the same
+        for all subjects. With a label ``region``, each region is evaluated on its own.
     method : str, default "rho-a"
         Comparison method, as in :func:`rsa_faces.compare`.
     by : str, default "subject"
@@ -167,8 +80,7 @@ def time_course(
     alpha : float, default 0.05
         Intervals cover 1 − alpha; level of the tests of shared structure, corrected.
     correction : {"fdr", "bonferroni", "holm"}, default "fdr"
-        For the tests of all models at all times of a region, and for those of shared structure at
-        all times.
+        For the tests of all models at all times of a region, and those of shared structure.
 
     Returns
     -------
@@ -191,10 +103,9 @@ def time_course(
     Notes
     -----
     At each time, similarity, standard error, interval and p are those of
-    :func:`rsa_faces.evaluate`: two-sided t-tests on the bootstrap's standard error; for "both" the
-    error combines three bootstraps [1]_. The same subjects and conditions are drawn at all times,
-    in all regions and for all models. With regions that not all subjects have (electrodes),
-    subjects are drawn from all there are; a sample in which a region has no subject is drawn again.
+    :func:`rsa_faces.evaluate` [1]_. The same subjects and conditions are drawn at all times, in all
+    regions and for all models. Where not all subjects have a region (electrodes), subjects are
+    drawn from all there are; a sample in which a region has no subject is drawn again.
 
     Intervals and p hold time by time; p_corrected is for the family of all times. To test runs of
     neighbouring times, give `subjects` to a cluster test.
@@ -236,7 +147,7 @@ def time_course(
     if not 0 < alpha < 1:
         raise InputError(f"expected alpha between 0 and 1, got {alpha!r}.")
     model, data = align_pair(model, data)
-    if (missing := int(np.isnan(model.vectors).sum())) > 0:
+    if missing := int(np.isnan(model.vectors).sum()):
         raise InputError(
             f"expected model RDMs without missing pairs, got {missing} NaN. Leave those conditions "
             "out with subset()."
@@ -247,50 +158,43 @@ def time_course(
     recording = recording_of(data, by)
     codes = _group_codes(groups, model.conditions)
     n_groups = int(codes.max()) + 1
+    places = [f"region {region!r}" if region else "the data" for region in recording.regions]
     notes = []
-    for region, members in zip(recording.regions, recording.members, strict=True):
-        where = f"region {region!r}" if region else "the data"
+    for place, members in zip(places, recording.members, strict=True):
         notes += check_design(
-            n_subjects=len(members), n_conditions=n_groups, bootstrap=bootstrap, what=where
+            n_subjects=len(members), n_conditions=n_groups, bootstrap=bootstrap, what=place
         )
     rng = as_rng(seed)
     # In the order of evaluate(): at each time the draws are the same there.
     condition_counts = draw_counts(rng, n_boot, codes, min_distinct=3)
     subject_counts = _draw_subjects(rng, n_boot, len(recording.subjects), recording.members)
-    results = [
-        _region(model.vectors, vectors, members, method, bootstrap, condition_counts,
-                subject_counts, n_groups)
-        for vectors, members in zip(recording.vectors, recording.members, strict=True)
-    ]  # fmt: skip
     n_subjects, n_times = len(recording.subjects), len(recording.times)
-    subjects = np.full((n_subjects, len(results), len(model), n_times), np.nan)
-    curves, tables = [], []
-    for r, (region, members, result) in enumerate(
-        zip(recording.regions, recording.members, results, strict=True)
-    ):
-        subjects[members, r] = result["subjects"]
-        curves.append(names.assign(region=region))
+    subjects = np.full((n_subjects, len(places), len(model), n_times), np.nan)
+    curves, tables, samples = [], [], []
+    for r, (members, vectors) in enumerate(zip(recording.members, recording.vectors, strict=True)):
+        similarity, drawn, sem, freedom = _region(
+            model.vectors, vectors, method, bootstrap, condition_counts,
+            subject_counts[:, members], n_groups,
+        )  # fmt: skip
         ceilings = _ceilings(
-            recording.vectors[r], model.conditions, method, n_permutations, seed, alpha, correction
+            vectors, model.conditions, method, n_permutations, seed, alpha, correction
         )
-        freedom = {"subjects": len(members), "conditions": n_groups,
-                   "both": min(len(members), n_groups)}[bootstrap] - 1  # fmt: skip
+        subjects[members, r] = np.moveaxis(similarity, 2, 0)
+        samples.append(drawn)
+        curves.append(names.assign(region=recording.regions[r]))
+        tests = _tests(similarity.mean(axis=2), sem, freedom, alpha, correction)
         tables.append(
-            _table(
-                curves[-1], recording.times, result, ceilings, freedom, alpha, correction
-            ).assign(method=method, n_subjects=len(members), n_conditions=model.n_conditions)
+            _table(curves[-1], recording.times, tests | ceilings).assign(
+                method=method, n_subjects=len(members), n_conditions=model.n_conditions
+            )
         )
-        notes += _reliability_notes(ceilings["reliable"], region)
-        notes += _undefined_notes(result["subjects"], names["model"], region, recording.times)
+        notes += _notes(
+            similarity, ceilings["reliable"], names["model"], recording.times, places[r]
+        )
     settings = {
-        "method": method,
-        "bootstrap": bootstrap,
-        "n_boot": n_boot,
-        "seed": seed,
-        "alpha": alpha,
-        "correction": correction,
-        "generalises_to": BOOTSTRAPS[bootstrap],
-    }
+        "method": method, "bootstrap": bootstrap, "n_boot": n_boot, "seed": seed, "alpha": alpha,
+        "correction": correction, "generalises_to": BOOTSTRAPS[bootstrap],
+    }  # fmt: skip
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return TimeCourse(
@@ -299,7 +203,7 @@ def time_course(
         pd.concat(tables, ignore_index=True)[list(TABLE)],
         subjects.reshape(n_subjects, -1, n_times),
         recording.subjects,
-        np.concatenate([result["samples"] for result in results], axis=1),
+        np.concatenate(samples, axis=1),
         settings,
         tuple(notes),
     )
@@ -330,71 +234,62 @@ def _draw_subjects(rng, n_boot: int, n_subjects: int, members: Sequence) -> np.n
         counts[empty] = draw_counts(rng, int(empty.sum()), everyone)
 
 
-def _region(model, vectors, members, method, bootstrap, condition_counts, subject_counts, n_groups):
-    """Return similarities of one region's subjects and of the samples, and standard errors."""
+def _region(model, vectors, method, bootstrap, condition_counts, subject_counts, n_groups):
+    """Return similarities and samples of one region, standard errors, degrees of freedom."""
     n_subjects, n_times, n_pairs = vectors.shape
-    n_boot = len(condition_counts)
-    drawn = subject_counts[:, members]
-    once = np.ones((1, condition_counts.shape[1]))
     # As many times together as the products of models and data may take.
     width = int(np.clip(_MEMORY // (8 * n_pairs * n_subjects * len(model)), 1, n_times))
-    similarity, samples = [], []
-    for start in range(0, n_times, width):
-        part = vectors[:, start : start + width]
-        similarity.append(_similarities(model, part, once, method)[0])
-        samples.append(
-            _samples(model, part, similarity[-1], method, bootstrap, condition_counts, drawn)
-        )
-    similarity = np.concatenate(similarity, axis=1)
-    samples = [
-        None if parts[0] is None
-        else np.concatenate([p.reshape(n_boot, len(model), -1) for p in parts], axis=2)
-        for parts in zip(*samples, strict=True)
+    parts = [
+        _samples(model, vectors[:, start : start + width], method, bootstrap, condition_counts,
+                 subject_counts)
+        for start in range(0, n_times, width)
     ]  # fmt: skip
-    variances = [None if s is None else _variance(s) for s in samples]
-    kept = {"subjects": 0, "conditions": 1, "both": 2}[bootstrap]
+    similarity = np.concatenate([part[0] for part in parts], axis=1)
+    samples = [np.concatenate(s, axis=2) for s in zip(*(part[1] for part in parts), strict=True)]
+    with warnings.catch_warnings():
+        # A similarity that is undefined in all samples has no variance.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        variances = [np.nanvar(s, axis=0, ddof=1) for s in samples]
+    factors = {"subjects": n_subjects, "conditions": n_groups}
+    n = factors.get(bootstrap, min(factors.values()))
     if bootstrap == "both":
         variance = dual_variance(*variances, n_subjects, n_groups)
     else:
-        n = n_subjects if bootstrap == "subjects" else n_groups
-        variance = variances[kept] * n / (n - 1)
-    return {
-        "subjects": np.moveaxis(similarity, 2, 0),
-        "samples": samples[kept],
-        "sem": np.sqrt(variance),
-    }
+        variance = variances[0] * n / (n - 1)
+    return similarity, samples[-1], np.sqrt(variance), n - 1
 
 
-def _similarities(model, vectors, counts, method) -> np.ndarray:
-    """Return similarities in resamples, shape (n_samples, n_model, n_times, n_subjects)."""
+def _samples(model, vectors, method, bootstrap, condition_counts, subject_counts):
+    """Return similarities, (n_model, n_times, n_subjects), and samples of their means.
+
+    Samples, (n_boot, n_model, n_times), of what is drawn; for "both": subjects, conditions, both.
+    """
     n_subjects, n_times, n_pairs = vectors.shape
-    flat = np.ascontiguousarray(vectors.transpose(1, 0, 2)).reshape(-1, n_pairs)
-    similarity = weighted_similarities(model, flat, counts, method)
-    return similarity.reshape(len(counts), len(model), n_times, n_subjects)
+    data = np.ascontiguousarray(vectors.transpose(1, 0, 2)).reshape(-1, n_pairs)
 
+    def similarities(counts: np.ndarray) -> np.ndarray:
+        similarity = weighted_similarities(model, data, counts, method)
+        return similarity.reshape(len(counts), -1, n_subjects)
 
-def _samples(model, vectors, similarity, method, bootstrap, condition_counts, drawn):
-    """Return samples of subjects, conditions and both, (n_boot, n_model · n_times) or None."""
-    n_subjects = vectors.shape[0]
-    subjects = conditions = both = None
+    def of_conditions(part: slice) -> np.ndarray:
+        similarity = similarities(condition_counts[part])
+        means = [similarity.mean(axis=2)]
+        if bootstrap == "both":
+            means.append(_mean_similarity(similarity, subject_counts[part]))
+        return np.stack(means, axis=1)
+
+    observed = similarities(np.ones((1, condition_counts.shape[1])))
+    samples = []
     if bootstrap != "conditions":
-        subjects = _mean_similarity(similarity.reshape(1, -1, n_subjects), drawn)
+        samples.append(_mean_similarity(observed, subject_counts))
     if bootstrap != "subjects":
         most = LINEAR_BLOCK if method in {"pearson", "cosine"} else BLOCK
-        block = int(np.clip(_MEMORY // (8 * vectors.size), 1, most))
-
-        def of_conditions(part: slice) -> np.ndarray:
-            similarity = _similarities(model, vectors, condition_counts[part], method)
-            similarity = similarity.reshape(len(similarity), -1, n_subjects)
-            means = [similarity.mean(axis=2)]
-            if bootstrap == "both":
-                means.append(_mean_similarity(similarity, drawn[part]))
-            return np.stack(means, axis=1)
-
-        means = _in_blocks(of_conditions, len(condition_counts), block)
-        conditions = means[:, 0]
-        both = means[:, 1] if bootstrap == "both" else None
-    return subjects, conditions, both
+        block = int(np.clip(_MEMORY // (8 * data.size), 1, most))
+        samples.extend(_in_blocks(of_conditions, len(condition_counts), block).swapaxes(0, 1))
+    return (
+        observed.reshape(len(model), n_times, n_subjects),
+        [s.reshape(-1, len(model), n_times) for s in samples],
+    )
 
 
 def _ceilings(
@@ -403,13 +298,10 @@ def _ceilings(
     """Return ceilings of one region at each time, and whether subjects share structure."""
     n_subjects, n_times, _ = vectors.shape
     low, high, p = np.full((3, n_times), np.nan)
-    if n_subjects > 1:
-        once = np.ones((1, len(conditions)))
-        for t in range(n_times):
-            low[t], high[t] = (b.mean() for b in subject_ceilings(vectors[:, t], once, method))
-    if n_subjects > 1 and n_permutations:
-        labels = {"subject": range(n_subjects)}
-        for t in range(n_times):
+    once, labels = np.ones((1, len(conditions))), {"subject": range(n_subjects)}
+    for t in range(n_times if n_subjects > 1 else 0):
+        low[t], high[t] = (b.mean() for b in subject_ceilings(vectors[:, t], once, method))
+        if n_permutations:
             rdms = RDMs(vectors[:, t], conditions, "any", labels)
             p[t] = shared_structure(rdms, method=method, n_permutations=n_permutations, seed=seed)
     reliable = ((adjust(p, method=correction) < alpha) & (low > 0)).astype(object)
@@ -417,67 +309,36 @@ def _ceilings(
     return {"ceiling_low": low, "ceiling_high": high, "p_reliable": p, "reliable": reliable}
 
 
-def _variance(samples: np.ndarray) -> np.ndarray:
-    """Return the variance over samples; those that are NaN are left out."""
-    defined = ~np.isnan(samples)
-    n = defined.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        centre = np.where(defined, samples, 0.0).sum(axis=0) / n
-        squares = np.where(defined, (samples - centre) ** 2, 0.0).sum(axis=0)
-        return np.where(n > 1, squares / (n - 1), np.nan)
-
-
-def _table(names, times, result, ceilings, freedom, alpha, correction) -> pd.DataFrame:
-    """Return the rows of one region: models, and within them times."""
-    mean = result["subjects"].mean(axis=0)
-    half = stats.t.ppf(1 - alpha / 2, freedom) * result["sem"]
-    p = _p_values(mean, result["sem"], freedom)
-    columns = {
-        "similarity": mean, "sem": result["sem"], "ci_low": mean - half, "ci_high": mean + half,
-        "p": p, "p_corrected": adjust(p, method=correction), "time": times[None],
-        **{name: values[None] for name, values in ceilings.items()},
+def _tests(mean, sem, freedom, alpha, correction) -> dict[str, np.ndarray]:
+    """Return intervals and t-tests against 0, each (n_model, n_times)."""
+    half = stats.t.ppf(1 - alpha / 2, freedom) * sem
+    p = _p_values(mean, sem, freedom)
+    return {
+        "similarity": mean, "sem": sem, "ci_low": mean - half, "ci_high": mean + half,
+        "p": p, "p_corrected": adjust(p, method=correction),
     }  # fmt: skip
+
+
+def _table(names, times, columns) -> pd.DataFrame:
+    """Return the rows of one region: models, and within them times."""
     table = names.loc[np.repeat(names.index, len(times))].reset_index(drop=True)
-    return table.assign(**{k: np.broadcast_to(v, mean.shape).ravel() for k, v in columns.items()})
+    shape = len(names), len(times)
+    columns = {"time": times, **columns}
+    return table.assign(**{k: np.broadcast_to(v, shape).ravel() for k, v in columns.items()})
 
 
-def _reliability_notes(reliable: np.ndarray, region: str) -> list[str]:
-    """Return a note if subjects of one region share structure at no time."""
-    if reliable[0] is None or reliable.any():
-        return []
-    where = f"region {region!r}" if region else "the data"
-    return [f"{where}: no reliable signal. The subjects share structure at no time."]
-
-
-def _undefined_notes(subjects, models, region, times) -> list[str]:
-    """Return a note if a similarity of one region is undefined."""
-    undefined = np.isnan(subjects).any(axis=0)
-    if not undefined.any():
-        return []
-    shown = ", ".join(map(repr, models[undefined.any(axis=1)].iloc[:5]))
-    at = times[undefined.any(axis=0)]
-    where = f"region {region!r}" if region else "the data"
-    return [
-        f"{where}: no similarity is defined for {shown} at {len(at)} of {len(times)} times, from "
-        f"{at[0]:g} to {at[-1]:g} s (an RDM is constant, or pairs are missing): no mean is given."
-    ]
-
-
-def take_curves(course: TimeCourse, index: Sequence[int]) -> TimeCourse:
-    """Return these curves, and the subjects that have one of their regions."""
-    index = np.asarray(index)
-    n_times = len(course.times)
-    regions = course.curves["region"]
-    # A similarity that is undefined at all times is no reason to leave a subject out.
-    has_curve = ~np.isnan(course.subjects).all(axis=2)
-    wanted = regions.isin(regions.iloc[index]).to_numpy()
-    has = has_curve[:, wanted].any(axis=1)
-    rows = (index[:, None] * n_times + np.arange(n_times)).ravel()
-    return replace(
-        course,
-        curves=course.curves.iloc[index].reset_index(drop=True),
-        table=course.table.iloc[rows].reset_index(drop=True),
-        subjects=course.subjects[has][:, index],
-        subject_names=tuple(n for n, h in zip(course.subject_names, has, strict=True) if h),
-        samples=course.samples[:, index],
-    )
+def _notes(similarity, reliable, models, times, place) -> list[str]:
+    """Return notes if subjects share structure at no time, or a similarity is undefined."""
+    notes = []
+    if reliable[0] is not None and not reliable.any():
+        notes.append(f"{place}: no reliable signal. The subjects share structure at no time.")
+    undefined = np.isnan(similarity).any(axis=2)
+    if undefined.any():
+        shown = ", ".join(map(repr, models[undefined.any(axis=1)].iloc[:5]))
+        at = times[undefined.any(axis=0)]
+        notes.append(
+            f"{place}: no similarity is defined for {shown} at {len(at)} of {len(times)} times, "
+            f"from {at[0]:g} to {at[-1]:g} s (an RDM is constant, or pairs are missing): no mean "
+            "is given."
+        )
+    return notes

@@ -13,6 +13,7 @@ from rsa_faces.comparison import METHODS
 from rsa_faces.comparison._ranks import average_ranks
 from rsa_faces.comparison.methods import RANK_METHODS
 from rsa_faces.inference._recording import recording_of
+from rsa_faces.inference._weighted import _standard
 from rsa_faces.rdm import RDMs
 
 
@@ -85,16 +86,14 @@ def time_generalization(
 
     Notes
     -----
-    A subject is never compared with itself: noise that a subject shares between times (slow drifts,
-    overlapping windows) would look like a geometry that lasts. The diagonal is the lower noise
-    ceiling of each time; pooling is as in :func:`rsa_faces.noise_ceiling`.
+    As in the generalisation of decoders over time [1]_, but a subject is never compared with
+    itself: noise that a subject shares between times (slow drifts, overlapping windows) would look
+    like a geometry that lasts. The diagonal is the lower noise ceiling of each time; pooling is as
+    in :func:`rsa_faces.noise_ceiling`.
 
-    The matrix is not symmetric: a row has the noise of one subject, a column that of the pooled
-    RDM, which is smaller the more subjects there are. Over all subjects the inner products are the
-    same both ways (each two subjects meet twice), but they are divided by the length of the pooled
-    RDM at t', so that columns in which subjects agree less are larger than the rows of that time.
-    For a symmetric one take the mean with its transpose. Windows that overlap smear the matrix
-    along its diagonal.
+    The matrix is not symmetric: similarities are divided by the length of the pooled RDM at t', so
+    that columns in which subjects agree less are larger than the rows of that time. For a symmetric
+    one take the mean with its transpose. Windows that overlap smear the matrix along its diagonal.
 
     References
     ----------
@@ -128,14 +127,13 @@ def time_generalization(
     n_subjects, n_times, n_pairs = vectors.shape
     if n_subjects < 2:
         raise InputError(f"expected at least 2 subjects, got {n_subjects}.")
-    if (missing := int(np.isnan(vectors).sum())) > 0:
+    if missing := int(np.isnan(vectors).sum()):
         raise InputError(
             f"expected every pair measured in every subject, but {missing} are missing (NaN). "
             "Take the conditions all subjects have with subset()."
         )
     scaled = _scaled(vectors.reshape(-1, n_pairs), method).reshape(vectors.shape)
-    undefined = np.isnan(scaled).any(axis=2)
-    scaled[undefined] = 0.0
+    undefined = (scaled == 0).all(axis=2)
     total = scaled.sum(axis=0)
     subjects = np.full((n_subjects, n_times, n_times), np.nan)
     for s in range(n_subjects):
@@ -165,14 +163,11 @@ def time_generalization(
 
 
 def _scaled(vectors: np.ndarray, method: str) -> np.ndarray:
-    """Return RDMs scaled as pooling wants for the method; NaN where an RDM is constant."""
-    centred = method not in {"cosine", "cosine_cov"}
-    constant = (vectors == (vectors[:, :1] if centred else 0.0)).all(axis=1)
+    """Return RDMs scaled as pooling wants for the method; 0 throughout if an RDM is constant."""
     if method in RANK_METHODS:
-        scaled = average_ranks(vectors)
-    else:
-        scaled = vectors - vectors.mean(axis=1, keepdims=True) if centred else vectors.copy()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scaled /= np.sqrt((scaled**2).mean(axis=1, keepdims=True))
-    scaled[constant] = np.nan
-    return scaled
+        constant = (vectors == vectors[:, :1]).all(axis=1, keepdims=True)
+        return np.where(constant, 0.0, average_ranks(vectors))
+    if method in {"cosine", "cosine_cov"}:
+        scale = np.sqrt((vectors**2).mean(axis=1, keepdims=True))
+        return vectors / np.where(scale > 0, scale, 1.0)
+    return _standard(vectors)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from rsa_faces._errors import InputError
 from rsa_faces._validation import check_choice
+from rsa_faces.inference._course import TimeCourse, find_curves, take_curves
 from rsa_faces.inference._recording import DIGITS
-from rsa_faces.inference.courses import TimeCourse, take_curves
 
 LATENCY = (
     "region", "network", "layer", "model", "kind", "latency", "se", "ci_low", "ci_high",
@@ -40,9 +40,8 @@ def latency(
         From :func:`time_course`.
     kind : {"peak", "onset"}, default "peak"
         "peak": time of the largest mean similarity, the first where several are equal. "onset":
-        time at which the mean similarity reaches `fraction` of its peak above the baseline, going
-        back from the peak: the first of the samples before the peak, without interruption, that
-        are at or above it.
+        the first time from which the mean similarity stays, up to the peak, at or above `fraction`
+        of the height of the peak above the baseline.
     baseline_end : float or None, default 0.0
         In seconds: the baseline is the mean of all times before it, and a peak is looked for from
         it on. None: the baseline is a similarity of 0 and all times are searched.
@@ -74,20 +73,18 @@ def latency(
     Notes
     -----
     The onset is the fractional peak latency [1]_: it does not depend on the number of subjects, as
-    the first significant time does, and going back from the peak it is not caught by noise far
-    from it. Nothing is smoothed and nothing is interpolated: latencies are times of the course. A
-    sample has no onset if its peak is not above the baseline, or if no time before the peak is
-    below the criterion.
+    the first significant time does. Subjects are drawn for intervals as in [2]_. Nothing is
+    smoothed or interpolated: latencies are times of the course. There is no onset if the peak is
+    not above the baseline, or if no time before the peak is below the criterion.
 
     Latencies of the mean over subjects are not means of the subjects' latencies: where subjects
     differ in latency, the mean curve is broad and sets in with the fastest.
 
     Coverage of the 95 % intervals in simulation (150 to 200 recordings each; 10 or 20 ms steps,
-    Gaussian responses that vary in height and latency over subjects, peak similarity 0.2 to 0.65;
-    two curves where subjects were drawn): peak 0.91 and 0.95 with 6 subjects, 0.95 to 0.98 with 12
-    and 24; onset 0.95 to 0.97 and 0.95 to 0.99. Drawing conditions (24): 0.97 and 0.99; drawing
-    both (10 subjects, 24 conditions): 1.00 and 0.99, wider than need be, because noise is drawn
-    twice. With fewer than about 10 subjects expect intervals of the peak to be somewhat too narrow.
+    Gaussian responses that vary in height and latency over subjects, peak similarity 0.2 to 0.65):
+    peak 0.91 and 0.95 (two curves) with 6 subjects, 0.95 to 0.98 with 12 and 24; onset 0.95 to
+    0.99. Drawing conditions (24): 0.97 and 0.99; both (10 subjects, 24 conditions): 1.00 and 0.99,
+    because noise is drawn twice. Below about 10 subjects those of the peak are a little narrow.
 
     References
     ----------
@@ -166,7 +163,7 @@ def latency_difference(
     Notes
     -----
     p = 2 · min((1 + #≤0) / (1 + n), (1 + #≥0) / (1 + n)), at most 1, over the n samples that have
-    both latencies. Samples in which the latencies are equal are in both counts, so that a coarse
+    both latencies, subjects drawn as in [1]_. Equal latencies are in both counts, so that a coarse
     step of time makes the test conservative: in simulation (as in :func:`latency`; 12 subjects,
     150 recordings, equal latencies) p was below 0.05 in 0.02 (peak) and 0.03 (onset); the 95 %
     interval covered the true difference in 0.92 to 1.00.
@@ -227,18 +224,15 @@ def latency_difference(
 
 def _curve(course: TimeCourse, model: str | None, region: str | None) -> int:
     """Return the position of the one curve with this model and region."""
-    keep = np.ones(len(course.curves), dtype=bool)
-    for column, value in (("model", model), ("region", region)):
-        options = list(course.curves[column].unique())
-        if value is None and len(options) > 1:
-            raise InputError(
-                f"expected {column}_a, because there are {len(options)}: "
-                f"{', '.join(map(repr, options[:5]))}."
-            )
-        if value is not None:
-            check_choice(value, options, what=column)
-            keep &= (course.curves[column] == value).to_numpy()
-    return int(np.flatnonzero(keep)[0])
+    found = find_curves(course, model, region)
+    if len(found) > 1:
+        column = "model" if model is None and course.curves["model"].nunique() > 1 else "region"
+        options = course.curves[column].unique()
+        raise InputError(
+            f"expected {column}_a, because there are {len(options)}: "
+            f"{', '.join(map(repr, options[:5]))}."
+        )
+    return int(found[0])
 
 
 def _find(course, kind, baseline_end, between, fraction) -> tuple[pd.DataFrame, np.ndarray]:

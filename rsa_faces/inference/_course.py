@@ -1,0 +1,114 @@
+"""The outcome of an evaluation over time, and how its curves are selected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._validation import check_choice
+
+
+@dataclass(frozen=True, eq=False)
+class TimeCourse:
+    """The outcome of :func:`time_course`.
+
+    A curve is the similarity of one model in one region over time.
+
+    Parameters
+    ----------
+    times : ndarray, shape (n_times,)
+        In seconds, ascending.
+    curves : DataFrame
+        One row per curve: region, network, layer, model (network and layer), layer_index, depth.
+    table : DataFrame
+        One row per curve and time: mean similarity over subjects, its error, interval and p,
+        noise ceilings, whether subjects share structure, numbers of subjects and conditions.
+    subjects : ndarray, shape (n_subjects, n_curves, n_times)
+        Similarity in each subject; NaN throughout where a subject lacks the region.
+    subject_names : tuple of str
+    samples : ndarray, shape (n_boot, n_curves, n_times)
+        Mean similarity in each bootstrap sample, drawn once for all times and curves.
+    settings : mapping
+        The options of :func:`time_course`, and `generalises_to`.
+    notes : tuple of str
+        What a reader must know before concluding.
+    """
+
+    times: np.ndarray
+    curves: pd.DataFrame
+    table: pd.DataFrame
+    subjects: np.ndarray
+    subject_names: tuple[str, ...]
+    samples: np.ndarray
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"TimeCourse({len(self.curves)} curves, {len(self.times)} times from "
+            f"{self.times[0]:g} to {self.times[-1]:g} s, {len(self.subject_names)} subjects)"
+        )
+
+    @property
+    def similarity(self) -> np.ndarray:
+        """Mean similarity over subjects, shape (n_curves, n_times)."""
+        return self.table["similarity"].to_numpy().reshape(len(self.curves), -1)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of :attr:`table`."""
+        return self.table.copy()
+
+    def sel(self, *, model: str | None = None, region: str | None = None) -> TimeCourse:
+        """Select the curves of a model, of a region, or of both.
+
+        Parameters
+        ----------
+        model, region : str, optional
+            As in :attr:`curves`.
+
+        Returns
+        -------
+        TimeCourse
+            Without the subjects that have none of these curves, so that with one region `subjects`
+            has no gaps. Corrected p values remain those of the whole.
+
+        Raises
+        ------
+        InputError
+            If there is no such model or region (the nearest is named).
+        """
+        return take_curves(self, find_curves(self, model, region))
+
+
+def find_curves(course: TimeCourse, model: str | None, region: str | None) -> np.ndarray:
+    """Return the positions of the curves of a model, of a region, or of both."""
+    keep = np.ones(len(course.curves), dtype=bool)
+    for column, value in (("model", model), ("region", region)):
+        if value is not None:
+            check_choice(value, course.curves[column].unique(), what=column)
+            keep &= (course.curves[column] == value).to_numpy()
+    return np.flatnonzero(keep)
+
+
+def take_curves(course: TimeCourse, index: Sequence[int]) -> TimeCourse:
+    """Return these curves, and the subjects that have one of their regions."""
+    index = np.asarray(index)
+    n_times = len(course.times)
+    regions = course.curves["region"]
+    # A similarity that is undefined at all times is no reason to leave a subject out.
+    has_curve = ~np.isnan(course.subjects).all(axis=2)
+    wanted = regions.isin(regions.iloc[index]).to_numpy()
+    has = has_curve[:, wanted].any(axis=1)
+    rows = (index[:, None] * n_times + np.arange(n_times)).ravel()
+    return replace(
+        course,
+        curves=course.curves.iloc[index].reset_index(drop=True),
+        table=course.table.iloc[rows].reset_index(drop=True),
+        subjects=course.subjects[has][:, index],
+        subject_names=tuple(n for n, h in zip(course.subject_names, has, strict=True) if h),
+        samples=course.samples[:, index],
+    )
