@@ -72,7 +72,9 @@ def test_networks_and_raters_are_subjects_too():
 @pytest.mark.parametrize("method", rf.comparison.METHODS)
 def test_permutation_of_few_conditions_is_the_exact_test(method):
     model, data = simulated(3, 5, seed=3)
-    test = permutation_test(model, data, method=method, n_permutations=20_000)
+    # Kendall's coefficients take longer: fewer shuffles, and a wider margin.
+    few = method in {"kendall", "tau-a"}
+    test = permutation_test(model, data, method=method, n_permutations=3000 if few else 20_000)
     np.testing.assert_allclose(
         test.similarity, rf.compare(model, data, method=method).mean(axis=1), rtol=1e-10
     )
@@ -84,8 +86,9 @@ def test_permutation_of_few_conditions_is_the_exact_test(method):
         value = rf.compare(model, shuffled, method=method).mean(axis=1)
         reached += value >= test.similarity - 1e-12
         largest += value.max() >= test.similarity - 1e-12
-    np.testing.assert_allclose(test.p, reached / 120, atol=0.015)
-    np.testing.assert_allclose(test.p_max, largest / 120, atol=0.015)
+    margin = 0.04 if few else 0.015
+    np.testing.assert_allclose(test.p, reached / 120, atol=margin)
+    np.testing.assert_allclose(test.p_max, largest / 120, atol=margin)
 
 
 def test_permutation_within_blocks_moves_nothing_else():

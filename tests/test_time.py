@@ -224,6 +224,8 @@ def test_one_sample_has_no_window_in_seconds():
 def test_each_time_is_an_evaluation(method, bootstrap):
     model, data = recording(centers=(0.12, 0.3), n_subjects=5, times=TIMES[8:20:4])
     options = {"method": method, "bootstrap": bootstrap, "n_boot": 20, "seed": 3, "alpha": 0.1}
+    if bootstrap == "conditions":
+        options["groups"] = {name: i // 2 for i, name in enumerate(CONDITIONS)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         course = time_course(model, data, **options)
@@ -684,17 +686,18 @@ def test_columns_of_little_agreement_are_larger():
     assert found[strong, weak] > found[weak, strong]
 
 
-def test_undefined_generalization_stays_where_it_is():
+@pytest.mark.parametrize("method", ["pearson", "rho-a"])
+def test_undefined_generalization_stays_where_it_is(method):
     _, data = recording(n_subjects=4, times=TIMES[8:20:3])
     vectors = data.vectors.copy()
     vectors[1] = 3.0
     constant = rf.RDMs(vectors, CONDITIONS, "simulated", data.labels)
     with pytest.warns(UserWarning, match="1 of 4 times.*constant: 0.02 s"):
-        found = time_generalization(constant)
+        found = time_generalization(constant, method=method)
     assert np.isnan(found.subjects[0, 1]).all()
     assert np.isnan(found.subjects[1:, :, 1]).all()
     assert not np.isnan(found.subjects[0, [0, 2, 3]]).any()
-    clean = time_generalization(data)
+    clean = time_generalization(data, method=method)
     np.testing.assert_allclose(found.subjects[0, 2], clean.subjects[0, 2], atol=1e-15)
 
 
