@@ -149,9 +149,9 @@ factor alone and uses the degrees of freedom of the smaller factor, as published
 `evaluate` warns below 5 subjects and 20 conditions.
 
 Not in the table, because a study takes long: models judged on held-out folds
-(`evaluate_flexible`, `best_layer`). Two equally good ones differ at 5 % in 7.6 % of 1,200 simulated
-studies of 16 subjects and 40 conditions (too lenient; standard errors come out about 10 % too
-small); a note at run time says so.
+(`evaluate_flexible`, `best_layer`). Two equally good ones differ at 5 % in 4.5 % of 1,100 simulated
+studies of 16 subjects and 40 conditions with the default of 2 folds; with 4 folds in 7.6 % of 1,200
+(too lenient; standard errors come out about 10 % too small), and a note at run time says so.
 
 How it is simulated: see `rsa_faces.inference.calibrate`. Maps: 60 time points of normal noise,
 smoothed (s.d. 3 points), sign flips over subjects. Variance partition: the second predictor is the

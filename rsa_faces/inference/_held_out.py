@@ -93,20 +93,13 @@ def _linear_part(method: str) -> str:
     return "pearson" if method in RANK_METHODS else method
 
 
-def _default_folds(n: float) -> int:
-    """Return 2 to 5 folds for this many conditions."""
-    return 2 + int(np.searchsorted([12, 24, 40], n, side="right"))
-
-
-def check_folds(n_folds, groups: np.ndarray, bootstrap: str, where: str) -> tuple[int, int]:
-    """Return the number of folds and the fewest groups a sample must hold."""
+def check_folds(n_folds: int, groups: np.ndarray, bootstrap: str, where: str) -> int:
+    """Return the fewest groups a sample must hold, if there are enough for so many folds."""
     n_groups = int(groups.max()) + 1
     smallest = int(np.bincount(groups).min())
     per_fold = 3 if smallest == 1 else 2
     # Of n conditions a bootstrap sample holds about 63 %.
     expected = n_groups if bootstrap == "subjects" else (1 - np.exp(-1)) * n_groups
-    if n_folds is None:
-        n_folds = max(2, min(_default_folds(expected), int(expected // per_fold)))
     check_count(n_folds, what="n_folds", low=2)
     if n_folds * per_fold > expected:
         held = f"{n_groups}"
@@ -117,7 +110,7 @@ def check_folds(n_folds, groups: np.ndarray, bootstrap: str, where: str) -> tupl
             f"expected at least {n_folds * per_fold} distinct {what} in {where} for {n_folds} "
             f"folds of at least {per_fold}, got {held}. Use fewer folds, or more conditions."
         )
-    return n_folds, n_folds * per_fold
+    return n_folds * per_fold
 
 
 def draw_folds(rng, counts: np.ndarray, groups: np.ndarray, n_folds: int) -> np.ndarray:

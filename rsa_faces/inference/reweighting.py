@@ -163,7 +163,7 @@ def reweighted_similarity(
             f"{subjects.n_pairs} pairs. Reduce the features (principal components) first."
         )
     codes = _group_codes(groups, names)
-    n_folds, _ = check_folds(n_folds, codes, "subjects", "the data")
+    check_folds(n_folds, codes, "subjects", "the data")
     rng = as_rng(seed)
     once = np.ones((1, len(names)))
     folds = draw_folds(rng, once, codes, n_folds)[0]
