@@ -403,25 +403,30 @@ def write_readme() -> None:
     lines = [
         "# Weights of the bundled networks",
         "",
-        "Written by `scripts/build_networks.py` from the published packages below; only names and",
-        "the order of axes were changed. Each network's licence lies beside it. Checked against",
-        "the publishers' own programs by `scripts/verify_networks.py`.",
+        "Written by `scripts/build_networks.py` (sface: `scripts/build_sface.py`) from the",
+        "published packages below; only names and the order of axes were changed. Each network's",
+        "licence lies beside it. Checked against the publishers' own programs by",
+        "`scripts/verify_networks.py` and `scripts/build_sface.py`.",
     ]
-    for name in sorted(SOURCES):
-        path = WEIGHTS / f"{name}.safetensors"
-        with safe_open(path, "numpy") as file:
-            origin = json.loads(file.metadata()["provenance"])
+    for name in sorted(name for name, spec in NETWORKS.items() if spec.bundled):
         spec = NETWORKS[name]
+        with safe_open(spec.weights_path, "numpy") as file:
+            origin = json.loads(file.metadata().get("provenance", "null"))
         lines += [
             "",
             f"## {name}",
             f"- {spec.architecture}; trained for {spec.task} on: {spec.training_set}",
-            f"- from {origin['package']}, file {origin['file']}",
+            f"- from {origin['package']}, file {origin['file']}"
+            if origin
+            else f"- trained by the developers ({spec.origin}); its licence says how good it is",
             f"- licence: {spec.licence}; cite: {spec.citation}",
-            f"- package SHA-256 {origin['package_sha256']}",
-            f"- original SHA-256 {origin['file_sha256']}",
-            f"- this file's SHA-256 {sha256_file(path)}",
         ]
+        if origin:
+            lines += [
+                f"- package SHA-256 {origin['package_sha256']}",
+                f"- original SHA-256 {origin['file_sha256']}",
+            ]
+        lines += [f"- this file's SHA-256 {sha256_file(spec.weights_path)}"]
     write_text(WEIGHTS / "README.md", "\n".join(lines) + "\n")
 
 

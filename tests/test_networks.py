@@ -39,13 +39,17 @@ TOLERANCE = {
     "face-api-landmarks": 1e-5,
     "mini-xception": 1e-4,
     "efficientnet-lite0": 1e-4,
+    "sface": 2e-5,
 }
 
 
 @pytest.fixture(scope="module")
 def reference():
-    with np.load(ROOT / "tests" / "data" / "network_reference.npz") as file:
-        return dict(file)
+    arrays = {}
+    for name in ("network_reference.npz", "sface_reference.npz"):
+        with np.load(ROOT / "tests" / "data" / name) as file:
+            arrays |= dict(file)
+    return arrays
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +89,9 @@ def test_listing_networks_loads_no_torch():
 
 def test_list_networks_takes_a_pattern():
     assert list_networks() == sorted(NETWORKS)
-    assert list_networks("*vggface2*") == ["resnet50-vggface2"]
+    assert list_networks("*vggface2*") == [
+        "inception-resnet-vggface2", "resnet50-vggface2", "senet50-vggface2",
+    ]  # fmt: skip
     assert list_networks("nothing*") == []
 
 
@@ -112,7 +118,7 @@ def test_weights_are_the_built_ones_and_carry_their_licence(name):
 
 def test_bundled_weights_stay_small():
     total = sum(NETWORKS[name].weights_path.stat().st_size for name in BUNDLED)
-    assert 25e6 < total < 45e6
+    assert 25e6 < total < 60e6
 
 
 def test_get_spec_of_untrained_and_library_networks():
@@ -146,7 +152,7 @@ def test_unknown_names_are_refused(name, match):
 # --- output -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", TOLERANCE)
 def test_output_equals_the_publishers_program(name, opened, reference):
     out = run(opened(name), list(reference[f"{name}/images"]))
     expected = reference[f"{name}/output"]
@@ -176,7 +182,7 @@ def test_layers_are_hookable_in_order(name, opened):
     assert not network.module.training
     assert not any(p.requires_grad for p in network.module.parameters())
     if name not in ("pixels", "gabor-v1"):
-        assert 10 <= len(default) <= 25
+        assert 8 <= len(default) <= 25
     assert not any(m._forward_hooks for m in network.module.modules())
 
 
@@ -319,6 +325,7 @@ def test_channel_order_mean_and_scale():
         ("mini-xception", 1.0),
         ("efficientnet-lite0", 1.0),
         ("resnet50-vggface2", 255 - 91.4953),
+        ("sface", 127.5 / 128),
         ("pixels", 1.0),
     ],
 )

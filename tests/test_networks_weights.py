@@ -14,9 +14,9 @@ from rsa_faces.networks import libraries, load_network, vggface2
 from rsa_faces.networks._weights import fill, initialise, read_weights
 
 
-def small_resnet():
+def small_resnet(n_out=7):
     """The VGGFace2 network, sixteen times narrower, seven identities."""
-    return vggface2.ResNet50(n_out=7, width=4)
+    return vggface2.ResNet50(n_out, width=4)
 
 
 @pytest.fixture
@@ -92,14 +92,14 @@ def test_nested_and_prefixed_checkpoints_load(state, small, tmp_path):
     assert_same(network.module, state)
 
 
-def test_converted_caffe_names_load(state, small, tmp_path):
+def test_files_converted_from_matconvnet_load(state, small, tmp_path):
     stages = {"layer1": 2, "layer2": 3, "layer3": 4, "layer4": 5}
     parts = {
         "conv1": "1x1_reduce", "bn1": "1x1_reduce_bn", "conv2": "3x3", "bn2": "3x3_bn",
         "conv3": "1x1_increase", "bn3": "1x1_increase_bn",
         "downsample.0": "1x1_proj", "downsample.1": "1x1_proj_bn",
     }  # fmt: skip
-    caffe = {}
+    converted = {}
     for name, value in state.items():
         head, _, rest = name.partition(".")
         if head in stages:
@@ -109,8 +109,10 @@ def test_converted_caffe_names_load(state, small, tmp_path):
         else:
             new = {"conv1": "conv1_7x7_s2", "bn1": "conv1_7x7_s2_bn", "fc": "classifier"}[head]
             new = f"{new}.{rest}"
-        caffe[new] = value[:, :, None, None] if name == "fc.weight" else value
-    path = write(caffe, tmp_path / "resnet50_ft_dag.pth")
+        converted[new] = value[:, :, None, None] if name == "fc.weight" else value
+    # They take RGB, this network BGR.
+    converted["conv1_7x7_s2.weight"] = converted["conv1_7x7_s2.weight"].flip(1)
+    path = write(converted, tmp_path / "resnet50_ft_dag.pth")
     assert_same(load_network("resnet50-vggface2", device="cpu", weights=path).module, state)
 
 

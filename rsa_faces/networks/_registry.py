@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 from rsa_faces._validation import check_choice
 from rsa_faces.networks._spec import NetworkSpec, Preprocessing
+from rsa_faces.networks._specs_faces import SPECS as FACES
 from rsa_faces.networks._specs_plain import SPECS as PLAIN
+from rsa_faces.networks._specs_sface import SPEC as SFACE
+from rsa_faces.networks._specs_trained import SPECS as TRAINED
 
 _FACE_API_MEAN = (122.782, 117.001, 104.298)
 _DENSE = tuple(f"block{b}.relu{r}" for b in range(1, 5) for r in range(1, 5))
@@ -22,7 +25,8 @@ _EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "sur
 _VGGFACE2_HELP = (
     "Get the ResNet-50 'resnet50_ft' or 'resnet50_scratch' that the VGGFace2 authors trained "
     "(https://www.robots.ox.ac.uk/~vgg/data/vgg_face2/), in its PyTorch form: .pkl, .pth or "
-    ".safetensors (https://github.com/cydonia999/VGGFace2-pytorch, table 'Pretrained models')."
+    ".safetensors (https://github.com/cydonia999/VGGFace2-pytorch, table 'Pretrained models'), or "
+    "train the network on photographs of your own: scripts/train_identity.py."
 )
 
 _SPECS = (
@@ -152,6 +156,7 @@ _SPECS = (
             "fc",
         ),
         weights_help=_VGGFACE2_HELP,
+        any_outputs="fc",
     ),
     NetworkSpec(
         name="gabor-v1",
@@ -182,7 +187,9 @@ _SPECS = (
 )
 
 #: Every network by name. An entry here is listed, documented, tested and loadable.
-NETWORKS: dict[str, NetworkSpec] = {spec.name: spec for spec in (*_SPECS, *PLAIN)}
+NETWORKS: dict[str, NetworkSpec] = {
+    spec.name: spec for spec in (*_SPECS, SFACE, *FACES, *PLAIN, *TRAINED)
+}
 
 #: Prefixes that open networks of other libraries by their own names.
 LIBRARIES = ("timm", "torchvision")

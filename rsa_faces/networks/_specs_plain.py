@@ -206,9 +206,8 @@ SPECS: tuple[NetworkSpec, ...] = (
         builder="siamese:build",
         layers=_SIAMESE_LAYERS,
         weights_help=(
-            "No weights are published: train rsa_faces.networks.siamese.SiameseNet with "
-            "cross-entropy on `compare` over the pairs of "
-            "http://vis-www.cs.umass.edu/lfw/ and save its state_dict. Assumed, after Koch et al. "
+            "No weights are published: scripts/train_siamese.py trains it on the pairs of "
+            "http://vis-www.cs.umass.edu/lfw/. Assumed, after Koch et al. "
             "(2015) where the poster is silent: one grey channel of 105 px from 0 to 1. The length "
             "of the embedding is read from the file."
         ),

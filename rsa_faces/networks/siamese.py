@@ -88,3 +88,8 @@ class SiameseNet(nn.Module):
 def build(n_out: int = N_EMBEDDING) -> nn.Module:
     """Return the network with embeddings of length `n_out`, without its weights."""
     return SiameseNet(n_out)
+
+
+def build_orl() -> nn.Module:
+    """Return the small network that was trained on the ORL faces, without its weights."""
+    return SiameseNet(256, 16)

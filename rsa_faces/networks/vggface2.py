@@ -86,15 +86,21 @@ class ResNet50(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-def build() -> nn.Module:
-    """Return the network without its weights."""
-    return ResNet50()
+def build(n_out: int = N_IDENTITIES) -> nn.Module:
+    """Return the network for `n_out` identities, without its weights."""
+    return ResNet50(n_out)
 
 
 def rename(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return `state` under this module's names; a classifier stored as 1x1 is flattened."""
+    """Return `state` under this module's names.
+
+    Files converted from MatConvNet expect RGB: the colours of their first convolution are put in
+    the order BGR, which this network's input has. A classifier stored as 1x1 is flattened.
+    """
     out = {}
     for name, tensor in state.items():
+        if name == "conv1_7x7_s2.weight":
+            tensor = tensor.flip(1)
         for pattern, new_name in _PATTERNS:
             match = re.fullmatch(pattern, name)
             if match:

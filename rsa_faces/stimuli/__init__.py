@@ -1,7 +1,18 @@
-"""Stimuli: images with ids, metadata and hashes; alignment of faces."""
+"""Stimuli: images with ids, metadata and hashes; faces found in them, cut out and aligned."""
 
 from rsa_faces.stimuli._load import load_stimuli
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.alignment import align_faces
+from rsa_faces.stimuli.clips import ClipSet, load_clips
+from rsa_faces.stimuli.faces import FaceTable, crop_faces, detect_faces
 
-__all__ = ["StimulusSet", "align_faces", "load_stimuli"]
+__all__ = [
+    "ClipSet",
+    "FaceTable",
+    "StimulusSet",
+    "align_faces",
+    "crop_faces",
+    "detect_faces",
+    "load_clips",
+    "load_stimuli",
+]

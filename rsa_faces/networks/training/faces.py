@@ -1,0 +1,348 @@
+"""Face images with a label each: who is shown, or with which expression."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import as_rng, check_choice, check_count, check_unique_names, nearest
+from rsa_faces.stimuli._images import SUFFIXES, decode, read_bytes
+from rsa_faces.stimuli._stimulus_set import StimulusSet
+
+_log = logging.getLogger(__name__)
+
+EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+USAGES = ("Training", "PublicTest", "PrivateTest")
+_SIDE = 48
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelledFaces:
+    """Images with a label each. Those in files are read when they are asked for.
+
+    Make one with :func:`read_people`, :func:`read_fer2013` or :meth:`from_stimuli`.
+
+    Parameters
+    ----------
+    images : path-like or sequence of ndarray, each uint8 of shape (height, width, 3)
+        The folder below which the ids are files, or the images themselves in RGB.
+    ids : sequence of str
+        Unique names of the images; relative paths where the images are files.
+    labels : array-like of int, shape (n_images,)
+        From 0 to n_names - 1.
+    names : sequence of str
+        What the labels stand for.
+
+    Attributes
+    ----------
+    ids, names : tuple of str
+        As given.
+    labels : ndarray of int64, shape (n_images,)
+        Read-only.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, ids or names are not unique, or a label has no name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.networks.training import LabelledFaces
+    >>> grey = [np.full((8, 6, 3), 40 * i, np.uint8) for i in range(4)]
+    >>> faces = LabelledFaces(grey, ["a1", "a2", "b1", "c1"], [0, 0, 1, 2], ["Ann", "Bo", "Cy"])
+    >>> faces.keep(["Cy", "Ann"])
+    LabelledFaces(3 images, 2 labels)
+    >>> faces.keep(["Cy", "Ann"]).labels
+    array([1, 1, 0])
+    """
+
+    images: Path | tuple[np.ndarray, ...]
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        ids = check_unique_names(self.ids, what="image")
+        names = check_unique_names(self.names, what="label")
+        labels = np.array(self.labels)
+        in_files = isinstance(self.images, (str, os.PathLike))
+        n_images = len(ids) if in_files else len(self.images)
+        if not ids or labels.shape != (len(ids),) or n_images != len(ids):
+            raise InputError(
+                "expected at least one image, with one id and one label each, got "
+                f"{n_images} images, {len(ids)} ids and labels of shape {labels.shape}."
+            )
+        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(names):
+            raise InputError(
+                f"expected labels to be whole numbers from 0 to {len(names) - 1}, got "
+                f"{labels.min()} to {labels.max()} of type {labels.dtype}."
+            )
+        labels = labels.astype(np.int64)
+        labels.flags.writeable = False
+        images = Path(self.images) if in_files else tuple(self.images)
+        for field, value in (("images", images), ("ids", ids), ("labels", labels),
+                             ("names", names)):  # fmt: skip
+            object.__setattr__(self, field, value)
+
+    @classmethod
+    def from_stimuli(cls, stimuli: StimulusSet, column: str) -> LabelledFaces:
+        """Take the labels from a column of the stimuli's metadata; images stay in memory.
+
+        Parameters
+        ----------
+        stimuli : StimulusSet
+            Images, for instance with a manifest that says who is shown and how.
+        column : str
+            The column; its values, as text in alphabetical order, become the names.
+
+        Raises
+        ------
+        InputError
+            If there is no such column, or a value is missing.
+        """
+        if column not in stimuli.metadata:
+            raise InputError(
+                f"expected a column {column!r} in the stimuli's metadata, but its columns are "
+                f"{', '.join(map(repr, stimuli.metadata.columns)) or 'none'}."
+                + nearest(column, stimuli.metadata.columns)
+            )
+        values = stimuli.metadata[column]
+        if values.isna().any():
+            raise InputError(
+                f"expected a value in column {column!r} for each stimulus, but "
+                f"{values.isna().idxmax()!r} has none."
+            )
+        names, labels = np.unique(values.astype(str).to_numpy(str), return_inverse=True)
+        images = [stimuli.image(name) for name in stimuli.ids]
+        return cls(images, stimuli.ids, labels, names.tolist())
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"LabelledFaces({len(self)} images, {len(self.names)} labels)"
+
+    def image(self, i: int) -> np.ndarray:
+        """Return image `i` as uint8 RGB, shape (height, width, 3)."""
+        if isinstance(self.images, Path):
+            path = self.images / self.ids[i]
+            return decode(read_bytes(path), path)
+        return self.images[i]
+
+    def subset(self, index: Sequence[int] | np.ndarray) -> LabelledFaces:
+        """Return the images of these positions; labels and names stay as they are."""
+        index = np.atleast_1d(index)
+        in_files = isinstance(self.images, Path)
+        images = self.images if in_files else [self.images[i] for i in index]
+        return LabelledFaces(images, [self.ids[i] for i in index], self.labels[index], self.names)
+
+    def keep(self, names: Iterable[str]) -> LabelledFaces:
+        """Return the images with these names only; labels count the names in their new order.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown (the nearest is named), occurs twice, or none is given.
+        """
+        names = check_unique_names(list(names), what="label")
+        if not names:
+            raise InputError("expected at least one name to keep, got none.")
+        new = np.full(len(self.names), -1)
+        place = {name: i for i, name in enumerate(self.names)}
+        for i, name in enumerate(names):
+            if name not in place:
+                raise InputError(f"there is no label {name!r}.{nearest(name, self.names)}")
+            new[place[name]] = i
+        index = np.flatnonzero(new[self.labels] >= 0)
+        part = self.subset(index)
+        return LabelledFaces(part.images, part.ids, new[part.labels], names)
+
+    def without(self, names: Iterable[str]) -> LabelledFaces:
+        """Return the images with other names; names that do not occur here are no error."""
+        unwanted = set(names)
+        return self.keep([name for name in self.names if name not in unwanted])
+
+    def split(self, n_held_out: int, *, seed: int = 0) -> tuple[LabelledFaces, LabelledFaces]:
+        """Split by name: nobody is in both parts.
+
+        Parameters
+        ----------
+        n_held_out : int
+            How many names, drawn at random, go into the second part.
+        seed : int, default 0
+            Seed of the draw.
+
+        Returns
+        -------
+        tuple of LabelledFaces
+            The first part and the held-out part, names in their order.
+
+        Raises
+        ------
+        InputError
+            If `n_held_out` is not between 1 and the number of names less one.
+        """
+        check_count(n_held_out, what="number of held-out names")
+        if n_held_out >= len(self.names):
+            raise InputError(
+                f"expected fewer held-out names than the {len(self.names)} there are, got "
+                f"{n_held_out}."
+            )
+        out = as_rng(seed).choice(len(self.names), n_held_out, replace=False)
+        held_out = [self.names[i] for i in np.sort(out)]
+        return self.without(held_out), self.keep(held_out)
+
+
+def read_people(
+    folder: str | os.PathLike[str], *, min_images: int = 1, leave_out: Iterable[str] = ()
+) -> LabelledFaces:
+    """List the images of a folder that holds one folder per person.
+
+    This is the layout of LFW (``Ann_Lee/Ann_Lee_0001.jpg``), VGGFace2 (``n000001/0001_01.jpg``)
+    and CASIA-WebFace (``0000045/001.jpg``). Nothing is read yet: a damaged image is found when it
+    is used.
+
+    Parameters
+    ----------
+    folder : path-like
+        Its subfolders are the people; the images lie directly in them (hidden files and folders
+        are skipped).
+    min_images : int, default 1
+        People with fewer images are left out and counted in the log.
+    leave_out : iterable of str, optional
+        People to leave out, for instance those who are tested later. Names that do not occur are
+        no error, because tests often come from another data set.
+
+    Returns
+    -------
+    LabelledFaces
+        Sorted by person and file; ids are the paths below `folder`.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or nobody in it has enough images.
+    """
+    folder = Path(folder)
+    check_count(min_images, what="min_images")
+    if not folder.is_dir():
+        raise InputError(f"expected a folder with one folder per person, but {folder} is none.")
+    unwanted, few, ids, labels, names = set(leave_out), 0, [], [], []
+    people = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    for person in people:
+        files = sorted(
+            f"{person}/{name}"
+            for name in os.listdir(folder / person)
+            if name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES
+        )
+        if person in unwanted or not files:
+            continue
+        if len(files) < min_images:
+            few += 1
+            continue
+        labels += [len(names)] * len(files)
+        names.append(person)
+        ids += files
+    if few:
+        _log.warning("%d people in %s have fewer than %d images and are left out",
+                     few, folder, min_images)  # fmt: skip
+    if not ids:
+        raise InputError(
+            f"expected images in folders of people ({folder}/NAME/*.jpg) with at least "
+            f"{min_images} each, but found none: {len(people)} folders, {few} with too few images, "
+            f"{len(unwanted & set(people))} left out on request."
+        )
+    return LabelledFaces(folder, ids, labels, names)
+
+
+def read_fer2013(
+    path: str | os.PathLike[str], *, usage: str | Sequence[str] = "Training"
+) -> LabelledFaces:
+    """Read faces from FER2013's table, ``fer2013.csv`` or ``icml_face_data.csv``.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV with the columns ``emotion`` (0 to 6), ``pixels`` (48 x 48 numbers from 0 to 255,
+        separated by spaces, row by row) and ``Usage``; spaces around the names are ignored.
+    usage : str or sequence of str, default "Training"
+        "Training", "PublicTest", "PrivateTest" or several of them.
+
+    Returns
+    -------
+    LabelledFaces
+        In the file's order; ids are "Usage/line", names the seven expressions in the file's order
+        (angry, disgust, fear, happy, sad, surprise, neutral).
+
+    Raises
+    ------
+    InputError
+        If the file or a column is missing, or a row is not as said (the line is named).
+
+    References
+    ----------
+    .. [1] Goodfellow I. J. et al. (2013), Challenges in representation learning, ICONIP,
+       doi:10.1007/978-3-642-42051-1_16
+    """
+    path = Path(path)
+    usages = (usage,) if isinstance(usage, str) else tuple(usage)
+    for name in usages:
+        check_choice(name, USAGES, what="usage")
+    images, ids, labels = [], [], []
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = csv.reader(stream)
+            columns = [name.strip() for name in next(rows, [])]
+            missing = {"emotion", "pixels", "Usage"} - set(columns)
+            if missing:
+                raise InputError(
+                    f"expected the columns emotion, pixels and Usage in {path}, but "
+                    f"{', '.join(sorted(missing))} is missing from {columns}."
+                )
+            for row in rows:
+                where = f"line {rows.line_num} of {path}"
+                if len(row) != len(columns):
+                    raise InputError(f"expected {len(columns)} fields in {where}, got {len(row)}.")
+                fields = dict(zip(columns, row, strict=True))
+                found = fields["Usage"].strip()
+                if found not in USAGES:
+                    raise InputError(f"expected one of {USAGES} as Usage in {where}, got {found!r}")
+                if found in usages:
+                    labels.append(_emotion(fields["emotion"], where))
+                    images.append(_pixels(fields["pixels"], where))
+                    ids.append(f"{found}/{rows.line_num}")
+    except (OSError, UnicodeDecodeError) as err:
+        raise InputError(f"expected FER2013's table, but {path} cannot be read: {err}.") from err
+    if not images:
+        raise InputError(f"expected rows of usage {', '.join(usages)} in {path}, found none.")
+    return LabelledFaces(images, ids, labels, EXPRESSIONS)
+
+
+def _emotion(text: str, where: str) -> int:
+    """Return the number of an expression."""
+    if text.strip() not in set("0123456"):
+        raise InputError(f"expected an emotion from 0 to 6 in {where}, got {text!r}.")
+    return int(text)
+
+
+def _pixels(text: str, where: str) -> np.ndarray:
+    """Return a grey image of 48 x 48 pixels as RGB."""
+    try:
+        values = np.array(text.split(), dtype=np.int64)
+    except (ValueError, OverflowError) as err:
+        raise InputError(f"expected whole numbers as pixels in {where} ({err}).") from err
+    if len(values) != _SIDE**2 or values.min() < 0 or values.max() > 255:
+        range_ = f" from {values.min()} to {values.max()}" if len(values) else ""
+        raise InputError(
+            f"expected {_SIDE**2} pixels from 0 to 255 in {where}, got {len(values)}{range_}."
+        )
+    grey = values.astype(np.uint8).reshape(_SIDE, _SIDE, 1)
+    return np.broadcast_to(grey, (_SIDE, _SIDE, 3))
