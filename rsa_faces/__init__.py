@@ -14,13 +14,22 @@ __version__ = "0.1.0"
 _FROM = {
     "rsa_faces._errors": ["ConditionMismatchError", "InputError", "MissingExtraError"],
     "rsa_faces.comparison": ["compare"],
-    "rsa_faces.extraction": ["Activations", "extract"],
+    "rsa_faces.extraction": ["Activations", "extract", "extract_clips"],
     "rsa_faces.inference": ["Result", "evaluate", "noise_ceiling", "variance_partition"],
     "rsa_faces.networks": ["list_networks", "load_network"],
-    "rsa_faces.rdm": ["RDMs", "compute_rdms", "concat", "layer_rdms", "load_rdms"],
-    "rsa_faces.stimuli": ["StimulusSet", "align_faces", "load_stimuli"],
+    "rsa_faces.rdm": ["RDMs", "clip_rdms", "compute_rdms", "concat", "layer_rdms", "load_rdms"],
+    "rsa_faces.stimuli": [
+        "ClipSet",
+        "StimulusSet",
+        "align_faces",
+        "crop_faces",
+        "detect_faces",
+        "load_clips",
+        "load_stimuli",
+    ],
 }
 _SUBPACKAGES = [
+    "behaviour",
     "comparison",
     "datasets",
     "extraction",
@@ -37,6 +46,7 @@ __all__ = ["__version__", *_SUBPACKAGES, *_HOME]
 
 if TYPE_CHECKING:
     from rsa_faces import (
+        behaviour,
         comparison,
         datasets,
         extraction,
@@ -49,11 +59,19 @@ if TYPE_CHECKING:
     )
     from rsa_faces._errors import ConditionMismatchError, InputError, MissingExtraError
     from rsa_faces.comparison import compare
-    from rsa_faces.extraction import Activations, extract
+    from rsa_faces.extraction import Activations, extract, extract_clips
     from rsa_faces.inference import Result, evaluate, noise_ceiling, variance_partition
     from rsa_faces.networks import list_networks, load_network
-    from rsa_faces.rdm import RDMs, compute_rdms, concat, layer_rdms, load_rdms
-    from rsa_faces.stimuli import StimulusSet, align_faces, load_stimuli
+    from rsa_faces.rdm import RDMs, clip_rdms, compute_rdms, concat, layer_rdms, load_rdms
+    from rsa_faces.stimuli import (
+        ClipSet,
+        StimulusSet,
+        align_faces,
+        crop_faces,
+        detect_faces,
+        load_clips,
+        load_stimuli,
+    )
 
 
 def __getattr__(name: str):

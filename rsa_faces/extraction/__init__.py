@@ -3,5 +3,22 @@
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._extract import extract, stream
 from rsa_faces.extraction._layers import select_layers
+from rsa_faces.extraction.clips import extract_clips
+from rsa_faces.extraction.importers import (
+    read_net2brain_features,
+    read_npy_features,
+    read_rsatoolbox_features,
+    read_thingsvision,
+)
 
-__all__ = ["Activations", "extract", "select_layers", "stream"]
+__all__ = [
+    "Activations",
+    "extract",
+    "extract_clips",
+    "read_net2brain_features",
+    "read_npy_features",
+    "read_rsatoolbox_features",
+    "read_thingsvision",
+    "select_layers",
+    "stream",
+]

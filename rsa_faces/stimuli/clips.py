@@ -1,0 +1,300 @@
+"""Video clips with ids and a table about them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._files import sha256_file
+from rsa_faces._validation import check_choice, check_unique_names
+from rsa_faces.stimuli import _video
+from rsa_faces.stimuli._load import _read_manifest
+from rsa_faces.stimuli._stimulus_set import StimulusSet
+
+_log = logging.getLogger(__name__)
+
+MAX_RATE = 1000.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClipSet:
+    """Video clips with unique ids, a metadata table and a hash each. Immutable, sorted by id.
+
+    Make one with :func:`load_clips`. The clips stay in their files: frames are decoded when they
+    are asked for, one at a time.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        Unique, in sorted order; the conditions of everything computed from the set.
+    paths : tuple of Path
+        The file of each clip.
+    sha256 : tuple of str
+        The hash of each file's bytes.
+    metadata : DataFrame
+        One row per clip, indexed by id (a copy).
+    hash : str
+        SHA-256 of all content: ids, files and metadata.
+
+    Examples
+    --------
+    >>> from rsa_faces.stimuli.clips import load_clips
+    >>> clips = load_clips("clips/", manifest="clips.csv")  # doctest: +SKIP
+    >>> clips.query("expression == 'happy'")  # doctest: +SKIP
+    ClipSet(96 clips, metadata: identity, expression)
+    >>> for frame in clips.frames("actor01_smile", rate=2):  # doctest: +SKIP
+    ...     frame.shape
+    (720, 1280, 3)
+    """
+
+    # A table of ids, files, hashes and metadata is what a StimulusSet is before it reads an image.
+    _table: StimulusSet
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Unique names, sorted."""
+        return self._table.ids
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file of each clip."""
+        return self._table._sources
+
+    @property
+    def sha256(self) -> tuple[str, ...]:
+        """The hash of each file."""
+        return self._table.sha256
+
+    @property
+    def metadata(self) -> pd.DataFrame:
+        """DataFrame with one row per clip, indexed by id (a copy)."""
+        return self._table.metadata
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all content: ids, files and metadata."""
+        return self._table.hash
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.ids
+
+    def __repr__(self) -> str:
+        columns = ", ".join(map(str, self._table._metadata.columns)) or "none"
+        return f"ClipSet({len(self)} clips, metadata: {columns})"
+
+    def frames(self, name: str, *, rate: float | None = None) -> Iterator[np.ndarray]:
+        """Decode the frames of one clip, one at a time.
+
+        Parameters
+        ----------
+        name : str
+            A clip id.
+        rate : float, optional
+            Frames per second of presentation time, above 0 and up to 1,000. By default every
+            frame of the file once, however long it is shown.
+
+        Yields
+        ------
+        ndarray of uint8, shape (height, width, 3)
+            RGB, 0 to 255, turned upright and mirrored as the file's display matrix says. Pixels
+            that are not square stay as stored. Decoding stops when no further frame is asked for.
+
+        Raises
+        ------
+        InputError
+            If there is no such clip (the nearest is named), the rate is out of range, the file is
+            gone or has changed since the set was made, or it cannot be decoded.
+
+        Notes
+        -----
+        Times count from the time stamp of the first frame. With a rate, the frames are those
+        shown at t = 0, 1/rate, 2/rate, … seconds before the clip's end. The frame shown at t is
+        the last one whose time stamp is at most t, so a frame that is shown long comes several
+        times and one that is shown briefly perhaps not at all: that is right for a variable frame
+        rate too. The end is the last time stamp plus the duration of the last frame (if the file
+        does not say it, the distance from the frame before). A clip shorter than 1/rate gives its
+        first frame. Time stamps up to 1 ms after t count as t, because Matroska and WebM round
+        them to the millisecond.
+        """
+        path, fraction = self._checked(name, rate)
+        return self._pixels(path, fraction)
+
+    def n_frames(self, name: str, *, rate: float | None = None) -> int:
+        """Count the frames that :meth:`frames` gives, without converting them.
+
+        Parameters
+        ----------
+        name, rate
+            As for :meth:`frames`.
+
+        Returns
+        -------
+        int
+            At least 1.
+
+        Raises
+        ------
+        InputError
+            As :meth:`frames` does.
+        """
+        return sum(1 for _ in _video.shown(*self._checked(name, rate)))
+
+    def subset(self, ids: Sequence[str]) -> ClipSet:
+        """Return the set with these clips only (still sorted by id).
+
+        Parameters
+        ----------
+        ids : sequence of str
+            Unique ids of this set.
+
+        Raises
+        ------
+        InputError
+            If an id does not occur (the nearest is named), occurs twice, or none is given.
+        """
+        return ClipSet(self._table.subset(ids))
+
+    def query(self, expression: str) -> ClipSet:
+        """Return the clips for which an expression on the metadata is true.
+
+        Parameters
+        ----------
+        expression : str
+            As for :meth:`rsa_faces.StimulusSet.query`.
+
+        Raises
+        ------
+        InputError
+            If the expression cannot be evaluated, is not true or false for each clip, or is true
+            for none.
+        """
+        return ClipSet(self._table.query(expression))
+
+    def _checked(self, name: str, rate: float | None) -> tuple[Path, Fraction | None]:
+        """Return the file of a clip, unchanged since it was loaded, and the rate as a fraction."""
+        fraction = check_rate(rate)
+        i = self.ids.index(check_choice(name, self.ids, what="clip"))
+        if _hash(self.paths[i]) != self.sha256[i]:
+            raise InputError(
+                f"{self.paths[i]} has changed since the clips were loaded. Load them again."
+            )
+        return self.paths[i], fraction
+
+    @staticmethod
+    def _pixels(path: Path, rate: Fraction | None) -> Iterator[np.ndarray]:
+        """Yield the pixels of the frames shown; a frame shown repeatedly is converted once."""
+        last, array = None, None
+        for frame in _video.shown(path, rate):
+            if frame is not last:
+                last, array = frame, _video.pixels(frame)
+                array.flags.writeable = False
+            yield array
+
+
+def load_clips(
+    folder: str | os.PathLike[str], *, manifest: str | os.PathLike[str] | None = None
+) -> ClipSet:
+    """Load the video clips of a folder.
+
+    Every file is read once and its first frame decoded, so that a broken one is found now and not
+    in the middle of an extraction. (Damage inside a clip is found when it is decoded.)
+
+    Parameters
+    ----------
+    folder : path-like
+        Without a manifest, all clips directly in it are taken (MP4, MOV, AVI, MKV, WebM; hidden
+        files are not), with the file name without suffix as id.
+    manifest : path-like, optional
+        A CSV file with the column ``file`` (path relative to `folder`), optionally ``id``
+        (default: the file name without suffix); every other column becomes metadata. Clips of
+        the folder that it does not name are left out and counted in the log.
+
+    Returns
+    -------
+    ClipSet
+        Sorted by id, whatever the order of the folder or the manifest.
+
+    Raises
+    ------
+    InputError
+        If the folder, the manifest, its column ``file`` or a clip is missing; if a file has no
+        frames, ends early or cannot be decoded (it is named), ids are not unique, or there are no
+        clips.
+    MissingExtraError
+        If PyAV is not installed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"expected a folder of clips, but {folder} is not a folder.")
+    present = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in _video.SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+    if manifest is None:
+        paths, ids = present, [path.stem for path in present]
+        metadata = pd.DataFrame(index=ids)
+        if not paths:
+            deeper = any(p.suffix.lower() in _video.SUFFIXES for p in folder.rglob("*"))
+            raise InputError(
+                f"expected clips ({', '.join(sorted(_video.SUFFIXES))}) in {folder}, found none."
+                + (" Its subfolders hold some: list them in a manifest." if deeper else "")
+            )
+    else:
+        paths, ids, metadata = _read_manifest(Path(manifest), folder)
+        named = {path.resolve() for path in paths}
+        unused = [path.name for path in present if path.resolve() not in named]
+        if unused:
+            _log.warning(
+                "%d of %d clips in %s are not in %s and are left out: %s",
+                len(unused), len(present), folder, manifest, ", ".join(unused[:5]),
+            )  # fmt: skip
+    ids = check_unique_names(ids, what="clip")
+    hashes, stretched = [], []
+    for name, path in zip(ids, paths, strict=True):
+        hashes.append(_hash(path))
+        if _video.check(path) != 1:
+            stretched.append(name)
+    if stretched:
+        _log.warning(
+            "%d of %d clips have pixels that are not square; their frames are taken as stored: %s",
+            len(stretched), len(ids), ", ".join(stretched[:5]),
+        )  # fmt: skip
+    return ClipSet(StimulusSet(ids, [path.absolute() for path in paths], hashes, metadata))
+
+
+def check_rate(rate: float | None) -> Fraction | None:
+    """Return a rate as an exact fraction (29.97 as 2997/100, a third as 1/3)."""
+    if rate is None:
+        return None
+    number = isinstance(rate, (int, float, Fraction, np.number)) and not isinstance(rate, bool)
+    if not number or not 0 < rate <= MAX_RATE:
+        raise InputError(
+            f"expected a rate above 0 and up to {MAX_RATE:.0f} frames per second, or None for "
+            f"every frame, got {rate!r}."
+        )
+    return Fraction(float(rate)).limit_denominator(10**6)
+
+
+def _hash(path: Path) -> str:
+    """Return the hash of a file, or say that it cannot be read."""
+    try:
+        return sha256_file(path)
+    except OSError as err:
+        raise InputError(f"expected a clip, but {path}: {err.strerror}.") from err
