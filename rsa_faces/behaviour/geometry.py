@@ -1,0 +1,255 @@
+"""What organises a geometry: distances between and within groups of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import as_rng, check_choice, check_count
+from rsa_faces.rdm import RDMs
+
+_BLOCK = 2**22
+
+
+def feature_masks(
+    features: pd.DataFrame | Mapping[str, Any],
+    conditions: Sequence[str],
+    *,
+    bins: Mapping[str, Sequence[float]] | None = None,
+) -> pd.DataFrame:
+    """Tell for every pair whether two faces are of one group.
+
+    Parameters
+    ----------
+    features : DataFrame or mapping of name to values
+        One row per condition (index: condition names; columns: age, gender, expression, …), or for
+        each feature a mapping of condition to value. Conditions not asked for are ignored.
+    conditions : sequence of str
+        The faces.
+    bins : mapping of feature to edges, optional
+        Turn a feature of numbers into groups: value below the first edge, from the first edge up to
+        the second, … (an edge belongs to the group above it).
+
+    Returns
+    -------
+    DataFrame
+        One row per pair, row-major upper triangle, with columns condition_a, condition_b and one
+        per feature: True if both are of one group, False if not, missing if either has no value.
+
+    Raises
+    ------
+    InputError
+        If conditions have no row, a feature in `bins` does not exist or holds no numbers.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour import feature_masks
+    >>> age = {"x": 20, "y": 34, "z": 60}
+    >>> feature_masks({"age": age}, list("xyz"), bins={"age": [30, 50]})["age"].tolist()
+    [False, False, False]
+    >>> feature_masks({"age": age}, list("xyz"), bins={"age": [50]})["age"].tolist()
+    [True, False, False]
+    """
+    conditions = list(conditions)
+    codes = _codes(features, conditions, bins)
+    row, col = np.triu_indices(len(conditions), k=1)
+    names = np.array(conditions, dtype=object)
+    table = pd.DataFrame({"condition_a": names[row], "condition_b": names[col]})
+    for name, code in codes.items():
+        same = pd.array(code[row] == code[col], dtype="boolean")
+        same[(code[row] < 0) | (code[col] < 0)] = pd.NA
+        table[name] = same
+    return table
+
+
+def feature_contrast(
+    rdms: RDMs,
+    features: pd.DataFrame | Mapping[str, Any],
+    *,
+    bins: Mapping[str, Sequence[float]] | None = None,
+    n_permutations: int = 999,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare distances between groups of faces with those within groups.
+
+    Parameters
+    ----------
+    rdms : RDMs
+        Of raters, brains or layers.
+    features, bins
+        As for :func:`feature_masks`: age, gender, expression, identity, head orientation, …
+    n_permutations : int, default 999
+        How often the groups are shuffled over faces; 0 for no test.
+    seed : int, default 0
+        Of the shuffling; the same shuffles for all RDMs.
+
+    Returns
+    -------
+    DataFrame
+        One row per RDM and feature: the RDM's labels, feature, contrast (mean of pairs between
+        groups minus mean of pairs within, in standard deviations of the RDM's pairs; above 0 if
+        the feature organises the geometry), between, within (those two means), n_between,
+        n_within, n_groups, n_conditions, p (one-sided, contrast above 0).
+
+    Raises
+    ------
+    InputError
+        If conditions have no row in `features`, or a feature leaves no pair within or between
+        groups in some RDM.
+
+    Notes
+    -----
+    Each RDM is z-scored over its pairs (standard deviation with n) before pairs are averaged [1]_.
+    Faces without a value are left out of that feature, and pairs that are NaN out of all means; the
+    z-scores are taken over all measured pairs.
+
+    The test shuffles whole faces, so that pairs of a face stay together:
+    p = (1 + shuffles with at least the contrast) / (1 + n_permutations). It is conditional on these
+    faces; features that go together (age and expression, say) are not told apart. For that, see
+    :func:`rsa_faces.variance_partition`. Over many features or layers correct p with
+    :mod:`rsa_faces.inference`.
+
+    References
+    ----------
+    .. [1] Jiahui G. et al. (2023). PNAS 120, e2304085120. doi:10.1073/pnas.2304085120
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.behaviour import feature_contrast
+    >>> rdm = rf.RDMs([1.0, 4, 5, 4, 5, 1], list("abcd"), "rating")
+    >>> table = feature_contrast(rdm, {"gender": dict(a="f", b="f", c="m", d="m")})
+    >>> table["contrast"].round(3).tolist()
+    [2.059]
+    """
+    check_count(n_permutations, what="n_permutations", low=0)
+    codes = _codes(features, rdms.conditions, bins)
+    z = _z(rdms.vectors)
+    square = np.zeros((len(rdms), rdms.n_conditions, rdms.n_conditions))
+    row, col = np.triu_indices(rdms.n_conditions, k=1)
+    square[:, row, col] = square[:, col, row] = z
+    parts = []
+    for name, code in codes.items():
+        kept = np.flatnonzero(code >= 0)
+        groups, code = np.unique(code[kept], return_inverse=True)
+        # Every feature starts from the seed: its p does not hang on which others were asked for.
+        found = _contrasts(square[:, kept[:, None], kept], code, n_permutations, as_rng(seed))
+        empty = (found["n_within"] == 0) | (found["n_between"] == 0)
+        if empty.any():
+            bad = int(empty.argmax())
+            side = "within" if found["n_within"][bad] == 0 else "between"
+            raise InputError(
+                f"expected pairs within and between groups of {name!r}, but RDM {bad} has none "
+                f"{side} its {len(groups)} groups of {len(kept)} conditions."
+            )
+        part = rdms.labels.assign(feature=name, **found)
+        parts.append(part.assign(n_groups=len(groups), n_conditions=len(kept)))
+    table = pd.concat(parts, ignore_index=True)
+    return table[[c for c in table if c != "p"] + ["p"]]
+
+
+def _codes(features, conditions, bins) -> dict[str, np.ndarray]:
+    """Return for each feature the group of every condition, −1 for none."""
+    table = features if isinstance(features, pd.DataFrame) else pd.DataFrame(
+        {k: pd.Series(dict(v)) for k, v in dict(features).items()})  # fmt: skip
+    table = table.copy()
+    table.index = table.index.map(str)
+    if table.columns.empty:
+        raise InputError("expected at least one feature, got none.")
+    if table.index.duplicated().any():
+        twice = table.index[table.index.duplicated()][0]
+        raise InputError(f"expected one row of features per condition, but {twice!r} has several.")
+    missing = [c for c in conditions if c not in table.index]
+    if missing:
+        raise InputError(
+            f"expected features of every condition, but {len(missing)} have none: "
+            f"{', '.join(map(repr, missing[:5]))}. The index must hold condition names."
+        )
+    table = table.loc[list(conditions)]
+    codes = {}
+    for name in bins or {}:
+        check_choice(name, table.columns, what="feature in bins")
+    for name, values in table.items():
+        edges = (bins or {}).get(name)
+        if edges is None:
+            codes[str(name)] = pd.factorize(values)[0]
+            continue
+        edges = np.asarray(edges, dtype=float)
+        if edges.ndim != 1 or not len(edges) or (np.diff(edges) <= 0).any():
+            raise InputError(f"expected rising edges for {name!r}, got {edges.tolist()}.")
+        try:
+            numbers = values.astype(float).to_numpy()
+        except (ValueError, TypeError) as err:
+            raise InputError(f"expected numbers in feature {name!r} to bin: {err}.") from err
+        code = np.searchsorted(edges, numbers, side="right")
+        codes[str(name)] = np.where(np.isnan(numbers), -1, code)
+    return codes
+
+
+def _z(vectors: np.ndarray) -> np.ndarray:
+    """Return z-scores over measured pairs."""
+    present = ~np.isnan(vectors)
+    n = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    mean = np.where(present, vectors, 0.0).sum(axis=1, keepdims=True) / n
+    off = np.where(present, vectors - mean, 0.0)
+    spread = np.sqrt((off**2).sum(axis=1, keepdims=True) / n)
+    largest = np.abs(np.where(present, vectors, 0.0)).max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(present & (spread > 1e-12 * largest), off / spread, np.nan)
+
+
+def _contrasts(square, code, n_permutations, rng) -> dict[str, np.ndarray]:
+    """Return means between and within groups, numbers of pairs and p, per matrix."""
+    n = square.shape[1]
+    present = ~np.isnan(square)
+    present[:, np.arange(n), np.arange(n)] = False
+    values = np.where(present, square, 0.0)
+    total, count = values.sum(axis=(1, 2)) / 2, present.sum(axis=(1, 2)) / 2
+    complete = bool((count == n * (n - 1) / 2).all())
+    groups = np.arange(int(code.max(initial=-1)) + 1)
+
+    def within(orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # Sum within groups = ½ Σ_g 1_gᵀ M 1_g, for all orders of labels in one product.
+        member = (code[orders][:, :, None] == groups).astype(float)
+        flat = member.transpose(1, 0, 2).reshape(n, -1)
+
+        def sums(matrices: np.ndarray) -> np.ndarray:
+            found = np.empty((len(matrices), len(orders)))
+            for out, matrix in zip(found, matrices, strict=True):
+                product = (matrix @ flat) * flat
+                out[:] = product.sum(axis=0).reshape(len(orders), -1).sum(axis=1) / 2
+            return found
+
+        sizes = sums(present.astype(float)) if not complete else np.broadcast_to(
+            (np.bincount(code) * (np.bincount(code) - 1)).sum() / 2, (len(square), len(orders))
+        )  # fmt: skip
+        return sums(values), sizes
+
+    def contrast(sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (total[:, None] - sums) / (count[:, None] - sizes), sums / sizes
+
+    sums, sizes = within(np.arange(n)[None])
+    between_mean, within_mean = (m[:, 0] for m in contrast(sums, sizes))
+    observed = between_mean - within_mean
+    p = np.full(len(square), np.nan)
+    if n_permutations and np.isfinite(observed).all():
+        extreme = np.zeros(len(square), dtype=int)
+        block = max(1, _BLOCK // max(1, n * len(groups)))
+        for start in range(0, n_permutations, block):
+            size = min(block, n_permutations - start)
+            orders = np.argsort(rng.random((size, n)), axis=1)
+            shuffled = np.subtract(*contrast(*within(orders)))
+            # Sums in another order differ in the last digits: what is equal counts as equal.
+            # A shuffle that leaves no pair on one side counts against the feature.
+            bound = observed - 1e-12 * np.abs(observed)
+            extreme += (~(shuffled < bound[:, None])).sum(axis=1)
+        p = (1 + extreme) / (1 + n_permutations)
+    return {
+        "contrast": observed, "between": between_mean, "within": within_mean,
+        "n_between": (count - sizes[:, 0]).astype(int), "n_within": sizes[:, 0].astype(int), "p": p,
+    }  # fmt: skip

@@ -1,0 +1,456 @@
+"""Inverse MDS: from arrangements on a screen to one dissimilarity per pair."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces._validation import as_rng, check_count
+from rsa_faces.behaviour._trials import Arrangements, Trial, as_arrangements
+from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import pair_index
+
+
+@dataclass(frozen=True, eq=False)
+class ArrangementRDM:
+    """What :func:`inverse_mds` found for one rater.
+
+    Parameters
+    ----------
+    rdms : RDMs
+        One RDM with unit root mean square, measure "arrangement", labels rater and n_trials.
+        A pair never shown together is NaN.
+    evidence : ndarray, shape (n_pairs,)
+        Evidence of each pair, summed over trials; 0 if never shown together.
+    n_shown : ndarray, shape (n_pairs,)
+        Number of trials that showed the pair.
+    stress : float
+        Root of the summed squared deviation of scaled screen distances from the RDM, over their
+        summed squares: 0 if all trials agree.
+    trial_stress : ndarray, shape (n_trials,)
+        The same for each trial; NaN with all images on one spot.
+    scales : ndarray, shape (n_trials,)
+        What each trial's distances (in arena diameters) were multiplied by.
+    n_groups : int
+        Groups of trials that share no pair; with more than one, their scales are not comparable.
+    n_iterations : int
+    converged : bool
+    """
+
+    rdms: RDMs
+    evidence: np.ndarray
+    n_shown: np.ndarray
+    stress: float
+    trial_stress: np.ndarray
+    scales: np.ndarray
+    n_groups: int
+    n_iterations: int
+    converged: bool
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions."""
+        return self.rdms.conditions
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a tidy table: the RDM's columns, evidence and n_shown."""
+        return self.rdms.to_frame().assign(evidence=self.evidence, n_shown=self.n_shown)
+
+
+@dataclass(frozen=True, eq=False)
+class RaterRDMs:
+    """RDMs of several raters, with their evidence.
+
+    Parameters
+    ----------
+    rdms : RDMs
+        One per rater, labels rater, n_trials and stress.
+    evidence : ndarray, shape (n_raters, n_pairs)
+        Evidence of each pair in each rater's RDM, in the order of the RDMs' conditions.
+    """
+
+    rdms: RDMs
+    evidence: np.ndarray
+
+
+def inverse_mds(
+    trials: Arrangements | Sequence[Trial],
+    conditions: Sequence[str] | None = None,
+    *,
+    evidence_floor: float = 0.2,
+    arena_diameter: float | None = None,
+    tol: float = 1e-8,
+    max_iter: int = 2000,
+) -> ArrangementRDM:
+    """Estimate one RDM from a rater's arrangements.
+
+    Parameters
+    ----------
+    trials : Arrangements or sequence of Trial
+        At least one trial. One trial with all images is the single-arrangement method.
+    conditions : sequence of str, optional
+        All images, in the order wanted; by default those of `trials`.
+    evidence_floor : float, default 0.2
+        Smallest distance that counts as evidence, as a share of the arena's diameter.
+    arena_diameter : float, optional
+        The distance that counts as 1, in the units of the positions; by default that of
+        `trials`, 1 for a plain sequence.
+    tol : float, default 1e-8
+        Iterate until the root mean square change of the RDM (of unit root mean square) is below.
+    max_iter : int, default 2000
+        After so many rounds stop with a warning.
+
+    Returns
+    -------
+    ArrangementRDM
+        The RDM has unit root mean square over the pairs measured.
+
+    Raises
+    ------
+    InputError
+        If there is no trial, all images lie on one spot throughout, an image is no condition, or
+        an option is out of range.
+
+    Warns
+    -----
+    UserWarning
+        If trials form groups that share no pair, so that nothing says how their distances
+        compare, a trial has two images only although others show them too, or the estimate did not
+        settle.
+
+    Notes
+    -----
+    The weighted average of aligned trials of [1]_. With screen distances δ_ij(t) in arena
+    diameters, evidence w_ij(t) = max(δ_ij(t), floor)², and the estimate d:
+
+    1. scale each trial so that over its pairs it has the root mean square of d: s_t δ(t);
+    2. d_ij = Σ_t w_ij(t) s_t δ_ij(t) / Σ_t w_ij(t); then d is brought to unit root mean square;
+
+    and again, from the mean screen distances, until d stays. Distances that are large on the
+    screen count more because a misplaced image changes them relatively less. The floor is not in
+    the article; Meadows uses it, and images on one spot would otherwise count for nothing.
+    A trial with all images on one spot has no scale: it enters with distances of 0. A trial of
+    two images has no scale of its own either: it is scaled to whatever the estimate is, which
+    where trials disagree moves its pair for no reason. Show at least three.
+
+    Groups of trials that share no pair are fitted apart and put together at their sizes on the
+    screen. Where trials share few pairs the rounds approach the result slowly; steps of Newton's
+    method then lead to the same fixed point sooner.
+
+    References
+    ----------
+    .. [1] Kriegeskorte N. & Mur M. (2012). Frontiers in Psychology 3, 245.
+       doi:10.3389/fpsyg.2012.00245
+
+    Examples
+    --------
+    Three images twice, the second time at half the size: the trials agree.
+
+    >>> import numpy as np
+    >>> from rsa_faces.behaviour import Trial, inverse_mds
+    >>> xy = np.array([[0.0, 0.0], [0.6, 0.0], [0.0, 0.8]])
+    >>> result = inverse_mds([Trial(("a", "b", "c"), xy), Trial(("a", "b", "c"), xy / 2)])
+    >>> result.rdms.vectors.round(3)
+    array([[0.735, 0.98 , 1.225]])
+    >>> result.evidence.round(2)
+    array([0.45, 0.8 , 1.25])
+    """
+    arrangements = as_arrangements(trials, conditions, arena_diameter)
+    if not (0 < evidence_floor < 1):
+        raise InputError(f"expected an evidence floor between 0 and 1, got {evidence_floor!r}.")
+    if not tol > 0:
+        raise InputError(f"expected a tol above 0, got {tol!r}.")
+    check_count(max_iter, what="max_iter")
+    if len(arrangements) == 0:
+        raise InputError(f"expected at least 1 trial of rater {arrangements.rater!r}, got none.")
+    trial, pair, distance = _flat(arrangements)
+    if not distance.any():
+        raise InputError(
+            f"expected distances between images, but rater {arrangements.rater!r} put all images "
+            "on one spot in every trial."
+        )
+    found = _align(trial, pair, distance, evidence_floor, len(arrangements), tol, max_iter)
+    vector, evidence, shown, scales, n_groups, n_iterations, converged = found
+    n_pairs = len(arrangements.conditions) * (len(arrangements.conditions) - 1) // 2
+    full, weight, count = np.full(n_pairs, np.nan), np.zeros(n_pairs), np.zeros(n_pairs, int)
+    full[shown[0]], weight[shown[0]], count[shown[0]] = vector, evidence, shown[1]
+    two = [len(one.names) == 2 for one in arrangements.trials]
+    if any(n > 1 for n in count[pair[np.isin(trial, np.flatnonzero(two))]]):
+        warnings.warn(
+            f"{sum(two)} trials of rater {arrangements.rater!r} show two images only, which has no "
+            "scale of its own and moves pairs that other trials show. Leave these trials out.",
+            stacklevel=2,
+        )
+    if n_groups > 1:
+        warnings.warn(
+            f"the trials of rater {arrangements.rater!r} fall into {n_groups} groups that share no "
+            "pair: dissimilarities of different groups are only comparable if the screen was used "
+            "alike. Show images of several groups together.",
+            stacklevel=2,
+        )
+    if not converged:
+        warnings.warn(
+            f"the RDM of rater {arrangements.rater!r} did not settle to tol={tol} within "
+            f"{max_iter} rounds: trials share few pairs. Raise max_iter or tol.",
+            stacklevel=2,
+        )
+    off = (scales[trial] * distance - full[pair]) ** 2
+    total = (scales[trial] * distance) ** 2
+    sums = [np.bincount(trial, part, len(arrangements)) for part in (off, total)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        trial_stress = np.where(sums[1] > 0, np.sqrt(sums[0] / sums[1]), np.nan)
+    rdms = RDMs(
+        full, arrangements.conditions, "arrangement",
+        {"rater": [arrangements.rater], "n_trials": [len(arrangements)]},
+    )  # fmt: skip
+    return ArrangementRDM(
+        rdms, weight, count, float(np.sqrt(off.sum() / total.sum())), trial_stress, scales,
+        n_groups, n_iterations, converged,
+    )  # fmt: skip
+
+
+def fit_raters(arrangements: Iterable[Arrangements], *, evidence_floor: float = 0.2) -> RaterRDMs:
+    """Estimate one RDM per rater.
+
+    Parameters
+    ----------
+    arrangements : iterable of Arrangements
+        One per rater, over the same conditions in any order.
+    evidence_floor : float, default 0.2
+        As for :func:`inverse_mds`.
+
+    Returns
+    -------
+    RaterRDMs
+        Conditions in the order of the first rater's.
+
+    Raises
+    ------
+    InputError
+        If there is nobody, or a rater occurs twice.
+    ConditionMismatchError
+        If raters have different conditions.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour import Arrangements, Trial, fit_raters
+    >>> xy = [[0, 0], [0.5, 0], [0, 0.5]]
+    >>> raters = [Arrangements(r, [Trial(("a", "b", "c"), xy)]) for r in ("r1", "r2")]
+    >>> fit_raters(raters).rdms
+    RDMs(2 RDMs, 3 conditions, measure='arrangement', labels: rater, n_trials, stress)
+    """
+    everyone = list(arrangements)
+    if not everyone:
+        raise InputError("expected at least one rater, got none.")
+    names = [one.rater for one in everyone]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise InputError(
+            f"expected each rater once, but {twice[0]!r} occurs {names.count(twice[0])} times. "
+            "Give sessions names of their own."
+        )
+    first = everyone[0].conditions
+    for one in everyone[1:]:
+        if set(one.conditions) != set(first):
+            raise ConditionMismatchError(
+                first, one.conditions, left_name=f"rater {names[0]!r}",
+                right_name=f"rater {one.rater!r}",
+                hint="Give Arrangements the conditions of the whole task.",
+            )  # fmt: skip
+    fits = [inverse_mds(one, first, evidence_floor=evidence_floor) for one in everyone]
+    labels = {
+        "rater": names,
+        "n_trials": [len(one) for one in everyone],
+        "stress": [fit.stress for fit in fits],
+    }
+    vectors = np.concatenate([fit.rdms.vectors for fit in fits])
+    return RaterRDMs(
+        RDMs(vectors, first, "arrangement", labels), np.array([fit.evidence for fit in fits])
+    )
+
+
+def trial_reliability(
+    trials: Arrangements | Sequence[Trial],
+    conditions: Sequence[str] | None = None,
+    *,
+    n_splits: int = 20,
+    evidence_floor: float = 0.2,
+    seed: int = 0,
+) -> pd.Series:
+    """Compute how well two halves of a rater's trials agree.
+
+    Parameters
+    ----------
+    trials, conditions, evidence_floor
+        As for :func:`inverse_mds`; at least 2 trials.
+    n_splits : int, default 20
+        Number of random halves of the trials.
+    seed : int, default 0
+        Of the halves.
+
+    Returns
+    -------
+    Series
+        ``r``: mean Pearson correlation of the RDMs of the two halves over the pairs that both
+        halves show; ``spearman_brown``: mean of 2r / (1 + r), the reliability with all trials;
+        ``n_pairs``: mean number of pairs compared; ``n_splits``: splits with at least 3 such
+        pairs. NaN if no split has them.
+
+    Raises
+    ------
+    InputError
+        With fewer than 2 trials.
+
+    Notes
+    -----
+    An adaptive task shows again what was placed close together: the pairs that halves share are
+    the difficult ones, and r is then lower than for the whole RDM. For agreement between raters
+    see :func:`rsa_faces.inference.split_half`.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour import Trial, trial_reliability
+    >>> xy = [[0, 0], [0.6, 0], [0, 0.8], [0.5, 0.5]]
+    >>> trial_reliability([Trial(tuple("abcd"), xy)] * 2)["r"].round(6)
+    np.float64(1.0)
+    """
+    arrangements = as_arrangements(trials, conditions)
+    check_count(n_splits, what="n_splits")
+    if len(arrangements) < 2:
+        raise InputError(f"expected at least 2 trials to split, got {len(arrangements)}.")
+    rng = as_rng(seed)
+    half = (len(arrangements) + 1) // 2
+    r, n_pairs = [], []
+    for _ in range(n_splits):
+        order = rng.permutation(len(arrangements))
+        vectors = [_half_vector(arrangements, part, evidence_floor)
+                   for part in (order[:half], order[half:])]  # fmt: skip
+        both = ~np.isnan(vectors[0]) & ~np.isnan(vectors[1])
+        x, y = vectors[0][both], vectors[1][both]
+        if both.sum() >= 3 and x.std() > 0 and y.std() > 0:
+            r.append(np.corrcoef(x, y)[0, 1])
+            n_pairs.append(both.sum())
+    r = np.array(r)
+    return pd.Series(
+        {
+            "r": r.mean() if len(r) else np.nan,
+            "spearman_brown": (2 * r / (1 + r)).mean() if len(r) else np.nan,
+            "n_pairs": np.mean(n_pairs) if n_pairs else np.nan,
+            "n_splits": float(len(r)),
+        }
+    )
+
+
+def _half_vector(arrangements: Arrangements, part: np.ndarray, floor: float) -> np.ndarray:
+    """Return the RDM of some of the trials; all NaN if they hold no distance."""
+    some = Arrangements(
+        arrangements.rater, tuple(arrangements.trials[i] for i in part), arrangements.conditions,
+        arrangements.arena_diameter,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        # Half of the trials often leaves groups apart; the whole warns where it matters.
+        warnings.simplefilter("ignore")
+        try:
+            return inverse_mds(some, evidence_floor=floor).rdms.vectors[0]
+        except InputError:
+            n = len(arrangements.conditions)
+            return np.full(n * (n - 1) // 2, np.nan)
+
+
+def _flat(arrangements: Arrangements) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return trial, pair and distance (in arena diameters) of every pair shown."""
+    position = {name: i for i, name in enumerate(arrangements.conditions)}
+    trial, pair, distance = [], [], []
+    for t, one in enumerate(arrangements.trials):
+        index = np.array([position[name] for name in one.names])
+        row, col = np.triu_indices(len(index), k=1)
+        trial.append(np.full(len(row), t))
+        pair.append(pair_index(index[row], index[col], len(position)))
+        distance.append(one.distances() / arrangements.arena_diameter)
+    return np.concatenate(trial), np.concatenate(pair), np.concatenate(distance)
+
+
+def _align(trial, pair, distance, floor, n_trials, tol, max_iter):
+    """Find the estimate of the pairs shown, group by group of trials that share pairs."""
+    which, pair, n_shown = np.unique(pair, return_inverse=True, return_counts=True)
+    shape = (len(which), n_trials)
+    weight = np.maximum(distance, floor) ** 2
+    evidence = np.bincount(pair, weight)
+    squares = np.bincount(trial, distance**2, n_trials)
+    # Both steps are sparse products: estimate = average · scales, scales² = share · estimate².
+    average = sparse.csr_array((weight * distance / evidence[pair], (pair, trial)), shape)
+    inverse = np.divide(1.0, squares, out=np.zeros(n_trials), where=squares > 0)
+    share = sparse.csr_array((inverse[trial], (trial, pair)), shape[::-1])
+    estimate = np.bincount(pair, distance) / n_shown
+    ends = (np.concatenate([trial, n_trials + pair]), np.concatenate([n_trials + pair, trial]))
+    graph = sparse.coo_array((np.ones(2 * len(pair)), ends), (sum(shape), sum(shape)))
+    n_groups, group = connected_components(graph, directed=False)
+    scales = np.zeros(n_trials)
+    n_iterations, converged = 0, True
+    for one in range(n_groups):
+        # A trial with all images on one spot has no scale.
+        columns = np.flatnonzero((group[:n_trials] == one) & (squares > 0))
+        rows = np.flatnonzero(group[n_trials:] == one)
+        if not len(columns):
+            continue
+        size = np.sqrt(np.mean(estimate[rows] ** 2))
+        found = _settle(
+            average[rows][:, columns], share[columns][:, rows], estimate[rows] / size, tol, max_iter
+        )
+        # Groups that nothing links keep the sizes they have on the screen.
+        estimate[rows], scales[columns] = found[0] * size, found[1] * size
+        n_iterations, converged = max(n_iterations, found[2]), converged and found[3]
+    size = np.sqrt(np.mean(estimate**2))
+    return (estimate / size, evidence, (which, n_shown), scales / size, int(n_groups),
+            n_iterations, converged)  # fmt: skip
+
+
+def _settle(average, share, estimate, tol, max_iter):
+    """Return the estimate of one group, scales, rounds and whether it settled."""
+    for iteration in range(1, max_iter + 1):
+        squares = share @ estimate**2
+        new = average @ np.sqrt(squares)
+        new = new / np.sqrt(np.mean(new**2))
+        change = np.sqrt(np.mean((new - estimate) ** 2))
+        estimate = new
+        if change < tol:
+            return estimate, np.sqrt(share @ estimate**2), iteration, True
+        if iteration >= 20 and iteration % 10 == 0:
+            # Trials that share few pairs approach each other slowly: a step of Newton's method.
+            logs = _newton(average, share, np.log(np.sqrt(share @ estimate**2)))
+            if logs is not None:
+                new = average @ np.exp(logs)
+                estimate = new / np.sqrt(np.mean(new**2))
+    return estimate, np.sqrt(share @ estimate**2), max_iter, False
+
+
+def _newton(average, share, logs):
+    """Return log scales one Newton step on, or None if that brings them no closer."""
+
+    def step(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        estimate = average @ np.exp(logs)
+        squares = share @ estimate**2
+        residual = 0.5 * np.log(squares) - logs
+        # Common growth is undone when the estimate is brought to unit size.
+        return estimate, squares, residual - residual.mean()
+
+    n = len(logs)
+    estimate, squares, residual = step(logs)
+    inner = (share * estimate[None]) @ (average * np.exp(logs)[None])
+    system = np.zeros((n + 1, n + 1))
+    system[:n, :n] = inner.toarray() / squares[:, None] - np.eye(n)
+    system[:n, n], system[n, :n] = -1.0, 1.0
+    try:
+        change = np.linalg.solve(system, np.append(-residual, 0.0))[:n]
+    except np.linalg.LinAlgError:
+        return None
+    after = logs + change
+    if not np.isfinite(after).all() or np.abs(after).max() > 500:
+        return None
+    return after if np.abs(step(after)[2]).max() < np.abs(residual).max() else None

@@ -1,0 +1,229 @@
+"""Raters: who agrees with the others, and one RDM for the group."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.rdm import RDMs
+
+_SCALES = ("rms", "z", "none")
+
+
+def rater_agreement(
+    rdms: RDMs,
+    *,
+    by: str = "rater",
+    evidence: np.ndarray | None = None,
+    min_correlation: float = 0.0,
+    max_deviation: float = 3.0,
+    min_pairs: int = 20,
+) -> pd.DataFrame:
+    """Correlate each rater with the others, and say who stands apart and why.
+
+    Parameters
+    ----------
+    rdms : RDMs
+        One RDM per rater, at least 3; pairs a rater lacks are NaN.
+    by : str, default "rater"
+        Label that names raters.
+    evidence : array_like, shape (n_raters, n_pairs), optional
+        Weights for the others' mean (:class:`~rsa_faces.behaviour.RaterRDMs`).
+    min_correlation : float, default 0
+        Flag a rater whose correlation is not above this.
+    max_deviation : float, default 3
+        Flag a rater whose correlation (Fisher z) lies further below the median of all than this
+        many robust standard deviations (1.4826 × median absolute deviation). A value of 3.5 or
+        below is usual; ``float("inf")`` turns the rule off.
+    min_pairs : int, default 20
+        Flag a rater who shares fewer pairs with the others.
+
+    Returns
+    -------
+    DataFrame
+        One row per rater: the label, r (Pearson correlation with the mean of the other raters'
+        z-scored RDMs, over the pairs both have), n_pairs, deviation (in robust standard deviations
+        from the median), flagged, reason. Nobody is left out: that is your decision, to be made
+        before looking at models, and reported.
+
+    Raises
+    ------
+    InputError
+        With fewer than 3 raters, an unknown label, a rater who occurs twice, or evidence of
+        another shape.
+
+    Notes
+    -----
+    r is the rater's part of the lower noise ceiling for Pearson. For group results see
+    :func:`rsa_faces.noise_ceiling` (bounds for a model), :func:`rsa_faces.inference.split_half`
+    (reliability of the mean), :func:`rsa_faces.inference.cronbach_alpha` (with ``blocks`` per run)
+    and :func:`rsa_faces.inference.shared_structure` (do raters agree at all), each with
+    ``by="rater"``.
+
+    The spread of few raters is uncertain: with fewer than about ten, read the deviations with
+    care. Ties in correlations that make the median absolute deviation 0 leave the deviation NaN.
+
+    References
+    ----------
+    .. [1] Leys C. et al. (2013). Journal of Experimental Social Psychology 49, 764-766.
+       doi:10.1016/j.jesp.2013.03.013
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.behaviour import rater_agreement
+    >>> behaviour = rf.datasets.images92().rdms.sel(region="behaviour")
+    >>> table = rater_agreement(behaviour, by="subject")
+    >>> len(table), bool(table["r"].min() > 0)
+    (16, True)
+    """
+    names = _names(rdms, by)
+    if len(names) < 3:
+        raise InputError(f"expected at least 3 raters, got {len(names)}.")
+    weights = _weights(rdms, evidence)
+    z = _scaled(rdms.vectors, "z")
+    present = ~np.isnan(z)
+    weights = np.where(present, weights, 0.0)
+    filled = np.where(present, z, 0.0)
+    others_weight = weights.sum(axis=0) - weights
+    # A sum that is nothing but rounding is no weight.
+    known = others_weight > 1e-12 * weights.sum(axis=0)
+    others = (weights * filled).sum(axis=0) - weights * filled
+    both = present & known
+    r = np.full(len(z), np.nan)
+    for i, pairs in enumerate(both):
+        x, y = z[i, pairs], others[i, pairs] / others_weight[i, pairs]
+        if pairs.sum() >= 3 and x.std() > 0 and y.std() > 0:
+            r[i] = np.corrcoef(x, y)[0, 1]
+    n_pairs = both.sum(axis=1)
+    fisher = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+    centre = np.nanmedian(fisher) if np.isfinite(r).any() else np.nan
+    spread = 1.4826 * np.nanmedian(np.abs(fisher - centre)) if np.isfinite(r).any() else np.nan
+    deviation = (fisher - centre) / spread if spread > 0 else np.full(len(r), np.nan)
+    reasons = []
+    for i in range(len(r)):
+        why = []
+        if n_pairs[i] < min_pairs:
+            why.append(f"shares {n_pairs[i]} pairs with the others, fewer than {min_pairs}")
+        if np.isnan(r[i]):
+            why.append("no correlation: constant, or fewer than 3 pairs")
+        elif r[i] <= min_correlation:
+            why.append(f"r = {r[i]:.3f} with the others, not above {min_correlation:g}")
+        if deviation[i] < -max_deviation:
+            why.append(
+                f"{-deviation[i]:.1f} robust standard deviations below the median rater, more than "
+                f"{max_deviation:g}"
+            )
+        reasons.append("; ".join(why))
+    return pd.DataFrame(
+        {by: names, "r": r, "n_pairs": n_pairs, "deviation": deviation,
+         "flagged": [bool(why) for why in reasons], "reason": reasons}
+    )  # fmt: skip
+
+
+def group_rdm(
+    rdms: RDMs, *, evidence: np.ndarray | None = None, scale: str = "rms", by: str = "rater"
+) -> RDMs:
+    """Average raters to one RDM, pair by pair, weighted with evidence.
+
+    Parameters
+    ----------
+    rdms : RDMs
+        One RDM per rater; pairs a rater lacks are NaN.
+    evidence : array_like, shape (n_raters, n_pairs), optional
+        Weight of each rater's pair (:class:`~rsa_faces.behaviour.RaterRDMs`, or the counts of
+        :class:`~rsa_faces.behaviour.RatedRDMs`); by default all count alike.
+    scale : {"rms", "z", "none"}, default "rms"
+        Bring each rater to unit root mean square or to z-scores first, or leave values as they
+        are.
+    by : str, default "rater"
+        Label that names raters.
+
+    Returns
+    -------
+    RDMs
+        One RDM; a pair nobody has is NaN. Labels n_averaged (raters), n_averaged_min (fewest that
+        entered any pair).
+
+    Raises
+    ------
+    InputError
+        If the label or the scale is unknown, a rater occurs twice, or evidence is negative, not
+        finite, or of another shape.
+
+    Notes
+    -----
+    d_ij = Σ_r w_ij(r) d_ij(r) / Σ_r w_ij(r), over raters who have the pair. A rater's scale is
+    taken over the pairs that rater has: with "rms" or "z", raters who judged easy pairs only are
+    brought to the same spread as the rest. For inference keep raters apart:
+    :func:`rsa_faces.evaluate` and :func:`rsa_faces.noise_ceiling` take one RDM per rater with
+    ``by="rater"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.behaviour import group_rdm
+    >>> two = rf.RDMs([[1.0, 2, 3], [3.0, 2, np.nan]], list("abc"), "rating", {"rater": [1, 2]})
+    >>> group_rdm(two, scale="none", evidence=[[3, 1, 1], [1, 1, 1]]).vectors
+    array([[1.5, 2. , 3. ]])
+    """
+    check_choice(scale, _SCALES, what="scale")
+    names = _names(rdms, by)
+    weights = _weights(rdms, evidence)
+    values = _scaled(rdms.vectors, scale)
+    present = ~np.isnan(values)
+    weights = np.where(present, weights, 0.0)
+    total = weights.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(total > 0, (weights * np.where(present, values, 0)).sum(0) / total, np.nan)
+    labels = {"n_averaged": [len(names)], "n_averaged_min": [int((weights > 0).sum(0).min())]}
+    return RDMs(mean, rdms.conditions, rdms.measure, labels)
+
+
+def _names(rdms: RDMs, by: str) -> list:
+    """Return the raters' names, each once."""
+    if by not in rdms.labels:
+        check_choice(by, rdms.labels.columns, what="label that tells raters apart")
+    column = rdms.labels[by]
+    if column.isna().any() or column.duplicated().any():
+        bad = "missing" if column.isna().any() else repr(column[column.duplicated()].iloc[0])
+        raise InputError(
+            f"expected one RDM per rater, but {by!r} is {bad} in more than one row or in none. "
+            f"Average sessions first: rdms.mean(by={by!r})."
+            if bad != "missing"
+            else f"expected a value of {by!r} for every RDM, but some have none."
+        )
+    return list(column)
+
+
+def _weights(rdms: RDMs, evidence) -> np.ndarray:
+    """Return weights of the shape of the vectors."""
+    if evidence is None:
+        return np.ones(rdms.vectors.shape)
+    evidence = np.asarray(evidence, dtype=np.float64)
+    if evidence.shape != rdms.vectors.shape:
+        raise InputError(
+            f"expected evidence of shape {rdms.vectors.shape}, one per RDM and pair, got "
+            f"{evidence.shape}."
+        )
+    if not (np.isfinite(evidence) & (evidence >= 0)).all():
+        raise InputError("expected finite evidence of at least 0.")
+    return evidence
+
+
+def _scaled(vectors: np.ndarray, scale: str) -> np.ndarray:
+    """Return vectors scaled over the pairs measured; NaN where that is undefined."""
+    if scale == "none":
+        return vectors
+    present = ~np.isnan(vectors)
+    n = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    filled = np.where(present, vectors, 0.0)
+    if scale == "z":
+        filled = np.where(present, filled - filled.sum(axis=1, keepdims=True) / n, 0.0)
+    spread = np.sqrt((filled**2).sum(axis=1, keepdims=True) / n)
+    largest = np.abs(np.where(present, vectors, 0.0)).max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(present & (spread > 1e-12 * largest), filled / spread, np.nan)

@@ -1,0 +1,276 @@
+"""Raters and feature masks: against obvious loops, and calibration of the label shuffles."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rsa_faces as rf
+from rsa_faces import InputError
+from rsa_faces.behaviour import (
+    Arrangements,
+    Trial,
+    feature_contrast,
+    feature_masks,
+    fit_raters,
+    group_rdm,
+    rater_agreement,
+    trait_rdms,
+)
+
+PSA = Path(__file__).resolve().parents[2] / "shared" / "data" / "psa001"
+NAMES = [f"f{i:02}" for i in range(10)]
+
+
+def simulated(seed=0, n_raters=6, noise=0.7, missing=0.1):
+    rng = np.random.default_rng(seed)
+    shared = rng.standard_normal(45)
+    vectors = 3 + shared + noise * rng.standard_normal((n_raters, 45))
+    vectors[rng.random(vectors.shape) < missing] = np.nan
+    labels = {"rater": [f"r{i}" for i in range(n_raters)]}
+    return rf.RDMs(vectors, NAMES, "rating", labels)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_agreement_equals_a_loop(seed, weighted):
+    rdms = simulated(seed)
+    rng = np.random.default_rng(seed)
+    evidence = rng.random(rdms.vectors.shape) if weighted else None
+    table = rater_agreement(rdms, evidence=evidence)
+    z = [(v - np.nanmean(v)) / np.nanstd(v) for v in rdms.vectors]
+    for i in range(len(rdms)):
+        x, y = [], []
+        for p in range(45):
+            others = [
+                (z[k][p], 1.0 if evidence is None else evidence[k, p])
+                for k in range(len(rdms)) if k != i and not np.isnan(z[k][p])
+            ]  # fmt: skip
+            if np.isnan(z[i][p]) or not others:
+                continue
+            x.append(z[i][p])
+            y.append(sum(v * w for v, w in others) / sum(w for _, w in others))
+        assert table["n_pairs"][i] == len(x)
+        assert table["r"][i] == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
+    fisher = np.arctanh(table["r"])
+    spread = 1.4826 * np.median(np.abs(fisher - np.median(fisher)))
+    np.testing.assert_allclose(table["deviation"], (fisher - np.median(fisher)) / spread)
+
+
+def test_agreement_is_the_lower_ceiling():
+    rdms = simulated(1, missing=0)
+    lower = rf.noise_ceiling(rdms, method="pearson", by="rater").lower
+    assert rater_agreement(rdms)["r"].mean() == pytest.approx(lower, abs=1e-10)
+
+
+def test_outliers_are_flagged_with_their_reason():
+    rdms = simulated(2, n_raters=12, noise=0.4)
+    vectors = rdms.vectors.copy()
+    vectors[3] = -vectors[3]
+    vectors[5] = np.random.default_rng(0).standard_normal(45)
+    vectors[7, 10:] = np.nan
+    vectors[9] = 4.0
+    table = rater_agreement(rf.RDMs(vectors, NAMES, "rating", rdms.labels)).set_index("rater")
+    assert set(table.index[table["flagged"]]) == {"r3", "r5", "r7", "r9"}
+    assert "not above 0" in table.loc["r3", "reason"]
+    assert "below the median rater, more than 3" in table.loc["r5", "reason"]
+    assert "fewer than 20" in table.loc["r7", "reason"]
+    assert "no correlation: constant" in table.loc["r9", "reason"]
+    assert (table["reason"][~table["flagged"]] == "").all()
+    lenient = rater_agreement(rdms, max_deviation=np.inf, min_pairs=1)
+    assert not lenient["flagged"].any()
+
+
+@pytest.mark.parametrize("scale", ["rms", "z", "none"])
+def test_group_rdm_equals_a_loop(scale):
+    rdms = simulated(3, missing=0.6)
+    evidence = np.random.default_rng(0).random(rdms.vectors.shape)
+    found = group_rdm(rdms, evidence=evidence, scale=scale)
+    scaled = {
+        "rms": lambda v: v / np.sqrt(np.nanmean(v**2)),
+        "z": lambda v: (v - np.nanmean(v)) / np.nanstd(v),
+        "none": lambda v: v,
+    }[scale]
+    values = [scaled(v) for v in rdms.vectors]
+    fewest = 99
+    for p in range(45):
+        have = [k for k in range(len(rdms)) if not np.isnan(values[k][p])]
+        fewest = min(fewest, len(have))
+        weight = sum(evidence[k, p] for k in have)
+        expected = sum(evidence[k, p] * values[k][p] for k in have) / weight if have else np.nan
+        np.testing.assert_allclose(found.vectors[0, p], expected, rtol=1e-12)
+    assert found.labels["n_averaged_min"][0] == fewest
+    assert found.labels["n_averaged"][0] == 6
+
+
+def test_group_of_equal_raters_is_that_rater():
+    rng = np.random.default_rng(4)
+    xy = rng.standard_normal((10, 2))
+    raters = [Arrangements(f"r{i}", [Trial(NAMES, xy * (i + 1) / 3)]) for i in range(3)]
+    fits = fit_raters(raters)
+    group = group_rdm(fits.rdms, evidence=fits.evidence)
+    np.testing.assert_allclose(group.vectors, fits.rdms.vectors[:1], rtol=1e-12)
+    assert group.measure == "arrangement"
+
+
+def test_rater_refusals():
+    rdms = simulated()
+    with pytest.raises(InputError, match="at least 3 raters, got 2"):
+        rater_agreement(rdms[:2])
+    with pytest.raises(InputError, match="unknown label that tells raters apart 'subject'"):
+        rater_agreement(rdms, by="subject")
+    with pytest.raises(InputError, match="'r0' in more than one row.*Average sessions"):
+        group_rdm(rdms[[0, 0, 1]])
+    with pytest.raises(InputError, match="a value of 'rater' for every RDM"):
+        group_rdm(rdms.with_labels(rater=["a", None, "b", "c", "d", "e"]))
+    with pytest.raises(InputError, match=r"evidence of shape \(6, 45\).*got \(6, 3\)"):
+        group_rdm(rdms, evidence=np.ones((6, 3)))
+    with pytest.raises(InputError, match="finite evidence of at least 0"):
+        group_rdm(rdms, evidence=-np.ones((6, 45)))
+    with pytest.raises(InputError, match="unknown scale 'zscore'"):
+        group_rdm(rdms, scale="zscore")
+
+
+# Feature masks -----------------------------------------------------------------------------
+
+
+def random_features(seed):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "gender": rng.permutation(["f"] * 5 + ["m"] * 5),
+            "age": rng.integers(18, 80, 10).astype(float),
+            "expression": rng.choice(["happy", "neutral", None], 10, p=[0.45, 0.45, 0.1]),
+        },
+        index=rng.permutation(NAMES),
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_contrast_equals_a_loop(seed, missing):
+    rdms = simulated(seed, n_raters=2, missing=missing)
+    features = random_features(seed)
+    table = feature_contrast(rdms, features, bins={"age": [40, 60]}, n_permutations=0)
+    groups = features.copy()
+    groups["age"] = np.digitize(features["age"], [40, 60])
+    for row in table.itertuples():
+        vector = rdms.sel(rater=row.rater).vectors[0]
+        z = (vector - np.nanmean(vector)) / np.nanstd(vector)
+        within, between = [], []
+        for p, (a, b) in enumerate(itertools.combinations(NAMES, 2)):
+            x, y = groups.loc[a, row.feature], groups.loc[b, row.feature]
+            if pd.isna(x) or pd.isna(y) or np.isnan(z[p]):
+                continue
+            (within if x == y else between).append(z[p])
+        assert (row.n_within, row.n_between) == (len(within), len(between))
+        assert row.contrast == pytest.approx(np.mean(between) - np.mean(within), abs=1e-12)
+        assert row.within == pytest.approx(np.mean(within), abs=1e-12)
+        assert np.isnan(row.p)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_permutations_equal_a_loop(missing):
+    """With 4 faces of 2 and 2, all shuffles are known: the exact share comes out."""
+    rng = np.random.default_rng(3)
+    vector = rng.standard_normal(15)
+    vector[rng.random(15) < missing] = np.nan
+    names = list("abcdef")
+    rdm = rf.RDMs(vector, names, "rating")
+    groups = dict(zip(names, "xxxyyy", strict=True))
+    table = feature_contrast(rdm, {"g": groups}, n_permutations=20000, seed=1)
+    z = (vector - np.nanmean(vector)) / np.nanstd(vector)
+    pairs = list(itertools.combinations(range(6), 2))
+    exact = []
+    for order in itertools.permutations("xxxyyy"):
+        same = np.array([order[i] == order[j] for i, j in pairs])
+        exact.append(np.nanmean(z[~same]) - np.nanmean(z[same]))
+    share = np.mean(np.array(exact) >= table["contrast"][0] - 1e-12)
+    # Three standard errors of a share with 20,000 draws.
+    assert table["p"][0] == pytest.approx(share, abs=3 * np.sqrt(0.25 / 20000))
+
+
+def test_contrast_finds_a_feature_and_keeps_its_seed():
+    rng = np.random.default_rng(0)
+    names = [f"f{i:02}" for i in range(24)]
+    gender = dict(zip(names, rng.permutation(["f", "m"] * 12), strict=True))
+    nothing = dict(zip(names, rng.permutation(["l", "r"] * 12), strict=True))
+    patterns = rng.standard_normal((24, 30)) + np.array([[gender[n] == "f"] for n in names]) * 1.5
+    rdm = rf.compute_rdms(patterns, conditions=names, measure="euclidean")
+    table = feature_contrast(rdm, {"gender": gender, "side": nothing}).set_index("feature")
+    assert table.loc["gender", "p"] == 0.001
+    assert table.loc["gender", "contrast"] > 1
+    assert table.loc["side", "p"] > 0.05
+    alone = feature_contrast(rdm, {"side": nothing})
+    assert alone["p"][0] == table.loc["side", "p"]
+    assert table.loc["gender", "n_groups"] == 2
+
+
+def test_masks():
+    features = random_features(0)
+    masks = feature_masks(features, NAMES)
+    assert list(masks.columns) == ["condition_a", "condition_b", "gender", "age", "expression"]
+    assert masks["gender"].sum() == 20
+    row = masks.iloc[17]
+    expected = (
+        features.loc[row["condition_a"], "gender"] == features.loc[row["condition_b"], "gender"]
+    )
+    assert row["gender"] == expected
+    lacking = features["expression"].isna().sum()
+    assert masks["expression"].isna().sum() == 45 - (10 - lacking) * (9 - lacking) // 2
+
+
+def test_feature_refusals():
+    rdms, features = simulated(), random_features(0)
+    with pytest.raises(InputError, match="1 have none: 'f00'"):
+        feature_contrast(rdms, features.drop("f00"))
+    with pytest.raises(InputError, match="'f01' has several"):
+        feature_contrast(rdms, pd.concat([features, features.loc[["f01"]]]))
+    with pytest.raises(InputError, match="RDM 0 has none within its 10 groups of 10"):
+        feature_contrast(rdms, features[["gender"]].assign(identity=range(10)))
+    with pytest.raises(InputError, match="none between its 1 groups"):
+        feature_contrast(rdms, features.assign(gender="f")[["gender"]])
+    with pytest.raises(InputError, match="unknown feature in bins 'ages'. Did you mean 'age'"):
+        feature_masks(features, NAMES, bins={"ages": [3]})
+    with pytest.raises(InputError, match="numbers in feature 'gender' to bin"):
+        feature_masks(features, NAMES, bins={"gender": [3]})
+    with pytest.raises(InputError, match=r"rising edges for 'age', got \[50.0, 30.0\]"):
+        feature_masks(features, NAMES, bins={"age": [50, 30]})
+    with pytest.raises(InputError, match="at least one feature"):
+        feature_masks({}, NAMES)
+
+
+@pytest.mark.skipif(not PSA.exists(), reason="real data not here")
+def test_psa001_race_and_gender_organise_impressions():
+    rdms = trait_rdms(PSA / "psa001_agg.csv", rater="region", stimulus="stim_id").rdms
+    faces = pd.read_csv(PSA / "psa001_cfd_faces.csv").set_index("Target")
+    table = feature_contrast(
+        rdms.mean(), faces[["Race", "Gender", "Age"]], bins={"Age": [25, 30]}, n_permutations=499
+    ).set_index("feature")
+    assert table.loc["Gender", "p"] == 0.002
+    assert table.loc["Gender", "contrast"] > 0
+    agreement = rater_agreement(rdms, by="region")
+    assert agreement["r"].mean() == pytest.approx(0.9125, abs=5e-5)
+
+
+@pytest.mark.slow
+def test_label_shuffles_are_calibrated():
+    """No effect: p at or below 0.05 in 5 % of cases, within the binomial 99 % interval."""
+    rng = np.random.default_rng(0)
+    n_cases = 1000
+    groups = dict(zip(NAMES, ["f"] * 5 + ["m"] * 5, strict=True))
+    # Faces differ in how typical they are, so that pairs are not independent.
+    patterns = rng.standard_normal((n_cases, 10, 4)) * rng.uniform(0.3, 3, (n_cases, 10, 1))
+    row, col = np.triu_indices(10, 1)
+    vectors = np.linalg.norm(patterns[:, row] - patterns[:, col], axis=2)
+    p = feature_contrast(rf.RDMs(vectors, NAMES, "euclidean"), {"g": groups}, n_permutations=199)[
+        "p"
+    ]
+    # 126 different splits: ties make the test a little strict, never lenient.
+    assert (p <= 0.05).mean() <= 0.05 + 2.576 * np.sqrt(0.05 * 0.95 / n_cases)
+    assert (p <= 0.05).mean() >= 0.02
+    assert 0.45 < p.mean() < 0.55
