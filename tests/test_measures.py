@@ -280,7 +280,7 @@ def test_blocks_of_channels_change_nothing(measure, monkeypatch):
     (patterns,) = random_case(measure, 20)
     whole = MEASURES[measure](patterns)
     before = patterns.copy()
-    monkeypatch.setattr("rsa_faces.rdm.measures._BLOCK_BYTES", 8 * len(patterns) * 3)
+    monkeypatch.setattr("rsa_faces.rdm._products._BLOCK_BYTES", 8 * len(patterns) * 3)
     np.testing.assert_allclose(MEASURES[measure](patterns), whole, atol=1e-13)
     np.testing.assert_array_equal(patterns, before)
 

@@ -1,7 +1,7 @@
 """Extraction: what the layers of a network answer to each stimulus."""
 
 from rsa_faces.extraction._activations import Activations
-from rsa_faces.extraction._extract import extract, stream
+from rsa_faces.extraction._extract import check_finite, extract, stream
 from rsa_faces.extraction._layers import select_layers
 from rsa_faces.extraction.clips import extract_clips
 from rsa_faces.extraction.importers import (
@@ -13,6 +13,7 @@ from rsa_faces.extraction.importers import (
 
 __all__ = [
     "Activations",
+    "check_finite",
     "extract",
     "extract_clips",
     "read_net2brain_features",

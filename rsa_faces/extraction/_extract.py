@@ -147,7 +147,8 @@ def stream(
     act : callable
         Called with a layer's name and its patterns, shape (n_stimuli, n_channels), when the layer
         returns, in order of computation; the array is good during the call only. A layer that
-        runs several times is shown each time, and the last is what counts.
+        runs several times is shown each time, and the last is what counts. Values may be NaN or
+        infinite: :func:`check_finite` names them.
     budget : str or int, default "4GB"
         Memory for what passes through the network with all stimuli at once.
 
@@ -171,16 +172,15 @@ def stream(
     with progress_bar(network.name, len(found.layouts), show=progress) as tell:
         n_done = 0
 
-        def check_and_act(layer: str, patterns: np.ndarray) -> None:
+        def act_and_tell(layer: str, patterns: np.ndarray) -> None:
             nonlocal n_done
-            _check_finite(patterns, stimuli.ids, layer, network)
             act(layer, patterns)
             n_done += 1
             tell(n_done)
 
         try:
             reuse = 2 * needed <= n_bytes
-            run_through(network, batch, found.layouts, check_and_act, reuse=reuse)
+            run_through(network, batch, found.layouts, act_and_tell, reuse=reuse)
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
@@ -296,14 +296,14 @@ def _fill(
             _log.warning("memory ran out: going on with batches of %d", batch_size)
             continue
         for layer, values in rows.items():
-            _check_finite(values, ids, layer, network)
+            check_finite(values, ids, layer, network.name)
         sink.write(start, rows, batch_size)
         start += len(ids)
         tell(start)
     return batch_size
 
 
-def _check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: Network) -> None:
+def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: str) -> None:
     """Refuse NaN and infinite activations; layer and image are named."""
     # A sum is finite only if all of its terms are; it may overflow although they are.
     doubtful = np.flatnonzero(~np.isfinite(patterns.sum(axis=1)))
@@ -311,7 +311,7 @@ def _check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network:
     if bad:
         kind = "NaN" if np.isnan(patterns[bad[0]]).any() else "infinite"
         raise InputError(
-            f"expected finite activations, but layer {layer!r} of {network.name} has {kind} "
+            f"expected finite activations, but layer {layer!r} of {network} has {kind} "
             f"values for image {ids[bad[0]]!r}. Look at the image and the weights."
         )
 

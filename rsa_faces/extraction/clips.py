@@ -18,10 +18,10 @@ from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._extract import (
     MAX_BATCH,
     _attempt,
-    _check_finite,
     _check_layers,
     _key,
     _sink,
+    check_finite,
 )
 from rsa_faces.extraction._layers import select_layers
 from rsa_faces.extraction._progress import progress_bar
@@ -213,7 +213,7 @@ def frame_patterns(
                 continue
             shown = [f"{name}, frame {k}" for k in range(start, start + n)]
             for layer, values in rows.items():
-                _check_finite(values, shown, layer, network)
+                check_finite(values, shown, layer, network.name)
             yield start, rows
             del waiting[:n]
             start += n

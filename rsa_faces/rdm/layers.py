@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._validation import check_choice
-from rsa_faces.extraction import extract, stream
+from rsa_faces.extraction import check_finite, extract, stream
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import compute_rdms, warn_undefined
 from rsa_faces.rdm.measures import MEASURES
@@ -81,6 +81,8 @@ def layer_rdms(
     def act(layer: str, patterns: np.ndarray) -> None:
         found.pop(layer, None)  # the last call counts
         found[layer] = MEASURES[measure](patterns, **options)
+        if np.isnan(found[layer]).any():
+            check_finite(patterns, stimuli.ids, layer, network.name)
         warn_undefined(found[layer], stimuli.ids, measure, layer)
 
     depth = stream(network, stimuli, act, layers=layers, budget=budget, progress=progress)

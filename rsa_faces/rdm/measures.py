@@ -2,25 +2,18 @@
 
 Every measure takes patterns of shape (n_conditions, n_channels) and returns the n_pairs values of
 the upper triangle, row by row, in float64. Each comes from one Gram matrix, summed over blocks of
-channels in float64, so that the extra memory does not grow with the number of channels.
+channels in float64, so that the extra memory does not grow with the number of channels. Patterns
+may lie on disk (:meth:`rsa_faces.Activations.patterns`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
 
 from rsa_faces._errors import InputError
-
-_BLOCK_BYTES = 32 * 2**20
-# Channels whose products are summed in float32 before they are added up in float64.
-_SINGLE_BLOCK = 4096
-# Below this share of the summed squared norms a squared distance has lost more than half of its
-# digits to cancellation, and is computed again from the difference of the two patterns.
-_CANCELLED = 1e-8
-_CANCELLED_SINGLE = 1e-4
+from rsa_faces.rdm._products import angular_distances, blocks, squared_distances
 
 
 def euclidean(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
@@ -64,7 +57,7 @@ def sqeuclidean(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
     mean pattern is taken out first, which leaves distances and spares digits; relative error
     below 1e-7 for the nearest pairs, near 1e-15 otherwise.
     """
-    return _sqeuclidean(patterns, lambda block: block - block.mean(axis=0), single)
+    return squared_distances(patterns, single=single)
 
 
 def correlation(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
@@ -84,8 +77,7 @@ def correlation(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
         From 0 to 2. NaN for every pair with a pattern that is constant over channels: it has no
         correlation.
     """
-    mean = patterns.mean(axis=1, dtype=None if single else np.float64)
-    return _angular(patterns, lambda block: block - mean[:, None], _is_constant(patterns), single)
+    return angular_distances(patterns, centered=True, single=single)
 
 
 def cosine(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
@@ -104,7 +96,7 @@ def cosine(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
     ndarray, shape (n_pairs,)
         From 0 to 2. NaN for every pair with a pattern that is zero throughout.
     """
-    return _angular(patterns, lambda block: block, ~np.any(patterns, axis=1), single)
+    return angular_distances(patterns, centered=False, single=single)
 
 
 def mahalanobis(patterns: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -204,13 +196,14 @@ def poisson(patterns: np.ndarray, *, prior_rate: float = 1.0, prior_weight: floa
     ----------
     .. [1] Schütt H. H. et al. (2023). eLife 12, e82566. doi:10.7554/eLife.82566
     """
-    if (lowest := patterns.min()) < 0:
-        raise InputError(
-            f"expected rates of at least 0 for the measure 'poisson', got {lowest:.6g}. "
-            "For responses that can be negative use 'correlation' or 'crossnobis'."
-        )
     kernel = np.zeros((len(patterns), len(patterns)))
-    for block in _blocks(patterns):
+    for block in blocks(patterns):
+        if (lowest := block.min()) < 0:
+            raise InputError(
+                f"expected rates of at least 0 for the measure 'poisson', got {lowest:.6g}. "
+                "For responses that can be negative use 'correlation' or 'crossnobis'."
+            )
+        block = block.astype(np.float64)
         rates = (block + prior_rate * prior_weight) / (1 + prior_weight)
         kernel += rates @ np.log(rates).T
     return np.maximum(_from_gram(kernel + kernel.T) / 2, 0.0) / patterns.shape[1]
@@ -228,29 +221,9 @@ MEASURES: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-def _blocks(patterns: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield blocks of channels in float64."""
-    width = max(1, _BLOCK_BYTES // (8 * len(patterns)))
-    for start in range(0, patterns.shape[1], width):
-        yield np.array(patterns[:, start : start + width], dtype=np.float64, order="C")
-
-
-def _gram(
-    patterns: np.ndarray, prepare: Callable = lambda block: block, single: bool = False
-) -> np.ndarray:
-    """Return inner products of all pairs of (prepared) patterns."""
-    if single:
-        gram = np.zeros((len(patterns), len(patterns)))
-        for start in range(0, patterns.shape[1], _SINGLE_BLOCK):
-            block = prepare(patterns[:, start : start + _SINGLE_BLOCK])
-            gram += block @ block.T
-        return gram
-    gram = np.zeros((len(patterns), len(patterns)), order="F")
-    for block in _blocks(patterns):
-        # A symmetric product costs half of a general one; BLAS reads the transpose in place.
-        gram = dsyrk(1.0, prepare(block).T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
-    gram += np.tril(gram, -1).T
-    return np.ascontiguousarray(gram)
+def _gram(patterns: np.ndarray) -> np.ndarray:
+    """Return inner products of all pairs of patterns."""
+    return sum(block @ block.T for block in blocks(patterns))
 
 
 def _from_gram(gram: np.ndarray) -> np.ndarray:
@@ -258,83 +231,6 @@ def _from_gram(gram: np.ndarray) -> np.ndarray:
     row, col = np.triu_indices(len(gram), k=1)
     diagonal = np.diagonal(gram)
     return diagonal[row] + diagonal[col] - 2.0 * gram[row, col]
-
-
-def _sqeuclidean(patterns: np.ndarray, prepare: Callable, single: bool = False) -> np.ndarray:
-    """Return squared distances of prepared patterns; nearest pairs from their difference."""
-    gram = _gram(patterns, prepare, single)
-    row, col = np.triu_indices(len(gram), k=1)
-    norms = np.diagonal(gram)
-    squared = _from_gram(gram)
-    near = _CANCELLED_SINGLE if single else _CANCELLED
-    again = np.flatnonzero(squared <= near * (norms[row] + norms[col]))
-    squared[again] = _from_differences(patterns, prepare, row[again], col[again])
-    return squared
-
-
-def _from_differences(patterns, prepare, row, col) -> np.ndarray:
-    """Return squared distances of these pairs, difference by difference."""
-    squared = np.zeros(len(row))
-    step = max(1, _BLOCK_BYTES // (8 * patterns.shape[1]))
-    for start in range(0, len(row), step):
-        part = slice(start, start + step)
-        used, index = np.unique(np.concatenate([row[part], col[part]]), return_inverse=True)
-        first, second = np.split(index, 2)
-        # Preparing needs all rows (means over conditions, scale of each row).
-        for block in _blocks(patterns):
-            rows = prepare(block)[used]
-            squared[part] += ((rows[first] - rows[second]) ** 2).sum(axis=1)
-    return squared
-
-
-def _angular(
-    patterns: np.ndarray, prepare: Callable, undefined: np.ndarray, single: bool = False
-) -> np.ndarray:
-    """Return 1 − cosine of prepared patterns; NaN where a pattern has no direction."""
-    if single:
-        return _angular_single(patterns, prepare, undefined)
-    gram = _gram(patterns, prepare)
-    norms = np.sqrt(np.diagonal(gram))
-    norms[undefined | (norms == 0)] = np.nan
-    row, col = np.triu_indices(len(gram), k=1)
-    distance = 1.0 - gram[row, col] / (norms[row] * norms[col])
-    # 1 − cos is half the squared distance of unit vectors: exact for equal patterns.
-    again = np.flatnonzero(distance <= _CANCELLED)
-    distance[again] = (
-        _from_differences(patterns, lambda b: prepare(b) / norms[:, None], row[again], col[again])
-        / 2.0
-    )
-    return np.minimum(distance, 2.0)
-
-
-def _angular_single(patterns: np.ndarray, prepare: Callable, undefined: np.ndarray) -> np.ndarray:
-    """Return 1 − cosine by products in float32, as half the squared distance of unit vectors.
-
-    What all patterns share is taken out first: errors are then small beside the distances, not
-    beside 1, also where all distances are small.
-    """
-    squares = np.zeros(len(patterns))
-    for start in range(0, patterns.shape[1], _SINGLE_BLOCK):
-        squares += (prepare(patterns[:, start : start + _SINGLE_BLOCK]) ** 2).sum(axis=1)
-    undefined = undefined | (squares == 0)
-    scale = np.divide(1.0, np.sqrt(squares), where=~undefined, out=np.zeros(len(patterns)))
-
-    def unit(block: np.ndarray) -> np.ndarray:
-        block = prepare(block) * scale.astype(block.dtype)[:, None]
-        return block - block.mean(axis=0)
-
-    distance = _sqeuclidean(patterns, unit, single=True) / 2.0
-    row, col = np.triu_indices(len(patterns), k=1)
-    distance[undefined[row] | undefined[col]] = np.nan
-    return np.minimum(distance, 2.0)
-
-
-def _is_constant(patterns: np.ndarray) -> np.ndarray:
-    """Return which patterns have one value in all channels."""
-    # Almost all patterns vary within their first channels.
-    start = (patterns[:, :64] == patterns[:, :1]).all(axis=1)
-    start[start] = [(row == row[0]).all() for row in patterns[start]]
-    return start
 
 
 def _whiten(patterns: np.ndarray, covariance: np.ndarray) -> np.ndarray:
