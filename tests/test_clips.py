@@ -466,4 +466,4 @@ def test_memory_stays_within_the_budget(network, tmp_path, average, monkeypatch)
     clip_rdms(network, clips, layers=LAYERS, average=average, budget=budget)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < budget + 400_000  # what Python, HDF5 and the tables take besides
+    assert peak < budget + 600_000  # what Python, HDF5 and the tables take besides

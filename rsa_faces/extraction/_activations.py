@@ -15,7 +15,8 @@ class Activations(Mapping):
     """Activations of the layers of one network: layer to ndarray (n_conditions, n_channels).
 
     A read-only mapping in order of computation. Layers that lie on disk are read when they are
-    asked for, so that a loop over :meth:`items` holds one layer at a time.
+    asked for, so that a loop over :meth:`items` holds one layer at a time; :meth:`patterns` need
+    not hold even one.
 
     Parameters
     ----------
@@ -96,6 +97,18 @@ class Activations(Mapping):
             If there is no such layer (the nearest is named), or its values on disk are damaged.
         """
         return self._arrays[check_choice(layer, self.layers, what="layer")]
+
+    def patterns(self, layer: str) -> Any:
+        """Return one layer for RDMs: an array, or patterns on disk that are read in slabs.
+
+        Returns
+        -------
+        ndarray, shape (n_conditions, n_channels), or an object with the same shape
+            :func:`rsa_faces.compute_rdms` takes either; numpy.asarray reads all of it.
+        """
+        layer = check_choice(layer, self.layers, what="layer")
+        read = getattr(self._arrays, "patterns", None)
+        return self._arrays[layer] if read is None else read(layer)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.layers)

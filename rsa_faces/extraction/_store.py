@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 FORMAT = "rsa-faces activations"
 VERSION = 1
+# Of one layer, read at a time.
+SLAB_BYTES = 64 * 2**20
 
 
 class TemporaryFolder:
@@ -52,17 +54,62 @@ class StoredLayers(Mapping):
         return len(self._layers)
 
     def __getitem__(self, layer: str) -> np.ndarray:
+        return np.asarray(self.patterns(layer))
+
+    def patterns(self, layer: str) -> StoredPatterns:
+        """Return a layer that is read in slabs of channels."""
+        return StoredPatterns(self._path, layer, self._owner)
+
+
+class StoredPatterns:
+    """Patterns of one layer on disk, (n_conditions, n_channels), float32; read when asked for."""
+
+    def __init__(self, path: Path, layer: str, owner: TemporaryFolder | None) -> None:
+        self._path, self._layer, self._owner = path, layer, owner
+        with _opened(path, "r") as file:
+            self.shape: tuple[int, int] = file["activations"][layer].shape
+        self.dtype = np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def slabs(self, n_bytes: int = SLAB_BYTES) -> Iterator[np.ndarray]:
+        """Yield the channels in order, as many at a time as fit; each is good until the next.
+
+        After the last one the values are known to be those that were written, or an error is
+        raised (files that this process keeps for itself are not checked).
+        """
+        n, n_channels = self.shape
+        width = min(n_channels, max(1, n_bytes // (4 * n)))
+        checksums = np.zeros(n, np.uint32)
         with _opened(self._path, "r") as file:
-            row = file["layers"].asstr()[()].tolist().index(layer)
-            values = file["activations"][layer][()]
-            wrong = np.flatnonzero(_checksums(values) != file["checksums"][row])
-            if wrong.size:
-                condition = file["conditions"].asstr()[int(wrong[0])]
-                raise InputError(
-                    f"{self._path} is damaged: layer {layer!r} of {condition!r} is not what was "
-                    "written. Delete the file and extract again."
-                )
-        return values
+            dataset = file["activations"][self._layer]
+            room = np.empty(n * width, dataset.dtype)
+            for start in range(0, n_channels, width):
+                stop = min(start + width, n_channels)
+                slab = room[: n * (stop - start)].reshape(n, -1)
+                dataset.read_direct(slab, np.s_[:, start:stop])
+                if self._owner is None:
+                    checksums = _checksums(slab, checksums)
+                yield slab
+            if self._owner is None:
+                self._check(file, checksums)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        """Read all of it."""
+        (values,) = self.slabs(4 * self.shape[0] * self.shape[1])
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def _check(self, file: h5py.File, checksums: np.ndarray) -> None:
+        """Refuse what is not as it was written."""
+        row = file["layers"].asstr()[()].tolist().index(self._layer)
+        wrong = np.flatnonzero(checksums != file["checksums"][row])
+        if wrong.size:
+            condition = file["conditions"].asstr()[int(wrong[0])]
+            raise InputError(
+                f"{self._path} is damaged: layer {self._layer!r} of {condition!r} is not what was "
+                "written. Delete the file and extract again."
+            )
 
 
 class Store:
@@ -93,7 +140,8 @@ class Store:
         for layer, values in rows.items():
             stop = start + len(values)
             file["activations"][layer][start:stop] = values
-            file["checksums"][self._row[layer], start:stop] = _checksums(values)
+            if self.owner is None:
+                file["checksums"][self._row[layer], start:stop] = _checksums(values)
         file.flush()
         for layer in rows:
             file["done"][self._row[layer]] = stop
@@ -222,7 +270,11 @@ def _opened(path: Path, mode: str) -> Iterator[h5py.File]:
         yield file
 
 
-def _checksums(values: np.ndarray) -> np.ndarray:
-    """Return a CRC-32 per row."""
+def _checksums(values: np.ndarray, before: Sequence[int] | None = None) -> np.ndarray:
+    """Return a CRC-32 per row, going on from those of the channels before."""
     rows = np.ascontiguousarray(values)
-    return np.array([zlib.crc32(row.data) for row in rows], dtype=np.uint32)
+    before = [0] * len(rows) if before is None else before
+    return np.array(
+        [zlib.crc32(row.data, int(start)) for row, start in zip(rows, before, strict=True)],
+        dtype=np.uint32,
+    )

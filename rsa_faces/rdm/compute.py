@@ -97,7 +97,8 @@ def compute_rdms(
             conditions = getattr(data, "conditions", None)
         if not len(data):
             raise InputError("expected at least one entry of patterns, got an empty mapping.")
-        items = data.items()
+        read = getattr(data, "patterns", data.__getitem__)
+        items = ((name, read(name)) for name in data)
         labels = _labels(data)
     else:
         items = [("", data)]
@@ -139,15 +140,18 @@ def _labels(data: Mapping) -> pd.DataFrame:
 
 def _check_patterns(patterns: Any, rows: Sequence[str], name: str) -> np.ndarray:
     """Return patterns as a real, finite array with one row per condition or observation."""
-    patterns = np.asarray(patterns)
+    on_disk = hasattr(patterns, "slabs")  # finite: activations are checked when they are made
+    patterns = patterns if on_disk else np.asarray(patterns)
     where = f" of {name!r}" if name else ""
     if patterns.dtype.kind not in "fiub":
         raise TypeError(f"expected real numbers as patterns{where}, got {patterns.dtype}.")
-    if patterns.ndim != 2 or len(patterns) != len(rows) or not patterns.shape[1]:
+    if len(patterns.shape) != 2 or len(patterns) != len(rows) or not patterns.shape[1]:
         raise InputError(
             f"expected patterns{where} of shape ({len(rows)}, n_channels), one row for each of "
             f"{len(rows)} condition names, got {patterns.shape}."
         )
+    if on_disk:
+        return patterns
     finite = np.array([np.isfinite(row).all() for row in patterns])
     if not finite.all():
         bad = list(dict.fromkeys(rows[i] for i in np.flatnonzero(~finite)))
@@ -167,6 +171,7 @@ def _one(patterns, rows, names, measure, folds, noise, name):
         vector = MEASURES[measure](patterns)
         warn_undefined(vector, names, measure, name)
         return vector, None
+    patterns = np.asarray(patterns)
     means = _average(patterns, rows, names)
     if isinstance(noise, str) and len(names) == len(rows):
         raise InputError(
@@ -205,6 +210,7 @@ def _crossnobis(patterns, rows, names, folds, noise):
             f"expected every condition in every fold, but {len(missing)} are missing: {shown}. "
             "Leave those conditions or folds out, or merge folds."
         )
+    patterns = np.asarray(patterns)
     cells = [(f, c) for f in fold_names for c in names]
     keys = list(zip(fold_of_row, rows, strict=True))
     means = _average(patterns, keys, cells)

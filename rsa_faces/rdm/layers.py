@@ -11,7 +11,7 @@ import pandas as pd
 from rsa_faces._validation import check_choice
 from rsa_faces.extraction import check_finite, extract, stream
 from rsa_faces.rdm._rdms import RDMs
-from rsa_faces.rdm.compute import compute_rdms, warn_undefined
+from rsa_faces.rdm.compute import warn_undefined
 from rsa_faces.rdm.measures import MEASURES
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def layer_rdms(
         euclidean, sqeuclidean, correlation, cosine or poisson.
     budget : str or int, default "4GB"
         Memory for what passes through the network. If all stimuli together need more, their
-        activations go through a temporary file instead, in batches.
+        activations go through a temporary file instead, in batches, and are read from it a part
+        of a layer at a time.
     progress : bool, default True
         Show a progress bar on a terminal if it takes longer than two seconds.
 
@@ -81,14 +82,16 @@ def layer_rdms(
     def act(layer: str, patterns: np.ndarray) -> None:
         found.pop(layer, None)  # the last call counts
         found[layer] = MEASURES[measure](patterns, **options)
-        if np.isnan(found[layer]).any():
+        if np.isnan(found[layer]).any() and isinstance(patterns, np.ndarray):
             check_finite(patterns, stimuli.ids, layer, network.name)
         warn_undefined(found[layer], stimuli.ids, measure, layer)
 
     depth = stream(network, stimuli, act, layers=layers, budget=budget, progress=progress)
     if depth is None:
         activations = extract(network, stimuli, layers=layers, budget=budget, progress=progress)
-        return compute_rdms(activations, measure=measure)
+        depth = activations.depth
+        for layer in activations:
+            act(layer, activations.patterns(layer))
     labels = pd.DataFrame(
         {
             "network": network.name,

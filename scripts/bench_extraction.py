@@ -1,0 +1,149 @@
+"""Time and memory of RDMs of all layers of a network.
+
+    python scripts/bench_extraction.py resnet50    # 54 layers x 92 images, beside the forward pass
+    python scripts/bench_extraction.py vgg16       # all layers x 707 images, within 4 GB
+
+Weights are drawn at random (they do not change what is measured). The images are the 92 that ship;
+for vgg16, 707 random cuts of them. Resident memory is looked at every 10 ms. `resnet50` also times
+the usual way: one plain pass with hooks that append, concatenate, `numpy.corrcoef`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+import warnings
+
+import numpy as np
+import torch
+
+import rsa_faces as rf
+
+
+class Memory:
+    """Largest resident memory in GB while it is open."""
+
+    def __enter__(self) -> Memory:
+        self.peak, self._open = 0.0, True
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while self._open:
+            with open("/proc/self/statm") as file:
+                self.peak = max(self.peak, int(file.read().split()[1]) * 4096 / 1e9)
+            time.sleep(0.01)
+
+    def __exit__(self, *error) -> None:
+        self._open = False
+        self._thread.join()
+
+
+def timed(function, repeats: int = 1) -> tuple[float, object]:
+    """Return the shortest time and the last result."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = function()
+        times.append(time.perf_counter() - start)
+    return min(times), result
+
+
+def the_usual_way(network, batch, layers) -> dict[str, np.ndarray]:
+    """Append, concatenate, `numpy.corrcoef`."""
+    kept = {layer: [] for layer in layers}
+    modules = dict(network.module.named_modules())
+    handles = [
+        modules[layer].register_forward_hook(
+            lambda m, i, out, layer=layer: kept[layer].append(out.flatten(1).clone().numpy())
+        )
+        for layer in layers
+    ]
+    with torch.inference_mode():
+        for start in range(0, len(batch), 8):
+            network.module(batch[start : start + 8])
+    for handle in handles:
+        handle.remove()
+    return {layer: 1 - np.corrcoef(np.concatenate(kept.pop(layer))) for layer in layers}
+
+
+def resnet50(budget: str) -> None:
+    stimuli = rf.datasets.images92().stimuli
+    network = rf.load_network("untrained:torchvision:resnet50", device="cpu")
+    layers = [
+        name
+        for name, module in network.module.named_modules()
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))
+    ]
+    batch = network.preprocess([stimuli.image(name) for name in stimuli.ids])
+    print(f"{len(layers)} layers of ResNet-50, {len(batch)} images, budget {budget}")
+
+    def forward(size: int, images) -> None:
+        with torch.inference_mode():
+            for start in range(0, len(images), size):
+                network.module(images[start : start + size])
+
+    def ours() -> rf.RDMs:
+        return rf.layer_rdms(network, stimuli, layers=layers, budget=budget, progress=False)
+
+    best, size = min(
+        (timed(lambda size=size: forward(size, batch), 3)[0], size) for size in (1, 4, 8, 16, 92)
+    )
+    # The network's weights are put channels last for the rest, as a careful user would.
+    network.module.to(memory_format=torch.channels_last)
+    last = batch.contiguous(memory_format=torch.channels_last)
+    best_last, size_last = min(
+        (timed(lambda size=size: forward(size, last), 3)[0], size) for size in (1, 4, 8, 16, 92)
+    )
+    print(f"plain forward pass: {best:.2f} s (batches of {size}), channels last {best_last:.2f} s "
+          f"(batches of {size_last})")  # fmt: skip
+    best = min(best, best_last)
+    with Memory() as memory:
+        time_ours, rdms = timed(ours, 2)
+    print(f"layer_rdms: {time_ours:.2f} s, {time_ours / best:.2f} x the best plain pass, resident "
+          f"memory up to {memory.peak:.2f} GB")  # fmt: skip
+    time_usual, usual = timed(lambda: the_usual_way(network, batch, layers))
+    print(f"append, concatenate, corrcoef: {time_usual:.2f} s, {time_usual / best:.2f} x")
+    row, col = np.triu_indices(len(stimuli), k=1)
+    differences = [
+        np.abs(rdms.sel(layer=layer).vectors[0] - usual[layer][row, col]).max() for layer in layers
+    ]
+    print(f"largest difference of a dissimilarity: {max(differences):.1e}")
+
+
+def vgg16(budget: str) -> None:
+    photographs = rf.datasets.images92().stimuli
+    rng = np.random.default_rng(0)
+    images = []
+    for k in range(707):
+        image = photographs.image(photographs.ids[k % 92])
+        y, x = rng.integers(0, 40, 2)
+        images.append(np.ascontiguousarray(image[y : y + 130, x : x + 130]))
+    stimuli = rf.StimulusSet.from_arrays(images, [f"cut {k:03d}" for k in range(707)])
+    network = rf.load_network("untrained:vgg16-imagenet", device="cpu")
+    print(f"{len(network.layers())} layers of VGG16, {len(stimuli)} images, budget {budget}")
+    with Memory() as memory:
+        before = memory.peak
+        time_ours, rdms = timed(lambda: rf.layer_rdms(network, stimuli, budget=budget))
+    print(f"layer_rdms: {time_ours:.0f} s, resident memory up to {memory.peak:.2f} GB "
+          f"({before:.2f} GB before)")  # fmt: skip
+    some = stimuli.ids[::24]
+    part = rf.extract(network, stimuli.subset(some), progress=False)
+    row, col = np.triu_indices(len(some), k=1)
+    worst = 0.0
+    for layer, patterns in part.items():
+        ours = rdms.sel(layer=layer).subset(some).vectors[0]
+        expected = 1 - np.corrcoef(patterns.astype(np.float64))[row, col]
+        worst = max(worst, np.abs(ours - expected).max())
+    print(f"largest difference from float64, {len(some)} images, all layers: {worst:.1e}")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["resnet50", "vgg16"])
+    parser.add_argument("--budget", default="4GB")
+    options = parser.parse_args()
+    {"resnet50": resnet50, "vgg16": vgg16}[options.what](options.budget)
