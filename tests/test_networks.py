@@ -201,7 +201,7 @@ def test_residual_layers_are_after_the_sum(opened):
     assert torch.equal(seen["block1_2"], expected)
 
 
-def test_shared_tuple_and_identity_modules_are_left_out():
+def test_shared_and_identity_modules_are_left_out():
     class Pair(torch.nn.Module):
         def forward(self, x):
             return x, x
@@ -222,8 +222,8 @@ def test_shared_tuple_and_identity_modules_are_left_out():
 
     spec = replace(NETWORKS["pixels"], layers=())
     network = Network(spec, Odd(), torch.device("cpu"))
-    assert network.all_layers() == ["first", "last"]
-    assert network.layers() == ["first", "last"]
+    assert network.all_layers() == ["first", "pair", "last"]
+    assert network.layers() == ["first", "pair", "last"]
 
 
 def test_default_layers_of_libraries_are_blocks():

@@ -16,7 +16,7 @@ import numpy as np
 from rsa_faces import __version__
 from rsa_faces._errors import InputError
 from rsa_faces._files import sha256_bytes
-from rsa_faces._validation import check_count, parse_bytes
+from rsa_faces._validation import check_choice, check_count, parse_bytes
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._layers import select_layers
 from rsa_faces.extraction._progress import progress_bar
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+#: How a store may keep values.
+DTYPES = ("float32", "float16", "bfloat16")
 # On processors larger batches are no faster and take more memory.
 MAX_BATCH = {"cpu": 8, "cuda": 64}
 
@@ -42,7 +44,11 @@ def extract(
     layers: str | Sequence[str] = "all",
     store: str | os.PathLike[str] | None = None,
     budget: str | int = "4GB",
+    reduce: str | int | None = None,
+    precision: str = "float32",
+    dtype: str = "float32",
     batch_size: int | None = None,
+    seed: int = 0,
     progress: bool = True,
 ) -> Activations:
     """Record what the layers of a network answer to each stimulus.
@@ -51,8 +57,7 @@ def extract(
     ----------
     network : Network
         From :func:`rsa_faces.load_network`. It runs on its own device, in eval mode and without
-        gradients, channels last and in full float32 precision; its modes are put back and the
-        hooks removed on any exit.
+        gradients, channels last; its modes are put back and the hooks removed on any exit.
     stimuli : StimulusSet
         The images; each goes through ``network.preprocess``.
     layers : str or sequence of str, default "all"
@@ -66,9 +71,26 @@ def extract(
     budget : str or int, default "4GB"
         Memory for activations. What does not fit goes to `store`, or to a temporary file that
         lives as long as the result, and is read back one layer at a time.
+    reduce : {"mean", "class token"} or int, optional
+        Keep less of each layer, and say so in its name. "mean": over places of a map, or tokens
+        of patches ("layer4.2:mean"); "class token" ("blocks.3:class token"); a number k: a random
+        projection onto k numbers ("layer1.0:projected 5000"), see Notes. Layers that give one
+        vector, or no more than k values, are kept whole under their own name. By default
+        everything is kept.
+    precision : {"float32", "tf32", "bfloat16"}, default "float32"
+        Of the products in the network. The others are faster on GPUs that have them, and change
+        activations by about 1e-3 ("tf32", CUDA only) or 1e-2 ("bfloat16") of their size, more in
+        deep networks. It is part of the provenance.
+    dtype : {"float32", "float16", "bfloat16"}, default "float32"
+        How a store keeps values. "float16" takes half the space, is off by up to 0.05 % of each
+        value (2⁻¹¹; below 6e-5 by up to 3e-8) and refuses values beyond 65,504; "bfloat16" is off
+        by up to 0.4 % (2⁻⁸). What is read back is float32. If not float32, activations are kept
+        in a file also where memory would do.
     batch_size : int, optional
         Images per pass. By default from `budget`, at most 8 on a processor and 64 on a GPU. Halved
         when memory runs out.
+    seed : int, default 0
+        Of the random projection.
     progress : bool, default True
         Show a progress bar on a terminal if it takes longer than two seconds.
 
@@ -84,7 +106,8 @@ def extract(
     InputError
         If a layer is unknown (the nearest is named), did not run, or returns something without
         one row per image; if an activation is NaN or infinite (layer and image are named); if the
-        store belongs to another network, is damaged, or is no store.
+        store belongs to another network, is damaged, or is no store; if a layer has no class
+        token, or an option is unknown.
     RuntimeError
         The device's own error, if not even one image fits.
 
@@ -98,24 +121,39 @@ def extract(
     Results for different batch sizes agree to about 1e-6 of a layer's range, not to the bit;
     with the same batch size they are identical, also after an interruption.
 
+    A random projection onto k numbers [1]_ sends each channel, with a random sign, to one of them:
+    the squared Euclidean distance of two patterns is kept on average, and its standard deviation
+    over projections is at most √(2/k) of it: 2 % for k = 5,000. It is the same for all images,
+    and for the same `seed` and layer always. RDMs need none of this: :func:`rsa_faces.layer_rdms`
+    and :func:`rsa_faces.compute_rdms` are exact at any size.
+
     The code of this package is part of a store's key, but the code of modules from elsewhere is
     not (only their structure as printed): delete the store after changing such code.
+
+    References
+    ----------
+    .. [1] Charikar M., Chen K., Farach-Colton M. (2004). Theoretical Computer Science 312, 3-15.
+       doi:10.1016/S0304-3975(03)00400-6
     """
     from rsa_faces.extraction._forward import probe, recording
 
     n_bytes = parse_bytes(budget)
     if batch_size is not None:
         check_count(batch_size, what="batch_size")
+    check_count(seed, what="seed", low=0)
+    check_choice(dtype, DTYPES, what="dtype")
+    _check_options(network, reduce, precision)
     names = select_layers(network, layers)
     image = network.preprocess([stimuli.image(stimuli.ids[0])])
-    found = probe(network, image, names)
+    found = probe(network, image, names, reduce, seed, precision)
     _check_layers(network, found, layers)
-    sink = _sink(network, stimuli, image, found.layouts, store, n_bytes, batch_size)
+    key = {**_key(network, stimuli, image), "precision": precision, "dtype": dtype}
+    sink = _sink(network, stimuli, image, found.layouts, store, n_bytes, batch_size, key)
     size = batch_size or sink.batch_size
     if sink.pending:
         pending = {layer: found.layouts[layer] for layer in sink.pending}
         with (
-            recording(network, pending) as forward,
+            recording(network, pending, precision) as forward,
             sink.writing(),
             progress_bar(network.name, len(stimuli), show=progress) as tell,
         ):
@@ -125,7 +163,7 @@ def extract(
         stimuli.ids,
         network=network.name,
         depth=found.depth,
-        provenance={**_key(network, stimuli, image), "batch_size": size},
+        provenance={**key, "batch_size": size},
     )
 
 
@@ -136,13 +174,16 @@ def stream(
     *,
     layers: str | Sequence[str] = "all",
     budget: str | int = "4GB",
+    reduce: str | int | None = None,
+    precision: str = "float32",
+    seed: int = 0,
     progress: bool = True,
 ) -> dict[str, float] | None:
     """Show each layer's answers to all stimuli once, without keeping any.
 
     Parameters
     ----------
-    network, stimuli, layers, progress
+    network, stimuli, layers, reduce, precision, seed, progress
         As for :func:`extract`.
     act : callable
         Called with a layer's name and its patterns, shape (n_stimuli, n_channels), when the layer
@@ -159,8 +200,9 @@ def stream(
     """
     from rsa_faces.extraction._forward import is_out_of_memory, probe, release_memory, run_through
 
+    _check_options(network, reduce, precision)
     image = network.preprocess([stimuli.image(stimuli.ids[0])])
-    found = probe(network, image, select_layers(network, layers))
+    found = probe(network, image, select_layers(network, layers), reduce, seed, precision)
     _check_layers(network, found, layers)
     # At the same time: a layer's input and output, a shortcut, and what a library works in.
     needed = 4 * len(stimuli) * (4 * found.largest + image.numel())
@@ -180,7 +222,9 @@ def stream(
 
         try:
             reuse = 2 * needed <= n_bytes
-            run_through(network, batch, found.layouts, act_and_tell, reuse=reuse)
+            run_through(
+                network, batch, found.layouts, act_and_tell, reuse=reuse, precision=precision
+            )
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
@@ -188,6 +232,20 @@ def stream(
             _log.warning("%s: memory ran out with all images at once", network.name)
             return None
     return found.depth
+
+
+def _check_options(network: Network, reduce: str | int | None, precision: str) -> None:
+    """Check what all layers are asked for."""
+    if isinstance(reduce, str):
+        check_choice(reduce, ["mean", "class token"], what="value of `reduce`")
+    elif reduce is not None:
+        check_count(reduce, what="reduce")
+    check_choice(precision, ["float32", "tf32", "bfloat16"], what="precision")
+    if precision == "tf32" and network.device.type != "cuda":
+        raise InputError(
+            f"the precision 'tf32' needs a CUDA GPU, but {network.name} is on "
+            f"{network.device.type!r}. Use 'float32'."
+        )
 
 
 class _Memory:
@@ -251,6 +309,7 @@ def _sink(
     store: str | os.PathLike[str] | None,
     budget: int,
     batch_size: int | None,
+    key: Mapping[str, str],
 ) -> _Memory | Store:
     """Plan memory: return where the activations go, with a batch size that fits."""
     per_image = 4 * sum(layout.n_channels for layout in layouts.values())
@@ -261,7 +320,8 @@ def _sink(
     most = min(MAX_BATCH.get(network.device.type, 8), len(stimuli))
     size = batch_size or max(1, min(most, budget // 4 // working))
     what = f"{network.name}: {len(layouts)} layers of {len(stimuli)} images, {total / 1e6:.0f} MB"
-    if store is None and total + size * working <= budget:
+    dtype = key.get("dtype", "float32")
+    if store is None and total + size * working <= budget and dtype == "float32":
         _log.info("%s, in memory", what)
         return _Memory(layouts, len(stimuli), size)
     from rsa_faces.extraction._store import TemporaryFolder, open_store
@@ -272,8 +332,11 @@ def _sink(
     _log.info("%s, %skept in %s and read layer by layer", what, why, path)
     largest = max(layouts, key=lambda layer: layouts[layer].n_channels)
     if 4 * layouts[largest].n_channels * len(stimuli) > budget:
-        _log.warning("layer %s of %s alone is larger than the budget", largest, network.name)
-    sink = open_store(path, _key(network, stimuli, image), layouts, stimuli.ids, size)
+        _log.warning(
+            "layer %s of %s alone is larger than the budget: RDMs read it in parts, but "
+            "activations[layer] reads all of it", largest, network.name,
+        )  # fmt: skip
+    sink = open_store(path, key, layouts, stimuli.ids, size, dtype)
     sink.owner = owner
     return sink
 

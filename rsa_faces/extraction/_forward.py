@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from rsa_faces._errors import InputError
+from rsa_faces.extraction._layout import Layout, Reduce, reduced
+from rsa_faces.networks._trace import first_tensor
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
@@ -22,39 +24,11 @@ Forward = Callable[[torch.Tensor], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How one image's output of a layer lies in memory: the order its channels are kept in.
-
-    Every batch is read in the order found with the first image, whatever its own; so the
-    channels of all images agree, and where memory agrees too, nothing is transposed.
-    """
-
-    axes: tuple[int, ...]
-    shape: tuple[int, ...]
-
-    @property
-    def n_channels(self) -> int:
-        """Number of values per image."""
-        return int(np.prod(self.shape))
-
-    @classmethod
-    def of(cls, output: torch.Tensor) -> Layout:
-        """Return the layout of a layer's output."""
-        strides = output.stride()
-        axes = tuple(sorted(range(1, output.ndim), key=lambda axis: -strides[axis]))
-        return cls(axes, tuple(output.shape[axis] for axis in axes))
-
-    def rows(self, output: torch.Tensor) -> np.ndarray:
-        """Return a float32 copy on the host, shape (n_images, n_channels)."""
-        flat = output.permute(0, *self.axes).reshape(len(output), -1)
-        return flat.to("cpu", torch.float32, copy=True).contiguous().numpy()
-
-
-@dataclass(frozen=True)
 class Probe:
     """What one image showed: layers in order of computation, depths, layouts, oddities.
 
-    `largest` is the largest number of values that any module returns.
+    Layers go by their labels, which say how they are reduced: "layer4.2:mean". `largest` is the
+    largest number of values that any module returns.
     """
 
     layouts: dict[str, Layout]
@@ -64,10 +38,17 @@ class Probe:
     largest: int
 
 
-def probe(network: Network, image: torch.Tensor, layers: Sequence[str]) -> Probe:
+def probe(
+    network: Network,
+    image: torch.Tensor,
+    layers: Sequence[str],
+    reduce: Reduce = None,
+    seed: int = 0,
+    precision: str = "float32",
+) -> Probe:
     """Run one image through the network and see what each layer gives."""
     calls: dict[str, int] = {}
-    layouts: dict[str, Layout] = {}
+    layouts: dict[str, tuple[str, Layout]] = {}
     problems = {layer: "did not run in the forward pass" for layer in layers}
     wanted = set(layers)
     largest = image.numel()
@@ -75,7 +56,7 @@ def probe(network: Network, image: torch.Tensor, layers: Sequence[str]) -> Probe
     def look(layer: str, output: Any) -> None:
         nonlocal largest
         calls[layer] = calls.pop(layer, 0) + 1  # the last call counts: to the end
-        tensor = _first_tensor(output)
+        tensor = first_tensor(output)
         largest = max(largest, 0 if tensor is None else tensor.numel())
         if layer in wanted:
             layouts.pop(layer, None)
@@ -87,15 +68,15 @@ def probe(network: Network, image: torch.Tensor, layers: Sequence[str]) -> Probe
                     f"returns shape {tuple(tensor.shape)} for one image, not one row per image"
                 )
             else:
-                layouts[layer] = Layout.of(tensor)
+                layouts[layer] = reduced(network, layer, tensor, reduce, seed)
 
     names = [name for name, _ in network.module.named_modules() if name]
     with _hooked(network, names, look):
-        _run(network, image)
+        _run(network, image, precision)
     depth = {layer: (i + 1) / len(calls) for i, layer in enumerate(calls)}
     return Probe(
-        layouts={layer: layouts[layer] for layer in calls if layer in layouts},
-        depth={layer: depth[layer] for layer in calls if layer in layouts},
+        layouts=dict(layouts[layer] for layer in calls if layer in layouts),
+        depth={layouts[layer][0]: depth[layer] for layer in calls if layer in layouts},
         repeated={layer: calls[layer] for layer in layouts if calls[layer] > 1},
         problems=problems,
         largest=largest,
@@ -103,7 +84,9 @@ def probe(network: Network, image: torch.Tensor, layers: Sequence[str]) -> Probe
 
 
 @contextlib.contextmanager
-def recording(network: Network, layouts: Mapping[str, Layout]) -> Iterator[Forward]:
+def recording(
+    network: Network, layouts: Mapping[str, Layout], precision: str = "float32"
+) -> Iterator[Forward]:
     """Yield a function from a batch to copies of the layers' outputs; then remove the hooks."""
     taken: dict[str, np.ndarray] = {}
     expected = 0
@@ -116,7 +99,7 @@ def recording(network: Network, layouts: Mapping[str, Layout]) -> Iterator[Forwa
         nonlocal expected
         taken.clear()
         expected = len(batch)
-        _run(network, batch)
+        _run(network, batch, precision)
         return dict(taken)
 
     with _hooked(network, list(layouts), copy):
@@ -130,6 +113,7 @@ def run_through(
     act: Callable[[str, np.ndarray], None],
     *,
     reuse: bool,
+    precision: str,
 ) -> None:
     """Run a batch and call ``act(layer, patterns)`` as soon as each layer returns.
 
@@ -141,12 +125,15 @@ def run_through(
 
     def pass_on(layer: str, output: Any) -> None:
         tensor = _checked(network, layouts, layer, output, len(batch))
+        if layouts[layer].kind:
+            act(layer, layouts[layer].rows(tensor))
+            return
         axes = Layout.of(tensor).axes
         flat = tensor.permute(0, *axes).reshape(len(tensor), -1)
         act(layer, flat.to("cpu", torch.float32).contiguous().numpy())
 
     with _hooked(network, list(layouts), pass_on), _memory_reused(reuse):
-        _run(network, batch)
+        _run(network, batch, precision)
 
 
 @contextlib.contextmanager
@@ -179,8 +166,10 @@ def _checked(
     network: Network, layouts: Mapping[str, Layout], layer: str, output: Any, n_images: int
 ) -> torch.Tensor:
     """Return the tensor of a layer's output, one row of channels per image."""
-    layout, tensor = layouts[layer], _first_tensor(output)
-    if tensor is None or len(tensor) != n_images or tensor[0].numel() != layout.n_channels:
+    layout, tensor = layouts[layer], first_tensor(output)
+    fits = tensor is not None and len(tensor) == n_images
+    # What is averaged may have any number of places.
+    if not fits or layout.kind in {"", "projected"} and tensor[0].numel() != np.prod(layout.shape):
         came = type(output).__name__ if tensor is None else tuple(tensor.shape)
         raise InputError(
             f"expected layer {layer!r} of {network.name} to return one row of "
@@ -206,7 +195,7 @@ def release_memory() -> None:
 def _hooked(
     network: Network, layers: Sequence[str], act: Callable[[str, Any], None]
 ) -> Iterator[None]:
-    """Call ``act(layer, output)`` after each layer; eval mode meanwhile; undone on any exit."""
+    """Call ``act(label, output)`` after each layer; eval mode meanwhile; undone on any exit."""
     modules = dict(network.module.named_modules())
     modes = {module: module.training for module in network.module.modules()}
     handles = []
@@ -214,7 +203,7 @@ def _hooked(
         network.module.eval()
         for layer in layers:
             handles.append(
-                modules[layer].register_forward_hook(
+                modules[layer.partition(":")[0]].register_forward_hook(
                     lambda module, inputs, output, layer=layer: act(layer, output)
                 )
             )
@@ -226,25 +215,21 @@ def _hooked(
             module.training = training
 
 
-def _run(network: Network, batch: torch.Tensor) -> None:
-    """Run a batch, channels last, in full float32 precision."""
+def _run(network: Network, batch: torch.Tensor, precision: str) -> None:
+    """Run a batch, channels last, in this precision of products."""
     batch = batch.to(network.device)
     if batch.ndim == 4:
         batch = batch.contiguous(memory_format=torch.channels_last)
-    exact = torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False
+    convolutions = torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=precision == "tf32"
     )
-    with torch.inference_mode(), exact:
-        network.module(batch)
-
-
-def _first_tensor(output: Any) -> torch.Tensor | None:
-    """Return the output, or the first tensor in a tuple, list or dict of outputs."""
-    if isinstance(output, torch.Tensor):
-        return output
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(output, (tuple, list)):
-        found = (_first_tensor(part) for part in output)
-        return next((tensor for tensor in found if tensor is not None), None)
-    return None
+    half = contextlib.nullcontext()
+    if precision == "bfloat16":
+        half = torch.autocast(network.device.type, dtype=torch.bfloat16)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        with torch.inference_mode(), convolutions, half:
+            network.module(batch)
+    finally:
+        torch.set_float32_matmul_precision(before)

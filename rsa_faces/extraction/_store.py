@@ -9,6 +9,7 @@ count says where to go on.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import shutil
@@ -23,12 +24,17 @@ import numpy as np
 
 from rsa_faces._errors import InputError
 from rsa_faces._files import atomic_path
-from rsa_faces.extraction._forward import Layout
+from rsa_faces.extraction._layout import Layout
 
 _log = logging.getLogger(__name__)
 
 FORMAT = "rsa-faces activations"
-VERSION = 1
+VERSION = 2
+#: What a file holds for each kind; HDF5 has no bfloat16.
+_KEPT_AS = {
+    "float32": np.dtype(np.float32), "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(np.uint16),
+}  # fmt: skip
 # Of one layer, read at a time.
 SLAB_BYTES = 64 * 2**20
 
@@ -68,6 +74,7 @@ class StoredPatterns:
         self._path, self._layer, self._owner = path, layer, owner
         with _opened(path, "r") as file:
             self.shape: tuple[int, int] = file["activations"][layer].shape
+            self._kept_as: str = file.attrs["dtype"]
         self.dtype = np.dtype(np.float32)
 
     def __len__(self) -> int:
@@ -91,7 +98,7 @@ class StoredPatterns:
                 dataset.read_direct(slab, np.s_[:, start:stop])
                 if self._owner is None:
                     checksums = _checksums(slab, checksums)
-                yield slab
+                yield _decoded(slab, self._kept_as)
             if self._owner is None:
                 self._check(file, checksums)
 
@@ -124,6 +131,7 @@ class Store:
             self._row = {layer: stored.index(layer) for layer in layers}
             done = {layer: int(file["done"][row]) for layer, row in self._row.items()}
             self.batch_size = int(file["batch_size"][0])
+            self._kept_as: str = file.attrs["dtype"]
         #: layers with rows to come, and the first row that one of them lacks
         self.pending = [layer for layer in layers if done[layer] < n_conditions]
         self.start = min((done[layer] for layer in self.pending), default=n_conditions)
@@ -139,6 +147,7 @@ class Store:
         file = self._file
         for layer, values in rows.items():
             stop = start + len(values)
+            values = _encoded(values, self._kept_as, layer)
             file["activations"][layer][start:stop] = values
             if self.owner is None:
                 file["checksums"][self._row[layer], start:stop] = _checksums(values)
@@ -159,6 +168,7 @@ def open_store(
     layouts: Mapping[str, Layout],
     conditions: Sequence[str],
     batch_size: int,
+    dtype: str,
 ) -> Store:
     """Return the store at `path`, made if it is missing or holds what is no longer true.
 
@@ -182,7 +192,7 @@ def open_store(
         else:
             keep = old_layouts
     try:
-        _create(path, key, {**keep, **layouts}, conditions, batch_size, keep)
+        _create(path, key, {**keep, **layouts}, conditions, batch_size, keep, dtype)
     except OSError as err:
         raise InputError(f"cannot write the store {path}: {err}. Choose another.") from err
     return Store(path, list(layouts), len(conditions))
@@ -195,10 +205,12 @@ def _create(
     conditions: Sequence[str],
     batch_size: int,
     keep: Sequence[str],
+    dtype: str,
 ) -> None:
     """Make the file with all its space reserved; copy the layers to keep from the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    needed = 4 * len(conditions) * sum(layout.n_channels for layout in layouts.values())
+    n_values = len(conditions) * sum(layout.n_channels for layout in layouts.values())
+    needed = _KEPT_AS[dtype].itemsize * n_values
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise InputError(
@@ -210,6 +222,7 @@ def _create(
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         file.attrs["key"] = json.dumps(dict(key))
+        file.attrs["dtype"] = dtype
         file.create_dataset("conditions", data=list(conditions), dtype=text)
         file.create_dataset("layers", data=names, dtype=text)
         file.create_dataset("done", data=np.zeros(len(names), np.int64))
@@ -218,9 +231,10 @@ def _create(
         file.create_dataset("checksums", data=np.zeros(shape, np.uint32))
         for name, layout in layouts.items():
             dataset = file.create_dataset(
-                f"activations/{name}", (len(conditions), layout.n_channels), np.float32
+                f"activations/{name}", (len(conditions), layout.n_channels), _KEPT_AS[dtype]
             )
-            dataset.attrs["axes"], dataset.attrs["shape"] = layout.axes, layout.shape
+            for part, value in dataclasses.asdict(layout).items():
+                dataset.attrs[part] = value
             dataset[-1, -1] = 0  # reserves the space: later writes change no structure
         if keep:
             _copy(path, file, keep)
@@ -252,7 +266,8 @@ def _header(path: Path) -> tuple[dict[str, str], dict[str, Layout]]:
         layouts = {}
         for name in file["layers"].asstr()[()]:
             attrs = file["activations"][name].attrs
-            layouts[name] = Layout(tuple(map(int, attrs["axes"])), tuple(map(int, attrs["shape"])))
+            parts = {part: tuple(map(int, attrs[part])) for part in ("axes", "shape", "numbers")}
+            layouts[name] = Layout(kind=attrs["kind"], **parts)
         return json.loads(file.attrs["key"]), layouts
 
 
@@ -268,6 +283,30 @@ def _opened(path: Path, mode: str) -> Iterator[h5py.File]:
         ) from err
     with file:
         yield file
+
+
+def _encoded(values: np.ndarray, dtype: str, layer: str) -> np.ndarray:
+    """Return float32 values as they are kept; bfloat16 is the upper half of a float32's bits."""
+    if dtype == "float32":
+        return values
+    if dtype == "float16":
+        largest = float(np.abs(values).max(initial=0.0))
+        if largest >= 65_520:  # rounds to infinity
+            raise InputError(
+                f"layer {layer!r} has values up to {largest:.4g}, float16 holds up to 65504. Use "
+                "dtype='bfloat16' or 'float32'."
+            )
+        return values.astype(np.float16)
+    bits = values.astype(np.float32, order="C").view(np.uint32)
+    # To the nearest, ties to even.
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def _decoded(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Return kept values as float32."""
+    if dtype == "bfloat16":
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(np.float32, copy=False)
 
 
 def _checksums(values: np.ndarray, before: Sequence[int] | None = None) -> np.ndarray:

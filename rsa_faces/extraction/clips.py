@@ -119,7 +119,8 @@ def extract_clips(
     # The sums of one clip, float64.
     left = max(1, n_bytes - 8 * sum(layout.n_channels for layout in layouts.values()))
     keyed = _Keyed(clips, rate)
-    sink = _sink(network, keyed, plan.image, layouts, store, left, plan.batch_size)
+    key = _key(network, keyed, plan.image)
+    sink = _sink(network, keyed, plan.image, layouts, store, left, plan.batch_size, key)
     if sink.pending:
         pending = {layer: layouts[layer] for layer in sink.pending}
         ids = clips.ids[sink.start :]
@@ -139,7 +140,7 @@ def extract_clips(
         network=network.name,
         depth=plan.found.depth,
         provenance={
-            **_key(network, keyed, plan.image),
+            **key,
             "batch_size": plan.batch_size,
             "rate": "all frames" if rate is None else float(rate),
         },

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from rsa_faces._files import sha256_bytes
+from rsa_faces._validation import check_choice
 from rsa_faces.networks import _preprocess
 from rsa_faces.networks._spec import NetworkSpec
 
 if TYPE_CHECKING:
     import torch
+
+    from rsa_faces.networks._trace import Call
 
 MAX_DEFAULT_LAYERS = 25
 
@@ -70,11 +75,94 @@ class Network:
         Returns
         -------
         list of str
-            Dotted module names. Left out are modules that return something else than one tensor,
-            that run more than once in a pass (a shared ReLU has no one output), or that only
-            repeat their input (identity).
+            Dotted module names. Left out are modules that return no tensor with one row per
+            image, that run more than once in a pass (a shared ReLU has no one output), or that
+            only repeat their input (identity).
         """
         return list(self._traced)
+
+    def layer_table(
+        self, layers: Sequence[str] | None = None, *, receptive_fields: bool = False
+    ) -> pd.DataFrame:
+        """Describe layers: what they are, how large, how deep, what their units see.
+
+        Parameters
+        ----------
+        layers : sequence of str, optional
+            Module names; by default :meth:`layers`.
+        receptive_fields : bool, default False
+            Find what the central unit of each layer depends on: some tens of passes over one
+            image, up to a minute for a large network on a processor.
+
+        Returns
+        -------
+        DataFrame
+            One row per layer, in order of computation: ``layer``, ``kind`` (class of the module),
+            ``shape`` (of one image's output), ``n_channels`` (number of values), ``depth`` (share
+            of the modules that have run, above 0 up to 1), ``n_calls`` (in one pass; the last is
+            taken), ``tokens`` ("196", "1 + 196": extra tokens and those of patches; empty where
+            there are none), ``class_token`` (True if the first token stands for the whole image)
+            and, if asked for, ``receptive_field`` (side in pixels of the square of the input that
+            the central unit depends on, at most the whole) and ``share_of_input`` (that side over
+            the input's).
+
+        Raises
+        ------
+        InputError
+            If a layer is unknown (the nearest is named).
+
+        Notes
+        -----
+        A unit depends on a pixel if its value becomes NaN when the pixel does: exact for any
+        module. Central is the unit in the middle of a map, or the token of the middle patch;
+        vectors count whole. Squeeze-and-excitation, attention and normalisation over places make
+        every unit depend on the whole input.
+
+        Examples
+        --------
+        >>> from rsa_faces.networks import load_network
+        >>> table = load_network("mini-xception", device="cpu").layer_table(receptive_fields=True)
+        >>> table[["layer", "shape", "n_channels", "receptive_field"]].head(3)
+               layer         shape  n_channels  receptive_field
+        0      conv1   (8, 62, 62)       30752                3
+        1      conv2   (8, 60, 60)       28800                5
+        2  block1.conv1  (16, 60, 60)       57600                7
+        """
+        from rsa_faces.networks import _trace
+
+        calls = self._calls
+        order = list(calls)
+        names = self.layers() if layers is None else list(layers)
+        for name in names:
+            check_choice(name, order, what=f"layer of {self.name}:")
+        names.sort(key=order.index)
+        rows = []
+        for name in names:
+            call = calls[name]
+            shape = call.shape or ()
+            extra = _trace.extra_tokens_in(self.module, shape)
+            n_tokens = "" if extra is None else str(shape[0] - extra)
+            rows.append(
+                {
+                    "layer": name,
+                    "kind": call.kind,
+                    "shape": shape,
+                    "n_channels": int(np.prod(shape)) if call.shape else 0,
+                    "depth": (order.index(name) + 1) / len(order),
+                    "n_calls": call.n_calls,
+                    "tokens": f"{extra} + {n_tokens}" if extra else n_tokens,
+                    "class_token": bool(extra) and _trace.has_class_token(self.module),
+                }
+            )
+        table = pd.DataFrame(rows)
+        if receptive_fields:
+            size = self.spec.preprocessing.size
+            colours = len(self.spec.preprocessing.mean)
+            module = self.module if self.device.type == "cpu" else copy.deepcopy(self.module).cpu()
+            found = _trace.receptive_fields(module, (colours, size, size), names)
+            table["receptive_field"] = [last - first + 1 for first, last in map(found.get, names)]
+            table["share_of_input"] = table["receptive_field"] / size
+        return table
 
     def preprocess(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """Turn images into the network's input, as ``spec.preprocessing`` says.
@@ -109,33 +197,21 @@ class Network:
 
     @cached_property
     def _traced(self) -> tuple[str, ...]:
-        """Names in order of computation, from a pass over one black image."""
-        import torch
+        """Names in order of computation."""
+        return tuple(
+            name
+            for name, call in self._calls.items()
+            if call.n_calls == 1 and call.shape is not None and call.kind != "Identity"
+        )
 
-        calls: dict[str, int] = {}
-        other: set[str] = set()
+    @cached_property
+    def _calls(self) -> dict[str, Call]:
+        """All modules that run, from a pass over one black image."""
+        from rsa_faces.networks._trace import trace
 
-        def hook(name: str):
-            def record(module, inputs, output) -> None:
-                calls[name] = calls.get(name, 0) + 1
-                if not isinstance(output, torch.Tensor):
-                    other.add(name)
-
-            return record
-
-        handles = [
-            module.register_forward_hook(hook(name))
-            for name, module in self.module.named_modules()
-            if name and not isinstance(module, torch.nn.Identity)
-        ]
         size = self.spec.preprocessing.size
-        try:
-            with torch.inference_mode():
-                self.module(self.preprocess([np.zeros((size, size, 3), np.uint8)]).to(self.device))
-        finally:
-            for handle in handles:
-                handle.remove()
-        return tuple(name for name, n in calls.items() if n == 1 and name not in other)
+        image = self.preprocess([np.zeros((size, size, 3), np.uint8)])
+        return trace(self.module, image.to(self.device))
 
     @cached_property
     def _blocks(self) -> tuple[str, ...]:

@@ -26,6 +26,9 @@ def layer_rdms(
     layers: str | Sequence[str] = "all",
     measure: str = "correlation",
     budget: str | int = "4GB",
+    reduce: str | int | None = None,
+    precision: str = "float32",
+    seed: int = 0,
     progress: bool = True,
 ) -> RDMs:
     """Build the RDM of each layer while the stimuli pass through the network.
@@ -44,6 +47,12 @@ def layer_rdms(
         Memory for what passes through the network. If all stimuli together need more, their
         activations go through a temporary file instead, in batches, and are read from it a part
         of a layer at a time.
+    reduce : {"mean", "class token"} or int, optional
+        Keep less of each layer, as for :func:`rsa_faces.extract`; the ``layer`` label says so.
+    precision : {"float32", "tf32", "bfloat16"}, default "float32"
+        Of the products in the network, as for :func:`rsa_faces.extract`.
+    seed : int, default 0
+        Of the random projection, if `reduce` is a number.
     progress : bool, default True
         Show a progress bar on a terminal if it takes longer than two seconds.
 
@@ -86,9 +95,13 @@ def layer_rdms(
             check_finite(patterns, stimuli.ids, layer, network.name)
         warn_undefined(found[layer], stimuli.ids, measure, layer)
 
-    depth = stream(network, stimuli, act, layers=layers, budget=budget, progress=progress)
+    how = {
+        "layers": layers, "budget": budget, "reduce": reduce, "precision": precision,
+        "seed": seed, "progress": progress,
+    }  # fmt: skip
+    depth = stream(network, stimuli, act, **how)
     if depth is None:
-        activations = extract(network, stimuli, layers=layers, budget=budget, progress=progress)
+        activations = extract(network, stimuli, **how)
         depth = activations.depth
         for layer in activations:
             act(layer, activations.patterns(layer))
