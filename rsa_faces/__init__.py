@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _FROM = {
     "rsa_faces._errors": ["ConditionMismatchError", "InputError", "MissingExtraError"],
     "rsa_faces.comparison": ["compare"],
-    "rsa_faces.extraction": ["Activations", "extract", "extract_clips"],
+    "rsa_faces.extraction": ["Activations", "extract", "extract_clips", "load_activations"],
     "rsa_faces.inference": ["Result", "evaluate", "noise_ceiling", "variance_partition"],
     "rsa_faces.networks": ["list_networks", "load_network"],
     "rsa_faces.rdm": ["RDMs", "clip_rdms", "compute_rdms", "concat", "layer_rdms", "load_rdms"],
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     )
     from rsa_faces._errors import ConditionMismatchError, InputError, MissingExtraError
     from rsa_faces.comparison import compare
-    from rsa_faces.extraction import Activations, extract, extract_clips
+    from rsa_faces.extraction import Activations, extract, extract_clips, load_activations
     from rsa_faces.inference import Result, evaluate, noise_ceiling, variance_partition
     from rsa_faces.networks import list_networks, load_network
     from rsa_faces.rdm import RDMs, clip_rdms, compute_rdms, concat, layer_rdms, load_rdms

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rsa_faces._errors import InputError
 from rsa_faces._files import slug
@@ -80,6 +88,8 @@ class NetworkConfig(_Section):
     name: str
     layers: Literal["all"] | list[str] = "all"
     weights: Path | None = None
+    crop_faces: bool = False
+    reduce: Literal["mean", "class token"] | PositiveInt | None = None
 
     @model_validator(mode="before")
     @classmethod

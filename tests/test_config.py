@@ -45,6 +45,8 @@ def test_a_bare_name_is_a_network():
         "name": "dlib-face",
         "layers": "all",
         "weights": None,
+        "crop_faces": False,
+        "reduce": None,
     }
 
 

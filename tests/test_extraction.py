@@ -20,7 +20,15 @@ import torch
 from torch import nn
 
 import rsa_faces as rf
-from rsa_faces.extraction import Activations, _extract, _progress, _store, extract, select_layers
+from rsa_faces.extraction import (
+    Activations,
+    _extract,
+    _progress,
+    _store,
+    extract,
+    load_activations,
+    select_layers,
+)
 from rsa_faces.stimuli import StimulusSet
 
 N_IMAGES = 7
@@ -574,3 +582,32 @@ def test_gpu_agrees_with_cpu():
     here = extract(tiny(), faces())
     for layer in here:
         np.testing.assert_allclose(there[layer], here[layer], rtol=1e-4, atol=1e-5)
+
+
+# --- stores without their network -------------------------------------------------------------
+
+
+def test_a_store_opens_without_its_network(tmp_path):
+    network, stimuli = tiny(), faces(5)
+    first, *others = "conv1", "conv2", "fc"
+    whole = extract(network, stimuli, layers=others, store=tmp_path / "a.h5")
+    extract(network, stimuli, layers=[first], store=tmp_path / "a.h5")
+    opened = load_activations(tmp_path / "a.h5")
+    assert opened.conditions == stimuli.ids
+    assert opened.network == network.name
+    assert list(opened) == [first, *others]
+    assert sorted(opened.depth, key=opened.depth.get) == list(opened)
+    for layer in whole:
+        np.testing.assert_array_equal(opened[layer], whole[layer])
+        assert opened.depth[layer] == whole.depth[layer]
+
+
+def test_an_unfinished_store_and_no_store_are_refused(tmp_path):
+    network = tiny()
+    stop_after(network, 2)
+    with pytest.raises(KeyboardInterrupt):
+        extract(network, faces(6), layers=["conv1"], store=tmp_path / "a.h5", batch_size=2)
+    with pytest.raises(InputError, match="is not finished: conv1. Run it again"):
+        load_activations(tmp_path / "a.h5")
+    with pytest.raises(InputError, match="there is no file"):
+        load_activations(tmp_path / "b.h5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,18 +69,70 @@ def layers(
     everything: Annotated[
         bool, typer.Option("--all", help="Every module, not only the layers `all` stands for.")
     ] = False,
+    fields: Annotated[
+        bool,
+        typer.Option("--fields", help="Find what units see of the image; takes up to a minute."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """List a network's layers in order of computation."""
+    """List a network's layers in order of computation: kind, shape, depth, tokens."""
+    from rsa_faces.networks import get_spec, load_network
+
+    spec = get_spec(name)
+    # Shapes do not depend on weights; those of the community's files need not be here.
+    known = spec.bundled or spec.origin == "rsa-faces" or name.startswith("untrained:")
+    network = load_network(name if known else f"untrained:{name}", device="cpu")
+    names = network.all_layers() if everything else network.layers()
+    frame = network.layer_table(names, receptive_fields=fields)
+    if as_json:
+        typer.echo(json.dumps(json.loads(frame.to_json(orient="records")), indent=1))
+        return
+    table = Table()
+    titles = ["layer", "kind", "shape", "values", "depth", "tokens"]
+    titles += ["units see, px", "share"] if fields else []
+    for title in titles:
+        table.add_column(title, justify="left" if title in titles[:2] else "right")
+    for row in frame.itertuples():
+        shape = " x ".join(map(str, row.shape))
+        cells = [row.layer, row.kind, shape, f"{row.n_channels:,}", f"{row.depth:.2f}", row.tokens]
+        if fields:
+            cells += [str(row.receptive_field), f"{row.share_of_input:.2f}"]
+        table.add_row(*cells)
+    out.print(table)
+    if frame["class_token"].any():
+        out.print("Of '1 + 196' tokens the first is the class token: --reduce 'class token'.")
+
+
+@networks.command()
+@guarded
+def check(
+    name: Name,
+    weights: Annotated[Path | None, typer.Option(help="A weight file of yours.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+) -> None:
+    """Open a network, compare its weights' hash, run a photograph through it."""
+    import time
+
+    from rsa_faces.datasets import images92
+    from rsa_faces.extraction import extract
     from rsa_faces.networks import load_network
 
-    network = load_network(name, device="cpu")
-    names = network.all_layers() if everything else network.layers()
-    if as_json:
-        typer.echo(json.dumps(names, indent=1))
-        return
-    for layer in names:
-        out.print(layer, markup=False)
+    network = load_network(name, weights=weights, device=device)
+    image = images92().stimuli.query("face").subset(["image_13"])
+    start = time.perf_counter()
+    activations = extract(network, image, progress=False)
+    seconds = time.perf_counter() - start
+    spec = network.spec
+    hashed = "as published" if spec.bundled else "not known beforehand"
+    out.print(f"{network.name}: {len(activations)} layers from one photograph in {seconds:.2f} s "
+              f"on {network.device}", markup=False)  # fmt: skip
+    out.print(f"weights: SHA-256 of names and values {network.weights_sha256} ({hashed})",
+              markup=False, soft_wrap=True)  # fmt: skip
+    if spec.outputs:
+        values = activations[activations.layers[-1]].ravel()
+        if len(values) == len(spec.outputs) <= 10:
+            best = spec.outputs[int(values.argmax())]
+            out.print(f"says of a photograph of a face: {best}", markup=False)
 
 
 def _plain(spec) -> dict:

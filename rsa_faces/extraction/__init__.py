@@ -3,6 +3,7 @@
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._extract import check_finite, extract, stream
 from rsa_faces.extraction._layers import select_layers
+from rsa_faces.extraction._store import load_activations
 from rsa_faces.extraction.clips import extract_clips
 from rsa_faces.extraction.importers import (
     read_net2brain_features,
@@ -16,6 +17,7 @@ __all__ = [
     "check_finite",
     "extract",
     "extract_clips",
+    "load_activations",
     "read_net2brain_features",
     "read_npy_features",
     "read_rsatoolbox_features",

@@ -148,7 +148,7 @@ def extract(
     found = probe(network, image, names, reduce, seed, precision)
     _check_layers(network, found, layers)
     key = {**_key(network, stimuli, image), "precision": precision, "dtype": dtype}
-    sink = _sink(network, stimuli, image, found.layouts, store, n_bytes, batch_size, key)
+    sink = _sink(network, stimuli, image, found, store, n_bytes, batch_size, key)
     size = batch_size or sink.batch_size
     if sink.pending:
         pending = {layer: found.layouts[layer] for layer in sink.pending}
@@ -305,13 +305,14 @@ def _sink(
     network: Network,
     stimuli: StimulusSet,
     image: torch.Tensor,
-    layouts: Mapping[str, Layout],
+    found: Probe,
     store: str | os.PathLike[str] | None,
     budget: int,
     batch_size: int | None,
     key: Mapping[str, str],
 ) -> _Memory | Store:
     """Plan memory: return where the activations go, with a batch size that fits."""
+    layouts = found.layouts
     per_image = 4 * sum(layout.n_channels for layout in layouts.values())
     total = per_image * len(stimuli)
     # A quarter of the budget for the batch: its input, what is copied of it, and (about as much
@@ -336,7 +337,7 @@ def _sink(
             "layer %s of %s alone is larger than the budget: RDMs read it in parts, but "
             "activations[layer] reads all of it", largest, network.name,
         )  # fmt: skip
-    sink = open_store(path, key, layouts, stimuli.ids, size, dtype)
+    sink = open_store(path, key, layouts, found.depth, stimuli.ids, size, dtype)
     sink.owner = owner
     return sink
 

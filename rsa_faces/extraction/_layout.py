@@ -8,12 +8,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from rsa_faces._errors import InputError
-from rsa_faces.networks._trace import channel_axis, extra_tokens_in, has_class_token
 
 if TYPE_CHECKING:
+    import torch
     from scipy.sparse import csr_array
 
     from rsa_faces.networks import Network
@@ -52,6 +51,8 @@ class Layout:
 
     def rows(self, output: torch.Tensor) -> np.ndarray:
         """Return a float32 copy on the host, shape (n_images, n_channels)."""
+        import torch
+
         if self.kind == "mean":
             start, *axes = self.numbers
             return output[:, start:].float().mean(dim=axes).cpu().contiguous().numpy()
@@ -75,6 +76,8 @@ def reduced(
     InputError
         If a class token is asked for and the layer has none.
     """
+    from rsa_faces.networks._trace import channel_axis, extra_tokens_in, has_class_token
+
     whole = Layout.of(output)
     shape = tuple(output.shape[1:])
     if reduce is None or len(shape) < 2 and not isinstance(reduce, int):

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import shutil
 import tempfile
 import weakref
@@ -24,12 +25,13 @@ import numpy as np
 
 from rsa_faces._errors import InputError
 from rsa_faces._files import atomic_path
+from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._layout import Layout
 
 _log = logging.getLogger(__name__)
 
 FORMAT = "rsa-faces activations"
-VERSION = 2
+VERSION = 3
 #: What a file holds for each kind; HDF5 has no bfloat16.
 _KEPT_AS = {
     "float32": np.dtype(np.float32), "float16": np.dtype(np.float16),
@@ -166,6 +168,7 @@ def open_store(
     path: Path,
     key: Mapping[str, str],
     layouts: Mapping[str, Layout],
+    depth: Mapping[str, float],
     conditions: Sequence[str],
     batch_size: int,
     dtype: str,
@@ -192,16 +195,58 @@ def open_store(
         else:
             keep = old_layouts
     try:
-        _create(path, key, {**keep, **layouts}, conditions, batch_size, keep, dtype)
+        _create(path, key, {**keep, **layouts}, depth, conditions, batch_size, keep, dtype)
     except OSError as err:
         raise InputError(f"cannot write the store {path}: {err}. Choose another.") from err
     return Store(path, list(layouts), len(conditions))
+
+
+def load_activations(path: str | os.PathLike[str]) -> Activations:
+    """Open a store of activations, without the network.
+
+    Parameters
+    ----------
+    path : path-like
+        Written by :func:`rsa_faces.extract` with `store`.
+
+    Returns
+    -------
+    Activations
+        All layers in order of depth, read when they are asked for; the provenance is the store's
+        key.
+
+    Raises
+    ------
+    InputError
+        If the file is no store, cannot be read, or the extraction was not finished (the layers
+        are named).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"expected a store of activations, but there is no file {path}.")
+    key, layouts = _header(path)
+    with _opened(path, "r") as file:
+        conditions = file["conditions"].asstr()[()].tolist()
+        names = file["layers"].asstr()[()].tolist()
+        short = [n for n, done in zip(names, file["done"], strict=True) if done < len(conditions)]
+        depth = {name: float(file["activations"][name].attrs["depth"]) for name in layouts}
+    if short:
+        raise InputError(
+            f"the extraction in {path} is not finished: {', '.join(short[:5])}. Run it again with "
+            "the same store; it goes on where it stopped."
+        )
+    order = sorted(names, key=depth.__getitem__)
+    return Activations(
+        StoredLayers(path, order, None), conditions, network=key["network"],
+        depth={name: depth[name] for name in order}, provenance=key,
+    )  # fmt: skip
 
 
 def _create(
     path: Path,
     key: Mapping[str, str],
     layouts: Mapping[str, Layout],
+    depth: Mapping[str, float],
     conditions: Sequence[str],
     batch_size: int,
     keep: Sequence[str],
@@ -233,6 +278,7 @@ def _create(
             dataset = file.create_dataset(
                 f"activations/{name}", (len(conditions), layout.n_channels), _KEPT_AS[dtype]
             )
+            dataset.attrs["depth"] = depth.get(name, np.nan)  # of those kept: copied below
             for part, value in dataclasses.asdict(layout).items():
                 dataset.attrs[part] = value
             dataset[-1, -1] = 0  # reserves the space: later writes change no structure
@@ -247,6 +293,7 @@ def _copy(path: Path, file: h5py.File, layers: Sequence[str]) -> None:
         for row, layer in enumerate(old["layers"].asstr()[()].tolist()):
             if layer in layers:
                 to = new.index(layer)
+                file["activations"][layer].attrs["depth"] = old["activations"][layer].attrs["depth"]
                 for i in range(int(old["done"][row])):
                     file["activations"][layer][i] = old["activations"][layer][i]
                 file["checksums"][to] = old["checksums"][row]

@@ -120,7 +120,7 @@ def extract_clips(
     left = max(1, n_bytes - 8 * sum(layout.n_channels for layout in layouts.values()))
     keyed = _Keyed(clips, rate)
     key = _key(network, keyed, plan.image)
-    sink = _sink(network, keyed, plan.image, layouts, store, left, plan.batch_size, key)
+    sink = _sink(network, keyed, plan.image, plan.found, store, left, plan.batch_size, key)
     if sink.pending:
         pending = {layer: layouts[layer] for layer in sink.pending}
         ids = clips.ids[sink.start :]

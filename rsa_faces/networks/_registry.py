@@ -32,6 +32,7 @@ _VGGFACE2_HELP = (
 _SPECS = (
     NetworkSpec(
         name="dlib-face",
+        crop="dlib",
         task="identity",
         architecture="ResNet, 29 convolutions, 128-d embedding",
         training_set="about 3 million faces of 7,485 identities (VGG, FaceScrub, web)",
@@ -54,6 +55,7 @@ _SPECS = (
     ),
     NetworkSpec(
         name="face-api-expression",
+        crop="box",
         task="expression",
         architecture="four dense blocks of separable convolutions",
         training_set="public data sets and images from the web, seven expressions",
@@ -69,6 +71,7 @@ _SPECS = (
     ),
     NetworkSpec(
         name="face-api-landmarks",
+        crop="box",
         task="landmarks",
         architecture="four dense blocks of separable convolutions",
         training_set="about 35,000 faces with 68 landmarks",
@@ -84,6 +87,7 @@ _SPECS = (
     ),
     NetworkSpec(
         name="mini-xception",
+        crop="box",
         task="expression",
         architecture="mini-Xception",
         training_set="FER2013, 35,887 grey faces in seven expressions",
@@ -133,6 +137,7 @@ _SPECS = (
     ),
     NetworkSpec(
         name="resnet50-vggface2",
+        crop="box",
         task="identity",
         architecture="ResNet-50, stride in the first 1x1 convolution, ceil-mode pooling",
         training_set="VGGFace2, the 8,631 identities for training",

@@ -73,6 +73,9 @@ class NetworkSpec:
     any_outputs : str
         The layer whose number of outputs a weight file decides, for networks that users train
         themselves; empty: it is fixed.
+    crop : str
+        How photographs of whole scenes were cut to the face for it: a template of
+        :func:`rsa_faces.crop_faces`; empty where it takes whole photographs.
     """
 
     name: str
@@ -90,6 +93,7 @@ class NetworkSpec:
     outputs: tuple[str, ...] = ()
     weights_help: str = field(default="", repr=False)
     any_outputs: str = ""
+    crop: str = ""
 
     @property
     def bundled(self) -> bool:

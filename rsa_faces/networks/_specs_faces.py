@@ -82,6 +82,7 @@ def _arcface_help(backbone: str, short: str) -> str:
 SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="arcface-ir50",
+        crop="arcface",
         task="identity",
         architecture="IR-50, 24 residual blocks with PReLU, 512-d embedding",
         training_set=_ARCFACE_SET,
@@ -95,6 +96,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="arcface-ir100",
+        crop="arcface",
         task="identity",
         architecture="IR-100, 49 residual blocks with PReLU, 512-d embedding",
         training_set=_ARCFACE_SET,
@@ -108,6 +110,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="arcface-ir50-evolve",
+        crop="arcface",
         task="identity",
         architecture="IR-50 with one normalisation fewer in each block, 512-d embedding",
         training_set="MS-Celeb-1M, aligned, as face.evoLVe's page or your file's says",
@@ -126,6 +129,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="arcface-irse50",
+        crop="arcface",
         task="identity",
         architecture="IR-SE-50, 24 residual blocks with squeeze and excitation, 512-d embedding",
         training_set="MS-Celeb-1M, refined; see the authors' page",
@@ -144,6 +148,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="inception-resnet-vggface2",
+        crop="box",
         task="identity",
         architecture="Inception-ResNet-v1, 512-d embedding of length 1",
         training_set="VGGFace2, the 8,631 identities for training",
@@ -160,6 +165,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="inception-resnet-casia",
+        crop="box",
         task="identity",
         architecture="Inception-ResNet-v1, 512-d embedding of length 1",
         training_set="CASIA-WebFace, 10,575 identities",
@@ -176,6 +182,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="senet50-vggface2",
+        crop="box",
         task="identity",
         architecture="SE-ResNet-50, stride in the first 1x1 convolution, ceil-mode pooling",
         training_set=(

@@ -73,6 +73,7 @@ _DENSENET_HELP = (
 SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="vgg16-vggface",
+        crop="box",
         task="identity",
         architecture=_VGG,
         training_set="VGG-Face, 2.6 million photographs of 2,622 identities",
@@ -117,6 +118,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="vgg16-faces",
+        crop="box",
         task="identity",
         architecture=_VGG,
         training_set=_VGGFACE2,
@@ -147,6 +149,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="alexnet-faces",
+        crop="box",
         task="identity",
         architecture=_ALEXNET,
         training_set=_VGGFACE2,
@@ -176,6 +179,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="densenet-fer2013",
+        crop="box",
         task="expression",
         architecture=_DENSENET,
         training_set="FER2013, grey faces of 48 px in seven expressions",

@@ -6,6 +6,7 @@ from rsa_faces.networks._spec import NetworkSpec, Preprocessing
 
 SPEC = NetworkSpec(
     name="sface",
+    crop="arcface",
     task="identity",
     architecture="MobileNet, 27 convolutions with PReLU, 128-d embedding",
     training_set=(

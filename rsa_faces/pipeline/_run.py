@@ -20,11 +20,12 @@ from rsa_faces._files import atomic_path, slug, write_text
 from rsa_faces.config import Config, NetworkConfig, dump_config, load_config
 from rsa_faces.extraction import select_layers
 from rsa_faces.inference import Result, evaluate
-from rsa_faces.networks import Network, load_network
+from rsa_faces.networks import Network, get_spec, load_network
 from rsa_faces.pipeline._inputs import Inputs, read_inputs
 from rsa_faces.pipeline._provenance import git_state, machine, versions
 from rsa_faces.pipeline._steps import Steps, locked
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
+from rsa_faces.stimuli import FaceTable, crop_faces, detect_faces
 
 OnStep = Callable[[int, int, str], None]
 
@@ -78,9 +79,10 @@ def run(
     with _threads(jobs):
         inputs = read_inputs(config)
         layers = _check_networks(config, inputs, device)
+        faces = _find_faces(config, inputs)
         _claim(folder, config, fresh=fresh)
         with locked(folder):
-            return _Run(config, folder, inputs, layers, device, on_step).all_steps()
+            return _Run(config, folder, inputs, layers, faces, device, on_step).all_steps()
 
 
 class _Run:
@@ -92,11 +94,12 @@ class _Run:
         folder: Path,
         inputs: Inputs,
         layers: dict[str, list[str]],
+        faces: FaceTable | None,
         device: str,
         on_step: OnStep | None,
     ) -> None:
         self.config, self.folder, self.inputs = config, folder, inputs
-        self.layers, self.device = layers, device
+        self.layers, self.faces, self.device = layers, faces, device
         self.steps = Steps(folder)
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
@@ -114,6 +117,9 @@ class _Run:
         """Run every step and return what it left."""
         from rsa_faces.pipeline._outputs import write_outputs
 
+        if self.faces is not None:
+            with atomic_path(self.folder / "faces.csv") as temporary:
+                self.faces.table.to_csv(temporary, index_label="id")
         models = self.model_rdms()
         result = self.evaluations(models)
         self.tell("figures and report")
@@ -136,12 +142,17 @@ class _Run:
             entry.name, device=self.device, weights=entry.weights, seed=self.config.seed
         )
         self.weights[entry.name] = network.weights_sha256
+        stimuli = self.inputs.stimuli
+        if entry.crop_faces:
+            stimuli = crop_faces(stimuli, self.faces, template=network.spec.crop)
 
         def make() -> None:
             with _patterns_named():
                 rdms = layer_rdms(
                     network,
-                    self.inputs.stimuli,
+                    stimuli,
+                    reduce=entry.reduce,
+                    seed=self.config.seed,
                     layers=self.layers[entry.name],
                     measure=self.config.measure,
                     budget=self.config.budget,
@@ -155,7 +166,8 @@ class _Run:
             entry.name,
             network.weights_sha256,
             repr(network.spec.preprocessing),
-            self.inputs.stimuli.hash,
+            stimuli.hash,
+            repr((entry.reduce, self.config.seed)),
             self.config.measure,
             *self.layers[entry.name],
         ]
@@ -214,6 +226,22 @@ class _Run:
             "machine": machine(),
             "git": git_state(Path.cwd()),
         }
+
+
+def _find_faces(config: Config, inputs: Inputs) -> FaceTable | None:
+    """Return the face of each stimulus where a network wants it cut out; none missing."""
+    cropped = [entry.name for entry in config.networks if entry.crop_faces]
+    if not cropped:
+        return None
+    for name in cropped:
+        if not get_spec(name).crop:
+            raise InputError(
+                f"networks: {name!r} was not trained on faces cut out of photographs; leave "
+                "crop_faces out."
+            )
+    faces = detect_faces(inputs.stimuli)
+    crop_faces(inputs.stimuli, faces)  # says which stimuli have no face
+    return faces
 
 
 def _check_networks(config: Config, inputs: Inputs, device: str) -> dict[str, list[str]]:

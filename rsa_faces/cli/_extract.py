@@ -1,0 +1,311 @@
+"""`rsa-faces extract`, `rdm`, `faces` and `import`: from files to activations and RDMs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rsa_faces._errors import InputError
+from rsa_faces.cli._app import app, guarded, out, say
+
+if TYPE_CHECKING:
+    from rsa_faces.networks import Network
+    from rsa_faces.rdm import RDMs
+
+Images = Annotated[Path, typer.Argument(help="A folder of images, or of clips with --rate.")]
+NetworkName = Annotated[
+    str, typer.Option("--network", help="A network's name; `rsa-faces networks list` shows them.")
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="A weight file, for networks whose weights do not ship.")
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(help="Layer names or globs, e.g. 'layer4.*'; repeat. Default: all a paper shows."),
+]
+Manifest = Annotated[
+    Path | None, typer.Option(help="A CSV file with the columns file and id; the rest: metadata.")
+]
+Reduce = Annotated[
+    str | None,
+    typer.Option(help="mean, 'class token', or a number k: a random projection onto k numbers."),
+]
+Budget = Annotated[str, typer.Option(help="Memory for activations, e.g. 4GB.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1: where the network runs.")]
+Precision = Annotated[
+    str, typer.Option(help="float32; tf32 and bfloat16 are faster on GPUs, and less exact.")
+]
+Crop = Annotated[
+    bool,
+    typer.Option(
+        "--crop-faces", help="Find the face in each image and cut it out as the network expects."
+    ),
+]
+
+
+class Format(StrEnum):
+    """What `import` reads."""
+
+    thingsvision = "thingsvision"
+    net2brain = "net2brain"
+    net2brain_features = "net2brain-features"
+    rsatoolbox = "rsatoolbox"
+    rsatoolbox_features = "rsatoolbox-features"
+    mne_rsa = "mne-rsa"
+    npy = "npy"
+    npy_features = "npy-features"
+
+
+@app.command()
+@guarded
+def extract(
+    images: Images,
+    network: NetworkName,
+    store: Annotated[Path, typer.Option(help="The HDF5 file to keep the activations in.")],
+    weights: Weights = None,
+    layers: Layers = None,
+    manifest: Manifest = None,
+    crop: Crop = False,
+    reduce: Reduce = None,
+    dtype: Annotated[
+        str, typer.Option(help="How values are kept: float32, float16 or bfloat16.")
+    ] = "float32",
+    precision: Precision = "float32",
+    budget: Budget = "4GB",
+    device: Device = "auto",
+) -> None:
+    """Keep what the layers of a network answer to each image.
+
+    Stopped and run again, it goes on after its last batch. If images, preprocessing, weights or
+    code have changed, the store is made anew. In Python: `rf.load_activations(STORE)`.
+    """
+    import rsa_faces as rf
+
+    opened = rf.load_network(network, weights=weights, device=device)
+    stimuli = _cropped(rf.load_stimuli(images, manifest=manifest), opened, crop)
+    activations = rf.extract(
+        opened, stimuli, layers=layers or "all", store=store, budget=budget,
+        reduce=_reduce(reduce), dtype=dtype, precision=precision,
+    )  # fmt: skip
+    size = store.stat().st_size / 1e6
+    out.print(
+        f"Wrote {store}: {len(activations)} layers of {network}, {len(stimuli)} images, "
+        f"{size:.1f} MB", markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command()
+@guarded
+def rdm(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A folder of images (of clips with --rate), or a store of `extract`."),
+    ],
+    target: Annotated[Path, typer.Option("--out", help="The RDM file to write, .h5 or .csv.")],
+    network: Annotated[
+        str | None, typer.Option("--network", help="A network's name; not for a store.")
+    ] = None,
+    weights: Weights = None,
+    layers: Layers = None,
+    measure: Annotated[
+        str, typer.Option(help="correlation, cosine, euclidean, sqeuclidean or poisson.")
+    ] = "correlation",
+    manifest: Manifest = None,
+    crop: Crop = False,
+    rate: Annotated[
+        float | None, typer.Option(help="The folder holds clips: take so many frames a second.")
+    ] = None,
+    average: Annotated[
+        str, typer.Option(help="Of clips: average the patterns of their frames, or the rdms.")
+    ] = "patterns",
+    shortest: Annotated[
+        bool, typer.Option("--shortest", help="Of clips, for rdms: cut all to the shortest.")
+    ] = False,
+    reduce: Reduce = None,
+    precision: Precision = "float32",
+    budget: Budget = "4GB",
+    device: Device = "auto",
+) -> None:
+    """Write the RDM of each layer of a network, without keeping its activations."""
+    import rsa_faces as rf
+
+    if source.is_file():
+        if network is not None:
+            raise InputError(f"{source} is a file, a store of `extract`; leave --network out.")
+        activations = rf.load_activations(source)
+        if layers:
+            raise InputError("a store's RDMs are made of all its layers; leave --layers out.")
+        rdms = rf.compute_rdms(activations, measure=measure)
+    else:
+        if network is None:
+            raise InputError("expected --network NAME for a folder of images.")
+        opened = rf.load_network(network, weights=weights, device=device)
+        which = layers or "all"
+        if rate is not None:
+            if crop or reduce is not None or precision != "float32":
+                raise InputError(
+                    "clips (--rate) take no --crop-faces, --reduce and --precision: leave them out."
+                )
+            clips = rf.load_clips(source, manifest=manifest)
+            rdms = rf.clip_rdms(
+                opened, clips, layers=which, rate=rate, measure=measure, average=average,
+                shortest=shortest, budget=budget,
+            )  # fmt: skip
+        else:
+            stimuli = _cropped(rf.load_stimuli(source, manifest=manifest), opened, crop)
+            rdms = rf.layer_rdms(
+                opened, stimuli, layers=which, measure=measure, budget=budget,
+                reduce=_reduce(reduce), precision=precision,
+            )  # fmt: skip
+    _save(rdms, target)
+
+
+@app.command()
+@guarded
+def faces(
+    images: Annotated[Path, typer.Argument(help="A folder of photographs.")],
+    manifest: Manifest = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Write what was found in each image, a CSV.")
+    ] = None,
+    crops: Annotated[
+        Path | None, typer.Option("--crops", help="Write the faces, cut out, into this folder.")
+    ] = None,
+    template: Annotated[
+        str, typer.Option(help="How faces are cut: arcface, dlib, box, or a network's name.")
+    ] = "arcface",
+    size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
+    min_score: Annotated[float, typer.Option(help="What counts as a face, 0 to 1.")] = 0.6,
+    min_size: Annotated[int, typer.Option(help="The smallest height of a face, in pixels.")] = 20,
+    several: Annotated[
+        str, typer.Option(help="Of several faces take the largest, central, or refuse.")
+    ] = "largest",
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Go on without the images that have no face.")
+    ] = False,
+) -> None:
+    """Find the face in each photograph; cut faces out as networks were trained to see them."""
+    import rsa_faces as rf
+    from rsa_faces._files import atomic_path
+    from rsa_faces.networks import NETWORKS
+
+    stimuli = rf.load_stimuli(images, manifest=manifest)
+    found = rf.detect_faces(stimuli, min_score=min_score, min_size=min_size, several=several)
+    n = int(found.table["found"].sum())
+    out.print(f"{n} of {len(stimuli)} images have a face.")
+    for name in found.missing:
+        say("none", f"{name}: {found.table.at[name, 'reason']}", style="yellow")
+    if table is not None:
+        with atomic_path(table) as temporary:
+            found.table.to_csv(temporary, index_label="id")
+        out.print(f"Wrote {table}", markup=False, soft_wrap=True)
+    if crops is not None:
+        if template in NETWORKS:
+            template = _template(NETWORKS[template])
+        cut = rf.crop_faces(
+            stimuli, found, template=template, size=size,
+            missing="leave-out" if leave_out else "refuse",
+        )  # fmt: skip
+        _write_images(cut, crops)
+        out.print(f"Wrote {len(cut)} faces to {crops}", markup=False, soft_wrap=True)
+
+
+@app.command("import")
+@guarded
+def import_(
+    format_: Annotated[Format, typer.Argument(metavar="FORMAT", help="Who wrote it.")],
+    path: Annotated[Path, typer.Argument(help="The file or folder.")],
+    target: Annotated[Path, typer.Option("--out", help="The RDM file to write, .h5 or .csv.")],
+    names: Annotated[
+        Path | None,
+        typer.Option(help="A text file with the condition of each row, where the file holds none."),
+    ] = None,
+    measure: Annotated[
+        str, typer.Option(help="Of features: how RDMs are made of them.")
+    ] = "correlation",
+) -> None:
+    """Read RDMs or features of another tool, and write RDMs; rows go by name, never by order.
+
+    FORMAT: thingsvision, net2brain, net2brain-features, rsatoolbox, rsatoolbox-features, mne-rsa,
+    npy or npy-features.
+    """
+    from rsa_faces import extraction
+    from rsa_faces import rdm as reading
+    from rsa_faces.rdm import compute_rdms
+
+    kind = format_.value
+    needed = {"mne-rsa", "npy", "npy-features"}
+    given = {} if names is None else {"names": names}
+    if kind in needed and names is None:
+        raise InputError(
+            f"expected --names FILE: {kind} files do not hold the names of the conditions."
+        )
+    if kind == "thingsvision" or kind.endswith("-features"):
+        reader = {
+            "thingsvision": extraction.read_thingsvision,
+            "net2brain-features": extraction.read_net2brain_features,
+            "rsatoolbox-features": extraction.read_rsatoolbox_features,
+            "npy-features": extraction.read_npy_features,
+        }[kind]
+        rdms = compute_rdms(reader(path, **given), measure=measure)
+    else:
+        reader = {
+            "net2brain": reading.read_net2brain,
+            "rsatoolbox": reading.read_rsatoolbox,
+            "mne-rsa": reading.read_mne_rsa,
+            "npy": reading.read_npy,
+        }[kind]
+        rdms = reader(path, **given)
+    _save(rdms, target)
+
+
+def _reduce(value: str | None) -> str | int | None:
+    """Return a number as a number."""
+    return int(value) if value is not None and value.isdigit() else value
+
+
+def _template(spec) -> str:
+    """Return how faces are cut for a network."""
+    if not spec.crop:
+        raise InputError(
+            f"{spec.name!r} was not trained on faces cut out of photographs; name a template: "
+            "arcface, dlib or box."
+        )
+    return spec.crop
+
+
+def _cropped(stimuli, network: Network, crop: bool):
+    """Return the stimuli, cut to the face if asked for."""
+    if not crop:
+        return stimuli
+    from rsa_faces.stimuli import crop_faces, detect_faces
+
+    return crop_faces(stimuli, detect_faces(stimuli), template=_template(network.spec))
+
+
+def _save(rdms: RDMs, target: Path) -> None:
+    """Write RDMs, as HDF5 or as a table."""
+    from rsa_faces._files import atomic_path
+
+    if target.suffix == ".csv":
+        with atomic_path(target) as temporary:
+            rdms.to_frame().to_csv(temporary, index=False)
+    else:
+        rdms.save(target)
+    out.print(f"{rdms!r}", markup=False, soft_wrap=True)
+    out.print(f"Wrote {target}", markup=False, soft_wrap=True)
+
+
+def _write_images(stimuli, folder: Path) -> None:
+    """Write images as PNG files under their ids."""
+    from PIL import Image
+
+    from rsa_faces._files import atomic_path
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in stimuli.ids:
+        with atomic_path(folder / f"{name}.png") as temporary:
+            Image.fromarray(stimuli.image(name)).save(temporary, format="PNG")
