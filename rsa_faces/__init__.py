@@ -15,6 +15,7 @@ _FROM = {
     "rsa_faces._errors": ["ConditionMismatchError", "InputError", "MissingExtraError"],
     "rsa_faces.comparison": ["compare"],
     "rsa_faces.extraction": ["Activations", "extract", "extract_clips", "load_activations"],
+    "rsa_faces.mapping": ["searchlight"],
     "rsa_faces.inference": ["Result", "evaluate", "noise_ceiling", "variance_partition"],
     "rsa_faces.networks": ["list_networks", "load_network"],
     "rsa_faces.rdm": ["RDMs", "clip_rdms", "compute_rdms", "concat", "layer_rdms", "load_rdms"],
@@ -30,11 +31,13 @@ _FROM = {
 }
 _SUBPACKAGES = [
     "behaviour",
+    "brain",
     "comparison",
     "datasets",
     "extraction",
     "figures",
     "inference",
+    "mapping",
     "networks",
     "rdm",
     "report",
@@ -47,11 +50,13 @@ __all__ = ["__version__", *_SUBPACKAGES, *_HOME]
 if TYPE_CHECKING:
     from rsa_faces import (
         behaviour,
+        brain,
         comparison,
         datasets,
         extraction,
         figures,
         inference,
+        mapping,
         networks,
         rdm,
         report,
@@ -61,6 +66,7 @@ if TYPE_CHECKING:
     from rsa_faces.comparison import compare
     from rsa_faces.extraction import Activations, extract, extract_clips, load_activations
     from rsa_faces.inference import Result, evaluate, noise_ceiling, variance_partition
+    from rsa_faces.mapping import searchlight
     from rsa_faces.networks import list_networks, load_network
     from rsa_faces.rdm import RDMs, clip_rdms, compute_rdms, concat, layer_rdms, load_rdms
     from rsa_faces.stimuli import (

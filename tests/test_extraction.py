@@ -607,7 +607,7 @@ def test_an_unfinished_store_and_no_store_are_refused(tmp_path):
     stop_after(network, 2)
     with pytest.raises(KeyboardInterrupt):
         extract(network, faces(6), layers=["conv1"], store=tmp_path / "a.h5", batch_size=2)
-    with pytest.raises(InputError, match="is not finished: conv1. Run it again"):
+    with pytest.raises(rf.InputError, match="is not finished: conv1. Run it again"):
         load_activations(tmp_path / "a.h5")
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(rf.InputError, match="there is no file"):
         load_activations(tmp_path / "b.h5")

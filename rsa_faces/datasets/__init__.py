@@ -2,6 +2,7 @@
 
 from rsa_faces.datasets._dataset import Dataset
 from rsa_faces.datasets.images92 import images92
+from rsa_faces.datasets.simulated_brain import SimulatedBrain, simulated_brain, simulated_layers
 
 #: Every data set by name. An entry here can be named in a configuration.
 DATASETS = {"images92": images92}
@@ -35,4 +36,12 @@ def load_dataset(name: str) -> Dataset:
     return DATASETS[check_choice(name, DATASETS, what="data set")]()
 
 
-__all__ = ["DATASETS", "Dataset", "images92", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "SimulatedBrain",
+    "images92",
+    "load_dataset",
+    "simulated_brain",
+    "simulated_layers",
+]

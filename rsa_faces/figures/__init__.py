@@ -1,7 +1,10 @@
 """Figures ready for a paper: each takes results or RDMs and returns axes."""
 
 from rsa_faces.figures._style import save_figure
+from rsa_faces.figures.electrodes import plot_electrodes
+from rsa_faces.figures.ieeg import plot_layer_map
 from rsa_faces.figures.layers import plot_layers
+from rsa_faces.figures.maps import plot_best_models, plot_map, plot_peaks, view_map
 from rsa_faces.figures.mds import plot_mds
 from rsa_faces.figures.models import last_layers, plot_models
 from rsa_faces.figures.partition import plot_partition
@@ -10,12 +13,18 @@ from rsa_faces.figures.time import plot_generalization, plot_time
 
 __all__ = [
     "last_layers",
+    "plot_best_models",
+    "plot_electrodes",
     "plot_generalization",
+    "plot_layer_map",
     "plot_layers",
+    "plot_map",
     "plot_mds",
     "plot_models",
     "plot_partition",
+    "plot_peaks",
     "plot_rdms",
     "plot_time",
     "save_figure",
+    "view_map",
 ]

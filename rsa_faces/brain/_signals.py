@@ -1,0 +1,121 @@
+"""High gamma of intracranial recordings: sub-bands clear of line noise, power, edges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rsa_faces._errors import InputError
+
+# Hz: width of a filter's flank, and so the distance kept from line noise; largest and smallest
+# width of a sub-band. Power falls with frequency, so that one wide band would be its lowest part.
+FLANK, WIDEST, NARROWEST = 10.0, 20.0, 5.0
+_BYTES = 256 * 2**20
+
+
+def sub_bands(band: tuple[float, float], line_noise: float) -> list[tuple[float, float]]:
+    """Return sub-bands of `band`, each at least FLANK Hz from every harmonic of the line noise."""
+    low, high = band
+    edges = [low]
+    harmonics = np.arange(1, np.ceil((high + FLANK) / line_noise) + 1) if line_noise else []
+    for harmonic in np.multiply(harmonics, line_noise):
+        edges += [harmonic - FLANK, harmonic + FLANK]
+    edges.append(high)
+    found = []
+    # Parts that are free begin at the band's lower edge or above a harmonic.
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        start, stop = max(start, low), min(stop, high)
+        if stop - start >= NARROWEST:
+            cuts = np.linspace(start, stop, int(np.ceil((stop - start) / WIDEST - 1e-9)) + 1)
+            found += list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
+    if not found:
+        raise InputError(
+            f"expected a band with {NARROWEST:g} Hz or more that are {FLANK:g} Hz away from the "
+            f"harmonics of {line_noise:g} Hz, got {low:g} to {high:g} Hz. Widen the band."
+        )
+    return found
+
+
+def half_filter(rate: float) -> int:
+    """Return how many samples a filter reaches to each side."""
+    # MNE's default length of a Hamming window: 3.3 / flank seconds.
+    return int(np.ceil(3.3 / FLANK * rate)) // 2 + 1
+
+
+def log_power(values: np.ndarray, rate: float, bands: list[tuple[float, float]], tell):
+    """Yield the log power of the analytic signal in each sub-band, the shape of `values`.
+
+    `tell` is told how many rows have been filtered.
+    """
+    from mne.filter import filter_data
+    from scipy.fft import next_fast_len
+    from scipy.signal import hilbert
+
+    n_times, pad = values.shape[-1], half_filter(rate)
+    # Hilbert's transform wraps around, so that what it mixes is padding only.
+    length = next_fast_len(n_times + 4 * pad)
+    rows = values.reshape(-1, n_times)
+    block = max(1, _BYTES // (16 * 4 * length))
+    for i, (low, high) in enumerate(bands):
+        power = np.empty(rows.shape)
+        for start in range(0, len(rows), block):
+            part = np.pad(
+                rows[start : start + block], ((0, 0), (2 * pad, length - n_times - 2 * pad)),
+                mode="reflect",
+            )  # fmt: skip
+            part = filter_data(
+                part, rate, low, high, l_trans_bandwidth=FLANK, h_trans_bandwidth=FLANK,
+                filter_length=2 * pad + 1, copy=False, verbose="error",
+            )  # fmt: skip
+            amplitude = np.abs(hilbert(part, axis=-1)[:, 2 * pad : 2 * pad + n_times])
+            power[start : start + block] = 2 * np.log(amplitude)
+            tell(i * len(rows) + start + len(part))
+        yield power.reshape(values.shape)
+
+
+def between_times(times: np.ndarray, ends, what: str) -> slice:
+    """Return the samples from one time to another, both included."""
+    start, stop = ends
+    slack = 1e-6
+    if not times[0] - slack <= start <= stop <= times[-1] + slack:
+        raise InputError(
+            f"expected a {what} within {times[0]:g} to {times[-1]:g} s (what the filter reaches "
+            f"beyond is cut off), got {start:g} to {stop:g} s. Make longer epochs, or choose "
+            "edges='mirror'."
+        )
+    found = np.flatnonzero((times >= start - slack) & (times <= stop + slack))
+    if not len(found):
+        raise InputError(f"expected a sample in the {what}, got none from {start:g} to {stop:g} s.")
+    return slice(found[0], found[-1] + 1)
+
+
+def binned(values: np.ndarray, times: np.ndarray, bin_width: float, rate: float):
+    """Return means over bins of whole samples; what does not fill a bin is left out."""
+    n_samples = round(bin_width * rate) if 0 < bin_width < np.inf else 0
+    n_bins = len(times) // n_samples if n_samples else 0
+    if not n_bins:
+        raise InputError(
+            f"expected a bin_width from {1 / rate:g} to {len(times) / rate:g} s, got {bin_width!r}."
+        )
+    used = n_bins * n_samples
+    shape = (*values.shape[:2], n_bins, n_samples)
+    return (
+        values[..., :used].reshape(shape).mean(axis=3),
+        times[:used].reshape(n_bins, n_samples).mean(axis=1),
+    )
+
+
+def check_signals(data: np.ndarray, names: list[str]) -> None:
+    """Check that electrodes hold finite values that vary in every trial."""
+    if not (finite := np.isfinite(data).all(axis=(0, 2))).all():
+        bad = [names[i] for i in np.flatnonzero(~finite)]
+        raise InputError(
+            f"expected finite values, but {len(bad)} electrodes hold NaN or infinite ones: "
+            f"{', '.join(map(repr, bad[:5]))}. Mark them as bad, or drop these epochs."
+        )
+    flat = (data == data[..., :1]).all(axis=2)
+    if flat.any():
+        bad = [names[i] for i in np.flatnonzero(flat.any(axis=0))]
+        raise InputError(
+            f"expected signals that vary, but {len(bad)} electrodes are flat in {int(flat.sum())} "
+            f"trials: {', '.join(map(repr, bad[:5]))}. Mark them as bad, or drop these epochs."
+        )

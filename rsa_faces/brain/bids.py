@@ -1,0 +1,113 @@
+"""Intracranial data sets in BIDS: epochs and electrodes of one patient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._optional import require
+from rsa_faces._validation import check_choice
+from rsa_faces.brain.electrodes import read_electrodes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import mne
+    import mne_bids
+
+
+def read_bids_ieeg(
+    path: mne_bids.BIDSPath,
+    *,
+    between: tuple[float, float] = (-0.5, 1.0),
+    events: str = "trial_type",
+    query: str | None = None,
+    region: str = "region",
+    regions: Mapping[str, str] | None = None,
+) -> tuple[mne.Epochs, pd.DataFrame]:
+    """Read the epochs and electrodes of one run of a BIDS-iEEG data set.
+
+    Parameters
+    ----------
+    path : mne_bids.BIDSPath
+        Root, subject, task, and session and run where there are any.
+    between : (float, float), in seconds, default (-0.5, 1.0)
+        Of each epoch, around the event's onset. High gamma loses 0.17 s at each end.
+    events : str, default "trial_type"
+        Column of ``events.tsv`` that names the events, such as the stimulus. Events without a
+        value ("n/a") are no epochs.
+    query : str, optional
+        Which events, as for :meth:`pandas.DataFrame.query`: ``"trial_type == 'face'"``.
+    region, regions
+        As for :func:`rsa_faces.brain.electrodes.read_electrodes`.
+
+    Returns
+    -------
+    epochs : mne.Epochs
+        No baseline, nothing filtered; ``metadata`` is the table of events. Channels that are bad
+        in ``channels.tsv`` are marked, and epochs that overlap an annotation BAD are dropped.
+    electrodes : DataFrame
+        From ``electrodes.tsv``; the patient is the subject of `path`.
+
+    Raises
+    ------
+    MissingExtraError
+        If mne or mne-bids is not installed.
+    InputError
+        If ``events.tsv`` or ``electrodes.tsv`` is not there, a column is unknown, or no event or
+        epoch is left.
+
+    Notes
+    -----
+    Time of an event is the column ``onset`` in seconds from the beginning of the recording [1]_,
+    to the nearest sample.
+
+    References
+    ----------
+    .. [1] Holdgraf C. et al. (2019). Scientific Data 6, 102. doi:10.1038/s41597-019-0105-7
+    """
+    purpose = "reading a BIDS-iEEG data set"
+    mne = require("mne", extra="ieeg", purpose=purpose)
+    mne_bids = require("mne_bids", extra="ieeg", purpose=purpose)
+    path = path.copy().update(datatype="ieeg", suffix="ieeg", extension=None)
+    tables = {suffix: _beside(path, suffix) for suffix in ("events", "electrodes")}
+    table = pd.read_csv(tables["events"], sep="\t", keep_default_na=False)
+    check_choice(events, table.columns, what="column of events")
+    table = table[~table[events].astype(str).isin(["n/a", ""])]
+    if query is not None:
+        table = table.query(query)
+    if not len(table):
+        raise InputError(f"expected events with a value of {events!r}, got none ({query=}).")
+    raw = mne_bids.read_raw_bids(path, verbose="error")
+    names = sorted(table[events].astype(str).unique())
+    codes = table[events].astype(str).map({name: i + 1 for i, name in enumerate(names)})
+    # Onsets count from the first sample, events in MNE from the start of the system.
+    samples = np.rint(table["onset"].astype(float) * raw.info["sfreq"]).astype(int)
+    found = np.column_stack([samples + raw.first_samp, np.zeros(len(table), int), codes])
+    epochs = mne.Epochs(
+        raw, found, {name: i + 1 for i, name in enumerate(names)}, *between, baseline=None,
+        metadata=table.reset_index(drop=True), preload=True, verbose="error",
+    )  # fmt: skip
+    if not len(epochs):
+        raise InputError(
+            f"expected epochs of {len(table)} events, but all lie outside of the recording of "
+            f"{raw.times[-1]:g} s or overlap what is marked as bad."
+        )
+    electrodes = read_electrodes(
+        tables["electrodes"], patient=path.subject, region=region, regions=regions
+    )
+    return epochs, electrodes
+
+
+def _beside(path, suffix: str):
+    """Return the table of a recording, with or without the entities it may leave out."""
+    found = path.find_matching_sidecar(suffix=suffix, extension=".tsv", on_error="ignore")
+    if found is None:
+        raise InputError(
+            f"expected a file {suffix}.tsv for {path.basename!r} in {str(path.directory)!r}, but "
+            "there is none."
+        )
+    return found

@@ -1,0 +1,61 @@
+"""The template cortex fsaverage5, which comes with nilearn: nothing is downloaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rsa_faces._validation import check_choice
+from rsa_faces.brain.spheres import Surface
+
+HEMISPHERES = ("left", "right")
+_PARTS = {
+    "midthickness": ("white", "pial"), "white": ("white",), "pial": ("pial",),
+    "inflated": ("infl",), "sphere": ("sphere",),
+}  # fmt: skip
+
+
+def fsaverage(hemisphere: str, *, part: str = "midthickness", mask: Any = None) -> Surface:
+    """Return one hemisphere of fsaverage5, 10,242 vertices.
+
+    Parameters
+    ----------
+    hemisphere : {"left", "right"}
+    part : {"midthickness", "white", "pial", "inflated", "sphere"}, default "midthickness"
+        Which surface; midthickness is halfway between white and pial. Measure distances on one
+        of these three, look at results on "inflated".
+    mask : array_like of bool, shape (10242,), optional
+        Vertices that are cortex. By default all, the medial wall too: give its mask if you have
+        one.
+
+    Returns
+    -------
+    Surface
+        Coordinates in mm.
+
+    Raises
+    ------
+    InputError
+        If hemisphere or part is unknown, or the mask does not fit.
+
+    References
+    ----------
+    .. [1] Fischl B., Sereno M. I., Tootell R. B. H., Dale A. M. (1999). Human Brain Mapping 8,
+       272-284. doi:10.1002/(SICI)1097-0193(1999)8:4<272::AID-HBM10>3.0.CO;2-4
+
+    Examples
+    --------
+    >>> from rsa_faces.brain import fsaverage
+    >>> fsaverage("left")
+    Surface(10242 of 10242 vertices)
+    """
+    from nilearn.datasets import fetch_surf_fsaverage
+    from nilearn.surface import load_surf_mesh
+
+    check_choice(hemisphere, HEMISPHERES, what="hemisphere")
+    check_choice(part, _PARTS, what="part of fsaverage")
+    files = fetch_surf_fsaverage("fsaverage5")
+    meshes = [load_surf_mesh(files[f"{name}_{hemisphere}"]) for name in _PARTS[part]]
+    vertices = np.mean([mesh.coordinates for mesh in meshes], axis=0, dtype=np.float64)
+    return Surface(vertices, meshes[0].faces, mask)

@@ -1,0 +1,155 @@
+"""Electrodes in a glass brain."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.figures._style import COLORS, PAGE, shortened, style
+
+_GROUPS = ("region", "patient")
+_FARTHEST, _NEAREST = 150.0, 1.0  # mm: what can be a brain in a template's space
+
+
+def plot_electrodes(
+    electrodes: pd.DataFrame | Sequence[pd.DataFrame],
+    *,
+    values: Sequence[float] | None = None,
+    label: str = "",
+    by: str = "region",
+    views: str = "lyrz",
+) -> Figure:
+    """Draw electrodes in a glass brain.
+
+    Parameters
+    ----------
+    electrodes : DataFrame, or sequence of these
+        From :func:`rsa_faces.brain.electrodes.read_electrodes`, or ``patterns.electrodes`` of all
+        patients; coordinates in mm in MNI space.
+    values : sequence of float, optional
+        One number per electrode, shown as its colour (NaN: grey); white is 0.
+    label : str
+        What the numbers are, with their unit.
+    by : {"region", "patient"}, default "region"
+        What colours mean without `values`; at most 8 of them, others are grey.
+    views : str, default "lyrz"
+        Views of the brain, as `display_mode` of :func:`nilearn.plotting.plot_glass_brain`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        183 mm wide. How many electrodes of how many patients are shown stands below, and how many
+        have no coordinates and are not.
+
+    Raises
+    ------
+    InputError
+        If no electrode has coordinates, they cannot be mm in a template's space, there are not as
+        many values as electrodes, or an option is unknown.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsa_faces.figures.electrodes import plot_electrodes
+    >>> table = pd.DataFrame({"patient": "p1", "name": ["A1", "A2"], "region": "ventral",
+    ...                       "x": [40.0, -42.0], "y": [-50.0, -54.0], "z": [-20.0, -15.0]})
+    >>> type(plot_electrodes(table)).__name__
+    'Figure'
+    """
+    check_choice(by, _GROUPS, what="meaning of colours")
+    if not isinstance(electrodes, pd.DataFrame):
+        electrodes = pd.concat(list(electrodes), ignore_index=True)
+    if values is not None:
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != (len(electrodes),):
+            raise InputError(
+                f"expected {len(electrodes)} values, one per electrode, got {values.shape}."
+            )
+    coordinates = electrodes[["x", "y", "z"]].to_numpy(np.float64)
+    shown = np.isfinite(coordinates).all(axis=1)
+    if not shown.any():
+        raise InputError(f"expected coordinates, but none of {len(shown)} electrodes has any.")
+    largest = np.abs(coordinates[shown]).max()
+    if not _NEAREST < largest < _FARTHEST:
+        raise InputError(
+            f"expected coordinates in mm in MNI space, but the largest is {largest:g}. Read them "
+            "with the right unit, and transform them to MNI space."
+        )
+    colors, handles, scale = _marker_colors(electrodes[shown], values, shown, by)
+    n_hidden = int((~shown).sum())
+    text = plural(int(shown.sum()), "electrode") + " of "
+    text += plural(electrodes["patient"][shown].nunique(), "patient")
+    text += f"; {n_hidden} without coordinates not shown" if n_hidden else ""
+    with style():
+        figure = plt.figure(figsize=(PAGE, 2.05))
+        _brain(figure, views, coordinates[shown], colors, (0.0, 0.2, 0.9 if scale else 1.0, 0.8))
+        figure.text(0.01, 0.02, text, fontsize=6, va="bottom")
+        if scale is not None:
+            bar = figure.add_axes((0.915, 0.3, 0.012, 0.56))
+            figure.colorbar(scale, cax=bar).set_label(label, fontsize=7)
+            bar.tick_params(labelsize=6)
+        else:
+            figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.07),
+                          ncols=len(handles), frameon=False, handletextpad=0.2,
+                          columnspacing=1.2)  # fmt: skip
+    return figure
+
+
+def _brain(figure, views, coordinates, colors, box) -> None:
+    """Draw the outlines of a brain and markers in it."""
+    from nilearn import plotting
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an empty image
+        display = plotting.plot_glass_brain(
+            None, display_mode=views, figure=figure, axes=box, annotate=True
+        )
+    display.add_markers(
+        coordinates, marker_color=colors, marker_size=9, edgecolors="black", linewidths=0.25,
+        alpha=1.0,
+    )  # fmt: skip
+
+
+def _marker_colors(electrodes: pd.DataFrame, values, shown, by: str):
+    """Return the colours of electrodes, and the legend or the scale that explains them."""
+    if values is not None:
+        values = values[shown]
+        largest = np.abs(values[np.isfinite(values)]).max(initial=0.0) or 1.0
+        scale = ScalarMappable(Normalize(-largest, largest), plt.get_cmap("RdBu_r"))
+        colors = scale.to_rgba(np.nan_to_num(values))
+        colors[~np.isfinite(values)] = (0.6, 0.6, 0.6, 1.0)
+        return colors, [], scale
+    names = electrodes[by].fillna("unknown").astype(str)
+    counts = names.value_counts()
+    most = counts.index[: len(COLORS)]
+    chosen = [n for n in dict.fromkeys(names) if n != "unknown" and n in most]
+    color = dict(zip(chosen, COLORS, strict=False))
+    gray = "#BBBBBB"
+    handles = [
+        Line2D([], [], linestyle="none", marker="o", markersize=3.5, color=color[name],
+               markeredgecolor="black", markeredgewidth=0.25,
+               label=f"{shortened(name, 24)} ({counts[name]})")
+        for name in chosen
+    ]  # fmt: skip
+    others = int(counts.sum() - counts[chosen].sum())
+    if others:
+        what = "unknown" if len(counts) == len(chosen) + ("unknown" in counts) else "others"
+        handles.append(Line2D([], [], linestyle="none", marker="o", markersize=3.5, color=gray,
+                              markeredgecolor="black", markeredgewidth=0.25,
+                              label=f"{what} ({others})"))  # fmt: skip
+    return [color.get(name, gray) for name in names], handles, None
+
+
+def plural(n: int, what: str) -> str:
+    """Return a number of things."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"

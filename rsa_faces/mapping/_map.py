@@ -1,0 +1,342 @@
+"""What a searchlight found: similarities at every place, and how many voxels they come from."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._files import atomic_path
+from rsa_faces._validation import check_count, nearest
+from rsa_faces.brain import Surface, Volume
+from rsa_faces.mapping.peaks import peak_table
+from rsa_faces.rdm._io import _column, _plain
+
+FORMAT = "rsa-faces searchlight map"
+VERSION = 1
+BIASED = (
+    "The best model was chosen and its similarity measured on the same data: the similarity is "
+    "too large, and the more so the more models there are. For an unbiased map over subjects use "
+    "best_model_map()."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class BestModels:
+    """The best model at each place.
+
+    Parameters
+    ----------
+    index : ndarray of int, shape (n_centers,)
+        Number of the model; −1 where there is no similarity.
+    similarity : ndarray, shape (n_centers,)
+        Of the model at that place; of :func:`best_model_map` the mean over subjects who did not
+        choose it.
+    share : ndarray or None
+        Of :func:`best_model_map`: the share of subjects whose others chose the model of `index`.
+    subjects : ndarray, shape (n_subjects, n_centers), or None
+        Of :func:`best_model_map`: the similarity in each subject of the model that the others
+        chose.
+    names : tuple of str
+        Name of each model.
+    space : Volume or Surface
+    note : str
+        What a reader must know before concluding.
+    depth : ndarray or None, shape (n_models,)
+        Depth of each model in its network: the label ``depth``, else ``layer_index``, if all
+        models have it.
+    """
+
+    index: np.ndarray
+    similarity: np.ndarray
+    share: np.ndarray | None
+    subjects: np.ndarray | None
+    names: tuple[str, ...]
+    space: Volume | Surface
+    note: str
+    depth: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        n_chosen = np.bincount(self.index[self.index >= 0], minlength=len(self.names))
+        most = self.names[int(n_chosen.argmax())]
+        return (
+            f"BestModels({len(self.names)} models, {len(self.index)} centers, most often "
+            f"{most!r}: {n_chosen.max()})"
+        )
+
+    def to_img(self, *, fill: float = np.nan):
+        """Return an image of the number of the best model, from 1 (0 would look like no model).
+
+        Parameters
+        ----------
+        fill : float, default NaN
+            Value where there is no model.
+
+        Returns
+        -------
+        nibabel.Nifti1Image, or GiftiImage of a surface
+        """
+        return self.space.to_img(np.where(self.index >= 0, self.index + 1.0, np.nan), fill=fill)
+
+
+@dataclass(frozen=True, eq=False)
+class SearchlightMap:
+    """The outcome of :func:`searchlight`.
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (n_models, n_centers)
+        From −1 to 1; NaN where a centre has too few voxels, or a similarity is undefined. Centres
+        are in the order of the mask (``image[mask]``) or of the vertices.
+    n_voxels : ndarray of int, shape (n_centers,)
+        Voxels (or vertices) the RDM of each centre was made from.
+    n_left_out : ndarray of int, shape (n_centers,)
+        Voxels within the radius and the mask that were left out: NaN, infinite or constant.
+    space : Volume or Surface
+        Where the centres are.
+    labels : DataFrame
+        Labels of the models, one row each.
+    conditions : tuple of str
+    measure, method : str
+        How RDMs were made and compared.
+    radius : float
+        In mm.
+    n_too_few : int
+        Number of centres with too few voxels.
+    n_undefined : int
+        Number of centres where some pairs had no dissimilarity and were left out.
+    """
+
+    similarity: np.ndarray
+    n_voxels: np.ndarray
+    n_left_out: np.ndarray
+    space: Volume | Surface
+    labels: pd.DataFrame
+    conditions: tuple[str, ...]
+    measure: str
+    method: str
+    radius: float
+    n_too_few: int
+    n_undefined: int
+
+    def __repr__(self) -> str:
+        n_models, n_centers = self.similarity.shape
+        return (
+            f"SearchlightMap({n_models} model{'s' * (n_models != 1)}, {n_centers} centers, radius "
+            f"{self.radius:g} mm, {self.measure!r}, {self.method!r})"
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each model: its label ``name``, or its network and layer."""
+        return model_names(self.labels)
+
+    def model_index(self, model: int | str | None) -> int:
+        """Return the number of a model given by number or name; None is the only one."""
+        names = self.names
+        if model is None:
+            if len(names) > 1:
+                shown = ", ".join(map(repr, names[:5]))
+                raise InputError(
+                    f"expected `model`, one of the {len(names)} in this map, by name or number: "
+                    f"{shown}{', ...' if len(names) > 5 else ''}."
+                )
+            return 0
+        if isinstance(model, str):
+            found = [i for i, name in enumerate(names) if name == model]
+            if len(found) != 1:
+                raise InputError(
+                    f"expected the name of a model, got {model!r}.{nearest(model, names)}"
+                    if not found
+                    else f"expected a name that one model has, but {len(found)} are called "
+                    f"{model!r}. Give the number, from 0 to {len(names) - 1}."
+                )
+            return found[0]
+        model = check_count(model, what="model", low=0)
+        if model >= len(names):
+            raise InputError(f"expected a model number from 0 to {len(names) - 1}, got {model}.")
+        return model
+
+    def to_img(self, model: int | str | None = None, *, fill: float = np.nan):
+        """Return the similarities with one model as an image in the space of the data.
+
+        Parameters
+        ----------
+        model : int or str, optional
+            Number or name of the model; may be left out if there is one only.
+        fill : float, default NaN
+            Value outside the mask and of centres without a similarity. Some viewers want 0.
+
+        Returns
+        -------
+        nibabel.Nifti1Image, or GiftiImage of a surface
+            In float32. For counts use ``map.space.to_img(map.n_voxels)``.
+
+        Raises
+        ------
+        InputError
+            If there is no such model.
+        """
+        return self.space.to_img(self.similarity[self.model_index(model)], fill=fill)
+
+    def best(self) -> BestModels:
+        """Return the model with the largest similarity at each centre, the first of equal ones.
+
+        Returns
+        -------
+        BestModels
+            Chosen and measured on the same data, so the similarities are too large: see `note`,
+            and :func:`best_model_map` for a map that is not biased.
+        """
+        index, similarity = best_of(self.similarity)
+        return BestModels(
+            index, similarity, None, None, self.names, self.space, BIASED, depths(self.labels)
+        )
+
+    def peaks(
+        self, model: int | str | None = None, *, n: int = 10, min_distance: float = 16.0
+    ) -> pd.DataFrame:
+        """Return the centres where similarity is larger than all around.
+
+        Parameters
+        ----------
+        model : int or str, optional
+            As for :meth:`to_img`.
+        n : int, default 10
+            At most this many.
+        min_distance : float, default 16.0
+            Between peaks, in mm (straight, also on surfaces); of two that are nearer the larger
+            stays.
+
+        Returns
+        -------
+        DataFrame
+            The largest first: ``model``, ``similarity``, ``n_voxels``, the place (``i``, ``j``,
+            ``k``, or ``vertex``), and ``x``, ``y``, ``z`` in mm. Centres are compared with the 26
+            voxels around them, or the vertices they share an edge with.
+
+        Raises
+        ------
+        InputError
+            If there is no such model, or `n` or `min_distance` are not numbers above 0.
+        """
+        model = self.model_index(model)
+        table = peak_table(
+            self.space, self.similarity[model], n=n, min_distance=min_distance,
+            n_voxels=self.n_voxels,
+        )  # fmt: skip
+        table = table.rename(columns={"value": "similarity"})
+        table.insert(0, "model", self.names[model])
+        return table
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an HDF5 file (whole or not at all); read it with :meth:`load`."""
+        text = h5py.string_dtype("utf-8")
+        columns = {
+            str(name): {"dtype": str(column.dtype), "values": [_plain(v) for v in column]}
+            for name, column in self.labels.items()
+        }
+        volume = isinstance(self.space, Volume)
+        arrays = ["mask", "affine"] if volume else ["vertices", "faces", "mask"]
+        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+            file.attrs["space"] = "volume" if volume else "surface"
+            file.attrs["labels"] = json.dumps(columns, ensure_ascii=False)
+            for name in ("measure", "method", "radius", "n_too_few", "n_undefined"):
+                file.attrs[name] = getattr(self, name)
+            for name in ("similarity", "n_voxels", "n_left_out"):
+                file.create_dataset(
+                    name, data=getattr(self, name), compression="gzip", shuffle=True
+                )
+            for name in arrays:
+                file.create_dataset(
+                    f"space/{name}", data=getattr(self.space, name), compression="gzip"
+                )
+            file.create_dataset("conditions", data=list(self.conditions), dtype=text)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> SearchlightMap:
+        """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        SearchlightMap
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        InputError
+            If it holds something else, or was written by a newer version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"expected a searchlight map, but {path} does not exist.")
+        try:
+            file = h5py.File(path, "r")
+        except OSError as err:
+            raise InputError(
+                f"expected an HDF5 file, but {path} cannot be read as one: {err}."
+            ) from err
+        with file:
+            attrs = dict(file.attrs)
+            if attrs.get("format") != FORMAT:
+                raise InputError(
+                    f"expected a file written by SearchlightMap.save, but {path} has format "
+                    f"{attrs.get('format')!r}."
+                )
+            if attrs["version"] > VERSION:
+                raise InputError(
+                    f"{path} was written by a newer rsa-faces (format version "
+                    f"{attrs['version']}, this one reads up to {VERSION}). Upgrade rsa-faces to "
+                    "read it."
+                )
+            kind = Volume if attrs["space"] == "volume" else Surface
+            space = kind(**{name: data[()] for name, data in file["space"].items()})
+            similarity = file["similarity"][()]
+            labels = {name: _column(c) for name, c in json.loads(attrs["labels"]).items()}
+            return SearchlightMap(
+                similarity, file["n_voxels"][()], file["n_left_out"][()], space,
+                pd.DataFrame(labels, index=pd.RangeIndex(len(similarity))),
+                tuple(file["conditions"].asstr()[()].tolist()), attrs["measure"],
+                attrs["method"], float(attrs["radius"]), int(attrs["n_too_few"]),
+                int(attrs["n_undefined"]),
+            )  # fmt: skip
+
+
+def model_names(labels: pd.DataFrame) -> tuple[str, ...]:
+    """Return the name of each model: its label name, or network and layer, or its number."""
+    columns = ["name"] if "name" in labels else [c for c in ("network", "layer") if c in labels]
+    if not columns:
+        return tuple(f"model {i + 1}" for i in range(len(labels)))
+    parts = labels[columns].fillna("").astype(str)
+    return tuple(" ".join(part for part in row if part) for row in parts.to_numpy())
+
+
+def depths(labels: pd.DataFrame) -> np.ndarray | None:
+    """Return the depth of each model in its network, or None where some have none."""
+    for column in ("depth", "layer_index"):
+        if column in labels:
+            depth = pd.to_numeric(labels[column], errors="coerce").to_numpy(np.float64)
+            if np.isfinite(depth).all():
+                return depth
+    return None
+
+
+def best_of(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return number and similarity of the best model at each centre; −1 and NaN where none is."""
+    filled = np.where(np.isnan(similarity), -np.inf, similarity)
+    index = filled.argmax(axis=0)
+    best = filled[index, np.arange(len(index))]
+    none = best == -np.inf
+    return np.where(none, -1, index), np.where(none, np.nan, best)

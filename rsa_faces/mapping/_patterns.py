@@ -1,0 +1,324 @@
+"""What a searchlight needs of a subject: the patterns at every place, checked, and their space."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.brain import Surface, Volume
+from rsa_faces.mapping import _kernels
+from rsa_faces.rdm.measures import MEASURES
+from rsa_faces.rdm.noise import NOISE_METHODS
+
+_CODES = {name: getattr(_kernels, name.upper()) for name in MEASURES}
+_NOISE = {
+    None: _kernels.NO_NOISE,
+    "ledoit-wolf": _kernels.LEDOIT_WOLF,
+    "schaefer-strimmer": _kernels.SCHAEFER_STRIMMER,
+}
+_ANGLES = {"correlation", "cosine"}
+_NOISY = {"mahalanobis", "crossnobis"}
+_READ_BYTES = 256 * 2**20
+_PRIOR_RATE, _PRIOR_WEIGHT = 1.0, 0.1  # as rsa_faces.rdm.measures.poisson
+
+
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """Patterns at every place, as :func:`rsa_faces.mapping._kernels.fill_rdms` wants them."""
+
+    space: Volume | Surface
+    values: np.ndarray
+    usable: np.ndarray
+    measure: str
+    noise: int
+    residuals: np.ndarray
+    freedom: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the arrays."""
+        return self.values.nbytes + self.residuals.nbytes
+
+    def fill(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
+        """Fill the RDMs of a batch of centres."""
+        _kernels.fill_rdms(
+            self.values, self.usable, indptr, indices, _CODES[self.measure], min_voxels,
+            self.noise, self.residuals, self.freedom, vectors, n_used, state,
+        )  # fmt: skip
+
+
+def load_patterns(
+    img: Any,
+    *,
+    mask_img: Any,
+    mesh: Any,
+    conditions: Sequence[str],
+    order: Sequence[str],
+    measure: str,
+    folds: Sequence[Any] | None,
+    noise: str | None,
+    residuals: Any,
+    budget: int,
+) -> Patterns:
+    """Read an image or array, average repeats and mark the voxels that can be used.
+
+    Conditions come out in the given order, that of the models.
+    """
+    _check_options(measure, folds, noise, residuals)
+    names = _names(conditions, order)
+    space, observed = _observations(img, mask_img, mesh, len(names), budget, "img")
+    usable = np.isfinite(observed).all(axis=1)
+    usable &= observed.max(axis=1) != observed.min(axis=1)
+    observed[~usable] = 0.0
+    keys, cells = _cells(names, order, measure, folds)
+    means = _means(observed, keys, cells)
+    deviations, freedom = np.zeros((1, 1)), 1
+    if noise is not None:
+        if residuals is None:
+            deviations, freedom = _deviations(observed, means, keys, cells, measure)
+        else:
+            other, deviations = _observations(residuals, mask_img, mesh, None, budget, "residuals")
+            if not space.equals(other):
+                raise InputError(f"expected residuals in the space of img, {space}, got {other}.")
+            usable &= np.isfinite(deviations).all(axis=1)
+            freedom = deviations.shape[1]
+        usable &= deviations.any(axis=1)
+        deviations[~usable] = 0.0
+    n_folds = len(cells) // len(order)
+    means = means.reshape(len(means), n_folds, len(order)).transpose(1, 0, 2)
+    values = _prepared(np.ascontiguousarray(means), usable, measure)
+    return Patterns(space, values, usable, measure, _NOISE[noise], deviations, freedom)
+
+
+def _check_options(measure, folds, noise, residuals) -> None:
+    """Check that measure, folds and noise go together."""
+    check_choice(measure, MEASURES, what="measure")
+    if noise is not None:
+        check_choice(noise, NOISE_METHODS, what="noise covariance method")
+    if noise is not None and measure not in _NOISY:
+        raise InputError(f"the measure {measure!r} uses no noise covariance; leave `noise` out.")
+    if residuals is not None and noise is None:
+        raise InputError(
+            "expected `noise` with `residuals`: how their covariance is shrunk, "
+            f"{' or '.join(map(repr, NOISE_METHODS))}."
+        )
+    if measure == "mahalanobis" and noise is None:
+        raise InputError(
+            "expected `noise` for the measure 'mahalanobis': "
+            f"{' or '.join(map(repr, NOISE_METHODS))}."
+        )
+    if (folds is None) == (measure == "crossnobis"):
+        raise InputError(
+            "expected `folds` for the measure 'crossnobis': the run or session of each volume."
+            if folds is None
+            else f"the measure {measure!r} is not cross-validated; leave `folds` out, or use "
+            "'crossnobis'."
+        )
+
+
+def _names(conditions: Sequence[str], order: Sequence[str]) -> list[str]:
+    """Return the condition of each volume; all those of the models, and no others."""
+    if isinstance(conditions, str):
+        raise TypeError(f"expected a sequence of condition names, got the string {conditions!r}.")
+    names = [str(name) for name in conditions]
+    if set(names) != set(order):
+        raise ConditionMismatchError(
+            order,
+            list(dict.fromkeys(names)),
+            left_name="models",
+            right_name="conditions",
+            hint="Rename them, or take the common ones with models.subset().",
+        )
+    if len(order) < 3:
+        raise InputError(f"expected at least 3 conditions, got {len(order)}.")
+    return names
+
+
+def _observations(img, mask_img, mesh, n_expected, budget, what):
+    """Return the space and what was measured there, (n_places, n_observations) in float64."""
+    if mesh is not None or isinstance(img, np.ndarray):
+        return _from_array(img, mask_img, mesh, n_expected, what)
+    img = _load(img, what)
+    if mask_img is None:
+        raise InputError(
+            "expected `mask_img`: an image or file that says which voxels are brain, in the space "
+            f"of {what}."
+        )
+    mask = _load(mask_img, "mask_img")
+    if len(img.shape) != 4:
+        raise InputError(
+            f"expected {what} with 4 dimensions, one volume per condition, got shape {img.shape}."
+        )
+    if mask.shape[:3] != img.shape[:3] or np.prod(mask.shape[3:]) != 1:
+        raise InputError(
+            f"expected a mask of shape {img.shape[:3]}, that of {what}, got {mask.shape}. "
+            "Resample one to the other first (nilearn.image.resample_to_img)."
+        )
+    if not np.allclose(mask.affine, img.affine, rtol=0.0, atol=1e-3):
+        raise InputError(
+            f"expected one affine for {what} and mask, but {what} has {_lines(img.affine)} and "
+            f"mask_img {_lines(mask.affine)}. Resample one to the other first "
+            "(nilearn.image.resample_to_img)."
+        )
+    _check_number(img.shape[3], n_expected, what)
+    inside = np.asanyarray(mask.dataobj).reshape(mask.shape[:3])
+    if not (inside := np.nan_to_num(inside) != 0).any():
+        raise InputError(
+            f"expected a mask with at least one voxel, but mask_img of shape {mask.shape} holds "
+            "none other than 0."
+        )
+    n_places, n_observations = int(inside.sum()), img.shape[3]
+    if (needed := 8 * n_places * n_observations) > budget:
+        raise InputError(
+            f"expected a budget above {needed / 1e9:.2g} GB, what {n_observations} volumes of "
+            f"{n_places} voxels take, got {budget / 1e9:.2g} GB."
+        )
+    observed = np.empty((n_places, n_observations))
+    step = max(1, _READ_BYTES // (8 * inside.size))
+    for start in range(0, n_observations, step):
+        # Blocks of volumes in the order of the file: a compressed file is read on, not again.
+        block = np.asanyarray(img.dataobj[..., start : start + step])
+        if block.dtype.kind not in "fiub":
+            raise TypeError(f"expected real numbers in {what}, got {block.dtype}.")
+        observed[:, start : start + step] = block[inside]
+    return Volume(inside, img.affine), observed
+
+
+def _from_array(img, mask, mesh, n_expected, what):
+    """Return a surface and what was measured there."""
+    img = np.asarray(img)
+    if mesh is None:
+        raise InputError(
+            f"expected `mesh`, the vertices and faces of the surface, with an array as {what}; for "
+            "voxels give an image (nibabel) or its path, which knows where they are."
+        )
+    if img.dtype.kind not in "fiub":
+        raise TypeError(f"expected real numbers in {what}, got {img.dtype}.")
+    if isinstance(mesh, Surface):
+        mask = mesh.mask if mask is None else mask
+        mesh = mesh.vertices, mesh.faces
+    try:
+        vertices, faces = mesh
+    except (TypeError, ValueError) as err:
+        raise InputError(
+            f"expected mesh to be a Surface or a pair (vertices, faces), got {type(mesh).__name__}."
+        ) from err
+    surface = Surface(vertices, faces, mask)
+    if img.ndim != 2 or img.shape[1] != len(surface.mask):
+        raise InputError(
+            f"expected {what} of shape (n_conditions, {len(surface.mask)}), one column for each "
+            f"vertex, got {img.shape}."
+        )
+    _check_number(len(img), n_expected, what)
+    return surface, np.array(img[:, surface.mask].T, dtype=np.float64, order="C")
+
+
+def _check_number(n_observations: int, n_expected: int | None, what: str) -> None:
+    """Check that there is a condition for each volume."""
+    if n_expected is not None and n_observations != n_expected:
+        raise InputError(
+            f"expected one condition for each of {n_observations} volumes of {what}, got "
+            f"{n_expected} conditions."
+        )
+
+
+def _load(img: Any, what: str):
+    """Return an image with a known affine."""
+    import nibabel
+
+    if isinstance(img, (str, os.PathLike)):
+        if not os.path.isfile(img):
+            raise FileNotFoundError(f"expected an image file as {what}, but {img} does not exist.")
+        try:
+            img = nibabel.load(img, keep_file_open=True)
+        except nibabel.filebasedimages.ImageFileError as err:
+            raise InputError(f"expected a NIfTI file as {what}, got {err}.") from err
+    if not isinstance(img, nibabel.spatialimages.SpatialImage):
+        raise TypeError(f"expected {what} to be an image or a path, got {type(img).__name__}.")
+    return img
+
+
+def _lines(affine: np.ndarray) -> str:
+    """Show an affine in one line."""
+    return str(np.round(affine[:3], 4).tolist())
+
+
+def _cells(names, order, measure, folds):
+    """Return the cell of each volume and all cells: conditions, or (fold, condition)."""
+    if measure != "crossnobis":
+        return names, list(order)
+    folds = list(folds)
+    if len(folds) != len(names):
+        raise InputError(f"expected {len(names)} fold labels, one per volume, got {len(folds)}.")
+    fold_names = sorted(set(folds))
+    if len(fold_names) < 2:
+        raise InputError(
+            f"expected at least 2 folds for the measure 'crossnobis', got {fold_names!r}."
+        )
+    keys = list(zip(folds, names, strict=True))
+    cells = [(fold, name) for fold in fold_names for name in order]
+    present = set(keys)
+    if missing := [cell for cell in cells if cell not in present]:
+        shown = ", ".join(f"{name!r} in fold {fold!r}" for fold, name in missing[:5])
+        raise InputError(
+            f"expected every condition in every fold, but {len(missing)} are missing: {shown}. "
+            "Leave those conditions or folds out, or merge folds."
+        )
+    return keys, cells
+
+
+def _codes(keys, cells) -> np.ndarray:
+    """Return the position of each key among the cells."""
+    position = {cell: i for i, cell in enumerate(cells)}
+    return np.array([position[key] for key in keys])
+
+
+def _means(observed: np.ndarray, keys, cells) -> np.ndarray:
+    """Return the mean of each cell, (n_places, n_cells)."""
+    codes = _codes(keys, cells)
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes, minlength=len(cells))
+    if (counts == 1).all():
+        return observed[:, order]
+    starts = np.cumsum(counts) - counts
+    return np.add.reduceat(observed[:, order], starts, axis=1) / counts
+
+
+def _deviations(observed, means, keys, cells, measure):
+    """Return the deviations of volumes from the mean of their cell, and degrees of freedom."""
+    where = " within folds" if measure == "crossnobis" else ""
+    if len(keys) == len(cells):
+        raise InputError(
+            f"expected repeats of conditions{where} to estimate noise from, but every condition "
+            f"has one volume{' per fold' if where else ''}. Give GLM residuals as `residuals` "
+            "instead."
+        )
+    freedom = len(keys) - len(cells)
+    if freedom < 2:
+        raise InputError(
+            f"expected at least 2 degrees of freedom to estimate noise from, got {len(keys)} "
+            f"volumes minus {len(cells)} means. Give GLM residuals as `residuals` instead."
+        )
+    return observed - means[:, _codes(keys, cells)], freedom
+
+
+def _prepared(values: np.ndarray, usable: np.ndarray, measure: str) -> np.ndarray:
+    """Return the patterns as the measure's kernel wants them."""
+    if measure == "poisson":
+        if (lowest := values[:, usable].min(initial=0.0)) < 0:
+            raise InputError(
+                f"expected rates of at least 0 for the measure 'poisson', got {lowest:.6g}. "
+                "For responses that can be negative use 'correlation' or 'crossnobis'."
+            )
+        rates = (values[0] + _PRIOR_RATE * _PRIOR_WEIGHT) / (1 + _PRIOR_WEIGHT)
+        return np.stack([rates, np.log(np.where(usable[:, None], rates, 1.0))])
+    if measure not in _ANGLES:
+        # The mean pattern is in no difference; without it fewer digits cancel.
+        values -= values.mean(axis=2, keepdims=True)
+    return values

@@ -1,0 +1,173 @@
+"""Blocks of centres in threads, and the similarity of their RDMs with all models at once.
+
+Blocks are the same whatever the budget and the number of threads, so that results are, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_count
+from rsa_faces.brain.spheres import Discs, Spheres
+from rsa_faces.comparison._compare import MIN_PAIRS, _with_missing
+from rsa_faces.comparison._ranks import centred_ranks
+from rsa_faces.comparison.methods import (
+    COV_METHODS,
+    METHODS,
+    RANK_METHODS,
+    _centred,
+    _nan_if_constant,
+    _unit,
+    whitened,
+)
+from rsa_faces.extraction._progress import progress_bar
+from rsa_faces.mapping._kernels import FINE, UNDEFINED
+
+KENDALL = frozenset({"kendall", "tau-a"})
+_BLOCK_VALUES = 2**18
+_COPIES = 5  # arrays of the size of a block that are held at a time
+
+
+class Similarities:
+    """Similarities of RDMs with models that are prepared once.
+
+    Parameters
+    ----------
+    models : ndarray, shape (n_models, n_pairs)
+        NaN is a pair not measured.
+    method : str
+        A comparison method.
+    """
+
+    def __init__(self, models: np.ndarray, method: str):
+        self.models, self.method = models, method
+        self.missing = np.isnan(models)
+        masks, group = self.missing[:1], np.zeros(len(models), int)
+        if self.missing.any():
+            masks, group = np.unique(self.missing, axis=0, return_inverse=True)
+        self.groups = []
+        for i, mask in enumerate(masks):
+            members, present = np.flatnonzero(group.ravel() == i), ~mask
+            if present.sum() >= MIN_PAIRS:
+                part = np.ascontiguousarray(models[members][:, present])
+                side = part if method in KENDALL else np.ascontiguousarray(model_side(part, method))
+                self.groups.append((members, None if present.all() else present, side))
+
+    def __call__(self, vectors: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Compare the RDMs of a block; NaN where there is no RDM.
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (n_centers, n_pairs)
+            Rows that are not fine are overwritten.
+        state : ndarray of int8, shape (n_centers,)
+
+        Returns
+        -------
+        ndarray, shape (n_centers, n_models)
+        """
+        fine = state == FINE
+        result = np.full((len(vectors), len(self.models)), np.nan)
+        if (partly := state == UNDEFINED).any() and self.method not in COV_METHODS:
+            rows = vectors[partly]
+            result[partly] = _with_missing(
+                self.models, rows, self.missing, np.isnan(rows), METHODS[self.method]
+            ).T
+        if fine.any():
+            vectors[~fine] = 0.0
+            for members, present, side in self.groups:
+                part = vectors if present is None else vectors[:, present]
+                if self.method in KENDALL:
+                    similarity = METHODS[self.method](side, part[fine]).T
+                else:
+                    # All rows, also those without an RDM: the last digits of a product depend on
+                    # its shape.
+                    similarity = (data_side(part, self.method) @ side.T)[fine]
+                result[np.ix_(fine, members)] = similarity
+        return np.clip(result, -1.0, 1.0, out=result)
+
+
+def model_side(vectors: np.ndarray, method: str) -> np.ndarray:
+    """Return rows whose products with those of :func:`data_side` are similarities."""
+    if method in COV_METHODS:
+        vectors = _nan_if_constant(_centred(vectors)) if method == "corr_cov" else vectors
+        white = whitened(vectors)
+        return white / _root(np.einsum("ij,ij->i", vectors, white))
+    return data_side(vectors, method)
+
+
+def data_side(vectors: np.ndarray, method: str) -> np.ndarray:
+    """Return rows whose products with those of :func:`model_side` are similarities."""
+    if method in COV_METHODS:
+        vectors = _nan_if_constant(_centred(vectors)) if method == "corr_cov" else vectors
+        return vectors / _root(np.einsum("ij,ij->i", vectors, whitened(vectors)))
+    if method in RANK_METHODS:
+        ranks, squares = centred_ranks(vectors)
+        if method == "rho-a":
+            n = float(vectors.shape[1])
+            squares = np.where(squares > 0, (n**3 - n) / 12.0, 0.0)
+        ranks /= _root(squares)
+        return ranks
+    return _unit(_centred(vectors) if method == "pearson" else vectors)
+
+
+def block_size(n_pairs: int) -> int:
+    """Return the number of centres whose RDMs are made together."""
+    return int(np.clip(_BLOCK_VALUES // n_pairs, 8, 64))
+
+
+def n_workers(
+    n_jobs: int | None, budget: int, shared: int, searchlights: Spheres | Discs, patterns,
+    n_pairs: int, n_rdms: int = 1,
+) -> int:  # fmt: skip
+    """Return how many blocks the budget allows at a time, at most one per job."""
+    import numba
+
+    n_jobs = numba.get_num_threads() if n_jobs is None else check_count(n_jobs, what="n_jobs")
+    n_folds, _, n_conditions = patterns.values.shape
+    channels = searchlights.most
+    each = 8 * (
+        (_COPIES + n_rdms) * block_size(n_pairs) * n_pairs
+        + channels * ((n_folds + 1) * n_conditions + 2 * patterns.residuals.shape[1])
+        + 4 * channels**2 * (patterns.noise > 0)
+    )
+    if budget < shared + each:
+        raise InputError(
+            f"expected a budget of at least {(shared + each) / 1e6:.4g} MB for these data and "
+            f"models, got {budget / 1e6:.4g} MB."
+        )
+    return min(n_jobs, (budget - shared) // each)
+
+
+def in_blocks(
+    work: Callable[[np.ndarray], None], centers: np.ndarray, size: int, n_threads: int,
+    progress: bool,
+) -> None:  # fmt: skip
+    """Call ``work(some)`` for all blocks of centres, side by side."""
+    # Each block uses one thread: blocks are what goes side by side.
+    with (
+        threadpool_limits(limits=1),
+        progress_bar("searchlight", len(centers), show=progress) as tell,
+        ThreadPoolExecutor(n_threads) as pool,
+    ):
+        starts = range(0, len(centers), size)
+        blocks = [pool.submit(work, centers[start : start + size]) for start in starts]
+        done = 0
+        try:
+            for block in as_completed(blocks):
+                block.result()
+                done += size
+                tell(min(done, len(centers)))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _root(squares: np.ndarray) -> np.ndarray:
+    """Return square roots as a column, NaN where there is nothing above 0."""
+    return np.sqrt(np.where(squares > 0, squares, np.nan))[:, None]

@@ -1,0 +1,393 @@
+"""Searchlight maps of several subjects: tests, noise ceilings, and the best model of each place."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice, check_count, check_unique_names, parse_bytes
+from rsa_faces.brain import Surface, Volume
+from rsa_faces.comparison.methods import METHODS, RANK_METHODS
+from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
+from rsa_faces.mapping._map import BestModels, SearchlightMap, best_of, depths
+from rsa_faces.mapping.peaks import neighbours
+
+HELD_OUT = (
+    "At each place the model was chosen in the other subjects and its similarity measured in the "
+    "subject left out; index is the choice of all subjects together."
+)
+CEILING_METHODS = tuple(name for name in METHODS if name not in {"kendall", "tau-a"})
+
+
+@dataclass(frozen=True, eq=False)
+class CeilingMap:
+    """Noise ceilings at every place, in units of the method.
+
+    Parameters
+    ----------
+    lower, upper : ndarray, shape (n_centers,)
+        Mean similarity of each subject's RDM with the others' pooled RDM, and with everyone's;
+        NaN where a subject has no RDM, or not all pairs.
+    n_voxels : ndarray of int, shape (n_subjects, n_centers)
+        Voxels each RDM was made from.
+    n_subjects : int
+    measure, method : str
+    radius : float
+        In mm.
+    space : Volume or Surface
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    n_voxels: np.ndarray
+    n_subjects: int
+    measure: str
+    method: str
+    radius: float
+    space: Volume | Surface
+
+    def __repr__(self) -> str:
+        return (
+            f"CeilingMap({self.n_subjects} subjects, {len(self.lower)} centers, radius "
+            f"{self.radius:g} mm, {self.measure!r}, {self.method!r})"
+        )
+
+    def to_img(self, bound: str = "lower", *, fill: float = np.nan):
+        """Return one of the bounds as an image.
+
+        Parameters
+        ----------
+        bound : {"lower", "upper"}, default "lower"
+        fill : float, default NaN
+            Value outside the mask and of centres without a ceiling.
+
+        Returns
+        -------
+        nibabel.Nifti1Image, or GiftiImage of a surface
+        """
+        check_choice(bound, ["lower", "upper"], what="bound")
+        return self.space.to_img(getattr(self, bound), fill=fill)
+
+
+def ceiling_map(
+    imgs: Iterable[Any],
+    *,
+    conditions: Sequence[str] | Sequence[Sequence[str]],
+    mask_img: Any = None,
+    mesh: Surface | tuple[np.ndarray, np.ndarray] | None = None,
+    radius: float = 8.0,
+    measure: str = "correlation",
+    method: str = "spearman",
+    folds: Sequence[Any] | None = None,
+    noise: str | None = None,
+    min_voxels: int = 5,
+    budget: str | int = "4GB",
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> CeilingMap:
+    """Compute the noise ceiling at every place, from the data of several subjects in one space.
+
+    Parameters
+    ----------
+    imgs : iterable of nibabel images, paths, or ndarrays
+        One for each subject, at least 2, as :func:`searchlight` takes them, with the same
+        conditions in the same order.
+    conditions, mask_img, mesh, radius, measure, folds, noise, min_voxels, n_jobs, progress
+        As for :func:`searchlight`, for all subjects.
+    method : str, default "spearman"
+        Any of `rsa_faces.comparison.METHODS` but kendall and tau-a.
+    budget : str or int, default "4GB"
+        The patterns of all subjects must fit (8 bytes per voxel and condition, and fold). RDMs
+        are made, compared and given up block by block.
+
+    Returns
+    -------
+    CeilingMap
+
+    Raises
+    ------
+    InputError
+        With fewer than 2 subjects, subjects in different spaces, or as :func:`searchlight`.
+
+    Warns
+    -----
+    UserWarning
+        Of how many centres have no ceiling because a subject has no RDM there.
+
+    Notes
+    -----
+    At each centre as :func:`rsa_faces.noise_ceiling` [1]_. Without any shared structure the upper
+    ceiling of n subjects is still about 1/√n: no place should be judged by it alone.
+
+    References
+    ----------
+    .. [1] Nili H. et al. (2014). PLoS Computational Biology 10, e1003553.
+       doi:10.1371/journal.pcbi.1003553
+    """
+    from rsa_faces.mapping import _stream
+    from rsa_faces.mapping._kernels import FINE
+    from rsa_faces.mapping._patterns import load_patterns
+
+    check_choice(method, CEILING_METHODS, what="comparison method of ceilings")
+    check_count(min_voxels, what="min_voxels")
+    allowed = parse_bytes(budget)
+    order = list(dict.fromkeys(map(str, conditions)))
+    check_unique_names(order, what="condition")
+    subjects = []
+    for img in imgs:
+        subjects.append(
+            load_patterns(
+                img,
+                mask_img=mask_img,
+                mesh=mesh,
+                conditions=conditions,
+                order=order,
+                measure=measure,
+                folds=folds,
+                noise=noise,
+                residuals=None,
+                budget=allowed - sum(p.n_bytes for p in subjects),
+            )  # fmt: skip
+        )
+        if not subjects[-1].space.equals(subjects[0].space):
+            raise InputError(
+                f"expected all subjects in one space, but subject {len(subjects) - 1} is in "
+                f"{subjects[-1].space} and subject 0 in {subjects[0].space}."
+            )
+    if (n_subjects := len(subjects)) < 2:
+        raise InputError(f"expected at least 2 subjects for a noise ceiling, got {n_subjects}.")
+    space = subjects[0].space
+    searchlights = space.searchlights(radius)
+    n_centers, n_pairs = searchlights.n_centers, len(order) * (len(order) - 1) // 2
+    bounds = np.full((2, n_centers), np.nan)
+    n_voxels = np.empty((n_subjects, n_centers), np.int32)
+    n_threads = _stream.n_workers(
+        n_jobs, allowed, sum(p.n_bytes for p in subjects) + bounds.nbytes + n_voxels.nbytes,
+        searchlights, subjects[0], n_pairs, 2 * n_subjects,
+    )  # fmt: skip
+    size = _stream.block_size(n_pairs)
+
+    def work(centers: np.ndarray) -> None:
+        indptr, indices = searchlights.batch(centers)
+        vectors = np.zeros((n_subjects, len(centers), n_pairs))
+        state = np.empty((n_subjects, len(centers)), np.int8)
+        n_used = np.empty(state.shape, np.int32)
+        for s, patterns in enumerate(subjects):
+            patterns.fill(indptr, indices, min_voxels, vectors[s], n_used[s], state[s])
+        n_voxels[:, centers] = n_used
+        everywhere = (state == FINE).all(axis=0)
+        if everywhere.any():
+            whole = np.ascontiguousarray(vectors[:, everywhere])
+            bounds[:, centers[everywhere]] = _ceilings(whole, method)
+
+    _stream.in_blocks(work, searchlights.order, size, n_threads, progress)
+    if (n_none := int(np.isnan(bounds[0]).sum())) > 0:
+        warnings.warn(
+            f"{n_none} of {n_centers} centres have no noise ceiling: a subject has fewer than "
+            f"{min_voxels} usable voxels there, or pairs without a dissimilarity.",
+            stacklevel=2,
+        )
+    return CeilingMap(
+        bounds[0], bounds[1], n_voxels, n_subjects, measure, method, float(radius), space
+    )
+
+
+def _ceilings(vectors: np.ndarray, method: str) -> np.ndarray:
+    """Return lower and upper ceilings, (2, n_centers), of RDMs (n_subjects, n_centers, n_pairs)."""
+    from rsa_faces.comparison._ranks import centred_ranks
+    from rsa_faces.mapping._stream import data_side, model_side
+
+    if method in RANK_METHODS:
+        pooled = np.stack([centred_ranks(v)[0] for v in vectors])
+    else:
+        # Pools are not whitened: z-scores, or a root mean square of 1.
+        scaling = {"corr_cov": "pearson", "cosine_cov": "cosine"}.get(method, method)
+        pooled = np.stack([data_side(v, scaling) for v in vectors])
+    total = pooled.sum(axis=0)
+    everyone = model_side(total, method)
+    similarity = np.zeros((2, vectors.shape[1]))
+    for own, part in zip(vectors, pooled, strict=True):
+        side = data_side(own, method)
+        similarity[0] += np.einsum("bp,bp->b", side, model_side(total - part, method))
+        similarity[1] += np.einsum("bp,bp->b", side, everyone)
+    return similarity / len(vectors)
+
+
+def best_model_map(maps: Sequence[SearchlightMap]) -> BestModels:
+    """Find the best model of each place, chosen in the other subjects.
+
+    Parameters
+    ----------
+    maps : sequence of SearchlightMap
+        One for each subject, at least 3, of the same models in the same space.
+
+    Returns
+    -------
+    BestModels
+        `similarity` is the mean over subjects of the similarity with the model that is best in the
+        mean of all other subjects: not biased by the choice. `share` says in how many of these
+        choices it was the model of `index`, from 0 to 1. Test `subjects` against 0 with
+        :func:`rsa_faces.inference.sign_flip_test`.
+
+    Raises
+    ------
+    InputError
+        With fewer than 3 subjects, or maps of other models or in other spaces.
+
+    Notes
+    -----
+    A place where any subject lacks a similarity with any model that has one elsewhere has no best
+    model (−1, NaN). Of models that are equally good the first is chosen. The best model of noise
+    has a similarity of 0 on average, of :meth:`SearchlightMap.best` one above 0.
+    """
+    stack = _stack(maps, None, 3)
+    defined = ~np.isnan(stack).all(axis=(0, 2))
+    whole = ~np.isnan(stack[:, defined]).any(axis=(0, 1))
+    total = stack.sum(axis=0)
+    index = np.full(stack.shape[2], -1)
+    held_out = np.full((len(stack), stack.shape[2]), np.nan)
+    chosen = np.full(held_out.shape, -1)
+    places = np.flatnonzero(whole)
+    index[places] = best_of(total[:, places])[0]
+    for s, own in enumerate(stack):
+        chosen[s, places] = best_of((total - own)[:, places])[0]
+        held_out[s, places] = own[chosen[s, places], places]
+    share = np.where(whole, (chosen == index).mean(axis=0), np.nan)
+    return BestModels(
+        index, held_out.mean(axis=0), share, held_out, maps[0].names, maps[0].space, HELD_OUT,
+        depths(maps[0].labels),
+    )  # fmt: skip
+
+
+def mean_map(maps: Sequence[SearchlightMap]) -> SearchlightMap:
+    """Average the maps of several subjects, for figures and tables.
+
+    Parameters
+    ----------
+    maps : sequence of SearchlightMap
+        One for each subject, of the same models in the same space.
+
+    Returns
+    -------
+    SearchlightMap
+        Mean similarity; NaN where any subject has none. `n_voxels` is the smallest and
+        `n_left_out` the largest number of the subjects.
+
+    Raises
+    ------
+    InputError
+        With fewer than 2 subjects, or maps of other models or in other spaces.
+    """
+    maps = list(maps)
+    similarity = _stack(maps, None, 2)
+    # One model comes without its axis.
+    similarity = similarity.mean(axis=0).reshape(maps[0].similarity.shape)
+    return dataclasses.replace(
+        maps[0],
+        similarity=similarity,
+        n_voxels=np.min([m.n_voxels for m in maps], axis=0),
+        n_left_out=np.max([m.n_left_out for m in maps], axis=0),
+        n_too_few=int(np.isnan(similarity).all(axis=0).sum()),
+        n_undefined=max(m.n_undefined for m in maps),
+    )
+
+
+def group_test(
+    maps: Sequence[SearchlightMap],
+    *,
+    model: int | str | None = None,
+    minus: int | str | None = None,
+    statistic: str = "tfce",
+    threshold: float | None = None,
+    tail: str = "two-sided",
+    n_permutations: int = 9999,
+    seed: int = 0,
+) -> SignFlipTest:
+    """Test where similarity with a model differs from 0 over subjects, or from another model's.
+
+    Parameters
+    ----------
+    maps : sequence of SearchlightMap
+        One for each subject, in one space (normalised brains, or a template surface).
+    model : int or str, optional
+        Number or name of the model; may be left out if there is one only.
+    minus : int or str, optional
+        A second model, whose similarity is subtracted first.
+    statistic : {"tfce", "max", "cluster-mass"}, default "tfce"
+        As for :func:`rsa_faces.inference.sign_flip_test`. Neighbours are the voxels that share a
+        side, or the vertices that share an edge.
+    threshold, tail, n_permutations, seed
+        As for :func:`rsa_faces.inference.sign_flip_test`.
+
+    Returns
+    -------
+    SignFlipTest
+        Arrays have one entry per centre: ``maps[0].space.to_img(test.p)`` is an image. p values
+        are corrected for all centres.
+
+    Raises
+    ------
+    InputError
+        If maps are of other models or in other spaces, there is no such model, or as
+        :func:`rsa_faces.inference.sign_flip_test`.
+
+    Warns
+    -----
+    UserWarning
+        Of how many centres are left out because some subjects have no similarity there.
+
+    Notes
+    -----
+    Similarities are not transformed. Flipping signs tests that they are symmetric around 0: the
+    mean of a similarity that cannot be negative, or is biased, is not tested by it. Similarities
+    with correlation distances of noise are skewed a little to the right (0.13 in simulation with
+    24 conditions; with crossnobis not at all): a one-sided t of 10 subjects exceeds its bound of
+    0.05 at 0.047 of places above and 0.053 below.
+    """
+    values = _stack(maps, model, 2)
+    if minus is not None:
+        values = values - _stack(maps, minus, 2)
+    missing = np.isnan(values)
+    partly = missing.any(axis=0) & ~missing.all(axis=0)
+    if partly.any():
+        warnings.warn(
+            f"{int(partly.sum())} of {values.shape[1]} centres are left out: some of "
+            f"{len(values)} subjects have no similarity there.",
+            stacklevel=2,
+        )
+        values[:, partly] = np.nan
+    graph = None if statistic == "max" else neighbours(maps[0].space)
+    return sign_flip_test(
+        values, statistic=statistic, neighbours=graph, threshold=threshold, tail=tail,
+        n_permutations=n_permutations, seed=seed,
+    )  # fmt: skip
+
+
+def _stack(maps: Sequence[SearchlightMap], model, n_least: int) -> np.ndarray:
+    """Return similarities of all subjects: with one model, or (n_subjects, n_models, n_centers)."""
+    maps = list(maps)
+    if len(maps) < n_least:
+        raise InputError(f"expected maps of at least {n_least} subjects, got {len(maps)}.")
+    first = maps[0]
+    for i, other in enumerate(maps[1:], start=1):
+        if not other.space.equals(first.space):
+            raise InputError(
+                f"expected all maps in one space, but map {i} is in {other.space} and map 0 in "
+                f"{first.space}. Normalise them to one template and mask first."
+            )
+        for what in ("names", "measure", "method", "radius"):
+            if getattr(other, what) != getattr(first, what):
+                raise InputError(
+                    f"expected all maps with the same {what}, but map {i} has "
+                    f"{getattr(other, what)!r} and map 0 {getattr(first, what)!r}."
+                )
+    if model is not None or len(first.names) == 1 and n_least == 2:
+        model = first.model_index(model)
+        return np.stack([m.similarity[model] for m in maps])
+    return np.stack([m.similarity for m in maps])

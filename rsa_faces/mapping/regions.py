@@ -1,0 +1,378 @@
+"""What each layer adds to those before it, and whether one network explains all regions."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.comparison import METHODS, align_pair
+from rsa_faces.inference.maps import sign_flip_test
+from rsa_faces.inference.multiple import CORRECTIONS, adjust
+from rsa_faces.rdm import RDMs
+
+#: Methods whose matrices of correlations have no negative eigenvalue.
+UNIQUE_METHODS = ("kendall", "spearman", "pearson")
+WEIGHTS = ("shared", "region")
+_MIN_PAIRS = 3
+_EXPLAINED = 1e-10  # what is left of a variance of 1 is rounding
+
+
+def semi_partial(
+    model: RDMs, data: RDMs, *, method: str = "kendall", given: RDMs | None = None
+) -> np.ndarray:
+    """Correlate with data what each layer has beyond the layers before it.
+
+    Parameters
+    ----------
+    model : RDMs
+        Layers in order of computation, every pair measured. With a label ``network``, layers of
+        other networks do not count as before.
+    data : RDMs
+        Over the same conditions, matched by name.
+    method : {"kendall", "spearman", "pearson"}, default "kendall"
+        Correlation that is made semi-partial; kendall is tau-b.
+    given : RDMs, optional
+        RDMs to take out of every model RDM, instead of the layers before it; every pair measured.
+
+    Returns
+    -------
+    ndarray, shape (n_model, n_data)
+        From -1 to 1. The first layer of a network has its plain correlation.
+
+    Raises
+    ------
+    ConditionMismatchError
+        If the conditions differ.
+    InputError
+        If the method is unknown, or a pair of `model` or `given` is missing.
+
+    Warns
+    -----
+    UserWarning
+        If a value is undefined (NaN): an RDM is constant, a layer is explained by those before it
+        entirely, or fewer than 3 pairs are measured.
+
+    Notes
+    -----
+    With correlations τ of data x, layer y and the layers z before it [1]_ [2]_:
+    (τ_xy − τ_xz T⁺ τ_zy) / √(1 − τ_yz T⁺ τ_zy), T⁺ the pseudo-inverse of the correlations among z;
+    with one z it is (τ_xy − τ_xz τ_yz) / √(1 − τ_yz²). z is taken out of the layer, not out of the
+    data: squares are shares of all of the data's variance, for Pearson exactly. For Kendall it is
+    the same algebra on the covariances of signs; ties count as in tau-b.
+
+    Pairs that are NaN in a data RDM are left out for it.
+
+    References
+    ----------
+    .. [1] Schwartz E. et al. (2023). Journal of Neuroscience 43(23), 4291.
+    .. [2] Kim S. (2015). Communications for Statistical Applications and Methods 22, 665-674.
+       doi:10.5351/CSAM.2015.22.6.665
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.mapping.regions import semi_partial
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(20)]
+    >>> first, new = rng.random((2, 190))
+    >>> model = rf.RDMs([first, first + 0.5 * new], names, "simulated")
+    >>> data = rf.RDMs([first + 0.1 * rng.random(190), new], names, "simulated")
+    >>> semi_partial(model, data, method="pearson").round(2)
+    array([[1.  , 0.08],
+           [0.01, 1.  ]])
+    """
+    check_choice(method, UNIQUE_METHODS, what="method for semi-partial correlation")
+    model, data = align_pair(model, data)
+    sides = [("model", model)]
+    if given is not None:
+        given, _ = align_pair(given, data)
+        given = given.align(model.conditions)
+        sides.append(("given", given))
+    for what, side in sides:
+        if missing := int(np.isnan(side.vectors).sum()):
+            raise InputError(f"expected every pair measured in {what}, but {missing} are NaN.")
+    before = _before(model) if given is None else None
+    others = None if given is None else given.vectors
+    values = np.full((len(model), len(data)), np.nan)
+    absent, groups = np.unique(np.isnan(data.vectors), axis=0, return_inverse=True)
+    for i, mask in enumerate(absent):
+        columns = np.flatnonzero(groups == i)
+        if (~mask).sum() >= _MIN_PAIRS:
+            values[:, columns] = unique_similarities(
+                model.vectors[:, ~mask], data.vectors[columns][:, ~mask], method, before,
+                None if others is None else others[:, ~mask],
+            )  # fmt: skip
+    if (undefined := np.isnan(values)).any():
+        rows = [i for i in np.flatnonzero(undefined.any(axis=1))]
+        warnings.warn(
+            f"semi-partial correlation is undefined (NaN) for {int(undefined.sum())} of "
+            f"{values.size} combinations, in model RDMs {', '.join(map(str, rows[:5]))}: an RDM is "
+            "constant, or a layer is explained by those before it, or pairs are missing.",
+            stacklevel=2,
+        )
+    return values
+
+
+def _before(model: RDMs) -> list[np.ndarray]:
+    """Return the rows of the layers before each, within its network."""
+    labels = model.labels
+    network = labels["network"].to_numpy() if "network" in labels else np.zeros(len(model))
+    return [np.flatnonzero(network[:i] == network[i]) for i in range(len(model))]
+
+
+def unique_similarities(
+    model: np.ndarray,
+    data: np.ndarray,
+    method: str,
+    before: Sequence[np.ndarray] | None,
+    given: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return semi-partial correlations of vectors, (n_model, n_data); see :func:`semi_partial`."""
+    pool = model if given is None else np.vstack([model, given])
+    correlate = METHODS[method]
+    among, across = correlate(pool, pool), correlate(pool, data)
+    values = np.full((len(model), len(data)), np.nan)
+    fixed = np.arange(len(model), len(pool))
+    for i in range(len(model)):
+        z = fixed if before is None else before[i]
+        between = among[np.ix_(z, z)]
+        if np.isnan(between).any() or np.isnan(among[i, z]).any():
+            continue
+        weights = among[i, z] @ np.linalg.pinv(between, hermitian=True, rcond=1e-10)
+        left = 1 - weights @ among[z, i]
+        if left > _EXPLAINED:
+            values[i] = (across[i] - weights @ across[z]) / np.sqrt(left)
+    return np.clip(values, -1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class RegionModels:
+    """The outcome of :func:`compare_region_models`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per patient and candidate: subject, candidate, n (values), k (coefficients), mse
+        (of z-scored RDMs), bic.
+    pairs : DataFrame
+        One row per pair of candidates: candidate_a, candidate_b, difference (mean of BIC a − b:
+        negative where a is better), sem, t, p (sign flips of patients), p_corrected, n_subjects,
+        n_a_better.
+    """
+
+    table: pd.DataFrame
+    pairs: pd.DataFrame
+
+
+def compare_region_models(
+    model: RDMs,
+    data: RDMs,
+    candidates: Mapping[str, str | Mapping[str, str]],
+    *,
+    weights: str = "shared",
+    by: str = "subject",
+    correction: str = "holm",
+) -> RegionModels:
+    """Ask whether one network explains all regions as well as a network for each region.
+
+    Parameters
+    ----------
+    model : RDMs
+        Layers with the label ``network``; every pair measured.
+    data : RDMs
+        With the label ``region``; several RDMs of a patient in a region (times) are averaged.
+    candidates : mapping
+        Name of each candidate → the network of all regions, or a mapping of region to network:
+        ``{"one": "identity", "two": {"ventral": "identity", "lateral": "expression"}}``.
+    weights : {"shared", "region"}, default "shared"
+        Whether regions with the same network have the same weights of its layers, or each region
+        its own. With "region" and equally many layers, all candidates have as many coefficients.
+    by : str, default "subject"
+        Label that tells patients apart.
+    correction : {"fdr", "bonferroni", "holm"}, default "holm"
+        For all pairs of candidates.
+
+    Returns
+    -------
+    RegionModels
+
+    Raises
+    ------
+    InputError
+        If labels, networks or regions are not there, pairs are missing, there are as many
+        coefficients as pairs, or fewer than 2 patients have all regions.
+
+    Warns
+    -----
+    UserWarning
+        Of how many patients are left out because they lack a region, and as
+        :func:`rsa_faces.inference.sign_flip_test` with few patients.
+
+    Notes
+    -----
+    In each patient, the RDMs of regions (each z-scored over pairs, so that all count the same) are
+    regressed on the z-scored RDMs of the layers of their network, by least squares. With n =
+    n_regions · n_pairs values, k coefficients and mse over all of them [1]_ [2]_,
+    BIC = n ln(mse) + k ln n.
+
+    The pairs of an RDM depend on each other, so that n overstates what was measured, and a BIC of
+    one patient prefers larger candidates more surely than it should. The test is therefore over
+    patients, whose signs are flipped: does the difference of BIC lie around 0?
+
+    References
+    ----------
+    .. [1] Schwarz G. (1978). Annals of Statistics 6, 461-464. doi:10.1214/aos/1176344136
+    .. [2] Schwartz E. et al. (2023). Journal of Neuroscience 43(23), 4291.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.mapping.regions import compare_region_models
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(20)]
+    >>> model = rf.RDMs(rng.random((2, 190)), names, "simulated",
+    ...                 {"network": ["identity", "expression"]})
+    >>> noise = rng.random((16, 190))
+    >>> labels = {"subject": np.repeat(range(8), 2), "region": ["ventral", "lateral"] * 8}
+    >>> data = rf.RDMs(model.vectors[0] + noise, names, "simulated", labels)
+    >>> candidates = {"one": "identity", "two": {"ventral": "identity", "lateral": "expression"}}
+    >>> compare_region_models(model, data, candidates).pairs[["n_a_better", "p"]]
+       n_a_better         p
+    0           8  0.007812
+    """
+    check_choice(weights, WEIGHTS, what="weights")
+    check_choice(correction, CORRECTIONS, what="correction")
+    model, data = align_pair(model, data)
+    check_choice("network", model.labels.columns, what="label of models")
+    for column in ("region", by):
+        check_choice(column, data.labels.columns, what="label of data")
+    if np.isnan(model.vectors).any() or np.isnan(data.vectors).any():
+        raise InputError(
+            "expected every pair measured in models and data, but some are NaN. Take the "
+            "conditions that all have with subset()."
+        )
+    regions = list(dict.fromkeys(data.labels["region"]))
+    chosen = _chosen(candidates, regions, list(dict.fromkeys(model.labels["network"])))
+    patients, vectors = _complete(data.mean(by=[by, "region"]), by, regions)
+    layers = {
+        n: _z(model.vectors[(model.labels["network"] == n).to_numpy()])
+        for n in dict.fromkeys(model.labels["network"])
+    }
+    rows = [
+        {"subject": patient, "candidate": name} | _bic(values, networks, layers, weights)
+        for patient, values in zip(patients, vectors, strict=True)
+        for name, networks in chosen.items()
+    ]
+    table = pd.DataFrame(rows)
+    bic = table["bic"].to_numpy().reshape(len(patients), len(chosen))
+    return RegionModels(table, _pairs(list(chosen), bic, correction))
+
+
+def _chosen(candidates, regions, networks) -> dict[str, list[str]]:
+    """Return the network of each region for each candidate."""
+    if not isinstance(candidates, Mapping) or len(candidates) < 2:
+        raise InputError("expected at least 2 candidates, as a mapping of name to network(s).")
+    chosen = {}
+    for name, choice in candidates.items():
+        choice = dict.fromkeys(regions, choice) if isinstance(choice, str) else dict(choice)
+        for region in choice:
+            check_choice(region, regions, what=f"region of the candidate {name!r}")
+        if lacking := [r for r in regions if r not in choice]:
+            raise InputError(
+                f"expected a network for every region in the candidate {name!r}, but "
+                f"{', '.join(map(repr, lacking))} have none."
+            )
+        for network in choice.values():
+            check_choice(network, networks, what=f"network of the candidate {name!r}")
+        chosen[str(name)] = [choice[r] for r in regions]
+    return chosen
+
+
+def _complete(data: RDMs, by: str, regions) -> tuple[list, np.ndarray]:
+    """Return patients that have all regions, and their RDMs (n_patients, n_regions, n_pairs)."""
+    labels = data.labels
+    place = labels.reset_index().pivot(index=by, columns="region", values="index")
+    place = place.reindex(index=dict.fromkeys(labels[by]), columns=regions)
+    whole = place.notna().all(axis=1)
+    if whole.sum() < 2:
+        raise InputError(
+            f"expected at least 2 patients with all of {len(regions)} regions, got "
+            f"{int(whole.sum())} of {len(whole)}: patients are the random factor, and with fewer "
+            "nothing can be said about others."
+        )
+    if not whole.all():
+        warnings.warn(
+            f"{int((~whole).sum())} of {len(whole)} patients are left out: they lack a region.",
+            stacklevel=3,
+        )
+    place = place[whole]
+    return list(place.index), data.vectors[place.to_numpy(int)]
+
+
+def _z(vectors: np.ndarray) -> np.ndarray:
+    """Return z-scored rows."""
+    deviation = vectors.std(axis=-1, keepdims=True)
+    if (deviation <= 0).any():
+        raise InputError("expected RDMs that vary over pairs, but one is constant.")
+    return (vectors - vectors.mean(axis=-1, keepdims=True)) / deviation
+
+
+def _bic(values: np.ndarray, networks: list[str], layers: dict, weights: str) -> dict:
+    """Return n, k, mse and BIC of one patient and candidate."""
+    values = _z(values)
+    together: dict = {}
+    for r, network in enumerate(networks):
+        together.setdefault(network if weights == "shared" else (network, r), []).append(r)
+    total, k = 0.0, 0
+    for key, members in together.items():
+        predictors = layers[key if weights == "shared" else key[0]]
+        if len(predictors) >= values.shape[1]:
+            raise InputError(
+                f"expected fewer layers than pairs, got {len(predictors)} layers for "
+                f"{values.shape[1]} pairs. Take some layers."
+            )
+        # Shared weights fit the mean of the regions best; their deviations from it remain.
+        fitted = np.linalg.lstsq(predictors.T, values[members].mean(axis=0), rcond=None)[0]
+        total += ((values[members] - fitted @ predictors) ** 2).sum()
+        k += len(predictors)
+    n = values.size
+    mse = total / n
+    if not mse > 0:
+        raise InputError("expected RDMs that differ from what layers predict, got a perfect fit.")
+    return {"n": n, "k": k, "mse": mse, "bic": n * np.log(mse) + k * np.log(n)}
+
+
+def _pairs(names: list[str], bic: np.ndarray, correction: str) -> pd.DataFrame:
+    """Return the test of each pair of candidates over patients."""
+    rows = []
+    for a, b in itertools.combinations(range(len(names)), 2):
+        difference = bic[:, a] - bic[:, b]
+        row = {"candidate_a": names[a], "candidate_b": names[b]} | flip_one(difference)
+        rows.append(row | {"n_a_better": int((difference < 0).sum())})
+    pairs = pd.DataFrame(rows)
+    pairs.insert(6, "p_corrected", adjust(pairs["p"].to_numpy(), method=correction))
+    return pairs
+
+
+def flip_one(difference: np.ndarray, n_permutations: int = 9999, seed: int = 0) -> dict:
+    """Return mean, standard error, t and two-sided p of one difference over patients."""
+    n_subjects = len(difference)
+    found = {"difference": difference.mean(), "sem": np.nan, "t": np.nan, "p": np.nan}
+    if difference.any() and not np.isnan(difference).any():
+        test = sign_flip_test(difference[:, None], n_permutations=n_permutations, seed=seed)
+        found |= {
+            "sem": difference.std(ddof=1) / np.sqrt(n_subjects),
+            "t": float(test.t[0]), "p": float(test.p[0]),
+        }  # fmt: skip
+    elif not difference.any():
+        found |= {"sem": 0.0, "t": 0.0, "p": 1.0}
+    return found | {"n_subjects": n_subjects}
