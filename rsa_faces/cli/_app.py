@@ -105,6 +105,14 @@ def guarded(command: Callable) -> Callable:
 
 def main() -> None:
     """Run the command line."""
-    from rsa_faces.cli import _compare, _doctor, _extract, _init, _networks, _selftest  # noqa: F401
+    from rsa_faces.cli import (  # noqa: F401
+        _arrange,
+        _compare,
+        _doctor,
+        _extract,
+        _init,
+        _networks,
+        _selftest,
+    )
 
     app()

@@ -1,0 +1,9 @@
+"""Multi-arrangement in the browser: raters drag images into an arena, the server keeps the trials.
+
+What the web needs (FastAPI, uvicorn, SQLAlchemy; extra "arrange") is imported when it is used.
+"""
+
+from rsa_faces.behaviour.arrange._config import ArrangeConfig, load_arrange_config
+from rsa_faces.behaviour.arrange._serve import create_app, export_study, serve
+
+__all__ = ["ArrangeConfig", "create_app", "export_study", "load_arrange_config", "serve"]

@@ -1,0 +1,345 @@
+"""The web application: pages, what the task asks for, and what the experimenter asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import anyio.to_thread
+import numpy as np
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from rsa_faces._errors import InputError
+from rsa_faces.behaviour.arrange._export import EXPORTS
+from rsa_faces.behaviour.arrange._security import SESSION_SECONDS, Sessions, Shield
+from rsa_faces.behaviour.arrange._store import Rater, StoredTrial
+from rsa_faces.behaviour.arrange._study import Study, mean_evidence
+from rsa_faces.behaviour.raters import group_rdm
+from rsa_faces.rdm import concat
+
+_log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).with_name("static")
+N_THREADS = 4
+COOKIE = "rsa_faces_experimenter"
+
+# Positions are in diameters of the arena from its centre; the page rounds to five decimals.
+RADIUS, TOLERANCE = 0.5, 1e-3
+
+_ITEM = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+_Coordinate = Annotated[
+    float, Field(ge=-RADIUS - TOLERANCE, le=RADIUS + TOLERANCE, allow_inf_nan=False, strict=True)
+]
+
+
+class _Body(BaseModel):
+    """A request: nothing but what is named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Placement(_Body):
+    """Where one stimulus was left."""
+
+    item: _ITEM
+    x: _Coordinate
+    y: _Coordinate
+
+    @model_validator(mode="after")
+    def _inside(self) -> Placement:
+        if math.hypot(self.x, self.y) > RADIUS + TOLERANCE:
+            raise ValueError("outside the arena")
+        return self
+
+
+class Submission(_Body):
+    """A trial that is done."""
+
+    placements: list[Placement] = Field(min_length=3, max_length=200)
+    seconds: float = Field(ge=0, le=7 * 86400, allow_inf_nan=False)
+
+
+class Login(_Body):
+    """The experimenter's token."""
+
+    token: str = Field(min_length=1, max_length=500)
+
+
+class NewRaters(_Body):
+    """How many links to make."""
+
+    count: int = Field(ge=1, le=500, strict=True)
+
+
+def make_app(study: Study) -> FastAPI:
+    """Return the application of one task."""
+    # The generated documentation of an API loads scripts from elsewhere: off.
+    app = FastAPI(
+        title="rsa-faces arrange", docs_url=None, redoc_url=None, openapi_url=None,
+        lifespan=_few_threads,
+    )  # fmt: skip
+    app.add_middleware(Shield)
+    app.state.study = study
+    app.add_exception_handler(RequestValidationError, _refused)
+    app.include_router(_pages(study))
+    app.include_router(_task(study))
+    app.include_router(_experimenter(study, Sessions()))
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
+    """Answer in few threads: more only compete, and each holds a connection."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = N_THREADS
+    yield
+
+
+async def _refused(request: Request, err: RequestValidationError) -> JSONResponse:
+    """Say what is wrong without sending back what came (it may be long, or no JSON)."""
+    problems = [
+        {"where": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in err.errors()[:10]
+    ]
+    return JSONResponse({"detail": problems}, status_code=422)
+
+
+# --- pages ------------------------------------------------------------------------------------
+
+
+def _pages(study: Study) -> APIRouter:
+    """Return the routes of pages, texts and stimuli."""
+    router = APIRouter()
+
+    @router.get("/")
+    @router.get("/t/{token}")
+    def page(token: str = "") -> FileResponse:
+        return FileResponse(STATIC / "task.html", headers={"cache-control": "no-store"})
+
+    @router.get("/experimenter")
+    def experimenter_page() -> FileResponse:
+        return FileResponse(STATIC / "experimenter.html", headers={"cache-control": "no-store"})
+
+    @router.get("/favicon.ico")
+    def icon() -> FileResponse:
+        return FileResponse(STATIC / "icon.svg", media_type="image/svg+xml")
+
+    @router.get("/api/texts")
+    def texts() -> dict:
+        config = study.config
+        own = {k: v for k in ("instructions", "consent") if (v := getattr(config, k)) is not None}
+        return {
+            "title": config.title,
+            "texts": {**study.texts, **own},
+            "arena": config.arena,
+            "enrolment": config.raters.open,
+        }
+
+    @router.post("/api/enrol")
+    def enrol() -> dict:
+        if not study.config.raters.open:
+            raise HTTPException(403, "closed")
+        rater = study.enrol()
+        if rater is None:
+            raise HTTPException(409, "full")
+        return {"path": f"/t/{rater.token}"}
+
+    @router.get("/stimuli/{public}")
+    def stimulus(public: str) -> Response:
+        if study.stimuli.name(public) is None:
+            raise HTTPException(404, "unknown stimulus")
+        # The id is made of the content: what it names never changes.
+        headers = {"cache-control": "private, max-age=604800, immutable"}
+        if study.stimuli.clips:
+            path, kind = study.stimuli.clip(public)
+            return FileResponse(path, media_type=kind, headers=headers)
+        try:
+            content, kind = study.stimuli.picture(public)
+        except InputError as err:
+            # The file is gone or another one: raters must not see what was not meant.
+            _log.error("%s", err)
+            raise HTTPException(410, "changed") from err
+        return Response(content, media_type=kind, headers=headers)
+
+    return router
+
+
+# --- the task ---------------------------------------------------------------------------------
+
+
+def _who(token: str, request: Request) -> Rater:
+    """Return the rater of a link."""
+    rater = request.app.state.study.store.rater(token)
+    if rater is None:
+        raise HTTPException(404, "unknown link")
+    return rater
+
+
+_Who = Annotated[Rater, Depends(_who)]
+
+
+def _task(study: Study) -> APIRouter:
+    """Return the routes of the raters: each needs the link."""
+    router = APIRouter(prefix="/api/t/{token}")
+
+    def state(rater: Rater) -> dict:
+        trial, done = None, None
+        if rater.consented_at is None:
+            phase = "consent"
+        elif rater.practised_at is None:
+            phase = "practice" if study.config.practice else "instructions"
+        else:
+            trial, done = study.next_trial(rater)
+            phase = "finished" if trial is None else "trial"
+            rater = study.store.rater(rater.token)
+        if done is None:
+            done = [t for t in study.store.trials(rater.id) if t.done_at is not None]
+        return {
+            "phase": phase,
+            "trial": None if trial is None else _shown(trial, study),
+            "progress": study.progress(rater, done),
+        }
+
+    @router.get("")
+    def get_state(rater: _Who) -> dict:
+        return state(rater)
+
+    @router.post("/consent")
+    def consent(rater: _Who) -> dict:
+        study.store.mark(rater.id, "consented_at")
+        return state(study.store.rater(rater.token))
+
+    @router.post("/ready")
+    def ready(rater: _Who) -> dict:
+        if rater.consented_at is None:
+            raise HTTPException(403, "no consent")
+        study.store.mark(rater.id, "practised_at")
+        return state(study.store.rater(rater.token))
+
+    @router.post("/trials/{trial}")
+    def submit(trial: str, body: Submission, rater: _Who) -> dict:
+        items = [p.item for p in body.placements]
+        names = [study.stimuli.name(item) for item in items]
+        if None in names or len(set(items)) != len(items):
+            raise HTTPException(422, "expected each stimulus of the trial once")
+        xy = {n: (p.x, p.y) for n, p in zip(names, body.placements, strict=True)}
+        outcome = study.store.submit(rater.id, trial, xy, body.seconds)
+        if outcome == "unknown":
+            raise HTTPException(404, "unknown trial")
+        if outcome == "names":
+            raise HTTPException(422, "expected each stimulus of the trial once")
+        if outcome == "other":
+            raise HTTPException(409, "this trial was saved with other positions")
+        return {"saved": True, "again": outcome == "again"}
+
+    return router
+
+
+def _shown(trial: StoredTrial, study: Study) -> dict:
+    """Return a trial as the page gets it: ids that say nothing about the stimuli."""
+    return {
+        "id": trial.id,
+        "number": trial.number,
+        "clips": study.stimuli.clips,
+        "items": [study.stimuli.ids[name] for name in trial.names],
+    }
+
+
+# --- the experimenter -------------------------------------------------------------------------
+
+
+def _experimenter(study: Study, sessions: Sessions) -> APIRouter:
+    """Return the routes of the experimenter: each needs the token or a session."""
+    router = APIRouter(prefix="/api/experimenter")
+
+    def allowed(request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        by_token = scheme.lower() == "bearer" and study.is_token(token)
+        if not by_token and not sessions.holds(request.cookies.get(COOKIE)):
+            raise HTTPException(401, "token needed", {"www-authenticate": "Bearer"})
+
+    guarded = [Depends(allowed)]
+
+    @router.post("/login", status_code=204)
+    def login(body: Login, request: Request, response: Response) -> None:
+        if not study.is_token(body.token):
+            raise HTTPException(401, "wrong token")
+        response.set_cookie(
+            COOKIE, sessions.begin(), max_age=SESSION_SECONDS, httponly=True, samesite="strict",
+            secure=request.url.scheme == "https", path="/api/experimenter",
+        )  # fmt: skip
+
+    @router.post("/logout", status_code=204)
+    def logout(request: Request, response: Response) -> None:
+        sessions.end(request.cookies.get(COOKIE))
+        response.delete_cookie(COOKIE, path="/api/experimenter", httponly=True, samesite="strict")
+
+    @router.get("/overview", dependencies=guarded)
+    def overview() -> dict:
+        done = study.store.all_trials()
+        raters = []
+        for rater in study.store.raters():
+            trials = done.get(rater.id, [])
+            last = max((t.done_at for t in trials), default=None)
+            raters.append({
+                "rater": rater.label,
+                "path": f"/t/{rater.token}",
+                "created_at": rater.created_at,
+                "consented_at": rater.consented_at,
+                "finished_at": rater.finished_at,
+                "last_at": last,
+                "progress": study.progress(rater, trials),
+            })  # fmt: skip
+        return {
+            "title": study.config.title,
+            "n_stimuli": len(study.stimuli.names),
+            "n_trials": sum(map(len, done.values())),
+            "stop": study.config.stop.model_dump(),
+            "exports": list(EXPORTS),
+            "raters": raters,
+        }
+
+    @router.post("/raters", dependencies=guarded)
+    def new_raters(body: NewRaters) -> list[dict]:
+        made = study.store.add_raters(body.count, most=study.config.raters.most)
+        return [{"rater": r.label, "path": f"/t/{r.token}"} for r in made]
+
+    @router.get("/matrix/{kind}", dependencies=guarded)
+    def matrix(kind: Literal["rdm", "evidence"], rater: str = "") -> dict:
+        fits = study.fits()
+        if rater:
+            if rater not in {r.label for r in study.store.raters()}:
+                raise HTTPException(404, "unknown rater")
+            fits = {label: fit for label, fit in fits.items() if label == rater}
+        values = None
+        if fits and kind == "evidence":
+            values = mean_evidence(fits)
+        elif fits:
+            rdms = concat([fit.rdms.with_labels(rater=[k]) for k, fit in fits.items()])
+            values = group_rdm(rdms, evidence=[fit.evidence for fit in fits.values()]).vectors[0]
+        names = study.stimuli.names
+        return {
+            "names": names,
+            "items": [study.stimuli.ids[name] for name in names],
+            "clips": study.stimuli.clips,
+            "n_raters": len(fits),
+            "values": None if values is None
+            else [None if np.isnan(v) else round(float(v), 4) for v in values],
+        }  # fmt: skip
+
+    @router.get("/export/{name}", dependencies=guarded)
+    def export(name: str) -> Response:
+        if name not in EXPORTS:
+            raise HTTPException(404, "unknown export")
+        content, kind = EXPORTS[name]
+        disposition = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(content(study), media_type=kind, headers=disposition)
+
+    return router

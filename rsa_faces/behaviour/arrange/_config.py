@@ -1,0 +1,219 @@
+"""The configuration of a task: every key is known, every value is checked before it starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import nearest
+
+TOKEN_VARIABLE = "RSA_FACES_ARRANGE_TOKEN"  # noqa: S105 (a name, not a secret)
+
+
+class _Section(BaseModel):
+    """A part of a configuration: frozen, and an unknown key is an error that names the nearest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key in values:
+                if key not in cls.model_fields:
+                    raise ValueError(
+                        f"unknown key {key!r}.{nearest(str(key), cls.model_fields)} "
+                        f"Valid keys here: {', '.join(cls.model_fields)}."
+                    )
+        return values
+
+
+class StimuliSource(_Section):
+    """Images or clips of a folder, or the images of a data set that ships."""
+
+    folder: Path | None = None
+    manifest: Path | None = None
+    dataset: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> StimuliSource:
+        if (self.folder is None) == (self.dataset is None):
+            raise ValueError("expected exactly one of folder, dataset.")
+        if self.manifest is not None and self.folder is None:
+            raise ValueError("expected `folder` beside `manifest`.")
+        return self
+
+
+class StopRule(_Section):
+    """When a rater is done: after the trial in which the first of these is reached."""
+
+    minutes: float | None = Field(default=None, gt=0)
+    evidence: float | None = Field(default=None, gt=0)
+    trials: int | None = Field(default=None, ge=1)
+    share: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> StopRule:
+        if self.minutes is None and self.evidence is None and self.trials is None:
+            raise ValueError("expected at least one of minutes, evidence, trials.")
+        return self
+
+
+class RaterPlan(_Section):
+    """Who may take part: people with a link of their own, or everybody who opens the page."""
+
+    links: int = Field(default=0, ge=0, le=10_000)
+    open: bool = False
+    most: int = Field(default=1000, ge=1, le=100_000)
+
+
+class ArrangeConfig(_Section):
+    """A multi-arrangement task; read with :func:`load_arrange_config`.
+
+    Parameters
+    ----------
+    title : str
+        What raters see above the task.
+    stimuli : StimuliSource
+        ``folder`` (and ``manifest``) of images or clips, or ``dataset`` (such as "images92").
+    stop : StopRule
+        ``minutes`` of arranging, ``evidence`` that a ``share`` of the pairs must reach, or number
+        of ``trials``, whichever comes first.
+    language : str, default "en"
+        "en", "de", or a YAML file with the texts of ``languages/en.yaml`` in another language.
+    instructions, consent : str, optional
+        Texts shown before the task, paragraphs apart by empty lines; by default those of the
+        language. Your ethics board decides what the consent says.
+    max_items : int, default 20
+        Most stimuli in a trial, 3 to 200.
+    rule : {"lift-weakest", "random"}, default "lift-weakest"
+        As for :func:`rsa_faces.behaviour.next_trial`.
+    practice : bool, default True
+        Whether a trial with coloured shapes comes first.
+    arena : int, default 900
+        Largest diameter of the arena on the screen, in CSS pixels; small screens have less.
+    raters : RaterPlan
+        ``links``: that many personal links are made at the start; ``open``: everybody who opens
+        the page may take part, up to ``most`` raters.
+    database : str, default "sqlite:///arrange.sqlite"
+        SQLAlchemy URL; an SQLite file is taken from the folder of the configuration. For
+        PostgreSQL ``postgresql+psycopg://user@host/name``.
+    host, port : str and int, default "127.0.0.1" and 8000
+        Where the server listens. 127.0.0.1 is this computer only.
+    token_variable : str, default "RSA_FACES_ARRANGE_TOKEN"
+        Environment variable with the experimenter's token, at least 16 characters. If it is not
+        set, one is made at the first start and shown once.
+    seed : int, default 0
+        Of the choice of trials; every rater and trial has its own.
+    """
+
+    title: str = Field(min_length=1, max_length=200)
+    stimuli: StimuliSource
+    stop: StopRule
+    language: str = "en"
+    instructions: str | None = None
+    consent: str | None = None
+    max_items: int = Field(default=20, ge=3, le=200)
+    rule: Literal["lift-weakest", "random"] = "lift-weakest"
+    practice: bool = True
+    arena: int = Field(default=900, ge=300, le=4000)
+    raters: RaterPlan = Field(default_factory=RaterPlan)
+    database: str = "sqlite:///arrange.sqlite"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    token_variable: str = TOKEN_VARIABLE
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("instructions", "consent")
+    @classmethod
+    def _not_empty(cls, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise ValueError("expected a text; leave the key out for the text of the language.")
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if "://" not in value:
+            raise ValueError("expected a URL such as sqlite:///arrange.sqlite.")
+        return value
+
+    @model_validator(mode="after")
+    def _somebody(self) -> ArrangeConfig:
+        if not self.raters.open and self.raters.links > self.raters.most:
+            raise ValueError(f"expected at most raters.most={self.raters.most} links.")
+        return self
+
+
+def load_arrange_config(path: str | os.PathLike[str]) -> ArrangeConfig:
+    """Read the configuration of a multi-arrangement task from a YAML file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. Relative paths inside it (stimuli, language file, SQLite file) are taken from
+        its folder.
+
+    Returns
+    -------
+    ArrangeConfig
+        Checked, with absolute paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If the file is not YAML, a key is unknown (the nearest is named) or a value is wrong.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour.arrange import load_arrange_config
+    >>> load_arrange_config("task.yaml").max_items  # doctest: +SKIP
+    20
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a configuration file, but {path} does not exist.")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise InputError(f"{path} is not valid YAML: {err}") from err
+    if not isinstance(raw, dict):
+        raise InputError(f"expected keys and values in {path}, got {type(raw).__name__}.")
+    try:
+        config = ArrangeConfig.model_validate(raw)
+    except ValidationError as err:
+        raise InputError(_sentences(err, path)) from err
+    return _absolute(config, path.resolve().parent)
+
+
+def _sentences(err: ValidationError, path: Path) -> str:
+    """Turn a validation error into one line per wrong key."""
+    lines = []
+    for problem in err.errors():
+        where = ".".join(map(str, problem["loc"])) or "top level"
+        message = problem["msg"].removeprefix("Value error, ")
+        came = "" if isinstance(problem["input"], (dict, list)) else f" (got {problem['input']!r})"
+        lines.append(f"{where}: {message[0].lower()}{message[1:]}{came}")
+    return f"{path} is not a valid configuration: " + "; ".join(lines)
+
+
+def _absolute(config: ArrangeConfig, folder: Path) -> ArrangeConfig:
+    """Return the configuration with relative paths taken from `folder`."""
+    stimuli = config.stimuli.model_copy(update={
+        key: folder / value.expanduser()
+        for key in ("folder", "manifest") if (value := getattr(config.stimuli, key)) is not None
+    })  # fmt: skip
+    changes: dict[str, Any] = {"stimuli": stimuli}
+    if config.language.endswith((".yaml", ".yml")):
+        changes["language"] = str(folder / config.language)
+    scheme, _, name = config.database.partition(":///")
+    if scheme.startswith("sqlite") and name and not name.startswith((":memory:", "file:")):
+        changes["database"] = f"{scheme}:///{folder / name}"
+    return config.model_copy(update=changes)

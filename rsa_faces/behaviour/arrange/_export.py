@@ -1,0 +1,179 @@
+"""Everything collected, as CSV, JSON and HDF5."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from rsa_faces.behaviour.arrange._study import Study
+from rsa_faces.rdm import RDMs, concat
+from rsa_faces.rdm._io import write_group
+
+_COLUMNS = ("rater", "trial", "stimulus", "x", "y", "seconds", "shown_at", "done_at")
+
+
+_TOLD = {
+    "title",
+    "stop",
+    "instructions",
+    "consent",
+    "max_items",
+    "rule",
+    "practice",
+    "arena",
+    "seed",
+}
+
+
+def trials_frame(study: Study) -> pd.DataFrame:
+    """Return one row per stimulus and trial, as ``read_arrangements`` takes it.
+
+    x (to the right) and y (up) are in diameters of the arena, (0, 0) is its centre.
+    """
+    labels = {rater.id: rater.label for rater in study.store.raters()}
+    rows = [
+        (labels[rater], t.number, name, x, y, t.seconds, _iso(t.shown_at), _iso(t.done_at))
+        for rater, trials in study.store.all_trials().items()
+        for t in trials
+        for name, (x, y) in zip(t.names, t.xy, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def rater_rdms(study: Study) -> tuple[RDMs, np.ndarray] | None:
+    """Return one RDM per rater and the evidence, (n_raters, n_pairs); None without any."""
+    fits = study.fits()
+    if not fits:
+        return None
+    rdms = concat([
+        fit.rdms.with_labels(rater=[label], stress=[fit.stress]) for label, fit in fits.items()
+    ])  # fmt: skip
+    return rdms, np.array([fit.evidence for fit in fits.values()])
+
+
+def trials_csv(study: Study) -> bytes:
+    """Return the trials as CSV."""
+    return trials_frame(study).to_csv(index=False, lineterminator="\n").encode()
+
+
+def rdms_csv(study: Study) -> bytes:
+    """Return the RDMs as tidy CSV, as ``load_rdms`` takes it."""
+    found = rater_rdms(study)
+    return _tidy(None if found is None else found[0], "dissimilarity")
+
+
+def evidence_csv(study: Study) -> bytes:
+    """Return the evidence of each rater's pairs as tidy CSV."""
+    found = rater_rdms(study)
+    if found is None:
+        return _tidy(None, "evidence")
+    rdms, evidence = found
+    return _tidy(RDMs(evidence, rdms.conditions, "evidence", rdms.labels[["rater"]]), "evidence")
+
+
+def _tidy(rdms: RDMs | None, column: str) -> bytes:
+    """Return one row per rater and pair."""
+    if rdms is None:
+        table = pd.DataFrame(columns=["rater", "condition_a", "condition_b", column])
+    else:
+        table = rdms.to_frame().rename(columns={"dissimilarity": column})
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def as_json(study: Study) -> bytes:
+    """Return raters, trials and RDMs as JSON; links and tokens are not in it."""
+    done = study.store.all_trials()
+    fits = study.fits()
+    raters = [
+        {
+            "rater": r.label,
+            **{k: _iso(getattr(r, k)) for k in
+               ("created_at", "consented_at", "practised_at", "finished_at")},
+            "trials": [
+                {"number": t.number, "shown_at": _iso(t.shown_at), "done_at": _iso(t.done_at),
+                 "seconds": t.seconds, "stimuli": list(t.names), "xy": t.xy}
+                for t in done.get(r.id, [])
+            ],
+            "rdm": _numbers(fits[r.label].rdms.vectors[0]) if r.label in fits else None,
+            "evidence": _numbers(fits[r.label].evidence) if r.label in fits else None,
+        }
+        for r in study.store.raters()
+    ]  # fmt: skip
+    content = {
+        "format": "rsa-faces arrangements",
+        "version": 1,
+        "title": study.config.title,
+        "config": study.config.model_dump(
+            mode="json",
+            exclude={"database", "host", "port", "token_variable", "stimuli", "language"},
+        ),
+        "arena_diameter": 1.0,
+        "conditions": list(study.stimuli.names),
+        "stimuli_hash": study.stimuli.fingerprint,
+        "raters": raters,
+    }
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1).encode()
+
+
+def as_hdf5(study: Study) -> bytes:
+    """Return an HDF5 file: the RDMs as :func:`rsa_faces.load_rdms` reads them, and the trials."""
+    out = io.BytesIO()
+    text = h5py.string_dtype("utf-8")
+    table = trials_frame(study)
+    found = rater_rdms(study)
+    with h5py.File(out, "w") as file:
+        if found is not None:
+            write_group(found[0], file)
+            file.create_dataset("evidence", data=found[1], compression="gzip", shuffle=True)
+        group = file.create_group("trials")
+        group.attrs["columns"] = list(table.columns)
+        group.attrs["title"] = study.config.title
+        group.attrs["stimuli_hash"] = study.stimuli.fingerprint
+        for name, column in table.items():
+            if name in ("x", "y", "seconds"):
+                group.create_dataset(name, data=column.to_numpy(float))
+            elif name == "trial":
+                group.create_dataset(name, data=column.to_numpy(int))
+            else:
+                group.create_dataset(name, data=column.to_list(), dtype=text)
+    return out.getvalue()
+
+
+#: What can be exported: name of the file → content and media type.
+EXPORTS = {
+    "trials.csv": (trials_csv, "text/csv"),
+    "rdms.csv": (rdms_csv, "text/csv"),
+    "evidence.csv": (evidence_csv, "text/csv"),
+    "arrangements.json": (as_json, "application/json"),
+    "arrangements.h5": (as_hdf5, "application/x-hdf5"),
+}
+
+
+def write_all(study: Study, folder: Path) -> list[Path]:
+    """Write all exports into a folder."""
+    from rsa_faces._files import atomic_path
+
+    paths = []
+    for name, (content, _) in EXPORTS.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(content(study))
+        paths.append(folder / name)
+    return paths
+
+
+def _iso(moment: float | None) -> str | None:
+    """Return a time as ISO 8601, in UTC."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """Return numbers for JSON; what was not measured is null."""
+    return [None if np.isnan(v) else float(v) for v in values]

@@ -1,0 +1,169 @@
+"""Start a task, or write out what it has collected."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsa_faces._errors import InputError
+from rsa_faces._optional import require
+from rsa_faces.behaviour.arrange._config import ArrangeConfig
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def create_app(config: ArrangeConfig, *, token: str | None = None) -> FastAPI:
+    """Make the web application of a task, to be served by any ASGI server (one process).
+
+    Parameters
+    ----------
+    config : ArrangeConfig
+        From :func:`load_arrange_config`.
+    token : str, optional
+        The experimenter's token, at least 16 characters; by default that of the environment
+        variable `config.token_variable`, or the one made at the first start.
+
+    Returns
+    -------
+    FastAPI
+        ``app.state.study`` gives access to the database; ``app.state.new_token`` is the token if
+        it was made now (it is not kept and cannot be shown again), else None.
+
+    Raises
+    ------
+    MissingExtraError
+        If FastAPI, SQLAlchemy or the database's driver is not installed.
+    InputError
+        If stimuli, language file or database cannot be used, the database holds trials of other
+        stimuli, or the token is too short.
+
+    Notes
+    -----
+    Positions are in diameters of the arena, x to the right, y up, from its centre; what lies
+    outside (beyond 0.5 + 0.001) is refused. A trial is chosen when it is shown first and stored
+    at once, so that the same comes back until it is done; it is saved in one transaction, and
+    saving the same again changes nothing. With SQLite (write-ahead log, every commit on the
+    disk) what was acknowledged survives a crash.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour.arrange import create_app, load_arrange_config
+    >>> app = create_app(load_arrange_config("task.yaml"))  # doctest: +SKIP
+    """
+    study, made = _open(config, token)
+    from rsa_faces.behaviour.arrange._app import make_app
+
+    app = make_app(study)
+    app.state.new_token = made
+    return app
+
+
+def serve(
+    config: ArrangeConfig,
+    *,
+    new_token: bool = False,
+    on_ready: Callable[[str, str | None], None] | None = None,
+) -> None:
+    """Serve a task until it is stopped (Ctrl-C).
+
+    Parameters
+    ----------
+    config : ArrangeConfig
+        From :func:`load_arrange_config`.
+    new_token : bool, default False
+        Make a new experimenter's token; the old one is no longer valid.
+    on_ready : callable, optional
+        Called with the server's address and the token if it was made now, else None.
+
+    Raises
+    ------
+    MissingExtraError, InputError
+        As for :func:`create_app`, or if the port is taken.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour.arrange import load_arrange_config, serve
+    >>> serve(load_arrange_config("task.yaml"))  # doctest: +SKIP
+    """
+    uvicorn = require("uvicorn", extra="arrange", purpose="The arrangement task")
+    study, made = _open(config, None, new_token)
+    from rsa_faces.behaviour.arrange._app import make_app
+
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        listening = socket.create_server((config.host, config.port), family=family, backlog=1024)
+    except OSError as err:
+        raise InputError(
+            f"cannot listen at {config.host} port {config.port}: {err.strerror}. Choose another "
+            "port in the configuration, or stop what uses it."
+        ) from err
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    if on_ready is not None:
+        on_ready(f"http://{host}:{listening.getsockname()[1]}", made)
+    # No access log: it would hold the raters' links.
+    settings = uvicorn.Config(
+        make_app(study),
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=75,
+        backlog=1024,
+    )
+    try:
+        uvicorn.Server(settings).run(sockets=[listening])
+    finally:
+        listening.close()
+        study.store.close()
+
+
+def export_study(config: ArrangeConfig, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write everything collected into a folder; the task may be running.
+
+    Parameters
+    ----------
+    config : ArrangeConfig
+        From :func:`load_arrange_config`.
+    folder : path-like
+        Gets ``trials.csv`` (read by :func:`rsa_faces.behaviour.read_arrangements`), ``rdms.csv``
+        and ``arrangements.h5`` (read by :func:`rsa_faces.load_rdms`; the HDF5 file holds trials
+        and evidence too), ``evidence.csv``, and ``arrangements.json`` (everything but links and
+        tokens).
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    MissingExtraError, InputError
+        As for :func:`create_app`.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour.arrange import export_study, load_arrange_config
+    >>> export_study(load_arrange_config("task.yaml"), "collected")  # doctest: +SKIP
+    """
+    require("sqlalchemy", extra="arrange", purpose="The arrangement task")
+    from rsa_faces.behaviour.arrange._export import write_all
+    from rsa_faces.behaviour.arrange._study import Study
+
+    study = Study(config)
+    try:
+        return write_all(study, Path(folder))
+    finally:
+        study.store.close()
+
+
+def _open(config: ArrangeConfig, token: str | None, new_token: bool = False):
+    """Return the study and the token if it was made now."""
+    for module in ("fastapi", "sqlalchemy"):
+        require(module, extra="arrange", purpose="The arrangement task")
+    from rsa_faces.behaviour.arrange._study import Study
+
+    study = Study(config)
+    return study, study.set_token(token, new=new_token)

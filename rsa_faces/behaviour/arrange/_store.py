@@ -1,0 +1,326 @@
+"""The database: raters and their trials; one transaction per change."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from sqlalchemy import (
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.engine import Row, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+
+from rsa_faces._errors import InputError, MissingExtraError
+from rsa_faces.behaviour._trials import Trial
+
+_metadata = MetaData()
+_settings = Table(
+    "settings", _metadata,
+    Column("key", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+)  # fmt: skip
+_raters = Table(
+    "raters", _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("label", String(40), nullable=False, unique=True),
+    Column("token", String(40), nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+    Column("consented_at", Double),
+    Column("practised_at", Double),
+    Column("finished_at", Double),
+)  # fmt: skip
+_trials = Table(
+    "trials", _metadata,
+    Column("id", String(32), primary_key=True),
+    Column("rater_id", ForeignKey("raters.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("names", Text, nullable=False),
+    Column("shown_at", Double, nullable=False),
+    Column("done_at", Double),
+    Column("seconds", Double),
+    Column("xy", Text),
+    UniqueConstraint("rater_id", "number"),
+)  # fmt: skip
+
+MOMENTS = ("consented_at", "practised_at", "finished_at")
+BUSY_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Rater:
+    """A row of the raters."""
+
+    id: int
+    label: str
+    token: str
+    created_at: float
+    consented_at: float | None
+    practised_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True)
+class StoredTrial:
+    """A trial as it was shown and, once it is done, as it was left."""
+
+    id: str
+    number: int
+    names: tuple[str, ...]
+    shown_at: float
+    done_at: float | None = None
+    seconds: float | None = None
+    xy: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def trial(self) -> Trial:
+        """The arrangement, for the mathematics."""
+        return Trial(self.names, np.array(self.xy), self.seconds)
+
+    @property
+    def active(self) -> float:
+        """Seconds of arranging: what the page counted, at most the time since it was shown."""
+        return min(self.seconds, max(self.done_at - self.shown_at, 0.0))
+
+
+class Store:
+    """Raters and trials in an SQL database."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _connect(url)
+        self._sqlite = self._engine.dialect.name == "sqlite"
+        # SQLite has one writer at a time; a queue here is fairer than its polling.
+        self._one_writer = threading.Lock() if self._sqlite else contextlib.nullcontext()
+        try:
+            with self._writing() as db:
+                _metadata.create_all(db)
+        except DBAPIError as err:
+            raise InputError(
+                f"expected a database at {self._engine.url!r}, but it cannot be used: {err.orig}."
+            ) from err
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Open one transaction that writes."""
+        with self._one_writer, self._engine.connect() as bare:
+            db = bare.execution_options(writes=True)
+            with db.begin():
+                yield db
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Open one transaction that reads: everything in it is of the same moment."""
+        with self._engine.connect() as db, db.begin():
+            yield db
+
+    # --- settings -----------------------------------------------------------------------------
+
+    def setting(self, key: str, default: Callable[[], str] | None = None) -> str | None:
+        """Return a setting; `default` is stored if there is none yet."""
+        query = select(_settings.c.value).where(_settings.c.key == key)
+        with self._reading() as db:
+            value = db.scalar(query)
+        if value is None and default is not None:
+            with contextlib.suppress(IntegrityError), self._writing() as db:
+                db.execute(insert(_settings).values(key=key, value=default()))
+            with self._reading() as db:
+                value = db.scalar(query)
+        return value
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Store a setting, in place of what was there."""
+        with self._writing() as db:
+            changed = db.execute(
+                update(_settings).where(_settings.c.key == key).values(value=value)
+            )
+            if not changed.rowcount:
+                db.execute(insert(_settings).values(key=key, value=value))
+
+    # --- raters -------------------------------------------------------------------------------
+
+    def add_raters(self, n_raters: int, *, most: int | None = None) -> list[Rater]:
+        """Make raters with links of their own; fewer if there would be more than `most`."""
+        with self._writing() as db:
+            there = db.scalar(select(func.count()).select_from(_raters))
+            if most is not None:
+                n_raters = min(n_raters, max(most - there, 0))
+            made = []
+            for _ in range(n_raters):
+                token = secrets.token_urlsafe(24)
+                row = db.execute(
+                    insert(_raters).values(label=token, token=token, created_at=time.time())
+                )
+                number = row.inserted_primary_key[0]
+                db.execute(
+                    update(_raters).where(_raters.c.id == number).values(label=f"r{number:04d}")
+                )
+                made.append(number)
+            rows = db.execute(select(_raters).where(_raters.c.id.in_(made)).order_by(_raters.c.id))
+            return [Rater(**row._mapping) for row in rows]
+
+    def count_raters(self) -> int:
+        """Return how many raters have a link."""
+        with self._reading() as db:
+            return db.scalar(select(func.count()).select_from(_raters))
+
+    def raters(self) -> list[Rater]:
+        """Return all raters, in the order in which they were made."""
+        with self._reading() as db:
+            return [Rater(**r._mapping) for r in db.execute(select(_raters).order_by(_raters.c.id))]
+
+    def rater(self, token: str) -> Rater | None:
+        """Return the rater of a link."""
+        with self._reading() as db:
+            row = db.execute(select(_raters).where(_raters.c.token == token)).first()
+        return None if row is None else Rater(**row._mapping)
+
+    def mark(self, rater: int, moment: Literal["consented_at", "practised_at", "finished_at"]):
+        """Store when something happened; the first time counts."""
+        column = _raters.c[moment]
+        with self._writing() as db:
+            db.execute(
+                update(_raters)
+                .where(_raters.c.id == rater, column.is_(None))
+                .values({moment: time.time()})
+            )
+
+    # --- trials -------------------------------------------------------------------------------
+
+    def trials(self, rater: int) -> list[StoredTrial]:
+        """Return the trials of a rater, done or open, by number."""
+        with self._reading() as db:
+            return _of(db, rater)
+
+    def all_trials(self) -> dict[int, list[StoredTrial]]:
+        """Return the trials that are done, of everybody, by rater."""
+        query = select(_trials).where(_trials.c.done_at.is_not(None))
+        out: dict[int, list[StoredTrial]] = {}
+        with self._reading() as db:
+            for row in db.execute(query.order_by(_trials.c.rater_id, _trials.c.number)):
+                out.setdefault(row.rater_id, []).append(_stored(row))
+        return out
+
+    def show(self, rater: int, number: int, names: Sequence[str]) -> StoredTrial:
+        """Store a trial as it is shown first; if its number is there already, return that one."""
+        new = {
+            "id": secrets.token_urlsafe(12),
+            "rater_id": rater,
+            "number": number,
+            "names": json.dumps(list(names), ensure_ascii=False),
+            "shown_at": time.time(),
+        }
+        with contextlib.suppress(IntegrityError), self._writing() as db:
+            db.execute(insert(_trials).values(new))
+        with self._reading() as db:
+            row = db.execute(
+                select(_trials).where(_trials.c.rater_id == rater, _trials.c.number == number)
+            ).one()
+        return _stored(row)
+
+    def submit(
+        self, rater: int, trial: str, xy: dict[str, tuple[float, float]], seconds: float
+    ) -> Literal["saved", "again", "other", "names", "unknown"]:
+        """Store what a rater did, once; say what came of it.
+
+        The same positions again are fine ("again"), different ones are not ("other").
+        """
+        with self._writing() as db:
+            query = select(_trials).where(_trials.c.id == trial, _trials.c.rater_id == rater)
+            row = db.execute(query.with_for_update()).first()
+            if row is None:
+                return "unknown"
+            stored = _stored(row)
+            if set(stored.names) != set(xy):
+                return "names"
+            places = tuple(tuple(xy[name]) for name in stored.names)
+            if stored.done_at is not None:
+                return "again" if places == stored.xy else "other"
+            db.execute(
+                update(_trials)
+                .where(_trials.c.id == trial)
+                .values(done_at=time.time(), seconds=seconds, xy=json.dumps(places))
+            )
+        # Left the block: committed.
+        return "saved"
+
+
+def _of(db: Connection, rater: int) -> list[StoredTrial]:
+    """Return the trials of a rater."""
+    query = select(_trials).where(_trials.c.rater_id == rater).order_by(_trials.c.number)
+    return [_stored(row) for row in db.execute(query)]
+
+
+def _stored(row: Row) -> StoredTrial:
+    """Return a row of the trials as an object."""
+    xy = None if row.xy is None else tuple((x, y) for x, y in json.loads(row.xy))
+    return StoredTrial(row.id, row.number, tuple(json.loads(row.names)), row.shown_at, row.done_at,
+                       row.seconds, xy)  # fmt: skip
+
+
+def _connect(url: str):
+    """Return an engine, with SQLite set up so that what was acknowledged is on the disk."""
+    try:
+        parsed = make_url(url)
+        engine = create_engine(
+            parsed,
+            pool_pre_ping=not parsed.drivername.startswith("sqlite"),
+            **({"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+               if parsed.drivername.startswith("sqlite") else {}),
+        )  # fmt: skip
+    except (ArgumentError, NoSuchModuleError) as err:
+        raise InputError(
+            "expected a database URL such as sqlite:///arrange.sqlite or "
+            f"postgresql+psycopg://user@host/name, got one for {url.partition('://')[0]!r}: {err}."
+        ) from err
+    except ImportError as err:
+        raise MissingExtraError(
+            f"this database needs the package {err.name!r}, which is not installed. "
+            f"Install it with: pip install '{err.name}'"
+        ) from err
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection, record) -> None:
+    """Write-ahead log, waiting for others instead of failing, every commit on the disk."""
+    # The driver's own transactions begin too late; _begin_sqlite begins them.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout = {BUSY_SECONDS * 1000}", "journal_mode = WAL",
+                   "synchronous = FULL", "foreign_keys = ON"):  # fmt: skip
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(db: Connection) -> None:
+    """Begin a transaction; one that writes waits for its turn at once, not in the middle."""
+    writes = db.get_execution_options().get("writes")
+    db.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

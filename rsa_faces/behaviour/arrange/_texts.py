@@ -1,0 +1,63 @@
+"""The texts of the page, from a language file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice, nearest
+
+FOLDER = Path(__file__).with_name("languages")
+
+
+def languages() -> list[str]:
+    """Return the codes of the languages that ship."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_texts(language: str) -> dict[str, str]:
+    """Read a language that ships, or a file; every text of English must be there."""
+    if language.endswith((".yaml", ".yml")):
+        path = Path(language)
+        if not path.is_file():
+            raise InputError(f"expected a language file, but {path} does not exist.")
+    else:
+        path = FOLDER / f"{check_choice(language, languages(), what='language')}.yaml"
+    texts = _read(path)
+    english = _read(FOLDER / "en.yaml")
+    for key in texts:
+        if key not in english:
+            raise InputError(f"{path}: unknown text {key!r}.{nearest(key, english)}")
+    missing = [key for key in english if key not in texts]
+    if missing:
+        raise InputError(
+            f"{path}: {len(missing)} texts are missing: {', '.join(missing[:5])}. "
+            "languages/en.yaml has all of them."
+        )
+    for key, text in texts.items():
+        strange = _places(text) - _places(english[key])
+        if strange:
+            raise InputError(f"{path}: {key} has {{{min(strange)}}}, which nothing fills in.")
+    return texts
+
+
+def _read(path: Path) -> dict[str, str]:
+    """Read a file of keys and texts."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise InputError(f"{path} is not valid YAML: {err}") from err
+    if not isinstance(raw, dict):
+        raise InputError(f"expected keys and texts in {path}, got {type(raw).__name__}.")
+    for key, text in raw.items():
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"{path}: expected a text for {key!r}, got {text!r}.")
+    return {str(key): text.strip() for key, text in raw.items()}
+
+
+def _places(text: str) -> set[str]:
+    """Return the words in braces."""
+    return set(re.findall(r"\{(\w+)\}", text))

@@ -1,0 +1,1155 @@
+"""The multi-arrangement task over HTTP: rules, security, crashes, many raters at once."""
+
+import asyncio
+import io
+import json
+import math
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+import rsa_faces as rf
+from rsa_faces._errors import InputError, MissingExtraError
+from rsa_faces.behaviour import Trial, inverse_mds, read_arrangements
+from rsa_faces.behaviour.arrange import (
+    create_app,
+    export_study,
+    load_arrange_config,
+)
+
+httpx = pytest.importorskip("httpx")
+pytest.importorskip("fastapi")
+pytest.importorskip("sqlalchemy")
+
+TOKEN = "a-token-of-the-tests-0123456789"
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+N_IMAGES = 8
+
+
+def make_images(folder, n_images=N_IMAGES, size=24):
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    for i in range(n_images):
+        pixels = (rng.random((size, size, 3)) * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"secret_name_{i:03d}.png")
+
+
+def write_config(folder, *, n_images=N_IMAGES, **changes):
+    make_images(folder / "faces", n_images)
+    content = {
+        "title": "Which faces look alike?",
+        "stimuli": {"folder": "faces"},
+        "stop": {"trials": 3},
+        "max_items": 5,
+        "raters": {"links": 2},
+    } | changes
+    path = folder / "task.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def make_client(folder, **changes):
+    from fastapi.testclient import TestClient
+
+    app = create_app(load_arrange_config(write_config(folder, **changes)), token=TOKEN)
+    return TestClient(app)
+
+
+@pytest.fixture
+def client(tmp_path):
+    with make_client(tmp_path) as made:
+        yield made
+        made.app.state.study.store.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One task for the tests that leave it as it was."""
+    with make_client(tmp_path_factory.mktemp("shared"), stop={"trials": 1000}) as made:
+        yield made
+        made.app.state.study.store.close()
+
+
+def links(client):
+    answer = client.get("/api/experimenter/overview", headers=BEARER)
+    return ["/api" + r["path"] for r in answer.json()["raters"]]
+
+
+def begin(client, link=None):
+    """Consent and leave the practice; return the link and the first state."""
+    link = link or links(client)[0]
+    client.post(link + "/consent")
+    return link, client.post(link + "/ready").json()
+
+
+def placements(trial, seed=0):
+    rng = np.random.default_rng(seed)
+    n = len(trial["items"])
+    angle, far = rng.random(n) * 2 * math.pi, np.sqrt(rng.random(n)) * 0.499
+    xy = np.round(np.stack([far * np.cos(angle), far * np.sin(angle)], axis=1), 5)
+    return [{"item": i, "x": x, "y": y}
+            for i, (x, y) in zip(trial["items"], xy.tolist(), strict=True)]  # fmt: skip
+
+
+def body_of(trial, seed=0):
+    return {"placements": placements(trial, seed), "seconds": 12.5}
+
+
+def submit(client, link, trial, body):
+    return client.post(f"{link}/trials/{trial['id']}", json=body)
+
+
+# --- configuration and texts ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes, match",
+    [
+        ({"max_item": 4}, r"unknown key 'max_item'.*Did you mean 'max_items'"),
+        ({"stop": {"minute": 4}}, r"stop.*unknown key 'minute'.*Did you mean 'minutes'"),
+        ({"stop": {}}, "at least one of minutes, evidence, trials"),
+        ({"stop": {"minutes": 0}}, r"stop.minutes.*greater than 0.*got 0"),
+        ({"stop": {"evidence": float("nan")}}, "stop.evidence"),
+        ({"max_items": 2}, r"max_items.*got 2"),
+        ({"rule": "weakest"}, "rule.*'lift-weakest' or 'random'"),
+        ({"stimuli": {}}, "exactly one of folder, dataset"),
+        ({"stimuli": {"dataset": "images92", "manifest": "a.csv"}}, "`folder` beside `manifest`"),
+        ({"title": ""}, "title"),
+        ({"consent": "  "}, "expected a text"),
+        ({"database": "arrange.sqlite"}, "expected a URL"),
+        ({"port": 70000}, "port.*got 70000"),
+        ({"raters": {"links": 9, "most": 3}}, "at most raters.most=3"),
+    ],
+)
+def test_a_wrong_configuration_is_named(tmp_path, changes, match):
+    with pytest.raises(InputError, match=match):
+        load_arrange_config(write_config(tmp_path, **changes))
+
+
+def test_a_configuration_that_is_no_yaml_or_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing.yaml does not exist"):
+        load_arrange_config(tmp_path / "nothing.yaml")
+    (tmp_path / "a.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="not valid YAML"):
+        load_arrange_config(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("- a")
+    with pytest.raises(InputError, match="keys and values.*got list"):
+        load_arrange_config(tmp_path / "a.yaml")
+
+
+def test_paths_are_taken_from_the_folder_of_the_configuration(tmp_path):
+    config = load_arrange_config(write_config(tmp_path, language="fr.yaml"))
+    assert config.stimuli.folder == tmp_path / "faces"
+    assert config.database == f"sqlite:///{tmp_path / 'arrange.sqlite'}"
+    assert config.language == str(tmp_path / "fr.yaml")
+    postgres = load_arrange_config(write_config(tmp_path, database="postgresql://a@b/c"))
+    assert postgres.database == "postgresql://a@b/c"
+
+
+def test_languages_have_the_same_texts_and_places():
+    from rsa_faces.behaviour.arrange._texts import _places, languages, load_texts
+
+    assert languages() == ["de", "en"]
+    english, german = load_texts("en"), load_texts("de")
+    assert english.keys() == german.keys()
+    assert all(_places(english[key]) == _places(german[key]) for key in english)
+
+
+def test_every_text_the_page_asks_for_exists():
+    from rsa_faces.behaviour.arrange._app import STATIC
+    from rsa_faces.behaviour.arrange._texts import load_texts
+
+    source = "".join(path.read_text() for path in STATIC.glob("*.js") if "exp" not in path.name)
+    asked = set(re.findall(r'\bt\("(\w+)"', source)) | set(re.findall(r'\? "(\w+)" :', source))
+    asked |= set(re.findall(r': "(place_\w+)"', source))
+    assert len(asked) > 40
+    assert asked <= load_texts("en").keys()
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        ({"dome": "Fini"}, r"unknown text 'dome'.*Did you mean 'done'"),
+        ({"done": None}, "expected a text for 'done', got None"),
+        ({"trial_heading": "Essai {no}"}, r"trial_heading has \{no\}"),
+    ],
+)
+def test_a_wrong_language_file_is_named(tmp_path, change, match):
+    from rsa_faces.behaviour.arrange._texts import FOLDER, load_texts
+
+    texts = yaml.safe_load((FOLDER / "en.yaml").read_text())
+    path = tmp_path / "fr.yaml"
+    path.write_text(yaml.safe_dump(texts | change))
+    with pytest.raises(InputError, match=match):
+        load_texts(str(path))
+    del texts["done"]
+    path.write_text(yaml.safe_dump(texts))
+    with pytest.raises(InputError, match="1 texts are missing: done"):
+        load_texts(str(path))
+    with pytest.raises(InputError, match="unknown language 'frr'"):
+        load_texts("frr")
+    with pytest.raises(InputError, match=r"none.yaml does not exist"):
+        load_texts(str(tmp_path / "none.yaml"))
+
+
+def test_own_texts_and_german(tmp_path):
+    with make_client(tmp_path, language="de", consent="Nur meins.\n\nZwei.") as client:
+        texts = client.get("/api/texts").json()
+    assert texts["texts"]["consent"] == "Nur meins.\n\nZwei."
+    assert texts["texts"]["code"] == "de"
+    assert texts["texts"]["instructions"].startswith("Um einen Kreis")
+    assert texts["title"] == "Which faces look alike?"
+
+
+# --- the task ---------------------------------------------------------------------------------
+
+
+def test_from_consent_to_the_end(client):
+    link = links(client)[0]
+    assert client.get(link).json()["phase"] == "consent"
+    assert client.post(link + "/ready").status_code == 403
+    assert client.post(link + "/consent").json()["phase"] == "practice"
+    state = client.post(link + "/ready").json()
+    for number in (1, 2, 3):
+        assert state["phase"] == "trial"
+        trial = state["trial"]
+        assert trial["number"] == number
+        assert 3 <= len(trial["items"]) <= 5
+        assert submit(client, link, trial, body_of(trial, number)).json() == {
+            "saved": True, "again": False,
+        }  # fmt: skip
+        state = client.get(link).json()
+    assert state["phase"] == "finished"
+    assert state["progress"]["fraction"] == 1.0
+    assert client.get(link).json()["phase"] == "finished"
+
+
+def test_without_practice(tmp_path):
+    with make_client(tmp_path, practice=False) as client:
+        link = links(client)[0]
+        assert client.post(link + "/consent").json()["phase"] == "instructions"
+        assert client.post(link + "/ready").json()["phase"] == "trial"
+
+
+def test_a_trial_stays_the_same_until_it_is_done_also_after_a_restart(tmp_path):
+    with make_client(tmp_path) as client:
+        link, state = begin(client)
+        assert all(client.get(link).json()["trial"] == state["trial"] for _ in range(3))
+        client.app.state.study.store.close()
+    with make_client(tmp_path) as again:
+        assert again.get(link).json()["trial"] == state["trial"]
+
+
+def test_ten_requests_at_once_choose_one_trial(client):
+    link = links(client)[0]
+    client.post(link + "/consent")
+    client.post(link + "/ready")
+    study = client.app.state.study
+    rater = study.store.rater(link.removeprefix("/api/t/"))
+    body = body_of(client.get(link).json()["trial"])
+    submit(client, link, client.get(link).json()["trial"], body)
+    study._known.clear()
+    with ThreadPoolExecutor(10) as pool:
+        shown = list(pool.map(lambda _: study.next_trial(rater)[0], range(10)))
+    assert len({trial.id for trial in shown}) == 1
+    assert [t.number for t in study.store.trials(rater.id)] == [1, 2]
+
+
+def test_raters_get_trials_of_their_own(client):
+    one, two = (begin(client, link)[1]["trial"] for link in links(client))
+    assert set(one["items"]) != set(two["items"]) or one["items"] != two["items"]
+
+
+def test_the_same_again_is_fine_and_other_content_is_refused(client):
+    link, state = begin(client)
+    trial, body = state["trial"], body_of(state["trial"])
+    assert submit(client, link, trial, body).json() == {"saved": True, "again": False}
+    shuffled = body | {"placements": body["placements"][::-1], "seconds": 99}
+    assert submit(client, link, trial, shuffled).json() == {"saved": True, "again": True}
+    other = submit(client, link, trial, body_of(trial, 1))
+    assert other.status_code == 409
+    stored = client.app.state.study.store.trials(1)[0]
+    assert dict(zip(stored.names, stored.xy, strict=True)) == {
+        client.app.state.study.stimuli.name(p["item"]): (p["x"], p["y"]) for p in body["placements"]
+    }
+    assert stored.seconds == 12.5
+
+
+def test_twenty_submissions_at_once_save_one(client):
+    link, state = begin(client)
+    bodies = [body_of(state["trial"], seed % 2) for seed in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda b: submit(client, link, state["trial"], b), bodies))
+    codes = [a.status_code for a in answers]
+    assert sorted(codes) == [200] * 10 + [409] * 10
+    assert sum(a.json() == {"saved": True, "again": False} for a in answers) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda p: p[:-1],
+        lambda p: [*p[:-1], p[0]],
+        lambda p: [*p, p[0]],
+        lambda p: [*p[:-1], p[-1] | {"item": "0" * 32}],
+        lambda p: [*p[:-1], p[-1] | {"item": "secret_name_000"}],
+        lambda p: [*p[:-1], p[-1] | {"item": "../" + "0" * 29}],
+        lambda p: [*p[:-1], p[-1] | {"x": 0.5, "y": 0.1}],
+        lambda p: [*p[:-1], p[-1] | {"x": 0.5012, "y": 0.0}],
+        lambda p: [*p[:-1], p[-1] | {"x": -3}],
+        lambda p: [*p[:-1], p[-1] | {"x": "0.1"}],
+        lambda p: [*p[:-1], p[-1] | {"x": None}],
+        lambda p: [*p[:-1], p[-1] | {"x": True}],
+        lambda p: [*p[:-1], p[-1] | {"z": 1}],
+        lambda p: [*p[:-1], {"item": p[-1]["item"], "x": 0.1}],
+        lambda p: "all of them",
+        lambda p: [],
+        lambda p: p * 100,
+    ],
+)  # fmt: skip
+def test_wrong_placements_are_refused_and_nothing_is_stored(shared, spoil):
+    link, state = begin(shared)
+    body = body_of(state["trial"])
+    wrong = submit(shared, link, state["trial"], body | {"placements": spoil(body["placements"])})
+    assert wrong.status_code == 422
+    assert shared.get(link).json() == state
+    assert submit(shared, link, state["trial"], body).status_code == 200
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "1e5"])
+def test_numbers_that_are_none_are_refused_without_an_error_of_the_server(shared, number):
+    link, state = begin(shared)
+    for place in ("x", "seconds"):
+        text = json.dumps(body_of(state["trial"]))
+        pattern = r'"x": [^,]+' if place == "x" else r'"seconds": [^}]+'
+        text = re.sub(pattern, f'"{place}": {number}', text, count=1)
+        answer = shared.post(
+            f"{link}/trials/{state['trial']['id']}", content=text,
+            headers={"content-type": "application/json"},
+        )  # fmt: skip
+        assert answer.status_code == (200 if (place, number) == ("seconds", "1e5") else 422)
+        answer.json()
+
+
+def test_the_edge_of_the_arena_is_inside_with_rounding(client):
+    link, state = begin(client)
+    body = body_of(state["trial"])
+    body["placements"][0] |= {"x": 0.5009, "y": 0}
+    body["placements"][1] |= {"x": round(-math.sqrt(0.125), 5), "y": round(math.sqrt(0.125), 5)}
+    assert submit(client, link, state["trial"], body).status_code == 200
+
+
+def test_extra_fields_and_what_is_no_json_are_refused(shared):
+    link, state = begin(shared)
+    url = f"{link}/trials/{state['trial']['id']}"
+    assert shared.post(url, json=body_of(state["trial"]) | {"rater": 2}).status_code == 422
+    json_type = {"content-type": "application/json"}
+    for content in (b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 5000):
+        assert shared.post(url, content=content, headers=json_type).status_code in (400, 422)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert shared.post(url, content=b"a=1", headers=form).status_code == 422
+    assert shared.get(url).status_code == 405
+
+
+def test_trials_and_links_of_others_are_unknown(client):
+    mine, theirs = links(client)
+    begin(client, mine)
+    _, state = begin(client, theirs)
+    assert submit(client, mine, state["trial"], body_of(state["trial"])).status_code == 404
+    for link in ("/api/t/x", "/api/t/" + "A" * 32, "/api/t/%00", "/api/t/' OR 1=1 --"):
+        assert client.get(link).status_code == 404
+        assert client.post(link + "/consent").status_code == 404
+
+
+def test_links_are_long_random_and_different(client):
+    made = client.post("/api/experimenter/raters", json={"count": 50}, headers=BEARER).json()
+    tokens = {m["path"].removeprefix("/t/") for m in made}
+    assert len(tokens) == 50
+    assert all(re.fullmatch(r"[\w-]{32}", token) for token in tokens)
+    assert [m["rater"] for m in made[:2]] == ["r0003", "r0004"]
+
+
+def test_seconds_count_at_most_the_time_since_the_trial_was_shown(tmp_path):
+    with make_client(tmp_path, stop={"minutes": 5}) as client:
+        link, state = begin(client)
+        body = body_of(state["trial"]) | {"seconds": 4000}
+        submit(client, link, state["trial"], body)
+        state = client.get(link).json()
+        assert state["phase"] == "trial"
+        assert state["progress"]["seconds"] < 60
+        with sqlite3.connect(tmp_path / "arrange.sqlite") as db:
+            db.execute("UPDATE trials SET shown_at = done_at - 299 WHERE number = 1")
+        assert client.get(link).json()["progress"]["fraction"] == pytest.approx(299 / 300, 1e-3)
+        with sqlite3.connect(tmp_path / "arrange.sqlite") as db:
+            db.execute("UPDATE trials SET shown_at = done_at - 301 WHERE number = 1")
+        submit(client, link, state["trial"], body_of(state["trial"]))
+        assert client.get(link).json()["phase"] == "finished"
+
+
+def test_enough_evidence_ends_the_task(tmp_path):
+    with make_client(tmp_path, n_images=4, stop={"evidence": 0.3}, max_items=4) as client:
+        link, state = begin(client)
+        shares = []
+        for seed in range(60):
+            if state["phase"] != "trial":
+                break
+            submit(client, link, state["trial"], body_of(state["trial"], seed))
+            state = client.get(link).json()
+            shares.append(state["progress"]["pairs"])
+        assert state["phase"] == "finished"
+        assert shares[-1] == 1.0
+        assert shares[0] < 1.0
+        study = client.app.state.study
+        done = study.store.trials(1)
+        reference = inverse_mds([t.trial for t in done], study.stimuli.names)
+        assert (reference.evidence >= 0.3).all()
+        before = inverse_mds([t.trial for t in done[:-1]], study.stimuli.names)
+        assert not (before.evidence >= 0.3).all()
+
+
+def test_all_on_one_spot_says_nothing_and_breaks_nothing(client):
+    link, state = begin(client)
+    spot = [{"item": i, "x": 0.1, "y": 0.1} for i in state["trial"]["items"]]
+    body = {"placements": spot, "seconds": 1}
+    assert submit(client, link, state["trial"], body).status_code == 200
+    assert client.get(link).json()["phase"] == "trial"
+    assert client.get("/api/experimenter/matrix/rdm", headers=BEARER).json()["values"] is None
+
+
+def test_open_enrolment(tmp_path):
+    with make_client(tmp_path, raters={"open": True, "most": 2}) as client:
+        assert client.get("/api/texts").json()["enrolment"] is True
+        paths = [client.post("/api/enrol").json()["path"] for _ in range(2)]
+        assert len(set(paths)) == 2
+        assert client.get("/api" + paths[0]).json()["phase"] == "consent"
+        assert client.post("/api/enrol").status_code == 409
+        made = client.post("/api/experimenter/raters", json={"count": 1}, headers=BEARER)
+        assert made.json() == []
+
+
+def test_enrolment_is_closed_by_default(client):
+    assert client.post("/api/enrol").status_code == 403
+
+
+def test_links_are_made_once(tmp_path):
+    for _ in range(2):
+        with make_client(tmp_path, raters={"links": 3}) as client:
+            assert len(links(client)) == 3
+
+
+# --- stimuli ----------------------------------------------------------------------------------
+
+
+def test_stimuli_have_ids_that_say_nothing(shared):
+    link, state = begin(shared)
+    pages = [link, "/api/texts", link.removeprefix("/api"), "/"]
+    assert not any("secret_name" in shared.get(page).text for page in pages)
+    for item in state["trial"]["items"]:
+        assert re.fullmatch(r"[0-9a-f]{32}", item)
+        answer = shared.get(f"/stimuli/{item}")
+        assert answer.headers["content-type"] == "image/png"
+        assert Image.open(io.BytesIO(answer.content)).size == (24, 24)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/stimuli/secret_name_000",
+        "/stimuli/secret_name_000.png",
+        "/stimuli/../task.yaml",
+        "/stimuli/..%2Ftask.yaml",
+        "/stimuli/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/stimuli/....//....//etc/passwd",
+        "/stimuli/" + "0" * 32,
+        "/stimuli/%00",
+        "/static/../_app.py",
+        "/static/..%2F_app.py",
+        "/static/%2e%2e/_store.py",
+        "/static/..%5c_app.py",
+        "/static//etc/passwd",
+        "/static/",
+        "/languages/en.yaml",
+        "/arrange.sqlite",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+    ],
+)
+def test_no_path_leads_out(shared, path):
+    answer = shared.get(path, follow_redirects=False)
+    assert answer.status_code == 404
+    assert "import" not in answer.text
+    assert "root:" not in answer.text
+
+
+def test_images_are_shrunk_cleaned_and_laid_over_white(tmp_path):
+    folder = tmp_path / "faces"
+    make_images(folder, 1)
+    exif = Image.Exif()
+    exif[0x010E] = "name of a person"
+    Image.new("RGB", (30, 20), "red").save(folder / "exif.jpg", exif=exif)
+    Image.new("RGB", (3000, 1500), "blue").save(folder / "large.jpg")
+    Image.new("RGBA", (10, 10), (0, 0, 0, 0)).save(folder / "clear.png")
+    Image.new("L", (10, 10), 77).save(folder / "grey.tif")
+    config = load_arrange_config(write_config(tmp_path, n_images=1))
+    study = create_app(config, token=TOKEN).state.study
+    ids = study.stimuli.ids
+
+    def picture(name):
+        content, kind = study.stimuli.picture(ids[name])
+        return content, kind, Image.open(io.BytesIO(content))
+
+    content, kind, image = picture("exif")
+    assert b"name of a person" not in content
+    assert (kind, image.size) == ("image/jpeg", (30, 20))
+    assert picture("large")[2].size == (1024, 512)
+    assert picture("clear")[2].convert("RGB").getpixel((3, 3)) == (255, 255, 255)
+    assert picture("grey")[1] == "image/png"
+    assert picture("grey")[2].convert("RGB").getpixel((0, 0)) == (77, 77, 77)
+    unchanged = (folder / "secret_name_000.png").read_bytes()
+    assert picture("secret_name_000")[0] == unchanged
+
+
+def test_an_image_that_changed_is_not_shown(tmp_path, client):
+    name, public = next(iter(client.app.state.study.stimuli.ids.items()))
+    Image.new("RGB", (5, 5), "red").save(tmp_path / "faces" / f"{name}.png")
+    assert client.get(f"/stimuli/{public}").status_code == 410
+
+
+def test_clips_are_served_in_parts(tmp_path):
+    av = pytest.importorskip("av")
+    (tmp_path / "clips").mkdir()
+    for k in range(3):
+        with av.open(str(tmp_path / "clips" / f"clip{k}.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width = stream.height = 32
+            stream.pix_fmt = "yuv420p"
+            for shade in range(5):
+                pixels = np.full((32, 32, 3), 40 * shade + k, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+            container.mux(stream.encode())
+    with make_client(tmp_path, stimuli={"folder": "clips"}) as client:
+        _, state = begin(client)
+        assert state["trial"]["clips"] is True
+        url = f"/stimuli/{state['trial']['items'][0]}"
+        whole = client.get(url)
+        assert whole.headers["content-type"] == "video/mp4"
+        part = client.get(url, headers={"range": "bytes=2-9"})
+        assert part.status_code == 206
+        assert part.content == whole.content[2:10]
+    (tmp_path / "clips" / "face.png").write_bytes(b"")
+    with pytest.raises(InputError, match="images or clips, but .*clips has both"):
+        make_client(tmp_path, stimuli={"folder": "clips"})
+    (tmp_path / "clips" / "face.png").unlink()
+    (tmp_path / "clips" / "clip0.mp4").rename(tmp_path / "clips" / "clip0.mkv")
+    with pytest.raises(InputError, match=r"clips that browsers play.*'clip0.mkv'"):
+        make_client(tmp_path, stimuli={"folder": "clips"})
+
+
+def test_a_data_set_that_ships_and_too_few_stimuli(tmp_path):
+    with make_client(tmp_path, stimuli={"dataset": "images92"}) as client:
+        _, state = begin(client)
+        assert client.get(f"/stimuli/{state['trial']['items'][0]}").status_code == 200
+    with pytest.raises(InputError, match="at least 3 stimuli to arrange, got 2"):
+        make_client(tmp_path / "faces", n_images=2)
+
+
+# --- what every answer has, and the size of requests ------------------------------------------
+
+
+def test_every_answer_binds_the_browser(shared):
+    link, state = begin(shared)
+    answers = [
+        shared.get("/"), shared.get(link.removeprefix("/api")), shared.get("/experimenter"),
+        shared.get("/static/task.js"), shared.get("/api/texts"), shared.get(link),
+        shared.get(f"/stimuli/{state['trial']['items'][0]}"), shared.get("/nothing"),
+        shared.get("/api/experimenter/overview"), shared.get("/favicon.ico"),
+        shared.post(f"{link}/trials/x", json={}), shared.post("/api/enrol", content=b"x" * 10**6),
+    ]  # fmt: skip
+    assert [a.status_code for a in answers] == [200] * 7 + [404, 401, 200, 422, 413]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'self';")
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "cache-control" in answer.headers
+    for private in (answers[1], answers[5], answers[8]):
+        assert private.headers["cache-control"] == "no-store"
+
+
+def test_pages_have_nothing_inline_and_nothing_from_elsewhere():
+    from rsa_faces.behaviour.arrange._app import STATIC
+
+    for path in STATIC.iterdir():
+        text = path.read_text()
+        elsewhere = re.findall(r"(?:https?:)?//[\w.-]+\.\w+", re.sub(r"(?m)^\s*//.*", "", text))
+        assert set(elsewhere) <= {"http://www.w3.org"}, path
+        if path.suffix == ".html":
+            assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", text), path
+        if path.suffix == ".js":
+            assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text)
+
+
+def test_long_requests_are_refused_whatever_their_header_says(client):
+    link, state = begin(client)
+    url = f"{link}/trials/{state['trial']['id']}"
+    json_type = {"content-type": "application/json"}
+    large = json.dumps(body_of(state["trial"]) | {"more": "x" * 300_000}).encode()
+    assert client.post(url, content=large, headers=json_type).status_code == 413
+
+    def chunks():
+        for _ in range(100):
+            yield b" " * 10_000
+
+    assert client.post(url, content=chunks(), headers=json_type).status_code == 413
+    wrong = json_type | {"content-length": "-5"}
+    assert client.post(url, content=b"{}", headers=wrong).status_code == 413
+    assert submit(client, link, state["trial"], body_of(state["trial"])).status_code == 200
+
+
+def _luminance(color):
+    channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def _contrast(one, two):
+    low, high = sorted((_luminance(one), _luminance(two)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_is_that_of_wcag_aa():
+    from rsa_faces.behaviour.arrange._app import STATIC
+
+    assert _contrast("#000000", "#ffffff") == pytest.approx(21)
+    for name in ("task", "experimenter"):
+        css = (STATIC / f"{name}.css").read_text()
+        colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", css))
+        for ink in ("ink", "soft", "accent", "accent-dark"):
+            for ground in ("paper", "ground"):
+                assert _contrast(colors[ink], colors[ground]) >= 4.5, (name, ink, ground)
+    task = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", (STATIC / "task.css").read_text()))
+    assert _contrast(task["warn"], "#ffffff") >= 4.5
+    assert _contrast(task["line"], task["ground"]) >= 3
+    assert _contrast("#4a555f", "#d3d9de") >= 4.5
+
+
+# --- the experimenter -------------------------------------------------------------------------
+
+EXPERIMENTER = [
+    ("GET", "/api/experimenter/overview"),
+    ("GET", "/api/experimenter/matrix/rdm"),
+    ("GET", "/api/experimenter/matrix/evidence"),
+    ("GET", "/api/experimenter/export/trials.csv"),
+    ("GET", "/api/experimenter/export/arrangements.h5"),
+    ("POST", "/api/experimenter/raters"),
+]
+
+
+@pytest.mark.parametrize("method, path", EXPERIMENTER)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Bearer "},
+        {"authorization": f"Basic {TOKEN}"},
+        {"authorization": TOKEN},
+        {"cookie": f"rsa_faces_experimenter={TOKEN}"},
+        {"cookie": "rsa_faces_experimenter="},
+    ],
+)
+def test_without_the_token_nothing_is_told(shared, method, path, headers):
+    answer = shared.request(method, path, headers=headers, json={"count": 1})
+    assert answer.status_code == 401
+    assert answer.json() == {"detail": "token needed"}
+    # A token in an address would be kept in histories and logs.
+    assert shared.request(method, f"{path}?token={TOKEN}", json={"count": 1}).status_code == 401
+    assert len(shared.app.state.study.store.raters()) == 2
+
+
+def test_logging_in_sets_a_cookie_that_scripts_and_other_sites_do_not_get(client):
+    assert client.post("/api/experimenter/login", json={"token": "wrong"}).status_code == 401
+    assert client.post("/api/experimenter/login", json={"token": ""}).status_code == 422
+    answer = client.post("/api/experimenter/login", json={"token": TOKEN})
+    assert answer.status_code == 204
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert "path=/api/experimenter" in cookie
+    assert TOKEN not in cookie
+    assert client.get("/api/experimenter/overview").status_code == 200
+    session = dict(client.cookies)
+    assert client.post("/api/experimenter/logout", json={}).status_code == 204
+    client.cookies.update(session)
+    assert client.get("/api/experimenter/overview").status_code == 401
+
+
+def test_the_cookie_is_for_https_only_where_there_is_https(tmp_path):
+    from fastapi.testclient import TestClient
+
+    app = create_app(load_arrange_config(write_config(tmp_path)), token=TOKEN)
+    with TestClient(app, base_url="https://testserver") as client:
+        answer = client.post("/api/experimenter/login", json={"token": TOKEN})
+    assert "secure" in answer.headers["set-cookie"].lower()
+
+
+def test_the_token_is_compared_in_constant_time_and_kept_as_a_hash(tmp_path, monkeypatch):
+    import hmac
+
+    config = load_arrange_config(write_config(tmp_path))
+    monkeypatch.delenv(config.token_variable, raising=False)
+    first = create_app(config)
+    token = first.state.new_token
+    assert len(token) == 32
+    assert create_app(config).state.new_token is None
+    study = create_app(config).state.study
+    called = []
+    real = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: called.append(1) or real(a, b))
+    assert study.is_token(token)
+    assert not study.is_token(token + "x")
+    assert len(called) == 2
+    content = b"".join(path.read_bytes() for path in tmp_path.glob("arrange.sqlite*"))
+    assert token.encode() not in content
+    newer = study.set_token(new=True)
+    assert newer != token
+    assert not study.is_token(token)
+    monkeypatch.setenv(config.token_variable, TOKEN)
+    assert create_app(config).state.study.is_token(TOKEN)
+    monkeypatch.setenv(config.token_variable, "short")
+    with pytest.raises(InputError, match=r"at least 16 characters in RSA_FACES_\w+, got 5"):
+        create_app(config)
+
+
+def collect(client, n_trials=3):
+    """Let both raters work; return what they did as trials by rater."""
+    done = {}
+    for r, link in enumerate(links(client)):
+        _, state = begin(client, link)
+        for k in range(n_trials):
+            body = body_of(state["trial"], 10 * r + k)
+            submit(client, link, state["trial"], body)
+            name = client.app.state.study.stimuli.name
+            done.setdefault(f"r{r + 1:04d}", []).append(
+                Trial(
+                    tuple(name(p["item"]) for p in body["placements"]),
+                    [(p["x"], p["y"]) for p in body["placements"]],
+                )
+            )
+            state = client.get(link).json()
+    return done
+
+
+def test_the_overview_and_live_matrices(client):
+    empty = client.get("/api/experimenter/matrix/rdm", headers=BEARER).json()
+    assert empty["values"] is None
+    done = collect(client)
+    overview = client.get("/api/experimenter/overview", headers=BEARER).json()
+    assert overview["n_trials"] == 6
+    assert [r["progress"]["n_trials"] for r in overview["raters"]] == [3, 3]
+    assert all(r["finished_at"] is not None for r in overview["raters"])
+    names = client.app.state.study.stimuli.names
+    reference = inverse_mds(done["r0002"], names)
+    url = "/api/experimenter/matrix"
+    one = client.get(f"{url}/rdm?rater=r0002", headers=BEARER).json()
+    values = np.array([np.nan if v is None else v for v in one["values"]])
+    np.testing.assert_allclose(values, reference.rdms.vectors[0], atol=1e-4)
+    evidence = client.get(f"{url}/evidence", headers=BEARER).json()
+    both = [inverse_mds(trials, names).evidence for trials in done.values()]
+    np.testing.assert_allclose(evidence["values"], np.mean(both, axis=0), atol=1e-4)
+    assert evidence["n_raters"] == 2
+    assert evidence["names"] == list(names)
+    assert client.get(f"{url}/rdm?rater=r9", headers=BEARER).status_code == 404
+    assert client.get(f"{url}/other", headers=BEARER).status_code == 422
+    assert client.get("/api/experimenter/export/x", headers=BEARER).status_code == 404
+
+
+def test_wrong_numbers_of_links_are_refused(shared):
+    for count in (0, 501, -1, "3", 2.5, None, True):
+        answer = shared.post("/api/experimenter/raters", json={"count": count}, headers=BEARER)
+        assert answer.status_code == 422
+
+
+def test_exports_hold_what_was_done_and_no_links(tmp_path, client):
+    done = collect(client)
+    tokens = [link.removeprefix("/api/t/") for link in links(client)]
+    names = client.app.state.study.stimuli.names
+    content = {}
+    for name in ("trials.csv", "rdms.csv", "evidence.csv", "arrangements.json", "arrangements.h5"):
+        answer = client.get(f"/api/experimenter/export/{name}", headers=BEARER)
+        assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+        content[name] = answer.content
+        (tmp_path / name).write_bytes(answer.content)
+        assert not any(token.encode() in answer.content for token in [*tokens, TOKEN])
+    raters, report = read_arrangements(tmp_path / "trials.csv", conditions=names)
+    by_h5, by_csv = (rf.load_rdms(tmp_path / n) for n in ("arrangements.h5", "rdms.csv"))
+    whole = json.loads(content["arrangements.json"])
+    evidence = pd.read_csv(tmp_path / "evidence.csv")
+    for i, (rater, trials) in enumerate(done.items()):
+        reference = inverse_mds(trials, names)
+        again = inverse_mds(raters[i])
+        assert raters[i].rater == rater
+        np.testing.assert_allclose(again.rdms.vectors, reference.rdms.vectors, atol=1e-6)
+        for rdms in (by_h5, by_csv):
+            vector = rdms.sel(rater=rater).align(names).vectors
+            np.testing.assert_allclose(vector, reference.rdms.vectors, atol=1e-5)
+        table = evidence[evidence["rater"] == rater]
+        np.testing.assert_allclose(table["evidence"], reference.evidence, atol=1e-9)
+        assert whole["raters"][i]["rater"] == rater
+        assert len(whole["raters"][i]["trials"]) == 3
+    import h5py
+
+    with h5py.File(tmp_path / "arrangements.h5") as file:
+        assert file["evidence"].shape == (2, len(names) * (len(names) - 1) // 2)
+        assert len(file["trials/x"]) == sum(len(t.names) for t in sum(done.values(), []))
+
+
+def test_exports_without_a_trial_and_from_the_command_line(tmp_path):
+    from rsa_faces.cli import _arrange  # noqa: F401
+    from rsa_faces.cli._app import app
+
+    path = write_config(tmp_path)
+    run = CliRunner().invoke(app, ["arrange", "export", str(path), "--out", str(tmp_path / "o")])
+    assert run.exit_code == 0, run.stderr
+    assert run.stdout.count("Wrote") == 5
+    assert (tmp_path / "o" / "trials.csv").read_text().startswith("rater,trial,stimulus,x,y")
+    files = export_study(load_arrange_config(path), tmp_path / "p")
+    assert sorted(p.name for p in files) == [
+        "arrangements.h5", "arrangements.json", "evidence.csv", "rdms.csv", "trials.csv",
+    ]  # fmt: skip
+    assert (
+        json.loads((tmp_path / "p" / "arrangements.json").read_text())["raters"][0]["rdm"] is None
+    )
+    wrong = CliRunner().invoke(app, ["arrange", "export", str(tmp_path / "no.yaml")])
+    assert wrong.exit_code == 2
+
+
+# --- the database -----------------------------------------------------------------------------
+
+
+def test_sqlite_waits_for_others_and_writes_to_the_disk(client):
+    study = client.app.state.study
+    with study.store._reading() as db:
+        found = [
+            db.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+        ]
+    assert found == ["wal", 2, 30000, 1]
+
+
+def test_a_writer_elsewhere_is_waited_for(tmp_path, client):
+    link, state = begin(client)
+    other = sqlite3.connect(tmp_path / "arrange.sqlite", check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.5, other.rollback).start()
+    start = time.perf_counter()
+    assert submit(client, link, state["trial"], body_of(state["trial"])).status_code == 200
+    assert time.perf_counter() - start > 0.3
+
+
+def test_a_database_of_other_stimuli_is_refused(tmp_path):
+    make_client(tmp_path)
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "faces" / "new.png")
+    with pytest.raises(InputError, match="stimuli that this database was made with"):
+        make_client(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url, error, match",
+    [
+        ("nothing://x", InputError, "expected a database URL.*'nothing'"),
+        ("sqlite:////no/such/folder/a.sqlite", InputError, "cannot be used"),
+        ("postgresql+nodriver://a@b/c", InputError, "expected a database URL"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named(tmp_path, url, error, match):
+    with pytest.raises(error, match=match):
+        make_client(tmp_path, database=url)
+
+
+def test_a_missing_driver_gives_the_line_that_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtraError, match="pip install 'psycopg'"):
+        make_client(tmp_path, database="postgresql+psycopg://a@b/c")
+
+
+def test_tables_can_be_made_in_postgresql():
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.schema import CreateTable
+
+    from rsa_faces.behaviour.arrange._store import _metadata
+
+    made = [str(CreateTable(t).compile(dialect=postgresql.dialect()))
+            for t in _metadata.sorted_tables]  # fmt: skip
+    assert any("id SERIAL" in text for text in made)
+    assert any("DOUBLE PRECISION" in text for text in made)
+
+
+def test_nothing_of_the_web_is_imported_before_it_is_needed():
+    code = (
+        "import sys, rsa_faces.behaviour.arrange, rsa_faces.cli._arrange; "
+        "print([m for m in ('fastapi', 'starlette', 'uvicorn', 'sqlalchemy') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_a_missing_package_gives_the_line_that_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'rsa-faces\[arrange\]'"):
+        create_app(load_arrange_config(write_config(tmp_path)))
+
+
+def test_the_next_trial_is_chosen_in_a_tenth_of_a_second_at_100_images(tmp_path):
+    with make_client(tmp_path, n_images=100, max_items=20, stop={"trials": 500}) as client:
+        link, state = begin(client)
+        times = []
+        for k in range(25):
+            submit(client, link, state["trial"], body_of(state["trial"], k))
+            start = time.perf_counter()
+            state = client.get(link).json()
+            times.append(time.perf_counter() - start)
+    sys.stdout.write(f"next trial: median {np.median(times):.3f} s, longest {max(times):.3f} s\n")
+    assert np.median(times) < 0.1
+
+
+# --- a real server ----------------------------------------------------------------------------
+
+SERVE = "from rsa_faces.cli import _arrange; from rsa_faces.cli._app import app; app()"
+
+
+class Server:
+    """`rsa-faces arrange serve` in a process of its own."""
+
+    def __init__(self, config, port=0):
+        environment = os.environ | {
+            "RSA_FACES_ARRANGE_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", "COLUMNS": "200",
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, "arrange", "serve", str(config), "--port", str(port)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+        )  # fmt: skip
+        line = self.process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        assert found, line + self.process.stdout.read()
+        self.url, self.port = found.group(0), int(found.group(1))
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(10)
+
+
+def n_free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+async def rate(client, path, seed, acknowledged, n_trials, times=None):
+    """Do trials as a page does: keep what was sent until it is acknowledged."""
+    link = "/api" + path
+    done = acknowledged.setdefault(path, {})
+
+    async def call(method, url, **given):
+        start = time.perf_counter()
+        answer = await client.request(method, url, **given)
+        if times is not None:
+            times.append(time.perf_counter() - start)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    await call("POST", link + "/consent")
+    state = await call("POST", link + "/ready")
+    for _ in range(n_trials):
+        if state["phase"] != "trial":
+            break
+        trial = state["trial"]
+        body = body_of(trial, 1000 * seed + trial["number"])
+        await call("POST", f"{link}/trials/{trial['id']}", json=body)
+        done[trial["number"]] = {p["item"]: (p["x"], p["y"]) for p in body["placements"]}
+        state = await call("GET", link)
+    return state
+
+
+def stored(folder, ids):
+    """Return what is in the database: path → number → item → position."""
+    query = (
+        "SELECT token, number, names, xy FROM trials JOIN raters ON raters.id = rater_id "
+        "WHERE done_at IS NOT NULL"
+    )
+    out = {}
+    with sqlite3.connect(folder / "arrange.sqlite") as db:
+        for token, number, names, xy in db.execute(query):
+            places = {ids[n]: tuple(p) for n, p in zip(json.loads(names), json.loads(xy),
+                                                       strict=True)}  # fmt: skip
+            assert number not in out.setdefault(f"/t/{token}", {})
+            out[f"/t/{token}"][number] = places
+    return out
+
+
+def paths_and_ids(url):
+    with httpx.Client(base_url=url, headers=BEARER) as client:
+        overview = client.get("/api/experimenter/overview").json()
+        matrix = client.get("/api/experimenter/matrix/rdm").json()
+    ids = dict(zip(matrix["names"], matrix["items"], strict=True))
+    return [r["path"] for r in overview["raters"]], ids
+
+
+def test_serving_from_the_command_line(tmp_path):
+    from rsa_faces.cli import _arrange  # noqa: F401
+    from rsa_faces.cli._app import app
+
+    path = write_config(tmp_path)
+    server = Server(path)
+    try:
+        answer = httpx.get(server.url + "/experimenter")
+        assert answer.status_code == 200
+        assert "server" not in answer.headers
+        taken = CliRunner().invoke(app, ["arrange", "serve", str(path), "--port", str(server.port)])
+        assert taken.exit_code == 2
+        assert f"port {server.port}" in re.sub(r"\s+", " ", taken.stderr)
+    finally:
+        server.stop()
+    assert server.process.returncode in (0, 130)
+
+
+def test_exported_trials_become_rdms_of_raters(tmp_path):
+    from rsa_faces.cli import _arrange  # noqa: F401
+    from rsa_faces.cli._app import app
+
+    truth = np.random.default_rng(3).uniform(-1, 1, (9, 2)) / 3
+    names = [f"face {i}" for i in range(9)]
+    rows = [
+        {"rater": f"simulated {r}", "trial": k, "stimulus": names[i], "x": x, "y": y}
+        for r in range(4)
+        for k, chosen in enumerate(([*range(9)], [0, 2, 4, 6, 8], [1, 3, 5, 7]))
+        for i in chosen
+        for x, y in [truth[i] + np.random.default_rng([r, k, i]).normal(scale=0.01, size=2)]
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "trials.csv", index=False)
+    target = tmp_path / "raters.h5"
+    done = CliRunner().invoke(app, ["arrange", "fit", str(tmp_path / "trials.csv"), "--out",
+                                    str(target)])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "median r 0.9" in done.output
+    rdms = rf.load_rdms(target)
+    assert list(rdms.labels["rater"]) == [f"simulated {r}" for r in range(4)]
+    row, col = np.triu_indices(9, k=1)
+    order = [names.index(name) for name in rdms.conditions]
+    expected = np.linalg.norm(truth[order][row] - truth[order][col], axis=1)
+    assert np.corrcoef(rdms.mean().vectors[0], expected)[0, 1] > 0.99
+    missing = CliRunner().invoke(app, ["arrange", "fit", "no.csv", "--out", str(target)])
+    assert missing.exit_code == 2
+
+
+@pytest.mark.slow
+def test_200_raters_at_once_lose_nothing(tmp_path):
+    n_raters, n_trials = 200, 2
+    config = write_config(
+        tmp_path, n_images=30, max_items=12, stop={"trials": n_trials}, raters={"links": n_raters}
+    )
+    server = Server(config)
+    times, acknowledged = [], {}
+    try:
+        paths, ids = paths_and_ids(server.url)
+
+        async def everybody():
+            limits = httpx.Limits(max_connections=n_raters)
+            async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=120) as client:
+                return await asyncio.gather(*(
+                    rate(client, path, seed, acknowledged, n_trials, times)
+                    for seed, path in enumerate(paths)
+                ))  # fmt: skip
+
+        start = time.perf_counter()
+        states = asyncio.run(everybody())
+        seconds = time.perf_counter() - start
+    finally:
+        server.stop()
+    sys.stdout.write(
+        f"\n{n_raters} raters at once, {len(times)} requests in {seconds:.1f} s: median "
+        f"{np.median(times):.3f} s, 95 % within {np.percentile(times, 95):.3f} s\n"
+    )
+    assert all(state["phase"] == "finished" for state in states)
+    assert sum(map(len, acknowledged.values())) == n_raters * n_trials
+    assert stored(tmp_path, ids) == acknowledged
+
+
+@pytest.mark.slow
+def test_killing_the_server_loses_nothing_acknowledged(tmp_path):
+    n_raters = 20
+    config = write_config(
+        tmp_path, n_images=20, max_items=8, stop={"trials": 400}, raters={"links": n_raters}
+    )
+    acknowledged = {}
+    port = n_free_port()
+    ids = None
+    for wait in (0.5, 1.0, 1.7):
+        server = Server(config, port)
+        try:
+            paths, ids = paths_and_ids(server.url)
+
+            async def until_killed(server=server, paths=paths, wait=wait):
+                async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+                    jobs = [
+                        asyncio.ensure_future(rate(client, path, seed, acknowledged, 10**6))
+                        for seed, path in enumerate(paths)
+                    ]
+                    await asyncio.sleep(wait)
+                    server.kill()
+                    return await asyncio.gather(*jobs, return_exceptions=True)
+
+            ends = asyncio.run(until_killed())
+            assert all(isinstance(end, httpx.TransportError) for end in ends), ends
+        finally:
+            server.kill()
+        there = stored(tmp_path, ids)
+        for path, trials in acknowledged.items():
+            for number, places in trials.items():
+                assert there[path][number] == places
+    n_acknowledged = sum(map(len, acknowledged.values()))
+    n_there = sum(map(len, there.values()))
+    sys.stdout.write(f"\n{n_acknowledged} trials acknowledged over 3 kills, {n_there} stored\n")
+    assert n_acknowledged > n_raters
+    # What was stored without an answer is accepted when the page sends it again.
+    server = Server(config, port)
+    try:
+        with (
+            httpx.Client(base_url=server.url) as client,
+            sqlite3.connect(tmp_path / "arrange.sqlite") as db,
+        ):
+            rows = db.execute(
+                "SELECT token, trials.id, number FROM trials JOIN raters "
+                "ON raters.id = rater_id WHERE done_at IS NOT NULL"
+            ).fetchall()
+            for token, trial, number in rows[-50:]:
+                places = there[f"/t/{token}"][number]
+                body = {"placements": [{"item": i, "x": x, "y": y}
+                                       for i, (x, y) in places.items()], "seconds": 1}  # fmt: skip
+                answer = client.post(f"/api/t/{token}/trials/{trial}", json=body)
+                assert answer.json() == {"saved": True, "again": True}
+    finally:
+        server.stop()

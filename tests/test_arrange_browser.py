@@ -1,0 +1,354 @@
+"""The multi-arrangement task in a real Chromium: a simulated rater drags, and things go wrong."""
+
+import shutil
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_arrange import BEARER, TOKEN, Server, n_free_port, stored, write_config
+
+httpx = pytest.importorskip("httpx")
+pytest.importorskip("fastapi")
+pytest.importorskip("sqlalchemy")
+webdriver = pytest.importorskip("selenium.webdriver")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
+]
+
+N_IMAGES = 8
+#: The simulated rater's picture of the stimuli: two groups, and places within them.
+TRUTH = np.array([
+    [-0.9, 0.1], [-0.7, 0.4], [-0.6, -0.3], [-0.4, 0.0],
+    [0.8, 0.5], [0.6, -0.5], [0.5, 0.1], [0.9, -0.1],
+])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync", "--mute-audio", f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    made = webdriver.Chrome(options=options, service=Service(DRIVER))
+    made.set_window_size(1366, 900)
+    yield made
+    made.quit()
+
+
+@pytest.fixture
+def task(tmp_path):
+    """A task of eight pictures, all in each trial, and its server."""
+    config = write_config(
+        tmp_path, n_images=N_IMAGES, max_items=N_IMAGES, stop={"trials": 2}, raters={"links": 3}
+    )
+    server = Server(config)
+    yield server
+    server.stop()
+
+
+def overview(server):
+    return httpx.get(server.url + "/api/experimenter/overview", headers=BEARER).json()
+
+
+def known(server):
+    """Return the paths of the raters, and the number of each stimulus by its id on the page."""
+    matrix = httpx.get(server.url + "/api/experimenter/matrix/rdm", headers=BEARER).json()
+    paths = [r["path"] for r in overview(server)["raters"]]
+    return paths, {item: i for i, item in enumerate(matrix["items"])}
+
+
+def until(condition, seconds=10):
+    """Wait until something holds, and return it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def element(driver, css):
+    return driver.find_element("css selector", css)
+
+
+def press(driver, css="#message-buttons button"):
+    until(lambda: driver.find_elements("css selector", css))
+    button = until(lambda: b if (b := element(driver, css)).is_enabled() else None)
+    button.click()
+
+
+def items(driver):
+    return driver.find_elements("css selector", ".item")
+
+
+def open_trial(driver, server, path):
+    """Open a link and go past consent, instructions and practice."""
+    link = f"{server.url}/api{path}"
+    httpx.post(link + "/consent")
+    httpx.post(link + "/ready")
+    driver.get(server.url + path)
+    until(lambda: len(items(driver)) == N_IMAGES)
+
+
+def drag(driver, item, x, y):
+    """Drag an item to a place of the arena, in radii of it, y up."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    arena, at = element(driver, "#arena").rect, item.rect
+    to_x = arena["x"] + arena["width"] / 2 * (1 + x)
+    to_y = arena["y"] + arena["height"] / 2 * (1 - y)
+    steps = ActionChains(driver, duration=20).move_to_element(item).click_and_hold()
+    steps.move_by_offset(
+        round(to_x - at["x"] - at["width"] / 2), round(to_y - at["y"] - at["height"] / 2)
+    ).release().perform()
+
+
+def drag_all(driver, number, places=TRUTH):
+    """Arrange all items as the simulated rater sees them."""
+    for item in items(driver):
+        shown = item.find_element("tag name", "img").get_attribute("src").rsplit("/", 1)[1]
+        drag(driver, item, *places[number[shown]])
+
+
+def n_done(server, path):
+    (one,) = [r for r in overview(server)["raters"] if r["path"] == path]
+    return one["progress"]["n_trials"]
+
+
+def test_a_rater_completes_a_session_by_dragging(driver, task):
+    paths, number = known(task)
+    driver.get_log("performance")
+    driver.get(task.url + paths[0])
+    press(driver)  # consent
+    until(lambda: "What to do" in element(driver, "#message").text)
+    press(driver)  # instructions
+    practice = until(lambda: items(driver))
+    rng = np.random.default_rng(0)
+    for item in practice:
+        drag(driver, item, *rng.uniform(-0.6, 0.6, 2))
+    press(driver, "#done")
+    for trial in (1, 2):
+        until(lambda trial=trial: element(driver, "#trial-heading").text == f"Trial {trial}")
+        until(lambda: len(items(driver)) >= 3)  # later trials show the weakest pairs only
+        drag_all(driver, number)
+        press(driver, "#done")
+    until(lambda: not items(driver) and element(driver, "#message-heading").text)
+    assert n_done(task, paths[0]) == 2
+    values = httpx.get(task.url + "/api/experimenter/matrix/rdm", headers=BEARER).json()["values"]
+    row, col = np.triu_indices(N_IMAGES, k=1)
+    truth = np.linalg.norm(TRUTH[row] - TRUTH[col], axis=1)
+    r = np.corrcoef(np.array(values, float), truth)[0, 1]
+    print(f"recovered RDM: r = {r:.4f}")  # noqa: T201
+    assert r > 0.9
+    # Nothing came from elsewhere.
+    requests = [
+        entry["message"] for entry in driver.get_log("performance")
+        if "Network.requestWillBeSent\"" in entry["message"]
+    ]  # fmt: skip
+    import json
+
+    urls = [json.loads(m)["message"]["params"]["request"]["url"] for m in requests]
+    assert len(urls) > 10
+    assert all(url.startswith((task.url, "data:")) for url in urls), urls
+
+
+def test_a_refresh_in_the_middle_loses_nothing(driver, task):
+    (path, *_), _ = known(task)
+    open_trial(driver, task, path)
+    for item, (x, y) in list(zip(items(driver), TRUTH, strict=True))[:3]:
+        drag(driver, item, x * 0.9, y * 0.9)
+    before = [item.rect for item in items(driver)[:3]]
+    left = element(driver, "#remaining").text
+    driver.refresh()
+    until(lambda: len(items(driver)) == N_IMAGES)
+    until(lambda: element(driver, "#remaining").text == left)
+    for old, new in zip(before, [item.rect for item in items(driver)[:3]], strict=True):
+        assert old["x"] == pytest.approx(new["x"], abs=1)
+        assert old["y"] == pytest.approx(new["y"], abs=1)
+
+
+def test_two_tabs_of_one_rater_do_not_mix(driver, task):
+    (path, *_), _ = known(task)
+    open_trial(driver, task, path)
+    first = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    try:
+        driver.get(task.url + path)
+        until(lambda: "message" and element(driver, "#message-heading").text)
+        assert not items(driver)
+        press(driver)  # go on here
+        until(lambda: len(items(driver)) == N_IMAGES)
+        driver.switch_to.window(first)
+        until(lambda: not items(driver))
+    finally:
+        for handle in driver.window_handles:
+            if handle != first:
+                driver.switch_to.window(handle)
+                driver.close()
+        driver.switch_to.window(first)
+
+
+def offline(driver, off):
+    driver.execute_cdp_cmd("Network.enable", {})
+    driver.execute_cdp_cmd(
+        "Network.emulateNetworkConditions",
+        {"offline": off, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
+    )
+
+
+def test_a_moment_offline_loses_nothing(driver, task, tmp_path):
+    (path, *_), number = known(task)
+    open_trial(driver, task, path)
+    drag_all(driver, number)
+    offline(driver, True)
+    try:
+        element(driver, "#done").click()
+        until(lambda: "warn" in element(driver, "#notice").get_attribute("class"))
+        assert n_done(task, path) == 0
+    finally:
+        offline(driver, False)
+    until(lambda: n_done(task, path) == 1, 20)
+    until(lambda: element(driver, "#trial-heading").text == "Trial 2")
+
+
+def test_the_back_button_leaves_nothing_behind(driver, task):
+    (path, *_), _ = known(task)
+    open_trial(driver, task, path)
+    drag(driver, items(driver)[0], 0, 0)
+    left = element(driver, "#remaining").text
+    driver.back()
+    until(lambda: element(driver, "#notice").text)
+    assert driver.current_url == task.url + path
+    assert element(driver, "#remaining").text == left
+
+
+def test_a_killed_server_loses_nothing(driver, tmp_path):
+    config = write_config(
+        tmp_path, n_images=N_IMAGES, max_items=N_IMAGES, stop={"trials": 2}, raters={"links": 1}
+    )
+    port = n_free_port()
+    server = Server(config, port)
+    try:
+        (path,), number = known(server)
+        open_trial(driver, server, path)
+        drag_all(driver, number)
+        server.kill()
+        element(driver, "#done").click()
+        until(lambda: "warn" in element(driver, "#notice").get_attribute("class"))
+        server = Server(config, port)
+        until(lambda: n_done(server, path) == 1, 20)
+        ids = {f"secret_name_{i:03d}": item for item, i in number.items()}
+        places = stored(tmp_path, ids)[path][1]
+        for item, i in number.items():
+            assert places[item] == pytest.approx(TRUTH[i] / 2, abs=0.01)
+    finally:
+        server.stop()
+
+
+def test_the_keyboard_is_enough(driver, task):
+    from selenium.webdriver.common.keys import Keys
+
+    (path, *_), _ = known(task)
+    open_trial(driver, task, path)
+    for k, item in enumerate(items(driver)):
+        item.send_keys(Keys.ENTER)
+        item.send_keys(Keys.HOME)
+        for _ in range(k):
+            item.send_keys(Keys.ARROW_RIGHT if k % 2 else Keys.ARROW_UP)
+        item.send_keys(Keys.ENTER)
+        assert "Picture" in item.get_attribute("aria-label") or item.get_attribute("aria-label")
+    element(driver, "#done").send_keys(Keys.ENTER)
+    until(lambda: n_done(task, path) == 1)
+
+
+def test_fingers_drag_as_well(driver, task):
+    (path, *_), _ = known(task)
+    open_trial(driver, task, path)
+    before = element(driver, "#remaining").text
+    item, arena = items(driver)[0], element(driver, "#arena").rect
+    start = item.rect
+    points = [
+        (start["x"] + start["width"] / 2, start["y"] + start["height"] / 2),
+        (arena["x"] + arena["width"] / 2, arena["y"] + arena["height"] / 2),
+    ]
+    touch = "Input.dispatchTouchEvent"
+    driver.execute_cdp_cmd(
+        touch, {"type": "touchStart", "touchPoints": [{"x": points[0][0], "y": points[0][1]}]}
+    )
+    for share in (0.3, 0.6, 1.0):
+        x, y = (a + share * (b - a) for a, b in zip(*points, strict=True))
+        driver.execute_cdp_cmd(touch, {"type": "touchMove", "touchPoints": [{"x": x, "y": y}]})
+    driver.execute_cdp_cmd(touch, {"type": "touchEnd", "touchPoints": []})
+    until(lambda: element(driver, "#remaining").text != before)
+    moved = item.rect
+    assert moved["x"] + moved["width"] / 2 == pytest.approx(points[1][0], abs=2)
+
+
+def test_clips_play_while_looked_at(driver, tmp_path):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    av = pytest.importorskip("av")
+    config = write_config(tmp_path, stop={"trials": 1}, raters={"links": 1})
+    shutil.rmtree(tmp_path / "faces")
+    (tmp_path / "faces").mkdir()
+    for k in range(4):
+        with av.open(str(tmp_path / "faces" / f"clip{k}.webm"), "w") as file:
+            stream = file.add_stream("libvpx", rate=10)
+            stream.width = stream.height = 64
+            stream.pix_fmt = "yuv420p"
+            for i in range(20):
+                pixels = np.full((64, 64, 3), (12 * i, 60 * k, 90), np.uint8)
+                for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")):
+                    file.mux(packet)
+            for packet in stream.encode():
+                file.mux(packet)
+    server = Server(config)
+    try:
+        (path,), _ = known(server)
+        httpx.post(f"{server.url}/api{path}/consent")
+        httpx.post(f"{server.url}/api{path}/ready")
+        driver.get(server.url + path)
+        until(lambda: len(items(driver)) == 4)
+        video = items(driver)[0].find_element("tag name", "video")
+        paused = "return arguments[0].paused"
+        assert driver.execute_script(paused, video)
+        ActionChains(driver).move_to_element(items(driver)[0]).perform()
+        until(lambda: not driver.execute_script(paused, video))
+        until(lambda: driver.execute_script("return arguments[0].currentTime", video) > 0.1)
+        ActionChains(driver).move_to_element(element(driver, "#trial-heading")).perform()
+        until(lambda: driver.execute_script(paused, video))
+    finally:
+        server.stop()
+
+
+def test_the_experimenter_sees_raters_and_rdm(driver, task, tmp_path):
+    (path, *_), number = known(task)
+    open_trial(driver, task, path)
+    drag_all(driver, number)
+    press(driver, "#done")
+    until(lambda: n_done(task, path) == 1)
+    driver.get(task.url + "/experimenter")
+    field = until(lambda: element(driver, "#token"))
+    field.send_keys("not the token, and long enough")
+    press(driver, "#login button")
+    time.sleep(0.3)
+    assert element(driver, "#login").is_displayed()
+    field.clear()
+    field.send_keys(TOKEN)
+    press(driver, "#login button")
+    until(lambda: "1 trial" in element(driver, "body").text)
+    picture = tmp_path / "experimenter.png"
+    driver.save_screenshot(str(picture))
+    assert np.asarray(Image.open(picture).convert("RGB")).std() > 5
