@@ -1,0 +1,130 @@
+"""Activations and labels as analyses need them: matched by condition, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces._validation import check_choice, check_unique_names
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Layers of a network, of the conditions that take part; read one at a time."""
+
+    arrays: Mapping[str, np.ndarray]
+    conditions: tuple[str, ...]
+    rows: np.ndarray
+    network: str
+    depth: Mapping[str, float]
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def items(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield each layer's name and patterns, (n_conditions, n_channels)."""
+        for layer in self.arrays:
+            patterns = np.asarray(self.arrays[layer])
+            if len(self.rows) != len(patterns):
+                patterns = patterns[self.rows]
+            yield layer, patterns
+
+
+def as_layers(activations, conditions: Sequence[str] | None) -> Layers:
+    """Return activations with their condition names, whichever way they came."""
+    if conditions is None and not hasattr(activations, "conditions"):
+        raise InputError(
+            "expected Activations, or a mapping with `conditions`, the names of its rows: got a "
+            f"{type(activations).__name__} without names."
+        )
+    if not isinstance(activations, Mapping) or not len(activations):
+        raise InputError(
+            f"expected a mapping from layer to patterns, got {type(activations).__name__}."
+        )
+    names = check_unique_names(
+        activations.conditions if conditions is None else conditions, what="condition"
+    )
+    if isinstance(activations, dict):
+        for layer, patterns in activations.items():
+            if np.ndim(patterns) != 2 or len(patterns) != len(names):
+                raise InputError(
+                    f"expected shape ({len(names)}, n_channels), one row per condition, but layer "
+                    f"{layer!r} has {np.shape(patterns)}."
+                )
+    layers = list(activations)
+    depth = getattr(activations, "depth", None) or {
+        layer: (i + 1) / len(layers) for i, layer in enumerate(layers)
+    }
+    return Layers(
+        activations, names, np.arange(len(names)), getattr(activations, "network", ""), depth
+    )
+
+
+def matched(layers: Layers, labels: Sequence[tuple[str, object]], subset: str):
+    """Return layers and labels of the conditions that all have, and how many were dropped.
+
+    `labels` are pairs of a name and a mapping from condition to label.
+    """
+    check_choice(subset, ["same", "intersection"], what="value of `conditions`")
+    found = [(name, _as_dict(values, name)) for name, values in labels]
+    kept = list(layers.conditions)
+    for name, values in found:
+        if subset == "same" and set(values) != set(layers.conditions):
+            raise ConditionMismatchError(
+                layers.conditions,
+                values,
+                left_name="the activations",
+                right_name=name,
+                hint="Rename them, or use match='intersection' for those in all.",
+            )
+        kept = [c for c in kept if c in values]
+    if not kept:
+        raise InputError(
+            f"expected conditions with {' and '.join(name for name, _ in found)}, got none of "
+            f"{len(layers.conditions)}."
+        )
+    place = {c: i for i, c in enumerate(layers.conditions)}
+    rows = np.array([place[c] for c in kept])
+    chosen = Layers(layers.arrays, tuple(kept), rows, layers.network, layers.depth)
+    return chosen, [[values[c] for c in kept] for _, values in found], len(place) - len(kept)
+
+
+def codes_of(labels: Sequence) -> tuple[np.ndarray, list]:
+    """Return each label's number, and the labels in order of first occurrence."""
+    kinds = list(dict.fromkeys(labels))
+    number = {label: i for i, label in enumerate(kinds)}
+    return np.array([number[label] for label in labels], dtype=np.int64), kinds
+
+
+def check_finite(patterns: np.ndarray, conditions: Sequence[str], layer: str) -> None:
+    """Raise if a value is not finite."""
+    bad = ~np.isfinite(patterns).all(axis=1)
+    if bad.any():
+        raise InputError(
+            f"expected finite activations, but layer {layer!r} has NaN or infinity in {bad.sum()} "
+            f"conditions: {', '.join(repr(conditions[i]) for i in np.flatnonzero(bad)[:5])}."
+        )
+
+
+def _as_dict(values, name: str) -> dict:
+    """Return a mapping from condition to label; labels that are missing are an error."""
+    if hasattr(values, "to_dict") and hasattr(values, "index") and values.index.has_duplicates:
+        doubled = values.index[values.index.duplicated()][0]
+        raise InputError(f"expected one entry of {name} per condition, got {doubled!r} again.")
+    if not hasattr(values, "keys"):
+        raise InputError(
+            f"expected {name} as a mapping from condition to label or a Series with conditions as "
+            f"its index, got {type(values).__name__}."
+        )
+    found = {str(c): values[c] for c in values.keys()}  # noqa: SIM118  a Series iterates values
+    missing = [c for c, v in found.items() if v is None or v != v]
+    if missing:
+        raise InputError(
+            f"expected {name} for every condition, but {len(missing)} are missing: "
+            f"{', '.join(map(repr, missing[:5]))}. Leave these conditions out and use "
+            "match='intersection'."
+        )
+    return found

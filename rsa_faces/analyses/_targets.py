@@ -1,0 +1,154 @@
+"""What is read out: classes or numbers; how they are permuted, predicted and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rsa_faces._errors import InputError
+from rsa_faces.analyses._inputs import codes_of
+from rsa_faces.analyses._ridge import Fold
+
+LEVEL = (2.5, 97.5)
+
+
+class Classes:
+    """Labels that are kinds."""
+
+    score = "accuracy"
+
+    def __init__(self, values: Sequence) -> None:
+        self.codes, self.classes = codes_of(values)
+        if len(self.classes) < 2:
+            raise InputError(f"expected at least 2 classes, got {self.classes!r}.")
+
+    def permuted(self, groups: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Return labels as they are, then permuted, (1 + n, n_conditions)."""
+        return permuted(self.codes, groups, n, rng)
+
+    def scores(self, parts: Sequence[Fold], permuted: np.ndarray, n: int):
+        """Return predictions of the labels, and accuracies of all label sets, (n_sets, 2)."""
+        from rsa_faces.analyses import _kernels
+
+        predicted = np.empty((len(permuted), n), np.int64)
+        for part in parts:
+            labels = np.ascontiguousarray(permuted[:, part.train])
+            errors = np.ascontiguousarray(part.errors.transpose(1, 2, 0))
+            chosen = _kernels.left_out_errors(errors, labels).argmin(axis=1)
+            predicted[:, part.test] = _kernels.predicted_classes(
+                part.smoother, labels, chosen, len(self.classes)
+            )
+        scores = _kernels.accuracies(predicted, permuted, len(self.classes))
+        return predicted[0], scores
+
+    def row(self, predicted: np.ndarray, scores: np.ndarray) -> tuple[dict, np.ndarray]:
+        """Return columns of the table, and hits."""
+        row = {
+            "accuracy": scores[0, 0], "balanced_accuracy": scores[0, 1],
+            "chance": scores[1:, 0].mean(),
+        }  # fmt: skip
+        return row, (predicted == self.codes).astype(float)
+
+    def interval(self, hits, predicted, units, draws) -> tuple[float, float]:
+        """Return the percentile interval of the accuracy, drawing units whole."""
+        sums = np.bincount(units, weights=hits, minlength=draws.shape[1])
+        counts = np.bincount(units, minlength=draws.shape[1])
+        low, high = np.percentile((draws @ sums) / (draws @ counts), LEVEL)
+        return float(low), float(high)
+
+    def names(self, predicted: np.ndarray) -> list:
+        """Return predictions as labels."""
+        return [self.classes[code] for code in predicted]
+
+
+class Numbers:
+    """Labels that are numbers."""
+
+    score = "r"
+    classes: tuple = ()
+
+    def __init__(self, values: Sequence) -> None:
+        try:
+            self.values = np.array([float(v) for v in values])
+        except (TypeError, ValueError) as err:
+            raise InputError(f"expected numbers as labels for kind='number': {err}.") from err
+        if not np.isfinite(self.values).all() or np.ptp(self.values) == 0:
+            raise InputError("expected finite numbers that are not all equal as labels.")
+
+    def permuted(self, groups: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Return labels as they are, then permuted, (1 + n, n_conditions)."""
+        return permuted(self.values, groups, n, rng)
+
+    def scores(self, parts: Sequence[Fold], permuted: np.ndarray, n: int):
+        """Return predictions of the labels, and r and R² of all label sets, (n_sets, 2)."""
+        predicted, baseline = np.empty(permuted.shape), np.empty(permuted.shape)
+        for part in parts:
+            labels = permuted[:, part.train]
+            mean = labels.mean(axis=1, keepdims=True)
+            centred = labels - mean
+            losses = np.stack(
+                [np.einsum("pi,pi->p", centred @ errors, centred) for errors in part.errors], axis=1
+            )
+            chosen = losses.argmin(axis=1)
+            for k in np.unique(chosen):
+                these = np.flatnonzero(chosen == k)
+                predicted[np.ix_(these, part.test)] = labels[these] @ part.smoother[k].T
+            baseline[:, part.test] = mean
+        self._baseline = baseline[0]
+        left = ((permuted - predicted) ** 2).sum(axis=1)
+        total = ((permuted - baseline) ** 2).sum(axis=1)
+        return predicted[0], np.stack([rowwise_r(predicted, permuted), 1 - left / total], axis=1)
+
+    def row(self, predicted: np.ndarray, scores: np.ndarray) -> tuple[dict, np.ndarray]:
+        """Return columns of the table."""
+        row = {"r": scores[0, 0], "r2": scores[0, 1], "chance": scores[1:, 0].mean()}
+        return row, predicted
+
+    def interval(self, hits, predicted, units, draws) -> tuple[float, float]:
+        """Return the percentile interval of r, drawing units whole."""
+        weights = draws[:, units].astype(float)
+        total = weights.sum(axis=1, keepdims=True)
+        x = predicted - (weights @ predicted)[:, None] / total
+        y = self.values - (weights @ self.values)[:, None] / total
+        xy, xx, yy = (weights * x * y).sum(1), (weights * x * x).sum(1), (weights * y * y).sum(1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            low, high = np.nanpercentile(xy / np.sqrt(xx * yy), LEVEL)
+        return float(low), float(high)
+
+    def names(self, predicted: np.ndarray) -> list:
+        """Return predictions."""
+        return predicted.tolist()
+
+
+def permuted(
+    values: np.ndarray, groups: np.ndarray, n: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return labels as they are, then n permutations that respect groups.
+
+    Where every group has one label, labels of whole groups are exchanged; else labels within
+    groups. Single conditions are groups of one, with one label each: exchanged freely.
+    """
+    kinds, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    out = np.empty((1 + n, len(values)), values.dtype)
+    out[0] = values
+    of_group = values[first]
+    if (of_group[inverse] == values).all():
+        orders = np.argsort(rng.random((n, len(kinds))), axis=1)
+        out[1:] = of_group[orders][:, inverse]
+        return out
+    # Sorted by group, then at random: a shuffle within each.
+    keys = rng.random((n, len(values)))
+    places = np.argsort(groups, kind="stable")
+    orders = np.argsort(keys + 2.0 * inverse, axis=1)
+    out[1:, places] = values[orders]
+    return out
+
+
+def rowwise_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the Pearson correlation of rows; 0 where a row is constant."""
+    a = a - a.mean(axis=1, keepdims=True)
+    b = b - b.mean(axis=1, keepdims=True)
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    product = (a * b).sum(axis=1)
+    return np.divide(product, scale, out=np.zeros(len(a)), where=scale > 0)
