@@ -30,6 +30,7 @@ _FROM = {
     ],
 }
 _SUBPACKAGES = [
+    "analyses",
     "behaviour",
     "brain",
     "comparison",
@@ -49,6 +50,7 @@ __all__ = ["__version__", *_SUBPACKAGES, *_HOME]
 
 if TYPE_CHECKING:
     from rsa_faces import (
+        analyses,
         behaviour,
         brain,
         comparison,

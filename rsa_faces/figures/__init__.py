@@ -9,6 +9,7 @@ from rsa_faces.figures.mds import plot_mds
 from rsa_faces.figures.models import last_layers, plot_models
 from rsa_faces.figures.partition import plot_partition
 from rsa_faces.figures.rdms import plot_rdms
+from rsa_faces.figures.readout import plot_readout, plot_transfer
 from rsa_faces.figures.time import plot_generalization, plot_time
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "plot_partition",
     "plot_peaks",
     "plot_rdms",
+    "plot_readout",
     "plot_time",
+    "plot_transfer",
     "save_figure",
     "view_map",
 ]
