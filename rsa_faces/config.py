@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -179,6 +180,77 @@ class Config(_Section):
         return self
 
 
+class BrainImagesConfig(_Section):
+    """Images of a group of subjects in one space, or a data set that ships."""
+
+    dataset: Literal["simulated"] | None = None
+    subjects: dict[str, Path] | None = None
+    conditions: Path | None = None
+    mask: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> BrainImagesConfig:
+        _exactly_one(self, "subjects", "dataset")
+        if self.dataset is None and (self.conditions is None or self.mask is None):
+            raise ValueError("expected `conditions` (a CSV file) and `mask` beside `subjects`.")
+        if self.dataset is not None and (self.conditions or self.mask):
+            raise ValueError("expected no `conditions` and `mask` beside `dataset`.")
+        return self
+
+
+class GroupTestConfig(_Section):
+    """How maps are tested over subjects."""
+
+    statistic: Literal["tfce", "max", "cluster-mass"] = "tfce"
+    threshold: float | None = None
+    tail: Literal["two-sided", "greater", "less"] = "greater"
+    n_permutations: int = Field(default=2000, ge=99)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+
+
+class SearchlightConfig(_Section):
+    """A searchlight: images of a group and models → maps, tests, peaks and figures.
+
+    Read with :func:`load_searchlight_config`; every key is explained in
+    ``configs/searchlight.yaml``.
+    """
+
+    title: str
+    data: BrainImagesConfig
+    stimuli: StimuliConfig | None = None
+    networks: list[NetworkConfig] = Field(default_factory=list)
+    models: list[ModelConfig] = Field(default_factory=list)
+    radius: float = Field(default=8.0, gt=0)
+    measure: str = "correlation"
+    method: str = "spearman"
+    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
+    min_voxels: int = Field(default=5, ge=1)
+    test: GroupTestConfig = Field(default_factory=GroupTestConfig)
+    budget: str = "4GB"
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_is_bytes(cls, value: str) -> str:
+        parse_bytes(value)
+        return value
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> SearchlightConfig:
+        if self.data.dataset is None and not self.networks and not self.models:
+            raise ValueError("expected at least one entry in `networks` or `models`.")
+        if self.networks and self.stimuli is None:
+            raise ValueError("expected `stimuli` for the networks to look at.")
+        return self
+
+
+def load_searchlight_config(
+    path: str | os.PathLike[str], overrides: list[str] | tuple[str, ...] = ()
+) -> SearchlightConfig:
+    """Read a searchlight analysis from a YAML file; as :func:`load_config`."""
+    return _read(path, overrides, SearchlightConfig)
+
+
 def load_config(
     path: str | os.PathLike[str], overrides: list[str] | tuple[str, ...] = ()
 ) -> Config:
@@ -204,6 +276,11 @@ def load_config(
     InputError
         If the file is not YAML, a key is unknown (the nearest is named) or a value is wrong.
     """
+    return _read(path, overrides, Config)
+
+
+def _read(path: str | os.PathLike[str], overrides: Iterable[str], kind: type[_Section]) -> Any:
+    """Read a configuration of one kind."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -219,13 +296,13 @@ def load_config(
     for override in overrides:
         _set(raw, override)
     try:
-        config = Config.model_validate(raw)
+        config = kind.model_validate(raw)
     except ValidationError as err:
         raise InputError(_sentences(err, path)) from err
     return _absolute(config, path.resolve().parent)
 
 
-def dump_config(config: Config) -> str:
+def dump_config(config: Config | SearchlightConfig) -> str:
     """Return the resolved configuration as YAML that :func:`load_config` reads back."""
     values = config.model_dump(mode="json", exclude_none=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -268,6 +345,8 @@ def _absolute(section: Any, folder: Path) -> Any:
         return folder / section.expanduser()
     if isinstance(section, list):
         return [_absolute(item, folder) for item in section]
+    if isinstance(section, dict):
+        return {key: _absolute(item, folder) for key, item in section.items()}
     if isinstance(section, BaseModel):
         changes = {k: _absolute(getattr(section, k), folder) for k in type(section).model_fields}
         return section.model_copy(update=changes)

@@ -112,6 +112,7 @@ def main() -> None:
         _extract,
         _init,
         _networks,
+        _searchlight,
         _selftest,
     )
 

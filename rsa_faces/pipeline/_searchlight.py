@@ -1,0 +1,299 @@
+"""The searchlight run: maps of subjects, the group's test, peaks and figures; resumable."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces import __version__, datasets
+from rsa_faces._errors import InputError
+from rsa_faces._files import atomic_path, sha256_file, slug, write_text
+from rsa_faces.config import SearchlightConfig, dump_config
+from rsa_faces.mapping import (
+    SearchlightMap,
+    best_model_map,
+    group_test,
+    mean_map,
+    peak_table,
+    searchlight,
+    write_map,
+)
+from rsa_faces.networks import load_network
+from rsa_faces.pipeline._inputs import _models as read_models
+from rsa_faces.pipeline._provenance import git_state, machine, versions
+from rsa_faces.pipeline._steps import Steps, locked
+from rsa_faces.rdm import RDMs, concat, layer_rdms
+from rsa_faces.stimuli import StimulusSet, load_stimuli
+
+OnStep = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class SearchlightOutput:
+    """What a searchlight run left.
+
+    Attributes
+    ----------
+    folder : Path
+    peaks : DataFrame
+        One row per peak of each model: model, similarity, t, p (corrected for all places), place.
+    figures : tuple of Path
+        PNG files; SVG and PDF lie beside them.
+    n_subjects : int
+    notes : tuple of str
+        What a reader has to know.
+    """
+
+    folder: Path
+    peaks: pd.DataFrame
+    figures: tuple[Path, ...]
+    n_subjects: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """Images, what their volumes show, and models."""
+
+    images: dict[str, Any]
+    mask: Any
+    conditions: list[str]
+    folds: list[str] | None
+    models: RDMs
+    hashes: dict[str, str]
+    note: str
+
+
+def run_searchlight(
+    config: SearchlightConfig,
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    jobs: int | None = None,
+    on_step: OnStep | None = None,
+) -> SearchlightOutput:
+    """Map the similarity of models in every subject, test it over subjects, write and draw it.
+
+    Parameters
+    ----------
+    config : SearchlightConfig
+        From :func:`rsa_faces.config.load_searchlight_config`.
+    folder : path-like
+        For the results; a run that was stopped goes on there, subject by subject.
+    device : str, default "auto"
+        Where networks run.
+    jobs : int, optional
+        Threads; all by default. The numbers do not depend on them.
+    on_step : callable, optional
+        Called as ``on_step(done, total, what)`` before each step.
+
+    Returns
+    -------
+    SearchlightOutput
+
+    Raises
+    ------
+    InputError
+        If the input is wrong.
+    """
+    from rsa_faces.figures import plot_best_models, plot_map, save_figure
+
+    started, clock = datetime.now(UTC), time.perf_counter()
+    inputs = _read(config, device)
+    folder = Path(folder)
+    (folder / "maps").mkdir(parents=True, exist_ok=True)
+    tell = on_step or (lambda done, total, what: None)
+    total = len(inputs.images) + 2
+    notes = [inputs.note] if inputs.note else []
+    with locked(folder):
+        write_text(folder / "config.yaml", dump_config(config))
+        steps, maps = Steps(folder), []
+        for i, (subject, image) in enumerate(inputs.images.items()):
+            tell(i, total, f"searchlights of {subject}")
+            maps.append(_subject(config, folder, steps, inputs, subject, image, jobs, notes))
+        tell(total - 2, total, "group")
+        mean = maps[0] if len(maps) == 1 else mean_map(maps)
+        written = write_map(mean, folder / "mean")
+        tests, peaks = _tested(config, maps, mean, folder)
+        tell(total - 1, total, "figures")
+        figures = []
+        for name in mean.names:
+            where = tests[name].p < config.test.alpha if name in tests else None
+            title = _title(config, name, len(maps), tested=name in tests)
+            axes = plot_map(mean, model=name, where=where, title=title)
+            figures += save_figure(axes[0].figure, folder / "figures" / slug(name))[1:2]
+        if len(maps) >= 3 and len(mean.names) > 1:
+            best = best_model_map(maps)
+            anywhere = np.any([test.p < config.test.alpha for test in tests.values()], axis=0)
+            axes = plot_best_models(best, where=anywhere)
+            figures += save_figure(axes[0].figure, folder / "figures" / "best model")[1:2]
+            _save_image(best.to_img(), folder / "best_model.nii.gz")
+        with atomic_path(folder / "peaks.csv") as temporary:
+            peaks.to_csv(temporary, index=False)
+        provenance = {
+            "rsa-faces": __version__, "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 1),
+            "seconds_of_steps": steps.seconds, "steps_reused": steps.reused, "seed": config.seed,
+            "models_sha256": inputs.models.hash, "data_sha256": inputs.hashes,
+            "files": sorted(str(path.relative_to(folder)) for path in written),
+            "versions": versions(), "machine": machine(), "git": git_state(Path.cwd()),
+        }  # fmt: skip
+        write_text(folder / "provenance.json", json.dumps(provenance, indent=1))
+    tell(total, total, "done")
+    return SearchlightOutput(folder, peaks, tuple(figures), len(maps), tuple(dict.fromkeys(notes)))
+
+
+def _subject(config, folder, steps: Steps, inputs, subject, image, jobs, notes) -> SearchlightMap:
+    """Return one subject's map, from disk where it is done."""
+    name = f"maps/{slug(subject)}.h5"
+
+    def make() -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            maps = searchlight(
+                image, mask_img=inputs.mask, conditions=inputs.conditions, models=inputs.models,
+                radius=config.radius, measure=config.measure, method=config.method,
+                folds=inputs.folds if config.measure == "crossnobis" else None,
+                noise=config.noise, min_voxels=config.min_voxels, budget=config.budget,
+                n_jobs=jobs,
+            )  # fmt: skip
+        notes.extend(f"{subject}: {w.message}" for w in caught if w.category is UserWarning)
+        maps.save(folder / name)
+
+    settings = (config.radius, config.measure, config.method, config.noise, config.min_voxels)
+    depends_on = [
+        __version__, inputs.hashes[subject], inputs.hashes["mask"], inputs.models.hash,
+        repr(settings), repr(inputs.conditions), repr(inputs.folds),
+    ]  # fmt: skip
+    steps.run(f"map {subject}", depends_on, [name], make)
+    return SearchlightMap.load(folder / name)
+
+
+def _tested(config, maps, mean: SearchlightMap, folder: Path):
+    """Return the test of each model over subjects (none of one subject), and the peaks."""
+    tests, tables = {}, []
+    for index, name in enumerate(mean.names):
+        columns, where = {}, None
+        if len(maps) > 1:
+            test = group_test(
+                maps, model=name, statistic=config.test.statistic,
+                threshold=config.test.threshold, tail=config.test.tail,
+                n_permutations=config.test.n_permutations, seed=config.seed,
+            )  # fmt: skip
+            tests[name], where = test, test.p < config.test.alpha
+            columns = {"t": test.t, "p": test.p}
+            for kind in ("t", "p"):
+                image = mean.space.to_img(getattr(test, kind))
+                _save_image(image, folder / "tests" / f"{slug(name)}_{kind}.nii.gz")
+        table = peak_table(mean.space, mean.similarity[index], where=where, **columns)
+        tables.append(table.rename(columns={"value": "similarity"}).assign(model=name))
+    peaks = pd.concat(tables, ignore_index=True)
+    return tests, peaks[["model", *[c for c in peaks.columns if c != "model"]]]
+
+
+def _save_image(image: Any, path: Path) -> None:
+    """Write an image, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        # Without the time of writing: the same image gives the same bytes.
+        temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
+
+
+def _title(config: SearchlightConfig, name: str, n_subjects: int, *, tested: bool) -> str:
+    """Return a figure's title: what, of whom, at which level."""
+    who = "1 subject" if n_subjects == 1 else f"mean of {n_subjects} subjects"
+    level = f"; shown: p < {config.test.alpha:g}, corrected" if tested else ""
+    return f"{name}: {who}{level}"
+
+
+def _read(config: SearchlightConfig, device: str) -> _Inputs:
+    """Read images, conditions and models, and check that they fit each other."""
+    data = config.data
+    if data.dataset is not None:
+        brain = datasets.simulated_brain(seed=config.seed)
+        images = {f"simulated {i + 1:02d}": image for i, image in enumerate(brain.imgs)}
+        hashes = dict.fromkeys([*images, "mask"], f"simulated, seed {config.seed}")
+        models = _all_models(config, device, brain.models)
+        return _Inputs(
+            images, brain.mask_img, list(brain.conditions), list(brain.runs), models, hashes,
+            "these brains are simulated: " + "; ".join(
+                f"{row.model} at {row.x:g}, {row.y:g}, {row.z:g} mm"
+                for row in brain.regions.itertuples()
+            ) + ".",
+        )  # fmt: skip
+    table = _volumes(data.conditions)
+    hashes = {}
+    for subject, path in {**data.subjects, "mask": data.mask}.items():
+        if not Path(path).is_file():
+            raise InputError(f"expected an image of {subject}, but {path} does not exist.")
+        hashes[subject] = sha256_file(path)
+    models = _all_models(config, device, None)
+    folds = table["fold"].astype(str).tolist() if "fold" in table else None
+    return _Inputs(
+        dict(data.subjects), data.mask, table["condition"].astype(str).tolist(), folds, models,
+        hashes, "",
+    )  # fmt: skip
+
+
+def _volumes(path: Path) -> pd.DataFrame:
+    """Read what each volume shows."""
+    if not path.is_file():
+        raise InputError(f"expected a table of volumes, but {path} does not exist.")
+    table = pd.read_csv(path, sep=None, engine="python", dtype=str)
+    if "condition" not in table or table["condition"].isna().any():
+        raise InputError(
+            f"expected one row per volume with the column `condition` (and `fold`, such as the "
+            f"run) in {path}, got the columns {', '.join(table.columns)}."
+        )
+    return table
+
+
+def _all_models(config: SearchlightConfig, device: str, given: RDMs | None) -> RDMs:
+    """Return the RDMs of networks' layers and of models, with names of their own."""
+    parts = [] if given is None else [given]
+    stimuli = None
+    if config.stimuli is not None:
+        source = config.stimuli
+        stimuli = (
+            datasets.load_dataset(source.dataset).stimuli
+            if source.dataset is not None
+            else load_stimuli(source.folder, manifest=source.manifest)
+        )
+    for entry in config.networks:
+        network = load_network(entry.name, device=device, weights=entry.weights, seed=config.seed)
+        rdms = layer_rdms(
+            network, stimuli, layers=entry.layers, reduce=entry.reduce, seed=config.seed,
+            budget=config.budget,
+        )  # fmt: skip
+        parts.append(rdms.with_labels(name=[f"{entry.name} {x}" for x in rdms.labels["layer"]]))
+    for entry in config.models:
+        parts.append(_model(entry, stimuli))
+    return concat(parts)
+
+
+def _model(entry, stimuli: StimulusSet | None) -> RDMs:
+    """Return model RDMs; those of a file need no stimuli."""
+    from rsa_faces.rdm import load_rdms
+
+    if entry.rdms is not None and stimuli is None:
+        rdms = load_rdms(entry.rdms)
+        for key, wanted in entry.select.items():
+            rdms = rdms.sel(**{key: wanted})
+        if "name" not in rdms.labels:
+            names = rdms.labels.astype(str).agg(" ".join, axis=1) if len(rdms.labels.columns) else [
+                f"model {i + 1}" for i in range(len(rdms))]  # fmt: skip
+            rdms = rdms.with_labels(name=list(names))
+        return rdms
+    if stimuli is None:
+        raise InputError("expected `stimuli` beside `models` of a data set or of its metadata.")
+    return read_models(entry, stimuli)
