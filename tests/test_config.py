@@ -7,7 +7,8 @@ import yaml
 
 import rsa_faces as rf
 from rsa_faces._files import slug
-from rsa_faces.config import Config, dump_config, load_config
+from rsa_faces.behaviour.arrange import load_arrange_config
+from rsa_faces.config import Config, dump_config, load_config, load_searchlight_config
 
 IMAGES92 = Path(__file__).parents[1] / "configs" / "images92.yaml"
 
