@@ -8,7 +8,13 @@ import yaml
 import rsa_faces as rf
 from rsa_faces._files import slug
 from rsa_faces.behaviour.arrange import load_arrange_config
-from rsa_faces.config import Config, dump_config, load_config, load_searchlight_config
+from rsa_faces.config import (
+    Config,
+    dump_config,
+    load_cluster_config,
+    load_config,
+    load_searchlight_config,
+)
 
 IMAGES92 = Path(__file__).parents[1] / "configs" / "images92.yaml"
 
@@ -29,6 +35,9 @@ def write(tmp_path, **changes):
 def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path, tmp_path):
     if path.name == "arrange.yaml":
         assert load_arrange_config(path).title
+        return
+    if path.name == "cluster.yaml":
+        assert load_cluster_config(path).kind == "local"
         return
     load = load_searchlight_config if path.name == "searchlight.yaml" else load_config
     config = load(path)

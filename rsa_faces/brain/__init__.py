@@ -1,10 +1,17 @@
-"""Brain: places in volumes and on surfaces, searchlights around them, electrodes and signals."""
+"""Brain: patterns from images and runs, regions, searchlights, electrodes and their signals."""
 
+from rsa_faces.brain._region import Region
+from rsa_faces.brain.betas import load_patterns
 from rsa_faces.brain.bids import read_bids_ieeg
+from rsa_faces.brain.bids_fmri import bids_patterns
+from rsa_faces.brain.clip_responses import clip_patterns
 from rsa_faces.brain.electrode_rdms import ieeg_rdms
 from rsa_faces.brain.electrodes import read_electrodes
+from rsa_faces.brain.fmri import Patterns
 from rsa_faces.brain.fsaverage import fsaverage
+from rsa_faces.brain.glm import glm_patterns
 from rsa_faces.brain.ieeg import IeegPatterns, ieeg_patterns
+from rsa_faces.brain.roi import atlas_rois, load_roi, localiser_roi, roi_sphere
 from rsa_faces.brain.selection import (
     FaceSelection,
     face_selective,
@@ -17,15 +24,25 @@ __all__ = [
     "Discs",
     "FaceSelection",
     "IeegPatterns",
+    "Patterns",
+    "Region",
     "Spheres",
     "Surface",
     "Volume",
+    "atlas_rois",
+    "bids_patterns",
+    "clip_patterns",
     "face_selective",
     "fsaverage",
+    "glm_patterns",
     "ieeg_patterns",
     "ieeg_rdms",
+    "load_patterns",
+    "load_roi",
+    "localiser_roi",
     "read_bids_ieeg",
     "read_electrodes",
+    "roi_sphere",
     "select_electrodes",
     "split_trials",
 ]

@@ -45,6 +45,10 @@ def compare(
             min=1, help="Processor threads to use; default all. RDMs may differ in the 6th digit."
         ),
     ] = None,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(help="Do networks and regions side by side: configs/cluster.yaml."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:
     """Compare every layer of every network with brain and behaviour RDMs.
@@ -76,7 +80,10 @@ def compare(
             if bar.disable and not as_json:
                 err.print(f"[{done}/{total}] {what}", markup=False)
 
-        output = run(settled, target, device=device, jobs=jobs, fresh=fresh, on_step=on_step)
+        output = run(
+            settled, target, device=device, jobs=jobs, fresh=fresh, cluster=cluster,
+            on_step=on_step,
+        )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(_machine(output), indent=1))
         return

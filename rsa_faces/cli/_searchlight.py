@@ -31,6 +31,10 @@ def searchlight(
         str, typer.Option(help="auto, cpu, cuda or cuda:1: where networks run.")
     ] = "auto",
     jobs: Annotated[int | None, typer.Option(min=1, help="Threads; default all.")] = None,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(help="Make the maps of subjects side by side: configs/cluster.yaml."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the peaks for machines.")] = False,
 ) -> None:
     """Compare the RDM around every voxel with models, and test the maps over subjects.
@@ -56,7 +60,9 @@ def searchlight(
             if bar.disable and not as_json:
                 err.print(f"[{done}/{total}] {what}", markup=False)
 
-        output = run_searchlight(settled, target, device=device, jobs=jobs, on_step=on_step)
+        output = run_searchlight(
+            settled, target, device=device, jobs=jobs, cluster=cluster, on_step=on_step
+        )
     if as_json:
         typer.echo(json.dumps(json.loads(output.peaks.to_json(orient="records")), indent=1))
         return

@@ -17,10 +17,11 @@ from threadpoolctl import threadpool_limits
 from rsa_faces import __version__
 from rsa_faces._errors import InputError
 from rsa_faces._files import atomic_path, slug, write_text
-from rsa_faces.config import Config, NetworkConfig, dump_config, load_config
+from rsa_faces.config import ClusterConfig, Config, dump_config, load_config
 from rsa_faces.extraction import select_layers
 from rsa_faces.inference import Result, evaluate
 from rsa_faces.networks import Network, get_spec, load_network
+from rsa_faces.pipeline._cluster import Parts, opened
 from rsa_faces.pipeline._inputs import Inputs, read_inputs
 from rsa_faces.pipeline._provenance import git_state, machine, versions
 from rsa_faces.pipeline._steps import Steps, locked
@@ -47,6 +48,7 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     fresh: bool = False,
+    cluster: str | Path | ClusterConfig | None = None,
     on_step: OnStep | None = None,
 ) -> RunOutput:
     """Run an experiment, or go on with it where an earlier run of the same folder stopped.
@@ -63,6 +65,9 @@ def run(
         Processor threads; all by default.
     fresh : bool, default False
         Forget what an earlier run left in `folder` (only files that a run writes).
+    cluster : path-like or ClusterConfig, optional
+        Where networks and regions are done, side by side; the numbers do not depend on it. The
+        folder, the images and weight files must be on storage that all workers share.
     on_step : callable, optional
         Called as ``on_step(done, total, what)`` before each step.
 
@@ -81,8 +86,10 @@ def run(
         layers = _check_networks(config, inputs, device)
         faces = _find_faces(config, inputs)
         _claim(folder, config, fresh=fresh)
-        with locked(folder):
-            return _Run(config, folder, inputs, layers, faces, device, on_step).all_steps()
+        with locked(folder), opened(cluster) as parts:
+            return _Run(
+                config, folder.resolve(), inputs, layers, faces, device, on_step, parts
+            ).all_steps()
 
 
 class _Run:
@@ -97,10 +104,11 @@ class _Run:
         faces: FaceTable | None,
         device: str,
         on_step: OnStep | None,
+        parts: Parts,
     ) -> None:
         self.config, self.folder, self.inputs = config, folder, inputs
         self.layers, self.faces, self.device = layers, faces, device
-        self.steps = Steps(folder)
+        self.steps, self.parts = Steps(folder), parts
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
         self.weights: dict[str, str] = {}
@@ -129,57 +137,61 @@ class _Run:
 
     def model_rdms(self) -> RDMs:
         """Return the RDMs of all layers and models, from disk where they are done."""
-        parts = [self.network_rdms(network) for network in self.config.networks]
+        parts = self.network_rdms()
         if self.inputs.models is not None:
             parts.append(self.inputs.models)
         return concat(parts)
 
-    def network_rdms(self, entry: NetworkConfig) -> RDMs:
-        """Return one network's layer RDMs."""
-        self.tell(f"layers of {entry.name}")
-        name = f"rdms/{slug(entry.name)}.h5"
-        network = load_network(
-            entry.name, device=self.device, weights=entry.weights, seed=self.config.seed
-        )
-        self.weights[entry.name] = network.weights_sha256
-        stimuli = self.inputs.stimuli
-        if entry.crop_faces:
-            stimuli = crop_faces(stimuli, self.faces, template=network.spec.crop)
-
-        def make() -> None:
-            with _patterns_named():
-                rdms = layer_rdms(
-                    network,
-                    stimuli,
-                    reduce=entry.reduce,
-                    seed=self.config.seed,
-                    layers=self.layers[entry.name],
-                    measure=self.config.measure,
-                    budget=self.config.budget,
-                    progress=False,
+    def network_rdms(self) -> list[RDMs]:
+        """Return each network's layer RDMs."""
+        waiting = []
+        for entry in self.config.networks:
+            network = load_network(
+                entry.name, device=self.device, weights=entry.weights, seed=self.config.seed
+            )
+            self.weights[entry.name] = network.weights_sha256
+            stimuli = self.inputs.stimuli
+            if entry.crop_faces:
+                stimuli = crop_faces(stimuli, self.faces, template=network.spec.crop)
+            depends_on = [
+                __version__,
+                entry.name,
+                network.weights_sha256,
+                repr(network.spec.preprocessing),
+                stimuli.hash,
+                repr((entry.reduce, self.config.seed)),
+                self.config.measure,
+                *self.layers[entry.name],
+            ]
+            step, name = f"rdms {entry.name}", f"rdms/{slug(entry.name)}.h5"
+            wait = None
+            if not self.steps.is_done(step, depends_on):
+                options = {
+                    "reduce": entry.reduce, "seed": self.config.seed,
+                    "layers": self.layers[entry.name], "measure": self.config.measure,
+                    "budget": self.config.budget, "progress": False,
+                }  # fmt: skip
+                opening = {
+                    "device": self.device,
+                    "weights": entry.weights,
+                    "seed": self.config.seed,
+                }
+                wait = self.parts.begin(
+                    _make_rdms, entry.name, opening, stimuli, options, self.folder / name
                 )
-            _check_defined(rdms, entry.name)
-            rdms.save(self.folder / name)
-
-        depends_on = [
-            __version__,
-            entry.name,
-            network.weights_sha256,
-            repr(network.spec.preprocessing),
-            stimuli.hash,
-            repr((entry.reduce, self.config.seed)),
-            self.config.measure,
-            *self.layers[entry.name],
-        ]
-        self.steps.run(f"rdms {entry.name}", depends_on, [name], make)
-        return load_rdms(self.folder / name)
+            waiting.append((entry.name, step, depends_on, name, wait))
+        found = []
+        for network_name, step, depends_on, name, wait in waiting:
+            self.tell(f"layers of {network_name}")
+            self.steps.run(step, depends_on, [name], wait)
+            found.append(load_rdms(self.folder / name))
+        return found
 
     def evaluations(self, models: RDMs) -> Result:
         """Return the tests of every subset and region, from disk where they are done."""
-        parts = []
+        waiting = []
         for subset, conditions in self.inputs.subsets.items():
             for entry in self.config.data:
-                self.tell(f"{entry.region}, {subset}")
                 name = f"parts/{slug(subset)}--{slug(entry.region)}.json"
                 data = self.inputs.data[entry.region].subset(conditions)
                 part_models = models.subset(conditions)
@@ -193,20 +205,20 @@ class _Run:
                     "by": inference.by,
                     "seed": self.config.seed,
                 }
-
-                def make(
-                    models=part_models, data=data, options=options, subset=subset, name=name
-                ) -> None:
-                    with warnings.catch_warnings():
-                        # What evaluate warns of is in its notes, which the run shows and keeps.
-                        warnings.simplefilter("ignore", UserWarning)
-                        result = evaluate(models, data, subset=subset, **options)
-                    write_text(self.folder / name, result.to_json())
-
                 depends_on = [__version__, part_models.hash, data.hash, subset, repr(options)]
-                self.steps.run(f"evaluate {subset} {entry.region}", depends_on, [name], make)
-                # Always read back: a resumed run then ends with the same bytes.
-                parts.append(Result.from_json((self.folder / name).read_text(encoding="utf-8")))
+                step, wait = f"evaluate {subset} {entry.region}", None
+                if not self.steps.is_done(step, depends_on):
+                    arguments = {"subset": subset, **options}
+                    wait = self.parts.begin(
+                        _make_evaluation, part_models, data, arguments, self.folder / name
+                    )
+                waiting.append((f"{entry.region}, {subset}", step, depends_on, name, wait))
+        parts = []
+        for what, step, depends_on, name, wait in waiting:
+            self.tell(what)
+            self.steps.run(step, depends_on, [name], wait)
+            # Always read back: a resumed run then ends with the same bytes.
+            parts.append(Result.from_json((self.folder / name).read_text(encoding="utf-8")))
         return Result.concat(parts)
 
     def provenance(self, models: RDMs) -> dict:
@@ -226,6 +238,24 @@ class _Run:
             "machine": machine(),
             "git": git_state(Path.cwd()),
         }
+
+
+def _make_rdms(name: str, opening: dict, stimuli, options: dict, path: Path) -> None:
+    """Write one network's layer RDMs. May run on another machine."""
+    network = load_network(name, **opening)
+    with _patterns_named():
+        rdms = layer_rdms(network, stimuli, **options)
+    _check_defined(rdms, name)
+    rdms.save(path)
+
+
+def _make_evaluation(models: RDMs, data: RDMs, arguments: dict, path: Path) -> None:
+    """Write the tests of one region and subset. May run on another machine."""
+    with warnings.catch_warnings():
+        # What evaluate warns of is in its notes, which the run shows and keeps.
+        warnings.simplefilter("ignore", UserWarning)
+        result = evaluate(models, data, **arguments)
+    write_text(path, result.to_json())
 
 
 def _find_faces(config: Config, inputs: Inputs) -> FaceTable | None:

@@ -18,7 +18,7 @@ import pandas as pd
 from rsa_faces import __version__, datasets
 from rsa_faces._errors import InputError
 from rsa_faces._files import atomic_path, sha256_file, slug, write_text
-from rsa_faces.config import SearchlightConfig, dump_config
+from rsa_faces.config import ClusterConfig, SearchlightConfig, dump_config
 from rsa_faces.mapping import (
     SearchlightMap,
     best_model_map,
@@ -29,6 +29,7 @@ from rsa_faces.mapping import (
     write_map,
 )
 from rsa_faces.networks import load_network
+from rsa_faces.pipeline._cluster import Parts, opened
 from rsa_faces.pipeline._inputs import _models as read_models
 from rsa_faces.pipeline._provenance import git_state, machine, versions
 from rsa_faces.pipeline._steps import Steps, locked
@@ -80,6 +81,7 @@ def run_searchlight(
     *,
     device: str = "auto",
     jobs: int | None = None,
+    cluster: str | Path | ClusterConfig | None = None,
     on_step: OnStep | None = None,
 ) -> SearchlightOutput:
     """Map the similarity of models in every subject, test it over subjects, write and draw it.
@@ -94,6 +96,9 @@ def run_searchlight(
         Where networks run.
     jobs : int, optional
         Threads; all by default. The numbers do not depend on them.
+    cluster : path-like or ClusterConfig, optional
+        Where subjects' maps are made, side by side; the numbers do not depend on it. `folder` and
+        the images must be on storage that all workers share.
     on_step : callable, optional
         Called as ``on_step(done, total, what)`` before each step.
 
@@ -110,17 +115,16 @@ def run_searchlight(
 
     started, clock = datetime.now(UTC), time.perf_counter()
     inputs = _read(config, device)
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     (folder / "maps").mkdir(parents=True, exist_ok=True)
     tell = on_step or (lambda done, total, what: None)
     total = len(inputs.images) + 2
     notes = [inputs.note] if inputs.note else []
-    with locked(folder):
+    with locked(folder), opened(cluster) as parts:
         write_text(folder / "config.yaml", dump_config(config))
-        steps, maps = Steps(folder), []
-        for i, (subject, image) in enumerate(inputs.images.items()):
-            tell(i, total, f"searchlights of {subject}")
-            maps.append(_subject(config, folder, steps, inputs, subject, image, jobs, notes))
+        steps = Steps(folder)
+        maps, more = _subjects(config, folder, steps, inputs, parts, jobs, tell)
+        notes += more
         tell(total - 2, total, "group")
         mean = maps[0] if len(maps) == 1 else mean_map(maps)
         written = write_map(mean, folder / "mean")
@@ -153,30 +157,56 @@ def run_searchlight(
     return SearchlightOutput(folder, peaks, tuple(figures), len(maps), tuple(dict.fromkeys(notes)))
 
 
-def _subject(config, folder, steps: Steps, inputs, subject, image, jobs, notes) -> SearchlightMap:
-    """Return one subject's map, from disk where it is done."""
-    name = f"maps/{slug(subject)}.h5"
+def _subjects(
+    config: SearchlightConfig,
+    folder: Path,
+    steps: Steps,
+    inputs: _Inputs,
+    parts: Parts,
+    jobs: int | None,
+    tell: OnStep,
+) -> tuple[list[SearchlightMap], list[str]]:
+    """Return the maps of all subjects, from disk where they are done, and what to note."""
+    settings = {
+        "radius": config.radius, "measure": config.measure, "method": config.method,
+        "noise": config.noise, "min_voxels": config.min_voxels,
+    }  # fmt: skip
+    shared = {
+        **settings, "mask_img": inputs.mask, "conditions": inputs.conditions,
+        "models": inputs.models, "budget": config.budget, "n_jobs": jobs,
+        "folds": inputs.folds if config.measure == "crossnobis" else None,
+    }  # fmt: skip
+    waiting = []
+    for subject, image in inputs.images.items():
+        name = f"maps/{slug(subject)}.h5"
+        depends_on = [
+            __version__, inputs.hashes[subject], inputs.hashes["mask"], inputs.models.hash,
+            repr(tuple(settings.values())), repr(inputs.conditions), repr(inputs.folds),
+        ]  # fmt: skip
+        step = f"map {subject}"
+        done = steps.is_done(step, depends_on)
+        wait = None if done else parts.begin(_make_map, image, shared, folder / name)
+        waiting.append((subject, step, depends_on, name, wait))
+    maps, notes = [], []
+    for i, (subject, step, depends_on, name, wait) in enumerate(waiting):
+        tell(i, len(waiting) + 2, f"searchlights of {subject}")
 
-    def make() -> None:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            maps = searchlight(
-                image, mask_img=inputs.mask, conditions=inputs.conditions, models=inputs.models,
-                radius=config.radius, measure=config.measure, method=config.method,
-                folds=inputs.folds if config.measure == "crossnobis" else None,
-                noise=config.noise, min_voxels=config.min_voxels, budget=config.budget,
-                n_jobs=jobs,
-            )  # fmt: skip
-        notes.extend(f"{subject}: {w.message}" for w in caught if w.category is UserWarning)
-        maps.save(folder / name)
+        def make(wait=wait, subject=subject) -> None:
+            notes.extend(f"{subject}: {note}" for note in wait())
 
-    settings = (config.radius, config.measure, config.method, config.noise, config.min_voxels)
-    depends_on = [
-        __version__, inputs.hashes[subject], inputs.hashes["mask"], inputs.models.hash,
-        repr(settings), repr(inputs.conditions), repr(inputs.folds),
-    ]  # fmt: skip
-    steps.run(f"map {subject}", depends_on, [name], make)
-    return SearchlightMap.load(folder / name)
+        steps.run(step, depends_on, [name], make)
+        maps.append(SearchlightMap.load(folder / name))
+    return maps, notes
+
+
+def _make_map(image: Any, arguments: dict[str, Any], path: Path) -> list[str]:
+    """Write one subject's map; return what was warned of. May run on another machine."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        maps = searchlight(image, **arguments)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    maps.save(path)
+    return [str(w.message) for w in caught if w.category is UserWarning]
 
 
 def _tested(config, maps, mean: SearchlightMap, folder: Path):

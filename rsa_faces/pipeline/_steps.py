@@ -39,17 +39,22 @@ class Steps:
         self, name: str, depends_on: Sequence[str], files: Sequence[str], make: Callable[[], None]
     ) -> None:
         """Run `make`, which writes `files` (relative names), unless it is done already."""
-        key = sha256_bytes(*(part.encode() for part in depends_on))
-        record = self._done.get(name, {})
-        if record.get("key") == key and self._intact(record["files"]):
+        if self.is_done(name, depends_on):
             self.reused.append(name)
             return
+        key = sha256_bytes(*(part.encode() for part in depends_on))
         start = time.perf_counter()
         make()
         self.seconds[name] = round(time.perf_counter() - start, 3)
         hashes = {file: sha256_file(self.folder / file) for file in files}
         self._done[name] = {"key": key, "files": hashes}
         write_text(self._path, json.dumps(self._done, indent=1))
+
+    def is_done(self, name: str, depends_on: Sequence[str]) -> bool:
+        """Return whether a step need not be run."""
+        key = sha256_bytes(*(part.encode() for part in depends_on))
+        record = self._done.get(name, {})
+        return record.get("key") == key and self._intact(record["files"])
 
     def _intact(self, files: dict[str, str]) -> bool:
         """Whether all files exist with the recorded bytes."""

@@ -1,0 +1,175 @@
+"""Events, confounds and design matrices of runs, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice, check_unique_names
+
+HRF_MODELS = (
+    "glover", "spm", "glover + derivative", "spm + derivative",
+    "glover + derivative + dispersion", "spm + derivative + dispersion",
+)  # fmt: skip
+DRIFTS = ("cosine", "polynomial", None)
+# Below this share of a regressor that the others do not explain, its beta is rounding.
+_ESTIMABLE = 1e-6
+
+
+@dataclass(frozen=True)
+class DesignOptions:
+    """How regressors are made; names as in nilearn."""
+
+    t_r: float
+    hrf_model: str
+    drift_model: str | None
+    high_pass: float
+    drift_order: int
+    slice_time_ref: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.t_r < np.inf:
+            raise InputError(f"expected t_r, the repetition time in s, above 0, got {self.t_r!r}.")
+        check_choice(self.hrf_model, HRF_MODELS, what="haemodynamic response")
+        if self.drift_model is not None:
+            check_choice(self.drift_model, DRIFTS[:2], what="drift model")
+        if not 0 <= self.slice_time_ref < 1:
+            raise InputError(
+                "expected slice_time_ref, a share of t_r, from 0 to below 1, got "
+                f"{self.slice_time_ref!r}."
+            )
+
+
+def read_events(events: Any, run: Any, duration: float) -> pd.DataFrame:
+    """Return onset, duration and trial_type of a run in order of onset, checked."""
+    if isinstance(events, (str, os.PathLike)):
+        if not Path(events).is_file():
+            raise FileNotFoundError(f"expected a table of events, but {events} does not exist.")
+        events = pd.read_csv(events, sep="\t", dtype={"trial_type": str}, keep_default_na=False)
+    if not isinstance(events, pd.DataFrame):
+        raise TypeError(
+            f"expected the events of run {run!r} as a DataFrame or a path, got "
+            f"{type(events).__name__}."
+        )
+    for column in ("onset", "duration", "trial_type"):
+        check_choice(column, events.columns, what=f"column of the events of run {run!r}")
+    events = events[["onset", "duration", "trial_type"]].copy()
+    for column in ("onset", "duration"):
+        numbers = pd.to_numeric(events[column], errors="coerce")
+        if not np.isfinite(numbers).all():
+            bad = events[column][~np.isfinite(numbers)].iloc[0]
+            raise InputError(f"expected {column} in s in the events of run {run!r}, got {bad!r}.")
+        events[column] = numbers.astype(float)
+    events["trial_type"] = events["trial_type"].astype(str)
+    late = (events["onset"] >= duration) | (events["onset"] < 0) | (events["duration"] < 0)
+    if late.any():
+        first = events[late].iloc[0]
+        raise InputError(
+            f"expected events within the {duration:g} s of run {run!r}, but {int(late.sum())} are "
+            f"not: {first['trial_type']!r} at {first['onset']:g} s for {first['duration']:g} s."
+        )
+    return events.sort_values("onset", kind="stable").reset_index(drop=True)
+
+
+def condition_names(
+    conditions: Any, nuisance: Sequence[str], trial_types: Sequence[str]
+) -> dict[str, str]:
+    """Return the condition of each trial type; those of no interest are not in it."""
+    nuisance = [nuisance] if isinstance(nuisance, str) else [str(n) for n in nuisance]
+    for name in nuisance:
+        check_choice(name, trial_types, what="trial_type of no interest")
+    if conditions is None:
+        return {name: name for name in trial_types if name not in set(nuisance)}
+    if isinstance(conditions, pd.DataFrame):
+        for column in ("trial_type", "condition"):
+            check_choice(column, conditions.columns, what="column of the table of conditions")
+        check_unique_names(conditions["trial_type"].astype(str), what="trial_type")
+        conditions = dict(zip(conditions["trial_type"], conditions["condition"], strict=True))
+    if not isinstance(conditions, Mapping):
+        conditions = {name: name for name in check_unique_names(conditions, what="condition")}
+    table = {str(trial_type): str(name) for trial_type, name in conditions.items()}
+    if unknown := [t for t in trial_types if t not in table and t not in set(nuisance)]:
+        raise InputError(
+            f"expected every trial_type of the events among the conditions, but {len(unknown)} of "
+            f"{len(trial_types)} are not: {', '.join(map(repr, unknown[:5]))}. Add them, or name "
+            "them in `nuisance`: they are then modelled but have no pattern."
+        )
+    return {t: name for t, name in table.items() if t not in set(nuisance)}
+
+
+def read_confounds(confounds: Any, run: Any, n_scans: int) -> np.ndarray | None:
+    """Return the confounds of a run, (n_scans, n_confounds)."""
+    if confounds is None:
+        return None
+    if isinstance(confounds, (str, os.PathLike)):
+        confounds = pd.read_csv(confounds, sep="\t", na_values=["n/a"])
+    names = list(confounds.columns) if isinstance(confounds, pd.DataFrame) else None
+    values = np.array(confounds, dtype=np.float64)
+    if values.ndim != 2 or len(values) != n_scans:
+        raise InputError(
+            f"expected confounds of run {run!r} of shape ({n_scans}, n_confounds), one row per "
+            f"scan, got {values.shape}."
+        )
+    # Differences between scans have no first value: it counts as 0, as in nilearn.
+    values[0] = np.where(np.isnan(values[0]), 0.0, values[0])
+    if (bad := ~np.isfinite(values).all(axis=0)).any():
+        columns = [names[i] if names else int(i) for i in np.flatnonzero(bad)]
+        raise InputError(
+            f"expected finite confounds of run {run!r} after its first scan, but {len(columns)} "
+            f"columns hold NaN or infinite values: {', '.join(map(repr, columns[:5]))}."
+        )
+    return values
+
+
+def design_matrix(
+    events: pd.DataFrame,
+    names: Sequence[str],
+    codes: np.ndarray,
+    confounds: np.ndarray | None,
+    n_scans: int,
+    options: DesignOptions,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the design matrix and the columns of the regressors, one for each name.
+
+    `codes` says which regressor each event belongs to. Names in the matrix are made here: a
+    condition called "constant" or "drift_1" must not meet nilearn's own columns.
+    """
+    from nilearn.glm.first_level import make_first_level_design_matrix
+
+    coded = events.assign(trial_type=[f"regressor{code:06d}" for code in codes])
+    times = options.t_r * (np.arange(n_scans) + options.slice_time_ref)
+    added = None if confounds is None or not confounds.shape[1] else confounds
+    design = make_first_level_design_matrix(
+        times, coded if len(coded) else None, hrf_model=options.hrf_model,
+        drift_model=options.drift_model, high_pass=options.high_pass,
+        drift_order=options.drift_order, add_regs=added,
+        add_reg_names=None if added is None else [f"confound{i}" for i in range(added.shape[1])],
+    )  # fmt: skip
+    columns = design.columns.get_indexer([f"regressor{i:06d}" for i in range(len(names))])
+    return design.to_numpy(np.float64), columns
+
+
+def check_estimable(design: np.ndarray, columns: np.ndarray, names: Sequence[str], run: Any):
+    """Check that each regressor's beta is determined; return the rank of the design."""
+    scale = np.linalg.norm(design, axis=0)
+    silent = [names[i] for i, c in enumerate(columns) if scale[c] == 0]
+    scaled = design / np.where(scale > 0, scale, 1.0)
+    _, singular, basis = np.linalg.svd(scaled, full_matrices=False)
+    basis = basis[singular > 1e-8 * singular[0]]
+    own = (basis**2).sum(axis=0)[columns]
+    bad = [name for name, share in zip(names, own, strict=True) if share < 1 - _ESTIMABLE]
+    if silent or bad:
+        which = list(dict.fromkeys([*silent, *bad]))
+        raise InputError(
+            f"expected a beta for every regressor of run {run!r}, but {len(which)} are not "
+            f"determined: {', '.join(map(repr, which[:5]))}. They are the same as others, or sums "
+            "of them, or have no signal within the run."
+        )
+    return len(basis)

@@ -1,0 +1,97 @@
+"""A beta per trial by LS-S: least squares, each trial on its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces.brain._design import DesignOptions, design_matrix
+
+_SMALL = 1e-10
+
+
+def single_trials(
+    signal: np.ndarray,
+    events: pd.DataFrame,
+    regressors: list[str],
+    codes: np.ndarray,
+    n_conditions: int,
+    confounds: np.ndarray | None,
+    options: DesignOptions,
+    noise_model: str,
+    run: object,
+) -> tuple[np.ndarray, list[str]]:
+    """Return the betas of the trials of a run in order of onset, and their conditions."""
+    of_interest = codes < n_conditions
+    n_trials = int(of_interest.sum())
+    own = np.empty(len(codes), dtype=int)
+    own[of_interest] = np.arange(n_trials)
+    own[~of_interest] = n_trials + codes[~of_interest] - n_conditions
+    names = [regressors[code] for code in codes[of_interest]]
+    labels = [f"{name} at {onset:g} s" for name, onset in
+              zip(names, events["onset"][of_interest], strict=True)]  # fmt: skip
+    design, columns = design_matrix(
+        events, [*labels, *regressors[n_conditions:]], own, confounds, len(signal), options
+    )
+    trials = design[:, columns[:n_trials]]
+    rest = np.delete(design, columns[:n_trials], axis=1)
+    if noise_model == "ols":
+        return _least_squares(signal, trials, rest, labels, run), names
+    return _autoregressive(signal, trials, rest, labels, run, noise_model), names
+
+
+def _least_squares(signal, trials, rest, labels, run) -> np.ndarray:
+    """Solve all GLMs at once: two regressors are left when the rest is taken out of everything."""
+    basis = _basis(rest)
+    signal = signal - basis @ (basis.T @ signal)
+    left = trials - basis @ (basis.T @ trials)
+    others = left.sum(axis=1, keepdims=True) - left
+    tt, oo = (left**2).sum(axis=0), (others**2).sum(axis=0)
+    to = (left * others).sum(axis=0)
+    alone = oo <= _SMALL * tt.max(initial=0.0)
+    determinant = np.where(alone, tt, tt * oo - to**2)
+    _check(determinant, np.where(alone, tt.max(initial=0.0), tt * oo), labels, run)
+    ty, oy = left.T @ signal, others.T @ signal
+    both = (oo[:, None] * ty - to[:, None] * oy) / determinant[:, None]
+    return np.where(alone[:, None], ty / tt[:, None], both)
+
+
+def _autoregressive(signal, trials, rest, labels, run, noise_model) -> np.ndarray:
+    """Fit a GLM with autoregressive noise for each trial."""
+    from nilearn.glm.first_level import run_glm
+
+    betas = np.empty((trials.shape[1], signal.shape[1]))
+    everything = trials.sum(axis=1)
+    basis = _basis(rest)
+    for i, trial in enumerate(trials.T):
+        others = everything - trial
+        columns = [trial] if not np.linalg.norm(others) > _SMALL else [trial, others]
+        columns = np.column_stack(columns)
+        left = columns - basis @ (basis.T @ columns)
+        lengths = np.linalg.norm(left, axis=0)
+        share = np.linalg.svd(left / np.where(lengths > 0, lengths, 1.0), compute_uv=False)[-1]
+        _check(np.array([share**2]), np.ones(1), labels[i : i + 1], run)
+        design = np.column_stack([columns, rest])
+        groups, results = run_glm(signal, design, noise_model=noise_model, random_state=0)
+        for label, result in results.items():
+            betas[i, groups == label] = result.theta[0]
+    return betas
+
+
+def _basis(rest: np.ndarray) -> np.ndarray:
+    """Return an orthonormal basis of the columns."""
+    scale = np.linalg.norm(rest, axis=0)
+    left, singular, _ = np.linalg.svd(rest / np.where(scale > 0, scale, 1.0), full_matrices=False)
+    return left[:, singular > 1e-8 * singular.max(initial=0.0)]
+
+
+def _check(value: np.ndarray, scale: np.ndarray, labels: list[str], run: object) -> None:
+    """Check that the beta of each trial is determined."""
+    if (bad := value <= _SMALL * scale).any():
+        which = [labels[i] for i in np.flatnonzero(bad)]
+        raise InputError(
+            f"expected a beta for every trial of run {run!r}, but {len(which)} are not determined: "
+            f"{', '.join(map(repr, which[:5]))}. They overlap with others entirely, or have no "
+            "signal within the run."
+        )

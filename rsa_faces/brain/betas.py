@@ -1,0 +1,156 @@
+"""Patterns from maps of betas: images with a table of conditions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.brain._images import as_region, read_image, usable_places
+from rsa_faces.brain._missing import settle_missing
+from rsa_faces.brain.fmri import Patterns
+
+
+def load_patterns(
+    img: Any,
+    conditions: Sequence[str] | pd.DataFrame | str | os.PathLike[str],
+    *,
+    folds: Sequence[Any] | None = None,
+    mask_img: Any = None,
+    residuals: Any = None,
+    n_estimated: Mapping[Any, int] | int = 0,
+    subject: str | None = None,
+    missing: str = "raise",
+    unusable: str = "raise",
+    resample: bool = False,
+) -> Patterns:
+    """Read maps of responses, one per condition and repeat: betas, t values, means.
+
+    Parameters
+    ----------
+    img : image, path, sequence or mapping
+        A 4-D NIfTI image; a list of 3-D images, GIFTI or CIFTI files; a mapping of "left" and
+        "right" to GIFTI (a file with an array per map, a list of files, or an array of shape
+        (n_maps, n_vertices)); a CIFTI dscalar; or nilearn's SurfaceImage.
+    conditions : sequence of str, DataFrame or path-like
+        The condition of each map, in their order; or a table (.tsv or .csv) with the column
+        ``condition`` and, if there are any, ``fold`` or ``run``.
+    folds : sequence, optional
+        The fold (run, session) of each map; by default those of the table, if it has any.
+    mask_img : image, Region, mapping or path-like, optional
+        Places to read, neither 0 nor NaN. By default all.
+    residuals : mapping of fold to image, or image, optional
+        GLM residuals in the same space, per fold or of all together, to estimate noise from.
+    n_estimated : mapping of fold to int, or int, default 0
+        Number of parameters that the model of each run estimated.
+    subject : str, optional
+        Label of the RDMs.
+    missing : {"raise", "drop", "keep"}, default "raise"
+        What to do if a condition is not in every fold: list them in an error; leave such
+        conditions out of all folds, with a warning; or keep the rows there are, of which
+        crossnobis will refuse the conditions that lack a fold.
+    unusable : {"raise", "drop"}, default "raise"
+        What to do with places that hold a value that is not finite, or the same in all maps:
+        count them in an error; or leave them out, with a warning and the counts in ``left_out``.
+    resample : bool, default False
+        Put a mask on another grid onto that of the image, by nearest neighbour.
+
+    Returns
+    -------
+    Patterns
+        Rows in the order of the maps.
+
+    Raises
+    ------
+    InputError
+        If the number of maps, grids, spaces or tables do not fit, the mask is empty, or as
+        `missing` and `unusable` say.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain import load_patterns
+    >>> betas = np.random.default_rng(0).normal(size=(5, 5, 5, 4))
+    >>> img = nibabel.Nifti1Image(betas, np.diag([3.0, 3, 3, 1]))
+    >>> load_patterns(img, ["face", "house", "face", "house"], folds=[1, 1, 2, 2])
+    Patterns(4 observations of 2 conditions in 2 folds, 125 channels)
+    """
+    names, table_folds = _condition_table(conditions)
+    folds = table_folds if folds is None else list(folds)
+    mask = None if mask_img is None else as_region(mask_img)
+    space, values = read_image(img, mask, "img", resample=resample)
+    for given, what in ((names, "condition"), (folds, "fold label")):
+        if given is not None and len(given) != len(values):
+            raise InputError(
+                f"expected one {what} for each of {len(values)} maps, got {len(given)}."
+            )
+    keep = settle_missing(names, folds, names, missing)
+    values = values[keep]
+    names = [name for name, kept in zip(names, keep, strict=True) if kept]
+    folds = None if folds is None else [f for f, kept in zip(folds, keep, strict=True) if kept]
+    left, estimated = _read_residuals(residuals, n_estimated, folds, space)
+    reasons = {"not finite (NaN or infinite)": ~np.isfinite(values).all(axis=0)}
+    if len(values) > 1:
+        reasons["constant"] = (values == values[:1]).all(axis=0)
+    for rows in (left or {}).values():
+        bad = ~np.isfinite(rows).all(axis=0) | ~rows.any(axis=0)
+        reasons["without residuals"] = reasons.get("without residuals", False) | bad
+    good, left_out = usable_places(reasons, space, unusable, "img")
+    if not good.all():
+        space, values = space.keep(good), values[:, good]
+        left = None if left is None else {fold: rows[:, good] for fold, rows in left.items()}
+    return Patterns(values, names, space, folds, left, estimated, subject, left_out)
+
+
+def _condition_table(conditions) -> tuple[list[str], list[Any] | None]:
+    """Return the condition and the fold of each row."""
+    if isinstance(conditions, (str, os.PathLike)):
+        path = Path(conditions)
+        if not path.is_file():
+            raise InputError(
+                f"expected conditions as a sequence of names or a table, but there is no file "
+                f"{str(path)!r}."
+            )
+        conditions = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t",
+                                 dtype={"condition": str, "fold": str, "run": str},
+                                 keep_default_na=False)  # fmt: skip
+    if not isinstance(conditions, pd.DataFrame):
+        return [str(name) for name in conditions], None
+    check_choice("condition", conditions.columns, what="column of the table of conditions")
+    column = next((c for c in ("fold", "run") if c in conditions), None)
+    folds = None if column is None else conditions[column].tolist()
+    return conditions["condition"].astype(str).tolist(), folds
+
+
+def _read_residuals(residuals, n_estimated, folds, space):
+    """Return the residuals of each fold and how many parameters were estimated."""
+    if residuals is None:
+        return None, {}
+    if not isinstance(residuals, Mapping) or set(residuals) <= {"left", "right"}:
+        if folds is not None and len(set(folds)) > 1:
+            raise InputError(
+                f"expected residuals as a mapping of fold to image for {len(set(folds))} folds, "
+                "got one image."
+            )
+        residuals = {folds[0] if folds else "all": residuals}
+    if not isinstance(n_estimated, Mapping):
+        n_estimated = dict.fromkeys(residuals, n_estimated)
+    wanted = {f: img for f, img in residuals.items() if folds is None or f in set(folds)}
+    rows = {
+        fold: read_image(img, space, f"residuals of fold {fold!r}")[1]
+        for fold, img in wanted.items()
+    }
+    for fold, values in rows.items():
+        if values.shape[1] != space.n_places:
+            raise InputError(
+                f"expected residuals of fold {fold!r} at {space.n_places} places, got "
+                f"{values.shape[1]}."
+            )
+    return rows, dict(n_estimated)

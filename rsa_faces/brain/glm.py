@@ -1,0 +1,273 @@
+"""Betas per condition and run, or per trial, from preprocessed BOLD."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice
+from rsa_faces.brain._design import (
+    DesignOptions,
+    check_estimable,
+    condition_names,
+    design_matrix,
+    read_confounds,
+    read_events,
+)
+from rsa_faces.brain._lss import single_trials
+from rsa_faces.brain._missing import settle_missing
+from rsa_faces.brain._runs import open_runs, per_run, usable_signal
+from rsa_faces.brain.fmri import Patterns
+from rsa_faces.extraction._progress import progress_bar
+
+MODELS = ("condition", "trial")
+SCALINGS = ("percent", None)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run needs to be fitted."""
+
+    name: Any
+    events: pd.DataFrame
+    regressors: list[str]  # conditions in order of their regressors, then those of no interest
+    codes: np.ndarray
+    n_conditions: int
+    confounds: np.ndarray | None
+
+
+def glm_patterns(
+    imgs: Any,
+    events: Any,
+    *,
+    t_r: float,
+    mask_img: Any = None,
+    confounds: Any = None,
+    runs: Sequence[Any] | None = None,
+    conditions: Any = None,
+    nuisance: Sequence[str] = (),
+    model: str = "condition",
+    hrf_model: str = "glover",
+    noise_model: str = "ar1",
+    drift_model: str | None = "cosine",
+    high_pass: float = 0.01,
+    drift_order: int = 1,
+    slice_time_ref: float = 0.0,
+    scaling: str | None = "percent",
+    keep_residuals: bool = True,
+    subject: str | None = None,
+    missing: str = "raise",
+    unusable: str = "raise",
+    resample: bool = False,
+    progress: bool = True,
+) -> Patterns:
+    """Estimate patterns from preprocessed BOLD with nilearn's first-level GLM, run by run.
+
+    Parameters
+    ----------
+    imgs : sequence of images
+        One per run: a 4-D NIfTI image, a mapping of "left" and "right" to GIFTI, or a CIFTI
+        dtseries; images or paths.
+    events : sequence of DataFrame or path-like
+        One table per run with the columns ``onset`` and ``duration`` (in s) and ``trial_type``.
+    t_r : float
+        Repetition time in s.
+    mask_img : image, Region, mapping or path-like, optional
+        Places to fit, neither 0 nor NaN. By default all of the image.
+    confounds : sequence of DataFrame, ndarray or path-like, optional
+        One table per run, a row per scan; all columns enter. NaN in the first row counts as 0
+        (derivatives have none there), elsewhere it is an error.
+    runs : sequence, optional
+        Names of the runs, which become the folds. By default 1, 2, ...
+    conditions : sequence of str, mapping or DataFrame, optional
+        Trial types that have a pattern; or the condition of each trial type, as a mapping or a
+        table with the columns ``trial_type`` and ``condition``. By default every trial type that
+        is not in `nuisance` is a condition.
+    nuisance : sequence of str, default ()
+        Trial types that are modelled but have no pattern.
+    model : {"condition", "trial"}, default "condition"
+        One beta per condition and run; or per trial, by LS-S.
+    hrf_model : str, default "glover"
+        As in nilearn: "glover" or "spm", for "condition" also with "+ derivative" and
+        "+ dispersion", whose betas are not part of the pattern.
+    noise_model : str, default "ar1"
+        "ols", or "arN" for an autoregressive model of order N.
+    drift_model, high_pass, drift_order, slice_time_ref
+        As in nilearn: "cosine" with `high_pass` in Hz, "polynomial" of `drift_order`, or None; the
+        time of a scan's reference slice as a share of t_r.
+    scaling : {"percent", None}, default "percent"
+        Percent of each place's mean in each run, or the values as they are.
+    keep_residuals : bool, default True
+        Keep residuals for noise covariance: as much memory as the BOLD within the mask, in
+        float64.
+    subject : str, optional
+        Label of the RDMs.
+    missing : {"raise", "drop", "keep"}, default "raise"
+        What to do if a condition has no event in a run: list them in an error; give such
+        conditions no pattern in any run, with a warning (their events are modelled all the same);
+        or keep the patterns there are.
+    unusable : {"raise", "drop"}, default "raise"
+        What to do with places that hold a value that is not finite or a constant time course in
+        any run, or (for "percent") a mean below 1: count them in an error; or leave them out, with
+        a warning and the counts in ``left_out``.
+    resample : bool, default False
+        Put a mask on another grid onto that of the images, by nearest neighbour.
+    progress : bool, default True
+        Show a progress bar on a terminal if it takes longer than two seconds.
+
+    Returns
+    -------
+    Patterns
+        Rows in order of runs, and within a run of conditions (sorted by first appearance in
+        `conditions` or in the events) or of onsets; folds are runs; residuals and number of
+        estimated parameters per run.
+
+    Raises
+    ------
+    InputError
+        If images, masks, tables and runs do not fit, a trial type is not in `conditions`, an event
+        lies outside its run, a beta is not determined, or as `missing` and `unusable` say.
+
+    Notes
+    -----
+    Each run is fitted on its own with :func:`nilearn.glm.first_level.run_glm`; for one run the
+    betas are those of nilearn's FirstLevelModel with the same options. Data are not smoothed.
+
+    LS-S [1]_ fits a GLM per trial with two regressors of interest: the trial, and all other trials
+    of any condition together; drift, confounds and events of no interest are in every one. The
+    regressor of all others is the sum of their regressors.
+
+    Residuals are those of the model with one regressor per condition, for "trial" too: there they
+    include how trials of a condition differ. With "arN" they are the whitened residuals, which
+    have (nearly) independent rows as shrinkage assumes.
+
+    References
+    ----------
+    .. [1] Mumford J. A., Turner B. O., Ashby F. G., Poldrack R. A. (2012). NeuroImage 59,
+       2636-2643. doi:10.1016/j.neuroimage.2011.08.076
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from rsa_faces.brain import glm_patterns
+    >>> rng = np.random.default_rng(0)
+    >>> bold = [nibabel.Nifti1Image(100 + rng.normal(size=(3, 3, 3, 60)), np.eye(4))
+    ...         for run in range(2)]
+    >>> events = pd.DataFrame({"onset": [4.0, 24, 44, 64], "duration": 4.0,
+    ...                        "trial_type": ["face", "house"] * 2})
+    >>> glm_patterns(bold, [events, events], t_r=2.0)
+    Patterns(4 observations of 2 conditions in 2 folds, 27 channels)
+    """
+    check_choice(model, MODELS, what="model")
+    if scaling is not None:
+        check_choice(scaling, SCALINGS[:1], what="scaling")
+    if not re.fullmatch(r"ols|ar[1-9]\d*", noise_model):
+        raise InputError(f"expected noise_model to be 'ols' or 'arN' (N ≥ 1), got {noise_model!r}.")
+    if model == "trial" and "+" in hrf_model:
+        raise InputError(
+            f"expected hrf_model 'glover' or 'spm' for model='trial', got {hrf_model!r}."
+        )
+    options = DesignOptions(t_r, hrf_model, drift_model, high_pass, drift_order, slice_time_ref)
+    imgs, events, confounds, runs = per_run(imgs, events, confounds, runs)
+    space, images = open_runs(imgs, mask_img, runs, resample)
+    n_scans = [image.n_maps for image in images]
+    plans, order = _plan(events, confounds, runs, n_scans, t_r, conditions, nuisance)
+    rows = [(name, plan.name) for plan in plans for name in plan.regressors[: plan.n_conditions]]
+    stays = settle_missing([c for c, _ in rows], [r for _, r in rows], order, missing)
+    wanted = {row for row, kept in zip(rows, stays, strict=True) if kept}
+    good, left_out = usable_signal(images, space, unusable, percent=scaling == "percent")
+    space = space.keep(good)
+    values, names, folds, residuals, estimated = [], [], [], {}, {}
+    with progress_bar("runs", len(plans), show=progress) as tell:
+        for i, (plan, image) in enumerate(zip(plans, images, strict=True)):
+            signal = _scaled(image.read(space), scaling)
+            betas, left, rank = _fit(signal, plan, options, noise_model)
+            row_names = plan.regressors[: plan.n_conditions]
+            if model == "trial":
+                betas, row_names = single_trials(
+                    signal, plan.events, plan.regressors, plan.codes, plan.n_conditions,
+                    plan.confounds, options, noise_model, plan.name,
+                )  # fmt: skip
+            kept = [k for k, name in enumerate(row_names) if (name, plan.name) in wanted]
+            values.append(betas[kept])
+            names += [row_names[k] for k in kept]
+            folds += [plan.name] * len(kept)
+            if keep_residuals:
+                residuals[plan.name], estimated[plan.name] = left, rank
+            tell(i + 1)
+    return Patterns(
+        np.concatenate(values), names, space, folds, residuals if keep_residuals else None,
+        estimated, subject, left_out,
+    )  # fmt: skip
+
+
+def _plan(events, confounds, runs, n_scans, t_r, conditions, nuisance):
+    """Return the regressors of each run and the names of all conditions."""
+    tables = [
+        read_events(table, run, n * t_r)
+        for table, run, n in zip(events, runs, n_scans, strict=True)
+    ]
+    trial_types = list(dict.fromkeys(t for table in tables for t in table["trial_type"]))
+    if not trial_types:
+        raise InputError(f"expected events, but the tables of all {len(runs)} runs are empty.")
+    condition_of = condition_names(conditions, nuisance, trial_types)
+    order = list(dict.fromkeys(condition_of.values()))
+    if not order:
+        raise InputError("expected at least one condition, but all trial types are nuisance.")
+    plans = []
+    for table, run, n, confound in zip(tables, runs, n_scans, confounds, strict=True):
+        types = table["trial_type"]
+        present = {condition_of[t] for t in types if t in condition_of}
+        own = [name for name in order if name in present]
+        others = list(dict.fromkeys(t for t in types if t not in condition_of))
+        place = {("condition", c): i for i, c in enumerate(own)}
+        place |= {("nuisance", t): len(own) + i for i, t in enumerate(others)}
+        codes = np.array(
+            [place["condition", condition_of[t]] if t in condition_of else place["nuisance", t]
+             for t in types], dtype=int,
+        )  # fmt: skip
+        plans.append(
+            _Run(run, table, own + others, codes, len(own), read_confounds(confound, run, n))
+        )
+    return plans, order
+
+
+def _scaled(signal: np.ndarray, scaling: str | None) -> np.ndarray:
+    """Return signals as percent of their mean, or as they are."""
+    if scaling is None:
+        return signal
+    from nilearn.glm.first_level import mean_scaling
+
+    return mean_scaling(signal)[0]
+
+
+def _fit(signal, plan: _Run, options: DesignOptions, noise_model: str):
+    """Return betas of conditions, residuals and the rank of the design of a run."""
+    from nilearn.glm.first_level import run_glm
+
+    design, columns = design_matrix(
+        plan.events, plan.regressors, plan.codes, plan.confounds, len(signal), options
+    )
+    columns = columns[: plan.n_conditions]
+    rank = check_estimable(design, columns, plan.regressors[: plan.n_conditions], plan.name)
+    if rank >= len(signal):
+        raise InputError(
+            f"expected more scans than parameters in run {plan.name!r}, got {len(signal)} scans "
+            f"and {rank} parameters."
+        )
+    labels, results = run_glm(signal, design, noise_model=noise_model, random_state=0)
+    betas = np.empty((plan.n_conditions, signal.shape[1]))
+    residuals = np.empty_like(signal)
+    for label, result in results.items():
+        where = labels == label
+        betas[:, where] = result.theta[columns]
+        residuals[:, where] = result.whitened_residuals
+    return betas, residuals, rank

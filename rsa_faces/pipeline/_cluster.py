@@ -1,0 +1,75 @@
+"""Parts of a run on other processes or machines, through Dask; the same numbers either way."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rsa_faces._optional import require
+from rsa_faces.config import ClusterConfig, load_cluster_config
+
+_PURPOSE = "Running on a cluster"
+
+
+class Parts:
+    """Hands out the parts of a run: to a Dask client, or one after the other when asked for.
+
+    Parts are functions at the top of a module that write files below the run's folder, which all
+    workers must see, and return little. A part whose worker is lost is done again by another.
+    """
+
+    def __init__(self, client: Any = None, retries: int = 3) -> None:
+        self._client, self._retries = client, retries
+
+    def begin(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+        """Return a function that waits for the result."""
+        if self._client is None:
+            return functools.partial(function, *arguments)
+        future = self._client.submit(function, *arguments, retries=self._retries, pure=False)
+        return future.result
+
+
+@contextlib.contextmanager
+def opened(cluster: str | os.PathLike[str] | ClusterConfig | None) -> Iterator[Parts]:
+    """Start or join a cluster, and leave it at the end.
+
+    Parameters
+    ----------
+    cluster : path-like, ClusterConfig or None
+        None runs everything in this process.
+    """
+    if cluster is None:
+        yield Parts()
+        return
+    config = cluster if isinstance(cluster, ClusterConfig) else load_cluster_config(cluster)
+    distributed = require("distributed", extra="cluster", purpose=_PURPOSE)
+    with contextlib.ExitStack() as stack:
+        if config.kind == "address":
+            client = stack.enter_context(distributed.Client(config.address))
+        else:
+            made = stack.enter_context(_made(config, distributed))
+            client = stack.enter_context(distributed.Client(made))
+        yield Parts(client)
+
+
+def _made(config: ClusterConfig, distributed: Any) -> Any:
+    """Return a new cluster of processes here, or of jobs."""
+    scratch = None if config.scratch is None else str(Path(config.scratch))
+    if config.kind == "local":
+        return distributed.LocalCluster(
+            n_workers=config.workers, threads_per_worker=1, processes=True,
+            memory_limit=config.memory or "auto", dashboard_address=None,
+            local_directory=scratch,
+        )  # fmt: skip
+    jobqueue = require("dask_jobqueue", extra="cluster", purpose=_PURPOSE)
+    cluster = jobqueue.SLURMCluster(
+        cores=config.threads, processes=1, memory=config.memory, walltime=config.walltime,
+        queue=config.queue, account=config.account, local_directory=scratch,
+        job_script_prologue=list(config.before), job_extra_directives=list(config.directives),
+    )  # fmt: skip
+    cluster.scale(jobs=config.workers)
+    return cluster

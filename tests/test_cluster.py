@@ -1,0 +1,150 @@
+"""Runs on several processes: the same bytes as in one, also when a worker is lost."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import yaml
+from test_cli import make_project
+
+from rsa_faces import InputError
+from rsa_faces.config import (
+    ClusterConfig,
+    load_cluster_config,
+    load_config,
+    load_searchlight_config,
+)
+from rsa_faces.mapping import SearchlightMap
+from rsa_faces.pipeline import _cluster, run, run_searchlight
+from rsa_faces.pipeline._cluster import Parts, opened
+
+distributed = pytest.importorskip("distributed")
+LOCAL = ClusterConfig(kind="local", workers=2)
+
+
+def wait_and_write(path, seconds):
+    """A part that takes its time, and says who did it."""
+    time.sleep(seconds)
+    path.write_text(str(os.getpid()))
+    return os.getpid()
+
+
+def test_without_a_cluster_parts_run_when_asked_for(tmp_path):
+    with opened(None) as parts:
+        wait = parts.begin(wait_and_write, tmp_path / "a", 0)
+        assert not (tmp_path / "a").exists()
+        assert wait() == os.getpid()
+
+
+@pytest.mark.slow
+def test_parts_run_side_by_side_elsewhere_and_a_lost_worker_changes_nothing(tmp_path):
+    with opened(LOCAL) as parts:
+        first = parts.begin(wait_and_write, tmp_path / "first", 0)()
+        assert first != os.getpid()
+        waits = [parts.begin(wait_and_write, tmp_path / f"{k}", 1.0) for k in range(4)]
+        killer = threading.Timer(0.5, lambda: os.kill(first, signal.SIGKILL))
+        killer.start()
+        done_by = [wait() for wait in waits]
+    assert first not in done_by
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "1", "2", "3", "first"]
+
+
+@pytest.mark.slow
+def test_compare_gives_the_same_bytes(tmp_path):
+    project = make_project(tmp_path)
+    config = load_config(project / "c.yaml")
+    alone = run(config, tmp_path / "alone")
+    shared = run(config, tmp_path / "shared", cluster=LOCAL)
+    for name in ("results.csv", "tests.csv"):
+        assert (alone.folder / name).read_bytes() == (shared.folder / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_searchlights_give_the_same_numbers(tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        yaml.safe_dump({"title": "simulated", "data": {"dataset": "simulated"}, "radius": 5.0,
+                        "test": {"n_permutations": 99}})
+    )  # fmt: skip
+    config = load_searchlight_config(tmp_path / "s.yaml")
+    alone = run_searchlight(config, tmp_path / "alone")
+    shared = run_searchlight(config, tmp_path / "shared", cluster=LOCAL)
+    assert alone.peaks.equals(shared.peaks)
+    for path in sorted((alone.folder / "maps").glob("*.h5")):
+        one, two = (
+            SearchlightMap.load(path),
+            SearchlightMap.load(shared.folder / "maps" / path.name),
+        )
+        np.testing.assert_array_equal(one.similarity, two.similarity)
+
+
+def test_slurm_jobs_are_asked_for_as_configured(monkeypatch, tmp_path):
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    asked = {}
+
+    class FakeSlurm:
+        def __init__(self, **options):
+            asked.update(options)
+
+        def scale(self, *, jobs):
+            asked["jobs"] = jobs
+
+    monkeypatch.setattr(jobqueue, "SLURMCluster", FakeSlurm)
+    config = ClusterConfig(
+        kind="slurm", workers=7, threads=4, memory="16GB", queue="short", walltime="01:00:00",
+        before=["source here"], directives=["--gres=gpu:1"],
+    )  # fmt: skip
+    _cluster._made(config, distributed)
+    assert (asked["jobs"], asked["cores"], asked["processes"]) == (7, 4, 1)
+    assert (asked["memory"], asked["queue"], asked["walltime"]) == ("16GB", "short", "01:00:00")
+    assert asked["job_script_prologue"] == ["source here"]
+    assert asked["job_extra_directives"] == ["--gres=gpu:1"]
+
+
+@pytest.mark.slow
+def test_slurm_job_scripts_hold_what_was_asked_for():
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    with jobqueue.SLURMCluster(
+        cores=4, processes=1, memory="16GB", queue="short", walltime="01:00:00",
+        job_script_prologue=["source here"], job_extra_directives=["--gres=gpu:1"],
+    ) as cluster:  # fmt: skip
+        script = cluster.job_script()
+    for line in ("#SBATCH -p short", "#SBATCH --gres=gpu:1", "source here"):
+        assert line in script
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ({"kind": "sge"}, "'local', 'slurm' or 'address'"),
+        ({"kind": "slurm"}, "expected `memory` of each job"),
+        ({"kind": "address"}, "expected `address` with kind: address"),
+        ({"kind": "local", "address": "tcp://1"}, "expected `address` with kind: address"),
+        ({"kind": "local", "worker": 3}, "unknown key 'worker'. Did you mean 'workers'"),
+        ({"kind": "slurm", "memory": "lots"}, "lots"),
+    ],
+)
+def test_wrong_configurations_are_one_sentence(tmp_path, content, match):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=match):
+        load_cluster_config(path)
+
+
+def test_errors_of_a_part_come_through():
+    class Client:
+        def submit(self, function, *arguments, **options):
+            assert options["retries"] == 3
+
+            class Future:
+                result = staticmethod(lambda: function(*arguments))
+
+            return Future
+
+    def fails():
+        raise InputError("this image")
+
+    with pytest.raises(InputError, match="this image"):
+        Parts(Client()).begin(fails)()
