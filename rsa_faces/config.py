@@ -67,11 +67,42 @@ class StimuliConfig(_Section):
         return self
 
 
+class FmriConfig(_Section):
+    """A region's patterns: images of betas by subject, what their volumes show, and a mask."""
+
+    subjects: dict[str, Path] = Field(min_length=1)
+    conditions: Path
+    roi: Path | dict[str, Path]
+    residuals: dict[str, Path] = Field(default_factory=dict)
+    measure: str = "crossnobis"
+    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
+    unusable: Literal["raise", "drop"] = "raise"
+
+    @model_validator(mode="after")
+    def _of_the_same_subjects(self) -> FmriConfig:
+        for key, values in (("roi", self.roi), ("residuals", self.residuals)):
+            if isinstance(values, dict) and values and set(values) != set(self.subjects):
+                raise ValueError(f"expected {key} of the same subjects as `subjects`.")
+        return self
+
+
+class SimulatedRegionConfig(_Section):
+    """A region of simulated brains in which a network's layer is planted."""
+
+    network: str
+    layer: str
+    n_subjects: int = Field(default=8, ge=2, le=100)
+    n_runs: int = Field(default=4, ge=2, le=20)
+    signal: float = Field(default=0.3, ge=0)
+
+
 class DataConfig(_Section):
     """Brain or behaviour RDMs that networks are compared with: one region."""
 
     dataset: str | None = None
     rdms: Path | None = None
+    fmri: FmriConfig | None = None
+    simulated: SimulatedRegionConfig | None = None
     region: str
     select: dict[str, Label | list[Label]] = Field(default_factory=dict)
     bootstrap: Bootstrap | None = None
@@ -79,7 +110,7 @@ class DataConfig(_Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
-        _exactly_one(self, "dataset", "rdms")
+        _exactly_one(self, "dataset", "rdms", "fmri", "simulated")
         return self
 
 

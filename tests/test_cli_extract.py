@@ -174,3 +174,71 @@ def test_networks_are_looked_into_and_checked():
     assert checked.exit_code == 0, checked.output
     assert "16 layers from one photograph" in checked.output
     assert "as published" in checked.output
+
+
+@pytest.mark.slow
+def test_regions_of_simulated_brains_show_the_planted_layers(tmp_path):
+    config = rf.__path__[0] + "/../configs/regions.yaml"
+    done = rsa_faces("compare", config, "--out", tmp_path / "o", "--set", "inference.n_boot=100")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "o" / "results.csv")
+    table = table[table["network"] == "face-api-expression"]
+    for region, layer in (
+        ("simulated early region", "block1.relu2"), ("simulated late region", "block4.relu4"),
+    ):  # fmt: skip
+        rows = table[table["region"] == region]
+        best = rows.loc[rows["similarity"].idxmax()]
+        assert best["layer"] == layer
+        assert best["similarity"] > best["ceiling_low"]
+        assert rows["n_subjects"].iloc[0] == 8
+
+
+def test_regions_are_read_from_images(photographs, tmp_path):
+    import nibabel
+
+    stimuli = rf.load_stimuli(photographs)
+    rng = np.random.default_rng(0)
+    affine = np.diag([3.0, 3, 3, 1])
+    runs = ["a"] * 8 + ["b"] * 8
+    names = [*stimuli.ids, *stimuli.ids[::-1]]
+    pd.DataFrame({"condition": names, "fold": runs}).to_csv(tmp_path / "v.csv", index=False)
+    mask = np.zeros((5, 5, 5), np.uint8)
+    mask[1:4, 1:4, 1:4] = 1
+    nibabel.save(nibabel.Nifti1Image(mask, affine), tmp_path / "roi.nii.gz")
+    betas = {}
+    for subject in ("s1", "s2", "s3"):
+        betas[subject] = rng.normal(size=(5, 5, 5, 16))
+        nibabel.save(nibabel.Nifti1Image(betas[subject], affine), tmp_path / f"{subject}.nii.gz")
+    config = {
+        "title": "simulated betas",
+        "stimuli": {"folder": str(photographs)},
+        "data": [{
+            "region": "ROI",
+            "fmri": {
+                "subjects": {s: f"{s}.nii.gz" for s in betas}, "conditions": "v.csv",
+                "roi": "roi.nii.gz",
+            },
+        }],
+        "networks": ["pixels"],
+        "inference": {"n_boot": 100},
+    }  # fmt: skip
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(config))
+    done = rsa_faces("compare", path, "--out", tmp_path / "o")
+    assert done.exit_code == 0, done.output
+    inside = mask.astype(bool)
+    expected = [
+        rf.compute_rdms(
+            betas[s][inside].T, conditions=names, folds=runs, measure="crossnobis"
+        ).align(stimuli.ids)
+        for s in betas
+    ]
+    pixels = rf.layer_rdms(rf.load_network("pixels"), stimuli)
+    sims = [rf.compare(pixels, data, method="rho-a")[0, 0] for data in expected]
+    found = pd.read_csv(tmp_path / "o" / "results.csv")["similarity"][0]
+    assert found == pytest.approx(np.mean(sims), abs=1e-9)
+    config["data"][0]["fmri"]["roi"] = {"s1": "roi.nii.gz"}
+    path.write_text(json.dumps(config))
+    refused = rsa_faces("compare", path, "--out", tmp_path / "o2")
+    assert refused.exit_code == 2
+    assert "expected roi of the same subjects" in sentence(refused)

@@ -16,6 +16,7 @@ from rsa_faces.comparison import METHODS
 from rsa_faces.config import Config, DataConfig, ModelConfig
 from rsa_faces.inference import check_design
 from rsa_faces.networks import get_spec
+from rsa_faces.pipeline._regions import region_rdms, simulated_rdms
 from rsa_faces.rdm import MEASURES, RDMs, concat, load_rdms, model_rdm_from_labels
 from rsa_faces.stimuli import StimulusSet, load_stimuli
 
@@ -90,6 +91,10 @@ def _data(entry: DataConfig, stimuli: StimulusSet, config: Config) -> RDMs:
     what = f"the data of region {entry.region!r}"
     if entry.dataset is not None:
         rdms = datasets.load_dataset(entry.dataset).rdms
+    elif entry.fmri is not None:
+        rdms = region_rdms(entry.fmri, entry.region)
+    elif entry.simulated is not None:
+        rdms = simulated_rdms(entry.simulated, stimuli, config)
     else:
         rdms = load_rdms(entry.rdms)
     rdms = _fitting(_selected(rdms, entry.select), stimuli, what)
