@@ -328,6 +328,68 @@ def load_cluster_config(path: str | os.PathLike[str]) -> ClusterConfig:
     return _read(path, (), ClusterConfig)
 
 
+class PlantedConfig(_Section):
+    """A layer that holds in a region of simulated recordings from one time to another."""
+
+    region: str
+    network: str
+    layer: str
+    start: float
+    stop: float
+
+
+class RecordingsConfig(_Section):
+    """Epochs of patients with their electrodes, or recordings that are simulated."""
+
+    patients: dict[str, Path] | None = None
+    electrodes: Path | None = None
+    conditions: str | None = None
+    simulated: list[PlantedConfig] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> RecordingsConfig:
+        _exactly_one(self, "patients", "simulated")
+        if self.patients is not None and self.electrodes is None:
+            raise ValueError("expected `electrodes` (a table) beside `patients`.")
+        return self
+
+
+class ClustersConfig(_Section):
+    """How layers and times are tested over patients."""
+
+    along: Literal["time", "time and layers"] = "time and layers"
+    n_permutations: int = Field(default=2000, ge=99)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+
+
+class TimecourseConfig(_Section):
+    """Intracranial recordings against layers: when, and in which region.
+
+    Read with :func:`load_timecourse_config`; ``configs/timecourse.yaml`` explains every key.
+    """
+
+    title: str
+    data: RecordingsConfig
+    stimuli: StimuliConfig
+    networks: list[NetworkConfig] = Field(min_length=1)
+    signal: Literal["raw", "high gamma"] = "high gamma"
+    window: float = Field(default=0.1, gt=0)
+    step: float = Field(default=0.02, gt=0)
+    measure: str = "correlation"
+    method: str = "spearman"
+    unplaced: Literal["raise", "drop", "keep"] = "raise"
+    test: ClustersConfig = Field(default_factory=ClustersConfig)
+    budget: str = "2GB"
+    seed: int = Field(default=0, ge=0)
+
+
+def load_timecourse_config(
+    path: str | os.PathLike[str], overrides: list[str] | tuple[str, ...] = ()
+) -> TimecourseConfig:
+    """Read an analysis of intracranial recordings from a YAML file; as :func:`load_config`."""
+    return _read(path, overrides, TimecourseConfig)
+
+
 def load_searchlight_config(
     path: str | os.PathLike[str], overrides: list[str] | tuple[str, ...] = ()
 ) -> SearchlightConfig:
@@ -386,7 +448,7 @@ def _read(path: str | os.PathLike[str], overrides: Iterable[str], kind: type[_Se
     return _absolute(config, path.resolve().parent)
 
 
-def dump_config(config: Config | SearchlightConfig) -> str:
+def dump_config(config: Config | SearchlightConfig | TimecourseConfig) -> str:
     """Return the resolved configuration as YAML that :func:`load_config` reads back."""
     values = config.model_dump(mode="json", exclude_none=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

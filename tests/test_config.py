@@ -14,6 +14,7 @@ from rsa_faces.config import (
     load_cluster_config,
     load_config,
     load_searchlight_config,
+    load_timecourse_config,
 )
 
 IMAGES92 = Path(__file__).parents[1] / "configs" / "images92.yaml"
@@ -39,7 +40,9 @@ def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path, tm
     if path.name == "cluster.yaml":
         assert load_cluster_config(path).kind == "local"
         return
-    load = load_searchlight_config if path.name == "searchlight.yaml" else load_config
+    load = {
+        "searchlight.yaml": load_searchlight_config, "timecourse.yaml": load_timecourse_config,
+    }.get(path.name, load_config)  # fmt: skip
     config = load(path)
     again = tmp_path / "again.yaml"
     again.write_text(dump_config(config), encoding="utf-8")
@@ -88,7 +91,10 @@ def test_set_changes_nested_keys_and_list_entries(tmp_path):
         ("budget=lots", "memory size such as '4GB' or '500MB', got 'lots'"),
         ("stimuli.dataset=images92", "exactly one of folder, dataset, got folder and dataset"),
         ("stimuli={manifest: m.csv, dataset: images92}", "expected `folder` beside `manifest`"),
-        ("data.0.dataset=images92", "exactly one of dataset, rdms, got dataset and rdms"),
+        (
+            "data.0.dataset=images92",
+            "exactly one of dataset, rdms, fmri, simulated, got dataset and rdms",
+        ),
         ("models=[{kind: ordinal}]", "exactly one of dataset, rdms, metadata, got none of them"),
         ("data=[]", "data: list should have at least 1 item"),
         ("networks=[]", "at least one entry in `networks` or `models`"),

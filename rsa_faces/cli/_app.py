@@ -114,6 +114,7 @@ def main() -> None:
         _networks,
         _searchlight,
         _selftest,
+        _timecourse,
     )
 
     app()

@@ -3,6 +3,7 @@
 from rsa_faces.datasets._dataset import Dataset
 from rsa_faces.datasets.images92 import images92
 from rsa_faces.datasets.simulated_brain import SimulatedBrain, simulated_brain, simulated_layers
+from rsa_faces.datasets.simulated_recordings import SimulatedRecordings, simulated_recordings
 
 #: Every data set by name. An entry here can be named in a configuration.
 DATASETS = {"images92": images92}
@@ -40,8 +41,10 @@ __all__ = [
     "DATASETS",
     "Dataset",
     "SimulatedBrain",
+    "SimulatedRecordings",
     "images92",
     "load_dataset",
     "simulated_brain",
     "simulated_layers",
+    "simulated_recordings",
 ]

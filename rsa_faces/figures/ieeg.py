@@ -145,7 +145,8 @@ def _grid(layer_map, curves, columns, regions, outlined: bool):
     tall = float(np.clip(0.1 * max(n_layers), 0.7, 1.9))
     width = sum(names) + panel * len(columns) + _GAP * (len(columns) - 1) + _BAR
     row = _HEADING + _STRIP + 0.05 + tall
-    height = row * len(regions) + _BELOW + 0.14
+    # In narrow figures the legend takes a line for each entry.
+    height = row * len(regions) + _BELOW + 0.14 + (0.0 if width > 4.5 else 0.18)
     figure = plt.figure(figsize=(max(width, COLUMN), height))
     width = figure.get_figwidth()
     axes, strips = np.empty((2, len(regions), len(columns)), dtype=object)

@@ -1,0 +1,145 @@
+"""`rsa-faces timecourse`: planted layers are found where and when they hold."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from test_cli import rsa_faces, sentence
+
+import rsa_faces as rf
+from rsa_faces.brain import ieeg_patterns, ieeg_rdms
+from rsa_faces.cli import _timecourse  # noqa: F401
+from rsa_faces.datasets import simulated_layers, simulated_recordings
+from rsa_faces.rdm import load_rdms
+
+pytest.importorskip("mne")
+CONFIG = Path(__file__).parents[1] / "configs" / "timecourse.yaml"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Ten pictures, and three simulated patients as files in whom pixels hold from 0.1 to 0.3 s."""
+    folder = tmp_path_factory.mktemp("recordings")
+    rng = np.random.default_rng(0)
+    (folder / "faces").mkdir()
+    for i in range(10):
+        coarse = (rng.random((4, 4, 3)) * 255).astype(np.uint8)
+        Image.fromarray(np.kron(coarse, np.ones((8, 8, 1), np.uint8))).save(
+            folder / "faces" / f"face{i}.png"
+        )
+    stimuli = rf.load_stimuli(folder / "faces")
+    rdms = rf.layer_rdms(rf.load_network("pixels"), stimuli, measure="sqeuclidean")
+    made = simulated_recordings(
+        rdms.with_labels(name=["pixels"]), [("ventral", "pixels", 0.1, 0.3)], n_patients=3,
+        n_electrodes=40, times=(-0.2, 0.5), signal=2.0,
+    )  # fmt: skip
+    for patient, epochs in made.epochs.items():
+        epochs.save(folder / f"{patient}-epo.fif", overwrite=True, verbose="error")
+    made.electrodes.to_csv(folder / "electrodes.tsv", sep="\t", index=False)
+    config = {
+        "title": "simulated",
+        "stimuli": {"folder": "faces"},
+        "data": {
+            "patients": {p: f"{p}-epo.fif" for p in made.epochs}, "electrodes": "electrodes.tsv",
+        },
+        "networks": ["pixels", "gabor-v1"],
+        "signal": "raw", "window": 0.05, "step": 0.05, "measure": "sqeuclidean",
+        "test": {"along": "time", "n_permutations": 99},
+    }  # fmt: skip
+    (folder / "c.yaml").write_text(yaml.safe_dump(config))
+    return folder, made, stimuli
+
+
+def test_similarity_is_there_when_it_was_planted(project, tmp_path):
+    folder, made, stimuli = project
+    done = rsa_faces("timecourse", folder / "c.yaml", "--out", tmp_path / "o")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "o" / "similarity.csv")
+    pixels = table[table["network"] == "pixels"].groupby("time")["similarity"].mean()
+    assert pixels[(pixels.index > 0.13) & (pixels.index < 0.27)].min() > 0.5
+    assert abs(pixels[(pixels.index < 0.05) | (pixels.index > 0.35)]).max() < 0.3
+    patient, epochs = next(iter(made.epochs.items()))
+    places = made.electrodes[made.electrodes["patient"] == patient]
+    patterns = ieeg_patterns(
+        epochs, electrodes=places, stimuli=stimuli, signal="raw", patient=patient, source="x"
+    )
+    expected = ieeg_rdms(patterns, per="region", measure="sqeuclidean", window=0.05, step=0.05)
+    found = load_rdms(tmp_path / "o" / "rdms" / f"patient-{patient}.h5")
+    np.testing.assert_allclose(
+        found.vectors, expected.align(found.conditions).vectors, rtol=1e-4
+    )  # files of epochs hold float32
+    assert (tmp_path / "o" / "figures" / "layers by time.svg").is_file()
+    again = rsa_faces("timecourse", folder / "c.yaml", "--out", tmp_path / "o", "--json")
+    assert again.exit_code == 0, again.output
+    pd.testing.assert_frame_equal(table, pd.read_csv(tmp_path / "o" / "similarity.csv"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ("window=0", "window: input should be greater than 0"),
+        ("data.electrodes=nothing.tsv", "nothing.tsv"),
+        ("windows=0.1", "unknown key 'windows'. Did you mean 'window'"),
+        ("signal=high gamma", "sampling rate"),
+        ("method=spaerman", "spearman"),
+    ],
+)
+def test_wrong_input_is_one_sentence(project, tmp_path, settings, match):
+    done = rsa_faces(
+        "timecourse", project[0] / "c.yaml", "--out", tmp_path / "o", "--set", settings
+    )
+    assert done.exit_code == 2, done.output
+    assert match in sentence(done)
+
+
+def test_simulated_recordings_hold_what_they_say():
+    models = simulated_layers(2)
+    made = simulated_recordings(
+        models, [("a", "simulated layer_1", 0.1, 0.3), ("b", "simulated layer_2", 0.2, 0.4)],
+        n_patients=2, n_electrodes=20, signal=3.0,
+    )  # fmt: skip
+    assert made.name == "simulated"
+    assert set(made.electrodes["region"]) == {"a", "b"}
+    for patient, epochs in made.epochs.items():
+        names = np.array(
+            [{v: k for k, v in epochs.event_id.items()}[e] for e in epochs.events[:, 2]]
+        )
+        for region, k, (start, stop) in (("a", 0, (0.15, 0.25)), ("b", 1, (0.25, 0.35))):
+            own = made.electrodes[
+                (made.electrodes["patient"] == patient) & (made.electrodes["region"] == region)
+            ]["name"]
+            data = epochs.copy().pick(list(own)).get_data(tmin=start, tmax=stop).mean(axis=2)
+            means = np.array([data[names == c].mean(axis=0) for c in models.conditions])
+            rdm = rf.compute_rdms(means, conditions=models.conditions, measure="sqeuclidean")
+            sims = rf.compare(models, rdm, method="pearson")[:, 0]
+            assert sims.argmax() == k
+            assert sims[k] > 0.8
+    with pytest.raises(rf.InputError, match="to hold at times within"):
+        simulated_recordings(models, [("a", "simulated layer_1", 0.1, 3)])
+    with pytest.raises(rf.InputError, match="Did you mean"):
+        simulated_recordings(models, [("a", "simulated layer_7", 0.1, 0.2)])
+
+
+@pytest.mark.slow
+def test_the_example_shows_planted_layers_at_their_times(tmp_path):
+    done = rsa_faces("timecourse", CONFIG, "--out", tmp_path / "o", "--set",
+                     "test.n_permutations=199", "--set", "step=0.05")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "these recordings are simulated" in sentence(done)
+    clusters = pd.read_csv(tmp_path / "o" / "clusters.csv")
+    found = clusters[clusters["p_corrected"] < 0.05]
+    spans = {
+        (row.region, round(row.time_from, 1), round(row.time_to, 1)) for row in found.itertuples()
+    }
+    assert {("simulated ventral", 0.1, 0.3), ("simulated ventral", 0.4, 0.6)} <= spans
+    table = pd.read_csv(tmp_path / "o" / "similarity.csv")
+    for region, layer, start, stop in (
+        ("simulated ventral", "block1.relu2", 0.15, 0.25),
+        ("simulated ventral", "block4.relu4", 0.45, 0.55),
+        ("simulated lateral", "block4.relu4", 0.35, 0.55),
+    ):
+        rows = table[(table["region"] == region) & table["time"].between(start, stop)]
+        assert rows.groupby("layer")["similarity"].mean().idxmax() == layer
