@@ -1,6 +1,7 @@
 """Brain: patterns from images and runs, regions, searchlights, electrodes and their signals."""
 
 from rsa_faces.brain._region import Region
+from rsa_faces.brain.alignment import Hyperalignment, hyperalign
 from rsa_faces.brain.betas import load_patterns
 from rsa_faces.brain.bids import read_bids_ieeg
 from rsa_faces.brain.bids_fmri import bids_patterns
@@ -23,6 +24,7 @@ from rsa_faces.brain.spheres import Discs, Spheres, Surface, Volume
 __all__ = [
     "Discs",
     "FaceSelection",
+    "Hyperalignment",
     "IeegPatterns",
     "Patterns",
     "Region",
@@ -35,6 +37,7 @@ __all__ = [
     "face_selective",
     "fsaverage",
     "glm_patterns",
+    "hyperalign",
     "ieeg_patterns",
     "ieeg_rdms",
     "load_patterns",

@@ -1,0 +1,696 @@
+"""Hyperalignment: rotations that bring subjects' channels into one space, judged on other runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces._validation import check_choice, check_count, check_unique_names, parse_bytes
+from rsa_faces.brain.spheres import Discs, Spheres
+
+#: What profiles of channels are made of.
+PROFILES = ("responses", "connectivity")
+_REPORT_MEASURES = ("correlation", "cosine", "euclidean", "sqeuclidean")
+_FEWEST_CONDITIONS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Hyperalignment:
+    """The outcome of :func:`hyperalign`.
+
+    Parameters
+    ----------
+    subjects : tuple of str
+    by : str
+        "responses" or "connectivity".
+    fit_runs, held_out_runs : tuple
+        Labels of the runs that the transforms were fitted on, and of those that `report` is from.
+    matrices : mapping of str to ndarray or csr_array, shape (n_channels, n_common)
+        What each subject's patterns are multiplied by. One dense matrix with orthonormal rows
+        without searchlights; with them a sparse matrix, the mean of local rotations.
+    report : DataFrame
+        On held-out runs, one row per searchlight (one in all without): ``center``,
+        ``n_channels``, ``before``, ``after`` (mean Pearson correlation of two subjects' RDMs over
+        all pairs of subjects, from -1 to 1), ``difference``. NaN where an RDM is constant.
+    pairs : DataFrame
+        One row per pair of subjects: ``subject_a``, ``subject_b``, ``before``, ``after``,
+        ``difference``, means over searchlights.
+    summary : DataFrame
+        One row: ``before``, ``after`` and ``difference``, means over searchlights;
+        ``n_rising`` of ``n_defined`` searchlights; ``n_searchlights``, ``n_subjects``,
+        ``n_conditions`` (held out), ``measure``.
+    settings : mapping
+        Options, for provenance.
+    fingerprints : mapping of str to frozenset of str
+        Hashes of each subject's fitted observations.
+    """
+
+    subjects: tuple[str, ...]
+    by: str
+    fit_runs: tuple[Hashable, ...]
+    held_out_runs: tuple[Hashable, ...]
+    matrices: Mapping[str, Any]
+    report: pd.DataFrame
+    pairs: pd.DataFrame
+    summary: pd.DataFrame
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    fingerprints: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        text = f"Hyperalignment({len(self.subjects)} subjects by {self.by}, fitted on "
+        text += f"{len(self.fit_runs)} runs"
+        if len(self.summary):
+            row = self.summary.iloc[0]
+            text += (
+                f"; RDMs of two subjects on {len(self.held_out_runs)} other runs: "
+                f"r = {row['before']:.3f} before, {row['after']:.3f} after"
+            )
+        return text + ")"
+
+    def transform(
+        self, subject: str, patterns: Any, *, runs: Hashable | Sequence[Hashable]
+    ) -> np.ndarray:
+        """Bring patterns of one subject, from runs that were not fitted on, into the common space.
+
+        Parameters
+        ----------
+        subject : str
+            One of :attr:`subjects`.
+        patterns : array_like, shape (n_observations, n_channels)
+            The channels must be those that the transforms were fitted on, in the same order.
+        runs : label, or sequence of labels, one per observation
+            The run of each observation.
+
+        Returns
+        -------
+        ndarray, shape (n_observations, n_common), float64
+            ``patterns @ matrices[subject]``. Values are not centred or scaled; a NaN spreads to
+            the channels near it (all of them without searchlights).
+
+        Raises
+        ------
+        InputError
+            If the transform was fitted on one of these runs, or on one of these observations
+            under another label; if the subject is unknown or shapes do not fit.
+        """
+        check_choice(subject, self.subjects, what="subject")
+        patterns = np.asarray(patterns, dtype=np.float64)
+        matrix = self.matrices[subject]
+        if patterns.ndim != 2 or patterns.shape[1] != matrix.shape[0]:
+            raise InputError(
+                f"expected patterns of shape (n_observations, {matrix.shape[0]}) for subject "
+                f"{subject!r}, got {patterns.shape}."
+            )
+        labels = [runs] * len(patterns) if _is_label(runs) else list(runs)
+        labels = [_plain(label) for label in labels]
+        if len(labels) != len(patterns):
+            raise InputError(
+                f"expected the run of each of {len(patterns)} observations, got {len(labels)}."
+            )
+        _refuse_fitted(set(labels) & set(self.fit_runs), self.fit_runs)
+        known = self.fingerprints.get(subject, frozenset())
+        again = [i for i, print_ in enumerate(_fingerprints(patterns)) if print_ in known]
+        if again:
+            raise InputError(
+                f"expected observations that were not fitted on, but {len(again)} of "
+                f"{len(patterns)} are the same numbers as fitted ones (the first is row "
+                f"{again[0]}, run {labels[again[0]]!r}). Check the labels of runs."
+            )
+        return np.asarray(patterns @ matrix)
+
+
+def hyperalign(
+    data: Mapping[str, Any],
+    *,
+    conditions: Sequence[str] | Mapping[str, Sequence[str]],
+    runs: Sequence[Hashable] | Mapping[str, Sequence[Hashable]],
+    fit_runs: Sequence[Hashable],
+    searchlights: Spheres | Discs | None = None,
+    by: str = "responses",
+    targets: Mapping[str, Any] | None = None,
+    n_targets: int = 400,
+    reference: str | None = None,
+    n_iterations: int = 1,
+    measure: str = "correlation",
+    report: bool = True,
+    dtype: str = "float64",
+    budget: str | int = "2GB",
+) -> Hyperalignment:
+    """Fit rotations that bring subjects' channels into a common space, and test them elsewhere.
+
+    Parameters
+    ----------
+    data : mapping of str to array_like, shape (n_observations, n_channels)
+        Subjects: trials, time points or estimates by channels. With `searchlights` channels are
+        the places of their space. Without, subjects may differ in their number of channels: the
+        common space then has as many dimensions as the largest has channels.
+    conditions : sequence of str, or mapping of subject to sequence of str
+        The condition of each observation (a stimulus, or a time point of a film). Conditions are
+        matched across subjects by name; repeats are averaged.
+    runs : sequence of labels, or mapping of subject to sequence of labels
+        The run of each observation.
+    fit_runs : sequence of labels
+        Runs to fit on. All others are held out, for `report` and for
+        :meth:`Hyperalignment.transform`, which refuses these.
+    searchlights : Spheres or Discs, optional
+        From :meth:`rsa_faces.brain.Volume.searchlights` or that of a Surface; a rotation is
+        fitted in each. By default one rotation of all channels, for a region.
+    by : {"responses", "connectivity"}, default "responses"
+        Profile of a channel: its responses to the conditions [1]_ [2]_, or its correlations over
+        time with targets [3]_; then conditions and numbers of observations in the fitted runs may
+        differ between subjects.
+    targets : mapping of str to array_like, shape (n_observations, n_targets), optional
+        For "connectivity": series of regions that are the same in all subjects. By default means
+        of searchlights.
+    n_targets : int, default 400
+        How many searchlights, spread evenly, are targets if `targets` is not given.
+    reference : str, optional
+        Subject to begin with, by default the first.
+    n_iterations : int, default 1
+        How often each subject is aligned to the mean of the others after the first pass.
+    measure : {"correlation", "cosine", "euclidean", "sqeuclidean"}, default "correlation"
+        Of the RDMs in the report.
+    report : bool, default True
+        Whether to make the report; time grows with the square of the held-out conditions.
+    dtype : {"float64", "float32"}, default "float64"
+        Of sparse matrices.
+    budget : str or int, default "2GB"
+        Memory for matrices and work.
+
+    Returns
+    -------
+    Hyperalignment
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 2 subjects, a run to fit on does not exist, or none is left;
+        values are not finite; shapes, labels or options do not fit; the sparse matrices do not
+        fit the budget.
+    ConditionMismatchError
+        If subjects have different conditions.
+
+    Notes
+    -----
+    Profiles B_s (n_profiles × n_channels) are centred per channel. The rotation of subject s onto
+    a template M is the orthogonal matrix that minimises ‖B_s R_s − M‖: with the singular value
+    decomposition B_sᵀ M = U Σ Vᵀ it is U Vᵀ. Pass 1: subjects are aligned one after the other to
+    the mean of those before, beginning with the reference. Pass 2, `n_iterations` times: each to
+    the mean of the others. Pass 3: each to the mean of all [1]_. Directions that the profiles say
+    nothing about (fewer profiles than channels) would be rotated at random: here the part of the
+    rotation that is free is the one nearest to no rotation, Σ = 0 where it is below n_channels ×
+    10⁻¹⁵ of the largest.
+
+    With searchlights, entry (i, j) of a subject's matrix is the mean, over the searchlights that
+    hold channel j, of the rotations' entries (0 where i is not in the searchlight). [2]_ takes
+    the sum: the same but for a factor per channel, about the number of channels of a searchlight.
+
+    A rotation of a whole region leaves Euclidean distances and cosines as they are, so that
+    `before` and `after` are equal for these measures. Means of rotations also smooth, which can
+    raise `after` by itself when subjects share patterns at the same places; it cannot where they
+    share none.
+
+    References
+    ----------
+    .. [1] Haxby J.V. et al. (2011). Neuron 72, 404-416. doi:10.1016/j.neuron.2011.08.026
+    .. [2] Guntupalli J.S. et al. (2016). Cerebral Cortex 26, 2919-2934.
+       doi:10.1093/cercor/bhw068
+    .. [3] Guntupalli J.S., Feilong M., Haxby J.V. (2018). PLoS Computational Biology 14,
+       e1006120. doi:10.1371/journal.pcbi.1006120
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.stats import ortho_group
+    >>> from rsa_faces.brain.alignment import hyperalign
+    >>> rng = np.random.default_rng(0)
+    >>> shared = rng.normal(size=(80, 6))
+    >>> data = {s: shared @ ortho_group.rvs(6, random_state=i) for i, s in enumerate("abc")}
+    >>> names = [f"picture{i}" for i in range(80)]
+    >>> runs = np.repeat([1, 2], 40)
+    >>> aligned = hyperalign(data, conditions=names, runs=runs, fit_runs=[1])
+    >>> aligned.summary[["before", "after"]].round(2)
+       before  after
+    0    0.79    1.0
+    >>> new = [aligned.transform(s, data[s][40:], runs=2) for s in "abc"]
+    >>> np.allclose(new[0], new[1])
+    True
+    """
+    check_choice(by, PROFILES, what="value of `by`")
+    check_choice(measure, _REPORT_MEASURES, what="measure of the report")
+    check_choice(dtype, ("float64", "float32"), what="dtype")
+    check_count(n_iterations, what="n_iterations", low=0)
+    check_count(n_targets, what="n_targets", low=2)
+    budget = parse_bytes(budget)
+    arrays = _check_data(data, searchlights)
+    subjects = tuple(arrays)
+    if reference is not None:
+        check_choice(reference, subjects, what="subject")
+    names = {s: list(map(str, v)) for s, v in _per_subject(conditions, arrays, "condition").items()}
+    labels = _per_subject(runs, arrays, "run")
+    fit_runs, held_out, fitted = _split(labels, fit_runs)
+    lists = _lists(searchlights, arrays)
+    if by == "responses":
+        if targets is not None:
+            raise InputError("expected no targets with by='responses': they are for connectivity.")
+        profiles, fitted_on = _condition_means(arrays, names, fitted)
+        _check_enough(fitted_on, "fitted")
+    else:
+        profiles = _connectivity(arrays, fitted, targets, n_targets, searchlights, lists)
+    held = None
+    if report:
+        held, shown = _condition_means(arrays, names, {s: ~fitted[s] for s in subjects})
+        _check_enough(shown, "held-out")
+    width = profiles[0].shape[1]
+    profiles = np.stack([p - p.mean(axis=0) for p in profiles])
+    order = _order(subjects, reference)
+    per_center = 8 * len(subjects)
+    if lists is None:
+        rotation = _fit(profiles[:, None], order, n_iterations)[:, 0]
+        matrices = {s: rotation[i, : arrays[s].shape[1]] for i, s in enumerate(subjects)}
+    else:
+        matrices = dict(
+            zip(
+                subjects,
+                _searchlight_matrices(
+                    profiles, lists, order, n_iterations, per_center, np.dtype(dtype), budget
+                ),
+                strict=True,
+            )
+        )
+    tables = _empty_tables()
+    if held is not None:
+        after = np.stack([h[:, : arrays[s].shape[1]] @ matrices[s]
+                          for h, s in zip(held, subjects, strict=True)])  # fmt: skip
+        tables = _report(np.stack(held), after, lists, subjects, measure, budget)
+        tables[2].insert(6, "n_conditions", len(shown))
+    settings = {
+        "by": by,
+        "searchlights": "none" if searchlights is None else repr(searchlights),
+        "reference": subjects[order[0]],
+        "n_iterations": n_iterations,
+        "n_profiles": profiles.shape[1],
+        "n_common": width,
+        "measure": measure,
+    }
+    prints = {s: frozenset(_fingerprints(arrays[s][fitted[s]])) - {""} for s in subjects}
+    return Hyperalignment(
+        subjects, by, fit_runs, held_out, matrices, *tables, settings=settings, fingerprints=prints
+    )
+
+
+def _check_data(data, searchlights) -> dict[str, np.ndarray]:
+    """Return each subject's observations as finite float64 arrays."""
+    if not isinstance(data, Mapping) or len(data) < 2:
+        got = f"{len(data)}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
+        raise InputError(f"expected a mapping with at least 2 subjects, got {got}.")
+    if searchlights is not None and not isinstance(searchlights, (Spheres, Discs)):
+        raise InputError(
+            "expected searchlights from Volume.searchlights() or Surface.searchlights(), got a "
+            f"{type(searchlights).__name__}."
+        )
+    arrays = {}
+    for subject, name in zip(data, check_unique_names(list(data), what="subject"), strict=True):
+        values = np.asarray(data[subject], dtype=np.float64)
+        if values.ndim != 2 or not values.size:
+            raise InputError(
+                f"expected shape (n_observations, n_channels) for subject {name!r}, got "
+                f"{values.shape}."
+            )
+        if searchlights is not None and values.shape[1] != searchlights.n_centers:
+            raise InputError(
+                f"expected {searchlights.n_centers} channels, the places of {searchlights!r}, but "
+                f"subject {name!r} has {values.shape[1]}."
+            )
+        bad = ~np.isfinite(values).all(axis=0)
+        if bad.any():
+            raise InputError(
+                f"expected finite values, but {bad.sum()} channels of subject {name!r} hold NaN "
+                f"or infinity (the first is {np.flatnonzero(bad)[0]}). Take them out of the mask."
+            )
+        arrays[name] = values
+    return arrays
+
+
+def _is_label(runs) -> bool:
+    """Whether `runs` is one label, not a sequence of them."""
+    return isinstance(runs, (str, bytes)) or np.isscalar(runs)
+
+
+def _per_subject(labels, arrays, what: str) -> dict[str, list]:
+    """Return each subject's labels of observations, checked for number."""
+    if isinstance(labels, Mapping):
+        found = {str(s): list(v) for s, v in labels.items()}
+        missing = [s for s in arrays if s not in found]
+        if missing:
+            raise InputError(
+                f"expected a {what} per observation for every subject, none for {missing[:5]}."
+            )
+    else:
+        found = dict.fromkeys(arrays, list(labels))
+    for subject, values in arrays.items():
+        if len(found[subject]) != len(values):
+            raise InputError(
+                f"expected one {what} for each of {len(values)} observations of subject "
+                f"{subject!r}, got {len(found[subject])}."
+            )
+    return {s: [_plain(v) for v in found[s]] for s in arrays}
+
+
+def _plain(label):
+    """Return a label as a value of Python, which messages show without its type."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _split(labels, fit_runs):
+    """Return runs to fit on, runs held out, and which observations of each subject are fitted."""
+    chosen = tuple(map(_plain, [fit_runs] if _is_label(fit_runs) else fit_runs))
+    chosen = tuple(dict.fromkeys(chosen))
+    every = tuple(dict.fromkeys(run for values in labels.values() for run in values))
+    unknown = [run for run in chosen if run not in every]
+    if unknown or not chosen:
+        raise InputError(
+            f"expected fit_runs among the runs {list(every)[:10]}, got {unknown or list(chosen)}."
+        )
+    held_out = tuple(run for run in every if run not in chosen)
+    if not held_out:
+        raise InputError(
+            f"expected runs that are held out, but fit_runs holds all of them: {list(chosen)[:10]}."
+        )
+    fitted = {s: np.array([run in chosen for run in v], bool) for s, v in labels.items()}
+    for subject, mask in fitted.items():
+        if mask.all() or not mask.any():
+            kind = "held-out" if mask.all() else "fitted"
+            raise InputError(f"expected {kind} runs for every subject, {subject!r} has none.")
+    return chosen, held_out, fitted
+
+
+def _refuse_fitted(overlap: set, fit_runs) -> None:
+    """Raise if runs were fitted on."""
+    if overlap:
+        raise InputError(
+            "expected runs that the transforms were not fitted on, got "
+            f"{sorted(map(str, overlap))}; fitted runs: {', '.join(map(repr, fit_runs))}. "
+            "Fit on others (fit_runs) to analyse these."
+        )
+
+
+def _condition_means(arrays, names, use):
+    """Return each subject's mean pattern per condition, in one order, and the conditions.
+
+    Subjects with fewer channels get channels of zeros.
+    """
+    width = max(a.shape[1] for a in arrays.values())
+    order, first, means = None, "", []
+    for subject, values in arrays.items():
+        chosen = [c for c, u in zip(names[subject], use[subject], strict=True) if u]
+        if order is None:
+            order, first = list(dict.fromkeys(chosen)), subject
+        if set(chosen) != set(order):
+            raise ConditionMismatchError(
+                order,
+                dict.fromkeys(chosen),
+                left_name=f"subject {first!r}",
+                right_name=f"subject {subject!r}",
+                hint="Leave out the observations that not all have.",
+            )
+        place = {c: i for i, c in enumerate(order)}
+        code = np.array([place[c] for c in chosen])
+        share = sparse.csr_array((1.0 / np.bincount(code)[code], (code, np.arange(len(code)))))
+        mean = np.zeros((len(order), width))
+        mean[:, : values.shape[1]] = share @ values[use[subject]]
+        means.append(mean)
+    return means, order
+
+
+def _check_enough(conditions, what: str) -> None:
+    """Raise if there are too few conditions."""
+    if len(conditions) < _FEWEST_CONDITIONS:
+        raise InputError(
+            f"expected at least {_FEWEST_CONDITIONS} {what} conditions, got {len(conditions)}: "
+            f"{conditions}."
+        )
+
+
+def _connectivity(arrays, fitted, targets, n_targets, searchlights, lists):
+    """Return each subject's correlations of targets with channels over the fitted observations."""
+    if targets is None:
+        if searchlights is None:
+            raise InputError("expected `targets` with by='connectivity' and no searchlights.")
+        step = max(1, -(-searchlights.n_centers // n_targets))
+        centers = searchlights.order[::step]
+        size = np.diff(lists[0])
+        rows = np.repeat(1.0 / size, size)
+        mean = sparse.csr_array((rows, lists[1], lists[0]), shape=(len(size), len(size)))[centers]
+        series = {s: values @ mean.T for s, values in arrays.items()}
+    else:
+        series = {str(s): np.asarray(v, dtype=np.float64) for s, v in targets.items()}
+        missing = [s for s in arrays if s not in series]
+        if missing:
+            raise InputError(f"expected targets for every subject, none for {missing[:5]}.")
+    profiles, width = [], max(a.shape[1] for a in arrays.values())
+    number = series[next(iter(arrays))].shape[-1]
+    for subject, values in arrays.items():
+        target = series[subject]
+        if target.shape != (len(values), number) or not np.isfinite(target).all():
+            raise InputError(
+                f"expected finite targets of shape ({len(values)}, {number}) for subject "
+                f"{subject!r}, got {target.shape}."
+            )
+        if fitted[subject].sum() < _FEWEST_CONDITIONS:
+            raise InputError(
+                f"expected at least {_FEWEST_CONDITIONS} fitted observations, subject "
+                f"{subject!r} has {fitted[subject].sum()}."
+            )
+        profile = np.zeros((number, width))
+        profile[:, : values.shape[1]] = _unit(target[fitted[subject]]).T @ _unit(
+            values[fitted[subject]]
+        )
+        profiles.append(profile)
+    return profiles
+
+
+def _unit(series: np.ndarray) -> np.ndarray:
+    """Return columns centred and of length 1; constant ones are 0: they connect to nothing."""
+    centred = series - series.mean(axis=0)
+    length = np.linalg.norm(centred, axis=0)
+    flat = (series == series[:1]).all(axis=0) | (length == 0)
+    return np.where(flat, 0.0, centred / np.where(flat, 1.0, length))
+
+
+def _order(subjects, reference) -> list[int]:
+    """Return numbers of subjects, the reference first."""
+    first = 0 if reference is None else subjects.index(reference)
+    return [first, *(i for i in range(len(subjects)) if i != first)]
+
+
+def _procrustes(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return orthogonal R that minimise ‖source R − target‖; what is free is nearest to I.
+
+    `source` and `target` have shape (..., n_profiles, n_channels).
+    """
+    u, s, vt = np.linalg.svd(source.swapaxes(-1, -2) @ target)
+    known = s > s[..., :1] * (s.shape[-1] * 1e-15)
+    rotation = u @ vt
+    open_ = ~known.all(axis=-1)
+    if open_.any():
+        u, vt, known = u[open_], vt[open_], known[open_]
+        free = ~known
+        # In the bases of the decomposition: 1 where known, the angles between the rests elsewhere.
+        core = (u.swapaxes(-1, -2) @ vt.swapaxes(-1, -2)) * (
+            free[..., :, None] & free[..., None, :]
+        )
+        core += known[..., None] * np.eye(known.shape[-1])
+        left, _, right = np.linalg.svd(core)
+        rotation[open_] = u @ (left @ right) @ vt
+    return rotation
+
+
+def _fit(profiles: np.ndarray, order: list[int], n_iterations: int) -> np.ndarray:
+    """Return rotations of all subjects: (n_subjects, n_centers, n_channels, n_channels).
+
+    `profiles` has shape (n_subjects, n_centers, n_profiles, n_channels).
+    """
+    aligned = np.empty_like(profiles)
+    aligned[order[0]] = profiles[order[0]]
+    total = profiles[order[0]].copy()
+    for subject in order[1:]:
+        aligned[subject] = profiles[subject] @ _procrustes(profiles[subject], total)
+        total += aligned[subject]
+    for _ in range(n_iterations):
+        # All against the same state: the result does not depend on the order of subjects.
+        rotations = _procrustes(profiles, total - aligned)
+        aligned = profiles @ rotations
+        total = aligned.sum(axis=0)
+    return _procrustes(profiles, np.broadcast_to(total, profiles.shape))
+
+
+def _lists(searchlights, arrays) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the channels of all searchlights, as in a csr_array; None without searchlights."""
+    if searchlights is None:
+        return None
+    lengths = np.empty(searchlights.n_centers, np.int64)
+    parts = []
+    for centers, indptr, indices in searchlights.batches():
+        lengths[centers] = np.diff(indptr)
+        parts.append((centers, indptr, indices))
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    channels = np.empty(start[-1], np.int32)
+    for centers, indptr, indices in parts:
+        n = np.diff(indptr)
+        channels[np.repeat(start[centers] - indptr[:-1], n) + np.arange(len(indices))] = indices
+    return start, channels
+
+
+def _batches(lists, per_center, budget: int):
+    """Yield centres of equal size and their channels, (n_centers,) and (n_centers, n_channels).
+
+    `per_center` gives the bytes that a centre of a number of channels needs.
+    """
+    start, channels = lists
+    size = np.diff(start)
+    for n_channels in np.unique(size):
+        centers = np.flatnonzero(size == n_channels)
+        count = max(1, int(budget // per_center(int(n_channels))))
+        for first in range(0, len(centers), count):
+            part = centers[first : first + count]
+            yield part, channels[start[part][:, None] + np.arange(n_channels)]
+
+
+def _searchlight_matrices(profiles, lists, order, n_iterations, per_value, dtype, budget):
+    """Return one sparse matrix per subject: the mean of the rotations of all searchlights."""
+    start, channels = lists
+    n_places = profiles.shape[2]
+    member = sparse.csr_array(
+        (np.ones(len(channels), bool), channels, start), shape=(len(start) - 1, n_places)
+    )
+    pattern = sparse.csr_array(member.T @ member)
+    pattern.sort_indices()
+    keys = np.repeat(np.arange(n_places), np.diff(pattern.indptr)) * n_places + pattern.indices
+    needed = len(profiles) * len(keys) * dtype.itemsize
+    if needed > budget:
+        raise InputError(
+            f"expected sparse matrices within the budget of {budget / 1e9:.2g} GB, but "
+            f"{len(profiles)} subjects need {needed / 1e9:.2g} GB. Use a smaller radius, "
+            "dtype='float32', or a larger budget."
+        )
+    values = np.zeros((len(profiles), len(keys)), dtype)
+    n_profiles = profiles.shape[1]
+    work = max(budget - needed, 16 * 2**20)
+    weight = 1.0 / np.bincount(channels, minlength=n_places)
+    for _, inside in _batches(lists, lambda p: per_value * (4 * n_profiles * p + 7 * p * p), work):
+        local = profiles[:, :, inside].transpose(0, 2, 1, 3)
+        rotations = _fit(local, order, n_iterations) * weight[inside][:, None, :]
+        place = inside.astype(np.int64)
+        where = np.searchsorted(keys, place[:, :, None] * n_places + place[:, None, :]).ravel()
+        for subject, rotation in enumerate(rotations):
+            np.add.at(values[subject], where, rotation.ravel().astype(dtype, copy=False))
+    return [
+        sparse.csr_array((v, pattern.indices, pattern.indptr), shape=(n_places, n_places))
+        for v in values
+    ]
+
+
+def _report(before, after, lists, subjects, measure, budget):
+    """Return tables of the correlations of subjects' RDMs: per searchlight, per pair, in all."""
+    left, right = np.triu_indices(len(subjects), k=1)
+    n_conditions, n_channels = before.shape[1:]
+    if lists is None:
+        lists = np.array([0, n_channels]), np.arange(n_channels, dtype=np.int32)
+    n_centers = len(lists[0]) - 1
+    per_place = np.empty((2, n_centers))
+    sums, counts = np.zeros((2, len(left))), np.zeros((2, len(left)))
+
+    def needed(p: int) -> int:
+        return 8 * len(subjects) * (3 * n_conditions * p + 5 * n_conditions**2)
+
+    for centers, inside in _batches(lists, needed, budget):
+        for state, patterns in enumerate((before, after)):
+            local = patterns[:, :, inside].transpose(0, 2, 1, 3)
+            r = _correlations(_rdm_vectors(local, measure))[:, left, right]
+            defined = ~np.isnan(r)
+            sums[state] += np.where(defined, r, 0.0).sum(axis=0)
+            counts[state] += defined.sum(axis=0)
+            n = defined.sum(axis=1)
+            per_place[state, centers] = np.where(
+                n > 0, np.where(defined, r, 0.0).sum(axis=1) / np.maximum(n, 1), np.nan
+            )
+    mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    report = pd.DataFrame({
+        "center": np.arange(n_centers), "n_channels": np.diff(lists[0]),
+        "before": per_place[0], "after": per_place[1], "difference": per_place[1] - per_place[0],
+    })  # fmt: skip
+    pairs = pd.DataFrame({
+        "subject_a": [subjects[i] for i in left], "subject_b": [subjects[j] for j in right],
+        "before": mean[0], "after": mean[1], "difference": mean[1] - mean[0],
+    })  # fmt: skip
+    both = report.dropna(subset=["before", "after"])
+    summary = both[["before", "after", "difference"]].mean().to_frame().T
+    summary["n_rising"] = int((both["difference"] > 0).sum())
+    summary["n_defined"] = len(both)
+    summary["n_searchlights"] = n_centers
+    summary["n_subjects"] = len(subjects)
+    summary["measure"] = measure
+    return report, pairs, summary
+
+
+def _empty_tables():
+    """Return tables without rows, for no report."""
+    return (
+        pd.DataFrame(columns=["center", "n_channels", "before", "after", "difference"]),
+        pd.DataFrame(columns=["subject_a", "subject_b", "before", "after", "difference"]),
+        pd.DataFrame(
+            columns=["before", "after", "difference", "n_rising", "n_defined", "n_searchlights",
+                     "n_conditions", "n_subjects", "measure"]
+        ),
+    )  # fmt: skip
+
+
+def _rdm_vectors(patterns: np.ndarray, measure: str) -> np.ndarray:
+    """Return RDMs, (..., n_pairs), of patterns (..., n_conditions, n_channels)."""
+    if measure == "correlation":
+        empty = (patterns == patterns[..., :1]).all(axis=-1, keepdims=True)
+        patterns = patterns - patterns.mean(axis=-1, keepdims=True)
+    elif measure == "cosine":
+        empty = (patterns == 0).all(axis=-1, keepdims=True)
+    if measure in {"correlation", "cosine"}:
+        length = np.linalg.norm(patterns, axis=-1, keepdims=True)
+        patterns = patterns / np.where(empty, np.nan, length)
+    else:
+        # The distances stay, and the products lose fewer digits.
+        patterns = patterns - patterns.mean(axis=-2, keepdims=True)
+    product = patterns @ patterns.swapaxes(-1, -2)
+    row, col = np.triu_indices(patterns.shape[-2], k=1)
+    if measure in {"correlation", "cosine"}:
+        return 1.0 - product[..., row, col]
+    square = np.diagonal(product, axis1=-2, axis2=-1)
+    squared = np.maximum(square[..., row] + square[..., col] - 2.0 * product[..., row, col], 0.0)
+    return squared if measure == "sqeuclidean" else np.sqrt(squared)
+
+
+def _correlations(vectors: np.ndarray) -> np.ndarray:
+    """Return correlations between subjects, (n_centers, n_subjects, n_subjects)."""
+    vectors = vectors.transpose(1, 0, 2)
+    centred = vectors - vectors.mean(axis=-1, keepdims=True)
+    length = np.linalg.norm(centred, axis=-1, keepdims=True)
+    # A constant RDM has no correlation; sums leave its differences near 1e-16.
+    flat = ~(length > 1e-12 * np.abs(vectors).max(axis=-1, keepdims=True))
+    unit = centred / np.where(flat, np.nan, length)
+    return unit @ unit.swapaxes(-1, -2)
+
+
+def _fingerprints(patterns: np.ndarray) -> list[str]:
+    """Return a hash of each observation; '' for those that are constant, which tell nothing."""
+    rows = np.ascontiguousarray(patterns, dtype=np.float64)
+    constant = (rows == rows[:, :1]).all(axis=1)
+    return [
+        "" if c else hashlib.sha256(row.tobytes()).hexdigest()
+        for row, c in zip(rows, constant, strict=True)
+    ]
