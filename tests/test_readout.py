@@ -79,7 +79,7 @@ def test_numbers_are_predicted_as_by_scikit_learn():
     all_names = names()
     rng = np.random.default_rng(1)
     x = features(all_names)
-    years = {p: float(rng.uniform(20, 60)) for p in set(person(all_names).values())}
+    years = {p: float(rng.uniform(20, 60)) for p in sorted(set(person(all_names).values()))}
     age = {name: years[name[:2]] for name in all_names}
     x[:, 0] += [age[n] / 5 for n in all_names]
     found = readout(
@@ -310,8 +310,9 @@ def test_false_positive_rate_is_nominal(task):
     who, what = person(all_names), expression(all_names)
     rng = np.random.default_rng(0)
     for k in range(n_simulations):
-        of_person = {p: rng.integers(2) for p in set(who.values())}
-        of_person |= dict(zip(sorted(of_person)[:2], (0, 1), strict=True))
+        people = sorted(set(who.values()))
+        of_person = dict(zip(people, rng.integers(2, size=len(people)), strict=True))
+        of_person |= dict(zip(people[:4], (0, 1, 0, 1), strict=True))  # at least two of each
         arguments = {
             "expression": {"labels": what, "across": who},
             "identity": {"labels": who, "across": what},
