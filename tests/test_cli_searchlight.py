@@ -11,8 +11,10 @@ import yaml
 from test_cli import rsa_faces, sentence
 
 import rsa_faces as rf
+from rsa_faces._errors import InputError
 from rsa_faces.cli import _searchlight  # noqa: F401
 from rsa_faces.datasets import simulated_brain
+from rsa_faces.pipeline._tables import read_volumes
 
 CONFIG = Path(__file__).parents[1] / "configs" / "searchlight.yaml"
 
@@ -158,3 +160,29 @@ def test_the_example_shows_planted_layers_in_their_places(tmp_path):
     for row in brain.regions.itertuples():
         number = list(brain.models.labels["name"]).index(row.model)
         assert best[row.i, row.j, row.k] == number + 1  # 0 is outside
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "folds"),
+    [("v.csv", "condition\nA\nNA\n", None), ("v.tsv", "fold\tcondition\n1\tA\n2\tNA\n", "12")],
+)
+def test_tables_of_volumes_are_read_as_written(tmp_path, name, text, folds):
+    (tmp_path / name).write_text(text)
+    table = read_volumes(tmp_path / name)
+    assert list(table["condition"]) == ["A", "NA"]
+    assert ("fold" in table) == (folds is not None)
+    assert folds is None or "".join(table["fold"]) == folds
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("v.csv", "condition,fold\nA,1\nB,\n", "row 2 has a gap"),
+        ("v.csv", "name\nA\n", "the column `condition`.*got the columns 'name'"),
+        ("v.txt", "condition,fold\nA,1\n", "separated by commas in .csv, by tabs in any other"),
+    ],
+)
+def test_tables_of_volumes_are_checked(tmp_path, name, text, match):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=match):
+        read_volumes(tmp_path / name)

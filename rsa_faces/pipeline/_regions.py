@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from rsa_faces import datasets
 from rsa_faces._errors import InputError
 from rsa_faces.brain import Patterns, load_patterns, load_roi
 from rsa_faces.config import Config, FmriConfig, SimulatedRegionConfig
 from rsa_faces.networks import load_network
+from rsa_faces.pipeline._tables import read_volumes
 from rsa_faces.rdm import RDMs, concat, layer_rdms
 from rsa_faces.stimuli import StimulusSet
 
@@ -18,12 +17,7 @@ def region_rdms(entry: FmriConfig, region: str) -> RDMs:
     for path in [*entry.subjects.values(), entry.conditions, *entry.residuals.values()]:
         if not path.is_file():
             raise InputError(f"expected the file {path} for region {region!r}; it does not exist.")
-    volumes = pd.read_csv(entry.conditions, sep=None, engine="python", dtype=str)
-    if "condition" not in volumes:
-        raise InputError(
-            f"expected one row per volume with the column `condition` (and `fold`, such as the "
-            f"run) in {entry.conditions}, got the columns {', '.join(volumes.columns)}."
-        )
+    volumes = read_volumes(entry.conditions)
     parts = []
     for subject, path in entry.subjects.items():
         roi = entry.roi[subject] if isinstance(entry.roi, dict) else entry.roi

@@ -33,6 +33,7 @@ from rsa_faces.pipeline._cluster import Parts, opened
 from rsa_faces.pipeline._inputs import _models as read_models
 from rsa_faces.pipeline._provenance import git_state, machine, versions
 from rsa_faces.pipeline._steps import Steps, locked
+from rsa_faces.pipeline._tables import read_volumes
 from rsa_faces.rdm import RDMs, concat, layer_rdms
 from rsa_faces.stimuli import StimulusSet, load_stimuli
 
@@ -111,6 +112,8 @@ def run_searchlight(
     InputError
         If the input is wrong.
     """
+    import matplotlib.pyplot as plt
+
     from rsa_faces.figures import plot_best_models, plot_map, save_figure
 
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -136,11 +139,13 @@ def run_searchlight(
             title = _title(config, name, len(maps), tested=name in tests)
             axes = plot_map(mean, model=name, where=where, title=title)
             figures += save_figure(axes[0].figure, folder / "figures" / slug(name))[1:2]
+            plt.close(axes[0].figure)
         if len(maps) >= 3 and len(mean.names) > 1:
             best = best_model_map(maps)
             anywhere = np.any([test.p < config.test.alpha for test in tests.values()], axis=0)
             axes = plot_best_models(best, where=anywhere)
             figures += save_figure(axes[0].figure, folder / "figures" / "best model")[1:2]
+            plt.close(axes[0].figure)
             _save_image(best.to_img(), folder / "best_model.nii.gz")
         with atomic_path(folder / "peaks.csv") as temporary:
             peaks.to_csv(temporary, index=False)
@@ -261,31 +266,18 @@ def _read(config: SearchlightConfig, device: str) -> _Inputs:
                 for row in brain.regions.itertuples()
             ) + ".",
         )  # fmt: skip
-    table = _volumes(data.conditions)
+    table = read_volumes(data.conditions)
     hashes = {}
     for subject, path in {**data.subjects, "mask": data.mask}.items():
         if not Path(path).is_file():
             raise InputError(f"expected an image of {subject}, but {path} does not exist.")
         hashes[subject] = sha256_file(path)
     models = _all_models(config, device, None)
-    folds = table["fold"].astype(str).tolist() if "fold" in table else None
+    folds = table["fold"].tolist() if "fold" in table else None
     return _Inputs(
-        dict(data.subjects), data.mask, table["condition"].astype(str).tolist(), folds, models,
+        dict(data.subjects), data.mask, table["condition"].tolist(), folds, models,
         hashes, "",
     )  # fmt: skip
-
-
-def _volumes(path: Path) -> pd.DataFrame:
-    """Read what each volume shows."""
-    if not path.is_file():
-        raise InputError(f"expected a table of volumes, but {path} does not exist.")
-    table = pd.read_csv(path, sep=None, engine="python", dtype=str)
-    if "condition" not in table or table["condition"].isna().any():
-        raise InputError(
-            f"expected one row per volume with the column `condition` (and `fold`, such as the "
-            f"run) in {path}, got the columns {', '.join(table.columns)}."
-        )
-    return table
 
 
 def _all_models(config: SearchlightConfig, device: str, given: RDMs | None) -> RDMs:

@@ -23,6 +23,7 @@ from rsa_faces.mapping import layer_map, map_clusters
 from rsa_faces.networks import load_network
 from rsa_faces.pipeline._provenance import git_state, machine, versions
 from rsa_faces.pipeline._steps import Steps, locked
+from rsa_faces.pipeline._tables import separator
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
 from rsa_faces.stimuli import StimulusSet, load_stimuli
 
@@ -81,6 +82,8 @@ def run_timecourse(
     InputError
         If the input is wrong.
     """
+    import matplotlib.pyplot as plt
+
     from rsa_faces.figures import plot_layer_map, save_figure
 
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -124,6 +127,7 @@ def run_timecourse(
         tell(total - 1, total, "figures")
         axes = plot_layer_map(found, test, alpha=config.test.alpha)
         figures = save_figure(axes.flat[0].figure, folder / "figures" / "layers by time")
+        plt.close(axes.flat[0].figure)
         provenance = {
             "rsa-faces": __version__, "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 1), "steps_reused": steps.reused,
@@ -198,7 +202,7 @@ def _recordings(config: TimecourseConfig, stimuli: StimulusSet):
                 raise InputError(f"expected the file {path}, but it does not exist.")
         hashes = {p: sha256_file(path) for p, path in data.patients.items()}
         hashes["electrodes"] = sha256_file(data.electrodes)
-        table = pd.read_csv(data.electrodes, sep=None, engine="python", na_values="n/a")
+        table = pd.read_csv(data.electrodes, sep=separator(data.electrodes), na_values="n/a")
         return dict(data.patients), read_electrodes(table), hashes, ""
     parts, planted = [], []
     for entry in data.simulated:
