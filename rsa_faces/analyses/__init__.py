@@ -1,5 +1,35 @@
 """Analyses: what features tell beyond their geometry, each question one call."""
 
+from rsa_faces.analyses.axis_coding import AxisTuning, axis_tuning
+from rsa_faces.analyses.congruence import Congruence, congruence
+from rsa_faces.analyses.face_decoding import FaceDecoding, decode_faces
+from rsa_faces.analyses.face_space import Faces, FaceSpace, face_space
+from rsa_faces.analyses.landmarks import (
+    LandmarkReadout,
+    face_size,
+    landmark_readout,
+    measure_landmarks,
+    read_landmarks,
+)
 from rsa_faces.analyses.readout import Readout, kdef_table, readout, transfer_matrix
 
-__all__ = ["Readout", "kdef_table", "readout", "transfer_matrix"]
+__all__ = [
+    "AxisTuning",
+    "Congruence",
+    "FaceDecoding",
+    "FaceSpace",
+    "Faces",
+    "LandmarkReadout",
+    "Readout",
+    "axis_tuning",
+    "congruence",
+    "decode_faces",
+    "face_size",
+    "face_space",
+    "kdef_table",
+    "landmark_readout",
+    "measure_landmarks",
+    "read_landmarks",
+    "readout",
+    "transfer_matrix",
+]

@@ -1,8 +1,16 @@
 """Figures ready for a paper: each takes results or RDMs and returns axes."""
 
 from rsa_faces.figures._style import save_figure
+from rsa_faces.figures.congruence import plot_congruence
 from rsa_faces.figures.electrodes import plot_electrodes
+from rsa_faces.figures.face_space import (
+    plot_axis_tuning,
+    plot_components,
+    plot_faces,
+    plot_identification,
+)
 from rsa_faces.figures.ieeg import plot_layer_map
+from rsa_faces.figures.landmarks import plot_landmark_readout, plot_landmarks
 from rsa_faces.figures.layers import plot_layers
 from rsa_faces.figures.maps import plot_best_models, plot_map, plot_peaks, view_map
 from rsa_faces.figures.mds import plot_mds
@@ -14,9 +22,16 @@ from rsa_faces.figures.time import plot_generalization, plot_time
 
 __all__ = [
     "last_layers",
+    "plot_axis_tuning",
     "plot_best_models",
+    "plot_components",
+    "plot_congruence",
     "plot_electrodes",
+    "plot_faces",
     "plot_generalization",
+    "plot_identification",
+    "plot_landmark_readout",
+    "plot_landmarks",
     "plot_layer_map",
     "plot_layers",
     "plot_map",
