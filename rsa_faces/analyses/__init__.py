@@ -1,9 +1,17 @@
 """Analyses: what features tell beyond their geometry, each question one call."""
 
+from rsa_faces.analyses._groups import SELF_REPORT
 from rsa_faces.analyses.axis_coding import AxisTuning, axis_tuning
 from rsa_faces.analyses.congruence import Congruence, congruence
 from rsa_faces.analyses.face_decoding import FaceDecoding, decode_faces
 from rsa_faces.analyses.face_space import Faces, FaceSpace, face_space
+from rsa_faces.analyses.false_matches import FalseMatches, false_matches
+from rsa_faces.analyses.group_components import GroupComponents, group_components
+from rsa_faces.analyses.group_scores import (
+    ScoreDistributions,
+    score_distributions,
+    similarity_scores,
+)
 from rsa_faces.analyses.landmarks import (
     LandmarkReadout,
     face_size,
@@ -14,6 +22,14 @@ from rsa_faces.analyses.landmarks import (
 from rsa_faces.analyses.readout import Readout, kdef_table, readout, transfer_matrix
 
 __all__ = [
+    "similarity_scores",
+    "score_distributions",
+    "ScoreDistributions",
+    "group_components",
+    "GroupComponents",
+    "false_matches",
+    "FalseMatches",
+    "SELF_REPORT",
     "AxisTuning",
     "Congruence",
     "FaceDecoding",

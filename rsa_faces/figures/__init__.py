@@ -9,6 +9,11 @@ from rsa_faces.figures.face_space import (
     plot_faces,
     plot_identification,
 )
+from rsa_faces.figures.groups import (
+    plot_false_matches,
+    plot_group_components,
+    plot_score_distributions,
+)
 from rsa_faces.figures.ieeg import plot_layer_map
 from rsa_faces.figures.landmarks import plot_landmark_readout, plot_landmarks
 from rsa_faces.figures.layers import plot_layers
@@ -28,7 +33,9 @@ __all__ = [
     "plot_congruence",
     "plot_electrodes",
     "plot_faces",
+    "plot_false_matches",
     "plot_generalization",
+    "plot_group_components",
     "plot_identification",
     "plot_landmark_readout",
     "plot_landmarks",
@@ -41,6 +48,7 @@ __all__ = [
     "plot_peaks",
     "plot_rdms",
     "plot_readout",
+    "plot_score_distributions",
     "plot_time",
     "plot_transfer",
     "save_figure",
