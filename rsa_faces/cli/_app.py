@@ -106,6 +106,7 @@ def guarded(command: Callable) -> Callable:
 def main() -> None:
     """Run the command line."""
     from rsa_faces.cli import (  # noqa: F401
+        _analyse,
         _arrange,
         _compare,
         _doctor,

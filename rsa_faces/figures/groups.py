@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +11,7 @@ from matplotlib.axes import Axes
 from rsa_faces._errors import InputError
 from rsa_faces._validation import check_choice
 from rsa_faces.analyses import FalseMatches, GroupComponents, ScoreDistributions
-from rsa_faces.figures._style import COLORS, COLUMN, PAGE, as_axes, style
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, as_axes, shown_name, style
 
 _NOTE = "Groups as people described themselves; what this can show: result.note"
 
@@ -138,52 +140,59 @@ def plot_score_distributions(result: ScoreDistributions, *, ax: Axes | None = No
     return ax
 
 
-def plot_false_matches(result: FalseMatches, *, ax: Axes | None = None) -> Axes:
+def plot_false_matches(results: FalseMatches | Mapping[str, FalseMatches], *, ax=None):
     """Draw how often two different people are taken for one, by their groups.
 
     Parameters
     ----------
-    result : FalseMatches
-    ax : Axes, optional
+    results : FalseMatches, or mapping of network to FalseMatches
+    ax : Axes, or sequence of Axes for a mapping, optional
         To draw in; by default a new figure.
 
     Returns
     -------
-    Axes
+    Axes, or ndarray of Axes for a mapping
         One cell per pair of groups: the rate in per cent, its interval, and the number of pairs
         that match; colour by the rate.
     """
-    rates, low, high, n = (result.matrix(c) for c in ("rate", "ci_low", "ci_high", "n_false"))
-    size = len(rates)
+    several = isinstance(results, Mapping)
+    named = dict(results) if several else {"": results}
+    n_groups = max(len(result.groups) for result in named.values())
     with style():
         if ax is None:
-            _, ax = plt.subplots(
-                figsize=(1.2 + 0.72 * size, 1.0 + 0.45 * size), layout="constrained"
-            )
-        shown = rates.to_numpy(float)
-        ax.imshow(shown, cmap="Oranges", vmin=0, vmax=np.nanmax(shown) or 1, aspect="auto")
-        for i in range(size):
-            for j in range(size):
-                value = shown[i, j]
-                text = "no pairs" if np.isnan(value) else (
-                    f"{100 * value:.2f} %\n{100 * low.iat[i, j]:.2f}–{100 * high.iat[i, j]:.2f}"
-                    f"\nn = {int(n.iat[i, j])}"
-                )  # fmt: skip
-                dark = np.nan_to_num(value) > 0.6 * np.nanmax(shown)
-                ax.text(j, i, text, ha="center", va="center", fontsize=5.5,
-                        color="white" if dark else "black")  # fmt: skip
-        people = dict(zip(result.groups["group"], result.groups["n_people"], strict=True))
-        ax.set_xticks(range(size), [str(g) for g in rates.columns])
-        ax.set_yticks(range(size), [f"{g} ({people[g]} people)" for g in rates.index])
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-        row = result.overall.iloc[0]
-        set_at = "a threshold per group" if np.isnan(row["threshold"]) else (
-            f"one threshold, {row['threshold']:.3f}"
-        )  # fmt: skip
-        ax.set_title(f"false matches at {set_at}", loc="left")
-        _say(ax)
-    return ax
+            size = (1.2 + 0.72 * n_groups, (1.0 + 0.45 * n_groups) * len(named))
+            _, ax = plt.subplots(len(named), 1, figsize=size, layout="constrained")
+        axes = as_axes(ax, (len(named),))
+        for one, (name, result) in zip(axes, named.items(), strict=True):
+            _matches(one, name, result)
+    return axes if several else axes[0]
+
+
+def _matches(ax: Axes, name: str, result: FalseMatches) -> None:
+    """Draw one matrix of false matches."""
+    rates, low, high, n = (result.matrix(c) for c in ("rate", "ci_low", "ci_high", "n_false"))
+    size, shown = len(rates), rates.to_numpy(float)
+    ax.imshow(shown, cmap="Oranges", vmin=0, vmax=np.nanmax(shown) or 1, aspect="auto")
+    for i in range(size):
+        for j in range(size):
+            value = shown[i, j]
+            text = "no pairs" if np.isnan(value) else (
+                f"{100 * value:.2f} %\n{100 * low.iat[i, j]:.2f}–{100 * high.iat[i, j]:.2f}"
+                f"\nn = {int(n.iat[i, j])}"
+            )  # fmt: skip
+            dark = np.nan_to_num(value) > 0.6 * np.nanmax(shown)
+            ax.text(j, i, text, ha="center", va="center", fontsize=5.5,
+                    color="white" if dark else "black")  # fmt: skip
+    people = dict(zip(result.groups["group"], result.groups["n_people"], strict=True))
+    ax.set_xticks(range(size), [str(g) for g in rates.columns])
+    ax.set_yticks(range(size), [f"{g} ({people[g]} people)" for g in rates.index])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    threshold = result.overall["threshold"].iloc[0]
+    set_at = "a threshold per group" if np.isnan(threshold) else f"threshold {threshold:.3f}"
+    name = f"{shown_name(name)}, " if name else "false matches, "
+    ax.set_title(f"{name}{set_at}", loc="right")
+    _say(ax)
 
 
 def _say(ax: Axes) -> None:
