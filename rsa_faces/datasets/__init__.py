@@ -3,10 +3,11 @@
 from rsa_faces.datasets._dataset import Dataset
 from rsa_faces.datasets.images92 import images92
 from rsa_faces.datasets.simulated_brain import SimulatedBrain, simulated_brain, simulated_layers
+from rsa_faces.datasets.simulated_faces import SimulatedFaces, simulated_faces
 from rsa_faces.datasets.simulated_recordings import SimulatedRecordings, simulated_recordings
 
 #: Every data set by name. An entry here can be named in a configuration.
-DATASETS = {"images92": images92}
+DATASETS = {"images92": images92, "simulated_faces": simulated_faces}
 
 
 def load_dataset(name: str) -> Dataset:
@@ -41,10 +42,12 @@ __all__ = [
     "DATASETS",
     "Dataset",
     "SimulatedBrain",
+    "SimulatedFaces",
     "SimulatedRecordings",
     "images92",
     "load_dataset",
     "simulated_brain",
+    "simulated_faces",
     "simulated_layers",
     "simulated_recordings",
 ]

@@ -149,7 +149,8 @@ def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
     for column, wanted in config.select.items():
         check_choice(column, list(labels.columns), what="column of `select`")
         wanted = wanted if isinstance(wanted, list) else [wanted]
-        keep &= labels[column].astype(str).isin([str(value) for value in wanted])
+        same = labels[column].isin(wanted)  # numbers as numbers: 0 is 0.0
+        keep &= same | labels[column].astype(str).isin([str(value) for value in wanted])
     if not keep.any():
         raise InputError(f"expected stimuli with {config.select}, but none has all of these.")
     chosen = [name for name in stimuli.ids if keep[name]]
