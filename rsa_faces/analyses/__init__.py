@@ -20,8 +20,18 @@ from rsa_faces.analyses.landmarks import (
     read_landmarks,
 )
 from rsa_faces.analyses.readout import Readout, kdef_table, readout, transfer_matrix
+from rsa_faces.analyses.traits import (
+    TraitReadout,
+    rating_reliability,
+    trait_generalization,
+    trait_readout,
+)
 
 __all__ = [
+    "trait_readout",
+    "trait_generalization",
+    "rating_reliability",
+    "TraitReadout",
     "similarity_scores",
     "score_distributions",
     "ScoreDistributions",

@@ -24,6 +24,7 @@ from rsa_faces.figures.partition import plot_partition
 from rsa_faces.figures.rdms import plot_rdms
 from rsa_faces.figures.readout import plot_readout, plot_transfer
 from rsa_faces.figures.time import plot_generalization, plot_time
+from rsa_faces.figures.traits import plot_specificity, plot_traits
 
 __all__ = [
     "last_layers",
@@ -49,7 +50,9 @@ __all__ = [
     "plot_rdms",
     "plot_readout",
     "plot_score_distributions",
+    "plot_specificity",
     "plot_time",
+    "plot_traits",
     "plot_transfer",
     "save_figure",
     "view_map",

@@ -1,0 +1,198 @@
+"""Traits: read from features, specific or not, in another data set, against scikit-learn."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import Ridge
+
+from rsa_faces import ConditionMismatchError, InputError
+from rsa_faces.analyses import (
+    landmark_readout,
+    rating_reliability,
+    trait_generalization,
+    trait_readout,
+)
+from rsa_faces.figures import plot_specificity, plot_traits
+
+N = 80
+FACES = [f"face {i:02d}" for i in range(N)]
+
+
+def simulated(seed=0, *, n=N, effect=1.0, start=0):
+    """Features of two kinds, and ratings: warm from the first, tall from the second, odd alone."""
+    rng = np.random.default_rng(seed)
+    faces = [f"face {i:02d}" for i in range(start, start + n)]
+    one, two = (pd.DataFrame(rng.normal(size=(n, 12)) * s, faces) for s in (1.0, 30.0))
+    warm = effect * (one[0] + one[1]) + rng.normal(size=n)
+    ratings = pd.DataFrame({
+        "warm": warm, "kind": warm + 0.5 * rng.normal(size=n),
+        "tall": effect * two[0] / 15 + rng.normal(size=n), "odd": rng.normal(size=n),
+    }, faces)  # fmt: skip
+    return {"network": one, "landmarks": two}, ratings
+
+
+def test_planted_traits_are_found_where_they_are():
+    features, ratings = simulated()
+    found = trait_readout(features, ratings, n_permutations=199)
+    at = found.table.set_index(["features", "trait"])
+    assert (at.loc[[("network", "warm"), ("network", "kind"), ("landmarks", "tall")],
+                   "p_corrected"] <= 0.01).all()  # fmt: skip
+    assert at.loc[("landmarks", "warm"), "p_corrected"] > 0.05
+    assert (at.xs("odd", level=1)["p_corrected"] > 0.05).all()
+    cells = found.specificity.set_index(["features", "trained", "tested"])
+    assert cells.loc[("network", "warm", "odd"), "difference_low"] > 0
+    # Two names of one impression cannot be told apart.
+    one = cells.loc[("network", "warm", "kind")]
+    assert one["difference_low"] < 0 < one["difference_high"]
+    assert one["rating_r"] > 0.8
+
+
+def test_numbers_are_those_of_the_readout_and_of_correlations():
+    features, ratings = simulated(1)
+    found = trait_readout(features, ratings, n_permutations=19, seed=3)
+    other = landmark_readout(
+        {k: v.to_numpy() for k, v in features.items()}, ratings, conditions=FACES,
+        standardize=True, n_permutations=19, seed=3,
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.table["r"], other.table["r"])
+    predicted = found.predictions.set_index(["features", "trait", "condition"])["predicted"]
+    for row in found.specificity.itertuples():
+        x = predicted.loc[(row.features, row.trained)].loc[FACES]
+        assert row.r == pytest.approx(np.corrcoef(x, ratings[row.tested])[0, 1], abs=1e-9)
+        among = np.corrcoef(ratings[row.trained], ratings[row.tested])[0, 1]
+        assert row.rating_r == pytest.approx(among, abs=1e-9)
+        assert row.ci_low <= row.r <= row.ci_high
+
+
+def test_another_order_and_a_sequence_of_names_give_the_same():
+    features, ratings = simulated(2)
+    mixed = ratings.sample(frac=1, random_state=0)
+    one = trait_readout(features, ratings, n_permutations=19).table
+    two = trait_readout(features, mixed, n_permutations=19).table
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_generalization_is_ridge_on_all_of_the_one_and_r_in_the_other():
+    features, ratings = simulated(4)
+    more, others = simulated(5, n=50, start=100)
+    found = trait_generalization(features, ratings, more, others * 10 + 3, strengths=[0.1],
+                                 n_permutations=199)  # fmt: skip
+    for row in found.itertuples():
+        x, z = features[row.features].to_numpy(), more[row.features].to_numpy()
+        mean, sd = x.mean(axis=0), x.std(axis=0)
+        x, z = (x - mean) / sd, (z - mean) / sd
+        strength = 0.1 * (x**2).sum() / N
+        model = Ridge(alpha=strength).fit(x, ratings[row.trait])
+        expected = np.corrcoef(model.predict(z), others[row.trait])[0, 1]
+        assert row.r == pytest.approx(expected, abs=1e-9)
+    at = found.set_index(["features", "trait"])
+    assert at.loc[("network", "warm"), "p_corrected"] <= 0.01
+    assert at.loc[("landmarks", "warm"), "p"] > 0.05
+    assert (found["n_train"] == N).all()
+    assert (found["n_test"] == 50).all()
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.3])
+def test_reliability_is_that_of_the_model_and_of_cronbach(gaps):
+    rng = np.random.default_rng(0)
+    n_raters, n_faces = 12, 300
+    truth = rng.normal(size=n_faces)
+    y = truth + 1.5 * rng.normal(size=(n_raters, n_faces))
+    rows = pd.DataFrame(
+        [(r, f, y[r, f]) for r in range(n_raters) for f in range(n_faces)],
+        columns=["rater", "face", "warm"],
+    )
+    rows = rows[rng.random(len(rows)) >= gaps]
+    found = rating_reliability(rows)["warm"]
+    k = n_raters * (1 - gaps)
+    assert found == pytest.approx(k / (k + 1.5**2), abs=0.03)
+    if not gaps:
+        alpha = n_raters / (n_raters - 1) * (1 - y.var(axis=1, ddof=1).sum() / y.sum(0).var(ddof=1))
+        assert found == pytest.approx(alpha, abs=0.01)
+    noise = rows.assign(warm=rng.normal(size=len(rows)))
+    assert rating_reliability(noise)["warm"] < 0.3
+
+
+def test_the_ceiling_is_the_root_of_the_reliability():
+    features, ratings = simulated(6)
+    reliability = pd.Series({"warm": 0.81, "kind": 0.64, "tall": 0.0, "odd": 1.0})
+    table = trait_readout(features, ratings, reliability=reliability, n_permutations=19).table
+    at = table.set_index(["features", "trait"])
+    assert at.loc[("network", "warm"), "ceiling"] == pytest.approx(0.9)
+    row = at.loc[("network", "kind")]
+    assert row["r_of_ceiling"] == pytest.approx(row["r"] / 0.8)
+    assert np.isnan(at.loc[("network", "tall"), "r_of_ceiling"])
+
+
+@pytest.mark.slow
+def test_false_positive_rates():
+    n, hits, corrected, elsewhere = 150, [], [], []
+    for seed in range(n):
+        features, ratings = simulated(seed, n=40, effect=0.0)
+        table = trait_readout(features, ratings[["warm", "odd"]], n_permutations=39, seed=seed,
+                              progress=False).table  # fmt: skip
+        hits += list(table["p"] <= 0.05)
+        corrected.append(table["p_corrected"].min() <= 0.05)
+        more, others = simulated(seed + 1000, n=30, start=100, effect=0.0)
+        table = trait_generalization(features, ratings[["warm"]], more, others[["warm"]],
+                                     n_permutations=39, seed=seed)  # fmt: skip
+        elsewhere += list(table["p"] <= 0.05)
+    # 5 % within the range of 99.9 % of such numbers of studies (rows of a study are alike).
+    assert 0.02 <= np.mean(hits) <= 0.085
+    assert np.mean(corrected) <= 0.12
+    assert 0.015 <= np.mean(elsewhere) <= 0.1
+
+
+def test_wrong_input_is_told():
+    features, ratings = simulated()
+    with pytest.raises(InputError, match="mapping from a name to a DataFrame"):
+        trait_readout(features["network"], ratings)
+    with pytest.raises(ConditionMismatchError):
+        trait_readout(features, ratings.iloc[:-1])
+    few = trait_readout(features, ratings.iloc[:-1], match="intersection", n_permutations=9)
+    assert (few.table["n_left_out"] == 1).all()
+    gaps = ratings.copy()
+    gaps.iloc[3, 1] = np.nan
+    with pytest.raises(InputError, match="finite ratings, but 1 faces have NaN.*'face 03'"):
+        trait_readout(features, gaps)
+    with pytest.raises(InputError, match="numbers as ratings"):
+        trait_readout(features, ratings.assign(warm="very"))
+    with pytest.raises(InputError, match="reliability of every trait, none of kind"):
+        trait_readout(features, ratings[["warm", "kind"]], reliability=pd.Series({"warm": 0.5}),
+                      n_permutations=9)  # fmt: skip
+    with pytest.raises(InputError, match="reliabilities from 0 to 1"):
+        trait_readout(features, ratings[["warm"]], reliability=pd.Series({"warm": 1.5}),
+                      n_permutations=9)  # fmt: skip
+    more, others = simulated(5, n=50, start=100)
+    with pytest.raises(InputError, match="same sets of features"):
+        trait_generalization(features, ratings, {"network": more["network"]}, others)
+    with pytest.raises(InputError, match="trait that both have"):
+        trait_generalization(features, ratings[["warm"]], more, others[["tall"]])
+    with pytest.raises(InputError, match="same columns of 'network'"):
+        trait_generalization(features, ratings, more | {"network": more["network"].iloc[:, 1:]},
+                             others)  # fmt: skip
+    with pytest.raises(InputError, match="vary, but 'warm' does not"):
+        trait_generalization(features, ratings, more, others.assign(warm=1.0))
+    rows = pd.DataFrame({"rater": [1, 2, 3] * 5, "face": list("abcde") * 3, "warm": range(15)})
+    with pytest.raises(InputError, match="at least 4 raters for 'warm', got 3"):
+        rating_reliability(rows)
+    with pytest.raises(InputError, match="unknown column of ratings 'rater'"):
+        rating_reliability(rows.rename(columns={"rater": "who"}))
+    apart = pd.DataFrame({"rater": range(8), "face": range(8), "warm": range(8)})
+    with pytest.raises(InputError, match="at least 3 faces rated by both halves"):
+        rating_reliability(apart)
+
+
+def test_figures():
+    features, ratings = simulated()
+    found = trait_readout(features, ratings, n_permutations=19,
+                          reliability=pd.Series(0.8, ratings.columns))  # fmt: skip
+    ax = plot_traits(found)
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(ratings.columns)
+    assert "ceiling of the ratings" in [t.get_text() for t in ax.get_legend().get_texts()]
+    ax = plot_specificity(found, "landmarks")
+    assert len(ax.texts) == 16
+    with pytest.raises(InputError, match="unknown features 'pixels'"):
+        plot_specificity(found, "pixels")
+    plt.close("all")
