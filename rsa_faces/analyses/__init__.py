@@ -19,7 +19,16 @@ from rsa_faces.analyses.landmarks import (
     measure_landmarks,
     read_landmarks,
 )
+from rsa_faces.analyses.membership import Membership, membership
 from rsa_faces.analyses.readout import Readout, kdef_table, readout, transfer_matrix
+from rsa_faces.analyses.topography import (
+    ReceptiveFields,
+    TopographyComparison,
+    central_bias,
+    compare_topography,
+    receptive_fields,
+    topographic_rdms,
+)
 from rsa_faces.analyses.traits import (
     TraitReadout,
     rating_reliability,
@@ -28,6 +37,14 @@ from rsa_faces.analyses.traits import (
 )
 
 __all__ = [
+    "topographic_rdms",
+    "receptive_fields",
+    "compare_topography",
+    "central_bias",
+    "TopographyComparison",
+    "ReceptiveFields",
+    "membership",
+    "Membership",
     "trait_readout",
     "trait_generalization",
     "rating_reliability",

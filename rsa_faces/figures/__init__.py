@@ -24,12 +24,18 @@ from rsa_faces.figures.partition import plot_partition
 from rsa_faces.figures.rdms import plot_rdms
 from rsa_faces.figures.readout import plot_readout, plot_transfer
 from rsa_faces.figures.time import plot_generalization, plot_time
+from rsa_faces.figures.topography import (
+    plot_central_bias,
+    plot_receptive_fields,
+    plot_topography,
+)
 from rsa_faces.figures.traits import plot_specificity, plot_traits
 
 __all__ = [
     "last_layers",
     "plot_axis_tuning",
     "plot_best_models",
+    "plot_central_bias",
     "plot_components",
     "plot_congruence",
     "plot_electrodes",
@@ -49,9 +55,11 @@ __all__ = [
     "plot_peaks",
     "plot_rdms",
     "plot_readout",
+    "plot_receptive_fields",
     "plot_score_distributions",
     "plot_specificity",
     "plot_time",
+    "plot_topography",
     "plot_traits",
     "plot_transfer",
     "save_figure",

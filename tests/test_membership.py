@@ -1,0 +1,132 @@
+"""Membership: planted members are told apart, and nobody is without a difference."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from rsa_faces import InputError
+from rsa_faces.analyses import membership, similarity_scores
+from rsa_faces.analyses.membership import _auc, _interval
+
+
+def simulated(seed=0, *, n_people=40, n_images=3, closer=0.6):
+    """Images of people; members' (the first half) differ by less from each other."""
+    rng = np.random.default_rng(seed)
+    noise = np.where(np.arange(n_people) < n_people // 2, closer, 1.0)
+    x = np.repeat(rng.normal(size=(n_people, 16)), n_images, axis=0)
+    x = x + np.repeat(noise, n_images)[:, None] * rng.normal(size=x.shape)
+    names = [f"p{i} {k}" for i in range(n_people) for k in range(n_images)]
+    person = {name: name.split()[0] for name in names}
+    member = {name: int(person[name][1:]) < n_people // 2 for name in names}
+    return similarity_scores({"fc": x}, conditions=names), member, person
+
+
+def test_members_are_found_with_and_without_labels():
+    scores, member, person = simulated()
+    table = membership(scores, member, people=person, n_permutations=999).table.set_index("sign")
+    assert list(table.index) == ["nearest", "spread", "own", "margin"]
+    assert (table.loc[["nearest", "own", "margin"], "p_corrected"] <= 0.01).all()
+    assert table.loc["own", "auc"] > 0.85
+    alone = membership(scores, member, n_permutations=99).table
+    assert list(alone["sign"]) == ["nearest", "spread"]
+    assert not alone["needs_labels"].any()
+    assert (alone["n_members"] == 60).all()
+
+
+def test_values_and_areas_are_those_of_loops_and_scikit_learn():
+    scores, member, person = simulated(1, n_people=30, closer=0.8)
+    found = membership(scores, member, people=person, n_permutations=9, fpr=0.2)
+    values = found.people.set_index("person")
+    for name in values.index:
+        mine = [i for i in scores.index if person[i] == name]
+        nearest, spread, own, margin = [], [], [], []
+        for i in mine:
+            rest = scores.loc[i].drop(i)
+            nearest.append(rest.max())
+            spread.append(rest.std(ddof=0))
+            own.append(rest[[j for j in mine if j != i]].mean())
+            margin.append(own[-1] - scores.loc[i].drop(mine).max())
+        expected = [np.mean(v) for v in (nearest, spread, own, margin)]
+        np.testing.assert_allclose(values.loc[name, ["nearest", "spread", "own", "margin"]]
+                                   .astype(float), expected)  # fmt: skip
+    for row in found.table.itertuples():
+        truth, sign = values["member"].astype(int), values[row.sign]
+        assert row.auc == pytest.approx(roc_auc_score(truth, sign), abs=1e-12)
+        fpr, tpr, _ = roc_curve(truth, sign, drop_intermediate=False)
+        assert row.tpr == pytest.approx(tpr[fpr <= 0.2].max())
+
+
+def test_the_standard_error_is_delongs():
+    # By the definition, term by term.
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 8, 13).astype(float), rng.integers(-2, 6, 9).astype(float)
+    psi = lambda a, b: 1.0 if a > b else 0.5 if a == b else 0.0  # noqa: E731
+    auc = np.mean([[psi(a, b) for b in y] for a in x])
+    v10 = [np.mean([psi(a, b) for b in y]) for a in x]
+    v01 = [np.mean([psi(a, b) for a in x]) for b in y]
+    variance = np.var(v10, ddof=1) / len(x) + np.var(v01, ddof=1) / len(y)
+    assert _auc(x, y) == pytest.approx((auc, np.sqrt(variance)), abs=1e-12)
+
+
+@pytest.mark.slow
+def test_false_positive_rate():
+    n, single, corrected = 400, [], []
+    for seed in range(n):
+        scores, member, person = simulated(seed, n_people=20, closer=1.0)
+        table = membership(scores, member, people=person, n_permutations=39, seed=seed).table
+        single += list(table["p"] <= 0.05)
+        corrected.append(table["p_corrected"].min() <= 0.05)
+    assert 0.03 <= np.mean(single) <= 0.075
+    assert 0.02 <= np.mean(corrected) <= 0.08
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
+def test_intervals_cover(shift):
+    from scipy.stats import norm
+
+    rng = np.random.default_rng(0)
+    truth, n, hits = norm.cdf(shift / np.sqrt(2)), 2000, 0
+    member = np.arange(40) < 20
+    for _ in range(n):
+        auc, error = _auc(rng.normal(shift, 1, 20), rng.normal(size=20))
+        low, high = _interval(auc, error, 0.05, member)
+        hits += low <= truth <= high
+    assert 0.92 <= hits / n <= 0.985
+
+
+def test_the_order_of_images_does_not_matter_and_the_seed_does_all():
+    scores, member, person = simulated(2)
+    mixed = scores.sample(frac=1, random_state=0)
+    mixed = mixed[list(mixed.index)]
+    one, two = (membership(s, member, people=person, n_permutations=99) for s in (scores, mixed))
+    np.testing.assert_allclose(one.table["auc"], two.table["auc"])
+    again = membership(scores, member, people=person, n_permutations=99)
+    pd.testing.assert_frame_equal(one.table, again.table)
+
+
+def test_few_others_give_no_rate_and_no_overlap_an_open_interval():
+    scores, member, person = simulated(n_people=12, closer=0.01)
+    table = membership(scores, member, people=person, n_permutations=9).table.set_index("sign")
+    assert table["tpr"].isna().all()  # 6 others, 5 %
+    assert table.loc["own", "auc"] == 1
+    assert 0.4 < table.loc["own", "ci_low"] < 0.6
+
+
+def test_wrong_input_is_told():
+    scores, member, person = simulated()
+    with pytest.raises(InputError, match="true or false for every image in `members`, got 'yes'"):
+        membership(scores, member | {"p0 0": "yes"})
+    with pytest.raises(InputError, match="at least 2 members and 2 others, got 1 and 39"):
+        membership(scores, {n: p == "p0" for n, p in person.items()}, people=person)
+    with pytest.raises(InputError, match="one value of members per person"):
+        membership(scores, member | {"p0 0": False}, people=person)
+    with pytest.raises(InputError, match="at least 2 images of every person.*1 people have one"):
+        membership(scores, member, people=person | {"p0 0": "someone", "p0 1": "p1", "p0 2": "p1"})
+    gaps = scores.copy()
+    gaps.iloc[0, 1] = gaps.iloc[1, 0] = np.nan
+    with pytest.raises(InputError, match="every pair measured, but 2 entries"):
+        membership(gaps, member)
+    with pytest.raises(InputError, match="fpr between 0 and 1"):
+        membership(scores, member, fpr=1.5)
