@@ -12,6 +12,7 @@ from rsa_faces.analyses.group_scores import (
     score_distributions,
     similarity_scores,
 )
+from rsa_faces.analyses.homophily import Homophily, homophily
 from rsa_faces.analyses.landmarks import (
     LandmarkReadout,
     face_size,
@@ -37,6 +38,8 @@ from rsa_faces.analyses.traits import (
 )
 
 __all__ = [
+    "homophily",
+    "Homophily",
     "topographic_rdms",
     "receptive_fields",
     "compare_topography",

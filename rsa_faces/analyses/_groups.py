@@ -84,7 +84,7 @@ def as_attributes(groups) -> dict[str, Any]:
 
 def grouped_faces(scores, labels, people, within, match) -> GroupedFaces:
     """Return scores and labels of the same faces, checked."""
-    matrix, names = _matrix(scores)
+    matrix, names = score_matrix(scores)
     extra = [("people", people)] * (people is not None) + [("strata", within)] * (
         within is not None
     )
@@ -108,7 +108,7 @@ def grouped_faces(scores, labels, people, within, match) -> GroupedFaces:
     )  # fmt: skip
 
 
-def _matrix(scores) -> tuple[np.ndarray, tuple[str, ...]]:
+def score_matrix(scores) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return a symmetric matrix of scores and the names of its rows."""
     if isinstance(scores, RDMs):
         if len(scores) != 1:

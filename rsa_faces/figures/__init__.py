@@ -14,6 +14,7 @@ from rsa_faces.figures.groups import (
     plot_group_components,
     plot_score_distributions,
 )
+from rsa_faces.figures.homophily import plot_homophily
 from rsa_faces.figures.ieeg import plot_layer_map
 from rsa_faces.figures.landmarks import plot_landmark_readout, plot_landmarks
 from rsa_faces.figures.layers import plot_layers
@@ -43,6 +44,7 @@ __all__ = [
     "plot_false_matches",
     "plot_generalization",
     "plot_group_components",
+    "plot_homophily",
     "plot_identification",
     "plot_landmark_readout",
     "plot_landmarks",
