@@ -2,6 +2,12 @@
 
 from rsa_faces.analyses._groups import SELF_REPORT
 from rsa_faces.analyses.axis_coding import AxisTuning, axis_tuning
+from rsa_faces.analyses.confidence import (
+    OutlierFlag,
+    SimilarityInterval,
+    flag_rates,
+    image_confidence,
+)
 from rsa_faces.analyses.congruence import Congruence, congruence
 from rsa_faces.analyses.face_decoding import FaceDecoding, decode_faces
 from rsa_faces.analyses.face_space import Faces, FaceSpace, face_space
@@ -22,6 +28,7 @@ from rsa_faces.analyses.landmarks import (
 )
 from rsa_faces.analyses.membership import Membership, membership
 from rsa_faces.analyses.readout import Readout, kdef_table, readout, transfer_matrix
+from rsa_faces.analyses.robustness import Robustness, robustness
 from rsa_faces.analyses.topography import (
     ReceptiveFields,
     TopographyComparison,
@@ -38,6 +45,12 @@ from rsa_faces.analyses.traits import (
 )
 
 __all__ = [
+    "robustness",
+    "Robustness",
+    "image_confidence",
+    "flag_rates",
+    "SimilarityInterval",
+    "OutlierFlag",
     "homophily",
     "Homophily",
     "topographic_rdms",

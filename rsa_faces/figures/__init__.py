@@ -24,6 +24,7 @@ from rsa_faces.figures.models import last_layers, plot_models
 from rsa_faces.figures.partition import plot_partition
 from rsa_faces.figures.rdms import plot_rdms
 from rsa_faces.figures.readout import plot_readout, plot_transfer
+from rsa_faces.figures.robustness import plot_flags, plot_robustness
 from rsa_faces.figures.time import plot_generalization, plot_time
 from rsa_faces.figures.topography import (
     plot_central_bias,
@@ -42,6 +43,7 @@ __all__ = [
     "plot_electrodes",
     "plot_faces",
     "plot_false_matches",
+    "plot_flags",
     "plot_generalization",
     "plot_group_components",
     "plot_homophily",
@@ -58,6 +60,7 @@ __all__ = [
     "plot_rdms",
     "plot_readout",
     "plot_receptive_fields",
+    "plot_robustness",
     "plot_score_distributions",
     "plot_specificity",
     "plot_time",
