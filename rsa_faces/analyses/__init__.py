@@ -1,6 +1,7 @@
 """Analyses: what features tell beyond their geometry, each question one call."""
 
 from rsa_faces.analyses._groups import SELF_REPORT
+from rsa_faces.analyses.agreement import LayerAgreement, layer_agreement, seed_consistency
 from rsa_faces.analyses.axis_coding import AxisTuning, axis_tuning
 from rsa_faces.analyses.confidence import (
     OutlierFlag,
@@ -45,6 +46,9 @@ from rsa_faces.analyses.traits import (
 )
 
 __all__ = [
+    "seed_consistency",
+    "layer_agreement",
+    "LayerAgreement",
     "robustness",
     "Robustness",
     "image_confidence",

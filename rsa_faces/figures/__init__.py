@@ -1,6 +1,7 @@
 """Figures ready for a paper: each takes results or RDMs and returns axes."""
 
 from rsa_faces.figures._style import save_figure
+from rsa_faces.figures.agreement import plot_layer_agreement, plot_seed_consistency
 from rsa_faces.figures.congruence import plot_congruence
 from rsa_faces.figures.electrodes import plot_electrodes
 from rsa_faces.figures.face_space import (
@@ -50,6 +51,7 @@ __all__ = [
     "plot_identification",
     "plot_landmark_readout",
     "plot_landmarks",
+    "plot_layer_agreement",
     "plot_layer_map",
     "plot_layers",
     "plot_map",
@@ -62,6 +64,7 @@ __all__ = [
     "plot_receptive_fields",
     "plot_robustness",
     "plot_score_distributions",
+    "plot_seed_consistency",
     "plot_specificity",
     "plot_time",
     "plot_topography",
