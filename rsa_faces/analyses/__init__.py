@@ -10,6 +10,7 @@ from rsa_faces.analyses.confidence import (
     image_confidence,
 )
 from rsa_faces.analyses.congruence import Congruence, congruence
+from rsa_faces.analyses.embedding_map import EmbeddingMap, embedding_map, shape_distance
 from rsa_faces.analyses.face_decoding import FaceDecoding, decode_faces
 from rsa_faces.analyses.face_space import Faces, FaceSpace, face_space
 from rsa_faces.analyses.false_matches import FalseMatches, false_matches
@@ -46,6 +47,9 @@ from rsa_faces.analyses.traits import (
 )
 
 __all__ = [
+    "shape_distance",
+    "embedding_map",
+    "EmbeddingMap",
     "seed_consistency",
     "layer_agreement",
     "LayerAgreement",

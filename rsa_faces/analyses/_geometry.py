@@ -52,7 +52,7 @@ class Geometry:
             if "cka" in methods:
                 inner = _u_centred(products[0])[None]
             if "procrustes" in methods:
-                roots = _root(products[0])[None]
+                roots = root_of(products[0])[None]
         return cls(rdms, inner, roots, n)
 
     @staticmethod
@@ -143,7 +143,7 @@ def _u_centred(products: np.ndarray) -> np.ndarray:
     return centred[np.triu_indices(n, 1)]
 
 
-def _root(products: np.ndarray) -> np.ndarray:
+def root_of(products: np.ndarray) -> np.ndarray:
     """Return the root of inner products whose trace is made 1."""
     values, vectors = np.linalg.eigh(products / np.trace(products))
     values = np.where(values > 1e-14 * len(values), values, 0)  # rounding: its root is not small

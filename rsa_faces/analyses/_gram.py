@@ -41,7 +41,7 @@ def grams(
                 products[i] += whole
     if not standardize:
         for i, rows in enumerate(trains):
-            products[i] = _centered(products[i], rows)
+            products[i] = centred_on(products[i], rows)
     return products, n_varying
 
 
@@ -50,7 +50,7 @@ def _products(block: np.ndarray) -> np.ndarray:
     return block @ block.T
 
 
-def _centered(products: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def centred_on(products: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return inner products after the mean of `rows` is taken off."""
     to_mean = products[:, rows].mean(axis=1)
     return products - to_mean[:, None] - to_mean + to_mean[rows].mean()

@@ -4,6 +4,7 @@ from rsa_faces.figures._style import save_figure
 from rsa_faces.figures.agreement import plot_layer_agreement, plot_seed_consistency
 from rsa_faces.figures.congruence import plot_congruence
 from rsa_faces.figures.electrodes import plot_electrodes
+from rsa_faces.figures.embedding_map import plot_embedding_map
 from rsa_faces.figures.face_space import (
     plot_axis_tuning,
     plot_components,
@@ -42,6 +43,7 @@ __all__ = [
     "plot_components",
     "plot_congruence",
     "plot_electrodes",
+    "plot_embedding_map",
     "plot_faces",
     "plot_false_matches",
     "plot_flags",
