@@ -31,6 +31,12 @@ from rsa_faces.analyses.landmarks import (
 from rsa_faces.analyses.membership import Membership, membership
 from rsa_faces.analyses.readout import Readout, kdef_table, readout, transfer_matrix
 from rsa_faces.analyses.robustness import Robustness, robustness
+from rsa_faces.analyses.stimulus_design import StimulusDesign, choose_stimuli, simulate_selection
+from rsa_faces.analyses.stimulus_synthesis import (
+    Synthesis,
+    synthesise_faces,
+    synthesise_images,
+)
 from rsa_faces.analyses.topography import (
     ReceptiveFields,
     TopographyComparison,
@@ -47,6 +53,12 @@ from rsa_faces.analyses.traits import (
 )
 
 __all__ = [
+    "synthesise_images",
+    "synthesise_faces",
+    "Synthesis",
+    "simulate_selection",
+    "choose_stimuli",
+    "StimulusDesign",
     "shape_distance",
     "embedding_map",
     "EmbeddingMap",

@@ -27,6 +27,7 @@ from rsa_faces.figures.partition import plot_partition
 from rsa_faces.figures.rdms import plot_rdms
 from rsa_faces.figures.readout import plot_readout, plot_transfer
 from rsa_faces.figures.robustness import plot_flags, plot_robustness
+from rsa_faces.figures.stimulus_design import plot_stimulus_design, plot_synthesis
 from rsa_faces.figures.time import plot_generalization, plot_time
 from rsa_faces.figures.topography import (
     plot_central_bias,
@@ -68,6 +69,8 @@ __all__ = [
     "plot_score_distributions",
     "plot_seed_consistency",
     "plot_specificity",
+    "plot_stimulus_design",
+    "plot_synthesis",
     "plot_time",
     "plot_topography",
     "plot_traits",
