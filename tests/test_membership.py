@@ -1,5 +1,6 @@
 """Membership: planted members are told apart, and nobody is without a difference."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from rsa_faces import InputError
 from rsa_faces.analyses import membership, similarity_scores
 from rsa_faces.analyses.membership import _auc, _interval
+from rsa_faces.figures import plot_membership
 
 
 def simulated(seed=0, *, n_people=40, n_images=3, closer=0.6):
@@ -112,6 +114,16 @@ def test_few_others_give_no_rate_and_no_overlap_an_open_interval():
     assert table["tpr"].isna().all()  # 6 others, 5 %
     assert table.loc["own", "auc"] == 1
     assert 0.4 < table.loc["own", "ci_low"] < 0.6
+
+
+def test_figure():
+    scores, member, person = simulated()
+    result = membership(scores, member, people=person, n_permutations=9)
+    axes = plot_membership(result)
+    assert len(axes) == 4
+    assert axes[2].get_xlabel() == "own (needs labels)"
+    assert axes[2].get_title(loc="left").startswith(f"AUC {result.table['auc'][2]:.2f}")
+    plt.close("all")
 
 
 def test_wrong_input_is_told():

@@ -22,6 +22,7 @@ from rsa_faces.figures.landmarks import plot_landmark_readout, plot_landmarks
 from rsa_faces.figures.layers import plot_layers
 from rsa_faces.figures.maps import plot_best_models, plot_map, plot_peaks, view_map
 from rsa_faces.figures.mds import plot_mds
+from rsa_faces.figures.membership import plot_membership
 from rsa_faces.figures.models import last_layers, plot_models
 from rsa_faces.figures.partition import plot_partition
 from rsa_faces.figures.rdms import plot_rdms
@@ -59,6 +60,7 @@ __all__ = [
     "plot_layers",
     "plot_map",
     "plot_mds",
+    "plot_membership",
     "plot_models",
     "plot_partition",
     "plot_peaks",

@@ -35,7 +35,7 @@ def plot_stimulus_design(
     n = 2 if selection is None else 3
     with style():
         if ax is None:
-            _, ax = plt.subplots(1, n, figsize=(PAGE, 2.5), layout="constrained")
+            _, ax = plt.subplots(1, n, figsize=(PAGE, 2.9), layout="constrained")
         axes = as_axes(ax, (n,))
         designed = design.table.set_index("choice").loc["designed"]
         axes[0].hist(design.random, 20, color=_COLORS["random"], label="random subsets")
@@ -43,12 +43,12 @@ def plot_stimulus_design(
         axes[0].axvline(
             designed["most"], color="#444444", linewidth=0.7, linestyle="--", label="most possible"
         )
-        axes[0].set_xlabel("expected information, lower bound (nats)")
+        axes[0].set_xlabel("information, lower bound (nats)")
         axes[0].set_ylabel("random subsets")
         axes[0].set_title(
             f"{len(design.stimuli)} of {design.settings['n_pool']} stimuli", loc="left"
         )
-        axes[0].legend(frameon=False, fontsize=5.5, loc="upper left")
+        axes[0].legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.25))
         names = list(design.correlations)
         image = axes[1].imshow(design.correlations, cmap="RdBu_r", vmin=-1, vmax=1)
         axes[1].set_xticks(range(len(names)), names, rotation=90, fontsize=5)
@@ -67,7 +67,7 @@ def plot_stimulus_design(
             axes[2].set_xticks(ticks, [str(t) for t in ticks])
             axes[2].minorticks_off()
             axes[2].set_ylim(0, 1.03)
-            axes[2].set_xlabel("simulated measurements (RDMs)")
+            axes[2].set_xlabel("measured RDMs")
             axes[2].set_ylabel("right model found")
             axes[2].set_title("simulated; dashed: chance", loc="left")
             axes[2].legend(frameon=False)
