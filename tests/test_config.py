@@ -11,6 +11,7 @@ from rsa_faces.behaviour.arrange import load_arrange_config
 from rsa_faces.config import (
     Config,
     dump_config,
+    load_analyses_config,
     load_cluster_config,
     load_config,
     load_searchlight_config,
@@ -41,7 +42,8 @@ def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path, tm
         assert load_cluster_config(path).kind == "local"
         return
     load = {
-        "searchlight.yaml": load_searchlight_config, "timecourse.yaml": load_timecourse_config,
+        "analyses.yaml": load_analyses_config, "searchlight.yaml": load_searchlight_config,
+        "timecourse.yaml": load_timecourse_config,
     }.get(path.name, load_config)  # fmt: skip
     config = load(path)
     again = tmp_path / "again.yaml"

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import pearsonr, rankdata, spearmanr
 
 import rsa_faces as rf
-from rsa_faces.datasets import DATASETS, images92, load_dataset
+from rsa_faces.datasets import DATASETS, images92, load_dataset, simulated_faces
 from rsa_faces.datasets.images92 import PATH
 
 
@@ -145,6 +145,7 @@ def test_origin_is_in_the_file_and_beside_it(data):
 
 def test_load_by_name():
     assert load_dataset("images92") is images92()
-    assert set(DATASETS) == {"images92"}
+    assert load_dataset("simulated_faces") is simulated_faces()
+    assert set(DATASETS) == {"images92", "simulated_faces"}
     with pytest.raises(rf.InputError, match="unknown data set 'image92'. Did you mean 'images92'"):
         load_dataset("image92")

@@ -121,9 +121,10 @@ def embedding_map(
     Notes
     -----
     Test pairs are a mapped embedding of one image and the target's own embedding of another, of
-    people of the test fold. Scores are cosines after the mean of the training people's target
-    embeddings is taken off. The spread over draws tells how much the choice of pairs matters; it
-    is not an interval for other people.
+    people of the test fold. Scores are cosines after a mean of the target's embeddings is taken
+    off: of the training pairs for maps, of all training people for "target" and "source". The
+    spread over draws tells how much the choice of pairs matters; it is not an interval for other
+    people.
 
     A good map from few pairs means that embeddings of an unknown network are not anonymous: see
     the note on privacy in the documentation.
@@ -143,7 +144,7 @@ def embedding_map(
           map  n_pairs   auc
     0  target        0  0.99
     1  source        0  1.00
-    2   ridge       10  0.90
+    2   ridge       10  0.89
     3   ridge       50  0.99
     4   ridge       64  0.99
     """
@@ -178,12 +179,13 @@ def embedding_map(
                 pairs = _pairs(train, who, pairing)
                 for n in _numbers_of(n_pairs, who, folds, pairing):
                     chosen = pairs[rng.choice(len(pairs), n, replace=False)]
+                    center_of = y[chosen[:, 1]].mean(axis=0)  # all that whoever has n pairs knows
                     for kind in kinds:
                         mapped = _FIT[kind](x, y, chosen, test, who, ridge)
                         whole = np.zeros_like(y)
-                        whole[test] = mapped - center
+                        whole[test] = mapped - center_of
                         scores.setdefault((kind, n), []).append(
-                            _cosines(whole, y - center, first, second)
+                            _cosines(whole, y - center_of, first, second)
                         )
             same, fold_of = (np.concatenate(part) for part in zip(*kept, strict=True))
             balanced = _balanced(same, fold_of, rng)
