@@ -183,6 +183,27 @@ def test_wrong_input_is_told():
         homophily(ties.astype(float).replace(1.0, np.nan), scores)
 
 
+@pytest.mark.parametrize("case", ["star", "one tie", "group of one", "directed tie"])
+def test_no_interval_where_a_term_rests_on_one_person_or_pair(case):
+    _, scores, people = simulated(3, n=12)
+    names = list(scores.index)
+    ties = pd.DataFrame(0, names, names)
+    if case == "star":
+        ties.iloc[0, 1:] = ties.iloc[1:, 0] = 1
+    elif case == "directed tie":
+        ties.iloc[0, 1] = 1
+    else:
+        ties.iloc[0, 1] = ties.iloc[1, 0] = 1
+    controls = None
+    if case == "group of one":
+        ties, scores, _ = simulated(3, n=12)
+        controls = pd.DataFrame({"group": ["a"] + ["b"] * 11}, names)
+    with pytest.warns(UserWarning, match="rests on one person or pair"):
+        found = homophily(ties, scores, controls=controls, n_permutations=99).table
+    assert found[["se", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert np.isfinite(found[["estimate", "t", "p"]]).all(axis=None)
+
+
 def test_figure():
     ties, scores, people = simulated(effect=2.0, of_group=1.0, signed=True)
     named = {

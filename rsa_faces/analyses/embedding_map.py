@@ -106,7 +106,7 @@ def embedding_map(
         Its table: ``map`` ("ridge", "procrustes"; "target" and "source" are the networks' own
         spaces on the same test pairs), ``n_pairs`` (0 for these); ``auc``, ``accuracy`` (as in
         the Labeled Faces in the Wild, thresholds from the other folds), ``tar@…`` for each rate
-        (NaN with fewer than 1 / rate pairs of two people), each a mean over draws with
+        (NaN if a draw has fewer than 1 / rate pairs of two people), each a mean over draws with
         ``…_low``, ``…_high``, the middle 95 % of draws (for ``auc`` and ``accuracy``);
         ``n_same``, ``n_different`` test pairs of a draw, ``n_people``.
 
@@ -244,8 +244,9 @@ def shape_distance(
     -----
     arccos of the nuclear norm of XᵀY, both centred and of length 1: the angular Procrustes
     distance [1]_. The interval leaves out one person at a time (jackknife, Student's t). It is
-    for the distance at this number of images: with fewer images than channels, distances grow
-    with their number, and only those from the same images should be compared.
+    for the distance at this number of images, and too wide where there are many more channels than
+    people (it then covers 99 to 100 % instead of 95): with fewer images than channels, distances
+    grow with their number, and only those from the same images should be compared.
 
     References
     ----------
@@ -398,7 +399,7 @@ def _over_draws(found: list[dict[str, float]]) -> dict[str, float]:
         if name.startswith("n_"):
             out[name] = int(frame[name].min())
             continue
-        out[name] = frame[name].mean()
+        out[name] = frame[name].mean(skipna=False)
         if name in ("auc", "accuracy"):
             out[f"{name}_low"], out[f"{name}_high"] = np.percentile(frame[name], [2.5, 97.5])
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,9 +68,9 @@ def homophily(
         Indexed by person. Text, categories and true or false become "same …" (1 or 0); numbers
         "difference of …" (absolute).
     sign : str, optional
-        Attribute of a graph's edges that is negative for negative ties (rivals); positive and
-        negative ties are then two terms, each against no tie. A DataFrame is signed if it has
-        negative entries.
+        Attribute of a graph's edges that is negative for negative ties (rivals), such as
+        "weight"; positive and negative ties are then two terms, each against no tie. Without it
+        every edge is a tie, whatever its weight. A DataFrame is signed if it has negative entries.
     n_permutations : int, default 1999
     alpha : float, default 0.05
         Intervals cover 1 − alpha.
@@ -82,9 +83,11 @@ def homophily(
     Homophily
         Its table: ``term`` ("tie", or "positive tie" and "negative tie"; controls), ``kind``
         ("tie" or "control"), ``estimate`` (difference of the score, other terms held fixed),
-        ``standardized`` (in standard deviations of the scores), ``se``, ``ci_low``, ``ci_high``,
-        ``t``, ``p`` (two-sided, permutation), ``mean_linked``, ``mean_others`` (scores of pairs
-        with this tie, and without any), ``n_ties``, ``n_pairs``, ``n_people``, ``n_left_out``.
+        ``standardized`` (in standard deviations of the scores), ``se``, ``ci_low``, ``ci_high``
+        (NaN, with a warning, if a term cannot be estimated without one person or pair), ``t`` (of
+        the ordinary regression, what the permutation compares; not ``estimate`` / ``se``), ``p``
+        (two-sided, permutation), ``mean_linked``, ``mean_others`` (scores of pairs with this tie,
+        and without any), ``n_ties``, ``n_pairs``, ``n_people``, ``n_left_out``.
 
     Raises
     ------
@@ -97,13 +100,15 @@ def homophily(
     Notes
     -----
     Pairs that share a person are not independent. Intervals allow all of them to be correlated:
-    the dyadic cluster-robust variance [1]_ in its jackknife form, which in simulations covers
-    where the plain form is too narrow (24 people, nominal 95 %: 98 and 82 %; 80 people: 96 and
-    93 %), and at least the variance of independent pairs; Student's t with n_people − 1
-    degrees of freedom. For p the residuals of a term, given all others, are permuted over people
+    the dyadic cluster-robust variance [1]_ in its jackknife form, and at least the variance of
+    independent pairs; Student's t with n_people − 1 degrees of freedom. In simulations 95 %
+    intervals cover 97 % (24 people) and 98 % (80 people); those of the plain form 84 and 92 %.
+    For p the residuals of a term, given all others, are permuted over people
     (rows and columns alike) and the regression is repeated: double semi-partialling, the multiple
-    regression quadratic assignment procedure that keeps its level where predictors are correlated
-    [2]_; p = (1 + #{|t*| ≥ |t|}) / (1 + n_permutations).
+    regression quadratic assignment procedure, made for predictors that are correlated [2]_;
+    p = (1 + #{|t*| ≥ |t|}) / (1 + n_permutations). At 5 % it was 5.0 % in simulations without
+    groups and 4.0 % with directed ties; where ties and faces both follow a group that is
+    controlled, it was slightly liberal: 6.5 %, and 7.4 % with a stronger group.
 
     Friends often have age, gender and ethnicity in common, and networks give people who have them
     in common similar embeddings: without these controls a tie shows what people choose, not that
@@ -159,6 +164,13 @@ def homophily(
     _check_design(design, [name for name, _, _ in terms])
     beta = np.linalg.lstsq(design, y, rcond=None)[0]
     error = _errors(design, y, beta, first, second, n)
+    if np.isnan(error).any():
+        warnings.warn(
+            "a term rests on one person or pair alone (a star, a single tie, a group of one "
+            "member): its regression cannot be repeated without them, so there are no standard "
+            "errors and intervals (NaN).",
+            stacklevel=2,
+        )
     rng = as_rng(seed)
     orders = np.argsort(rng.random((n_permutations, n)), axis=1)
     reach = student.ppf(1 - alpha / 2, n - 1)
@@ -293,7 +305,7 @@ def _errors(design, y, beta, first, second, n: int) -> np.ndarray:
     """Return standard errors that allow pairs which share a person to be correlated.
 
     What leaving out a person changes, less what leaving out single dyads does: those are in the
-    sums of both their members.
+    sums of both their members. NaN if nothing can be estimated without someone.
     """
     one, other = np.minimum(first, second), np.maximum(first, second)
     order = np.lexsort([other, one])  # the two orders of a directed pair beside each other
@@ -311,11 +323,15 @@ def _errors(design, y, beta, first, second, n: int) -> np.ndarray:
         np.add.at(of_person, member, squares)
         np.add.at(toward, member, products)
     total = design.T @ y
+    inverse = np.linalg.inv(whole)
+    hat = x @ inverse @ x.transpose(0, 2, 1)
+    lengths = np.sqrt(np.diag(whole))
+    left = (whole - of_person) / np.outer(lengths, lengths)
+    if np.linalg.cond(left).max() > 1e10 or np.linalg.eigvalsh(hat).max() > 1 - 1e-8:
+        return np.full(len(beta), np.nan)
     without = np.linalg.solve(whole - of_person, total[:, None] - toward)[..., 0]
     people = (n - 1) / n * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
-    inverse = np.linalg.inv(whole)
     residual = (y - design @ beta)[order].reshape(-1, size, 1)
-    hat = x @ inverse @ x.transpose(0, 2, 1)
     moved = inverse @ x.transpose(0, 2, 1) @ np.linalg.solve(np.eye(size) - hat, residual)
     dyads = (moved[..., 0] ** 2).sum(axis=0)
     return np.sqrt(np.maximum(people - dyads, dyads))

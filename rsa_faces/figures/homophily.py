@@ -76,7 +76,11 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
         right.axvline(0, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
         right.set_yticks(range(len(terms)), terms)
         right.set_ylim(len(terms) - 0.5, -0.5)
-        right.set_xlabel("difference of similarity (SD), 95 % interval; filled: p ≤ 0.05")
+        alpha = first.settings["alpha"]
+        right.set_xlabel(
+            f"difference of similarity (SD), {100 * (1 - alpha):g} % interval; "
+            f"filled: p ≤ {alpha:g}"
+        )
         if len(named) > 1:
             right.legend(frameon=False, fontsize=5.5)
     return axes
