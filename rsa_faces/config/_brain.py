@@ -1,0 +1,146 @@
+"""Searchlights and intracranial recordings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from rsa_faces._validation import parse_bytes
+from rsa_faces.config._inputs import ModelConfig, NetworkConfig, StimuliConfig
+from rsa_faces.config._reading import Section, exactly_one, read_config
+
+
+class BrainImagesConfig(Section):
+    """Images of a group of subjects in one space, or a data set that ships."""
+
+    dataset: Literal["simulated"] | None = None
+    subjects: dict[str, Path] | None = None
+    conditions: Path | None = None
+    mask: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> BrainImagesConfig:
+        exactly_one(self, "subjects", "dataset")
+        if self.dataset is None and (self.conditions is None or self.mask is None):
+            raise ValueError("expected `conditions` (a CSV file) and `mask` beside `subjects`.")
+        if self.dataset is not None and (self.conditions or self.mask):
+            raise ValueError("expected no `conditions` and `mask` beside `dataset`.")
+        return self
+
+
+class GroupTestConfig(Section):
+    """How maps are tested over subjects."""
+
+    statistic: Literal["tfce", "max", "cluster-mass"] = "tfce"
+    threshold: float | None = None
+    tail: Literal["two-sided", "greater", "less"] = "greater"
+    n_permutations: int = Field(default=2000, ge=99)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+
+
+class SearchlightConfig(Section):
+    """A searchlight: images of a group and models → maps, tests, peaks and figures.
+
+    Read with :func:`load_searchlight_config`; every key is explained in
+    ``configs/searchlight.yaml``.
+    """
+
+    title: str
+    data: BrainImagesConfig
+    stimuli: StimuliConfig | None = None
+    networks: list[NetworkConfig] = Field(default_factory=list)
+    models: list[ModelConfig] = Field(default_factory=list)
+    radius: float = Field(default=8.0, gt=0)
+    measure: str = "correlation"
+    method: str = "spearman"
+    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
+    min_voxels: int = Field(default=5, ge=1)
+    test: GroupTestConfig = Field(default_factory=GroupTestConfig)
+    budget: str = "4GB"
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_is_bytes(cls, value: str) -> str:
+        parse_bytes(value)
+        return value
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> SearchlightConfig:
+        if self.data.dataset is None and not self.networks and not self.models:
+            raise ValueError("expected at least one entry in `networks` or `models`.")
+        if self.networks and self.stimuli is None:
+            raise ValueError("expected `stimuli` for the networks to look at.")
+        return self
+
+
+class PlantedConfig(Section):
+    """A layer that holds in a region of simulated recordings from one time to another."""
+
+    region: str
+    network: str
+    layer: str
+    start: float
+    stop: float
+
+
+class RecordingsConfig(Section):
+    """Epochs of patients with their electrodes, or recordings that are simulated."""
+
+    patients: dict[str, Path] | None = None
+    electrodes: Path | None = None
+    conditions: str | None = None
+    simulated: list[PlantedConfig] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> RecordingsConfig:
+        exactly_one(self, "patients", "simulated")
+        if self.patients is not None and self.electrodes is None:
+            raise ValueError("expected `electrodes` (a table) beside `patients`.")
+        return self
+
+
+class ClustersConfig(Section):
+    """How layers and times are tested over patients."""
+
+    along: Literal["time", "time and layers"] = "time and layers"
+    n_permutations: int = Field(default=2000, ge=99)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+
+
+class TimecourseConfig(Section):
+    """Intracranial recordings against layers: when, and in which region.
+
+    Read with :func:`load_timecourse_config`; ``configs/timecourse.yaml`` explains every key.
+    """
+
+    title: str
+    data: RecordingsConfig
+    stimuli: StimuliConfig
+    networks: list[NetworkConfig] = Field(min_length=1)
+    signal: Literal["raw", "high gamma"] = "high gamma"
+    window: float = Field(default=0.1, gt=0)
+    step: float = Field(default=0.02, gt=0)
+    measure: str = "correlation"
+    method: str = "spearman"
+    unplaced: Literal["raise", "drop", "keep"] = "raise"
+    test: ClustersConfig = Field(default_factory=ClustersConfig)
+    budget: str = "2GB"
+    seed: int = Field(default=0, ge=0)
+
+
+def load_searchlight_config(
+    path: str | os.PathLike[str], overrides: list[str] | tuple[str, ...] = ()
+) -> SearchlightConfig:
+    """Read a searchlight analysis from a YAML file; as :func:`load_config`."""
+    return read_config(path, overrides, SearchlightConfig)
+
+
+def load_timecourse_config(
+    path: str | os.PathLike[str], overrides: list[str] | tuple[str, ...] = ()
+) -> TimecourseConfig:
+    """Read an analysis of intracranial recordings from a YAML file; as :func:`load_config`."""
+    return read_config(path, overrides, TimecourseConfig)
