@@ -10,6 +10,7 @@ from PIL import Image
 from test_cli import rsa_faces, sentence
 
 import rsa_faces as rf
+from rsa_faces import analyses
 from rsa_faces.analyses import congruence, readout
 from rsa_faces.cli import _analyse  # noqa: F401
 from rsa_faces.config import load_analyses_config
@@ -90,6 +91,194 @@ def test_tables_are_those_of_the_functions(project, tmp_path):
     assert set(record["weights_sha256"]) == {"pixels", "gabor-v1"}
 
 
+def asked(project, tmp_path, *entries, networks=("pixels", "gabor-v1"), **changes):
+    """Run some questions; tables and names of figures by number."""
+    raw = yaml.safe_load((project / "c.yaml").read_text())
+    raw |= {"networks": list(networks), "analyses": list(entries)} | changes
+    path = project / f"{tmp_path.name}.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    output = run_analyses(load_analyses_config(path), tmp_path / "o", device="cpu")
+    for figures in output.figures.values():
+        assert all(path.stat().st_size > 1000 for path in figures)
+    return list(output.tables.values()), [[p.stem for p in f] for f in output.figures.values()]
+
+
+def acts(project, name="gabor-v1"):
+    stimuli = rf.load_stimuli(project / "faces", manifest=project / "faces.csv")
+    return stimuli.metadata, rf.extract(rf.load_network(name, device="cpu"), stimuli)
+
+
+def same(found, expected):
+    expected = expected.reset_index(drop=True)
+    found = found[expected.columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, atol=1e-12)
+
+
+def test_maps_agreement_and_choice_of_stimuli_are_those_of_the_functions(project, tmp_path):
+    (maps, agree, chosen), figures = asked(
+        project, tmp_path,
+        {"analysis": "map", "people": "identity", "target": "gabor-v1", "n_pairs": [8],
+         "n_draws": 2},
+        {"analysis": "agreement", "methods": ["spearman"], "n_boot": 99, "n_permutations": 99},
+        {"analysis": "stimuli", "n": 6},
+    )  # fmt: skip
+    labels, gabor = acts(project)
+    _, pixels = acts(project, "pixels")
+    expected = analyses.embedding_map(
+        pixels, gabor, labels["identity"], n_pairs=[8], n_draws=2, progress=False
+    )
+    same(maps, expected.table)
+    assert set(maps["source_network"]) == {"pixels"}
+    expected = analyses.layer_agreement(
+        pixels, gabor, methods=["spearman"], n_boot=99, n_permutations=99, progress=False
+    )
+    same(agree, expected.table)
+    assert figures == [["1-map"], ["2-agreement-pixels-and-gabor-v1"], ["3-stimuli"]]
+    assert chosen["stimulus"].is_unique
+    assert len(chosen) == 6
+    assert set(chosen["identity"]) <= set(labels["identity"])
+
+
+def test_robustness_and_topography_are_those_of_the_functions(project, tmp_path):
+    (robust, central), figures = asked(
+        project, tmp_path,
+        {"analysis": "robustness", "people": "identity", "degradations": ["blur"],
+         "strengths": [1, 5]},
+        {"analysis": "topography", "n_units": 3},
+        networks=["mini-xception"],
+    )  # fmt: skip
+    stimuli = rf.load_stimuli(project / "faces", manifest=project / "faces.csv")
+    network = rf.load_network("mini-xception", device="cpu")
+    last = network.layers[-1]
+    expected = analyses.robustness(
+        network, stimuli, layers=last, identity=stimuli.metadata["identity"],
+        degradations=["blur"], strengths=[1, 5], progress=False,
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(robust, expected.table, check_dtype=False, atol=1e-6)
+    expected = analyses.central_bias(network, n_units=3, progress=False)
+    pd.testing.assert_frame_equal(central, expected, check_dtype=False, atol=1e-6)
+    assert figures == [["1-robustness-RDMs", "1-robustness-recognition"], ["2-topography"]]
+
+
+def test_topography_of_data(project, tmp_path):
+    stimuli = rf.load_stimuli(project / "faces", manifest=project / "faces.csv")
+    rng = np.random.default_rng(0)
+    parts = [
+        rf.compute_rdms(rng.normal(size=(len(stimuli.ids), 9)), conditions=stimuli.ids)
+        .with_labels(subject=f"s{i}", region="FFA") for i in range(6)
+    ]  # fmt: skip
+    rf.rdm.concat(parts).save(project / "ffa.h5")
+    (found,), figures = asked(
+        project, tmp_path, {"analysis": "topography", "rdms": "ffa.h5", "bootstrap": "subjects"},
+        networks=[{"name": "mini-xception", "layers": ["conv1", "block2"]}],
+    )  # fmt: skip
+    assert found["layer"].tolist() == ["conv1", "block2"]
+    assert {"central", "peripheral", "difference", "p"} <= set(found)
+    assert figures == [["1-topography-mini-xception"]]
+
+
+@pytest.fixture(scope="module")
+def known(project):
+    """What is known of the people in the pictures: landmarks, ratings, ties, membership."""
+    table = pd.read_csv(project / "faces.csv")
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(len(table), 12, 2)) + 9 * rng.normal(size=(12, 2)) + 16
+    np.savez(project / "points.npz", files=table["file"].to_numpy(str), points=points)
+    people = [f"p{i}" for i in range(PEOPLE)]
+    pd.DataFrame({"a": people[:-1], "b": people[1:]}).to_csv(project / "ties.csv", index=False)
+    table["warm"] = rng.normal(size=len(table))
+    table["age"] = rng.uniform(20, 60, len(table))
+    table["member"] = table["identity"].isin(people[:4])
+    table.to_csv(project / "known.csv", index=False)
+    return {"stimuli": {"folder": "faces", "manifest": "known.csv"}}
+
+
+def test_what_is_known_of_people_is_asked_of_the_functions(project, known, tmp_path):
+    (space, traits, members), figures = asked(
+        project, tmp_path,
+        {"analysis": "face space", "landmarks": "points.npz", "n_shape": 4, "n_appearance": 4},
+        {"analysis": "traits", "ratings": ["warm"], "across": "identity", "baseline": ["age"],
+         "n_permutations": 19},
+        {"analysis": "membership", "members": "member", "people": "identity",
+         "n_permutations": 99},
+        **known,
+    )  # fmt: skip
+    table = pd.read_csv(project / "known.csv")
+    table.index = table["file"].str.removesuffix(".png")
+    _, gabor = acts(project)
+    stimuli = rf.load_stimuli(project / "faces", manifest=project / "known.csv")
+    points = analyses.read_landmarks(project / "points.npz")
+    expected = analyses.face_space(stimuli, points, n_shape=4, n_appearance=4, progress=False)
+    pd.testing.assert_frame_equal(space, expected.components, check_dtype=False, atol=1e-9)
+    x = {name: pd.DataFrame(np.asarray(a[list(a)[-1]]).reshape(len(a.conditions), -1),
+                            a.conditions)
+         for name, a in (("pixels", acts(project, "pixels")[1]), ("gabor-v1", gabor))}  # fmt: skip
+    expected = analyses.trait_readout(
+        x, table[["warm"]], across=table["identity"], baseline=table[["age"]], n_permutations=19,
+        progress=False,
+    )  # fmt: skip
+    same(traits, expected.table)
+    expected = analyses.membership(
+        analyses.similarity_scores(gabor), table["member"], people=table["identity"],
+        n_permutations=99,
+    )  # fmt: skip
+    same(members[members["network"] == "gabor-v1"], expected.table)
+    assert figures[1:] == [
+        ["2-traits", "2-traits-specificity-of-pixels", "2-traits-specificity-of-gabor-v1"],
+        ["3-membership-pixels", "3-membership-gabor-v1"],
+    ]
+
+
+def test_homophily_takes_one_image_of_each_person(project, known, tmp_path):
+    entry = {"analysis": "homophily", "ties": "ties.csv", "people": "identity",
+             "controls": ["gender"], "n_permutations": 99}  # fmt: skip
+    with pytest.raises(rf.InputError, match="'p0' has several: choose one with `select`"):
+        asked(project, tmp_path, entry, **known)
+    (found,), _ = asked(project, tmp_path, entry, select={"expression": "sad"}, **known)
+    labels, gabor = acts(project)
+    keep = labels["expression"] == "sad"
+    names = [str(name) for name in labels["identity"][keep]]
+    scores = analyses.similarity_scores(gabor)
+    scores = scores.loc[list(labels.index[keep]), list(labels.index[keep])]
+    ties = pd.DataFrame(0, names, names)
+    for i in range(PEOPLE - 1):
+        ties.loc[f"p{i}", f"p{i + 1}"] = ties.loc[f"p{i + 1}", f"p{i}"] = 1
+    expected = analyses.homophily(
+        ties, scores.set_axis(names).set_axis(names, axis=1), n_permutations=99,
+        controls=labels.loc[keep, ["gender"]].set_axis(names),
+    )  # fmt: skip
+    same(found[found["network"] == "gabor-v1"], expected.table)
+    for text, words in (("a,b\np0,nobody\n", "1 are not there, such as 'nobody'"),
+                        ("from,to\np0,p1\n", "expected the columns a, b")):  # fmt: skip
+        (project / "wrong.csv").write_text(text)
+        with pytest.raises(rf.InputError, match=words):
+            asked(project, tmp_path, entry | {"ties": "wrong.csv"},
+                  select={"expression": "sad"}, **known)  # fmt: skip
+
+
+def test_landmarks_are_read_out(project, known, tmp_path):
+    rng = np.random.default_rng(2)
+    table = pd.read_csv(project / "known.csv")
+    points = rng.normal(size=(len(table), 189, 2)) + 9 * rng.normal(size=(189, 2)) + 16
+    np.savez(project / "many.npz", files=table["file"].to_numpy(str), points=points)
+    (found,), figures = asked(
+        project, tmp_path,
+        {"analysis": "landmarks", "landmarks": "many.npz", "across": "identity",
+         "n_permutations": 19},
+        networks=["pixels"], **known,
+    )  # fmt: skip
+    _, pixels = acts(project, "pixels")
+    given = analyses.read_landmarks(project / "many.npz")
+    expected = analyses.landmark_readout(
+        pixels, analyses.measure_landmarks(given), across=dict(zip(
+            table["file"].str.removesuffix(".png"), table["identity"], strict=True
+        )),
+        baseline=analyses.face_size(given)[["size"]], n_permutations=19, progress=False,
+    )  # fmt: skip
+    same(found, expected.table)
+    assert figures == [["1-landmarks-pixels"]]
+
+
 def test_what_is_done_is_not_done_again(project, tmp_path):
     config = load_analyses_config(project / "c.yaml", ["networks=[pixels]"])
     first = run_analyses(config, tmp_path / "o", device="cpu")
@@ -146,6 +335,10 @@ def test_names_of_kdef_are_read_and_some_are_selected(tmp_path):
         (["analyses.3.layer=conv9"], "unknown layer of pixels: 'conv9'"),
         (["analyses.3.layer={pixels: image}"], "`layer` for the networks pixels, gabor-v1"),
         (["labels=kdef"], "KDEF"),
+        (["analyses.0={analysis: robustness, degradations: [fog]}"], "unknown degradation 'fog'"),
+        (["networks=[pixels]", "analyses.0={analysis: map, people: identity}"], "2 networks"),
+        (["analyses.0={analysis: map, people: identity, target: x}"], "among the networks"),
+        (["analyses.0={analysis: traits, ratings: [gender]}"], "expected numbers in column"),
     ],
 )
 def test_wrong_input_is_one_sentence(project, tmp_path, settings, words):

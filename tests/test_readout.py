@@ -96,11 +96,24 @@ def test_numbers_are_predicted_as_by_scikit_learn():
         baseline[test] = y[train].mean()
     np.testing.assert_allclose(shown["predicted"], expected, rtol=1e-9)
     row = found.table.iloc[0]
-    assert row["r"] == pytest.approx(np.corrcoef(expected, y)[0, 1])
+    assert row["r"] == pytest.approx(np.corrcoef(expected - baseline, y - baseline)[0, 1])
     assert row["r2"] == pytest.approx(1 - ((y - expected) ** 2).sum() / ((y - baseline) ** 2).sum())
     assert row["r"] > 0.5
     assert row["p"] == 1 / 50
     assert row["ci_low"] < row["r"] < row["ci_high"]
+
+
+def test_the_mean_of_the_training_set_does_not_turn_the_sign_of_r():
+    names = [f"n{i}" for i in range(30)]
+    x = np.random.default_rng(2).normal(size=(30, 4))
+    y = dict(zip(names, x[:, 0], strict=True))
+    found = readout({"a": x}, y, conditions=names, kind="number", n_folds=30, n_permutations=19,
+                    strengths=[1e4])  # fmt: skip
+    shown = found.predictions
+    assert np.corrcoef(shown["predicted"], shown["label"].astype(float))[0, 1] < -0.9
+    row = found.table.iloc[0]
+    assert row["r"] > 0.9
+    assert 0.8 < row["ci_low"] < row["r"] < row["ci_high"]
 
 
 def test_the_strength_is_chosen_by_leaving_groups_out():

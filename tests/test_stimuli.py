@@ -58,6 +58,14 @@ def test_manifest_gives_ids_and_metadata_in_any_row_order(folder, caplog):
     assert load_stimuli(folder, manifest=write(folder / "n.csv", other)).hash == faces.hash
 
 
+def test_codes_that_begin_with_0_stay_text(folder):
+    table = "file,person,share,age\na.png,007,0.5,30\nc.png,12,0,\n"
+    faces = load_stimuli(folder, manifest=write(folder / "m.csv", table))
+    assert faces.metadata["person"].tolist() == ["007", "12"]
+    assert faces.metadata["share"].tolist() == [0.5, 0.0]
+    assert faces.metadata["age"].iloc[0] == 30
+
+
 def test_manifest_without_ids_takes_stems_and_subfolders(folder):
     (folder / "sub").mkdir()
     Image.fromarray(pixels(7)).save(folder / "sub" / "z.png")

@@ -56,10 +56,16 @@ def test_numbers_are_those_of_the_readout_and_of_correlations():
         standardize=True, n_permutations=19, seed=3,
     )  # fmt: skip
     np.testing.assert_array_equal(found.table["r"], other.table["r"])
-    predicted = found.predictions.set_index(["features", "trait", "condition"])["predicted"]
+    parts = dict(list(found.predictions.groupby(["features", "trait"])))
     for row in found.specificity.itertuples():
-        x = predicted.loc[(row.features, row.trained)].loc[FACES]
-        assert row.r == pytest.approx(np.corrcoef(x, ratings[row.tested])[0, 1], abs=1e-9)
+        part = parts[row.features, row.trained].set_index("condition").loc[FACES]
+        mean = lambda trait: np.array([  # noqa: E731
+            ratings[trait].loc[FACES][(part["fold"] != f).to_numpy()].mean()  # noqa: B023
+            for f in part["fold"]  # noqa: B023
+        ])  # fmt: skip
+        x = part["predicted"] - mean(row.trained)
+        y = ratings[row.tested].loc[FACES] - mean(row.tested)
+        assert row.r == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
         among = np.corrcoef(ratings[row.trained], ratings[row.tested])[0, 1]
         assert row.rating_r == pytest.approx(among, abs=1e-9)
         assert row.ci_low <= row.r <= row.ci_high

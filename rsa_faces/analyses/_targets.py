@@ -75,6 +75,7 @@ class Numbers:
             raise InputError(f"expected numbers as labels for kind='number': {err}.") from err
         if not np.isfinite(self.values).all() or np.ptp(self.values) == 0:
             raise InputError("expected finite numbers that are not all equal as labels.")
+        self._baseline = np.zeros(len(self.values))
 
     def permuted(self, groups: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return labels as they are, then permuted, (1 + n, n_conditions)."""
@@ -98,7 +99,8 @@ class Numbers:
         self._baseline = baseline[0]
         left = ((permuted - predicted) ** 2).sum(axis=1)
         total = ((permuted - baseline) ** 2).sum(axis=1)
-        return predicted[0], np.stack([rowwise_r(predicted, permuted), 1 - left / total], axis=1)
+        r = held_out_r(predicted, permuted, baseline)
+        return predicted[0], np.stack([r, 1 - left / total], axis=1)
 
     def row(self, predicted: np.ndarray, scores: np.ndarray) -> tuple[dict, np.ndarray]:
         """Return columns of the table."""
@@ -109,8 +111,9 @@ class Numbers:
         """Return the percentile interval of r, drawing units whole."""
         weights = draws[:, units].astype(float)
         total = weights.sum(axis=1, keepdims=True)
-        x = predicted - (weights @ predicted)[:, None] / total
-        y = self.values - (weights @ self.values)[:, None] / total
+        x, y = predicted - self._baseline, self.values - self._baseline
+        x = x - (weights @ x)[:, None] / total
+        y = y - (weights @ y)[:, None] / total
         xy, xx, yy = (weights * x * y).sum(1), (weights * x * x).sum(1), (weights * y * y).sum(1)
         with np.errstate(invalid="ignore", divide="ignore"):
             low, high = np.nanpercentile(xy / np.sqrt(xx * yy), LEVEL)
@@ -143,6 +146,15 @@ def permuted(
     orders = np.argsort(keys + 2.0 * inverse, axis=1)
     out[1:, places] = values[orders]
     return out
+
+
+def held_out_r(predicted: np.ndarray, values: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    """Return correlations of rows of predictions and values, both less the training mean.
+
+    The mean of the training set is low where the test values are high: predictions that are
+    nothing but this mean would correlate with the values at about -0.2, not at 0.
+    """
+    return rowwise_r(predicted - baseline, values - baseline)
 
 
 def rowwise_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:

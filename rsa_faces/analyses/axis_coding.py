@@ -14,7 +14,7 @@ from rsa_faces._errors import ConditionMismatchError, InputError
 from rsa_faces._validation import as_rng, check_choice, check_count
 from rsa_faces.analyses import _axis, _cells
 from rsa_faces.analyses._ridge import deal_folds
-from rsa_faces.analyses._targets import LEVEL, rowwise_r
+from rsa_faces.analyses._targets import LEVEL, held_out_r
 from rsa_faces.analyses.readout import STRENGTHS
 from rsa_faces.extraction._progress import progress_bar
 
@@ -151,10 +151,11 @@ def axis_tuning(
     -------
     AxisTuning
         Its table has one row per cell: ``cell``; ``r`` and ``r2`` between mean responses and
-        predictions for held-out faces, ``ci_low``, ``ci_high`` (95 %, of r, drawing faces); ``p``
-        and ``p_corrected`` (largest r over cells); ``ceiling``, the largest r2 that repeats allow,
-        ``p_signal``, ``r2_of_ceiling`` (NaN without repeats, or if p_signal > 0.05); ``strength``
-        (NaN for "sta");
+        predictions for held-out faces (for r both less the training mean, as in
+        :func:`rsa_faces.analyses.readout`), ``ci_low``, ``ci_high`` (95 %, of r, drawing faces);
+        ``p`` and ``p_corrected`` (largest r over cells); ``ceiling``, the largest r2 that repeats
+        allow, ``p_signal``, ``r2_of_ceiling`` (NaN without repeats, or if p_signal > 0.05);
+        ``strength`` (NaN for "sta");
         ``preference`` from -1 (appearance only) to 1 (shape only) with ``preference_low``,
         ``preference_high`` (95 %), ``shape_length``, ``appearance_length`` (response per standard
         deviation); ``distance_r``, ``bend_r``, ``p_orthogonal``; ``n_faces``, ``n_repeats``.
@@ -250,16 +251,15 @@ def axis_tuning(
     with progress_bar("axes of cells", len(cells), show=progress) as tell:
         for i, (cell, mean) in enumerate(zip(cells, means, strict=True)):
             shuffled = mean[orders]
-            null[i] = rowwise_r(
-                _axis.held_out(faces, shuffled, fold_of, ridge, method)[0], shuffled
-            )
+            guessed, _, base = _axis.held_out(faces, shuffled, fold_of, ridge, method)
+            null[i] = held_out_r(guessed, shuffled, base)
             side = _axis.beside(faces, whole.weights[i], mean, beside)
             others.append(side.pop("direction"))
             along = (places[i], side.pop("across"), side.pop("far"))
             for direction, place in zip(("axis", "orthogonal", "distance"), along, strict=True):
                 curves += [{"cell": cell, "direction": direction, **row}
                            for row in _axis.binned(place, mean, n_bins)]  # fmt: skip
-            low, high = _interval(predicted[i], mean, draws)
+            low, high = _interval(predicted[i] - baseline[i], mean - baseline[i], draws)
             part = _axis.preference(mean, maps[chosen[i]], centred, in_shape, normals)
             names = ["preference", "preference_low", "preference_high", "shape_length",
                      "appearance_length"]  # fmt: skip
@@ -270,7 +270,7 @@ def axis_tuning(
             })  # fmt: skip
             tell(i + 1)
     table = pd.DataFrame(rows)
-    r = rowwise_r(predicted, means)
+    r = held_out_r(predicted, means, baseline)
     r2 = 1 - ((means - predicted) ** 2).sum(axis=1) / ((means - baseline) ** 2).sum(axis=1)
     ceiling, p_signal = _cells.ceilings(repeats)
     reliable = p_signal <= 0.05

@@ -15,7 +15,7 @@ from rsa_faces._validation import as_rng, check_choice, check_count
 from rsa_faces.analyses import _cells
 from rsa_faces.analyses._axis import fit_sets
 from rsa_faces.analyses._ridge import deal_folds
-from rsa_faces.analyses._targets import LEVEL, rowwise_r
+from rsa_faces.analyses._targets import LEVEL, held_out_r
 from rsa_faces.analyses.axis_coding import check_strengths
 from rsa_faces.analyses.readout import STRENGTHS
 from rsa_faces.extraction._progress import progress_bar
@@ -194,7 +194,7 @@ def decode_faces(
     table.loc[whole, "p"] = table.loc[whole, "n_distractors"].map(dict(zip(others, p, strict=True)))
     r2 = 1 - ((truth.T - decoded) ** 2).sum(axis=1) / ((truth.T - baseline) ** 2).sum(axis=1)
     features = pd.DataFrame(
-        {"component": frame.columns, "r": rowwise_r(decoded, truth.T), "r2": r2}
+        {"component": frame.columns, "r": held_out_r(decoded, truth.T, baseline), "r2": r2}
     )
     settings = {
         "n_units": sizes, "n_distractors": others, "n_draws": n_draws, "match": match,

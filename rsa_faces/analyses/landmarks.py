@@ -101,7 +101,8 @@ def landmark_readout(
     -------
     LandmarkReadout
         Its table: ``network``, ``layer``, ``layer_index``, ``depth``, ``measurement``; ``r`` and
-        ``r2`` of predictions for people left out; ``ci_low``, ``ci_high`` (95 %, of r, drawing
+        ``r2`` of predictions for people left out and ``chance`` (mean r of permutations), as in
+        :func:`readout`; ``ci_low``, ``ci_high`` (95 %, of r, drawing
         people); ``p``, ``p_corrected`` (largest r over layers and measurements). With a baseline
         also ``baseline_r``, ``baseline_r2``: the same read-out from the baseline alone;
         ``gain`` = r2 - baseline_r2 with ``gain_low``, ``gain_high``; ``r_beyond``, ``p_beyond``,
@@ -198,7 +199,8 @@ def landmark_readout(
                 row = {
                     "network": layers.network, "layer": layer, "layer_index": i,
                     "depth": layers.depth[layer], "measurement": name, "r": scores[0, 0],
-                    "r2": scores[0, 1], "ci_low": low, "ci_high": high,
+                    "r2": scores[0, 1], "chance": scores[1:, 0].mean(), "ci_low": low,
+                    "ci_high": high,
                 }  # fmt: skip
                 if baseline is not None:
                     before, (score,) = base[j]
@@ -218,8 +220,8 @@ def landmark_readout(
                 }))  # fmt: skip
                 tell(len(rows))
     table = pd.DataFrame(rows)
-    table.insert(9, "p", _p(table["r"], null))
-    table.insert(10, "p_corrected", _p(table["r"], [np.max(null, axis=0)] * len(table)))
+    table.insert(10, "p", _p(table["r"], null))
+    table.insert(11, "p_corrected", _p(table["r"], [np.max(null, axis=0)] * len(table)))
     if baseline is not None:
         largest = [np.max(null_beyond, axis=0)] * len(table)
         table["p_beyond"] = _p(table["r_beyond"], null_beyond)

@@ -142,10 +142,11 @@ def readout(
     Readout
         Its table has, per layer in order: ``network``, ``layer``, ``layer_index``, ``depth``,
         ``task``; for classes ``accuracy``, ``balanced_accuracy`` (mean over classes), ``chance``
-        (mean accuracy of permuted labels), for numbers ``r`` (of predictions that are out of
-        sample), ``r2`` (1 − squared error over that of the training mean; below 0 is worse than
-        the mean) and ``chance`` (mean r of permuted labels); ``ci_low``, ``ci_high`` (95 %, of
-        accuracy or r), ``p``, ``p_corrected`` (over layers), ``n_conditions``, ``n_groups``,
+        (mean accuracy of permuted labels), for numbers ``r`` (of labels and predictions that are
+        out of sample, both less the mean label of the training set), ``r2`` (1 − squared error
+        over that of the training mean; below 0 is worse than the mean) and ``chance`` (mean r of
+        permuted labels); ``ci_low``, ``ci_high`` (95 %, of accuracy or r), ``p``, ``p_corrected``
+        (over layers), ``n_conditions``, ``n_groups``,
         ``n_people``, ``n_classes``, ``n_left_out``.
 
     Raises
@@ -171,8 +172,14 @@ def readout(
     set of permutations for all layers; p_corrected compares with the largest over layers, which
     controls the family-wise error.
 
-    The interval draws people with replacement from their held-out hits; it does not refit, and
-    says nothing about other training sets.
+    The mean of a training set is low where the labels left out are high, and predictions that are
+    little more than this mean correlate negatively with labels: without any effect r would be −0.24
+    on average (simulated: 102 conditions, 10 folds). With the mean taken off both it is −0.11: what
+    is left comes with cross-validation, and ``chance`` tells it.
+
+    The interval draws people with replacement from their held-out hits or predictions; it does not
+    refit, says nothing about other training sets, and is no test: for r without any effect it held
+    0 in 78 % of those simulations. Use p.
 
     References
     ----------

@@ -90,7 +90,8 @@ def trait_readout(
     Returns
     -------
     TraitReadout
-        Its table: ``features``, ``trait``; ``r`` and ``r2`` for people left out, ``ci_low``,
+        Its table: ``features``, ``trait``; ``r`` and ``r2`` for people left out and ``chance``
+        (mean r of permutations), as in :func:`rsa_faces.analyses.readout`, ``ci_low``,
         ``ci_high`` (95 %, drawing people), ``p``, ``p_corrected`` (largest r over all rows);
         with `reliability` also ``ceiling`` (its root, the largest r that perfect predictions
         would reach) and ``r_of_ceiling``; with `baseline` the columns that
@@ -126,7 +127,7 @@ def trait_readout(
     >>> found.table[["trait", "p"]].round(2)
       trait     p
     0  warm  0.01
-    1  tall  0.43
+    1  tall  0.41
     """
     sets, names = _sets(features, match)
     values = _numbers(ratings, "ratings")
@@ -420,7 +421,9 @@ def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> p
             np.array([by_trait[trait][column].to_numpy() for trait in traits])
             for column in ("predicted", "rating")
         )
-        r = _weighted_r(x, y, weights)  # (1 + n_boot, trained, tested)
+        fold = by_trait[traits[0]]["fold"].to_numpy()
+        means = np.stack([y[:, fold != f].mean(axis=1) for f in fold], axis=1)
+        r = _weighted_r(x - means, y - means, weights)  # (1 + n_boot, trained, tested)
         own = np.einsum("bii->bi", r)[:, :, None]
         among = _weighted_r(y, y, weights[:1])[0]
         low, high = np.nanpercentile(r[1:], LEVEL, axis=0)

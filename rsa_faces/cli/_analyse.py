@@ -17,6 +17,24 @@ _SHOWN = {  # columns of the table printed, by analysis
     "transfer": ["trained", "layer", "task", "accuracy", "r", "ci_low", "ci_high", "chance", "p"],
     "congruence": ["network", "layer", "congruence", "null_low", "null_high", "corrected"],
     "groups": ["network", "group_a", "group_b", "n_pairs", "rate", "ci_low", "ci_high"],
+    "map": ["source_network", "target_network", "map", "n_pairs", "auc", "accuracy"],
+    "agreement": ["network_a", "layer_a", "network_b", "layer_b", "method", "value", "p_corrected"],
+    "robustness": ["network", "layer", "degradation", "strength", "stability", "auc"],
+    "topography": [
+        "network",
+        "layer",
+        "unit",
+        "field_bias",
+        "central",
+        "peripheral",
+        "p_corrected",
+    ],
+    "stimuli": ["place", "stimulus"],
+    "landmarks": ["network", "layer", "measurement", "r", "p_corrected", "baseline_r"],
+    "face space": ["component", "explained", "cumulative"],
+    "traits": ["features", "trait", "r", "ci_low", "ci_high", "p_corrected"],
+    "homophily": ["network", "term", "estimate", "ci_low", "ci_high", "p"],
+    "membership": ["network", "layer", "sign", "auc", "ci_low", "ci_high", "p"],
 }
 _ROWS = 12
 
@@ -40,12 +58,14 @@ def analyse(
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables for machines.")] = False,
 ) -> None:
-    """Ask what features tell: read-out, transfer, congruence, groups.
+    """Ask what features tell: read-out, transfer, congruence, robustness, groups and more.
 
     Features are taken once from each network and kept; a run that was stopped goes on. Leaves a
-    table (CSV) and a figure (SVG, PDF, PNG) for each question, and the provenance. More questions
-    are functions of rsa_faces.analyses.
+    table (CSV) and figures (SVG, PDF, PNG) for each question, and the provenance. The questions
+    are in configs/analyses.yaml and configs/photographs.yaml; each is a function of
+    rsa_faces.analyses.
     """
+    from rsa_faces._files import slug
     from rsa_faces.config import load_analyses_config
     from rsa_faces.pipeline import run_analyses
 
@@ -68,9 +88,7 @@ def analyse(
         found = {k: json.loads(t.to_json(orient="records")) for k, t in output.tables.items()}
         typer.echo(json.dumps(found, indent=1))
         return
-    for entry, (name, found), figure in zip(
-        settled.analyses, output.tables.items(), output.figures, strict=True
-    ):
+    for entry, (name, found) in zip(settled.analyses, output.tables.items(), strict=True):
         shown = _spread(found)[[c for c in _SHOWN[entry.analysis] if c in found]]
         table = Table(title=name.split(" ", 1)[1])
         for column in shown:
@@ -80,8 +98,9 @@ def analyse(
         out.print(table)
         if len(shown) < len(found):
             out.print(f"{len(shown)} of {len(found)} rows; all are in the table.", markup=False)
-        out.print(f"Table:  {figure.with_suffix('.csv')}", markup=False, soft_wrap=True)
-        out.print(f"Figure: {figure}", markup=False, soft_wrap=True)
+        out.print(f"Table:  {output.folder / slug(name)}.csv", markup=False, soft_wrap=True)
+        for figure in output.figures[name]:
+            out.print(f"Figure: {figure}", markup=False, soft_wrap=True)
     for note in output.notes:
         say("note", note, style="yellow")
 

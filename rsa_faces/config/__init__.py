@@ -1,6 +1,6 @@
 """Experiments as YAML: every key is known, every value is checked before anything runs."""
 
-from rsa_faces.config._analyses import AnalysesConfig, TaskConfig, load_analyses_config
+from rsa_faces.config._analyses import AnalysesConfig, load_analyses_config
 from rsa_faces.config._brain import (
     SearchlightConfig,
     TimecourseConfig,
@@ -16,6 +16,7 @@ from rsa_faces.config._compare import (
     load_config,
 )
 from rsa_faces.config._inputs import ModelConfig
+from rsa_faces.config._questions import TaskConfig
 from rsa_faces.config._reading import dump_config
 
 __all__ = [

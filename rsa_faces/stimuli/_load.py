@@ -32,8 +32,9 @@ def load_stimuli(
         TIFF, WebP; hidden files are not), with the file name without suffix as id.
     manifest : path-like, optional
         A CSV file with the column ``file`` (path relative to `folder`), optionally ``id``
-        (default: the file name without suffix); every other column becomes metadata. Images of
-        the folder that it does not name are left out and counted in the log.
+        (default: the file name without suffix); every other column becomes metadata, numbers
+        unless one begins with 0 as in 007. Images of the folder that it does not name are left out
+        and counted in the log.
 
     Returns
     -------
@@ -85,7 +86,10 @@ def load_stimuli(
 def _read_manifest(manifest: Path, folder: Path) -> tuple[list[Path], list[str], pd.DataFrame]:
     """Return the paths, ids and metadata of a manifest's rows."""
     try:
-        table = pd.read_csv(manifest, dtype={"file": str, "id": str})
+        raw = pd.read_csv(manifest, dtype=str)
+        # Names stay text, and so does a column with such as 007, which is no number.
+        text = [c for c in raw if c in ("file", "id") or raw[c].str.match(r"[+-]?0\d").any()]
+        table = pd.read_csv(manifest, dtype=dict.fromkeys(text, str))
     except FileNotFoundError as err:
         raise InputError(f"expected a manifest, but {manifest} does not exist.") from err
     except (OSError, ValueError) as err:
