@@ -149,12 +149,12 @@ def test_robustness_and_topography_are_those_of_the_functions(project, tmp_path)
     )  # fmt: skip
     stimuli = rf.load_stimuli(project / "faces", manifest=project / "faces.csv")
     network = rf.load_network("mini-xception", device="cpu")
-    last = network.layers[-1]
+    last = list(network.layers())[-1]
     expected = analyses.robustness(
         network, stimuli, layers=last, identity=stimuli.metadata["identity"],
         degradations=["blur"], strengths=[1, 5], progress=False,
     )  # fmt: skip
-    pd.testing.assert_frame_equal(robust, expected.table, check_dtype=False, atol=1e-6)
+    same(robust, expected.table.drop(columns="unit"))
     expected = analyses.central_bias(network, n_units=3, progress=False)
     pd.testing.assert_frame_equal(central, expected, check_dtype=False, atol=1e-6)
     assert figures == [["1-robustness-RDMs", "1-robustness-recognition"], ["2-topography"]]
@@ -182,7 +182,7 @@ def known(project):
     """What is known of the people in the pictures: landmarks, ratings, ties, membership."""
     table = pd.read_csv(project / "faces.csv")
     rng = np.random.default_rng(1)
-    points = rng.normal(size=(len(table), 12, 2)) + 9 * rng.normal(size=(12, 2)) + 16
+    points = rng.normal(size=(len(table), 12, 2)) + rng.uniform(6, 25, (12, 2))
     np.savez(project / "points.npz", files=table["file"].to_numpy(str), points=points)
     people = [f"p{i}" for i in range(PEOPLE)]
     pd.DataFrame({"a": people[:-1], "b": people[1:]}).to_csv(project / "ties.csv", index=False)

@@ -81,7 +81,7 @@ def embedding_map(
         The name of each row of plain mappings.
     kinds : sequence of {"ridge", "procrustes"}
         Ridge regression with intercept, its strength chosen on the training pairs by leaving out
-        a person at a time; or shift, rotation and scale.
+        a person at a time; or shift, rotation and scale, of the directions that pairs tell of.
     pairing : {"same image", "other image"}, default "same image"
         Whether training pairs are two networks' embeddings of one image, or of two images of a
         person (what someone has who knows names, not images).
@@ -352,9 +352,12 @@ def _procrustes_map(x, y, pairs, test, who, strengths) -> np.ndarray:
     one, two = x[pairs[:, 0]], y[pairs[:, 1]]
     from_mean, to_mean = one.mean(axis=0), two.mean(axis=0)
     one = one - from_mean
-    u, s, vt = np.linalg.svd(one.T @ (two - to_mean), full_matrices=False)
+    # The singular vectors of oneᵀ two lie in what the pairs span, often far fewer dimensions.
+    (turn, small), (back, other) = (np.linalg.qr(v.T) for v in (one, two - to_mean))
+    u, s, vt = np.linalg.svd(small @ other.T, full_matrices=False)
+    known = s > s[0] * 1e-10  # what pairs do not tell is mapped to the mean
     scale = s.sum() / max((one**2).sum(), np.finfo(float).tiny)
-    return scale * (x[test] - from_mean) @ u @ vt + to_mean
+    return scale * (x[test] - from_mean) @ (turn @ u[:, known]) @ (vt[known] @ back.T) + to_mean
 
 
 _FIT = {"ridge": _ridge_map, "procrustes": _procrustes_map}

@@ -107,8 +107,10 @@ def analyse(
 
 def _spread(table):
     """Return some rows of each network, from its first to its last."""
-    if len(table) <= _ROWS or "network" not in table:
+    if len(table) <= _ROWS:
         return table
+    if "network" not in table:
+        return table.head(_ROWS)
     import pandas as pd
 
     parts = [rows for _, rows in table.groupby("network", sort=False)]
