@@ -82,5 +82,8 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
             f"filled: p ≤ {alpha:g}"
         )
         if len(named) > 1:
-            right.legend(frameon=False, fontsize=5.5)
+            right.legend(
+                loc="lower left", bbox_to_anchor=(0, 1), ncols=len(named), frameon=False,
+                fontsize=5.5,
+            )  # fmt: skip
     return axes

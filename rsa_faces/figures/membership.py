@@ -46,5 +46,6 @@ def plot_membership(result: Membership, *, ax=None) -> np.ndarray:
             one.set_yticks([])
             one.set_title(f"AUC {row.auc:.2f} [{row.ci_low:.2f}, {row.ci_high:.2f}]", loc="left")
         axes[0].set_ylabel("people, density")
-        axes[0].legend(frameon=False, fontsize=5.5, loc="upper left")
+        axes[0].set_ylim(top=1.25 * axes[0].get_ylim()[1])  # room for the legend
+        axes[0].legend(frameon=False, fontsize=5.5, loc="upper left", ncols=2)
     return axes

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
 
 from rsa_faces._errors import InputError
 from rsa_faces.analyses.topography import ReceptiveFields, TopographyComparison
@@ -139,6 +140,7 @@ def plot_central_bias(
             ax.set_xticks(x, middle.index, rotation=45, ha="right", rotation_mode="anchor")
         else:
             ax.set_xlabel("layer, in order of computation")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.axhline(0, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
         ax.set_ylabel(f"central bias of {'fields' if of == 'field' else 'activation'}")
         ax.set_title("share in the disc, less expected; band: half of the units",
