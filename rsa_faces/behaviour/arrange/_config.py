@@ -102,7 +102,7 @@ class ArrangeConfig(_Section):
         the page may take part, up to ``most`` raters.
     database : str, default "sqlite:///arrange.sqlite"
         SQLAlchemy URL; an SQLite file is taken from the folder of the configuration. For
-        PostgreSQL ``postgresql+psycopg://user@host/name``.
+        PostgreSQL ``postgresql+psycopg://user@host/name``, with ``pip install 'psycopg[binary]'``.
     host, port : str and int, default "127.0.0.1" and 8000
         Where the server listens. 127.0.0.1 is this computer only.
     token_variable : str, default "RSA_FACES_ARRANGE_TOKEN"

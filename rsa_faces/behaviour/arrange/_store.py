@@ -299,9 +299,10 @@ def _connect(url: str):
             f"postgresql+psycopg://user@host/name, got one for {url.partition('://')[0]!r}: {err}."
         ) from err
     except ImportError as err:
+        package = "psycopg[binary]" if err.name == "psycopg" else err.name
         raise MissingExtraError(
             f"this database needs the package {err.name!r}, which is not installed. "
-            f"Install it with: pip install '{err.name}'"
+            f"Install it with: pip install '{package}'"
         ) from err
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
