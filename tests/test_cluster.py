@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from test_cli import make_project
+from threadpoolctl import threadpool_info
 
 from rsa_faces import InputError
 from rsa_faces.config import (
@@ -88,8 +89,9 @@ def test_slurm_jobs_are_asked_for_as_configured(monkeypatch, tmp_path):
         def __init__(self, **options):
             asked.update(options)
 
-        def scale(self, *, jobs):
-            asked["jobs"] = jobs
+        def adapt(self, *, minimum_jobs, maximum_jobs):
+            assert minimum_jobs == maximum_jobs
+            asked["jobs"] = maximum_jobs
 
     monkeypatch.setattr(jobqueue, "SLURMCluster", FakeSlurm)
     config = ClusterConfig(
@@ -97,21 +99,72 @@ def test_slurm_jobs_are_asked_for_as_configured(monkeypatch, tmp_path):
         before=["source here"], directives=["--gres=gpu:1"],
     )  # fmt: skip
     _cluster._made(config, distributed)
-    assert (asked["jobs"], asked["cores"], asked["processes"]) == (7, 4, 1)
+    assert (asked["jobs"], asked["processes"]) == (7, 1)
+    assert (asked["cores"], asked["job_cpu"]) == (1, 4)
     assert (asked["memory"], asked["queue"], asked["walltime"]) == ("16GB", "short", "01:00:00")
     assert asked["job_script_prologue"] == ["source here"]
     assert asked["job_extra_directives"] == ["--gres=gpu:1"]
 
 
 @pytest.mark.slow
+def test_jobs_that_end_are_replaced(monkeypatch, tmp_path):
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    from dask_jobqueue.local import LocalCluster
+
+    # Job scripts of the same library, run as processes of this machine instead of by SLURM.
+    def run_here(*, queue, account, job_cpu, **options):
+        return LocalCluster(**options, log_directory=str(tmp_path))
+
+    monkeypatch.setattr(jobqueue, "SLURMCluster", run_here)
+    config = ClusterConfig(
+        kind="slurm", workers=1, threads=2, memory="1GB", walltime="00:10:00", scratch=tmp_path
+    )
+    with (
+        _cluster._made(config, distributed) as made,
+        distributed.Client(made) as client,
+    ):
+        client.wait_for_workers(1, timeout=120)
+        (first,) = client.run(os.getpid).values()
+        os.kill(first, signal.SIGKILL)
+        parts = _cluster.Parts(client)
+        assert parts.begin(os.getpid)() != first
+        assert list(client.nthreads().values()) == [1]
+
+
+def threads():
+    """Return how many threads numba, torch and NumPy use."""
+    import numba
+    import torch
+
+    pools = [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
+    return numba.get_num_threads(), torch.get_num_threads(), *pools
+
+
+@pytest.mark.slow
+def test_a_part_uses_the_threads_that_were_asked_for():
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as made,
+        distributed.Client(made) as client,
+    ):
+        for n_threads in {1, min(2, os.cpu_count())}:
+            assert set(Parts(client, threads=n_threads).begin(threads)()) == {n_threads}
+
+
+@pytest.mark.slow
 def test_slurm_job_scripts_hold_what_was_asked_for():
     jobqueue = pytest.importorskip("dask_jobqueue")
     with jobqueue.SLURMCluster(
-        cores=4, processes=1, memory="16GB", queue="short", walltime="01:00:00",
+        cores=1, job_cpu=4, processes=1, memory="16GB", queue="short", walltime="01:00:00",
         job_script_prologue=["source here"], job_extra_directives=["--gres=gpu:1"],
     ) as cluster:  # fmt: skip
         script = cluster.job_script()
-    for line in ("#SBATCH -p short", "#SBATCH --gres=gpu:1", "source here"):
+    for line in (
+        "#SBATCH -p short",
+        "#SBATCH --cpus-per-task=4",
+        "--nthreads 1",
+        "#SBATCH --gres=gpu:1",
+        "source here",
+    ):
         assert line in script
 
 

@@ -22,7 +22,8 @@ class ClusterConfig(Section):
     workers : int, default 2
         Processes, or jobs.
     threads : int, default 1
-        Processor threads of each worker.
+        Processor threads of each worker, which does one part at a time; with kind "address" the
+        workers stay as they were started.
     memory : str, optional
         Of each worker, such as "16GB"; needed for SLURM.
     address : str, optional

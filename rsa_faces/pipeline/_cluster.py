@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from rsa_faces._optional import require
 from rsa_faces.config import ClusterConfig, load_cluster_config
 
@@ -22,15 +24,43 @@ class Parts:
     workers must see, and return little. A part whose worker is lost is done again by another.
     """
 
-    def __init__(self, client: Any = None, retries: int = 3) -> None:
-        self._client, self._retries = client, retries
+    def __init__(self, client: Any = None, retries: int = 3, threads: int | None = None) -> None:
+        self._client, self._retries, self._threads = client, retries, threads
 
     def begin(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
         """Return a function that waits for the result."""
         if self._client is None:
             return functools.partial(function, *arguments)
-        future = self._client.submit(function, *arguments, retries=self._retries, pure=False)
+        future = self._client.submit(
+            _with_threads, self._threads, function, *arguments, retries=self._retries, pure=False
+        )
         return future.result
+
+
+def _with_threads(threads: int | None, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function on that many processor threads."""
+    with limited_threads(threads):
+        return function(*arguments)
+
+
+@contextlib.contextmanager
+def limited_threads(threads: int | None) -> Iterator[None]:
+    """Set how many threads NumPy, numba and torch use; None leaves them as they are."""
+    if threads is None:
+        yield
+        return
+    import numba
+    import torch
+
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        with threadpool_limits(limits=threads):
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])
 
 
 @contextlib.contextmanager
@@ -49,11 +79,11 @@ def opened(cluster: str | os.PathLike[str] | ClusterConfig | None) -> Iterator[P
     distributed = require("distributed", extra="cluster", purpose=_PURPOSE)
     with contextlib.ExitStack() as stack:
         if config.kind == "address":
-            client = stack.enter_context(distributed.Client(config.address))
-        else:
-            made = stack.enter_context(_made(config, distributed))
-            client = stack.enter_context(distributed.Client(made))
-        yield Parts(client)
+            yield Parts(stack.enter_context(distributed.Client(config.address)))
+            return
+        made = stack.enter_context(_made(config, distributed))
+        client = stack.enter_context(distributed.Client(made))
+        yield Parts(client, threads=config.threads)
 
 
 def _made(config: ClusterConfig, distributed: Any) -> Any:
@@ -66,10 +96,13 @@ def _made(config: ClusterConfig, distributed: Any) -> Any:
             local_directory=scratch,
         )  # fmt: skip
     jobqueue = require("dask_jobqueue", extra="cluster", purpose=_PURPOSE)
+    # To Dask a core is one more part at the same time, in the same memory: one each, on `threads`.
     cluster = jobqueue.SLURMCluster(
-        cores=config.threads, processes=1, memory=config.memory, walltime=config.walltime,
-        queue=config.queue, account=config.account, local_directory=scratch,
+        cores=1, job_cpu=config.threads, processes=1, memory=config.memory,
+        walltime=config.walltime, queue=config.queue, account=config.account,
+        local_directory=scratch,
         job_script_prologue=list(config.before), job_extra_directives=list(config.directives),
     )  # fmt: skip
-    cluster.scale(jobs=config.workers)
+    # Not `scale`: that never replaces a job that ended at its wall time or with its node.
+    cluster.adapt(minimum_jobs=config.workers, maximum_jobs=config.workers)
     return cluster

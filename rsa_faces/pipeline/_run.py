@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from rsa_faces import __version__
 from rsa_faces._errors import InputError
@@ -21,7 +20,7 @@ from rsa_faces.config import ClusterConfig, Config, dump_config, load_config
 from rsa_faces.extraction import select_layers
 from rsa_faces.inference import Result, evaluate
 from rsa_faces.networks import Network, get_spec, load_network
-from rsa_faces.pipeline._cluster import Parts, opened
+from rsa_faces.pipeline._cluster import Parts, limited_threads, opened
 from rsa_faces.pipeline._inputs import Inputs, read_inputs
 from rsa_faces.pipeline._provenance import git_state, machine, versions
 from rsa_faces.pipeline._steps import Steps, locked
@@ -81,7 +80,7 @@ def run(
         If the input is wrong; nothing has been written then. Also if `folder` holds a run of
         another configuration and `fresh` is False.
     """
-    with _threads(jobs):
+    with limited_threads(jobs):
         inputs = read_inputs(config)
         layers = _check_networks(config, inputs, device)
         faces = _find_faces(config, inputs)
@@ -346,26 +345,6 @@ def _patterns_named() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
-
-
-@contextlib.contextmanager
-def _threads(jobs: int | None) -> Iterator[None]:
-    """Limit the threads of NumPy, numba and torch."""
-    if jobs is None:
-        yield
-        return
-    import numba
-    import torch
-
-    before = torch.get_num_threads(), numba.get_num_threads()
-    torch.set_num_threads(jobs)
-    numba.set_num_threads(min(jobs, numba.config.NUMBA_NUM_THREADS))
-    try:
-        with threadpool_limits(limits=jobs):
-            yield
-    finally:
-        torch.set_num_threads(before[0])
-        numba.set_num_threads(before[1])
 
 
 def write_json(path: Path, content: dict) -> None:
