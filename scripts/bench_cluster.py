@@ -19,9 +19,10 @@ import numpy as np
 import yaml
 from bench_searchlight import AFFINE, N_CONDITIONS, ellipsoid, models_of
 
-from rsa_faces.config import load_searchlight_config
+from rsa_faces.config import ClusterConfig, load_searchlight_config
 from rsa_faces.mapping import SearchlightMap
 from rsa_faces.pipeline import run_searchlight
+from rsa_faces.pipeline._cluster import _made
 
 
 def make(folder: Path, n_subjects: int, axis: int) -> Path:
@@ -60,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = "1"  # of the workers, which inherit it
-    from distributed import Client, LocalCluster
+    import distributed
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -68,10 +69,8 @@ def main() -> None:
         seconds, maps = {}, {}
         for n_workers in (1, 2):
             with (
-                LocalCluster(
-                    n_workers=n_workers, threads_per_worker=1, dashboard_address=None
-                ) as made,
-                Client(made) as client,
+                _made(ClusterConfig(kind="local", workers=n_workers), distributed) as made,
+                distributed.Client(made) as client,
             ):
                 client.wait_for_workers(n_workers)
                 (folder / "cluster.yaml").write_text(

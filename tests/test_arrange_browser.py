@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from test_arrange import BEARER, TOKEN, Server, n_free_port, stored, write_config
+from test_arrange import BEARER, TOKEN, Server, n_free_port, stored, url_of, write_config
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
@@ -250,7 +250,7 @@ def test_a_killed_server_loses_nothing(driver, tmp_path):
         server = Server(config, port)
         until(lambda: n_done(server, path) == 1, 20)
         ids = {f"secret_name_{i:03d}": item for item, i in number.items()}
-        places = stored(tmp_path, ids)[path][1]
+        places = stored(url_of(config), ids)[path][1]
         for item, i in number.items():
             assert places[item] == pytest.approx(TRUTH[i] / 2, abs=0.01)
     finally:

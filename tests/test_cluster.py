@@ -102,7 +102,10 @@ def test_slurm_jobs_are_asked_for_as_configured(monkeypatch, tmp_path):
     assert (asked["jobs"], asked["processes"]) == (7, 1)
     assert (asked["cores"], asked["job_cpu"]) == (1, 4)
     assert (asked["memory"], asked["queue"], asked["walltime"]) == ("16GB", "short", "01:00:00")
-    assert asked["job_script_prologue"] == ["source here"]
+    assert asked["job_script_prologue"] == [
+        "export MALLOC_TRIM_THRESHOLD_=134217728", "export MALLOC_MMAP_THRESHOLD_=33554432",
+        "source here",
+    ]  # fmt: skip
     assert asked["job_extra_directives"] == ["--gres=gpu:1"]
 
 
@@ -112,7 +115,7 @@ def test_jobs_that_end_are_replaced(monkeypatch, tmp_path):
     from dask_jobqueue.local import LocalCluster
 
     # Job scripts of the same library, run as processes of this machine instead of by SLURM.
-    def run_here(*, queue, account, job_cpu, **options):
+    def run_here(*, queue, account, job_cpu, job_script_prologue, **options):
         return LocalCluster(**options, log_directory=str(tmp_path))
 
     monkeypatch.setattr(jobqueue, "SLURMCluster", run_here)
@@ -138,6 +141,17 @@ def threads():
 
     pools = [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
     return numba.get_num_threads(), torch.get_num_threads(), *pools
+
+
+def allocation():
+    """Return what the C library was told about freed memory."""
+    return tuple(os.environ.get(f"MALLOC_{name}_THRESHOLD_") for name in ("TRIM", "MMAP"))
+
+
+@pytest.mark.slow
+def test_local_workers_keep_freed_memory():
+    with opened(ClusterConfig(kind="local", workers=1)) as parts:
+        assert parts.begin(allocation)() == ("134217728", "33554432")
 
 
 @pytest.mark.slow

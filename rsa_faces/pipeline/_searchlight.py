@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from rsa_faces._errors import InputError
 from rsa_faces._files import atomic_path, sha256_file, slug, write_text
 from rsa_faces.config import ClusterConfig, SearchlightConfig, dump_config
 from rsa_faces.mapping import (
+    BestModels,
     SearchlightMap,
     best_model_map,
     group_test,
@@ -112,10 +114,6 @@ def run_searchlight(
     InputError
         If the input is wrong.
     """
-    import matplotlib.pyplot as plt
-
-    from rsa_faces.figures import plot_best_models, plot_map, save_figure
-
     started, clock = datetime.now(UTC), time.perf_counter()
     inputs = _read(config, device)
     folder = Path(folder).resolve()
@@ -133,20 +131,19 @@ def run_searchlight(
         written = write_map(mean, folder / "mean")
         tests, peaks = _tested(config, maps, mean, folder)
         tell(total - 1, total, "figures")
-        figures = []
+        waiting = []
         for name in mean.names:
             where = tests[name].p < config.test.alpha if name in tests else None
-            title = _title(config, name, len(maps), tested=name in tests)
-            axes = plot_map(mean, model=name, where=where, title=title)
-            figures += save_figure(axes[0].figure, folder / "figures" / slug(name))[1:2]
-            plt.close(axes[0].figure)
+            how = {"model": name, "where": where,
+                   "title": _title(config, name, len(maps), tested=name in tests)}  # fmt: skip
+            waiting.append(parts.begin(_draw, mean, how, folder / "figures" / slug(name)))
         if len(maps) >= 3 and len(mean.names) > 1:
             best = best_model_map(maps)
             anywhere = np.any([test.p < config.test.alpha for test in tests.values()], axis=0)
-            axes = plot_best_models(best, where=anywhere)
-            figures += save_figure(axes[0].figure, folder / "figures" / "best model")[1:2]
-            plt.close(axes[0].figure)
+            how = {"where": anywhere}
+            waiting.append(parts.begin(_draw, best, how, folder / "figures" / "best model"))
             _save_image(best.to_img(), folder / "best_model.nii.gz")
+        figures = [wait() for wait in waiting]
         with atomic_path(folder / "peaks.csv") as temporary:
             peaks.to_csv(temporary, index=False)
         provenance = {
@@ -242,6 +239,21 @@ def _save_image(image: Any, path: Path) -> None:
     with atomic_path(path) as temporary:
         # Without the time of writing: the same image gives the same bytes.
         temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
+
+
+def _draw(maps: SearchlightMap | BestModels, how: dict[str, Any], path: Path) -> Path:
+    """Save the figure of a map; return its PNG. May run on another machine."""
+    import matplotlib.pyplot as plt
+
+    from rsa_faces.figures import plot_best_models, plot_map, save_figure
+
+    if threading.current_thread() is not threading.main_thread():
+        plt.switch_backend("agg")  # windows belong to the main thread
+    plot = plot_map if isinstance(maps, SearchlightMap) else plot_best_models
+    axes = plot(maps, **how)
+    saved = save_figure(axes[0].figure, path)
+    plt.close(axes[0].figure)
+    return saved[1]
 
 
 def _title(config: SearchlightConfig, name: str, n_subjects: int, *, tested: bool) -> str:
