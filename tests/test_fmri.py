@@ -383,9 +383,21 @@ def test_residuals_are_read():
     np.testing.assert_allclose(got.residuals[2], patterns.residuals[2], rtol=1e-5, atol=1e-6)
     expected = patterns.rdms(noise="ledoit-wolf").vectors
     np.testing.assert_allclose(got.rdms(noise="ledoit-wolf").vectors, expected, atol=1e-4)
-    with pytest.raises(InputError, match="mapping of fold to image for 4 folds"):
-        load_patterns(patterns.to_img(), patterns.conditions, folds=patterns.folds,
-                      mask_img=patterns.space, residuals=images[0])  # fmt: skip
+
+
+def test_residuals_of_all_folds_together_are_one_covariance():
+    patterns = simulate_patterns(6)
+    together = patterns.to_img(np.concatenate(list(patterns.residuals.values())))
+    got = load_patterns(patterns.to_img(), patterns.conditions, folds=patterns.folds,
+                        mask_img=patterns.space, residuals=together, n_estimated=32)  # fmt: skip
+    expected = patterns.rdms(noise="ledoit-wolf", noise_from="all")
+    np.testing.assert_allclose(
+        got.rdms(noise="ledoit-wolf").vectors, expected.vectors, rtol=1e-4, atol=1e-4
+    )
+    kept = got.subset(folds=sorted(set(got.folds))[:2])
+    assert kept.rdms(noise="ledoit-wolf").labels["shrinkage"][0] == pytest.approx(
+        expected.labels["shrinkage"][0], abs=1e-4
+    )
 
 
 # ------------------------------------------------------------------------------------------- GLM

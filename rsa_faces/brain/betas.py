@@ -14,7 +14,7 @@ from rsa_faces._errors import InputError
 from rsa_faces._validation import check_choice
 from rsa_faces.brain._images import as_region, read_image, usable_places
 from rsa_faces.brain._missing import settle_missing
-from rsa_faces.brain.fmri import Patterns
+from rsa_faces.brain.fmri import ALL_FOLDS, Patterns
 
 
 def load_patterns(
@@ -46,7 +46,8 @@ def load_patterns(
     mask_img : image, Region, mapping or path-like, optional
         Places to read, neither 0 nor NaN. By default all.
     residuals : mapping of fold to image, or image, optional
-        GLM residuals in the same space, per fold or of all together, to estimate noise from.
+        GLM residuals in the same space, per fold, or one image of all folds together (as of one
+        GLM over all runs), to estimate noise from.
     n_estimated : mapping of fold to int, or int, default 0
         Number of parameters that the model of each run estimated.
     subject : str, optional
@@ -134,15 +135,11 @@ def _read_residuals(residuals, n_estimated, folds, space):
     if residuals is None:
         return None, {}
     if not isinstance(residuals, Mapping) or set(residuals) <= {"left", "right"}:
-        if folds is not None and len(set(folds)) > 1:
-            raise InputError(
-                f"expected residuals as a mapping of fold to image for {len(set(folds))} folds, "
-                "got one image."
-            )
-        residuals = {folds[0] if folds else "all": residuals}
+        residuals = {folds[0] if folds and len(set(folds)) == 1 else ALL_FOLDS: residuals}
     if not isinstance(n_estimated, Mapping):
         n_estimated = dict.fromkeys(residuals, n_estimated)
-    wanted = {f: img for f, img in residuals.items() if folds is None or f in set(folds)}
+    kept = {ALL_FOLDS, *(folds or residuals)}
+    wanted = {fold: img for fold, img in residuals.items() if fold in kept}
     rows = {
         fold: read_image(img, space, f"residuals of fold {fold!r}")[1]
         for fold, img in wanted.items()

@@ -15,6 +15,8 @@ from rsa_faces.brain._region import Region
 from rsa_faces.rdm import MEASURES, NOISE_METHODS, RDMs, compute_rdms, concat, noise_covariance
 
 _NOISY = ("mahalanobis", "crossnobis")
+#: Key of residuals of all folds together.
+ALL_FOLDS = "all"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,7 +34,7 @@ class Patterns:
     folds : sequence, optional
         The fold (run, session) of each row.
     residuals : mapping of fold to ndarray, shape (n_scans, n_channels), optional
-        What the model of each run left over.
+        What the model of each run left over, or ``{"all": ...}``, of all runs together.
     n_estimated : mapping of fold to int, optional
         Number of parameters that the model of each run estimated; by default 0.
     subject : str, optional
@@ -158,7 +160,7 @@ class Patterns:
         rows = np.flatnonzero(keep)
         residuals = self.residuals
         if residuals is not None and folds is not None:
-            residuals = {fold: residuals[fold] for fold in residuals if fold in set(folds)}
+            residuals = {f: left for f, left in residuals.items() if f in {ALL_FOLDS, *folds}}
         return replace(
             self,
             values=self.values[rows],
@@ -205,7 +207,7 @@ class Patterns:
             identity.
         noise_from : {"fold", "all"}, default "fold"
             With residuals, for crossnobis: a covariance per fold, or one of all of them.
-            Mahalanobis uses one of all.
+            Mahalanobis, and residuals of all folds together, give one of all.
         resample : bool, default False
             Put regions on another grid onto that of the patterns, by nearest neighbour.
 
@@ -295,14 +297,16 @@ class Patterns:
 
     def _noise(self, method: str, measure: str, noise_from: str) -> tuple[np.ndarray, float]:
         """Return the noise covariance of residuals and its shrinkage."""
-        folds = sorted(set(self.folds)) if self.folds is not None else list(self.residuals)
+        folds = list(self.residuals)
+        if self.folds is not None and folds != [ALL_FOLDS]:
+            folds = sorted(set(self.folds))
         if absent := [fold for fold in folds if fold not in self.residuals]:
             raise InputError(
                 f"expected residuals of every fold, but {len(absent)} of {len(folds)} have none: "
                 f"{', '.join(map(repr, absent[:5]))}."
             )
         estimated = {fold: int(self.n_estimated.get(fold, 0)) for fold in folds}
-        if measure == "mahalanobis" or noise_from == "all":
+        if measure == "mahalanobis" or noise_from == "all" or folds == [ALL_FOLDS]:
             left = np.concatenate([self.residuals[fold] for fold in folds])
             noise = noise_covariance(left, method=method, n_estimated=sum(estimated.values()))
             return noise.covariance, noise.shrinkage
