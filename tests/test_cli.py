@@ -109,8 +109,8 @@ def test_compare_leaves_everything_and_finds_what_was_simulated(finished):
     out = finished / "out"
     for name in ("config.yaml", "provenance.json", "results.csv", "tests.csv", "report.html",
                  "methods.md", "rdms/pixels.h5", "figures/layers-all.svg", "figures/layers-all.png",
-                 "figures/layers-all.pdf", "figures/rdms.pdf", "figures/mds-simulated-IT.svg",
-                 "figures/models-simulated-IT.png"):  # fmt: skip
+                 "figures/layers-all.pdf", "figures/heatmap-all.pdf", "figures/rdms.pdf",
+                 "figures/mds-simulated-IT.svg", "figures/models-simulated-IT.png"):  # fmt: skip
         assert (out / name).stat().st_size > 0, name
     table = pd.read_csv(out / "results.csv")
     assert set(table["subset"]) == {"all", "smiling"}

@@ -596,3 +596,36 @@ def test_every_model_of_one_layer_has_its_name_however_narrow():
     _, own = plt.subplots(figsize=(0.6, 2), squeeze=False)
     (axes,) = figures.plot_layers(_evaluated(names, [0] * 8), ax=own).flat
     assert [t.get_text() for t in axes.get_xticklabels()] == names
+
+
+# Heat map -----------------------------------------------------------------------------------------
+
+
+def test_heatmap_holds_the_similarities_ceilings_and_tests():
+    result = simulated_result(networks={"dlib-face": 6, "pixels": 1, "gender": 1}, shift=0.4)
+    axes = figures.plot_heatmap(result, regions=["OFA", "FFA"])
+    assert axes.shape == (2, 2)
+    table = result.table.set_index(["region", "network", "layer"])
+    drawn = np.asarray(axes[0, 0].images[0].get_array())
+    layers = [t.get_text() for t in axes[0, 0].get_xticklabels()]
+    assert [t.get_text() for t in axes[0, 0].get_yticklabels()] == ["OFA", "FFA"]
+    for i, region in enumerate(["OFA", "FFA"]):
+        for j, layer in enumerate(layers):
+            row = table.loc[region, "dlib-face", layer]
+            assert drawn[i, j] == pytest.approx(row["similarity"])
+    assert [t.get_text() for t in axes[1, 0].get_xticklabels()] == ["pixels", "gender"]
+    dots = np.concatenate([np.c_[line.get_data()] for line in axes[0, 0].lines])
+    found = result.table.query("network == 'dlib-face' and p_corrected < 0.05")
+    assert len(dots) == len(found) > 0
+    bar = axes[0, 1].patches[0]
+    assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx((0.35, 0.6))
+    highest = axes[0, 1].lines[0].get_xdata()[0]
+    assert highest == pytest.approx(drawn[0].max())
+    # No value below 0: from light to dark; with one, around 0.
+    assert axes[0, 0].images[0].norm.vmin == 0
+    signed = figures.plot_heatmap(simulated_result(reliable=False))
+    norm = signed[0, 0].images[0].norm
+    assert norm.vmin == -norm.vmax
+    assert not signed[0, 1].patches  # no ceiling without a reliable signal
+    with pytest.raises(rf.InputError, match="Did you mean 'FFA'"):
+        figures.plot_heatmap(result, regions=["FFB"])

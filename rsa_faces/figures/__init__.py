@@ -16,6 +16,7 @@ from rsa_faces.figures.groups import (
     plot_group_components,
     plot_score_distributions,
 )
+from rsa_faces.figures.heatmap import plot_heatmap
 from rsa_faces.figures.homophily import plot_homophily
 from rsa_faces.figures.ieeg import plot_layer_map
 from rsa_faces.figures.landmarks import plot_landmark_readout, plot_landmarks
@@ -51,6 +52,7 @@ __all__ = [
     "plot_flags",
     "plot_generalization",
     "plot_group_components",
+    "plot_heatmap",
     "plot_homophily",
     "plot_identification",
     "plot_landmark_readout",

@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
@@ -93,6 +94,11 @@ def save_figure(figure: Figure, path: str | Path) -> list[Path]:
                                bbox_inches="tight", pad_inches=0.03)  # fmt: skip
             saved.append(target)
     return saved
+
+
+def light_to_dark() -> ListedColormap:
+    """Return colours for what is not below 0, which differ from the grey of a brain, also at 0."""
+    return ListedColormap(mpl.colormaps["inferno_r"](np.linspace(0.05, 0.85, 256)))
 
 
 def similarity_label(method: str) -> str:

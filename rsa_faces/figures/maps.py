@@ -26,6 +26,7 @@ from rsa_faces.figures._style import (
     COLUMN,
     PAGE,
     as_axes,
+    light_to_dark,
     shortened,
     similarity_label,
     style,
@@ -381,7 +382,7 @@ def _limited(shown: _Shown, threshold, where, limit) -> _Shown:
     rest = rest if len(rest) else shown.values[np.isfinite(shown.values)]
     limit = limit or float(np.abs(rest).max(initial=0.0)) or 1.0
     signed = bool((rest < 0).any())
-    cmap = plt.get_cmap("RdBu_r") if signed else _light_to_dark()
+    cmap = plt.get_cmap("RdBu_r") if signed else light_to_dark()
     norm = Normalize(-limit if signed else 0.0, limit)
     return _Shown(values, shown.space, cmap, norm, shown.label)
 
@@ -416,11 +417,6 @@ def _allowed(where, space) -> np.ndarray:
             f"{where.dtype} of shape {where.shape}."
         )
     return where
-
-
-def _light_to_dark() -> Colormap:
-    """Return colours that differ from the grey of the brain, also at 0."""
-    return ListedColormap(plt.get_cmap("inferno_r")(np.linspace(0.05, 0.85, 256)))
 
 
 def _cell(name: str, value: Any) -> str:

@@ -95,6 +95,17 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
             content,
             subset,
         )
+        add(
+            f"heatmap-{slug(subset)}",
+            f"The same similarities as colours, {_of(subset)}: regions by layers, a block per "
+            "network; a dot differs from 0 after correction. Right: noise ceiling (grey) and the "
+            "highest layer, which was chosen on these data.",
+            f"Colour images of similarity by layer and region, {_of(subset)}. The tables below "
+            "hold the values of last and highest layers.",
+            lambda subset=subset: figures.plot_heatmap(result, subset=subset).flat[0].figure,
+            content,
+            subset,
+        )
     first = next(iter(run.inputs.subsets))
     for region in run.inputs.data:
         add(
