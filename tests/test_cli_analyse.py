@@ -160,6 +160,63 @@ def test_robustness_and_topography_are_those_of_the_functions(project, tmp_path)
     assert figures == [["1-robustness-RDMs", "1-robustness-recognition"], ["2-topography"]]
 
 
+def test_groups_of_people_are_asked_of_the_functions(project, tmp_path):
+    (parts, scores), figures = asked(
+        project, tmp_path,
+        {"analysis": "components", "groups": ["gender"], "people": "identity",
+         "n_components": 3, "n_permutations": 99},
+        {"analysis": "scores", "groups": "gender", "people": "identity", "n_permutations": 99},
+    )  # fmt: skip
+    labels, gabor = acts(project)
+    options = {"people": labels["identity"], "n_permutations": 99}
+    given = analyses.similarity_scores(gabor)
+    expected = analyses.group_components(given, labels[["gender"]], n_components=3, **options)
+    same(parts[parts["network"] == "gabor-v1"], expected.table)
+    expected = analyses.score_distributions(given, labels["gender"], **options)
+    ours = scores[scores["network"] == "gabor-v1"].fillna({"group_a": "", "group_b": ""})
+    same(ours, expected.table)
+    assert (ours["p"] == expected.summary["p"][0]).all()
+    assert figures == [
+        ["1-components-pixels-by-gender", "1-components-gabor-v1-by-gender"],
+        ["2-scores-by-gender-pixels", "2-scores-by-gender-gabor-v1"],
+    ]
+
+
+def test_confidence_is_that_of_the_function(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "faces").mkdir()
+    rows = []
+    for i in range(16):
+        face = rng.integers(40, 200, (8, 8, 3))
+        for k in "ab":
+            image = np.kron(face + rng.integers(-20, 20, face.shape), np.ones((4, 4, 1)))
+            Image.fromarray(image.astype(np.uint8)).save(tmp_path / "faces" / f"{i}{k}.png")
+            rows.append([f"{i}{k}.png", f"p{i}", "female" if i % 2 else "male"])
+    table = pd.DataFrame(rows, columns=["file", "identity", "gender"])
+    table.to_csv(tmp_path / "faces.csv", index=False)
+    options = {"degradations": ["jpeg"], "strengths": [5], "n_variants": 1, "alpha": 0.2}
+    config = {
+        "title": "simulated", "stimuli": {"folder": "faces", "manifest": "faces.csv"},
+        "networks": ["mini-xception"],
+        "analyses": [{"analysis": "confidence", "people": "identity", "groups": "gender",
+                      **options}],
+    }  # fmt: skip
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    output = run_analyses(load_analyses_config(tmp_path / "c.yaml"), tmp_path / "o", device="cpu")
+    ((found,), (figures,)) = output.tables.values(), output.figures.values()
+    assert output.notes == (analyses.SELF_REPORT,)
+    stimuli = rf.load_stimuli(tmp_path / "faces", manifest=tmp_path / "faces.csv")
+    expected = analyses.check_confidence(
+        rf.load_network("mini-xception", device="cpu"), stimuli, stimuli.metadata["identity"],
+        groups=stimuli.metadata["gender"], progress=False, **options,
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(found[expected.table.columns], expected.table,
+                                  check_dtype=False, atol=1e-6)  # fmt: skip
+    assert [p.stem for p in figures] == [
+        "1-confidence-flags-of-mini-xception", "1-confidence-stability-of-mini-xception",
+    ]  # fmt: skip
+
+
 def test_topography_of_data(project, tmp_path):
     stimuli = rf.load_stimuli(project / "faces", manifest=project / "faces.csv")
     rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces.analyses import check_confidence
 from rsa_faces.analyses.confidence import (
     OutlierFlag,
     SimilarityInterval,
@@ -216,6 +217,17 @@ def test_rates_are_counted_with_exact_intervals():
     assert found["high"][0] == pytest.approx(beta.ppf(0.975, 4, 17))
     with pytest.raises(InputError, match="none for .*face 3"):
         flag_rates(flags, {n: "x" for n in names(20) if n != "face 3"})
+    # Four images each of five people: as many observations as people, hits their shares.
+    people = {name: i // 4 for i, name in enumerate(names(20))}
+    found = flag_rates(flags, people=people)
+    assert found["share"][0] == pytest.approx(0.15)
+    assert found["n_flagged"][0] == 3
+    assert found["high"][0] == pytest.approx(beta.ppf(0.975, 0.75 + 1, 5 - 0.75))
+    assert found["low"][0] == pytest.approx(beta.ppf(0.025, 0.75, 5 - 0.75 + 1))
+    none = flag_rates(flags.assign(flagged=False), people=people)
+    assert (none["low"][0], none["high"][0]) == (0, pytest.approx(1 - 0.025 ** (1 / 5)))
+    with pytest.raises(InputError, match="a person for each image"):
+        flag_rates(flags, people={})
 
 
 def test_bad_flags_are_refused(caplog):
@@ -250,6 +262,80 @@ def test_bad_flags_are_refused(caplog):
     assert shown["smallest_p"].iloc[-1] == 1 / 9
 
 
+def pictures(n_people=40, noise=12, seed=0):
+    """Simulated faces: two pictures each of people who differ in coarse blocks."""
+    rng = np.random.default_rng(seed)
+    faces = np.kron(rng.integers(30, 200, (n_people, 6, 6, 3)), np.ones((1, 4, 4, 1)))
+    images = np.repeat(faces, 2, axis=0) + rng.normal(0, noise, (2 * n_people, 24, 24, 3))
+    ids = [f"p{i} {k}" for i in range(n_people) for k in "ab"]
+    people = {name: name.split()[0] for name in ids}
+    groups = {name: "few" if int(people[name][1:]) < 14 else "many" for name in ids}
+    return StimulusSet.from_arrays(images.clip(0, 255).astype(np.uint8), ids), people, groups
+
+
+def test_confidence_is_checked_on_people_who_did_not_set_it():
+    stimuli, people, groups = pictures()
+    found = check_confidence(
+        load_network("pixels"), stimuli, people, groups=groups, alpha=0.1, n_variants=1,
+        degradations=["gaussian-noise"], strengths=[1, 5],
+    )  # fmt: skip
+    at = found.table.set_index(["degradation", "strength", "group"])
+    assert list(found.table["group"][:3]) == ["all", "few", "many"]
+    assert at.loc[("none", 0, "all"), "low"] <= 0.1 <= at.loc[("none", 0, "all"), "high"]
+    assert at.loc[("gaussian-noise", 5, "all"), "share"] > 0.5
+    assert (at.xs("gaussian-noise")["stability"].xs("all", level="group").diff().dropna() < 0).all()
+    # Coverage is promised over degradations, drawn as those that set the interval.
+    every = found.images
+    covered = every["similarity"].between(every["expected_low"], every["expected_high"])
+    assert covered.groupby(every["person"]).mean().mean() > 0.8
+    assert (every.groupby(["degradation", "strength"])["condition"].nunique() == 80).all()
+    rows = every[every["degradation"] == "none"].set_index("condition")
+    share = flag_rates(rows[["flagged"]], people=people)["share"][0]
+    assert at.loc[("none", 0, "all"), "share"] == pytest.approx(share)
+
+
+def test_no_one_is_judged_by_a_flag_that_saw_them(monkeypatch):
+    from rsa_faces.analyses import _outliers
+
+    stimuli, people, groups = pictures(n_people=16)
+    fitted_on, applied_to = [], []
+    fit, apply = OutlierFlag.fit.__func__, OutlierFlag.apply
+
+    def noted_fit(cls, reference, **options):
+        fitted_on.append({people[name] for name in options["conditions"]})
+        return fit(cls, reference, **options)
+
+    def noted_apply(self, activations, **options):
+        applied_to.append({people[name] for name in options["conditions"]})
+        return apply(self, activations, **options)
+
+    monkeypatch.setattr(_outliers.OutlierFlag, "fit", classmethod(noted_fit))
+    monkeypatch.setattr(_outliers.OutlierFlag, "apply", noted_apply)
+    check_confidence(load_network("pixels"), stimuli, people, groups=groups, equal_groups=True,
+                     degradations=["blur"], strengths=[3], n_variants=1)  # fmt: skip
+    assert fitted_on[0].isdisjoint(fitted_on[1])
+    assert fitted_on[0] | fitted_on[1] == set(people.values())
+    for one, other in zip(applied_to, fitted_on * 2, strict=True):
+        assert one.isdisjoint(other)
+
+
+def test_bad_checks_are_refused():
+    stimuli, people, groups = pictures(n_people=16)
+    net = load_network("pixels")
+    for changed, options, words in (
+        (people, {"degradations": ["fog"]}, "unknown degradation 'fog'"),
+        (people, {"strengths": [6]}, "strengths from 1 to 5"),
+        (people, {"equal_groups": True}, "expected `groups`"),
+        (dict.fromkeys(people, "x"), {}, "at least 16 people"),
+        ({name: name for name in people}, {}, "16 people have|32 people have"),
+        (people, {"groups": {n: n for n in people}}, "in one group"),
+    ):
+        with pytest.raises(InputError, match=words):
+            check_confidence(net, stimuli, changed, **options)
+    with pytest.raises(ConditionMismatchError):
+        check_confidence(net, stimuli, {"other": "p"})
+
+
 def test_figure():
     import matplotlib
 
@@ -265,4 +351,8 @@ def test_figure():
     assert panels[0].get_lines()[0].get_ydata().tolist() == [0, 0.1, 0.5]
     with pytest.raises(InputError, match="expected the columns"):
         plot_flags(pd.DataFrame(rows).drop(columns="low"))
+    signs = pd.DataFrame(rows).assign(covered=0.9, covered_low=0.8, covered_high=1.0)
+    panel = plot_flags(signs, value="covered", alpha=0.2)[0]
+    assert panel.get_lines()[0].get_ydata().tolist() == [0.9] * 3
+    assert list(panel.get_lines()[-1].get_ydata()) == [0.8, 0.8]  # asked for
     matplotlib.pyplot.close("all")

@@ -133,7 +133,7 @@ def test_graphs_and_tables_in_any_order_give_the_same():
 
 @pytest.mark.slow
 def test_level_where_faces_and_ties_follow_a_group():
-    n, without, held, covered = 300, [], [], []
+    n, without, held, covered = 200, [], [], []
     for seed in range(n):
         ties, scores, people = simulated(seed, n=24, of_group=1.5)
         without.append(homophily(ties, scores, n_permutations=99, seed=seed).table["p"][0])
@@ -145,9 +145,41 @@ def test_level_where_faces_and_ties_follow_a_group():
     assert 0.93 <= np.mean(covered) <= 0.995
 
 
+def test_people_are_exchanged_within_strata_only():
+    from rsa_faces.analyses.homophily import _orders
+
+    names = [f"p{i}" for i in range(9)]
+    strata = dict(zip(names, "abbacabcd", strict=True))
+    orders = _orders(names, strata, 200, np.random.default_rng(0))
+    assert (np.sort(orders, axis=1) == np.arange(9)).all()
+    kinds = np.array(list(strata.values()))
+    assert (kinds[orders] == kinds).all()
+    assert len(np.unique(orders[:, 0])) == 3  # all of its stratum
+    assert (orders[:, 8] == 8).all()
+    ties, scores, people = simulated(2, n=40, effect=3.0, of_group=1.0)
+    table = homophily(ties, scores, controls=people, within=people["group"]).table
+    assert table["p"][0] <= 0.01
+    with pytest.raises(ConditionMismatchError, match="strata"):
+        homophily(ties, scores, within=people["group"].iloc[:9])
+    with pytest.raises(InputError, match="40 strata of one person each"):
+        homophily(ties, scores, within={name: name for name in ties})
+    with pytest.raises(InputError, match="a stratum for every person, but 1 have none"):
+        homophily(ties, scores, within=people["group"].where(people.index != "p03"))
+
+
+@pytest.mark.slow
+def test_level_within_strata_where_faces_and_ties_follow_a_strong_group():
+    p = []
+    for seed in range(200):
+        ties, scores, people = simulated(seed, n=24, of_group=3.0)
+        p.append(homophily(ties, scores, controls=people[["group"]], within=people["group"],
+                           n_permutations=99, seed=seed).table["p"][0])  # fmt: skip
+    assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.08
+
+
 @pytest.mark.slow
 def test_level_of_directed_ties_without_controls():
-    n = 300
+    n = 200
     p = [homophily(*simulated(seed, n=20, directed=True)[:2], n_permutations=99, seed=seed)
          .table["p"][0] for seed in range(n)]  # fmt: skip
     assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.085

@@ -9,6 +9,7 @@ from rsa_faces.analyses.confidence import (
     flag_rates,
     image_confidence,
 )
+from rsa_faces.analyses.confidence_check import ConfidenceCheck, check_confidence
 from rsa_faces.analyses.congruence import Congruence, congruence
 from rsa_faces.analyses.embedding_map import EmbeddingMap, embedding_map, shape_distance
 from rsa_faces.analyses.face_decoding import FaceDecoding, decode_faces
@@ -69,6 +70,8 @@ __all__ = [
     "Robustness",
     "image_confidence",
     "flag_rates",
+    "check_confidence",
+    "ConfidenceCheck",
     "SimilarityInterval",
     "OutlierFlag",
     "homophily",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import beta
 
 from rsa_faces._errors import InputError
 from rsa_faces._validation import as_rng, check_choice, check_count
@@ -257,7 +257,11 @@ class OutlierFlag:
 
 
 def flag_rates(
-    flags: pd.DataFrame, by: Mapping[str, Any] | pd.Series | None = None, *, level: float = 0.95
+    flags: pd.DataFrame,
+    by: Mapping[str, Any] | pd.Series | None = None,
+    *,
+    people: Mapping[str, Any] | pd.Series | None = None,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Count flags by group, with exact intervals.
 
@@ -267,9 +271,11 @@ def flag_rates(
         From :meth:`OutlierFlag.apply`.
     by : mapping or Series, condition to group, optional
         Such as gender or ethnicity; conditions without one are an error.
+    people : mapping or Series, condition to person, optional
+        With several images of a person: each then counts as one observation, the share of its
+        images that is flagged. By default images are taken as independent.
     level : float, default 0.95
-        Of the Clopper-Pearson intervals. They take images as independent: with several of one
-        person they are too narrow.
+        Of the Clopper-Pearson intervals.
 
     Returns
     -------
@@ -279,7 +285,7 @@ def flag_rates(
     Raises
     ------
     InputError
-        If a flagged image has no group.
+        If an image has no group or no person.
 
     Examples
     --------
@@ -291,18 +297,26 @@ def flag_rates(
     """
     sets = {"all": flags["flagged"]}
     if by is not None:
-        missing = [c for c in flags.index if c not in by]
-        if missing:
-            raise InputError(f"expected a group for each image, got none for {missing[:5]}.")
-        group = pd.Series([by[c] for c in flags.index], index=flags.index)
-        sets |= dict(iter(flags["flagged"].groupby(group)))
+        sets |= dict(iter(flags["flagged"].groupby(_labelled(flags, by, "a group"))))
+    person = None if people is None else _labelled(flags, people, "a person")
     rows = []
     for name, flagged in sets.items():
-        test = binomtest(int(flagged.sum()), len(flagged))
-        low, high = test.proportion_ci(level)
-        rows.append({"group": name, "n_images": len(flagged), "n_flagged": test.k,
-                     "share": test.statistic, "low": low, "high": high})  # fmt: skip
+        units = flagged if person is None else flagged.groupby(person[flagged.index]).mean()
+        hits, n, tail = units.sum(), len(units), (1 - level) / 2
+        # Clopper-Pearson; with shares of a person's images, hits need not be whole.
+        low = beta.ppf(tail, hits, n - hits + 1) if hits > 0 else 0.0
+        high = beta.ppf(1 - tail, hits + 1, n - hits) if hits < n else 1.0
+        rows.append({"group": name, "n_images": len(flagged), "n_flagged": int(flagged.sum()),
+                     "share": hits / n, "low": low, "high": high})  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _labelled(flags: pd.DataFrame, labels, what: str) -> pd.Series:
+    """Return the label of each flagged image."""
+    missing = [c for c in flags.index if c not in labels]
+    if missing:
+        raise InputError(f"expected {what} for each image, got none for {missing[:5]}.")
+    return pd.Series([labels[c] for c in flags.index], index=flags.index)
 
 
 def _rows(layers, layer: str) -> np.ndarray:

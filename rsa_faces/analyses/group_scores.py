@@ -217,8 +217,9 @@ def score_distributions(
     for permuted in permutations(faces, n_permutations, rng):
         found = _contrast(onehot[permuted], total, count)
         extreme += int((found >= observed - 1e-12 * abs(observed)).sum())
-    boot = (means[0][:, same].sum(1) / means[1][:, same].sum(1)
-            - means[0][:, ~same].sum(1) / means[1][:, ~same].sum(1))  # fmt: skip
+    with np.errstate(invalid="ignore"):  # a sample of one person per group has no pairs within
+        boot = (means[0][:, same].sum(1) / means[1][:, same].sum(1)
+                - means[0][:, ~same].sum(1) / means[1][:, ~same].sum(1))  # fmt: skip
     low, high = np.nanpercentile(boot, [tail, 100 - tail])
     others = pairs.loc[pairs["kind"] != "mated", "score"]
     summary = pd.DataFrame([{

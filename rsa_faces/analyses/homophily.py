@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from scipy.stats import t as student
 from rsa_faces._errors import ConditionMismatchError, InputError
 from rsa_faces._validation import as_rng, check_choice, check_count, check_unique_names
 from rsa_faces.analyses._groups import check_share, score_matrix
+from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.rdm import RDMs
 
 _VALUES = 2**22  # of a block of permuted predictors
@@ -47,6 +49,7 @@ def homophily(
     scores: pd.DataFrame | RDMs,
     *,
     controls: pd.DataFrame | None = None,
+    within: Mapping[str, Any] | pd.Series | None = None,
     sign: str | None = None,
     n_permutations: int = 1999,
     alpha: float = 0.05,
@@ -67,6 +70,10 @@ def homophily(
     controls : DataFrame, shape (n_people, n_controls), optional
         Indexed by person. Text, categories and true or false become "same …" (1 or 0); numbers
         "difference of …" (absolute).
+    within : mapping or Series, person to stratum, optional
+        For p: permute only among people of one stratum, such as gender by ethnicity. The test is
+        then exact where ties and faces both follow the strata, however strongly; strata of one
+        person do not move.
     sign : str, optional
         Attribute of a graph's edges that is negative for negative ties (rivals), such as
         "weight"; positive and negative ties are then two terms, each against no tie. Without it
@@ -75,7 +82,8 @@ def homophily(
     alpha : float, default 0.05
         Intervals cover 1 − alpha.
     match : {"same", "intersection"}, default "same"
-        Whether network, faces and controls must be of the same people, or those in all are taken.
+        Whether network, faces, controls and strata must be of the same people, or those in all
+        are taken.
     seed : int, default 0
 
     Returns
@@ -108,7 +116,8 @@ def homophily(
     regression quadratic assignment procedure, made for predictors that are correlated [2]_;
     p = (1 + #{|t*| ≥ |t|}) / (1 + n_permutations). At 5 % it was 5.0 % in simulations without
     groups and 4.0 % with directed ties; where ties and faces both follow a group that is
-    controlled, it was slightly liberal: 6.5 %, and 7.4 % with a stronger group.
+    controlled, it was slightly liberal: 6.5 %, and 7.4 % with a stronger group; with the group
+    in `within` as well it was 5.5 and, with a stronger group, 4.7 % of 1,000.
 
     Friends often have age, gender and ethnicity in common, and networks give people who have them
     in common similar embeddings: without these controls a tie shows what people choose, not that
@@ -142,7 +151,7 @@ def homophily(
     check_choice(match, ["same", "intersection"], what="match")
     network, directed = _network(ties, sign)
     matrix, faces = score_matrix(scores)
-    names, n_left_out = _people(network, faces, controls, match)
+    names, n_left_out = _people(network, faces, controls, within, match)
     n = len(names)
     if n < 5:
         raise InputError(f"expected at least 5 people, got {n}.")
@@ -172,7 +181,7 @@ def homophily(
             stacklevel=2,
         )
     rng = as_rng(seed)
-    orders = np.argsort(rng.random((n_permutations, n)), axis=1)
+    orders = _orders(names, within, n_permutations, rng)
     reach = student.ppf(1 - alpha / 2, n - 1)
     kind_of = tie[first, second]
     out = []
@@ -195,6 +204,7 @@ def homophily(
     settings = {
         "directed": directed, "n_permutations": n_permutations, "alpha": alpha, "match": match,
         "seed": seed, "controls": [] if controls is None else [str(c) for c in controls.columns],
+        "within": within is not None,
     }  # fmt: skip
     return Homophily(pd.DataFrame(out), pairs, settings)
 
@@ -238,8 +248,8 @@ def _network(ties, sign: str | None) -> tuple[pd.DataFrame, bool]:
     return pd.DataFrame(values, list(names), list(names)), directed
 
 
-def _people(network, faces, controls, match: str) -> tuple[list[str], int]:
-    """Return the people that network, faces and controls have in common."""
+def _people(network, faces, controls, within, match: str) -> tuple[list[str], int]:
+    """Return the people that network, faces, controls and strata have in common."""
     given = {"faces": set(faces)}
     if controls is not None:
         if not isinstance(controls, pd.DataFrame) or controls.empty:
@@ -248,6 +258,8 @@ def _people(network, faces, controls, match: str) -> tuple[list[str], int]:
                 f"{type(controls).__name__}."
             )
         given["controls"] = set(check_unique_names(controls.index, what="person"))
+    if within is not None:
+        given["strata"] = {str(name) for name in dict(within)}
     names = list(network.index)
     for what, others in given.items():
         if match == "same" and set(names) != others:
@@ -257,6 +269,29 @@ def _people(network, faces, controls, match: str) -> tuple[list[str], int]:
             )  # fmt: skip
         names = [name for name in names if name in others]
     return names, len(set(network.index).union(*given.values())) - len(names)
+
+
+def _orders(names: list[str], within, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return permutations of people, (n, n_people), within strata if there are any."""
+    if within is None:
+        return np.argsort(rng.random((n, len(names))), axis=1)
+    stratum = {str(name): value for name, value in dict(within).items()}
+    lacking = [name for name in names if pd.isna(stratum[name])]
+    if lacking:
+        raise InputError(
+            f"expected a stratum for every person, but {len(lacking)} have none, such as "
+            f"{lacking[0]!r}: leave these people out and use match='intersection'."
+        )
+    strata = codes_of([stratum[name] for name in names])[0]
+    if len(np.unique(strata)) == len(names):
+        raise InputError(
+            f"expected strata of several people, to exchange them, got {len(names)} strata of "
+            "one person each."
+        )
+    places = np.argsort(strata, kind="stable")
+    orders = np.empty((n, len(names)), np.int64)
+    orders[:, places] = np.argsort(strata + rng.random((n, len(names))), axis=1)
+    return orders
 
 
 def _terms(tie: np.ndarray, controls, names: list[str]) -> list[tuple[str, str, np.ndarray]]:

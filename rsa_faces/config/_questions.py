@@ -60,6 +60,47 @@ class GroupsConfig(Section):
     n_permutations: int = Field(default=1999, ge=19)
 
 
+class ComponentsConfig(Section):
+    """Principal components of the scores of one layer, and whether they go with groups."""
+
+    analysis: Literal["components"]
+    groups: list[str] = Field(min_length=1)
+    people: str | None = None
+    within: str | None = None
+    layer: Layer = "last"
+    measure: Literal["cosine", "correlation", "euclidean", "sqeuclidean"] = "cosine"
+    centring: Literal["columns", "both"] = "columns"
+    n_components: int = Field(default=10, ge=2)
+    n_permutations: int = Field(default=9999, ge=19)
+
+
+class ScoresConfig(Section):
+    """Distributions of scores of one layer within and between groups of people."""
+
+    analysis: Literal["scores"]
+    groups: str
+    people: str | None = None
+    within: str | None = None
+    layer: Layer = "last"
+    measure: Literal["cosine", "correlation", "euclidean", "sqeuclidean"] = "cosine"
+    n_permutations: int = Field(default=9999, ge=19)
+
+
+class ConfidenceConfig(Section):
+    """Whether flags rise as images get worse, for people who did not set them."""
+
+    analysis: Literal["confidence"]
+    people: str
+    groups: str | None = None
+    equal_groups: bool = False
+    layer: Layer = "last"
+    degradations: list[str] | None = None
+    strengths: list[int] = [1, 3, 5]
+    method: Literal["neighbours", "mahalanobis"] = "neighbours"
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    n_variants: int = Field(default=4, ge=1)
+
+
 class MapConfig(Section):
     """Linear maps from every other network's space into one network's."""
 
@@ -150,6 +191,7 @@ class HomophilyConfig(Section):
     ties: Path
     people: str
     controls: list[str] = []
+    within: str | None = None
     directed: bool = False
     layer: Layer = "last"
     n_permutations: int = Field(default=1999, ge=19)
@@ -170,9 +212,12 @@ Question = Annotated[
     | TransferConfig
     | CongruenceConfig
     | GroupsConfig
+    | ComponentsConfig
+    | ScoresConfig
     | MapConfig
     | AgreementConfig
     | RobustnessConfig
+    | ConfidenceConfig
     | TopographyConfig
     | StimuliChoiceConfig
     | LandmarksConfig

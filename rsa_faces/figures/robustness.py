@@ -27,6 +27,11 @@ _LABELS = {
     "auc": "verification (AUC)",
     "accuracy": "verification (balanced accuracy)",
 }
+_SIGNS = {
+    "share": "share of images flagged",
+    "stability": "stability (mean cosine)",
+    "covered": "share inside the interval",
+}
 _ROW = 1.45  # inches
 
 
@@ -102,30 +107,37 @@ def plot_robustness(
     return panels
 
 
-def plot_flags(table: pd.DataFrame, *, alpha: float = 0.05, ax=None) -> np.ndarray:
-    """Draw the share of flagged images against strength, by group.
+def plot_flags(
+    table: pd.DataFrame, *, value: str = "share", alpha: float = 0.05, ax=None
+) -> np.ndarray:
+    """Draw the share of flagged images, or another sign of confidence, against strength, by group.
 
     Parameters
     ----------
     table : DataFrame
-        Rows of :func:`rsa_faces.analyses.confidence.flag_rates` with the columns ``degradation``
-        ("none" for clean images) and ``strength``.
+        Of :func:`rsa_faces.analyses.check_confidence`; or rows of
+        :func:`rsa_faces.analyses.confidence.flag_rates` with the columns ``degradation`` ("none"
+        for clean images) and ``strength``.
+    value : {"share", "stability", "covered"}, default "share"
+        Flagged images; stability; images inside the interval said beforehand.
     alpha : float, default 0.05
-        The rate of false flags asked for, drawn dashed.
+        The rate of false flags asked for (for "covered" one minus the coverage), drawn dashed.
     ax : array of Axes, optional
         One per degradation; by default a new figure, 183 mm wide.
 
     Returns
     -------
     ndarray of Axes
-        One panel per degradation, a curve per group; shaded: intervals of ``flag_rates``.
+        One panel per degradation, a curve per group; shaded: the table's intervals.
 
     Raises
     ------
     InputError
         If a column is missing, or there are no degradations or more than 8 groups.
     """
-    needed = ["degradation", "strength", "group", "share", "low", "high"]
+    check_choice(value, _SIGNS, what="value")
+    ends = ["low", "high"] if value == "share" else [f"{value}_low", f"{value}_high"]
+    needed = ["degradation", "strength", "group", value, *ends]
     missing = [c for c in needed if c not in table.columns]
     groups = [] if missing else list(dict.fromkeys(table["group"]))
     kinds = [] if missing else [k for k in dict.fromkeys(table["degradation"]) if k != "none"]
@@ -140,16 +152,21 @@ def plot_flags(table: pd.DataFrame, *, alpha: float = 0.05, ax=None) -> np.ndarr
             part = table[table["degradation"].isin(["none", kind])]
             for color, group in zip(("#000000", *COLORS), groups, strict=False):
                 rows = part[part["group"] == group].sort_values("strength")
-                n = f" ({rows['n_images'].iloc[0]})" if "n_images" in rows else ""
-                shown = rows.rename(columns={"low": "share_low", "high": "share_high"})
-                _curve(panel, shown, "share", color, f"{group}{n}")
-            panel.axhline(alpha, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
+                n = f" ({rows['n_images'].iloc[0]} images)" if "n_images" in rows else ""
+                names = dict(zip(ends, (f"{value}_low", f"{value}_high"), strict=True))
+                _curve(panel, rows.rename(columns=names), value, color, f"{group}{n}")
+            if value != "stability":
+                asked = alpha if value == "share" else 1 - alpha
+                panel.axhline(asked, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
             panel.set_title(kind, loc="left")
             panel.set_xticks(range(6))
             panel.set_ylim(-0.03, 1.03)
-        _finish(panels, "share of images flagged", ax is None)
+        _finish(panels, _SIGNS[value], ax is None)
         if ax is None:
-            title = f"dashed: rate of false flags asked for, {alpha:g}; strength 0: clean images"
+            title = {
+                "share": f"dashed: rate of false flags asked for, {alpha:g}; ",
+                "covered": f"dashed: coverage asked for, {1 - alpha:g}; ",
+            }.get(value, "") + "strength 0: clean images"  # fmt: skip
             panels[0].figure.suptitle(title, fontsize=7, x=0.01, ha="left")
     return panels
 

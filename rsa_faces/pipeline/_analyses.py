@@ -135,7 +135,7 @@ def run_analyses(
             steps.run(name, [*depends_on, *read, entry.model_dump_json()], files, make)
             tables[name] = pd.read_csv(folder / files[0], dtype={"stimulus": str})
             figures[name] = tuple(folder / f"{stem}.png" for stem in stems.values())
-            if entry.analysis == "groups":
+            if getattr(entry, "groups", None) or getattr(entry, "controls", None):
                 notes.append(analyses.SELF_REPORT)
         provenance = {
             "rsa-faces": __version__, "started": started.isoformat(timespec="seconds"),
@@ -173,7 +173,7 @@ def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
 
 _COLUMNS = (
     "labels", "across", "people", "first", "second", "groups", "ratings", "baseline", "controls",
-    "members",
+    "members", "within",
 )  # fmt: skip
 
 

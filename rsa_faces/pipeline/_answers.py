@@ -65,7 +65,9 @@ def title(entry: Any) -> str:
         return f"readout of {entry.labels}{across}"
     if entry.analysis == "congruence":
         return f"congruence of {entry.first} and {entry.second}"
-    return f"groups by {entry.groups}" if entry.analysis == "groups" else entry.analysis
+    if entry.analysis in ("groups", "scores"):
+        return f"{entry.analysis} by {entry.groups}"
+    return entry.analysis
 
 
 def figure_names(entry: Any, networks: list[str]) -> list[str]:
@@ -73,7 +75,12 @@ def figure_names(entry: Any, networks: list[str]) -> list[str]:
     kind = entry.analysis
     if kind == "agreement":
         return [" and ".join(pair) for pair in _couples(networks)]
-    if kind in ("landmarks", "membership") or (kind == "topography" and entry.rdms is not None):
+    if kind == "components":
+        return [f"{name} by {group}" for name in networks for group in entry.groups]
+    if kind == "confidence":
+        return [f"{sign} of {name}" for name in networks for sign in ("flags", "stability")]
+    per_network = ("landmarks", "membership", "scores")
+    if kind in per_network or (kind == "topography" and entry.rdms is not None):
         return list(networks)
     if kind == "robustness":
         return ["RDMs"] if entry.people is None else ["RDMs", "recognition"]
@@ -154,6 +161,49 @@ def _groups(entry, study: Study):
     return _first(pd.concat(tables), "network", "layer"), [plot_false_matches(found)[0].figure]
 
 
+def _components(entry, study: Study):
+    """Answer which components of the scores go with groups of people."""
+    from rsa_faces.figures import plot_group_components
+
+    tables, figures = [], []
+    for name, layer in _layers(entry, study.features).items():
+        found = analyses.group_components(
+            analyses.similarity_scores(study.features[name], layer=layer, measure=entry.measure),
+            study.labels[entry.groups], n_components=entry.n_components, centring=entry.centring,
+            n_permutations=entry.n_permutations, seed=study.seed,
+            **_columns(entry, study.labels, "people", "within"),
+        )  # fmt: skip
+        tables.append(found.table.assign(network=name, layer=layer))
+        figures += [plot_group_components(found, attribute=group)[0].figure
+                    for group in entry.groups]  # fmt: skip
+    return _first(pd.concat(tables), "network", "layer"), figures
+
+
+def _scores(entry, study: Study):
+    """Answer how scores within groups of people and between them are distributed."""
+    from rsa_faces.figures import plot_score_distributions
+
+    tables, figures = [], []
+    for name, layer in _layers(entry, study.features).items():
+        found = analyses.score_distributions(
+            analyses.similarity_scores(study.features[name], layer=layer, measure=entry.measure),
+            study.labels[entry.groups], n_permutations=entry.n_permutations, seed=study.seed,
+            **_columns(entry, study.labels, "people", "within"),
+        )  # fmt: skip
+        summary = found.summary.iloc[0]
+        tables.append(found.table.assign(
+            network=name, layer=layer, difference=summary["difference"],
+            difference_low=summary["ci_low"], difference_high=summary["ci_high"], p=summary["p"],
+        ))  # fmt: skip
+        figures.append(plot_score_distributions(found).figure)
+    return _first(pd.concat(tables), "network", "layer"), figures
+
+
+def _columns(entry, labels: pd.DataFrame, *keys: str) -> dict[str, pd.Series]:
+    """Return the columns of labels that these keys name, if they do."""
+    return {key: labels[getattr(entry, key)] for key in keys if getattr(entry, key) is not None}
+
+
 def _map(entry, study: Study):
     """Answer how well people are recognised across networks."""
     from rsa_faces.figures import plot_embedding_map
@@ -209,6 +259,26 @@ def _robustness(entry, study: Study):
     values = ["stability"] if people is None else ["stability", "auc"]
     figures = [np.ravel(plot_robustness(found, value=value))[0].figure for value in values]
     return pd.concat([result.table for result in found]), figures
+
+
+def _confidence(entry, study: Study):
+    """Answer whether flags rise and stability falls as images get worse, by group."""
+    from rsa_faces.figures import plot_flags
+
+    tables, figures = [], []
+    for name, layer in _layers(entry, study.features).items():
+        found = analyses.check_confidence(
+            study.network(name), study.shown(name), study.labels[entry.people], layer=layer,
+            equal_groups=entry.equal_groups, degradations=entry.degradations,
+            strengths=entry.strengths, method=entry.method, alpha=entry.alpha,
+            n_variants=entry.n_variants, seed=study.seed, progress=False,
+            **_columns(entry, study.labels, "groups"),
+        )  # fmt: skip
+        tables.append(found.table.assign(network=name, layer=layer))
+        for sign in ("share", "stability"):
+            panels = plot_flags(found.table, value=sign, alpha=entry.alpha)
+            figures.append(panels[0].figure)
+    return _first(pd.concat(tables), "network", "layer"), figures
 
 
 def _topography(entry, study: Study):
@@ -343,13 +413,14 @@ def _homophily(entry, study: Study):
         )
     ties = _adjacency(entry, people)
     controls = study.labels[entry.controls].set_axis(people) if entry.controls else None
+    within = None if entry.within is None else study.labels[entry.within].set_axis(people)
     found = {}
     for name, layer in _layers(entry, study.features).items():
         scores = analyses.similarity_scores(study.features[name], layer=layer)
         called = people.loc[list(scores.index)].to_list()
         found[name] = analyses.homophily(
             ties, scores.set_axis(called).set_axis(called, axis=1), controls=controls,
-            n_permutations=entry.n_permutations, seed=study.seed,
+            within=within, n_permutations=entry.n_permutations, seed=study.seed,
         )  # fmt: skip
     table = pd.concat([result.table.assign(network=name) for name, result in found.items()])
     return _first(table, "network"), [plot_homophily(found)[0].figure]
@@ -409,9 +480,12 @@ _ANSWERS = {
     "transfer": _transfer,
     "congruence": _congruence,
     "groups": _groups,
+    "components": _components,
+    "scores": _scores,
     "map": _map,
     "agreement": _agreement,
     "robustness": _robustness,
+    "confidence": _confidence,
     "topography": _topography,
     "stimuli": _stimuli,
     "landmarks": _landmarks,
