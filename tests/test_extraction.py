@@ -201,7 +201,82 @@ def test_shared_module_keeps_its_last_output(caplog):
         acts = extract(tiny(), faces(), layers=["relu", "conv2"])
     assert acts.layers == ("conv2", "relu")
     np.testing.assert_array_equal(acts["relu"], np.maximum(acts["conv2"], 0))
-    assert "relu ran 2 times" in caplog.text
+    assert "relu ran 2 times in one pass: its output 2 is kept" in caplog.text
+
+
+class Shared(nn.Module):
+    """A ReLU, in place, that runs three times on three shapes, as in torchvision's ResNets."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.conv1 = nn.Conv2d(3, 4, 3)
+            self.conv2 = nn.Conv2d(4, 6, 3, stride=2)
+            self.fc = nn.Linear(24, 5)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = self.relu(self.conv1(x))
+        x = self.relu(self.conv2(x))
+        return self.relu(self.fc(x.flatten(1)))
+
+
+CALLS = ["conv1", "relu#1", "conv2", "relu#2", "fc", "relu"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_each_call_of_a_shared_module_can_be_taken(batch_size):
+    network, stimuli = FakeNetwork(Shared()), faces(70)
+    network.all_layers = lambda: ["conv1", "conv2", "fc"]
+    acts = extract(network, stimuli, layers=CALLS[::-1], batch_size=batch_size)
+    assert acts.layers == tuple(CALLS)
+    depth = list(acts.depth.values())
+    assert sorted(set(depth)) == depth
+    assert (depth[0], depth[-1]) == (0.25, 1.0)
+    for before, after in (("conv1", "relu#1"), ("conv2", "relu#2"), ("fc", "relu")):
+        assert acts[before].min() < -0.1  # copied before it is rectified in place
+        np.testing.assert_array_equal(acts[after], np.maximum(acts[before], 0))
+    module = copy.deepcopy(network.module)
+    for i in (0, 33, 69):  # against a pass without hooks
+        x = network.preprocess([stimuli.image(stimuli.ids[i])])
+        with torch.no_grad():
+            x = module.conv2(module.conv1(x).clamp(min=0))
+        wanted = x[0].permute(1, 2, 0).numpy().ravel()
+        np.testing.assert_allclose(acts["conv2"][i], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_batches_of_1_and_of_64_agree():
+    stimuli = faces(65)
+    one, many = (extract(tiny(), stimuli, layers="*", batch_size=size) for size in (1, 64))
+    assert one.layers == many.layers
+    for layer in one:
+        scale = np.abs(one[layer]).max()
+        np.testing.assert_allclose(one[layer] / scale, many[layer] / scale, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("relu#3", "layer 'relu#3' of tiny ran 2 times in one pass, not 3"),
+        ("relu#x", "unknown layer of tiny: 'relu#x'"),
+    ],
+)
+def test_calls_that_do_not_exist_are_refused(layer, message):
+    with pytest.raises(rf.InputError, match=message):
+        extract(tiny(), faces(), layers=[layer])
+
+
+def test_a_module_that_runs_less_often_with_more_images_is_an_error():
+    class Moody(Shared):
+        def forward(self, x):
+            y = self.conv1(x)
+            return y if len(x) > 2 else self.relu(y)
+
+    network = FakeNetwork(Moody())
+    with pytest.raises(rf.InputError, match=r"'relu' of tiny to run 1 times .* it ran 0 times"):
+        extract(network, faces(), layers=["relu", "conv1"], batch_size=3)
+    extract(network, faces(), layers=["relu", "conv1"], batch_size=1)
 
 
 def test_first_tensor_of_tuples_and_dicts():

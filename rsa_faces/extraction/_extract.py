@@ -115,7 +115,8 @@ def extract(
     -----
     A layer's output is copied when the layer returns, so that a following in-place operation
     (ReLU) cannot change it. A module that runs several times in one pass (a shared ReLU) gives
-    its last output. Of a tuple, list or dict the first tensor is taken. Layers matched by a glob
+    its last output; ``"layer1.0.relu#1"`` is its first. Of a tuple, list or dict the first tensor
+    is taken. Layers matched by a glob
     that give no usable output are left out with a warning in the log.
 
     Results for different batch sizes agree to about 1e-6 of a layer's range, not to the bit;
@@ -151,9 +152,8 @@ def extract(
     sink = _sink(network, stimuli, image, found, store, n_bytes, batch_size, key)
     size = batch_size or sink.batch_size
     if sink.pending:
-        pending = {layer: found.layouts[layer] for layer in sink.pending}
         with (
-            recording(network, pending, precision) as forward,
+            recording(network, found, sink.pending, precision) as forward,
             sink.writing(),
             progress_bar(network.name, len(stimuli), show=progress) as tell,
         ):
@@ -187,9 +187,8 @@ def stream(
         As for :func:`extract`.
     act : callable
         Called with a layer's name and its patterns, shape (n_stimuli, n_channels), when the layer
-        returns, in order of computation; the array is good during the call only. A layer that
-        runs several times is shown each time, and the last is what counts. Values may be NaN or
-        infinite: :func:`check_finite` names them.
+        returns, in order of computation; the array is good during the call only. Values may be
+        NaN or infinite: :func:`check_finite` names them.
     budget : str or int, default "4GB"
         Memory for what passes through the network with all stimuli at once.
 
@@ -222,9 +221,7 @@ def stream(
 
         try:
             reuse = 2 * needed <= n_bytes
-            run_through(
-                network, batch, found.layouts, act_and_tell, reuse=reuse, precision=precision
-            )
+            run_through(network, batch, found, act_and_tell, reuse=reuse, precision=precision)
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
@@ -297,8 +294,10 @@ def _check_layers(network: Network, found: Probe, layers: str | Sequence[str]) -
             f"expected layers with one row per image, but none of {len(found.problems)} layers of "
             f"{network.name} that {given!r} matches gives that."
         )
-    for layer, n_calls in found.repeated.items():
-        _log.info("layer %s ran %d times in one pass: its last output is kept", layer, n_calls)
+    for layer, (number, n_calls) in found.calls.items():
+        if n_calls > 1:
+            _log.info("layer %s ran %d times in one pass: its output %d is kept", layer, n_calls,
+                      number)  # fmt: skip
 
 
 def _sink(

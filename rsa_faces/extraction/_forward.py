@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from rsa_faces._errors import InputError
+from rsa_faces.extraction._layers import split_call
 from rsa_faces.extraction._layout import Layout, Reduce, reduced
 from rsa_faces.networks._trace import first_tensor
 
@@ -27,13 +28,14 @@ Forward = Callable[[torch.Tensor], dict[str, np.ndarray]]
 class Probe:
     """What one image showed: layers in order of computation, depths, layouts, oddities.
 
-    Layers go by their labels, which say how they are reduced: "layer4.2:mean". `largest` is the
-    largest number of values that any module returns.
+    Layers go by their labels, which say how they are reduced: "layer4.2:mean". `calls` has the
+    number of the call that a layer stands for, from 1, and how often its module ran. `largest` is
+    the largest number of values that any module returns.
     """
 
     layouts: dict[str, Layout]
     depth: dict[str, float]
-    repeated: dict[str, int]
+    calls: dict[str, tuple[int, int]]
     problems: dict[str, str]
     largest: int
 
@@ -47,37 +49,62 @@ def probe(
     precision: str = "float32",
 ) -> Probe:
     """Run one image through the network and see what each layer gives."""
-    calls: dict[str, int] = {}
-    layouts: dict[str, tuple[str, Layout]] = {}
-    problems = {layer: "did not run in the forward pass" for layer in layers}
-    wanted = set(layers)
+    n_calls: dict[str, int] = {}  # modules in the order of their last calls
+    events: list[tuple[str, int]] = []
+    seen: dict[str, tuple[str, Layout] | str] = {}
+    wanted: dict[str, list[str]] = {}
+    for layer in layers:
+        wanted.setdefault(split_call(layer)[0], []).append(layer)
     largest = image.numel()
 
-    def look(layer: str, output: Any) -> None:
+    def look(module: str, output: Any) -> None:
         nonlocal largest
-        calls[layer] = calls.pop(layer, 0) + 1  # the last call counts: to the end
+        number = n_calls[module] = n_calls.pop(module, 0) + 1
+        events.append((module, number))
         tensor = first_tensor(output)
         largest = max(largest, 0 if tensor is None else tensor.numel())
-        if layer in wanted:
-            layouts.pop(layer, None)
-            problems.pop(layer, None)
+        for layer in wanted.get(module, ()):
+            if split_call(layer)[1] not in {None, number}:
+                continue
             if tensor is None:
-                problems[layer] = f"returns {type(output).__name__} without a tensor in it"
+                found = f"returns {type(output).__name__} without a tensor in it"
             elif tensor.ndim < 1 or len(tensor) != 1 or tensor.numel() == 0:
-                problems[layer] = (
-                    f"returns shape {tuple(tensor.shape)} for one image, not one row per image"
-                )
+                found = f"returns shape {tuple(tensor.shape)} for one image, not one row per image"
             else:
-                layouts[layer] = reduced(network, layer, tensor, reduce, seed)
+                found = reduced(network, layer, tensor, reduce, seed)
+            seen[layer] = found  # the last call counts where none is named
 
     names = [name for name, _ in network.module.named_modules() if name]
     with _hooked(network, names, look):
         _run(network, image, precision)
-    depth = {layer: (i + 1) / len(calls) for i, layer in enumerate(calls)}
+    problems = {}
+    for layer in layers:
+        module, number = split_call(layer)
+        if module not in n_calls:
+            problems[layer] = "did not run in the forward pass"
+        elif layer not in seen:
+            problems[layer] = f"ran {n_calls[module]} times in one pass, not {number}"
+        elif isinstance(seen[layer], str):
+            problems[layer] = seen[layer]
+    # The share of modules that are done; a call that is not its module's last lies in between.
+    depth: dict[tuple[str, int], float] = {}
+    n_done = 0
+    for i, (module, number) in enumerate(events):
+        n_done += number == n_calls[module]
+        between = 0 if number == n_calls[module] else (i + 1) / (len(events) + 1)
+        depth[module, number] = (n_done + between) / len(n_calls)
+    usable = {}
+    for layer in layers:
+        if layer not in problems:
+            module, number = split_call(layer)
+            usable[layer] = module, number or n_calls[module]
+    usable = dict(sorted(usable.items(), key=lambda entry: depth[entry[1]]))
     return Probe(
-        layouts=dict(layouts[layer] for layer in calls if layer in layouts),
-        depth={layouts[layer][0]: depth[layer] for layer in calls if layer in layouts},
-        repeated={layer: calls[layer] for layer in layouts if calls[layer] > 1},
+        layouts=dict(seen[layer] for layer in usable),
+        depth={seen[layer][0]: depth[event] for layer, event in usable.items()},
+        calls={
+            seen[layer][0]: (number, n_calls[module]) for layer, (module, number) in usable.items()
+        },
         problems=problems,
         largest=largest,
     )
@@ -85,31 +112,33 @@ def probe(
 
 @contextlib.contextmanager
 def recording(
-    network: Network, layouts: Mapping[str, Layout], precision: str = "float32"
+    network: Network, found: Probe, layers: Sequence[str], precision: str = "float32"
 ) -> Iterator[Forward]:
     """Yield a function from a batch to copies of the layers' outputs; then remove the hooks."""
     taken: dict[str, np.ndarray] = {}
     expected = 0
 
     def copy(layer: str, output: Any) -> None:
-        tensor = _checked(network, layouts, layer, output, expected)
-        taken[layer] = layouts[layer].rows(tensor)
+        tensor = _checked(network, found.layouts, layer, output, expected)
+        taken[layer] = found.layouts[layer].rows(tensor)
 
-    def forward(batch: torch.Tensor) -> dict[str, np.ndarray]:
-        nonlocal expected
-        taken.clear()
-        expected = len(batch)
-        _run(network, batch, precision)
-        return dict(taken)
+    with _at_their_calls(network, found, layers, copy) as counted:
 
-    with _hooked(network, list(layouts), copy):
+        def forward(batch: torch.Tensor) -> dict[str, np.ndarray]:
+            nonlocal expected
+            taken.clear()
+            expected = len(batch)
+            with counted():
+                _run(network, batch, precision)
+            return dict(taken)
+
         yield forward
 
 
 def run_through(
     network: Network,
     batch: torch.Tensor,
-    layouts: Mapping[str, Layout],
+    found: Probe,
     act: Callable[[str, np.ndarray], None],
     *,
     reuse: bool,
@@ -124,16 +153,53 @@ def run_through(
     """
 
     def pass_on(layer: str, output: Any) -> None:
-        tensor = _checked(network, layouts, layer, output, len(batch))
-        if layouts[layer].kind:
-            act(layer, layouts[layer].rows(tensor))
+        tensor = _checked(network, found.layouts, layer, output, len(batch))
+        if found.layouts[layer].kind:
+            act(layer, found.layouts[layer].rows(tensor))
             return
         axes = Layout.of(tensor).axes
         flat = tensor.permute(0, *axes).reshape(len(tensor), -1)
         act(layer, flat.to("cpu", torch.float32).contiguous().numpy())
 
-    with _hooked(network, list(layouts), pass_on), _memory_reused(reuse):
+    with (
+        _at_their_calls(network, found, list(found.layouts), pass_on) as counted,
+        _memory_reused(reuse),
+        counted(),
+    ):
         _run(network, batch, precision)
+
+
+@contextlib.contextmanager
+def _at_their_calls(
+    network: Network, found: Probe, layers: Sequence[str], act: Callable[[str, Any], None]
+) -> Iterator[Callable[[], contextlib.AbstractContextManager]]:
+    """Call ``act(label, output)`` at the call that each layer stands for, in every pass.
+
+    Yields a context to run each pass in: it makes sure that modules run as often as with the
+    first image, so that no layer keeps what it held before.
+    """
+    passed: dict[str, int] = {}
+
+    def count(layer: str, output: Any) -> None:
+        passed[layer] = passed.get(layer, 0) + 1
+        if passed[layer] == found.calls[layer][0]:
+            act(layer, output)
+
+    @contextlib.contextmanager
+    def counted() -> Iterator[None]:
+        passed.clear()
+        yield
+        for layer in layers:
+            ran, expected = passed.get(layer, 0), found.calls[layer][1]
+            if ran != expected:
+                raise InputError(
+                    f"expected layer {layer!r} of {network.name} to run {expected} times in each "
+                    f"pass, as with the first image alone, but it ran {ran} times. Choose another "
+                    "layer, or batch_size=1."
+                )
+
+    with _hooked(network, layers, count):
+        yield counted
 
 
 @contextlib.contextmanager
@@ -203,7 +269,7 @@ def _hooked(
         network.module.eval()
         for layer in layers:
             handles.append(
-                modules[layer.partition(":")[0]].register_forward_hook(
+                modules[split_call(layer)[0]].register_forward_hook(
                     lambda module, inputs, output, layer=layer: act(layer, output)
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list
         From :func:`rsa_faces.load_network`.
     layers : str or sequence of str, default "all"
         Module names (any module of the network), globs over ``network.all_layers()`` such as
-        ``"layer4.*"``, or "all": the default analysis layers, ``network.layers()``.
+        ``"layer4.*"``, or "all": the default analysis layers, ``network.layers()``. Of a module
+        that runs several times in a pass, the last call counts; ``"layer1.0.relu#1"`` is its
+        first.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list
     for pattern in patterns:
         if pattern == "all":
             chosen.update(network.layers())
-        elif pattern in modules:
+        elif split_call(pattern)[0] in modules:
             chosen.add(pattern)
         else:
             matched = [name for name in listed if fnmatch.fnmatchcase(name, pattern)]
@@ -52,4 +55,14 @@ def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list
             chosen.update(matched)
     # Modules that all_layers() leaves out come after those it lists.
     order = list(dict.fromkeys([*listed, *modules]))
-    return sorted(chosen, key=order.index)
+    return sorted(chosen, key=lambda layer: (order.index(split_call(layer)[0]), layer))
+
+
+def split_call(layer: str) -> tuple[str, int | None]:
+    """Return the module of a layer and which of its calls it is; None: the last.
+
+    A label that says how the layer is reduced ("relu#1:mean") may follow.
+    """
+    name = layer.partition(":")[0]
+    match = re.fullmatch(r"(.+)#(\d+)", name, re.ASCII)
+    return (match[1], int(match[2])) if match else (name, None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsa_faces._errors import InputError
+from rsa_faces.extraction._layers import split_call
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +98,8 @@ def reduced(
                 "reduce='mean' takes the mean over places or tokens."
             )
         return f"{layer}:class token", Layout((1,), shape[1:], "token", (0,))
-    axis = channel_axis(type(network.module.get_submodule(layer)).__name__, shape)
+    module = network.module.get_submodule(split_call(layer)[0])
+    axis = channel_axis(type(module).__name__, shape)
     if axis is None:  # tokens: those of patches only
         axes, start, n = (1,), extra or 0, shape[-1]
         if len(shape) != 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,7 +30,7 @@ from rsa_faces.stimuli.clips import check_rate
 if TYPE_CHECKING:
     import torch
 
-    from rsa_faces.extraction._forward import Layout, Probe
+    from rsa_faces.extraction._forward import Probe
     from rsa_faces.networks import Network
     from rsa_faces.stimuli.clips import ClipSet
 
@@ -122,11 +122,10 @@ def extract_clips(
     key = _key(network, keyed, plan.image)
     sink = _sink(network, keyed, plan.image, plan.found, store, left, plan.batch_size, key)
     if sink.pending:
-        pending = {layer: layouts[layer] for layer in sink.pending}
         ids = clips.ids[sink.start :]
         with (
             frame_patterns(
-                network, clips, pending, rate=rate, batch_size=plan.batch_size
+                network, clips, plan.found, sink.pending, rate=rate, batch_size=plan.batch_size
             ) as of_clip,
             sink.writing(),
             progress_bar(network.name, len(clips), show=progress) as tell,
@@ -186,7 +185,8 @@ def plan_clips(
 def frame_patterns(
     network: Network,
     clips: ClipSet,
-    layouts: Mapping[str, Layout],
+    found: Probe,
+    layers: Sequence[str],
     *,
     rate: float | None,
     batch_size: int,
@@ -219,7 +219,7 @@ def frame_patterns(
             del waiting[:n]
             start += n
 
-    with recording(network, layouts) as forward:
+    with recording(network, found, layers) as forward:
         yield of_clip
 
 

@@ -76,8 +76,8 @@ class Network:
         -------
         list of str
             Dotted module names. Left out are modules that return no tensor with one row per
-            image, that run more than once in a pass (a shared ReLU has no one output), or that
-            only repeat their input (identity).
+            image, that run more than once in a pass (a shared ReLU has no one output; its first
+            is extracted as "relu#1"), or that only repeat their input (identity).
         """
         return list(self._traced)
 

@@ -189,7 +189,9 @@ def _mean_of_frames(
         size = plan.batch_size
         with (
             shelf,
-            frame_patterns(network, clips, layouts, rate=rate, batch_size=size) as of_clip,
+            frame_patterns(
+                network, clips, plan.found, list(layouts), rate=rate, batch_size=size
+            ) as of_clip,
             progress_bar(network.name, len(groups) * len(clips), show=progress) as tell,
         ):
             for g, start in enumerate(groups):

@@ -89,7 +89,6 @@ def layer_rdms(
     found: dict[str, np.ndarray] = {}
 
     def act(layer: str, patterns: np.ndarray) -> None:
-        found.pop(layer, None)  # the last call counts
         found[layer] = MEASURES[measure](patterns, **options)
         if np.isnan(found[layer]).any() and isinstance(patterns, np.ndarray):
             check_finite(patterns, stimuli.ids, layer, network.name)
