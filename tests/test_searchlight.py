@@ -556,6 +556,124 @@ def test_searchlight_on_fsaverage():
         fsaverage("left", part="wite")
 
 
+# Parts --------------------------------------------------------------------------------------------
+
+
+def grayordinates(rng, n_maps, cortex):
+    """CIFTI of two sheets of 64 vertices, where some are cortex, and a few voxels."""
+    inside = np.zeros((4, 4, 4), bool)
+    inside[1:3, 1:3] = True
+    axis = nibabel.cifti2.BrainModelAxis.from_mask(inside, "thalamus_left", affine=AFFINE)
+    for side in ("left", "right"):
+        axis += nibabel.cifti2.BrainModelAxis.from_surface(
+            np.flatnonzero(cortex), 64, f"cortex_{side}"
+        )
+    rows = nibabel.cifti2.ScalarAxis([f"map {i}" for i in range(n_maps)])
+    values = rng.normal(size=(n_maps, len(axis))).astype(np.float32)
+    return nibabel.Cifti2Image(values, header=(rows, axis)), inside
+
+
+def test_grayordinates_are_split_into_what_a_searchlight_takes(tmp_path):
+    rng = np.random.default_rng(0)
+    cortex = np.arange(64) > 5
+    img, inside = grayordinates(rng, 9, cortex)
+    nibabel.save(img, tmp_path / "a.dscalar.nii")
+    meshes = {side: Surface(*sheet(rng)) for side in ("left", "right")}
+
+    def mapped(part, radius):
+        return run(part["img"], part.get("mask_img"), mesh=part.get("mesh"), conditions=NAMES,
+                   models=models, radius=radius)  # fmt: skip
+
+    parts = rf.mapping.image_parts(tmp_path / "a.dscalar.nii", meshes=meshes)
+    assert list(parts) == ["left", "right", "volume"]
+    n_voxels, values = int(inside.sum()), img.get_fdata()
+    models = models_of(rng)
+    start = n_voxels
+    for side in ("left", "right"):
+        full = np.full((9, 64), np.nan)
+        full[:, cortex] = values[:, start : start + cortex.sum()]
+        start += cortex.sum()
+        expected = run(full, cortex, mesh=meshes[side], conditions=NAMES, models=models, radius=3.5)
+        got = mapped(parts[side], 3.5)
+        np.testing.assert_array_equal(got.similarity, expected.similarity)
+    got = mapped(parts["volume"], 4.0)
+    array = np.zeros((4, 4, 4, 9))
+    array[inside] = values[:, :n_voxels].T
+    expected = run(
+        nibabel.Nifti1Image(array, AFFINE), nibabel.Nifti1Image(inside.astype(np.uint8), AFFINE),
+        conditions=NAMES, models=models, radius=4.0,
+    )  # fmt: skip
+    np.testing.assert_array_equal(got.similarity, expected.similarity)
+    # A mask of fewer places, and that of a mesh.
+    few = nibabel.Cifti2Image((np.abs(values[:1]) < 1).astype(np.float32),
+                              header=(nibabel.cifti2.ScalarAxis(["m"]), img.header.get_axis(1)))  # fmt: skip
+    half = Surface(meshes["left"].vertices, meshes["left"].faces, np.arange(64) < 40)
+    parts = rf.mapping.image_parts(img, mask_img=few, meshes=meshes | {"left": half})
+    used = (np.abs(values[0]) < 1)[n_voxels : n_voxels + cortex.sum()]
+    assert parts["left"]["mesh"].n_places == (used & (np.flatnonzero(cortex) < 40)).sum()
+    with pytest.raises(InputError, match="mesh of the right hemisphere, got 'left'"):
+        rf.mapping.image_parts(img, meshes={"left": meshes["left"]})
+    with pytest.raises(
+        InputError, match="a mesh of 64 vertices for the left hemisphere, got 10242"
+    ):
+        rf.mapping.image_parts(img, meshes={"left": fsaverage("left")})
+
+
+def test_hemispheres_are_read_from_gifti(tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(9, 64)).astype(np.float32)
+    gifti = nibabel.gifti
+    mesh, models = sheet(rng), models_of(rng)
+    nibabel.save(
+        gifti.GiftiImage(darrays=[gifti.GiftiDataArray(v) for v in values]), tmp_path / "a.func.gii"
+    )
+    mask = (np.arange(64) > 5).astype(np.float32)
+    nibabel.save(gifti.GiftiImage(darrays=[gifti.GiftiDataArray(mask)]), tmp_path / "m.shape.gii")
+    points = gifti.GiftiDataArray(mesh[0].astype(np.float32), intent="NIFTI_INTENT_POINTSET")
+    faces = gifti.GiftiDataArray(mesh[1].astype(np.int32), intent="NIFTI_INTENT_TRIANGLE")
+    nibabel.save(gifti.GiftiImage(darrays=[points, faces]), tmp_path / "a.surf.gii")
+    surface = rf.brain.load_surface(tmp_path / "a.surf.gii")
+    got = run(tmp_path / "a.func.gii", tmp_path / "m.shape.gii", mesh=surface, conditions=NAMES,
+              models=models, radius=3.5)  # fmt: skip
+    expected = run(values, mask > 0, mesh=(surface.vertices, surface.faces), conditions=NAMES,
+                   models=models, radius=3.5)  # fmt: skip
+    np.testing.assert_array_equal(got.similarity, expected.similarity)
+    with pytest.raises(InputError, match="the geometry of a surface"):
+        rf.brain.load_surface(tmp_path / "a.func.gii")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        rf.brain.load_surface(tmp_path / "b.surf.gii")
+
+
+@pytest.mark.parametrize("statistic", ["max", "tfce", "cluster-mass"])
+def test_parts_are_corrected_together(statistic):
+    rng = np.random.default_rng(0)
+    models = models_of(rng)[:1]
+    mesh, (_, mask) = sheet(rng), brain_of(rng)
+    maps = {"left": [], "volume": []}
+    for _ in range(7):
+        maps["left"].append(
+            run(rng.normal(size=(9, 64)), None, mesh=mesh, conditions=NAMES, models=models,
+                radius=3.5)
+        )  # fmt: skip
+        img = nibabel.Nifti1Image(rng.normal(size=(6, 5, 4, 9)), AFFINE)
+        maps["volume"].append(run(img, mask, conditions=NAMES, models=models, radius=6.0))
+    options = dict(statistic=statistic, n_permutations=200)
+    together = rf.mapping.group_test_parts(maps, **options)
+    alone = {part: group_test(some, **options) for part, some in maps.items()}
+    maxima = np.sort(np.maximum.reduce([together[p].maxima for p in together]))
+    for part, test in together.items():
+        np.testing.assert_allclose(test.t, alone[part].t, atol=1e-12)
+        if statistic != "cluster-mass":  # where clusters are 1 outside
+            assert (test.p >= alone[part].p).all()
+        np.testing.assert_array_equal(test.maxima, maxima)
+        if test.clusters is not None:
+            for row in test.clusters.itertuples():
+                assert test.t[row.peak[0]] == row.peak_t
+                assert test.labels[row.peak[0]] == row.label
+    with pytest.raises(InputError, match="same subjects in every part, got {'left': 6"):
+        rf.mapping.group_test_parts(maps | {"left": maps["left"][1:]})
+
+
 # Groups -------------------------------------------------------------------------------------------
 
 
@@ -592,6 +710,27 @@ def test_ceilings_are_those_of_noise_ceiling_at_every_centre(method):
     assert ceilings.n_voxels.shape == (4, searchlights.n_centers)
     img = ceilings.to_img("upper").get_fdata()[ceilings.space.mask]
     np.testing.assert_allclose(img, ceilings.upper, rtol=1e-6)
+
+
+def test_ceilings_of_subjects_with_volumes_in_their_own_order():
+    rng = np.random.default_rng(0)
+    mask = brain_of(rng)[1]
+    imgs = [nibabel.Nifti1Image(rng.normal(size=(6, 5, 4, 18)), AFFINE) for _ in range(3)]
+    left = [nibabel.Nifti1Image(rng.normal(size=(6, 5, 4, 40)), AFFINE) for _ in range(3)]
+    folds = [1] * 9 + [2] * 9
+    options = dict(mask_img=mask, radius=6.0, measure="crossnobis", method="cosine",
+                   noise="ledoit-wolf", residuals=left, progress=False)  # fmt: skip
+    expected = ceiling_map(imgs, conditions=NAMES * 2, folds=folds, **options)
+    order = rng.permutation(18)
+    imgs[1] = nibabel.Nifti1Image(imgs[1].get_fdata()[..., order], AFFINE)
+    names, runs = np.array(NAMES * 2), np.array(folds)
+    got = ceiling_map(
+        imgs, conditions=[NAMES * 2, list(names[order]), NAMES * 2],
+        folds=[folds, list(runs[order]), folds], **options,
+    )  # fmt: skip
+    np.testing.assert_allclose(got.lower, expected.lower, atol=1e-10)
+    with pytest.raises(InputError, match="expected residuals of 3 subjects, got 2"):
+        ceiling_map(imgs, conditions=NAMES * 2, folds=folds, **options | {"residuals": left[:2]})
 
 
 def test_the_best_model_is_chosen_without_the_subject_it_is_measured_in():

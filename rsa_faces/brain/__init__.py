@@ -9,7 +9,7 @@ from rsa_faces.brain.clip_responses import clip_patterns
 from rsa_faces.brain.electrode_rdms import ieeg_rdms
 from rsa_faces.brain.electrodes import read_electrodes
 from rsa_faces.brain.fmri import Patterns
-from rsa_faces.brain.fsaverage import fsaverage
+from rsa_faces.brain.fsaverage import fsaverage, load_surface
 from rsa_faces.brain.glm import glm_patterns
 from rsa_faces.brain.ieeg import IeegPatterns, ieeg_patterns
 from rsa_faces.brain.roi import atlas_rois, load_roi, localiser_roi, roi_sphere
@@ -42,6 +42,7 @@ __all__ = [
     "ieeg_rdms",
     "load_patterns",
     "load_roi",
+    "load_surface",
     "localiser_roi",
     "read_bids_ieeg",
     "read_electrodes",

@@ -197,7 +197,7 @@ def _open_hemispheres(images: Mapping[str, Any], what: str) -> Image:
     """Open the values of vertices of one or both hemispheres."""
     for part in images:
         check_choice(part, ("left", "right"), what=f"hemisphere of {what}")
-    arrays = {part: _vertex_values(images[part], f"{what} ({part})")
+    arrays = {part: vertex_values(images[part], f"{what} ({part})")
               for part in ("left", "right") if part in images}  # fmt: skip
     if not arrays:
         raise InputError(f"expected 'left' or 'right' in {what}, got an empty mapping.")
@@ -212,12 +212,12 @@ def _open_hemispheres(images: Mapping[str, Any], what: str) -> Image:
     return Image(full, len(next(iter(arrays.values()))), read)
 
 
-def _vertex_values(img: Any, what: str) -> np.ndarray:
+def vertex_values(img: Any, what: str) -> np.ndarray:
     """Return the values of a hemisphere, (n_maps, n_vertices)."""
     import nibabel
 
     if isinstance(img, (list, tuple)):
-        rows = [_vertex_values(one, what) for one in img]
+        rows = [vertex_values(one, what) for one in img]
         if len({row.shape[1] for row in rows}) != 1:
             raise InputError(f"expected the same number of vertices in all files of {what}.")
         return np.concatenate(rows)

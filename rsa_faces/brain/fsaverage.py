@@ -1,11 +1,14 @@
-"""The template cortex fsaverage5, which comes with nilearn: nothing is downloaded."""
+"""Cortical surfaces: from files, and fsaverage5, which comes with nilearn (no download)."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rsa_faces._errors import InputError
 from rsa_faces._validation import check_choice
 from rsa_faces.brain.spheres import Surface
 
@@ -59,3 +62,38 @@ def fsaverage(hemisphere: str, *, part: str = "midthickness", mask: Any = None) 
     meshes = [load_surf_mesh(files[f"{name}_{hemisphere}"]) for name in _PARTS[part]]
     vertices = np.mean([mesh.coordinates for mesh in meshes], axis=0, dtype=np.float64)
     return Surface(vertices, meshes[0].faces, mask)
+
+
+def load_surface(path: str | os.PathLike[str], *, mask: Any = None) -> Surface:
+    """Read the geometry of a hemisphere: GIFTI (``.surf.gii``) or FreeSurfer (``lh.white``).
+
+    Parameters
+    ----------
+    path : path-like
+        Take the midthickness or the white surface, not an inflated one.
+    mask : array_like of bool, shape (n_vertices,), optional
+        Vertices that are cortex. By default all.
+
+    Returns
+    -------
+    Surface
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If it holds no geometry, or the mask does not fit.
+    """
+    from nilearn.surface import load_surf_mesh
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"expected the geometry of a surface, but {path} does not exist.")
+    try:
+        mesh = load_surf_mesh(str(path))
+    except Exception as err:  # whatever the format's reader makes of another file
+        raise InputError(
+            f"expected the geometry of a surface (.surf.gii, or FreeSurfer's lh.white), got {path}."
+        ) from err
+    return Surface(mesh.coordinates, np.asarray(mesh.faces), mask)

@@ -11,6 +11,7 @@ from rsa_faces.mapping.groups import (
     group_test,
     mean_map,
 )
+from rsa_faces.mapping.parts import group_test_parts, image_parts
 from rsa_faces.mapping.peaks import peak_table
 from rsa_faces.mapping.regions import RegionModels, compare_region_models, semi_partial
 from rsa_faces.mapping.searchlight import searchlight
@@ -29,6 +30,8 @@ __all__ = [
     "compare_networks",
     "compare_region_models",
     "group_test",
+    "group_test_parts",
+    "image_parts",
     "layer_map",
     "map_clusters",
     "mean_map",

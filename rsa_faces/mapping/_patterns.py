@@ -12,6 +12,7 @@ import numpy as np
 from rsa_faces._errors import ConditionMismatchError, InputError
 from rsa_faces._validation import check_choice
 from rsa_faces.brain import Surface, Volume
+from rsa_faces.brain._images import vertex_values
 from rsa_faces.mapping import _kernels
 from rsa_faces.rdm.measures import MEASURES
 from rsa_faces.rdm.noise import NOISE_METHODS
@@ -192,7 +193,9 @@ def _observations(img, mask_img, mesh, n_expected, budget, what):
 
 def _from_array(img, mask, mesh, n_expected, what):
     """Return a surface and what was measured there."""
-    img = np.asarray(img)
+    if mesh is not None:
+        img = img if isinstance(img, np.ndarray) else vertex_values(img, what)
+        mask = None if mask is None else _vertex_mask(mask)
     if mesh is None:
         raise InputError(
             f"expected `mesh`, the vertices and faces of the surface, with an array as {what}; for "
@@ -217,6 +220,16 @@ def _from_array(img, mask, mesh, n_expected, what):
         )
     _check_number(len(img), n_expected, what)
     return surface, np.array(img[:, surface.mask].T, dtype=np.float64, order="C")
+
+
+def _vertex_mask(mask) -> np.ndarray:
+    """Return which vertices are in a mask: an array, or an image of a hemisphere."""
+    if isinstance(mask, (np.ndarray, list, tuple)):
+        return np.asarray(mask)
+    values = vertex_values(mask, "mask_img")
+    if len(values) != 1:
+        raise InputError(f"expected one map in mask_img, got {len(values)}.")
+    return np.nan_to_num(values[0]) != 0
 
 
 def _check_number(n_observations: int, n_expected: int | None, what: str) -> None:

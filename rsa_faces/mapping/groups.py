@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count, check_unique_names, parse_bytes
+from rsa_faces._validation import check_choice, check_count, parse_bytes
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.comparison.methods import METHODS, RANK_METHODS
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
@@ -84,8 +84,9 @@ def ceiling_map(
     radius: float = 8.0,
     measure: str = "correlation",
     method: str = "spearman",
-    folds: Sequence[Any] | None = None,
+    folds: Sequence[Any] | Sequence[Sequence[Any]] | None = None,
     noise: str | None = None,
+    residuals: Sequence[Any] | None = None,
     min_voxels: int = 5,
     budget: str | int = "4GB",
     n_jobs: int | None = None,
@@ -96,10 +97,13 @@ def ceiling_map(
     Parameters
     ----------
     imgs : iterable of nibabel images, paths, or ndarrays
-        One for each subject, at least 2, as :func:`searchlight` takes them, with the same
-        conditions in the same order.
-    conditions, mask_img, mesh, radius, measure, folds, noise, min_voxels, n_jobs, progress
+        One for each subject, at least 2, as :func:`searchlight` takes them.
+    conditions, folds
+        As for :func:`searchlight`, for all subjects; or a sequence for each subject.
+    mask_img, mesh, radius, measure, noise, min_voxels, n_jobs, progress
         As for :func:`searchlight`, for all subjects.
+    residuals : sequence, optional
+        For each subject as for :func:`searchlight`.
     method : str, default "spearman"
         Any of `rsa_faces.comparison.METHODS` but kendall and tau-a.
     budget : str or int, default "4GB"
@@ -137,22 +141,28 @@ def ceiling_map(
     check_choice(method, CEILING_METHODS, what="comparison method of ceilings")
     check_count(min_voxels, what="min_voxels")
     allowed = parse_bytes(budget)
-    order = list(dict.fromkeys(map(str, conditions)))
-    check_unique_names(order, what="condition")
+    imgs = list(imgs)
+    conditions, folds = (_per_subject(v, len(imgs)) for v in (conditions, folds))
+    residuals = [None] * len(imgs) if residuals is None else list(residuals)
+    for what, given in (("conditions", conditions), ("folds", folds), ("residuals", residuals)):
+        if len(given) != len(imgs):
+            raise InputError(f"expected {what} of {len(imgs)} subjects, got {len(given)}.")
+    order = list(dict.fromkeys(map(str, conditions[0]))) if conditions else []
     subjects = []
-    for img in imgs:
+    for img, own, own_folds, left in zip(imgs, conditions, folds, residuals, strict=True):
+        used = sum(p.n_bytes for p in subjects)
         subjects.append(
             load_patterns(
                 img,
                 mask_img=mask_img,
                 mesh=mesh,
-                conditions=conditions,
+                conditions=own,
                 order=order,
                 measure=measure,
-                folds=folds,
+                folds=own_folds,
                 noise=noise,
-                residuals=None,
-                budget=allowed - sum(p.n_bytes for p in subjects),
+                residuals=left,
+                budget=allowed - used,
             )  # fmt: skip
         )
         if not subjects[-1].space.equals(subjects[0].space):
@@ -196,6 +206,15 @@ def ceiling_map(
     return CeilingMap(
         bounds[0], bounds[1], n_voxels, n_subjects, measure, method, float(radius), space
     )
+
+
+def _per_subject(values: Any, n_subjects: int) -> list:
+    """Return what is given for each subject, or for all of them, as a list over subjects."""
+    if values is None:
+        return [None] * n_subjects
+    values = list(values)
+    each = bool(values) and isinstance(values[0], (list, tuple, np.ndarray))
+    return values if each else [values] * n_subjects
 
 
 def _ceilings(vectors: np.ndarray, method: str) -> np.ndarray:
@@ -350,6 +369,16 @@ def group_test(
     24 conditions; with crossnobis not at all): a one-sided t of 10 subjects exceeds its bound of
     0.05 at 0.047 of places above and 0.053 below.
     """
+    values = values_of(maps, model, minus)
+    graph = None if statistic == "max" else neighbours(maps[0].space)
+    return sign_flip_test(
+        values, statistic=statistic, neighbours=graph, threshold=threshold, tail=tail,
+        n_permutations=n_permutations, seed=seed,
+    )  # fmt: skip
+
+
+def values_of(maps: Sequence[SearchlightMap], model, minus) -> np.ndarray:
+    """Return what is tested, (n_subjects, n_centers): NaN in all subjects where one has none."""
     values = _stack(maps, model, 2)
     if minus is not None:
         values = values - _stack(maps, minus, 2)
@@ -359,14 +388,10 @@ def group_test(
         warnings.warn(
             f"{int(partly.sum())} of {values.shape[1]} centres are left out: some of "
             f"{len(values)} subjects have no similarity there.",
-            stacklevel=2,
+            stacklevel=3,
         )
         values[:, partly] = np.nan
-    graph = None if statistic == "max" else neighbours(maps[0].space)
-    return sign_flip_test(
-        values, statistic=statistic, neighbours=graph, threshold=threshold, tail=tail,
-        n_permutations=n_permutations, seed=seed,
-    )  # fmt: skip
+    return values
 
 
 def _stack(maps: Sequence[SearchlightMap], model, n_least: int) -> np.ndarray:

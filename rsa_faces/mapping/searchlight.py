@@ -41,7 +41,9 @@ def searchlight(
     ----------
     img : nibabel image, path, or ndarray
         Patterns of one subject: a 4-D image with one volume for each entry of `conditions` (betas
-        or t values), or with `mesh` an array, shape (n_conditions, n_vertices).
+        or t values), or with `mesh` an array, shape (n_conditions, n_vertices), or GIFTI of the
+        hemisphere. For CIFTI, and both hemispheres at once, see
+        :func:`rsa_faces.mapping.image_parts`.
     conditions : sequence of str
         The condition of each volume; those of the models, in any order, and no others. Repeats
         are averaged (for crossnobis within each fold).
@@ -49,7 +51,8 @@ def searchlight(
         Model RDMs, compared all at once. A pair that is NaN is left out for that model.
     mask_img : nibabel image, path, or ndarray of bool
         Voxels to use: all that are not 0 (or NaN), in the space of `img`. Each is the centre of a
-        sphere. With `mesh` an array of bool, shape (n_vertices,), by default all vertices.
+        sphere. With `mesh` an array of bool, shape (n_vertices,), or GIFTI; by default all
+        vertices.
     mesh : Surface, or (vertices, faces), optional
         Surface of the data, such as :func:`rsa_faces.brain.fsaverage`, or its coordinates in mm,
         shape (n_vertices, 3), and triangles, shape (n_faces, 3). Searchlights are then discs on
