@@ -605,17 +605,15 @@ def test_grayordinates_are_split_into_what_a_searchlight_takes(tmp_path):
     )  # fmt: skip
     np.testing.assert_array_equal(got.similarity, expected.similarity)
     # A mask of fewer places, and that of a mesh.
-    few = nibabel.Cifti2Image((np.abs(values[:1]) < 1).astype(np.float32),
-                              header=(nibabel.cifti2.ScalarAxis(["m"]), img.header.get_axis(1)))  # fmt: skip
+    axes = nibabel.cifti2.ScalarAxis(["m"]), img.header.get_axis(1)
+    few = nibabel.Cifti2Image((np.abs(values[:1]) < 1).astype(np.float32), header=axes)
     half = Surface(meshes["left"].vertices, meshes["left"].faces, np.arange(64) < 40)
     parts = rf.mapping.image_parts(img, mask_img=few, meshes=meshes | {"left": half})
     used = (np.abs(values[0]) < 1)[n_voxels : n_voxels + cortex.sum()]
     assert parts["left"]["mesh"].n_places == (used & (np.flatnonzero(cortex) < 40)).sum()
     with pytest.raises(InputError, match="mesh of the right hemisphere, got 'left'"):
         rf.mapping.image_parts(img, meshes={"left": meshes["left"]})
-    with pytest.raises(
-        InputError, match="a mesh of 64 vertices for the left hemisphere, got 10242"
-    ):
+    with pytest.raises(InputError, match="mesh of 64 vertices for the left hemisphere, got 10242"):
         rf.mapping.image_parts(img, meshes={"left": fsaverage("left")})
 
 

@@ -193,16 +193,11 @@ def _observations(img, mask_img, mesh, n_expected, budget, what):
 
 def _from_array(img, mask, mesh, n_expected, what):
     """Return a surface and what was measured there."""
-    if mesh is not None:
-        img = img if isinstance(img, np.ndarray) else vertex_values(img, what)
-        mask = None if mask is None else _vertex_mask(mask)
     if mesh is None:
         raise InputError(
             f"expected `mesh`, the vertices and faces of the surface, with an array as {what}; for "
             "voxels give an image (nibabel) or its path, which knows where they are."
         )
-    if img.dtype.kind not in "fiub":
-        raise TypeError(f"expected real numbers in {what}, got {img.dtype}.")
     if isinstance(mesh, Surface):
         mask = mesh.mask if mask is None else mask
         mesh = mesh.vertices, mesh.faces
@@ -212,6 +207,10 @@ def _from_array(img, mask, mesh, n_expected, what):
         raise InputError(
             f"expected mesh to be a Surface or a pair (vertices, faces), got {type(mesh).__name__}."
         ) from err
+    img = img if isinstance(img, np.ndarray) else vertex_values(img, what)
+    if img.dtype.kind not in "fiub":
+        raise TypeError(f"expected real numbers in {what}, got {img.dtype}.")
+    mask = None if mask is None else _vertex_mask(mask)
     surface = Surface(vertices, faces, mask)
     if img.ndim != 2 or img.shape[1] != len(surface.mask):
         raise InputError(
