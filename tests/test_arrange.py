@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 import rsa_faces as rf
 from rsa_faces._errors import InputError, MissingExtraError
-from rsa_faces.behaviour import Trial, inverse_mds, read_arrangements
+from rsa_faces.behaviour import Trial, inverse_mds, rater_agreement, read_arrangements
 from rsa_faces.behaviour.arrange import (
     create_app,
     export_study,
@@ -400,6 +400,19 @@ def test_extra_fields_and_what_is_no_json_are_refused(shared):
     assert shared.get(url).status_code == 405
 
 
+def test_links_and_trials_that_cannot_be_are_unknown(either):
+    link, state = begin(either)
+    body = body_of(state["trial"])
+    # PostgreSQL refuses text with zeros in it.
+    for wrong in ("%00", "x%00y", "%ED%A0%80", "é", "'%20OR%20'1'='1", "x" * 5000):
+        assert either.get(f"/api/t/{wrong}").status_code == 404
+        assert either.post(f"/api/t/{wrong}/consent").status_code == 404
+        assert either.post(f"{link}/trials/{wrong}", json=body).status_code == 404
+        url = f"/api/experimenter/matrix/rdm?rater={wrong}"
+        assert either.get(url, headers=BEARER).status_code == 404
+    assert either.get(link).json() == state
+
+
 def test_trials_and_links_of_others_are_unknown(client):
     mine, theirs = links(client)
     begin(client, mine)
@@ -694,6 +707,7 @@ EXPERIMENTER = [
     ("GET", "/api/experimenter/overview"),
     ("GET", "/api/experimenter/matrix/rdm"),
     ("GET", "/api/experimenter/matrix/evidence"),
+    ("GET", "/api/experimenter/agreement"),
     ("GET", "/api/experimenter/export/trials.csv"),
     ("GET", "/api/experimenter/export/arrangements.h5"),
     ("POST", "/api/experimenter/raters"),
@@ -817,6 +831,37 @@ def test_the_overview_and_live_matrices(client):
     assert client.get(f"{url}/rdm?rater=r9", headers=BEARER).status_code == 404
     assert client.get(f"{url}/other", headers=BEARER).status_code == 422
     assert client.get("/api/experimenter/export/x", headers=BEARER).status_code == 404
+
+
+def test_raters_who_stand_apart_are_named_with_the_reason(tmp_path):
+    truth = np.random.default_rng(0).uniform(-0.33, 0.33, (N_IMAGES, 2))
+    with make_client(
+        tmp_path, raters={"links": 4}, max_items=N_IMAGES, stop={"trials": 1}
+    ) as client:
+        study = client.app.state.study
+        number = {item: i for i, item in enumerate(map(study.stimuli.ids.get, study.stimuli.names))}
+        url = "/api/experimenter/agreement"
+        for r, link in enumerate(links(client)):
+            assert len(client.get(url, headers=BEARER).json()) == (r if r >= 3 else 0)
+            _, state = begin(client, link)
+            shift = 3 if r == 3 else 0  # the last one takes each picture for another
+            own = truth + np.random.default_rng(r).normal(scale=0.01, size=truth.shape)
+            places = [
+                {"item": item, "x": x, "y": y}
+                for item in state["trial"]["items"]
+                for x, y in [own[(number[item] + shift) % N_IMAGES]]
+            ]
+            submit(client, link, state["trial"], {"placements": places, "seconds": 1})
+        found = client.get(url, headers=BEARER).json()
+        rdms = rf.concat([
+            fit.rdms.with_labels(rater=[k]) for k, fit in study.fits().items()
+        ])  # fmt: skip
+        evidence = np.array([fit.evidence for fit in study.fits().values()])
+    table = rater_agreement(rdms, evidence=evidence)
+    assert [one["rater"] for one in found] == [f"r{i:04d}" for i in range(1, 5)]
+    np.testing.assert_allclose([one["r"] for one in found], table["r"], atol=1e-4)
+    assert [one["reason"] for one in found] == table["reason"].tolist()
+    assert [bool(one["reason"]) for one in found] == [False] * 3 + [True]
 
 
 def test_wrong_numbers_of_links_are_refused(shared):

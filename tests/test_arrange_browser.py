@@ -1,5 +1,6 @@
 """The multi-arrangement task in a real Chromium: a simulated rater drags, and things go wrong."""
 
+import json
 import shutil
 import time
 
@@ -47,26 +48,39 @@ def driver(tmp_path_factory):
     made.quit()
 
 
-@pytest.fixture
-def task(tmp_path):
-    """A task of eight pictures, all in each trial, and its server."""
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    """A task of eight pictures, all in each trial, and its server; each test takes a new link."""
     config = write_config(
-        tmp_path, n_images=N_IMAGES, max_items=N_IMAGES, stop={"trials": 2}, raters={"links": 3}
-    )
+        tmp_path_factory.mktemp("task"), n_images=N_IMAGES, max_items=N_IMAGES,
+        stop={"trials": 2}, raters={"links": 1},
+    )  # fmt: skip
     server = Server(config)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def path(task):
+    """The link of a new rater."""
+    url = task.url + "/api/experimenter/raters"
+    return httpx.post(url, headers=BEARER, json={"count": 1}).json()[0]["path"]
 
 
 def overview(server):
     return httpx.get(server.url + "/api/experimenter/overview", headers=BEARER).json()
 
 
-def known(server):
-    """Return the paths of the raters, and the number of each stimulus by its id on the page."""
+def numbers(server):
+    """Return the number of each stimulus by its id on the page."""
     matrix = httpx.get(server.url + "/api/experimenter/matrix/rdm", headers=BEARER).json()
-    paths = [r["path"] for r in overview(server)["raters"]]
-    return paths, {item: i for i, item in enumerate(matrix["items"])}
+    return {item: i for i, item in enumerate(matrix["items"])}
+
+
+def rater_of(server, path):
+    """Return what the experimenter's page says of a rater."""
+    (one,) = [r for r in overview(server)["raters"] if r["path"] == path]
+    return one
 
 
 def until(condition, seconds=10):
@@ -123,14 +137,13 @@ def drag_all(driver, number, places=TRUTH):
 
 
 def n_done(server, path):
-    (one,) = [r for r in overview(server)["raters"] if r["path"] == path]
-    return one["progress"]["n_trials"]
+    return rater_of(server, path)["progress"]["n_trials"]
 
 
-def test_a_rater_completes_a_session_by_dragging(driver, task):
-    paths, number = known(task)
+def test_a_rater_completes_a_session_by_dragging(driver, task, path):
+    number = numbers(task)
     driver.get_log("performance")
-    driver.get(task.url + paths[0])
+    driver.get(task.url + path)
     press(driver)  # consent
     until(lambda: "What to do" in element(driver, "#message").text)
     press(driver)  # instructions
@@ -145,8 +158,9 @@ def test_a_rater_completes_a_session_by_dragging(driver, task):
         drag_all(driver, number)
         press(driver, "#done")
     until(lambda: not items(driver) and element(driver, "#message-heading").text)
-    assert n_done(task, paths[0]) == 2
-    values = httpx.get(task.url + "/api/experimenter/matrix/rdm", headers=BEARER).json()["values"]
+    assert n_done(task, path) == 2
+    rdm = f"{task.url}/api/experimenter/matrix/rdm?rater={rater_of(task, path)['rater']}"
+    values = httpx.get(rdm, headers=BEARER).json()["values"]
     row, col = np.triu_indices(N_IMAGES, k=1)
     truth = np.linalg.norm(TRUTH[row] - TRUTH[col], axis=1)
     r = np.corrcoef(np.array(values, float), truth)[0, 1]
@@ -157,15 +171,12 @@ def test_a_rater_completes_a_session_by_dragging(driver, task):
         entry["message"] for entry in driver.get_log("performance")
         if "Network.requestWillBeSent\"" in entry["message"]
     ]  # fmt: skip
-    import json
-
     urls = [json.loads(m)["message"]["params"]["request"]["url"] for m in requests]
     assert len(urls) > 10
     assert all(url.startswith((task.url, "data:")) for url in urls), urls
 
 
-def test_a_refresh_in_the_middle_loses_nothing(driver, task):
-    (path, *_), _ = known(task)
+def test_a_refresh_in_the_middle_loses_nothing(driver, task, path):
     open_trial(driver, task, path)
     for item, (x, y) in list(zip(items(driver), TRUTH, strict=True))[:3]:
         drag(driver, item, x * 0.9, y * 0.9)
@@ -179,8 +190,7 @@ def test_a_refresh_in_the_middle_loses_nothing(driver, task):
         assert old["y"] == pytest.approx(new["y"], abs=1)
 
 
-def test_two_tabs_of_one_rater_do_not_mix(driver, task):
-    (path, *_), _ = known(task)
+def test_two_tabs_of_one_rater_do_not_mix(driver, task, path):
     open_trial(driver, task, path)
     first = driver.current_window_handle
     driver.switch_to.new_window("tab")
@@ -208,8 +218,8 @@ def offline(driver, off):
     )
 
 
-def test_a_moment_offline_loses_nothing(driver, task, tmp_path):
-    (path, *_), number = known(task)
+def test_a_moment_offline_loses_nothing(driver, task, path):
+    number = numbers(task)
     open_trial(driver, task, path)
     drag_all(driver, number)
     offline(driver, True)
@@ -223,8 +233,7 @@ def test_a_moment_offline_loses_nothing(driver, task, tmp_path):
     until(lambda: element(driver, "#trial-heading").text == "Trial 2")
 
 
-def test_the_back_button_leaves_nothing_behind(driver, task):
-    (path, *_), _ = known(task)
+def test_the_back_button_leaves_nothing_behind(driver, task, path):
     open_trial(driver, task, path)
     drag(driver, items(driver)[0], 0, 0)
     left = element(driver, "#remaining").text
@@ -241,7 +250,7 @@ def test_a_killed_server_loses_nothing(driver, tmp_path):
     port = n_free_port()
     server = Server(config, port)
     try:
-        (path,), number = known(server)
+        path, number = overview(server)["raters"][0]["path"], numbers(server)
         open_trial(driver, server, path)
         drag_all(driver, number)
         server.kill()
@@ -257,10 +266,9 @@ def test_a_killed_server_loses_nothing(driver, tmp_path):
         server.stop()
 
 
-def test_the_keyboard_is_enough(driver, task):
+def test_the_keyboard_is_enough(driver, task, path):
     from selenium.webdriver.common.keys import Keys
 
-    (path, *_), _ = known(task)
     open_trial(driver, task, path)
     for k, item in enumerate(items(driver)):
         item.send_keys(Keys.ENTER)
@@ -273,31 +281,72 @@ def test_the_keyboard_is_enough(driver, task):
     until(lambda: n_done(task, path) == 1)
 
 
-def test_fingers_drag_as_well(driver, task):
-    (path, *_), _ = known(task)
+def middle(of):
+    return of["x"] + of["width"] / 2, of["y"] + of["height"] / 2
+
+
+def touch(driver, item, target):
+    """Move an item to the middle of another element with a finger."""
+    start, end = middle(item.rect), middle(target.rect)
+
+    def event(kind, *points):
+        points = [{"x": x, "y": y} for x, y in points]
+        driver.execute_cdp_cmd(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
+        )  # fmt: skip
+
+    event("touchStart", start)
+    if item != target:
+        for share in (0.3, 0.6, 1.0):
+            event("touchMove", tuple(a + share * (b - a) for a, b in zip(start, end, strict=True)))
+    event("touchEnd")
+
+
+def test_fingers_drag_as_well(driver, task, path):
     open_trial(driver, task, path)
     before = element(driver, "#remaining").text
-    item, arena = items(driver)[0], element(driver, "#arena").rect
-    start = item.rect
-    points = [
-        (start["x"] + start["width"] / 2, start["y"] + start["height"] / 2),
-        (arena["x"] + arena["width"] / 2, arena["y"] + arena["height"] / 2),
-    ]
-    touch = "Input.dispatchTouchEvent"
-    driver.execute_cdp_cmd(
-        touch, {"type": "touchStart", "touchPoints": [{"x": points[0][0], "y": points[0][1]}]}
-    )
-    for share in (0.3, 0.6, 1.0):
-        x, y = (a + share * (b - a) for a, b in zip(*points, strict=True))
-        driver.execute_cdp_cmd(touch, {"type": "touchMove", "touchPoints": [{"x": x, "y": y}]})
-    driver.execute_cdp_cmd(touch, {"type": "touchEnd", "touchPoints": []})
+    item, arena = items(driver)[0], element(driver, "#arena")
+    touch(driver, item, arena)
     until(lambda: element(driver, "#remaining").text != before)
-    moved = item.rect
-    assert moved["x"] + moved["width"] / 2 == pytest.approx(points[1][0], abs=2)
+    assert middle(item.rect) == pytest.approx(middle(arena.rect), abs=2)
+
+
+@pytest.mark.parametrize(
+    "width, height",
+    [(1366, 625), (1280, 585), (820, 1180), (1180, 820), (1920, 950)],
+    ids=["laptop", "small laptop", "tablet", "tablet on its side", "desk"],
+)
+def test_everything_is_on_the_screen_without_scrolling(driver, task, path, width, height):
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        open_trial(driver, task, path)
+        shown = ("#trial-heading", "#preview", "#done", "#show-help", "#arena", ".item")
+        boxes = [e.rect for css in shown for e in driver.find_elements("css selector", css)]
+        assert len(boxes) == 5 + N_IMAGES
+        for box in boxes:
+            assert box["x"] >= 0
+            assert box["y"] >= 0
+            assert box["x"] + box["width"] <= width
+            assert box["y"] + box["height"] <= height
+        (arena,) = boxes[4:5]
+        assert arena["width"] == arena["height"] >= 0.8 * min(width, height)
+        scrolls = "return arguments[0].scrollHeight > arguments[0].clientHeight"
+        assert not driver.execute_script(scrolls, element(driver, "aside"))
+        # Items wait outside the circle and do not lie on each other.
+        centre, half = middle(arena), arena["width"] / 2
+        places = [middle(box) for box in boxes[5:]]
+        assert min(np.hypot(x - centre[0], y - centre[1]) for x, y in places) > half
+        for k, (x, y) in enumerate(places):
+            for other in places[:k]:
+                assert max(abs(x - other[0]), abs(y - other[1])) >= boxes[5]["width"]
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_clips_play_while_looked_at(driver, tmp_path):
     from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
 
     av = pytest.importorskip("av")
     config = write_config(tmp_path, stop={"trials": 1}, raters={"links": 1})
@@ -316,7 +365,7 @@ def test_clips_play_while_looked_at(driver, tmp_path):
                 file.mux(packet)
     server = Server(config)
     try:
-        (path,), _ = known(server)
+        path = overview(server)["raters"][0]["path"]
         httpx.post(f"{server.url}/api{path}/consent")
         httpx.post(f"{server.url}/api{path}/ready")
         driver.get(server.url + path)
@@ -327,14 +376,29 @@ def test_clips_play_while_looked_at(driver, tmp_path):
         ActionChains(driver).move_to_element(items(driver)[0]).perform()
         until(lambda: not driver.execute_script(paused, video))
         until(lambda: driver.execute_script("return arguments[0].currentTime", video) > 0.1)
+        until(lambda: not driver.execute_script(paused, element(driver, "#preview video")))
+        # A click focuses the clip as well; it stops all the same when the pointer leaves.
+        ActionChains(driver).click().perform()
         ActionChains(driver).move_to_element(element(driver, "#trial-heading")).perform()
+        until(lambda: driver.execute_script(paused, video))
+        assert driver.execute_script(paused, element(driver, "#preview video"))
+        # With the keyboard a clip plays while it has the focus.
+        driver.execute_script("arguments[0].focus()", element(driver, "#show-help"))
+        ActionChains(driver).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
+        last = items(driver)[-1].find_element("tag name", "video")
+        until(lambda: not driver.execute_script(paused, last))
+        # A finger that has left still means this clip, until it touches another.
+        touch(driver, items(driver)[0], items(driver)[0])
+        until(lambda: driver.execute_script(paused, last))
+        assert not driver.execute_script(paused, video)
+        touch(driver, items(driver)[1], element(driver, "#arena"))
         until(lambda: driver.execute_script(paused, video))
     finally:
         server.stop()
 
 
-def test_the_experimenter_sees_raters_and_rdm(driver, task, tmp_path):
-    (path, *_), number = known(task)
+def test_the_experimenter_sees_raters_and_rdm(driver, task, path, tmp_path):
+    number = numbers(task)
     open_trial(driver, task, path)
     drag_all(driver, number)
     press(driver, "#done")
@@ -348,7 +412,7 @@ def test_the_experimenter_sees_raters_and_rdm(driver, task, tmp_path):
     field.clear()
     field.send_keys(TOKEN)
     press(driver, "#login button")
-    until(lambda: "1 trial" in element(driver, "body").text)
+    until(lambda: f"{overview(task)['n_trials']} trial" in element(driver, "#facts").text)
     picture = tmp_path / "experimenter.png"
     driver.save_screenshot(str(picture))
     assert np.asarray(Image.open(picture).convert("RGB")).std() > 5

@@ -18,11 +18,11 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from rsa_faces._errors import InputError
-from rsa_faces.behaviour.arrange._export import EXPORTS
+from rsa_faces.behaviour.arrange._export import EXPORTS, rater_rdms
 from rsa_faces.behaviour.arrange._security import SESSION_SECONDS, Sessions, Shield
 from rsa_faces.behaviour.arrange._store import Rater, StoredTrial
 from rsa_faces.behaviour.arrange._study import Study, mean_evidence
-from rsa_faces.behaviour.raters import group_rdm
+from rsa_faces.behaviour.raters import group_rdm, rater_agreement
 from rsa_faces.rdm import concat
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Submission(_Body):
     """A trial that is done."""
 
     placements: list[Placement] = Field(min_length=3, max_length=200)
-    seconds: float = Field(ge=0, le=7 * 86400, allow_inf_nan=False)
+    seconds: float = Field(ge=0, le=7 * 86400, allow_inf_nan=False, strict=True)
 
 
 class Login(_Body):
@@ -333,6 +333,18 @@ def _experimenter(study: Study, sessions: Sessions) -> APIRouter:
             "values": None if values is None
             else [None if np.isnan(v) else round(float(v), 4) for v in values],
         }  # fmt: skip
+
+    @router.get("/agreement", dependencies=guarded)
+    def agreement() -> list[dict]:
+        found = rater_rdms(study)
+        if found is None or len(found[0]) < 3:
+            return []
+        table = rater_agreement(found[0], evidence=found[1])
+        return [
+            {"rater": row.rater, "r": None if np.isnan(row.r) else round(row.r, 4),
+             "reason": row.reason}
+            for row in table.itertuples()
+        ]  # fmt: skip
 
     @router.get("/export/{name}", dependencies=guarded)
     def export(name: str) -> Response:

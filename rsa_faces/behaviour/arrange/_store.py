@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 import threading
 import time
@@ -67,6 +68,9 @@ _trials = Table(
 
 MOMENTS = ("consented_at", "practised_at", "finished_at")
 BUSY_SECONDS = 30
+
+# What links and trials are made of; anything else is not looked up.
+_MADE = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,8 @@ class Store:
 
     def rater(self, token: str) -> Rater | None:
         """Return the rater of a link."""
+        if not _MADE.fullmatch(token):
+            return None
         with self._reading() as db:
             row = db.execute(select(_raters).where(_raters.c.token == token)).first()
         return None if row is None else Rater(**row._mapping)
@@ -250,6 +256,8 @@ class Store:
 
         The same positions again are fine ("again"), different ones are not ("other").
         """
+        if not _MADE.fullmatch(trial):
+            return "unknown"
         with self._writing() as db:
             query = select(_trials).where(_trials.c.id == trial, _trials.c.rater_id == rater)
             row = db.execute(query.with_for_update()).first()

@@ -10,8 +10,8 @@ const FINE = 0.01;
 const GAP = 8; // px around items that wait outside
 
 export class Arena {
-  constructor({ stage, arena, announce, onChange, onLook, largest }) {
-    Object.assign(this, { stage, arena, announce, onChange, onLook, largest });
+  constructor({ stage, arena, announce, onChange, onLook, onRest, largest }) {
+    Object.assign(this, { stage, arena, announce, onChange, onLook, onRest, largest });
     this.items = [];
     this.top = 1;
     this.picked = null;
@@ -112,18 +112,29 @@ export class Arena {
     const item = { id: entry.id, entry, number, element, place: null, moving: null };
     const play = () => element.querySelector("video")?.play().catch(() => {});
     const rest = () => {
+      this.onRest(item);
       const video = element.querySelector("video");
-      if (video && !element.matches(":hover, :focus")) {
+      if (video) {
         video.pause();
         video.currentTime = 0;
       }
     };
-    element.addEventListener("pointerenter", () => { this.onLook(item); play(); });
-    element.addEventListener("pointerleave", rest);
+    let over = false; // a mouse is; a finger that has left still means this item
+    element.addEventListener("pointerenter", (event) => {
+      over = event.pointerType !== "touch";
+      this.onLook(item);
+      play();
+    });
+    element.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "touch") return;
+      over = false;
+      // A click focuses too, but who points elsewhere looks elsewhere.
+      if (!element.matches(":focus-visible")) rest();
+    });
     element.addEventListener("focus", () => { this.onLook(item); play(); });
     element.addEventListener("blur", () => {
       if (this.picked === item) this.#putDown(item);
-      rest();
+      if (!over) rest();
     });
     element.addEventListener("pointerdown", (event) => this.#grab(item, event));
     element.addEventListener("keydown", (event) => this.#key(item, event));
@@ -150,6 +161,8 @@ export class Arena {
     const offset = [start[0] - x, start[1] - y];
     let far = false;
     element.setPointerCapture(event.pointerId);
+    // A finger that drags would leave the focus where it was.
+    if (event.pointerType === "touch") element.focus({ preventScroll: true });
     element.classList.add("held");
     this.#front(item);
     this.onLook(item);

@@ -34,7 +34,7 @@ function make(tag, properties = {}, ...children) {
 function showLogin() {
   clearTimeout(timer);
   $("all").hidden = true;
-  $("login").hidden = false;
+  $("login-page").hidden = false;
   $("token").focus();
 }
 
@@ -81,15 +81,15 @@ async function refresh() {
 }
 
 async function show(overview) {
-  $("login").hidden = true;
+  $("login-page").hidden = true;
   $("all").hidden = false;
   document.title = `${overview.title}: experimenter`;
   $("title").textContent = overview.title;
   const { raters } = overview;
   const finished = raters.filter((r) => r.finished_at !== null).length;
   $("facts").textContent =
-    `${overview.n_stimuli} stimuli · ${raters.length} raters, ${finished} finished · ` +
-    `${overview.n_trials} trials · ${stopText(overview.stop)}`;
+    `${overview.n_stimuli} stimuli · ${counted(raters.length, "rater")}, ${finished} finished · ` +
+    `${counted(overview.n_trials, "trial")} · ${stopText(overview.stop)}`;
   if (!$("exports").children.length) {
     $("exports").append(...overview.exports.map((name) =>
       make("a", { href: `${API}/export/${name}`, download: name, textContent: name })));
@@ -98,14 +98,18 @@ async function show(overview) {
   const key = `${$("whom").value}/${overview.n_trials}`;
   if (key !== seen) {
     seen = key;
-    await Promise.all([draw("rdm"), draw("evidence")]);
+    await Promise.all([draw("rdm"), draw("evidence"), showAgreement()]);
   }
+}
+
+function counted(count, word) {
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
 }
 
 function stopText(stop) {
   const parts = [];
-  if (stop.minutes !== null) parts.push(`${stop.minutes} minutes`);
-  if (stop.trials !== null) parts.push(`${stop.trials} trials`);
+  if (stop.minutes !== null) parts.push(counted(stop.minutes, "minute"));
+  if (stop.trials !== null) parts.push(counted(stop.trials, "trial"));
   if (stop.evidence !== null) {
     parts.push(`evidence ${stop.evidence} for ${Math.round(stop.share * 100)} % of pairs`);
   }
@@ -128,12 +132,12 @@ function showRaters(raters) {
   for (const rater of raters) {
     let row = rows.get(rater.rater);
     if (!row) {
-      const cells = ["", "", "", "number", "number", "", ""].map((name) =>
+      const cells = ["", "", "", "number", "number", "", "agreement", ""].map((name) =>
         make("td", { className: name }));
       cells[2].append(make("progress", { max: 1 }));
       const copy = make("button", { type: "button", textContent: "Copy link" });
       copy.addEventListener("click", () => copyLink(location.origin + rater.path, copy));
-      cells[6].append(copy);
+      cells[7].append(copy);
       row = make("tr", {}, ...cells);
       row.dataset.rater = rater.rater;
       $("raters").append(row);
@@ -149,6 +153,19 @@ function showRaters(raters) {
     cells[3].textContent = rater.progress.n_trials;
     cells[4].textContent = (rater.progress.seconds / 60).toFixed(1);
     cells[5].textContent = timeText(rater.last_at);
+  }
+}
+
+async function showAgreement() {
+  const answer = await call("/agreement");
+  if (!answer.ok) return;
+  const found = new Map((await answer.json()).map((one) => [one.rater, one]));
+  for (const { cells, dataset } of $("raters").children) {
+    const one = found.get(dataset.rater);
+    const parts = one ? [one.r === null ? "" : `r = ${one.r.toFixed(2)}`] : [];
+    if (one?.reason) parts.push(one.reason);
+    cells[6].textContent = parts.filter(Boolean).join(": ");
+    cells[6].classList.toggle("apart", Boolean(one?.reason));
   }
 }
 
@@ -222,7 +239,7 @@ async function draw(kind) {
   });
   context.putImageData(image, 0, 0);
   const pairs = (n * (n - 1)) / 2;
-  const who = whom || `${matrix.n_raters} raters`;
+  const who = whom || counted(matrix.n_raters, "rater");
   const text = kind === "rdm" ? `RDM, dissimilarity (${who}, unit root mean square each)`
     : `Evidence per pair (${who}${whom ? "" : ", mean"}; ${Math.floor((100 * known) / pairs)} % of pairs seen)`;
   $(`${kind}-caption`).textContent = matrix.values ? text : `${text.split(" (")[0]}: no trials yet`;

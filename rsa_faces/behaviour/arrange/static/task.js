@@ -17,6 +17,7 @@ let trial = null; // the trial shown, null in practice
 let practice = false;
 let stopped = false;
 let guarded = false;
+let looked = null; // the item enlarged
 let noticeTimer;
 
 // --- time: counted while the page is seen -------------------------------------------------------
@@ -104,13 +105,20 @@ function picture(id, clip) {
 }
 
 function look(item) {
+  looked = item;
   const large = item.entry.picture();
   $("preview-picture").replaceChildren(large);
   $("preview-caption").textContent = t("preview");
   if (large.play) large.play().catch(() => {});
 }
 
+// The enlarged clip stops with the one it enlarges; it stays to be seen.
+function rest(item) {
+  if (looked === item) $("preview-picture").querySelector("video")?.pause();
+}
+
 function lookAway() {
+  looked = null;
   $("preview-picture").replaceChildren();
   $("preview-caption").textContent = t("preview_hint");
 }
@@ -342,6 +350,7 @@ async function main() {
     announce: (text) => { $("announce").textContent = text; },
     onChange: changed,
     onLook: look,
+    onRest: rest,
   });
   $("done").addEventListener("click", done);
   $("stage").addEventListener("pointerdown", guardBack, { capture: true });
