@@ -512,3 +512,66 @@ def test_given_that_cannot_be_regressed_out():
     vectors[0, 3] = np.nan
     with pytest.raises(rf.InputError, match="1 are missing .NaN. in the data"):
         compare(model, make(vectors), method="pearson", given=data[0])
+
+
+# weights of pairs ----------------------------------------------------------------------------
+
+WEIGHTED = ("pearson", "spearman", "cosine")
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("method", WEIGHTED)
+def test_weights_count_pairs_as_often_as_they_say(method, seed):
+    rng = np.random.default_rng(seed)
+    model, data = (random_vectors(s, n_conditions=8) for s in (seed, seed + 4))
+    times = rng.integers(0, 4, data.shape)
+    times[:, :3] += 1  # where vectors differ
+    ours = compare(make(model), make(data), method=method, weights=times * 0.7)
+    for j, (row, n) in enumerate(zip(data, times, strict=True)):
+        expected = METHODS[method](np.repeat(model, n, axis=1), np.repeat(row[None], n, axis=1))
+        np.testing.assert_allclose(ours[:, j], expected[:, 0], rtol=0, atol=1e-12)
+    same = compare(make(model), make(data), method=method, weights=np.full(data.shape, 3.0))
+    np.testing.assert_allclose(same, compare(make(model), make(data), method=method), atol=1e-12)
+
+
+@pytest.mark.parametrize("method", WEIGHTED)
+def test_weights_follow_the_names_and_missing_pairs_have_none(method):
+    rng = np.random.default_rng(1)
+    model, data = make(rng.random((2, 28))), make(rng.random((3, 28)))
+    weights = rng.random((3, 28))
+    plain = compare(model, data, method=method, weights=weights)
+    order = rng.permutation(8)
+    mixed = data.align([data.conditions[i] for i in order])
+    moved = rf.RDMs(weights, data.conditions, "w").align(mixed.conditions).vectors
+    np.testing.assert_allclose(compare(model, mixed, method=method, weights=moved), plain)
+    holes = data.vectors.copy()
+    holes[0, [2, 5]], holes[1, 7] = np.nan, np.nan
+    left = np.where(np.isnan(holes), 0.0, weights)
+    np.testing.assert_array_equal(
+        compare(model, make(holes), method=method, weights=weights),
+        compare(model, data, method=method, weights=left),
+    )
+    some = model.vectors.copy()
+    some[1, 4] = np.nan
+    left = weights.copy()
+    left[:, 4] = 0
+    found = compare(make(some), data, method=method, weights=weights)
+    np.testing.assert_allclose(found[0], plain[0])
+    np.testing.assert_allclose(found[1], compare(model, data, method=method, weights=left)[1])
+
+
+def test_weights_that_cannot_be_used_are_refused():
+    model = make(np.arange(6.0))
+    for method in set(METHODS) - set(WEIGHTED):
+        with pytest.raises(rf.InputError, match=f"pearson, spearman or cosine.*got '{method}'"):
+            compare(model, model, method=method, weights=np.ones((1, 6)))
+    with pytest.raises(rf.InputError, match="with `given`"):
+        compare(model, model, method="pearson", given=model, weights=np.ones((1, 6)))
+    with pytest.raises(rf.InputError, match=r"shape \(1, 6\).*got \(6,\)"):
+        compare(model, model, method="pearson", weights=np.ones(6))
+    for wrong in (-1.0, np.nan, np.inf):
+        with pytest.raises(rf.InputError, match="at least 0"):
+            compare(model, model, method="pearson", weights=np.full((1, 6), wrong))
+    with pytest.warns(UserWarning, match="fewer than 3 pairs"):
+        few = compare(model, model, method="pearson", weights=[[1, 1, 0, 0, 0, 0]])
+    assert np.isnan(few).all()

@@ -9,7 +9,14 @@ import numpy as np
 from rsa_faces._errors import ConditionMismatchError, InputError
 from rsa_faces._validation import check_choice
 from rsa_faces.comparison._ranks import average_ranks, dense_codes
-from rsa_faces.comparison.methods import COV_METHODS, METHODS, PARTIAL_METHODS, partial
+from rsa_faces.comparison.methods import (
+    COV_METHODS,
+    METHODS,
+    PARTIAL_METHODS,
+    WEIGHTED_METHODS,
+    partial,
+    weighted,
+)
 from rsa_faces.rdm import RDMs
 
 MIN_PAIRS = 3
@@ -23,6 +30,7 @@ def compare(
     conditions: str = "same",
     sigma_k: np.ndarray | None = None,
     given: RDMs | None = None,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compare model RDMs with data RDMs.
 
@@ -43,6 +51,11 @@ def compare(
         For pearson and spearman: RDMs that are regressed out of both sides (of their ranks for
         spearman), which makes the similarity a partial correlation. Matched by name; all pairs
         measured.
+    weights : array_like, shape (n_data, n_pairs), optional
+        For pearson, spearman and cosine: how much each pair of the data counts, such as the
+        evidence of arrangements (:class:`rsa_faces.behaviour.RaterRDMs`), in the order of the
+        data's own conditions. The similarity is that of RDMs in which every pair is there as often
+        as its weight says; weights of 0 leave pairs out.
 
     Returns
     -------
@@ -54,7 +67,8 @@ def compare(
     ConditionMismatchError
         If the conditions differ.
     InputError
-        If the method is unknown (the nearest is named), or `sigma_k` or `given` does not fit.
+        If the method is unknown (the nearest is named), or `sigma_k`, `given` or `weights` does not
+        fit.
 
     Warns
     -----
@@ -76,8 +90,14 @@ def compare(
     array([[-0.5]])
     """
     check_choice(method, METHODS, what="comparison method")
+    if weights is not None:
+        weights = _check_weights(weights, method, data, given)
     model, data = align_pair(model, data, conditions=conditions)
     options = {}
+    if weights is not None:
+        similarity = _with_weights(model, data, weights.subset(data.conditions), method)
+        _warn_undefined(similarity, model, data)
+        return similarity
     if sigma_k is not None:
         options["sigma_k"] = _check_sigma_k(sigma_k, method, model.n_conditions)
     compare_vectors = METHODS[method]
@@ -265,6 +285,41 @@ def _with_missing(model, data, missing_model, missing_data, function) -> np.ndar
                     model[rows][:, present], data[columns][:, present]
                 )
     return similarity
+
+
+def _check_weights(weights, method: str, data: RDMs, given: RDMs | None) -> RDMs:
+    """Return weights with the names of their conditions."""
+    if method not in WEIGHTED_METHODS or given is not None:
+        raise InputError(
+            f"expected the method pearson, spearman or cosine, without `given`, for `weights`, got "
+            f"{method!r}{' with `given`' if given is not None else ''}."
+        )
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != data.vectors.shape:
+        raise InputError(
+            f"expected weights of shape {data.vectors.shape}, one per RDM and pair of the data, got "
+            f"{weights.shape}."
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise InputError("expected finite weights of at least 0.")
+    return RDMs(weights, data.conditions, "weights")
+
+
+def _with_weights(model: RDMs, data: RDMs, weights: RDMs, method: str) -> np.ndarray:
+    """Compare under weights; a pair that is missing on one side has none."""
+    similarity = np.full((len(model), len(data)), np.nan)
+    missing = np.isnan(model.vectors)
+    masks, group = np.unique(missing, axis=0, return_inverse=True)
+    absent = np.isnan(data.vectors)
+    filled = np.where(absent, 0.0, data.vectors)
+    for i, mask in enumerate(masks):
+        rows = np.flatnonzero(group == i)
+        left = np.where(absent | mask, 0.0, weights.vectors)
+        columns = np.flatnonzero((left > 0).sum(axis=1) >= MIN_PAIRS)
+        similarity[np.ix_(rows, columns)] = weighted(
+            np.where(mask, 0.0, model.vectors[rows]), filled[columns], left[columns], method
+        )
+    return np.clip(similarity, -1.0, 1.0)
 
 
 def _check_sigma_k(sigma_k: np.ndarray, method: str, n_conditions: int) -> np.ndarray:

@@ -98,6 +98,29 @@ def cosine_cov(
         return white_model @ data.T / np.outer(*norms)
 
 
+def weighted(
+    model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: str = "pearson"
+) -> np.ndarray:
+    """Pearson, Spearman or cosine with a weight for each pair of each data RDM.
+
+    The same as if every pair were there as often as its weight says: sums are weighted, and the
+    rank of a pair is the weight below it plus half the weight of its ties. Pairs of weight 0 do not
+    count.
+    """
+    similarity = np.empty((len(model), len(data)))
+    for j, (row, w) in enumerate(zip(data, weights, strict=True)):
+        counts = w > 0
+        # Only ratios of weights matter.
+        w = w[counts] / w[counts].sum()
+        x, y = model[:, counts], row[None, counts]
+        if method == "spearman":
+            x, y = _weighted_ranks(x, w), _weighted_ranks(y, w)
+        if method != "cosine":
+            x, y = _weighted_centred(x, w), _weighted_centred(y, w)
+        similarity[:, j] = (_unit(x * np.sqrt(w)) @ _unit(y * np.sqrt(w)).T)[:, 0]
+    return similarity
+
+
 def partial(
     model: np.ndarray, data: np.ndarray, given: np.ndarray, method: str = "pearson"
 ) -> np.ndarray:
@@ -172,6 +195,8 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
 
 #: Methods that allow for a partial correlation.
 PARTIAL_METHODS = frozenset({"pearson", "spearman"})
+#: Methods that allow for weights of pairs.
+WEIGHTED_METHODS = frozenset({"pearson", "spearman", "cosine"})
 #: Methods that use ranks only.
 RANK_METHODS = frozenset({"spearman", "rho-a", "kendall", "tau-a"})
 #: Methods that whiten by the covariance of dissimilarities.
@@ -183,6 +208,23 @@ def _centred(vectors: np.ndarray) -> np.ndarray:
     centred = vectors - vectors.mean(axis=1, keepdims=True)
     centred[(vectors == vectors[:, :1]).all(axis=1)] = 0.0
     return centred
+
+
+def _weighted_centred(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return rows minus their weighted mean (weights sum to 1); exactly 0 for constant rows."""
+    centred = vectors - (vectors @ weights)[:, None]
+    centred[(vectors == vectors[:, :1]).all(axis=1)] = 0.0
+    return centred
+
+
+def _weighted_ranks(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return for each entry the weight below it plus half the weight of its ties."""
+    ranks = np.empty(vectors.shape)
+    for out, vector in zip(ranks, vectors, strict=True):
+        code = np.unique(vector, return_inverse=True)[1]
+        group = np.bincount(code, weights)
+        out[:] = (np.cumsum(group) - group / 2)[code]
+    return ranks
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
