@@ -262,6 +262,76 @@ def test_pair_rating_report():
         pair_rating_rdms(table[table["rater"] == "r1"], direction="similarity", max_failed=0)
 
 
+CHECKED = {
+    "pairs": (
+        lambda table, **given: pair_rating_rdms(table, direction="dissimilarity", **given),
+        [("r", "x", "y", 1, None), ("r", "x", "z", 2, None), ("r", "y", "z", 3, None),
+         ("r", "dot", "cross", 1, 7), ("r", "dot", "cross", 7, 7), ("s", "x", "y", 5, None),
+         ("t", "dot", "cross", 7, 7)],
+        ["rater", "a", "b", "rating", "expected"],
+    ),
+    "triplets": (
+        lambda table, **given: triplet_rdms(table, by="rater", **given),
+        [("r", "x", "y", "z", "z", None), ("r", "z", "y", "x", "z", ""),
+         ("r", "x", "x", "dot", "x", "dot"), ("r", "y", "y", "dot", "dot", "dot"),
+         ("s", "x", "y", "z", "x", None), ("t", "y", "y", "dot", "dot", "dot")],
+        ["rater", "a", "b", "c", "odd", "expected"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CHECKED)
+def test_attention_checks_are_reported_and_never_enter(kind, tmp_path):
+    make, rows, columns = CHECKED[kind]
+    table = pd.DataFrame(rows, columns=columns)
+    checks = table["expected"].notna() & (table["expected"] != "")
+    plain = make(table[~checks].drop(columns="expected"))
+    path = tmp_path / "judgements.csv"
+    table.to_csv(path, index=False)
+    for source in (table, path):
+        found = make(source)
+        assert found.rdms.equals(plain.rdms)
+        assert "dot" not in found.rdms.conditions
+        (failed,) = found.report.table[found.report.table["rule"] == "attention check failed"].index
+        row = found.report.table.loc[failed]
+        assert (row["rater"], row["n"], row["action"]) == ("r", 1, "of 2 checks; kept")
+        assert row["where"] == str(int(checks.to_numpy().argmax()))
+        assert found.report.count("nothing besides attention checks") == 1
+        assert found.report.raters == ("r", "s", "t")
+        assert make(source, max_failed=0.5).rdms.equals(plain.rdms)
+        strict = make(source, max_failed=0.4)
+        assert strict.rdms.labels["rater"].tolist() == ["s"]
+        assert strict.report.count("too many attention checks failed") == 1
+        assert strict.report.raters == ("r", "s", "t")
+    with pytest.raises(InputError, match="column 'expected'"):
+        make(table.drop(columns="expected"), max_failed=0)
+    with pytest.raises(InputError, match="max_failed from 0 to 1, got 2"):
+        make(table, max_failed=2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_attention_checks_of_traits():
+    table = pd.DataFrame({
+        "rater": list("rrrsss"), "stimulus": list("xyzxyz"), "trust": [1.0, 2, 4, 5, 5, 1],
+        "seven": [7.0, np.nan, 6, 7, np.nan, np.nan], "one": [1.0, np.nan, np.nan, 2, 1, np.nan],
+    })  # fmt: skip
+    plain = trait_rdms(table[["rater", "stimulus", "trust"]])
+    found = trait_rdms(table, checks={"seven": 7, "one": 1})
+    assert found.rdms.equals(plain.rdms)
+    rows = found.report.table.set_index("rater")
+    assert rows["rule"].tolist() == ["attention check failed"] * 2
+    assert rows["action"].tolist() == ["of 3 checks; kept"] * 2
+    assert rows.loc["r", "where"] == "2"
+    strict = trait_rdms(table, checks={"seven": 7}, traits=["trust"], max_failed=0.2)
+    assert strict.rdms.labels["rater"].tolist() == ["s"]
+    assert strict.report.count("too many attention checks failed") == 1
+    assert strict.report.raters == ("r", "s")
+    with pytest.raises(InputError, match="attention checks, checks="):
+        trait_rdms(table, max_failed=0.2)
+    with pytest.raises(InputError, match="expected a column 'two'"):
+        trait_rdms(table, checks={"two": 2})
+
+
 def test_pair_rating_refusals():
     table = pd.DataFrame({"rater": "r", "a": ["x", "x"], "b": ["y", "z"], "rating": [1, 9]})
     with pytest.raises(TypeError, match="direction"):

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from rsa_faces._errors import InputError
+
 _COLUMNS = ["rater", "rule", "n", "action", "where"]
 
 
@@ -60,3 +62,43 @@ class Findings:
         """Return the report."""
         table = pd.DataFrame(self.rows, columns=_COLUMNS)
         return RaterReport(tuple(dict.fromkeys(self.raters)), table)
+
+
+def without_checks(
+    table: pd.DataFrame, answer: str, findings: Findings, max_failed: float | None
+) -> pd.DataFrame:
+    """Return the judgements that are no attention checks; raters who failed too many are out.
+
+    A row is a check if it has a value in the column ``expected``, the right answer. Rows keep their
+    numbers.
+    """
+    raters = list(table["rater"].unique())
+    findings.raters.extend(map(str, raters))
+    if max_failed is not None and not 0 <= max_failed <= 1:
+        raise InputError(f"expected max_failed from 0 to 1, got {max_failed!r}.")
+    if "expected" not in table:
+        if max_failed is not None:
+            raise InputError(
+                "expected a column 'expected' with the right answers of attention checks for "
+                "max_failed, got none."
+            )
+        return table
+    expected = table["expected"]
+    checks = expected.notna() & (expected.astype(str).str.strip() != "")
+    out = []
+    for rater, rows in table[checks].groupby("rater", sort=False):
+        wrong = rows[answer] != rows["expected"]
+        findings.add(rater, "attention check failed", wrong.sum(), f"of {len(rows)} checks; kept",
+                     rows[wrong].index)  # fmt: skip
+        if max_failed is not None and wrong.mean() > max_failed:
+            findings.add(rater, "too many attention checks failed", 1, "rater left out")
+            out.append(rater)
+    kept = table[~checks & ~table["rater"].isin(out)]
+    for rater in [r for r in raters if r not in out and r not in set(kept["rater"])]:
+        findings.add(rater, "nothing besides attention checks", 1, "rater left out")
+    if kept.empty:
+        raise InputError(
+            "expected at least one rater with judgements, but all failed their attention checks or "
+            "have nothing else."
+        )
+    return kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 
 from rsa_faces._errors import InputError
 from rsa_faces._validation import check_choice, check_unique_names
-from rsa_faces.behaviour._report import Findings, RaterReport
+from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
 from rsa_faces.behaviour._tables import read_table
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
@@ -80,8 +80,8 @@ def pair_rating_rdms(
     -----
     The report has these rules: rating missing (row left out), image with itself (row left out),
     pair judged more than once (averaged), pair judged in both orders (averaged), pair not judged
-    (NaN), attention check failed, too many attention checks failed (rater left out),
-    same rating throughout (kept).
+    (NaN), attention check failed, too many attention checks failed (rater left out), nothing
+    besides attention checks (rater left out), same rating throughout (kept).
 
     Examples
     --------
@@ -109,11 +109,12 @@ def pair_rating_rdms(
                 f"expected ratings from {low:g} to {high:g}, but row {row} has "
                 f"{table['rating'].iloc[row]:g}."
             )
-    elif table["rating"].isna().all():
-        raise InputError("expected ratings, but all are missing.")
-    else:
-        high = float(table["rating"].max())
     findings = Findings()
+    table = without_checks(table, "rating", findings, max_failed)
+    if table["rating"].isna().all():
+        raise InputError("expected ratings, but all are missing.")
+    if scale is None:
+        high = float(table["rating"].max())
     if conditions is None:
         conditions = sorted(set(table["a"]) | set(table["b"]))
     conditions = check_unique_names(conditions, what="condition")
@@ -124,17 +125,10 @@ def pair_rating_rdms(
     n_pairs = len(conditions) * (len(conditions) - 1) // 2
     raters, vectors, counts = [], [], []
     for rater, rows in table.groupby("rater", sort=False):
-        findings.raters.append(str(rater))
-        rows, failed = _without_checks(rows, str(rater), findings)
-        if max_failed is not None and failed > max_failed:
-            findings.add(rater, "too many attention checks failed", 1, "rater left out")
-            continue
         vector, count = _pair_means(rows, str(rater), position, n_pairs, findings)
         raters.append(str(rater))
         vectors.append(high - vector if direction == "similarity" else vector)
         counts.append(count)
-    if not raters:
-        raise InputError("expected at least one rater, but all failed their attention checks.")
     rdms = RDMs(np.array(vectors), conditions, "rating", {"rater": raters})
     return RatedRDMs(rdms, np.array(counts), findings.report())
 
@@ -245,6 +239,8 @@ def trait_rdms(
     by: str = "all",
     rater: str = "rater",
     stimulus: str = "stimulus",
+    checks: Mapping[str, float] | None = None,
+    max_failed: float | None = None,
 ) -> RatedRDMs:
     """Make RDMs from ratings of single faces on traits.
 
@@ -258,6 +254,12 @@ def trait_rdms(
         One RDM per rater across all traits, or one per rater and trait.
     rater, stimulus : str
         Names of these columns; without a column `rater`, all rows are of one rater.
+    checks : mapping of column to number, optional
+        Columns that are attention checks ("choose 7 here"), with the right answer; they are no
+        traits. An empty cell is no check.
+    max_failed : float, optional
+        Leave out raters who failed more than this share of their checks. By default nobody is left
+        out, and failures are in the report.
 
     Returns
     -------
@@ -277,7 +279,8 @@ def trait_rdms(
     -----
     Several rows of a rater and face are averaged and reported. A trait that a rater gave the same
     value throughout has no z-scores: it is left out of that rater's distances, and reported. The
-    report's other rule: trait missing.
+    report's other rules: trait missing, attention check failed, too many attention checks failed
+    (rater left out).
 
     Examples
     --------
@@ -296,22 +299,25 @@ def trait_rdms(
                 f"expected a column {rater!r}, got {', '.join(map(repr, table.columns))}."
             )
         table[rater] = "1"
+    checks = dict(checks or {})
+    if max_failed is not None and not checks:
+        raise InputError("expected attention checks, checks={column: answer}, for max_failed.")
     if traits is None:
-        traits = [c for c in table if c not in (rater, stimulus)
+        traits = [c for c in table if c not in (rater, stimulus, *checks)
                   and pd.api.types.is_numeric_dtype(table[c])]  # fmt: skip
     traits = check_unique_names(traits, what="trait")
     if not traits:
         raise InputError("expected at least one column of numbers, a trait, got none.")
-    table = read_table(table, traits, text=[rater], numbers=traits)
+    table = read_table(table, [*traits, *checks], text=[rater], numbers=[*traits, *checks])
+    findings = Findings()
+    table = _passed(table.rename(columns={rater: "rater"}), checks, max_failed, findings)
     conditions = sorted(table[stimulus].unique())
     if len(conditions) < 2:
         raise InputError(f"expected at least 2 faces, got {len(conditions)}.")
     row, col = np.triu_indices(len(conditions), k=1)
-    findings = Findings()
     vectors, counts, labels = [], [], []
-    for name, rows in table.groupby(rater, sort=False):
+    for name, rows in table.groupby("rater", sort=False):
         name = str(name)
-        findings.raters.append(name)
         repeats = rows[stimulus].duplicated()
         findings.add(name, "face rated more than once", repeats.sum(), "averaged",
                      rows.loc[repeats, stimulus])  # fmt: skip
@@ -342,15 +348,17 @@ def trait_rdms(
     return RatedRDMs(rdms, counts, findings.report())
 
 
-def _without_checks(rows: pd.DataFrame, rater: str, findings: Findings):
-    """Return rows that are no attention checks, and the share of checks failed."""
-    if "expected" not in rows:
-        return rows, 0.0
-    checks = rows["expected"].notna()
-    wrong = checks & (rows["rating"] != rows["expected"])
-    findings.add(rater, "attention check failed", wrong.sum(),
-                 f"of {checks.sum()} checks; kept", rows[wrong].index)  # fmt: skip
-    return rows[~checks], wrong.sum() / max(checks.sum(), 1)
+def _passed(table: pd.DataFrame, checks, max_failed, findings: Findings) -> pd.DataFrame:
+    """Return the rows of raters who passed enough of the checks, which are columns."""
+    asked = pd.concat([
+        pd.DataFrame({"rater": table["rater"], "answer": table[column], "expected": right})
+        for column, right in checks.items()
+    ]).dropna(subset="answer") if checks else pd.DataFrame()  # fmt: skip
+    judged = pd.DataFrame({"rater": table["rater"], "answer": np.nan, "expected": np.nan})
+    kept = without_checks(
+        pd.concat([judged, asked]), "answer", findings, max_failed if checks else None
+    )
+    return table[table["rater"].isin(kept["rater"])]
 
 
 def _pair_means(rows: pd.DataFrame, rater: str, position, n_pairs: int, findings: Findings):

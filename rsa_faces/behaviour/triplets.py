@@ -12,7 +12,7 @@ import pandas as pd
 
 from rsa_faces._errors import InputError
 from rsa_faces._validation import as_rng, check_choice, check_count, check_unique_names
-from rsa_faces.behaviour._report import Findings, RaterReport
+from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
 from rsa_faces.behaviour._tables import read_table
 from rsa_faces.behaviour.ratings import RatedRDMs
 from rsa_faces.rdm import RDMs
@@ -60,17 +60,23 @@ def triplet_rdms(
     *,
     by: str = "all",
     conditions: Sequence[str] | None = None,
+    max_failed: float | None = None,
 ) -> RatedRDMs:
     """Make RDMs from odd-one-out choices: how often the third image was the odd one.
 
     Parameters
     ----------
     source : DataFrame or path of a CSV file
-        One row per choice, with columns rater, a, b, c and odd: the name of one of the three.
+        One row per choice, with columns rater, a, b, c and odd: the name of one of the three. In
+        a further column ``expected`` the rows of an attention check name the right choice; they
+        never enter the RDM.
     by : {"all", "rater"}, default "all"
         One RDM over all choices, or one per rater.
     conditions : sequence of str, optional
         All conditions; by default those that occur, in alphabetical order.
+    max_failed : float, optional
+        Leave out raters who failed more than this share of their attention checks. By default
+        nobody is left out, and failures are in the report.
 
     Returns
     -------
@@ -87,7 +93,9 @@ def triplet_rdms(
     Notes
     -----
     The report's rules: no choice (row left out), image twice in a triplet (row left out), triplet
-    judged more than once by a rater (every choice counts), pair in no triplet.
+    judged more than once by a rater (every choice counts), pair in no triplet, attention check
+    failed, too many attention checks failed (rater left out), nothing besides attention checks
+    (rater left out).
 
     When every triplet is judged once, a pair of n images is in n − 2 triplets and the mean
     similarity is exactly 1/3, as in [1]_.
@@ -107,9 +115,11 @@ def triplet_rdms(
     array([[0.25, 0.75, 1.  ]])
     """
     check_choice(by, ("all", "rater"), what="by")
-    triplets, raters, conditions, report = _read(source, conditions, per_rater=by == "rater")
+    triplets, raters, names, conditions, report = _read(
+        source, conditions, per_rater=by == "rater", max_failed=max_failed
+    )
     n_pairs = len(conditions) * (len(conditions) - 1) // 2
-    names = list(report.raters) if by == "rater" else ["all"]
+    names = list(names) if by == "rater" else ["all"]
     group = raters if by == "rater" else np.zeros(len(triplets), dtype=int)
     chosen = pair_index(triplets[:, 0], triplets[:, 1], len(conditions))
     others = [pair_index(triplets[:, i], triplets[:, 2], len(conditions)) for i in (0, 1)]
@@ -130,6 +140,7 @@ def triplet_embedding(
     penalty: float = 0.0,
     n_folds: int = 5,
     conditions: Sequence[str] | None = None,
+    max_failed: float | None = None,
     max_iter: int = 1000,
     seed: int = 0,
 ) -> TripletEmbedding:
@@ -137,7 +148,7 @@ def triplet_embedding(
 
     Parameters
     ----------
-    source, conditions
+    source, conditions, max_failed
         As for :func:`triplet_rdms`; raters are not told apart.
     n_dimensions : int, default 10
         Number of dimensions. Compare `cv_accuracy` of several numbers; more than
@@ -196,7 +207,9 @@ def triplet_embedding(
     check_count(max_iter, what="max_iter")
     if not (np.isfinite(penalty) and penalty >= 0):
         raise InputError(f"expected a penalty of at least 0, got {penalty!r}.")
-    triplets, _, conditions, _ = _read(source, conditions, per_rater=False)
+    triplets, _, _, conditions, _ = _read(
+        source, conditions, per_rater=False, max_failed=max_failed
+    )
     n = len(conditions)
     never = np.setdiff1d(np.arange(n), triplets)
     if len(never):
@@ -235,10 +248,16 @@ def triplet_embedding(
 
 
 def _read(
-    source, conditions, *, per_rater: bool
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], RaterReport]:
-    """Return triplets as (alike, alike, odd) positions, raters as numbers, names and report."""
-    table = read_table(source, ["rater", *"abc", "odd"], text=["rater", *"abc"], kept=["odd"])
+    source, conditions, *, per_rater: bool, max_failed: float | None
+) -> tuple[np.ndarray, np.ndarray, pd.Index, tuple[str, ...], RaterReport]:
+    """Return triplets as (alike, alike, odd) positions, raters as numbers and names, conditions."""
+    table = read_table(
+        source, ["rater", *"abc", "odd"], text=["rater", *"abc"], kept=["odd", "expected"]
+    )
+    findings = Findings()
+    table = without_checks(table, "odd", findings, max_failed)
+    number = table.index.to_numpy()
+    table = table.reset_index(drop=True)
     if conditions is None:
         conditions = sorted(set(table["a"]) | set(table["b"]) | set(table["c"]))
     conditions = check_unique_names(conditions, what="condition")
@@ -260,7 +279,7 @@ def _read(
         row = int(wrong.argmax())
         three = ", ".join(repr(table[c].iloc[row]) for c in "abc")
         raise InputError(
-            f"expected one of {three} in column 'odd', but row {row} has "
+            f"expected one of {three} in column 'odd', but row {number[row]} has "
             f"{table['odd'].iloc[row]!r}."
         )
     twice = (shown[:, 0] == shown[:, 1]) | (shown[:, 0] == shown[:, 2])
@@ -271,7 +290,6 @@ def _read(
     key = (ordered[:, 0] * len(conditions) + ordered[:, 1]) * len(conditions) + ordered[:, 2]
     again = pd.DataFrame({"rater": raters, "key": key})[keep].duplicated()
     again = again.reindex(np.arange(len(table)), fill_value=False).to_numpy(dtype=bool)
-    findings = Findings(list(map(str, names)))
     for rule, flags, action in (
         ("no choice", ~answered & ~twice, "row left out"),
         ("image twice in a triplet", twice, "row left out"),
@@ -279,7 +297,7 @@ def _read(
     ):
         for i in np.unique(raters[flags]):
             rows = np.flatnonzero(flags & (raters == i))
-            findings.add(names[i], rule, len(rows), action, rows)
+            findings.add(names[i], rule, len(rows), action, number[rows])
     if not keep.any():
         raise InputError("expected at least one choice among three different images, got none.")
     which = np.argmax(place, axis=1)
@@ -287,7 +305,7 @@ def _read(
     alike = shown[~_at(which)].reshape(-1, 2)
     triplets = np.column_stack([alike, odd_one])[keep]
     _note_unseen(findings, triplets, raters[keep], names, len(conditions), per_rater)
-    return triplets, raters[keep], conditions, findings.report()
+    return triplets, raters[keep], names, conditions, findings.report()
 
 
 def _at(which: np.ndarray) -> np.ndarray:

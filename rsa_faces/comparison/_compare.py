@@ -297,8 +297,8 @@ def _check_weights(weights, method: str, data: RDMs, given: RDMs | None) -> RDMs
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != data.vectors.shape:
         raise InputError(
-            f"expected weights of shape {data.vectors.shape}, one per RDM and pair of the data, got "
-            f"{weights.shape}."
+            f"expected weights of shape {data.vectors.shape}, one per RDM and pair of the data, "
+            f"got {weights.shape}."
         )
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise InputError("expected finite weights of at least 0.")
