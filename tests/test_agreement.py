@@ -140,6 +140,32 @@ def test_permutations_and_samples_equal_a_loop(monkeypatch):
     assert first["ci_high"] == pytest.approx(high, abs=1e-10)
 
 
+def test_people_are_drawn_whole():
+    a, b = layers(4, (12,)), layers(5, (9,))
+    b["l0"][:, :6] += a["l0"][:, :6]
+    who = {name: f"p{i // 3}" for i, name in enumerate(NAMES)}
+    options = {"conditions": NAMES, "methods": ["pearson"], "n_boot": 15, "n_permutations": 0,
+               "seed": 3}  # fmt: skip
+    found = layer_agreement(a, b, people=who, **options).table.iloc[0]
+    k = -(-N // 3)
+    assert found["n_people"] == k
+    draws = np.random.default_rng(3).multinomial(k, np.full(k, 1 / k), size=15)
+    row, col = np.triu_indices(N, 1)
+    u, v = pdist(a["l0"], "correlation"), pdist(b["l0"], "correlation")
+    samples = []
+    for w in draws:
+        times = np.where(row // 3 == col // 3, w[row // 3], w[row // 3] * w[col // 3])
+        counts = np.repeat(np.arange(len(u)), times)
+        samples.append(np.corrcoef(u[counts], v[counts])[0, 1])
+    assert [found["ci_low"], found["ci_high"]] == pytest.approx(
+        np.percentile(samples, [2.5, 97.5]), abs=1e-10
+    )
+    with pytest.raises(ConditionMismatchError, match="people"):
+        layer_agreement(a, b, people={}, **options)
+    with pytest.raises(InputError, match="at least 4 people to draw from, got 2"):
+        layer_agreement(a, b, people={n: i % 2 for i, n in enumerate(NAMES)}, **options)
+
+
 def chain(seed, n_layers=6, shared=0.0):
     """Layers that change step by step; `shared` of them is common to all networks."""
     common, own = np.random.default_rng(99), np.random.default_rng(seed)
@@ -166,7 +192,7 @@ def test_a_planted_correspondence_is_found():
 
 @pytest.mark.slow
 def test_level_without_agreement():
-    n, single, corrected, order = 200, [], [], []
+    n, single, corrected, order = 120, [], [], []
     for seed in range(n):
         found = layer_agreement(chain(seed), chain(seed + 1000), conditions=NAMES, n_boot=0,
                                 methods=["spearman", "cka"], n_permutations=39, seed=seed,

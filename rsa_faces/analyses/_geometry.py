@@ -98,19 +98,23 @@ def alike_permuted(a: Geometry, b: Geometry, method: str, orders: np.ndarray) ->
     return out
 
 
-def alike_resampled(a: Geometry, b: Geometry, method: str, draws: np.ndarray) -> np.ndarray:
-    """Return the same with conditions drawn again, (n_samples, n_a, n_b).
+def alike_resampled(
+    a: Geometry, b: Geometry, method: str, draws: np.ndarray, people: np.ndarray
+) -> np.ndarray:
+    """Return the same with people drawn again, (n_samples, n_a, n_b).
 
-    Pairs count as often as the product of their conditions' counts.
+    draws (n_samples, n_people). Pairs of two people count as often as the product of their
+    counts, pairs of one person's conditions as often as the person.
     """
     x, y = (one.vectors(method) for one in (a, b))
     x, y = (v / np.abs(v).max(axis=1, keepdims=True) for v in (x, y))
     row, col = np.triu_indices(a.n, 1)
     out = np.empty((len(draws), len(x), len(y)))
+    one = people[row] == people[col]
     step = max(1, _VALUES // (x.size + y.size))
     for start in range(0, len(draws), step):
-        part = draws[start : start + step]
-        weights = (part[:, row] * part[:, col]).astype(float)
+        part = draws[start : start + step][:, people]
+        weights = (part[:, row] * np.where(one, 1, part[:, col])).astype(float)
         total = weights.sum(axis=1)[:, None]
         cross = (x[None] * weights[:, None]) @ y.T
         of_x, of_y = weights @ (x.T**2), weights @ (y.T**2)

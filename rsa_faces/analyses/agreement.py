@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from rsa_faces._errors import ConditionMismatchError, InputError
 from rsa_faces._validation import as_rng, check_choice, check_count
 from rsa_faces.analyses._geometry import METHODS, Geometry, alike, alike_permuted, alike_resampled
-from rsa_faces.analyses._inputs import Layers, as_layers
+from rsa_faces.analyses._inputs import Layers, as_layers, codes_of, matched
 from rsa_faces.extraction._progress import progress_bar
 from rsa_faces.rdm.measures import MEASURES
 
@@ -74,6 +74,7 @@ def layer_agreement(
     second=None,
     *,
     conditions: Sequence[str] | None = None,
+    people: Mapping[str, Any] | pd.Series | None = None,
     methods: Sequence[str] = ("spearman", "cka", "procrustes"),
     measure: str = "correlation",
     n_boot: int = 500,
@@ -91,6 +92,9 @@ def layer_agreement(
         Of the same conditions, in any order; without `second`, a network with itself.
     conditions : sequence of str, optional
         The name of each row of plain mappings.
+    people : mapping or Series, condition to person, optional
+        Whom intervals generalise to, drawn whole: give it if there are several images of a person.
+        By default every condition is another person.
     methods : sequence of {"spearman", "pearson", "cka", "procrustes"}
         See the notes.
     measure : {"correlation", "cosine", "euclidean", "sqeuclidean"}, default "correlation"
@@ -109,17 +113,17 @@ def layer_agreement(
     -------
     LayerAgreement
         Its table: ``method``, ``network_a``, ``layer_a``, ``depth_a``, ``network_b``, ``layer_b``,
-        ``depth_b``, ``value``, ``ci_low``, ``ci_high`` (bootstrap over conditions), ``p``
+        ``depth_b``, ``value``, ``ci_low``, ``ci_high`` (bootstrap over people), ``p``
         (one-sided, condition names of the second permuted), ``p_corrected`` (largest value of the
-        map), ``n_conditions``.
+        map), ``n_conditions``, ``n_people``.
 
     Raises
     ------
     InputError
-        If there are fewer than 4 conditions, a layer does not vary or is not finite, or options
-        are unknown.
+        If there are fewer than 4 conditions or people, a layer does not vary or is not finite, or
+        options are unknown.
     ConditionMismatchError
-        If the conditions differ.
+        If the conditions, or those of `people`, differ.
 
     Notes
     -----
@@ -132,9 +136,11 @@ def layer_agreement(
     Procrustes distance [3]_; 1 for rotations, above 0 for unrelated geometries, more so with many
     channels, so compare it with itself only.
 
-    In a bootstrap sample a pair of conditions counts as often as the product of their counts, and
-    pairs of a condition with itself are left out, as they agree in all layers; ranks and centring
-    are those of the whole set.
+    In a bootstrap sample a pair of two people counts as often as the product of their counts, a
+    pair of one person's conditions as often as the person; pairs of a condition with itself are
+    left out, as they agree in all layers; ranks and centring are those of the whole set. p is of
+    conditions that mean nothing: any structure that both layers have (who it is, the expression,
+    the light) makes it small.
 
     References
     ----------
@@ -168,7 +174,14 @@ def layer_agreement(
         a = _geometries(one, chosen, measure, tell, 0)
         b = a if second is None else _geometries(two, chosen, measure, tell, len(one))
     n = len(one.conditions)
-    draws = rng.multinomial(n, np.full(n, 1 / n), size=n_boot)
+    whom = np.arange(n)
+    if people is not None:
+        _, (found,), _ = matched(one, [("people", people)], "same")
+        whom = codes_of(found)[0]
+    k = int(whom.max()) + 1
+    if n_boot and k < 4:
+        raise InputError(f"expected at least 4 people to draw from, got {k}.")
+    draws = rng.multinomial(k, np.full(k, 1 / k), size=n_boot)
     orders = np.argsort(rng.random((n_permutations, n)), axis=1)
     depth_a, depth_b = ([layers.depth[name] for name in layers.arrays] for layers in (one, two))
     tables, order = [], []
@@ -178,7 +191,7 @@ def layer_agreement(
         depth_r, depth_p = _in_order(value, depth_a, depth_b), np.nan
         if method != "procrustes" and n_boot:
             low, high = np.nanpercentile(
-                alike_resampled(a, b, method, draws), [50 * alpha, 100 - 50 * alpha], axis=0
+                alike_resampled(a, b, method, draws, whom), [50 * alpha, 100 - 50 * alpha], axis=0
             )
         if method != "procrustes" and n_permutations:
             null = alike_permuted(a, b, method, orders)
@@ -197,6 +210,7 @@ def layer_agreement(
             "layer_b": np.array(list(two.arrays))[j], "depth_b": np.array(depth_b)[j],
             "value": value.ravel(), "ci_low": low.ravel(), "ci_high": high.ravel(),
             "p": p.ravel(), "p_corrected": corrected.ravel(), "n_conditions": n,
+            "n_people": k,
         }))  # fmt: skip
         order.append({"method": method, "depth_r": depth_r, "p": depth_p})
     settings = {

@@ -119,10 +119,10 @@ def robustness(
     of pairs that are called right. AUC can stay high where accuracy falls: then all scores have
     moved, and a threshold set on clean images no longer fits.
 
-    Intervals are percentiles over samples of people with replacement; a pair counts as often as
-    both of its images were drawn together. Ranks (of the Spearman correlation) and thresholds are
-    those of the whole sample, not found anew. Degradations are of the same images, so intervals of
-    two rows do not tell whether these differ.
+    Intervals are percentiles over samples of people with replacement: a pair of two people counts
+    as often as both were drawn, a pair of one person's images as often as that person. Ranks (of
+    the Spearman correlation) and thresholds are those of the whole sample, not found anew.
+    Degradations are of the same images, so intervals of two rows do not tell whether these differ.
 
     Examples
     --------
@@ -290,13 +290,20 @@ class _Comparison:
             counts[rows] += drawn[rows, None] * (self.samples[rows] @ table)
         below = np.cumsum(counts, axis=1, dtype=np.float64)
         lower = (below[:, 2 * place] + below[:, 2 * place + 1]) / 2
-        same = self.weights[:, si] * self.weights[:, sj]
+        same = self.weights[:, si]  # a person drawn twice is two people, each with its own pairs
         with np.errstate(invalid="ignore", divide="ignore"):
             return (same * lower).sum(axis=1) / (same.sum(axis=1) * below[:, -1])
 
     def _sums(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the sum over pairs, as often as drawn, in each sample."""
-        return ((self.weights @ matrix.astype(float)) * self.weights).sum(axis=1)
+        """Return the sum over pairs, as often as drawn, in each sample.
+
+        A person drawn c times is c people: pairs of its own images count c times, not c².
+        """
+        matrix = matrix.astype(float)
+        total = ((self.weights @ matrix) * self.weights).sum(axis=1)
+        own = np.bincount(self.people, (matrix * self.same).sum(axis=1), self.samples.shape[1])
+        drawn = self.samples.astype(float)
+        return total - (drawn * (drawn - 1)) @ own
 
     def _named(self, name: str, values: np.ndarray) -> dict[str, float]:
         """Return the value of the sample itself, and percentiles of the others."""

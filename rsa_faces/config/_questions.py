@@ -117,6 +117,7 @@ class AgreementConfig(Section):
     """Every layer of each network against every layer of each other."""
 
     analysis: Literal["agreement"]
+    people: str | None = None
     methods: list[Literal["spearman", "cka", "procrustes"]] = ["spearman", "cka", "procrustes"]
     n_boot: int = Field(default=500, ge=99)
     n_permutations: int = Field(default=500, ge=99)

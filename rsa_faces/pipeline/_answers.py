@@ -236,7 +236,7 @@ def _agreement(entry, study: Study):
         found = analyses.layer_agreement(
             *(study.features[name] for name in names), methods=entry.methods,
             n_boot=entry.n_boot, n_permutations=entry.n_permutations, seed=study.seed,
-            progress=False,
+            progress=False, **_columns(entry, study.labels, "people"),
         )  # fmt: skip
         tables.append(found.table)
         figures.append(plot_layer_agreement(found)[0].figure)

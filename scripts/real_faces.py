@@ -1,0 +1,619 @@
+"""Ask the questions of rsa_faces.analyses of real faces; one tidy table of numbers, and figures.
+
+    python scripts/real_faces.py DATA --out FOLDER
+    python scripts/real_faces.py DATA --out FOLDER --only readout robustness
+    python scripts/real_faces.py DATA --out FOLDER --quick     fewer permutations
+
+DATA is a folder with `london` (Face Research Lab London Set, DeBruine and Jones 2017,
+doi:10.6084/m9.figshare.5047666, CC BY 4.0: images, images.csv, info.csv, landmarks.npz) and, for
+what needs them, `psa001` (Jones et al. 2021: mean ratings), `facesim3d` (Hofmann et al. 2025:
+similarity of 100 heads) and `jozwik2022` (Jozwik et al. 2022: coordinates of a face model). None
+of it is copied. FOLDER/numbers.csv gets one row per number (part, network, layer, quantity, group,
+value, ci_low, ci_high, p, n), FOLDER/tables what each function returned, FOLDER/figures what is
+drawn of it, FOLDER/activations the features, which are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import rsa_faces as rf
+from rsa_faces import analyses, figures
+
+TRAINED_FOR = {
+    "sface": "identity", "dlib-face": "identity", "face-api-expression": "expression",
+    "mini-xception": "expression", "efficientnet-lite0": "objects",
+}  # fmt: skip
+COLUMNS = ("part", "network", "layer", "quantity", "group", "value", "ci_low", "ci_high", "p", "n")
+
+
+class Study:
+    """The London faces, features of the networks, and the numbers found so far."""
+
+    def __init__(self, data: Path, out: Path, n_permutations: int) -> None:
+        self.data, self.out, self.n = data, out, n_permutations
+        self.numbers: list[dict] = []
+        self.part = ""
+        for name in ("tables", "figures", "activations"):
+            (out / name).mkdir(parents=True, exist_ok=True)
+
+    @functools.cached_property
+    def stimuli(self):
+        """All photographs."""
+        london = self.data / "london"
+        return rf.load_stimuli(london / "images", manifest=london / "images.csv")
+
+    @functools.cached_property
+    def labels(self) -> pd.DataFrame:
+        """Person, expression and what people said of themselves, by photograph."""
+        info = pd.read_csv(self.data / "london" / "info.csv", dtype=str).set_index("face_id")
+        labels = self.stimuli.metadata[["identity", "expression"]].copy()
+        info = info.loc[labels["identity"]].set_axis(labels.index)
+        return labels.assign(
+            gender=info["face_gender"], ethnicity=info["face_eth"],
+            age=pd.to_numeric(info["face_age"]),
+        )  # fmt: skip
+
+    @functools.cached_property
+    def points(self) -> dict[str, np.ndarray]:
+        """Landmarks of the neutral faces."""
+        return analyses.read_landmarks(self.data / "london" / "landmarks.npz")
+
+    @functools.cached_property
+    def space(self):
+        """Shape and appearance of the neutral faces."""
+        return analyses.face_space(self.stimuli, self.points, match="intersection", progress=False)
+
+    @functools.cached_property
+    def found(self):
+        """Where the faces are."""
+        return rf.detect_faces(self.stimuli, progress=False)
+
+    @functools.cache  # noqa: B019
+    def network(self, name: str):
+        """Return a network."""
+        return rf.load_network(name)
+
+    @functools.cache  # noqa: B019
+    def crops(self, name: str):
+        """Return the faces as a network was trained to see them."""
+        return rf.crop_faces(
+            self.stimuli, self.found, template=self.network(name).spec.crop or "box"
+        )
+
+    @functools.cache  # noqa: B019
+    def acts(self, name: str):
+        """Return the activations of all layers."""
+        store = self.out / "activations" / f"{name}.h5"
+        return rf.extract(
+            self.network(name), self.crops(name), layers="all", store=store, progress=False
+        )
+
+    def some(self, name: str, keep: pd.Series, layers=None) -> dict[str, np.ndarray]:
+        """Return activations of some photographs, as a plain mapping."""
+        acts = self.acts(name)
+        rows = np.flatnonzero(keep.loc[list(acts.conditions)].to_numpy())
+        return {layer: np.asarray(acts[layer])[rows] for layer in layers or list(acts)}
+
+    def note(self, quantity, value, *, network="", layer="", group="", low=np.nan, high=np.nan,
+             p=np.nan, n=np.nan) -> None:  # fmt: skip
+        """Keep a number."""
+        row = (self.part, network, layer, quantity, group, value, low, high, p, n)
+        self.numbers.append(dict(zip(COLUMNS, row, strict=True)))
+
+    def keep(self, name: str, table: pd.DataFrame, axes=None) -> None:
+        """Write a table and its figure."""
+        table.to_csv(self.out / "tables" / f"{name}.csv", index=False)
+        if axes is not None:
+            figure = np.ravel(axes)[0].figure
+            figures.save_figure(figure, self.out / "figures" / name)
+            plt.close(figure)
+
+
+def readout(study: Study) -> None:
+    """1: what each layer tells of expression, identity, gender, age; what transfers to what."""
+    labels = study.labels
+    of = {
+        "expression": {"labels": labels["expression"], "across": labels["identity"]},
+        "identity": {"labels": labels["identity"], "across": labels["expression"],
+                     "people": labels["identity"]},
+        "gender": {"labels": labels["gender"], "across": labels["identity"]},
+        "age": {"labels": labels["age"].dropna(), "kind": "number", "match": "intersection",
+                "across": labels["identity"][labels["age"].notna()]},
+    }  # fmt: skip
+    for task, arguments in of.items():
+        results = []
+        for name in TRAINED_FOR:
+            found = analyses.readout(study.acts(name), **arguments, task=task,
+                                     n_permutations=study.n, progress=False)  # fmt: skip
+            results.append(found)
+            score = "accuracy" if found.classes else "r"
+            best = found.table[score].idxmax()
+            for what, row in (("last layer", found.table.iloc[-1]),
+                              ("highest of all layers", found.table.loc[best])):  # fmt: skip
+                p = row["p"] if what == "last layer" else row["p_corrected"]
+                study.note(f"{score} of {task}, {what}", row[score], network=name,
+                           layer=row["layer"], low=row["ci_low"], high=row["ci_high"], p=p,
+                           n=row["n_people"])  # fmt: skip
+        study.keep(f"readout {task}", pd.concat([r.table for r in results]),
+                   figures.plot_readout(results))  # fmt: skip
+    of.pop("age")
+    table = analyses.transfer_matrix(
+        {f"{name} ({what})": study.acts(name) for name, what in TRAINED_FOR.items()}, of,
+        n_permutations=study.n, progress=False,
+    )  # fmt: skip
+    study.keep("transfer", table, figures.plot_transfer(table))
+
+
+def congruence(study: Study) -> None:
+    """2: whether identity and expression share directions, layer by layer."""
+    results = []
+    for name in TRAINED_FOR:
+        found = analyses.congruence(
+            study.acts(name), study.labels["identity"], study.labels["expression"],
+            names=("identity", "expression"), n_permutations=study.n, progress=False,
+        )  # fmt: skip
+        results.append(found)
+        for row in (found.table.iloc[0], found.table.iloc[-1]):
+            study.note("congruence of identity and expression", row["congruence"], network=name,
+                       layer=row["layer"], p=row["p_less"], n=row["n_conditions"])  # fmt: skip
+            study.note("mean of permuted labels", row["null_mean"], network=name,
+                       layer=row["layer"], low=row["null_low"], high=row["null_high"])  # fmt: skip
+            study.note("congruence freed of noise", row["corrected"], network=name,
+                       layer=row["layer"])  # fmt: skip
+        depth = np.arange(len(found.table))
+        trend = pd.Series(depth).corr(found.table["congruence"], method="spearman")
+        study.note("rank correlation of congruence with depth", trend, network=name, n=len(depth))
+    table = pd.concat([result.table for result in results])
+    study.keep("congruence", table, figures.plot_congruence(results))
+
+
+def face_space(study: Study) -> None:
+    """3: 25 + 25 dimensions; faces left out; axes of simulated cells and of units of networks."""
+    space = study.space
+    for part, share in space.components.groupby("part")["cumulative"].max().items():
+        study.note(f"variance explained by 25 components of {part}", share, n=102)
+    study.keep("face space", space.components, figures.plot_components(space, 3))
+    names = list(space.conditions)
+    shown = [names[i] for i in (0, 20, 50)]
+    faces = [space.reconstruct(shown), space.caricature(shown, 1.5), space.antiface(shown)]
+    for label, made in zip(("reconstructed", "caricatures", "anti-faces"), faces, strict=True):
+        study.keep(f"faces {label}", made.table, figures.plot_faces(made))
+        study.note(f"{label} inside the convex region", made.table["inside"].mean(), n=len(made))
+    made = space.morph(shown[0], shown[2])
+    study.keep("faces morphed", made.table, figures.plot_faces(made))
+    study.keep("faces sampled", *_drawn(space.sample(7, seed=0)))
+    hits = _left_out(study)
+    study.note("left-out face nearest to its own reconstruction, of 102", np.mean(hits), n=102)
+    x, rng = space.coordinates, np.random.default_rng(0)
+    weights = rng.normal(size=(x.shape[1], 50))
+    planted = x @ (weights / np.linalg.norm(weights, axis=0))
+    planted.columns = [f"simulated axis cell {i + 1}" for i in range(50)]
+    center = rng.normal(size=(20, x.shape[1]))
+    far = ((x.to_numpy()[:, None] - center) ** 2).sum(axis=2)
+    exemplar = pd.DataFrame(np.exp(-far / 100), x.index,
+                            [f"simulated exemplar cell {i + 1}" for i in range(20)])  # fmt: skip
+    cells = pd.concat([planted, (exemplar - exemplar.mean()) / exemplar.std() * 2], axis=1)
+    cells += rng.normal(size=cells.shape)
+    found = analyses.axis_tuning(space, cells, n_permutations=study.n, progress=False)
+    study.keep("cells simulated", found.table, figures.plot_axis_tuning(
+        found, ["simulated axis cell 1", "simulated exemplar cell 1"]))  # fmt: skip
+    kind = found.table["cell"].str.extract("simulated (axis|exemplar)")[0]
+    for what in ("axis", "exemplar"):
+        rows = found.table[(kind == what).to_numpy()]
+        study.note("share with an axis (p ≤ .05)", (rows["p"] <= 0.05).mean(),
+                   group=f"simulated {what} cells", n=len(rows))  # fmt: skip
+        study.note("share not flat beside the axis (p ≤ .05)",
+                   (rows["p_orthogonal"] <= 0.05).mean(), group=f"simulated {what} cells",
+                   n=len(rows))  # fmt: skip
+    for name in TRAINED_FOR:
+        _units(study, name)
+
+
+def _units(study: Study, name: str) -> None:
+    """Axes of a network's last units, and faces decoded from them."""
+    space = study.space
+    names = list(space.conditions)
+    keep = pd.Series(study.labels.index.isin(names), study.labels.index)
+    layer = list(study.acts(name))[-1]
+    units = pd.DataFrame(
+        study.some(name, keep, [layer])[layer], [c for c in study.acts(name).conditions if keep[c]]
+    ).loc[names]
+    units.columns = [f"unit {i + 1}" for i in range(units.shape[1])]
+    units = units.loc[:, units.std() > 0].iloc[:, :128]
+    found = analyses.axis_tuning(space, units, n_permutations=99, progress=False).table
+    study.keep(f"units {name}", found)
+    common = {"network": name, "layer": layer, "n": len(found)}
+    study.note("units with an axis (p ≤ .05)", (found["p"] <= 0.05).mean(), **common)
+    study.note("median r of held-out responses", found["r"].median(), **common)
+    study.note("units not flat beside the axis (p ≤ .05)", (found["p_orthogonal"] <= 0.05).mean(),
+               **common)  # fmt: skip
+    study.note("median preference, -1 appearance to 1 shape", found["preference"].median(),
+               **common)  # fmt: skip
+    decoded = analyses.decode_faces(space, units, n_permutations=99, progress=False)
+    study.keep(f"decoding {name}", decoded.table, figures.plot_identification(decoded))
+    last = decoded.table[decoded.table["n_distractors"] == 9].iloc[-1]
+    study.note("face found among 10 from all units", last["accuracy"], p=last["p"], **common)
+
+
+def _drawn(made):
+    """Return the table of made faces, and their picture."""
+    return made.table, figures.plot_faces(made)
+
+
+def _left_out(study: Study, n_folds: int = 5) -> np.ndarray:
+    """Return whether faces left out of a space are rebuilt more like themselves than others."""
+    names = np.array(study.space.conditions)
+    fold = np.random.default_rng(0).permutation(len(names)) % n_folds
+    made, real = [], []
+    for k in range(n_folds):
+        rest = {name: study.points[name] for name in names[fold != k]}
+        space = analyses.face_space(study.stimuli, rest, match="intersection", progress=False)
+        asked = list(names[fold == k])
+        codes = space.encode(study.stimuli.subset(asked), {n: study.points[n] for n in asked})
+        made.append(space.reconstruct(codes).images.reshape(len(asked), -1)[:, ::20])
+        real.append(study.space.reconstruct(asked).images.reshape(len(asked), -1)[:, ::20])
+    made, real = (np.concatenate(part).astype(np.float32) for part in (made, real))
+    distance = (real**2).sum(axis=1) - 2 * made @ real.T
+    return distance.argmin(axis=1) == np.arange(len(made))
+
+
+def landmarks(study: Study) -> None:
+    """4: which measurements of faces layers tell, beyond the size of the face."""
+    measured = analyses.measure_landmarks(study.points)
+    keep = pd.Series(study.labels.index.isin(measured.index), study.labels.index)
+    size = analyses.face_size(study.points)[["size"]]
+    for name in TRAINED_FOR:
+        names = [c for c in study.acts(name).conditions if keep[c]]
+        found = analyses.landmark_readout(
+            study.some(name, keep), measured, conditions=names, baseline=size,
+            n_permutations=study.n, progress=False,
+        )  # fmt: skip
+        study.keep(f"landmarks {name}", found.table, figures.plot_landmark_readout(found))
+        last = found.table[found.table["layer"] == found.table["layer"].iloc[-1]]
+        best = found.table.loc[found.table.groupby("measurement")["r"].idxmax()]
+        for what, rows in (("last layer", last), ("highest of all layers", best)):
+            for row in rows.itertuples():
+                study.note(f"r of {row.measurement}, {what}", row.r, network=name, layer=row.layer,
+                           low=row.ci_low, high=row.ci_high, p=row.p_corrected,
+                           n=row.n_people)  # fmt: skip
+                study.note(f"r of {row.measurement} beyond size, {what}", row.r_beyond,
+                           network=name, layer=row.layer, p=row.p_beyond_corrected,
+                           n=row.n_people)  # fmt: skip
+    for row in last.itertuples():
+        study.note(f"r of {row.measurement} from size alone", row.baseline_r, n=row.n_people)
+
+
+def robustness(study: Study) -> None:
+    """5: RDMs and recognition against degradation; confidence on people who did not set it."""
+    who, results = study.labels["identity"], []
+    for name in TRAINED_FOR:
+        found = analyses.robustness(
+            study.network(name), study.crops(name), identity=who, progress=False
+        )
+        results.append(found)
+        clean = found.table[found.table["degradation"] == "none"].iloc[0]
+        study.note("AUC of clean images", clean["auc"], network=name, layer=clean["layer"],
+                   low=clean["auc_low"], high=clean["auc_high"], n=clean["n_people"])  # fmt: skip
+        for row in found.table.query("strength == 5").itertuples():
+            for what in ("stability", "auc"):
+                low, high = getattr(row, f"{what}_low"), getattr(row, f"{what}_high")
+                study.note(f"{what} at strength 5", getattr(row, what), network=name,
+                           layer=row.layer, group=row.degradation, low=low, high=high,
+                           n=row.n_people)  # fmt: skip
+    table = pd.concat([r.table for r in results])
+    study.keep("robustness RDMs", table, figures.plot_robustness(results))
+    study.keep("robustness recognition", table, figures.plot_robustness(results, value="auc"))
+    for name in ("sface", "dlib-face"):
+        for groups in ("gender", "ethnicity"):
+            _confidence(study, name, groups)
+
+
+def _confidence(study: Study, name: str, groups: str) -> None:
+    """Flags, stability and intervals of one network, by group."""
+    few = study.labels.groupby(groups)["identity"].nunique()
+    keep = study.labels[groups].isin(few[few >= 8].index)
+    labels = study.labels[keep]
+    checked = analyses.check_confidence(
+        study.network(name), study.crops(name).subset(list(labels.index)), labels["identity"],
+        groups=labels[groups], degradations=["blur", "low-light", "resolution", "jpeg"],
+        progress=False,
+    )  # fmt: skip
+    for value in ("share", "stability", "covered"):
+        axes = figures.plot_flags(checked.table, value=value)
+        study.keep(f"confidence {name} by {groups} {value}", checked.table, axes)
+    for row in checked.table.itertuples():
+        if row.strength not in (0, 5):
+            continue
+        common = {"network": name, "n": row.n_people,
+                  "group": f"{row.degradation} {row.strength}, {row.group}"}  # fmt: skip
+        study.note(f"flagged ({groups})", row.share, low=row.low, high=row.high, **common)
+        study.note(f"stability ({groups})", row.stability, low=row.stability_low,
+                   high=row.stability_high, **common)  # fmt: skip
+        study.note(f"covered ({groups})", row.covered, low=row.covered_low,
+                   high=row.covered_high, **common)  # fmt: skip
+
+
+def embedding_map(study: Study) -> None:
+    """6: recognition across networks against the number of pairs; distance of shapes."""
+    who = study.labels["identity"]
+    for pairing in analyses.embedding_map.__globals__["PAIRINGS"]:
+        found = {}
+        for name in TRAINED_FOR:
+            if name == "sface":
+                continue
+            one = analyses.embedding_map(
+                study.acts(name), study.acts("sface"), who, pairing=pairing, n_folds=3,
+                n_pairs=[10, 20, 50, 100], progress=False,
+            )  # fmt: skip
+            found[f"{name} to sface"] = one
+            for row in one.table.itertuples():
+                if row.map not in ("ridge", "procrustes", "source"):
+                    continue
+                study.note(f"AUC, {row.map}, {row.n_pairs} pairs ({pairing})", row.auc,
+                           network=f"{name} to sface", low=row.auc_low, high=row.auc_high,
+                           n=row.n_people)  # fmt: skip
+            last = one.table[one.table["map"] == "ridge"].iloc[-1]
+            for far in ("0.1", "0.01", "0.001", "0.0001"):
+                study.note(f"TAR at FAR {far}, ridge, {last['n_pairs']} pairs ({pairing})",
+                           last[f"tar@{float(far):g}"], network=f"{name} to sface",
+                           n=last["n_different"])  # fmt: skip
+        table = pd.concat([one.table.assign(maps=name) for name, one in found.items()])
+        study.keep(f"maps {pairing}", table, figures.plot_embedding_map(found))
+    for name in TRAINED_FOR:
+        if name != "sface":
+            one = analyses.shape_distance(study.acts(name), study.acts("sface"), who)
+            study.note("shape distance (radians)", one["distance"], network=f"{name} to sface",
+                       low=one["ci_low"], high=one["ci_high"], n=one["n_people"])  # fmt: skip
+
+
+def demographics(study: Study) -> None:
+    """7: components, scores and false matches by self-reported groups."""
+    labels = study.labels[study.labels["ethnicity"] != "east_asian/white"]  # one person
+    groups, who = labels[["gender", "ethnicity"]], labels["identity"]
+    for name in ("sface", "dlib-face", "face-api-expression", "efficientnet-lite0"):
+        scores = analyses.similarity_scores(study.acts(name))
+        scores = scores.loc[list(labels.index), list(labels.index)]
+        found = analyses.group_components(scores, groups, people=who,
+                                          n_permutations=10 * study.n)  # fmt: skip
+        for attribute in groups:
+            study.keep(f"components {name} by {attribute}", found.table,
+                       figures.plot_group_components(found, attribute=attribute))  # fmt: skip
+            rows = found.table[found.table["attribute"] == attribute]
+            top = rows.loc[rows["between_group_share"].idxmax()]
+            component = f"component {top['component']} ({top['explained']:.0%} of variance)"
+            study.note(f"largest between-group share, {component}", top["between_group_share"],
+                       network=name, group=attribute, p=top["p_max"],
+                       n=top["n_people"])  # fmt: skip
+            study.note(f"clustering index C_k, {component}", top["clustering_index"],
+                       network=name, group=attribute, n=top["n_people"])  # fmt: skip
+            one = analyses.score_distributions(scores, groups[attribute], people=who,
+                                               n_permutations=10 * study.n)  # fmt: skip
+            study.keep(f"scores {name} by {attribute}", one.table,
+                       figures.plot_score_distributions(one))  # fmt: skip
+            row = one.summary.iloc[0]
+            study.note("score within less between groups", row["difference"], network=name,
+                       group=attribute, low=row["ci_low"], high=row["ci_high"], p=row["p"],
+                       n=row["n_people"])  # fmt: skip
+            matches = analyses.false_matches(scores, groups[attribute], people=who, fmr=0.01,
+                                             n_permutations=10 * study.n)  # fmt: skip
+            study.keep(f"false matches {name} by {attribute}", matches.table,
+                       figures.plot_false_matches(matches))  # fmt: skip
+            for row in matches.groups.itertuples():
+                study.note("false matches within the group, at 1 % overall", row.fmr,
+                           network=name, group=row.group, low=row.ci_low, high=row.ci_high,
+                           p=row.p_max, n=row.n_people)  # fmt: skip
+
+
+def traits(study: Study) -> None:
+    """9: reliability of ratings of 120 faces, and what race, gender and age tell of them."""
+    folder = study.data / "psa001"
+    ratings = pd.read_csv(folder / "psa001_agg.csv")
+    known = pd.read_csv(folder / "psa001_cfd_faces.csv").set_index("Target")
+    reliability = analyses.rating_reliability(ratings, rater="region", face="stim_id")
+    for trait, value in reliability.items():
+        study.note(f"reliability of {trait} over 11 regions", value, n=120)
+    mean = ratings.drop(columns="region").groupby("stim_id").mean()
+    features = pd.get_dummies(known[["Race", "Gender"]]).astype(float)
+    sets = {"age": known[["Age"]], "gender": features.filter(like="Gender"),
+            "race": features.filter(like="Race"),
+            "all": features.assign(age=known["Age"])}  # fmt: skip
+    found = analyses.trait_readout(sets, mean, reliability=reliability, n_permutations=study.n,
+                                   progress=False)  # fmt: skip
+    study.keep("traits", found.table, figures.plot_traits(found))
+    study.keep("traits specificity", found.specificity, figures.plot_specificity(found, "all"))
+    for row in found.table.itertuples():
+        study.note(f"r of {row.trait}", row.r, group=f"from {row.features}", low=row.ci_low,
+                   high=row.ci_high, p=row.p_corrected, n=row.n_people)  # fmt: skip
+    # Other faces, other raters: half of the faces in one region, the other half in another.
+    first = np.random.default_rng(0).permutation(mean.index)[:60]
+    second = [face for face in mean.index if face not in set(first)]
+    by = {r: part.set_index("stim_id").drop(columns="region") for r, part in
+          ratings.groupby("region")}  # fmt: skip
+    one, other = by["Western Europe"], by["Asia"]
+    table = analyses.trait_generalization(
+        {"all": sets["all"].loc[first]}, one.loc[first], {"all": sets["all"].loc[second]},
+        other.loc[second], n_permutations=study.n,
+    )  # fmt: skip
+    study.keep("traits across regions", table)
+    for row in table.itertuples():
+        study.note(f"r of {row.trait}, 60 faces in Western Europe to 60 others in Asia", row.r,
+                   low=row.ci_low, high=row.ci_high, p=row.p_corrected, n=row.n_test)  # fmt: skip
+
+
+def topography(study: Study) -> None:
+    """10: central and peripheral units, and human IT (92 images that ship)."""
+    d92 = rf.datasets.images92()
+    it = d92.rdms.sel(region="human IT")
+    for name in ("dlib-face", "efficientnet-lite0"):
+        network = study.network(name)
+        rdms = analyses.topographic_rdms(network, d92.stimuli, progress=False)
+        found = analyses.compare_topography(rdms, it)
+        study.keep(f"topography {name}", found.table, figures.plot_topography(found, title=name))
+        for row in found.table.itertuples():
+            study.note("central less peripheral, similarity to human IT", row.difference,
+                       network=name, layer=row.layer, p=row.p_corrected, n=92)  # fmt: skip
+
+
+def stimuli(study: Study) -> None:
+    """11: which 20 photographs tell the last layers of five networks apart."""
+    models = rf.concat([
+        rf.compute_rdms(np.asarray(study.acts(name)[list(study.acts(name))[-1]]),
+                        conditions=study.acts(name).conditions).with_labels(name=name)
+        for name in TRAINED_FOR
+    ])  # fmt: skip
+    design = analyses.choose_stimuli(models, 20, progress=False)
+    selection = analyses.simulate_selection(models, design)
+    study.keep("stimuli", selection, figures.plot_stimulus_design(design, selection))
+    for row in design.table.itertuples():
+        study.note(f"information (nats, most {row.most:.2f})", row.information, group=row.choice,
+                   n=row.n)  # fmt: skip
+    for row in selection.itertuples():
+        study.note(f"right model found, {row.n_measurements} measurements", row.correct,
+                   group=row.choice)  # fmt: skip
+
+
+def agreement(study: Study) -> None:
+    """12: every layer of sface against every layer of the others."""
+    for name in TRAINED_FOR:
+        if name == "sface":
+            continue
+        found = analyses.layer_agreement(study.acts("sface"), study.acts(name), n_boot=199,
+                                         people=study.labels["identity"], n_permutations=199,
+                                         progress=False)  # fmt: skip
+        study.keep(f"agreement {name}", found.table, figures.plot_layer_agreement(found))
+        for row in found.order.itertuples():
+            study.note(f"order of layers agrees ({row.method})", row.depth_r,
+                       network=f"sface and {name}", p=row.p)  # fmt: skip
+        rows = found.table[found.table["method"] == "spearman"]
+        best = rows.loc[rows["value"].idxmax()]
+        study.note("highest agreement of two layers (Spearman)", best["value"],
+                   network=f"sface and {name}", layer=f"{best['layer_a']} and {best['layer_b']}",
+                   low=best["ci_low"], high=best["ci_high"], p=best["p_corrected"])  # fmt: skip
+
+
+def behaviour(study: Study) -> None:
+    """Similarity judgements of 100 heads, and distances in a face model."""
+    folder = study.data / "facesim3d"
+    pairs = np.triu_indices(100, 1)
+    views = {}
+    for view in ("2D", "3D"):
+        table = pd.read_csv(folder / f"{view}_similarity-rt.csv", index_col=0)
+        matrix = np.zeros((100, 100))
+        matrix[pairs] = table["similarity"].to_numpy()
+        views[view] = matrix + matrix.T
+    both = pd.DataFrame({view: m[pairs] for view, m in views.items()})
+    study.note("Spearman of judgements in 2-D and 3-D view", both.corr("spearman").iloc[0, 1],
+               n=4950)  # fmt: skip
+    heads = [f"head {i + 1:03d}" for i in range(100)]
+    gender = pd.Series(["female"] * 50 + ["male"] * 50, heads, name="gender")
+    for view, matrix in views.items():
+        scores = pd.DataFrame(matrix, heads, heads)
+        found = analyses.group_components(scores, gender, n_permutations=10 * study.n)
+        study.keep(f"judgements {view} by gender", found.table,
+                   figures.plot_group_components(found))  # fmt: skip
+        top = found.table.loc[found.table["between_group_share"].idxmax()]
+        study.note(f"between-group share, component {top['component']}",
+                   top["between_group_share"], group=f"gender, {view} view", p=top["p_max"],
+                   n=100)  # fmt: skip
+        one = analyses.score_distributions(scores, gender, n_permutations=10 * study.n)
+        row = one.summary.iloc[0]
+        study.note("similarity within less between genders", row["difference"],
+                   group=f"{view} view", low=row["ci_low"], high=row["ci_high"], p=row["p"],
+                   n=100)  # fmt: skip
+    _heads_and_traits(study, views, heads)
+    from scipy.io import loadmat
+
+    for name in ("A", "B"):
+        pairs_of = loadmat(study.data / "jozwik2022" / f"facepair_info_set_{name}.mat")["p"]
+        apart = pairs_of[..., 0] - pairs_of[..., 1]
+        whole = np.linalg.norm(apart, axis=1)
+        parts = {"shape": apart[:, :199], "texture": apart[:, 199:]}
+        for part, values in parts.items():
+            r = np.corrcoef(np.linalg.norm(values, axis=1), whole)[0, 1]
+            study.note(f"r of {part} distance with distance in the whole face model", r,
+                       group=f"set {name}", n=len(whole))  # fmt: skip
+        for k in (10, 25, 50):
+            some = np.linalg.norm(np.hstack([v[:, :k] for v in parts.values()]), axis=1)
+            r = np.corrcoef(some, whole)[0, 1]
+            study.note(f"r of distance in {k} + {k} components with all", r,
+                       group=f"set {name}", n=len(whole))  # fmt: skip
+
+
+def _heads_and_traits(study: Study, views, heads) -> None:
+    """Do faces judged alike get alike ratings? The heads whose photographs psa001 rated."""
+    names = pd.read_csv(study.data / "facesim3d" / "headnmap.csv", header=None)
+    face = names[0].str.extract(r"CFD-([A-Z]{2}-\d{3})")[0]
+    number = names[3].str.extract(r"Head(\d+)$")[0].astype(float)
+    head_of = dict(zip(face[number.notna()], number.dropna().astype(int), strict=True))
+    ratings = pd.read_csv(study.data / "psa001" / "psa001_agg.csv").drop(columns="region")
+    mean = ratings.groupby("stim_id").mean()
+    shared = [f for f in mean.index if f in head_of]
+    if len(shared) < 5:
+        return
+    z = (mean - mean.mean()) / mean.std()
+    model = rf.compute_rdms(z.loc[shared].to_numpy(), conditions=shared, measure="euclidean")
+    rows = [head_of[f] - 1 for f in shared]
+    gender = {f: f[1] for f in shared}
+    for view, matrix in views.items():
+        apart = 1 - matrix[np.ix_(rows, rows)]
+        np.fill_diagonal(apart, 0)
+        data = rf.RDMs.from_matrices(apart[None], shared, "judgement", {"subject": ["all"]})
+        for what, blocks in (("", None), (", exchanged within gender", gender)):
+            found = rf.inference.permutation_test(
+                model, data, method="pearson", n_permutations=9999, blocks=blocks
+            )
+            study.note(f"r of judged dissimilarity with distance of 13 trait ratings{what}",
+                       found.similarity[0], group=f"{view} view", p=found.p[0],
+                       n=len(shared))  # fmt: skip
+
+
+PARTS: dict[str, Callable[[Study], None]] = {
+    "readout": readout, "congruence": congruence, "face_space": face_space,
+    "landmarks": landmarks, "robustness": robustness, "embedding_map": embedding_map,
+    "demographics": demographics, "traits": traits, "topography": topography, "stimuli": stimuli,
+    "agreement": agreement, "behaviour": behaviour,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Ask what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="the folder that holds london, psa001, …")
+    parser.add_argument("--out", type=Path, required=True, help="the folder for results")
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--quick", action="store_true", help="99 permutations instead of 999")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore", category=UserWarning)
+    study = Study(options.data, options.out, 99 if options.quick else 999)
+    path = options.out / "numbers.csv"
+    for name in options.only:
+        started = time.perf_counter()
+        study.part, study.numbers = name, []
+        PARTS[name](study)
+        new = pd.DataFrame(study.numbers, columns=list(COLUMNS))
+        if path.exists():
+            old = pd.read_csv(path, dtype={"layer": str})
+            new = pd.concat([old[old["part"] != name], new])
+        new.to_csv(path, index=False)
+        print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)  # noqa: T201
+    print(path)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
