@@ -26,7 +26,14 @@ from typer.testing import CliRunner
 
 import rsa_faces as rf
 from rsa_faces._errors import InputError, MissingExtraError
-from rsa_faces.behaviour import Trial, inverse_mds, rater_agreement, read_arrangements
+from rsa_faces.behaviour import (
+    Trial,
+    fit_raters,
+    inverse_mds,
+    load_rater_rdms,
+    rater_agreement,
+    read_arrangements,
+)
 from rsa_faces.behaviour.arrange import (
     create_app,
     export_study,
@@ -1004,19 +1011,6 @@ def test_a_missing_package_gives_the_line_that_installs_it(tmp_path, monkeypatch
         create_app(load_arrange_config(write_config(tmp_path)))
 
 
-def test_the_next_trial_is_chosen_in_a_tenth_of_a_second_at_100_images(tmp_path):
-    with make_client(tmp_path, n_images=100, max_items=20, stop={"trials": 500}) as client:
-        link, state = begin(client)
-        times = []
-        for k in range(25):
-            submit(client, link, state["trial"], body_of(state["trial"], k))
-            start = time.perf_counter()
-            state = client.get(link).json()
-            times.append(time.perf_counter() - start)
-    sys.stdout.write(f"next trial: median {np.median(times):.3f} s, longest {max(times):.3f} s\n")
-    assert np.median(times) < 0.1
-
-
 # --- a real server ----------------------------------------------------------------------------
 
 SERVE = "from rsa_faces.cli import _arrange; from rsa_faces.cli._app import app; app()"
@@ -1152,6 +1146,71 @@ def test_exported_trials_become_rdms_of_raters(tmp_path):
     assert np.corrcoef(rdms.mean().vectors[0], expected)[0, 1] > 0.99
     missing = CliRunner().invoke(app, ["arrange", "fit", "no.csv", "--out", str(target)])
     assert missing.exit_code == 2
+    # The evidence is in the file too.
+    raters = load_rater_rdms(target)
+    fits = fit_raters(read_arrangements(tmp_path / "trials.csv")[0])
+    assert raters.rdms.equals(rdms)
+    np.testing.assert_array_equal(raters.evidence, fits.evidence)
+    # In pixels: what the arena measured has to be said.
+    pixels = pd.DataFrame(rows)
+    pixels[["x", "y"]] *= 900
+    pixels.to_csv(tmp_path / "pixels.csv", index=False)
+    fit = ["arrange", "fit", str(tmp_path / "pixels.csv"), "--out", str(tmp_path / "pixels.h5")]
+    told = CliRunner().invoke(app, fit)
+    assert "give arena_diameter in the units of x and y" in " ".join(told.stderr.split())
+    told = CliRunner().invoke(app, [*fit, "--arena-diameter", "900"])
+    assert "arena_diameter" not in told.stderr
+    np.testing.assert_allclose(load_rater_rdms(tmp_path / "pixels.h5").evidence, raters.evidence)
+
+
+def test_judgements_become_rdms_on_the_command_line(tmp_path):
+    from rsa_faces.cli import _arrange  # noqa: F401
+    from rsa_faces.cli._app import app
+
+    path, target = tmp_path / "judgements.csv", tmp_path / "out.h5"
+
+    def run(kind, *more, exit_code=0):
+        done = CliRunner().invoke(app, ["arrange", "import", kind, str(path), "--out", str(target),
+                                        *more])  # fmt: skip
+        assert done.exit_code == exit_code, done.output
+        return " ".join(done.stderr.split())
+
+    path.write_text("rater,a,b,rating,expected\nr,x,y,7,\nr,x,z,1,\nr,y,z,1,\nr,x,y,1,7\n")
+    assert "--direction similarity" in run("pairs", exit_code=2)
+    told = run("pairs", "--direction", "similarity")
+    assert "rater r, attention check failed: 1, of 1 checks; kept" in told
+    assert rf.load_rdms(target).vectors.tolist() == [[0.0, 6.0, 6.0]]
+    assert "all failed" in run("pairs", "--direction", "similarity", "--max-failed", "0",
+                               exit_code=2)  # fmt: skip
+    path.write_text("rater,a,b,c,odd\nr,x,y,z,z\ns,x,y,z,x\n")
+    run("triplets", "--by", "all")
+    assert rf.load_rdms(target).vectors.tolist() == [[0.5, 1.0, 0.5]]
+    run("triplets")
+    assert rf.load_rdms(target).labels["rater"].tolist() == ["r", "s"]
+    path.write_text("rater,stimulus,trust\nr,x,1\nr,y,3\nr,z,\n")
+    assert "trait missing: 1" in run("traits")
+    assert rf.load_rdms(target).conditions == ("x", "y", "z")
+    path.write_text(
+        "task,participation,label,stim1_name,stim2_name\n" + "".join(
+            f"alike,mole,{label},{a},{b}\n" for a, b, label in ("xy1", "xz3", "yz5"))
+    )  # fmt: skip
+    assert "expected --task NAME" in run("meadows", exit_code=2)
+    run("meadows", "--task", "alike", "--direction", "dissimilarity")
+    assert rf.load_rdms(target).vectors.tolist() == [[1.0, 3.0, 5.0]]
+    path = tmp_path / "Meadows_twoMa_v_v1_informed-mole_tree.json"
+    task = {
+        "task": {"name": "ma", "task_type": "multiarrange"}, "status": "interrupted",
+        "stimuli": [{"id": i, "name": f"{i}.png"} for i in "xyz"], "rdm": [0.6, 0.8, 0.0],
+        "trials": [{"positions": [{"id": i, "x": x, "y": 0.0} for i, x in
+                                  zip("xyz", (0.0, 0.6, 0.8), strict=True)]}],
+    }  # fmt: skip
+    path.write_text(json.dumps({"tasks": [task]}))
+    assert "task not finished: 1, kept" in run("meadows")
+    assert rf.load_rdms(target).vectors.tolist() == [[0.6, 0.8, 0.0]]
+    done = CliRunner().invoke(app, ["arrange", "fit", str(path), "--out", str(target)])
+    assert done.exit_code == 0, done.output
+    assert "task not finished: 1, kept" in " ".join(done.stderr.split())
+    assert load_rater_rdms(target).rdms.labels["rater"].tolist() == ["informed-mole"]
 
 
 @pytest.mark.slow

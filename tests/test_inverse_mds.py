@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 import warnings
 
 import numpy as np
@@ -11,12 +10,14 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import pdist, squareform
 
+import rsa_faces as rf
 from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.behaviour import (
     Arrangements,
     Trial,
     fit_raters,
     inverse_mds,
+    load_rater_rdms,
     read_arrangements,
     trial_reliability,
 )
@@ -179,12 +180,41 @@ def test_warns_when_it_does_not_settle():
     assert result.n_iterations == 2
 
 
-def test_fast_enough():
+def test_a_hundred_images_in_sixty_trials_settle():
+    """How long it takes is measured by scripts/bench_behaviour.py."""
     names, trials = random_trials(0, n=100, sizes=(100,) + (20,) * 59)
-    start = time.perf_counter()
     result = inverse_mds(trials, names)
-    assert time.perf_counter() - start < 2
     assert result.converged
+    assert result.n_groups == 1
+    assert np.isfinite(result.rdms.vectors).all()
+
+
+def test_evidence_is_saved_with_the_rdms(tmp_path):
+    raters = fit_raters([Arrangements(f"r{s}", random_trials(s)[1], random_trials(0)[0])
+                         for s in range(3)])  # fmt: skip
+    raters.save(tmp_path / "raters.h5")
+    read = load_rater_rdms(tmp_path / "raters.h5")
+    assert read.rdms.equals(raters.rdms)
+    np.testing.assert_array_equal(read.evidence, raters.evidence)
+    assert rf.load_rdms(tmp_path / "raters.h5").equals(raters.rdms)
+    some = read.sel(rater=["r0", "r2"])
+    np.testing.assert_array_equal(some.evidence, raters.evidence[[0, 2]])
+    assert some.rdms.labels["rater"].tolist() == ["r0", "r2"]
+    raters.rdms.save(tmp_path / "without.h5")
+    with pytest.raises(InputError, match="evidence of every rater's pairs in .*, got none"):
+        load_rater_rdms(tmp_path / "without.h5")
+    with pytest.raises(FileNotFoundError):
+        load_rater_rdms(tmp_path / "nothing.h5")
+
+
+def test_positions_in_other_units_than_the_arena_are_told():
+    names, trials = random_trials(1)
+    table = Arrangements("r", [Trial(t.names, t.xy * 300) for t in trials], names).to_frame()
+    with pytest.warns(UserWarning, match="give arena_diameter in the units of x and y"):
+        read_arrangements(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_arrangements(table, arena_diameter=2000)
 
 
 def test_recovery_improves_with_trials():
@@ -290,25 +320,27 @@ def test_refusals():
 
 def test_coordinates_from_csv(tmp_path):
     names, trials = random_trials(9)
-    one = Arrangements("007", trials, names)
+    one = Arrangements("007", trials, names, 2)
     table = one.to_frame()
     extra = pd.DataFrame(
         [
             ("007", 1, trials[0].names[0], 9.0, 9.0),  # placed again: the last position counts
             ("007", 6, "c1", 0.0, 0.0),  # alone
             ("007", 6, "c2", np.nan, 0.0),  # no position
+            ("007", np.nan, "c3", 0.0, 0.0),  # no trial
             ("r2", 1, "c0", 0.0, 0.0),
             ("r2", 1, "c1", 1.0, 0.0),
         ],
         columns=table.columns,
     )
     pd.concat([extra.iloc[:1], table, extra.iloc[1:]]).to_csv(tmp_path / "a.csv", index=False)
-    (first, second), report = read_arrangements(tmp_path / "a.csv")
+    (first, second), report = read_arrangements(tmp_path / "a.csv", arena_diameter=2)
     assert (first.rater, second.rater) == ("007", "r2")
     assert first.conditions == names == second.conditions
     np.testing.assert_allclose(inverse_mds(first).rdms.vectors, inverse_mds(one).rdms.vectors)
     assert report.count("image placed twice in a trial") == 1
     assert report.count("position missing") == 1
+    assert report.count("trial missing") == 1
     assert report.count("fewer than 2 images in a trial") == 1
     assert report.summary().loc["r2", "pair never shown together"] == 35
     assert report.raters == ("007", "r2")

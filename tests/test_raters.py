@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 import rsa_faces as rf
 from rsa_faces import InputError
@@ -115,6 +116,67 @@ def test_group_of_equal_raters_is_that_rater():
     group = group_rdm(fits.rdms, evidence=fits.evidence)
     np.testing.assert_allclose(group.vectors, fits.rdms.vectors[:1], rtol=1e-12)
     assert group.measure == "arrangement"
+
+
+def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
+    """Trials → raters with evidence → `compare`, with raters apart and as one RDM."""
+    from test_cli import image_names, make_project, rsa_faces, sentence
+
+    from rsa_faces.config import load_config
+    from rsa_faces.pipeline._inputs import read_inputs
+
+    project = make_project(tmp_path) / "c.yaml"
+    names = image_names()
+    truth = np.random.default_rng(0).uniform(-0.35, 0.35, (len(names), 2))
+    raters = []
+    for r in range(5):
+        rng = np.random.default_rng(r)
+        trials = []
+        for k in range(12):
+            shown = rng.permutation(len(names))[: len(names) if r and not k else 9]
+            xy = truth[shown] + rng.normal(scale=0.05, size=(len(shown), 2))
+            trials.append(Trial([names[i] for i in shown], xy))
+        # In an order of their own: conditions go by name.
+        raters.append(Arrangements(f"simulated {r}", trials, names[::-1]))
+    fits = fit_raters(raters)
+    fits.save(tmp_path / "raters.h5")
+    one = {"rdms": "raters.h5", "region": "raters", "allow_missing": True}
+    mean = {
+        "rdms": "raters.h5",
+        "region": "group",
+        "average": "evidence",
+        "bootstrap": "conditions",
+        "select": {"rater": [f"simulated {r}" for r in range(1, 5)]},
+    }
+    config = yaml.safe_load(project.read_text())
+    config |= {"data": [one, mean], "networks": ["pixels"], "subsets": {"all": "all"},
+               "figures": {}}  # fmt: skip
+    project.write_text(yaml.safe_dump(config))
+    inputs = read_inputs(load_config(project))
+    apart, group = inputs.data["raters"], inputs.data["group"]
+    assert apart.labels["subject"].tolist() == [f"simulated {r}" for r in range(5)]
+    np.testing.assert_array_equal(apart.vectors, fits.rdms.align(names).vectors)
+    assert len(group) == 1
+    # The same by hand, from the weighted average of the four raters.
+    weights = fits.evidence[1:] / fits.evidence[1:].sum(axis=0)
+    values = np.nan_to_num(fits.rdms.vectors[1:])
+    by_hand = rf.RDMs((weights * values).sum(axis=0), names[::-1], "arrangement").align(names)
+    np.testing.assert_allclose(group.vectors, by_hand.vectors, rtol=1e-12)
+    # Without bootstrap: conditions one RDM says nothing about new subjects; without evidence no
+    # weights.
+    project.write_text(yaml.safe_dump(config | {"data": [mean | {"bootstrap": "both"}]}))
+    refused = rsa_faces("compare", project, "--out", tmp_path / "no")
+    assert refused.exit_code == 2
+    assert "bootstrap: conditions" in sentence(refused)
+    mean = mean | {"rdms": "simulated.h5", "select": {}}
+    project.write_text(yaml.safe_dump(config | {"data": [mean]}))
+    refused = rsa_faces("compare", project, "--out", tmp_path / "no")
+    assert refused.exit_code == 2
+    assert "expected evidence of every rater's pairs" in sentence(refused)
+    project.write_text(yaml.safe_dump(config | {"data": [
+        {"dataset": "images92", "region": "group", "average": "evidence"}]}))  # fmt: skip
+    refused = rsa_faces("compare", project, "--out", tmp_path / "no")
+    assert "expected `rdms`, a file of `rsa-faces arrange fit`" in sentence(refused)
 
 
 def test_rater_refusals():

@@ -7,15 +7,15 @@ from rsa_faces.behaviour._report import RaterReport
 from rsa_faces.behaviour._trials import Arrangements, Trial, read_arrangements
 from rsa_faces.behaviour.adaptive import enough_evidence, next_trial
 from rsa_faces.behaviour.geometry import feature_contrast, feature_masks
-from rsa_faces.behaviour.inverse_mds import (
-    ArrangementRDM,
+from rsa_faces.behaviour.inverse_mds import ArrangementRDM, inverse_mds, trial_reliability
+from rsa_faces.behaviour.meadows import MeadowsData, read_meadows, read_meadows_annotations
+from rsa_faces.behaviour.raters import (
     RaterRDMs,
     fit_raters,
-    inverse_mds,
-    trial_reliability,
+    group_rdm,
+    load_rater_rdms,
+    rater_agreement,
 )
-from rsa_faces.behaviour.meadows import MeadowsData, read_meadows, read_meadows_annotations
-from rsa_faces.behaviour.raters import group_rdm, rater_agreement
 from rsa_faces.behaviour.ratings import RatedRDMs, matrix_rdms, pair_rating_rdms, trait_rdms
 from rsa_faces.behaviour.triplets import TripletEmbedding, triplet_embedding, triplet_rdms
 
@@ -34,6 +34,7 @@ __all__ = [
     "fit_raters",
     "group_rdm",
     "inverse_mds",
+    "load_rater_rdms",
     "matrix_rdms",
     "next_trial",
     "pair_rating_rdms",

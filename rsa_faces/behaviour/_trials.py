@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,13 +194,20 @@ def read_arrangements(
     arrangements : list of Arrangements
         One per rater, in order of first appearance, all over the same conditions.
     report : RaterReport
-        What was left out and why: positions that are missing, an image placed twice in a trial
-        (the last position counts), trials with fewer than 2 images, pairs never shown together.
+        What was left out and why: trials or positions that are missing, an image placed twice in
+        a trial (the last position counts), trials with fewer than 2 images, pairs never shown
+        together.
 
     Raises
     ------
     InputError
         If a column is missing, a rater or a stimulus has no name, or a position is not a number.
+
+    Warns
+    -----
+    UserWarning
+        If images lie further apart than the arena is wide: `arena_diameter` is then in other units
+        than the positions, and evidence would be wrong.
 
     Examples
     --------
@@ -221,6 +229,9 @@ def read_arrangements(
     out = []
     for rater, rows in table.groupby("rater", sort=False):
         findings.raters.append(str(rater))
+        nameless = rows["trial"].isna()
+        findings.add(rater, "trial missing", nameless.sum(), "row left out", rows[nameless].index)
+        rows = rows[~nameless]
         missing = rows[["x", "y"]].isna().any(axis=1)
         findings.add(rater, "position missing", missing.sum(), "row left out", rows[missing].index)
         rows = rows[~missing]
@@ -242,6 +253,13 @@ def read_arrangements(
         never = int((~shown_pairs(one)).sum())
         findings.add(rater, "pair never shown together", never, "NaN in the RDM")
         out.append(one)
+    widest = max((t.distances().max() for one in out for t in one.trials), default=0.0)
+    if widest > 1.05 * arena_diameter:
+        warnings.warn(
+            f"images lie up to {widest:.4g} apart, but the arena is {arena_diameter:g} wide: give "
+            "arena_diameter in the units of x and y, because evidence counts in diameters.",
+            stacklevel=2,
+        )
     return out, findings.report()
 
 

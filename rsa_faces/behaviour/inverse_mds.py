@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces._errors import InputError
 from rsa_faces._validation import as_rng, check_count
 from rsa_faces.behaviour._trials import Arrangements, Trial, as_arrangements
 from rsa_faces.rdm import RDMs
@@ -62,22 +62,6 @@ class ArrangementRDM:
     def to_frame(self) -> pd.DataFrame:
         """Return a tidy table: the RDM's columns, evidence and n_shown."""
         return self.rdms.to_frame().assign(evidence=self.evidence, n_shown=self.n_shown)
-
-
-@dataclass(frozen=True, eq=False)
-class RaterRDMs:
-    """RDMs of several raters, with their evidence.
-
-    Parameters
-    ----------
-    rdms : RDMs
-        One per rater, labels rater, n_trials and stress.
-    evidence : ndarray, shape (n_raters, n_pairs)
-        Evidence of each pair in each rater's RDM, in the order of the RDMs' conditions.
-    """
-
-    rdms: RDMs
-    evidence: np.ndarray
 
 
 def inverse_mds(
@@ -214,65 +198,6 @@ def inverse_mds(
         rdms, weight, count, float(np.sqrt(off.sum() / total.sum())), trial_stress, scales,
         n_groups, n_iterations, converged,
     )  # fmt: skip
-
-
-def fit_raters(arrangements: Iterable[Arrangements], *, evidence_floor: float = 0.2) -> RaterRDMs:
-    """Estimate one RDM per rater.
-
-    Parameters
-    ----------
-    arrangements : iterable of Arrangements
-        One per rater, over the same conditions in any order.
-    evidence_floor : float, default 0.2
-        As for :func:`inverse_mds`.
-
-    Returns
-    -------
-    RaterRDMs
-        Conditions in the order of the first rater's.
-
-    Raises
-    ------
-    InputError
-        If there is nobody, or a rater occurs twice.
-    ConditionMismatchError
-        If raters have different conditions.
-
-    Examples
-    --------
-    >>> from rsa_faces.behaviour import Arrangements, Trial, fit_raters
-    >>> xy = [[0, 0], [0.5, 0], [0, 0.5]]
-    >>> raters = [Arrangements(r, [Trial(("a", "b", "c"), xy)]) for r in ("r1", "r2")]
-    >>> fit_raters(raters).rdms
-    RDMs(2 RDMs, 3 conditions, measure='arrangement', labels: rater, n_trials, stress)
-    """
-    everyone = list(arrangements)
-    if not everyone:
-        raise InputError("expected at least one rater, got none.")
-    names = [one.rater for one in everyone]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise InputError(
-            f"expected each rater once, but {twice[0]!r} occurs {names.count(twice[0])} times. "
-            "Give sessions names of their own."
-        )
-    first = everyone[0].conditions
-    for one in everyone[1:]:
-        if set(one.conditions) != set(first):
-            raise ConditionMismatchError(
-                first, one.conditions, left_name=f"rater {names[0]!r}",
-                right_name=f"rater {one.rater!r}",
-                hint="Give Arrangements the conditions of the whole task.",
-            )  # fmt: skip
-    fits = [inverse_mds(one, first, evidence_floor=evidence_floor) for one in everyone]
-    labels = {
-        "rater": names,
-        "n_trials": [len(one) for one in everyone],
-        "stress": [fit.stress for fit in fits],
-    }
-    vectors = np.concatenate([fit.rdms.vectors for fit in fits])
-    return RaterRDMs(
-        RDMs(vectors, first, "arrangement", labels), np.array([fit.evidence for fit in fits])
-    )
 
 
 def trial_reliability(

@@ -1,15 +1,157 @@
-"""Raters: who agrees with the others, and one RDM for the group."""
+"""Raters: one RDM each, who agrees with the others, and one RDM for the group."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
+from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces._files import atomic_path
 from rsa_faces._validation import check_choice
-from rsa_faces.rdm import RDMs
+from rsa_faces.behaviour._trials import Arrangements
+from rsa_faces.behaviour.inverse_mds import inverse_mds
+from rsa_faces.rdm import RDMs, load_rdms
+from rsa_faces.rdm._io import write_group
 
 _SCALES = ("rms", "z", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class RaterRDMs:
+    """RDMs of several raters, with their evidence.
+
+    Parameters
+    ----------
+    rdms : RDMs
+        One per rater, labels rater, n_trials and stress.
+    evidence : ndarray, shape (n_raters, n_pairs)
+        Evidence of each pair in each rater's RDM, in the order of the RDMs' conditions.
+    """
+
+    rdms: RDMs
+    evidence: np.ndarray
+
+    def sel(self, **labels) -> RaterRDMs:
+        """Return the raters with these labels, as :meth:`rsa_faces.RDMs.sel`."""
+        evidence = RDMs(self.evidence, self.rdms.conditions, "evidence", self.rdms.labels)
+        return RaterRDMs(self.rdms.sel(**labels), evidence.sel(**labels).vectors)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write RDMs and evidence to an HDF5 file.
+
+        :func:`load_rater_rdms` reads both, :func:`rsa_faces.load_rdms` the RDMs.
+        """
+        with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+            self.write(file)
+
+    def write(self, group: h5py.Group) -> None:
+        """Write RDMs and evidence into an open HDF5 file or group."""
+        write_group(self.rdms, group)
+        group.create_dataset("evidence", data=self.evidence, compression="gzip", shuffle=True)
+
+
+def fit_raters(arrangements: Iterable[Arrangements], *, evidence_floor: float = 0.2) -> RaterRDMs:
+    """Estimate one RDM per rater.
+
+    Parameters
+    ----------
+    arrangements : iterable of Arrangements
+        One per rater, over the same conditions in any order.
+    evidence_floor : float, default 0.2
+        As for :func:`~rsa_faces.behaviour.inverse_mds`.
+
+    Returns
+    -------
+    RaterRDMs
+        Conditions in the order of the first rater's.
+
+    Raises
+    ------
+    InputError
+        If there is nobody, or a rater occurs twice.
+    ConditionMismatchError
+        If raters have different conditions.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour import Arrangements, Trial, fit_raters
+    >>> xy = [[0, 0], [0.5, 0], [0, 0.5]]
+    >>> raters = [Arrangements(r, [Trial(("a", "b", "c"), xy)]) for r in ("r1", "r2")]
+    >>> fit_raters(raters).rdms
+    RDMs(2 RDMs, 3 conditions, measure='arrangement', labels: rater, n_trials, stress)
+    """
+    everyone = list(arrangements)
+    if not everyone:
+        raise InputError("expected at least one rater, got none.")
+    names = [one.rater for one in everyone]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise InputError(
+            f"expected each rater once, but {twice[0]!r} occurs {names.count(twice[0])} times. "
+            "Give sessions names of their own."
+        )
+    first = everyone[0].conditions
+    for one in everyone[1:]:
+        if set(one.conditions) != set(first):
+            raise ConditionMismatchError(
+                first, one.conditions, left_name=f"rater {names[0]!r}",
+                right_name=f"rater {one.rater!r}",
+                hint="Give Arrangements the conditions of the whole task.",
+            )  # fmt: skip
+    fits = [inverse_mds(one, first, evidence_floor=evidence_floor) for one in everyone]
+    labels = {
+        "rater": names,
+        "n_trials": [len(one) for one in everyone],
+        "stress": [fit.stress for fit in fits],
+    }
+    vectors = np.concatenate([fit.rdms.vectors for fit in fits])
+    return RaterRDMs(
+        RDMs(vectors, first, "arrangement", labels), np.array([fit.evidence for fit in fits])
+    )
+
+
+def load_rater_rdms(path: str | os.PathLike[str]) -> RaterRDMs:
+    """Read raters' RDMs and evidence.
+
+    Parameters
+    ----------
+    path : path-like
+        An HDF5 file: of :meth:`RaterRDMs.save`, of ``rsa-faces arrange fit``, or
+        ``arrangements.h5`` of ``rsa-faces arrange export``.
+
+    Returns
+    -------
+    RaterRDMs
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If it holds no RDMs, or no evidence that fits them.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour import load_rater_rdms
+    >>> raters = load_rater_rdms("raters.h5")  # doctest: +SKIP
+    """
+    rdms = load_rdms(path)
+    evidence = None
+    if h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            evidence = np.asarray(file["evidence"]) if "evidence" in file else None
+    if evidence is None or evidence.shape != rdms.vectors.shape:
+        raise InputError(
+            f"expected evidence of every rater's pairs in {path}, got "
+            f"{'none' if evidence is None else evidence.shape}. Files of `rsa-faces arrange fit` "
+            "and the arrangements.h5 of `rsa-faces arrange export` have it."
+        )
+    return RaterRDMs(rdms, evidence)
 
 
 def rater_agreement(

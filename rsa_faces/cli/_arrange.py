@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from rsa_faces._errors import InputError
 from rsa_faces.cli._app import app, guarded, out, say
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rsa_faces.behaviour import RaterReport
+    from rsa_faces.rdm import RDMs
+
+T = TypeVar("T")
+
 arrange = typer.Typer(
-    no_args_is_help=True, help="Raters arrange images in the browser; export what they did."
+    no_args_is_help=True,
+    help="Raters arrange images in the browser; judgements of any kind become RDMs.",
 )
 app.add_typer(arrange, name="arrange")
 
@@ -76,31 +89,136 @@ def fit(
         Path,
         typer.Argument(
             help="trials.csv of `arrange export`, a table with the columns rater, trial, stimulus, "
-            "x, y, or a Meadows file (.json)."
+            "x, y, or a Meadows tree (.json)."
         ),
     ],
     target: Annotated[
-        Path, typer.Option("--out", help="The RDM file to write (.h5), one RDM per rater.")
+        Path, typer.Option("--out", help="The RDM file to write (.h5): RDMs and evidence.")
     ],
+    arena_diameter: Annotated[
+        float, typer.Option(help="Of a table: the arena's diameter in the units of x and y.")
+    ] = 1.0,
+    task: Annotated[
+        str | None, typer.Option(help="Of a Meadows tree: take only this task.")
+    ] = None,
 ) -> None:
-    """Turn arrangements into one RDM per rater (inverse MDS), and say how raters agree."""
-    from rsa_faces.behaviour import fit_raters, rater_agreement, read_arrangements, read_meadows
+    """Turn arrangements into one RDM per rater (inverse MDS), and say how raters agree.
+
+    In `compare`, `rdms:` takes the file; with `average: evidence` raters become one RDM, each pair
+    weighted with the evidence it has.
+    """
+    from rsa_faces.behaviour import fit_raters, read_arrangements, read_meadows
 
     if trials.suffix.lower() == ".json":
-        arrangements = list(read_meadows(trials).arrangements.values())
+        found = read_meadows(trials, task=task)
+        arrangements, report = list(found.arrangements.values()), found.report
     else:
         if not trials.is_file():
             raise FileNotFoundError(f"expected a table of trials, but {trials} does not exist.")
-        arrangements, report = read_arrangements(trials)
-        for row in report.table.itertuples():
-            say("note", f"rater {row.rater}, {row.rule}: {row.n}, {row.action}", style="yellow")
-    fits = fit_raters(arrangements)
-    fits.rdms.save(target)
-    if len(fits.rdms) >= 3:
-        agreement = rater_agreement(fits.rdms, evidence=fits.evidence)
-        out.print(f"Agreement with the other raters: median r {agreement['r'].median():.3f}, from "
-                  f"{agreement['r'].min():.3f} to {agreement['r'].max():.3f}")  # fmt: skip
-        for row in agreement[agreement["flagged"]].itertuples():
-            say("note", f"rater {row.rater} stands apart: {row.reason}", style="yellow")
+        arrangements, report = _told(
+            lambda: read_arrangements(trials, arena_diameter=arena_diameter)
+        )
+    _tell(report)
+    fits = _told(lambda: fit_raters(arrangements))
+    fits.save(target)
+    _tell_agreement(fits.rdms, fits.evidence)
     out.print(f"{fits.rdms!r}", markup=False, soft_wrap=True)
     out.print(f"Wrote {target}", markup=False, soft_wrap=True)
+
+
+class Judgements(StrEnum):
+    """What `import` reads."""
+
+    meadows = "meadows"
+    pairs = "pairs"
+    triplets = "triplets"
+    traits = "traits"
+
+
+@arrange.command("import")
+@guarded
+def import_(
+    kind: Annotated[Judgements, typer.Argument(metavar="KIND", help="What the file holds.")],
+    path: Annotated[Path, typer.Argument(help="The file.")],
+    target: Annotated[Path, typer.Option("--out", help="The RDM file to write (.h5).")],
+    direction: Annotated[
+        str | None,
+        typer.Option(help="Of pairs: what a high rating means, similarity or dissimilarity."),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Of Meadows files: take only this task.")] = None,
+    by: Annotated[
+        str, typer.Option(help="Of triplets: one RDM per rater, or one of all choices: all.")
+    ] = "rater",
+    max_failed: Annotated[
+        float | None,
+        typer.Option(
+            help="Of pairs and triplets: leave out raters who failed a larger share of "
+            "their attention checks."
+        ),
+    ] = None,
+) -> None:
+    """Turn judgements into one RDM per rater, and say what was found in the data.
+
+    KIND: meadows (.json or .mat: the RDMs that Meadows computed; annotations, .csv: ratings of
+    pairs or triplets), pairs (a table: rater, a, b, rating), triplets (rater, a, b, c, odd) or
+    traits (rater, stimulus and one column a trait). In pairs and triplets a column `expected` marks
+    attention checks.
+    """
+    from rsa_faces import behaviour
+
+    source: Path | pd.DataFrame = path
+    name = kind.value
+    if name == "meadows" and path.suffix.lower() == ".csv":
+        if task is None:
+            raise InputError("expected --task NAME: a file of annotations may hold several tasks.")
+        source = behaviour.read_meadows_annotations(path, task=task)
+        name = "triplets" if "odd" in source else "pairs" if "rating" in source else ""
+        if not name:
+            raise InputError(f"expected two or three images in each row of task {task!r}, got one.")
+    if name == "meadows":
+        found = behaviour.read_meadows(path, task=task)
+        if found.rdms is None:
+            raise InputError(f"expected RDMs in {path}, got trials only: use `arrange fit`.")
+    elif name == "pairs":
+        if direction is None:
+            raise InputError("expected --direction similarity or --direction dissimilarity.")
+        found = behaviour.pair_rating_rdms(source, direction=direction, max_failed=max_failed)
+    elif name == "triplets":
+        found = behaviour.triplet_rdms(source, by=by, max_failed=max_failed)
+    else:
+        found = behaviour.trait_rdms(source)
+    _tell(found.report)
+    found.rdms.save(target)
+    _tell_agreement(found.rdms, None)
+    out.print(f"{found.rdms!r}", markup=False, soft_wrap=True)
+    out.print(f"Wrote {target}", markup=False, soft_wrap=True)
+
+
+def _told(do: Callable[[], T]) -> T:
+    """Do something and print its warnings as notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        result = do()
+    for warning in caught:
+        say("note", str(warning.message), style="yellow")
+    return result
+
+
+def _tell(report: RaterReport) -> None:
+    """Print what was found in raters' data."""
+    for row in report.table.itertuples():
+        say("note", f"rater {row.rater}, {row.rule}: {row.n}, {row.action}", style="yellow")
+
+
+def _tell_agreement(rdms: RDMs, evidence) -> None:
+    """Print how far raters agree, and who stands apart and why."""
+    from rsa_faces.behaviour import rater_agreement
+
+    # Raters with several RDMs (tasks) are theirs to average.
+    if len(rdms) < 3 or rdms.labels["rater"].duplicated().any():
+        return
+    agreement = rater_agreement(rdms, evidence=evidence)
+    out.print(f"Agreement with the other raters: median r {agreement['r'].median():.3f}, from "
+              f"{agreement['r'].min():.3f} to {agreement['r'].max():.3f}")  # fmt: skip
+    for row in agreement[agreement["flagged"]].itertuples():
+        say("note", f"rater {row.rater} stands apart: {row.reason}", style="yellow")

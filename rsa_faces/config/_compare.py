@@ -54,12 +54,17 @@ class DataConfig(Section):
     simulated: SimulatedRegionConfig | None = None
     region: str
     select: dict[str, Label | list[Label]] = Field(default_factory=dict)
+    average: Literal["evidence"] | None = None
     bootstrap: Bootstrap | None = None
     allow_missing: bool = False
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
         exactly_one(self, "dataset", "rdms", "fmri", "simulated")
+        if self.average is not None and self.rdms is None:
+            raise ValueError(
+                "expected `rdms`, a file of `rsa-faces arrange fit`, with `average: evidence`."
+            )
         return self
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces import datasets
 from rsa_faces._errors import ConditionMismatchError, InputError
 from rsa_faces._validation import check_choice, check_unique_names
+from rsa_faces.behaviour import group_rdm, load_rater_rdms
 from rsa_faces.comparison import METHODS
 from rsa_faces.config import Config, DataConfig, ModelConfig
 from rsa_faces.inference import check_design
@@ -97,7 +98,12 @@ def _data(entry: DataConfig, stimuli: StimulusSet, config: Config) -> RDMs:
         rdms = simulated_rdms(entry.simulated, stimuli, config)
     else:
         rdms = load_rdms(entry.rdms)
-    rdms = _fitting(_selected(rdms, entry.select), stimuli, what)
+    if entry.average == "evidence":
+        raters = load_rater_rdms(entry.rdms).sel(**entry.select)
+        rdms = group_rdm(raters.rdms, evidence=raters.evidence)
+    else:
+        rdms = _selected(rdms, entry.select)
+    rdms = _fitting(rdms, stimuli, what)
     if (missing := int(np.isnan(rdms.vectors).sum())) and not entry.allow_missing:
         raise InputError(
             f"expected a value for every pair in {what}, but {missing} of {rdms.vectors.size} are "
@@ -105,6 +111,9 @@ def _data(entry: DataConfig, stimuli: StimulusSet, config: Config) -> RDMs:
             "entry; they are then left out of its comparisons."
         )
     by = config.inference.by
+    if by not in rdms.labels and "rater" in rdms.labels:
+        # Raters are the subjects of judgements.
+        rdms = rdms.with_labels(**{by: rdms.labels["rater"]})
     if by not in rdms.labels:
         if len(rdms) > 1:
             check_choice(by, rdms.labels.columns, what=f"label for inference.by in {what}:")

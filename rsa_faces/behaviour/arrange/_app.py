@@ -337,9 +337,9 @@ def _experimenter(study: Study, sessions: Sessions) -> APIRouter:
     @router.get("/agreement", dependencies=guarded)
     def agreement() -> list[dict]:
         found = rater_rdms(study)
-        if found is None or len(found[0]) < 3:
+        if found is None or len(found.rdms) < 3:
             return []
-        table = rater_agreement(found[0], evidence=found[1])
+        table = rater_agreement(found.rdms, evidence=found.evidence)
         return [
             {"rater": row.rater, "r": None if np.isnan(row.r) else round(row.r, 4),
              "reason": row.reason}

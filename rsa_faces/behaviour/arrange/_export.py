@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces.behaviour.arrange._study import Study
+from rsa_faces.behaviour.raters import RaterRDMs
 from rsa_faces.rdm import RDMs, concat
-from rsa_faces.rdm._io import write_group
 
 _COLUMNS = ("rater", "trial", "stimulus", "x", "y", "seconds", "shown_at", "done_at")
 
@@ -46,15 +46,15 @@ def trials_frame(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def rater_rdms(study: Study) -> tuple[RDMs, np.ndarray] | None:
-    """Return one RDM per rater and the evidence, (n_raters, n_pairs); None without any."""
+def rater_rdms(study: Study) -> RaterRDMs | None:
+    """Return one RDM per rater and the evidence; None without any."""
     fits = study.fits()
     if not fits:
         return None
     rdms = concat([
         fit.rdms.with_labels(rater=[label], stress=[fit.stress]) for label, fit in fits.items()
     ])  # fmt: skip
-    return rdms, np.array([fit.evidence for fit in fits.values()])
+    return RaterRDMs(rdms, np.array([fit.evidence for fit in fits.values()]))
 
 
 def trials_csv(study: Study) -> bytes:
@@ -65,7 +65,7 @@ def trials_csv(study: Study) -> bytes:
 def rdms_csv(study: Study) -> bytes:
     """Return the RDMs as tidy CSV, as ``load_rdms`` takes it."""
     found = rater_rdms(study)
-    return _tidy(None if found is None else found[0], "dissimilarity")
+    return _tidy(None if found is None else found.rdms, "dissimilarity")
 
 
 def evidence_csv(study: Study) -> bytes:
@@ -73,8 +73,8 @@ def evidence_csv(study: Study) -> bytes:
     found = rater_rdms(study)
     if found is None:
         return _tidy(None, "evidence")
-    rdms, evidence = found
-    return _tidy(RDMs(evidence, rdms.conditions, "evidence", rdms.labels[["rater"]]), "evidence")
+    labels = found.rdms.labels[["rater"]]
+    return _tidy(RDMs(found.evidence, found.rdms.conditions, "evidence", labels), "evidence")
 
 
 def _tidy(rdms: RDMs | None, column: str) -> bytes:
@@ -129,8 +129,7 @@ def as_hdf5(study: Study) -> bytes:
     found = rater_rdms(study)
     with h5py.File(out, "w") as file:
         if found is not None:
-            write_group(found[0], file)
-            file.create_dataset("evidence", data=found[1], compression="gzip", shuffle=True)
+            found.write(file)
         group = file.create_group("trials")
         group.attrs["columns"] = list(table.columns)
         group.attrs["title"] = study.config.title
