@@ -625,17 +625,17 @@ def test_bold_without_signal_is_counted():
         glm_patterns(imgs, events, t_r=T_R, scaling=None, unusable="drop")
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_bids(tmp_path):
-    bold, events, confounds = simulate_bold(7)
-    raw = tmp_path / "sub-01" / "func"
-    folder = tmp_path / "derivatives" / "fmriprep" / "sub-01" / "func"
+def write_bids(root, subject="01", seed=7, **options):
+    """Write two simulated runs of a subject; return BOLD, events, confounds and masks."""
+    bold, events, confounds = simulate_bold(seed, **options)
+    raw = root / f"sub-{subject}" / "func"
+    folder = root / "derivatives" / "fmriprep" / f"sub-{subject}" / "func"
     raw.mkdir(parents=True)
     folder.mkdir(parents=True)
-    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8.0"}')
+    (root / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8.0"}')
     masks = [mask_of(1, 0.9), mask_of(2, 0.9)]
     for i, run in enumerate(("01", "02")):
-        stem = f"sub-01_task-faces_run-{run}"
+        stem = f"sub-{subject}_task-faces_run-{run}"
         nibabel.save(bold[i], raw / f"{stem}_bold.nii.gz")
         (raw / f"{stem}_bold.json").write_text(json.dumps({"RepetitionTime": T_R}))
         events[i].to_csv(raw / f"{stem}_events.tsv", sep="\t", index=False)
@@ -648,6 +648,12 @@ def test_bids(tmp_path):
         for name in ("trans_z", "rot_x", "rot_y"):
             motion[name] = np.random.default_rng(i).normal(size=90)
         motion.to_csv(folder / f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False)
+    return bold, events, confounds, masks
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bids(tmp_path):
+    bold, events, _, masks = write_bids(tmp_path)
     options = {"task": "faces", "subject": "01", "derivatives": "derivatives/fmriprep"}
     got = bids_patterns(tmp_path, **options)
     both = masks[0] & masks[1]
@@ -656,6 +662,8 @@ def test_bids(tmp_path):
     assert got.folds == ("01",) * 3 + ("02",) * 3
     assert got.subject == "01"
     assert got.space.template == "MNI152NLin2009cAsym"
+    mask = rf.brain.bids_mask(tmp_path, **options)
+    np.testing.assert_array_equal(mask.volume.mask, both)
     with_motion = bids_patterns(
         tmp_path, **options, confounds={"strategy": ("motion",), "motion": "basic"}, model="trial",
         noise_model="ols", nuisance=["cat"],
@@ -668,7 +676,7 @@ def test_bids(tmp_path):
         bids_patterns(tmp_path, **{**options, "derivatives": "derivatives/none"})
     with pytest.raises(InputError, match="without the strategy 'scrub'"):
         bids_patterns(tmp_path, **options, confounds={"strategy": ("motion", "scrub")})
-    next(folder.glob("*run-02*mask*")).unlink()
+    next((tmp_path / "derivatives").rglob("*run-02*mask*")).unlink()
     with pytest.raises(InputError, match="expected the brain mask .*run-02.*Give mask_img"):
         bids_patterns(tmp_path, **options)
     native = Region(Volume(both, AFFINE), name="FFA", template="T1w")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from rsa_faces._errors import InputError
+from rsa_faces._files import sha256_bytes, sha256_file
 from rsa_faces._validation import check_choice
 from rsa_faces.brain._images import as_region
+from rsa_faces.brain._region import Region
 from rsa_faces.brain.fmri import Patterns
 from rsa_faces.brain.glm import glm_patterns
 
@@ -77,6 +82,81 @@ def bids_patterns(
     ...     "study", task="faces", subject="01", derivatives="derivatives/fmriprep",
     ...     confounds={"strategy": ("motion",), "motion": "basic"})  # doctest: +SKIP
     """
+    found = _find(
+        bids_root, task, subject, space, session, derivatives, confounds, t_r, slice_time_ref
+    )
+    if found.t_r is None:
+        raise InputError(
+            f"expected the repetition time of task {task!r} in {str(bids_root)!r}, but it is not "
+            "stated. Give t_r."
+        )
+    return glm_patterns(
+        found.paths, found.events, t_r=found.t_r,
+        mask_img=_brain_mask(found.paths) if mask_img is None else mask_img,
+        confounds=found.confounds if confounds is not None else None,
+        runs=_run_names(found.paths), subject=subject, slice_time_ref=found.slice_time_ref,
+        **options,
+    )  # fmt: skip
+
+
+def bids_mask(
+    bids_root: Any,
+    *,
+    task: str,
+    subject: str,
+    space: str | None = None,
+    session: str | None = None,
+    derivatives: str = "derivatives",
+) -> Region:
+    """Return the places that are in the brain masks of all runs of a subject in BIDS.
+
+    Parameters
+    ----------
+    bids_root, task, subject, space, session, derivatives
+        As for :func:`bids_patterns`.
+
+    Returns
+    -------
+    Region
+
+    Raises
+    ------
+    InputError
+        If there is no such image or mask.
+    """
+    return _brain_mask(_find(bids_root, task, subject, space, session, derivatives).paths)
+
+
+def bids_hash(bids_root: Any, *, task, subject, space=None, session=None, derivatives) -> str:
+    """Return a hash of the preprocessed images, confounds and events of a subject."""
+    found = _find(bids_root, task, subject, space, session, derivatives)
+    beside = [
+        table
+        for path in found.paths
+        for table in sorted(path.parent.glob(f"{_stem(path)}*desc-confounds_*.tsv"))
+    ]
+    return sha256_bytes(
+        *(sha256_file(path).encode() for path in [*found.paths, *beside]),
+        *(table.to_csv().encode() for table in found.events),
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The runs of a subject."""
+
+    paths: list[Path]
+    events: list[pd.DataFrame]
+    confounds: list[Any]
+    t_r: float | None
+    slice_time_ref: float
+
+
+def _find(
+    bids_root, task, subject, space, session, derivatives, confounds=None, t_r=None,
+    slice_time_ref=None,
+) -> _Found:  # fmt: skip
+    """Find the preprocessed images of a subject, and the tables that go with them."""
     from nilearn.glm.first_level import first_level_from_bids
 
     root = Path(bids_root)
@@ -113,19 +193,15 @@ def bids_patterns(
     if not chosen:
         sessions = sorted({str(_entity(p, "ses")) for p in paths})
         check_choice(str(session), sessions, what="session")
-    paths = [paths[i] for i in chosen]
-    if models[0].t_r is None:
-        raise InputError(
-            f"expected the repetition time of task {task!r} in {str(root)!r}, but it is not "
-            "stated. Give t_r."
-        )
-    return glm_patterns(
-        paths, [events[0][i] for i in chosen], t_r=models[0].t_r,
-        mask_img=_brain_mask(paths) if mask_img is None else mask_img,
-        confounds=[tables[i] for i in chosen] if confounds is not None else None,
-        runs=_run_names(paths), subject=subject, slice_time_ref=models[0].slice_time_ref or 0.0,
-        **options,
+    return _Found(
+        [paths[i] for i in chosen], [events[0][i] for i in chosen], [tables[i] for i in chosen],
+        models[0].t_r, models[0].slice_time_ref or 0.0,
     )  # fmt: skip
+
+
+def _stem(path: Path) -> str:
+    """Return a name up to the run: what images and confounds of a run share."""
+    return re.split(r"_(?:space|res|desc|den|hemi)-", path.name)[0]
 
 
 def _entity(path: Path, entity: str) -> str | None:

@@ -64,6 +64,25 @@ def fsaverage(hemisphere: str, *, part: str = "midthickness", mask: Any = None) 
     return Surface(vertices, meshes[0].faces, mask)
 
 
+def sulcal_depth(hemisphere: str) -> np.ndarray:
+    """Return the depth of sulci of fsaverage5, shape (10242,): a background for figures.
+
+    Parameters
+    ----------
+    hemisphere : {"left", "right"}
+
+    Returns
+    -------
+    ndarray
+    """
+    from nilearn.datasets import fetch_surf_fsaverage
+    from nilearn.surface import load_surf_data
+
+    check_choice(hemisphere, HEMISPHERES, what="hemisphere")
+    files = fetch_surf_fsaverage("fsaverage5")
+    return np.asarray(load_surf_data(files[f"sulc_{hemisphere}"]), dtype=np.float64)
+
+
 def load_surface(path: str | os.PathLike[str], *, mask: Any = None) -> Surface:
     """Read the geometry of a hemisphere: GIFTI (``.surf.gii``) or FreeSurfer (``lh.white``).
 

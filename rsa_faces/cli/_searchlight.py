@@ -37,11 +37,11 @@ def searchlight(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the peaks for machines.")] = False,
 ) -> None:
-    """Compare the RDM around every voxel with models, and test the maps over subjects.
+    """Compare the RDM around every voxel or vertex with models, and test maps over subjects.
 
-    Leaves a map for each subject, the mean, t and corrected p of each model (NIfTI), the best
-    model, a table of peaks, figures and the provenance. A run that was stopped goes on with the
-    next subject.
+    Leaves a map for each subject, the mean, t and corrected p of each model, noise ceilings and
+    the best model (NIfTI, GIFTI, CIFTI), a table of peaks, figures with pages to look around in
+    (HTML), and the provenance. A run that was stopped goes on with the next subject.
     """
     from rsa_faces.config import load_searchlight_config
     from rsa_faces.pipeline import run_searchlight
@@ -68,9 +68,10 @@ def searchlight(
         return
     n = "1 subject" if output.n_subjects == 1 else f"{output.n_subjects} subjects"
     table = Table(title=f"Peaks ({settled.method}, {settled.radius:g} mm, {n})")
-    columns = [c for c in ("model", "similarity", "t", "p", "x", "y", "z") if c in output.peaks]
+    columns = ("model", "part", "similarity", "t", "p", "x", "y", "z")
+    columns = [column for column in columns if column in output.peaks]
     for column in columns:
-        table.add_column(column, justify="left" if column == "model" else "right")
+        table.add_column(column, justify="left" if column in {"model", "part"} else "right")
     for _, rows in output.peaks.groupby("model", sort=False):
         for row in rows.head(3)[columns].itertuples(index=False):
             table.add_row(*[v if isinstance(v, str) else f"{v:.4g}" for v in row])

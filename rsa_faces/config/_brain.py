@@ -9,25 +9,41 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from rsa_faces._validation import parse_bytes
+from rsa_faces.config._images import BidsConfig, ImageConfig, MeshConfig
 from rsa_faces.config._inputs import ModelConfig, NetworkConfig, StimuliConfig
 from rsa_faces.config._reading import Section, exactly_one, read_config
 
 
 class BrainImagesConfig(Section):
-    """Images of a group of subjects in one space, or a data set that ships."""
+    """Images of a group of subjects in one space, a data set in BIDS, or one that is simulated."""
 
-    dataset: Literal["simulated"] | None = None
-    subjects: dict[str, Path] | None = None
+    dataset: Literal["simulated", "simulated cortex"] | None = None
+    subjects: dict[str, ImageConfig] | None = None
+    bids: BidsConfig | None = None
     conditions: Path | None = None
-    mask: Path | None = None
+    mask: ImageConfig | None = None
+    mesh: MeshConfig | None = None
+    residuals: dict[str, ImageConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _whole(self) -> BrainImagesConfig:
-        exactly_one(self, "subjects", "dataset")
-        if self.dataset is None and (self.conditions is None or self.mask is None):
-            raise ValueError("expected `conditions` (a CSV file) and `mask` beside `subjects`.")
-        if self.dataset is not None and (self.conditions or self.mask):
-            raise ValueError("expected no `conditions` and `mask` beside `dataset`.")
+        exactly_one(self, "subjects", "bids", "dataset")
+        given = [k for k in ("conditions", "mask", "mesh", "residuals") if getattr(self, k)]
+        if self.dataset is not None and given:
+            raise ValueError(f"expected no {given[0]!r} beside `dataset`.")
+        if self.bids is not None and (extra := [k for k in given if k != "mask"]):
+            raise ValueError(f"expected no {extra[0]!r} beside `bids`.")
+        if self.subjects is None:
+            return self
+        if self.conditions is None:
+            raise ValueError("expected `conditions` (a table of volumes) beside `subjects`.")
+        if self.mask is None and self.mesh is None:
+            raise ValueError(
+                "expected `mask` beside `subjects`, or for surfaces `mesh`: fsaverage5, or files "
+                "as `left` and `right`."
+            )
+        if self.residuals and set(self.residuals) != set(self.subjects):
+            raise ValueError("expected residuals of the same subjects as `subjects`.")
         return self
 
 
@@ -74,6 +90,11 @@ class SearchlightConfig(Section):
             raise ValueError("expected at least one entry in `networks` or `models`.")
         if self.networks and self.stimuli is None:
             raise ValueError("expected `stimuli` for the networks to look at.")
+        if self.data.residuals and self.noise is None:
+            raise ValueError(
+                "expected `noise` beside `residuals`: how their covariance is shrunk, ledoit-wolf "
+                "or schaefer-strimmer."
+            )
         return self
 
 

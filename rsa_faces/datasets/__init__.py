@@ -3,6 +3,7 @@
 from rsa_faces.datasets._dataset import Dataset
 from rsa_faces.datasets.images92 import images92
 from rsa_faces.datasets.simulated_brain import SimulatedBrain, simulated_brain, simulated_layers
+from rsa_faces.datasets.simulated_cortex import SimulatedCortex, simulated_cortex
 from rsa_faces.datasets.simulated_faces import SimulatedFaces, simulated_faces
 from rsa_faces.datasets.simulated_recordings import SimulatedRecordings, simulated_recordings
 
@@ -42,11 +43,13 @@ __all__ = [
     "DATASETS",
     "Dataset",
     "SimulatedBrain",
+    "SimulatedCortex",
     "SimulatedFaces",
     "SimulatedRecordings",
     "images92",
     "load_dataset",
     "simulated_brain",
+    "simulated_cortex",
     "simulated_faces",
     "simulated_layers",
     "simulated_recordings",

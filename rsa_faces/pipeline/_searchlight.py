@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import threading
 import time
@@ -18,24 +17,29 @@ import pandas as pd
 
 from rsa_faces import __version__, datasets
 from rsa_faces._errors import InputError
-from rsa_faces._files import atomic_path, sha256_file, slug, write_text
+from rsa_faces._files import atomic_path, slug, write_text
+from rsa_faces.brain import Volume, fsaverage, sulcal_depth
 from rsa_faces.config import ClusterConfig, SearchlightConfig, dump_config
 from rsa_faces.mapping import (
     BestModels,
+    CeilingMap,
     SearchlightMap,
     best_model_map,
-    group_test,
+    ceiling_map,
+    group_test_parts,
     mean_map,
     peak_table,
     searchlight,
+    to_cifti,
     write_map,
 )
+from rsa_faces.mapping.groups import CEILING_METHODS
 from rsa_faces.networks import load_network
+from rsa_faces.pipeline._brains import Brains, Subject, read_brains, save_image, split
 from rsa_faces.pipeline._cluster import Parts, opened
 from rsa_faces.pipeline._inputs import _models as read_models
 from rsa_faces.pipeline._provenance import git_state, machine, versions
 from rsa_faces.pipeline._steps import Steps, locked
-from rsa_faces.pipeline._tables import read_volumes
 from rsa_faces.rdm import RDMs, concat, layer_rdms
 from rsa_faces.stimuli import StimulusSet, load_stimuli
 
@@ -50,9 +54,10 @@ class SearchlightOutput:
     ----------
     folder : Path
     peaks : DataFrame
-        One row per peak of each model: model, similarity, t, p (corrected for all places), place.
+        One row per peak of each model: model, part (hemisphere or volume, where there are
+        several), similarity, t, p (corrected for all places), ceiling_low, ceiling_high, place.
     figures : tuple of Path
-        PNG files; SVG and PDF lie beside them.
+        PNG files; SVG, PDF and a page to look around in (HTML) lie beside them.
     n_subjects : int
     notes : tuple of str
         What a reader has to know.
@@ -63,19 +68,6 @@ class SearchlightOutput:
     figures: tuple[Path, ...]
     n_subjects: int
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Inputs:
-    """Images, what their volumes show, and models."""
-
-    images: dict[str, Any]
-    mask: Any
-    conditions: list[str]
-    folds: list[str] | None
-    models: RDMs
-    hashes: dict[str, str]
-    note: str
 
 
 def run_searchlight(
@@ -115,144 +107,279 @@ def run_searchlight(
         If the input is wrong.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    inputs = _read(config, device)
     folder = Path(folder).resolve()
     (folder / "maps").mkdir(parents=True, exist_ok=True)
+    n_subjects = _n_subjects(config)
+    total = n_subjects * (2 if config.data.bids is not None else 1) + 3
+    done = iter(range(total))
     tell = on_step or (lambda done, total, what: None)
-    total = len(inputs.images) + 2
-    notes = [inputs.note] if inputs.note else []
     with locked(folder), opened(cluster) as parts:
         write_text(folder / "config.yaml", dump_config(config))
         steps = Steps(folder)
-        maps, more = _subjects(config, folder, steps, inputs, parts, jobs, tell)
+        brains = read_brains(
+            config.data, folder, steps, parts, noise=config.noise is not None, seed=config.seed,
+            tell=lambda what: tell(next(done), total, what),
+        )  # fmt: skip
+        models = _all_models(config, device, brains.models)
+        maps, more = _subjects(
+            config, folder, steps, brains, models, parts, jobs,
+            lambda what: tell(next(done), total, what),
+        )  # fmt: skip
+        notes = [*brains.notes, *more]
+        tell(next(done), total, "noise ceilings")
+        ceilings, more = _ceilings(config, folder, steps, brains, models, maps, jobs)
         notes += more
-        tell(total - 2, total, "group")
-        mean = maps[0] if len(maps) == 1 else mean_map(maps)
-        written = write_map(mean, folder / "mean")
-        tests, peaks = _tested(config, maps, mean, folder)
-        tell(total - 1, total, "figures")
-        waiting = []
-        for name in mean.names:
-            where = tests[name].p < config.test.alpha if name in tests else None
-            how = {"model": name, "where": where,
-                   "title": _title(config, name, len(maps), tested=name in tests)}  # fmt: skip
-            waiting.append(parts.begin(_draw, mean, how, folder / "figures" / slug(name)))
-        if len(maps) >= 3 and len(mean.names) > 1:
-            best = best_model_map(maps)
-            anywhere = np.any([test.p < config.test.alpha for test in tests.values()], axis=0)
-            how = {"where": anywhere}
-            waiting.append(parts.begin(_draw, best, how, folder / "figures" / "best model"))
-            _save_image(best.to_img(), folder / "best_model.nii.gz")
-        figures = [wait() for wait in waiting]
+        tell(next(done), total, "group")
+        means = {part: ms[0] if len(ms) == 1 else mean_map(ms) for part, ms in maps.items()}
+        written = _write_maps(means, ceilings, folder)
+        tests, peaks = _tested(config, maps, means, ceilings, folder)
+        tell(next(done), total, "figures")
+        figures = _figures(config, folder, parts, maps, means, tests, ceilings)
         with atomic_path(folder / "peaks.csv") as temporary:
             peaks.to_csv(temporary, index=False)
         provenance = {
             "rsa-faces": __version__, "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 1),
             "seconds_of_steps": steps.seconds, "steps_reused": steps.reused, "seed": config.seed,
-            "models_sha256": inputs.models.hash, "data_sha256": inputs.hashes,
+            "models_sha256": models.hash, "data_sha256": dict(brains.hashes),
             "files": sorted(str(path.relative_to(folder)) for path in written),
             "versions": versions(), "machine": machine(), "git": git_state(Path.cwd()),
         }  # fmt: skip
         write_text(folder / "provenance.json", json.dumps(provenance, indent=1))
     tell(total, total, "done")
-    return SearchlightOutput(folder, peaks, tuple(figures), len(maps), tuple(dict.fromkeys(notes)))
+    return SearchlightOutput(folder, peaks, tuple(figures), n_subjects, tuple(dict.fromkeys(notes)))
+
+
+def _n_subjects(config: SearchlightConfig) -> int:
+    """Return how many subjects there are."""
+    data = config.data
+    if data.dataset is not None:
+        return {"simulated": 12, "simulated cortex": 10}[data.dataset]
+    return len(data.subjects or data.bids.subjects)
 
 
 def _subjects(
-    config: SearchlightConfig,
-    folder: Path,
-    steps: Steps,
-    inputs: _Inputs,
-    parts: Parts,
-    jobs: int | None,
-    tell: OnStep,
-) -> tuple[list[SearchlightMap], list[str]]:
-    """Return the maps of all subjects, from disk where they are done, and what to note."""
+    config: SearchlightConfig, folder: Path, steps: Steps, brains: Brains, models: RDMs,
+    parts: Parts, jobs: int | None, tell: Callable[[str], None],
+) -> tuple[dict[str, list[SearchlightMap]], list[str]]:  # fmt: skip
+    """Return maps of all subjects by part of the brain, from disk where done, and what to note."""
     settings = {
         "radius": config.radius, "measure": config.measure, "method": config.method,
         "noise": config.noise, "min_voxels": config.min_voxels,
     }  # fmt: skip
-    shared = {
-        **settings, "mask_img": inputs.mask, "conditions": inputs.conditions,
-        "models": inputs.models, "budget": config.budget, "n_jobs": jobs,
-        "folds": inputs.folds if config.measure == "crossnobis" else None,
-    }  # fmt: skip
+    shared = {**settings, "models": models, "budget": config.budget, "n_jobs": jobs}
+    first = next(iter(brains.subjects.values()))
+    places = ["volume"] if brains.meshes is None else list(split(first, brains))
     waiting = []
-    for subject, image in inputs.images.items():
-        name = f"maps/{slug(subject)}.h5"
+    for name, subject in brains.subjects.items():
+        files = {
+            part: f"maps/{slug(name)}{'' if brains.meshes is None else f'_{part}'}.h5"
+            for part in places
+        }
         depends_on = [
-            __version__, inputs.hashes[subject], inputs.hashes["mask"], inputs.models.hash,
-            repr(tuple(settings.values())), repr(inputs.conditions), repr(inputs.folds),
+            __version__, brains.hashes[name], *(brains.hashes.get(k, "") for k in ("mask", "mesh")),
+            models.hash, repr(tuple(settings.values())), repr(subject.conditions),
+            repr(subject.folds),
         ]  # fmt: skip
-        step = f"map {subject}"
-        done = steps.is_done(step, depends_on)
-        wait = None if done else parts.begin(_make_map, image, shared, folder / name)
-        waiting.append((subject, step, depends_on, name, wait))
-    maps, notes = [], []
-    for i, (subject, step, depends_on, name, wait) in enumerate(waiting):
-        tell(i, len(waiting) + 2, f"searchlights of {subject}")
+        step = f"map {name}"
+        wait = None
+        if not steps.is_done(step, depends_on):
+            paths = {part: folder / file for part, file in files.items()}
+            wait = parts.begin(_make_maps, subject, brains.mask, brains.meshes, shared, paths)
+        waiting.append((name, step, depends_on, files, wait))
+    maps: dict[str, list[SearchlightMap]] = {part: [] for part in places}
+    notes = []
+    for name, step, depends_on, files, wait in waiting:
+        tell(f"searchlights of {name}")
 
-        def make(wait=wait, subject=subject) -> None:
-            notes.extend(f"{subject}: {note}" for note in wait())
+        def make(wait=wait, name=name) -> None:
+            notes.extend(f"{name}: {note}" for note in wait())
 
-        steps.run(step, depends_on, [name], make)
-        maps.append(SearchlightMap.load(folder / name))
+        steps.run(step, depends_on, list(files.values()), make)
+        for part, file in files.items():
+            maps[part].append(SearchlightMap.load(folder / file))
     return maps, notes
 
 
-def _make_map(image: Any, arguments: dict[str, Any], path: Path) -> list[str]:
-    """Write one subject's map; return what was warned of. May run on another machine."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        maps = searchlight(image, **arguments)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    maps.save(path)
-    return [str(w.message) for w in caught if w.category is UserWarning]
+def _make_maps(subject: Subject, mask, meshes, shared: dict, paths: dict[str, Path]) -> list[str]:
+    """Write one subject's maps; return what was warned of. May run on another machine."""
+    notes = []
+    folds = subject.folds if shared["measure"] == "crossnobis" else None
+    for part, arguments in split(subject, Brains({}, mask, meshes, {})).items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            maps = searchlight(**arguments, conditions=subject.conditions, folds=folds, **shared)
+        paths[part].parent.mkdir(parents=True, exist_ok=True)
+        maps.save(paths[part])
+        where = "" if meshes is None else f"{part}: "
+        notes += [f"{where}{w.message}" for w in caught if w.category is UserWarning]
+    return notes
 
 
-def _tested(config, maps, mean: SearchlightMap, folder: Path):
+def _ceilings(
+    config: SearchlightConfig, folder: Path, steps: Steps, brains: Brains, models: RDMs,
+    maps: dict[str, list[SearchlightMap]], jobs: int | None,
+) -> tuple[dict[str, CeilingMap], list[str]]:  # fmt: skip
+    """Return the noise ceilings of each part; none of one subject, or where they do not fit."""
+    found: dict[str, CeilingMap] = {}
+    subjects = list(brains.subjects.values())
+    if len(subjects) < 2:
+        return found, []
+    if config.method not in CEILING_METHODS:
+        return found, [f"no map of noise ceilings: the method {config.method!r} has none."]
+    notes: list[str] = []
+    for part, some in maps.items():
+        name = f"ceilings/{part}.npz"
+        depends_on = [__version__, *brains.hashes.values(), repr((config.radius, config.measure,
+                      config.method, config.noise, config.min_voxels)),
+                      *(repr((s.conditions, s.folds)) for s in subjects)]  # fmt: skip
+
+        def make(part=part, name=name) -> None:
+            parts = [split(subject, brains)[part] for subject in subjects]
+            ceilings = ceiling_map(
+                [arguments["img"] for arguments in parts],
+                conditions=[subject.conditions for subject in subjects],
+                folds=[s.folds for s in subjects] if config.measure == "crossnobis" else None,
+                residuals=[arguments["residuals"] for arguments in parts],
+                mask_img=parts[0].get("mask_img"), mesh=parts[0].get("mesh"),
+                radius=config.radius, measure=config.measure, method=config.method,
+                noise=config.noise, min_voxels=config.min_voxels, budget=config.budget,
+                n_jobs=jobs, progress=False,
+            )  # fmt: skip
+            with atomic_path(folder / name) as temporary:
+                np.savez_compressed(
+                    temporary, lower=ceilings.lower, upper=ceilings.upper,
+                    n_voxels=ceilings.n_voxels,
+                )  # fmt: skip
+
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                steps.run(f"ceilings {part}", depends_on, [name], make)
+        except InputError as err:  # all subjects at once need more memory than one
+            return {}, [f"no map of noise ceilings: {err}"]
+        notes += [str(w.message) for w in caught if w.category is UserWarning]
+        with np.load(folder / name) as arrays:
+            found[part] = CeilingMap(
+                arrays["lower"], arrays["upper"], arrays["n_voxels"], len(subjects),
+                config.measure, config.method, config.radius, some[0].space,
+            )  # fmt: skip
+    return found, notes
+
+
+def _write_maps(means: dict, ceilings: dict, folder: Path) -> list[Path]:
+    """Write mean maps and ceilings as images, and as CIFTI where there are several parts."""
+    written = []
+    for part, mean in means.items():
+        alone = len(means) == 1
+        written += write_map(mean, folder / "mean" if alone else folder / "mean" / part)
+        if part in ceilings:
+            for bound in ("lower", "upper"):
+                path = folder / "ceilings" / _image_name(bound, part, mean)
+                save_image(ceilings[part].to_img(bound), path)
+                written.append(path)
+    if set(means) - {"volume"} and len(means) > 1:
+        path = folder / "mean" / "similarity.dscalar.nii"
+        save_image(to_cifti(**means), path)
+        written.append(path)
+    return written
+
+
+def _image_name(what: str, part: str, maps: SearchlightMap) -> str:
+    """Return the name of a file with a map: of a hemisphere with its name."""
+    if isinstance(maps.space, Volume):
+        return f"{what}.nii.gz"
+    return f"{what}_{part}.shape.gii"
+
+
+def _tested(config, maps, means, ceilings, folder: Path):
     """Return the test of each model over subjects (none of one subject), and the peaks."""
-    tests, tables = {}, []
-    for index, name in enumerate(mean.names):
-        columns, where = {}, None
-        if len(maps) > 1:
-            test = group_test(
-                maps, model=name, statistic=config.test.statistic,
+    tests: dict[str, dict] = {}
+    tables = []
+    first = next(iter(means.values()))
+    for index, name in enumerate(first.names):
+        if len(next(iter(maps.values()))) > 1:
+            tests[name] = group_test_parts(
+                maps, model=index, statistic=config.test.statistic,
                 threshold=config.test.threshold, tail=config.test.tail,
                 n_permutations=config.test.n_permutations, seed=config.seed,
             )  # fmt: skip
-            tests[name], where = test, test.p < config.test.alpha
-            columns = {"t": test.t, "p": test.p}
-            for kind in ("t", "p"):
-                image = mean.space.to_img(getattr(test, kind))
-                _save_image(image, folder / "tests" / f"{slug(name)}_{kind}.nii.gz")
-        table = peak_table(mean.space, mean.similarity[index], where=where, **columns)
-        tables.append(table.rename(columns={"value": "similarity"}).assign(model=name))
+        rows = []
+        for part, mean in means.items():
+            columns, where = {}, None
+            if name in tests:
+                test = tests[name][part]
+                where, columns = test.p < config.test.alpha, {"t": test.t, "p": test.p}
+                for kind in ("t", "p"):
+                    image = mean.space.to_img(getattr(test, kind))
+                    path = folder / "tests" / _image_name(f"{slug(name)}_{kind}", part, mean)
+                    save_image(image, path)
+            if part in ceilings:
+                columns |= {
+                    "ceiling_low": ceilings[part].lower,
+                    "ceiling_high": ceilings[part].upper,
+                }
+            table = peak_table(mean.space, mean.similarity[index], where=where, **columns)
+            rows.append(table.rename(columns={"value": "similarity"}).assign(model=name, part=part))
+        table = pd.concat(rows, ignore_index=True)
+        tables.append(table.sort_values("similarity", ascending=False, kind="stable"))
     peaks = pd.concat(tables, ignore_index=True)
-    return tests, peaks[["model", *[c for c in peaks.columns if c != "model"]]]
+    if len(means) == 1:
+        peaks = peaks.drop(columns="part")
+    front = [c for c in ("model", "part") if c in peaks]
+    return tests, peaks[[*front, *[c for c in peaks.columns if c not in front]]]
 
 
-def _save_image(image: Any, path: Path) -> None:
-    """Write an image, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        # Without the time of writing: the same image gives the same bytes.
-        temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
+def _figures(config, folder: Path, parts: Parts, maps, means, tests, ceilings) -> list[Path]:
+    """Draw every model, the ceiling and the best model; return PNG files."""
+    waiting = []
+    alpha = config.test.alpha
+    for part, mean in means.items():
+        side = f" {part}" if len(means) > 1 else ""
+        how = _view(config, part, mean)
+        for name in mean.names:
+            where = tests[name][part].p < alpha if name in tests else None
+            title = _title(config, name, len(maps[part]), tested=name in tests)
+            path = folder / "figures" / f"{slug(name)}{side.replace(' ', '_')}"
+            options = {**how, "model": name, "where": where, "title": title}
+            waiting.append(parts.begin(_draw, mean, options, path))
+        if part in ceilings:
+            title = f"noise ceiling (lower bound) of {len(maps[part])} subjects"
+            path = folder / "figures" / f"noise ceiling{side}"
+            waiting.append(parts.begin(_draw, ceilings[part], {**how, "title": title}, path))
+        if len(maps[part]) >= 3 and len(mean.names) > 1:
+            best = best_model_map(maps[part])
+            anywhere = np.any([test[part].p < alpha for test in tests.values()], axis=0)
+            path = folder / "figures" / f"best model{side}"
+            waiting.append(parts.begin(_draw, best, {**how, "where": anywhere}, path))
+            save_image(best.to_img(), folder / _image_name("best_model", part, mean))
+    return [wait() for wait in waiting]
 
 
-def _draw(maps: SearchlightMap | BestModels, how: dict[str, Any], path: Path) -> Path:
-    """Save the figure of a map; return its PNG. May run on another machine."""
+def _view(config: SearchlightConfig, part: str, mean: SearchlightMap) -> dict[str, Any]:
+    """Return how a part is looked at: the template inflated, with its sulci."""
+    if isinstance(mean.space, Volume):
+        return {}
+    data = config.data
+    how: dict[str, Any] = {"hemisphere": part}
+    if data.dataset is not None or data.mesh.template is not None:
+        how |= {"mesh": fsaverage(part, part="inflated"), "background": sulcal_depth(part)}
+    return how
+
+
+def _draw(maps: Any, how: dict[str, Any], path: Path) -> Path:
+    """Save the figure of a map and a page to look around in; return its PNG. May run elsewhere."""
     import matplotlib.pyplot as plt
 
-    from rsa_faces.figures import plot_best_models, plot_map, save_figure
+    from rsa_faces.figures import plot_best_models, plot_map, save_figure, view_map
 
     if threading.current_thread() is not threading.main_thread():
         plt.switch_backend("agg")  # windows belong to the main thread
-    plot = plot_map if isinstance(maps, SearchlightMap) else plot_best_models
+    plot = plot_best_models if isinstance(maps, BestModels) else plot_map
     axes = plot(maps, **how)
     saved = save_figure(axes[0].figure, path)
     plt.close(axes[0].figure)
+    view_map(maps, **how, path=path.with_name(f"{path.name}.html"))
     return saved[1]
 
 
@@ -261,35 +388,6 @@ def _title(config: SearchlightConfig, name: str, n_subjects: int, *, tested: boo
     who = "1 subject" if n_subjects == 1 else f"mean of {n_subjects} subjects"
     level = f"; shown: p < {config.test.alpha:g}, corrected" if tested else ""
     return f"{name}: {who}{level}"
-
-
-def _read(config: SearchlightConfig, device: str) -> _Inputs:
-    """Read images, conditions and models, and check that they fit each other."""
-    data = config.data
-    if data.dataset is not None:
-        brain = datasets.simulated_brain(seed=config.seed)
-        images = {f"simulated {i + 1:02d}": image for i, image in enumerate(brain.imgs)}
-        hashes = dict.fromkeys([*images, "mask"], f"simulated, seed {config.seed}")
-        models = _all_models(config, device, brain.models)
-        return _Inputs(
-            images, brain.mask_img, list(brain.conditions), list(brain.runs), models, hashes,
-            "these brains are simulated: " + "; ".join(
-                f"{row.model} at {row.x:g}, {row.y:g}, {row.z:g} mm"
-                for row in brain.regions.itertuples()
-            ) + ".",
-        )  # fmt: skip
-    table = read_volumes(data.conditions)
-    hashes = {}
-    for subject, path in {**data.subjects, "mask": data.mask}.items():
-        if not Path(path).is_file():
-            raise InputError(f"expected an image of {subject}, but {path} does not exist.")
-        hashes[subject] = sha256_file(path)
-    models = _all_models(config, device, None)
-    folds = table["fold"].tolist() if "fold" in table else None
-    return _Inputs(
-        dict(data.subjects), data.mask, table["condition"].tolist(), folds, models,
-        hashes, "",
-    )  # fmt: skip
 
 
 def _all_models(config: SearchlightConfig, device: str, given: RDMs | None) -> RDMs:
