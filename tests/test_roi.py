@@ -141,6 +141,19 @@ def test_resampling_is_asked_for():
     assert mni.positions(brain(template="MNI152NLin2009cAsym")).all()
 
 
+def test_voxels_at_the_edge_of_an_image_are_not_lost():
+    # A mask cut to its bounding box, on a grid that is shifted by less than half a voxel.
+    full = Region(Volume(np.ones(SHAPE, bool), AFFINE), name="FFA")
+    for shift in (0.4, -0.4):
+        moved = AFFINE.copy()
+        moved[:3, 3] += AFFINE[:3, :3] @ ([shift] * 3)
+        like = Region(Volume(np.ones(SHAPE, bool), moved))
+        assert full.resample(like).n_places == np.prod(SHAPE)
+        moved[:3, 3] += AFFINE[:3, :3] @ [shift, 0, 0]  # now more than half a voxel along x
+        like = Region(Volume(np.ones(SHAPE, bool), moved))
+        assert full.resample(like).n_places == np.prod(SHAPE) * (SHAPE[0] - 1) // SHAPE[0]
+
+
 # --------------------------------------------------------------------------------------- atlases
 
 

@@ -137,22 +137,12 @@ class Region:
         InputError
             If one of them has no voxels, the spaces are known and differ, or nothing is left.
         """
-        from nilearn.image import resample_to_img
-        from nilearn.image.resampling import BoundingBoxError
-
         if self.volume is None or like.volume is None:
             raise InputError(
                 f"expected voxels in {self!r} and {like!r}: only volumes can be resampled."
             )
         check_template(self, like)
-        try:
-            moved = resample_to_img(
-                _mask_img(self.volume), _mask_img(like.volume), interpolation="nearest",
-                force_resample=True, copy_header=True,
-            )  # fmt: skip
-            mask = np.asarray(moved.dataobj) > 0
-        except BoundingBoxError:
-            mask = np.zeros(1, dtype=bool)
+        mask = _nearest(self.volume, like.volume)
         if not mask.any():
             raise InputError(
                 f"expected region {self.name!r} to overlap with the grid it is resampled to, "
@@ -302,11 +292,18 @@ def _is_mni(template: str) -> bool:
     return template.upper().startswith("MNI")
 
 
-def _mask_img(volume: Volume):
-    """Return a mask as an image."""
-    import nibabel
-
-    return nibabel.Nifti1Image(volume.mask.astype(np.int8), volume.affine)
+def _nearest(volume: Volume, like: Volume) -> np.ndarray:
+    """Return which voxels of another grid have a voxel of this mask as the nearest one."""
+    to_own = np.linalg.inv(volume.affine) @ like.affine
+    found = np.zeros(like.mask.shape, dtype=bool)
+    plane = np.indices(like.mask.shape[1:]).reshape(2, -1)
+    # Voxels reach half their size beyond their centres, also those at the edge of the image.
+    for i, row in enumerate(found):
+        index = np.vstack([np.full(plane.shape[1], i), plane])
+        index = np.rint(to_own[:3, :3] @ index + to_own[:3, 3:]).astype(int)
+        inside = ((index >= 0) & (index < np.array(volume.mask.shape)[:, None])).all(axis=0)
+        row.reshape(-1)[inside] = volume.mask[tuple(index[:, inside])]
+    return found
 
 
 def _gifti(values: np.ndarray, mask: np.ndarray, part: str, fill: float):

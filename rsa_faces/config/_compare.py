@@ -10,27 +10,66 @@ from pydantic import Field, field_validator, model_validator
 
 from rsa_faces._files import slug
 from rsa_faces._validation import parse_bytes
+from rsa_faces.config._images import BidsConfig, ImageConfig
 from rsa_faces.config._inputs import ModelConfig, NetworkConfig, StimuliConfig
 from rsa_faces.config._reading import Label, Section, exactly_one, read_config
 
 Bootstrap = Literal["subjects", "conditions", "both"]
 
 
-class FmriConfig(Section):
-    """A region's patterns: images of betas by subject, what their volumes show, and a mask."""
+class SphereConfig(Section):
+    """A sphere around a point in mm, in the space of the images."""
 
-    subjects: dict[str, Path] = Field(min_length=1)
-    conditions: Path
-    roi: Path | dict[str, Path]
-    residuals: dict[str, Path] = Field(default_factory=dict)
+    center: tuple[float, float, float]
+    radius: float = Field(gt=0)
+
+
+class AtlasConfig(Section):
+    """Labels of an atlas, joined: of a volume (with a table of names), GIFTI, CIFTI or annot."""
+
+    image: ImageConfig
+    labels: str | list[str]
+    table: Path | None = None
+
+
+class LocaliserConfig(Section):
+    """The voxels of a parcel with the largest contrast of a localiser, in each subject."""
+
+    contrasts: dict[str, Path] = Field(min_length=1)
+    parcel: Path
+    n_voxels: int = Field(default=100, ge=1)
+
+
+class FmriConfig(Section):
+    """A region's patterns: betas of subjects or BOLD in BIDS, and where the region is."""
+
+    subjects: dict[str, ImageConfig] | None = Field(default=None, min_length=1)
+    bids: BidsConfig | None = None
+    conditions: Path | None = None
+    roi: Path | dict[str, Path] | None = None
+    sphere: SphereConfig | None = None
+    atlas: AtlasConfig | None = None
+    localiser: LocaliserConfig | None = None
+    resample: bool = False
+    residuals: dict[str, ImageConfig] = Field(default_factory=dict)
     measure: str = "crossnobis"
     noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
     unusable: Literal["raise", "drop"] = "raise"
 
     @model_validator(mode="after")
-    def _of_the_same_subjects(self) -> FmriConfig:
-        for key, values in (("roi", self.roi), ("residuals", self.residuals)):
-            if isinstance(values, dict) and values and set(values) != set(self.subjects):
+    def _whole(self) -> FmriConfig:
+        exactly_one(self, "subjects", "bids")
+        exactly_one(self, "roi", "sphere", "atlas", "localiser")
+        if (self.conditions is None) != (self.subjects is None):
+            raise ValueError("expected `conditions` (a table of volumes) beside `subjects` only.")
+        if self.bids is not None and self.residuals:
+            raise ValueError("expected no `residuals` beside `bids`: the GLM makes them.")
+        names = set(self.subjects or self.bids.subjects)
+        contrasts = self.localiser.contrasts if self.localiser is not None else {}
+        for key, values in (
+            ("roi", self.roi), ("residuals", self.residuals), ("contrasts", contrasts)
+        ):  # fmt: skip
+            if isinstance(values, dict) and values and set(values) != names:
                 raise ValueError(f"expected {key} of the same subjects as `subjects`.")
         return self
 

@@ -1,0 +1,149 @@
+"""Regions of `compare`: betas or BIDS, and every way to say where a region is."""
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+from test_fmri import AFFINE, SHAPE, write_bids
+
+import rsa_faces as rf
+from rsa_faces._errors import InputError
+from rsa_faces.config import FmriConfig
+from rsa_faces.pipeline._regions import region_rdms
+
+NAMES = [f"c{i}" for i in range(5)]
+PARCEL = np.zeros(SHAPE, np.int16)
+PARCEL[:3, :3] = 2
+PARCEL[3:, :3] = 5
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Betas, residuals and contrasts of two simulated subjects, a mask and an atlas."""
+    folder = tmp_path_factory.mktemp("regions")
+    rng = np.random.default_rng(0)
+    for s in ("s1", "s2"):
+        for name, n in (("betas", 10), ("left", 60), ("t", 1)):
+            values = rng.normal(size=(*SHAPE, n)).astype(np.float32)
+            nibabel.save(
+                nibabel.Nifti1Image(np.squeeze(values), AFFINE), folder / f"{s}_{name}.nii"
+            )
+    nibabel.save(nibabel.Nifti1Image(PARCEL, AFFINE), folder / "atlas.nii")
+    nibabel.save(nibabel.Nifti1Image((PARCEL == 2).astype(np.uint8), AFFINE), folder / "mask.nii")
+    moved = AFFINE.copy()
+    moved[:3, 3] += 0.4
+    nibabel.save(nibabel.Nifti1Image((PARCEL == 2).astype(np.uint8), moved), folder / "moved.nii")
+    pd.DataFrame({"index": [2, 5], "name": ["FG1", "FG2"]}).to_csv(
+        folder / "atlas.tsv", sep="\t", index=False
+    )
+    table = pd.DataFrame({"condition": NAMES * 2, "fold": np.repeat(["a", "b"], 5)})
+    table.to_csv(folder / "v.csv", index=False)
+    return folder
+
+
+def entry(files, **changes):
+    options = {
+        "subjects": {s: files / f"{s}_betas.nii" for s in ("s1", "s2")},
+        "conditions": files / "v.csv",
+    }
+    return FmriConfig(**options | changes)
+
+
+def expected(files, mask, subject):
+    data = nibabel.load(files / f"{subject}_betas.nii").get_fdata()[mask].T
+    return rf.compute_rdms(data, conditions=NAMES * 2, folds=list("aaaaabbbbb"),
+                           measure="crossnobis").vectors[0]  # fmt: skip
+
+
+def test_regions_by_mask_atlas_sphere_and_localiser(files):
+    center = (AFFINE @ [1, 1, 1, 1])[:3]
+    where = np.indices(SHAPE).reshape(3, -1).T @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    ball = (np.linalg.norm(where - center, axis=1) <= 4).reshape(SHAPE)
+    masks = {
+        "mask": (entry(files, roi=files / "mask.nii"), lambda s: PARCEL == 2),
+        "atlas": (
+            entry(files, atlas={"image": files / "atlas.nii", "table": files / "atlas.tsv",
+                                "labels": ["FG1", "FG2"]}),
+            lambda s: PARCEL > 0,
+        ),
+        "sphere": (entry(files, sphere={"center": center, "radius": 4}), lambda s: ball),
+        "localiser": (
+            entry(files, localiser={"contrasts": {s: files / f"{s}_t.nii" for s in ("s1", "s2")},
+                                    "parcel": files / "mask.nii", "n_voxels": 9}),
+            lambda s: _best(nibabel.load(files / f"{s}_t.nii").get_fdata(), 9),
+        ),
+    }  # fmt: skip
+    for name, (config, mask_of) in masks.items():
+        rdms = region_rdms(config, name)
+        assert list(rdms.labels["region"]) == [name] * 2
+        for i, subject in enumerate(("s1", "s2")):
+            mask = mask_of(subject)
+            np.testing.assert_allclose(
+                rdms.align(NAMES).vectors[i], expected(files, mask, subject), atol=1e-9
+            )
+            assert rdms.labels["n_channels"][i] == mask.sum()
+
+
+def _best(contrast, n):
+    """The n largest of the parcel."""
+    inside = np.where(PARCEL == 2, contrast, -np.inf)
+    return inside >= np.sort(inside, axis=None)[-n]
+
+
+def test_another_grid_is_an_error_unless_asked_for(files):
+    with pytest.raises(InputError, match="on the grid of the patterns.*say resample=True"):
+        region_rdms(entry(files, roi=files / "moved.nii"), "FFA")
+    rdms = region_rdms(entry(files, roi=files / "moved.nii", resample=True), "FFA")
+    np.testing.assert_allclose(rdms.vectors[0], expected(files, PARCEL == 2, "s1"), atol=1e-9)
+
+
+def test_noise_from_residuals_of_the_whole_session(files):
+    left = {s: files / f"{s}_left.nii" for s in ("s1", "s2")}
+    rdms = region_rdms(
+        entry(files, roi=files / "mask.nii", residuals=left, noise="ledoit-wolf"), "FFA"
+    )
+    rows = nibabel.load(left["s2"]).get_fdata()[PARCEL == 2].T
+    noise = rf.rdm.noise_covariance(rows)
+    data = nibabel.load(files / "s2_betas.nii").get_fdata()[PARCEL == 2].T
+    own = rf.compute_rdms(data, conditions=NAMES * 2, folds=list("aaaaabbbbb"),
+                          measure="crossnobis", noise=noise.covariance)  # fmt: skip
+    np.testing.assert_allclose(rdms.vectors[1], own.vectors[0], atol=1e-9)
+    assert rdms.labels["shrinkage"][1] == pytest.approx(noise.shrinkage)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bold_in_bids_is_estimated_in_the_region_only(tmp_path, files):
+    for i, subject in enumerate(("01", "02")):
+        write_bids(tmp_path, subject, seed=i)
+    bids = {"root": tmp_path, "task": "faces", "subjects": ["01", "02"],
+            "derivatives": "derivatives/fmriprep"}  # fmt: skip
+    config = FmriConfig(bids=bids, roi=files / "mask.nii", noise="ledoit-wolf")
+    rdms = region_rdms(config, "FFA")
+    whole = rf.brain.bids_patterns(
+        tmp_path, task="faces", subject="02", derivatives="derivatives/fmriprep"
+    )
+    roi = rf.brain.load_roi(files / "mask.nii", name="FFA")
+    want = whole.rdms(roi, noise="ledoit-wolf")
+    np.testing.assert_allclose(rdms.vectors[1], want.vectors[0], atol=1e-9)
+    assert list(rdms.labels["subject"]) == ["01", "02"]
+    sphere = FmriConfig(bids=bids, sphere={"center": (500, 0, 0), "radius": 8})
+    with pytest.raises(InputError, match="the sphere lies outside the brain"):
+        region_rdms(sphere, "FFA")
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({}, "exactly one of roi, sphere, atlas, localiser, got none"),
+        ({"roi": "a", "sphere": {"center": (0, 0, 0), "radius": 8}}, "got roi and sphere"),
+        ({"roi": "a", "conditions": None}, "expected `conditions`"),
+        ({"roi": "a", "bids": {"root": "a", "task": "b", "subjects": ["1"]}},
+         "exactly one of subjects, bids"),
+        ({"roi": {"s1": "a"}}, "roi of the same subjects"),
+        ({"localiser": {"contrasts": {"s1": "a"}, "parcel": "b"}}, "contrasts of the same"),
+    ],
+)  # fmt: skip
+def test_wrong_entries_are_one_sentence(files, changes, match):
+    with pytest.raises(ValidationError, match=match):
+        entry(files, **changes)
