@@ -100,7 +100,8 @@ def run_analyses(
         def shown(name: str) -> StimulusSet:
             if not entries[name].crop_faces:
                 return stimuli
-            return crop_faces(stimuli, faces, template=load(name).spec.crop)
+            # Networks that were not trained on faces are shown the box.
+            return crop_faces(stimuli, faces, template=load(name).spec.crop or "box")
 
         for i, entry in enumerate(config.networks):
             tell(i, total, f"layers of {entry.name}")
