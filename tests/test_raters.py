@@ -336,3 +336,71 @@ def test_label_shuffles_are_calibrated():
     assert (p <= 0.05).mean() <= 0.05 + 2.576 * np.sqrt(0.05 * 0.95 / n_cases)
     assert (p <= 0.05).mean() >= 0.02
     assert 0.45 < p.mean() < 0.55
+
+
+def test_images_of_a_person_are_shuffled_together():
+    """No effect of gender: three images of a person are not three faces. Expression: within."""
+    rng = np.random.default_rng(1)
+    n_cases, n_people, each = 400, 10, 3
+    names = [f"f{i:02}" for i in range(n_people * each)]
+    person = np.repeat(np.arange(n_people), each)
+    people = {name: f"p{p}" for name, p in zip(names, person, strict=True)}
+    gender = {name: "fm"[p % 2] for name, p in zip(names, person, strict=True)}
+    expression = {name: "asn"[i % each] for i, name in enumerate(names)}
+    patterns = rng.standard_normal((n_cases, n_people, 4))[:, person]
+    patterns = patterns + 0.3 * rng.standard_normal(patterns.shape)
+    row, col = np.triu_indices(len(names), 1)
+    rdms = rf.RDMs(np.linalg.norm(patterns[:, row] - patterns[:, col], axis=2), names, "euclidean")
+    features = {"gender": gender, "expression": expression, "person": people}
+    plain = feature_contrast(rdms, {"gender": gender}, n_permutations=199)
+    table = feature_contrast(rdms, features, people=people, n_permutations=199)
+    shuffled = dict(zip(table["feature"], table["shuffled"], strict=True))
+    assert shuffled == {"gender": "people", "expression": "within people", "person": "faces"}
+    assert set(plain["shuffled"]) == {"faces"}
+    by_gender = table[table["feature"] == "gender"]
+    np.testing.assert_array_equal(by_gender["contrast"], plain["contrast"])
+    assert (plain["p"] <= 0.05).mean() > 0.15  # far too often
+    # 0.05 and the upper end of its binomial 99 % interval; 126 different splits of ten people.
+    limit = 0.05 + 2.576 * np.sqrt(0.05 * 0.95 / n_cases)
+    for name in ("gender", "expression"):
+        p = table.loc[table["feature"] == name, "p"]
+        assert 0.01 <= (p <= 0.05).mean() <= limit, name
+    assert (table.loc[table["feature"] == "person", "p"] == 0.005).all()
+    some = {k: v for k, v in people.items() if k != "f00"} | {"f00": None}
+    with pytest.raises(InputError, match="person for every condition, but 'f00' has none"):
+        feature_contrast(rdms, features, people=some)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_shuffles_over_and_within_people_equal_a_loop(missing):
+    """People with unequal numbers of images: the exact shares over all shuffles come out."""
+    rng = np.random.default_rng(5)
+    vector = rng.standard_normal(15)
+    if missing:
+        vector[4] = np.nan
+    names, person = list("abcdef"), [0, 0, 0, 1, 2, 2]
+    rdm = rf.RDMs(vector, names, "rating")
+    features = {
+        "gender": dict(zip(names, "xxxxyy", strict=True)),
+        "expression": dict(zip(names, "hssshs", strict=True)),
+    }
+    people = dict(zip(names, person, strict=True))
+    table = feature_contrast(rdm, features, people=people, n_permutations=8000, seed=2)
+    z = (vector - np.nanmean(vector)) / np.nanstd(vector)
+    pairs = list(itertools.combinations(range(6), 2))
+
+    def contrast(groups):
+        same = np.array([groups[i] == groups[j] for i, j in pairs])
+        return np.nanmean(z[~same]) - np.nanmean(z[same])
+
+    over = [[g[p] for p in person] for g in itertools.permutations("xxy")]
+    within = [
+        [*first, "s", *last]
+        for first in itertools.permutations("hss")
+        for last in itertools.permutations("hs")
+    ]
+    for row, all_groups in zip(table.itertuples(), (over, within), strict=True):
+        exact = np.array([contrast(groups) for groups in all_groups])
+        share = np.mean(exact >= row.contrast - 1e-12)
+        # Three standard errors of a share with 8,000 draws.
+        assert row.p == pytest.approx(share, abs=3 * np.sqrt(0.25 / 8000)), row.feature

@@ -71,6 +71,7 @@ def feature_contrast(
     features: pd.DataFrame | Mapping[str, Any],
     *,
     bins: Mapping[str, Sequence[float]] | None = None,
+    people: Mapping[str, Any] | None = None,
     n_permutations: int = 999,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -82,8 +83,10 @@ def feature_contrast(
         Of raters, brains or layers.
     features, bins
         As for :func:`feature_masks`: age, gender, expression, identity, head orientation, …
+    people : mapping of condition to person, optional
+        Needed for the test where several images show one person (Notes).
     n_permutations : int, default 999
-        How often the groups are shuffled over faces; 0 for no test.
+        How often the groups are shuffled; 0 for no test.
     seed : int, default 0
         Of the shuffling; the same shuffles for all RDMs.
 
@@ -93,13 +96,14 @@ def feature_contrast(
         One row per RDM and feature: the RDM's labels, feature, contrast (mean of pairs between
         groups minus mean of pairs within, in standard deviations of the RDM's pairs; above 0 if
         the feature organises the geometry), between, within (those two means), n_between,
-        n_within, n_groups, n_conditions, p (one-sided, contrast above 0).
+        n_within, n_groups, n_conditions, shuffled (what was: faces, people, or within people), p
+        (one-sided, contrast above 0).
 
     Raises
     ------
     InputError
-        If conditions have no row in `features`, or a feature leaves no pair within or between
-        groups in some RDM.
+        If conditions have no row in `features`, no person in `people`, or a feature leaves no pair
+        within or between groups in some RDM.
 
     Notes
     -----
@@ -108,8 +112,13 @@ def feature_contrast(
     z-scores are taken over all measured pairs.
 
     The test shuffles whole faces, so that pairs of a face stay together:
-    p = (1 + shuffles with at least the contrast) / (1 + n_permutations). It is conditional on these
-    faces; features that go together (age and expression, say) are not told apart. For that, see
+    p = (1 + shuffles with at least the contrast) / (1 + n_permutations). Several images of a person
+    are no independent faces, though: name `people`, and what belongs to a person (gender) is
+    shuffled over people, what differs between the images of a person (expression) within people.
+    The persons themselves (a group for each) are shuffled over faces.
+
+    The test is conditional on these faces; features that go together (age and expression, say) are
+    not told apart. For that, see
     :func:`rsa_faces.variance_partition`. Over many features or layers correct p with
     :mod:`rsa_faces.inference`.
 
@@ -128,6 +137,12 @@ def feature_contrast(
     """
     check_count(n_permutations, what="n_permutations", low=0)
     codes = _codes(features, rdms.conditions, bins)
+    person = np.arange(rdms.n_conditions)
+    if people is not None:
+        (person,) = _codes({"people": people}, rdms.conditions, None).values()
+        if (person < 0).any():
+            nobody = rdms.conditions[int(np.argmin(person))]
+            raise InputError(f"expected a person for every condition, but {nobody!r} has none.")
     z = _z(rdms.vectors)
     square = np.zeros((len(rdms), rdms.n_conditions, rdms.n_conditions))
     row, col = np.triu_indices(rdms.n_conditions, k=1)
@@ -137,7 +152,10 @@ def feature_contrast(
         kept = np.flatnonzero(code >= 0)
         groups, code = np.unique(code[kept], return_inverse=True)
         # Every feature starts from the seed: its p does not hang on which others were asked for.
-        found = _contrasts(square[:, kept[:, None], kept], code, n_permutations, as_rng(seed))
+        shuffled, shuffle = _shuffling(code, person[kept])
+        found = _contrasts(
+            square[:, kept[:, None], kept], code, shuffle, n_permutations, as_rng(seed)
+        )
         empty = (found["n_within"] == 0) | (found["n_between"] == 0)
         if empty.any():
             bad = int(empty.argmax())
@@ -147,7 +165,7 @@ def feature_contrast(
                 f"{side} its {len(groups)} groups of {len(kept)} conditions."
             )
         part = rdms.labels.assign(feature=name, **found)
-        parts.append(part.assign(n_groups=len(groups), n_conditions=len(kept)))
+        parts.append(part.assign(n_groups=len(groups), n_conditions=len(kept), shuffled=shuffled))
     table = pd.concat(parts, ignore_index=True)
     return table[[c for c in table if c != "p"] + ["p"]]
 
@@ -202,7 +220,31 @@ def _z(vectors: np.ndarray) -> np.ndarray:
         return np.where(present & (spread > 1e-12 * largest), off / spread, np.nan)
 
 
-def _contrasts(square, code, n_permutations, rng) -> dict[str, np.ndarray]:
+def _shuffling(code: np.ndarray, person: np.ndarray):
+    """Return what is shuffled, and a function (rng, n) → groups of every condition, shuffled."""
+    person = np.unique(person, return_inverse=True)[1]
+    n, n_people = len(code), int(person.max(initial=-1)) + 1
+    first = np.unique(person, return_index=True)[1]
+    constant = (code == code[first][person]).all()
+    if n_people == n or (constant and len(np.unique(code)) == n_people):
+        return "faces", lambda rng, size: code[np.argsort(rng.random((size, n)), axis=1)]
+    if constant:
+        of_person = code[first]
+        return "people", lambda rng, size: of_person[
+            np.argsort(rng.random((size, n_people)), axis=1)
+        ][:, person]
+    # Sorted by person and then at random: the conditions of each person in a new order.
+    places = np.argsort(person, kind="stable")
+
+    def within(rng: np.random.Generator, size: int) -> np.ndarray:
+        out = np.empty((size, n), dtype=code.dtype)
+        out[:, places] = code[np.argsort(person + rng.random((size, n)), axis=1)]
+        return out
+
+    return "within people", within
+
+
+def _contrasts(square, code, shuffle, n_permutations, rng) -> dict[str, np.ndarray]:
     """Return means between and within groups, numbers of pairs and p, per matrix."""
     n = square.shape[1]
     present = ~np.isnan(square)
@@ -212,28 +254,30 @@ def _contrasts(square, code, n_permutations, rng) -> dict[str, np.ndarray]:
     complete = bool((count == n * (n - 1) / 2).all())
     groups = np.arange(int(code.max(initial=-1)) + 1)
 
-    def within(orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # Sum within groups = ½ Σ_g 1_gᵀ M 1_g, for all orders of labels in one product.
-        member = (code[orders][:, :, None] == groups).astype(float)
+    def within(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # Sum within groups = ½ Σ_g 1_gᵀ M 1_g, for all shuffles in one product.
+        member = (codes[:, :, None] == groups).astype(float)
         flat = member.transpose(1, 0, 2).reshape(n, -1)
 
         def sums(matrices: np.ndarray) -> np.ndarray:
-            found = np.empty((len(matrices), len(orders)))
+            found = np.empty((len(matrices), len(codes)))
             for out, matrix in zip(found, matrices, strict=True):
                 product = (matrix @ flat) * flat
-                out[:] = product.sum(axis=0).reshape(len(orders), -1).sum(axis=1) / 2
+                out[:] = product.sum(axis=0).reshape(len(codes), -1).sum(axis=1) / 2
             return found
 
-        sizes = sums(present.astype(float)) if not complete else np.broadcast_to(
-            (np.bincount(code) * (np.bincount(code) - 1)).sum() / 2, (len(square), len(orders))
-        )  # fmt: skip
-        return sums(values), sizes
+        if complete:
+            # Groups change their sizes when people with unequal numbers of images are shuffled.
+            size = member.sum(axis=1)
+            pairs = (size * (size - 1)).sum(axis=1) / 2
+            return sums(values), np.broadcast_to(pairs, (len(square), len(codes)))
+        return sums(values), sums(present.astype(float))
 
     def contrast(sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(invalid="ignore", divide="ignore"):
             return (total[:, None] - sums) / (count[:, None] - sizes), sums / sizes
 
-    sums, sizes = within(np.arange(n)[None])
+    sums, sizes = within(code[None])
     between_mean, within_mean = (m[:, 0] for m in contrast(sums, sizes))
     observed = between_mean - within_mean
     p = np.full(len(square), np.nan)
@@ -242,8 +286,7 @@ def _contrasts(square, code, n_permutations, rng) -> dict[str, np.ndarray]:
         block = max(1, _BLOCK // max(1, n * len(groups)))
         for start in range(0, n_permutations, block):
             size = min(block, n_permutations - start)
-            orders = np.argsort(rng.random((size, n)), axis=1)
-            shuffled = np.subtract(*contrast(*within(orders)))
+            shuffled = np.subtract(*contrast(*within(shuffle(rng, size))))
             # Sums in another order differ in the last digits: what is equal counts as equal.
             # A shuffle that leaves no pair on one side counts against the feature.
             bound = observed - 1e-12 * np.abs(observed)
