@@ -404,3 +404,36 @@ def test_shuffles_over_and_within_people_equal_a_loop(missing):
         share = np.mean(exact >= row.contrast - 1e-12)
         # Three standard errors of a share with 8,000 draws.
         assert row.p == pytest.approx(share, abs=3 * np.sqrt(0.25 / 8000)), row.feature
+
+
+def test_contrasts_are_drawn_at_their_values():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    rng = np.random.default_rng(0)
+    features = {"gender": dict(zip(NAMES, "ffffffmmmm", strict=True)),
+                "age": dict(zip(NAMES, "yoyoyoyoyo", strict=True))}  # fmt: skip
+    labels = {"network": "a", "layer": ["one", "two"], "depth": [1.0, 0.0]}
+    layers = rf.RDMs(rng.random((2, 45)), NAMES, "euclidean", labels)
+    table = feature_contrast(layers, features, n_permutations=0)
+    table["p"] = [0.001, 0.9, 0.9, 0.9]
+    ax = rf.figures.plot_contrast(table)
+    curves = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+    assert list(curves) == ["gender", "age"]
+    gender = table[table["feature"] == "gender"].set_index("depth")["contrast"]
+    np.testing.assert_array_equal(curves["gender"].get_xdata(), [0, 1])
+    np.testing.assert_array_equal(curves["gender"].get_ydata(), gender.loc[[0.0, 1.0]])
+    points = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in points] == [1, 1, 0, 2]
+    assert points[0].get_xdata()[0] == 1.0
+    assert "10 faces" in ax.get_title(loc="left")
+    raters = feature_contrast(simulated(), features, n_permutations=0)
+    ax = rf.figures.plot_contrast(raters)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["gender", "age"]
+    assert sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == "o") == 12
+    assert "filled" not in ax.get_title(loc="left")
+    with pytest.raises(InputError, match="no column 'contrast'"):
+        rf.figures.plot_contrast(raters.drop(columns="contrast"))
+    with pytest.raises(InputError, match="layers of one network, got a, b"):
+        rf.figures.plot_contrast(pd.concat([table, table.assign(network="b")]))
+    with pytest.raises(InputError, match="1 to 8 features, got 0"):
+        rf.figures.plot_contrast(raters.head(0))
+    pyplot.close("all")

@@ -3,6 +3,7 @@
 from rsa_faces.figures._style import save_figure
 from rsa_faces.figures.agreement import plot_layer_agreement, plot_seed_consistency
 from rsa_faces.figures.congruence import plot_congruence
+from rsa_faces.figures.contrast import plot_contrast
 from rsa_faces.figures.electrodes import plot_electrodes
 from rsa_faces.figures.embedding_map import plot_embedding_map
 from rsa_faces.figures.face_space import (
@@ -45,6 +46,7 @@ __all__ = [
     "plot_central_bias",
     "plot_components",
     "plot_congruence",
+    "plot_contrast",
     "plot_electrodes",
     "plot_embedding_map",
     "plot_faces",
