@@ -1,5 +1,7 @@
 """RDMs of layers while the stimuli pass through, against keeping the activations."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -58,7 +60,7 @@ def stimuli():
     return rf.StimulusSet.from_arrays(list(images), [f"i{k}" for k in range(N)])
 
 
-LAYERS = ["conv", "relu", "norm", "pair", "fc"]
+LAYERS = ["conv", "relu#1", "norm", "relu", "pair", "fc"]
 
 
 @pytest.mark.parametrize("measure", ["correlation", "cosine", "euclidean", "sqeuclidean"])
@@ -101,6 +103,25 @@ def test_memory_that_runs_out_is_no_end(network, stimuli, monkeypatch):
     np.testing.assert_allclose(
         rf.layer_rdms(network, stimuli, layers=LAYERS).vectors, whole.vectors, atol=2e-6
     )
+
+
+def test_freed_memory_is_kept_for_the_next_layer_but_not_beyond_the_room():
+    from rsa_faces.extraction._forward import _memory_reused, _resident
+
+    size = 100_000_000
+
+    def layer():
+        torch.ones(size // 4)  # and freed again
+
+    if not sys.platform.startswith("linux"):
+        pytest.skip("glibc's allocator")
+    for room, kept in ((2 * size, True), (size // 2, False)):
+        start = _resident()
+        with _memory_reused(room) as tidy:
+            layer()
+            tidy()
+            assert (_resident() - start > 0.8 * size) == kept
+        assert _resident() - start < 0.2 * size
 
 
 def test_hooks_are_gone_and_modes_back_after_an_error(network, stimuli):

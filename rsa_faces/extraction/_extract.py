@@ -220,8 +220,8 @@ def stream(
             tell(n_done)
 
         try:
-            reuse = 2 * needed <= n_bytes
-            run_through(network, batch, found, act_and_tell, reuse=reuse, precision=precision)
+            room = needed if 2 * needed <= n_bytes else None
+            run_through(network, batch, found, act_and_tell, room=room, precision=precision)
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -141,32 +142,31 @@ def run_through(
     found: Probe,
     act: Callable[[str, np.ndarray], None],
     *,
-    reuse: bool,
+    room: int | None,
     precision: str,
 ) -> None:
     """Run a batch and call ``act(layer, patterns)`` as soon as each layer returns.
 
     Patterns have shape (n_images, n_channels), float32 on the host, in the order the outputs have
     in memory. Where they are there already they are not copied: they are good during the call
-    only, before a following in-place operation. With `reuse`, up to twice the memory is taken and
-    the time to get it is spared.
+    only, before a following in-place operation. With `room` in bytes, freed memory is kept for
+    the next layers up to about that much, which spares the time to get it anew.
     """
+    with _memory_reused(room) as tidy:
 
-    def pass_on(layer: str, output: Any) -> None:
-        tensor = _checked(network, found.layouts, layer, output, len(batch))
-        if found.layouts[layer].kind:
-            act(layer, found.layouts[layer].rows(tensor))
-            return
-        axes = Layout.of(tensor).axes
-        flat = tensor.permute(0, *axes).reshape(len(tensor), -1)
-        act(layer, flat.to("cpu", torch.float32).contiguous().numpy())
+        def pass_on(layer: str, output: Any) -> None:
+            tidy()
+            tensor = _checked(network, found.layouts, layer, output, len(batch))
+            if found.layouts[layer].kind:
+                act(layer, found.layouts[layer].rows(tensor))
+                return
+            axes = Layout.of(tensor).axes
+            flat = tensor.permute(0, *axes).reshape(len(tensor), -1)
+            act(layer, flat.to("cpu", torch.float32).contiguous().numpy())
 
-    with (
-        _at_their_calls(network, found, list(found.layouts), pass_on) as counted,
-        _memory_reused(reuse),
-        counted(),
-    ):
-        _run(network, batch, precision)
+        layers = list(found.layouts)
+        with _at_their_calls(network, found, layers, pass_on) as counted, counted():
+            _run(network, batch, precision)
 
 
 @contextlib.contextmanager
@@ -203,29 +203,42 @@ def _at_their_calls(
 
 
 @contextlib.contextmanager
-def _memory_reused(reuse: bool) -> Iterator[None]:
+def _memory_reused(room: int | None) -> Iterator[Callable[[], None]]:
     """Keep freed memory for the next layer: getting it anew costs as much as the layer.
 
-    By default glibc hands large blocks back to the system at once. Nothing happens elsewhere.
+    By default glibc hands large blocks back to the system at once. Kept, they fall to pieces in
+    time, and memory grows: what is called between layers gives all of them back when this process
+    has grown by more than `room` bytes. Nothing happens elsewhere, or without `room`.
     """
-    if not reuse:
-        yield
-        return
     try:
         libc = ctypes.CDLL("libc.so.6")
         mallopt, trim = libc.mallopt, libc.malloc_trim
+        before = _resident()
     except (OSError, AttributeError):
-        yield
+        room = None
+    if room is None:
+        yield lambda: None
         return
+
+    def tidy() -> None:
+        if _resident() - before > room:
+            trim(0)
+
     try:
         mallopt(_MMAP_THRESHOLD, 2**30)
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        yield
+        yield tidy
     finally:
         # Where glibc's own adjustment of both ends.
         mallopt(_MMAP_THRESHOLD, 2**25)
         mallopt(_TRIM_THRESHOLD, 2**26)
         trim(0)
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process occupies."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _checked(
