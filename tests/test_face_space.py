@@ -13,13 +13,14 @@ from scipy.spatial import ConvexHull, Delaunay
 from scipy.spatial.transform import Rotation
 
 import rsa_faces as rf
-from rsa_faces.analyses import _axis, _cells, _faces, _procrustes, _warp, readout
+from rsa_faces.analyses import _axis, _cells, _faces, _procrustes, readout
 from rsa_faces.analyses._components import components
 from rsa_faces.analyses._ridge import deal_folds
 from rsa_faces.analyses.axis_coding import axis_tuning
 from rsa_faces.analyses.face_decoding import _accuracies, decode_faces
 from rsa_faces.analyses.face_space import face_space
 from rsa_faces.analyses.readout import STRENGTHS
+from rsa_faces.stimuli import _warp
 
 matplotlib.use("Agg")
 LONDON = Path(__file__).parents[2] / "shared" / "data" / "london"

@@ -87,7 +87,7 @@ class FaceSpace:
         InputError
             As :func:`face_space`.
         """
-        from rsa_faces.analyses import _warp
+        from rsa_faces.stimuli import _warp
 
         names, load, points = matched(images, landmarks, conditions, "same")
         if points.shape[1:] != self.mean_shape.shape:
@@ -343,7 +343,7 @@ class FaceSpace:
 
     def _made(self, frame: pd.DataFrame) -> Faces:
         """Return faces at coordinates."""
-        from rsa_faces.analyses import _warp
+        from rsa_faces.stimuli import _warp
 
         height, width, n_channels = self.mean_image.shape
         border = _warp.border_points(height, width)

@@ -99,7 +99,7 @@ def face_space(
     >>> space.caricature("face 0", [-1, 0, 1, 2]).table["extrapolated"].tolist()[1:]
     [False, False, True]
     """
-    from rsa_faces.analyses import _warp
+    from rsa_faces.stimuli import _warp
 
     check_choice(align, procrustes.KINDS, what="align")
     check_choice(region, ["frame", "face"], what="region")

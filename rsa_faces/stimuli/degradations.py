@@ -117,7 +117,7 @@ def degrade(
 
     Strengths of one kind use the same random numbers, so a patch grows where it lies. Strengths
     of different kinds are not matched in what they do to a face or a network. Turning the head
-    needs a model of its shape and is not among them.
+    is not among them: see :func:`rsa_faces.stimuli.turning.turn_faces`.
 
     Examples
     --------
