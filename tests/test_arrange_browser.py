@@ -270,15 +270,38 @@ def test_the_keyboard_is_enough(driver, task, path):
     from selenium.webdriver.common.keys import Keys
 
     open_trial(driver, task, path)
+
+    def said():
+        return element(driver, "#announce").get_attribute("textContent")
+
+    first = items(driver)[0]
+    # Escape takes back; what is focused is seen.
+    first.send_keys(Keys.ENTER)
+    assert "picked up" in said()
+    assert first.get_attribute("aria-pressed") == "true"
+    assert first.value_of_css_property("outline-style") == "solid"
+    assert first.value_of_css_property("outline-width") == "3px"
+    first.send_keys(Keys.HOME)
+    assert said() == "the centre"
+    first.send_keys(Keys.ESCAPE)
+    assert "back where it was" in said()
+    assert "outside the circle" in first.get_attribute("aria-label")
     for k, item in enumerate(items(driver)):
         item.send_keys(Keys.ENTER)
         item.send_keys(Keys.HOME)
         for _ in range(k):
             item.send_keys(Keys.ARROW_RIGHT if k % 2 else Keys.ARROW_UP)
         item.send_keys(Keys.ENTER)
-        assert "Picture" in item.get_attribute("aria-label") or item.get_attribute("aria-label")
+        # A step is 8 % of the radius.
+        place = f"{8 * k} % {'right' if k % 2 else 'up'}" if k else "the centre"
+        assert item.get_attribute("aria-label") == f"Picture {k + 1}, in the circle at {place}"
+        assert f"put down at {place}" in said()
+    assert "All pictures are placed" in said()
     element(driver, "#done").send_keys(Keys.ENTER)
     until(lambda: n_done(task, path) == 1)
+    # The next trial is read out from its heading on.
+    until(lambda: element(driver, "#trial-heading").text == "Trial 2")
+    assert driver.switch_to.active_element.get_attribute("id") == "trial-heading"
 
 
 def middle(of):
