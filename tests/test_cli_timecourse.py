@@ -8,6 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 from test_cli import rsa_faces, sentence
+from test_ieeg import write_bids_ieeg
 
 import rsa_faces as rf
 from rsa_faces.brain import ieeg_patterns, ieeg_rdms
@@ -71,7 +72,15 @@ def test_similarity_is_there_when_it_was_planted(project, tmp_path):
     np.testing.assert_allclose(
         found.vectors, expected.align(found.conditions).vectors, rtol=1e-4
     )  # files of epochs hold float32
-    assert (tmp_path / "o" / "figures" / "layers by time.svg").is_file()
+    for name in ("layers by time.svg", "electrodes.png"):
+        assert (tmp_path / "o" / "figures" / name).is_file()
+    compared = pd.read_csv(tmp_path / "o" / "networks.csv")
+    assert compared[["region", "network_a", "network_b"]].to_numpy().tolist() == [
+        ["ventral", "pixels", "gabor-v1"]
+    ]
+    by_patient = table.groupby(["network", "subject"])["similarity"].mean()
+    difference = by_patient["pixels"].mean() - by_patient["gabor-v1"].mean()
+    assert compared["difference"][0] == pytest.approx(difference)
     again = rsa_faces("timecourse", folder / "c.yaml", "--out", tmp_path / "o", "--json")
     assert again.exit_code == 0, again.output
     pd.testing.assert_frame_equal(table, pd.read_csv(tmp_path / "o" / "similarity.csv"))
@@ -92,6 +101,116 @@ def test_wrong_input_is_one_sentence(project, tmp_path, settings, match):
         "timecourse", project[0] / "c.yaml", "--out", tmp_path / "o", "--set", settings
     )
     assert done.exit_code == 2, done.output
+    assert match in sentence(done)
+
+
+def test_electrodes_that_prefer_faces_are_chosen_on_the_other_half(project, tmp_path):
+    mne = pytest.importorskip("mne")
+    folder, made, stimuli = project
+    faces, others = list(stimuli.ids[:5]), list(stimuli.ids[5:])
+    config = yaml.safe_load((folder / "c.yaml").read_text())
+    config["stimuli"]["folder"] = str(folder / "faces")
+    config["data"] |= {
+        "electrodes": str(folder / "electrodes.tsv"),
+        "face_selective": {"halves": True, "faces": faces, "others": others},
+    }
+    chosen = {}
+    for p, (patient, epochs) in enumerate(made.epochs.items()):
+        copy = epochs.copy()
+        is_face = np.isin(copy.events[:, 2], [copy.event_id[name] for name in faces])
+        # The third patient has no electrode that prefers faces.
+        field = copy.get_data()
+        chosen[patient] = copy.ch_names[:9] if p < 2 else []
+        field[np.ix_(is_face, range(len(chosen[patient])), range(30, 60))] += 2e-4
+        changed = mne.EpochsArray(field, copy.info, events=copy.events, tmin=copy.tmin,
+                                  event_id=copy.event_id, verbose="error")  # fmt: skip
+        changed.save(tmp_path / f"{patient}-epo.fif", verbose="error")
+        config["data"]["patients"][patient] = f"{patient}-epo.fif"
+        changed.save(tmp_path / f"{patient}-loc-epo.fif", verbose="error")
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    done = rsa_faces("timecourse", tmp_path / "c.yaml", "--out", tmp_path / "o", "--set",
+                     "data.face_selective.alpha=0.001")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "simulated03: left out, no electrode prefers faces" in sentence(done)
+    table = pd.read_csv(tmp_path / "o" / "electrodes.csv")
+    assert len(table) == 120
+    for patient, names in chosen.items():
+        assert set(table["name"][table["used"] & (table["patient"] == patient)]) == set(names)
+    # The RDMs are those of the even trials at these electrodes.
+    patient, names = next(iter(chosen.items()))
+    patterns = ieeg_patterns(
+        mne.read_epochs(tmp_path / f"{patient}-epo.fif", verbose="error"), signal="raw",
+        electrodes=made.electrodes, patient=patient,
+    )  # fmt: skip
+    even = rf.brain.split_trials(patterns)[1]
+    even = even.take_electrodes(even.electrodes["name"].isin(names).to_numpy())
+    expected = ieeg_rdms(even, per="region", measure="sqeuclidean", window=0.05, step=0.05)
+    found = load_rdms(tmp_path / "o" / "rdms" / f"patient-{patient}.h5")
+    np.testing.assert_allclose(found.vectors, expected.align(found.conditions).vectors, rtol=1e-9)
+    again = rsa_faces("timecourse", tmp_path / "c.yaml", "--out", tmp_path / "o", "--set",
+                      "data.face_selective.alpha=0.001")  # fmt: skip
+    assert again.exit_code == 0, again.output
+    # A localiser that is the recording itself is no other data.
+    config["data"]["face_selective"] = {
+        "localiser": {p: f"{p}-loc-epo.fif" for p in made.epochs}, "faces": faces,
+        "others": others, "alpha": 0.001,
+    }  # fmt: skip
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    refused = rsa_faces("timecourse", tmp_path / "c.yaml", "--out", tmp_path / "o2")
+    assert refused.exit_code == 2
+    assert "independent of the choice of electrodes" in sentence(refused)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bids_ieeg_is_read(tmp_path):
+    pytest.importorskip("mne_bids")
+    rng = np.random.default_rng(0)
+    (tmp_path / "faces").mkdir()
+    for i in range(6):
+        coarse = (rng.random((4, 4, 3)) * 255).astype(np.uint8)
+        Image.fromarray(np.kron(coarse, np.ones((8, 8, 1), np.uint8))).save(
+            tmp_path / "faces" / f"image {i}.png"
+        )
+    for i, patient in enumerate(("07", "08")):
+        (tmp_path / patient).mkdir()
+        write_bids_ieeg(tmp_path / "study", tmp_path / patient, patient, seed=i)
+    config = {
+        "title": "simulated", "stimuli": {"folder": "faces"}, "networks": ["pixels"],
+        "data": {"bids": {
+            "root": "study", "task": "faces", "patients": ["07", "08"], "run": "1",
+            "events": "stimulus", "query": "trial_type == 'face'", "between": [-0.5, 0.8],
+            "regions": {"fusiform": "ventral", "STS": "lateral"},
+        }},
+        "signal": "high gamma", "window": 0.1, "step": 0.1, "test": {"n_permutations": 99},
+    }  # fmt: skip
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    done = rsa_faces("timecourse", tmp_path / "c.yaml", "--out", tmp_path / "o")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "o" / "similarity.csv", dtype={"subject": str})
+    assert set(table["region"]) == {"ventral", "lateral"}
+    assert set(table["subject"]) == {"07", "08"}
+    refused = rsa_faces("timecourse", tmp_path / "c.yaml", "--set", "data.bids.patients=['09']")
+    assert refused.exit_code == 2
+    assert "expected recordings of '09'" in sentence(refused)
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        ({"patients": {"a": "b"}}, "expected `electrodes` (a table) beside `patients`"),
+        ({"bids": {"root": "a", "task": "b", "patients": ["1"]}, "electrodes": "c"},
+         "expected `electrodes`"),
+        ({"patients": {"a": "b"}, "electrodes": "c", "face_selective": {
+            "localiser": {"x": "y"}, "faces": "f", "others": "o"}}, "a localiser of each patient"),
+        ({"patients": {"a": "b"}, "electrodes": "c", "face_selective": {
+            "faces": "f", "others": "o"}}, "exactly one of localiser, halves"),
+    ],
+)  # fmt: skip
+def test_wrong_recordings_are_one_sentence(project, tmp_path, data, match):
+    config = yaml.safe_load((project[0] / "c.yaml").read_text()) | {"data": data}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    done = rsa_faces("timecourse", tmp_path / "c.yaml", "--out", tmp_path / "o")
+    assert done.exit_code == 2
     assert match in sentence(done)
 
 

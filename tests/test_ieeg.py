@@ -633,14 +633,12 @@ def brain_vision(folder, field, names, rate):
     return header
 
 
-@pytest.fixture(scope="module")
-def bids_root(tmp_path_factory):
-    """Write a simulated BIDS-iEEG data set of one patient."""
-    root = tmp_path_factory.mktemp("bids")
-    rng = np.random.default_rng(0)
+def write_bids_ieeg(root, source, subject="07", seed=0):
+    """Write a simulated recording of a patient in BIDS-iEEG; return its path and the recording."""
+    rng = np.random.default_rng(seed)
     rate, names = 500.0, ["A1", "A2", "A3"]
     field = rng.normal(0, 1e-5, (3, int(30 * rate)))
-    header = brain_vision(tmp_path_factory.mktemp("source"), field, names, rate)
+    header = brain_vision(source, field, names, rate)
     raw = mne.io.read_raw_brainvision(header)
     raw.set_channel_types(dict.fromkeys(names, "seeg"))
     with raw.info._unlock():
@@ -649,7 +647,7 @@ def bids_root(tmp_path_factory):
     raw.set_montage(mne.channels.make_dig_montage(places, coord_frame="mni_tal"))
     onsets = 2.0 + 1.4 * np.arange(18)
     raw.set_annotations(mne.Annotations(onsets, 0.0, ["face", "house", "fixation"] * 6))
-    path = mne_bids.BIDSPath(subject="07", task="faces", run="1", root=root, datatype="ieeg")
+    path = mne_bids.BIDSPath(subject=subject, task="faces", run="1", root=root, datatype="ieeg")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mne_bids.write_raw_bids(raw, path, overwrite=True, verbose="error")
@@ -657,11 +655,17 @@ def bids_root(tmp_path_factory):
     frame = pd.read_csv(events, sep="\t")
     frame["stimulus"] = [f"image {i // 3}" if i % 3 < 2 else "n/a" for i in range(18)]
     frame.to_csv(events, sep="\t", index=False, na_rep="n/a")
-    (electrodes,) = root.rglob("*electrodes.tsv")
+    (electrodes,) = path.directory.rglob("*electrodes.tsv")
     frame = pd.read_csv(electrodes, sep="\t")
     frame["region"] = ["fusiform", "fusiform", "STS"]
     frame.to_csv(electrodes, sep="\t", index=False, na_rep="n/a")
     return path, raw
+
+
+@pytest.fixture(scope="module")
+def bids_root(tmp_path_factory):
+    """A simulated BIDS-iEEG data set of one patient."""
+    return write_bids_ieeg(tmp_path_factory.mktemp("bids"), tmp_path_factory.mktemp("source"))
 
 
 @pytest.mark.filterwarnings("ignore")

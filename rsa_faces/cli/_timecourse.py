@@ -36,8 +36,9 @@ def timecourse(
 ) -> None:
     """Compare every layer with every time of each patient, and test clusters over patients.
 
-    Leaves RDMs by patient, region and time, `similarity.csv`, `clusters.csv`, the figure of layers
-    by time and the provenance. A run that was stopped goes on with the next patient.
+    Leaves RDMs by patient, region and time, `similarity.csv`, `clusters.csv`, `networks.csv` (pairs
+    of networks in each region), `electrodes.csv`, figures of layers by time and of electrodes, and
+    the provenance. A run that was stopped goes on with the next patient.
     """
     from rsa_faces.config import load_timecourse_config
     from rsa_faces.pipeline import run_timecourse
@@ -69,6 +70,14 @@ def timecourse(
             table.add_row(row.region, f"{row.time_from:.2f}", f"{row.time_to:.2f}", row.models,
                           f"{row.p_corrected:.4f}")  # fmt: skip
     out.print(table)
+    if len(output.networks):
+        table = Table(title="Networks, paired within patients")
+        for column in ("region", "networks", "difference", "p"):
+            table.add_column(column, justify="left" if column in {"region", "networks"} else "right")
+        for row in output.networks.itertuples():
+            table.add_row(row.region, f"{row.network_a} − {row.network_b}", f"{row.difference:.3f}",
+                          f"{row.p_corrected:.4f}")  # fmt: skip
+        out.print(table)
     for note in output.notes:
         say("note", note, style="yellow")
     for path in output.figures:

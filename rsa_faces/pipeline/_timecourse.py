@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import warnings
@@ -9,23 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from rsa_faces import __version__, datasets
 from rsa_faces._errors import InputError
-from rsa_faces._files import atomic_path, sha256_file, slug, write_text
-from rsa_faces._optional import require
-from rsa_faces.brain import ieeg_patterns, ieeg_rdms, read_electrodes
+from rsa_faces._files import atomic_path, slug, write_text
 from rsa_faces.config import TimecourseConfig, dump_config
-from rsa_faces.mapping import layer_map, map_clusters
+from rsa_faces.inference.multiple import adjust
+from rsa_faces.mapping import LayerMap, compare_networks, layer_map, map_clusters
 from rsa_faces.networks import load_network
 from rsa_faces.pipeline._provenance import git_state, machine, versions
+from rsa_faces.pipeline._recordings import patient_rdms, read_recordings
 from rsa_faces.pipeline._steps import Steps, locked
-from rsa_faces.pipeline._tables import separator
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
-from rsa_faces.stimuli import StimulusSet, load_stimuli
+from rsa_faces.stimuli import load_stimuli
 
 OnStep = Callable[[int, int, str], None]
 
@@ -39,6 +38,10 @@ class TimecourseOutput:
     folder : Path
     clusters : DataFrame
         One row per cluster of times (and layers) in which similarity is above 0.
+    networks : DataFrame
+        One row per region and pair of networks, from
+        :func:`rsa_faces.mapping.compare_networks`; p is corrected for all rows. Empty with one
+        network or one patient.
     figures : tuple of Path
         PNG files; SVG and PDF lie beside them.
     n_patients : int
@@ -48,6 +51,7 @@ class TimecourseOutput:
 
     folder: Path
     clusters: pd.DataFrame
+    networks: pd.DataFrame
     figures: tuple[Path, ...]
     n_patients: int
     notes: tuple[str, ...]
@@ -84,7 +88,7 @@ def run_timecourse(
     """
     import matplotlib.pyplot as plt
 
-    from rsa_faces.figures import plot_layer_map, save_figure
+    from rsa_faces.figures import plot_electrodes, plot_layer_map, save_figure
 
     started, clock = datetime.now(UTC), time.perf_counter()
     folder = Path(folder)
@@ -95,9 +99,9 @@ def run_timecourse(
         if source.dataset is not None
         else load_stimuli(source.folder, manifest=source.manifest)
     )
-    recordings, electrodes, hashes, note = _recordings(config, stimuli)
-    notes = [note] if note else []
-    total = len(config.networks) + len(recordings) + 2
+    recordings = read_recordings(config, stimuli)
+    notes = [recordings.note] if recordings.note else []
+    total = len(config.networks) + len(recordings.patients) + 2
     (folder / "rdms").mkdir(parents=True, exist_ok=True)
     with locked(folder):
         write_text(folder / "config.yaml", dump_config(config))
@@ -106,12 +110,19 @@ def run_timecourse(
             tell(done, total, f"layers of {entry.name}")
             models.append(_network(config, entry, stimuli, device, steps, folder))
             done += 1
-        for patient, epochs in recordings.items():
+        electrodes = []
+        for patient in recordings.patients:
             tell(done, total, f"RDMs of {patient}")
-            data.append(
-                _patient(config, patient, epochs, electrodes, hashes, stimuli, steps, folder, notes)
-            )
+            rdms, table = patient_rdms(config, recordings, patient, stimuli, steps, folder, notes)
+            data += [] if rdms is None else [rdms]
+            electrodes.append(table)
             done += 1
+        if not data:
+            raise InputError(
+                "expected patients with electrodes that prefer faces, but none of "
+                f"{len(electrodes)} has any."
+            )
+        electrodes = pd.concat(electrodes, ignore_index=True)
         tell(done, total, "layers and times")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
@@ -121,24 +132,38 @@ def run_timecourse(
                 seed=config.seed,
             )  # fmt: skip
         notes += [str(w.message) for w in caught if w.category is UserWarning]
-        for name, table in (("similarity", found.to_frame()), ("clusters", test.clusters)):
+        tables = {"similarity": found.to_frame(), "clusters": test.clusters,
+                  "electrodes": electrodes}  # fmt: skip
+        networks = _compared(found, [entry.name for entry in config.networks], config.seed)
+        if len(networks):
+            tables["networks"] = networks
+        for name, table in tables.items():
             with atomic_path(folder / f"{name}.csv") as temporary:
                 table.to_csv(temporary, index=False)
         tell(total - 1, total, "figures")
         axes = plot_layer_map(found, test, alpha=config.test.alpha)
         figures = save_figure(axes.flat[0].figure, folder / "figures" / "layers by time")
         plt.close(axes.flat[0].figure)
+        used = electrodes[electrodes["used"]]
+        try:
+            drawn = plot_electrodes(used)
+        except InputError as err:
+            notes.append(f"no figure of electrodes: {err}")
+        else:
+            figures += save_figure(drawn, folder / "figures" / "electrodes")
+            plt.close(drawn)
         provenance = {
             "rsa-faces": __version__, "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 1), "steps_reused": steps.reused,
-            "seed": config.seed, "stimuli_sha256": stimuli.hash, "data_sha256": hashes,
+            "seed": config.seed, "stimuli_sha256": stimuli.hash,
+            "data_sha256": dict(recordings.hashes),
             "versions": versions(), "machine": machine(), "git": git_state(Path.cwd()),
         }  # fmt: skip
         write_text(folder / "provenance.json", json.dumps(provenance, indent=1))
     tell(total, total, "done")
     pictures = tuple(path for path in figures if path.suffix == ".png")
     return TimecourseOutput(
-        folder, test.clusters, pictures, len(recordings), tuple(dict.fromkeys(notes))
+        folder, test.clusters, networks, pictures, len(data), tuple(dict.fromkeys(notes))
     )
 
 
@@ -164,59 +189,14 @@ def _network(config, entry, stimuli, device, steps: Steps, folder: Path) -> RDMs
     return load_rdms(folder / name)
 
 
-def _patient(config, patient, epochs, electrodes, hashes, stimuli, steps, folder, notes) -> RDMs:
-    """Return a patient's RDMs by region and time, from disk where they are done."""
-    name = f"rdms/patient-{slug(patient)}.h5"
-
-    def make() -> None:
-        opened = epochs
-        if isinstance(epochs, Path):
-            mne = require("mne", extra="ieeg", purpose="Intracranial recordings")
-            opened = mne.read_epochs(epochs, verbose="error")
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            patterns = ieeg_patterns(
-                opened, electrodes=electrodes, conditions=config.data.conditions, stimuli=stimuli,
-                signal=config.signal, patient=patient, unplaced=config.unplaced, progress=False,
-            )  # fmt: skip
-            rdms = ieeg_rdms(
-                patterns, per="region", measure=config.measure, window=config.window,
-                step=config.step, progress=False,
-            )  # fmt: skip
-        notes.extend(f"{patient}: {w.message}" for w in caught if w.category is UserWarning)
-        rdms.save(folder / name)
-
-    settings = (config.signal, config.measure, config.window, config.step, config.unplaced,
-                config.data.conditions)  # fmt: skip
-    depends_on = [__version__, hashes[patient], hashes["electrodes"], stimuli.hash, repr(settings)]
-    steps.run(f"patient {patient}", depends_on, [name], make)
-    return load_rdms(folder / name)
-
-
-def _recordings(config: TimecourseConfig, stimuli: StimulusSet):
-    """Return epochs (or their files) by patient, electrodes, hashes and what to say of them."""
-    data = config.data
-    if data.simulated is None:
-        for path in [*data.patients.values(), data.electrodes]:
-            if not path.is_file():
-                raise InputError(f"expected the file {path}, but it does not exist.")
-        hashes = {p: sha256_file(path) for p, path in data.patients.items()}
-        hashes["electrodes"] = sha256_file(data.electrodes)
-        table = pd.read_csv(data.electrodes, sep=separator(data.electrodes), na_values="n/a")
-        return dict(data.patients), read_electrodes(table), hashes, ""
-    parts, planted = [], []
-    for entry in data.simulated:
-        network = load_network(entry.network, device="cpu", seed=config.seed)
-        rdms = layer_rdms(
-            network, stimuli, layers=[entry.layer], measure="sqeuclidean", budget=config.budget,
-            progress=False,
-        )  # fmt: skip
-        name = f"{entry.network} {entry.layer}"
-        if all(name != part.labels["name"][0] for part in parts):
-            parts.append(rdms.with_labels(name=[name]))
-        planted.append((entry.region, name, entry.start, entry.stop))
-    made = datasets.simulated_recordings(concat(parts), planted, seed=config.seed)
-    key = repr((planted, config.seed, __version__))
-    known: dict[str, Any] = dict.fromkeys([*made.epochs, "electrodes"], key)
-    what = "; ".join(f"{m} in {r}, {a:g} to {b:g} s" for r, m, a, b in planted)
-    return made.epochs, made.electrodes, known, f"these recordings are simulated: {what}."
+def _compared(found: LayerMap, networks: list[str], seed: int) -> pd.DataFrame:
+    """Return the tests of each pair of networks in each region, corrected for all of them."""
+    parts = []
+    for one, other in itertools.combinations(networks, 2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # said with the clusters
+            parts.append(compare_networks(found, one, other, seed=seed))
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(p_corrected=adjust(table["p"].to_numpy(), method="holm"))
