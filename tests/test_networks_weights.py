@@ -1,8 +1,11 @@
 """Weight files of users: read without running them, checked, renamed; untrained weights."""
 
+import hashlib
 import os
 import pickle
+import re
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from rsa_faces import InputError
-from rsa_faces.networks import libraries, load_network, vggface2
+from rsa_faces.networks import get_spec, libraries, load_network, vggface2
+from rsa_faces.networks._load import is_published
+from rsa_faces.networks._registry import NETWORKS
 from rsa_faces.networks._weights import fill, initialise, read_weights
 
 
@@ -262,6 +267,33 @@ def test_own_weights_replace_the_bundled_ones(tmp_path):
     assert mine.weights_sha256 == other.weights_sha256
     with pytest.raises(InputError, match="mine.safetensors does not fit this network"):
         load_network("dlib-face", device="cpu", weights=path)
+
+
+def test_files_that_are_published_with_a_hash_are_checked(state, small, tmp_path, monkeypatch):
+    """Of a small file in the published form, under its name and another."""
+    path = write(state, tmp_path / "20180402.pt")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    spec = replace(get_spec("resnet50-vggface2"), published=(("20180402.pt", digest),))
+    assert is_published(spec, path)
+    assert is_published(spec, path.rename(tmp_path / "another name.pt"))
+    write(state | {"fc.bias": state["fc.bias"] + 1}, path)
+    with pytest.raises(InputError, match=f"20180402.pt is published with SHA-256 {digest}, but"):
+        is_published(spec, path)
+    assert not is_published(spec, path.rename(tmp_path / "mine.pt"))  # a file of the user's own
+    spec = get_spec("torchvision:resnet18")
+    path = write(state, tmp_path / "resnet18-f37072fd.pth")
+    with pytest.raises(InputError, match="resnet18-f37072fd.pth is published with SHA-256 f37072f"):
+        load_network("torchvision:resnet18", device="cpu", weights=path)
+    assert not is_published(spec, path.rename(tmp_path / "resnet18-20240131.pth"))
+
+
+@pytest.mark.parametrize("spec", NETWORKS.values(), ids=lambda spec: spec.name)
+def test_known_hashes_begin_as_their_names_say(spec):
+    for name, digest in spec.published:
+        assert re.fullmatch("[0-9a-f]{8}|[0-9a-f]{64}", digest)
+        digits = re.search("-([0-9a-f]{8}).pth$", name)
+        assert not digits or digest.startswith(digits[1])
+        assert name.endswith(".pth") or name in spec.weights_help
 
 
 # --- libraries --------------------------------------------------------------------------------

@@ -35,10 +35,15 @@ def list_(
         typer.echo(json.dumps([_plain(s) for s in specs], indent=1))
         return
     table = Table()
-    for column in ("name", "task", "architecture", "training set", "licence"):
+    for column in ("name", "task", "architecture", "training set", "licence", "weights"):
         table.add_column(column, overflow="fold")
     for spec in specs:
-        table.add_row(spec.name, spec.task, spec.architecture, spec.training_set, spec.licence)
+        weights = "ship" if spec.bundled else "a file of yours"
+        if spec.origin == "rsa-faces":  # computed, not trained
+            weights = "none needed"
+        table.add_row(
+            spec.name, spec.task, spec.architecture, spec.training_set, spec.licence, weights
+        )
     out.print(table)
     out.print(
         "Also untrained:NAME (the same architecture, seeded), timm:NAME and torchvision:NAME.",
@@ -58,7 +63,8 @@ def show(name: Name, as_json: Json = False) -> None:
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, value in facts.items():
-        table.add_row(key.replace("_", " "), _text(value))
+        if text := _text(value):
+            table.add_row(key.replace("_", " "), text)
     out.print(table)
 
 
@@ -116,6 +122,7 @@ def check(
     from rsa_faces.datasets import images92
     from rsa_faces.extraction import extract
     from rsa_faces.networks import load_network
+    from rsa_faces.networks._load import is_published
 
     network = load_network(name, weights=weights, device=device)
     image = images92().stimuli.query("face").subset(["image_13"])
@@ -123,7 +130,8 @@ def check(
     activations = extract(network, image, progress=False)
     seconds = time.perf_counter() - start
     spec = network.spec
-    hashed = "as published" if spec.bundled else "not known beforehand"
+    known = spec.bundled if weights is None else is_published(spec, weights)
+    hashed = "as published" if known else "not known beforehand"
     out.print(f"{network.name}: {len(activations)} layers from one photograph in {seconds:.2f} s "
               f"on {network.device}", markup=False)  # fmt: skip
     out.print(f"weights: SHA-256 of names and values {network.weights_sha256} ({hashed})",
@@ -143,7 +151,7 @@ def _plain(spec) -> dict:
 def _text(value) -> str:
     """Return a value as text for a table cell."""
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_text(v)}" for k, v in value.items())
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items() if v is not None)
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     return "" if value is None else str(value)

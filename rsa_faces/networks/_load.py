@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from dataclasses import replace
 
 from rsa_faces._errors import InputError
@@ -17,6 +19,8 @@ from rsa_faces.networks._registry import (
     resolve_rename,
 )
 from rsa_faces.networks._spec import NetworkSpec
+
+_log = logging.getLogger(__name__)
 
 
 def get_spec(name: str) -> NetworkSpec:
@@ -53,7 +57,7 @@ def get_spec(name: str) -> NetworkSpec:
             raise InputError(f"{spec.name!r} has no weights to train: use it without 'untrained:'.")
         return replace(
             spec, name=name, task="none", training_set="none: weights drawn at random",
-            weights=None, sha256=None, outputs=(), weights_help="",
+            weights=None, sha256=None, outputs=(), weights_help="", published=(),
         )  # fmt: skip
     library, _, model = name.partition(":")
     if library in LIBRARIES and model:
@@ -105,6 +109,8 @@ def load_network(
     0; normalisation and affine layers at scale 1, shift 0 and running statistics 0 and 1, so that
     they pass their input on unchanged.
 
+    A weight file whose SHA-256 is known is checked against it: those that ship, those in
+    ``spec.published``, and those of timm and torchvision, which have its beginning in their names.
     Weight files are never unpickled freely: .pth and .pt are read with ``weights_only=True``, .pkl
     by an unpickler that can rebuild arrays and nothing else.
 
@@ -136,6 +142,9 @@ def load_network(
     from rsa_faces.networks._weights import fill, initialise, read_weights
 
     trained = not untrained and spec.origin != "rsa-faces"
+    if weights is not None:
+        known = is_published(spec, weights)
+        _log.info("%s: %s is %s", name, weights, "as published" if known else "of unknown origin")
     if library in LIBRARIES:
         from rsa_faces.networks import libraries
 
@@ -150,6 +159,32 @@ def load_network(
     if untrained:
         initialise(module, seed)
     return Network(spec, module, where)
+
+
+def is_published(spec: NetworkSpec, path: str | os.PathLike[str]) -> bool:
+    """Return whether a weight file is one whose SHA-256 is known.
+
+    Known are ``spec.published`` and, for timm and torchvision, file names that end in the first
+    eight digits of it, such as ``resnet50-0676ba61.pth``.
+
+    Raises
+    ------
+    InputError
+        If the file has a known name and another hash.
+    """
+    known, name = dict(spec.published), os.path.basename(path)
+    digits = re.search(r"-(?=[0-9]*[a-f])([0-9a-f]{8})\.pth$", name)  # not a date
+    if digits and spec.name.partition(":")[0] in LIBRARIES:
+        known[name] = digits[1]
+    if not known or not os.path.isfile(path):
+        return False
+    found = sha256_file(path)
+    if not found.startswith(known.get(name, "")):
+        raise InputError(
+            f"{name} is published with SHA-256 {known[name]}, but this file has {found}: it was "
+            "changed or cut. Get it again, or rename it if it is a file of your own."
+        )
+    return any(map(found.startswith, known.values()))
 
 
 def _weights_path(spec: NetworkSpec, weights):

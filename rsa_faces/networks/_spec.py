@@ -70,6 +70,8 @@ class NetworkSpec:
         What the channels of the last layer stand for, where they stand for something.
     weights_help : str
         For networks whose weights cannot ship: what to get, where it is described.
+    published : tuple of (str, str)
+        Of files that cannot ship but are known: name, and SHA-256 or its beginning.
     any_outputs : str
         The layer whose number of outputs a weight file decides, for networks that users train
         themselves; empty: it is fixed.
@@ -92,6 +94,7 @@ class NetworkSpec:
     sha256: str | None = None
     outputs: tuple[str, ...] = ()
     weights_help: str = field(default="", repr=False)
+    published: tuple[tuple[str, str], ...] = ()
     any_outputs: str = ""
     crop: str = ""
 

@@ -162,6 +162,12 @@ SPECS: tuple[NetworkSpec, ...] = (
             f"Get '20180402-114759-vggface2.pt' of facenet-pytorch ({_FACENET_PAGE}), {_FORMS}. "
             "Photographs should be cut to the face with a small margin."
         ),
+        published=(
+            (
+                "20180402-114759-vggface2.pt",
+                "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
+            ),
+        ),
     ),
     NetworkSpec(
         name="inception-resnet-casia",

@@ -115,6 +115,12 @@ SPECS: tuple[NetworkSpec, ...] = (
             "Get torchvision's vgg16, weights IMAGENET1K_V1 "
             "(https://pytorch.org/vision/stable/models/vgg.html)."
         ),
+        published=(
+            (
+                "vgg16-397923af.pth",
+                "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            ),
+        ),
     ),
     NetworkSpec(
         name="vgg16-faces",
@@ -145,6 +151,13 @@ SPECS: tuple[NetworkSpec, ...] = (
         weights_help=(
             "Get torchvision's alexnet, weights IMAGENET1K_V1 "
             "(https://pytorch.org/vision/stable/models/alexnet.html)."
+        ),
+        published=(
+            (
+                "alexnet-owt-7be5be79.pth",
+                "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            ),
+            ("alexnet-owt-4df8aa71.pth", "4df8aa71"),
         ),
     ),
     NetworkSpec(
