@@ -82,10 +82,11 @@ class FakeNetwork:
     name: str = "tiny"
     weights_sha256: str = "w"
     scale: float = 1 / 255
+    origin: str = "library 1.0"
 
     @property
     def spec(self):
-        return SimpleNamespace(preprocessing="8 px")
+        return SimpleNamespace(preprocessing="8 px", origin=self.origin)
 
     @property
     def device(self):
@@ -518,6 +519,7 @@ def test_layers_are_added_to_an_unfinished_store(tmp_path, passes):
         ("images", tiny(), faces(seed=1)),
         ("images", tiny(), faces(n=5)),
         ("code", tiny(), faces()),
+        ("origin", tiny(origin="library 1.1"), faces()),
         ("structure, weights", tiny(weights_sha256="other"), faces()),
     ],
 )

@@ -128,8 +128,9 @@ def extract(
     and for the same `seed` and layer always. RDMs need none of this: :func:`rsa_faces.layer_rdms`
     and :func:`rsa_faces.compute_rdms` are exact at any size.
 
-    The code of this package is part of a store's key, but the code of modules from elsewhere is
-    not (only their structure as printed): delete the store after changing such code.
+    The code of this package and the releases of torch, Pillow, timm and torchvision are part of a
+    store's key, but the code of modules of your own is not (only their structure as printed):
+    delete the store after changing such code.
 
     References
     ----------
@@ -405,8 +406,11 @@ def _key(network: Network, stimuli: StimulusSet, image: torch.Tensor) -> dict[st
         ),
         "images": sha256_bytes("\0".join(stimuli.ids).encode(), "".join(stimuli.sha256).encode()),
         "code": _code_version(),
+        # Of networks of other libraries: which release their code is from.
+        "origin": network.spec.origin,
         "device": network.device.type,
         "torch": version("torch"),
+        "pillow": version("pillow"),
     }
 
 
