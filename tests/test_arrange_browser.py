@@ -262,6 +262,18 @@ def test_a_killed_server_loses_nothing(driver, tmp_path):
         places = stored(url_of(config), ids)[path][1]
         for item, i in number.items():
             assert places[item] == pytest.approx(TRUTH[i] / 2, abs=0.01)
+        # The same, and the page is closed before the server is back: it sends when opened again.
+        until(lambda: element(driver, "#trial-heading").text == "Trial 2")
+        drag_all(driver, number)
+        server.kill()
+        element(driver, "#done").click()
+        until(lambda: "warn" in element(driver, "#notice").get_attribute("class"))
+        driver.get("about:blank")
+        server = Server(config, port)
+        assert n_done(server, path) == 1
+        driver.get(server.url + path)
+        until(lambda: element(driver, "#message-heading").text == "Thank you!")
+        assert n_done(server, path) == 2
     finally:
         server.stop()
 
