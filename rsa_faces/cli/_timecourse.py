@@ -72,8 +72,10 @@ def timecourse(
     out.print(table)
     if len(output.networks):
         table = Table(title="Networks, paired within patients")
-        for column in ("region", "networks", "difference", "p"):
-            table.add_column(column, justify="left" if column in {"region", "networks"} else "right")
+        for column in ("region", "networks"):
+            table.add_column(column)
+        for column in ("difference", "p"):
+            table.add_column(column, justify="right")
         for row in output.networks.itertuples():
             table.add_row(row.region, f"{row.network_a} − {row.network_b}", f"{row.difference:.3f}",
                           f"{row.p_corrected:.4f}")  # fmt: skip
