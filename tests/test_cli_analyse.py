@@ -359,14 +359,17 @@ def test_what_is_done_is_not_done_again(project, tmp_path):
     assert record["steps_reused"] == []
 
 
-def test_names_of_kdef_are_read_and_some_are_selected(tmp_path):
+@pytest.mark.parametrize("nested", [False, True])
+def test_names_of_kdef_are_read_and_some_are_selected(tmp_path, nested):
     rng = np.random.default_rng(0)
     (tmp_path / "KDEF").mkdir()
     for person in ("F01", "F02", "M01", "M02"):
         for expression in ("AN", "HA"):
             for view in ("S", "HL"):
                 image = rng.integers(0, 255, (16, 16, 3)).astype(np.uint8)
-                Image.fromarray(image).save(tmp_path / "KDEF" / f"A{person}{expression}{view}.JPG")
+                folder = tmp_path / "KDEF" / (f"A{person}" if nested else "")
+                folder.mkdir(exist_ok=True)
+                Image.fromarray(image).save(folder / f"A{person}{expression}{view}.JPG")
     config = {
         "title": "simulated", "stimuli": {"folder": "KDEF"}, "labels": "kdef",
         "select": {"view": 0}, "networks": ["pixels"],

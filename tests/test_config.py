@@ -43,6 +43,7 @@ def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path, tm
         return
     load = {
         "analyses.yaml": load_analyses_config, "photographs.yaml": load_analyses_config,
+        "kdef.yaml": load_analyses_config,
         "searchlight.yaml": load_searchlight_config, "surface.yaml": load_searchlight_config,
         "timecourse.yaml": load_timecourse_config,
     }.get(path.name, load_config)  # fmt: skip

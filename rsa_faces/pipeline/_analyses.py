@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -152,11 +153,12 @@ def run_analyses(
 def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
     """Return the stimuli that were selected, and their labels."""
     source = config.stimuli
-    stimuli = (
-        datasets.load_dataset(source.dataset).stimuli
-        if source.dataset is not None
-        else load_stimuli(source.folder, manifest=source.manifest)
-    )
+    if source.dataset is not None:
+        stimuli = datasets.load_dataset(source.dataset).stimuli
+    elif config.labels == "kdef" and source.manifest is None:
+        stimuli = _kdef(source.folder)
+    else:
+        stimuli = load_stimuli(source.folder, manifest=source.manifest)
     labels = stimuli.metadata
     if config.labels == "kdef":
         labels = analyses.kdef_table(stimuli.ids).set_axis(list(stimuli.ids))
@@ -170,6 +172,17 @@ def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
         raise InputError(f"expected stimuli with {config.select}, but none has all of these.")
     chosen = [name for name in stimuli.ids if keep[name]]
     return stimuli.subset(chosen), labels.loc[chosen]
+
+
+def _kdef(folder: Path) -> StimulusSet:
+    """Return the images of KDEF: all in one folder, or as they come, in a folder per person."""
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*.[jJ][pP][gG]"))
+    if not any(len(path.parts) > 1 for path in files):
+        return load_stimuli(folder)
+    with tempfile.TemporaryDirectory() as place:
+        manifest = Path(place) / "files.csv"
+        pd.DataFrame({"file": [path.as_posix() for path in files]}).to_csv(manifest, index=False)
+        return load_stimuli(folder, manifest=manifest)
 
 
 _COLUMNS = (
