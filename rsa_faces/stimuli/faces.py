@@ -483,7 +483,8 @@ def crop_faces(
         raise InputError(
             f"expected a face in each image, but none was found in {len(without)} of "
             f"{len(stimuli)}: {_some(without)}. See `faces.table`; give missing='leave-out' to go "
-            "on without them, or detect with a lower min_score."
+            "on without them, or detect with a lower min_score (`rsa-faces faces --crops FOLDER` "
+            "with --leave-out or --min-score makes a folder of crops to go on with)."
         )
     if len(without) == len(stimuli):
         raise InputError(f"expected a face in at least one of {len(stimuli)} images, found none.")
