@@ -271,6 +271,25 @@ def test_images_in_files_and_in_single_precision(tmp_path):
         np.testing.assert_array_equal(maps.similarity, run(img, mask, **options).similarity)
 
 
+def test_a_list_of_images_is_one_image(tmp_path):
+    rng = np.random.default_rng(0)
+    img, mask = brain_of(rng)
+    options = dict(conditions=NAMES, models=models_of(rng), radius=6.0)
+    several = [nibabel.Nifti1Image(img.get_fdata()[..., i], AFFINE) for i in range(9)]
+    nibabel.save(several[4], tmp_path / "4.nii")
+    several[4] = tmp_path / "4.nii"
+    got = run(several, mask, **options)
+    np.testing.assert_array_equal(got.similarity, run(img, mask, **options).similarity)
+    several[2] = nibabel.Nifti1Image(img.get_fdata()[..., 2], np.eye(4))
+    with pytest.raises(InputError, match="one affine for all images of img, but img 0 has .* 2 "):
+        run(several, mask, **options)
+    several[2] = img
+    with pytest.raises(InputError, match="a list of 3-D images of one shape as img"):
+        run(several, mask, **options)
+    with pytest.raises(InputError, match="voxels in img, got CIFTI: split it"):
+        run(grayordinates(rng, 9, np.arange(64) > 5)[0], mask, **options)
+
+
 def test_blocks_of_volumes_are_put_together(monkeypatch):
     rng = np.random.default_rng(0)
     img, mask = brain_of(rng)
@@ -1017,7 +1036,7 @@ def shifted(mask):
         ({"measure": "crossnobis"}, InputError, "expected `folds` for the measure 'crossnobis'"),
         ({"folds": [1] * 9}, InputError, "'correlation' is not cross-validated"),
         ({"measure": "crossnobis", "folds": [1, 2]}, InputError, "9 fold labels.*got 2"),
-        ({"measure": "crossnobis", "folds": [1] * 9}, InputError, r"at least 2 folds.*\[1\]"),
+        ({"measure": "crossnobis", "folds": [1] * 9}, InputError, r"at least 2 folds.*only 1\. Give more runs"),
         ({"measure": "crossnobis", "folds": [1] * 8 + [2]}, InputError,
          "9 are missing: 'c08' in fold 1"),
         ({"noise": "ledoit-wolf"}, InputError, "'correlation' uses no noise covariance"),

@@ -200,8 +200,9 @@ class Region:
             return self
         if resample:
             return self.resample(space)
+        what = f"region {self.name!r}" if self.name else "the mask"
         raise InputError(
-            f"expected region {self.name!r} on the grid of the patterns, {grid(space.volume)}, got "
+            f"expected {what} on the grid of the patterns, {grid(space.volume)}, got "
             f"{grid(self.volume)}. To resample it by nearest neighbour say resample=True."
         )
 

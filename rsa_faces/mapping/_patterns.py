@@ -244,6 +244,8 @@ def _load(img: Any, what: str):
     """Return an image with a known affine."""
     import nibabel
 
+    if isinstance(img, (list, tuple)) and img:
+        return _joined([_load(one, f"{what} {i}") for i, one in enumerate(img)], what)
     if isinstance(img, (str, os.PathLike)):
         if not os.path.isfile(img):
             raise FileNotFoundError(f"expected an image file as {what}, but {img} does not exist.")
@@ -251,9 +253,35 @@ def _load(img: Any, what: str):
             img = nibabel.load(img, keep_file_open=True)
         except nibabel.filebasedimages.ImageFileError as err:
             raise InputError(f"expected a NIfTI file as {what}, got {err}.") from err
+    if isinstance(img, nibabel.Cifti2Image):
+        raise InputError(
+            f"expected voxels in {what}, got CIFTI: split it with rsa_faces.mapping.image_parts, "
+            "which gives a searchlight of each hemisphere its mesh."
+        )
     if not isinstance(img, nibabel.spatialimages.SpatialImage):
         raise TypeError(f"expected {what} to be an image or a path, got {type(img).__name__}.")
     return img
+
+
+def _joined(images: list, what: str):
+    """Return images of one volume each as one image."""
+    import nibabel
+
+    first = images[0]
+    for i, other in enumerate(images):
+        if other.shape != first.shape or len(other.shape) != 3:
+            raise InputError(
+                f"expected a list of 3-D images of one shape as {what}, but {what} 0 has the shape "
+                f"{first.shape} and {what} {i} {other.shape}."
+            )
+        if not np.allclose(other.affine, first.affine, rtol=0.0, atol=1e-3):
+            raise InputError(
+                f"expected one affine for all images of {what}, but {what} 0 has "
+                f"{_lines(first.affine)} and {what} {i} {_lines(other.affine)}."
+            )
+    return nibabel.Nifti1Image(
+        np.stack([np.asanyarray(img.dataobj) for img in images], axis=3), first.affine
+    )
 
 
 def _lines(affine: np.ndarray) -> str:
@@ -271,7 +299,8 @@ def _cells(names, order, measure, folds):
     fold_names = sorted(set(folds))
     if len(fold_names) < 2:
         raise InputError(
-            f"expected at least 2 folds for the measure 'crossnobis', got {fold_names!r}."
+            "expected at least 2 folds (runs) for the measure 'crossnobis', got only "
+            f"{fold_names[0]!r}. Give more runs, or use another measure."
         )
     keys = list(zip(folds, names, strict=True))
     cells = [(fold, name) for fold in fold_names for name in order]

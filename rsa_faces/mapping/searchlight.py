@@ -39,10 +39,10 @@ def searchlight(
 
     Parameters
     ----------
-    img : nibabel image, path, or ndarray
+    img : nibabel image, path, list of these, or ndarray
         Patterns of one subject: a 4-D image with one volume for each entry of `conditions` (betas
-        or t values), or with `mesh` an array, shape (n_conditions, n_vertices), or GIFTI of the
-        hemisphere. For CIFTI, and both hemispheres at once, see
+        or t values), a list of 3-D images, or with `mesh` an array, shape (n_conditions,
+        n_vertices), or GIFTI of the hemisphere. For CIFTI, and both hemispheres at once, see
         :func:`rsa_faces.mapping.image_parts`.
     conditions : sequence of str
         The condition of each volume; those of the models, in any order, and no others. Repeats
