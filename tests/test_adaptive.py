@@ -14,7 +14,7 @@ from rsa_faces import InputError
 from rsa_faces.behaviour import Trial, enough_evidence, inverse_mds, next_trial
 
 
-def efficiency(chosen, estimate, evidence, d=10.0, cost=1.5, floor=0.2):
+def efficiency(chosen, estimate, evidence, cost, d=10.0, floor=0.2):
     """Gain in utility of a trial over its cost, pair by pair."""
     largest = max(estimate[i, j] for i in chosen for j in chosen)
     gain = 0.0
@@ -25,16 +25,16 @@ def efficiency(chosen, estimate, evidence, d=10.0, cost=1.5, floor=0.2):
     return gain / len(chosen) ** cost
 
 
-def brute_force(result, n_max):
+def brute_force(result, n_max, cost):
     """Lift the weakest, one image at a time."""
     n = len(result.conditions)
     estimate, evidence = result.rdms.matrices()[0], squareform(result.evidence)
     weak = np.where(np.triu(np.ones((n, n)), 1) > 0, evidence, np.inf)
     chosen = list(np.unravel_index(np.argmin(weak), weak.shape))
-    best = efficiency(chosen, estimate, evidence)
+    best = efficiency(chosen, estimate, evidence, cost)
     while len(chosen) < n_max:
         rest = [i for i in range(n) if i not in chosen]
-        values = [efficiency([*chosen, i], estimate, evidence) for i in rest]
+        values = [efficiency([*chosen, i], estimate, evidence, cost) for i in rest]
         if not rest or (max(values) <= best and len(chosen) >= 3):
             break
         chosen.append(rest[int(np.argmax(values))])
@@ -44,11 +44,14 @@ def brute_force(result, n_max):
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("n_max", [4, 9])
-def test_equals_brute_force(seed, n_max):
+@pytest.mark.parametrize("cost", [1.0, 1.5])
+def test_equals_brute_force(seed, n_max, cost):
     names, trials = random_trials(seed, sizes=(9, 5, 4))
     # A low floor, or several pairs would tie for the least evidence.
     result = inverse_mds(trials, names, evidence_floor=0.001)
-    assert next_trial(result, n_max=n_max) == brute_force(result, n_max)
+    expected = brute_force(result, n_max, cost)
+    assert next_trial(result, n_max=n_max, cost_exponent=cost) == expected
+    assert cost > 1 or next_trial(result, n_max=n_max) == expected
 
 
 def test_sets_grow_beyond_three_and_hold_the_weakest_pair():
@@ -161,12 +164,18 @@ def session(rule, seed, time_left, n=40, n_max=12, n_dimensions=5, noise=0.05):
 
 @pytest.mark.slow
 def test_needs_fewer_trials_and_less_time_than_random_subsets():
-    """Fewer trials until pairs are covered; then smaller trials, and less time in all."""
+    """At low and at high accuracy, by trials and by time."""
     lifted, drawn = (
         [session(rule, seed, 1600) for seed in range(4)] for rule in ("lift-weakest", "random")
     )
-    trials = [np.mean([np.argmax(r >= 0.75) for _, r in part]) for part in (lifted, drawn)]
-    assert trials[0] <= 0.85 * trials[1], trials
+    n = [int(np.mean([len(r) - 1 for _, r in part])) for part in (lifted, drawn)]
+    assert n[0] >= n[1]
+    for k in (5, 10, 20, n[1]):
+        # After as many trials, no less is known.
+        assert np.mean([r[k] for _, r in lifted]) > np.mean([r[k] for _, r in drawn]), k
+    for level, share in ((0.75, 0.85), (0.85, 0.85)):
+        trials = [np.mean([np.argmax(r >= level) for _, r in part]) for part in (lifted, drawn)]
+        assert trials[0] <= share * trials[1], (level, trials)
     # The time at which lifting has reached what random subsets reach in the end.
     shares = [
         spent[np.argmax(r >= end[1][-1])] / end[0][-1]
