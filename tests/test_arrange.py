@@ -655,6 +655,23 @@ def test_every_answer_binds_the_browser(shared):
         assert private.headers["cache-control"] == "no-store"
 
 
+def test_an_error_of_the_server_binds_the_browser_too_and_tells_nothing(tmp_path, monkeypatch):
+    from fastapi.testclient import TestClient
+
+    app = create_app(load_arrange_config(write_config(tmp_path)), token=TOKEN)
+
+    def broken(token):
+        raise RuntimeError("secret of the server")
+
+    monkeypatch.setattr(app.state.study.store, "rater", broken)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/api/t/" + "a" * 32)
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": "server error"}
+    assert answer.headers["content-security-policy"].startswith("default-src 'self';")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 def test_pages_have_nothing_inline_and_nothing_from_elsewhere():
     from rsa_faces.behaviour.arrange._app import STATIC
 
@@ -1191,9 +1208,23 @@ def test_judgements_become_rdms_on_the_command_line(tmp_path):
     assert rf.load_rdms(target).vectors.tolist() == [[0.5, 1.0, 0.5]]
     run("triplets")
     assert rf.load_rdms(target).labels["rater"].tolist() == ["r", "s"]
-    path.write_text("rater,stimulus,trust\nr,x,1\nr,y,3\nr,z,\n")
-    assert "trait missing: 1" in run("traits")
-    assert rf.load_rdms(target).conditions == ("x", "y", "z")
+    ratings = [
+        "r,x,1",
+        "r,y,3",
+        "r,z,9",
+        "r,w,",
+        "s,x,1",
+        "s,y,4",
+        "s,z,9",
+        "t,x,9",
+        "t,y,9",
+        "t,z,8",
+    ]
+    path.write_text("\n".join(["region,stimulus,trust", *ratings]))
+    told = run("traits", "--rater", "region")
+    assert "rater r, trait missing: 1" in told
+    assert "rater t stands apart: shares 3 pairs with the others" in told
+    assert rf.load_rdms(target).conditions == ("w", "x", "y", "z")
     path.write_text(
         "task,participation,label,stim1_name,stim2_name\n" + "".join(
             f"alike,mole,{label},{a},{b}\n" for a, b, label in ("xy1", "xz3", "yz5"))
@@ -1215,6 +1246,12 @@ def test_judgements_become_rdms_on_the_command_line(tmp_path):
     assert done.exit_code == 0, done.output
     assert "task not finished: 1, kept" in " ".join(done.stderr.split())
     assert load_rater_rdms(target).rdms.labels["rater"].tolist() == ["informed-mole"]
+    path.write_text(json.dumps({"tasks": [task, task | {"task": task["task"] | {"name": "mb"}}]}))
+    fit = ["arrange", "fit", str(path), "--out", str(target)]
+    two = CliRunner().invoke(app, fit)
+    assert two.exit_code == 2
+    assert "expected one task, got ma, mb: take one with --task" in " ".join(two.stderr.split())
+    assert CliRunner().invoke(app, [*fit, "--task", "mb"]).exit_code == 0
 
 
 @pytest.mark.slow

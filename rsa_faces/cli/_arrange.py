@@ -111,6 +111,9 @@ def fit(
 
     if trials.suffix.lower() == ".json":
         found = read_meadows(trials, task=task)
+        tasks = list(dict.fromkeys(name for _, name in found.arrangements))
+        if len(tasks) > 1:
+            raise InputError(f"expected one task, got {', '.join(tasks)}: take one with --task.")
         arrangements, report = list(found.arrangements.values()), found.report
     else:
         if not trials.is_file():
@@ -146,6 +149,8 @@ def import_(
         typer.Option(help="Of pairs: what a high rating means, similarity or dissimilarity."),
     ] = None,
     task: Annotated[str | None, typer.Option(help="Of Meadows files: take only this task.")] = None,
+    rater: Annotated[str, typer.Option(help="Of traits: the column of raters.")] = "rater",
+    stimulus: Annotated[str, typer.Option(help="Of traits: the column of faces.")] = "stimulus",
     by: Annotated[
         str, typer.Option(help="Of triplets: one RDM per rater, or one of all choices: all.")
     ] = "rater",
@@ -186,10 +191,10 @@ def import_(
     elif name == "triplets":
         found = behaviour.triplet_rdms(source, by=by, max_failed=max_failed)
     else:
-        found = behaviour.trait_rdms(source)
+        found = behaviour.trait_rdms(source, rater=rater, stimulus=stimulus)
     _tell(found.report)
     found.rdms.save(target)
-    _tell_agreement(found.rdms, None)
+    _tell_agreement(found.rdms, None, by=rater if name == "traits" else "rater")
     out.print(f"{found.rdms!r}", markup=False, soft_wrap=True)
     out.print(f"Wrote {target}", markup=False, soft_wrap=True)
 
@@ -210,15 +215,16 @@ def _tell(report: RaterReport) -> None:
         say("note", f"rater {row.rater}, {row.rule}: {row.n}, {row.action}", style="yellow")
 
 
-def _tell_agreement(rdms: RDMs, evidence) -> None:
+def _tell_agreement(rdms: RDMs, evidence, by: str = "rater") -> None:
     """Print how far raters agree, and who stands apart and why."""
     from rsa_faces.behaviour import rater_agreement
 
     # Raters with several RDMs (tasks) are theirs to average.
-    if len(rdms) < 3 or rdms.labels["rater"].duplicated().any():
+    if len(rdms) < 3 or rdms.labels[by].duplicated().any():
         return
-    agreement = rater_agreement(rdms, evidence=evidence)
+    agreement = rater_agreement(rdms, by=by, evidence=evidence)
     out.print(f"Agreement with the other raters: median r {agreement['r'].median():.3f}, from "
               f"{agreement['r'].min():.3f} to {agreement['r'].max():.3f}")  # fmt: skip
-    for row in agreement[agreement["flagged"]].itertuples():
-        say("note", f"rater {row.rater} stands apart: {row.reason}", style="yellow")
+    flagged = agreement[agreement["flagged"]]
+    for who, reason in zip(flagged[by], flagged["reason"], strict=True):
+        say("note", f"rater {who} stands apart: {reason}", style="yellow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -36,8 +37,12 @@ class Shield:
             await self._app(scope, receive, send)
             return
 
+        begun = False
+
         async def send_with_headers(message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 present = {name for name, _ in message["headers"]}
                 added = {"cache-control": "no-store", **_HEADERS}
                 message["headers"] = [
@@ -49,7 +54,7 @@ class Shield:
 
         body = await self._read(scope, receive)
         if body is None:
-            await _too_large(send_with_headers)
+            await _refuse(send_with_headers, 413, "request too large")
             return
         given = False
 
@@ -60,7 +65,13 @@ class Shield:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, receive_again, send_with_headers)
+        try:
+            await self._app(scope, receive_again, send_with_headers)
+        except Exception:
+            # The framework's own answer would come without the headers.
+            if not begun:
+                await _refuse(send_with_headers, 500, "server error")
+            raise
 
     async def _read(self, scope, receive) -> bytes | None:
         """Return the body, or None if it is longer than the limit, whatever its header says."""
@@ -80,15 +91,15 @@ class Shield:
         return bytes(body)
 
 
-async def _too_large(send) -> None:
-    """Answer 413 and close the connection."""
-    body = b'{"detail": "request too large"}'
+async def _refuse(send, status: int, detail: str) -> None:
+    """Answer with an error and close the connection."""
+    body = json.dumps({"detail": detail}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
