@@ -697,7 +697,7 @@ def test_figures_of_cells():
     with pytest.raises(rf.InputError, match="at least one cell"):
         plot_axis_tuning(found, [])
     ax = plot_identification(decode_faces(faces, cells, n_permutations=3))
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
+    assert [t.get_text() for t in ax.figure.legends[0].get_texts()] == [
         "among 2 faces",
         "among 10 faces",
     ]

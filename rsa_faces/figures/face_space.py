@@ -224,9 +224,10 @@ def plot_identification(decoding: FaceDecoding, *, ax: Axes | None = None) -> Ax
     Axes
         A curve per number of distractors; shaded: 95 % of subsets of units; dashed: chance.
     """
+    own = ax is None
     with style():
-        if ax is None:
-            _, ax = plt.subplots(figsize=(COLUMN, 2.3), layout="constrained")
+        if own:
+            _, ax = plt.subplots(figsize=(COLUMN, 2.5), layout="constrained")
         for k, (m, rows) in enumerate(decoding.table.groupby("n_distractors")):
             color = COLORS[k % len(COLORS)]
             ax.fill_between(rows["n_units"], rows["low"], rows["high"], color=color, alpha=0.15,
@@ -235,14 +236,18 @@ def plot_identification(decoding: FaceDecoding, *, ax: Axes | None = None) -> Ax
                     label=f"among {m + 1} faces")  # fmt: skip
             ax.axhline(rows["chance"].iloc[0], color=color, linewidth=0.6, linestyle="--")
         ax.set_xscale("log")
-        ticks = sorted(decoding.table["n_units"].unique())
+        *ticks, last = sorted(decoding.table["n_units"].unique())
+        ticks = [*(t for t in ticks if last / t >= 1.5), last]  # labels must not touch
         ax.set_xticks(ticks, [str(t) for t in ticks])
         ax.minorticks_off()
         ax.set_ylim(0, 1.03)
         ax.set_xlabel("number of units")
         ax.set_ylabel("faces identified, held out")
         ax.set_title(f"{decoding.table['n_faces'].iloc[0]} faces; dashed: chance", loc="left")
-        ax.legend(loc="upper left", frameon=False)
+        if own:
+            ax.figure.legend(loc="outside lower center", ncols=3, frameon=False)
+        else:
+            ax.legend(frameon=False)
     return ax
 
 

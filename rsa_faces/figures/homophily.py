@@ -55,11 +55,14 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
                     label=f"{label} ({len(scores)} pairs)",
                 )  # fmt: skip
                 left.axvline(scores.mean(), color=color, linewidth=1)
-        left.set_xlabel("similarity of faces (lines: means)")
+        n_people = first.table["n_people"].iloc[0]
+        left.set_xlabel(f"similarity of faces of {n_people} people (lines: means)")
         left.set_ylabel("density")
         left.set_yticks([])
-        left.legend(frameon=False, fontsize=5.5)
-        left.set_title(f"{first.table['n_people'].iloc[0]} people", loc="left")
+        left.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=5.5,
+            borderaxespad=0.2, columnspacing=1,
+        )  # fmt: skip
         offsets = np.linspace(-0.2, 0.2, len(named)) if len(named) > 1 else [0.0]
         for offset, color, (name, result) in zip(offsets, COLORS, named.items(), strict=False):
             rows = result.table
