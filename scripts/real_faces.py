@@ -2,7 +2,8 @@
 
     python scripts/real_faces.py DATA --out FOLDER
     python scripts/real_faces.py DATA --out FOLDER --only readout robustness
-    python scripts/real_faces.py DATA --out FOLDER --quick     fewer permutations
+    python scripts/real_faces.py DATA --out FOLDER --quick     99 permutations for 999, and only
+                                                               the strongest degradations
 
 DATA is a folder with `london` (Face Research Lab London Set, DeBruine and Jones 2017,
 doi:10.6084/m9.figshare.5047666, CC BY 4.0: images, images.csv, info.csv, landmarks.npz) and, for
@@ -54,8 +55,9 @@ class Turned(dict):
 class Study:
     """The London faces, features of the networks, and the numbers found so far."""
 
-    def __init__(self, data: Path, out: Path, n_permutations: int) -> None:
-        self.data, self.out, self.n = data, out, n_permutations
+    def __init__(self, data: Path, out: Path, quick: bool) -> None:
+        self.data, self.out, self.quick = data, out, quick
+        self.n = 99 if quick else 999
         self.numbers: list[dict] = []
         self.part = ""
         for name in ("tables", "figures", "activations"):
@@ -319,7 +321,11 @@ def robustness(study: Study) -> None:
     who, results = study.labels["identity"], []
     for name in TRAINED_FOR:
         found = analyses.robustness(
-            study.network(name), study.crops(name), identity=who, progress=False
+            study.network(name),
+            study.crops(name),
+            identity=who,
+            progress=False,
+            strengths=[5] if study.quick else (1, 2, 3, 4, 5),
         )
         results.append(found)
         clean = found.table[found.table["degradation"] == "none"].iloc[0]
@@ -335,8 +341,7 @@ def robustness(study: Study) -> None:
     study.keep("robustness RDMs", table, figures.plot_robustness(results))
     study.keep("robustness recognition", table, figures.plot_robustness(results, value="auc"))
     for name in ("sface", "dlib-face"):
-        for groups in ("gender", "ethnicity"):
-            _confidence(study, name, groups)
+        _confidence(study, name)
 
 
 def views(study: Study) -> None:
@@ -368,29 +373,39 @@ def views(study: Study) -> None:
     study.keep("views", pd.DataFrame(rows))
 
 
-def _confidence(study: Study, name: str, groups: str) -> None:
+def _confidence(study: Study, name: str) -> None:
     """Flags, stability and intervals of one network, by group."""
-    few = study.labels.groupby(groups)["identity"].nunique()
-    keep = study.labels[groups].isin(few[few >= 8].index)
-    labels = study.labels[keep]
+    labels = study.labels
     checked = analyses.check_confidence(
-        study.network(name), study.crops(name).subset(list(labels.index)), labels["identity"],
-        groups=labels[groups], degradations=["blur", "low-light", "resolution", "jpeg"],
-        progress=False,
+        study.network(name), study.crops(name), labels["identity"], groups=labels["gender"],
+        degradations=["blur", "low-light", "resolution", "jpeg"], progress=False,
+        strengths=[5] if study.quick else (1, 2, 3, 4, 5), n_variants=2 if study.quick else 8,
     )  # fmt: skip
     for value in ("share", "stability", "covered"):
         axes = figures.plot_flags(checked.table, value=value)
-        study.keep(f"confidence {name} by {groups} {value}", checked.table, axes)
+        study.keep(f"confidence {name} {value}", checked.table, axes)
     for row in checked.table.itertuples():
         if row.strength not in (0, 5):
             continue
         common = {"network": name, "n": row.n_people,
                   "group": f"{row.degradation} {row.strength}, {row.group}"}  # fmt: skip
-        study.note(f"flagged ({groups})", row.share, low=row.low, high=row.high, **common)
-        study.note(f"stability ({groups})", row.stability, low=row.stability_low,
-                   high=row.stability_high, **common)  # fmt: skip
-        study.note(f"covered ({groups})", row.covered, low=row.covered_low,
-                   high=row.covered_high, **common)  # fmt: skip
+        study.note("flagged", row.share, low=row.low, high=row.high, **common)
+        study.note("stability", row.stability, low=row.stability_low, high=row.stability_high,
+                   **common)  # fmt: skip
+        study.note("covered", row.covered, low=row.covered_low, high=row.covered_high, **common)
+    rows = []
+    for (kind, strength), part in checked.images.groupby(["degradation", "strength"], sort=False):
+        flags = part.set_index("condition")[["flagged"]]
+        rates = analyses.flag_rates(flags, labels["ethnicity"], people=labels["identity"])
+        rows.append(rates.assign(degradation=kind, strength=strength))
+    rates = pd.concat(rows)
+    study.keep(f"flags {name} by ethnicity", rates, figures.plot_flags(rates))
+    people = labels.groupby("ethnicity")["identity"].nunique()
+    for row in rates.itertuples():
+        if row.strength in (0, 5) and row.group != "all":
+            study.note("flagged", row.share, network=name, low=row.low, high=row.high,
+                       group=f"{row.degradation} {row.strength}, {row.group}",
+                       n=people[row.group])  # fmt: skip
 
 
 def embedding_map(study: Study) -> None:
@@ -644,10 +659,14 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder that holds london, psa001, …")
     parser.add_argument("--out", type=Path, required=True, help="the folder for results")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--quick", action="store_true", help="99 permutations instead of 999")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="99 permutations for 999, the strongest degradation only",
+    )
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
-    study = Study(options.data, options.out, 99 if options.quick else 999)
+    study = Study(options.data, options.out, options.quick)
     path = options.out / "numbers.csv"
     for name in options.only:
         started = time.perf_counter()
