@@ -86,6 +86,18 @@ def test_outliers_are_flagged_with_their_reason():
     assert not lenient["flagged"].any()
 
 
+def test_raters_with_the_same_rdm_are_flagged():
+    rdms = simulated(missing=0.1)
+    vectors = rdms.vectors.copy()
+    vectors[4] = 2 * vectors[1] + 1  # read twice, on another scale
+    table = rater_agreement(rf.RDMs(vectors, NAMES, "rating", rdms.labels)).set_index("rater")
+    assert "the same RDM as r4" in table.loc["r1", "reason"]
+    assert "the same RDM as r1" in table.loc["r4", "reason"]
+    assert not table.loc[["r0", "r2", "r3", "r5"], "reason"].str.contains("same RDM").any()
+    few = rater_agreement(rf.RDMs(vectors, NAMES, "rating", rdms.labels), min_pairs=46)
+    assert not few["reason"].str.contains("same RDM").any()
+
+
 @pytest.mark.parametrize("scale", ["rms", "z", "none"])
 def test_group_rdm_equals_a_loop(scale):
     rdms = simulated(3, missing=0.6)

@@ -204,6 +204,8 @@ def rater_agreement(
     and :func:`rsa_faces.inference.shared_structure` (do raters agree at all), each with
     ``by="rater"``.
 
+    Raters with the same RDM, pair by pair, are flagged too: files that were read twice, as a rule.
+
     The spread of few raters is uncertain: with fewer than about ten, read the deviations with
     care. Ties in correlations that make the median absolute deviation 0 leave the deviation NaN.
 
@@ -244,9 +246,10 @@ def rater_agreement(
     centre = np.nanmedian(fisher) if np.isfinite(r).any() else np.nan
     spread = 1.4826 * np.nanmedian(np.abs(fisher - centre)) if np.isfinite(r).any() else np.nan
     deviation = (fisher - centre) / spread if spread > 0 else np.full(len(r), np.nan)
+    twins = _twins(z, min_pairs)
     reasons = []
     for i in range(len(r)):
-        why = []
+        why = [f"the same RDM as {names[j]}" for j in twins[i][:3]]
         if n_pairs[i] < min_pairs:
             why.append(f"shares {n_pairs[i]} pairs with the others, fewer than {min_pairs}")
         if np.isnan(r[i]):
@@ -263,6 +266,16 @@ def rater_agreement(
         {by: names, "r": r, "n_pairs": n_pairs, "deviation": deviation,
          "flagged": [bool(why) for why in reasons], "reason": reasons}
     )  # fmt: skip
+
+
+def _twins(z: np.ndarray, min_pairs: int) -> list[list[int]]:
+    """Return for each rater the others with the same RDM, where it has pairs enough to tell."""
+    rows = np.round(np.where(np.isnan(z), np.inf, z), 9) + 0.0
+    enough = (~np.isnan(z)).sum(axis=1) >= min_pairs
+    alike: dict[bytes, list[int]] = {}
+    for i in np.flatnonzero(enough):
+        alike.setdefault(rows[i].tobytes(), []).append(int(i))
+    return [[j for j in alike.get(row.tobytes(), []) if j != i] for i, row in enumerate(rows)]
 
 
 def group_rdm(
