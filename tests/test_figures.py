@@ -422,6 +422,16 @@ def test_texts_of_a_gallery_do_not_overlap_and_fit_the_page(d92, ranked):
     assert width_mm(ax[0].figure) <= PAGE_MM + 0.5
 
 
+def test_text_keeps_the_font_it_was_measured_with(monkeypatch, d92, simulated):
+    # Another than the reader's default, as on most machines.
+    monkeypatch.setattr(_style, "_fonts", lambda: ["DejaVu Sans Mono"])
+    for ax in (figures.plot_rdms(d92.models[:2])[0], figures.plot_layers(simulated)):
+        figure = ax.figure if hasattr(ax, "figure") else np.ravel(ax)[0].figure
+        figure.canvas.draw()
+        fonts = {t.get_fontname() for t in figure.findobj(Text) if t.get_text()}
+        assert fonts == {"DejaVu Sans Mono"}
+
+
 # Maps
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.textpath import TextPath
 
 from rsa_faces._errors import InputError
@@ -35,9 +37,9 @@ METHOD_NAMES = {
     "corr_cov": "whitened Pearson r",
     "cosine_cov": "whitened cosine",
 }
+# The last comes with matplotlib and has every sign.
+_FONTS = ("Arial", "Helvetica", "Liberation Sans", "DejaVu Sans")
 _STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["Arial", "Helvetica", "Liberation Sans", "DejaVu Sans"],
     "font.size": 7,
     "axes.titlesize": 7,
     "axes.labelsize": 7,
@@ -61,10 +63,21 @@ _STYLE = {
 }
 
 
+@cache
+def _fonts() -> list[str]:
+    """Return the first font that is here, by its name, and what it may lack signs of.
+
+    A generic family is looked up when text is drawn, in a notebook under other settings than those
+    it was measured with: its width would be another.
+    """
+    here = set(get_font_names())
+    return list(dict.fromkeys([next(f for f in _FONTS if f in here), _FONTS[-1]]))
+
+
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """Draw in the style of the figures; the user's own settings come back afterwards."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context({**_STYLE, "font.family": _fonts()}):
         yield
 
 

@@ -316,7 +316,7 @@ def _draw_bars(partition: Partition, how: str, ax: Axes | None) -> Axes:
         left, right = 0.15 + max(map(_width, names)), 0.12 + max(map(_width, numbers))
         width = max(left + 1.8 + right, COLUMN)
         bars = width - left - right
-        title = _title(partition, how, 0.97 * width - 0.1)
+        title = _title(partition, how, 0.93 * width - 0.1)
         top, bottom = 0.1 + _TITLE_LINE * _n_lines(title), 0.38
         height = top + heights.sum() + bottom
         figure = plt.figure(figsize=(width, height))
@@ -364,7 +364,7 @@ def _draw_areas(partition: Partition, shapes: np.ndarray, ax: Axes | None) -> Ax
     ]  # fmt: skip
     if ax is None:
         width = min(size[0] + 2 * _LABEL + 0.1, PAGE)
-        title = _title(partition, how, 0.97 * width - 0.1)
+        title = _title(partition, how, 0.93 * width - 0.1)
         legend = [wrapped(text, width - 0.5, 6) for text in legend]
         head = 0.1 + _TITLE_LINE * _n_lines(title)
         height = head + size[1] + 0.15 + _foot(legend)
