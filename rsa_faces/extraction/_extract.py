@@ -221,7 +221,8 @@ def stream(
             tell(n_done)
 
         try:
-            room = needed if 2 * needed <= n_bytes else None
+            # Between two looks at the memory, two or three outputs may come on top.
+            room = 2 * needed // 3 if 2 * needed <= n_bytes else None
             run_through(network, batch, found, act_and_tell, room=room, precision=precision)
         except RuntimeError as err:
             if not is_out_of_memory(err):
