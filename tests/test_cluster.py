@@ -5,7 +5,9 @@ import signal
 import threading
 import time
 
+import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from test_cli import make_project
@@ -18,6 +20,7 @@ from rsa_faces.config import (
     load_config,
     load_searchlight_config,
 )
+from rsa_faces.datasets import simulated_brain
 from rsa_faces.mapping import SearchlightMap
 from rsa_faces.pipeline import _cluster, run, run_searchlight
 from rsa_faces.pipeline._cluster import Parts, opened
@@ -56,7 +59,8 @@ def test_parts_run_side_by_side_elsewhere_and_a_lost_worker_changes_nothing(tmp_
 @pytest.mark.slow
 def test_compare_gives_the_same_bytes(tmp_path):
     project = make_project(tmp_path)
-    config = load_config(project / "c.yaml")
+    few = ["networks=[pixels, gabor-v1]", "models=[]", "subsets={all: all}", "figures={}"]
+    config = load_config(project / "c.yaml", few)
     alone = run(config, tmp_path / "alone")
     shared = run(config, tmp_path / "shared", cluster=LOCAL)
     for name in ("results.csv", "tests.csv"):
@@ -64,20 +68,44 @@ def test_compare_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.slow
-def test_searchlights_give_the_same_numbers(tmp_path):
+def test_a_searchlight_gives_the_same_numbers_also_when_a_worker_is_killed(tmp_path):
+    brain = simulated_brain(
+        n_subjects=6, shape=(16, 16, 14), region_radius=6.0, planted=["simulated layer_1"]
+    )
+    for i, image in enumerate(brain.imgs):
+        nibabel.save(image, tmp_path / f"{i}.nii")
+    nibabel.save(brain.mask_img, tmp_path / "mask.nii")
+    brain.models.sel(name="simulated layer_1").save(tmp_path / "models.h5")
+    pd.DataFrame({"condition": brain.conditions}).to_csv(tmp_path / "v.csv", index=False)
+    data = {"subjects": {f"s{i}": f"{i}.nii" for i in range(6)}, "conditions": "v.csv",
+            "mask": "mask.nii"}  # fmt: skip
     (tmp_path / "s.yaml").write_text(
-        yaml.safe_dump({"title": "simulated", "data": {"dataset": "simulated"}, "radius": 5.0,
-                        "test": {"n_permutations": 99}})
+        yaml.safe_dump({"title": "simulated", "data": data, "models": [{"rdms": "models.h5"}],
+                        "test": {"n_permutations": 99, "statistic": "max"}})
     )  # fmt: skip
     config = load_searchlight_config(tmp_path / "s.yaml")
     alone = run_searchlight(config, tmp_path / "alone")
-    shared = run_searchlight(config, tmp_path / "shared", cluster=LOCAL)
+    maps = tmp_path / "shared" / "maps"
+    done_when_killed = []
+    with _cluster._made(LOCAL, distributed) as made, distributed.Client(made) as client:
+        client.wait_for_workers(2)
+        victim = client.run(os.getpid).popitem()[1]
+
+        def kill() -> None:
+            while not list(maps.glob("*.h5")):
+                time.sleep(0.005)
+            os.kill(victim, signal.SIGKILL)
+            done_when_killed.append(len(list(maps.glob("*.h5"))))
+
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        address = ClusterConfig(kind="address", address=made.scheduler_address)
+        shared = run_searchlight(config, tmp_path / "shared", cluster=address)
+        killer.join()
+    assert done_when_killed[0] < 6
     assert alone.peaks.equals(shared.peaks)
     for path in sorted((alone.folder / "maps").glob("*.h5")):
-        one, two = (
-            SearchlightMap.load(path),
-            SearchlightMap.load(shared.folder / "maps" / path.name),
-        )
+        one, two = SearchlightMap.load(path), SearchlightMap.load(maps / path.name)
         np.testing.assert_array_equal(one.similarity, two.similarity)
 
 
