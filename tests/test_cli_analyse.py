@@ -1,6 +1,7 @@
 """`rsa-faces analyse`: questions of a configuration become tables and figures."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -91,13 +92,22 @@ def test_tables_are_those_of_the_functions(project, tmp_path):
     assert set(record["weights_sha256"]) == {"pixels", "gabor-v1"}
 
 
+def drawn_small(figure, path):
+    """Draw once, in few pixels; the first test of this file looks at files as they are made."""
+    figure.savefig(f"{path}.png", dpi=40)
+    for suffix in ("svg", "pdf"):
+        shutil.copy(f"{path}.png", f"{path}.{suffix}")
+
+
 def asked(project, tmp_path, *entries, networks=("pixels", "gabor-v1"), **changes):
     """Run some questions; tables and names of figures by number."""
     raw = yaml.safe_load((project / "c.yaml").read_text())
     raw |= {"networks": list(networks), "analyses": list(entries)} | changes
     path = project / f"{tmp_path.name}.yaml"
     path.write_text(yaml.safe_dump(raw))
-    output = run_analyses(load_analyses_config(path), tmp_path / "o", device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rf.figures, "save_figure", drawn_small)
+        output = run_analyses(load_analyses_config(path), tmp_path / "o", device="cpu")
     for figures in output.figures.values():
         assert all(path.stat().st_size > 1000 for path in figures)
     return list(output.tables.values()), [[p.stem for p in f] for f in output.figures.values()]

@@ -297,7 +297,8 @@ def transfer_matrix(
     -------
     DataFrame
         One row per network and task: the columns of :class:`Readout`'s table, with ``trained``
-        (the network's key) first.
+        (the network's key) first. Each row is one read-out of one layer: its ``p_corrected`` is
+        its ``p``, and nothing is corrected over networks and tasks.
 
     Raises
     ------
