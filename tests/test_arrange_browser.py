@@ -83,7 +83,7 @@ def rater_of(server, path):
     return one
 
 
-def until(condition, seconds=10):
+def until(condition, seconds=30):
     """Wait until something holds, and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -229,7 +229,7 @@ def test_a_moment_offline_loses_nothing(driver, task, path):
         assert n_done(task, path) == 0
     finally:
         offline(driver, False)
-    until(lambda: n_done(task, path) == 1, 20)
+    until(lambda: n_done(task, path) == 1)
     until(lambda: element(driver, "#trial-heading").text == "Trial 2")
 
 
@@ -257,7 +257,7 @@ def test_a_killed_server_loses_nothing(driver, tmp_path):
         element(driver, "#done").click()
         until(lambda: "warn" in element(driver, "#notice").get_attribute("class"))
         server = Server(config, port)
-        until(lambda: n_done(server, path) == 1, 20)
+        until(lambda: n_done(server, path) == 1)
         ids = {f"secret_name_{i:03d}": item for item, i in number.items()}
         places = stored(url_of(config), ids)[path][1]
         for item, i in number.items():
