@@ -103,6 +103,9 @@ def test_a_searchlight_gives_the_same_numbers_also_when_a_worker_is_killed(tmp_p
         shared = run_searchlight(config, tmp_path / "shared", cluster=address)
         killer.join()
     assert done_when_killed[0] < 6
+    bounds = [np.load(out.folder / "ceilings" / "volume.npz") for out in (alone, shared)]
+    for name in ("lower", "upper", "n_voxels"):
+        np.testing.assert_array_equal(bounds[0][name], bounds[1][name])
     assert alone.peaks.equals(shared.peaks)
     for path in sorted((alone.folder / "maps").glob("*.h5")):
         one, two = SearchlightMap.load(path), SearchlightMap.load(maps / path.name)

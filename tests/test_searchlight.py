@@ -750,6 +750,24 @@ def test_ceilings_of_subjects_with_volumes_in_their_own_order():
         ceiling_map(imgs, conditions=NAMES * 2, folds=folds, **options | {"residuals": left[:2]})
 
 
+def test_shares_of_a_ceiling_map_make_the_whole():
+    rng = np.random.default_rng(0)
+    mask = brain_of(rng, shape=(9, 8, 7))[1]
+    imgs = [nibabel.Nifti1Image(rng.normal(size=(9, 8, 7, 9)), AFFINE) for _ in range(3)]
+    options = dict(conditions=NAMES, mask_img=mask, radius=6.0, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = ceiling_map(imgs, **options)
+        shares = [ceiling_map(imgs, share=(k, 3), **options) for k in range(3)]
+    lower = np.stack([s.lower for s in shares])
+    assert (np.isfinite(lower).sum(axis=0) == np.isfinite(whole.lower)).all()
+    assert all(np.isfinite(row).any() for row in lower)
+    np.testing.assert_array_equal(np.nansum(lower, axis=0), np.nan_to_num(whole.lower))
+    np.testing.assert_array_equal(sum(s.n_voxels for s in shares), whole.n_voxels)
+    with pytest.raises(InputError, match="unknown share '3'"):
+        ceiling_map(imgs, share=(3, 3), **options)
+
+
 def test_the_best_model_is_chosen_without_the_subject_it_is_measured_in():
     rng = np.random.default_rng(0)
     values = rng.normal(0.0, 0.1, (6, 4, 30))

@@ -88,6 +88,7 @@ def ceiling_map(
     noise: str | None = None,
     residuals: Sequence[Any] | None = None,
     min_voxels: int = 5,
+    share: tuple[int, int] = (0, 1),
     budget: str | int = "4GB",
     n_jobs: int | None = None,
     progress: bool = True,
@@ -104,6 +105,9 @@ def ceiling_map(
         As for :func:`searchlight`, for all subjects.
     residuals : sequence, optional
         For each subject as for :func:`searchlight`.
+    share : (int, int), default (0, 1)
+        Which of how many shares of the centres to compute, from 0, so that several machines do a
+        map together; the bounds of all other centres are NaN, their numbers of voxels 0.
     method : str, default "spearman"
         Any of `rsa_faces.comparison.METHODS` but kendall and tau-a.
     budget : str or int, default "4GB"
@@ -176,7 +180,7 @@ def ceiling_map(
     searchlights = space.searchlights(radius)
     n_centers, n_pairs = searchlights.n_centers, len(order) * (len(order) - 1) // 2
     bounds = np.full((2, n_centers), np.nan)
-    n_voxels = np.empty((n_subjects, n_centers), np.int32)
+    n_voxels = np.zeros((n_subjects, n_centers), np.int32)
     n_threads = _stream.n_workers(
         n_jobs, allowed, sum(p.n_bytes for p in subjects) + bounds.nbytes + n_voxels.nbytes,
         searchlights, subjects[0], n_pairs, 2 * n_subjects,
@@ -196,10 +200,16 @@ def ceiling_map(
             whole = np.ascontiguousarray(vectors[:, everywhere])
             bounds[:, centers[everywhere]] = _ceilings(whole, method)
 
-    _stream.in_blocks(work, searchlights.order, size, n_threads, progress)
-    if (n_none := int(np.isnan(bounds[0]).sum())) > 0:
+    # Whole blocks, so that no number depends on the shares.
+    number, n_shares = share
+    check_count(n_shares, what="number of shares")
+    check_choice(str(number), [str(i) for i in range(n_shares)], what="share")
+    per_share = -(-n_centers // (n_shares * size)) * size
+    own = searchlights.order[number * per_share : (number + 1) * per_share]
+    _stream.in_blocks(work, own, size, n_threads, progress)
+    if (n_none := int(np.isnan(bounds[0, own]).sum())) > 0:
         warnings.warn(
-            f"{n_none} of {n_centers} centres have no noise ceiling: a subject has fewer than "
+            f"{n_none} of {len(own)} centres have no noise ceiling: a subject has fewer than "
             f"{min_voxels} usable voxels there, or pairs without a dissimilarity.",
             stacklevel=2,
         )

@@ -27,8 +27,12 @@ class Parts:
     workers must see, and return little. A part whose worker is lost is done again by another.
     """
 
-    def __init__(self, client: Any = None, retries: int = 3, threads: int | None = None) -> None:
+    def __init__(
+        self, client: Any = None, retries: int = 3, threads: int | None = None, workers: int = 1
+    ) -> None:
         self._client, self._retries, self._threads = client, retries, threads
+        #: How many parts are done side by side.
+        self.workers = workers
 
     def begin(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
         """Return a function that waits for the result."""
@@ -82,11 +86,12 @@ def opened(cluster: str | os.PathLike[str] | ClusterConfig | None) -> Iterator[P
     distributed = require("distributed", extra="cluster", purpose=_PURPOSE)
     with contextlib.ExitStack() as stack:
         if config.kind == "address":
-            yield Parts(stack.enter_context(distributed.Client(config.address)))
+            client = stack.enter_context(distributed.Client(config.address))
+            yield Parts(client, workers=max(1, len(client.nthreads())))
             return
         made = stack.enter_context(_made(config, distributed))
         client = stack.enter_context(distributed.Client(made))
-        yield Parts(client, threads=config.threads)
+        yield Parts(client, threads=config.threads, workers=config.workers)
 
 
 def _made(config: ClusterConfig, distributed: Any) -> Any:

@@ -127,7 +127,7 @@ def run_searchlight(
         )  # fmt: skip
         notes = [*brains.notes, *more]
         tell(next(done), total, "noise ceilings")
-        ceilings, more = _ceilings(config, folder, steps, brains, models, maps, jobs)
+        ceilings, more = _ceilings(config, folder, steps, brains, maps, parts, jobs)
         notes += more
         tell(next(done), total, "group")
         means = {part: ms[0] if len(ms) == 1 else mean_map(ms) for part, ms in maps.items()}
@@ -217,8 +217,8 @@ def _make_maps(subject: Subject, mask, meshes, shared: dict, paths: dict[str, Pa
 
 
 def _ceilings(
-    config: SearchlightConfig, folder: Path, steps: Steps, brains: Brains, models: RDMs,
-    maps: dict[str, list[SearchlightMap]], jobs: int | None,
+    config: SearchlightConfig, folder: Path, steps: Steps, brains: Brains,
+    maps: dict[str, list[SearchlightMap]], parts: Parts, jobs: int | None,
 ) -> tuple[dict[str, CeilingMap], list[str]]:  # fmt: skip
     """Return the noise ceilings of each part; none of one subject, or where they do not fit."""
     found: dict[str, CeilingMap] = {}
@@ -227,44 +227,63 @@ def _ceilings(
         return found, []
     if config.method not in CEILING_METHODS:
         return found, [f"no map of noise ceilings: the method {config.method!r} has none."]
+    settings = {
+        "radius": config.radius, "measure": config.measure, "method": config.method,
+        "noise": config.noise, "min_voxels": config.min_voxels,
+    }  # fmt: skip
     notes: list[str] = []
     for part, some in maps.items():
         name = f"ceilings/{part}.npz"
-        depends_on = [__version__, *brains.hashes.values(), repr((config.radius, config.measure,
-                      config.method, config.noise, config.min_voxels)),
+        depends_on = [__version__, *brains.hashes.values(), repr(tuple(settings.values())),
                       *(repr((s.conditions, s.folds)) for s in subjects)]  # fmt: skip
 
         def make(part=part, name=name) -> None:
-            parts = [split(subject, brains)[part] for subject in subjects]
-            ceilings = ceiling_map(
-                [arguments["img"] for arguments in parts],
-                conditions=[subject.conditions for subject in subjects],
-                folds=[s.folds for s in subjects] if config.measure == "crossnobis" else None,
-                residuals=[arguments["residuals"] for arguments in parts],
-                mask_img=parts[0].get("mask_img"), mesh=parts[0].get("mesh"),
-                radius=config.radius, measure=config.measure, method=config.method,
-                noise=config.noise, min_voxels=config.min_voxels, budget=config.budget,
-                n_jobs=jobs, progress=False,
-            )  # fmt: skip
+            shared = {**settings, "budget": config.budget, "n_jobs": jobs}
+            waits = [
+                parts.begin(
+                    _make_ceilings, subjects, brains.mask, brains.meshes, part,
+                    {**shared, "share": (k, parts.workers)},
+                )
+                for k in range(parts.workers)
+            ]  # fmt: skip
+            shares = [wait() for wait in waits]
+            notes.extend(note for *_, more in shares for note in more)
+            # Each share is NaN, or 0, where others are not.
+            bounds = np.stack([bounds for bounds, *_ in shares])
+            whole = np.where(np.isnan(bounds), 0.0, bounds).sum(axis=0)
+            whole[np.isnan(bounds).all(axis=0)] = np.nan
+            n_voxels = np.sum([counts for _, counts, _ in shares], axis=0, dtype=np.int32)
             with atomic_path(folder / name) as temporary:
-                np.savez_compressed(
-                    temporary, lower=ceilings.lower, upper=ceilings.upper,
-                    n_voxels=ceilings.n_voxels,
-                )  # fmt: skip
+                np.savez_compressed(temporary, lower=whole[0], upper=whole[1], n_voxels=n_voxels)
 
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
-                steps.run(f"ceilings {part}", depends_on, [name], make)
+            steps.run(f"ceilings {part}", depends_on, [name], make)
         except InputError as err:  # all subjects at once need more memory than one
             return {}, [f"no map of noise ceilings: {err}"]
-        notes += [str(w.message) for w in caught if w.category is UserWarning]
         with np.load(folder / name) as arrays:
             found[part] = CeilingMap(
                 arrays["lower"], arrays["upper"], arrays["n_voxels"], len(subjects),
                 config.measure, config.method, config.radius, some[0].space,
             )  # fmt: skip
     return found, notes
+
+
+def _make_ceilings(subjects: list[Subject], mask, meshes, part: str, arguments: dict):
+    """Return bounds, numbers of voxels and warnings of a share. May run on another machine."""
+    images = [split(subject, Brains({}, mask, meshes, {}))[part] for subject in subjects]
+    crossed = arguments["measure"] == "crossnobis"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        ceilings = ceiling_map(
+            [image["img"] for image in images],
+            conditions=[subject.conditions for subject in subjects],
+            folds=[subject.folds for subject in subjects] if crossed else None,
+            residuals=[image["residuals"] for image in images],
+            mask_img=images[0].get("mask_img"), mesh=images[0].get("mesh"), progress=False,
+            **arguments,
+        )  # fmt: skip
+    notes = [str(w.message) for w in caught if w.category is UserWarning]
+    return np.stack([ceilings.lower, ceilings.upper]), ceilings.n_voxels, notes
 
 
 def _write_maps(means: dict, ceilings: dict, folder: Path) -> list[Path]:
