@@ -94,8 +94,9 @@ def fit(
 
     Notes
     -----
-    On the CPU, with the same number of threads, the same seed gives the same weights to the bit,
-    with or without an interruption. On GPUs some sums are added in varying order.
+    On one machine's CPU, with the same number of threads and release of torch, the same seed gives
+    the same weights to the bit, with or without an interruption; elsewhere rounding differs, and
+    grows over epochs. On GPUs some sums are added in varying order.
 
     Several GPUs: start the program with ``torchrun --nproc-per-node N``. Every batch is divided
     among the processes by groups, gradients are averaged (DistributedDataParallel); groups that
