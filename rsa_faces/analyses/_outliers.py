@@ -84,6 +84,9 @@ class OutlierFlag:
             [2]_; or squared distance from the mean, with a Ledoit-Wolf covariance. Identity
             networks bring bad images of all people to one place near the mean ("sface" does):
             distance from the mean then falls, and "mahalanobis" misses just these.
+            A flag is worth what its layer shows: on 204 photographs with the strongest blur the
+            last layer of "sface" flagged 98 % ("neighbours"), that of "dlib-face" 1 %, as many as
+            of clean ones. See :func:`rsa_faces.analyses.check_confidence` before you trust one.
         n_neighbours : int, default 5
         n_folds : int, default 5
             Of people: each reference image is scored by a model without its person.
