@@ -388,32 +388,14 @@ def test_intervals_cover():
 @pytest.mark.slow
 @pytest.mark.skipif(not LONDON.exists(), reason="the London faces are not here")
 def test_london_faces():
-    if "dlib-face" not in rf.list_networks():
-        pytest.skip("no bundled identity network")
-    scores, info, people = london_scores("dlib-face")
-    found = group_components(scores, info, people=people, n_permutations=999)
-    gender = found.table[found.table["attribute"] == "gender"]
-    assert gender["p_max"].min() < 0.01
-
-
-def london_scores(network, layers=None):
-    """Scores of a network between London faces, their groups and people."""
     info = pd.read_csv(LONDON / "info.csv", dtype=str).set_index("face_id")
     stimuli = rf.load_stimuli(LONDON / "images", manifest=LONDON / "images.csv")
-    faces = rf.detect_faces(stimuli, progress=False)
-    if network == "dlib-face":
-        crops = rf.align_faces(stimuli, rf.networks.detect_landmarks(stimuli))
-    else:
-        crops = rf.crop_faces(stimuli, faces)
-    activations = rf.extract(
-        rf.load_network(network), crops, layers=layers or "all", progress=False
-    )
-    people = {c: Path(c).stem.split("_")[0] for c in activations.conditions}
-    groups = pd.DataFrame({
-        "gender": {c: info.loc[p, "face_gender"] for c, p in people.items()},
-        "ethnicity": {c: info.loc[p, "face_eth"] for c, p in people.items()},
-    })  # fmt: skip
-    return similarity_scores(activations), groups, people
+    crops = rf.align_faces(stimuli, rf.networks.detect_landmarks(stimuli))
+    features = rf.extract(rf.load_network("dlib-face"), crops, layers="fc", progress=False)
+    people = {c: Path(c).stem.split("_")[0] for c in features.conditions}
+    gender = pd.DataFrame({"gender": {c: info.loc[p, "face_gender"] for c, p in people.items()}})
+    found = group_components(similarity_scores(features), gender, people=people, n_permutations=999)
+    assert found.table["p_max"].min() < 0.01
 
 
 # ---- figures

@@ -153,8 +153,10 @@ def extract(
     sink = _sink(network, stimuli, image, found, store, n_bytes, batch_size, key)
     size = batch_size or sink.batch_size
     if sink.pending:
+        # Beside what is kept in memory, the batch's quarter of the budget.
+        room = sink.n_bytes + n_bytes // 4
         with (
-            recording(network, found, sink.pending, precision) as forward,
+            recording(network, found, sink.pending, precision, room) as forward,
             sink.writing(),
             progress_bar(network.name, len(stimuli), show=progress) as tell,
         ):
@@ -257,6 +259,7 @@ class _Memory:
             layer: np.empty((n_stimuli, layout.n_channels), np.float32)
             for layer, layout in layouts.items()
         }
+        self.n_bytes = sum(array.nbytes for array in self._arrays.values())
         self.pending = list(layouts)
         self.batch_size = batch_size
 

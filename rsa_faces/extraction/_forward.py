@@ -113,9 +113,13 @@ def probe(
 
 @contextlib.contextmanager
 def recording(
-    network: Network, found: Probe, layers: Sequence[str], precision: str = "float32"
-) -> Iterator[Forward]:
-    """Yield a function from a batch to copies of the layers' outputs; then remove the hooks."""
+    network: Network, found: Probe, layers: Sequence[str], precision: str = "float32",
+    room: int | None = None,
+) -> Iterator[Forward]:  # fmt: skip
+    """Yield a function from a batch to copies of the layers' outputs; then remove the hooks.
+
+    With `room` in bytes, freed memory is kept for the next batch, as :func:`run_through` does.
+    """
     taken: dict[str, np.ndarray] = {}
     expected = 0
 
@@ -123,11 +127,12 @@ def recording(
         tensor = _checked(network, found.layouts, layer, output, expected)
         taken[layer] = found.layouts[layer].rows(tensor)
 
-    with _at_their_calls(network, found, layers, copy) as counted:
+    with _at_their_calls(network, found, layers, copy) as counted, _memory_reused(room) as tidy:
 
         def forward(batch: torch.Tensor) -> dict[str, np.ndarray]:
             nonlocal expected
             taken.clear()
+            tidy()
             expected = len(batch)
             with counted():
                 _run(network, batch, precision)

@@ -125,6 +125,7 @@ class Store:
     """A store being filled; made, resumed or made anew by :func:`open_store`."""
 
     owner: TemporaryFolder | None = None
+    n_bytes = 0  # in memory
 
     def __init__(self, path: Path, layers: Sequence[str], n_conditions: int) -> None:
         self.path, self._layers = path, tuple(layers)
