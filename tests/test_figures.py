@@ -618,7 +618,9 @@ def test_heatmap_holds_the_similarities_ceilings_and_tests():
     table = result.table.set_index(["region", "network", "layer"])
     drawn = np.asarray(axes[0, 0].images[0].get_array())
     layers = [t.get_text() for t in axes[0, 0].get_xticklabels()]
-    assert [t.get_text() for t in axes[0, 0].get_yticklabels()] == ["OFA", "FFA"]
+    n = dict(zip(result.table["region"], result.table["n_subjects"], strict=True))
+    shown = [f"OFA (n = {n['OFA']})", f"FFA (n = {n['FFA']})"]
+    assert all([t.get_text() for t in row[0].get_yticklabels()] == shown for row in axes)
     for i, region in enumerate(["OFA", "FFA"]):
         for j, layer in enumerate(layers):
             row = table.loc[region, "dlib-face", layer]

@@ -58,11 +58,11 @@ def plot_heatmap(
     Returns
     -------
     ndarray of Axes, shape (n_blocks, 2)
-        Images: layers in order of computation by regions; grey is undefined, a dot differs from
-        0 after correction. Right of each: the noise ceiling of each region in grey, lower to
-        upper, where subjects share structure, and the layer that is highest on these data, whose
-        value is optimistic. All blocks share their scales, with 0 at the light end, or white in
-        the middle where there are values below 0.
+        Images: layers in order of computation by regions, with their numbers of subjects (n);
+        grey is undefined, a dot differs from 0 after correction. Right of each: the noise ceiling
+        of each region in grey, lower to upper, where subjects share structure, and the layer that
+        is highest on these data, whose value is optimistic. All blocks share their scales, with 0
+        at the light end, or white in the middle where there are values below 0.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def plot_heatmap(
     alpha = result.settings.get("alpha", 0.05)
     scale = _scale(table["similarity"].to_numpy(float))
     with style():
-        axes = _axes(blocks, regions)
+        axes = _axes(blocks, _labels(table, regions))
         for row, (title, rows, places) in zip(axes, blocks, strict=True):
             _image(row[0], rows, places, regions, alpha, scale)
             row[0].set_title(title, loc="left", pad=3)
@@ -117,13 +117,19 @@ def _blocks(table: pd.DataFrame, names: list[str]) -> list[tuple[str, pd.DataFra
     return blocks
 
 
-def _axes(blocks, regions: list[str]) -> np.ndarray:
-    """Return axes of images and of ceilings, below each other."""
-    left = max(text_width(shortened(r, _LONGEST), 6) for r in regions) + 0.14
+def _labels(table: pd.DataFrame, regions: list[str]) -> list[str]:
+    """Return the regions with their numbers of subjects."""
+    n = table.groupby("region")["n_subjects"].max()
+    return [f"{shortened(region, _LONGEST)} (n = {n[region]:.0f})" for region in regions]
+
+
+def _axes(blocks, labels: list[str]) -> np.ndarray:
+    """Return axes of images and of ceilings, below each other; regions are named."""
+    left = max(text_width(label, 6) for label in labels) + 0.14
     most = max(len(places) for _, _, places in blocks)
     room = PAGE - left - _GAP - _STRIP - _BAR
     cell = min(_WIDEST, room / most)
-    tall = _TALL * len(regions)
+    tall = _TALL * len(labels)
     below = [
         max(text_width(shortened(p, _LONGEST), 5) for p in places) + 0.1 for _, _, places in blocks
     ]
@@ -138,6 +144,7 @@ def _axes(blocks, regions: list[str]) -> np.ndarray:
         y -= _HEADING + tall
         box = (left / width, y / height, cell * len(places) / width, tall / height)
         axes[i, 0] = figure.add_axes(box)
+        axes[i, 0].set_yticks(range(len(labels)), labels, fontsize=6)
         x = left + cell * len(places) + _GAP
         box = (x / width, y / height, _STRIP / width, tall / height)
         axes[i, 1] = figure.add_axes(box)
@@ -172,7 +179,6 @@ def _image(axes: Axes, rows, places, regions, alpha: float, scale: ScalarMappabl
     shown = np.arange(len(places))[::-1][:: int(np.ceil(6.2 / per_name))][::-1]
     axes.set_xticks(shown, [shortened(places[i], _LONGEST) for i in shown], rotation=90,
                     fontsize=5)  # fmt: skip
-    axes.set_yticks(range(len(regions)), [shortened(r, _LONGEST) for r in regions], fontsize=6)
     axes.tick_params(length=1.5, pad=1.5)
     axes.spines[["top", "right"]].set_visible(True)
 
