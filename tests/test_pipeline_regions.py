@@ -119,7 +119,16 @@ def test_bold_in_bids_is_estimated_in_the_region_only(tmp_path, files):
     bids = {"root": tmp_path, "task": "faces", "subjects": ["01", "02"],
             "derivatives": "derivatives/fmriprep"}  # fmt: skip
     config = FmriConfig(bids=bids, roi=files / "mask.nii", noise="ledoit-wolf")
-    rdms = region_rdms(config, "FFA")
+    with pytest.warns(UserWarning, match="outside the brain mask") as told:
+        rdms = region_rdms(config, "FFA")
+    n = int((PARCEL == 2).sum())
+    for subject in ("01", "02"):
+        inside = rf.brain.bids_mask(tmp_path, task="faces", subject=subject,
+                                    derivatives="derivatives/fmriprep").volume.mask  # fmt: skip
+        n_out = int((~inside & (PARCEL == 2)).sum())
+        assert n_out
+        said = f"region 'FFA' of {subject}: {n_out} of {n} voxels lie outside the brain mask"
+        assert sum(said in str(w.message) for w in told) == 1
     whole = rf.brain.bids_patterns(
         tmp_path, task="faces", subject="02", derivatives="derivatives/fmriprep"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def _of_bids(entry: FmriConfig, region: str, subject: str) -> RDMs:
     roi = _roi(entry, region, subject, brain).on_grid_of(brain, resample=entry.resample)
     # Within the brain: outside of it there is no signal.
     inside = brain.keep(roi.positions(brain), name=region)
+    if n_out := roi.n_places - inside.n_places:
+        warnings.warn(
+            f"region {region!r} of {subject}: {n_out} of {roi.n_places} voxels lie outside the "
+            "brain mask of the runs and are left out.",
+            stacklevel=2,
+        )
     patterns = bids_patterns(
         bids.root, subject=subject, **bids.files(), **bids.options(), mask_img=inside,
         keep_residuals=entry.noise is not None, unusable=entry.unusable, progress=False,
