@@ -24,10 +24,10 @@ class InPlace(nn.Module):
         self.norm = nn.BatchNorm2d(6)
         self.pair = Pair()
         self.fc = nn.Linear(6, 5)
-        self.passes = 0
+        self.images = 0
 
     def forward(self, x):
-        self.passes += 1
+        self.images += len(x)
         x = self.relu(self.conv(x))
         x = self.relu(self.norm(x) - 0.1)
         x, _ = self.pair(x)
@@ -66,9 +66,9 @@ LAYERS = ["conv", "relu#1", "norm", "relu", "pair", "fc"]
 @pytest.mark.parametrize("measure", ["correlation", "cosine", "euclidean", "sqeuclidean"])
 def test_rdms_are_those_of_kept_activations(network, stimuli, measure):
     kept = rf.compute_rdms(rf.extract(network, stimuli, layers=LAYERS), measure=measure)
-    passes = network.module.passes
+    before = network.module.images
     streamed = rf.layer_rdms(network, stimuli, layers=LAYERS, measure=measure)
-    assert network.module.passes == passes + 2  # one image to look at the layers, then all at once
+    assert network.module.images == before + 1 + N  # one to look at the layers, then each once
     assert streamed.conditions == kept.conditions
     assert streamed.labels.equals(kept.labels)
     assert (kept.vectors[0] > 0).all()
@@ -103,6 +103,136 @@ def test_memory_that_runs_out_is_no_end(network, stimuli, monkeypatch):
     np.testing.assert_allclose(
         rf.layer_rdms(network, stimuli, layers=LAYERS).vectors, whole.vectors, atol=2e-6
     )
+
+
+class Keeps(nn.Module):
+    """Keeps a map from one layer to a later one, outside of what it hands on."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+        self.third = nn.Conv2d(4, 4, 1)
+        self.how, self.kept = how, []
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        if self.how == "attribute":
+            self.before = x
+        else:
+            self.kept.append(x)
+        x = self.second(x)
+        return self.third(x + (self.before if self.how == "attribute" else self.kept.pop(0)))
+
+
+@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("n", [16, 20, 9])  # the last part as long as the others, shorter, one
+@pytest.mark.parametrize("how", ["attribute", "list"])
+def test_what_a_network_keeps_between_layers_is_not_mixed_up(network, how, n, twins, caplog):
+    torch.manual_seed(0)
+    keeps = Network(network.spec, Keeps(how), torch.device("cpu"))
+    images = list(np.random.default_rng(0).integers(0, 256, size=(n, 20, 20, 3), dtype=np.uint8))
+    if twins:
+        images[(n - 1) // 8 * 8] = images[0]  # what would be found is right for the first image
+    stimuli = rf.StimulusSet.from_arrays(images, [f"i{k:02d}" for k in range(n)])
+    kept = rf.compute_rdms(rf.extract(keeps, stimuli))
+    np.testing.assert_allclose(rf.layer_rdms(keeps, stimuli).vectors, kept.vectors, atol=2e-6)
+    # A list hands to each what it put there: whoever came first also goes on first.
+    assert ("cannot take turns" in caplog.text) == (how == "attribute" and not twins)
+
+
+def test_channels_keep_one_order_when_memory_format_changes_with_the_part(network, stimuli):
+    class Turned(nn.Conv2d):
+        def forward(self, x):
+            out = super().forward(x)
+            return out.contiguous() if len(x) == 1 else out  # channels last otherwise
+
+    torch.manual_seed(0)
+    turned = Network(network.spec, nn.Sequential(Turned(3, 6, 3)), torch.device("cpu"))
+    kept = rf.compute_rdms(rf.extract(turned, stimuli, batch_size=1))
+    np.testing.assert_allclose(rf.layer_rdms(turned, stimuli).vectors, kept.vectors, atol=2e-6)
+
+
+class Forks(nn.Module):
+    """Images go different ways: `bright` sees bright ones only."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bright, self.dark = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Sigmoid()
+
+    def forward(self, x):
+        return self.bright(self.conv(x)) if x.mean() > 0 else self.dark(self.conv(x))
+
+
+def test_images_that_go_different_ways_are_an_error(network, caplog):
+    torch.manual_seed(0)
+    forks = Network(network.spec, Forks(), torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    images = [rng.integers(*((128, 256) if k < 8 else (0, 128)), (20, 20, 3)).astype(np.uint8)
+              for k in range(16)]  # fmt: skip
+    stimuli = rf.StimulusSet.from_arrays(images, [f"i{k:02d}" for k in range(16)])
+    with pytest.raises(rf.InputError, match="'bright' of small to run 1 times in each pass"):
+        rf.layer_rdms(forks, stimuli, layers=["conv", "bright"])
+    assert "not all images take the same way" in caplog.text
+
+
+def test_answers_that_depend_on_the_batch_are_an_error(network, stimuli):
+    norm = nn.BatchNorm2d(6, track_running_stats=False)
+    network.module.norm = norm
+    message = "in its batch, but in layer 'norm' of small some values of 'i0'"
+    with pytest.raises(rf.InputError, match=message):
+        rf.extract(network, stimuli, layers=LAYERS)
+    with pytest.raises(rf.InputError, match=message):
+        rf.layer_rdms(network, stimuli, layers=LAYERS)
+    rf.extract(network, stimuli, layers=LAYERS, batch_size=1)
+
+
+def test_parts_that_wait_are_ended_inside_the_pass(network, stimuli):
+    """They would put back the gradient mode of the pass after it."""
+
+    class Guarded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            with torch.no_grad():
+                return self.conv(x)
+
+    guarded = Network(network.spec, Guarded(), torch.device("cpu"))
+    with pytest.raises(rf.InputError, match="rates of at least 0") as kept:
+        rf.layer_rdms(guarded, stimuli, measure="poisson")
+    del kept
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_nan_of_a_later_part_is_named(network, stimuli, monkeypatch):
+    before = network.module.fc.forward
+
+    def spoiled(x):
+        out = before(x)
+        out[-1, 0] = float("nan") if len(x) == 1 and x.sum() != first else out[-1, 0]
+        return out
+
+    first = network.module.pair(network.module.relu(network.module.norm(
+        network.module.relu(network.module.conv(
+            network.preprocess([stimuli.image("i0")])))) - 0.1))[0].sum()  # fmt: skip
+    monkeypatch.setattr(network.module.fc, "forward", spoiled)
+    with pytest.raises(rf.InputError, match="layer 'fc' of small has NaN values for image 'i8'"):
+        rf.layer_rdms(network, stimuli, layers=LAYERS)
+
+
+@pytest.mark.parametrize("measure", ["correlation", "cosine", "sqeuclidean", "poisson"])
+def test_rows_in_several_arrays_give_the_same(measure):
+    from rsa_faces.extraction._layout import RowParts
+    from rsa_faces.rdm import MEASURES
+
+    patterns = np.random.default_rng(0).gamma(0.5, size=(13, 20_000)).astype(np.float32)
+    patterns[3] = patterns[12]  # computed again from the difference
+    parts = RowParts(np.split(patterns, [5, 6, 10]))
+    assert parts.shape == patterns.shape
+    np.testing.assert_array_equal(np.asarray(parts), patterns)
+    np.testing.assert_array_equal(MEASURES[measure](parts), MEASURES[measure](patterns))
 
 
 def test_freed_memory_is_kept_for_the_next_layer_but_not_beyond_the_room():

@@ -24,7 +24,8 @@ from rsa_faces.extraction._progress import progress_bar
 if TYPE_CHECKING:
     import torch
 
-    from rsa_faces.extraction._forward import Forward, Layout, Probe
+    from rsa_faces.extraction._forward import Forward, Probe
+    from rsa_faces.extraction._layout import Layout, RowParts
     from rsa_faces.extraction._store import Store
     from rsa_faces.networks import Network
     from rsa_faces.stimuli import StimulusSet
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 #: How a store may keep values.
 DTYPES = ("float32", "float16", "bfloat16")
 # On processors larger batches are no faster and take more memory.
-MAX_BATCH = {"cpu": 8, "cuda": 64}
+_LARGEST_BATCH = {"cpu": 8, "cuda": 64}
 
 
 def extract(
@@ -105,7 +106,8 @@ def extract(
     ------
     InputError
         If a layer is unknown (the nearest is named), did not run, or returns something without
-        one row per image; if an activation is NaN or infinite (layer and image are named); if the
+        one row per image; if the answer to the first image depends on the others in its batch
+        (float32 only); if an activation is NaN or infinite (layer and image are named); if the
         store belongs to another network, is damaged, or is no store; if a layer has no class
         token, or an option is unknown.
     RuntimeError
@@ -116,8 +118,8 @@ def extract(
     A layer's output is copied when the layer returns, so that a following in-place operation
     (ReLU) cannot change it. A module that runs several times in one pass (a shared ReLU) gives
     its last output; ``"layer1.0.relu#1"`` is its first. Of a tuple, list or dict the first tensor
-    is taken. Layers matched by a glob
-    that give no usable output are left out with a warning in the log.
+    is taken. Layers matched by a glob that give no usable output are left out with a warning in the
+    log.
 
     Results for different batch sizes agree to about 1e-6 of a layer's range, not to the bit;
     with the same batch size they are identical, also after an interruption.
@@ -160,7 +162,9 @@ def extract(
             sink.writing(),
             progress_bar(network.name, len(stimuli), show=progress) as tell,
         ):
-            size = _fill(sink, forward, network, stimuli, size, tell)
+            # In fewer digits the same answers differ more.
+            alone = found if precision == "float32" else None
+            size = _fill(sink, forward, network, stimuli, size, tell, alone)
     return Activations(
         sink.finished(),
         stimuli.ids,
@@ -173,7 +177,7 @@ def extract(
 def stream(
     network: Network,
     stimuli: StimulusSet,
-    act: Callable[[str, np.ndarray], None],
+    act: Callable[[str, RowParts], None],
     *,
     layers: str | Sequence[str] = "all",
     budget: str | int = "4GB",
@@ -190,17 +194,25 @@ def stream(
         As for :func:`extract`.
     act : callable
         Called with a layer's name and its patterns, shape (n_stimuli, n_channels), when the layer
-        returns, in order of computation; the array is good during the call only. Values may be
-        NaN or infinite: :func:`check_finite` names them.
+        returns, in order of computation; they are good during the call only. Values may be NaN or
+        infinite: :func:`check_finite` names them.
     budget : str or int, default "4GB"
         Memory for what passes through the network with all stimuli at once.
 
     Returns
     -------
     dict of str to float or None
-        The depth of each layer; None, and nothing was done, if the budget is too small.
+        The depth of each layer. None if it cannot be done, and what `act` was shown does not
+        count: the budget is too small, memory ran out, or the network keeps something from one
+        layer to another, so that parts of the stimuli cannot take turns.
     """
-    from rsa_faces.extraction._forward import is_out_of_memory, probe, release_memory, run_through
+    from rsa_faces.extraction._forward import (
+        CannotTakeTurns,
+        is_out_of_memory,
+        probe,
+        release_memory,
+        run_through,
+    )
 
     _check_options(network, reduce, precision)
     image = network.preprocess([stimuli.image(stimuli.ids[0])])
@@ -216,16 +228,21 @@ def stream(
     with progress_bar(network.name, len(found.layouts), show=progress) as tell:
         n_done = 0
 
-        def act_and_tell(layer: str, patterns: np.ndarray) -> None:
+        def act_and_tell(layer: str, patterns: RowParts) -> None:
             nonlocal n_done
             act(layer, patterns)
             n_done += 1
             tell(n_done)
 
         try:
-            # Between two looks at the memory, two or three outputs may come on top.
-            room = 2 * needed // 3 if 2 * needed <= n_bytes else None
-            run_through(network, batch, found, act_and_tell, room=room, precision=precision)
+            # Between two looks at the memory, one or two outputs may come on top.
+            room = needed if 3 * needed <= 2 * n_bytes else None
+            run_through(network, batch, found, act_and_tell, size=largest_batch(network), room=room,
+                        precision=precision)  # fmt: skip
+        except CannotTakeTurns as err:
+            _log.warning("%s: images cannot take turns from layer to layer, they go through in "
+                         "batches (%s)", network.name, err)  # fmt: skip
+            return None
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
@@ -233,6 +250,11 @@ def stream(
             _log.warning("%s: memory ran out with all images at once", network.name)
             return None
     return found.depth
+
+
+def largest_batch(network: Network) -> int:
+    """Return how many images at most go through a network at a time."""
+    return _LARGEST_BATCH.get(network.device.type, 8)
 
 
 def _check_options(network: Network, reduce: str | int | None, precision: str) -> None:
@@ -322,7 +344,7 @@ def _sink(
     # A quarter of the budget for the batch: its input, what is copied of it, and (about as much
     # again) what passes through the network.
     working = 2 * per_image + 4 * image.numel()
-    most = min(MAX_BATCH.get(network.device.type, 8), len(stimuli))
+    most = min(largest_batch(network), len(stimuli))
     size = batch_size or max(1, min(most, budget // 4 // working))
     what = f"{network.name}: {len(layouts)} layers of {len(stimuli)} images, {total / 1e6:.0f} MB"
     dtype = key.get("dtype", "float32")
@@ -353,8 +375,12 @@ def _fill(
     stimuli: StimulusSet,
     batch_size: int,
     tell: Callable[[int], None],
+    alone: Probe | None,
 ) -> int:
-    """Run the batches that are missing; return the batch size, smaller if memory ran out."""
+    """Run the batches that are missing; return the batch size, smaller if memory ran out.
+
+    The first image has to answer as it did `alone`.
+    """
     start = sink.start
     while start < len(stimuli):
         ids = stimuli.ids[start : start + batch_size]
@@ -365,6 +391,8 @@ def _fill(
             continue
         for layer, values in rows.items():
             check_finite(values, ids, layer, network.name)
+        if alone is not None and start == 0:
+            check_alone(alone, rows, ids[0], network.name)
         sink.write(start, rows, batch_size)
         start += len(ids)
         tell(start)
@@ -382,6 +410,18 @@ def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: 
             f"expected finite activations, but layer {layer!r} of {network} has {kind} "
             f"values for image {ids[bad[0]]!r}. Look at the image and the weights."
         )
+
+
+def check_alone(alone: Probe, rows: Mapping[str, np.ndarray], name: str, network: str) -> None:
+    """Refuse networks whose answer to an image depends on the others in its batch."""
+    for layer, values in rows.items():
+        if len(values) > 1 and (change := alone.change(layer, values[0])) > 0.05:
+            raise InputError(
+                f"expected the answer to an image not to depend on the others in its batch, but in "
+                f"layer {layer!r} of {network} some values of {name!r} differ from those it gets "
+                f"alone by {change:.0%} of the largest. Does it normalise over the batch, or draw "
+                "at random? Use extract(..., batch_size=1)."
+            )
 
 
 def _attempt(forward: Forward, batch: torch.Tensor) -> dict[str, np.ndarray] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import ctypes
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from greenlet import getcurrent, greenlet
 
 from rsa_faces._errors import InputError
 from rsa_faces.extraction._layers import split_call
-from rsa_faces.extraction._layout import Layout, Reduce, reduced
+from rsa_faces.extraction._layout import Layout, Reduce, RowParts, reduced
 from rsa_faces.networks._trace import first_tensor
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 # Parameters of glibc's mallopt.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+_N_SAMPLED = 1000  # values of the first image that are kept of each layer
 Forward = Callable[[torch.Tensor], dict[str, np.ndarray]]
 
 
@@ -31,7 +34,7 @@ class Probe:
 
     Layers go by their labels, which say how they are reduced: "layer4.2:mean". `calls` has the
     number of the call that a layer stands for, from 1, and how often its module ran. `largest` is
-    the largest number of values that any module returns.
+    the largest number of values that any module returns; `samples` are some of each layer's.
     """
 
     layouts: dict[str, Layout]
@@ -39,6 +42,21 @@ class Probe:
     calls: dict[str, tuple[int, int]]
     problems: dict[str, str]
     largest: int
+    samples: dict[str, np.ndarray]
+
+    def change(self, layer: str, first: np.ndarray) -> float:
+        """Return how far a layer's answers to the same image are from those it gave alone.
+
+        As a share of the largest; `first` has shape (n_channels,). NaN counts as no change.
+        """
+        alone = self.samples[layer]
+        with np.errstate(invalid="ignore"):
+            change = np.abs(_sampled(first) - alone).max() / max(np.abs(alone).max(), 1e-6)
+        return float(np.nan_to_num(change, nan=0.0))
+
+
+class CannotTakeTurns(Exception):
+    """Parts of a batch that go through a network side by side get into each other's way."""
 
 
 def probe(
@@ -53,6 +71,7 @@ def probe(
     n_calls: dict[str, int] = {}  # modules in the order of their last calls
     events: list[tuple[str, int]] = []
     seen: dict[str, tuple[str, Layout] | str] = {}
+    samples: dict[str, np.ndarray] = {}
     wanted: dict[str, list[str]] = {}
     for layer in layers:
         wanted.setdefault(split_call(layer)[0], []).append(layer)
@@ -73,11 +92,12 @@ def probe(
                 found = f"returns shape {tuple(tensor.shape)} for one image, not one row per image"
             else:
                 found = reduced(network, layer, tensor, reduce, seed)
+                samples[found[0]] = _sampled(found[1].rows(tensor)[0])
             seen[layer] = found  # the last call counts where none is named
 
     names = [name for name, _ in network.module.named_modules() if name]
-    with _hooked(network, names, look):
-        _run(network, image, precision)
+    with _hooked(network, names, look), _computing(network, precision):
+        network.module(_on_device(image, network))
     problems = {}
     for layer in layers:
         module, number = split_call(layer)
@@ -108,7 +128,13 @@ def probe(
         },
         problems=problems,
         largest=largest,
+        samples=samples,
     )
+
+
+def _sampled(row: np.ndarray) -> np.ndarray:
+    """Return some values of a row, evenly spaced."""
+    return row[:: -(-len(row) // _N_SAMPLED)].copy()
 
 
 @contextlib.contextmanager
@@ -122,20 +148,22 @@ def recording(
     """
     taken: dict[str, np.ndarray] = {}
     expected = 0
+    calls = _Calls(network, found, layers)
 
     def copy(layer: str, output: Any) -> None:
-        tensor = _checked(network, found.layouts, layer, output, expected)
-        taken[layer] = found.layouts[layer].rows(tensor)
+        if calls.is_due(layer):
+            tensor = _checked(network, found.layouts, layer, output, expected)
+            taken[layer] = found.layouts[layer].rows(tensor)
 
-    with _at_their_calls(network, found, layers, copy) as counted, _memory_reused(room) as tidy:
+    with _hooked(network, layers, copy), _memory_reused(room) as tidy:
 
         def forward(batch: torch.Tensor) -> dict[str, np.ndarray]:
             nonlocal expected
             taken.clear()
             tidy()
             expected = len(batch)
-            with counted():
-                _run(network, batch, precision)
+            with calls.of_one_pass(), _computing(network, precision):
+                network.module(_on_device(batch, network))
             return dict(taken)
 
         yield forward
@@ -145,66 +173,117 @@ def run_through(
     network: Network,
     batch: torch.Tensor,
     found: Probe,
-    act: Callable[[str, np.ndarray], None],
+    act: Callable[[str, RowParts], None],
     *,
+    size: int,
     room: int | None,
     precision: str,
 ) -> None:
-    """Run a batch and call ``act(layer, patterns)`` as soon as each layer returns.
+    """Run images and call ``act(layer, patterns)`` as soon as each layer has seen all of them.
 
-    Patterns have shape (n_images, n_channels), float32 on the host, in the order the outputs have
-    in memory. Where they are there already they are not copied: they are good during the call
-    only, before a following in-place operation. With `room` in bytes, freed memory is kept for
+    Parts of `size` images take turns, so that what passes between two layers stays in the cache.
+    Patterns have shape (n_images, n_channels), float32 on the host, in the order of the layout.
+    Where they are there already they are not copied: they are good during the call only, before a
+    following in-place operation. With `room` in bytes, freed memory is kept for
     the next layers up to about that much, which spares the time to get it anew.
-    """
-    with _memory_reused(room) as tidy:
 
-        def pass_on(layer: str, output: Any) -> None:
+    Raises
+    ------
+    CannotTakeTurns
+        If the network keeps something between two layers, which another part then finds; or if
+        the parts go different ways. Seen from the first image, which always runs after the last
+        part, and has to answer as it did alone.
+    """
+    # What a part leaves to the next could not be seen in the first image if it is there twice;
+    # with autocast, blocks that switch it off would switch it off for all.
+    parts = batch.split(size)
+    if torch.equal(parts[0][0], parts[-1][0]) or precision == "bfloat16":
+        parts = (batch,)
+    calls = _Calls(network, found, list(found.layouts))
+    with _memory_reused(room) as tidy, calls.of_one_pass(), _computing(network, precision):
+
+        def pass_on(layer: str, outputs: Sequence[Any]) -> None:
             tidy()
-            tensor = _checked(network, found.layouts, layer, output, len(batch))
-            if found.layouts[layer].kind:
-                act(layer, found.layouts[layer].rows(tensor))
+            if not calls.is_due(layer):
                 return
-            axes = Layout.of(tensor).axes
-            flat = tensor.permute(0, *axes).reshape(len(tensor), -1)
-            act(layer, flat.to("cpu", torch.float32).contiguous().numpy())
+            layout, rows = found.layouts[layer], []
+            for part, output in zip(parts, outputs, strict=True):
+                tensor = _checked(network, found.layouts, layer, output, len(part))
+                rows.append(layout.rows(tensor, copy=False))
+            if len(parts) > 1 and found.change(layer, rows[0][0]) > 1e-3:
+                raise CannotTakeTurns(f"layer {layer!r} answers otherwise than to one image alone")
+            act(layer, RowParts(rows))
 
-        layers = list(found.layouts)
-        with _at_their_calls(network, found, layers, pass_on) as counted, counted():
-            _run(network, batch, precision)
+        _in_turns(network, parts, list(found.layouts), pass_on)
 
 
-@contextlib.contextmanager
-def _at_their_calls(
-    network: Network, found: Probe, layers: Sequence[str], act: Callable[[str, Any], None]
-) -> Iterator[Callable[[], contextlib.AbstractContextManager]]:
-    """Call ``act(label, output)`` at the call that each layer stands for, in every pass.
+def _in_turns(
+    network: Network,
+    parts: Sequence[torch.Tensor],
+    layers: Sequence[str],
+    act: Callable[[str, Sequence[Any]], None],
+) -> None:
+    """Run each part up to the next layer, one after the other; show the layer's outputs; go on."""
+    here = getcurrent()
 
-    Yields a context to run each pass in: it makes sure that modules run as often as with the
-    first image, so that no layer keeps what it held before.
-    """
-    passed: dict[str, int] = {}
+    def wait(layer: str, output: Any) -> None:
+        here.switch(layer, output)
 
-    def count(layer: str, output: Any) -> None:
-        passed[layer] = passed.get(layer, 0) + 1
-        if passed[layer] == found.calls[layer][0]:
-            act(layer, output)
+    def run_on(i: int, *given: torch.Tensor) -> Any:
+        try:
+            return runs[i].switch(*given)
+        except Exception as err:
+            if len(parts) == 1 or is_out_of_memory(err):
+                raise
+            raise CannotTakeTurns(f"{type(err).__name__}: {err}") from err
+
+    runs = [greenlet(network.module) for _ in parts]
+    for run in runs:
+        run.gr_context = contextvars.copy_context()
+    with _hooked(network, layers, wait):
+        try:
+            reached = [run_on(i, _on_device(part, network)) for i, part in enumerate(parts)]
+            while not all(run.dead for run in runs):
+                if any(run.dead for run in runs) or len({layer for layer, _ in reached}) > 1:
+                    raise CannotTakeTurns("not all images take the same way")
+                act(reached[0][0], [output for _, output in reached])
+                for i in range(len(parts)):
+                    reached[i] = None  # not kept longer than the network keeps it
+                    reached[i] = run_on(i)
+        finally:
+            for run in runs:
+                if run:  # begun and not at its end
+                    run.throw()
+
+
+class _Calls:
+    """Counts how often each layer's module runs in one pass, and knows which call to take."""
+
+    def __init__(self, network: Network, found: Probe, layers: Sequence[str]) -> None:
+        self._network, self._found, self._layers = network, found, layers
+        self._passed: dict[str, int] = {}
+
+    def is_due(self, layer: str) -> bool:
+        """Count a call; whether it is the one that the layer stands for."""
+        self._passed[layer] = self._passed.get(layer, 0) + 1
+        return self._passed[layer] == self._found.calls[layer][0]
 
     @contextlib.contextmanager
-    def counted() -> Iterator[None]:
-        passed.clear()
+    def of_one_pass(self) -> Iterator[None]:
+        """Make sure that modules run as often as with the first image.
+
+        So that no layer keeps what it held before.
+        """
+        self._passed.clear()
         yield
-        for layer in layers:
-            ran, expected = passed.get(layer, 0), found.calls[layer][1]
+        for layer in self._layers:
+            ran, expected = self._passed.get(layer, 0), self._found.calls[layer][1]
             if ran != expected:
                 raise InputError(
-                    f"expected layer {layer!r} of {network.name} to run {expected} times in each "
-                    f"pass, as with the first image alone, but it ran {ran} times. Choose another "
-                    "layer, or batch_size=1."
+                    f"expected layer {layer!r} of {self._network.name} to run {expected} times in "
+                    f"each pass, as with the first image alone, but it ran {ran} times. Choose "
+                    "another layer, or batch_size=1."
                 )
-
-    with _hooked(network, layers, count):
-        yield counted
 
 
 @contextlib.contextmanager
@@ -299,11 +378,15 @@ def _hooked(
             module.training = training
 
 
-def _run(network: Network, batch: torch.Tensor, precision: str) -> None:
-    """Run a batch, channels last, in this precision of products."""
+def _on_device(batch: torch.Tensor, network: Network) -> torch.Tensor:
+    """Return a batch where the network is, channels last."""
     batch = batch.to(network.device)
-    if batch.ndim == 4:
-        batch = batch.contiguous(memory_format=torch.channels_last)
+    return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+
+
+@contextlib.contextmanager
+def _computing(network: Network, precision: str) -> Iterator[None]:
+    """Run without gradients, in this precision of products."""
     convolutions = torch.backends.cudnn.flags(
         enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=precision == "tf32"
     )
@@ -314,6 +397,6 @@ def _run(network: Network, batch: torch.Tensor, precision: str) -> None:
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
         with torch.inference_mode(), convolutions, half:
-            network.module(batch)
+            yield
     finally:
         torch.set_float32_matmul_precision(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -50,8 +51,11 @@ class Layout:
         axes = tuple(sorted(range(1, output.ndim), key=lambda axis: -strides[axis]))
         return cls(axes, tuple(output.shape[axis] for axis in axes))
 
-    def rows(self, output: torch.Tensor) -> np.ndarray:
-        """Return a float32 copy on the host, shape (n_images, n_channels)."""
+    def rows(self, output: torch.Tensor, *, copy: bool = True) -> np.ndarray:
+        """Return float32 values on the host, shape (n_images, n_channels); always a copy if asked.
+
+        Without, what is whole and lies in this order already is only looked at.
+        """
         import torch
 
         if self.kind == "mean":
@@ -60,11 +64,27 @@ class Layout:
         if self.kind == "token":
             return output[:, self.numbers[0]].to("cpu", torch.float32, copy=True).numpy()
         flat = output.permute(0, *self.axes).reshape(len(output), -1)
-        values = flat.to("cpu", torch.float32, copy=not self.kind).contiguous().numpy()
+        values = flat.to("cpu", torch.float32, copy=copy and not self.kind).contiguous().numpy()
         if self.kind == "projected":
             n_kept, key = self.numbers
             return np.ascontiguousarray((projection(values.shape[1], n_kept, key) @ values.T).T)
         return values
+
+
+class RowParts:
+    """Patterns, shape (n_images, n_channels), whose rows lie in several arrays, in order."""
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        self.parts = parts
+        self.shape = (sum(map(len, parts)), parts[0].shape[1])
+        self.dtype = parts[0].dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        """Return one array."""
+        return np.concatenate(self.parts, dtype=dtype)
 
 
 def reduced(

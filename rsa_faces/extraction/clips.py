@@ -16,12 +16,13 @@ import numpy as np
 from rsa_faces._validation import check_count, parse_bytes
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._extract import (
-    MAX_BATCH,
     _attempt,
     _check_layers,
     _key,
     _sink,
+    check_alone,
     check_finite,
+    largest_batch,
 )
 from rsa_faces.extraction._layers import select_layers
 from rsa_faces.extraction._progress import progress_bar
@@ -177,8 +178,8 @@ def plan_clips(
     _check_layers(network, found, layers)
     per_frame = 8 * sum(layout.n_channels for layout in found.layouts.values())
     working = per_frame + 4 * image.numel() + frame.nbytes
-    most = MAX_BATCH.get(network.device.type, 8)
-    return Plan(found, image, batch_size or max(1, min(most, parse_bytes(budget) // 4 // working)))
+    size = max(1, min(largest_batch(network), parse_bytes(budget) // 4 // working))
+    return Plan(found, image, batch_size or size)
 
 
 @contextmanager
@@ -215,6 +216,8 @@ def frame_patterns(
             shown = [f"{name}, frame {k}" for k in range(start, start + n)]
             for layer, values in rows.items():
                 check_finite(values, shown, layer, network.name)
+            if name == clips.ids[0] and start == 0:
+                check_alone(found, rows, shown[0], network.name)
             yield start, rows
             del waiting[:n]
             start += n

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
@@ -25,20 +27,25 @@ def apply(preprocessing: Preprocessing, images: Sequence[np.ndarray]) -> np.ndar
     out = np.empty((len(images), n_channels, size, size), np.float32)
     mean = np.asarray(preprocessing.mean, np.float32)[:, None, None]
     std = np.asarray(preprocessing.std, np.float32)[:, None, None]
+    images = [np.asarray(image) for image in images]
     for i, image in enumerate(images):
-        image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise InputError(
                 "expected each image as uint8 (height, width, 3) in RGB, but image "
                 f"{i} is {image.dtype} {image.shape}."
             )
-        picture = Image.fromarray(image)
+
+    def write(i: int) -> None:
+        picture = Image.fromarray(images[i])
         if preprocessing.channels == "L":
             picture = picture.convert("L")
         pixels = np.asarray(fit(picture, preprocessing), np.float32).reshape(size, size, -1)
         if preprocessing.channels == "BGR":
             pixels = pixels[:, :, ::-1]
         out[i] = (pixels.transpose(2, 0, 1) - mean) / std
+
+    with ThreadPoolExecutor(min(max(1, len(images)), os.cpu_count() or 1, 8)) as pool:
+        list(pool.map(write, range(len(images))))
     return out
 
 

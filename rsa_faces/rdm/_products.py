@@ -9,17 +9,18 @@ digits to what patterns share, or to a row's offset.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 # Channels whose products are summed in float32 before they are added up in float64; a block of
 # this width stays in the cache of the processor for about a hundred conditions.
 _WIDTH = 4096
-_GROUP = 2  # blocks that one thread takes at a time
+_GROUP = 8192  # channels that one thread takes at a time, at most
 _MANY = 1000  # conditions
 _BLOCK_BYTES = 32 * 2**20
 
@@ -60,9 +61,14 @@ class Products:
 
 def squared_distances(patterns, *, single: bool) -> np.ndarray:
     """Return ‖b_i − b_j‖² of all pairs."""
-    products = _collect(patterns, single)
+    with _own_threads(len(patterns)) as n_workers:
+        return _squared(patterns, single, n_workers)
+
+
+def _squared(patterns, single: bool, n_workers: int) -> np.ndarray:
+    products = _collect(patterns, single, n_workers)
     if not np.isfinite(products.offsets).all():
-        return squared_distances(patterns, single=False) if single else _all_nan(patterns)
+        return _squared(patterns, False, n_workers) if single else _all_nan(patterns)
     spread = products.offsets - products.offsets.mean(axis=0)
     gram = products.gram + (spread * products.widths) @ spread.T
     row, col = np.triu_indices(len(gram), k=1)
@@ -72,7 +78,7 @@ def squared_distances(patterns, *, single: bool) -> np.ndarray:
     doubtful = ~(squared > (_SINGLE if single else _DOUBLE).near * scale)
     # More pairs than another pass in float64 would take, or products that overflow.
     if single and doubtful.sum() > len(gram):
-        return squared_distances(patterns, single=False)
+        return _squared(patterns, False, n_workers)
     again = np.flatnonzero(doubtful)
     squared[again] = _from_differences(patterns, row[again], col[again], None)
     return squared
@@ -83,11 +89,16 @@ def angular_distances(patterns, *, centered: bool, single: bool) -> np.ndarray:
 
     Pairs with a pattern that is constant (if centred) or zero are NaN.
     """
-    products = _collect(patterns, single)
+    with _own_threads(len(patterns)) as n_workers:
+        return _angular(patterns, centered, single, n_workers)
+
+
+def _angular(patterns, centered: bool, single: bool, n_workers: int) -> np.ndarray:
+    products = _collect(patterns, single, n_workers)
     offsets, widths = products.offsets, products.widths
     if not np.isfinite(offsets).all():
         if single:
-            return angular_distances(patterns, centered=centered, single=False)
+            return _angular(patterns, centered, False, n_workers)
         return _all_nan(patterns)
     if centered:
         offsets = offsets - (offsets @ widths / widths.sum())[:, None]
@@ -117,7 +128,7 @@ def angular_distances(patterns, *, centered: bool, single: bool) -> np.ndarray:
     doubtful |= short[row] | short[col]
     doubtful &= known[row] & known[col]
     if single and doubtful.sum() > len(gram):
-        return angular_distances(patterns, centered=centered, single=False)
+        return _angular(patterns, centered, False, n_workers)
     again = np.flatnonzero(doubtful)
     distance[again] = _from_differences(patterns, row[again], col[again], centered) / 2.0
     return np.minimum(distance, 2.0)
@@ -132,67 +143,116 @@ def blocks(patterns, width: int | None = None) -> Iterator[np.ndarray]:
     """Yield blocks of channels; those of a layer on disk are read one after the other."""
     step = width or max(1, _BLOCK_BYTES // (8 * len(patterns)))
     for slab in _slabs(patterns):
-        for start in range(0, slab.shape[1], step):
-            yield slab[:, start : start + step]
+        for start in range(0, slab[0].shape[1], step):
+            block = [rows[:, start : start + step] for rows in slab]
+            yield block[0] if len(block) == 1 else np.concatenate(block)
 
 
-def _slabs(patterns) -> Iterable[np.ndarray]:
-    """Return the parts of the channels that come at a time: all, or what is read from disk."""
-    return patterns.slabs() if hasattr(patterns, "slabs") else [patterns]
+def _slabs(patterns) -> Iterable[Sequence[np.ndarray]]:
+    """Return the channels that come at a time: all, or what is read from disk.
+
+    Each slab is a sequence of arrays whose rows follow each other.
+    """
+    if hasattr(patterns, "slabs"):
+        return ([slab] for slab in patterns.slabs())
+    return [patterns.parts if hasattr(patterns, "parts") else [patterns]]
 
 
-def _collect(patterns, single: bool) -> Products:
+def _collect(patterns, single: bool, n_workers: int) -> Products:
     """Pass once over the channels: groups of blocks in threads, summed in order.
 
     Groups do not depend on the number of threads, so results do not either.
     """
     n = len(patterns)
     width = max(1, min(_WIDTH, _BLOCK_BYTES // (8 * n)))
-    parts: list[Products] = []
-    # With very many conditions the products are so large that BLAS's own threads serve better.
-    alone = n > _MANY or patterns.shape[1] <= _GROUP * width
-    n_workers = 1 if alone else max([p["num_threads"] for p in threadpool_info()], default=1)
-    limits = contextlib.nullcontext() if alone else threadpool_limits(1, user_api="blas")
-    with limits, ThreadPoolExecutor(n_workers) as executor:
-        for slab in _slabs(patterns):
-            starts = range(0, slab.shape[1], _GROUP * width)
-            groups = [slab[:, start : start + _GROUP * width] for start in starts]
-            run = map if alone else executor.map
-            for part in run(lambda group: _of_group(group, width, single), groups):
-                parts = [_sum(parts[0], part)] if parts else [part]
-    return parts[0]
-
-
-def _of_group(group: np.ndarray, width: int, single: bool) -> Products:
-    """Return the products of some blocks."""
-    n, kind = len(group), np.float32 if single else np.float64
     gram, toward, shared = np.zeros((n, n)), np.zeros(n), 0.0
     offsets, widths = [], []
-    work = np.empty(n * min(width, group.shape[1]), kind)
+    # One for each thread: fresh memory for each group would cost as much as its products.
+    size = n * min(width, patterns.shape[1])
+    rooms = [np.empty(size, np.float32 if single else np.float64) for _ in range(n_workers)]
+    with ThreadPoolExecutor(n_workers) as executor:
+        for slab in _slabs(patterns):
+            edges = _edges(slab[0].shape[1])
+
+            def of_group(k: int, slab=slab, edges=edges) -> Products:
+                work = rooms.pop()
+                try:
+                    return _of_group(slab, edges[k], edges[k + 1], width, work)
+                finally:
+                    rooms.append(work)
+
+            run = executor.map if n_workers > 1 and len(edges) > 2 else map
+            for part in run(of_group, range(len(edges) - 1)):
+                gram += part.gram
+                toward += part.toward
+                shared += part.shared
+                offsets.append(part.offsets)
+                widths.append(part.widths)
+    return Products(gram, toward, shared, np.hstack(offsets), np.concatenate(widths))
+
+
+def _edges(n_channels: int) -> list[int]:
+    """Return where groups begin, and the end: nearly equal, for few threads to share evenly."""
+    n_groups = -(-n_channels // _GROUP)
+    if n_groups > 1:
+        n_groups = min(-(-n_groups // 4) * 4, n_channels)
+    return [n_channels * k // n_groups for k in range(n_groups + 1)]
+
+
+@contextlib.contextmanager
+def _own_threads(n: int) -> Iterator[int]:
+    """Yield how many threads to use, while BLAS uses one in each.
+
+    After a product BLAS's own threads spin for a while, in the way of whoever computes next. With
+    very many conditions the products are so large that they serve better.
+    """
+    if n > _MANY:
+        yield 1
+        return
+    blas = _blas()
+    n_threads = max([pool["num_threads"] for pool in blas.info()], default=1)
+    with blas.limit(limits=1):
+        yield n_threads
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return what limits the threads of NumPy's BLAS; to look for it takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _of_group(
+    slab: Sequence[np.ndarray], start: int, stop: int, width: int, work: np.ndarray
+) -> Products:
+    """Return the products of some blocks, in the type of `work`, which is written over."""
+    from rsa_faces.rdm._kernels import take_mean_row, take_means_of_rows
+
+    n, kind = sum(map(len, slab)), work.dtype
+    edges = [*range(start, stop, width), stop]
+    widths = np.diff(edges)
+    gram, toward, shared = np.zeros((n, n)), np.zeros(n), 0.0
+    offsets = np.empty((len(widths), n))
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, group.shape[1], width):
-            block = group[:, start : start + width].astype(kind, copy=False)
-            offset = block.mean(axis=1)
-            rest = work[: block.size].reshape(block.shape)
-            np.subtract(block, offset[:, None], out=rest)
-            mean = rest.mean(axis=0)
-            rest -= mean
+        for left, size, offset in zip(edges, widths, offsets, strict=False):
+            rest = work[: n * size].reshape(n, size)
+            mean = np.zeros(size, kind)
+            first = 0
+            for rows in slab:
+                last = first + len(rows)
+                # Compiled for rows that lie one after the other in memory.
+                ready = rows.dtype == kind and rows.flags.c_contiguous
+                begin = left if ready else 0
+                if not ready:
+                    rows = np.ascontiguousarray(rows[:, left : left + size], kind)
+                take_means_of_rows(
+                    rows, begin, begin + size, rest[first:last], offset[first:last], mean
+                )
+                first = last
+            mean /= n
+            take_mean_row(rest, mean, toward)
             gram += rest @ rest.T
-            toward += rest @ mean
             shared += float(mean @ mean)
-            offsets.append(offset)
-            widths.append(block.shape[1])
-    return Products(
-        gram, toward, shared, np.array(offsets, np.float64).T, np.array(widths, np.float64)
-    )
-
-
-def _sum(a: Products, b: Products) -> Products:
-    """Return the products of the channels of both."""
-    return Products(
-        a.gram + b.gram, a.toward + b.toward, a.shared + b.shared,
-        np.hstack([a.offsets, b.offsets]), np.hstack([a.widths, b.widths]),
-    )  # fmt: skip
+    return Products(gram, toward, shared, offsets.T, widths.astype(np.float64))
 
 
 def _from_differences(patterns, row, col, centered: bool | None) -> np.ndarray:

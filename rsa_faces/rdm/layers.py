@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -70,10 +70,14 @@ def layer_rdms(
 
     Notes
     -----
-    All stimuli go through in one pass. Each layer's RDM is computed when the layer returns, from
-    the output as it lies in memory, and the output is not kept: memory does not grow with the
-    number of layers. Products are float32, as activations are, and added up in float64 every 4,096
-    channels: within 1e-6 of float64 throughout.
+    All stimuli go through in one pass, in batches that take turns: each runs up to the next layer
+    and waits there for the others. The layer's RDM is computed when all have reached it, from the
+    outputs as they lie in memory, and the outputs are not kept: memory does not grow with the
+    number of layers. A network that keeps something between layers (``self.x = …``) would mix up
+    the batches: this is seen from the first image, whose answers would not be those it gave alone,
+    and activations are kept instead, as when the budget is too small. Products are float32, as
+    activations are, and added up in float64 every 4,096 channels: within 1e-6 of float64
+    throughout.
 
     Examples
     --------
@@ -88,10 +92,11 @@ def layer_rdms(
     options = {} if measure == "poisson" else {"single": True}
     found: dict[str, np.ndarray] = {}
 
-    def act(layer: str, patterns: np.ndarray) -> None:
+    def act(layer: str, patterns: Any) -> None:
         found[layer] = MEASURES[measure](patterns, **options)
-        if np.isnan(found[layer]).any() and isinstance(patterns, np.ndarray):
-            check_finite(patterns, stimuli.ids, layer, network.name)
+        # Those that :func:`extract` returns are finite.
+        if np.isnan(found[layer]).any() and hasattr(patterns, "parts"):
+            check_finite(np.asarray(patterns), stimuli.ids, layer, network.name)
         warn_undefined(found[layer], stimuli.ids, measure, layer)
 
     how = {
