@@ -75,6 +75,44 @@ def test_rdms_are_those_of_kept_activations(network, stimuli, measure):
     np.testing.assert_allclose(streamed.vectors, kept.vectors, rtol=2e-5, atol=2e-6)
 
 
+def test_first_tensor_of_dicts_and_lists(network, stimuli):
+    class Named(nn.Module):
+        def __init__(self, how):
+            super().__init__()
+            self.conv, self.how = nn.Conv2d(3, 4, 3), how
+
+        def forward(self, x):
+            out = self.conv(x)
+            return {"out": out, "aux": out.mean()} if self.how == "dict" else [None, (out, out + 1)]
+
+    class Whole(nn.Module):
+        def __init__(self, how):
+            super().__init__()
+            self.named = Named(how)
+
+        def forward(self, x):
+            out = self.named(x)
+            return out["out"] if self.named.how == "dict" else out[1][0]
+
+    for how in ("dict", "list"):
+        whole = Network(network.spec, Whole(how), torch.device("cpu"))
+        rdms = rf.layer_rdms(whole, stimuli, layers=["named", "named.conv"])
+        np.testing.assert_array_equal(rdms.vectors[0], rdms.vectors[1])
+
+
+def test_a_real_network_answers_1_and_64_images_alike():
+    network = rf.load_network("mini-xception", device="cpu")
+    stimuli = rf.datasets.images92().stimuli
+    one = rf.extract(network, stimuli, batch_size=1, progress=False)
+    many = rf.extract(network, stimuli, batch_size=64, progress=False)
+    rdms = rf.layer_rdms(network, stimuli, progress=False)
+    expected = rf.compute_rdms(one)
+    for layer, patterns in one.items():
+        scale = np.abs(patterns).max()
+        np.testing.assert_allclose(many[layer] / scale, patterns / scale, atol=1e-5)
+    np.testing.assert_allclose(rdms.vectors, expected.vectors, atol=1e-5)
+
+
 def test_poisson_needs_rates(network, stimuli):
     rdms = rf.layer_rdms(network, stimuli, layers=["relu"], measure="poisson")
     kept = rf.compute_rdms(rf.extract(network, stimuli, layers=["relu"]), measure="poisson")
@@ -264,6 +302,19 @@ def test_hooks_are_gone_and_modes_back_after_an_error(network, stimuli):
         rf.layer_rdms(network, stimuli, layers=LAYERS)
     assert all(not module._forward_hooks for module in network.module.modules())
     assert network.module.training
+
+
+def test_weights_are_the_same_objects_afterwards(network, stimuli):
+    network.module.conv.weight.requires_grad_()
+    before = dict(network.module.named_parameters())
+    copies = {name: weight.detach().clone() for name, weight in before.items()}
+    rf.layer_rdms(network, stimuli, layers=LAYERS)
+    rf.extract(network, stimuli, layers=LAYERS)
+    for name, weight in network.module.named_parameters():
+        assert weight is before[name]
+        assert weight.requires_grad == (name == "conv.weight")
+        assert weight.is_contiguous()
+        assert torch.equal(weight, copies[name])
 
 
 def test_constant_patterns_are_named(network, stimuli):

@@ -374,12 +374,22 @@ def release_memory() -> None:
 def _hooked(
     network: Network, layers: Sequence[str], act: Callable[[str, Any], None]
 ) -> Iterator[None]:
-    """Call ``act(label, output)`` after each layer; eval mode meanwhile; undone on any exit."""
+    """Call ``act(label, output)`` after each layer; eval mode meanwhile; undone on any exit.
+
+    The weights of plain convolutions are channels last meanwhile, as their input is: torch turns
+    them for each batch otherwise, which costs as much as an image.
+    """
     modules = dict(network.module.named_modules())
     modes = {module: module.training for module in network.module.modules()}
+    weights: dict[torch.nn.Module, torch.nn.Parameter] = {}
     handles = []
     try:
         network.module.eval()
+        for module in modes:
+            if type(module) is torch.nn.Conv2d:
+                weights[module] = module.weight
+                turned = module.weight.detach().contiguous(memory_format=torch.channels_last)
+                module.weight = torch.nn.Parameter(turned, requires_grad=False)
         for layer in layers:
             handles.append(
                 modules[split_call(layer)[0]].register_forward_hook(
@@ -390,6 +400,8 @@ def _hooked(
     finally:
         for handle in handles:
             handle.remove()
+        for module, weight in weights.items():
+            module.weight = weight
         for module, training in modes.items():
             module.training = training
 
