@@ -98,6 +98,7 @@ def resnet50(budget: str) -> None:
 
     # First of all, so that its memory is its own.
     with Memory() as memory:
+        ours()
         rdms = ours()
     # The weights channels last as well, as a careful user would have them.
     careful = rf.load_network("untrained:torchvision:resnet50", device="cpu").module

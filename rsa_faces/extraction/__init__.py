@@ -1,7 +1,8 @@
 """Extraction: what the layers of a network answer to each stimulus."""
 
 from rsa_faces.extraction._activations import Activations
-from rsa_faces.extraction._extract import check_finite, extract, stream
+from rsa_faces.extraction._checks import check_finite
+from rsa_faces.extraction._extract import extract, stream
 from rsa_faces.extraction._layers import select_layers
 from rsa_faces.extraction._store import load_activations
 from rsa_faces.extraction.clips import extract_clips

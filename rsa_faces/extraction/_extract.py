@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsa_faces import __version__
-from rsa_faces._errors import InputError
 from rsa_faces._files import sha256_bytes
 from rsa_faces._validation import check_choice, check_count, parse_bytes
 from rsa_faces.extraction._activations import Activations
+from rsa_faces.extraction._checks import check_alone, check_finite, check_layers, check_options
 from rsa_faces.extraction._layers import select_layers
 from rsa_faces.extraction._progress import progress_bar
 
@@ -146,11 +146,11 @@ def extract(
         check_count(batch_size, what="batch_size")
     check_count(seed, what="seed", low=0)
     check_choice(dtype, DTYPES, what="dtype")
-    _check_options(network, reduce, precision)
+    check_options(network, reduce, precision)
     names = select_layers(network, layers)
     image = network.preprocess([stimuli.image(stimuli.ids[0])])
     found = probe(network, image, names, reduce, seed, precision)
-    _check_layers(network, found, layers)
+    check_layers(network, found, layers)
     key = {**_key(network, stimuli, image), "precision": precision, "dtype": dtype}
     sink = _sink(network, stimuli, image, found, store, n_bytes, batch_size, key)
     size = batch_size or sink.batch_size
@@ -214,10 +214,10 @@ def stream(
         run_through,
     )
 
-    _check_options(network, reduce, precision)
+    check_options(network, reduce, precision)
     image = network.preprocess([stimuli.image(stimuli.ids[0])])
     found = probe(network, image, select_layers(network, layers), reduce, seed, precision)
-    _check_layers(network, found, layers)
+    check_layers(network, found, layers)
     # At the same time: a layer's input and output, a shortcut, and what a library works in.
     needed = 4 * len(stimuli) * (4 * found.largest + image.numel())
     n_bytes = parse_bytes(budget)
@@ -257,20 +257,6 @@ def largest_batch(network: Network) -> int:
     return _LARGEST_BATCH.get(network.device.type, 8)
 
 
-def _check_options(network: Network, reduce: str | int | None, precision: str) -> None:
-    """Check what all layers are asked for."""
-    if isinstance(reduce, str):
-        check_choice(reduce, ["mean", "class token"], what="value of `reduce`")
-    elif reduce is not None:
-        check_count(reduce, what="reduce")
-    check_choice(precision, ["float32", "tf32", "bfloat16"], what="precision")
-    if precision == "tf32" and network.device.type != "cuda":
-        raise InputError(
-            f"the precision 'tf32' needs a CUDA GPU, but {network.name} is on "
-            f"{network.device.type!r}. Use 'float32'."
-        )
-
-
 class _Memory:
     """Activations in memory, filled like a Store."""
 
@@ -299,32 +285,6 @@ class _Memory:
         for array in self._arrays.values():
             array.flags.writeable = False
         return self._arrays
-
-
-def _check_layers(network: Network, found: Probe, layers: str | Sequence[str]) -> None:
-    """Say which layers give nothing usable: an error if named, a warning if matched by a glob."""
-    given = [layers] if isinstance(layers, str) else list(layers)
-    named = {*given, *(network.layers() if "all" in given else ())}
-    for layer, problem in found.problems.items():
-        if layer in named:
-            raise InputError(
-                f"layer {layer!r} of {network.name} {problem}. Choose another: "
-                "network.all_layers() lists those that can be extracted."
-            )
-    if found.problems:
-        _log.warning(
-            "%s: %d layers are left out: %s", network.name, len(found.problems),
-            "; ".join(f"{layer} {why}" for layer, why in list(found.problems.items())[:3]),
-        )  # fmt: skip
-    if not found.layouts:
-        raise InputError(
-            f"expected layers with one row per image, but none of {len(found.problems)} layers of "
-            f"{network.name} that {given!r} matches gives that."
-        )
-    for layer, (number, n_calls) in found.calls.items():
-        if n_calls > 1:
-            _log.info("layer %s ran %d times in one pass: its output %d is kept", layer, n_calls,
-                      number)  # fmt: skip
 
 
 def _sink(
@@ -397,31 +357,6 @@ def _fill(
         start += len(ids)
         tell(start)
     return batch_size
-
-
-def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: str) -> None:
-    """Refuse NaN and infinite activations; layer and image are named."""
-    # A sum is finite only if all of its terms are; it may overflow although they are.
-    doubtful = np.flatnonzero(~np.isfinite(patterns.sum(axis=1)))
-    bad = [i for i in doubtful if not np.isfinite(patterns[i]).all()]
-    if bad:
-        kind = "NaN" if np.isnan(patterns[bad[0]]).any() else "infinite"
-        raise InputError(
-            f"expected finite activations, but layer {layer!r} of {network} has {kind} "
-            f"values for image {ids[bad[0]]!r}. Look at the image and the weights."
-        )
-
-
-def check_alone(alone: Probe, rows: Mapping[str, np.ndarray], name: str, network: str) -> None:
-    """Refuse networks whose answer to an image depends on the others in its batch."""
-    for layer, values in rows.items():
-        if len(values) > 1 and (change := alone.change(layer, values[0])) > 0.05:
-            raise InputError(
-                f"expected the answer to an image not to depend on the others in its batch, but in "
-                f"layer {layer!r} of {network} some values of {name!r} differ from those it gets "
-                f"alone by {change:.0%} of the largest. Does it normalise over the batch, or draw "
-                "at random? Use extract(..., batch_size=1)."
-            )
 
 
 def _attempt(forward: Forward, batch: torch.Tensor) -> dict[str, np.ndarray] | None:

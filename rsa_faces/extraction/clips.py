@@ -15,13 +15,11 @@ import numpy as np
 
 from rsa_faces._validation import check_count, parse_bytes
 from rsa_faces.extraction._activations import Activations
+from rsa_faces.extraction._checks import check_alone, check_finite, check_layers
 from rsa_faces.extraction._extract import (
     _attempt,
-    _check_layers,
     _key,
     _sink,
-    check_alone,
-    check_finite,
     largest_batch,
 )
 from rsa_faces.extraction._layers import select_layers
@@ -175,7 +173,7 @@ def plan_clips(
     frame = next(clips.frames(clips.ids[0]))
     image = network.preprocess([frame])
     found = probe(network, image, names)
-    _check_layers(network, found, layers)
+    check_layers(network, found, layers)
     per_frame = 8 * sum(layout.n_channels for layout in found.layouts.values())
     working = per_frame + 4 * image.numel() + frame.nbytes
     size = max(1, min(largest_batch(network), parse_bytes(budget) // 4 // working))

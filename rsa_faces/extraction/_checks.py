@@ -1,0 +1,83 @@
+"""Checks of what is asked of a network's layers, and of what they answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rsa_faces._errors import InputError
+from rsa_faces._validation import check_choice, check_count
+
+if TYPE_CHECKING:
+    from rsa_faces.extraction._forward import Probe
+    from rsa_faces.networks import Network
+
+_log = logging.getLogger(__name__)
+
+
+def check_options(network: Network, reduce: str | int | None, precision: str) -> None:
+    """Check what all layers are asked for."""
+    if isinstance(reduce, str):
+        check_choice(reduce, ["mean", "class token"], what="value of `reduce`")
+    elif reduce is not None:
+        check_count(reduce, what="reduce")
+    check_choice(precision, ["float32", "tf32", "bfloat16"], what="precision")
+    if precision == "tf32" and network.device.type != "cuda":
+        raise InputError(
+            f"the precision 'tf32' needs a CUDA GPU, but {network.name} is on "
+            f"{network.device.type!r}. Use 'float32'."
+        )
+
+
+def check_layers(network: Network, found: Probe, layers: str | Sequence[str]) -> None:
+    """Say which layers give nothing usable: an error if named, a warning if matched by a glob."""
+    given = [layers] if isinstance(layers, str) else list(layers)
+    named = {*given, *(network.layers() if "all" in given else ())}
+    for layer, problem in found.problems.items():
+        if layer in named:
+            raise InputError(
+                f"layer {layer!r} of {network.name} {problem}. Choose another: "
+                "network.all_layers() lists those that can be extracted."
+            )
+    if found.problems:
+        _log.warning(
+            "%s: %d layers are left out: %s", network.name, len(found.problems),
+            "; ".join(f"{layer} {why}" for layer, why in list(found.problems.items())[:3]),
+        )  # fmt: skip
+    if not found.layouts:
+        raise InputError(
+            f"expected layers with one row per image, but none of {len(found.problems)} layers of "
+            f"{network.name} that {given!r} matches gives that."
+        )
+    for layer, (number, n_calls) in found.calls.items():
+        if n_calls > 1:
+            _log.info("layer %s ran %d times in one pass: its output %d is kept", layer, n_calls,
+                      number)  # fmt: skip
+
+
+def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: str) -> None:
+    """Refuse NaN and infinite activations; layer and image are named."""
+    # A sum is finite only if all of its terms are; it may overflow although they are.
+    doubtful = np.flatnonzero(~np.isfinite(patterns.sum(axis=1)))
+    bad = [i for i in doubtful if not np.isfinite(patterns[i]).all()]
+    if bad:
+        kind = "NaN" if np.isnan(patterns[bad[0]]).any() else "infinite"
+        raise InputError(
+            f"expected finite activations, but layer {layer!r} of {network} has {kind} "
+            f"values for image {ids[bad[0]]!r}. Look at the image and the weights."
+        )
+
+
+def check_alone(alone: Probe, rows: Mapping[str, np.ndarray], name: str, network: str) -> None:
+    """Refuse networks whose answer to an image depends on the others in its batch."""
+    for layer, values in rows.items():
+        if len(values) > 1 and (change := alone.change(layer, values[0])) > 0.05:
+            raise InputError(
+                f"expected the answer to an image not to depend on the others in its batch, but in "
+                f"layer {layer!r} of {network} some values of {name!r} differ from those it gets "
+                f"alone by {change:.0%} of the largest. Does it normalise over the batch, or draw "
+                "at random? Use extract(..., batch_size=1)."
+            )
