@@ -29,7 +29,7 @@ class ConditionMismatchError(InputError):
         only_right = [c for c in right if c not in set(left)]
         super().__init__(
             f"expected the same conditions in {left_name} and {right_name}, but "
-            f"{left_name} has {len(left)} and {right_name} has {len(right)}: "
+            f"there are {len(left)} in {left_name} and {len(right)} in {right_name}: "
             f"only in {left_name}: {_first(only_left)}; only in {right_name}: {_first(only_right)}."
             + (f" {hint}" if hint else "")
         )
