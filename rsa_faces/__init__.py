@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _FROM = {
-    "rsa_faces._errors": ["ConditionMismatchError", "InputError", "MissingExtraError"],
+    "rsa_faces._core.errors": ["ConditionMismatchError", "InputError", "MissingExtraError"],
     "rsa_faces.comparison": ["compare"],
     "rsa_faces.extraction": ["Activations", "extract", "extract_clips", "load_activations"],
     "rsa_faces.mapping": ["searchlight"],
@@ -38,6 +38,7 @@ _SUBPACKAGES = [
     "extraction",
     "figures",
     "inference",
+    "io",
     "mapping",
     "networks",
     "rdm",
@@ -58,13 +59,14 @@ if TYPE_CHECKING:
         extraction,
         figures,
         inference,
+        io,
         mapping,
         networks,
         rdm,
         report,
         stimuli,
     )
-    from rsa_faces._errors import ConditionMismatchError, InputError, MissingExtraError
+    from rsa_faces._core.errors import ConditionMismatchError, InputError, MissingExtraError
     from rsa_faces.comparison import compare
     from rsa_faces.extraction import Activations, extract, extract_clips, load_activations
     from rsa_faces.inference import Result, evaluate, noise_ceiling, variance_partition

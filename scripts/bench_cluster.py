@@ -19,10 +19,11 @@ import numpy as np
 import yaml
 from bench_searchlight import AFFINE, N_CONDITIONS, ellipsoid, models_of
 
-from rsa_faces.config import ClusterConfig, load_searchlight_config
 from rsa_faces.mapping import SearchlightMap
-from rsa_faces.pipeline import run_searchlight
-from rsa_faces.pipeline._cluster import _made
+from rsa_faces.runs._cluster_config import ClusterConfig
+from rsa_faces.runs._parts import _made
+from rsa_faces.runs.searchlight.config import load_searchlight_config
+from rsa_faces.runs.searchlight.run import run_searchlight
 
 
 def make(folder: Path, n_subjects: int, axis: int) -> Path:

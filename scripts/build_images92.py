@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import scipy.io
 
-from rsa_faces._files import atomic_path, sha256_file, write_text
+from rsa_faces._core.files import atomic_path, sha256_file, write_text
 from rsa_faces.datasets.images92 import PATH
 from rsa_faces.rdm import RDMs, concat
 from rsa_faces.rdm._io import write_group

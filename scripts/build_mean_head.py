@@ -17,7 +17,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 import rsa_faces as rf
-from rsa_faces._files import write_text
+from rsa_faces._core.files import write_text
 from rsa_faces.networks import detect_landmarks
 from rsa_faces.stimuli import _head, rendering
 

@@ -29,7 +29,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from rsa_faces._files import atomic_path, sha256_file, write_text
+from rsa_faces._core.files import atomic_path, sha256_file, write_text
 from rsa_faces.networks import NETWORKS
 from rsa_faces.networks._registry import resolve_builder
 

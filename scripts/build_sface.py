@@ -32,7 +32,7 @@ import onnx
 from onnx import helper, numpy_helper
 from safetensors.numpy import save_file
 
-from rsa_faces._files import atomic_path, sha256_file
+from rsa_faces._core.files import atomic_path, sha256_file
 from rsa_faces.networks.sface import build
 
 ROOT = Path(__file__).parents[1] / "rsa_faces"

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from rsa_faces._files import atomic_path, sha256_file, write_text
+from rsa_faces._core.files import atomic_path, sha256_file, write_text
 from rsa_faces.datasets.simulated_faces import PATH
 from rsa_faces.stimuli import rendering
 

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
 import rsa_faces as rf
-from rsa_faces._files import write_text
+from rsa_faces._core.files import write_text
 from rsa_faces.inference import calibrate, sign_flip_test, time_neighbours
 from rsa_faces.inference.calibration import CHECKS, _distances, _row
 from rsa_faces.inference.maps import STATISTICS

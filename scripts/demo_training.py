@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 from train_siamese import INPUT, ORL, read_orl
 
-from rsa_faces._files import atomic_path
+from rsa_faces._core.files import atomic_path
 from rsa_faces.networks import _preprocess
 from rsa_faces.networks._spec import WEIGHTS_FOLDER
 from rsa_faces.networks._weights import fill, initialise, read_weights

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from training_options import FIRST, OWN, main, network, parser, train
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.networks import get_spec
 from rsa_faces.networks.training import (
     LabelledFaces,

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from training_options import FIRST, main, parser, start, train
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.networks import get_spec
 from rsa_faces.networks.siamese import SiameseNet
 from rsa_faces.networks.training import (

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from rsa_faces._errors import InputError
-from rsa_faces.extraction._progress import progress_bar
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.progress import progress_bar
 from rsa_faces.networks import get_spec
 from rsa_faces.networks._load import resolve_builder
 from rsa_faces.networks._registry import NETWORKS

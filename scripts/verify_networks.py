@@ -31,7 +31,7 @@ import torch
 from PIL import Image
 from scipy.stats import rankdata
 
-from rsa_faces._files import atomic_path
+from rsa_faces._core.files import atomic_path
 from rsa_faces.networks import NETWORKS, detect_landmarks, load_network
 from rsa_faces.stimuli import StimulusSet, load_stimuli
 from rsa_faces.stimuli.alignment import (

@@ -115,7 +115,7 @@ def test_permutations_and_samples_equal_a_loop(monkeypatch):
     b["l0"][:, :6] += a["l0"][:, :6]
     options = {"conditions": NAMES, "n_boot": 20, "n_permutations": 19, "seed": 7}
     found = layer_agreement(a, b, methods=["spearman", "cka"], **options)
-    module = sys.modules["rsa_faces.analyses._geometry"]
+    module = sys.modules["rsa_faces.analyses.networks._geometry"]
     monkeypatch.setattr(module, "_VALUES", 1)
     again = layer_agreement(a, b, methods=["spearman", "cka"], **options)
     pd.testing.assert_frame_equal(found.table, again.table)

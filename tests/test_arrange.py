@@ -25,7 +25,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import rsa_faces as rf
-from rsa_faces._errors import InputError, MissingExtraError
+from rsa_faces._core.errors import InputError, MissingExtraError
 from rsa_faces.behaviour import (
     Trial,
     fit_raters,

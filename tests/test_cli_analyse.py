@@ -14,8 +14,8 @@ import rsa_faces as rf
 from rsa_faces import analyses
 from rsa_faces.analyses import congruence, readout
 from rsa_faces.cli import _analyse  # noqa: F401
-from rsa_faces.config import load_analyses_config
-from rsa_faces.pipeline import run_analyses
+from rsa_faces.runs.analyse.config import load_analyses_config
+from rsa_faces.runs.analyse.run import run_analyses
 
 PEOPLE, EXPRESSIONS = 8, ("happy", "sad", "angry")
 ANALYSES = [

@@ -12,10 +12,10 @@ from test_cli import rsa_faces, sentence
 from test_fmri import write_bids
 
 import rsa_faces as rf
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.cli import _searchlight  # noqa: F401
 from rsa_faces.datasets import simulated_brain
-from rsa_faces.pipeline._tables import read_volumes
+from rsa_faces.runs._tables import read_volumes
 
 CONFIG = Path(__file__).parents[1] / "configs" / "searchlight.yaml"
 

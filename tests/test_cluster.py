@@ -14,16 +14,15 @@ from test_cli import make_project
 from threadpoolctl import threadpool_info
 
 from rsa_faces import InputError
-from rsa_faces.config import (
-    ClusterConfig,
-    load_cluster_config,
-    load_config,
-    load_searchlight_config,
-)
 from rsa_faces.datasets import simulated_brain
 from rsa_faces.mapping import SearchlightMap
-from rsa_faces.pipeline import _cluster, run, run_searchlight
-from rsa_faces.pipeline._cluster import Parts, opened
+from rsa_faces.runs import _parts
+from rsa_faces.runs._cluster_config import ClusterConfig, load_cluster_config
+from rsa_faces.runs._parts import Parts, opened
+from rsa_faces.runs.compare.config import load_config
+from rsa_faces.runs.compare.run import run
+from rsa_faces.runs.searchlight.config import load_searchlight_config
+from rsa_faces.runs.searchlight.run import run_searchlight
 
 distributed = pytest.importorskip("distributed")
 LOCAL = ClusterConfig(kind="local", workers=2)
@@ -87,7 +86,7 @@ def test_a_searchlight_gives_the_same_numbers_also_when_a_worker_is_killed(tmp_p
     alone = run_searchlight(config, tmp_path / "alone")
     maps = tmp_path / "shared" / "maps"
     done_when_killed = []
-    with _cluster._made(LOCAL, distributed) as made, distributed.Client(made) as client:
+    with _parts._made(LOCAL, distributed) as made, distributed.Client(made) as client:
         client.wait_for_workers(2)
         victim = client.run(os.getpid).popitem()[1]
 
@@ -129,7 +128,7 @@ def test_slurm_jobs_are_asked_for_as_configured(monkeypatch, tmp_path):
         kind="slurm", workers=7, threads=4, memory="16GB", queue="short", walltime="01:00:00",
         before=["source here"], directives=["--gres=gpu:1"],
     )  # fmt: skip
-    _cluster._made(config, distributed)
+    _parts._made(config, distributed)
     assert (asked["jobs"], asked["processes"]) == (7, 1)
     assert (asked["cores"], asked["job_cpu"]) == (1, 4)
     assert (asked["memory"], asked["queue"], asked["walltime"]) == ("16GB", "short", "01:00:00")
@@ -154,13 +153,13 @@ def test_jobs_that_end_are_replaced(monkeypatch, tmp_path):
         kind="slurm", workers=1, threads=2, memory="1GB", walltime="00:10:00", scratch=tmp_path
     )
     with (
-        _cluster._made(config, distributed) as made,
+        _parts._made(config, distributed) as made,
         distributed.Client(made) as client,
     ):
         client.wait_for_workers(1, timeout=120)
         (first,) = client.run(os.getpid).values()
         os.kill(first, signal.SIGKILL)
-        parts = _cluster.Parts(client)
+        parts = _parts.Parts(client)
         assert parts.begin(os.getpid)() != first
         assert list(client.nthreads().values()) == [1]
 

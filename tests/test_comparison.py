@@ -11,10 +11,10 @@ import reference
 from scipy import stats
 
 import rsa_faces as rf
+from rsa_faces._kernels.kendall import kendall_sums
+from rsa_faces._kernels.ranks import average_ranks, centred_ranks, dense_codes
+from rsa_faces._kernels.sort import sort_rows
 from rsa_faces.comparison import METHODS, align_pair, compare, max_similarity
-from rsa_faces.comparison._kendall import kendall_sums
-from rsa_faces.comparison._ranks import average_ranks, centred_ranks, dense_codes
-from rsa_faces.comparison._sort import sort_rows
 from rsa_faces.comparison.methods import COV_METHODS, RANK_METHODS
 
 NAMES = [f"c{i}" for i in range(40)]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsa_faces._errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.analyses import check_confidence
-from rsa_faces.analyses.confidence import (
+from rsa_faces.analyses.quality.confidence import (
     OutlierFlag,
     SimilarityInterval,
     flag_rates,
@@ -48,7 +48,7 @@ def test_stability_falls_with_the_size_of_changes_and_goes_by_name():
 
 
 def test_variants_stay_in_place_on_average():
-    from rsa_faces.analyses.confidence import _variant
+    from rsa_faces.analyses.quality.confidence import _variant
 
     image = np.zeros((41, 61, 3), np.uint8)
     image[20, 30] = 255
@@ -295,7 +295,7 @@ def test_confidence_is_checked_on_people_who_did_not_set_it():
 
 
 def test_no_one_is_judged_by_a_flag_that_saw_them(monkeypatch):
-    from rsa_faces.analyses import _outliers
+    from rsa_faces.analyses.quality import _outliers
 
     stimuli, people, groups = pictures(n_people=16)
     fitted_on, applied_to = [], []

@@ -6,17 +6,13 @@ import pytest
 import yaml
 
 import rsa_faces as rf
-from rsa_faces._files import slug
+from rsa_faces._core.files import slug
 from rsa_faces.behaviour.arrange import load_arrange_config
-from rsa_faces.config import (
-    Config,
-    dump_config,
-    load_analyses_config,
-    load_cluster_config,
-    load_config,
-    load_searchlight_config,
-    load_timecourse_config,
-)
+from rsa_faces.runs._cluster_config import load_cluster_config
+from rsa_faces.runs._reading import dump_config
+from rsa_faces.runs.analyse.config import load_analyses_config
+from rsa_faces.runs.compare.config import Config, load_config
+from rsa_faces.runs.searchlight.config import load_searchlight_config, load_timecourse_config
 
 IMAGES92 = Path(__file__).parents[1] / "configs" / "images92.yaml"
 

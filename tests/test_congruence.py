@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rsa_faces import ConditionMismatchError, InputError
-from rsa_faces.analyses.congruence import _halves, _shuffled, congruence
+from rsa_faces.analyses.information.congruence import _halves, _shuffled, congruence
 from rsa_faces.figures import plot_congruence
 
 PEOPLE, FACES = 16, ("neutral", "happy", "angry")
@@ -77,7 +77,10 @@ def test_one_dimension_each_is_tuckers_coefficient_squared():
 def test_the_null_and_the_halves_equal_a_loop(monkeypatch):
     x, n = simulated(3, shared=0.4), 19
     expected = run(x, n_permutations=n, n_splits=3, n_dimensions=2, seed=5).table
-    module = sys.modules["rsa_faces.analyses.congruence"]  # the package has the function there
+    # The package has the function there.
+    module = sys.modules["rsa_faces.analyses.information.congruence"]
+        "rsa_faces.analyses.information.congruence"
+    ]  # the package has the function there
     monkeypatch.setattr(module, "_CHUNK", 1)  # one permutation at a time: nothing changes
     for column, value in run(x, n_permutations=n, n_splits=3, n_dimensions=2, seed=5).table.items():
         np.testing.assert_array_equal(value, expected[column])

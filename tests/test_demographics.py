@@ -20,7 +20,7 @@ from rsa_faces.analyses import (
     similarity_scores,
 )
 from rsa_faces.analyses._groups import cell_sums, draws_of_people, grouped_faces
-from rsa_faces.analyses.false_matches import _Pool
+from rsa_faces.analyses.people.false_matches import _Pool
 from rsa_faces.figures import (
     plot_false_matches,
     plot_group_components,

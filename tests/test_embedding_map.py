@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 
 from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses import embedding_map, shape_distance
-from rsa_faces.analyses.embedding_map import _procrustes_map, _ridge_map
+from rsa_faces.analyses.networks.embedding_map import _procrustes_map, _ridge_map
 from rsa_faces.figures import plot_embedding_map
 
 PEOPLE, IMAGES = 40, 2

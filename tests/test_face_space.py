@@ -13,13 +13,15 @@ from scipy.spatial import ConvexHull, Delaunay
 from scipy.spatial.transform import Rotation
 
 import rsa_faces as rf
-from rsa_faces.analyses import _axis, _cells, _faces, _procrustes, readout
+from rsa_faces.analyses import _procrustes
 from rsa_faces.analyses._components import components
 from rsa_faces.analyses._ridge import deal_folds
-from rsa_faces.analyses.axis_coding import axis_tuning
-from rsa_faces.analyses.face_decoding import _accuracies, decode_faces
-from rsa_faces.analyses.face_space import face_space
-from rsa_faces.analyses.readout import STRENGTHS
+from rsa_faces.analyses.face_code import _axis, _cells, _faces
+from rsa_faces.analyses.face_code.axis_coding import axis_tuning
+from rsa_faces.analyses.face_code.face_decoding import _accuracies, decode_faces
+from rsa_faces.analyses.face_code.face_space import face_space
+from rsa_faces.analyses.information import readout
+from rsa_faces.analyses.information.readout import STRENGTHS
 from rsa_faces.stimuli import _warp
 
 matplotlib.use("Agg")
@@ -795,7 +797,7 @@ def test_decoding_from_noise_is_at_chance():
 
 @pytest.fixture(scope="module")
 def london():
-    from rsa_faces.analyses.landmarks import read_landmarks
+    from rsa_faces.analyses.information.landmarks import read_landmarks
 
     stimuli = rf.load_stimuli(LONDON / "images")
     landmarks = read_landmarks(LONDON / "landmarks.npz")

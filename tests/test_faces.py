@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from rsa_faces import InputError
-from rsa_faces._files import sha256_file
+from rsa_faces._core.files import sha256_file
 from rsa_faces.datasets import images92
 from rsa_faces.stimuli import StimulusSet, load_stimuli
 from rsa_faces.stimuli import faces as module

@@ -13,7 +13,7 @@ from nibabel.cifti2 import BrainModelAxis, ScalarAxis
 from scipy import stats
 
 import rsa_faces as rf
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.betas import load_patterns
 from rsa_faces.brain.bids_fmri import bids_patterns

@@ -146,7 +146,7 @@ def test_level_where_faces_and_ties_follow_a_group():
 
 
 def test_people_are_exchanged_within_strata_only():
-    from rsa_faces.analyses.homophily import _orders
+    from rsa_faces.analyses.people.homophily import _orders
 
     names = [f"p{i}" for i in range(9)]
     strata = dict(zip(names, "abbacabcd", strict=True))

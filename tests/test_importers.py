@@ -15,14 +15,14 @@ from scipy.spatial.distance import pdist, squareform
 
 import rsa_faces as rf
 from rsa_faces import ConditionMismatchError, InputError
-from rsa_faces.extraction import importers as features_module
-from rsa_faces.extraction.importers import (
+from rsa_faces.io import features as features_module
+from rsa_faces.io.features import (
     read_net2brain_features,
     read_npy_features,
     read_rsatoolbox_features,
     read_thingsvision,
 )
-from rsa_faces.rdm.importers import read_mne_rsa, read_net2brain, read_npy, read_rsatoolbox
+from rsa_faces.io.rdms import read_mne_rsa, read_net2brain, read_npy, read_rsatoolbox
 
 NAMES = ["d", "a", "c", "b"]  # not sorted: an importer that sorts rows is found out
 

@@ -10,8 +10,8 @@ from scipy import stats
 
 import rsa_faces as rf
 from rsa_faces.analyses import readout
-from rsa_faces.analyses._templates import DISTANCES, TEMPLATES
-from rsa_faces.analyses.landmarks import (
+from rsa_faces.analyses.information._templates import DISTANCES, TEMPLATES
+from rsa_faces.analyses.information.landmarks import (
     _exchanges,
     face_size,
     landmark_readout,

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from rsa_faces import InputError
 from rsa_faces.analyses import membership, similarity_scores
-from rsa_faces.analyses.membership import _auc, _interval
+from rsa_faces.analyses.networks.membership import _auc, _interval
 from rsa_faces.figures import plot_membership
 
 

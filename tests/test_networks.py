@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from rsa_faces import InputError
-from rsa_faces._files import sha256_file
+from rsa_faces._core.files import sha256_file
 from rsa_faces.networks import (
     NETWORKS,
     NetworkSpec,

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LinearRegression
 
 import rsa_faces as rf
-from rsa_faces._errors import ConditionMismatchError
+from rsa_faces._core.errors import ConditionMismatchError
 from rsa_faces.figures import partition as drawing
 from rsa_faces.figures.partition import plot_partition
 from rsa_faces.inference import partition as inner

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from test_fmri import AFFINE, SHAPE, write_bids
 
 import rsa_faces as rf
-from rsa_faces._errors import InputError
-from rsa_faces.config import FmriConfig
-from rsa_faces.pipeline._regions import region_rdms
+from rsa_faces._core.errors import InputError
+from rsa_faces.runs.compare.config import FmriConfig
+from rsa_faces.runs.compare.regions import region_rdms
 
 NAMES = [f"c{i}" for i in range(5)]
 PARCEL = np.zeros(SHAPE, np.int16)

@@ -134,8 +134,8 @@ def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
     """Trials → raters with evidence → `compare`, with raters apart and as one RDM."""
     from test_cli import image_names, make_project, rsa_faces, sentence
 
-    from rsa_faces.config import load_config
-    from rsa_faces.pipeline._inputs import read_inputs
+    from rsa_faces.runs._inputs import read_inputs
+    from rsa_faces.runs.compare.config import load_config
 
     project = make_project(tmp_path) / "c.yaml"
     names = image_names()

@@ -5,8 +5,13 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces.analyses.robustness import _Comparison, best_threshold, robustness, unit_length
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces.analyses.quality.robustness import (
+    _Comparison,
+    best_threshold,
+    robustness,
+    unit_length,
+)
 from rsa_faces.networks import load_network
 from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.degradations import DEGRADATIONS, degrade, from_linear, to_linear
@@ -239,7 +244,7 @@ def test_accuracy_uses_thresholds_of_the_other_half():
     people = np.repeat(np.arange(10), 2)
     who = rng.normal(size=(10, 6))[people]
     clean, worse = (who + 0.7 * rng.normal(size=who.shape) for _ in range(2))
-    from rsa_faces.analyses.robustness import _reference
+    from rsa_faces.analyses.quality.robustness import _reference
 
     c = comparison(people)
     found = c.verification(_reference(clean, c), worse)["accuracy"]
@@ -262,7 +267,7 @@ def test_accuracy_uses_thresholds_of_the_other_half():
 
 def test_without_identity_in_features_verification_is_at_chance():
     rng = np.random.default_rng(5)
-    from rsa_faces.analyses.robustness import _reference
+    from rsa_faces.analyses.quality.robustness import _reference
 
     people = np.repeat(np.arange(20), 2)
     inside, values = 0, []

@@ -8,7 +8,7 @@ from nibabel import gifti
 from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
 from nibabel.freesurfer import write_annot
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.betas import load_patterns
 from rsa_faces.brain.roi import atlas_rois, load_roi, localiser_roi, roi_sphere

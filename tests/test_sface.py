@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rsa_faces._files import sha256_file
+from rsa_faces._core.files import sha256_file
 from rsa_faces.networks import NETWORKS, load_network
 from rsa_faces.networks._specs_sface import SPEC
 from rsa_faces.networks.sface import PReLU, build, expand, rename

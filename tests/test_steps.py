@@ -6,7 +6,7 @@ import time
 import pytest
 
 import rsa_faces as rf
-from rsa_faces.pipeline._steps import Steps, locked
+from rsa_faces.runs._steps import Steps, locked
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from rsa_faces.analyses import (
     synthesise_faces,
     synthesise_images,
 )
-from rsa_faces.analyses._design_information import (
+from rsa_faces.analyses.design._design_information import (
     information,
     information_bounds,
     squared_distances,
 )
-from rsa_faces.analyses.stimulus_design import _Search, _standardised
+from rsa_faces.analyses.design.stimulus_design import _Search, _standardised
 from rsa_faces.figures import plot_stimulus_design, plot_synthesis
 
 
@@ -166,7 +166,7 @@ def faces(n=5, size=48, seed=0):
 def test_the_stand_in_of_preprocessing_is_near_the_real_one(networks):
     import torch
 
-    from rsa_faces.analyses._ascent import prepared
+    from rsa_faces.analyses.design._ascent import prepared
 
     images = [faces(size=96).image(name) for name in faces().ids]
     tensor = torch.tensor(np.stack(images), dtype=torch.float32).permute(0, 3, 1, 2)

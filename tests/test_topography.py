@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import rsa_faces as rf
-from rsa_faces.analyses.topography import (
+from rsa_faces.analyses.networks.topography import (
     central_bias,
     compare_topography,
     receptive_fields,

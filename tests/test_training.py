@@ -19,7 +19,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 from torch import nn
 
 from rsa_faces import InputError, load_network
-from rsa_faces._files import sha256_file
+from rsa_faces._core.files import sha256_file
 from rsa_faces.networks import get_spec
 from rsa_faces.networks._specs_trained import SPECS
 from rsa_faces.networks._weights import fill, initialise, read_weights

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import rsa_faces as rf
-from rsa_faces._files import atomic_path, sha256_bytes, sha256_file, write_text
-from rsa_faces._optional import require
-from rsa_faces._validation import as_rng, check_choice, check_count, parse_bytes
+from rsa_faces._core.checks import as_rng, check_choice, check_count, parse_bytes
+from rsa_faces._core.files import atomic_path, sha256_bytes, sha256_file, write_text
+from rsa_faces._core.optional import require
 
 
 @pytest.mark.parametrize(

@@ -1,44 +1,38 @@
 """Analyses: what features tell beyond their geometry, each question one call."""
 
 from rsa_faces.analyses._groups import SELF_REPORT
-from rsa_faces.analyses.agreement import LayerAgreement, layer_agreement, seed_consistency
-from rsa_faces.analyses.axis_coding import AxisTuning, axis_tuning
-from rsa_faces.analyses.confidence import (
-    OutlierFlag,
-    SimilarityInterval,
-    flag_rates,
-    image_confidence,
+from rsa_faces.analyses.design.stimulus_design import (
+    StimulusDesign,
+    choose_stimuli,
+    simulate_selection,
 )
-from rsa_faces.analyses.confidence_check import ConfidenceCheck, check_confidence
-from rsa_faces.analyses.congruence import Congruence, congruence
-from rsa_faces.analyses.embedding_map import EmbeddingMap, embedding_map, shape_distance
-from rsa_faces.analyses.face_decoding import FaceDecoding, decode_faces
-from rsa_faces.analyses.face_space import Faces, FaceSpace, face_space
-from rsa_faces.analyses.false_matches import FalseMatches, false_matches
-from rsa_faces.analyses.group_components import GroupComponents, group_components
-from rsa_faces.analyses.group_scores import (
-    ScoreDistributions,
-    score_distributions,
-    similarity_scores,
+from rsa_faces.analyses.design.stimulus_synthesis import (
+    Synthesis,
+    synthesise_faces,
+    synthesise_images,
 )
-from rsa_faces.analyses.homophily import Homophily, homophily
-from rsa_faces.analyses.landmarks import (
+from rsa_faces.analyses.face_code.axis_coding import AxisTuning, axis_tuning
+from rsa_faces.analyses.face_code.face_decoding import FaceDecoding, decode_faces
+from rsa_faces.analyses.face_code.face_space import Faces, FaceSpace, face_space
+from rsa_faces.analyses.information.congruence import Congruence, congruence
+from rsa_faces.analyses.information.landmarks import (
     LandmarkReadout,
     face_size,
     landmark_readout,
     measure_landmarks,
     read_landmarks,
 )
-from rsa_faces.analyses.membership import Membership, membership
-from rsa_faces.analyses.readout import Readout, kdef_table, readout, transfer_matrix
-from rsa_faces.analyses.robustness import Robustness, robustness
-from rsa_faces.analyses.stimulus_design import StimulusDesign, choose_stimuli, simulate_selection
-from rsa_faces.analyses.stimulus_synthesis import (
-    Synthesis,
-    synthesise_faces,
-    synthesise_images,
+from rsa_faces.analyses.information.readout import Readout, kdef_table, readout, transfer_matrix
+from rsa_faces.analyses.information.traits import (
+    TraitReadout,
+    rating_reliability,
+    trait_generalization,
+    trait_readout,
 )
-from rsa_faces.analyses.topography import (
+from rsa_faces.analyses.networks.agreement import LayerAgreement, layer_agreement, seed_consistency
+from rsa_faces.analyses.networks.embedding_map import EmbeddingMap, embedding_map, shape_distance
+from rsa_faces.analyses.networks.membership import Membership, membership
+from rsa_faces.analyses.networks.topography import (
     ReceptiveFields,
     TopographyComparison,
     central_bias,
@@ -46,12 +40,22 @@ from rsa_faces.analyses.topography import (
     receptive_fields,
     topographic_rdms,
 )
-from rsa_faces.analyses.traits import (
-    TraitReadout,
-    rating_reliability,
-    trait_generalization,
-    trait_readout,
+from rsa_faces.analyses.people.false_matches import FalseMatches, false_matches
+from rsa_faces.analyses.people.group_components import GroupComponents, group_components
+from rsa_faces.analyses.people.group_scores import (
+    ScoreDistributions,
+    score_distributions,
+    similarity_scores,
 )
+from rsa_faces.analyses.people.homophily import Homophily, homophily
+from rsa_faces.analyses.quality.confidence import (
+    OutlierFlag,
+    SimilarityInterval,
+    flag_rates,
+    image_confidence,
+)
+from rsa_faces.analyses.quality.confidence_check import ConfidenceCheck, check_confidence
+from rsa_faces.analyses.quality.robustness import Robustness, robustness
 
 __all__ = [
     "synthesise_images",

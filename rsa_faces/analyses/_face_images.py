@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._validation import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.errors import ConditionMismatchError, InputError
 
 Loader = Callable[[str], np.ndarray]
 

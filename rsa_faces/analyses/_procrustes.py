@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 
 KINDS = ("similarity", "rigid", "translation")
 _ROUNDS = 500

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.analyses._ridge import Fold
 
@@ -29,17 +29,17 @@ class Classes:
 
     def scores(self, parts: Sequence[Fold], permuted: np.ndarray, n: int):
         """Return predictions of the labels, and accuracies of all label sets, (n_sets, 2)."""
-        from rsa_faces.analyses import _kernels
+        from rsa_faces._kernels import readout
 
         predicted = np.empty((len(permuted), n), np.int64)
         for part in parts:
             labels = np.ascontiguousarray(permuted[:, part.train])
             errors = np.ascontiguousarray(part.errors.transpose(1, 2, 0))
-            chosen = _kernels.left_out_errors(errors, labels).argmin(axis=1)
-            predicted[:, part.test] = _kernels.predicted_classes(
+            chosen = readout.left_out_errors(errors, labels).argmin(axis=1)
+            predicted[:, part.test] = readout.predicted_classes(
                 part.smoother, labels, chosen, len(self.classes)
             )
-        scores = _kernels.accuracies(predicted, permuted, len(self.classes))
+        scores = readout.accuracies(predicted, permuted, len(self.classes))
         return predicted[0], scores
 
     def row(self, predicted: np.ndarray, scores: np.ndarray) -> tuple[dict, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 
 _COLUMNS = ["rater", "rule", "n", "action", "where"]
 

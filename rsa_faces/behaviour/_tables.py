@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 
 
 def read_table(

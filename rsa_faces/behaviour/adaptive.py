@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._trials import Arrangements, Trial, as_arrangements
 from rsa_faces.behaviour.inverse_mds import ArrangementRDM, inverse_mds
 

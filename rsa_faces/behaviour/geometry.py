@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.rdm import RDMs
 
 _BLOCK = 2**22

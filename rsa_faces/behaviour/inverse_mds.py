@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._trials import Arrangements, Trial, as_arrangements
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._validation import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.behaviour._report import Findings, RaterReport
 from rsa_faces.behaviour._tables import read_table
 from rsa_faces.behaviour._trials import Arrangements, Trial, shown_pairs

@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._files import atomic_path
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.files import atomic_path
 from rsa_faces.behaviour._trials import Arrangements
 from rsa_faces.behaviour.inverse_mds import inverse_mds
 from rsa_faces.rdm import RDMs, load_rdms

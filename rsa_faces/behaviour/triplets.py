@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count, check_unique_names
+from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
+from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
 from rsa_faces.behaviour._tables import read_table
 from rsa_faces.behaviour.ratings import RatedRDMs

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain.spheres import Volume
 
 #: Parts of a region, in the order of their channels.

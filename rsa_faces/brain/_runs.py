@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain._images import Image, as_region, mask_on, open_image, usable_places
 from rsa_faces.brain._region import Region
 

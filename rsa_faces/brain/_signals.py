@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 
 # Hz: width of a filter's flank, and so the distance kept from line noise; largest and smallest
 # width of a sub-band. Power falls with frequency, so that one wide band would be its lowest part.

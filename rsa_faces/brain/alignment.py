@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._validation import check_choice, check_count, check_unique_names, parse_bytes
+from rsa_faces._core.checks import check_choice, check_count, check_unique_names, parse_bytes
+from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.brain.spheres import Discs, Spheres
 
 #: What profiles of channels are made of.

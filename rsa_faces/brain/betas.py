@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain._images import as_region, read_image, usable_places
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain.fmri import ALL_FOLDS, Patterns

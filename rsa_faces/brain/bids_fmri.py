@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import sha256_bytes, sha256_file
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import sha256_bytes, sha256_file
 from rsa_faces.brain._images import as_region
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.fmri import Patterns

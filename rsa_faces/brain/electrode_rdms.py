@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.progress import progress_bar
 from rsa_faces.brain.electrodes import UNKNOWN
 from rsa_faces.brain.ieeg import IeegPatterns
-from rsa_faces.extraction._progress import progress_bar
 from rsa_faces.rdm import MEASURES, RDMs, concat
 from rsa_faces.rdm.movie import POOLINGS, rdm_movie
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 
 COLUMNS = ("patient", "name", "region", "x", "y", "z")
 UNPLACED = ("raise", "drop", "keep")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain.spheres import Surface
 
 HEMISPHERES = ("left", "right")

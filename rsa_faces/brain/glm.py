@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.progress import progress_bar
 from rsa_faces.brain._design import (
     DesignOptions,
     check_estimable,
@@ -24,7 +25,6 @@ from rsa_faces.brain._lss import single_trials
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain._runs import open_runs, per_run, usable_signal
 from rsa_faces.brain.fmri import Patterns
-from rsa_faces.extraction._progress import progress_bar
 
 MODELS = ("condition", "trial")
 SCALINGS = ("percent", None)

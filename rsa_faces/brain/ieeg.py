@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._optional import require
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.optional import require
+from rsa_faces._core.progress import progress_bar
 from rsa_faces.brain._signals import (
     FLANK,
     between_times,
@@ -23,7 +24,6 @@ from rsa_faces.brain._signals import (
     sub_bands,
 )
 from rsa_faces.brain.electrodes import place_electrodes, read_electrodes
-from rsa_faces.extraction._progress import progress_bar
 
 if TYPE_CHECKING:
     import os

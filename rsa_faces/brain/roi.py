@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count
+from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain._images import as_region, open_image, read_image
 from rsa_faces.brain._labels import background, freesurfer_label, label_maps
 from rsa_faces.brain._region import Region

@@ -15,8 +15,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_count
+from rsa_faces._core.checks import check_count
+from rsa_faces._core.errors import InputError
 
 # Image files hold affines in single precision: a voxel at the radius belongs to the sphere.
 _SLACK = 1 + 1e-6

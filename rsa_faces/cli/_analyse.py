@@ -65,9 +65,9 @@ def analyse(
     are in configs/analyses.yaml and configs/photographs.yaml; each is a function of
     rsa_faces.analyses.
     """
-    from rsa_faces._files import slug
-    from rsa_faces.config import load_analyses_config
-    from rsa_faces.pipeline import run_analyses
+    from rsa_faces._core.files import slug
+    from rsa_faces.runs.analyse.config import load_analyses_config
+    from rsa_faces.runs.analyse.run import run_analyses
 
     settled = load_analyses_config(config, settings or [])
     target = folder or Path("results") / config.stem

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from rsa_faces import __version__
-from rsa_faces._errors import InputError, MissingExtraError
+from rsa_faces._core.errors import InputError, MissingExtraError
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 _INPUT_ERRORS = (

@@ -13,7 +13,7 @@ from rich.table import Table
 from rsa_faces.cli._app import app, err, guarded, out, say
 
 if TYPE_CHECKING:
-    from rsa_faces.pipeline import RunOutput
+    from rsa_faces.runs.compare.run import RunOutput
 
 
 @app.command()
@@ -58,8 +58,8 @@ def compare(
     holds `results.csv`, `tests.csv`, `figures/`, `report.html`, `methods.md` and the provenance.
     A run that was stopped goes on where it was and ends with the same numbers.
     """
-    from rsa_faces.config import load_config
-    from rsa_faces.pipeline import run
+    from rsa_faces.runs.compare.config import load_config
+    from rsa_faces.runs.compare.run import run
 
     settled = load_config(config, settings or [])
     target = folder or Path("results") / config.stem

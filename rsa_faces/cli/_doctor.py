@@ -48,7 +48,7 @@ def _checks():
     """Yield (what, whether it is well: True, False or None for optional, found, what to do)."""
     import torch
 
-    from rsa_faces.pipeline._provenance import versions
+    from rsa_faces.runs._provenance import versions
 
     for name, version in versions().items():
         yield name, True, version, ""
@@ -75,7 +75,7 @@ def _checks():
 def _bundled():
     """Check the files that ship, and the weights that the user brings."""
     from rsa_faces import datasets
-    from rsa_faces._errors import InputError
+    from rsa_faces._core.errors import InputError
     from rsa_faces.networks import get_spec, list_networks, load_network
 
     try:

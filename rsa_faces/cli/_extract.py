@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.cli._app import app, guarded, out, say
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def faces(
 ) -> None:
     """Find the face in each photograph; cut faces out as networks were trained to see them."""
     import rsa_faces as rf
-    from rsa_faces._files import atomic_path
+    from rsa_faces._core.files import atomic_path
     from rsa_faces.networks import NETWORKS
 
     stimuli = rf.load_stimuli(images, manifest=manifest)
@@ -232,8 +232,7 @@ def import_(
     FORMAT: thingsvision, net2brain, net2brain-features, rsatoolbox, rsatoolbox-features, mne-rsa,
     npy or npy-features.
     """
-    from rsa_faces import extraction
-    from rsa_faces import rdm as reading
+    from rsa_faces import io
     from rsa_faces.rdm import compute_rdms
 
     kind = format_.value
@@ -245,18 +244,18 @@ def import_(
         )
     if kind == "thingsvision" or kind.endswith("-features"):
         reader = {
-            "thingsvision": extraction.read_thingsvision,
-            "net2brain-features": extraction.read_net2brain_features,
-            "rsatoolbox-features": extraction.read_rsatoolbox_features,
-            "npy-features": extraction.read_npy_features,
+            "thingsvision": io.read_thingsvision,
+            "net2brain-features": io.read_net2brain_features,
+            "rsatoolbox-features": io.read_rsatoolbox_features,
+            "npy-features": io.read_npy_features,
         }[kind]
         rdms = compute_rdms(reader(path, **given), measure=measure)
     else:
         reader = {
-            "net2brain": reading.read_net2brain,
-            "rsatoolbox": reading.read_rsatoolbox,
-            "mne-rsa": reading.read_mne_rsa,
-            "npy": reading.read_npy,
+            "net2brain": io.read_net2brain,
+            "rsatoolbox": io.read_rsatoolbox,
+            "mne-rsa": io.read_mne_rsa,
+            "npy": io.read_npy,
         }[kind]
         rdms = reader(path, **given)
     _save(rdms, target)
@@ -288,7 +287,7 @@ def _cropped(stimuli, network: Network, crop: bool):
 
 def _save(rdms: RDMs, target: Path) -> None:
     """Write RDMs, as HDF5 or as a table."""
-    from rsa_faces._files import atomic_path
+    from rsa_faces._core.files import atomic_path
 
     if target.suffix == ".csv":
         with atomic_path(target) as temporary:
@@ -303,7 +302,7 @@ def _write_images(stimuli, folder: Path) -> None:
     """Write images as PNG files under their ids."""
     from PIL import Image
 
-    from rsa_faces._files import atomic_path
+    from rsa_faces._core.files import atomic_path
 
     folder.mkdir(parents=True, exist_ok=True)
     for name in stimuli.ids:

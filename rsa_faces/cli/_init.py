@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.cli._app import app, guarded, out
 
 _TEMPLATE = """\
@@ -65,7 +65,7 @@ def init(
 
     Example: `rsa-faces init --stimuli faces/ --data FFA.csv --data OFA.csv`
     """
-    from rsa_faces._files import write_text
+    from rsa_faces._core.files import write_text
     from rsa_faces.stimuli import load_stimuli
 
     if path.exists():

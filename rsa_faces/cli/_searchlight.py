@@ -43,8 +43,8 @@ def searchlight(
     the best model (NIfTI, GIFTI, CIFTI), a table of peaks, figures with pages to look around in
     (HTML), and the provenance. A run that was stopped goes on with the next subject.
     """
-    from rsa_faces.config import load_searchlight_config
-    from rsa_faces.pipeline import run_searchlight
+    from rsa_faces.runs.searchlight.config import load_searchlight_config
+    from rsa_faces.runs.searchlight.run import run_searchlight
 
     settled = load_searchlight_config(config, settings or [])
     target = folder or Path("results") / config.stem

@@ -40,8 +40,8 @@ def timecourse(
     of networks in each region), `electrodes.csv`, figures of layers by time and of electrodes, and
     the provenance. A run that was stopped goes on with the next patient.
     """
-    from rsa_faces.config import load_timecourse_config
-    from rsa_faces.pipeline import run_timecourse
+    from rsa_faces.runs.searchlight.config import load_timecourse_config
+    from rsa_faces.runs.timecourse.run import run_timecourse
 
     settled = load_timecourse_config(config, settings or [])
     target = folder or Path("results") / config.stem

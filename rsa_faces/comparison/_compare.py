@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._validation import check_choice
-from rsa_faces.comparison._ranks import average_ranks, dense_codes
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._kernels.ranks import average_ranks, dense_codes
 from rsa_faces.comparison.methods import (
     COV_METHODS,
     METHODS,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rsa_faces.comparison._ranks import centred_ranks
+from rsa_faces._kernels.ranks import centred_ranks
 
 _BLOCK = 512  # RDMs ranked together
 
@@ -255,7 +255,7 @@ def _rank_products(model: np.ndarray, data: np.ndarray):
 
 def _kendall(model: np.ndarray, data: np.ndarray):
     """Return Kendall's sums and the untied pairs of each side, NaN for constant rows."""
-    from rsa_faces.comparison._kendall import kendall_sums
+    from rsa_faces._kernels.kendall import kendall_sums
 
     sums, untied_model, untied_data = kendall_sums(model, data)
     sums = sums.astype(float)

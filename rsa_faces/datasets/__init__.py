@@ -34,7 +34,7 @@ def load_dataset(name: str) -> Dataset:
     >>> load_dataset("images92").stimuli
     StimulusSet(92 images, metadata: category, human, face, animal, natural, monkey_or_ape)
     """
-    from rsa_faces._validation import check_choice
+    from rsa_faces._core.checks import check_choice
 
     return DATASETS[check_choice(name, DATASETS, what="data set")]()
 

@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count, nearest
+from rsa_faces._core.checks import as_rng, check_choice, check_count, nearest
+from rsa_faces._core.errors import InputError
 from rsa_faces.datasets.simulated_brain import (
     _check_length,
     _coordinates,

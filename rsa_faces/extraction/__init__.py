@@ -6,12 +6,6 @@ from rsa_faces.extraction._extract import extract, stream
 from rsa_faces.extraction._layers import select_layers
 from rsa_faces.extraction._store import load_activations
 from rsa_faces.extraction.clips import extract_clips
-from rsa_faces.extraction.importers import (
-    read_net2brain_features,
-    read_npy_features,
-    read_rsatoolbox_features,
-    read_thingsvision,
-)
 
 __all__ = [
     "Activations",
@@ -19,10 +13,6 @@ __all__ = [
     "extract",
     "extract_clips",
     "load_activations",
-    "read_net2brain_features",
-    "read_npy_features",
-    "read_rsatoolbox_features",
-    "read_thingsvision",
     "select_layers",
     "stream",
 ]

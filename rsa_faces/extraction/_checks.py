@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count
+from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.errors import InputError
 
 if TYPE_CHECKING:
     from rsa_faces.extraction._forward import Probe

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsa_faces import __version__
-from rsa_faces._files import sha256_bytes
-from rsa_faces._validation import check_choice, check_count, parse_bytes
+from rsa_faces._core.checks import check_choice, check_count, parse_bytes
+from rsa_faces._core.files import sha256_bytes
+from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._checks import check_alone, check_finite, check_layers, check_options
 from rsa_faces.extraction._layers import select_layers
-from rsa_faces.extraction._progress import progress_bar
 
 if TYPE_CHECKING:
     import torch
@@ -398,5 +398,5 @@ def _code_version() -> str:
     """Return the package's version and a hash of the code that makes activations."""
     package = Path(__file__).parents[1]
     parts = ("extraction", "networks", "stimuli")
-    files = sorted(file for part in parts for file in package.glob(f"{part}/*.py"))
+    files = sorted(file for part in parts for file in package.glob(f"{part}/**/*.py"))
     return f"{__version__} {sha256_bytes(*(file.read_bytes() for file in files))}"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from greenlet import getcurrent, greenlet
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.extraction._layers import split_call
 from rsa_faces.extraction._layout import Layout, Reduce, RowParts, reduced
 from rsa_faces.networks._trace import first_tensor

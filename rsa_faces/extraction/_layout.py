@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.extraction._layers import split_call
 
 if TYPE_CHECKING:

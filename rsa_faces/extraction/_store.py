@@ -23,8 +23,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import atomic_path
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._layout import Layout
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsa_faces._validation import check_count, parse_bytes
+from rsa_faces._core.checks import check_count, parse_bytes
+from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._checks import check_alone, check_finite, check_layers
 from rsa_faces.extraction._extract import (
@@ -23,7 +24,6 @@ from rsa_faces.extraction._extract import (
     largest_batch,
 )
 from rsa_faces.extraction._layers import select_layers
-from rsa_faces.extraction._progress import progress_bar
 from rsa_faces.stimuli.clips import check_rate
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.colors import to_hex
 
-from rsa_faces._files import atomic_path
+from rsa_faces._core.files import atomic_path
 
 _HERE = Path(__file__).parent
 

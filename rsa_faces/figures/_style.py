@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font_names
 from matplotlib.textpath import TextPath
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import atomic_path
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path
 
 # Widths of one and two columns of a journal, in inches.
 COLUMN, PAGE = 89 / 25.4, 183 / 25.4

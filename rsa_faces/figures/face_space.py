@@ -9,12 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
-from rsa_faces.analyses._face_space import FaceSpace
-from rsa_faces.analyses._faces import Faces
-from rsa_faces.analyses.axis_coding import AxisTuning
-from rsa_faces.analyses.face_decoding import FaceDecoding
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces.analyses.face_code._face_space import FaceSpace
+from rsa_faces.analyses.face_code._faces import Faces
+from rsa_faces.analyses.face_code.axis_coding import AxisTuning
+from rsa_faces.analyses.face_code.face_decoding import FaceDecoding
 from rsa_faces.figures._style import COLORS, COLUMN, PAGE, as_axes, style
 
 _INSIDE, _OUTSIDE = "#009E73", "#D55E00"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.analyses import Homophily
 from rsa_faces.figures._style import COLORS, PAGE, as_axes, style
 

@@ -8,10 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
-from rsa_faces.analyses._templates import TEMPLATES
-from rsa_faces.analyses.landmarks import LandmarkReadout
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces.analyses.information._templates import TEMPLATES
+from rsa_faces.analyses.information.landmarks import LandmarkReadout
 from rsa_faces.figures._style import COLUMN, shown_name, style
 
 _SCORES = {

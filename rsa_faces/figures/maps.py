@@ -18,8 +18,8 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count
+from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.figures._pages import Page, surface_page, volume_page
 from rsa_faces.figures._style import (

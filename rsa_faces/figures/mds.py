@@ -9,8 +9,8 @@ from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 from sklearn.manifold import smacof
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.figures._style import COLORS, PAGE, style, text_width
 from rsa_faces.rdm import RDMs
 from rsa_faces.stimuli import StimulusSet

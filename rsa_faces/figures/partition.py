@@ -12,7 +12,7 @@ from matplotlib.patches import Ellipse, Patch
 from scipy import ndimage
 from scipy.optimize import brentq, least_squares, linear_sum_assignment
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.figures._style import (
     COLORS,
     COLUMN,

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from rsa_faces._errors import InputError
-from rsa_faces.comparison._ranks import average_ranks
+from rsa_faces._core.errors import InputError
+from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.figures._style import COLUMN, PAGE, as_axes, style, wrapped
 from rsa_faces.rdm import RDMs
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.analyses import Readout
 from rsa_faces.figures._style import COLORS, COLUMN, shown_name, style
 

@@ -8,9 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
-from rsa_faces.analyses.robustness import Robustness
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces.analyses.quality.robustness import Robustness
 from rsa_faces.figures._style import (
     COLORS,
     PAGE,
@@ -116,7 +116,7 @@ def plot_flags(
     ----------
     table : DataFrame
         Of :func:`rsa_faces.analyses.check_confidence`; or rows of
-        :func:`rsa_faces.analyses.confidence.flag_rates` with the columns ``degradation`` ("none"
+        :func:`rsa_faces.analyses.flag_rates` with the columns ``degradation`` ("none"
         for clean images) and ``strength``.
     value : {"share", "stability", "covered"}, default "share"
         Flagged images; stability; images inside the interval said beforehand.

@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.figures._layout import _entries_per_row
 from rsa_faces.figures._style import (
     CEILING,

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
-from rsa_faces._errors import InputError
-from rsa_faces.analyses.topography import ReceptiveFields, TopographyComparison
+from rsa_faces._core.errors import InputError
+from rsa_faces.analyses.networks.topography import ReceptiveFields, TopographyComparison
 from rsa_faces.figures._style import (
     COLORS,
     COLUMN,

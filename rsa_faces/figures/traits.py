@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.analyses import TraitReadout
 from rsa_faces.figures._style import COLORS, style
 

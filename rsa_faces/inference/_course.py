@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rsa_faces.inference._kernels import _concordance
+from rsa_faces._kernels.resampled import _concordance
 
 #: Number of each method in the compiled loops.
 CODES = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsa_faces.comparison._ranks import dense_codes
+from rsa_faces._kernels.ranks import dense_codes
 from rsa_faces.comparison.methods import COV_METHODS, RANK_METHODS
 from rsa_faces.inference._weighted import (
     _KENDALL,
@@ -70,8 +70,8 @@ def _from_inner_products(data, counts, method, given) -> tuple[np.ndarray, np.nd
 
 def _from_ranks(data, counts, method) -> tuple[np.ndarray, np.ndarray]:
     """Where every subject has every pair: whole numbers in compiled loops."""
-    from rsa_faces.comparison._sort import sort_rows
-    from rsa_faces.inference._kernels import pooled_sums, resampled_ranks
+    from rsa_faces._kernels.resampled import pooled_sums, resampled_ranks
+    from rsa_faces._kernels.sort import sort_rows
 
     sides = sort_rows(data)
     by_order = method in _KENDALL

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 
 TABLE = (
     "subset", "region", "network", "layer", "layer_index", "depth", "method", "similarity", "sem",

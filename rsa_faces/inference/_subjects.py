@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.rdm import RDMs
 
 

@@ -117,8 +117,8 @@ def _rank_correlation(
     model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: str
 ) -> np.ndarray:
     """Spearman or rho-a under weights."""
-    from rsa_faces.comparison._sort import sort_rows
-    from rsa_faces.inference._kernels import resampled_ranks
+    from rsa_faces._kernels.resampled import resampled_ranks
+    from rsa_faces._kernels.sort import sort_rows
 
     sides = [sort_rows(side) for side in (model, data)]
     xy = np.empty((len(weights), len(model), len(data)))
@@ -148,7 +148,7 @@ def _drawn_pairs(weights: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndar
 
 def _kendall(model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: str) -> np.ndarray:
     """tau-a or tau-b under weights; copies of one entry are ties."""
-    from rsa_faces.comparison._kendall import kendall_sums
+    from rsa_faces._kernels.kendall import kendall_sums
 
     sums, *untied = kendall_sums(model, data, weights)
     n = weights.sum(axis=1)

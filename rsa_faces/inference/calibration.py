@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count
+from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import METHODS
 from rsa_faces.inference._result import Result
 from rsa_faces.inference._weighted import weighted_similarities

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.comparison import METHODS, align_given
-from rsa_faces.comparison._ranks import average_ranks
 from rsa_faces.comparison.methods import RANK_METHODS
 from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._subjects import subject_means
@@ -150,8 +150,8 @@ def shared_structure(
     """
     check_choice(method, METHODS, what="comparison method")
     check_count(n_permutations, what="n_permutations")
-    from rsa_faces.comparison._sort import in_threads
-    from rsa_faces.inference._kernels import shuffled_lengths
+    from rsa_faces._kernels.resampled import shuffled_lengths
+    from rsa_faces._kernels.sort import in_threads
 
     rng = as_rng(seed)
     subjects = subject_means(data, by)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.comparison import METHODS
-from rsa_faces.comparison._ranks import average_ranks
 from rsa_faces.comparison.methods import RANK_METHODS
 from rsa_faces.inference._recording import recording_of
 from rsa_faces.inference._weighted import _standard

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.inference.neighbours import check_neighbours
 
 STATISTICS = ("max", "cluster-mass", "tfce")
@@ -333,13 +333,13 @@ def _signs(n_subjects: int, n_permutations: int, tail: str, seed) -> tuple[np.nd
 
 def _maxima(units, signs, graph, statistic: str, tail: str, threshold) -> np.ndarray:
     """Return the largest statistic over all places in each flip."""
-    from rsa_faces.comparison._sort import in_threads
-    from rsa_faces.inference import _map_kernels
+    from rsa_faces._kernels import clusters
+    from rsa_faces._kernels.sort import in_threads
 
     maxima = np.empty(len(signs))
     block = max(1, min(32, _HELD // units.shape[1]))
     in_threads(
-        _map_kernels.null_maxima, len(signs), units, signs, graph.indptr, graph.indices,
+        clusters.null_maxima, len(signs), units, signs, graph.indptr, graph.indices,
         STATISTICS.index(statistic), tail != "less", tail != "greater",
         0.0 if threshold is None else threshold * _SAME, block, maxima,
     )  # fmt: skip
@@ -348,10 +348,10 @@ def _maxima(units, signs, graph, statistic: str, tail: str, threshold) -> np.nda
 
 def _observed_t(units: np.ndarray) -> np.ndarray:
     """Return t of each place, computed as in the flips."""
-    from rsa_faces.inference import _map_kernels
+    from rsa_faces._kernels import clusters
 
     t = np.empty((1, units.shape[1]))
-    _map_kernels.t_values(units, np.ones((1, len(units)), np.int8), t)
+    clusters.t_values(units, np.ones((1, len(units)), np.int8), t)
     return t[0]
 
 
@@ -362,26 +362,26 @@ def _sides(tail: str) -> tuple[int, ...]:
 
 def _enhanced(t: np.ndarray, graph, tail: str) -> np.ndarray:
     """Return the enhanced map, with the sign of t."""
-    from rsa_faces.inference import _map_kernels
+    from rsa_faces._kernels import clusters
 
     n_places = len(t)
     total, one = np.zeros(n_places), np.empty(n_places)
     root, tree = np.empty(n_places, np.int32), np.empty((6, n_places), np.int32)
     keys = np.empty((2, n_places), np.int64)
     for sign in _sides(tail):
-        _map_kernels.enhance(sign * t, graph.indptr, graph.indices, one, root, tree, keys)
+        clusters.enhance(sign * t, graph.indptr, graph.indices, one, root, tree, keys)
         total += sign * one
     return total
 
 
 def _clusters(t: np.ndarray, graph, tail: str, threshold: float):
     """Return the label of each place and the table of clusters, the largest mass first."""
-    from rsa_faces.inference import _map_kernels
+    from rsa_faces._kernels import clusters
 
     root, mass = np.empty(len(t), np.int32), np.empty(len(t))
     found, masses, signs = [], [], []
     for sign in _sides(tail):
-        _map_kernels.cluster_masses(
+        clusters.cluster_masses(
             sign * t, graph.indptr, graph.indices, threshold * _SAME, root, mass
         )
         roots = np.flatnonzero(root == np.arange(len(t)))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 
 
 def adjust(p: np.ndarray, *, method: str = "fdr") -> np.ndarray:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_count
+from rsa_faces._core.checks import check_count
+from rsa_faces._core.errors import InputError
 
 
 def time_neighbours(n_times: int) -> sparse.csr_array:

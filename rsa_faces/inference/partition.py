@@ -13,9 +13,9 @@ import pandas as pd
 from scipy import stats
 from scipy.spatial.distance import squareform
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._validation import as_rng, check_choice, check_count
-from rsa_faces.comparison._ranks import average_ranks
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference._weighted import LINEAR_BLOCK, weighted_similarities
 from rsa_faces.inference.bootstrap import (

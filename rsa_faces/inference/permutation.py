@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.comparison import METHODS, align_pair
-from rsa_faces.comparison._ranks import average_ranks
 from rsa_faces.comparison.methods import whitened
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.rdm import RDMs

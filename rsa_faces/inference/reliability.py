@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import METHODS, compare
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.rdm import RDMs

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_unique_names
+from rsa_faces._core.checks import as_rng, check_choice, check_unique_names
+from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import METHODS
 from rsa_faces.inference._held_out import MEMORY, check_folds, draw_folds
 from rsa_faces.inference._subjects import subject_means

@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import atomic_path
-from rsa_faces._validation import check_count, nearest
+from rsa_faces._core.checks import check_count, nearest
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.mapping.peaks import peak_table
 from rsa_faces.rdm._io import _column, _plain

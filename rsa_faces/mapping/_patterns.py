@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain._images import vertex_values
-from rsa_faces.mapping import _kernels
 from rsa_faces.rdm.measures import MEASURES
 from rsa_faces.rdm.noise import NOISE_METHODS
 
-_CODES = {name: getattr(_kernels, name.upper()) for name in MEASURES}
+_CODES = {name: getattr(spheres, name.upper()) for name in MEASURES}
 _NOISE = {
-    None: _kernels.NO_NOISE,
-    "ledoit-wolf": _kernels.LEDOIT_WOLF,
-    "schaefer-strimmer": _kernels.SCHAEFER_STRIMMER,
+    None: spheres.NO_NOISE,
+    "ledoit-wolf": spheres.LEDOIT_WOLF,
+    "schaefer-strimmer": spheres.SCHAEFER_STRIMMER,
 }
 _ANGLES = {"correlation", "cosine"}
 _NOISY = {"mahalanobis", "crossnobis"}
@@ -31,7 +31,7 @@ _PRIOR_RATE, _PRIOR_WEIGHT = 1.0, 0.1  # as rsa_faces.rdm.measures.poisson
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
-    """Patterns at every place, as :func:`rsa_faces.mapping._kernels.fill_rdms` wants them."""
+    """Patterns at every place, as :func:`rsa_faces._kernels.spheres.fill_rdms` wants them."""
 
     space: Volume | Surface
     values: np.ndarray
@@ -48,7 +48,7 @@ class Patterns:
 
     def fill(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
         """Fill the RDMs of a batch of centres."""
-        _kernels.fill_rdms(
+        spheres.fill_rdms(
             self.values, self.usable, indptr, indices, _CODES[self.measure], min_voxels,
             self.noise, self.residuals, self.freedom, vectors, n_used, state,
         )  # fmt: skip

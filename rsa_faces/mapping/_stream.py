@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_count
+from rsa_faces._core.checks import check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.progress import progress_bar
+from rsa_faces._kernels.ranks import centred_ranks
+from rsa_faces._kernels.spheres import FINE, UNDEFINED
 from rsa_faces.brain.spheres import Discs, Spheres
 from rsa_faces.comparison._compare import MIN_PAIRS, _with_missing
-from rsa_faces.comparison._ranks import centred_ranks
 from rsa_faces.comparison.methods import (
     COV_METHODS,
     METHODS,
@@ -25,8 +27,6 @@ from rsa_faces.comparison.methods import (
     _unit,
     whitened,
 )
-from rsa_faces.extraction._progress import progress_bar
-from rsa_faces.mapping._kernels import FINE, UNDEFINED
 
 KENDALL = frozenset({"kendall", "tau-a"})
 _BLOCK_VALUES = 2**18

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsa_faces._files import atomic_path
+from rsa_faces._core.files import atomic_path
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.mapping._map import SearchlightMap
 

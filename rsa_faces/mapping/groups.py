@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count, parse_bytes
+from rsa_faces._core.checks import check_choice, check_count, parse_bytes
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.comparison.methods import METHODS, RANK_METHODS
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
@@ -138,8 +138,8 @@ def ceiling_map(
     .. [1] Nili H. et al. (2014). PLoS Computational Biology 10, e1003553.
        doi:10.1371/journal.pcbi.1003553
     """
+    from rsa_faces._kernels.spheres import FINE
     from rsa_faces.mapping import _stream
-    from rsa_faces.mapping._kernels import FINE
     from rsa_faces.mapping._patterns import load_patterns
 
     check_choice(method, CEILING_METHODS, what="comparison method of ceilings")
@@ -229,7 +229,7 @@ def _per_subject(values: Any, n_subjects: int) -> list:
 
 def _ceilings(vectors: np.ndarray, method: str) -> np.ndarray:
     """Return lower and upper ceilings, (2, n_centers), of RDMs (n_subjects, n_centers, n_pairs)."""
-    from rsa_faces.comparison._ranks import centred_ranks
+    from rsa_faces._kernels.ranks import centred_ranks
     from rsa_faces.mapping._stream import data_side, model_side
 
     if method in RANK_METHODS:

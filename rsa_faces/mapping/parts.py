@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface
 from rsa_faces.brain._images import as_region, mask_on, open_image
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_count
+from rsa_faces._core.checks import check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface, Volume
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import METHODS, align_pair
 from rsa_faces.inference.maps import sign_flip_test
 from rsa_faces.inference.multiple import CORRECTIONS, adjust

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count, parse_bytes
+from rsa_faces._core.checks import check_choice, check_count, parse_bytes
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface
 from rsa_faces.comparison import METHODS
 from rsa_faces.comparison.methods import COV_METHODS
@@ -139,8 +139,8 @@ def searchlight(
     >>> maps.n_voxels.max()
     np.int32(33)
     """
+    from rsa_faces._kernels.spheres import FEW, UNDEFINED
     from rsa_faces.mapping import _stream
-    from rsa_faces.mapping._kernels import FEW, UNDEFINED
     from rsa_faces.mapping._patterns import load_patterns
 
     check_choice(method, METHODS, what="comparison method")

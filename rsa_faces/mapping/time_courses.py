@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count
+from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import METHODS, align_pair, compare
 from rsa_faces.comparison.methods import COV_METHODS
 from rsa_faces.inference._recording import recording_of

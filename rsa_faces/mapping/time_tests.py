@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.inference import TimeCourse
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
 from rsa_faces.inference.multiple import CORRECTIONS, adjust

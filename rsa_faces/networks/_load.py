@@ -7,9 +7,9 @@ import os
 import re
 from dataclasses import replace
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import sha256_file
-from rsa_faces._validation import check_count
+from rsa_faces._core.checks import check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import sha256_file
 from rsa_faces.networks._network import Network
 from rsa_faces.networks._registry import (
     LIBRARIES,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rsa_faces._files import sha256_bytes
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.files import sha256_bytes
 from rsa_faces.networks import _preprocess
 from rsa_faces.networks._spec import NetworkSpec
 

@@ -6,7 +6,7 @@ import fnmatch
 import importlib
 from collections.abc import Callable
 
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
 from rsa_faces.networks._spec import NetworkSpec, Preprocessing
 from rsa_faces.networks._specs_faces import SPECS as FACES
 from rsa_faces.networks._specs_plain import SPECS as PLAIN

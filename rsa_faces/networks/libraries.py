@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import nearest
+from rsa_faces._core.checks import nearest
+from rsa_faces._core.errors import InputError
 from rsa_faces.networks._preprocess import FILTERS
 from rsa_faces.networks._spec import NetworkSpec, Preprocessing
 

@@ -4,7 +4,6 @@ from rsa_faces.rdm._io import load_rdms
 from rsa_faces.rdm._rdms import RDMs, concat
 from rsa_faces.rdm.clips import clip_rdms
 from rsa_faces.rdm.compute import compute_rdms
-from rsa_faces.rdm.importers import read_mne_rsa, read_net2brain, read_npy, read_rsatoolbox
 from rsa_faces.rdm.layers import layer_rdms
 from rsa_faces.rdm.measures import MEASURES
 from rsa_faces.rdm.models import model_rdm_from_labels
@@ -24,8 +23,4 @@ __all__ = [
     "model_rdm_from_labels",
     "noise_covariance",
     "rdm_movie",
-    "read_mne_rsa",
-    "read_net2brain",
-    "read_npy",
-    "read_rsatoolbox",
 ]

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import atomic_path
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path
 from rsa_faces.rdm._rdms import RDMs, pair_index
 
 FORMAT = "rsa-faces RDMs"

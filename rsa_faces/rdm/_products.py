@@ -225,7 +225,7 @@ def _of_group(
     slab: Sequence[np.ndarray], start: int, stop: int, width: int, work: np.ndarray
 ) -> Products:
     """Return the products of some blocks, in the type of `work`, which is written over."""
-    from rsa_faces.rdm._kernels import take_mean_row, take_means_of_rows
+    from rsa_faces._kernels.products import take_mean_row, take_means_of_rows
 
     n, kind = sum(map(len, slab)), work.dtype
     edges = [*range(start, stop, width), stop]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import ConditionMismatchError, InputError
-from rsa_faces._files import sha256_bytes
-from rsa_faces._validation import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.files import sha256_bytes
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)

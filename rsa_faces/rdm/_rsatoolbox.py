@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.rdm._rdms import RDMs
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, parse_bytes
-from rsa_faces.extraction._progress import progress_bar
+from rsa_faces._core.checks import check_choice, parse_bytes
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction.clips import Plan, extract_clips, frame_patterns, plan_clips
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import compute_rdms, warn_undefined

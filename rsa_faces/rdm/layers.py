@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._validation import check_choice
+from rsa_faces._core.checks import check_choice
 from rsa_faces.extraction import check_finite, extract, stream
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import warn_undefined

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.rdm._products import angular_distances, blocks, squared_distances
 
 

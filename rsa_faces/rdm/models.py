@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.errors import InputError
 from rsa_faces.rdm._rdms import RDMs
 
 _KINDS = ("category", "ordinal", "circular")

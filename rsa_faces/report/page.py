@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rsa_faces._files import write_text
+from rsa_faces._core.files import write_text
 from rsa_faces.inference import Result
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rsa_faces._files import atomic_path
+from rsa_faces._core.files import atomic_path
 from rsa_faces.inference import Result
 
 #: File of each table of a result.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_unique_names, nearest
+from rsa_faces._core.checks import check_unique_names, nearest
+from rsa_faces._core.errors import InputError
 from rsa_faces.stimuli._images import SUFFIXES, decode, read_bytes
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 

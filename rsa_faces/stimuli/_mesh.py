@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from scipy import sparse
 
-from rsa_faces._errors import MissingExtraError
+from rsa_faces._core.errors import MissingExtraError
 
 #: Part of the surface each face belongs to.
 SKIN, MOUTH, EYE, TEETH, TONGUE, LASH = range(6)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import sha256_bytes
-from rsa_faces._validation import check_choice, check_unique_names, nearest
+from rsa_faces._core.checks import check_choice, check_unique_names, nearest
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import sha256_bytes
 from rsa_faces.stimuli._images import decode, read_bytes
 
 

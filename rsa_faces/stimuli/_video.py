@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._optional import require
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.optional import require
 
 if TYPE_CHECKING:
     from av import VideoFrame

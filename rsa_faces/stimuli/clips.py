@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import sha256_file
-from rsa_faces._validation import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import sha256_file
 from rsa_faces.stimuli import _video
 from rsa_faces.stimuli._load import _read_manifest
 from rsa_faces.stimuli._stimulus_set import StimulusSet

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count, check_unique_names
+from rsa_faces._core.checks import check_choice, check_count, check_unique_names
+from rsa_faces._core.errors import InputError
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 
 _PHOTONS = 2000  # per pixel and colour at white, in full light

@@ -23,8 +23,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count, check_unique_names
+from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
+from rsa_faces._core.errors import InputError
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 
 #: One line per action: expression, FACS action unit, its name, the model's action, weight, and

@@ -17,7 +17,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour.arrange._export import EXPORTS, rater_rdms
 from rsa_faces.behaviour.arrange._security import SESSION_SECONDS, Sessions, Shield
 from rsa_faces.behaviour.arrange._store import Rater, StoredTrial

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import nearest
+from rsa_faces._core.checks import nearest
+from rsa_faces._core.errors import InputError
 
 TOKEN_VARIABLE = "RSA_FACES_ARRANGE_TOKEN"  # noqa: S105 (a name, not a secret)
 

@@ -156,7 +156,7 @@ EXPORTS = {
 
 def write_all(study: Study, folder: Path) -> list[Path]:
     """Write all exports into a folder."""
-    from rsa_faces._files import atomic_path
+    from rsa_faces._core.files import atomic_path
 
     paths = []
     for name, (content, _) in EXPORTS.items():

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsa_faces._errors import InputError
-from rsa_faces._optional import require
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.optional import require
 from rsa_faces.behaviour.arrange._config import ArrangeConfig
 
 if TYPE_CHECKING:

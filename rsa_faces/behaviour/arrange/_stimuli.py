@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import sha256_bytes
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import sha256_bytes
 from rsa_faces.behaviour.arrange._config import StimuliSource
 from rsa_faces.datasets import load_dataset
 from rsa_faces.stimuli import load_stimuli

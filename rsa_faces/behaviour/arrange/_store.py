@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
-from rsa_faces._errors import InputError, MissingExtraError
+from rsa_faces._core.errors import InputError, MissingExtraError
 from rsa_faces.behaviour._trials import Trial
 
 _metadata = MetaData()

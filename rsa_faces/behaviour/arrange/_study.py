@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._trials import Arrangements
 from rsa_faces.behaviour.arrange import _engine
 from rsa_faces.behaviour.arrange._config import ArrangeConfig

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, nearest
+from rsa_faces._core.checks import check_choice, nearest
+from rsa_faces._core.errors import InputError
 
 FOLDER = Path(__file__).with_name("languages")
 

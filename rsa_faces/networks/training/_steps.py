@@ -14,8 +14,8 @@ import torch
 from torch import distributed, nn
 from torch.nn import functional as F
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import sha256_bytes
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import sha256_bytes
 from rsa_faces.networks import _preprocess
 from rsa_faces.networks.training.objectives import CosineLinear
 from rsa_faces.networks.training.recipe import Recipe

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 
 
 @dataclass(frozen=True)

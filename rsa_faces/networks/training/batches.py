@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_count
+from rsa_faces._core.checks import check_count
+from rsa_faces._core.errors import InputError
 
 
 def shuffled(epoch: int, *, n_images: int, batch_size: int, seed: int = 0) -> list[np.ndarray]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_choice, check_count, check_unique_names, nearest
+from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names, nearest
+from rsa_faces._core.errors import InputError
 from rsa_faces.stimuli._images import SUFFIXES, decode, read_bytes
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 

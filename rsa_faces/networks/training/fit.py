@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rsa_faces._errors import InputError
-from rsa_faces._files import atomic_path
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path
 from rsa_faces.networks._spec import Preprocessing
 from rsa_faces.networks.training.augmentation import Augmentation
 from rsa_faces.networks.training.faces import LabelledFaces

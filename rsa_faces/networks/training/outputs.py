@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsa_faces._validation import check_choice, check_count
+from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces.networks import _preprocess
 from rsa_faces.networks._spec import Preprocessing
 from rsa_faces.networks.training.faces import LabelledFaces

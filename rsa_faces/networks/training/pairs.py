@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.errors import InputError
 from rsa_faces.networks.training.faces import LabelledFaces
 
 

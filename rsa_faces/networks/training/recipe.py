@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from rsa_faces._errors import InputError
-from rsa_faces._validation import check_choice, check_count
+from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.errors import InputError
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "steps", "constant")

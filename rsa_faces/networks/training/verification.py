@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from rsa_faces._errors import InputError
+from rsa_faces._core.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, checks, files, tables, names, progress, results."""

@@ -1,0 +1,81 @@
+"""Checks made once, at the public door; inner functions trust their input."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from rsa_faces._core.errors import InputError
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return ' Did you mean ...?' for the option nearest to `name`, or ''."""
+    lowered = {o.lower(): o for o in map(str, options)}
+    match = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.5)
+    return f" Did you mean {lowered[match[0]]!r}?" if match else ""
+
+
+def check_choice(value: str, options: Iterable[str], *, what: str) -> str:
+    """Return `value` if it is one of `options`, else raise and name the nearest."""
+    options = list(options)
+    if value not in options:
+        shown = ", ".join(repr(o) for o in options[:30])
+        more = f" and {len(options) - 30} more" if len(options) > 30 else ""
+        raise InputError(
+            f"unknown {what} {value!r}.{nearest(value, options)} Valid: {shown}{more}."
+        )
+    return value
+
+
+def check_unique_names(names: Sequence[str], *, what: str) -> tuple[str, ...]:
+    """Return `names` as a tuple of str; duplicates and empty names are an error that lists them."""
+    if isinstance(names, str):
+        raise TypeError(f"expected a sequence of {what} names, got the single string {names!r}.")
+    names = tuple(str(n) for n in names)
+    seen: set[str] = set()
+    doubled = sorted({n for n in names if n in seen or seen.add(n)})
+    if doubled:
+        shown = ", ".join(repr(n) for n in doubled[:5])
+        raise InputError(
+            f"expected unique {what} names, but {len(doubled)} of {len(names)} occur more than "
+            f"once: {shown}. Rename them, or average repeats first."
+        )
+    if "" in names:
+        raise InputError(f"expected non-empty {what} names, but name {names.index('')} is ''.")
+    return names
+
+
+def check_count(value: int, *, what: str, low: int = 1) -> int:
+    """Return `value` if it is a whole number of at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+        raise InputError(f"expected {what} to be a whole number of at least {low}, got {value!r}.")
+    return int(value)
+
+
+def parse_bytes(size: str | int) -> int:
+    """Turn '4GB', '500 MiB' or a whole number into bytes."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B?)\s*", str(size), re.IGNORECASE)
+    unit = match.group(2).upper() if match else None
+    if unit is not None and unit not in _UNITS:
+        unit = unit + "B" if unit + "B" in _UNITS else None
+    if match is None or unit is None:
+        raise InputError(f"expected a memory size such as '4GB' or '500MB', got {size!r}.")
+    n_bytes = int(float(match.group(1)) * _UNITS[unit])
+    if n_bytes < 1:
+        raise InputError(f"expected a memory size above 0, got {size!r}.")
+    return n_bytes
+
+
+def as_rng(seed: int | np.random.Generator | None) -> np.random.Generator:
+    """Return a generator for `seed`; the global generator is never used."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if seed is not None:
+        check_count(seed, what="seed", low=0)
+    return np.random.default_rng(seed)

@@ -1,0 +1,1 @@
+"""Compiled loops; nothing here knows of conditions or names."""

@@ -1,0 +1,1 @@
+"""Stimuli that tell models apart: chosen or made."""

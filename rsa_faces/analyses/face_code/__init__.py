@@ -1,0 +1,1 @@
+"""How cells and layers code faces: spaces, axes, decoding."""

@@ -1,0 +1,108 @@
+"""Responses of cells, voxels or units to faces: by name, with or without repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces.analyses.face_code._face_space import FaceSpace
+
+
+def as_coordinates(space) -> pd.DataFrame:
+    """Return coordinates of faces, finite, with unique names."""
+    frame = space.coordinates if isinstance(space, FaceSpace) else space
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(
+            "expected a FaceSpace, or coordinates as a DataFrame with one row per face, got a "
+            f"{type(space).__name__}."
+        )
+    frame = frame.set_axis(list(check_unique_names(frame.index, what="face")))
+    if not np.isfinite(frame.to_numpy(float)).all():
+        raise InputError("expected finite coordinates, but some are NaN or infinite.")
+    return frame.astype(float)
+
+
+def as_responses(responses, conditions: Sequence[str] | None):
+    """Return names of faces, names of cells, and responses (n_repeats, n_faces, n_cells)."""
+    several = isinstance(responses, (list, tuple))
+    repeats = list(responses) if several else [responses]
+    if repeats and all(isinstance(one, pd.DataFrame) for one in repeats):
+        first = repeats[0]
+        faces = check_unique_names(first.index, what="face")
+        cells = check_unique_names(first.columns, what="cell")
+        arrays = []
+        for one in repeats:
+            one = one.set_axis(one.index.astype(str)).rename(columns=str)
+            for ours, theirs, what in ((faces, one.index, "faces"), (cells, one.columns, "cells")):
+                if set(ours) != set(theirs) or len(ours) != len(theirs):
+                    raise ConditionMismatchError(
+                        ours, theirs, left_name=f"{what} of the first repeat",
+                        right_name="another repeat",
+                    )  # fmt: skip
+            arrays.append(one.loc[list(faces), list(cells)].to_numpy(float))
+        values = np.stack(arrays)
+    else:
+        if conditions is None:
+            raise InputError(
+                "expected responses as a DataFrame (faces by cells) or a list of them, one per "
+                "repeat, or an array with `conditions`, the names of the faces."
+            )
+        faces = check_unique_names(conditions, what="face")
+        values = np.asarray(responses, float)
+        values = values[None] if values.ndim == 2 else values
+        if values.ndim != 3 or values.shape[1] != len(faces) or not values.shape[2]:
+            raise InputError(
+                f"expected responses of shape ({len(faces)}, n_cells) or (n_repeats, "
+                f"{len(faces)}, n_cells), got {np.shape(responses)}."
+            )
+        cells = tuple(f"cell {i + 1}" for i in range(values.shape[2]))
+    bad = ~np.isfinite(values).all(axis=(0, 1))
+    if bad.any():
+        raise InputError(
+            f"expected finite responses, but {bad.sum()} cells have NaN or infinity: "
+            f"{', '.join(repr(cells[i]) for i in np.flatnonzero(bad)[:5])}. Leave these cells or "
+            "faces out."
+        )
+    return faces, cells, values
+
+
+def matched(space, responses, conditions, match: str):
+    """Return coordinates (n_faces by n_dimensions), responses of these faces, names of cells."""
+    check_choice(match, ["same", "intersection"], what="match")
+    frame = as_coordinates(space)
+    faces, cells, values = as_responses(responses, conditions)
+    if match == "same" and set(faces) != set(frame.index):
+        raise ConditionMismatchError(
+            frame.index, faces, left_name="the space", right_name="responses",
+            hint="Rename them, or use match='intersection' for those in both.",
+        )  # fmt: skip
+    place = {name: i for i, name in enumerate(faces)}
+    kept = [name for name in frame.index if name in place]
+    if len(kept) < 10:
+        raise InputError(f"expected responses to at least 10 faces of the space, got {len(kept)}.")
+    values = values[:, [place[name] for name in kept]]
+    flat = np.ptp(values.mean(axis=0), axis=0) == 0
+    if flat.any():
+        raise InputError(
+            f"expected responses that differ between faces, but {flat.sum()} cells respond the "
+            f"same to all: {', '.join(repr(cells[i]) for i in np.flatnonzero(flat)[:5])}."
+        )
+    return frame.loc[kept], values, cells
+
+
+def ceilings(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the explainable share of the variance of mean responses, and the p of its F test."""
+    n_repeats, n_faces, n_cells = values.shape
+    if n_repeats < 2:
+        return np.full(n_cells, np.nan), np.full(n_cells, np.nan)
+    mean = values.mean(axis=0)
+    within = ((values - mean) ** 2).sum(axis=(0, 1)) / (n_faces * (n_repeats - 1))
+    between = n_repeats * mean.var(axis=0, ddof=1)
+    p = stats.f.sf(between / np.where(within > 0, within, np.nan), n_faces - 1,
+                   n_faces * (n_repeats - 1))  # fmt: skip
+    return 1 - within / between, np.where(within > 0, p, 0.0)

@@ -1,0 +1,263 @@
+"""Decoding faces from a population of cells, and how many cells that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import gammaln
+
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.progress import progress_bar
+from rsa_faces.analyses._ridge import deal_folds
+from rsa_faces.analyses._targets import LEVEL, held_out_r
+from rsa_faces.analyses.face_code import _cells
+from rsa_faces.analyses.face_code._axis import fit_sets
+from rsa_faces.analyses.face_code.axis_coding import check_strengths
+from rsa_faces.analyses.information.readout import STRENGTHS
+
+_SETS = 10_000  # targets fitted at a time
+
+
+@dataclass(frozen=True, eq=False)
+class FaceDecoding:
+    """Faces decoded from responses.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per number of cells and of distractors; see :func:`decode_faces`.
+    features : DataFrame
+        One row per component: ``component``, ``r``, ``r2`` of held-out faces, all cells.
+    decoded : DataFrame, shape (n_faces, n_dimensions)
+        Coordinates predicted for held-out faces from all cells; ``space.reconstruct(decoded)``
+        makes their images.
+    settings : dict
+        Options, for provenance.
+    """
+
+    table: pd.DataFrame
+    features: pd.DataFrame
+    decoded: pd.DataFrame
+    settings: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"FaceDecoding({len(self.decoded)} faces, {self.table['n_units'].max()} units)"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table."""
+        return self.table.copy()
+
+    def units_needed(self, accuracy: float = 0.75, *, n_distractors: int | None = None):
+        """Return the smallest tested number of units with at least this accuracy.
+
+        Parameters
+        ----------
+        accuracy : float, default 0.75
+            Mean over subsets of units, above 0 up to 1.
+        n_distractors : int, optional
+            One of the table's; by default the smallest.
+
+        Returns
+        -------
+        int or None
+            None if no tested number of units reaches it.
+
+        Raises
+        ------
+        InputError
+            If the accuracy is out of range or this number of distractors was not tested.
+        """
+        if not 0 < accuracy <= 1:
+            raise InputError(f"expected an accuracy above 0 up to 1, got {accuracy!r}.")
+        tested = self.table["n_distractors"]
+        wanted = tested.min() if n_distractors is None else n_distractors
+        check_choice(str(wanted), tested.astype(str).unique(), what="number of distractors")
+        enough = self.table[(tested == wanted) & (self.table["accuracy"] >= accuracy)]
+        return int(enough["n_units"].min()) if len(enough) else None
+
+
+def decode_faces(
+    space,
+    responses,
+    *,
+    conditions: Sequence[str] | None = None,
+    n_units: Sequence[int] | None = None,
+    n_distractors: Sequence[int] = (1, 9),
+    n_draws: int = 10,
+    n_folds: int = 10,
+    n_permutations: int = 200,
+    strengths: Sequence[float] = STRENGTHS,
+    match: str = "same",
+    seed: int = 0,
+    progress: bool = True,
+) -> FaceDecoding:
+    """Decode faces from responses of a population and pick them out among others.
+
+    Parameters
+    ----------
+    space, responses, conditions
+        As for :func:`axis_tuning`; repeats are averaged.
+    n_units : sequence of int, optional
+        Numbers of cells to decode from; by default 1, 2, 5, 10, 20, 50, … up to all.
+    n_distractors : sequence of int, default (1, 9)
+        Among how many other faces the right one is to be found.
+    n_draws : int, default 10
+        Random subsets of cells per number of cells.
+    n_folds : int, default 10
+        Faces are dealt out at random; give one image per person.
+    n_permutations : int, default 200
+        Of faces against responses, for all cells.
+    strengths, match, seed, progress
+        As for :func:`axis_tuning`; the strength is chosen per component.
+
+    Returns
+    -------
+    FaceDecoding
+        Its table: ``n_units``, ``n_distractors``, ``accuracy`` (mean over subsets), ``low``,
+        ``high`` (2.5 and 97.5 percentiles over subsets; equal for all cells), ``chance``, ``p``
+        (all cells only, else NaN), ``n_draws``, ``n_faces``.
+
+    Raises
+    ------
+    InputError
+        As :func:`axis_tuning`, or for numbers of cells or distractors that there are not.
+
+    Notes
+    -----
+    Each coordinate of a held-out face is predicted by ridge regression from the responses,
+    standardised over the training faces [1]_. The face is identified if its predicted
+    coordinates are nearer (Euclidean) to its own than to those of m distractors; a tie counts as
+    a miss. With c of the other n - 1 faces nearer, that is true of a share C(n - 1 - c, m) /
+    C(n - 1, m) of all sets of distractors, which is used instead of drawing sets. Percentiles
+    over subsets tell how much the choice of cells matters; subsets of nearly all cells are
+    nearly the same, so that they shrink.
+
+    References
+    ----------
+    .. [1] Chang L., Tsao D. Y. (2017). Cell 169, 1013-1028. doi:10.1016/j.cell.2017.05.011
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from rsa_faces.analyses.face_code.face_decoding import decode_faces
+    >>> rng = np.random.default_rng(0)
+    >>> columns = ["shape 1", "shape 2", "appearance 1", "appearance 2"]
+    >>> faces = pd.DataFrame(rng.normal(size=(60, 4)), [f"face {i}" for i in range(60)], columns)
+    >>> cells = faces @ rng.normal(size=(4, 30)) + rng.normal(size=(60, 30))  # simulated
+    >>> found = decode_faces(faces, cells, n_units=[1, 5, 30], n_permutations=19)
+    >>> found.units_needed(0.9)
+    30
+    """
+    check_count(n_folds, what="n_folds", low=2)
+    for what, number in (("n_permutations", n_permutations), ("n_draws", n_draws)):
+        check_count(number, what=what)
+    frame, repeats, _ = _cells.matched(space, responses, conditions, match)
+    cells, truth, n = repeats.mean(axis=0), frame.to_numpy(), len(frame)
+    ridge = check_strengths(strengths)
+    sizes = _sizes(n_units, cells.shape[1])
+    others = sorted({check_count(m, what="n_distractors") for m in n_distractors})
+    if not others or others[-1] > n - 1:
+        raise InputError(f"expected 1 to {n - 1} distractors, got {list(n_distractors)!r}.")
+    rng = as_rng(seed)
+    fold_of = deal_folds(np.arange(n), min(n_folds, n), rng)
+    everyone = np.arange(cells.shape[1])
+    rows = []
+    with progress_bar("decoding faces", len(sizes) + 1, show=progress) as tell:
+        for i, size in enumerate(sizes):
+            subsets = [everyone] if size == len(everyone) else [
+                rng.choice(everyone, size, replace=False) for _ in range(n_draws)
+            ]  # fmt: skip
+            found = np.array([
+                _accuracies(_decoded(cells[:, s], truth.T, fold_of, ridge)[0].T, truth, others)
+                for s in subsets
+            ])  # fmt: skip
+            low, high = np.percentile(found, LEVEL, axis=0)
+            for j, m in enumerate(others):
+                rows.append({
+                    "n_units": size, "n_distractors": m, "accuracy": found[:, j].mean(),
+                    "low": low[j], "high": high[j], "chance": 1 / (m + 1), "p": np.nan,
+                    "n_draws": len(subsets), "n_faces": n,
+                })  # fmt: skip
+            tell(i + 1)
+        decoded, baseline = _decoded(cells, truth.T, fold_of, ridge)
+        observed = _accuracies(decoded.T, truth, others)
+        null = _null(cells, truth, fold_of, ridge, others, n_permutations, rng)
+        tell(len(sizes) + 1)
+    table = pd.DataFrame(rows)
+    p = (1 + (null >= observed - 1e-12).sum(axis=0)) / (1 + n_permutations)
+    whole = table["n_units"] == len(everyone)
+    table.loc[whole, "p"] = table.loc[whole, "n_distractors"].map(dict(zip(others, p, strict=True)))
+    r2 = 1 - ((truth.T - decoded) ** 2).sum(axis=1) / ((truth.T - baseline) ** 2).sum(axis=1)
+    features = pd.DataFrame(
+        {"component": frame.columns, "r": held_out_r(decoded, truth.T, baseline), "r2": r2}
+    )
+    settings = {
+        "n_units": sizes, "n_distractors": others, "n_draws": n_draws, "match": match,
+        "n_folds": int(fold_of.max()) + 1, "n_permutations": n_permutations,
+        "strengths": ridge.tolist(), "seed": seed,
+    }  # fmt: skip
+    index = pd.Index(frame.index, name="condition")
+    return FaceDecoding(
+        table, features, pd.DataFrame(decoded.T, index=index, columns=frame.columns), settings
+    )
+
+
+def _sizes(n_units: Sequence[int] | None, n_cells: int) -> list[int]:
+    """Return numbers of cells to decode from, in order."""
+    if n_units is None:
+        steps = [k * 10**e for e in range(7) for k in (1, 2, 5)]
+        return [s for s in steps if s < n_cells] + [n_cells]
+    sizes = sorted({check_count(size, what="n_units") for size in n_units})
+    if not sizes or sizes[-1] > n_cells:
+        raise InputError(f"expected 1 to {n_cells} units, got {list(n_units)!r}.")
+    return sizes
+
+
+def _decoded(cells, targets, fold_of, strengths) -> tuple[np.ndarray, np.ndarray]:
+    """Return held-out predictions of targets, (n_targets, n_faces), and training means."""
+    out, baseline = np.empty(targets.shape), np.empty(targets.shape)
+    for fold in np.unique(fold_of):
+        test = fold_of == fold
+        train = cells[~test]
+        spread = train.std(axis=0)
+        # A cell that is silent in training tells nothing.
+        scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+        inputs = (cells - train.mean(axis=0)) * scale
+        fitted = fit_sets(inputs[~test], targets[:, ~test], strengths, "regression")
+        out[:, test] = fitted.predict(inputs[test])
+        baseline[:, test] = fitted.intercepts[:, None]
+    return out, baseline
+
+
+def _accuracies(decoded: np.ndarray, truth: np.ndarray, n_distractors: list[int]) -> np.ndarray:
+    """Return the mean share of distractor sets among which faces are found, per set size."""
+    n = len(truth)
+    squares = (truth**2).sum(axis=1) - 2 * decoded @ truth.T
+    nearer = (squares <= np.diag(squares)[:, None]).sum(axis=1) - 1
+    farther = n - 1 - nearer
+    shares = []
+    for m in n_distractors:
+        able = farther >= m
+        logs = (gammaln(farther + 1) - gammaln(np.where(able, farther - m, 0) + 1)
+                - gammaln(n) + gammaln(n - m))  # fmt: skip
+        shares.append(np.where(able, np.exp(logs), 0.0).mean())
+    return np.array(shares)
+
+
+def _null(cells, truth, fold_of, strengths, n_distractors, n_permutations, rng) -> np.ndarray:
+    """Return accuracies with faces shuffled against responses, (n_permutations, n_sizes)."""
+    n, k = truth.shape
+    step = max(_SETS // k, 1)
+    out = []
+    for start in range(0, n_permutations, step):
+        orders = np.argsort(rng.random((min(step, n_permutations - start), n)), axis=1)
+        targets = truth.T[:, orders].transpose(1, 0, 2)
+        decoded = _decoded(cells, targets.reshape(-1, n), fold_of, strengths)[0]
+        for order, one in zip(orders, decoded.reshape(targets.shape), strict=True):
+            out.append(_accuracies(one.T, truth[order], n_distractors))
+    return np.array(out)

@@ -1,0 +1,452 @@
+"""Read-out: what a linear layer tells from frozen features, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.progress import progress_bar
+from rsa_faces.analyses._gram import grams
+from rsa_faces.analyses._inputs import Layers, as_layers, check_finite, codes_of, matched
+from rsa_faces.analyses._ridge import can_leave_out, deal_folds, fit_fold
+from rsa_faces.analyses._targets import Classes, Numbers
+
+#: Strengths of the ridge, in units of the mean squared length of the training patterns.
+STRENGTHS = tuple(10.0 ** np.arange(-4.0, 3.0))
+_FEW_GROUPS = 10
+_N_BOOT = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """What a linear layer reads from each layer of a network.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per layer; see :func:`readout`.
+    predictions : DataFrame
+        One row per layer and condition: ``layer``, ``condition``, ``label``, ``predicted``,
+        ``fold``.
+    task : str
+        What was read out.
+    classes : tuple
+        Labels in order of first appearance; empty for numbers.
+    settings : dict
+        Options, for provenance.
+    """
+
+    table: pd.DataFrame
+    predictions: pd.DataFrame
+    task: str
+    classes: tuple
+    settings: dict[str, Any]
+
+    def __repr__(self) -> str:
+        what = f"{len(self.classes)} classes" if self.classes else "a number"
+        return f"Readout({self.task!r}, {len(self.table)} layers, {what})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table."""
+        return self.table.copy()
+
+    def confusion(self, layer: str) -> pd.DataFrame:
+        """Count predictions of one layer.
+
+        Parameters
+        ----------
+        layer : str
+            One of the table's.
+
+        Returns
+        -------
+        DataFrame, shape (n_classes, n_classes)
+            Rows are labels, columns predictions.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer, or numbers were read out.
+        """
+        check_choice(layer, self.table["layer"].tolist(), what="layer")
+        if not self.classes:
+            raise InputError("expected classes, but a number was read out: use `predictions`.")
+        rows = self.predictions[self.predictions["layer"] == layer]
+        counts = pd.crosstab(rows["label"], rows["predicted"])
+        return counts.reindex(index=self.classes, columns=self.classes, fill_value=0)
+
+
+def readout(
+    activations,
+    labels: Mapping[str, Any] | pd.Series,
+    *,
+    conditions: Sequence[str] | None = None,
+    across: Mapping[str, Any] | pd.Series | None = None,
+    people: Mapping[str, Any] | pd.Series | None = None,
+    kind: str = "class",
+    n_folds: int = 10,
+    n_permutations: int = 1000,
+    strengths: Sequence[float] = STRENGTHS,
+    standardize: bool = False,
+    match: str = "same",
+    task: str = "",
+    seed: int = 0,
+    progress: bool = True,
+) -> Readout:
+    """Read labels from frozen features with one linear layer, cross-validated.
+
+    Parameters
+    ----------
+    activations : Activations, or mapping of layer to ndarray (n_conditions, n_channels)
+        Features; for a plain mapping give `conditions`.
+    labels : mapping or Series, condition to label
+        What to read out: expression, identity, gender, age.
+    conditions : sequence of str, optional
+        The name of each row of a plain mapping.
+    across : mapping or Series, condition to group, optional
+        Test on groups that were not trained on: expression across identity leaves whole people
+        out, identity across expression leaves whole expressions out. Groups are dealt into
+        `n_folds` folds; if there are no more groups than folds, each is left out in turn. By
+        default every condition is a group.
+    people : mapping or Series, condition to person, optional
+        Whom the interval generalises to: the bootstrap draws them whole. By default the groups of
+        `across`, if there are at least 10, else conditions.
+    kind : {"class", "number"}, default "class"
+        Whether labels are classes or numbers (age).
+    n_folds : int, default 10
+    n_permutations : int, default 1000
+        Permuted label sets for p values.
+    strengths : sequence of float
+        Ridge strengths to choose from, in units of the mean squared length of the training
+        patterns (after centring).
+    standardize : bool, default False
+        Divide each channel by its standard deviation over the training patterns; slower, as
+        products are made once per fold.
+    match : {"same", "intersection"}, default "same"
+        Whether all conditions must have all labels, or those in all are used (how many are left
+        out is in the table).
+    task : str, optional
+        Name for tables and figures; by default the Series' name.
+    seed : int, default 0
+    progress : bool, default True
+        Show a bar, on a terminal.
+
+    Returns
+    -------
+    Readout
+        Its table has, per layer in order: ``network``, ``layer``, ``layer_index``, ``depth``,
+        ``task``; for classes ``accuracy``, ``balanced_accuracy`` (mean over classes), ``chance``
+        (mean accuracy of permuted labels), for numbers ``r`` (of labels and predictions that are
+        out of sample, both less the mean label of the training set), ``r2`` (1 − squared error
+        over that of the training mean; below 0 is worse than the mean) and ``chance`` (mean r of
+        permuted labels); ``ci_low``, ``ci_high`` (95 %, of accuracy or r), ``p``, ``p_corrected``
+        (over layers), ``n_conditions``, ``n_groups``,
+        ``n_people``, ``n_classes``, ``n_left_out``.
+
+    Raises
+    ------
+    ConditionMismatchError
+        If names of features and labels differ and `match` is "same".
+    InputError
+        If there are fewer than two classes or groups, a class is in one group only (it cannot be
+        tested on groups left out), labels are missing, features are not finite, or an option is
+        unknown.
+
+    Notes
+    -----
+    Ridge regression on one-hot labels with intercept; the class of the largest value is the
+    prediction. The strength is chosen in the training folds by leaving out each group (exactly,
+    without refitting), anew for every permutation. All is computed from the inner products of the
+    patterns, so that the number of channels hardly matters.
+
+    Permutations respect the groups [1]_: labels are shuffled within groups where a group holds
+    several (expressions of a person), and over whole groups where each group has one label
+    (gender of a person): the only exchange that is free under "the features tell nothing about
+    the label beyond the group". p = (1 + #{permuted ≥ observed}) / (1 + n_permutations), one
+    set of permutations for all layers; p_corrected compares with the largest over layers, which
+    controls the family-wise error.
+
+    The mean of a training set is low where the labels left out are high, and predictions that are
+    little more than this mean correlate negatively with labels: without any effect r would be −0.24
+    on average (simulated: 102 conditions, 10 folds). With the mean taken off both it is −0.11: what
+    is left comes with cross-validation, and ``chance`` tells it.
+
+    The interval draws people with replacement from their held-out hits or predictions; it does not
+    refit, says nothing about other training sets, and is no test: for r without any effect it held
+    0 in 78 % of those simulations. Use p.
+
+    References
+    ----------
+    .. [1] Winkler A. M. et al. (2015). NeuroImage 123, 253-268.
+       doi:10.1016/j.neuroimage.2015.05.092
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import readout
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"person {i} {e}" for i in range(20) for e in ("neutral", "smiling")]
+    >>> smiling = {name: name.split()[2] for name in names}
+    >>> person = {name: name.split()[1] for name in names}
+    >>> features = rng.normal(size=(40, 30))
+    >>> features[1::2, :3] += 2  # simulated: three channels answer to smiles
+    >>> found = readout({"layer": features}, smiling, conditions=names, across=person,
+    ...                 n_permutations=99)
+    >>> bool(found.table["accuracy"][0] > 0.9)
+    True
+    """
+    check_choice(kind, ["class", "number"], what="kind")
+    check_count(n_folds, what="n_folds", low=2)
+    check_count(n_permutations, what="n_permutations", low=1)
+    chosen = np.asarray(strengths, float)
+    if chosen.ndim != 1 or not len(chosen) or not (np.isfinite(chosen) & (chosen > 0)).all():
+        raise InputError(f"expected strengths above 0, got {list(strengths)!r}.")
+    rng = as_rng(seed)
+    layers = as_layers(activations, conditions)
+    wanted = [("labels", labels)]
+    wanted += [("across", across)] if across is not None else []
+    wanted += [("people", people)] if people is not None else []
+    layers, found, n_left_out = matched(layers, wanted, match)
+    n = len(layers.conditions)
+    values = found.pop(0)
+    groups = codes_of(found.pop(0))[0] if across is not None else np.arange(n)
+    units = _units(found, groups, across, n)
+    target = Classes(values) if kind == "class" else Numbers(values)
+    _check_groups(target, groups, across is not None)
+    fold_of = deal_folds(groups, n_folds, rng)
+    permuted = target.permuted(groups, n_permutations, rng)
+    trains = [np.flatnonzero(fold_of != f) for f in np.unique(fold_of)]
+    tests = [np.flatnonzero(fold_of == f) for f in np.unique(fold_of)]
+    inner = [_inner_groups(target, groups, train) for train in trains]
+    draws = rng.multinomial(units.max() + 1, np.full(units.max() + 1, 1 / (units.max() + 1)),
+                            size=_N_BOOT)  # fmt: skip
+
+    rows, null, predictions = [], [], []
+    with progress_bar(f"read-out {task}".strip(), len(layers), show=progress) as tell:
+        for i, (layer, patterns) in enumerate(layers.items()):
+            check_finite(patterns, layers.conditions, layer)
+            products, n_varying = grams(patterns, trains, standardize=standardize)
+            if not n_varying.all():
+                raise InputError(
+                    f"expected channels that vary over conditions, but layer {layer!r} has none."
+                )
+            parts = [
+                fit_fold(product, train, test, chosen, left)
+                for product, train, test, left in zip(products, trains, tests, inner, strict=True)
+            ]
+            predicted, scores = target.scores(parts, permuted, n)
+            null.append(scores[1:, 0])
+            row, hits = target.row(predicted, scores)
+            low, high = target.interval(hits, predicted, units, draws)
+            rows.append({"layer": layer, **row, "ci_low": low, "ci_high": high})
+            predictions.append(
+                pd.DataFrame(
+                    {
+                        "layer": layer,
+                        "condition": layers.conditions,
+                        "label": values,
+                        "predicted": target.names(predicted),
+                        "fold": fold_of,
+                    }
+                )
+            )
+            tell(i + 1)
+    table = _table(rows, np.array(null), layers, target, groups, units, n_left_out, task or
+                   getattr(labels, "name", None) or "labels")  # fmt: skip
+    settings = {
+        "kind": kind, "n_folds": len(trains), "n_permutations": n_permutations,
+        "strengths": chosen.tolist(), "standardize": standardize, "match": match, "seed": seed,
+    }  # fmt: skip
+    return Readout(
+        table, pd.concat(predictions, ignore_index=True), table["task"].iloc[0],
+        tuple(target.classes), settings,
+    )  # fmt: skip
+
+
+def transfer_matrix(
+    networks: Mapping[str, Any],
+    tasks: Mapping[str, Mapping[str, Any]],
+    *,
+    layer: str | Mapping[str, str] = "last",
+    conditions: Sequence[str] | None = None,
+    **options,
+) -> pd.DataFrame:
+    """Read several tasks out of several networks: what transfers to what.
+
+    Parameters
+    ----------
+    networks : mapping of name to Activations (or mapping of layers)
+        Networks by what they were trained for, or by name.
+    tasks : mapping of name to dict
+        For each task the arguments of :func:`readout`: ``labels`` and what else is special to it
+        (``across``, ``people``, ``kind``).
+    layer : str or mapping of network to layer, default "last"
+        Which layer is read; chosen beforehand. ("The best" would be chosen by the same data.)
+    conditions : sequence of str, optional
+        As for :func:`readout`.
+    **options
+        Further arguments of :func:`readout`, for all tasks.
+
+    Returns
+    -------
+    DataFrame
+        One row per network and task: the columns of :class:`Readout`'s table, with ``trained``
+        (the network's key) first. Each row is one read-out of one layer: its ``p_corrected`` is
+        its ``p``, and nothing is corrected over networks and tasks.
+
+    Raises
+    ------
+    InputError
+        As :func:`readout`, or if a network has no such layer.
+    """
+    rows = []
+    for name, activations in networks.items():
+        names = list(activations)
+        one = layer[name] if isinstance(layer, Mapping) else layer
+        one = names[-1] if one == "last" else check_choice(one, names, what=f"layer of {name}:")
+        features = {one: np.asarray(activations[one])}
+        rows_of = conditions or getattr(activations, "conditions", None)
+        for task, arguments in tasks.items():
+            found = readout(features, conditions=rows_of, task=task, **{**options, **arguments})
+            row = found.table.iloc[0].to_dict()
+            row["network"] = getattr(activations, "network", "") or name
+            rows.append({"trained": name, **row})
+    return pd.DataFrame(rows)
+
+
+def kdef_table(names: Iterable[str]) -> pd.DataFrame:
+    """Read what is shown from the file names of the Karolinska Directed Emotional Faces.
+
+    Parameters
+    ----------
+    names : iterable of str
+        File names or stimulus ids such as "AF01ANS" or "BM12HAHL.JPG", with or without folder.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the name without folder and ending: ``session`` (A, B), ``gender``, ``identity``
+        ("F01"), ``expression`` (afraid, angry, disgusted, happy, neutral, sad, surprised),
+        ``view`` (degrees, from -90, full left profile, to 90).
+
+    Raises
+    ------
+    InputError
+        If a name is not of this form (up to five are shown).
+
+    References
+    ----------
+    .. [1] Lundqvist D., Flykt A., Öhman A. (1998). The Karolinska Directed Emotional Faces (KDEF),
+       Karolinska Institutet.
+    .. [2] Goeleven E. et al. (2008). Cognition and Emotion 22, 1094-1118.
+       doi:10.1080/02699930701626582
+
+    Examples
+    --------
+    >>> from rsa_faces.analyses import kdef_table
+    >>> kdef_table(["AF01ANS.JPG", "BM12HAHL.JPG"])
+            session  gender identity expression  view
+    name
+    AF01ANS       A  female      F01      angry     0
+    BM12HAHL      B    male      M12      happy   -45
+    """
+    import re
+
+    expressions = {
+        "AF": "afraid", "AN": "angry", "DI": "disgusted", "HA": "happy", "NE": "neutral",
+        "SA": "sad", "SU": "surprised",
+    }  # fmt: skip
+    views = {"FL": -90, "HL": -45, "S": 0, "HR": 45, "FR": 90}
+    form = re.compile(
+        rf"([AB])([FM])(\d\d)({'|'.join(expressions)})({'|'.join(views)})", re.IGNORECASE
+    )
+    rows, bad = {}, []
+    for name in names:
+        stem = str(name).replace("\\", "/").rsplit("/", 1)[-1]
+        stem = re.sub(r"\.(jpe?g|png|tiff?|bmp)$", "", stem, flags=re.IGNORECASE)
+        match = form.fullmatch(stem)
+        if match is None:
+            bad.append(str(name))
+            continue
+        session, sex, number, expression, view = (part.upper() for part in match.groups())
+        rows[stem] = {
+            "session": session, "gender": {"F": "female", "M": "male"}[sex],
+            "identity": f"{sex}{number}", "expression": expressions[expression],
+            "view": views[view],
+        }  # fmt: skip
+    if bad or not rows:
+        raise InputError(
+            "expected file names of KDEF such as 'AF01ANS.JPG' (session, gender, number, "
+            f"expression, view), got {len(bad)} others: {', '.join(map(repr, bad[:5]))}."
+        )
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+
+
+def _units(found: list, groups: np.ndarray, across, n: int) -> np.ndarray:
+    """Return whom the bootstrap draws, by number."""
+    if found:
+        return codes_of(found[0])[0]
+    few = across is None or groups.max() + 1 < _FEW_GROUPS
+    return np.arange(n) if few else groups
+
+
+def _inner_groups(target, groups: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Return what is left out in turn to choose a strength: groups, or single conditions.
+
+    Leaving out a group must leave every class; where it does not, conditions are left out.
+    """
+    inside = groups[train]
+    if target.classes and not can_leave_out(target.codes[train], inside):
+        return np.arange(len(train))
+    if len(np.unique(inside)) < 2:
+        return np.arange(len(train))
+    return np.unique(inside, return_inverse=True)[1]
+
+
+def _check_groups(target, groups: np.ndarray, given: bool) -> None:
+    """Check that labels can be tested on groups left out."""
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        raise InputError(f"expected at least 2 groups to test across, got {n_groups}.")
+    if not target.classes:
+        return
+    alone = [
+        label
+        for code, label in enumerate(target.classes)
+        if len(np.unique(groups[target.codes == code])) < 2
+    ]
+    if alone:
+        what = "groups" if given else "conditions"
+        raise InputError(
+            f"expected every class in at least 2 {what}, to train on some and test on others, but "
+            f"{len(alone)} are in one only: {', '.join(map(repr, alone[:5]))}. "
+            + ("Choose another grouping for `across`." if given else "Leave them out.")
+        )
+
+
+def _table(rows, null, layers: Layers, target, groups, units, n_left_out, task) -> pd.DataFrame:
+    """Return the tidy table, with p values from one set of permutations."""
+    table = pd.DataFrame(rows)
+    observed = table[target.score].to_numpy()
+    # A tie must not be lost to rounding.
+    reached = null >= observed[:, None] - 1e-12
+    n = null.shape[1]
+    largest = null.max(axis=0)
+    table["p"] = (1 + reached.sum(axis=1)) / (1 + n)
+    table["p_corrected"] = [(1 + (largest >= o - 1e-12).sum()) / (1 + n) for o in observed]
+    names = table.pop("layer")
+    head = {
+        "network": layers.network, "layer": names, "layer_index": range(len(table)),
+        "depth": [layers.depth[name] for name in names], "task": task,
+    }  # fmt: skip
+    table = pd.DataFrame(head).join(table)
+    return table.assign(
+        n_conditions=len(layers.conditions), n_groups=len(np.unique(groups)),
+        n_people=int(units.max()) + 1, n_classes=len(target.classes), n_left_out=n_left_out,
+    )  # fmt: skip

@@ -1,0 +1,374 @@
+"""Agreement: how alike the geometries of layers are, across networks and across seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+from scipy.stats import t as student
+
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.progress import progress_bar
+from rsa_faces.analyses._inputs import Layers, as_layers, codes_of, matched
+from rsa_faces.analyses.networks._geometry import (
+    METHODS,
+    Geometry,
+    alike,
+    alike_permuted,
+    alike_resampled,
+)
+from rsa_faces.rdm.measures import MEASURES
+
+
+@dataclass(frozen=True, eq=False)
+class LayerAgreement:
+    """How alike the layers of two networks are.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per method and pair of layers; see :func:`layer_agreement`.
+    order : DataFrame
+        One row per method: ``depth_r``, the rank correlation of the depth of each layer of the
+        first network with that of the layer of the second it agrees with most, and ``p``.
+    settings : dict
+        Options, for provenance.
+    """
+
+    table: pd.DataFrame
+    order: pd.DataFrame
+    settings: dict[str, Any]
+
+    def __repr__(self) -> str:
+        rows = self.table
+        return (
+            f"LayerAgreement({rows['layer_a'].nunique()} layers of {rows['network_a'].iloc[0]!r} x "
+            f"{rows['layer_b'].nunique()} of {rows['network_b'].iloc[0]!r})"
+        )
+
+    def matrix(self, method: str, column: str = "value") -> pd.DataFrame:
+        """Return one column as a map, layers of the first network in rows.
+
+        Parameters
+        ----------
+        method : str
+        column : str, default "value"
+
+        Returns
+        -------
+        DataFrame, shape (n_layers_a, n_layers_b)
+
+        Raises
+        ------
+        InputError
+            If there is no such method or column.
+        """
+        check_choice(method, self.table["method"].unique(), what="method")
+        check_choice(column, self.table.columns, what="column")
+        rows = self.table[self.table["method"] == method]
+        wide = rows.pivot(index="layer_a", columns="layer_b", values=column)
+        return wide.loc[rows["layer_a"].unique(), rows["layer_b"].unique()]
+
+
+def layer_agreement(
+    first,
+    second=None,
+    *,
+    conditions: Sequence[str] | None = None,
+    people: Mapping[str, Any] | pd.Series | None = None,
+    methods: Sequence[str] = ("spearman", "cka", "procrustes"),
+    measure: str = "correlation",
+    n_boot: int = 500,
+    n_permutations: int = 500,
+    alpha: float = 0.05,
+    names: tuple[str, str] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> LayerAgreement:
+    """Compare the geometry of every layer of a network with every layer of another.
+
+    Parameters
+    ----------
+    first, second : Activations, or mapping of layer to ndarray (n_conditions, n_channels)
+        Of the same conditions, in any order; without `second`, a network with itself.
+    conditions : sequence of str, optional
+        The name of each row of plain mappings.
+    people : mapping or Series, condition to person, optional
+        Whom intervals generalise to, drawn whole: give it if there are several images of a person.
+        By default every condition is another person.
+    methods : sequence of {"spearman", "pearson", "cka", "procrustes"}
+        See the notes.
+    measure : {"correlation", "cosine", "euclidean", "sqeuclidean"}, default "correlation"
+        Dissimilarity of the RDMs that "spearman" and "pearson" compare.
+    n_boot, n_permutations : int, default 500
+        For "spearman", "pearson" and "cka"; 0 leaves them out. "procrustes" has neither.
+    alpha : float, default 0.05
+        Intervals cover 1 − alpha.
+    names : (str, str), optional
+        Of the networks; by default their own.
+    seed : int, default 0
+    progress : bool, default True
+        Show a bar, on a terminal.
+
+    Returns
+    -------
+    LayerAgreement
+        Its table: ``method``, ``network_a``, ``layer_a``, ``depth_a``, ``network_b``, ``layer_b``,
+        ``depth_b``, ``value``, ``ci_low``, ``ci_high`` (bootstrap over people), ``p``
+        (one-sided, condition names of the second permuted), ``p_corrected`` (largest value of the
+        map), ``n_conditions``, ``n_people``.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 4 conditions or people, a layer does not vary or is not finite, or
+        options are unknown.
+    ConditionMismatchError
+        If the conditions, or those of `people`, differ.
+
+    Notes
+    -----
+    "spearman" and "pearson": correlation of the upper triangles of two RDMs, −1 to 1. "cka":
+    linear centred kernel alignment without its bias, the cosine of two U-centred Gram matrices
+    off the diagonal [1]_ [2]_; 1 for geometries that differ by rotation and scale, 0 on average
+    for unrelated ones, whatever the numbers of channels (the plain form is near 1 for any two
+    layers with more channels than conditions). "procrustes": with both patterns centred and of
+    length 1, the nuclear norm of their cross-product, which is the cosine of the angular
+    Procrustes distance [3]_; 1 for rotations, above 0 for unrelated geometries, more so with many
+    channels, so compare it with itself only.
+
+    In a bootstrap sample a pair of two people counts as often as the product of their counts, a
+    pair of one person's conditions as often as the person; pairs of a condition with itself are
+    left out, as they agree in all layers; ranks and centring are those of the whole set. p is of
+    conditions that mean nothing: any structure that both layers have (who it is, the expression,
+    the light) makes it small.
+
+    References
+    ----------
+    .. [1] Kornblith S. et al. (2019). ICML, PMLR 97, 3519-3529. doi:10.48550/arXiv.1905.00414
+    .. [2] Song L. et al. (2012). J. Mach. Learn. Res. 13, 1393-1434.
+    .. [3] Williams A. H. et al. (2021). NeurIPS 34. doi:10.48550/arXiv.2110.14739
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import layer_agreement
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(30, 8))
+    >>> turned = 3 * x @ np.linalg.qr(rng.normal(size=(8, 8)))[0]  # the same geometry
+    >>> names = [f"face {i}" for i in range(30)]
+    >>> found = layer_agreement({"a": x}, {"b": turned, "c": rng.normal(size=(30, 8))},
+    ...                         conditions=names, methods=["cka"], n_boot=50, n_permutations=99)
+    >>> found.matrix("cka").round(2).to_numpy()
+    array([[1.  , 0.02]])
+    """
+    chosen = [check_choice(method, METHODS, what="method") for method in methods]
+    check_count(n_boot, what="n_boot", low=0)
+    check_count(n_permutations, what="n_permutations", low=0)
+    if not 0 < alpha < 1:
+        raise InputError(f"expected alpha between 0 and 1, got {alpha!r}.")
+    rng = as_rng(seed)
+    one = as_layers(first, conditions)
+    two = one if second is None else _same(one, as_layers(second, conditions))
+    called = (one.network or "first", two.network or "second") if names is None else names
+    with progress_bar("agreement", len(one) + len(two), show=progress) as tell:
+        a = _geometries(one, chosen, measure, tell, 0)
+        b = a if second is None else _geometries(two, chosen, measure, tell, len(one))
+    n = len(one.conditions)
+    whom = np.arange(n)
+    if people is not None:
+        _, (found,), _ = matched(one, [("people", people)], "same")
+        whom = codes_of(found)[0]
+    k = int(whom.max()) + 1
+    if n_boot and k < 4:
+        raise InputError(f"expected at least 4 people to draw from, got {k}.")
+    draws = rng.multinomial(k, np.full(k, 1 / k), size=n_boot)
+    orders = np.argsort(rng.random((n_permutations, n)), axis=1)
+    depth_a, depth_b = ([layers.depth[name] for name in layers.arrays] for layers in (one, two))
+    tables, order = [], []
+    for method in chosen:
+        value = alike(a, b, method)
+        low = high = p = corrected = np.full(value.shape, np.nan)
+        depth_r, depth_p = _in_order(value, depth_a, depth_b), np.nan
+        if method != "procrustes" and n_boot:
+            low, high = np.nanpercentile(
+                alike_resampled(a, b, method, draws, whom), [50 * alpha, 100 - 50 * alpha], axis=0
+            )
+        if method != "procrustes" and n_permutations:
+            null = alike_permuted(a, b, method, orders)
+            bound = value - 1e-12
+            p = (1 + (null >= bound).sum(axis=0)) / (1 + n_permutations)
+            largest = null.max(axis=(1, 2))
+            corrected = (1 + (largest[:, None, None] >= bound).sum(axis=0)) / (1 + n_permutations)
+            shuffled = np.array([_in_order(one_map, depth_a, depth_b) for one_map in null])
+            if np.isfinite(depth_r):
+                reached = (np.nan_to_num(shuffled, nan=-1.0) >= depth_r - 1e-12).sum()
+                depth_p = (1 + reached) / (1 + n_permutations)
+        i, j = (index.ravel() for index in np.indices(value.shape))
+        tables.append(pd.DataFrame({
+            "method": method, "network_a": called[0], "layer_a": np.array(list(one.arrays))[i],
+            "depth_a": np.array(depth_a)[i], "network_b": called[1],
+            "layer_b": np.array(list(two.arrays))[j], "depth_b": np.array(depth_b)[j],
+            "value": value.ravel(), "ci_low": low.ravel(), "ci_high": high.ravel(),
+            "p": p.ravel(), "p_corrected": corrected.ravel(), "n_conditions": n,
+            "n_people": k,
+        }))  # fmt: skip
+        order.append({"method": method, "depth_r": depth_r, "p": depth_p})
+    settings = {
+        "methods": chosen, "measure": measure, "n_boot": n_boot, "alpha": alpha,
+        "n_permutations": n_permutations, "seed": seed,
+    }  # fmt: skip
+    return LayerAgreement(pd.concat(tables, ignore_index=True), pd.DataFrame(order), settings)
+
+
+def seed_consistency(
+    networks: Sequence,
+    *,
+    untrained: Sequence | None = None,
+    conditions: Sequence[str] | None = None,
+    method: str = "spearman",
+    measure: str = "correlation",
+    alpha: float = 0.05,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Ask how far networks that differ only in their seed agree, layer by layer.
+
+    Parameters
+    ----------
+    networks : sequence of Activations (or mappings of layer to ndarray), at least 3
+        Of one architecture, trained from different seeds; the same layers and conditions.
+    untrained : sequence, optional
+        The same networks before training, in the same order.
+    conditions : sequence of str, optional
+        The name of each row of plain mappings.
+    method : {"spearman", "pearson", "cka", "procrustes"}, default "spearman"
+        As for :func:`layer_agreement`.
+    measure : str, default "correlation"
+    alpha : float, default 0.05
+    progress : bool, default True
+
+    Returns
+    -------
+    DataFrame
+        One row per layer: ``layer``, ``depth``; ``agreement``, the mean over pairs of seeds, with
+        ``ci_low``, ``ci_high`` for a further draw of seeds; ``lowest`` pair; with `untrained`
+        also ``with_untrained``, the mean agreement of each network with its own beginning;
+        ``n_seeds``, ``n_conditions``.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 3 networks, layers differ, or as for :func:`layer_agreement`.
+    ConditionMismatchError
+        If the conditions differ.
+
+    Notes
+    -----
+    The mean over pairs is a U statistic of the seeds; its standard error is the jackknife that
+    leaves out one seed at a time, with Student's t of n_seeds − 1 degrees of freedom. Conditions
+    are held fixed: intervals are about seeds. A single network of an architecture says less of
+    the architecture the lower this agreement is [1]_.
+
+    References
+    ----------
+    .. [1] Mehrer J. et al. (2020). Nature Communications 11, 5725.
+       doi:10.1038/s41467-020-19632-w
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import seed_consistency
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(20, 8))
+    >>> seeds = [{"fc": x + 0.3 * rng.normal(size=x.shape)} for _ in range(4)]  # simulated
+    >>> names = [f"face {i}" for i in range(20)]
+    >>> seed_consistency(seeds, conditions=names)[["layer", "agreement"]].round(2)
+      layer  agreement
+    0    fc       0.79
+    """
+    check_choice(method, METHODS, what="method")
+    if len(networks) < 3:
+        raise InputError(f"expected at least 3 networks, got {len(networks)}.")
+    if untrained is not None and len(untrained) != len(networks):
+        raise InputError(
+            f"expected one untrained network for each of {len(networks)}, got {len(untrained)}."
+        )
+    layers = [as_layers(network, conditions) for network in networks]
+    layers = [layers[0], *(_same(layers[0], other) for other in layers[1:])]
+    begun = [_same(layers[0], as_layers(network, conditions)) for network in untrained or ()]
+    for other in (*layers[1:], *begun):
+        if list(other.arrays) != list(layers[0].arrays):
+            raise InputError(
+                f"expected the same layers of all networks, got {', '.join(layers[0].arrays)} and "
+                f"{', '.join(other.arrays)}."
+            )
+    k, rows = len(layers), []
+    with progress_bar("seeds", len(layers[0]), show=progress) as tell:
+        for index, name in enumerate(layers[0].arrays):
+            of_seed = Geometry.join([_geometry(one, name, [method], measure) for one in layers])
+            values = alike(of_seed, of_seed, method)
+            mean, low, high = _over_seeds(values, alpha)
+            row = {
+                "layer": name, "depth": layers[0].depth[name], "agreement": mean, "ci_low": low,
+                "ci_high": high, "lowest": values[np.triu_indices(k, 1)].min(),
+            }  # fmt: skip
+            if begun:
+                before = Geometry.join([_geometry(one, name, [method], measure) for one in begun])
+                row["with_untrained"] = np.diag(alike(of_seed, before, method)).mean()
+            rows.append(row)
+            tell(index + 1)
+    return pd.DataFrame(rows).assign(n_seeds=k, n_conditions=len(layers[0].conditions))
+
+
+def _same(one: Layers, other: Layers) -> Layers:
+    """Return the other network's layers with rows in the order of the first's conditions."""
+    if set(one.conditions) != set(other.conditions):
+        raise ConditionMismatchError(
+            one.conditions, other.conditions, left_name="the first network",
+            right_name="the second", hint="Extract both from the same stimuli.",
+        )  # fmt: skip
+    place = {name: i for i, name in enumerate(other.conditions)}
+    rows = np.array([place[name] for name in one.conditions])
+    return Layers(other.arrays, one.conditions, rows, other.network, other.depth)
+
+
+def _geometries(layers: Layers, methods, measure: str, tell, done: int) -> Geometry:
+    """Return the geometries of all layers."""
+    parts = []
+    for i, name in enumerate(layers.arrays):
+        parts.append(_geometry(layers, name, methods, measure))
+        tell(done + i + 1)
+    return Geometry.join(parts)
+
+
+def _geometry(layers: Layers, name: str, methods, measure: str) -> Geometry:
+    """Return the geometry of one layer."""
+    check_choice(measure, ("correlation", "cosine", "euclidean", "sqeuclidean"), what="measure")
+    return Geometry.of(
+        np.asarray(layers.arrays[name])[layers.rows], layers.conditions, name, methods,
+        MEASURES[measure],
+    )  # fmt: skip
+
+
+def _in_order(value: np.ndarray, depth_a, depth_b) -> float:
+    """Return the rank correlation of depths of layers and of those they agree with most."""
+    best = np.asarray(depth_b)[value.argmax(axis=1)]
+    if len(best) < 3 or np.ptp(best) == 0:
+        return np.nan
+    return float(np.corrcoef(rankdata(depth_a), rankdata(best))[0, 1])
+
+
+def _over_seeds(values: np.ndarray, alpha: float) -> tuple[float, float, float]:
+    """Return the mean over pairs and its interval, by leaving out one seed at a time."""
+    k = len(values)
+    pairs = values.sum() - np.trace(values)
+    mean = pairs / (k * (k - 1))
+    without = (pairs - 2 * (values.sum(axis=1) - np.diag(values))) / ((k - 1) * (k - 2))
+    error = np.sqrt((k - 1) / k * ((without - without.mean()) ** 2).sum())
+    reach = student.ppf(1 - alpha / 2, k - 1) * error
+    return float(mean), float(mean - reach), float(mean + reach)

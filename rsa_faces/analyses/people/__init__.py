@@ -1,0 +1,1 @@
+"""People and groups: scores, components, links, false matches."""

@@ -1,0 +1,261 @@
+"""Scores between faces, within and between the groups that people say they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces.analyses._groups import (
+    SELF_REPORT,
+    cell_sums,
+    check_share,
+    draws_of_people,
+    grouped_faces,
+    permutations,
+)
+from rsa_faces.analyses._inputs import as_layers, check_finite
+from rsa_faces.rdm import RDMs
+from rsa_faces.rdm.measures import MEASURES
+
+
+def similarity_scores(
+    activations, *, layer: str | None = None, conditions=None, measure: str = "cosine"
+) -> pd.DataFrame:
+    """Return scores between all faces: how similar a layer finds them.
+
+    Parameters
+    ----------
+    activations : Activations, or mapping of layer to ndarray (n_conditions, n_channels)
+    layer : str, optional
+        By default the last.
+    conditions : sequence of str, optional
+        The name of each row of a plain mapping.
+    measure : {"cosine", "correlation", "euclidean", "sqeuclidean"}, default "cosine"
+        Cosine and correlation give similarities from -1 to 1; distances give minus the distance.
+
+    Returns
+    -------
+    DataFrame, shape (n_conditions, n_conditions)
+        Higher is more similar.
+
+    Raises
+    ------
+    InputError
+        If the layer or measure is unknown, or activations are not finite.
+
+    Examples
+    --------
+    >>> from rsa_faces.analyses import similarity_scores
+    >>> similarity_scores({"fc": [[1.0, 0], [0, 1], [1, 1]]}, conditions="abc").round(2)
+          a     b     c
+    a  1.00  0.00  0.71
+    b  0.00  1.00  0.71
+    c  0.71  0.71  1.00
+    """
+    check_choice(measure, ("cosine", "correlation", "euclidean", "sqeuclidean"), what="measure")
+    layers = as_layers(activations, list(conditions) if conditions is not None else None)
+    layer = list(layers.arrays)[-1] if layer is None else layer
+    check_choice(layer, layers.arrays, what="layer")
+    patterns = np.asarray(layers.arrays[layer], dtype=np.float64)
+    check_finite(patterns, layers.conditions, layer)
+    vector = MEASURES[measure](patterns)
+    angular = measure in {"cosine", "correlation"}
+    matrix = np.full((len(patterns),) * 2, 1.0 if angular else 0.0)
+    row, col = np.triu_indices(len(patterns), k=1)
+    matrix[row, col] = matrix[col, row] = (1.0 if angular else 0.0) - vector
+    return pd.DataFrame(matrix, index=layers.conditions, columns=layers.conditions)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreDistributions:
+    """The outcome of :func:`score_distributions`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per kind of pair: ``kind`` ("mated": two images of a person; "within", "between":
+        different people of one or two groups), ``group_a``, ``group_b`` ("" for all together),
+        ``n_pairs``, ``mean``, ``sd``, ``q05``, ``median``, ``q95``, and ``ci_low``,
+        ``ci_high`` of the mean (bootstrap over people).
+    summary : DataFrame
+        One row: ``within``, ``between`` (means over pairs of different people), ``difference``
+        with ``ci_low``, ``ci_high``, ``standardized`` (difference by the standard deviation of
+        all these scores), ``p`` (permutation of groups over people, one-sided: within > between),
+        ``n_people``, ``n_pairs``, ``n_missing`` (pairs not measured).
+    pairs : DataFrame
+        One row per measured pair of faces: ``a``, ``b``, ``group_a``, ``group_b``, ``kind``,
+        ``score``.
+    note : str
+        :data:`rsa_faces.analyses.SELF_REPORT`.
+    settings : mapping
+    """
+
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    pairs: pd.DataFrame
+    note: str = SELF_REPORT
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        row = self.summary.iloc[0]
+        return (
+            f"ScoreDistributions({row['n_people']} people; within − between groups = "
+            f"{row['difference']:.3g}, p = {row['p']:.2g})"
+        )
+
+
+def score_distributions(
+    scores: pd.DataFrame | RDMs,
+    groups: Mapping[str, Any] | pd.Series,
+    *,
+    people: Mapping[str, Any] | pd.Series | None = None,
+    within: Mapping[str, Any] | pd.Series | None = None,
+    n_permutations: int = 9999,
+    n_boot: int = 2000,
+    alpha: float = 0.05,
+    match: str = "same",
+    seed: int = 0,
+) -> ScoreDistributions:
+    """Compare scores within groups with scores between groups.
+
+    Parameters
+    ----------
+    scores : DataFrame, shape (n_conditions, n_conditions), or RDMs
+        As for :func:`rsa_faces.analyses.group_components`; NaN means that a pair was not measured.
+    groups : mapping or Series of condition to group
+        Self-reported categories.
+    people : mapping or Series of condition to person, optional
+        By default every condition is another person, and there are no mated pairs.
+    within : mapping or Series of condition to stratum, optional
+        Permute groups only among people of one stratum.
+    n_permutations : int, default 9999
+    n_boot : int, default 2000
+        Samples of people, drawn with replacement within each group.
+    alpha : float, default 0.05
+        Intervals cover 1 − alpha.
+    match : {"same", "intersection"}, default "same"
+    seed : int, default 0
+
+    Returns
+    -------
+    ScoreDistributions
+
+    Raises
+    ------
+    InputError
+        As for :func:`rsa_faces.analyses.group_components`; also if no two people of a group,
+        or of different groups, were compared.
+    ConditionMismatchError
+        If faces and labels differ and `match` is "same".
+
+    Notes
+    -----
+    A person drawn c times counts c times in every pair with others; pairs of a person with itself
+    are never pairs of different people. Intervals are percentiles. Scores that share a person are
+    not independent: a t test over pairs would be far too lenient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import score_distributions, similarity_scores
+    >>> rng = np.random.default_rng(0)
+    >>> embedding = rng.normal(size=(40, 16))
+    >>> embedding[:20, 0] += 5
+    >>> names = [f"face{i}" for i in range(40)]
+    >>> groups = {name: "one" if i < 20 else "other" for i, name in enumerate(names)}
+    >>> scores = similarity_scores({"fc": embedding}, conditions=names)
+    >>> found = score_distributions(scores, groups, n_permutations=999, n_boot=200)
+    >>> found.summary[["within", "between", "p"]].round(3)
+       within  between      p
+    0   0.304   -0.019  0.001
+    """
+    check_count(n_permutations, what="n_permutations")
+    check_count(n_boot, what="n_boot")
+    check_share(alpha, "alpha")
+    faces = grouped_faces(scores, [("groups", groups)], people, within, match)
+    _, codes, kinds = faces.attributes[0]
+    total, count, total_own, count_own = faces.sums(faces.matrix)
+    rng = as_rng(seed)
+    onehot = np.eye(len(kinds))[faces.person_codes(codes)]
+    draws = draws_of_people(onehot, n_boot, rng)
+    means = cell_sums(draws, onehot, total), cell_sums(draws, onehot, count)
+    number = onehot.T @ count @ onehot
+    same = np.eye(len(kinds), dtype=bool)
+    if number[same].sum() == 0 or number[~same].sum() == 0:
+        raise InputError(
+            f"expected pairs of different people within and between groups, got "
+            f"{int(number[same].sum() / 2)} and {int(number[~same].sum() / 2)}."
+        )
+    pairs = faces.pairs(codes, kinds)
+    tail = 100 * alpha / 2
+
+    def interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+        values = sums[counts > 0] / counts[counts > 0]
+        return tuple(np.percentile(values, [tail, 100 - tail])) if len(values) else (np.nan,) * 2
+
+    own = draws @ total_own, draws @ count_own
+    rows = [_describe(pairs, "mated", "", "", interval(*own))]
+    for kind, mask in (("within", same), ("between", ~same)):
+        ends = interval(*(m[:, mask].sum(axis=1) for m in means))
+        rows.append(_describe(pairs, kind, "", "", ends))
+    for a, name in enumerate(kinds):
+        mine = onehot[:, a] > 0
+        ends = interval(draws[:, mine] @ total_own[mine], draws[:, mine] @ count_own[mine])
+        rows.append(_describe(pairs, "mated", name, name, ends))
+        for b in range(a, len(kinds)):
+            ends = interval(*(m[:, a, b] for m in means))
+            rows.append(_describe(pairs, "within" if a == b else "between", name, kinds[b], ends))
+    table = pd.DataFrame([row for row in rows if row["n_pairs"]])
+    observed = _contrast(onehot[None], total, count)[0]
+    extreme = 0
+    for permuted in permutations(faces, n_permutations, rng):
+        found = _contrast(onehot[permuted], total, count)
+        extreme += int((found >= observed - 1e-12 * abs(observed)).sum())
+    with np.errstate(invalid="ignore"):  # a sample of one person per group has no pairs within
+        boot = (means[0][:, same].sum(1) / means[1][:, same].sum(1)
+                - means[0][:, ~same].sum(1) / means[1][:, ~same].sum(1))  # fmt: skip
+    low, high = np.nanpercentile(boot, [tail, 100 - tail])
+    others = pairs.loc[pairs["kind"] != "mated", "score"]
+    summary = pd.DataFrame([{
+        "within": pairs.loc[pairs["kind"] == "within", "score"].mean(),
+        "between": pairs.loc[pairs["kind"] == "between", "score"].mean(),
+        "difference": observed, "ci_low": low, "ci_high": high,
+        "standardized": observed / others.std(), "p": (1 + extreme) / (1 + n_permutations),
+        "n_people": len(onehot), "n_pairs": len(others), "n_missing": faces.n_missing,
+    }])  # fmt: skip
+    settings = {
+        "n_permutations": n_permutations, "n_boot": n_boot, "alpha": alpha, "seed": seed,
+        "within": within is not None, "n_left_out": faces.n_left_out,
+    }  # fmt: skip
+    return ScoreDistributions(table, summary, pairs, settings=settings)
+
+
+def _contrast(onehot: np.ndarray, total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return within minus between means, (n,), for groups of people (n, n_people, n_groups)."""
+    sums = np.einsum("pig,pig->p", onehot, total @ onehot)
+    counts = np.einsum("pig,pig->p", onehot, count @ onehot)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums / counts - (total.sum() - sums) / (count.sum() - counts)
+
+
+def _describe(pairs, kind, a, b, ends) -> dict:
+    """Return a row about pairs of one kind."""
+    chosen = pairs[pairs["kind"] == kind]
+    if a != "":
+        one = (chosen["group_a"] == a) & (chosen["group_b"] == b)
+        chosen = chosen[one | ((chosen["group_a"] == b) & (chosen["group_b"] == a))]
+    score = chosen["score"].to_numpy()
+    quantiles = np.quantile(score, [0.05, 0.5, 0.95]) if len(score) else (np.nan,) * 3
+    return {
+        "kind": kind, "group_a": a, "group_b": b, "n_pairs": len(score),
+        "mean": score.mean() if len(score) else np.nan,
+        "sd": score.std(ddof=1) if len(score) > 1 else np.nan,
+        "q05": quantiles[0], "median": quantiles[1], "q95": quantiles[2],
+        "ci_low": ends[0], "ci_high": ends[1],
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Images and what can be trusted of them: robustness, confidence, outliers."""

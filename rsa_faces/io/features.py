@@ -1,0 +1,488 @@
+"""Features that other tools wrote: thingsvision, Net2Brain, rsatoolbox, NumPy.
+
+Rows are matched to conditions by name, never by the order of a folder. Names come from the file
+where the format holds them; otherwise the user gives them. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces.extraction._activations import Activations
+from rsa_faces.io._foreign import (
+    MEDIA,
+    Names,
+    as_list,
+    as_names,
+    described,
+    existing,
+    load_hdf5,
+    load_mat,
+    load_npy,
+    load_torch,
+    load_txt,
+    natural,
+    opened_npz,
+    short_names,
+    toolbox_content,
+)
+
+_THINGSVISION = re.compile(
+    r"features(?P<tag>.*?)(?:_(?P<first>\d+)-(?P<last>\d+)|_(?P<part>\d{2,}))?"
+    r"\.(?P<kind>npy|txt|mat|pt|hdf5)"
+)
+
+
+def read_thingsvision(
+    folder: str | os.PathLike[str],
+    *,
+    names: Names | None = None,
+    layers: Sequence[str] | None = None,
+) -> Activations:
+    r"""Read features that thingsvision saved.
+
+    Parameters
+    ----------
+    folder : path-like
+        What was given as ``out_path`` to ``save_features`` (holding ``features.npy``, ``.hdf5``,
+        ``.mat``, ``.txt`` or ``.pt``, whole or in numbered parts), as ``output_dir`` to
+        ``extract_features`` (one folder per module), or a folder above several of these. Every
+        folder with features is one layer.
+    names : sequence of str or path-like, optional
+        One name per row, or a text file with one name per line. Needed if there is no
+        ``file_names.txt`` in the folder of a layer or above it, up to `folder`; if there is one,
+        these must be the same names in the same order.
+    layers : sequence of str, optional
+        Which layers, in the order wanted. By default all, in natural order of their names
+        (``layer2`` before ``layer10``): the files do not say in which order they were computed.
+
+    Returns
+    -------
+    Activations
+        Layers are named by their folder; rows in the order of ``file_names.txt``. Conditions are
+        file names without folders and suffix, as :func:`rsa_faces.load_stimuli` names images; if
+        two would be the same, with the folders in which they differ. More than two dimensions
+        are flattened.
+
+    Raises
+    ------
+    InputError
+        If names are missing, not unique, or not as many as there are rows; if parts of a layer are
+        missing; if values are not finite (the image is named); or if a file is damaged or pickled.
+
+    Notes
+    -----
+    A ``.pt`` file is read with ``torch.load(..., weights_only=True)``, which builds tensors and
+    runs no code of the file; it needs torch 2.6 or newer. In ``.mat`` files written beside a
+    ``file_names.txt`` every image is a variable of its own and is matched by that name.
+
+    References
+    ----------
+    .. [1] Muttenthaler L., Hebart M. N. (2021). THINGSvision: a Python toolbox for streamlining
+       the extraction of activations from deep neural networks. Front Neuroinform 15, 679838.
+       doi:10.3389/fninf.2021.679838
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from rsa_faces.io.features import read_thingsvision
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(Path(folder, "features.npy"), np.eye(2))
+    ...     _ = Path(folder, "file_names.txt").write_text("b.jpg\na.jpg\n")
+    ...     read_thingsvision(folder).conditions
+    ('b', 'a')
+    """
+    folder = existing(folder, "a folder of features")
+    found: dict[str, list[tuple[Path, re.Match]]] = {}
+    for path in sorted(folder.rglob("features*")) if folder.is_dir() else []:
+        match = _THINGSVISION.fullmatch(path.name)
+        if match and path.is_file():
+            layer = path.parent.relative_to(folder).as_posix()
+            found.setdefault(folder.name if layer == "." else layer, []).append((path, match))
+    if not found:
+        raise InputError(
+            f"expected features.npy, .hdf5, .mat, .txt or .pt in {folder} or its subfolders, found "
+            "none."
+        )
+    arrays, conditions, first = {}, None, ""
+    for layer in _chosen(natural(found), layers):
+        held = _file_names(found[layer][0][0].parent, folder)
+        rows, keys = _thingsvision_layer(found[layer])
+        own = as_names(held if held is not None else keys, names, len(rows), f"layer {layer!r}")
+        if keys is not None:
+            rows = _in_order(rows, keys, own, layer)
+        if conditions is not None and own != conditions:
+            raise InputError(
+                f"expected the same images in the same order in every layer, but those of "
+                f"{layer!r} are not those of {first!r}. Read the layers one by one."
+            )
+        conditions, first = own, first or layer
+        arrays[layer] = _features(rows, own, layer)
+    return Activations(arrays, conditions, provenance={"source": f"thingsvision: {folder}"})
+
+
+def read_net2brain_features(
+    path: str | os.PathLike[str],
+    *,
+    names: Names | None = None,
+    layers: Sequence[str] | None = None,
+    per: str | None = None,
+) -> Activations:
+    """Read features that Net2Brain extracted.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder of ``.npz`` files, one per image with an array per layer, or one per layer with an
+        array per image (``consolidated_<layer>.npz``, formerly ``<layer>.npz``); or one file of
+        the second kind.
+    names : sequence of str or path-like, optional
+        Names to check against those in the files, or a text file with one per line; in any order.
+    layers : sequence of str, optional
+        Which layers, in the order wanted. By default all: as the first file has them, or for one
+        file per layer in natural order of their names, as the files do not say in which order they
+        were computed.
+    per : {"image", "layer"}, optional
+        What one file is. By default seen from the names: "layer" if they begin with
+        "consolidated" or the arrays are named like image files, otherwise "image", as Net2Brain
+        itself reads them.
+
+    Returns
+    -------
+    Activations
+        Conditions sorted by name: file names without suffix. Arrays of one image are flattened.
+
+    Raises
+    ------
+    InputError
+        If a layer lacks an image or has it in another shape than the others (the image is named),
+        names do not fit, values are not finite, or a file is damaged or holds pickled objects.
+
+    References
+    ----------
+    .. [1] Bersch D. et al. (2022). Net2Brain: a toolbox to compare artificial vision models with
+       human brain responses. arXiv:2208.09677. doi:10.48550/arXiv.2208.09677
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from rsa_faces.io.features import read_net2brain_features
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for i, name in enumerate(["b.jpg", "a.jpg"]):
+    ...         np.savez(Path(folder, name + ".npz"), conv1=np.full((1, 3, 2), i), fc=np.eye(1))
+    ...     read_net2brain_features(folder)
+    Activations(2 layers, 2 conditions)
+    """
+    if per is not None:
+        check_choice(per, ("image", "layer"), what="per")
+    path = existing(path, "Net2Brain features")
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"expected .npz files in {path}, found none.")
+    by_layer: dict[str, dict[str, np.ndarray]] = {}
+    per = per or ("layer" if path.is_file() else _net2brain_kind(files))
+    for file in files:
+        with opened_npz(file) as load:
+            for key in load.keys:
+                layer, image = _net2brain_place(file.stem, key, per)
+                if layers is None or layer in layers:
+                    by_layer.setdefault(layer, {})[image] = load(key)
+    if not by_layer:
+        # Nothing fitted: name the nearest.
+        with opened_npz(files[0]) as load:
+            _chosen(natural(f.stem for f in files) if per == "layer" else load.keys, layers)
+    present = list(dict.fromkeys(image for rows in by_layer.values() for image in rows))
+    short = dict(zip(present, short_names(present), strict=True))
+    conditions = tuple(sorted(check_unique_names(list(short.values()), what="condition")))
+    if names is not None and set(given := short_names(as_list(names))) != set(conditions):
+        raise ConditionMismatchError(given, conditions, left_name="names", right_name=str(path))
+    order = {short[image]: image for image in present}
+    arrays = {}
+    for layer in _chosen(natural(by_layer) if per == "layer" else list(by_layer), layers):
+        rows = by_layer.pop(layer)
+        missing = [name for name in conditions if order[name] not in rows]
+        if missing:
+            raise InputError(
+                f"expected layer {layer!r} of every image, but {len(missing)} of "
+                f"{len(conditions)} lack it: {', '.join(map(repr, missing[:5]))}. If these are not "
+                "images, say what a file is: per='image' or per='layer'."
+            )
+        stacked = _stack([rows[order[name]] for name in conditions], conditions, layer)
+        arrays[layer] = _features(stacked, conditions, layer)
+    return Activations(arrays, conditions, provenance={"source": f"Net2Brain: {path}"})
+
+
+def read_rsatoolbox_features(
+    path: str | os.PathLike[str], *, names: Names | None = None, descriptor: str | None = None
+) -> Activations:
+    """Read an rsatoolbox Dataset saved with ``file_type="hdf5"``, one row per condition.
+
+    Parameters
+    ----------
+    path : path-like
+        The HDF5 file.
+    names : sequence of str or path-like, optional
+        One name per row, or a text file with one per line; needed if the dataset has no
+        ``obs_descriptors`` besides ``index``; otherwise these must be the same in the same order.
+    descriptor : str, optional
+        Which of the ``obs_descriptors`` holds the names; needed if there are several.
+
+    Returns
+    -------
+    Activations
+        One layer, named by the file.
+
+    Raises
+    ------
+    InputError
+        If the file is something else, names do not fit, or conditions have repeats.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from rsatoolbox.data import Dataset
+    >>> from rsa_faces.io.features import read_rsatoolbox_features
+    >>> data = Dataset(np.eye(3), obs_descriptors={"face": ["a", "b", "c"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data.save(folder + "/V1.hdf5", file_type="hdf5")
+    ...     read_rsatoolbox_features(folder + "/V1.hdf5").conditions
+    ('a', 'b', 'c')
+    """
+    path = existing(path, "an rsatoolbox dataset")
+    content = toolbox_content(path)
+    if "measurements" not in content:
+        raise InputError(
+            f"expected an rsatoolbox Dataset in {path}, but its parts are "
+            f"{', '.join(map(repr, content)) or 'none'}."
+        )
+    values = np.asarray(content["measurements"])
+    if values.ndim != 2:
+        raise InputError(
+            f"expected measurements of shape (n_conditions, n_channels) in {path}, got "
+            f"{values.shape}. Take one time window of a temporal dataset first."
+        )
+    held = described(content.get("obs_descriptors"), descriptor, "obs_descriptors", path)
+    if held is not None and len(set(held)) < len(held):
+        raise InputError(
+            f"expected one row per condition in {path}, but {len(held)} rows have "
+            f"{len(set(held))} names. Average the repeats first, or give the measurements to "
+            "compute_rdms with conditions and folds."
+        )
+    conditions = as_names(held, names, len(values), str(path))
+    return Activations(
+        {path.stem: _features(values, conditions, path.stem)},
+        conditions,
+        provenance={"source": f"rsatoolbox: {path}"},
+    )
+
+
+def read_npy_features(path: str | os.PathLike[str], *, names: Names) -> Activations:
+    """Read features from a NumPy file.
+
+    Parameters
+    ----------
+    path : path-like
+        A ``.npy`` file, shape (n_conditions, ...); more than two dimensions are flattened.
+    names : sequence of str or path-like
+        One name per row, or a text file with one per line.
+
+    Returns
+    -------
+    Activations
+        One layer, named by the file.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or pickled, names do not fit, or values are not finite.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from rsa_faces.io.features import read_npy_features
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(folder + "/fc7.npy", np.eye(3))
+    ...     read_npy_features(folder + "/fc7.npy", names=["a", "b", "c"])
+    Activations(1 layer, 3 conditions)
+    """
+    path = existing(path, "a NumPy file")
+    values = load_npy(path)
+    if values.ndim < 2:
+        raise InputError(
+            f"expected features of shape (n_conditions, n_channels) in {path}, got {values.shape}."
+        )
+    conditions = as_names(None, names, len(values), str(path))
+    return Activations(
+        {path.stem: _features(values, conditions, path.stem)},
+        conditions,
+        provenance={"source": f"NumPy: {path}"},
+    )
+
+
+def _chosen(present: Sequence[str], layers: Sequence[str] | None) -> list[str]:
+    """Return the layers asked for, or all."""
+    if layers is None:
+        return list(present)
+    wanted = [layers] if isinstance(layers, str) else list(layers)
+    if not wanted:
+        raise InputError("expected at least one layer, got none.")
+    return [check_choice(layer, present, what="layer") for layer in wanted]
+
+
+def _features(rows: Any, conditions: Sequence[str], layer: str) -> np.ndarray:
+    """Return features as real, finite numbers, shape (n_conditions, n_channels)."""
+    rows = np.asarray(rows)
+    if rows.dtype.kind not in "fiub":
+        raise InputError(f"expected real numbers in layer {layer!r}, got {rows.dtype}.")
+    rows = rows.reshape(len(rows), -1)
+    if not rows.shape[1]:
+        raise InputError(f"expected channels in layer {layer!r}, but its arrays are empty.")
+    finite = np.array([np.isfinite(row).all() for row in rows])
+    if not finite.all():
+        bad = [conditions[i] for i in np.flatnonzero(~finite)]
+        raise InputError(
+            f"expected finite features, but layer {layer!r} has NaN or infinite values for "
+            f"{len(bad)} of {len(rows)} images: {', '.join(map(repr, bad[:5]))}."
+        )
+    return rows
+
+
+def _stack(rows: Sequence[np.ndarray], names: Sequence[str], layer: str) -> np.ndarray:
+    """Return arrays of one shape as rows; an image of another shape is named."""
+    shapes = [np.shape(row) for row in rows]
+    usual = Counter(shapes).most_common(1)[0][0]
+    odd = [i for i, shape in enumerate(shapes) if shape != usual]
+    if odd:
+        more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+        raise InputError(
+            f"expected one shape for all images in layer {layer!r}, but {names[odd[0]]!r} has "
+            f"{shapes[odd[0]]}{more} and most have {usual}. Extract from images of one size, or "
+            "pool first."
+        )
+    return np.stack(rows)
+
+
+def _file_names(folder: Path, top: Path) -> list[str] | None:
+    """Return the lines of the nearest file_names.txt from a folder up to the top one."""
+    while True:
+        if (folder / "file_names.txt").is_file():
+            return as_list(folder / "file_names.txt")
+        if folder == top:
+            return None
+        folder = folder.parent
+
+
+def _thingsvision_layer(
+    files: Sequence[tuple[Path, re.Match]],
+) -> tuple[np.ndarray, list[str] | None]:
+    """Return the rows of a layer, and the name of each if the files hold them."""
+    folder = files[0][0].parent
+    for what, said in (("kind", "formats"), ("tag", "sets of images")):
+        differ = sorted({match[what] for _, match in files})
+        if len(differ) > 1:
+            raise InputError(
+                f"expected one of several {said} in {folder}, found {', '.join(map(repr, differ))}."
+                " Move the others away."
+            )
+    readers: dict[str, Callable[[Path], Any]] = {
+        "npy": load_npy, "txt": load_txt, "mat": load_mat, "pt": load_torch, "hdf5": load_hdf5,
+    }  # fmt: skip
+    read = readers[files[0][1]["kind"]]
+    whole = [path for path, match in files if not (match["first"] or match["part"])]
+    if whole:
+        if len(files) > 1:
+            raise InputError(
+                f"expected features whole or in parts, but {folder} has both. Move one away."
+            )
+        return _rows(read(whole[0]), whole[0])
+    parts = sorted(files, key=lambda file: int(file[1]["first"] or file[1]["part"]))
+    blocks = [_rows(read(path), path) for path, _ in parts]
+    end = 0
+    for i, ((path, match), (rows, _)) in enumerate(zip(parts, blocks, strict=True)):
+        first = int(match["first"]) if match["first"] else end
+        last = int(match["last"]) if match["last"] else end + len(rows)
+        if (
+            first != end
+            or last - first != len(rows)
+            or (match["part"] and int(match["part"]) != i + 1)
+        ):
+            raise InputError(
+                f"expected parts without gaps in {folder}, but after {end} rows comes {path.name} "
+                f"with {len(rows)}. A part is missing, or the extraction did not finish."
+            )
+        end = last
+    keys = [key for _, own in blocks for key in own or []]
+    return np.concatenate([rows for rows, _ in blocks]), keys or None
+
+
+def _rows(content: Any, path: Path) -> tuple[np.ndarray, list[str] | None]:
+    """Return an array of rows; a dictionary gives a row per key."""
+    if isinstance(content, dict):
+        keys = list(content)
+        return _stack([content[key] for key in keys], keys, path.parent.name), keys
+    if hasattr(content, "numpy"):
+        # NumPy has no bfloat16.
+        content = (content.float() if "bfloat16" in str(content.dtype) else content).numpy()
+    if not isinstance(content, np.ndarray) or content.ndim < 2:
+        raise InputError(
+            f"expected features of shape (n_images, ...) in {path}, got "
+            f"{getattr(content, 'shape', type(content).__name__)}."
+        )
+    return content, None
+
+
+def _in_order(
+    rows: np.ndarray, keys: Sequence[str], names: Sequence[str], layer: str
+) -> np.ndarray:
+    """Return rows in the order of the names, matched by key."""
+    position = {short: i for i, short in enumerate(short_names(keys))}
+    missing = [name for name in names if name not in position]
+    if missing or len(position) != len(names):
+        raise InputError(
+            f"expected a row for each of {len(names)} images in layer {layer!r}, but it has "
+            f"{len(position)} and {len(missing)} are missing: "
+            f"{', '.join(map(repr, missing[:5])) or 'none'}."
+        )
+    return rows[[position[name] for name in names]]
+
+
+def _net2brain_place(stem: str, key: str, per: str) -> tuple[str, str]:
+    """Return the layer and the image of an array by the names of its file and itself."""
+    if per == "layer":
+        return re.sub(r"^consolidated_|_consolidated$", "", stem), key
+    # The first versions wrote one file per layer and image.
+    if Path(key).suffix.lower() in MEDIA and stem.endswith(f"_{key}"):
+        return stem.removesuffix(f"_{key}"), key
+    return key, stem
+
+
+def _net2brain_kind(files: Sequence[Path]) -> str:
+    """Return whether the files are one per image or one per layer."""
+    if all("consolidated" in file.name for file in files):
+        return "layer"
+    if any("consolidated" in file.name for file in files):
+        raise InputError(
+            f"expected features per image or per layer, but {files[0].parent} holds both. Move one "
+            "kind away."
+        )
+    if all(Path(file.stem).suffix.lower() in MEDIA for file in files):
+        return "image"
+    with opened_npz(files[0]) as load:
+        if load.keys and all(Path(key).suffix.lower() in MEDIA for key in load.keys):
+            return "layer"
+    return "image"

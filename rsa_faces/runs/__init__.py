@@ -1,0 +1,1 @@
+"""Runs: from a configuration to tables, figures, a report and their provenance."""

@@ -1,0 +1,221 @@
+"""Brain images of a group: from files, from BIDS through the GLM, or simulated."""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces import __version__, datasets
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path, sha256_file, slug
+from rsa_faces.brain import Surface, bids_mask, bids_patterns, fsaverage, load_surface
+from rsa_faces.brain.bids_fmri import bids_hash
+from rsa_faces.mapping import image_parts
+from rsa_faces.rdm import RDMs
+from rsa_faces.runs._images import BidsConfig, ImageConfig, MeshConfig
+from rsa_faces.runs._parts import Parts
+from rsa_faces.runs._steps import Steps
+from rsa_faces.runs._tables import read_volumes
+from rsa_faces.runs.searchlight.config import BrainImagesConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Images of one subject, what their volumes show, and what the GLM left over."""
+
+    image: Any
+    conditions: list[str]
+    folds: list[str] | None
+    residuals: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Brains:
+    """A group in one space; hashes of subjects, mask and meshes; what a reader has to know."""
+
+    subjects: Mapping[str, Subject]
+    mask: Any
+    meshes: Mapping[str, Surface] | None
+    hashes: Mapping[str, str]
+    models: RDMs | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_brains(
+    data: BrainImagesConfig, folder: Path, steps: Steps, parts: Parts, *, noise: bool, seed: int,
+    tell: Callable[[str], None],
+) -> Brains:  # fmt: skip
+    """Return the images of a group; patterns of BIDS are estimated and kept in `folder`."""
+    if data.dataset == "simulated":
+        return _simulated_brain(seed)
+    if data.dataset == "simulated cortex":
+        return _simulated_cortex(seed)
+    if data.bids is not None:
+        return _of_bids(data.bids, data.mask, folder, steps, parts, noise, tell)
+    return _of_files(data)
+
+
+def split(subject: Subject, brains: Brains) -> dict[str, dict[str, Any]]:
+    """Return for each part of the brain what :func:`rsa_faces.mapping.searchlight` takes."""
+    if brains.meshes is None:
+        arguments = {"img": subject.image, "mask_img": brains.mask, "residuals": subject.residuals}
+        return {"volume": arguments}
+    found = image_parts(subject.image, mask_img=brains.mask, meshes=brains.meshes)
+    left = {}
+    if subject.residuals is not None:
+        left = image_parts(subject.residuals, mask_img=brains.mask, meshes=brains.meshes)
+    return {
+        part: {**arguments, "residuals": left[part]["img"] if left else None}
+        for part, arguments in found.items()
+    }
+
+
+def _of_files(data: BrainImagesConfig) -> Brains:
+    """Read what the files of subjects are."""
+    table = read_volumes(data.conditions)
+    conditions = table["condition"].tolist()
+    folds = table["fold"].tolist() if "fold" in table else None
+    hashes, subjects = {}, {}
+    for subject, image in data.subjects.items():
+        left = data.residuals.get(subject)
+        hashes[subject] = _hash_of(f"an image of {subject}", image, left)
+        subjects[subject] = Subject(
+            image.image(), conditions, folds, None if left is None else left.image()
+        )
+    mask = None if data.mask is None else data.mask.image()
+    hashes["mask"] = _hash_of("an image of mask", data.mask)
+    meshes = None
+    if data.mesh is not None:
+        meshes = _meshes(data.mesh)
+        hashes["mesh"] = data.mesh.template or _hash_of(
+            "the geometry of mesh", ImageConfig(left=data.mesh.left, right=data.mesh.right)
+        )
+    return Brains(subjects, mask, meshes, hashes)
+
+
+def _meshes(mesh: MeshConfig) -> dict[str, Surface]:
+    """Return the geometry of hemispheres."""
+    if mesh.template is not None:
+        return {side: fsaverage(side) for side in ("left", "right")}
+    files = {"left": mesh.left, "right": mesh.right}
+    return {side: load_surface(path) for side, path in files.items() if path is not None}
+
+
+def _hash_of(what: str, *images: ImageConfig | None) -> str:
+    """Return the hashes of an image's files, which must exist."""
+    found = []
+    for path in (p for image in images if image is not None for p in image.paths):
+        if not path.is_file():
+            raise InputError(f"expected {what}, but {path} does not exist.")
+        found.append(sha256_file(path))
+    return " ".join(found)
+
+
+def _of_bids(
+    bids: BidsConfig, mask: ImageConfig | None, folder: Path, steps: Steps, parts: Parts,
+    noise: bool, tell: Callable[[str], None],
+) -> Brains:  # fmt: skip
+    """Estimate the patterns of each subject and keep them as images with a table of volumes."""
+    waiting, hashes, common = [], {}, None
+    for subject in bids.subjects:
+        name = f"betas/{slug(subject)}"
+        files = [f"{name}.nii.gz", f"{name}.csv", *([f"{name}_residuals.nii.gz"] if noise else [])]
+        hashes[subject] = bids_hash(bids.root, subject=subject, **bids.files())
+        depends_on = [__version__, hashes[subject], repr(bids.options()), repr(noise)]
+        step, wait = f"betas {subject}", None
+        if not steps.is_done(step, depends_on):
+            wait = parts.begin(_make_betas, bids, subject, folder / name, noise)
+        waiting.append((subject, step, depends_on, files, wait))
+        if mask is None:
+            own = bids_mask(bids.root, subject=subject, **bids.files()).named(f"mask of {subject}")
+            common = own if common is None else common.keep(own.positions(common))
+    subjects, notes = {}, []
+    for subject, step, depends_on, files, wait in waiting:
+        tell(f"GLM of {subject}")
+
+        def make(wait=wait, subject=subject) -> None:
+            notes.extend(f"{subject}: {note}" for note in wait())
+
+        steps.run(step, depends_on, files, make)
+        table = read_volumes(folder / files[1])
+        left = str(folder / files[2]) if noise else None
+        subjects[subject] = Subject(
+            str(folder / files[0]), table["condition"].tolist(), table["fold"].tolist(), left
+        )
+    if common is None:
+        hashes["mask"] = _hash_of("an image of mask", mask)
+        return Brains(subjects, mask.image(), None, hashes, notes=tuple(notes))
+    if len(subjects) > 1:
+        notes.append(f"mapped are the {common.n_places} voxels in the brain masks of all subjects.")
+    save_image(common.to_img(), folder / "mask.nii.gz")
+    hashes["mask"] = sha256_file(folder / "mask.nii.gz")
+    return Brains(subjects, folder / "mask.nii.gz", None, hashes, notes=tuple(notes))
+
+
+def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list[str]:
+    """Write a subject's patterns, their table and (with noise) residuals. May run elsewhere."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        patterns = bids_patterns(
+            bids.root, subject=subject, **bids.files(), **bids.options(), keep_residuals=noise,
+            unusable="drop", progress=False,
+        )  # fmt: skip
+    save_image(patterns.to_img(), stem.with_name(f"{stem.name}.nii.gz"))
+    if noise:
+        left = patterns.to_img(np.concatenate(list(patterns.residuals.values())))
+        save_image(left, stem.with_name(f"{stem.name}_residuals.nii.gz"))
+    table = pd.DataFrame({"condition": patterns.conditions, "fold": patterns.folds})
+    with atomic_path(stem.with_name(f"{stem.name}.csv")) as temporary:
+        table.to_csv(temporary, index=False)
+    ours = [w for w in caught if str(w.message).endswith("left out.")]
+    return [str(w.message) for w in ours]
+
+
+def save_image(image: Any, path: Path) -> None:
+    """Write an image, whole or not at all; the same image gives the same bytes."""
+    with atomic_path(path) as temporary:
+        content = image.to_bytes()
+        compressed = path.suffix == ".gz"
+        temporary.write_bytes(gzip.compress(content, 6, mtime=0) if compressed else content)
+
+
+def _simulated_brain(seed: int) -> Brains:
+    """Return brains in which layers are planted in known places."""
+    made = datasets.simulated_brain(seed=seed)
+    subjects = {
+        f"simulated {i + 1:02d}": Subject(image, list(made.conditions), list(made.runs))
+        for i, image in enumerate(made.imgs)
+    }
+    where = "; ".join(
+        f"{row.model} at {row.x:g}, {row.y:g}, {row.z:g} mm" for row in made.regions.itertuples()
+    )
+    hashes = dict.fromkeys([*subjects, "mask"], f"simulated, seed {seed}")
+    return Brains(
+        subjects, made.mask_img, None, hashes, made.models,
+        (f"these brains are simulated: {where}.",),
+    )  # fmt: skip
+
+
+def _simulated_cortex(seed: int) -> Brains:
+    """Return cortices in which layers are planted at known vertices."""
+    made = datasets.simulated_cortex(seed=seed)
+    subjects = {
+        f"simulated {i + 1:02d}": Subject(sides, list(made.conditions), list(made.runs))
+        for i, sides in enumerate(made.imgs)
+    }
+    where = "; ".join(
+        f"{row.model} in the {row.hemisphere} hemisphere at {row.x:.0f}, {row.y:.0f}, {row.z:.0f} "
+        "mm"
+        for row in made.regions.itertuples()
+    )
+    hashes = dict.fromkeys([*subjects, "mask"], f"simulated, seed {seed}")
+    meshes = _meshes(MeshConfig(template="fsaverage5"))
+    note = f"these cortices are simulated: {where}."
+    return Brains(subjects, None, meshes, hashes, made.models, (note,))

@@ -1,0 +1,187 @@
+"""What a run reads, checked before anything is computed or written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces import datasets
+from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces.behaviour import group_rdm, load_rater_rdms
+from rsa_faces.comparison import METHODS
+from rsa_faces.inference import check_design
+from rsa_faces.networks import get_spec
+from rsa_faces.rdm import MEASURES, RDMs, concat, load_rdms, model_rdm_from_labels
+from rsa_faces.runs._entries import ModelConfig
+from rsa_faces.runs.compare.config import Config, DataConfig
+from rsa_faces.runs.compare.regions import region_rdms, simulated_rdms
+from rsa_faces.stimuli import StimulusSet, load_stimuli
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a run compares, aligned to the stimuli's order."""
+
+    stimuli: StimulusSet
+    data: Mapping[str, RDMs]
+    models: RDMs | None
+    subsets: Mapping[str, tuple[str, ...]]
+
+
+def read_inputs(config: Config) -> Inputs:
+    """Read stimuli, data and models of a configuration and check that they fit each other.
+
+    Raises
+    ------
+    InputError, FileNotFoundError
+        With a sentence that names the key and what to do.
+    """
+    check_choice(config.measure, MEASURES, what="measure")
+    check_choice(config.method, METHODS, what="method")
+    for network in config.networks:
+        get_spec(network.name)
+    stimuli = _stimuli(config)
+    data = {entry.region: _data(entry, stimuli, config) for entry in config.data}
+    models = [_models(entry, stimuli) for entry in config.models]
+    subsets = {name: _subset(name, query, stimuli) for name, query in config.subsets.items()}
+    for entry in config.data:
+        n_subjects = _n_subjects(data[entry.region], config.inference.by)
+        for conditions in subsets.values():
+            check_design(
+                n_subjects=n_subjects,
+                n_conditions=len(conditions),
+                bootstrap=entry.bootstrap or config.inference.bootstrap,
+                what=f"region {entry.region!r}",
+            )
+    _check_figures(config, data, stimuli)
+    return Inputs(stimuli, data, concat(models) if models else None, subsets)
+
+
+def _stimuli(config: Config) -> StimulusSet:
+    """Return the images."""
+    source = config.stimuli
+    if source.dataset is not None:
+        return datasets.load_dataset(source.dataset).stimuli
+    return load_stimuli(source.folder, manifest=source.manifest)
+
+
+def _fitting(rdms: RDMs, stimuli: StimulusSet, what: str) -> RDMs:
+    """Return the RDMs in the order of the stimuli; other names are an error."""
+    if set(rdms.conditions) != set(stimuli.ids):
+        raise ConditionMismatchError(
+            stimuli.ids,
+            rdms.conditions,
+            left_name="the stimuli",
+            right_name=what,
+            hint="Conditions are matched by name: rename them, or leave stimuli out.",
+        )
+    return rdms.align(stimuli.ids)
+
+
+def _selected(rdms: RDMs, select: Mapping) -> RDMs:
+    """Return the RDMs with the labels asked for."""
+    return rdms.sel(**select) if select else rdms
+
+
+def _data(entry: DataConfig, stimuli: StimulusSet, config: Config) -> RDMs:
+    """Return one region's data RDMs."""
+    what = f"the data of region {entry.region!r}"
+    if entry.dataset is not None:
+        rdms = datasets.load_dataset(entry.dataset).rdms
+    elif entry.fmri is not None:
+        rdms = region_rdms(entry.fmri, entry.region)
+    elif entry.simulated is not None:
+        rdms = simulated_rdms(entry.simulated, stimuli, config)
+    else:
+        rdms = load_rdms(entry.rdms)
+    if entry.average == "evidence":
+        raters = load_rater_rdms(entry.rdms).sel(**entry.select)
+        rdms = group_rdm(raters.rdms, evidence=raters.evidence)
+    else:
+        rdms = _selected(rdms, entry.select)
+    rdms = _fitting(rdms, stimuli, what)
+    if (missing := int(np.isnan(rdms.vectors).sum())) and not entry.allow_missing:
+        raise InputError(
+            f"expected a value for every pair in {what}, but {missing} of {rdms.vectors.size} are "
+            "missing (NaN). If those pairs were not measured, set `allow_missing: true` for this "
+            "entry; they are then left out of its comparisons."
+        )
+    by = config.inference.by
+    if by not in rdms.labels and "rater" in rdms.labels:
+        # Raters are the subjects of judgements.
+        rdms = rdms.with_labels(**{by: rdms.labels["rater"]})
+    if by not in rdms.labels:
+        if len(rdms) > 1:
+            check_choice(by, rdms.labels.columns, what=f"label for inference.by in {what}:")
+        rdms = rdms.with_labels(**{by: "1"})
+    return rdms.with_labels(region=entry.region)
+
+
+def _n_subjects(rdms: RDMs, by: str) -> int:
+    """Return how many subjects (or other units) the RDMs come from."""
+    return rdms.labels[by].nunique(dropna=False)
+
+
+def _models(entry: ModelConfig, stimuli: StimulusSet) -> RDMs:
+    """Return model RDMs, each with its name in the label `network`."""
+    if entry.metadata is not None:
+        check_choice(entry.metadata, stimuli.metadata.columns, what="column of the stimulus table")
+        column = stimuli.metadata[entry.metadata]
+        if column.isna().any():
+            raise InputError(
+                f"expected a value of {entry.metadata!r} for every stimulus, but "
+                f"{column.index[column.isna()][0]!r} has none."
+            )
+        rdms = model_rdm_from_labels(column.tolist(), conditions=stimuli.ids, kind=entry.kind)
+        names = [entry.metadata]
+    else:
+        if entry.dataset is not None:
+            rdms, source = datasets.load_dataset(entry.dataset).models, entry.dataset
+        else:
+            rdms, source = load_rdms(entry.rdms), Path(entry.rdms).stem
+        rdms = _selected(rdms, entry.select)
+        labels = rdms.labels
+        if "name" in labels:
+            names = labels["name"].astype(str).tolist()
+        else:
+            names = [source] if len(rdms) == 1 else [f"{source} {i + 1}" for i in range(len(rdms))]
+    rdms = _fitting(rdms, stimuli, f"the models {', '.join(names)}")
+    if (undefined := np.isnan(rdms.vectors).any(axis=1)).any():
+        raise InputError(
+            f"expected a value for every pair of model {names[int(np.argmax(undefined))]!r}, "
+            "but some are missing (NaN)."
+        )
+    labels = pd.DataFrame({"network": names, "layer": "", "layer_index": 0, "depth": np.nan})
+    return RDMs(rdms.vectors, rdms.conditions, rdms.measure, labels)
+
+
+def _subset(name: str, query: str | list[str], stimuli: StimulusSet) -> tuple[str, ...]:
+    """Return the conditions of a named subset."""
+    if query == "all":
+        ids = stimuli.ids
+    elif isinstance(query, str):
+        ids = stimuli.query(query).ids
+    else:
+        ids = check_unique_names(query, what=f"condition of subset {name!r}")
+        for condition in ids:
+            check_choice(condition, stimuli.ids, what=f"condition of subset {name!r}:")
+    if len(ids) < 3:
+        raise InputError(
+            f"expected at least 3 conditions in subset {name!r}, but {query!r} gives {len(ids)}."
+        )
+    return tuple(ids)
+
+
+def _check_figures(config: Config, data: Mapping[str, RDMs], stimuli: StimulusSet) -> None:
+    """Check the names in the `figures` section."""
+    section = config.figures
+    if section.mds_region is not None:
+        check_choice(section.mds_region, data, what="region for figures.mds_region:")
+    for key in ("mds_color", "group"):
+        if (column := getattr(section, key)) is not None:
+            check_choice(column, stimuli.metadata.columns, what=f"column for figures.{key}:")

@@ -1,0 +1,202 @@
+"""A comparison of networks with brains and behaviour."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from rsa_faces._core.checks import parse_bytes
+from rsa_faces._core.files import slug
+from rsa_faces.runs._entries import ModelConfig, NetworkConfig, StimuliConfig
+from rsa_faces.runs._images import BidsConfig, ImageConfig
+from rsa_faces.runs._reading import Label, Section, exactly_one, read_config
+
+Bootstrap = Literal["subjects", "conditions", "both"]
+
+
+class SphereConfig(Section):
+    """A sphere around a point in mm, in the space of the images."""
+
+    center: tuple[float, float, float]
+    radius: float = Field(gt=0)
+
+
+class AtlasConfig(Section):
+    """Labels of an atlas, joined: of a volume (with a table of names), GIFTI, CIFTI or annot."""
+
+    image: ImageConfig
+    labels: str | list[str]
+    table: Path | None = None
+
+
+class LocaliserConfig(Section):
+    """The voxels of a parcel with the largest contrast of a localiser, in each subject."""
+
+    contrasts: dict[str, Path] = Field(min_length=1)
+    parcel: Path
+    n_voxels: int = Field(default=100, ge=1)
+
+
+class FmriConfig(Section):
+    """A region's patterns: betas of subjects or BOLD in BIDS, and where the region is."""
+
+    subjects: dict[str, ImageConfig] | None = Field(default=None, min_length=1)
+    bids: BidsConfig | None = None
+    conditions: Path | None = None
+    roi: Path | dict[str, Path] | None = None
+    sphere: SphereConfig | None = None
+    atlas: AtlasConfig | None = None
+    localiser: LocaliserConfig | None = None
+    resample: bool = False
+    residuals: dict[str, ImageConfig] = Field(default_factory=dict)
+    measure: str = "crossnobis"
+    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
+    unusable: Literal["raise", "drop"] = "raise"
+
+    @model_validator(mode="after")
+    def _whole(self) -> FmriConfig:
+        exactly_one(self, "subjects", "bids")
+        exactly_one(self, "roi", "sphere", "atlas", "localiser")
+        if (self.conditions is None) != (self.subjects is None):
+            raise ValueError("expected `conditions` (a table of volumes) beside `subjects` only.")
+        if self.bids is not None and self.residuals:
+            raise ValueError("expected no `residuals` beside `bids`: the GLM makes them.")
+        names = set(self.subjects or self.bids.subjects)
+        contrasts = self.localiser.contrasts if self.localiser is not None else {}
+        for key, values in (
+            ("roi", self.roi), ("residuals", self.residuals), ("contrasts", contrasts)
+        ):  # fmt: skip
+            if isinstance(values, dict) and values and set(values) != names:
+                raise ValueError(f"expected {key} of the same subjects as `subjects`.")
+        return self
+
+
+class SimulatedRegionConfig(Section):
+    """A region of simulated brains in which a network's layer is planted."""
+
+    network: str
+    layer: str
+    n_subjects: int = Field(default=8, ge=2, le=100)
+    n_runs: int = Field(default=4, ge=2, le=20)
+    signal: float = Field(default=0.3, ge=0)
+
+
+class DataConfig(Section):
+    """Brain or behaviour RDMs that networks are compared with: one region."""
+
+    dataset: str | None = None
+    rdms: Path | None = None
+    fmri: FmriConfig | None = None
+    simulated: SimulatedRegionConfig | None = None
+    region: str
+    select: dict[str, Label | list[Label]] = Field(default_factory=dict)
+    average: Literal["evidence"] | None = None
+    bootstrap: Bootstrap | None = None
+    allow_missing: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        exactly_one(self, "dataset", "rdms", "fmri", "simulated")
+        if self.average is not None and self.rdms is None:
+            raise ValueError(
+                "expected `rdms`, a file of `rsa-faces arrange fit`, with `average: evidence`."
+            )
+        return self
+
+
+class InferenceConfig(Section):
+    """How similarity is tested."""
+
+    bootstrap: Bootstrap = "both"
+    n_boot: int = Field(default=1000, ge=100)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    correction: Literal["fdr", "bonferroni", "holm"] = "fdr"
+    by: str = "subject"
+
+
+class FiguresConfig(Section):
+    """What to draw beside the layer curves."""
+
+    mds_region: str | None = None
+    mds_color: str | None = None
+    group: str | None = None
+
+
+class Config(Section):
+    """One experiment: stimuli → networks → RDMs → comparison with data → figures.
+
+    Read with :func:`load_config`; every key is explained in ``configs/images92.yaml``.
+    """
+
+    title: str
+    stimuli: StimuliConfig
+    data: list[DataConfig] = Field(min_length=1)
+    networks: list[NetworkConfig] = Field(default_factory=list)
+    models: list[ModelConfig] = Field(default_factory=list)
+    measure: str = "correlation"
+    method: str = "rho-a"
+    subsets: dict[str, str | list[str]] = Field(default_factory=lambda: {"all": "all"})
+    inference: InferenceConfig = Field(default_factory=InferenceConfig)
+    figures: FiguresConfig = Field(default_factory=FiguresConfig)
+    budget: str = "2GB"
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_is_bytes(cls, value: str) -> str:
+        parse_bytes(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if not self.networks and not self.models:
+            raise ValueError("expected at least one entry in `networks` or `models`.")
+        for what, names in (
+            ("region", [d.region for d in self.data]),
+            ("network", [n.name for n in self.networks]),
+            ("subset", list(self.subsets)),
+        ):
+            doubled = {n for n in names if names.count(n) > 1}
+            if doubled:
+                raise ValueError(f"expected each {what} once, got {sorted(doubled)} twice or more.")
+            files = [slug(n).casefold() for n in names]
+            alike = [n for n, file in zip(names, files, strict=True) if files.count(file) > 1]
+            if alike:
+                raise ValueError(
+                    f"expected names of {what}s that differ in letters or digits (files are named "
+                    f"after them), got {alike}; rename one."
+                )
+        if not self.subsets:
+            raise ValueError("expected at least one subset; leave the key out to use all.")
+        return self
+
+
+def load_config(
+    path: str | os.PathLike[str], overrides: list[str] | tuple[str, ...] = ()
+) -> Config:
+    """Read an experiment from a YAML file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. Relative paths inside it are taken from its folder.
+    overrides : sequence of str
+        ``key=value`` with dots for nested keys and numbers for list entries, such as
+        ``inference.n_boot=200`` or ``networks.0.name=dlib-face``; values are read as YAML.
+
+    Returns
+    -------
+    Config
+        Checked, with absolute paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If the file is not YAML, a key is unknown (the nearest is named) or a value is wrong.
+    """
+    return read_config(path, overrides, Config)

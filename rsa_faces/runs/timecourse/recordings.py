@@ -1,0 +1,206 @@
+"""Intracranial recordings of a run: from files, from BIDS or simulated; RDMs of each patient."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rsa_faces import __version__, datasets
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path, sha256_bytes, sha256_file, slug
+from rsa_faces._core.optional import require
+from rsa_faces.brain import (
+    IeegPatterns,
+    face_selective,
+    ieeg_patterns,
+    ieeg_rdms,
+    read_bids_ieeg,
+    read_electrodes,
+    select_electrodes,
+    split_trials,
+)
+from rsa_faces.networks import load_network
+from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
+from rsa_faces.runs._steps import Steps
+from rsa_faces.runs._tables import separator
+from rsa_faces.runs.searchlight.config import TimecourseConfig
+from rsa_faces.stimuli import StimulusSet
+
+_PURPOSE = "Intracranial recordings"
+
+
+@dataclass(frozen=True, eq=False)
+class Recordings:
+    """Patients' epochs (or where they are), electrodes, hashes, and what to say of them."""
+
+    patients: Mapping[str, Any]
+    electrodes: pd.DataFrame | None
+    hashes: Mapping[str, str]
+    note: str = ""
+
+
+def read_recordings(config: TimecourseConfig, stimuli: StimulusSet) -> Recordings:
+    """Return the recordings of a configuration; files are opened when their turn comes."""
+    data = config.data
+    if data.simulated is not None:
+        return _simulated(config, stimuli)
+    if data.bids is not None:
+        return _of_bids(config)
+    chosen = data.face_selective
+    localisers = chosen.localiser or {} if chosen is not None else {}
+    for path in [*data.patients.values(), *localisers.values(), data.electrodes]:
+        if not path.is_file():
+            raise InputError(f"expected the file {path}, but it does not exist.")
+    hashes = {p: sha256_file(path) for p, path in data.patients.items()}
+    hashes["electrodes"] = sha256_file(data.electrodes)
+    table = pd.read_csv(data.electrodes, sep=separator(data.electrodes), na_values="n/a")
+    return Recordings(dict(data.patients), read_electrodes(table), hashes)
+
+
+def patient_rdms(
+    config: TimecourseConfig, recordings: Recordings, patient: str, stimuli: StimulusSet,
+    steps: Steps, folder: Path, notes: list[str],
+) -> tuple[RDMs | None, pd.DataFrame]:  # fmt: skip
+    """Return RDMs by region and time (None without electrodes that prefer faces), and electrodes.
+
+    The table of electrodes says in `used` which entered.
+    """
+    data = config.data
+    name, table_name = f"rdms/patient-{slug(patient)}.h5", f"rdms/electrodes-{slug(patient)}.csv"
+    files = [table_name]
+
+    def make() -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            patterns, table = _patterns(config, recordings, patient, stimuli)
+            if patterns is not None:
+                rdms = ieeg_rdms(
+                    patterns, per="region", measure=config.measure, window=config.window,
+                    step=config.step, progress=False,
+                )  # fmt: skip
+                rdms.save(folder / name)
+                files.append(name)
+        notes.extend(f"{patient}: {w.message}" for w in caught if w.category is UserWarning)
+        with atomic_path(folder / table_name) as temporary:
+            table.to_csv(temporary, index=False)
+
+    chosen = data.face_selective
+    localiser = chosen.localiser[patient] if chosen is not None and chosen.localiser else None
+    settings = (config.signal, config.line_noise, config.baseline, config.edges, config.measure,
+                config.window, config.step, config.unplaced, data.conditions,
+                repr(chosen))  # fmt: skip
+    depends_on = [
+        __version__, recordings.hashes[patient], recordings.hashes.get("electrodes", ""),
+        "" if localiser is None else sha256_file(localiser), stimuli.hash, repr(settings),
+    ]  # fmt: skip
+    steps.run(f"patient {patient}", depends_on, files, make)
+    table = pd.read_csv(folder / table_name, dtype={"patient": str, "name": str})
+    if not table["used"].any():
+        notes.append(f"{patient}: left out, no electrode prefers faces.")
+        return None, table
+    return load_rdms(folder / name), table
+
+
+def _patterns(
+    config: TimecourseConfig, recordings: Recordings, patient: str, stimuli: StimulusSet
+) -> tuple[IeegPatterns | None, pd.DataFrame]:
+    """Return the responses of the electrodes that enter, and a table of all of them."""
+    data, chosen = config.data, config.data.face_selective
+    epochs, electrodes = _opened(config, recordings, patient)
+    options = {
+        "electrodes": electrodes, "signal": config.signal, "line_noise": config.line_noise,
+        "baseline": config.baseline, "edges": config.edges, "patient": patient,
+        "unplaced": config.unplaced, "progress": False,
+    }  # fmt: skip
+    conditions = data.bids.events if data.bids is not None else data.conditions
+    patterns = ieeg_patterns(
+        epochs, conditions=conditions, stimuli=stimuli, source=f"recording of {patient}", **options
+    )
+    if chosen is None:
+        return patterns, patterns.electrodes.assign(used=True)
+    names = {key: _names(getattr(chosen, key), stimuli, chosen) for key in ("faces", "others")}
+    if chosen.localiser is None:
+        localiser, patterns = split_trials(patterns)
+    else:
+        mne = require("mne", extra="ieeg", purpose=_PURPOSE)
+        localiser = ieeg_patterns(
+            mne.read_epochs(chosen.localiser[patient], verbose="error"),
+            conditions=chosen.conditions, source=f"localiser of {patient}", **options,
+        )  # fmt: skip
+    selection = face_selective(
+        localiser, **names, window=chosen.window, test=chosen.test, alpha=chosen.alpha
+    )
+    found = selection.table.drop(columns=["region"])
+    table = patterns.electrodes.merge(found, on=["patient", "name"], how="left")
+    table["used"] = table["selective"].fillna(False).astype(bool)
+    if not table["used"].any():
+        return None, table
+    return select_electrodes(patterns, selection), table
+
+
+def _names(wanted: str | list[str], stimuli: StimulusSet, chosen) -> list[str]:
+    """Return conditions by name, or the stimuli of a query."""
+    if isinstance(wanted, list):
+        return wanted
+    return [wanted] if chosen.localiser is not None else list(stimuli.query(wanted).ids)
+
+
+def _opened(config: TimecourseConfig, recordings: Recordings, patient: str):
+    """Return the epochs of a patient and the electrodes."""
+    source, data = recordings.patients[patient], config.data
+    if data.bids is not None:
+        bids = data.bids
+        return read_bids_ieeg(
+            source, between=bids.between, events=bids.events, query=bids.query, region=bids.region,
+            regions=bids.regions,
+        )  # fmt: skip
+    if isinstance(source, Path):
+        mne = require("mne", extra="ieeg", purpose=_PURPOSE)
+        source = mne.read_epochs(source, verbose="error")
+    return source, recordings.electrodes
+
+
+def _of_bids(config: TimecourseConfig) -> Recordings:
+    """Return where each patient's run is, with the hash of its files."""
+    bids = config.data.bids
+    mne_bids = require("mne_bids", extra="ieeg", purpose=_PURPOSE)
+    if not bids.root.is_dir():
+        raise InputError(f"expected a data set in BIDS, but there is no folder {bids.root}.")
+    patients, hashes = {}, {}
+    for patient in bids.patients:
+        path = mne_bids.BIDSPath(
+            root=bids.root, subject=patient, task=bids.task, session=bids.session, run=bids.run,
+            datatype="ieeg",
+        )  # fmt: skip
+        files = sorted(p for p in path.directory.rglob(f"sub-{patient}*") if p.is_file())
+        if not files:
+            raise InputError(f"expected recordings of {patient!r} in {path.directory}, got none.")
+        patients[patient] = path
+        hashes[patient] = sha256_bytes(*(sha256_file(file).encode() for file in files))
+    return Recordings(patients, None, hashes)
+
+
+def _simulated(config: TimecourseConfig, stimuli: StimulusSet) -> Recordings:
+    """Return recordings in which layers are planted."""
+    parts, planted = [], []
+    for entry in config.data.simulated:
+        network = load_network(entry.network, device="cpu", seed=config.seed)
+        rdms = layer_rdms(
+            network, stimuli, layers=[entry.layer], measure="sqeuclidean", budget=config.budget,
+            progress=False,
+        )  # fmt: skip
+        name = f"{entry.network} {entry.layer}"
+        if all(name != part.labels["name"][0] for part in parts):
+            parts.append(rdms.with_labels(name=[name]))
+        planted.append((entry.region, name, entry.start, entry.stop))
+    made = datasets.simulated_recordings(concat(parts), planted, seed=config.seed)
+    key = repr((planted, config.seed, __version__))
+    known = dict.fromkeys([*made.epochs, "electrodes"], key)
+    what = "; ".join(f"{m} in {r}, {a:g} to {b:g} s" for r, m, a, b in planted)
+    note = f"these recordings are simulated: {what}."
+    return Recordings(made.epochs, made.electrodes, known, note)
