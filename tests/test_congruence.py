@@ -79,8 +79,6 @@ def test_the_null_and_the_halves_equal_a_loop(monkeypatch):
     expected = run(x, n_permutations=n, n_splits=3, n_dimensions=2, seed=5).table
     # The package has the function there.
     module = sys.modules["rsa_faces.analyses.information.congruence"]
-        "rsa_faces.analyses.information.congruence"
-    ]  # the package has the function there
     monkeypatch.setattr(module, "_CHUNK", 1)  # one permutation at a time: nothing changes
     for column, value in run(x, n_permutations=n, n_splits=3, n_dimensions=2, seed=5).table.items():
         np.testing.assert_array_equal(value, expected[column])
