@@ -9,6 +9,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.optional import require
 from rsa_faces.brain.electrodes import read_electrodes
 
@@ -40,7 +41,7 @@ def read_bids_ieeg(
         Column of ``events.tsv`` that names the events, such as the stimulus. Events without a
         value ("n/a") are no epochs.
     query : str, optional
-        Which events, as for :meth:`pandas.DataFrame.query`: ``"trial_type == 'face'"``.
+        Which events, as for :meth:`rsa_faces.StimulusSet.query`: ``"trial_type == 'face'"``.
     region, regions
         As for :func:`rsa_faces.brain.electrodes.read_electrodes`.
 
@@ -78,7 +79,7 @@ def read_bids_ieeg(
     check_choice(events, table.columns, what="column of events")
     table = table[~table[events].astype(str).isin(["n/a", ""])]
     if query is not None:
-        table = table.query(query)
+        table = table[rows_where(query, table, rows="events")]
     if not len(table):
         raise InputError(f"expected events with a value of {events!r}, got none ({query=}).")
     raw = mne_bids.read_raw_bids(path, verbose="error")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names, nearest
+from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces.stimuli._images import decode, read_bytes
 
@@ -204,8 +204,9 @@ class StimulusSet:
         Parameters
         ----------
         expression : str
-            As for :meth:`pandas.DataFrame.query`: ``"face and human"``,
-            ``"category == 'human face'"``, ``"age > 30"``. The ids are the column ``id``.
+            Such as ``"face and human"``, ``"category == 'human face'"``, ``"age > 30"`` or
+            ``"expression in ['sad', 'happy'] and not human"``: names of columns, constants,
+            comparisons, ``in``, ``and``, ``or`` and ``not``. The ids are the column ``id``.
 
         Raises
         ------
@@ -213,19 +214,9 @@ class StimulusSet:
             If the expression cannot be evaluated, is not true or false for each stimulus, or
             is true for none.
         """
-        has = f"The columns are: {', '.join(map(str, self._metadata.columns)) or 'none'}."
-        try:
-            chosen = self._metadata.eval(expression, engine="python", local_dict={})
-        except (NameError, KeyError, SyntaxError, TypeError, ValueError, AttributeError) as err:
-            undefined = re.search(r"name '([^']+)' is not defined", str(err))
-            hint = nearest(undefined.group(1), self._metadata.columns) if undefined else ""
-            raise InputError(f"cannot evaluate {expression!r}: {err}.{hint} {has}") from err
-        values = np.asarray(chosen)
-        if values.shape != (len(self),) or not np.isin(values, [True, False]).all():
-            raise InputError(
-                f"expected {expression!r} to be true or false for each of {len(self)} stimuli, "
-                f"got {values.dtype} of shape {values.shape}, such as {values.ravel()[:1]}. {has}"
-            )
+        table = self._metadata.reset_index(drop=True)
+        table = table if "id" in table else table.assign(id=list(self.ids))
+        values = rows_where(expression, table, rows="stimuli")
         chosen_ids = [name for name, yes in zip(self.ids, values, strict=True) if yes]
         if not chosen_ids:
             raise InputError(f"expected stimuli with {expression!r}, but none of {len(self)} has.")
