@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import check_unique_names as check_unique_names
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
@@ -31,24 +32,6 @@ def check_choice(value: str, options: Iterable[str], *, what: str) -> str:
             f"unknown {what} {value!r}.{nearest(value, options)} Valid: {shown}{more}."
         )
     return value
-
-
-def check_unique_names(names: Sequence[str], *, what: str) -> tuple[str, ...]:
-    """Return `names` as a tuple of str; duplicates and empty names are an error that lists them."""
-    if isinstance(names, str):
-        raise TypeError(f"expected a sequence of {what} names, got the single string {names!r}.")
-    names = tuple(str(n) for n in names)
-    seen: set[str] = set()
-    doubled = sorted({n for n in names if n in seen or seen.add(n)})
-    if doubled:
-        shown = ", ".join(repr(n) for n in doubled[:5])
-        raise InputError(
-            f"expected unique {what} names, but {len(doubled)} of {len(names)} occur more than "
-            f"once: {shown}. Rename them, or average repeats first."
-        )
-    if "" in names:
-        raise InputError(f"expected non-empty {what} names, but name {names.index('')} is ''.")
-    return names
 
 
 def check_count(value: int, *, what: str, low: int = 1) -> int:

@@ -1,0 +1,484 @@
+"""Names that come with data: taken from it, checked, and followed instead of positions."""
+
+from __future__ import annotations
+
+import unicodedata
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._core.errors import ConditionMismatchError, InputError
+
+
+def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
+    """Return names as text, repeats allowed, in the order they came.
+
+    Bytes and cells of MATLAB are decoded, and letters written in two parts (NFD, as macOS writes
+    file names) are put together (NFC) with a warning, so that names that look alike are equal.
+    A set (it has no order), missing values, ``nan`` and empty names are errors.
+    """
+    if type(names) is tuple and _plain_names(names):
+        return list(names)
+    if isinstance(names, (str, bytes)):
+        raise TypeError(f"expected a sequence of {what} names, got the single string {names!r}.")
+    if isinstance(names, (set, frozenset)):
+        raise InputError(
+            f"expected {what} names in their order, got a set, which has none. Give a list."
+        )
+    if isinstance(names, pd.DataFrame):
+        raise InputError(
+            f"expected a sequence of {what} names, got a DataFrame with the columns "
+            f"{', '.join(map(repr, names.columns[:5]))}. Give one of them."
+        )
+    if np.ma.is_masked(names):
+        raise InputError(f"expected a {what} name for every row, but some are masked.")
+    if hasattr(names, "dims") and hasattr(names, "to_numpy"):  # xarray
+        names = names.to_numpy()
+    if isinstance(names, np.ndarray) and names.ndim == 2 and 1 in names.shape:
+        names = names.ravel()
+    if np.ndim(names) == 0 if isinstance(names, np.ndarray) else not isinstance(names, Iterable):
+        raise TypeError(f"expected a sequence of {what} names, got {_kind(names)}.")
+    if hasattr(names, "detach"):  # a tensor
+        names = names.tolist()
+    listed = [_as_name(name, i, what) for i, name in enumerate(names)]
+    composed = [name if name.isascii() else unicodedata.normalize("NFC", name) for name in listed]
+    changed = [new for old, new in zip(listed, composed, strict=True) if old != new]
+    if changed:
+        warnings.warn(
+            f"{len(changed)} {what} names hold accents as characters of their own (NFD) and are "
+            f"taken as written in one (NFC): {', '.join(map(repr, changed[:5]))}.",
+            stacklevel=3,
+        )
+    return composed
+
+
+def check_unique_names(names: Iterable[Any], *, what: str) -> tuple[str, ...]:
+    """Return `names` as a tuple of str; duplicates and empty names are an error that lists them."""
+    names = tuple(as_names(names, what=what))
+    if len(set(names)) < len(names):
+        seen: set[str] = set()
+        doubled = sorted({n for n in names if n in seen or seen.add(n)})
+        shown = ", ".join(repr(n) for n in doubled[:5])
+        raise InputError(
+            f"expected unique {what} names, but {len(doubled)} of {len(names)} occur more than "
+            f"once: {shown}. Rename them, or average repeats first."
+        )
+    return names
+
+
+def named(
+    values: Any,
+    conditions: Iterable[Any] | None = None,
+    *,
+    what: str = "values",
+    of: str = "condition",
+    axes: Sequence[int] = (0,),
+    numbers: bool = True,
+    missing: bool = False,
+    repeats: bool = False,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return values as an array whose rows are in the order of their names, and the names.
+
+    Parameters
+    ----------
+    values : ndarray, list, DataFrame, Series, mapping, masked array, tensor or xarray.DataArray
+        A mapping has one entry per name. The index of pandas, the coordinates of xarray and the
+        keys of a mapping are names; an index that only counts rows from 0 is none.
+    conditions : iterable of names, optional
+        The order wanted. Values that bring names are put into this order, and the set of names
+        has to be the same; values without are taken to be in it. By default the names, and the
+        order, that the values bring. A Series that shares its index with the values names their
+        rows through it.
+    what, of : str
+        What the values are, and what has the names, for messages.
+    axes : sequence of int
+        The axes that carry the names; (-2, -1) for square matrices.
+    numbers : bool
+        Whether only real numbers are wanted; otherwise labels, returned as objects, shape (n,).
+    missing : bool
+        Whether values may be missing: masked ones and gaps of pandas become NaN instead of an
+        error.
+    repeats : bool
+        Whether names may repeat; repeated names are not put into another order.
+
+    Raises
+    ------
+    ConditionMismatchError
+        If the values bring other names than `conditions`.
+    InputError
+        If there are no names, or values are not what was wanted (complex, objects, masked).
+    TypeError
+        If the values are no numbers.
+    """
+    array, brought = _apart(values, what, numbers, missing)
+    if numbers:
+        array = _real(array, what)
+    elif array.ndim != 1:
+        raise InputError(f"expected one {what} per {of}, got shape {array.shape}.")
+    axes = [axis % array.ndim for axis in axes if -array.ndim <= axis < array.ndim]
+    held = [brought[axis] for axis in axes]
+    shared = getattr(conditions, "index", None) if isinstance(conditions, pd.Series) else None
+    collect = as_names if repeats else check_unique_names
+    if conditions is None:
+        first = next((h for h in held if h is not None), None)
+        if first is None:
+            raise InputError(
+                f"expected `conditions`, the name of each row, as the {what} bring none: got "
+                f"{_kind(values)}."
+            )
+        conditions = _flat(first, of)
+    names = tuple(collect(conditions, what=of))
+    for axis in axes:
+        if array.shape[axis] != len(names):
+            shape = ", ".join(
+                str(len(names)) if i in axes else str(n) for i, n in enumerate(array.shape)
+            )
+            raise InputError(
+                f"expected {what} of shape ({shape}{',' * (array.ndim == 1)}), one row for each of "
+                f"{len(names)} {of} names, got {array.shape}."
+            )
+    orders = [None if h is None else _order(h, names, shared, what, of, repeats) for h in held]
+    moved = [order is not None and (order != np.arange(len(order))).any() for order in orders]
+    if any(moved) and any(order is None for order in orders):
+        raise InputError(
+            f"expected {what} with {of} names on both sides, got them on one side only and in "
+            "another order than `conditions`. Name rows and columns."
+        )
+    for axis, order, move in zip(axes, orders, moved, strict=True):
+        array = array.take(order, axis=axis) if move else array
+    return array, names
+
+
+def by_name(values: Any, *, what: str, of: str = "condition") -> dict[str, Any]:
+    """Return labels by name, of a mapping, a Series or whatever else brings names."""
+    labels, names = named(values, what=what, of=of, numbers=False)
+    return dict(zip(names, labels.tolist(), strict=True))
+
+
+def per_row(
+    labels: Iterable[Any],
+    n_rows: int,
+    *,
+    what: str = "fold",
+    rows: Sequence[Any] = (),
+) -> list:
+    """Return one label per row: folds, runs, subjects.
+
+    Labels of mixed types (1 and "1" would be two folds) are an error, as are missing ones. A
+    Series follows its index if one of `rows`, indices or names in the order of the rows, is the
+    same set.
+    """
+    disordered = isinstance(labels, (str, bytes, set, frozenset, Mapping))
+    if disordered or not isinstance(labels, Iterable):
+        raise TypeError(f"expected a sequence of {what} labels, one per row, got {_kind(labels)}.")
+    array, (index, *_) = _apart(labels, f"{what} label", numbers=False, missing=False)
+    if len(array) != n_rows:
+        raise InputError(f"expected {n_rows} {what} labels, one per row, got {len(array)}.")
+    listed = array.tolist()
+    check_kinds(listed, what)
+    if index is not None and len(rows):
+        keys = list(index)
+        for other in map(list, rows):
+            if keys == other:
+                return listed
+            if set(keys) == set(other) and len(set(keys)) == len(keys) == len(other):
+                place = {key: i for i, key in enumerate(keys)}
+                return [listed[place[key]] for key in other]
+        raise InputError(
+            f"expected the {what} labels in the order of the rows, but their index "
+            f"({', '.join(map(repr, keys[:3]))}, ...) is not that of the values. Give a list."
+        )
+    return listed
+
+
+def check_kinds(labels: Sequence[Any], what: str) -> None:
+    """Raise if labels are missing or of types that do not go together, as 1 and "1"."""
+    kinds = {type(label) for label in labels}
+    families = {
+        "text"
+        if issubclass(k, str)
+        else "number"
+        if issubclass(k, (int, float, np.number))
+        else k.__name__
+        for k in kinds
+    }
+    if any(_is_missing(label) for label in labels):
+        raise InputError(f"expected a {what} label for every row, but some are missing.")
+    if len(families) > 1:
+        first = {type(label).__name__: label for label in reversed(labels)}
+        raise InputError(
+            f"expected {what} labels of one type, got "
+            f"{' and '.join(f'{value!r} ({name})' for name, value in sorted(first.items()))}. "
+            "Make all of them text or all of them numbers."
+        )
+
+
+def _plain_names(names: tuple) -> bool:
+    """Whether nothing has to be done to names that were checked before."""
+    if set(map(type, names)) - {str}:
+        return False
+    together = "".join(names)
+    return together.isascii() and "\0" not in together and "" not in names and "nan" not in names
+
+
+def _as_name(name: Any, position: int, what: str) -> str:
+    """Return one name as text."""
+    while isinstance(name, np.ndarray) and name.size == 1:  # a cell of MATLAB
+        name = name.reshape(-1)[0]
+    if isinstance(name, bytes):
+        try:
+            name = name.decode("utf-8")
+        except UnicodeDecodeError as err:
+            raise InputError(
+                f"expected {what} names in UTF-8, but name {position} is {name!r}."
+            ) from err
+    name = str(name) if isinstance(name, str) else name
+    if _is_missing(name) or (isinstance(name, str) and name == "nan"):
+        raise InputError(
+            f"expected a {what} name for every row, but name {position} is {name!r}, which stands "
+            "for a missing one. Name it, or leave the row out."
+        )
+    if isinstance(name, (list, tuple, dict, set, np.ndarray, complex, np.complexfloating)):
+        raise InputError(
+            f"expected {what} names that are text or numbers, but name {position} is {name!r}."
+        )
+    text = str(name)
+    if not text or "\0" in text:
+        raise InputError(
+            f"expected non-empty {what} names, but name {position} is {text!r}."
+            if not text
+            else f"expected {what} names that are text, but name {position}, {text!r}, holds NUL."
+        )
+    return text
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value stands for nothing: None, NaN, NaT or NA."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    return isinstance(value, (float, np.floating, np.datetime64)) and bool(value != value)
+
+
+def _kind(values: Any) -> str:
+    """Return what something is, in words."""
+    name = type(values).__name__
+    shape = getattr(values, "shape", None)
+    if isinstance(values, (str, bytes)):
+        return f"the text {values!r}"
+    of = f" of shape {tuple(shape)}" if isinstance(shape, tuple) and shape else ""
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}{of}"
+
+
+def _apart(values: Any, what: str, numbers: bool, missing: bool):
+    """Return an array and, per axis, the names it brings as a pandas Index, or None."""
+    if type(values) is np.ndarray:
+        if not numbers and values.ndim == 2 and 1 in values.shape:  # a column, as of MATLAB
+            values = values.ravel()
+        return (values if numbers else _objects(values.tolist(), what)), [None] * values.ndim
+    if isinstance(values, np.ma.MaskedArray):
+        if np.ma.is_masked(values):
+            _refuse_gaps(missing, what, int(np.ma.getmaskarray(values).sum()), "masked")
+            values = values.astype(np.result_type(values.dtype, np.float32)).filled(np.nan)
+        return _apart(np.asarray(values), what, numbers, missing)
+    if isinstance(values, pd.DataFrame):
+        if not numbers:
+            if values.shape[1] != 1:
+                raise InputError(
+                    f"expected one {what} per row, got a DataFrame with {values.shape[1]} columns: "
+                    f"{', '.join(map(repr, values.columns[:5]))}. Give one of them."
+                )
+            return _apart(values.iloc[:, 0], what, numbers, missing)
+        return _frame(values, what, missing), [_held(values.index), _held(values.columns)]
+    if isinstance(values, pd.Series):
+        if not numbers:
+            return _objects(values.tolist(), what), [_held(values.index)]
+        return _frame(values.to_frame(), what, missing)[:, 0], [_held(values.index)]
+    if hasattr(values, "detach") and hasattr(values, "cpu"):  # a tensor
+        return _apart(_tensor(values, what), what, numbers, missing)
+    if hasattr(values, "dims") and hasattr(values, "coords"):  # xarray
+        if not hasattr(values, "to_numpy"):
+            raise InputError(
+                f"expected {what} as a DataArray, got {_kind(values)}: choose one of its variables."
+            )
+        array, _ = _apart(values.to_numpy(), what, numbers, missing)
+        return array, [
+            _held(values.indexes[dim]) if dim in values.indexes else None for dim in values.dims
+        ]
+    if isinstance(values, Mapping):
+        if not len(values):
+            raise InputError(f"expected {what}, got an empty mapping.")
+        entries = list(values.values())
+        keys = pd.Index(list(values), dtype=object, tupleize_cols=False)
+        if not numbers:
+            return _objects(entries, what), [keys]
+        return _stacked(entries, keys, what, missing)
+    if hasattr(values, "toarray"):
+        raise InputError(f"expected {what} as a dense array, got {_kind(values)}: use .toarray().")
+    if isinstance(values, (list, tuple)):
+        if not numbers:
+            return _objects(list(values), what), [None]
+        if not all(_is_plain(value) for value in values):
+            return _stacked(list(values), None, what, missing)
+    elif not numbers and isinstance(values, Iterable) and not isinstance(values, (str, bytes)):
+        return _objects(list(values), what), [None]
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as err:
+        raise InputError(f"expected {what} as an array of numbers: {err}.") from err
+    return array, [None] * array.ndim
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether NumPy makes of a part of a list what it is: numbers, text and lists of them."""
+    if isinstance(value, (list, tuple)):
+        return all(k in (int, float, bool) for k in set(map(type, value))) or all(
+            map(_is_plain, value)
+        )
+    return type(value) is np.ndarray or np.isscalar(value) or value is None
+
+
+def _stacked(entries: list, keys: pd.Index | None, what: str, missing: bool):
+    """Return parts on top of each other; what they name themselves is aligned to the first."""
+    parts = [_apart(entry, what, True, missing) for entry in entries]
+    first, held = parts[0]
+    arrays = []
+    for array, names in parts:
+        if array.shape != first.shape:
+            raise InputError(
+                f"expected {what} of one shape in every entry, got {first.shape} and {array.shape}."
+            )
+        for axis, (ours, theirs) in enumerate(zip(held, names, strict=True)):
+            if ours is not None and theirs is not None:
+                mine = check_unique_names(_flat(ours, "entry"), what="entry")
+                order = _order(theirs, mine, None, what, "entry", False)
+                array = array.take(order, axis=axis)
+            elif (ours is None) != (theirs is None):
+                raise InputError(
+                    f"expected {what} that all bring names or none does, got some of each."
+                )
+        arrays.append(array)
+    return np.stack(arrays), [keys, *held]
+
+
+def _frame(frame: pd.DataFrame, what: str, missing: bool) -> np.ndarray:
+    """Return a table of numbers as an array."""
+    kinds = list(dict.fromkeys(frame.dtypes))
+    odd = [k for k in kinds if not pd.api.types.is_numeric_dtype(k)]
+    if odd:
+        column = next(c for c, k in frame.dtypes.items() if k == odd[0])
+        raise TypeError(
+            f"expected real numbers as {what}, but the column {column!r} holds {odd[0]}."
+        )
+    if all(isinstance(k, np.dtype) for k in kinds):
+        return frame.to_numpy(dtype=np.result_type(*kinds) if kinds else float)
+    if gaps := int(frame.isna().to_numpy().sum()):
+        _refuse_gaps(missing, what, gaps, "missing (NA)")
+    return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _tensor(values: Any, what: str) -> np.ndarray:
+    """Return a torch tensor as an array, from whichever device."""
+    try:
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":  # NumPy has no such type
+            values = values.float()
+        return values.numpy()
+    except (TypeError, RuntimeError) as err:
+        raise InputError(
+            f"expected {what} as a dense tensor, got one that NumPy cannot read: {err}."
+        ) from err
+
+
+def _objects(values: Any, what: str) -> np.ndarray:
+    """Return labels as an array of objects, bytes decoded."""
+    if not isinstance(values, list):
+        raise InputError(f"expected one {what} per row, got the single value {values!r}.")
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        while isinstance(value, np.ndarray) and value.size == 1:  # a cell of MATLAB
+            value = value.reshape(-1)[0]
+        value = value.item() if isinstance(value, np.generic) else value
+        if isinstance(value, (list, tuple, dict, set, np.ndarray, pd.Series)):
+            raise InputError(f"expected one {what} per row, but row {i} has {_kind(value)}.")
+        if isinstance(value, complex):
+            raise InputError(f"expected {what} that are real, but row {i} has {value!r}.")
+        if value is np.ma.masked:
+            raise InputError(f"expected {what} for every row, but row {i} is masked.")
+        if hasattr(value, "detach") and hasattr(value, "item"):
+            value = value.item()
+        array[i] = value.decode("utf-8") if isinstance(value, bytes) else value
+    return array
+
+
+def _real(array: np.ndarray, what: str) -> np.ndarray:
+    """Return an array if it holds real numbers."""
+    kind = array.dtype.kind
+    if kind in "fiub":
+        return array
+    if kind == "c":
+        raise InputError(
+            f"expected real numbers as {what}, got complex ones ({array.dtype}). Take their real "
+            "part or their absolute values."
+        )
+    hint = " Turn them into numbers with .astype(float)." if kind == "O" else ""
+    raise TypeError(f"expected real numbers as {what}, got {array.dtype}.{hint}")
+
+
+def _refuse_gaps(missing: bool, what: str, n: int, how: str) -> None:
+    """Raise if values may not be missing."""
+    if not missing:
+        raise InputError(
+            f"expected {what} without gaps, but {n} values are {how}. Fill them, or leave these "
+            "rows out."
+        )
+
+
+def _held(index: pd.Index) -> pd.Index | None:
+    """Return an index that names its rows; None for one that counts them."""
+    counts = isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
+    return None if counts else index
+
+
+def _flat(index: pd.Index, of: str) -> pd.Index:
+    """Return an index of one level."""
+    if isinstance(index, pd.MultiIndex):
+        raise InputError(
+            f"expected {of} names in one level, got an index with {index.nlevels}: "
+            f"{', '.join(map(repr, index.names))}. Join or drop levels."
+        )
+    return index
+
+
+def _order(index, names, shared, what: str, of: str, repeats: bool) -> np.ndarray | None:
+    """Return where each name is; None if the index only counts rows."""
+    if shared is not None and _held(shared) is not None and len(shared) == len(index):
+        if index.equals(shared):
+            return np.arange(len(index))
+        if index.is_unique and shared.is_unique and not index.symmetric_difference(shared).size:
+            return index.get_indexer(shared)
+    own = as_names(_flat(index, of), what=of)
+    if own == list(names):
+        return np.arange(len(own))
+    if set(own) != set(names):
+        if index.dtype.kind in "iu" and np.array_equal(index, np.arange(len(index))):
+            return np.arange(len(index))
+        counted = index.dtype.kind in "iu"
+        raise ConditionMismatchError(
+            own,
+            names,
+            left_name=f"the names that the {what} bring",
+            right_name="`conditions`",
+            hint="If the index counts rows and is no name, give values.to_numpy()."
+            if counted
+            else "Rename them, or give values without names in this order.",
+        )
+    if len(set(own)) < len(own) or len(set(names)) < len(names):
+        raise InputError(
+            f"expected {what} in the order of `conditions` where {of} names repeat, got another "
+            f"order{'' if repeats else ', and repeats'}. Put them into the same order."
+        )
+    place = {name: i for i, name in enumerate(own)}
+    return np.array([place[name] for name in names])
