@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _FROM = {
     "rsa_faces._core.errors": ["ConditionMismatchError", "InputError", "MissingExtraError"],
+    "rsa_faces._core.result": ["load_result"],
     "rsa_faces.comparison": ["compare"],
     "rsa_faces.extraction": ["Activations", "extract", "extract_clips", "load_activations"],
     "rsa_faces.mapping": ["searchlight"],
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         stimuli,
     )
     from rsa_faces._core.errors import ConditionMismatchError, InputError, MissingExtraError
+    from rsa_faces._core.result import load_result
     from rsa_faces.comparison import compare
     from rsa_faces.extraction import Activations, extract, extract_clips, load_activations
     from rsa_faces.inference import Result, evaluate, noise_ceiling, variance_partition

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.stored import storable
 
 # Image files hold affines in single precision: a voxel at the radius belongs to the sphere.
 _SLACK = 1 + 1e-6
@@ -483,3 +484,15 @@ def _per_place(values: Any, n_places: int) -> np.ndarray:
             f"expected one value for each of {n_places} places, got shape {values.shape}."
         )
     return values
+
+
+storable(
+    Volume,
+    lambda volume: {"mask": volume.mask, "affine": volume.affine},
+    lambda parts: Volume(**parts),
+)
+storable(
+    Surface,
+    lambda mesh: {"vertices": mesh.vertices, "faces": mesh.faces, "mask": mesh.mask},
+    lambda parts: Surface(**parts),
+)

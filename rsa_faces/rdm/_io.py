@@ -12,10 +12,20 @@ import pandas as pd
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path
+from rsa_faces._core.stored import storable
 from rsa_faces.rdm._rdms import RDMs, pair_index
 
 FORMAT = "rsa-faces RDMs"
 VERSION = 1
+
+storable(
+    RDMs,
+    lambda rdms: (
+        {name: getattr(rdms, name) for name in ("vectors", "conditions", "measure")}
+        | {"labels": rdms.labels}
+    ),
+    lambda parts: RDMs(**parts),
+)
 
 
 def save_rdms(rdms: RDMs, path: Path) -> None:

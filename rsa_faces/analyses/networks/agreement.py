@@ -14,6 +14,7 @@ from scipy.stats import t as student
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult
 from rsa_faces.analyses._inputs import Layers, as_layers, codes_of, matched
 from rsa_faces.analyses.networks._geometry import (
     METHODS,
@@ -25,8 +26,8 @@ from rsa_faces.analyses.networks._geometry import (
 from rsa_faces.rdm.measures import MEASURES
 
 
-@dataclass(frozen=True, eq=False)
-class LayerAgreement:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerAgreement(BaseResult, figure="plot_layer_agreement"):
     """How alike the layers of two networks are.
 
     Attributes
@@ -42,7 +43,6 @@ class LayerAgreement:
 
     table: pd.DataFrame
     order: pd.DataFrame
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         rows = self.table
@@ -223,7 +223,8 @@ def layer_agreement(
         "methods": chosen, "measure": measure, "n_boot": n_boot, "alpha": alpha,
         "n_permutations": n_permutations, "seed": seed,
     }  # fmt: skip
-    return LayerAgreement(pd.concat(tables, ignore_index=True), pd.DataFrame(order), settings)
+    table = pd.concat(tables, ignore_index=True)
+    return LayerAgreement(table, pd.DataFrame(order), settings=settings)
 
 
 def seed_consistency(
