@@ -35,6 +35,10 @@ class ConditionMismatchError(InputError):
         )
 
 
+class MissingFileError(InputError, FileNotFoundError):
+    """A file the user named does not exist."""
+
+
 class MissingExtraError(ImportError):
     """An optional package is not installed; the message holds the line that installs it."""
 

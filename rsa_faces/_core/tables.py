@@ -1,0 +1,603 @@
+"""The one reader of tables: what a cell is, and what a table may not be."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import os
+import re
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._core.checks import nearest
+from rsa_faces._core.errors import InputError, MissingFileError
+
+#: Words that pandas and R write where a number is missing; an empty cell is missing too.
+MISSING = ("NaN", "nan", "NA")
+#: The word of BIDS for a value that is missing, in any column.
+BIDS_MISSING = "n/a"
+#: Largest array that a table of pairs may be spread into, in bytes.
+PIVOT_BUDGET = 2 * 2**30
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_DECIMAL_COMMA = r"[+-]?\d+(?:,\d+)?(?:[eE][+-]?\d+)?"
+_THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
+# A number that stands for a quantity: no leading zero (007), no exponent that nobody writes out
+# (1e5 is a name, 1e-05 and 1E+05 are what programs write), no more digits than a float keeps.
+_QUANTITY = r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]\d+)?"
+_MOST_DIGITS = 15
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Text of a table, how it is split, the line of each row, and how many hold anything."""
+
+    text: str
+    separator: str
+    header: list[str]
+    lines: np.ndarray
+    n_rows: int
+    path: Path
+
+    @property
+    def where(self) -> str:
+        """Say what was read, and how it was split."""
+        split = f" (separated by {_SEPARATORS[self.separator]})" if len(self.header) > 1 else ""
+        return f"{self.path}{split}"
+
+
+def read_table(
+    source: pd.DataFrame | str | os.PathLike[str],
+    *,
+    what: str = "a table",
+    text: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    required: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    guess: bool = False,
+    bids: bool = False,
+    missing: Sequence[str] = MISSING,
+) -> pd.DataFrame:
+    r"""Read a table. Every cell is text, unless its column is declared a number.
+
+    Parameters
+    ----------
+    source : DataFrame or path-like
+        A file with a header: CSV, TSV (also ``.gz``; UTF-8, or UTF-16 as Excel writes it), or
+        ``.xlsx`` with one sheet. What separates columns (comma, semicolon, tab) is taken from the
+        header. A DataFrame goes through the same checks; its undeclared columns stay as they are.
+    what : str
+        The noun in errors: "a table of events".
+    text : sequence of str
+        Columns that must be there, with text in every row: subjects, stimuli, conditions.
+        ``NA``, ``None``, ``null`` and ``n/a`` are names like others, and ``01`` stays ``01``.
+    numbers : sequence of str
+        Columns that must be there, as float64; NaN where the cell is empty or one of `missing`.
+        Any other text in them is an error.
+    required : sequence of str
+        Further columns that must be there.
+    optional : sequence of str
+        Those of `text` and `numbers` that may be absent. Text in them may have gaps.
+    guess : bool, default False
+        Make numbers of undeclared columns where every value is one; not if one begins with 0 as in
+        007, or has more than 15 digits.
+    bids : bool, default False
+        A BIDS table: ``n/a`` is a missing value in all columns.
+    missing : sequence of str
+        Words for missing values in columns of numbers.
+
+    Returns
+    -------
+    DataFrame
+        Columns in the order of the file, blanks trimmed from names and text; text that is missing
+        is NaN. Rows without any value are not in it.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    InputError
+        If the file is no table or needs another program, columns are missing, have no name or the
+        same one, a row is wider or narrower than the header, a cell is no number or empty where
+        it may not be (the line is named), or there are no rows.
+
+    Warns
+    -----
+    UserWarning
+        If blanks around text were trimmed, decimal commas were read, or columns or rows left out:
+        an index that pandas wrote (``Unnamed: 0``), or cells without any value.
+
+    Notes
+    -----
+    A decimal comma is read where columns are not separated by commas, and no number could as well
+    have a comma between thousands (``1,234`` alone is an error).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "ratings.csv"
+    >>> _ = path.write_text("subject;trust\n01;4,5\nNA;\n")
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     table = read_table(path, text=["subject"], numbers=["trust"])
+    >>> table["subject"].to_list(), table["trust"].to_list()
+    (['01', 'NA'], [4.5, nan])
+    """
+    notes: list[str] = []
+    words = list(dict.fromkeys(["", *missing, *([BIDS_MISSING] if bids else [])]))
+    if isinstance(source, pd.DataFrame):
+        table, where, place = source.reset_index(drop=True), f"{what} (a DataFrame)", _row_of
+        table.columns = [str(c).strip() for c in table.columns]
+        _check_columns(list(table.columns), where)
+        file = None
+    elif isinstance(source, (str, os.PathLike)):
+        declared = {*text, *numbers, *required} - set(optional)
+        file = _open(Path(source), what, declared)
+        where = file.where
+        table, place = _parse(file, numbers, words, notes)
+    else:
+        raise TypeError(f"expected {what} as a DataFrame or a path, got {type(source).__name__}.")
+    for column in dict.fromkeys([*text, *numbers, *required]):
+        if column not in table.columns and column not in optional:
+            raise InputError(
+                f"expected the column {column!r} in {where}, got "
+                f"{', '.join(map(repr, table.columns)) or 'none'}."
+                f"{nearest(column, table.columns)}"
+            )
+    if table.empty:
+        raise InputError(f"expected rows in {where}, but it has none.")
+    trimmed: list[str] = []
+    for column in table.columns:
+        values = table[column]
+        if column in numbers:
+            if file is None or values.dtype != np.float64:
+                table[column] = _numbers(values, column, words, file, where, place, notes)
+        elif file is not None or column in text:
+            values = _text(values, column, bids, trimmed, place)
+            if column in text and column not in optional:
+                _check_filled(values, column, where, place)
+            if guess and column not in text:
+                values = _quantities(values, words, file)
+            table[column] = values
+    if file is not None:
+        _check_decimals(table, numbers, notes, where)
+    if trimmed:
+        more = f" and in {len(trimmed) - 1} more columns" if len(trimmed) > 1 else ""
+        notes.append(f"blanks around text were trimmed, such as {trimmed[0]}{more}")
+    for note in notes:
+        warnings.warn(f"{where}: {note}.", stacklevel=3)
+    return table
+
+
+def read_rows(
+    path: str | os.PathLike[str], *, what: str = "a table", required: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the line and the cells of each row, one at a time: for tables too large for memory.
+
+    The same rules as :func:`read_table`; every cell is text.
+    """
+    path = Path(path)
+    with _text_stream(path, what) as stream:
+        reader = csv.reader(stream, strict=True)
+        rows = _checked_rows(reader, path, 0)
+        _, header = next(rows, (0, []))
+        header = [name.strip() for name in header]
+        for column in required:
+            if column not in header:
+                raise InputError(
+                    f"expected the column {column!r} in {path} (separated by commas), got "
+                    f"{', '.join(map(repr, header)) or 'none'}.{nearest(column, header)}"
+                )
+        for line, row in rows:
+            yield line, dict(zip(header, map(str.strip, row), strict=True))
+
+
+def read_header(path: str | os.PathLike[str], *, what: str = "a table") -> list[str]:
+    """Return the names of the columns of a table."""
+    return _open(Path(path), what, set()).header
+
+
+def check_pivot(n_conditions: int, n_rdms: int = 1, *, what: str) -> None:
+    """Refuse to spread a table into pairs of conditions that do not fit PIVOT_BUDGET bytes.
+
+    Parameters
+    ----------
+    n_conditions, n_rdms : int
+        How many different conditions the table names, and RDMs.
+    what : str
+        What was read, for the error.
+    """
+    n_bytes = n_conditions * (n_conditions - 1) // 2 * n_rdms * 8
+    if n_bytes > PIVOT_BUDGET:
+        raise InputError(
+            f"expected a table whose pairs fit into {PIVOT_BUDGET / 2**30:g} GB, but {what} names "
+            f"{n_conditions} different conditions for {n_rdms} RDMs, {n_bytes / 2**30:.1f} GB of "
+            "pairs. Is another column (a trial, a file) taken for the names?"
+        )
+
+
+def _row_of(row: int) -> str:
+    """Name a row of a DataFrame."""
+    return f"row {row}"
+
+
+# ---- from a file to text -----------------------------------------------------------------------
+
+
+def _open(path: Path, what: str, declared: set[str]) -> _Source:
+    """Return the text of a file, its separator, its header and the line of each row."""
+    with _text_stream(path, what) as stream:
+        text = stream.read()
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # Empty lines above the header, and the line that Excel writes for itself.
+    above = re.match(r"(?:[ \t]*\n)*(?:sep=(.)\n)?", text)
+    text = text[above.end() :]
+    if not text.strip():
+        raise InputError(f"expected {what} at {path}, but the file is empty.")
+    separator = above.group(1) or _separator(text, path, declared)
+    if separator not in _SEPARATORS:
+        raise InputError(
+            f"expected columns of {path} to be separated by commas, semicolons or tabs, got "
+            f"{separator!r}."
+        )
+    skipped = above.group().count("\n")
+    lines, header = _lines(text, separator, path, skipped), _header(text, separator)
+    if len(header) == 1 and (gaps := np.diff(lines) > 1).any() and '"' not in text:
+        # In a table of one column an empty line is an empty cell.
+        raise InputError(
+            f"expected text in every row of {path}, but line {lines[gaps.argmax()] + 1} is empty."
+        )
+    # Spreadsheets leave rows of separators at the end; above it they are gaps.
+    last = text.rstrip(f" \t\n{separator}").count("\n") + 1 + skipped
+    n_rows = int((lines[1:] <= last).sum())
+    return _Source(text, separator, header, lines[1:], n_rows, path)
+
+
+def _header(text: str, separator: str) -> list[str]:
+    """Return the names of columns in the first line."""
+    start = io.StringIO(text[: 2**20], "")
+    return [name.strip() for name in next(csv.reader(start, delimiter=separator))]
+
+
+@contextlib.contextmanager
+def _text_stream(path: Path, what: str) -> Iterator[io.TextIOBase]:
+    """Open a file as text, whatever its encoding; sheets of Excel become tab-separated text."""
+    if path.is_dir():
+        raise InputError(f"expected {what}, but {path} is a folder.")
+    if not path.is_file():
+        raise MissingFileError(f"expected {what}, but {path} does not exist.")
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            start = file.read(4096)
+            file.seek(0)
+            if start.startswith(b"PK\x03\x04"):
+                yield io.StringIO(_sheet(file, path), "")
+                return
+            yield io.TextIOWrapper(file, _encoding(start, path, what), newline="")
+    except UnicodeDecodeError as err:
+        raise InputError(
+            f"expected {what} in UTF-8, but {path} holds the byte {err.object[err.start]:#04x}. "
+            "Save it as 'CSV UTF-8'."
+        ) from err
+    except (OSError, EOFError, zlib.error) as err:
+        raise InputError(f"expected {what}, but {path} cannot be read: {err}.") from err
+
+
+def _encoding(start: bytes, path: Path, what: str) -> str:
+    """Return the encoding of a file by its first bytes."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\0" in start:
+        # Letters of European languages have a zero byte each in UTF-16.
+        even, odd = start[::2].count(0), start[1::2].count(0)
+        if max(even, odd) > 0.4 * len(start) and min(even, odd) == 0:
+            return "utf-16-be" if even else "utf-16-le"
+        raise InputError(
+            f"expected {what} as text (CSV, TSV) or .xlsx, but {path} is a binary file."
+        )
+    if start.startswith(b"\xd0\xcf\x11\xe0"):
+        raise InputError(f"expected {what}, but {path} is an old Excel file. Save it as .xlsx.")
+    return "utf-8-sig"
+
+
+def _sheet(file: BinaryIO, path: Path) -> str:
+    """Return the one sheet of an Excel file that holds something, as tab-separated text."""
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+    except Exception as err:  # noqa: BLE001  of zip, XML and its own
+        raise InputError(
+            f"expected a table, but {path} is neither text nor an .xlsx file: {err}."
+        ) from err
+    with contextlib.closing(book):
+        filled = {}
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()  # what the file says of its size may be wrong
+            rows = [[_cell(cell, path) for cell in row] for row in sheet.iter_rows()]
+            if any(any(row) for row in rows):
+                filled[sheet.title] = rows
+    if len(filled) != 1:
+        raise InputError(
+            f"expected one sheet in {path}, got {len(filled)}: "
+            f"{', '.join(map(repr, filled)) or 'none holds anything'}. Save the one as CSV or "
+            ".xlsx of its own."
+        )
+    (rows,) = filled.values()
+    width = max(i + 1 for row in rows for i, cell in enumerate(row) if cell)
+    text = io.StringIO("")
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    for row in rows:
+        # A row of the sheet is a line of the text, so that errors name the row.
+        row = [cell.replace("\n", " ") for cell in row[:width]]
+        writer.writerow([*row, *[""] * (width - len(row))] if any(row) else [])
+    return text.getvalue()
+
+
+def _cell(cell, path: Path) -> str:
+    """Return a cell of a sheet as it is shown."""
+    value = cell.value
+    if value is None:
+        return ""
+    place = f"cell {cell.coordinate} of {path}"
+    if cell.data_type == "e":
+        raise InputError(f"expected a value in {place}, got the error {value}.")
+    if isinstance(value, (datetime, date, time)):
+        raise InputError(
+            f"expected text or a number in {place}, got the date {value}. Excel makes dates of "
+            "names such as MAR1 or 1-2: format the column as text and enter them again."
+        )
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, (int, float)) and float(value).is_integer() and abs(value) < 1e15:
+        # 7 that is formatted 000 is shown as 007, and meant so.
+        zeros = re.fullmatch(r"0+", cell.number_format or "")
+        return f"{int(value):0{len(zeros.group(0))}d}" if zeros else str(int(value))
+    return str(value)
+
+
+def _separator(text: str, path: Path, declared: set[str]) -> str:
+    """Return what separates columns, by the header; ambiguity is an error."""
+    headers = {}
+    for separator in _SEPARATORS:
+        with contextlib.suppress(csv.Error):
+            headers[separator] = set(_header(text, separator))
+    splits = [s for s, header in headers.items() if len(header) > 1]
+    if len(splits) > 1:
+        splits = [s for s in splits if declared <= headers[s]] or splits
+    if len(splits) > 1:
+        fitting = []
+        for separator in splits:
+            with contextlib.suppress(InputError):
+                _lines(text, separator, path, 0)
+                fitting.append(separator)
+        splits = fitting or splits
+    if len(splits) > 1:
+        raise InputError(
+            f"expected one separator of columns in {path}, but its header could be split by "
+            f"{' or '.join(_SEPARATORS[s] for s in splits)}. Put names that hold one in quotes."
+        )
+    if splits:
+        return splits[0]
+    return "\t" if ".tsv" in path.suffixes else ","
+
+
+def _lines(text: str, separator: str, path: Path, skipped: int) -> np.ndarray:
+    """Return the line of the header and of each row; rows of other widths are an error.
+
+    `skipped` is the number of lines above the text.
+    """
+    if '"' in text:
+        reader = csv.reader(io.StringIO(text, ""), delimiter=separator, strict=True)
+        return np.array([line for line, _ in _checked_rows(reader, path, skipped)])
+    # Without quotes every separator separates: counted at once.
+    data = np.frombuffer((text if text.endswith("\n") else text + "\n").encode(), np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    counts = np.searchsorted(np.flatnonzero(data == ord(separator)), ends)
+    widths = 1 + np.diff(counts, prepend=0)
+    rows = np.ones(len(ends), dtype=bool)
+    if len(odd := np.flatnonzero((widths != widths[0]) | (widths == 1))):
+        content = text.split("\n")
+        for i in odd:
+            if widths[i] == 1 and not content[i].strip(" \t"):
+                rows[i] = False
+            elif widths[i] != widths[0]:
+                raise _wrong_width(i + 1 + skipped, widths[i], widths[0], content[i], path)
+    return np.flatnonzero(rows) + 1 + skipped
+
+
+def _checked_rows(reader, path: Path, skipped: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and cells of the header and of each row; rows of other widths are an error."""
+    width, line = None, skipped
+    try:
+        for row in reader:
+            line, before = reader.line_num + skipped, line
+            if not row or (len(row) == 1 and row[0] and not row[0].strip(" \t")):
+                continue
+            width = len(row) if width is None else width
+            if len(row) != width:
+                raise _wrong_width(before + 1, len(row), width, ", ".join(row), path)
+            yield before + 1, row
+    except csv.Error as err:
+        raise InputError(
+            f"expected a table, but line {line + 1} of {path} cannot be split: {err}. Is a "
+            "quotation mark missing?"
+        ) from err
+
+
+def _wrong_width(line: int, got: int, expected: int, content: str, path: Path) -> InputError:
+    """Return the error for a row that is wider or narrower than the header."""
+    content = content if len(content) <= 40 else "…" + content[-40:]
+    hint = (
+        "A separator at its end, or within a text or a number? Put such a text in quotes."
+        if got > expected
+        else "Is the file whole?"
+    )
+    return InputError(
+        f"expected {expected} cells in every line of {path}, as in its header, but line {line} has "
+        f"{got}: {content!r}. {hint}"
+    )
+
+
+# ---- from text to columns ----------------------------------------------------------------------
+
+
+def _parse(file: _Source, numbers: Sequence[str], words: list[str], notes: list[str]):
+    """Return the table, numbers as floats where all of a column are, and what names a row."""
+    columns = range(len(file.header))
+    wanted = [i for i in columns if file.header[i] in set(numbers)]
+    options = {
+        "sep": file.separator, "header": 0, "names": columns, "index_col": False,
+        "keep_default_na": False, "low_memory": False,
+    }  # fmt: skip
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):
+        options["float_precision"] = "round_trip"  # later the only one
+    # As objects: each different text is made once, and none is taken for a number.
+    kinds = dict.fromkeys(columns, object)
+    data = file.text.encode()
+    try:
+        table = pd.read_csv(
+            io.BytesIO(data), dtype={**kinds, **dict.fromkeys(wanted, np.float64)},
+            na_values=dict.fromkeys(wanted, words), **options,
+        )  # fmt: skip
+    except ValueError:
+        # Some cell is no number as it stands; which one is said later.
+        table = pd.read_csv(io.BytesIO(data), dtype=kinds, na_filter=False, **options)
+    if (n_empty := len(table) - file.n_rows) > 0:
+        notes.append(f"{n_empty} rows without any value at its end were left out")
+        table = table.iloc[: file.n_rows]
+    table = _without_nameless(table, file, notes)
+    _check_columns(list(table.columns), file.where)
+    return table, lambda row: f"line {file.lines[row]}"
+
+
+def _without_nameless(table: pd.DataFrame, file: _Source, notes: list[str]) -> pd.DataFrame:
+    """Leave out the index that pandas writes, and columns with neither name nor value."""
+    keep = []
+    for i, name in enumerate(file.header):
+        if name and not (i == 0 and name == "Unnamed: 0"):
+            keep.append(i)
+        elif not any(str(c).strip() for c in table[i].unique()):
+            notes.append(f"column {i + 1} has neither a name nor a value and was left out")
+        elif i == 0 and table[i].astype(str).tolist() == [str(n) for n in range(len(table))]:
+            notes.append(
+                "the first column has no name and counts the rows ('Unnamed: 0', the index that "
+                "pandas writes): it was left out"
+            )
+        else:
+            index = " (pandas writes its index so: 'Unnamed: 0')" if i == 0 else ""
+            raise InputError(
+                f"expected a name for every column of {file.where}, but column {i + 1} has "
+                f"none{index} and holds {str(table[i].iloc[0])!r}. Name or delete it."
+            )
+    return table[keep].set_axis([file.header[i] for i in keep], axis=1)
+
+
+def _check_columns(columns: list[str], where: str) -> None:
+    """Raise if two columns have one name."""
+    if len(set(columns)) < len(columns):
+        twice = next(c for c in columns if columns.count(c) > 1)
+        raise InputError(f"expected each column once in {where}, but {twice!r} is there again.")
+
+
+def _text(values: pd.Series, column: str, bids: bool, trimmed: list[str], place) -> pd.Series:
+    """Return a column as text without blanks around it, NaN where there is none."""
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")  # whole numbers that a gap made into floats
+    codes, found = pd.factorize(values, use_na_sentinel=False)
+    plain = ["" if pd.isna(c) else str(c) for c in found]
+    short = [c.strip() for c in plain]
+    if short != plain:
+        changed = np.array([a != b and b != "" for a, b in zip(plain, short, strict=True)])
+        rows = np.flatnonzero(changed[codes])
+        if len(rows):
+            trimmed.append(f"{plain[codes[rows[0]]]!r} in column {column!r} ({place(rows[0])})")
+    nothing = {"", BIDS_MISSING} if bids else {""}
+    names = pd.Series([np.nan if c in nothing else c for c in short], dtype=object).infer_objects()
+    return names.take(codes).set_axis(values.index)
+
+
+def _check_filled(values: pd.Series, column: str, where: str, place) -> None:
+    """Raise if a name is missing."""
+    gaps = values.isna().to_numpy()
+    if gaps.any():
+        raise InputError(
+            f"expected a name in every row of column {column!r} of {where}, but "
+            f"{place(int(gaps.argmax()))} has none."
+        )
+
+
+def _numbers(values, column, words, file, where, place, notes) -> pd.Series:
+    """Return a column of numbers; a decimal comma is read where it can be nothing else."""
+    if file is None and pd.api.types.is_numeric_dtype(values) and values.dtype != bool:
+        return values.astype(np.float64)
+    cells = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+    absent = cells.isin(words)
+    fine = cells.str.fullmatch(_NUMBER) | cells.str.fullmatch(r"[+-]?inf(inity)?", case=False)
+    wrong = ~fine & ~absent
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        comma = cells.str.fullmatch(_DECIMAL_COMMA)
+        hint = ""
+        if file is not None and file.separator != "," and (comma | absent).all():
+            if not cells[wrong].str.fullmatch(_THOUSANDS).all():
+                notes.append(f"numbers with a decimal comma were read in column {column!r}")
+                cells, wrong = cells.str.replace(",", "."), wrong & False
+            else:
+                hint = " Is the comma a decimal comma, or between thousands? Write a point or none."
+        elif comma[row]:
+            hint = " Write decimals with a point."
+        if wrong.any():
+            raise InputError(
+                f"expected numbers in column {column!r} of {where}, but {place(row)} has "
+                f"{cells[row]!r}.{hint}"
+            )
+    return cells.mask(absent, "nan").astype(np.float64)
+
+
+def _check_decimals(table: pd.DataFrame, numbers, notes: list[str], where: str) -> None:
+    """Raise if some columns have decimal commas and others decimal points."""
+    commas = [n for n in notes if "decimal comma" in n]
+    if not commas:
+        return
+    for column in table.columns.intersection(list(numbers)):
+        told = any(repr(column) in note for note in commas)
+        if not told and (table[column].dropna() % 1 != 0).any():
+            raise InputError(
+                f"expected one way to write decimals in {where}, but {commas[0]}, and with a "
+                f"decimal point in column {column!r}."
+            )
+
+
+def _quantities(values: pd.Series, words: list[str], file: _Source | None) -> pd.Series:
+    """Return numbers where every value is one that stands for a quantity; else the text."""
+    codes, names = pd.factorize(values)
+    names = pd.Series(names, dtype=object).astype(str)
+    absent = names.isin([*words, BIDS_MISSING])
+    plain = names[~absent]
+    if file is not None and file.separator == ";" and plain.str.contains(",").any():
+        plain = plain.str.replace(",", ".") if plain.str.fullmatch(_DECIMAL_COMMA).all() else plain
+    if not len(plain) or not plain.str.fullmatch(_QUANTITY).all():
+        return values
+    whole = plain.str.fullmatch(r"[+-]?\d+")
+    if (plain[whole].str.len() > _MOST_DIGITS).any():
+        return values
+    result = np.append(plain.astype(np.float64).reindex(names.index), np.nan)[codes]
+    whole = whole.all() and not np.isnan(result).any()
+    return pd.Series(result.astype(np.int64) if whole else result, index=values.index)
