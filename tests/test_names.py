@@ -85,6 +85,14 @@ def test_a_shared_index_joins_values_and_names():
         named(table["age"], NAMES)
 
 
+def test_numbers_of_rows_are_no_names():
+    cut = pd.Series([1.0, 2, 3, 4], index=[3, 4, 7, 9])
+    assert named(cut, NAMES)[0].tolist() == [1, 2, 3, 4]
+    assert named(cut.iloc[ORDER], ["3", "4", "7", "9"])[0].tolist() == [1, 2, 3, 4]
+    with pytest.raises(rf.ConditionMismatchError):
+        named(cut, ["3", "4", "7", "ann"])
+
+
 @pytest.mark.parametrize(
     ("values", "error", "sentence"),
     [

@@ -10,6 +10,10 @@ class InputError(ValueError):
     """
 
 
+class InputTypeError(InputError, TypeError):
+    """Something the user gave is of the wrong type."""
+
+
 class ConditionMismatchError(InputError):
     """Two objects that must hold the same conditions do not.
 

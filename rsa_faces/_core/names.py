@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import ConditionMismatchError, InputError, InputTypeError
 
 
 def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
@@ -23,7 +23,9 @@ def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
     if type(names) is tuple and _plain_names(names):
         return list(names)
     if isinstance(names, (str, bytes)):
-        raise TypeError(f"expected a sequence of {what} names, got the single string {names!r}.")
+        raise InputTypeError(
+            f"expected a sequence of {what} names, got the single string {names!r}."
+        )
     if isinstance(names, (set, frozenset)):
         raise InputError(
             f"expected {what} names in their order, got a set, which has none. Give a list."
@@ -40,7 +42,7 @@ def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
     if isinstance(names, np.ndarray) and names.ndim == 2 and 1 in names.shape:
         names = names.ravel()
     if np.ndim(names) == 0 if isinstance(names, np.ndarray) else not isinstance(names, Iterable):
-        raise TypeError(f"expected a sequence of {what} names, got {_kind(names)}.")
+        raise InputTypeError(f"expected a sequence of {what} names, got {_kind(names)}.")
     if hasattr(names, "detach"):  # a tensor
         names = names.tolist()
     listed = [_as_name(name, i, what) for i, name in enumerate(names)]
@@ -76,6 +78,7 @@ def named(
     what: str = "values",
     of: str = "condition",
     axes: Sequence[int] = (0,),
+    form: str = "",
     numbers: bool = True,
     missing: bool = False,
     repeats: bool = False,
@@ -86,7 +89,8 @@ def named(
     ----------
     values : ndarray, list, DataFrame, Series, mapping, masked array, tensor or xarray.DataArray
         A mapping has one entry per name. The index of pandas, the coordinates of xarray and the
-        keys of a mapping are names; an index that only counts rows from 0 is none.
+        keys of a mapping are names. An index that counts rows is none: 0, 1, 2, ..., or ascending
+        whole numbers of which none is among `conditions`, as a table keeps them when it is cut.
     conditions : iterable of names, optional
         The order wanted. Values that bring names are put into this order, and the set of names
         has to be the same; values without are taken to be in it. By default the names, and the
@@ -96,6 +100,8 @@ def named(
         What the values are, and what has the names, for messages.
     axes : sequence of int
         The axes that carry the names; (-2, -1) for square matrices.
+    form : str
+        The shape of the values, for messages, with ``n_{of}s`` for the number of names.
     numbers : bool
         Whether only real numbers are wanted; otherwise labels, returned as objects, shape (n,).
     missing : bool
@@ -118,7 +124,13 @@ def named(
         array = _real(array, what)
     elif array.ndim != 1:
         raise InputError(f"expected one {what} per {of}, got shape {array.shape}.")
-    axes = [axis % array.ndim for axis in axes if -array.ndim <= axis < array.ndim]
+    if len(axes) == 2 and (array.ndim not in (2, 3) or array.shape[-1] != array.shape[-2]):
+        raise InputError(
+            f"expected square {what}, shape (n_rdms, n_{of}s, n_{of}s), got {array.shape}."
+        )
+    if not array.ndim:
+        raise InputError(f"expected {what}, one per {of}, got the single value {array}.")
+    axes = [axis % array.ndim for axis in axes]
     held = [brought[axis] for axis in axes]
     shared = getattr(conditions, "index", None) if isinstance(conditions, pd.Series) else None
     collect = as_names if repeats else check_unique_names
@@ -133,12 +145,15 @@ def named(
     names = tuple(collect(conditions, what=of))
     for axis in axes:
         if array.shape[axis] != len(names):
-            shape = ", ".join(
-                str(len(names)) if i in axes else str(n) for i, n in enumerate(array.shape)
-            )
+            if array.ndim == 1:
+                raise InputError(
+                    f"expected one {what.removesuffix('s')} for each of {len(names)} {of}s, got "
+                    f"{len(array)}."
+                )
+            shape = (form or "n_{of}s, ...").replace("n_{of}s", str(len(names)))
             raise InputError(
-                f"expected {what} of shape ({shape}{',' * (array.ndim == 1)}), one row for each of "
-                f"{len(names)} {of} names, got {array.shape}."
+                f"expected {what} of shape ({shape}), one row for each of {len(names)} {of} names, "
+                f"got {array.shape}."
             )
     orders = [None if h is None else _order(h, names, shared, what, of, repeats) for h in held]
     moved = [order is not None and (order != np.arange(len(order))).any() for order in orders]
@@ -150,6 +165,17 @@ def named(
     for axis, order, move in zip(axes, orders, moved, strict=True):
         array = array.take(order, axis=axis) if move else array
     return array, names
+
+
+def unnamed(values: Any, *, what: str, missing: bool = False, hint: str = "") -> np.ndarray:
+    """Return numbers that go by position as an array; those that bring names are an error."""
+    array, brought = _apart(values, what, True, missing)
+    if any(index is not None for index in brought):
+        raise InputError(
+            f"expected {what} without names, as they go by position, got {_kind(values)}, whose "
+            f"names would not be followed. Give its values as an array.{' ' * bool(hint)}{hint}"
+        )
+    return _real(array, what)
 
 
 def by_name(values: Any, *, what: str, of: str = "condition") -> dict[str, Any]:
@@ -173,20 +199,25 @@ def per_row(
     """
     disordered = isinstance(labels, (str, bytes, set, frozenset, Mapping))
     if disordered or not isinstance(labels, Iterable):
-        raise TypeError(f"expected a sequence of {what} labels, one per row, got {_kind(labels)}.")
+        raise InputTypeError(
+            f"expected a sequence of {what} labels, one per row, got {_kind(labels)}."
+        )
     array, (index, *_) = _apart(labels, f"{what} label", numbers=False, missing=False)
     if len(array) != n_rows:
         raise InputError(f"expected {n_rows} {what} labels, one per row, got {len(array)}.")
     listed = array.tolist()
     check_kinds(listed, what)
     if index is not None and len(rows):
-        keys = list(index)
-        for other in map(list, rows):
+        keys = list(map(str, index))
+        for other in rows:
+            other = list(map(str, other))
             if keys == other:
                 return listed
             if set(keys) == set(other) and len(set(keys)) == len(keys) == len(other):
                 place = {key: i for i, key in enumerate(keys)}
                 return [listed[place[key]] for key in other]
+        if index.dtype.kind in "iu" and index.is_monotonic_increasing:
+            return listed  # numbers of rows that a table kept when it was cut
         raise InputError(
             f"expected the {what} labels in the order of the rows, but their index "
             f"({', '.join(map(repr, keys[:3]))}, ...) is not that of the values. Give a list."
@@ -369,7 +400,7 @@ def _frame(frame: pd.DataFrame, what: str, missing: bool) -> np.ndarray:
     odd = [k for k in kinds if not pd.api.types.is_numeric_dtype(k)]
     if odd:
         column = next(c for c, k in frame.dtypes.items() if k == odd[0])
-        raise TypeError(
+        raise InputTypeError(
             f"expected real numbers as {what}, but the column {column!r} holds {odd[0]}."
         )
     if all(isinstance(k, np.dtype) for k in kinds):
@@ -419,12 +450,12 @@ def _real(array: np.ndarray, what: str) -> np.ndarray:
     if kind in "fiub":
         return array
     if kind == "c":
-        raise InputError(
+        raise InputTypeError(
             f"expected real numbers as {what}, got complex ones ({array.dtype}). Take their real "
             "part or their absolute values."
         )
     hint = " Turn them into numbers with .astype(float)." if kind == "O" else ""
-    raise TypeError(f"expected real numbers as {what}, got {array.dtype}.{hint}")
+    raise InputTypeError(f"expected real numbers as {what}, got {array.dtype}.{hint}")
 
 
 def _refuse_gaps(missing: bool, what: str, n: int, how: str) -> None:
@@ -463,16 +494,16 @@ def _order(index, names, shared, what: str, of: str, repeats: bool) -> np.ndarra
     if own == list(names):
         return np.arange(len(own))
     if set(own) != set(names):
-        if index.dtype.kind in "iu" and np.array_equal(index, np.arange(len(index))):
-            return np.arange(len(index))
-        counted = index.dtype.kind in "iu"
+        counts = index.dtype.kind in "iu"
+        if counts and index.is_monotonic_increasing and not set(own) & set(names):
+            return np.arange(len(index))  # numbers of rows that a table kept when it was cut
         raise ConditionMismatchError(
             own,
             names,
             left_name=f"the names that the {what} bring",
             right_name="`conditions`",
-            hint="If the index counts rows and is no name, give values.to_numpy()."
-            if counted
+            hint="If the index counts rows and is no name, give the values without it."
+            if counts
             else "Rename them, or give values without names in this order.",
         )
     if len(set(own)) < len(own) or len(set(names)) < len(names):

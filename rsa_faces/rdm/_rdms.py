@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.files import sha256_bytes
+from rsa_faces._core.names import as_names, check_unique_names, named, unnamed
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -62,7 +63,7 @@ class RDMs:
         labels: pd.DataFrame | Mapping[str, Any] | None = None,
     ) -> None:
         conditions = check_unique_names(conditions, what="condition")
-        vectors = np.array(vectors, dtype=np.float64, ndmin=2, order="C", copy=True)
+        vectors = _as_vectors(vectors)
         n_conditions = len(conditions)
         n_pairs = n_conditions * (n_conditions - 1) // 2
         if n_conditions < 2:
@@ -269,7 +270,7 @@ class RDMs:
     def from_matrices(
         cls,
         matrices: Any,
-        conditions: Sequence[str],
+        conditions: Sequence[str] | None,
         measure: str,
         labels: pd.DataFrame | Mapping[str, Any] | None = None,
     ) -> RDMs:
@@ -278,22 +279,23 @@ class RDMs:
         Parameters
         ----------
         matrices : array_like, shape (n_rdms, n_conditions, n_conditions) or one square matrix
-            Each symmetric (to 1e-8 of its largest value) with a zero (or NaN) diagonal.
-        conditions, measure, labels
+            Each symmetric (to 1e-8 of its largest value) with a zero (or NaN) diagonal. The names
+            that a DataFrame or a DataArray brings are followed, of rows and of columns; of a
+            mapping of names to matrices the names become the label ``name``.
+        conditions : sequence of str or None
+            Unique names of rows and columns; None for the names that the matrices bring.
+        measure, labels
             As for :class:`RDMs`.
 
         Raises
         ------
         InputError
-            If a matrix is not square, not symmetric, or its diagonal is not zero.
+            If a matrix is not square, not symmetric, its diagonal is not zero, or it brings other
+            names than `conditions`.
         """
-        square = np.asarray(matrices, dtype=np.float64)
-        square = square[None] if square.ndim == 2 else square
-        if square.ndim != 3 or square.shape[1] != square.shape[2]:
-            raise InputError(
-                "expected square matrices, shape (n_rdms, n_conditions, n_conditions), got "
-                f"{np.shape(matrices)}."
-            )
+        square, conditions, names = named_matrices(matrices, conditions)
+        if labels is None and names is not None:
+            labels = {"name": names}
         scale = np.nanmax(np.abs(square), axis=(1, 2), initial=0.0, where=np.isfinite(square))
         for i, matrix in enumerate(square):
             diagonal = np.nan_to_num(np.diagonal(matrix), nan=0.0)
@@ -441,6 +443,26 @@ def pair_index(row: np.ndarray, col: np.ndarray, n_conditions: int) -> np.ndarra
     """Return positions of pairs (row, col) in the row-major upper triangle."""
     low, high = np.minimum(row, col), np.maximum(row, col)
     return low * (2 * n_conditions - low - 1) // 2 + high - low - 1
+
+
+def named_matrices(matrices: Any, conditions: Sequence[str] | None):
+    """Return matrices (n_rdms, n, n), names of their rows, and the keys of a mapping of them."""
+    of_several = isinstance(matrices, Mapping) and any(
+        len(getattr(value, "shape", ())) == 2 for value in matrices.values()
+    )
+    names = as_names(matrices, what="RDM") if of_several else None
+    stack = list(matrices.values()) if of_several else matrices
+    square, conditions = named(stack, conditions, what="matrices", axes=(-2, -1), missing=True)
+    square = square.astype(np.float64)
+    return square[None] if square.ndim == 2 else square, conditions, names
+
+
+def _as_vectors(vectors: Any) -> np.ndarray:
+    """Return vectors as a fresh array (n_rdms, n_pairs), float64."""
+    array = unnamed(
+        vectors, what="vectors", missing=True, hint="Square matrices: RDMs.from_matrices."
+    )
+    return np.array(array, dtype=np.float64, ndmin=2, order="C", copy=True)
 
 
 def _as_labels(labels: Any, n_rdms: int) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_unique_names
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, InputTypeError
+from rsa_faces._core.names import named, per_row, unnamed
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.measures import MEASURES
 from rsa_faces.rdm.noise import NOISE_METHODS, noise_covariance
@@ -31,18 +32,21 @@ def compute_rdms(
 
     Parameters
     ----------
-    data : Activations, mapping of name to patterns, or ndarray
+    data : Activations, mapping of name to patterns, array, DataFrame, tensor or DataArray
         Patterns have shape (n_conditions, n_channels), any real type; for crossnobis and
         mahalanobis (n_observations, n_channels), with repeats. One RDM is made per layer or name.
+        A mapping of condition to its pattern, shape (n_channels,), makes one RDM.
     measure : str, default "correlation"
         One of `rsa_faces.rdm.MEASURES`: euclidean, sqeuclidean, correlation, cosine, mahalanobis,
         crossnobis, poisson.
-    conditions : sequence of str
-        The condition of each row; not needed for Activations, which know them. Repeats are
-        averaged by mahalanobis and, within each fold, by crossnobis; for other measures they are
-        an error.
+    conditions : sequence of str, optional
+        The condition of each row; not needed for patterns that bring names (Activations, an
+        index, coordinates), which are put into this order and must be the same. A Series that
+        shares its index with the patterns says which condition each of their rows is of. Repeats
+        are averaged by mahalanobis and, within each fold, by crossnobis; for other measures they
+        are an error.
     folds : sequence, optional
-        The fold (run, session) of each row; needed for crossnobis.
+        The fold (run, session) of each row, all text or all numbers; needed for crossnobis.
     noise : {"ledoit-wolf", "schaefer-strimmer"} or ndarray, optional
         Noise covariance Σ for mahalanobis and crossnobis (not its inverse): estimated from the
         repeats' deviations from their condition's mean (for crossnobis within each fold: noise
@@ -92,9 +96,7 @@ def compute_rdms(
             "'crossnobis'."
         )
     labels: pd.DataFrame | None = None
-    if isinstance(data, Mapping):
-        if conditions is None:
-            conditions = getattr(data, "conditions", None)
+    if isinstance(data, Mapping) and not _is_of_rows(data):
         if not len(data):
             raise InputError("expected at least one entry of patterns, got an empty mapping.")
         read = getattr(data, "patterns", data.__getitem__)
@@ -102,16 +104,18 @@ def compute_rdms(
         labels = _labels(data)
     else:
         items = [("", data)]
-    if conditions is None:
-        raise InputError("expected `conditions`: the name of the condition of each row.")
-    if isinstance(conditions, str):
-        raise TypeError(f"expected a sequence of condition names, got the string {conditions!r}.")
-    rows = [str(c) for c in conditions]
-    names = list(dict.fromkeys(rows))
-    if len(names) < 2:
-        raise InputError(f"expected at least 2 conditions, got {len(names)}.")
-    vectors, shrinkages = [], []
+    if noise is not None and not isinstance(noise, str):
+        noise = unnamed(noise, what="noise covariance")
+    own = getattr(data, "conditions", None)  # of Activations
+    vectors, shrinkages, rows = [], [], None
     for name, patterns in items:
+        patterns, rows = _rows(patterns, conditions if rows is None else rows, own, name)
+        names = list(dict.fromkeys(rows))
+        if len(names) < 2:
+            raise InputError(f"expected at least 2 conditions, got {len(names)}.")
+        if folds is not None and not vectors:
+            shared = conditions.index if isinstance(conditions, pd.Series) else rows
+            folds = per_row(folds, len(rows), rows=(shared, rows))
         patterns = _check_patterns(patterns, rows, name)
         vector, shrinkage = _one(patterns, rows, names, measure, folds, noise, name)
         vectors.append(vector)
@@ -120,6 +124,24 @@ def compute_rdms(
     if shrinkages[0] is not None:
         labels = labels.assign(shrinkage=shrinkages)
     return RDMs(np.array(vectors), names, measure, labels)
+
+
+def _is_of_rows(data: Mapping) -> bool:
+    """Whether a mapping is of conditions to their patterns, not of names to patterns of all."""
+    return isinstance(data, dict) and bool(data) and all(np.ndim(v) == 1 for v in data.values())
+
+
+def _rows(patterns, conditions, own, name: str):
+    """Return patterns in the order of conditions, and the condition of each row."""
+    what = f"patterns of {name!r}" if name else "patterns"
+    if own is None:
+        form = "n_{of}s, n_channels"
+        return named(patterns, conditions, what=what, form=form, repeats=True)
+    if conditions is None or tuple(conditions) == own:
+        return patterns, own
+    order, rows = named(pd.Series(range(len(own)), own), conditions, what=what, repeats=True)
+    in_order = (order == np.arange(len(own))).all()
+    return patterns if in_order else np.asarray(patterns)[order], rows
 
 
 def _labels(data: Mapping) -> pd.DataFrame:
@@ -144,7 +166,7 @@ def _check_patterns(patterns: Any, rows: Sequence[str], name: str) -> np.ndarray
     patterns = patterns if on_disk else np.asarray(patterns)
     where = f" of {name!r}" if name else ""
     if patterns.dtype.kind not in "fiub":
-        raise TypeError(f"expected real numbers as patterns{where}, got {patterns.dtype}.")
+        raise InputTypeError(f"expected real numbers as patterns{where}, got {patterns.dtype}.")
     if len(patterns.shape) != 2 or len(patterns) != len(rows) or not patterns.shape[1]:
         raise InputError(
             f"expected patterns{where} of shape ({len(rows)}, n_channels), one row for each of "

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import check_kinds, named
 from rsa_faces.rdm._rdms import RDMs
 
 _KINDS = ("category", "ordinal", "circular")
 
 
 def model_rdm_from_labels(
-    values: Sequence[Any],
+    values: Sequence[Any] | Mapping[str, Any] | pd.Series,
     *,
-    conditions: Sequence[str],
+    conditions: Sequence[str] | None = None,
     kind: str = "category",
     period: float = 360.0,
     name: str | None = None,
@@ -27,10 +28,12 @@ def model_rdm_from_labels(
 
     Parameters
     ----------
-    values : sequence, length n_conditions
-        Category names for "category"; numbers for the other kinds.
-    conditions : sequence of str
-        The condition each value belongs to.
+    values : sequence, Series or mapping, length n_conditions
+        Category names for "category"; numbers for the other kinds. A Series with conditions as
+        its index and a mapping are matched by name.
+    conditions : sequence of str, optional
+        The condition each value belongs to, and the order of the RDM; by default the names, and
+        the order, that `values` brings.
     kind : {"category", "ordinal", "circular"}, default "category"
         0 within a category and 1 between; the absolute difference; or the shorter way round a
         circle of `period` (head orientation in degrees).
@@ -47,8 +50,9 @@ def model_rdm_from_labels(
     Raises
     ------
     InputError
-        If there is not one value per condition, a value is missing, values are no finite numbers
-        where numbers are needed, conditions are not unique, or the period is not above 0.
+        If there is not one value per condition, `values` bring other names, a value is missing,
+        values are no finite numbers where numbers are needed, conditions are not unique, or the
+        period is not above 0.
 
     Examples
     --------
@@ -59,14 +63,10 @@ def model_rdm_from_labels(
     array([[ 90.,  10., 100.]])
     """
     check_choice(kind, _KINDS, what="kind of model")
-    conditions = check_unique_names(conditions, what="condition")
     if not period > 0:
         raise InputError(f"expected a period above 0, got {period!r}.")
-    column = pd.Series(list(values))
-    if len(column) != len(conditions):
-        raise InputError(
-            f"expected one value for each of {len(conditions)} conditions, got {len(column)}."
-        )
+    labels, conditions = named(values, conditions, what="value", numbers=False)
+    column = pd.Series(labels.tolist())
     if (missing := column.isna()).any():
         raise InputError(
             f"expected a value for every condition, but {conditions[int(np.argmax(missing))]!r} "
@@ -74,6 +74,7 @@ def model_rdm_from_labels(
         )
     row, col = np.triu_indices(len(conditions), k=1)
     if kind == "category":
+        check_kinds(labels.tolist(), "value")
         codes = pd.factorize(column)[0]
         vector = (codes[row] != codes[col]).astype(float)
     else:
