@@ -47,8 +47,11 @@ def test_masks_of_voxels(tmp_path):
     assert got.name == "FFA_space-MNI152NLin6Asym"
     assert got.template == "MNI152NLin6Asym"
     np.testing.assert_array_equal(got.volume.mask, mask)
-    with_nan = np.where(mask, 2.5, np.nan)
+    with_nan = np.where(mask, 1.0, np.nan)
     np.testing.assert_array_equal(load_roi(image(with_nan)).volume.mask, mask)
+    with pytest.raises(InputError, match=r"others, got 1 from 2.5 to 2.5.*threshold=1.25\)"):
+        load_roi(image(2.5 * with_nan))
+    np.testing.assert_array_equal(load_roi(image(2.5 * with_nan), threshold=1.25).volume.mask, mask)
     np.testing.assert_array_equal(got.to_img().get_fdata(), mask)
     assert load_roi(image(mask.astype(np.int32)), name="x", template="T1w").template == "T1w"
 

@@ -284,7 +284,7 @@ def test_a_list_of_images_is_one_image(tmp_path):
     with pytest.raises(InputError, match="one affine for all images of img, but img 0 has .* 2 "):
         run(several, mask, **options)
     several[2] = img
-    with pytest.raises(InputError, match="a list of 3-D images of one shape as img"):
+    with pytest.raises(InputError, match="one condition for each of 17 volumes of img, got 9"):
         run(several, mask, **options)
     with pytest.raises(InputError, match="voxels in img, got CIFTI: split it"):
         run(grayordinates(rng, 9, np.arange(64) > 5)[0], mask, **options)
@@ -295,7 +295,7 @@ def test_blocks_of_volumes_are_put_together(monkeypatch):
     img, mask = brain_of(rng)
     options = dict(conditions=NAMES, models=models_of(rng), radius=6.0)
     whole = run(img, mask, **options)
-    monkeypatch.setattr("rsa_faces.mapping._patterns._READ_BYTES", 8 * 120 * 2)
+    monkeypatch.setattr("rsa_faces.brain.images._READ_BYTES", 8 * 120 * 2)
     np.testing.assert_array_equal(whole.similarity, run(img, mask, **options).similarity)
 
 
@@ -1040,12 +1040,12 @@ def shifted(mask):
         ({"budget": "60KB"}, InputError, "budget of at least .* got 0.06 MB"),
         ({"mask_img": None}, InputError, "expected `mask_img`"),
         ({"mask_img": "nowhere.nii"}, FileNotFoundError, "nowhere.nii does not exist"),
-        ({"mask_img": 3}, TypeError, "an image or a path, got int"),
+        ({"mask_img": 3}, TypeError, "to be a NIfTI image .* or a path, got int"),
         ({"mask_img": shifted}, InputError, r"one affine .*-20.* and mask_img .*-19"),
         ({"mask_img": lambda m: nibabel.Nifti1Image(np.ones((6, 5, 5), np.uint8), AFFINE)},
          InputError, r"mask of shape \(6, 5, 4\), that of img, got \(6, 5, 5\)"),
         ({"mask_img": lambda m: nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), AFFINE)},
-         InputError, "at least one voxel, but mask_img .* none other than 0"),
+         InputError, "at least one place, but mask_img holds nothing other than 0"),
         ({"img": nibabel.Nifti1Image(np.ones((6, 5, 4)), AFFINE)}, InputError,
          r"4 dimensions.*got shape \(6, 5, 4\)"),
         ({"img": np.ones((9, 64))}, InputError, "expected `mesh`"),

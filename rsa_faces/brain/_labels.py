@@ -13,8 +13,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces.brain._images import open_image
 from rsa_faces.brain._region import Region
+from rsa_faces.brain.images import open_image, open_label_table
 
 _BACKGROUND = ("background", "unknown", "???", "medial_wall", "medial wall")
 _MAPS = "expected an atlas of labels"
@@ -43,7 +43,7 @@ def label_maps(atlas: Any, table: Any) -> tuple[Region, np.ndarray, dict[str, li
         raise InputError(f"{_MAPS}, one index per place, got {image.n_maps} maps.")
     values = _whole(image.read(image.space)[0])
     if table is None:
-        table = _own_table(atlas)
+        table = open_label_table(atlas)
     names = _names(table, values)
     return image.space, values, names, template or image.space.template
 
@@ -112,7 +112,7 @@ def _one_hemisphere(img: Any, table: Any, part: str) -> tuple[np.ndarray, dict[s
     if image.n_maps != 1:
         raise InputError(f"{_MAPS}, one index per vertex, got {image.n_maps} maps.")
     values = _whole(image.read(image.space)[0])
-    return values, _names(_own_table(img) if table is None else table, values)
+    return values, _names(open_label_table(img) if table is None else table, values)
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
@@ -165,20 +165,6 @@ def _nilearn_table(atlas: Mapping[str, Any]) -> dict[int, str]:
         return dict(zip((int(i) for i in indices), labels, strict=False))
     start = 0 if labels and labels[0].lower() in _BACKGROUND else 1
     return dict(enumerate(labels, start=start))
-
-
-def _own_table(img: Any) -> dict[int, str] | None:
-    """Return the names of the labels in a GIFTI or CIFTI image."""
-    import nibabel
-    from nibabel.cifti2 import LabelAxis
-
-    if isinstance(img, (str, os.PathLike)):
-        img = nibabel.load(img)
-    if isinstance(img, nibabel.GiftiImage) and img.labeltable.labels:
-        return {int(k): str(v) for k, v in img.labeltable.get_labels_as_dict().items()}
-    if isinstance(img, nibabel.Cifti2Image) and isinstance(img.header.get_axis(0), LabelAxis):
-        return {int(k): str(v[0]) for k, v in img.header.get_axis(0).label[0].items()}
-    return None
 
 
 def _hemisphere_of(path: Path) -> str:

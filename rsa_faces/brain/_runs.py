@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.brain._images import Image, as_region, mask_on, open_image, usable_places
 from rsa_faces.brain._region import Region
+from rsa_faces.brain._usable import usable_places
+from rsa_faces.brain.images import Image, as_region, mask_on, open_image
 
 
 def per_run(imgs: Any, tables: Any, confounds: Any, runs: Any, *, what: str = "events"):

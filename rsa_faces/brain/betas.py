@@ -12,9 +12,10 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces.brain._images import as_region, read_image, usable_places
 from rsa_faces.brain._missing import settle_missing
+from rsa_faces.brain._usable import usable_places
 from rsa_faces.brain.fmri import ALL_FOLDS, Patterns
+from rsa_faces.brain.images import as_region, read_image
 
 
 def load_patterns(

@@ -14,10 +14,10 @@ import pandas as pd
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes, sha256_file
-from rsa_faces.brain._images import as_region
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.fmri import Patterns
 from rsa_faces.brain.glm import glm_patterns
+from rsa_faces.brain.images import as_region
 
 
 def bids_patterns(

@@ -12,9 +12,9 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces.brain._images import as_region, open_image, read_image
 from rsa_faces.brain._labels import background, freesurfer_label, label_maps
 from rsa_faces.brain._region import Region
+from rsa_faces.brain.images import as_region, open_image, read_image
 from rsa_faces.brain.spheres import Volume
 
 # As for searchlights: affines are stored in single precision.
@@ -28,15 +28,16 @@ def load_roi(
     hemisphere: str | None = None,
     n_vertices: int | None = None,
     template: str | None = None,
+    threshold: float | None = None,
 ) -> Region:
     """Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
 
     Parameters
     ----------
     img : image, mapping or path-like
-        Places other than 0 and NaN belong to the region; all must have the same value, otherwise
-        it is an atlas (:func:`atlas_rois`). A mapping of "left" and "right" to GIFTI for both
-        hemispheres. FreeSurfer's ``.label`` files list vertices.
+        Exactly 1 inside and 0 (or NaN) outside; other values need a `threshold`, or are an atlas
+        (:func:`atlas_rois`). A mapping of "left" and "right" to GIFTI for both hemispheres.
+        FreeSurfer's ``.label`` files list vertices.
     name : str, optional
         By default that of the file, without folder and ending.
     hemisphere : {"left", "right"}, optional
@@ -45,6 +46,8 @@ def load_roi(
         For a label file, which does not say it: number of vertices of the hemisphere.
     template : str, optional
         Space of the image, such as "MNI152NLin6Asym"; by default from the name (``space-…``).
+    threshold : float, optional
+        For probabilities and other values: places above it are inside.
 
     Returns
     -------
@@ -53,7 +56,8 @@ def load_roi(
     Raises
     ------
     InputError
-        If the mask is empty, has several values, or a label file does not fit.
+        If the mask is empty, holds other values without a `threshold`, or a label file does not
+        fit.
 
     Examples
     --------
@@ -72,19 +76,7 @@ def load_roi(
         return freesurfer_label(Path(img), name, hemisphere, n_vertices, template)
     if hemisphere is not None:
         img = {check_choice(hemisphere, ("left", "right"), what="hemisphere"): img}
-    image = open_image(img, "the mask")
-    values = image.read(image.space)
-    if image.n_maps != 1:
-        raise InputError(f"expected one map in the mask, got {image.n_maps}.")
-    inside = (values[0] != 0) & ~np.isnan(values[0])
-    different = np.unique(values[0][inside])
-    if len(different) > 1:
-        raise InputError(
-            f"expected a mask with one value other than 0, got {len(different)} from "
-            f"{different[0]:g} to {different[-1]:g}. For labels use atlas_rois; for a map of "
-            "statistics use localiser_roi."
-        )
-    region = as_region(img, "the mask", name=name)
+    region = as_region(img, "the mask", name=name, threshold=threshold)
     return region if template is None else _with_template(region, template)
 
 

@@ -21,6 +21,7 @@ from matplotlib.patheffects import withStroke
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface, Volume
+from rsa_faces.brain.images import load_file
 from rsa_faces.figures._pages import Page, surface_page, volume_page
 from rsa_faces.figures._style import (
     COLUMN,
@@ -495,10 +496,10 @@ def _upright(space: Volume, values) -> _Upright:
 def _upright_image(img: Any) -> _Upright:
     """Return an image in a grid along the axes of the scanner, by the nearest voxel."""
     import nibabel
-    from nilearn.image import load_img, resample_img
+    from nilearn.image import resample_img
 
     img = nibabel.as_closest_canonical(
-        load_img(img) if isinstance(img, (str, os.PathLike)) else img
+        load_file(img, "the image below the map") if isinstance(img, (str, os.PathLike)) else img
     )
     matrix = img.affine[:3, :3]
     step = np.linalg.norm(matrix, axis=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,8 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
-from rsa_faces.brain._images import vertex_values
+from rsa_faces.brain._region import Region, same_grid
+from rsa_faces.brain.images import Image, as_region, inside_mask, open_image, read_vertices
 from rsa_faces.rdm.measures import MEASURES
 from rsa_faces.rdm.noise import NOISE_METHODS
 
@@ -25,7 +25,6 @@ _NOISE = {
 }
 _ANGLES = {"correlation", "cosine"}
 _NOISY = {"mahalanobis", "crossnobis"}
-_READ_BYTES = 256 * 2**20
 _PRIOR_RATE, _PRIOR_WEIGHT = 1.0, 0.1  # as rsa_faces.rdm.measures.poisson
 
 
@@ -145,50 +144,56 @@ def _observations(img, mask_img, mesh, n_expected, budget, what):
     """Return the space and what was measured there, (n_places, n_observations) in float64."""
     if mesh is not None or isinstance(img, np.ndarray):
         return _from_array(img, mask_img, mesh, n_expected, what)
-    img = _load(img, what)
+    image = open_image(img, what)
+    if image.kind == "grayordinates":
+        raise InputError(
+            f"expected voxels in {image.label}, got CIFTI: split it with "
+            "rsa_faces.mapping.image_parts, which gives a searchlight of each hemisphere its mesh."
+        )
+    if image.kind == "surface":
+        raise InputError(
+            f"expected `mesh`, the vertices and faces of the surface, because {image.label} holds "
+            f"vertices: {image.space!r}."
+        )
     if mask_img is None:
         raise InputError(
             "expected `mask_img`: an image or file that says which voxels are brain, in the space "
-            f"of {what}."
+            f"of {image.label}."
         )
-    mask = _load(mask_img, "mask_img")
-    if len(img.shape) != 4:
+    space = _mask_of(mask_img, image)
+    if image.n_maps == 1 and n_expected is not None and n_expected > 1:
         raise InputError(
-            f"expected {what} with 4 dimensions, one volume per condition, got shape {img.shape}."
+            f"expected {image.label} with 4 dimensions, one volume for each of {n_expected} "
+            f"conditions, or a list of images, got shape {image.space.volume.mask.shape}."
         )
-    if mask.shape[:3] != img.shape[:3] or np.prod(mask.shape[3:]) != 1:
+    _check_number(image.n_maps, n_expected, image.label)
+    if (needed := 8 * space.n_places * image.n_maps) > budget:
         raise InputError(
-            f"expected a mask of shape {img.shape[:3]}, that of {what}, got {mask.shape}. "
-            "Resample one to the other first (nilearn.image.resample_to_img)."
+            f"expected a budget above {needed / 1e9:.2g} GB, what {image.n_maps} volumes of "
+            f"{space.n_places} voxels take, got {budget / 1e9:.2g} GB."
         )
-    if not np.allclose(mask.affine, img.affine, rtol=0.0, atol=1e-3):
+    observed = np.empty((space.n_places, image.n_maps))
+    image.fill(Region(space), observed)
+    return space, observed
+
+
+def _mask_of(mask_img: Any, image: Image) -> Volume:
+    """Return the voxels of a mask, which must be on the grid of the image."""
+    mask, own = as_region(mask_img).volume, image.space.volume
+    if mask is None:
+        raise InputError(f"expected a mask of voxels for {image.label}, got vertices in mask_img.")
+    if mask.mask.shape != own.mask.shape:
         raise InputError(
-            f"expected one affine for {what} and mask, but {what} has {_lines(img.affine)} and "
-            f"mask_img {_lines(mask.affine)}. Resample one to the other first "
-            "(nilearn.image.resample_to_img)."
+            f"expected a mask of shape {own.mask.shape}, that of {image.label}, got "
+            f"{mask.mask.shape}. Resample one to the other first (nilearn.image.resample_to_img)."
         )
-    _check_number(img.shape[3], n_expected, what)
-    inside = np.asanyarray(mask.dataobj).reshape(mask.shape[:3])
-    if not (inside := np.nan_to_num(inside) != 0).any():
+    if not same_grid(mask, own):
         raise InputError(
-            f"expected a mask with at least one voxel, but mask_img of shape {mask.shape} holds "
-            "none other than 0."
+            f"expected one affine for {image.label} and mask, but {image.label} has "
+            f"{_lines(own.affine)} and mask_img {_lines(mask.affine)}. Resample one to the other "
+            "first (nilearn.image.resample_to_img)."
         )
-    n_places, n_observations = int(inside.sum()), img.shape[3]
-    if (needed := 8 * n_places * n_observations) > budget:
-        raise InputError(
-            f"expected a budget above {needed / 1e9:.2g} GB, what {n_observations} volumes of "
-            f"{n_places} voxels take, got {budget / 1e9:.2g} GB."
-        )
-    observed = np.empty((n_places, n_observations))
-    step = max(1, _READ_BYTES // (8 * inside.size))
-    for start in range(0, n_observations, step):
-        # Blocks of volumes in the order of the file: a compressed file is read on, not again.
-        block = np.asanyarray(img.dataobj[..., start : start + step])
-        if block.dtype.kind not in "fiub":
-            raise TypeError(f"expected real numbers in {what}, got {block.dtype}.")
-        observed[:, start : start + step] = block[inside]
-    return Volume(inside, img.affine), observed
+    return Volume(mask.mask, own.affine)
 
 
 def _from_array(img, mask, mesh, n_expected, what):
@@ -207,7 +212,7 @@ def _from_array(img, mask, mesh, n_expected, what):
         raise InputError(
             f"expected mesh to be a Surface or a pair (vertices, faces), got {type(mesh).__name__}."
         ) from err
-    img = img if isinstance(img, np.ndarray) else vertex_values(img, what)
+    img = img if isinstance(img, np.ndarray) else read_vertices(img, what)
     if img.dtype.kind not in "fiub":
         raise TypeError(f"expected real numbers in {what}, got {img.dtype}.")
     mask = None if mask is None else _vertex_mask(mask)
@@ -225,10 +230,10 @@ def _vertex_mask(mask) -> np.ndarray:
     """Return which vertices are in a mask: an array, or an image of a hemisphere."""
     if isinstance(mask, (np.ndarray, list, tuple)):
         return np.asarray(mask)
-    values = vertex_values(mask, "mask_img")
+    values = read_vertices(mask, "mask_img")
     if len(values) != 1:
         raise InputError(f"expected one map in mask_img, got {len(values)}.")
-    return np.nan_to_num(values[0]) != 0
+    return inside_mask(values[0], "mask_img")
 
 
 def _check_number(n_observations: int, n_expected: int | None, what: str) -> None:
@@ -238,50 +243,6 @@ def _check_number(n_observations: int, n_expected: int | None, what: str) -> Non
             f"expected one condition for each of {n_observations} volumes of {what}, got "
             f"{n_expected} conditions."
         )
-
-
-def _load(img: Any, what: str):
-    """Return an image with a known affine."""
-    import nibabel
-
-    if isinstance(img, (list, tuple)) and img:
-        return _joined([_load(one, f"{what} {i}") for i, one in enumerate(img)], what)
-    if isinstance(img, (str, os.PathLike)):
-        if not os.path.isfile(img):
-            raise FileNotFoundError(f"expected an image file as {what}, but {img} does not exist.")
-        try:
-            img = nibabel.load(img, keep_file_open=True)
-        except nibabel.filebasedimages.ImageFileError as err:
-            raise InputError(f"expected a NIfTI file as {what}, got {err}.") from err
-    if isinstance(img, nibabel.Cifti2Image):
-        raise InputError(
-            f"expected voxels in {what}, got CIFTI: split it with rsa_faces.mapping.image_parts, "
-            "which gives a searchlight of each hemisphere its mesh."
-        )
-    if not isinstance(img, nibabel.spatialimages.SpatialImage):
-        raise TypeError(f"expected {what} to be an image or a path, got {type(img).__name__}.")
-    return img
-
-
-def _joined(images: list, what: str):
-    """Return images of one volume each as one image."""
-    import nibabel
-
-    first = images[0]
-    for i, other in enumerate(images):
-        if other.shape != first.shape or len(other.shape) != 3:
-            raise InputError(
-                f"expected a list of 3-D images of one shape as {what}, but {what} 0 has the shape "
-                f"{first.shape} and {what} {i} {other.shape}."
-            )
-        if not np.allclose(other.affine, first.affine, rtol=0.0, atol=1e-3):
-            raise InputError(
-                f"expected one affine for all images of {what}, but {what} 0 has "
-                f"{_lines(first.affine)} and {what} {i} {_lines(other.affine)}."
-            )
-    return nibabel.Nifti1Image(
-        np.stack([np.asanyarray(img.dataobj) for img in images], axis=3), first.affine
-    )
 
 
 def _lines(affine: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from scipy import sparse
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface
-from rsa_faces.brain._images import as_region, mask_on, open_image
+from rsa_faces.brain.images import as_region, mask_on, open_image
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
 from rsa_faces.mapping._map import SearchlightMap
 from rsa_faces.mapping.groups import values_of

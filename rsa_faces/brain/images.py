@@ -1,0 +1,758 @@
+"""What a brain file is, decided from its content: a volume, a surface or grayordinates.
+
+The one place where brain images are read. An :class:`Image` knows where its places are and reads
+their values when they are asked for; masks are exactly 0 and 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces.brain._region import Region, grid, same_grid
+from rsa_faces.brain.spheres import Volume
+
+__all__ = [
+    "GrayordinatesImage",
+    "Image",
+    "SurfaceImage",
+    "VolumeImage",
+    "as_region",
+    "image_files",
+    "inside_mask",
+    "load_file",
+    "mask_on",
+    "open_image",
+    "open_label_table",
+    "read_image",
+    "read_vertices",
+]
+
+_READ_BYTES = 256 * 2**20
+_KINDS = (
+    "a NIfTI image or a list of them, a mapping of 'left' and 'right' to GIFTI, a CIFTI image, or "
+    "a path"
+)
+_ENDINGS = (".nii", ".nii.gz", ".img", ".mgh", ".mgz", ".gii", ".gii.gz")
+_HEMISPHERES = ("left", "right")
+# sform and qform are stored in single precision, the qform as a quaternion.
+_SAME_PLACE_MM = 0.1
+# Integers that are stored with a scale come back with rounding.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An open image: all its places, how many maps it has, and what to say about it.
+
+    Attributes
+    ----------
+    space : Region
+        All places.
+    n_maps : int
+        Maps, volumes or scans.
+    label : str
+        What it is called in errors: its role and, in parentheses, its file.
+    notes : tuple of (str, str)
+        What a reader must know, and the file it is about.
+    kind : {"volume", "surface", "grayordinates"}
+    """
+
+    space: Region
+    n_maps: int
+    label: str
+    notes: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
+    kind: ClassVar[str] = ""
+
+    def read(self, space: Region) -> np.ndarray:
+        """Return the values at some of the places, (n_maps, n_places) in float64."""
+        values = np.empty((self.n_maps, space.n_places))
+        self.fill(space, values.T)
+        return values
+
+    def fill(self, space: Region, out: np.ndarray) -> None:
+        """Write the values at some of the places into an array, (n_places, n_maps)."""
+        raise NotImplementedError
+
+
+def open_image(img: Any, what: str = "img") -> Image:
+    """Open an image of any kind; values are read when they are asked for.
+
+    Parameters
+    ----------
+    img : image, path-like, sequence or mapping
+        An image of nibabel or nilearn; a file; a pattern of files (``betas/*.nii.gz``) or a folder
+        of images, whose files follow each other as people count (2 before 10); a list of these,
+        map after map; a mapping of "left" and "right" to any of these, or to arrays of shape
+        (n_maps, n_vertices).
+    what : str, default "img"
+        Its role, for errors.
+
+    Returns
+    -------
+    VolumeImage, SurfaceImage or GrayordinatesImage
+        From what the file holds, whatever its name: NIfTI and MGH of the shape (n_vertices, 1, 1)
+        or (n_vertices, 1, 1, n_maps) are surfaces, as FreeSurfer writes them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If a file is truncated, broken or no image; a hemisphere is not known; images of a list do
+        not have the same places.
+
+    Warns
+    -----
+    UserWarning
+        If sform and qform of a NIfTI file differ or none is stated, or the hemisphere in the
+        metadata is not that of the name.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import open_image
+    >>> image = open_image(nibabel.Nifti1Image(np.zeros((5, 4, 3, 8)), np.eye(4)))
+    >>> image.kind, image.n_maps, image.space.n_places
+    ('volume', 8, 60)
+    """
+    image = _open(img, what)
+    _tell(image)
+    return image
+
+
+def read_image(
+    img: Any, mask: Region | None, what: str, *, resample: bool = False
+) -> tuple[Region, np.ndarray]:
+    """Return places and values, (n_maps, n_places) in float64, within a mask if there is one."""
+    image = open_image(img, what)
+    space = image.space if mask is None else mask_on(mask, image.space, resample)
+    return space, image.read(space)
+
+
+def mask_on(mask: Region, full: Region, resample: bool) -> Region:
+    """Return the places of an image that are in the mask, on the grid of the image."""
+    mask = mask.on_grid_of(full, resample=resample)
+    inside = mask.positions(full)
+    if absent := mask.n_places - int(inside.sum()):
+        warnings.warn(
+            f"{absent} of {mask.n_places} places of the mask {mask.name!r} are not in the image.",
+            stacklevel=4,
+        )
+    return full.keep(inside, name=mask.name)
+
+
+def as_region(
+    mask: Any, what: str = "mask_img", *, name: str = "", threshold: float | None = None
+) -> Region:
+    """Return a mask as a region.
+
+    Parameters
+    ----------
+    mask : image, Region, Volume, mapping or path-like
+        Exactly 0 (or NaN) outside and 1 inside.
+    what : str, default "mask_img"
+        Its role, for errors.
+    name : str, default ""
+        Of the region.
+    threshold : float, optional
+        For an image of other values: places above it are inside.
+
+    Returns
+    -------
+    Region
+
+    Raises
+    ------
+    InputError
+        If there are several maps, other values without a threshold, or no place is inside.
+    """
+    if isinstance(mask, (Region, Volume)):
+        if threshold is not None:
+            raise InputError(f"expected an image with threshold={threshold:g}, got {mask!r}.")
+        return mask if isinstance(mask, Region) else Region(mask, name=name)
+    image = open_image(mask, what)
+    if image.n_maps != 1:
+        raise InputError(f"expected one map in {image.label}, got {image.n_maps}.")
+    inside = inside_mask(image.read(image.space)[0], image.label, threshold)
+    return image.space.keep(inside, name=name)
+
+
+def inside_mask(values: np.ndarray, label: str, threshold: float | None = None) -> np.ndarray:
+    """Return which places a mask holds: exactly 1, or above the threshold that was given."""
+    known = values[~np.isnan(values)]
+    if threshold is not None:
+        with np.errstate(invalid="ignore"):
+            inside = values > threshold
+        if not inside.any():
+            most = f"the largest is {known.max():g}" if known.size else "all are NaN"
+            raise InputError(
+                f"expected values above the threshold {threshold:g} in {label}, but {most}."
+            )
+        return inside
+    inside = np.abs(values - 1) <= _ROUNDING
+    other = known[(np.abs(known) > _ROUNDING) & (np.abs(known - 1) > _ROUNDING)]
+    if other.size:
+        finite = known[np.isfinite(known)]
+        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+        low = min(low, 0.0) if known.size < values.size else low
+        different = np.unique(known[known != 0])
+        raise InputError(
+            f"expected a mask that is exactly 0 and 1 in {label}, but {other.size} of "
+            f"{values.size} values are others, got {len(different)} from {different[0]:g} to "
+            f"{different[-1]:g}. For labels use atlas_rois; for a map of statistics use "
+            "localiser_roi; for probabilities and the like say above which value a place is "
+            f"inside, as load_roi(..., threshold={(low + high) / 2:g})."
+        )
+    if not inside.any():
+        raise InputError(
+            f"expected a mask with at least one place, but {label} holds nothing other than 0 at "
+            f"its {values.size} places."
+        )
+    return inside
+
+
+def image_files(path: str | os.PathLike[str], what: str = "img") -> list[Path]:
+    """Return the files of a path: itself, those of a pattern, or the images in a folder.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, a pattern with ``*``, ``?`` or ``[...]``, or a folder.
+    what : str
+        Its role, for errors.
+
+    Returns
+    -------
+    list of Path
+        In the order in which people count: ``beta_2`` before ``beta_10``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If nothing matches the pattern, or no image is in the folder.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        files = [p for p in path.iterdir() if p.is_file() and p.name.endswith(_ENDINGS)]
+        files = [p for p in files if not p.name.startswith(".")]
+        if not files:
+            raise InputError(
+                f"expected images as {what} in the folder {path}, but none of its files ends with "
+                f"{', '.join(_ENDINGS)}."
+            )
+        return sorted(files, key=_as_people_count)
+    if glob.has_magic(str(path)):
+        files = [Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file()]
+        if not files:
+            raise InputError(f"expected files as {what}, but none matches {path}.")
+        return sorted(files, key=_as_people_count)
+    raise FileNotFoundError(f"expected an image file as {what}, but {path} does not exist.")
+
+
+def _as_people_count(path: Path) -> list[Any]:
+    """Return a key by which numbers in names are sorted as numbers."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), part) if i % 2 else part for i, part in enumerate(parts)]
+
+
+def open_label_table(img: Any, what: str = "the atlas") -> dict[int, str] | None:
+    """Return the names of the labels that a GIFTI or CIFTI image brings, None if it has none."""
+    import nibabel
+    from nibabel.cifti2 import LabelAxis
+
+    if isinstance(img, (str, os.PathLike)):
+        img = load_file(img, what)
+    if isinstance(img, nibabel.GiftiImage) and img.labeltable.labels:
+        return {int(k): str(v) for k, v in img.labeltable.get_labels_as_dict().items()}
+    if isinstance(img, nibabel.Cifti2Image) and isinstance(img.header.get_axis(0), LabelAxis):
+        return {int(k): str(v[0]) for k, v in img.header.get_axis(0).label[0].items()}
+    return None
+
+
+# ------------------------------------------------------------------------------------- kinds
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeImage(Image):
+    """Voxels: a three- or four-dimensional image."""
+
+    kind: ClassVar[str] = "volume"
+    img: Any
+    path: Path | None
+
+    @classmethod
+    def open(cls, img: Any, label: str, file: Path | None, path: Path | None) -> VolumeImage:
+        """Open an image of nibabel from a file; `path` is None if others opened it."""
+        shape = img.shape
+        large = [axis for axis in range(3, len(shape)) if shape[axis] != 1]
+        if len(shape) < 3 or len(large) > 1:
+            raise InputError(
+                f"expected {label} to have 3 dimensions, or 4 for several volumes, got {shape}."
+            )
+        if img.affine is None:
+            raise InputError(f"expected {label} to have an affine, got none.")
+        space = Region(Volume(np.ones(shape[:3], bool), img.affine), template=_template(file))
+        n_maps = shape[large[0]] if large else 1
+        if not n_maps:
+            raise InputError(f"expected at least one volume in {label}, got the shape {shape}.")
+        notes = tuple((note, label) for note in _orientation(img))
+        return cls(space, n_maps, label, img, path, notes=notes)
+
+    def fill(self, space: Region, out: np.ndarray) -> None:
+        """Write the values at some of the voxels, in blocks of volumes."""
+        mask = space.volume.mask
+        # In the order of the file: the whole image may not fit into memory.
+        step = max(1, _READ_BYTES // (8 * mask.size))
+        with _readable(self.label):
+            img = self.img
+            if self.path is not None and self.n_maps > step:
+                # A compressed file is read on from block to block, not again from its beginning.
+                img = _nibabel_load(self.path, keep_file_open=True)
+            for start in range(0, self.n_maps, step):
+                block = np.asanyarray(self._block(img, start, step))
+                if block.dtype.kind not in "fiub":
+                    raise InputError(f"expected real numbers in {self.label}, got {block.dtype}.")
+                out[:, start : start + step] = block[mask]
+
+    def _block(self, img: Any, start: int, step: int) -> np.ndarray:
+        """Return some of the volumes."""
+        later = img.shape[3:]
+        if not later:
+            return np.asanyarray(img.dataobj)[..., None]
+        one = [slice(start, start + step) if n == self.n_maps else 0 for n in later]
+        if self.n_maps == 1:
+            one = [slice(0, 1), *([0] * (len(later) - 1))]
+        return img.dataobj[(..., *one)]
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceImage(Image):
+    """Vertices of one or both hemispheres."""
+
+    kind: ClassVar[str] = "surface"
+    arrays: Mapping[str, np.ndarray]
+
+    @classmethod
+    def open(cls, arrays: Mapping[str, np.ndarray], label: str, notes=()) -> SurfaceImage:
+        """Put the values of hemispheres, (n_maps, n_vertices), together."""
+        if len({len(a) for a in arrays.values()}) > 1:
+            counts = {part: len(a) for part, a in arrays.items()}
+            raise InputError(f"expected as many maps in both hemispheres of {label}, got {counts}.")
+        space = Region(**{part: np.ones(a.shape[1], bool) for part, a in arrays.items()})
+        return cls(space, len(next(iter(arrays.values()))), label, arrays, notes=tuple(notes))
+
+    def fill(self, space: Region, out: np.ndarray) -> None:
+        """Write the values at some of the vertices."""
+        start = 0
+        for part, mask in space.parts():
+            stop = start + int(mask.sum())
+            out[start:stop] = self.arrays[part][:, mask].T
+            start = stop
+
+
+@dataclass(frozen=True, eq=False)
+class GrayordinatesImage(Image):
+    """CIFTI: vertices of the cortex and voxels below it."""
+
+    kind: ClassVar[str] = "grayordinates"
+    img: Any
+    columns: Mapping[str, np.ndarray]
+
+    @classmethod
+    def open(cls, img: Any, label: str, path: Path | None) -> GrayordinatesImage:
+        """Open a CIFTI image of maps or of a time series."""
+        from nibabel.cifti2 import BrainModelAxis
+
+        with _readable(label):
+            axis = img.header.get_axis(img.ndim - 1)
+        if img.ndim != 2 or not isinstance(axis, BrainModelAxis):
+            raise InputError(
+                f"expected maps of grayordinates in {label} (dscalar, dlabel or dtseries), got "
+                f"{type(axis).__name__} of shape {img.shape}."
+            )
+        masks: dict[str, Any] = {}
+        columns: dict[str, np.ndarray] = {}
+        places = np.arange(len(axis))
+        for part in _HEMISPHERES:
+            structure = f"CIFTI_STRUCTURE_CORTEX_{part.upper()}"
+            here = (axis.name == structure) & axis.surface_mask
+            if here.any():
+                masks[part] = np.zeros(axis.nvertices[structure], dtype=bool)
+                masks[part][axis.vertex[here]] = True
+                columns[part] = places[here][np.argsort(axis.vertex[here])]
+        if axis.volume_mask.any():
+            voxels = axis.voxel[axis.volume_mask]
+            mask = np.zeros(axis.volume_shape, dtype=bool)
+            mask[tuple(voxels.T)] = True
+            masks["volume"] = Volume(mask, axis.affine)
+            order = np.ravel_multi_index(tuple(voxels.T), axis.volume_shape)
+            columns["volume"] = places[axis.volume_mask][np.argsort(order)]
+        if sum(map(len, columns.values())) != len(axis):
+            raise InputError(
+                f"expected cortex and voxels in {label}, got also vertices of other surfaces: "
+                f"{sorted(set(axis.name))}."
+            )
+        return cls(Region(**masks, template=_template(path)), img.shape[0], label, img, columns)
+
+    def fill(self, space: Region, out: np.ndarray) -> None:
+        """Write the values at some of the grayordinates."""
+        own = dict(self.space.parts())
+        chosen = [self.columns[part][mask[own[part]]] for part, mask in space.parts()]
+        with _readable(self.label):
+            values = np.asarray(self.img.dataobj, dtype=np.float64)
+        out[:] = values[:, np.concatenate(chosen)].T
+
+
+@dataclass(frozen=True, eq=False)
+class _Series(Image):
+    """Several images of the same places, one after the other."""
+
+    images: Sequence[Image]
+
+    @property
+    def kind(self) -> str:
+        """That of its images."""
+        return self.images[0].kind
+
+    def fill(self, space: Region, out: np.ndarray) -> None:
+        """Write the values of one image after the other."""
+        start = 0
+        for image in self.images:
+            image.fill(space, out[:, start : start + image.n_maps])
+            start += image.n_maps
+
+
+# ----------------------------------------------------------------------------------- opening
+
+
+def _open(img: Any, what: str) -> Image:
+    """Open an image without telling its notes."""
+    import nibabel
+
+    if isinstance(img, Region):
+        raise TypeError(f"expected {what} to be {_KINDS}, got a Region.")
+    if isinstance(img, Mapping):
+        return _open_hemispheres(img, what)
+    if hasattr(img, "mesh") and hasattr(img, "data") and hasattr(img.data, "parts"):
+        return _open_hemispheres(
+            {part: np.atleast_2d(np.asarray(a).T) for part, a in img.data.parts.items()}, what
+        )
+    if isinstance(img, (list, tuple)):
+        return _open_several(list(img), what)
+    path, label = None, what
+    file = getattr(img, "get_filename", lambda: None)()
+    if isinstance(img, (str, os.PathLike)):
+        files = image_files(img, what)
+        if len(files) > 1 or files[0] != Path(img):
+            return _open_several(files, what)
+        file = path = files[0]
+        label = f"{what} ({path.name})"
+        img = load_file(path, what)
+    file = None if file is None else Path(file)
+    if isinstance(img, nibabel.Cifti2Image):
+        return GrayordinatesImage.open(img, label, file)
+    if isinstance(img, nibabel.GiftiImage) or _is_surface(img):
+        part, notes = _hemisphere(img, file, label)
+        return SurfaceImage.open({part: _vertices_of(img, label)}, label, notes)
+    if isinstance(img, nibabel.spatialimages.SpatialImage):
+        return VolumeImage.open(img, label, file, path)
+    raise TypeError(f"expected {what} to be {_KINDS}, got {type(img).__name__}.")
+
+
+def _open_several(images: list[Any], what: str) -> Image:
+    """Open several images of the same places, map after map."""
+    if not images:
+        raise InputError(f"expected at least one image as {what}, got an empty list.")
+    opened: list[Image] = []
+    for i, img in enumerate(images):
+        image = _open(img, f"{what} {i}")
+        if opened and _same_places(opened[0].space, image.space):
+            # One mask in memory for all, however many files there are.
+            image = replace(image, space=opened[0].space)
+        opened.append(image)
+    notes = tuple(note for image in opened for note in image.notes)
+    sides: dict[str, list[SurfaceImage]] = {}
+    for image in opened:
+        if isinstance(image, SurfaceImage) and len(image.arrays) == 1:
+            sides.setdefault(next(iter(image.arrays)), []).append(image)
+    if len(sides) == 2 and sum(map(len, sides.values())) == len(opened):
+        arrays = {
+            part: np.concatenate([image.arrays[part] for image in sides[part]])
+            for part in _HEMISPHERES
+        }
+        return SurfaceImage.open(arrays, what, notes)
+    for other in opened[1:]:
+        if other.space is not opened[0].space:
+            raise InputError(_difference(opened[0], other, what))
+    named = [re.search(r"\((.*)\)$", image.label) for image in (opened[0], opened[-1])]
+    label = what
+    if len(opened) > 1 and all(named):
+        label = f"{what} ({len(opened)} files, {named[0].group(1)} to {named[1].group(1)})"
+    n_maps = sum(image.n_maps for image in opened)
+    return _Series(opened[0].space, n_maps, label, opened, notes=notes)
+
+
+def _same_places(a: Region, b: Region) -> bool:
+    """Whether two regions are the same places, on one grid to 0.001 mm."""
+    mine, others = dict(a.parts()), dict(b.parts())
+    return (
+        list(mine) == list(others)
+        and all(np.array_equal(mine[part], others[part]) for part in mine)
+        and (a.volume is None or same_grid(a.volume, b.volume))
+    )
+
+
+def _difference(first: Image, other: Image, what: str) -> str:
+    """Say how the places of two images differ."""
+    if other.kind != first.kind:
+        return (
+            f"expected images of one kind as {what}, but {first.label} is a {first.kind} and "
+            f"{other.label} a {other.kind}."
+        )
+    a, b = first.space.volume, other.space.volume
+    if a is None or b is None or same_grid(a, b):
+        return (
+            f"expected {other.label} to have the places of {first.label}, {first.space!r}, got "
+            f"{other.space!r}."
+        )
+    if a.mask.shape != b.mask.shape:
+        return (
+            f"expected images of one shape as {what}, but {first.label} has {grid(a)} and "
+            f"{other.label} {grid(b)}."
+        )
+    return (
+        f"expected one affine for all images of {what}, but {first.label} has {_affine(a)} and "
+        f"{other.label} {_affine(b)}."
+    )
+
+
+def _affine(volume: Volume) -> str:
+    """Show an affine in one line."""
+    return str(np.round(volume.affine[:3], 4).tolist())
+
+
+def _open_hemispheres(images: Mapping[str, Any], what: str) -> Image:
+    """Open the values of vertices of one or both hemispheres."""
+    for part in images:
+        check_choice(part, _HEMISPHERES, what=f"hemisphere of {what}")
+    if not images:
+        raise InputError(f"expected 'left' or 'right' in {what}, got an empty mapping.")
+    arrays, notes = {}, []
+    for part in (p for p in _HEMISPHERES if p in images):
+        arrays[part], stated = _vertices(images[part], f"{what} ({part})")
+        for other in sorted(stated - {part}):
+            notes.append((f"states the {other} hemisphere, and is given as the {part} one", what))
+    return SurfaceImage.open(arrays, what, notes)
+
+
+def read_vertices(img: Any, what: str = "img") -> np.ndarray:
+    """Return the values of one hemisphere, (n_maps, n_vertices), whichever it is.
+
+    Parameters
+    ----------
+    img : image, array, path-like or sequence
+        GIFTI, or NIfTI or MGH of a surface; a file, a pattern, a folder or a list of these; or an
+        array, shape (n_maps, n_vertices).
+    what : str
+        Its role, for errors.
+
+    Returns
+    -------
+    ndarray of float64
+    """
+    return _vertices(img, what)[0]
+
+
+def _vertices(img: Any, what: str) -> tuple[np.ndarray, set[str]]:
+    """Return the values of a hemisphere, and which hemispheres its files state."""
+    import nibabel
+
+    if isinstance(img, (str, os.PathLike)):
+        files = image_files(img, what)
+        if len(files) > 1 or files[0] != Path(img):
+            img = files
+        else:
+            what = (
+                f"{what.removesuffix(')')}, {files[0].name})"
+                if what.endswith(")")
+                else (f"{what} ({files[0].name})")
+            )
+            img = load_file(files[0], what)
+    if isinstance(img, (list, tuple)) and not np.isscalar(img[0] if img else 0.0):
+        rows, stated = zip(*(_vertices(one, what) for one in img), strict=True)
+        if len({row.shape[1] for row in rows}) != 1:
+            raise InputError(f"expected the same number of vertices in all files of {what}.")
+        return np.concatenate(rows), set().union(*stated)
+    if isinstance(img, nibabel.GiftiImage):
+        return _vertices_of(img, what), _stated_hemispheres(img)
+    return _vertices_of(img, what), set()
+
+
+def _vertices_of(img: Any, label: str) -> np.ndarray:
+    """Return the values of an open image of one hemisphere, or of an array."""
+    import nibabel
+
+    if isinstance(img, nibabel.GiftiImage):
+        intents = {int(d.intent) for d in img.darrays}
+        arrays = [d.data for d in img.darrays]
+        if intents & {1008, 1009}:  # points and triangles
+            raise InputError(
+                f"expected values of vertices in {label}, but it is the geometry of a surface."
+            )
+        if not arrays or len({a.shape for a in arrays}) != 1:
+            raise InputError(f"expected arrays of one length in {label}, got {len(arrays)}.")
+        # Some tools write one array with a column for each map.
+        values = arrays[0].T if arrays[0].ndim == 2 and len(arrays) == 1 else np.stack(arrays)
+    elif isinstance(img, nibabel.spatialimages.SpatialImage):
+        if not _is_surface(img):
+            raise InputError(
+                f"expected vertices of a surface in {label}, got a volume of shape {img.shape}."
+            )
+        with _readable(label):
+            values = np.asanyarray(img.dataobj)
+        values = values.reshape(values.shape[0], -1).T
+    else:
+        values = np.atleast_2d(np.asarray(img))
+    if values.dtype.kind not in "fiub":
+        raise TypeError(f"expected real numbers in {label}, got {values.dtype}.")
+    if values.ndim != 2:
+        raise InputError(
+            f"expected {label} of shape (n_maps, n_vertices), got {values.shape}; is it the "
+            "geometry of a surface?"
+        )
+    return np.asarray(values, dtype=np.float64)
+
+
+def _is_surface(img: Any) -> bool:
+    """Whether an image of nibabel holds vertices: one row along the first axis, as FreeSurfer's."""
+    import nibabel
+
+    shape = getattr(img, "shape", ())
+    return (
+        isinstance(img, nibabel.spatialimages.SpatialImage)
+        and not isinstance(img, nibabel.Cifti2Image)
+        and len(shape) >= 3
+        and shape[0] > 1
+        and shape[1:3] == (1, 1)
+    )
+
+
+def load_file(path: str | os.PathLike[str], what: str):
+    """Return an image of nibabel from a file, or say what is wrong with it."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"expected an image file as {what}, but {path} does not exist.")
+    with _readable(f"{what} ({path})"):
+        return _nibabel_load(path)
+
+
+def _nibabel_load(path: Path, **options: Any):
+    """Call nibabel; the only place that does."""
+    import nibabel
+
+    return nibabel.load(path, **options)  # noqa: TID251 - this is the reader
+
+
+@contextlib.contextmanager
+def _readable(label: str) -> Iterator[None]:
+    """Turn whatever a reader makes of a truncated or broken file into one sentence."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as err:
+        reason = " ".join(str(err).split()) or type(err).__name__
+        raise InputError(
+            f"expected an image file as {label}, but it cannot be read: it is truncated, broken or "
+            f"no image ({reason[:200]})."
+        ) from err
+
+
+def _tell(image: Image) -> None:
+    """Warn once of each note, with the first file it is about."""
+    about: dict[str, list[str]] = {}
+    for note, label in image.notes:
+        about.setdefault(note, []).append(label)
+    for note, labels in about.items():
+        more = f" (and {len(labels) - 1} more)" if len(labels) > 1 else ""
+        warnings.warn(f"{labels[0]}{more} {note}.", stacklevel=3)
+
+
+def _orientation(img: Any) -> Iterator[str]:
+    """Say where the orientation of a NIfTI image is doubtful."""
+    if not hasattr(img, "get_sform"):
+        return
+    try:
+        (sform, s_code), (qform, q_code) = img.get_sform(coded=True), img.get_qform(coded=True)
+    except ValueError:  # a quaternion that is none; the sform is used
+        return
+    if not s_code and not q_code:
+        yield (
+            "states no orientation (the codes of sform and qform are 0), so that its coordinates "
+            "in mm are a guess from the size of voxels"
+        )
+    elif s_code and q_code:
+        corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+        corners = corners * [*(np.array(img.shape[:3]) - 1), 1]
+        moved = np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max()
+        if moved > _SAME_PLACE_MM:
+            yield (
+                f"has an sform and a qform that differ, by up to {moved:.2g} mm; the sform is used"
+            )
+
+
+def _template(path: str | os.PathLike[str] | None) -> str | None:
+    """Return the space that a file's name states, as in BIDS."""
+    found = re.search(r"_space-([0-9A-Za-z]+)(?:_|\.)", Path(path or "").name)
+    return found.group(1) if found else None
+
+
+def _stated_hemispheres(img: Any) -> set[str]:
+    """Return the hemispheres that the metadata of a GIFTI image state."""
+    metas = [img.meta, *(d.meta for d in img.darrays)]
+    stated = " ".join(str(meta.get("AnatomicalStructurePrimary", "")) for meta in metas)
+    return {part for part in _HEMISPHERES if f"Cortex{part.title()}" in stated}
+
+
+def _hemisphere(img: Any, path: Path | None, label: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return the hemisphere of an image from its metadata or its file's name, and what to note."""
+    import nibabel
+
+    stated = _stated_hemispheres(img) if isinstance(img, nibabel.GiftiImage) else set()
+    name = Path(path or "").name
+    named = {
+        part
+        for part, letter in (("left", "L"), ("right", "R"))
+        if re.search(rf"(hemi-{letter}|^{letter.lower()}h\.|\.{letter}\.|_{letter}\.)", name)
+    }
+    if len(stated) == 1:
+        part = next(iter(stated))
+        notes = []
+        if named and named != stated:
+            other = next(iter(named - stated))
+            notes = [(f"states the {part} hemisphere, but is named as the {other} one; "
+                      f"taken is the {part} one", label)]  # fmt: skip
+        return part, notes
+    if len(named) == 1:
+        return next(iter(named)), []
+    raise InputError(
+        f"expected to know the hemisphere of {label}, but neither its metadata nor its name "
+        f"{name!r} says it. Give a mapping, {{'left': ..., 'right': ...}}."
+    )
