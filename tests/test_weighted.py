@@ -8,9 +8,10 @@ from rsatoolbox.rdm import RDMs as ToolboxRDMs
 from rsatoolbox.rdm import compare as toolbox_compare
 from scipy import stats
 
+from rsa_faces.comparison._forms import pair_weights
 from rsa_faces.comparison.methods import COV_METHODS, METHODS, RANK_METHODS
 from rsa_faces.inference._pooled import subject_ceilings
-from rsa_faces.inference._weighted import pair_weights, weighted_similarities
+from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.bootstrap import bootstrap_means, draw_counts
 
 TOLERANCE = 1e-10

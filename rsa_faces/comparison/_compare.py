@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces._kernels.ranks import average_ranks, dense_codes
-from rsa_faces.comparison.methods import (
-    COV_METHODS,
-    METHODS,
-    PARTIAL_METHODS,
-    WEIGHTED_METHODS,
-    partial,
-    weighted,
-)
+from rsa_faces.comparison._forms import bounded
+from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
 
 MIN_PAIRS = 3
@@ -26,7 +20,7 @@ def compare(
     model: RDMs,
     data: RDMs,
     *,
-    method: str = "rho-a",
+    method: str | Method | Callable[..., np.ndarray] = "rho-a",
     conditions: str = "same",
     sigma_k: np.ndarray | None = None,
     given: RDMs | None = None,
@@ -38,9 +32,10 @@ def compare(
     ----------
     model, data : RDMs
         Over the same conditions, in any order: they are matched by name.
-    method : str, default "rho-a"
+    method : str, Method or callable, default "rho-a"
         One of `rsa_faces.comparison.METHODS`: pearson, spearman, rho-a, kendall (tau-b), tau-a,
-        cosine, corr_cov, cosine_cov.
+        cosine, corr_cov, cosine_cov; or a function of model vectors (n_model, n_pairs) and data
+        vectors (n_data, n_pairs) that returns similarities (n_model, n_data).
     conditions : {"same", "intersection"}, default "same"
         Whether differing sets of conditions are an error, or only those in both are used (with a
         warning that says how many are left out).
@@ -60,15 +55,15 @@ def compare(
     Returns
     -------
     ndarray, shape (n_model, n_data)
-        Similarities, from -1 to 1.
+        Similarities, from -1 to 1 for the methods of the package.
 
     Raises
     ------
     ConditionMismatchError
         If the conditions differ.
     InputError
-        If the method is unknown (the nearest is named), or `sigma_k`, `given` or `weights` does not
-        fit.
+        If the method is unknown (the nearest is named) or cannot do what is asked for, or
+        `sigma_k`, `given` or `weights` does not fit.
 
     Warns
     -----
@@ -89,7 +84,7 @@ def compare(
     >>> rf.compare(a, b, method="spearman")
     array([[-0.5]])
     """
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     if weights is not None:
         weights = _check_weights(weights, method, data, given)
     model, data = align_pair(model, data, conditions=conditions)
@@ -100,10 +95,10 @@ def compare(
         return similarity
     if sigma_k is not None:
         options["sigma_k"] = _check_sigma_k(sigma_k, method, model.n_conditions)
-    compare_vectors = METHODS[method]
+    compare_vectors = method
     if given is not None:
         options = {"given": align_given(given, model, data, method).vectors, "method": method}
-        compare_vectors = partial
+        compare_vectors = _partial
     missing = np.isnan(model.vectors), np.isnan(data.vectors)
     if not missing[0].any() and not missing[1].any():
         enough = model.n_pairs >= MIN_PAIRS
@@ -117,15 +112,15 @@ def compare(
                     "this one does not. Estimate it from more data, or leave it out."
                 ) from err
     else:
-        if method in COV_METHODS:
+        if method.whitened:
             raise InputError(
-                f"the method {method!r} needs every pair, but "
+                f"the method {method.name!r} needs every pair, but "
                 f"{int(missing[0].sum())} pairs are missing (NaN) in the model and "
                 f"{int(missing[1].sum())} in the data. Use another method, or subset() the "
                 "conditions to those measured."
             )
-        similarity = _with_missing(model.vectors, data.vectors, *missing, METHODS[method])
-    similarity = np.clip(similarity, -1.0, 1.0)
+        similarity = _with_missing(model.vectors, data.vectors, *missing, method)
+    similarity = bounded(similarity)
     _warn_undefined(similarity, model, data)
     return similarity
 
@@ -176,14 +171,14 @@ def align_pair(model: RDMs, data: RDMs, *, conditions: str = "same") -> tuple[RD
     return model.subset(common), data.subset(common)
 
 
-def align_given(given: RDMs, model: RDMs, data: RDMs, method: str) -> RDMs:
+def align_given(given: RDMs, model: RDMs, data: RDMs, method: str | Method) -> RDMs:
     """Return the RDMs to regress out, in the order of the model's conditions.
 
     Parameters
     ----------
     given, model, data : RDMs
         Model and data already have the same conditions.
-    method : str
+    method : str or Method
         Comparison method.
 
     Returns
@@ -197,10 +192,11 @@ def align_given(given: RDMs, model: RDMs, data: RDMs, method: str) -> RDMs:
     InputError
         If the method has no partial form, an RDM of `given` is constant, or any pair is missing.
     """
-    if method not in PARTIAL_METHODS:
+    method = resolve(method)
+    if method.partial is None:
         raise InputError(
-            f"expected the method pearson or spearman with `given`, got {method!r}, which has no "
-            "partial form."
+            f"expected a method that can regress out ({_able('partial')}) with `given`, got "
+            f"{method.name!r}, which has no partial form."
         )
     if set(model.conditions) - set(given.conditions):
         raise ConditionMismatchError(
@@ -251,23 +247,26 @@ def max_similarity(model: RDMs, *, method: str = "rho-a") -> np.ndarray:
     >>> rf.comparison.max_similarity(model, method="spearman").round(3)
     array([0.866])
     """
-    check_choice(method, METHODS, what="comparison method")
-    largest = np.ones(len(model))
+    method = resolve(method)
+    largest = np.full(len(model), np.nan)
     for i, vector in enumerate(model.vectors):
-        vector = vector[~np.isnan(vector)][None]
-        n = vector.shape[1]
+        vector = vector[~np.isnan(vector)]
         # A cosine needs a direction, the other methods need differences between pairs.
-        reference = 0.0 if method in {"cosine", "cosine_cov"} else vector[:, :1]
-        if n < MIN_PAIRS or (vector == reference).all():
-            largest[i] = np.nan
-        elif method in {"spearman", "rho-a"}:
-            share = 12.0 * average_ranks(vector).var() / (float(n) ** 2 - 1)
-            largest[i] = share if method == "rho-a" else np.sqrt(share)
-        elif method in {"tau-a", "kendall"}:
-            tied = (np.bincount(dense_codes(vector)[0]).astype(float) ** 2).sum() - n
-            share = 1.0 - tied / (n * (n - 1))
-            largest[i] = share if method == "tau-a" else np.sqrt(share)
+        reference = vector[:1] if method.centres else 0.0
+        if len(vector) >= MIN_PAIRS and not (vector == reference).all():
+            largest[i] = method.largest(vector)
     return largest
+
+
+def _partial(model: np.ndarray, data: np.ndarray, given: np.ndarray, method: Method) -> np.ndarray:
+    """Return what is left of the similarity once `given` is regressed out of both sides."""
+    correlations = method(np.vstack([model, given]), np.vstack([data, given]))
+    return method.partial(correlations[None], len(given))[0]
+
+
+def _able(form: str) -> str:
+    """Return the names of the methods that have a form."""
+    return ", ".join(name for name, method in METHODS.items() if getattr(method, form) is not None)
 
 
 def _with_missing(model, data, missing_model, missing_data, function) -> np.ndarray:
@@ -287,12 +286,13 @@ def _with_missing(model, data, missing_model, missing_data, function) -> np.ndar
     return similarity
 
 
-def _check_weights(weights, method: str, data: RDMs, given: RDMs | None) -> RDMs:
+def _check_weights(weights, method: Method, data: RDMs, given: RDMs | None) -> RDMs:
     """Return weights with the names of their conditions."""
-    if method not in WEIGHTED_METHODS or given is not None:
+    if method.weighted is None or method.whole_weights or given is not None:
+        able = [m.name for m in METHODS.values() if m.weighted and not m.whole_weights]
         raise InputError(
-            f"expected the method pearson, spearman or cosine, without `given`, for `weights`, got "
-            f"{method!r}{' with `given`' if given is not None else ''}."
+            f"expected a method that takes weights ({', '.join(able[:-1])} or {able[-1]}), without `given`, for "
+            f"`weights`, got {method.name!r}{' with `given`' if given is not None else ''}."
         )
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != data.vectors.shape:
@@ -305,28 +305,29 @@ def _check_weights(weights, method: str, data: RDMs, given: RDMs | None) -> RDMs
     return RDMs(weights, data.conditions, "weights")
 
 
-def _with_weights(model: RDMs, data: RDMs, weights: RDMs, method: str) -> np.ndarray:
+def _with_weights(model: RDMs, data: RDMs, weights: RDMs, method: Method) -> np.ndarray:
     """Compare under weights; a pair that is missing on one side has none."""
     similarity = np.full((len(model), len(data)), np.nan)
     missing = np.isnan(model.vectors)
     masks, group = np.unique(missing, axis=0, return_inverse=True)
     absent = np.isnan(data.vectors)
-    filled = np.where(absent, 0.0, data.vectors)
     for i, mask in enumerate(masks):
         rows = np.flatnonzero(group == i)
         left = np.where(absent | mask, 0.0, weights.vectors)
-        columns = np.flatnonzero((left > 0).sum(axis=1) >= MIN_PAIRS)
-        similarity[np.ix_(rows, columns)] = weighted(
-            np.where(mask, 0.0, model.vectors[rows]), filled[columns], left[columns], method
-        )
-    return np.clip(similarity, -1.0, 1.0)
+        for j in np.flatnonzero((left > 0).sum(axis=1) >= MIN_PAIRS):
+            counts = left[j] > 0
+            # Only ratios of weights matter.
+            w = left[j, counts] / left[j, counts].sum()
+            x, y = model.vectors[rows][:, counts], data.vectors[[j]][:, counts]
+            similarity[rows, j] = method.with_weights(x, y, w[None])[0, :, 0]
+    return bounded(similarity)
 
 
-def _check_sigma_k(sigma_k: np.ndarray, method: str, n_conditions: int) -> np.ndarray:
+def _check_sigma_k(sigma_k: np.ndarray, method: Method, n_conditions: int) -> np.ndarray:
     """Return sigma_k if it fits the method and the conditions."""
     sigma_k = np.asarray(sigma_k, dtype=np.float64)
-    if method not in COV_METHODS:
-        raise InputError(f"the method {method!r} uses no `sigma_k`; leave it out.")
+    if not method.whitened:
+        raise InputError(f"the method {method.name!r} uses no `sigma_k`; leave it out.")
     if sigma_k.shape != (n_conditions, n_conditions):
         raise InputError(
             f"expected a sigma_k of shape ({n_conditions}, {n_conditions}), one row per condition "

@@ -1,23 +1,223 @@
-"""Comparison methods: how similar two RDM vectors are.
+"""Comparison methods: how similar two RDM vectors are, and what else can be done with each.
 
 Every method takes model vectors (n_model, n_pairs) and data vectors (n_data, n_pairs) without NaN
 and returns similarities (n_model, n_data). A row with no similarity (a constant one) gives NaN.
+`METHODS` holds one :class:`Method` for each; wherever a name is wanted, a :class:`Method` or a
+function of model and data vectors will do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial as bound
 
 import numpy as np
 
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces._kernels.ranks import centred_ranks
+from rsa_faces.comparison import _forms
+from rsa_faces.comparison._forms import (
+    centred,
+    centred_or_nan,
+    centred_unit,
+    partial_correlations,
+    pool_ranks,
+    pool_standard,
+    pool_unit,
+    unit,
+    whitened,
+)
 
 _BLOCK = 512  # RDMs ranked together
+Rows = Callable[[np.ndarray], np.ndarray]
+SCHUETT = "Schütt H. H. et al. (2023). eLife 12, e82566. doi:10.7554/eLife.82566"
+NILI = (
+    "Nili H. et al. (2014). PLoS Computational Biology 10, e1003553. "
+    "doi:10.1371/journal.pcbi.1003553"
+)
+DIEDRICHSEN = (
+    "Diedrichsen J. et al. (2021). Neurons, Behavior, Data analysis, and Theory 5(3). "
+    "doi:10.51628/001c.27664"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A method of comparison and its forms.
+
+    Parameters
+    ----------
+    name : str
+        Name in arguments, tables and configurations.
+    function : callable
+        Of model vectors (n_model, n_pairs) and data vectors (n_data, n_pairs) without NaN to
+        similarities (n_model, n_data), NaN where there is none.
+    label : str, optional
+        What it is called in sentences and figures; by default the name.
+    citation : str, optional
+        Its source, for the methods text.
+    uses_ranks : bool, default False
+        Only the order of dissimilarities matters.
+    centres : bool, default True
+        A constant RDM has no similarity; False: only one of zeros has none.
+    inner : callable, optional
+        Of cosines of (centred, whitened) dissimilarities, where the similarities of sums of RDMs
+        follow from inner products: of model vectors x, data vectors y and counts to
+        (xᵀy, xᵀx, yᵀy) in each sample, (n_samples, n_model, n_data), (n_samples, n_model),
+        (n_samples, n_data), and to (xᵀx, yᵀy) before whitening.
+    whitened : bool, default False
+        Uses the covariance of dissimilarities: needs every pair, and takes `sigma_k`.
+    weighted : callable, optional
+        Of model and data vectors and weights (n_samples, n_pairs), at least 0, to similarities
+        (n_samples, n_model, n_data): those of RDMs in which each pair is there as often as its
+        weight says. What resamples of conditions and weights of evidence need.
+    whole_weights : bool, default False
+        `weighted` takes whole numbers only.
+    resampled : callable, optional
+        Instead of `weighted`, where copies of conditions are more than copies of pairs: of model
+        and data vectors and counts (n_samples, n_conditions).
+    pooling : callable, default z-scores
+        How RDMs are scaled before they are averaged over subjects, for ceilings: of vectors and
+        weights, both (n_samples, n_pairs), to scaled vectors.
+    paired : callable, optional
+        `weighted` of one RDM with another for each sample, (n_samples, n_pairs), where that is
+        faster one by one: to similarities (n_samples,).
+    partial : callable, optional
+        Of correlations (n_samples, n_model + n_given, n_data + n_given) and n_given to partial
+        correlations: what is left once RDMs are regressed out.
+    factors : pair of callables, optional
+        Of model and of data vectors to rows whose products are the similarities.
+    largest : callable, default 1
+        Of one model vector that varies to the largest similarity its ties allow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> def agreement(model, data):
+    ...     return -np.abs(model[:, None] - data).mean(axis=2)
+    >>> rdms = rf.RDMs([[0.1, 0.2, 0.3], [0.1, 0.2, 0.6]], ["a", "b", "c"], "given")
+    >>> rf.compare(rdms, rdms, method=agreement).round(2)
+    array([[ 0. , -0.1],
+           [-0.1,  0. ]])
+    """
+
+    name: str
+    function: Callable[..., np.ndarray]
+    label: str = ""
+    citation: str | None = None
+    uses_ranks: bool = False
+    centres: bool = True
+    whitened: bool = False
+    inner: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple] | None = None
+    weighted: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
+    whole_weights: bool = False
+    resampled: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
+    pooling: Callable[[np.ndarray, np.ndarray], np.ndarray] = pool_standard
+    paired: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
+    partial: Callable[[np.ndarray, int], np.ndarray] | None = None
+    factors: tuple[Rows, Rows] | None = None
+    largest: Callable[[np.ndarray], float] = _forms.no_less
+
+    def __post_init__(self):
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+
+    @property
+    def linear(self) -> bool:
+        """Whether similarities of sums of RDMs follow from inner products."""
+        return self.inner is not None
+
+    def __call__(self, model: np.ndarray, data: np.ndarray, **options) -> np.ndarray:
+        """Return the similarities of model vectors with data vectors, (n_model, n_data)."""
+        return self.function(model, data, **options)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Method({self.name!r})"
+
+    def with_counts(self, model: np.ndarray, data: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Compare RDMs whose conditions are there as often as counts say.
+
+        Parameters
+        ----------
+        model, data : ndarray, shape (n_model, n_pairs) and (n_data, n_pairs)
+            Every pair measured.
+        counts : ndarray, shape (n_samples, n_conditions)
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_model, n_data)
+
+        Raises
+        ------
+        InputError
+            If the method has no weighted form, unless every count is 1.
+        """
+        if self.resampled is not None:
+            return self.resampled(model, data, counts)
+        if self.weighted is None and (counts == 1).all():
+            once = self.function(model, data)
+            return np.broadcast_to(once, (len(counts), *once.shape))
+        return self.with_weights(model, data, _forms.pair_weights(counts))
+
+    def with_weights(self, model: np.ndarray, data: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Compare RDMs whose pairs are there as often as weights, (n_samples, n_pairs), say.
+
+        Raises
+        ------
+        InputError
+            If the method has no weighted form.
+        """
+        if self.weighted is not None:
+            return self.weighted(model, data, weights)
+        able = ", ".join(repr(m.name) for m in METHODS.values() if m.weighted is not None)
+        raise InputError(
+            f"the method {self.name!r} has no weighted form, which resampled conditions and pairs "
+            f"of unequal weight need. Use one that has ({able}), or give it one: "
+            "Method(..., weighted=function)."
+        )
+
+
+def resolve(method: str | Method | Callable[..., np.ndarray]) -> Method:
+    """Return the method of a name, a function, or a :class:`Method`.
+
+    Parameters
+    ----------
+    method : str, Method or callable
+        A name in `METHODS`; or a function of model vectors (n_model, n_pairs) and data vectors
+        (n_data, n_pairs) that returns similarities (n_model, n_data).
+
+    Returns
+    -------
+    Method
+        A function has no forms but itself: what needs another says so.
+
+    Raises
+    ------
+    InputError
+        If no method has this name; the nearest is named.
+
+    Examples
+    --------
+    >>> from rsa_faces.comparison import resolve
+    >>> resolve("spearman").label
+    'Spearman correlation'
+    """
+    if isinstance(method, Method):
+        return method
+    if callable(method):
+        return Method(getattr(method, "__name__", type(method).__name__), method)
+    return METHODS[check_choice(method, METHODS, what="comparison method")]
 
 
 def pearson(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Pearson correlation of dissimilarities, -1 to 1."""
-    return _unit(_centred(model)) @ _unit(_centred(data)).T
+    return unit(centred(model)) @ unit(centred(data)).T
 
 
 def spearman(model: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -62,7 +262,7 @@ def tau_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
 
 def cosine(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Cosine of the angle between dissimilarity vectors, -1 to 1."""
-    return _unit(model) @ _unit(data).T
+    return unit(model) @ unit(data).T
 
 
 def corr_cov(model: np.ndarray, data: np.ndarray, sigma_k: np.ndarray | None = None) -> np.ndarray:
@@ -73,7 +273,7 @@ def corr_cov(model: np.ndarray, data: np.ndarray, sigma_k: np.ndarray | None = N
     .. [1] Diedrichsen J. et al. (2021). Neurons, Behavior, Data analysis, and Theory 5(3).
        doi:10.51628/001c.27664
     """
-    return cosine_cov(_nan_if_constant(_centred(model)), _nan_if_constant(_centred(data)), sigma_k)
+    return cosine_cov(centred_or_nan(model), centred_or_nan(data), sigma_k)
 
 
 def cosine_cov(
@@ -98,147 +298,112 @@ def cosine_cov(
         return white_model @ data.T / np.outer(*norms)
 
 
-def weighted(
-    model: np.ndarray, data: np.ndarray, weights: np.ndarray, method: str = "pearson"
-) -> np.ndarray:
-    """Pearson, Spearman or cosine with a weight for each pair of each data RDM.
-
-    The same as if every pair were there as often as its weight says: sums are weighted, and the
-    rank of a pair is the weight below it plus half the weight of its ties. Pairs of weight 0 do not
-    count.
-    """
-    similarity = np.empty((len(model), len(data)))
-    for j, (row, w) in enumerate(zip(data, weights, strict=True)):
-        counts = w > 0
-        # Only ratios of weights matter.
-        w = w[counts] / w[counts].sum()
-        x, y = model[:, counts], row[None, counts]
-        if method == "spearman":
-            x, y = _weighted_ranks(x, w), _weighted_ranks(y, w)
-        if method != "cosine":
-            x, y = _weighted_centred(x, w), _weighted_centred(y, w)
-        similarity[:, j] = (_unit(x * np.sqrt(w)) @ _unit(y * np.sqrt(w)).T)[:, 0]
-    return similarity
-
-
-def partial(
-    model: np.ndarray, data: np.ndarray, given: np.ndarray, method: str = "pearson"
-) -> np.ndarray:
-    """Partial correlation: what is left of Pearson or Spearman once `given` is regressed out."""
-    correlations = METHODS[method](np.vstack([model, given]), np.vstack([data, given]))
-    return partial_correlations(correlations[None], len(given))[0]
-
-
-def partial_correlations(correlations: np.ndarray, n_given: int) -> np.ndarray:
-    """Return partial correlations from correlations.
-
-    Parameters
-    ----------
-    correlations : ndarray, shape (n_samples, n_model + n_given, n_data + n_given)
-        The given RDMs come last on both sides.
-    n_given : int
-
-    Returns
-    -------
-    ndarray, shape (n_samples, n_model, n_data)
-        NaN where a side is explained by the given RDMs entirely.
-    """
-    n_model, n_data = correlations.shape[1] - n_given, correlations.shape[2] - n_given
-    xy, xz = correlations[:, :n_model, :n_data], correlations[:, :n_model, n_data:]
-    zy, zz = correlations[:, n_model:, :n_data], correlations[:, n_model:, n_data:]
-    undefined = np.isnan(zz).any(axis=(1, 2), keepdims=True)
-    inverse = np.linalg.pinv(np.where(undefined, 0.0, zz), hermitian=True, rcond=1e-10)
-    inverse = np.where(undefined, np.nan, inverse)
-    left_x = 1 - np.einsum("bmg,bgh,bmh->bm", xz, inverse, xz, optimize=True)
-    left_y = 1 - np.einsum("bgd,bgh,bhd->bd", zy, inverse, zy, optimize=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        # What is left of a variance of 1, where it is more than rounding.
-        left_x, left_y = (np.where(v > 1e-12, v, np.nan) for v in (left_x, left_y))
-        return (xy - xz @ inverse @ zy) / np.sqrt(left_x[:, :, None] * left_y[:, None, :])
-
-
-def whitened(vectors: np.ndarray, sigma_k: np.ndarray | None = None) -> np.ndarray:
-    """Return V⁻¹ x for each row x.
-
-    For independent conditions V = A Aᵀ + 2 I, with A the incidence of pairs and conditions, so the
-    inverse follows from the row sums of the square RDM: no n_pairs × n_pairs matrix is needed.
-    """
-    n_pairs = vectors.shape[1]
-    n = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
-    row, col = np.triu_indices(n, k=1)
-    if sigma_k is None:
-        sums = np.zeros((len(vectors), n))
-        for values, out in zip(vectors, sums, strict=True):
-            out += np.bincount(row, values, n) + np.bincount(col, values, n)
-        own = (sums - sums.sum(axis=1, keepdims=True) / (2 * n)) / n
-        return (vectors - own[:, row] - own[:, col]) / 2
-    from scipy.linalg import cho_factor, cho_solve
-
-    xi = (
-        sigma_k[np.ix_(row, row)] + sigma_k[np.ix_(col, col)]
-        - sigma_k[np.ix_(row, col)] - sigma_k[np.ix_(col, row)]
-    )  # fmt: skip
-    return cho_solve(cho_factor(xi * xi), vectors.T).T
-
-
-#: Name of each method and its function.
-METHODS: dict[str, Callable[..., np.ndarray]] = {
-    "pearson": pearson,
-    "spearman": spearman,
-    "rho-a": rho_a,
-    "kendall": kendall,
-    "tau-a": tau_a,
-    "cosine": cosine,
-    "corr_cov": corr_cov,
-    "cosine_cov": cosine_cov,
+#: The method of each name. What is entered here is known everywhere, also in configurations.
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(
+            "pearson",
+            pearson,
+            label="Pearson correlation",
+            inner=bound(_forms.linear_inner, centre=True),
+            weighted=bound(_forms.linear, centre=True),
+            paired=bound(_forms.paired_linear, centre=True),
+            partial=partial_correlations,
+            factors=(centred_unit, centred_unit),
+        ),
+        Method(
+            "spearman",
+            spearman,
+            label="Spearman correlation",
+            uses_ranks=True,
+            weighted=bound(_forms.rank_correlation, finish=_forms.correlation_of),
+            paired=bound(_forms.paired_ranks, finish=_forms.correlation_of),
+            pooling=pool_ranks,
+            partial=partial_correlations,
+            factors=(_forms.unit_ranks, _forms.unit_ranks),
+            largest=_forms.largest_spearman,
+        ),
+        Method(
+            "rho-a",
+            rho_a,
+            label="Spearman correlation with ties broken at random (rho-a)",
+            citation=SCHUETT,
+            uses_ranks=True,
+            weighted=bound(_forms.rank_correlation, finish=_forms.rho_a_of),
+            paired=bound(_forms.paired_ranks, finish=_forms.rho_a_of),
+            whole_weights=True,
+            pooling=pool_ranks,
+            factors=(_forms.rho_a_ranks, _forms.rho_a_ranks),
+            largest=_forms.largest_rho_a,
+        ),
+        Method(
+            "kendall",
+            kendall,
+            label="Kendall's tau-b",
+            uses_ranks=True,
+            weighted=bound(_forms.concordance, finish=_forms.correlation_of),
+            paired=bound(_forms.paired_concordance, finish=_forms.correlation_of),
+            whole_weights=True,
+            pooling=pool_ranks,
+            largest=_forms.largest_kendall,
+        ),
+        Method(
+            "tau-a",
+            tau_a,
+            label="Kendall's tau-a",
+            citation=NILI,
+            uses_ranks=True,
+            weighted=bound(_forms.concordance, finish=_forms.tau_a_of),
+            paired=bound(_forms.paired_concordance, finish=_forms.tau_a_of),
+            whole_weights=True,
+            pooling=pool_ranks,
+            largest=_forms.largest_tau_a,
+        ),
+        Method(
+            "cosine",
+            cosine,
+            label="cosine similarity",
+            centres=False,
+            inner=bound(_forms.linear_inner, centre=False),
+            weighted=bound(_forms.linear, centre=False),
+            paired=bound(_forms.paired_linear, centre=False),
+            pooling=pool_unit,
+            factors=(unit, unit),
+        ),
+        Method(
+            "corr_cov",
+            corr_cov,
+            label="whitened Pearson correlation",
+            citation=DIEDRICHSEN,
+            whitened=True,
+            inner=bound(_forms.whitened_inner, centre=True),
+            resampled=bound(_forms.whitened_resampled, centre=True),
+            factors=(
+                bound(_forms.white_unit, scaling=centred_or_nan),
+                bound(_forms.unit_in_white, scaling=centred_or_nan),
+            ),
+        ),
+        Method(
+            "cosine_cov",
+            cosine_cov,
+            label="whitened cosine similarity",
+            citation=DIEDRICHSEN,
+            centres=False,
+            whitened=True,
+            inner=bound(_forms.whitened_inner, centre=False),
+            resampled=bound(_forms.whitened_resampled, centre=False),
+            pooling=pool_unit,
+            factors=(_forms.white_unit, _forms.unit_in_white),
+        ),
+    )
 }
 
-#: Methods that allow for a partial correlation.
-PARTIAL_METHODS = frozenset({"pearson", "spearman"})
-#: Methods that allow for weights of pairs.
-WEIGHTED_METHODS = frozenset({"pearson", "spearman", "cosine"})
+
 #: Methods that use ranks only.
-RANK_METHODS = frozenset({"spearman", "rho-a", "kendall", "tau-a"})
+RANK_METHODS = frozenset(name for name, method in METHODS.items() if method.uses_ranks)
 #: Methods that whiten by the covariance of dissimilarities.
-COV_METHODS = frozenset({"corr_cov", "cosine_cov"})
-
-
-def _centred(vectors: np.ndarray) -> np.ndarray:
-    """Return rows minus their mean; exactly 0 for constant rows."""
-    centred = vectors - vectors.mean(axis=1, keepdims=True)
-    centred[(vectors == vectors[:, :1]).all(axis=1)] = 0.0
-    return centred
-
-
-def _weighted_centred(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return rows minus their weighted mean (weights sum to 1); exactly 0 for constant rows."""
-    centred = vectors - (vectors @ weights)[:, None]
-    centred[(vectors == vectors[:, :1]).all(axis=1)] = 0.0
-    return centred
-
-
-def _weighted_ranks(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return for each entry the weight below it plus half the weight of its ties."""
-    ranks = np.empty(vectors.shape)
-    for out, vector in zip(ranks, vectors, strict=True):
-        code = np.unique(vector, return_inverse=True)[1]
-        group = np.bincount(code, weights)
-        out[:] = (np.cumsum(group) - group / 2)[code]
-    return ranks
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Return rows of length 1; NaN for rows of zeros."""
-    scale = np.abs(vectors).max(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = vectors / scale
-        return scaled / np.sqrt(np.einsum("ij,ij->i", scaled, scaled))[:, None]
-
-
-def _nan_if_constant(centred: np.ndarray) -> np.ndarray:
-    """Return centred rows, NaN where all is 0."""
-    centred[~centred.any(axis=1)] = np.nan
-    return centred
+COV_METHODS = frozenset(name for name, method in METHODS.items() if method.whitened)
 
 
 def _rank_products(model: np.ndarray, data: np.ndarray):

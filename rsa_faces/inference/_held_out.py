@@ -9,8 +9,10 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces.comparison._forms import standard as _standard
+from rsa_faces.comparison._forms import whitened_inner as _whitened_inner
 from rsa_faces.comparison.methods import COV_METHODS, RANK_METHODS
-from rsa_faces.inference._weighted import _standard, _whitened_inner, weighted_similarities
+from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.rdm import RDMs
 
 _RANK_BLOCK = 16

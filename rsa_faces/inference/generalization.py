@@ -11,9 +11,9 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.comparison import METHODS
+from rsa_faces.comparison._forms import standard as _standard
 from rsa_faces.comparison.methods import RANK_METHODS
 from rsa_faces.inference._recording import recording_of
-from rsa_faces.inference._weighted import _standard
 from rsa_faces.rdm import RDMs
 
 

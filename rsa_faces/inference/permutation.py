@@ -11,7 +11,7 @@ from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.comparison import METHODS, align_pair
-from rsa_faces.comparison.methods import whitened
+from rsa_faces.comparison._forms import whitened
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index

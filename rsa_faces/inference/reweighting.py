@@ -12,9 +12,10 @@ from scipy.linalg import cho_factor, cho_solve
 from rsa_faces._core.checks import as_rng, check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import METHODS
+from rsa_faces.comparison._forms import standard as _standard
 from rsa_faces.inference._held_out import MEMORY, check_folds, draw_folds
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._weighted import _standard, weighted_similarities
+from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.evaluate import (
     _group_codes,
 )

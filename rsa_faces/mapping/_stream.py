@@ -18,14 +18,13 @@ from rsa_faces._kernels.ranks import centred_ranks
 from rsa_faces._kernels.spheres import FINE, UNDEFINED
 from rsa_faces.brain.spheres import Discs, Spheres
 from rsa_faces.comparison._compare import MIN_PAIRS, _with_missing
+from rsa_faces.comparison._forms import centred as _centred
+from rsa_faces.comparison._forms import centred_or_nan, whitened
+from rsa_faces.comparison._forms import unit as _unit
 from rsa_faces.comparison.methods import (
     COV_METHODS,
     METHODS,
     RANK_METHODS,
-    _centred,
-    _nan_if_constant,
-    _unit,
-    whitened,
 )
 
 KENDALL = frozenset({"kendall", "tau-a"})
@@ -95,7 +94,7 @@ class Similarities:
 def model_side(vectors: np.ndarray, method: str) -> np.ndarray:
     """Return rows whose products with those of :func:`data_side` are similarities."""
     if method in COV_METHODS:
-        vectors = _nan_if_constant(_centred(vectors)) if method == "corr_cov" else vectors
+        vectors = centred_or_nan(vectors) if method == "corr_cov" else vectors
         white = whitened(vectors)
         return white / _root(np.einsum("ij,ij->i", vectors, white))
     return data_side(vectors, method)
@@ -104,7 +103,7 @@ def model_side(vectors: np.ndarray, method: str) -> np.ndarray:
 def data_side(vectors: np.ndarray, method: str) -> np.ndarray:
     """Return rows whose products with those of :func:`model_side` are similarities."""
     if method in COV_METHODS:
-        vectors = _nan_if_constant(_centred(vectors)) if method == "corr_cov" else vectors
+        vectors = centred_or_nan(vectors) if method == "corr_cov" else vectors
         return vectors / _root(np.einsum("ij,ij->i", vectors, whitened(vectors)))
     if method in RANK_METHODS:
         ranks, squares = centred_ranks(vectors)

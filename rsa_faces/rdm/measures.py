@@ -9,11 +9,121 @@ may lie on disk (:meth:`rsa_faces.Activations.patterns`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.rdm._products import angular_distances, blocks, squared_distances
+
+WALTHER = "Walther A. et al. (2016). NeuroImage 137, 188-200. doi:10.1016/j.neuroimage.2015.12.012"
+SCHUETT = "Schütt H. H. et al. (2023). eLife 12, e82566. doi:10.7554/eLife.82566"
+CONSTANT, ZERO = "constant over channels", "zero in all channels"
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A measure of dissimilarity and what it needs.
+
+    Parameters
+    ----------
+    name : str
+        Name in arguments, labels and configurations.
+    function : callable
+        Of patterns (n_conditions, n_channels) to the n_pairs dissimilarities of the upper triangle,
+        row by row. With `needs_folds` of patterns (n_folds, n_conditions, n_channels); with
+        `uses_noise` the noise covariance follows, (n_channels, n_channels).
+    label : str, optional
+        What it is called in sentences and figures; by default the name.
+    citation : str, optional
+        Its source, for the methods text.
+    streamed : callable, optional
+        `function` for patterns of float32 that may lie on disk and are read a part of the channels
+        at a time; without it such patterns are brought into memory first.
+    compiled : str, optional
+        Name of its loop in searchlights; without it `function` is called at each place.
+    needs_folds, needs_noise : bool, default False
+        Whether it is cross-validated, and whether it has no meaning without a noise covariance.
+    uses_noise : bool, default False
+        Whether a noise covariance can be given.
+    undefined : str, optional
+        Which patterns have no dissimilarity, in words: their pairs are NaN.
+    angular : bool, default False
+        Whether the length of patterns does not matter.
+    """
+
+    name: str
+    function: Callable[..., np.ndarray]
+    label: str = ""
+    citation: str | None = None
+    streamed: Callable[..., np.ndarray] | None = None
+    compiled: str | None = None
+    needs_folds: bool = False
+    needs_noise: bool = False
+    uses_noise: bool = False
+    undefined: str | None = None
+    angular: bool = False
+
+    def __post_init__(self):
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+
+    @property
+    def plain(self) -> bool:
+        """Whether patterns are all it needs: no folds, no noise covariance."""
+        return not (self.needs_folds or self.needs_noise)
+
+    def __call__(self, patterns: np.ndarray, *arguments, **options) -> np.ndarray:
+        """Return the dissimilarities of all pairs of patterns, (n_pairs,)."""
+        if self.streamed is None and not isinstance(patterns, np.ndarray):
+            patterns = np.asarray(patterns)
+        return self.function(patterns, *arguments, **options)
+
+    def of_layer(self, patterns: np.ndarray) -> np.ndarray:
+        """Return the dissimilarities of activations of float32, in memory or on disk."""
+        if self.streamed is not None:
+            return self.streamed(patterns)
+        return self(np.asarray(patterns, np.float64))
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Measure({self.name!r})"
+
+
+def resolve(measure: str | Measure | Callable[..., np.ndarray]) -> Measure:
+    """Return the measure of a name, a function, or a :class:`Measure`.
+
+    Parameters
+    ----------
+    measure : str, Measure or callable
+        A name in `MEASURES`; or a function of patterns (n_conditions, n_channels) that returns the
+        dissimilarities (n_pairs,) of the upper triangle, row by row.
+
+    Returns
+    -------
+    Measure
+        Of a function: without folds, noise covariance and compiled form.
+
+    Raises
+    ------
+    InputError
+        If no measure has this name; the nearest is named.
+
+    Examples
+    --------
+    >>> from rsa_faces.rdm.measures import resolve
+    >>> resolve("crossnobis").needs_folds
+    True
+    """
+    if isinstance(measure, Measure):
+        return measure
+    if callable(measure):
+        return Measure(getattr(measure, "__name__", type(measure).__name__), measure)
+    return MEASURES[check_choice(measure, MEASURES, what="measure")]
 
 
 def euclidean(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
@@ -209,15 +319,69 @@ def poisson(patterns: np.ndarray, *, prior_rate: float = 1.0, prior_weight: floa
     return np.maximum(_from_gram(kernel + kernel.T) / 2, 0.0) / patterns.shape[1]
 
 
-#: Name of each measure and the function that computes it.
-MEASURES: dict[str, Callable[..., np.ndarray]] = {
-    "euclidean": euclidean,
-    "sqeuclidean": sqeuclidean,
-    "correlation": correlation,
-    "cosine": cosine,
-    "mahalanobis": mahalanobis,
-    "crossnobis": crossnobis,
-    "poisson": poisson,
+#: The measure of each name. What is entered here is known everywhere, also in configurations.
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure(
+            "euclidean",
+            euclidean,
+            label="Euclidean distance",
+            streamed=partial(euclidean, single=True),
+            compiled="EUCLIDEAN",
+        ),
+        Measure(
+            "sqeuclidean",
+            sqeuclidean,
+            label="squared Euclidean distance",
+            streamed=partial(sqeuclidean, single=True),
+            compiled="SQEUCLIDEAN",
+        ),
+        Measure(
+            "correlation",
+            correlation,
+            label="1 − Pearson correlation",
+            streamed=partial(correlation, single=True),
+            compiled="CORRELATION",
+            undefined=CONSTANT,
+            angular=True,
+        ),
+        Measure(
+            "cosine",
+            cosine,
+            label="1 − cosine",
+            streamed=partial(cosine, single=True),
+            compiled="COSINE",
+            undefined=ZERO,
+            angular=True,
+        ),
+        Measure(
+            "mahalanobis",
+            mahalanobis,
+            label="Mahalanobis distance",
+            citation=WALTHER,
+            compiled="MAHALANOBIS",
+            needs_noise=True,
+            uses_noise=True,
+        ),
+        Measure(
+            "crossnobis",
+            crossnobis,
+            label="cross-validated squared Mahalanobis distance (crossnobis)",
+            citation=WALTHER,
+            compiled="CROSSNOBIS",
+            needs_folds=True,
+            uses_noise=True,
+        ),
+        Measure(
+            "poisson",
+            poisson,
+            label="symmetrised Kullback-Leibler divergence of Poisson rates",
+            citation=SCHUETT,
+            streamed=poisson,
+            compiled="POISSON",
+        ),
+    )
 }
 
 

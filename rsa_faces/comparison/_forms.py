@@ -1,0 +1,412 @@
+"""What methods of comparison are made of: scalings, weighted sums, products and pools of RDMs.
+
+A weighted form takes model vectors (n_model, n_pairs), data vectors (n_data, n_pairs) and weights
+(n_samples, n_pairs) and returns similarities (n_samples, n_model, n_data): those of RDMs in which
+every pair is there as often as its weight says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rsa_faces._kernels.ranks import average_ranks, centred_ranks, dense_codes
+
+_MODELS = 16  # models ranked together in one sample
+
+
+def centred(vectors: np.ndarray) -> np.ndarray:
+    """Return rows minus their mean; exactly 0 for constant rows."""
+    centred = vectors - vectors.mean(axis=1, keepdims=True)
+    centred[(vectors == vectors[:, :1]).all(axis=1)] = 0.0
+    return centred
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return rows of length 1; NaN for rows of zeros."""
+    scale = np.abs(vectors).max(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = vectors / scale
+        return scaled / np.sqrt(np.einsum("ij,ij->i", scaled, scaled))[:, None]
+
+
+def centred_unit(vectors: np.ndarray) -> np.ndarray:
+    """Return rows minus their mean, of length 1; NaN for constant rows."""
+    return unit(centred(vectors))
+
+
+def standard(vectors: np.ndarray) -> np.ndarray:
+    """Return rows with mean 0 and variance 1; constant rows become 0."""
+    rows = centred(vectors)
+    scale = np.sqrt((rows**2).mean(axis=1, keepdims=True))
+    return rows / np.where(scale > 0, scale, 1.0)
+
+
+def centred_or_nan(vectors: np.ndarray) -> np.ndarray:
+    """Return rows minus their mean, NaN where they are constant."""
+    rows = centred(vectors)
+    rows[~rows.any(axis=1)] = np.nan
+    return rows
+
+
+def same(vectors: np.ndarray) -> np.ndarray:
+    """Return the rows as they are."""
+    return vectors
+
+
+def whitened(vectors: np.ndarray, sigma_k: np.ndarray | None = None) -> np.ndarray:
+    """Return V⁻¹ x for each row x.
+
+    For independent conditions V = A Aᵀ + 2 I, with A the incidence of pairs and conditions, so the
+    inverse follows from the row sums of the square RDM: no n_pairs × n_pairs matrix is needed.
+    """
+    n_pairs = vectors.shape[1]
+    n = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
+    row, col = np.triu_indices(n, k=1)
+    if sigma_k is None:
+        sums = np.zeros((len(vectors), n))
+        for values, out in zip(vectors, sums, strict=True):
+            out += np.bincount(row, values, n) + np.bincount(col, values, n)
+        own = (sums - sums.sum(axis=1, keepdims=True) / (2 * n)) / n
+        return (vectors - own[:, row] - own[:, col]) / 2
+    from scipy.linalg import cho_factor, cho_solve
+
+    xi = (
+        sigma_k[np.ix_(row, row)]
+        + sigma_k[np.ix_(col, col)]
+        - sigma_k[np.ix_(row, col)]
+        - sigma_k[np.ix_(col, row)]
+    )
+    return cho_solve(cho_factor(xi * xi), vectors.T).T
+
+
+def bounded(similarity: np.ndarray) -> np.ndarray:
+    """Return similarities with what rounding adds beyond -1 and 1 taken off."""
+    return np.where(np.abs(similarity) < 1 + 1e-9, np.clip(similarity, -1.0, 1.0), similarity)
+
+
+def root(squares: np.ndarray) -> np.ndarray:
+    """Return square roots as a column, NaN where there is nothing above 0."""
+    return np.sqrt(np.where(squares > 0, squares, np.nan))[:, None]
+
+
+# Rows whose products are similarities, (side of the model, side of the data).
+
+
+def unit_ranks(vectors: np.ndarray) -> np.ndarray:
+    """Return centred ranks of length 1, for spearman."""
+    ranks, squares = centred_ranks(vectors)
+    ranks /= root(squares)
+    return ranks
+
+
+def rho_a_ranks(vectors: np.ndarray) -> np.ndarray:
+    """Return centred ranks over the length they have without ties, for rho-a."""
+    ranks, squares = centred_ranks(vectors)
+    n = float(vectors.shape[1])
+    ranks /= root(np.where(squares > 0, (n**3 - n) / 12.0, 0.0))
+    return ranks
+
+
+def white_unit(vectors: np.ndarray, scaling=same) -> np.ndarray:
+    """Return V⁻¹ x of length 1 in the metric of V⁻¹."""
+    vectors = scaling(vectors)
+    white = whitened(vectors)
+    return white / root(np.einsum("ij,ij->i", vectors, white))
+
+
+def unit_in_white(vectors: np.ndarray, scaling=same) -> np.ndarray:
+    """Return x of length 1 in the metric of V⁻¹."""
+    vectors = scaling(vectors)
+    return vectors / root(np.einsum("ij,ij->i", vectors, whitened(vectors)))
+
+
+# Largest similarity with data that have no ties, of a vector that varies.
+
+
+def no_less(vector: np.ndarray) -> float:
+    """Return 1: ties set no limit."""
+    return 1.0
+
+
+def largest_rho_a(vector: np.ndarray) -> float:
+    """Return Σ (r − r̄)² · 12 / (n³ − n) of average ranks."""
+    return float(12.0 * average_ranks(vector[None]).var() / (float(len(vector)) ** 2 - 1))
+
+
+def largest_spearman(vector: np.ndarray) -> float:
+    """Return the root of that of rho-a."""
+    return float(np.sqrt(largest_rho_a(vector)))
+
+
+def largest_tau_a(vector: np.ndarray) -> float:
+    """Return the share of untied pairs of entries."""
+    n = len(vector)
+    tied = (np.bincount(dense_codes(vector[None])[0]).astype(float) ** 2).sum() - n
+    return float(1.0 - tied / (n * (n - 1)))
+
+
+def largest_kendall(vector: np.ndarray) -> float:
+    """Return the root of that of tau-a."""
+    return float(np.sqrt(largest_tau_a(vector)))
+
+
+# Scaling of RDMs before they are pooled: vectors (n_pairs,) or (n, n_pairs), weights alike.
+
+
+def pool_ranks(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return average ranks from 1: where pairs are missing, the mean rank differs."""
+    return ranks_of(vectors, weights) + (weights.sum(axis=1, keepdims=True) + 1) / 2
+
+
+def pool_standard(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return z-scores; 0 for constant rows."""
+    total = weights.sum(axis=1, keepdims=True)
+    mean = (weights * vectors).sum(axis=1, keepdims=True) / total
+    return pool_unit(vectors - mean, weights)
+
+
+def pool_unit(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return rows with a root mean square of 1."""
+    vectors = np.broadcast_to(vectors, np.broadcast_shapes(vectors.shape, weights.shape))
+    total = weights.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return vectors / np.sqrt((weights * vectors**2).sum(axis=1, keepdims=True) / total)
+
+
+def ranks_of(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return centred average ranks of one RDM, or of one for each sample, (n_samples, n_pairs)."""
+    vectors = np.broadcast_to(vectors, weights.shape)
+    order = np.argsort(vectors, axis=1)
+    values = np.take_along_axis(vectors, order, axis=1)
+    ordered = np.take_along_axis(weights, order, axis=1)
+    new = np.ones(vectors.shape, dtype=bool)
+    new[:, 1:] = values[:, 1:] != values[:, :-1]
+    # All samples in one line: groups of equal values, never across samples.
+    starts = np.flatnonzero(new)
+    grouped = np.add.reduceat(ordered.ravel(), starts)
+    ranks = np.cumsum(grouped) - (grouped - 1) / 2
+    lengths = np.diff(np.append(starts, new.size))
+    before = np.cumsum(weights.sum(axis=1)) - weights.sum(axis=1)
+    middle = before + (weights.sum(axis=1) + 1) / 2
+    ordered = np.repeat(ranks, lengths).reshape(vectors.shape) - middle[:, None]
+    result = np.empty_like(ordered)
+    np.put_along_axis(result, order, ordered, axis=1)
+    return result
+
+
+# Weighted forms.
+
+
+def correlation_of(xy, xx, yy, n=None) -> np.ndarray:
+    """Turn sums into a correlation or cosine; NaN where a side has no squares."""
+    return _where_defined(lambda: xy / np.sqrt(xx * yy), xx, yy)
+
+
+def rho_a_of(xy, xx, yy, n) -> np.ndarray:
+    """Turn sums of products of ranks into rho-a."""
+    return _where_defined(lambda: xy * 12.0 / (n**3 - n), xx, yy)
+
+
+def tau_a_of(xy, xx, yy, n) -> np.ndarray:
+    """Turn concordant minus discordant pairs into tau-a; xx and yy are untied pairs."""
+    return _where_defined(lambda: xy / (n * (n - 1) / 2), xx, yy)
+
+
+def _where_defined(similarity, xx, yy) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((xx <= 0) | (yy <= 0), np.nan, similarity())
+
+
+def linear(model, data, weights, *, centre: bool) -> np.ndarray:
+    """Pearson or cosine under weights, from matrix products of weights and products of RDMs."""
+    xy, xx, yy = _inner(model, data, weights, centre)
+    return correlation_of(xy, xx[:, :, None], yy[:, None, :])
+
+
+def linear_inner(model, data, counts, *, centre: bool):
+    """Return (xᵀy, xᵀx, yᵀy) and (xᵀx, yᵀy) in every resample: see `whitened_inner`."""
+    xy, xx, yy = _inner(model, data, pair_weights(counts), centre)
+    return (xy, xx, yy), (xx, yy)
+
+
+def _inner(model, data, weights, centre: bool):
+    # Centring and scaling once leaves Pearson as it is and spares digits in the sums below.
+    model, data = (standard(v) if centre else v for v in (model, data))
+    n = weights.sum(axis=1)
+    xx, yy = (weights @ (v**2).T for v in (model, data))
+    xy = weighted_products(model, data, weights)
+    if centre:
+        x, y = weights @ model.T, weights @ data.T
+        xy -= x[:, :, None] * y[:, None, :] / n[:, None, None]
+        xx = positive(xx - x**2 / n[:, None], xx)
+        yy = positive(yy - y**2 / n[:, None], yy)
+    return xy, xx, yy
+
+
+def weighted_products(model: np.ndarray, data: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return Σ w x y of all samples, models and data, by the way with the smaller copies."""
+    if len(model) <= len(weights):
+        products = (model[:, None, :] * data).reshape(-1, model.shape[1])
+        return (weights @ products.T).reshape(len(weights), len(model), len(data))
+    return np.stack([(weights * y) @ model.T for y in data], axis=2)
+
+
+def positive(difference: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Return 0 where what is left of a sum of squares is rounding: the RDM is constant there."""
+    return np.where(difference > 1e-13 * of, difference, 0.0)
+
+
+def rank_correlation(model, data, weights, *, finish) -> np.ndarray:
+    """Spearman or rho-a under weights."""
+    from rsa_faces._kernels.resampled import resampled_ranks
+    from rsa_faces._kernels.sort import sort_rows
+
+    sides = [sort_rows(side) for side in (model, data)]
+    xy = np.empty((len(weights), len(model), len(data)))
+    xx, yy = np.empty(xy.shape[:2]), np.empty((len(weights), len(data)))
+    for b, places, drawn in drawn_pairs(weights):
+        y, yy[b] = resampled_ranks(*sides[1], places, drawn)
+        y *= drawn
+        for start in range(0, len(model), _MODELS):
+            part = slice(start, start + _MODELS)
+            x, xx[b, part] = resampled_ranks(*(s[part] for s in sides[0]), places, drawn)
+            xy[b, part] = x @ y.T
+    n = weights.sum(axis=1)[:, None, None]
+    return finish(xy, xx[:, :, None], yy[:, None, :], n)
+
+
+def drawn_pairs(weights: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield each sample, where each pair is among those drawn, and the weights of these.
+
+    Pairs that were not drawn share a last place of weight 0.
+    """
+    for b, w in enumerate(weights):
+        drawn = np.flatnonzero(w)
+        places = np.full(len(w), len(drawn), dtype=np.int32)
+        places[drawn] = np.arange(len(drawn))
+        yield b, places, np.append(w[drawn], 0).astype(np.float64)
+
+
+def concordance(model, data, weights, *, finish) -> np.ndarray:
+    """tau-b or tau-a under whole weights; copies of one entry are ties."""
+    from rsa_faces._kernels.kendall import kendall_sums
+
+    sums, *untied = kendall_sums(model, data, weights)
+    n = weights.sum(axis=1)[:, None, None]
+    return finish(sums.astype(float), untied[0][:, :, None], untied[1][:, None, :], n)
+
+
+# One RDM with another for each sample, under the weights of that sample, (n_samples,).
+
+
+def paired_linear(own, others, weights, *, centre: bool) -> np.ndarray:
+    """Pearson or cosine of `own`, (n_pairs,), with `others`, (n_samples, n_pairs)."""
+    total = weights.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, y = (
+            v - (weights * v).sum(axis=1, keepdims=True) / total if centre else v
+            for v in (np.broadcast_to(own, others.shape), others)
+        )
+    return correlation_of(*_paired_sums(x, y, weights))
+
+
+def paired_ranks(own, others, weights, *, finish) -> np.ndarray:
+    """Spearman or rho-a of one RDM with another for each sample."""
+    sums = _paired_sums(ranks_of(own, weights), ranks_of(others, weights), weights)
+    return finish(*sums, weights.sum(axis=1))
+
+
+def paired_concordance(own, others, weights, *, finish) -> np.ndarray:
+    """tau-b or tau-a of one RDM with another for each sample."""
+    return np.array(
+        [
+            concordance(own[None], other[None], w[None], finish=finish)[0, 0, 0]
+            for other, w in zip(others, weights, strict=True)
+        ]
+    )
+
+
+def _paired_sums(x, y, weights) -> list[np.ndarray]:
+    return [np.einsum("bp,bp,bp->b", weights, a, b) for a, b in ((x, y), (x, x), (y, y))]
+
+
+def whitened_resampled(model, data, counts, *, centre: bool) -> np.ndarray:
+    """cosine_cov or corr_cov of conditions that are there as often as counts say."""
+    (xy, xx, yy), _ = whitened_inner(model, data, counts, centre=centre)
+    return correlation_of(xy, xx[:, :, None], yy[:, None, :])
+
+
+def pair_weights(counts: np.ndarray) -> np.ndarray:
+    """Return c_i c_j for the pairs of the upper triangle; counts (n_samples, n_conditions)."""
+    row, col = np.triu_indices(counts.shape[1], k=1)
+    return counts[:, row].astype(np.float64) * counts[:, col]
+
+
+def whitened_inner(model: np.ndarray, data: np.ndarray, counts: np.ndarray, *, centre: bool):
+    """Return (xᵀV⁻¹y, xᵀV⁻¹x, yᵀV⁻¹y) and (xᵀx, yᵀy) in every resample.
+
+    V restricted to the pairs of a resample is A Aᵀ + 2 I, with A the incidence of its pairs and
+    positions. V⁻¹ x is the same for all copies of a condition, so the system to solve has one
+    unknown per condition: (diag(g) + 1 cᵀ) u = r, g = n + 2 − 2c, r the row sums of x.
+    """
+    weights = pair_weights(counts)
+    counts = counts.astype(np.float64)
+    n_conditions = counts.shape[1]
+    total = counts.sum(axis=1, keepdims=True)
+    share = counts / (total + 2 - 2 * counts)
+    gamma = 1 + share.sum(axis=1)
+    row, col = np.triu_indices(n_conditions, k=1)
+    n = weights.sum(axis=1)
+
+    def row_sums(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        square = np.zeros((len(vectors), n_conditions, n_conditions))
+        square[:, row, col] = square[:, col, row] = vectors
+        sums = (counts @ square).transpose(1, 0, 2)
+        return sums - mean[:, :, None] * (total - counts)[:, None, :]
+
+    if centre:
+        model, data = standard(model), standard(data)
+    means = [weights @ v.T / n[:, None] * centre for v in (model, data)]
+    xy = weighted_products(model, data, weights)
+    xy -= means[0][:, :, None] * means[1][:, None, :] * n[:, None, None]
+    squares = [weights @ (v**2).T for v in (model, data)]
+    squares = [positive(q - n[:, None] * m**2, q) for q, m in zip(squares, means, strict=True)]
+    rows = [row_sums(v, m) for v, m in zip((model, data), means, strict=True)]
+    once = [np.einsum("bmk,bk->bm", r, share) for r in rows]
+    across = (rows[0] * share[:, None, :]) @ rows[1].transpose(0, 2, 1)
+    white = xy - across + once[0][:, :, None] * once[1][:, None, :] / gamma[:, None, None]
+    selves = [
+        positive(q - np.einsum("bmk,bk,bmk->bm", r, share, r) + o**2 / gamma[:, None], q)
+        for q, r, o in zip(squares, rows, once, strict=True)
+    ]
+    return (white / 2, selves[0] / 2, selves[1] / 2), squares
+
+
+def partial_correlations(correlations: np.ndarray, n_given: int) -> np.ndarray:
+    """Return partial correlations from correlations.
+
+    Parameters
+    ----------
+    correlations : ndarray, shape (n_samples, n_model + n_given, n_data + n_given)
+        The given RDMs come last on both sides.
+    n_given : int
+
+    Returns
+    -------
+    ndarray, shape (n_samples, n_model, n_data)
+        NaN where a side is explained by the given RDMs entirely.
+    """
+    n_model, n_data = correlations.shape[1] - n_given, correlations.shape[2] - n_given
+    xy, xz = correlations[:, :n_model, :n_data], correlations[:, :n_model, n_data:]
+    zy, zz = correlations[:, n_model:, :n_data], correlations[:, n_model:, n_data:]
+    undefined = np.isnan(zz).any(axis=(1, 2), keepdims=True)
+    inverse = np.linalg.pinv(np.where(undefined, 0.0, zz), hermitian=True, rcond=1e-10)
+    inverse = np.where(undefined, np.nan, inverse)
+    left_x = 1 - np.einsum("bmg,bgh,bmh->bm", xz, inverse, xz, optimize=True)
+    left_y = 1 - np.einsum("bgd,bgh,bhd->bd", zy, inverse, zy, optimize=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # What is left of a variance of 1, where it is more than rounding.
+        left_x, left_y = (np.where(v > 1e-12, v, np.nan) for v in (left_x, left_y))
+        return (xy - xz @ inverse @ zy) / np.sqrt(left_x[:, :, None] * left_y[:, None, :])
