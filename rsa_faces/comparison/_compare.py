@@ -290,9 +290,10 @@ def _check_weights(weights, method: Method, data: RDMs, given: RDMs | None) -> R
     """Return weights with the names of their conditions."""
     if method.weighted is None or method.whole_weights or given is not None:
         able = [m.name for m in METHODS.values() if m.weighted and not m.whole_weights]
+        without = " with `given`" if given is not None else ""
         raise InputError(
-            f"expected a method that takes weights ({', '.join(able[:-1])} or {able[-1]}), without `given`, for "
-            f"`weights`, got {method.name!r}{' with `given`' if given is not None else ''}."
+            f"expected a method that takes weights ({', '.join(able[:-1])} or {able[-1]}), "
+            f"without `given`, for `weights`, got {method.name!r}{without}."
         )
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != data.vectors.shape:

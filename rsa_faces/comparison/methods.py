@@ -91,6 +91,8 @@ class Method:
         Of model and of data vectors to rows whose products are the similarities.
     largest : callable, default 1
         Of one model vector that varies to the largest similarity its ties allow.
+    code : int, optional
+        Its number in the compiled loops of flexible models; without one they are not used.
 
     Examples
     --------
@@ -120,6 +122,7 @@ class Method:
     partial: Callable[[np.ndarray, int], np.ndarray] | None = None
     factors: tuple[Rows, Rows] | None = None
     largest: Callable[[np.ndarray], float] = _forms.no_less
+    code: int | None = None
 
     def __post_init__(self):
         if not self.label:
@@ -305,6 +308,7 @@ METHODS: dict[str, Method] = {
         Method(
             "pearson",
             pearson,
+            code=1,
             label="Pearson correlation",
             inner=bound(_forms.linear_inner, centre=True),
             weighted=bound(_forms.linear, centre=True),
@@ -315,6 +319,7 @@ METHODS: dict[str, Method] = {
         Method(
             "spearman",
             spearman,
+            code=2,
             label="Spearman correlation",
             uses_ranks=True,
             weighted=bound(_forms.rank_correlation, finish=_forms.correlation_of),
@@ -327,6 +332,7 @@ METHODS: dict[str, Method] = {
         Method(
             "rho-a",
             rho_a,
+            code=3,
             label="Spearman correlation with ties broken at random (rho-a)",
             citation=SCHUETT,
             uses_ranks=True,
@@ -340,6 +346,7 @@ METHODS: dict[str, Method] = {
         Method(
             "kendall",
             kendall,
+            code=4,
             label="Kendall's tau-b",
             uses_ranks=True,
             weighted=bound(_forms.concordance, finish=_forms.correlation_of),
@@ -351,6 +358,7 @@ METHODS: dict[str, Method] = {
         Method(
             "tau-a",
             tau_a,
+            code=5,
             label="Kendall's tau-a",
             citation=NILI,
             uses_ranks=True,
@@ -363,6 +371,7 @@ METHODS: dict[str, Method] = {
         Method(
             "cosine",
             cosine,
+            code=0,
             label="cosine similarity",
             centres=False,
             inner=bound(_forms.linear_inner, centre=False),
@@ -374,6 +383,7 @@ METHODS: dict[str, Method] = {
         Method(
             "corr_cov",
             corr_cov,
+            code=7,
             label="whitened Pearson correlation",
             citation=DIEDRICHSEN,
             whitened=True,
@@ -387,6 +397,7 @@ METHODS: dict[str, Method] = {
         Method(
             "cosine_cov",
             cosine_cov,
+            code=6,
             label="whitened cosine similarity",
             citation=DIEDRICHSEN,
             centres=False,

@@ -7,11 +7,6 @@ from numba import njit
 
 from rsa_faces._kernels.resampled import _concordance
 
-#: Number of each method in the compiled loops.
-CODES = {
-    "cosine": 0, "pearson": 1, "spearman": 2, "rho-a": 3, "kendall": 4, "tau-a": 5,
-    "cosine_cov": 6, "corr_cov": 7,
-}  # fmt: skip
 _TOLERANCE = 1e-12
 _SINGULAR = 1e-13
 
@@ -249,7 +244,7 @@ def held_out_similarities(  # noqa: D417
         How often each condition is in the sample, and its fold; -1 where it is not in it.
     subject_counts, subject_folds : ndarray, shape (n_splits, n_subjects)
     code : int
-        One of `CODES`.
+        `code` of the method (:class:`rsa_faces.comparison.Method`).
 
     Returns
     -------

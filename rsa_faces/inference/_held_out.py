@@ -9,11 +9,11 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison._forms import standard as _standard
-from rsa_faces.comparison._forms import whitened_inner as _whitened_inner
-from rsa_faces.comparison.methods import COV_METHODS, RANK_METHODS
+from rsa_faces.comparison import METHODS, Method
+from rsa_faces.comparison._forms import pair_weights, standard
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import pair_index
 
 _RANK_BLOCK = 16
 MEMORY = 64 * 2**20
@@ -52,7 +52,7 @@ class Splits:
         return len(self.counts)
 
 
-def layers_of(model: RDMs, by_model: str, method: str) -> tuple[Layers, np.ndarray]:
+def layers_of(model: RDMs, by_model: str, method: Method) -> tuple[Layers, np.ndarray]:
     """Return layers scaled for the method, network after network, and what they were divided by."""
     labels = model.labels
     check_choice(by_model, labels.columns, what="label that tells flexible models apart")
@@ -80,8 +80,8 @@ def layers_of(model: RDMs, by_model: str, method: str) -> tuple[Layers, np.ndarr
     vectors = model.vectors[order]
     scaled = vectors / _scale(np.sqrt((vectors**2).mean(axis=1, keepdims=True)))
     scale = _scale(np.sqrt((vectors**2).mean(axis=1)))
-    if _linear_part(method) in {"pearson", "corr_cov"}:
-        scaled, scale = _standard(vectors), _scale(vectors.std(axis=1))
+    if _linear_part(method).centres:
+        scaled, scale = standard(vectors), _scale(vectors.std(axis=1))
     return Layers(scaled, starts, names.iloc[order].reset_index(drop=True)), scale
 
 
@@ -90,9 +90,9 @@ def _scale(spread: np.ndarray) -> np.ndarray:
     return np.where(spread > 0, spread, 1.0)
 
 
-def _linear_part(method: str) -> str:
+def _linear_part(method: Method) -> Method:
     """Return the method by whose sums of products weights are fitted."""
-    return "pearson" if method in RANK_METHODS else method
+    return method if method.linear else METHODS["pearson"]
 
 
 def check_folds(n_folds: int, groups: np.ndarray, bootstrap: str, where: str) -> int:
@@ -129,7 +129,7 @@ def fold_weights(
     data: np.ndarray,
     splits: Splits,
     fit: str,
-    method: str,
+    method: Method,
     n_folds: int,
     n_subject_folds: int,
 ) -> np.ndarray:
@@ -146,7 +146,7 @@ def fold_weights(
         [training_subjects(*drawn, n_subject_folds) for drawn in splits.subjects], axis=1
     )
     shape = (len(splits), n_folds, subjects.shape[1], len(layers.vectors))
-    if fit == "select" and method in RANK_METHODS:
+    if fit == "select" and not method.linear:
         similarity = np.concatenate(
             [
                 weighted_similarities(layers.vectors, data, train[i : i + _RANK_BLOCK], method)
@@ -182,17 +182,17 @@ def _pooled(products: np.ndarray, subjects: np.ndarray) -> np.ndarray:
     return np.matmul(products, subjects.transpose(0, 2, 1)[:, None]).transpose(0, 1, 3, 2)
 
 
-def _inner_products(layers: Layers, data: np.ndarray, counts: np.ndarray, method: str):
+def _inner_products(layers: Layers, data: np.ndarray, counts: np.ndarray, method: Method):
     """Return (xᵀx, xᵀy, yᵀy, yᵀy not whitened) of each network in every training sample.
 
     Shapes (n, n_layers, n_layers), (n, n_layers, n_subjects) and twice (n, n_subjects). Layers
     that are constant in a sample have zeros.
     """
-    if method in COV_METHODS:
+    if method.whitened:
         return [_whitened_products(layers.vectors[rows], data, counts, method)
                 for rows in layers.networks]  # fmt: skip
-    centre = method == "pearson"
-    y = _standard(data) if centre else data
+    centre = method.centres
+    y = standard(data) if centre else data
     row, col = np.triu_indices(counts.shape[1], k=1)
     upper = [np.triu_indices(s.stop - s.start) for s in layers.networks]
     n_subjects = len(data)
@@ -234,12 +234,10 @@ def _inner_products(layers: Layers, data: np.ndarray, counts: np.ndarray, method
     return products
 
 
-def _whitened_products(vectors: np.ndarray, data: np.ndarray, counts: np.ndarray, method: str):
+def _whitened_products(vectors: np.ndarray, data: np.ndarray, counts: np.ndarray, method: Method):
     """Return what :func:`_inner_products` does for one network, whitened."""
     size = len(vectors)
-    (white, _, own), squares = _whitened_inner(
-        vectors, np.vstack([vectors, data]), counts, centre=method == "corr_cov"
-    )
+    (white, _, own), squares = method.inner(vectors, np.vstack([vectors, data]), counts)
     own_layers = own[:, :size] > 0
     raw = np.where(own_layers, 0.0, np.inf)
     return (*_without_constant(white[:, :, :size].copy(), white[:, :, size:], raw),
@@ -327,19 +325,61 @@ def held_out_means(layers, data, splits, fit, method, n_folds, n_subject_folds):
 
     One array of similarities for each way to draw subjects.
     """
-    from rsa_faces.inference._fits import CODES, held_out_similarities
-
     weights = fold_weights(layers, data, splits, fit, method, n_folds, n_subject_folds)
+    compare = held_out_plain
+    if method.code is not None:
+        from rsa_faces.inference._fits import held_out_similarities as compare
     similarities = [
-        held_out_similarities(
-            layers.vectors, layers.starts, fitted, data, splits.counts, splits.folds, *drawn,
-            CODES[method],
+        compare(
+            layers.vectors,
+            layers.starts,
+            fitted,
+            data,
+            splits.counts,
+            splits.folds,
+            *drawn,
+            method if method.code is None else method.code,
         )
         for fitted, drawn in zip(
             np.split(weights, len(splits.subjects), axis=2), splits.subjects, strict=True
         )
-    ]  # fmt: skip
+    ]
     return similarities, weights
+
+
+def held_out_plain(
+    layers, starts, weights, data, counts, folds, subject_counts, subject_folds, method: Method
+) -> np.ndarray:
+    """Do what :func:`rsa_faces.inference._fits.held_out_similarities` does, for every method.
+
+    Its arguments, but the method itself for its number in the compiled loops.
+    """
+    n_splits, n_folds, n_subject_folds, _ = weights.shape
+    n_networks, n_conditions = len(starts) - 1, counts.shape[1]
+    result = np.full((n_splits, n_folds, n_networks + 2, len(data)), np.nan)
+    for t, f in np.ndindex(n_splits, n_folds):
+        members = np.flatnonzero((folds[t] == f) & (counts[t] > 0))
+        row, col = np.triu_indices(len(members), k=1)
+        pairs = pair_index(members[row], members[col], n_conditions)
+        here, own, drawn = layers[:, pairs], data[:, pairs], counts[t, members][None]
+        scaled = np.nan_to_num(method.pooling(own, np.tile(pair_weights(drawn), (len(own), 1))))
+        share = subject_counts[t]
+        for g in range(n_subject_folds):
+            tested = np.flatnonzero((subject_folds[t] == g) & (share > 0))
+            if not len(tested):
+                continue
+            fitted = [
+                weights[t, f, g, a:b] @ here[a:b] for a, b in zip(starts, starts[1:], strict=False)
+            ]
+            train = np.where(subject_folds[t] == g, 0, share)
+            # Nobody but the tested subject: there is no ceiling.
+            of_others = train @ scaled if train.any() else np.full(len(pairs), np.nan)
+            models = np.stack([*fitted, of_others, share @ scaled])
+            known = np.flatnonzero(np.isfinite(models).all(axis=1))
+            result[t, f, known[:, None], tested] = weighted_similarities(
+                models[known], own[tested], drawn, method
+            )[0]
+    return result
 
 
 def mean_over_folds(similarity: np.ndarray) -> np.ndarray:

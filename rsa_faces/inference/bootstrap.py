@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from rsa_faces.comparison.methods import RANK_METHODS
+from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._weighted import BLOCK, LINEAR_BLOCK, weighted_similarities
 
@@ -75,7 +75,7 @@ def draw_counts(
 def bootstrap_means(
     model: np.ndarray,
     data: np.ndarray,
-    method: str,
+    method: str | Method,
     *,
     subject_counts: np.ndarray | None,
     condition_counts: np.ndarray | None,
@@ -112,10 +112,11 @@ def bootstrap_means(
     """
     n_subjects, n_pairs = data.shape
     n_conditions = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
-    most = LINEAR_BLOCK if method in {"pearson", "cosine"} else BLOCK
+    method = resolve(method)
+    most = LINEAR_BLOCK if method.linear and not method.whitened else BLOCK
     # Methods that rank go sample by sample, the others hold a weighted copy of all data for each.
     # The block depends on the data alone: the same numbers on every machine.
-    size = n_pairs if method in RANK_METHODS and not np.isnan(data).any() else data.size
+    size = n_pairs if method.uses_ranks and not np.isnan(data).any() else data.size
     block = int(np.clip(_MEMORY // (8 * size), 1, most))
 
     def columns(drawn: np.ndarray) -> np.ndarray:
@@ -174,7 +175,7 @@ def bootstrap_estimate(
     model: np.ndarray,
     data: np.ndarray,
     *,
-    method: str,
+    method: str | Method,
     bootstrap: str,
     n_boot: int,
     rng: np.random.Generator,

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import METHODS
+from rsa_faces.comparison import resolve
 from rsa_faces.inference._result import Result
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.bootstrap import (
@@ -115,7 +115,7 @@ def calibrate(
     >>> set(table["verdict"])
     {'too few'}
     """
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     check_count(n_subjects, what="n_subjects", low=2)
     check_count(n_conditions, what="n_conditions", low=4)
     check_count(n_simulations, what="n_simulations")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._kernels.ranks import average_ranks
-from rsa_faces.comparison import METHODS, align_given
-from rsa_faces.comparison.methods import RANK_METHODS
+from rsa_faces.comparison import Method, align_given, resolve
 from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.rdm import RDMs
@@ -37,7 +37,11 @@ class NoiseCeiling:
 
 
 def noise_ceiling(
-    data: RDMs, *, method: str = "rho-a", by: str = "subject", given: RDMs | None = None
+    data: RDMs,
+    *,
+    method: str | Method | Callable[..., np.ndarray] = "rho-a",
+    by: str = "subject",
+    given: RDMs | None = None,
 ) -> NoiseCeiling:
     """Compute the noise ceiling of data RDMs.
 
@@ -45,7 +49,7 @@ def noise_ceiling(
     ----------
     data : RDMs
         RDMs of at least 2 subjects.
-    method : str, default "rho-a"
+    method : str, Method or callable, default "rho-a"
         The comparison method the ceiling is for.
     by : str, default "subject"
         Label that tells subjects apart: of people or brains, but also of raters or networks, whose
@@ -68,7 +72,7 @@ def noise_ceiling(
     Upper: mean over subjects of the similarity with the RDM pooled over all; lower: pooled over
     the others (leave one subject out) [1]_ [2]_. Pooling is the mean after the scaling that suits
     the method: z-scores for pearson and corr_cov, unit root mean square for cosine and cosine_cov,
-    ranks for the rank methods (ranked again once pooled).
+    ranks for the rank methods (ranked again once pooled); for a function of the user z-scores.
 
     The upper ceiling contains each subject's own noise: with n subjects and no shared signal at
     all it is still about 1/√n. See :func:`shared_structure` for a test.
@@ -89,7 +93,7 @@ def noise_ceiling(
     >>> round(ceiling.lower, 4), round(ceiling.upper, 4)
     (0.3723, 0.6657)
     """
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     subjects = subject_means(data, by)
     if len(subjects) < 2:
         raise InputError(
@@ -99,13 +103,13 @@ def noise_ceiling(
     given = None if given is None else align_given(given, subjects, subjects, method).vectors
     once = np.ones((1, subjects.n_conditions))
     lower, upper = (b.mean() for b in subject_ceilings(subjects.vectors, once, method, given))
-    return NoiseCeiling(float(lower), float(upper), len(subjects), method)
+    return NoiseCeiling(float(lower), float(upper), len(subjects), method.name)
 
 
 def shared_structure(
     data: RDMs,
     *,
-    method: str = "rho-a",
+    method: str | Method | Callable[..., np.ndarray] = "rho-a",
     by: str = "subject",
     given: RDMs | None = None,
     n_permutations: int = 999,
@@ -117,7 +121,7 @@ def shared_structure(
     ----------
     data : RDMs
         RDMs of at least 2 subjects.
-    method : str, default "rho-a"
+    method : str, Method or callable, default "rho-a"
         RDMs are compared as ranks for the rank methods, as values otherwise.
     by : str, default "subject"
         As in :func:`noise_ceiling`.
@@ -148,7 +152,7 @@ def shared_structure(
     >>> rf.inference.shared_structure(behaviour)
     0.001
     """
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     check_count(n_permutations, what="n_permutations")
     from rsa_faces._kernels.resampled import shuffled_lengths
     from rsa_faces._kernels.sort import in_threads
@@ -162,12 +166,12 @@ def shared_structure(
     row, col = np.triu_indices(n_conditions, k=1)
     if given is not None:
         given = align_given(given, subjects, subjects, method).vectors
-        given = np.vstack([average_ranks(given) if method in RANK_METHODS else given,
+        given = np.vstack([average_ranks(given) if method.uses_ranks else given,
                            np.ones(given.shape[1])]).T  # fmt: skip
     for matrix, vector in zip(square, subjects.vectors, strict=True):
         present = ~np.isnan(vector)
         values = vector[present]
-        if method in RANK_METHODS and present.any():
+        if method.uses_ranks and present.any():
             values = average_ranks(values[None])[0]
         if given is not None:
             values = values - given @ np.linalg.lstsq(given, values)[0]

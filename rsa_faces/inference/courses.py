@@ -11,8 +11,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import METHODS, align_pair
-from rsa_faces.comparison.methods import COV_METHODS
+from rsa_faces.comparison import align_pair, resolve
 from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._recording import recording_of
@@ -139,7 +138,7 @@ def time_course(
     >>> course.similarity.argmax()
     np.int64(1)
     """
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     check_choice(bootstrap, BOOTSTRAPS, what="bootstrap")
     check_choice(correction, CORRECTIONS, what="correction")
     check_count(n_boot, what="n_boot", low=2)
@@ -152,8 +151,10 @@ def time_course(
             f"expected model RDMs without missing pairs, got {missing} NaN. Leave those conditions "
             "out with subset()."
         )
-    if method in COV_METHODS and np.isnan(data.vectors).any():
-        raise InputError(f"the method {method!r} needs every pair, but some are missing (NaN).")
+    if method.whitened and np.isnan(data.vectors).any():
+        raise InputError(
+            f"the method {method.name!r} needs every pair, but some are missing (NaN)."
+        )
     names = _named(model)
     recording = recording_of(data, by)
     codes = _group_codes(groups, model.conditions)
@@ -185,14 +186,14 @@ def time_course(
         tests = _tests(similarity.mean(axis=2), sem, freedom, alpha, correction)
         tables.append(
             _table(curves[-1], recording.times, tests | ceilings).assign(
-                method=method, n_subjects=len(members), n_conditions=model.n_conditions
+                method=method.name, n_subjects=len(members), n_conditions=model.n_conditions
             )
         )
         notes += _notes(
             similarity, ceilings["reliable"], names["model"], recording.times, places[r]
         )
     settings = {
-        "method": method, "bootstrap": bootstrap, "n_boot": n_boot, "seed": seed, "alpha": alpha,
+        "method": method.name, "bootstrap": bootstrap, "n_boot": n_boot, "seed": seed, "alpha": alpha,
         "correction": correction, "generalises_to": BOOTSTRAPS[bootstrap],
     }  # fmt: skip
     for note in notes:
@@ -283,7 +284,7 @@ def _samples(model, vectors, method, bootstrap, condition_counts, subject_counts
     if bootstrap != "conditions":
         samples.append(_mean_similarity(observed, subject_counts))
     if bootstrap != "subjects":
-        most = LINEAR_BLOCK if method in {"pearson", "cosine"} else BLOCK
+        most = LINEAR_BLOCK if method.linear and not method.whitened else BLOCK
         block = int(np.clip(_MEMORY // (8 * data.size), 1, most))
         samples.extend(_in_blocks(of_conditions, len(condition_counts), block).swapaxes(0, 1))
     return (

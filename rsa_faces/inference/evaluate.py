@@ -11,8 +11,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import METHODS, align_given, align_pair, max_similarity
-from rsa_faces.comparison.methods import COV_METHODS
+from rsa_faces.comparison import align_given, align_pair, max_similarity, resolve
 from rsa_faces.inference._result import CEILINGS, PAIRS, SUBJECTS, TABLE, Result
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference.bootstrap import bootstrap_estimate
@@ -124,7 +123,7 @@ def evaluate(
           region  network  n_subjects  n_conditions
     0  behaviour  animacy          16            92
     """
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     check_choice(bootstrap, BOOTSTRAPS, what="bootstrap")
     check_choice(correction, CORRECTIONS, what="correction")
     check_choice(interval, ["t", "percentile"], what="interval")
@@ -137,8 +136,10 @@ def evaluate(
             f"expected model RDMs without missing pairs, got "
             f"{int(np.isnan(model.vectors).sum())} NaN. Leave those conditions out with subset()."
         )
-    if method in COV_METHODS and np.isnan(data.vectors).any():
-        raise InputError(f"the method {method!r} needs every pair, but some are missing (NaN).")
+    if method.whitened and np.isnan(data.vectors).any():
+        raise InputError(
+            f"the method {method.name!r} needs every pair, but some are missing (NaN)."
+        )
     if given is not None:
         given = align_given(given, model, data, method)
     labels = data.labels
@@ -267,7 +268,7 @@ def _evaluate_region(
         )
     means = similarity.mean(axis=1)
     ceilings = _ceilings(data, method, given, alpha, seed, by, where, notes)
-    label = method if given is None else f"partial-{method}"
+    label = method.name if given is None else f"partial-{method}"
     n_model = len(model)
     variance, difference_variance = estimate.variance, estimate.difference_variance
     freedom = estimate.freedom

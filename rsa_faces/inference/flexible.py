@@ -12,7 +12,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import METHODS, align_pair, max_similarity
+from rsa_faces.comparison import align_pair, max_similarity, resolve
 from rsa_faces.inference._held_out import (
     Layers,
     Splits,
@@ -311,7 +311,7 @@ def fit_layers(
     [0.6, 0.8]
     """
     check_choice(fit, FITS, what="fit")
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     model, data = _aligned(model, data)
     layers, scale = layers_of(model, by_model, method)
     frames = []
@@ -389,7 +389,7 @@ def _flexible(
 ) -> tuple[Result, pd.DataFrame]:  # fmt: skip
     """Check the options and put the regions' results together."""
     check_choice(fit, FITS, what="fit")
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     check_choice(bootstrap, BOOTSTRAPS, what="bootstrap")
     check_choice(correction, CORRECTIONS, what="correction")
     check_count(n_boot, what="n_boot", low=2)
@@ -520,7 +520,7 @@ def _evaluate_region(
     )
     table = names.assign(
         **common, **counts,
-        method=method,
+        method=method.name,
         similarity=means,
         sem=sem,
         ci_low=means - half,
@@ -540,7 +540,7 @@ def _evaluate_region(
         [
             {
                 **common, **counts,
-                "method": method,
+                "method": method.name,
                 "ceiling_low": low, "ceiling_low_sem": ceiling_sem[0],
                 "ceiling_high": high, "ceiling_high_sem": ceiling_sem[1],
                 "p_reliable": p_reliable, "reliable": reliable,
@@ -548,7 +548,7 @@ def _evaluate_region(
         ]
     )[list(CEILINGS)]  # fmt: skip
     settings = {
-        "method": method,
+        "method": method.name,
         "given": [],
         "bootstrap": bootstrap,
         "interval": "t",

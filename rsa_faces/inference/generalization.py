@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces._kernels.ranks import average_ranks
-from rsa_faces.comparison import METHODS
-from rsa_faces.comparison._forms import standard as _standard
-from rsa_faces.comparison.methods import RANK_METHODS
+from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._recording import recording_of
 from rsa_faces.rdm import RDMs
 
@@ -53,7 +50,10 @@ class TimeGeneralization:
 
 
 def time_generalization(
-    data: RDMs, *, method: str = "pearson", by: str = "subject"
+    data: RDMs,
+    *,
+    method: str | Method | Callable[..., np.ndarray] = "pearson",
+    by: str = "subject",
 ) -> TimeGeneralization:
     """Compare RDMs between all pairs of times, across subjects.
 
@@ -62,7 +62,7 @@ def time_generalization(
     data : RDMs
         RDMs of at least 2 subjects and of one region, every pair measured, with a label ``time`` in
         seconds; all subjects have the same times.
-    method : str, default "pearson"
+    method : str, Method or callable, default "pearson"
         Comparison method, as in :func:`rsa_faces.compare`.
     by : str, default "subject"
         Label that tells subjects apart; several RDMs of one at the same time (sessions) are
@@ -116,7 +116,7 @@ def time_generalization(
            [0, 1, 1],
            [0, 1, 1]])
     """
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     recording = recording_of(data, by)
     if len(recording.regions) > 1:
         raise InputError(
@@ -132,14 +132,16 @@ def time_generalization(
             f"expected every pair measured in every subject, but {missing} are missing (NaN). "
             "Take the conditions all subjects have with subset()."
         )
-    scaled = _scaled(vectors.reshape(-1, n_pairs), method).reshape(vectors.shape)
-    undefined = (scaled == 0).all(axis=2)
+    rows = vectors.reshape(-1, n_pairs)
+    scaled = method.pooling(rows, np.ones_like(rows)).reshape(vectors.shape)
+    undefined = (vectors == (vectors[:, :, :1] if method.centres else 0)).all(axis=2)
+    scaled[undefined] = 0.0
     total = scaled.sum(axis=0)
     subjects = np.full((n_subjects, n_times, n_times), np.nan)
     for s in range(n_subjects):
         rows, columns = ~undefined[s], ~np.delete(undefined, s, axis=0).any(axis=0)
         if rows.any() and columns.any():
-            subjects[s][np.ix_(rows, columns)] = METHODS[method](
+            subjects[s][np.ix_(rows, columns)] = method(
                 vectors[s, rows], (total - scaled[s])[columns]
             )
     subjects = np.clip(subjects, -1.0, 1.0)
@@ -156,18 +158,7 @@ def time_generalization(
         subjects.mean(axis=0),
         subjects,
         recording.subjects,
-        method,
+        method.name,
         recording.regions[0],
         data.n_conditions,
     )
-
-
-def _scaled(vectors: np.ndarray, method: str) -> np.ndarray:
-    """Return RDMs scaled as pooling wants for the method; 0 throughout if an RDM is constant."""
-    if method in RANK_METHODS:
-        constant = (vectors == vectors[:, :1]).all(axis=1, keepdims=True)
-        return np.where(constant, 0.0, average_ranks(vectors))
-    if method in {"cosine", "cosine_cov"}:
-        scale = np.sqrt((vectors**2).mean(axis=1, keepdims=True))
-        return vectors / np.where(scale > 0, scale, 1.0)
-    return _standard(vectors)

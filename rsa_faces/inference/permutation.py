@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._kernels.ranks import average_ranks
-from rsa_faces.comparison import METHODS, align_pair
-from rsa_faces.comparison._forms import whitened
+from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
@@ -45,7 +43,7 @@ def permutation_test(
     model: RDMs,
     data: RDMs,
     *,
-    method: str = "rho-a",
+    method: str | Method | Callable[..., np.ndarray] = "rho-a",
     n_permutations: int = 9999,
     by: str = "subject",
     blocks: Mapping[str, object] | None = None,
@@ -57,8 +55,8 @@ def permutation_test(
     ----------
     model, data : RDMs
         As for :func:`rsa_faces.evaluate`, every pair measured; subjects' sessions are averaged.
-    method : str, default "rho-a"
-        Comparison method; Kendall's take longer.
+    method : str, Method or callable, default "rho-a"
+        Comparison method, as in :func:`rsa_faces.compare`; Kendall's and functions take longer.
     n_permutations : int, default 9999
         Number of shuffles.
     by : str, default "subject"
@@ -82,8 +80,8 @@ def permutation_test(
     -----
     Rows and columns of the data RDMs are shuffled together, the same way in all subjects; entries
     are never shuffled on their own, which would be too lenient. Ranks, norms and V are the same
-    for every order of conditions, so that all permutations are one matrix product; only Kendall's
-    coefficients are computed anew.
+    for every order of conditions, so that all permutations are one matrix product; Kendall's
+    coefficients and functions of the user are computed anew for each.
 
     Examples
     --------
@@ -94,7 +92,6 @@ def permutation_test(
     >>> test.p[0]
     np.float64(0.001)
     """
-    check_choice(method, METHODS, what="comparison method")
     check_count(n_permutations, what="n_permutations")
     model, data = align_pair(model, subject_means(data, by))
     for rdms, what in ((model, "model"), (data, "data")):
@@ -102,7 +99,7 @@ def permutation_test(
             raise InputError(
                 f"expected every pair measured, but {missing} are missing (NaN) in the {what}."
             )
-    similarity_of = _similarities(model.vectors, data.vectors, method)
+    similarity_of = _similarities(model.vectors, data.vectors, resolve(method))
     orders = _orders(model.conditions, blocks)
     rng = as_rng(seed)
     row, col = np.triu_indices(model.n_conditions, k=1)
@@ -125,39 +122,21 @@ def permutation_test(
     )
 
 
-def _similarities(model: np.ndarray, data: np.ndarray, method: str):
+def _similarities(model: np.ndarray, data: np.ndarray, method: Method):
     """Return a function from orders of pairs of the data to mean similarities, (n, n_model)."""
-    if method in {"kendall", "tau-a"}:
+    if method.factors is None:
         # Shuffling all subjects alike is shuffling the models the other way round.
         def of_models(pairs: np.ndarray) -> np.ndarray:
             back = np.argsort(pairs, axis=1)
-            similarity = METHODS[method](model[:, back].reshape(-1, model.shape[1]), data)
+            similarity = method(model[:, back].reshape(-1, model.shape[1]), data)
             return similarity.mean(axis=1).reshape(len(model), len(pairs)).T
 
         return of_models
-    x = _unit(model, method)
-    # The mean over subjects of inner products is the inner product with the mean.
-    z = _unit(data, method)
-    if method.endswith("_cov"):
-        z = whitened(z)
-    z = z.mean(axis=0)
-    if method == "rho-a":
-        n = float(len(z))
-        z = z * 12.0 / (n**3 - n)
+    of_model, of_data = method.factors
+    # The mean over subjects of inner products is the inner product with the mean. V⁻¹ is the same
+    # for every order of conditions.
+    x, z = of_data(model), of_model(data).mean(axis=0)
     return lambda pairs: z[pairs] @ x.T
-
-
-def _unit(vectors: np.ndarray, method: str) -> np.ndarray:
-    """Return vectors whose inner products are similarities; NaN where there is none."""
-    if method in {"spearman", "rho-a"}:
-        vectors = average_ranks(vectors)
-    if method not in {"cosine", "cosine_cov"}:
-        vectors = vectors - vectors.mean(axis=1, keepdims=True)
-    other = whitened(vectors) if method.endswith("_cov") else vectors
-    squared = np.einsum("ij,ij->i", vectors, other)
-    constant = (vectors == vectors[:, :1]).all(axis=1)
-    vectors = np.where((constant | (squared <= 0))[:, None], np.nan, vectors)
-    return vectors if method == "rho-a" else vectors / np.sqrt(squared)[:, None]
 
 
 def _orders(conditions, blocks):

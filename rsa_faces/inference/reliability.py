@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import METHODS, compare
+from rsa_faces.comparison import Method, compare, resolve
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.rdm import RDMs
 
@@ -98,7 +98,7 @@ def cronbach_alpha(
 def split_half(
     data: RDMs,
     *,
-    method: str = "pearson",
+    method: str | Method | Callable[..., np.ndarray] = "pearson",
     by: str = "subject",
     n_splits: int = 1000,
     seed: int = 0,
@@ -109,7 +109,7 @@ def split_half(
     ----------
     data : RDMs
         RDMs of at least 2 subjects, every pair measured.
-    method : str, default "pearson"
+    method : str, Method or callable, default "pearson"
         How the mean RDMs of the halves are compared.
     by : str, default "subject"
         As in :func:`cronbach_alpha`.
@@ -143,7 +143,7 @@ def split_half(
     >>> 0.9 < rf.inference.split_half(behaviour, n_splits=50) < 0.95
     True
     """
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     check_count(n_splits, what="n_splits")
     subjects = _complete(subject_means(data, by))
     rng = as_rng(seed)

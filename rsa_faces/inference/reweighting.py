@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 
-from rsa_faces._core.checks import as_rng, check_choice, check_unique_names
+from rsa_faces._core.checks import as_rng, check_unique_names
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import METHODS
-from rsa_faces.comparison._forms import standard as _standard
+from rsa_faces.comparison import resolve
+from rsa_faces.comparison._forms import standard
 from rsa_faces.inference._held_out import MEMORY, check_folds, draw_folds
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference._weighted import weighted_similarities
@@ -137,7 +137,7 @@ def reweighted_similarity(
     >>> bool(found.similarity > 0.99), bool(found.unweighted < 0.7)
     (True, True)
     """
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     names = check_unique_names(conditions, what="condition")
     x = np.asarray(patterns, dtype=np.float64)
     if x.ndim != 2 or len(x) != len(names):
@@ -202,7 +202,7 @@ class _Ridge:
         self.used = spread > 0
         self.x = (patterns[:, self.used] - patterns[:, self.used].mean(axis=0)) / spread[self.used]
         self.subjects = subjects
-        self.target = _standard(subjects.vectors).mean(axis=0)
+        self.target = standard(subjects.vectors).mean(axis=0)
         self.penalties, self.nonnegative, self.method = penalties, nonnegative, method
         self.matrix = np.zeros((len(patterns),) * 2)
         row, col = np.triu_indices(len(patterns), k=1)

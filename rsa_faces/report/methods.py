@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsa_faces import __version__
+from rsa_faces.comparison import METHODS
 from rsa_faces.inference import Result
+from rsa_faces.rdm import MEASURES
 
 REFERENCES = {
     "rsa": "Kriegeskorte N., Mur M., Bandettini P. (2008). Representational similarity analysis: "
@@ -23,25 +25,6 @@ REFERENCES = {
     "Royal Statistical Society B 57, 289-300. https://doi.org/10.1111/j.2517-6161.1995.tb02031.x",
     "holm": "Holm S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian "
     "Journal of Statistics 6, 65-70.",
-}
-_METHODS = {
-    "pearson": "Pearson correlation",
-    "spearman": "Spearman correlation",
-    "rho-a": "Spearman correlation with ties broken at random (rho-a)",
-    "kendall": "Kendall's tau-b",
-    "tau-a": "Kendall's tau-a",
-    "cosine": "cosine similarity",
-    "corr_cov": "whitened Pearson correlation",
-    "cosine_cov": "whitened cosine similarity",
-}
-_MEASURES = {
-    "correlation": "1 − Pearson correlation",
-    "cosine": "1 − cosine",
-    "euclidean": "Euclidean distance",
-    "sqeuclidean": "squared Euclidean distance",
-    "mahalanobis": "Mahalanobis distance",
-    "crossnobis": "cross-validated squared Mahalanobis distance (crossnobis)",
-    "poisson": "symmetrised Kullback-Leibler divergence of Poisson rates",
 }
 _CORRECTIONS = {
     "fdr": "controlling the false discovery rate",
@@ -126,10 +109,16 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
 
 def _comparison(settings: Mapping) -> str:
     """Return the name of the comparison method, and what was regressed out."""
+    name = settings["method"]
     if not settings.get("given"):
-        return _METHODS[settings["method"]]
-    method = settings["method"].removeprefix("partial-")
-    return f"partial {_METHODS[method]} ({', '.join(settings['given'])} regressed out)"
+        return _label(METHODS, name)
+    label = _label(METHODS, name.removeprefix("partial-"))
+    return f"partial {label} ({', '.join(settings['given'])} regressed out)"
+
+
+def _label(registry: Mapping, name: str) -> str:
+    """Return what a method or measure is called; functions of the user by their name."""
+    return registry[name].label if name in registry else name
 
 
 def _models(result: Result, measure: str, networks: Sequence[str], cite: str) -> str:
@@ -142,7 +131,7 @@ def _models(result: Result, measure: str, networks: Sequence[str], cite: str) ->
         sentences.append(
             f"Activations of {_count(int(of_network.sum()), 'layer')} of "
             f"{_count(len(networks), 'network')} ({', '.join(networks)}) were turned into "
-            f"representational dissimilarity matrices (RDMs; {_MEASURES.get(measure, measure)} "
+            f"representational dissimilarity matrices (RDMs; {_label(MEASURES, measure)} "
             f"between the patterns of each pair of conditions){cite}."
         )
     if others:
