@@ -193,7 +193,8 @@ def time_course(
             similarity, ceilings["reliable"], names["model"], recording.times, places[r]
         )
     settings = {
-        "method": method.name, "bootstrap": bootstrap, "n_boot": n_boot, "seed": seed, "alpha": alpha,
+        "method": method.name, "bootstrap": bootstrap, "n_boot": n_boot, "seed": seed,
+        "alpha": alpha,
         "correction": correction, "generalises_to": BOOTSTRAPS[bootstrap],
     }  # fmt: skip
     for note in notes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rsa_faces import __version__
 from rsa_faces.comparison import METHODS
+from rsa_faces.comparison.methods import NILI, SCHUETT
 from rsa_faces.inference import Result
 from rsa_faces.rdm import MEASURES
 
@@ -50,14 +51,17 @@ def references_used(result: Result) -> list[str]:
     list of str
         The first is [1] in :func:`methods_text`, and so on.
     """
-    return [REFERENCES[key] for key in _keys(result)]
+    return [REFERENCES.get(key, key) for key in _keys(result)]
 
 
 def _keys(result: Result) -> list[str]:
     """Return the keys of references in the order in which the paragraph cites them."""
     keys = ["rsa"]
-    if str(result.settings["method"]).endswith("_cov"):
+    method = METHODS.get(result.settings["method"].removeprefix("partial-"))
+    if method is not None and method.whitened:
         keys.append("whitened")
+    elif method is not None and method.citation not in (None, SCHUETT, NILI):
+        keys.append(method.citation)
     if (result.ceilings["n_subjects"] > 1).any():
         keys.append("ceiling")
     keys.append("inference")
@@ -85,6 +89,7 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
     settings = result.settings
     keys = _keys(result)
     cite = {key: f" [{keys.index(key) + 1}]" if key in keys else "" for key in REFERENCES}
+    of_method = "".join(f" [{i + 1}]" for i, key in enumerate(keys) if key not in REFERENCES)
     ceilings = (
         "Noise ceilings are the mean similarity of each subject's RDM with the pooled RDM of the "
         f"other subjects (lower) and of all subjects (upper){cite['ceiling']}. "
@@ -94,9 +99,9 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
     against = "zero, against the lower noise ceiling" if ceilings else "zero"
     return (
         f"{_models(result, measure, networks, cite['rsa'])} Each was compared with each subject's "
-        f"RDM (sessions averaged) by {_comparison(settings)}{cite['whitened']}, and similarities "
-        f"were averaged over subjects, in {_regions(result)}. {ceilings}Standard errors come from "
-        f"{_by_region(settings['n_boot'])} bootstrap samples of "
+        f"RDM (sessions averaged) by {_comparison(settings)}{cite['whitened']}{of_method}, and "
+        f"similarities were averaged over subjects, in {_regions(result)}. {ceilings}Standard "
+        f"errors come from {_by_region(settings['n_boot'])} bootstrap samples of "
         f"{_by_region(settings['bootstrap'], _DRAWN)}{cite['inference']}. Similarities were tested "
         f"against {against} and against each other with two-sided t-tests "
         f"({_freedom(settings)}); p values were corrected over all tests of one kind within a "
