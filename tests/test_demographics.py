@@ -59,7 +59,7 @@ def with_gaps(scores, share, seed=0):
 @pytest.mark.parametrize("measure", ["cosine", "correlation", "euclidean", "sqeuclidean"])
 def test_scores(measure):
     patterns = np.random.default_rng(0).normal(size=(6, 9))
-    found = similarity_scores({"a": patterns * 0, "fc": patterns}, conditions="uvwxyz",
+    found = similarity_scores({"a": patterns * 0, "fc": patterns}, conditions=list("uvwxyz"),
                               measure=measure)  # fmt: skip
     difference = ((patterns[:, None] - patterns) ** 2).sum(axis=2)
     unit = patterns / np.linalg.norm(patterns, axis=1, keepdims=True)
@@ -484,6 +484,6 @@ def test_input_errors():
     with pytest.raises(InputError, match="one RDM, got 2"):
         group_components(two, {"a": 1, "b": 2, "c": 2})
     with pytest.raises(InputError, match="unknown layer 'fd'.*'fc'"):
-        similarity_scores({"fc": np.eye(3)}, conditions="abc", layer="fd")
+        similarity_scores({"fc": np.eye(3)}, conditions=list("abc"), layer="fd")
     with pytest.raises(InputError, match="none that was measured"):
         false_matches(scores * np.nan, groups, fmr=0.1)

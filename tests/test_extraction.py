@@ -20,10 +20,10 @@ import torch
 from torch import nn
 
 import rsa_faces as rf
+from rsa_faces._core import progress
 from rsa_faces.extraction import (
     Activations,
     _extract,
-    _progress,
     _store,
     extract,
     load_activations,
@@ -634,17 +634,17 @@ def test_killed_extraction_goes_on_with_identical_numbers(tmp_path, passes, mome
 
 
 def test_progress_bar_needs_patience_and_a_terminal(monkeypatch, capsys):
-    with _progress.progress_bar("tiny", 3, show=True) as tell:
+    with progress.progress_bar("tiny", 3, show=True) as tell:
         tell(1)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with _progress.progress_bar("tiny", 3, show=True) as tell:
+    with progress.progress_bar("tiny", 3, show=True) as tell:
         tell(1)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(_progress, "PATIENCE", -1)
-    with _progress.progress_bar("tiny", 3, show=False) as tell:
+    monkeypatch.setattr(progress, "PATIENCE", -1)
+    with progress.progress_bar("tiny", 3, show=False) as tell:
         tell(1)
     assert capsys.readouterr().err == ""
-    with _progress.progress_bar("tiny", 3, show=True) as tell:
+    with progress.progress_bar("tiny", 3, show=True) as tell:
         tell(3)
     assert "tiny" in capsys.readouterr().err
 

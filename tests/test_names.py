@@ -60,7 +60,7 @@ def test_values_follow_the_names_they_bring(kind):
 )
 def test_values_without_names_are_in_the_order_of_conditions(values):
     np.testing.assert_array_equal(named(values, NAMES)[0], VALUES)
-    with pytest.raises(rf.InputError, match="expected `conditions`, the name of each row"):
+    with pytest.raises(rf.InputError, match="expected `conditions`, the names of its rows"):
         named(values)
 
 

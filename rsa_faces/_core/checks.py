@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, InputTypeError
 from rsa_faces._core.names import check_unique_names as check_unique_names
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -34,10 +35,24 @@ def check_choice(value: str, options: Iterable[str], *, what: str) -> str:
     return value
 
 
-def check_count(value: int, *, what: str, low: int = 1) -> int:
-    """Return `value` if it is a whole number of at least `low`."""
+def check_is(
+    value: Any, kind: type | tuple[type, ...], *, what: str, hint: str = "", optional: bool = False
+) -> Any:
+    """Return `value` if it is of a type (or None, if optional); `hint` says what to give."""
+    if isinstance(value, kind) or (optional and value is None):
+        return value
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    wanted = hint or " or ".join(k.__name__ for k in kinds)
+    got = type(value).__name__ if np.size(value) > 1 else f"{value!r} ({type(value).__name__})"
+    raise InputTypeError(f"expected {wanted} as `{what}`, got {got}.")
+
+
+def check_count(value: int, *, what: str, low: int = 1, high: int = 10_000_000) -> int:
+    """Return `value` if it is a whole number from `low` to `high`, more than anybody means."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
         raise InputError(f"expected {what} to be a whole number of at least {low}, got {value!r}.")
+    if value > high:
+        raise InputError(f"expected {what} to be at most {high:,}, got {int(value):,}.")
     return int(value)
 
 
@@ -55,10 +70,15 @@ def parse_bytes(size: str | int) -> int:
     return n_bytes
 
 
+def check_seed(seed: int) -> int:
+    """Return `seed` if it is a whole number of at least 0 and at most 128 bits."""
+    return check_count(seed, what="seed", low=0, high=2**128 - 1)
+
+
 def as_rng(seed: int | np.random.Generator | None) -> np.random.Generator:
     """Return a generator for `seed`; the global generator is never used."""
     if isinstance(seed, np.random.Generator):
         return seed
     if seed is not None:
-        check_count(seed, what="seed", low=0)
+        check_seed(seed)
     return np.random.default_rng(seed)

@@ -138,8 +138,8 @@ def named(
         first = next((h for h in held if h is not None), None)
         if first is None:
             raise InputError(
-                f"expected `conditions`, the name of each row, as the {what} bring none: got "
-                f"{_kind(values)}."
+                f"expected `conditions`, the names of its rows, with {what}: got {_kind(values)}, "
+                "which brings none."
             )
         conditions = _flat(first, of)
     names = tuple(collect(conditions, what=of))
@@ -165,6 +165,29 @@ def named(
     for axis, order, move in zip(axes, orders, moved, strict=True):
         array = array.take(order, axis=axis) if move else array
     return array, names
+
+
+def named_layers(
+    layers: Mapping[str, Any], conditions: Iterable[Any] | None = None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return patterns (n_conditions, n_channels) per layer, all in one order, and the names."""
+    arrays: dict[str, np.ndarray] = {}
+    names: Any = conditions
+    for layer, patterns in layers.items():
+        shape = patterns.shape if isinstance(patterns, np.ndarray) else None
+        if shape is not None and names is not None and (shape[:1] != (len(names),)):
+            raise _odd_layer(layer, shape, len(names))
+        arrays[layer], names = named(patterns, names, what=f"layer {layer!r}")
+        if arrays[layer].ndim != 2:
+            raise _odd_layer(layer, arrays[layer].shape, len(names))
+    return arrays, names
+
+
+def _odd_layer(layer: str, shape: tuple[int, ...], n: int) -> InputError:
+    """Return the error for a layer of another shape."""
+    return InputError(
+        f"expected shape ({n}, n_channels), one row per condition, but layer {layer!r} has {shape}."
+    )
 
 
 def unnamed(values: Any, *, what: str, missing: bool = False, hint: str = "") -> np.ndarray:
@@ -300,7 +323,7 @@ def _kind(values: Any) -> str:
     if isinstance(values, (str, bytes)):
         return f"the text {values!r}"
     of = f" of shape {tuple(shape)}" if isinstance(shape, tuple) and shape else ""
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}{of}"
+    return f"{'an' if name[0] in 'aeiouAEIOU' or name == 'ndarray' else 'a'} {name}{of}"
 
 
 def _apart(values: Any, what: str, numbers: bool, missing: bool):
@@ -339,7 +362,7 @@ def _apart(values: Any, what: str, numbers: bool, missing: bool):
             _held(values.indexes[dim]) if dim in values.indexes else None for dim in values.dims
         ]
     if isinstance(values, Mapping):
-        if not len(values):
+        if numbers and not len(values):
             raise InputError(f"expected {what}, got an empty mapping.")
         entries = list(values.values())
         keys = pd.Index(list(values), dtype=object, tupleize_cols=False)
@@ -432,7 +455,7 @@ def _objects(values: Any, what: str) -> np.ndarray:
         while isinstance(value, np.ndarray) and value.size == 1:  # a cell of MATLAB
             value = value.reshape(-1)[0]
         value = value.item() if isinstance(value, np.generic) else value
-        if isinstance(value, (list, tuple, dict, set, np.ndarray, pd.Series)):
+        if isinstance(value, (list, dict, set, np.ndarray, pd.Series)):
             raise InputError(f"expected one {what} per row, but row {i} has {_kind(value)}.")
         if isinstance(value, complex):
             raise InputError(f"expected {what} that are real, but row {i} has {value!r}.")

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import ConditionMismatchError, InputError, InputTypeError
+from rsa_faces._core.names import by_name, check_unique_names, named, named_layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,32 +37,26 @@ class Layers:
 
 def as_layers(activations, conditions: Sequence[str] | None) -> Layers:
     """Return activations with their condition names, whichever way they came."""
-    if conditions is None and not hasattr(activations, "conditions"):
-        raise InputError(
-            "expected Activations, or a mapping with `conditions`, the names of its rows: got a "
-            f"{type(activations).__name__} without names."
-        )
     if not isinstance(activations, Mapping) or not len(activations):
-        raise InputError(
-            f"expected a mapping from layer to patterns, got {type(activations).__name__}."
+        raise InputTypeError(
+            "expected Activations, or a mapping from layer to patterns with `conditions`, the "
+            f"names of its rows: got {type(activations).__name__}"
+            f"{' that is empty' if isinstance(activations, Mapping) else ''}."
         )
-    names = check_unique_names(
-        activations.conditions if conditions is None else conditions, what="condition"
-    )
-    if isinstance(activations, dict):
-        for layer, patterns in activations.items():
-            if np.ndim(patterns) != 2 or len(patterns) != len(names):
-                raise InputError(
-                    f"expected shape ({len(names)}, n_channels), one row per condition, but layer "
-                    f"{layer!r} has {np.shape(patterns)}."
-                )
+    arrays, own = activations, getattr(activations, "conditions", None)
+    if own is None:
+        arrays, names = named_layers(activations, conditions)
+    elif conditions is None:
+        names = check_unique_names(own, what="condition")
+    else:
+        order, names = named(pd.Series(range(len(own)), own), conditions, what="activations")
+        if (order != np.arange(len(own))).any():
+            arrays = {layer: np.asarray(activations[layer])[order] for layer in activations}
     layers = list(activations)
     depth = getattr(activations, "depth", None) or {
         layer: (i + 1) / len(layers) for i, layer in enumerate(layers)
     }
-    return Layers(
-        activations, names, np.arange(len(names)), getattr(activations, "network", ""), depth
-    )
+    return Layers(arrays, names, np.arange(len(names)), getattr(activations, "network", ""), depth)
 
 
 def matched(layers: Layers, labels: Sequence[tuple[str, object]], subset: str):
@@ -69,7 +65,7 @@ def matched(layers: Layers, labels: Sequence[tuple[str, object]], subset: str):
     `labels` are pairs of a name and a mapping from condition to label.
     """
     check_choice(subset, ["same", "intersection"], what="value of `conditions`")
-    found = [(name, _as_dict(values, name)) for name, values in labels]
+    found = [(name, as_labels(values, name)) for name, values in labels]
     kept = list(layers.conditions)
     for name, values in found:
         if subset == "same" and set(values) != set(layers.conditions):
@@ -109,17 +105,14 @@ def check_finite(patterns: np.ndarray, conditions: Sequence[str], layer: str) ->
         )
 
 
-def _as_dict(values, name: str) -> dict:
+def as_labels(values, name: str) -> dict:
     """Return a mapping from condition to label; labels that are missing are an error."""
-    if hasattr(values, "to_dict") and hasattr(values, "index") and values.index.has_duplicates:
-        doubled = values.index[values.index.duplicated()][0]
-        raise InputError(f"expected one entry of {name} per condition, got {doubled!r} again.")
-    if not hasattr(values, "keys"):
-        raise InputError(
+    if not hasattr(values, "keys") and not hasattr(values, "coords"):
+        raise InputTypeError(
             f"expected {name} as a mapping from condition to label or a Series with conditions as "
             f"its index, got {type(values).__name__}."
         )
-    found = {str(c): values[c] for c in values.keys()}  # noqa: SIM118  a Series iterates values
+    found = by_name(values, what=name)
     missing = [c for c, v in found.items() if v is None or v != v]
     if missing:
         raise InputError(

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_is
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import check_unique_names, named_layers
 
 
 class Activations(Mapping):
@@ -21,7 +22,8 @@ class Activations(Mapping):
     Parameters
     ----------
     arrays : mapping of str to ndarray, shape (n_conditions, n_channels)
-        One matrix per layer; rows in the order of `conditions`.
+        One matrix per layer; rows in the order of `conditions`, or with names (DataFrame,
+        DataArray), which are put into this order.
     conditions : sequence of str
         Unique names, one per row.
     network : str, default ""
@@ -49,7 +51,7 @@ class Activations(Mapping):
     ------
     InputError
         If there is no layer, names are not unique, or a matrix does not have one row per
-        condition.
+        condition, brings other names, or is not of real numbers.
 
     Examples
     --------
@@ -71,17 +73,13 @@ class Activations(Mapping):
         depth: Mapping[str, float] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
+        check_is(arrays, Mapping, what="arrays", hint="a mapping of layer to patterns")
         self.conditions = check_unique_names(conditions, what="condition")
         self.layers = tuple(arrays)
         if not self.layers:
             raise InputError("expected activations of at least one layer, got none.")
         if isinstance(arrays, dict):
-            for layer, patterns in arrays.items():
-                if np.ndim(patterns) != 2 or len(patterns) != len(self.conditions):
-                    raise InputError(
-                        f"expected shape ({len(self.conditions)}, n_channels), one row per "
-                        f"condition, but layer {layer!r} has {np.shape(patterns)}."
-                    )
+            arrays, _ = named_layers(arrays, conditions)
         self._arrays = arrays
         self.network = network
         n_layers = len(self.layers)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsa_faces import __version__
-from rsa_faces._core.checks import check_choice, check_count, parse_bytes
+from rsa_faces._core.checks import check_choice, check_count, check_seed, parse_bytes
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._activations import Activations
@@ -144,7 +144,7 @@ def extract(
     n_bytes = parse_bytes(budget)
     if batch_size is not None:
         check_count(batch_size, what="batch_size")
-    check_count(seed, what="seed", low=0)
+    check_seed(seed)
     check_choice(dtype, DTYPES, what="dtype")
     check_options(network, reduce, precision)
     names = select_layers(network, layers)

@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import replace
 
-from rsa_faces._core.checks import check_count
+from rsa_faces._core.checks import check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_file
 from rsa_faces.networks._network import Network
@@ -130,7 +130,7 @@ def load_network(
     (1, 128)
     """
     where = _device(device)
-    check_count(seed, what="seed", low=0)
+    check_seed(seed)
     spec = get_spec(name)
     base = name
     while base.startswith("untrained:"):

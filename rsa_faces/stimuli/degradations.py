@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from rsa_faces._core.checks import check_choice, check_count, check_unique_names
+from rsa_faces._core.checks import check_choice, check_count, check_seed, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 
@@ -132,7 +132,7 @@ def degrade(
     """
     check_choice(kind, DEGRADATIONS, what="degradation")
     check_count(strength, what="strength", low=0)
-    check_count(seed, what="seed", low=0)
+    check_seed(seed)
     n_levels = len(DEGRADATIONS[kind].levels)
     if strength > n_levels:
         raise InputError(f"expected a strength from 0 to {n_levels}, got {strength!r}.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, parse_bytes
+from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 
@@ -139,7 +139,7 @@ def receptive_fields(
     """
     check_choice(method, METHODS, what="method")
     check_count(n_images, what="n_images")
-    check_count(seed, what="seed", low=0)
+    check_seed(seed)
     if n_units is not None:
         check_count(n_units, what="n_units")
     if method == "analytic" and (maps or n_units is not None or stimuli is not None):
@@ -246,7 +246,7 @@ def central_bias(
     """
     radius = check_radius(radius)
     check_count(n_images, what="n_images")
-    check_count(seed, what="seed", low=0)
+    check_seed(seed)
     if n_units is not None:
         check_count(n_units, what="n_units")
     n_bytes = parse_bytes(budget)

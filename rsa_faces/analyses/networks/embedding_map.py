@@ -14,7 +14,7 @@ from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.analyses._gram import centred_on
-from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of
+from rsa_faces.analyses._inputs import as_labels, as_layers, check_finite, codes_of
 from rsa_faces.analyses._ridge import deal_folds, fit_fold
 from rsa_faces.analyses.face_code.axis_coding import check_strengths
 from rsa_faces.analyses.information.readout import STRENGTHS
@@ -302,7 +302,7 @@ def _both(source, target, people, conditions, source_layer, target_layer, *, sin
         parts.append((layers.conditions, patterns))
         called.append(f"{layers.network} {layer}".strip())
     (names, x), (others, y) = parts
-    people = {str(name): person for name, person in dict(people).items()}
+    people = as_labels(people, "people")
     for found, what in ((others, "the target"), (people, "people")):
         if set(names) != set(found):
             raise ConditionMismatchError(

@@ -52,14 +52,14 @@ def similarity_scores(
     Examples
     --------
     >>> from rsa_faces.analyses import similarity_scores
-    >>> similarity_scores({"fc": [[1.0, 0], [0, 1], [1, 1]]}, conditions="abc").round(2)
+    >>> similarity_scores({"fc": [[1.0, 0], [0, 1], [1, 1]]}, conditions=list("abc")).round(2)
           a     b     c
     a  1.00  0.00  0.71
     b  0.00  1.00  0.71
     c  0.71  0.71  1.00
     """
     check_choice(measure, ("cosine", "correlation", "euclidean", "sqeuclidean"), what="measure")
-    layers = as_layers(activations, list(conditions) if conditions is not None else None)
+    layers = as_layers(activations, conditions)
     layer = list(layers.arrays)[-1] if layer is None else layer
     check_choice(layer, layers.arrays, what="layer")
     patterns = np.asarray(layers.arrays[layer], dtype=np.float64)

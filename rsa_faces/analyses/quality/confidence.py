@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.analyses._inputs import codes_of
@@ -94,7 +94,7 @@ def image_confidence(
     True
     """
     check_count(n_variants, what="n_variants")
-    check_count(seed, what="seed", low=0)
+    check_seed(seed)
     if not 0 < size < np.inf:
         raise InputError(f"expected a size above 0, got {size!r}.")
     layer = network.layers()[-1] if layer is None else layer

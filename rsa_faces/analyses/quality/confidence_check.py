@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.analyses._groups import SELF_REPORT
@@ -159,7 +159,7 @@ def check_confidence(
     check_choice(method, METHODS, what="method")
     check_alpha(alpha)
     check_count(n_variants, what="n_variants")
-    check_count(seed, what="seed", low=0)
+    check_seed(seed)
     if equal_groups and groups is None:
         raise InputError("expected `groups` for equal_groups=True, got none.")
     layer = network.layers()[-1] if layer is None else layer

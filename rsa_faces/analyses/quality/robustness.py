@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
@@ -151,7 +151,7 @@ def robustness(
         raise InputError(f"expected alpha between 0 and 1, got {alpha!r}.")
     if len(stimuli) < 3:
         raise InputError(f"expected at least 3 images, for RDMs, got {len(stimuli)}.")
-    check_count(seed, what="seed", low=0)
+    check_seed(seed)
     layers = network.layers()[-1] if layers is None else layers
     options = {
         "layers": layers, "budget": budget, "reduce": reduce, "batch_size": batch_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.checks import check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -75,7 +75,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_count(self.epochs, what="epochs")
-        check_count(self.seed, what="seed", low=0)
+        check_seed(self.seed)
         check_choice(self.optimizer, OPTIMIZERS, what="optimizer")
         check_choice(self.schedule, SCHEDULES, what="schedule")
         object.__setattr__(self, "milestones", tuple(self.milestones))
