@@ -268,18 +268,27 @@ def noise_ceiling(vectors, subjects, method):
 
 
 def ledoit_wolf(residuals, freedom):
-    """Return covariance and shrinkage (Ledoit & Wolf 2004, section 3.3)."""
+    """Return covariance and shrinkage (Ledoit & Wolf 2004, section 3.3).
+
+    Over `freedom` rows. Residuals are more numerous and smaller: over `freedom` free rows the
+    fourth powers sum to n / freedom times theirs, the squares to the same.
+    """
     n, p = residuals.shape
-    sample = sum(np.outer(x, x) for x in residuals) / n
+    sample = sum(np.outer(x, x) for x in residuals) / freedom
     target = np.trace(sample) / p * np.eye(p)
     d2 = ((sample - target) ** 2).sum()
-    b2 = sum(((np.outer(x, x) - sample) ** 2).sum() for x in residuals) / n**2
+    fourth = n / freedom * sum((np.outer(x, x) ** 2).sum() for x in residuals)
+    b2 = (fourth - freedom * (sample**2).sum()) / freedom**2
     shrinkage = min(b2, d2) / d2
-    return (shrinkage * target + (1 - shrinkage) * sample) * n / freedom, shrinkage
+    return shrinkage * target + (1 - shrinkage) * sample, shrinkage
 
 
 def schaefer_strimmer(residuals, freedom):
-    """Return covariance and shrinkage (Schäfer & Strimmer 2005, table 2 target D)."""
+    """Return covariance and shrinkage (Schäfer & Strimmer 2005, table 2 target D).
+
+    Over `freedom` rows, as above. With the mean taken out, n − 1 of them, this is their formula:
+    n / (n − 1)³ Σ (w_k − w̄)².
+    """
     n, p = residuals.shape
     covariance = residuals.T @ residuals / freedom
     standard = residuals / np.sqrt(np.diag(covariance))
@@ -288,9 +297,10 @@ def schaefer_strimmer(residuals, freedom):
         for j in range(p):
             if i != j:
                 w = [standard[k, i] * standard[k, j] for k in range(n)]
-                mean = math.fsum(w) / n
-                variances += n / (n - 1) ** 3 * math.fsum((value - mean) ** 2 for value in w)
-                squares += (math.fsum(w) / freedom) ** 2
+                mean = math.fsum(w) / freedom
+                fourth = n / freedom * math.fsum(value**2 for value in w)
+                variances += (fourth - freedom * mean**2) / freedom**2
+                squares += mean**2
     shrinkage = min(1.0, variances / squares)
     for i in range(p):
         for j in range(p):

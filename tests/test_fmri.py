@@ -272,13 +272,15 @@ def test_crossnobis_of_regions_is_that_of_rsatoolbox(method, noise_from):
     from rsatoolbox.data.noise import cov_from_residuals
     from rsatoolbox.rdm import calc_rdm
 
+    # It estimates shrinkage as if rows were degrees of freedom, which here they then are.
+    patterns = simulate_patterns(rank=0 if method == "ledoit-wolf" else 8)
+
     def covariance(left, n_estimated):
         if method == "ledoit-wolf":
-            return cov_from_residuals(left, dof=len(left) - n_estimated, method="shrinkage_eye")
+            return cov_from_residuals(left, dof=len(left), method="shrinkage_eye")
         # Its shrinkage to the diagonal is another estimator: the same noise for both.
         return noise_covariance(left, method=method, n_estimated=n_estimated).covariance
 
-    patterns = simulate_patterns()
     roi_mask = patterns.space.volume.mask & mask_of(1, 0.3)
     rois = {"FFA": region(roi_mask), "brain": patterns.space}
     got = patterns.rdms(rois, noise=method, noise_from=noise_from)
@@ -315,7 +317,7 @@ def test_noise_of_residuals_by_hand():
         patterns.values, measure="crossnobis", conditions=patterns.conditions,
         folds=patterns.folds, noise=np.stack(noises),
     )  # fmt: skip
-    got = patterns.rdms(noise="ledoit-wolf")
+    got = patterns.rdms(noise="ledoit-wolf", noise_from="fold")
     np.testing.assert_array_equal(got.vectors, expected.vectors)
     pooled = noise_covariance(
         np.concatenate([patterns.residuals[f] for f in range(4)]), n_estimated=32

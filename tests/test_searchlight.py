@@ -317,7 +317,8 @@ def test_rdms_of_all_centres_equal_those_of_rsatoolbox(capsys):
     mask_img = nibabel.Nifti1Image(mask.astype(np.uint8), affine)
     patterns = load_patterns(
         nibabel.Nifti1Image(data, affine), mask_img=mask_img, mesh=None, conditions=NAMES,
-        order=NAMES, measure="correlation", folds=None, noise=None, residuals=None, budget=10**9,
+        order=NAMES, measure="correlation", folds=None, noise=None, noise_from="all",
+        residuals=None, n_estimated=0, budget=10**9,
     )  # fmt: skip
     searchlights = patterns.space.searchlights(7.5)
     indptr, indices = searchlights.batch(searchlights.order)
@@ -353,7 +354,8 @@ def test_crossnobis_of_all_centres_equals_that_of_rsatoolbox():
     conditions, folds = NAMES * 3, [f"run {r}" for r in range(3) for _ in NAMES]
     patterns = load_patterns(
         img, mask_img=mask_img, mesh=None, conditions=conditions, order=NAMES,
-        measure="crossnobis", folds=folds, noise=None, residuals=None, budget=10**9,
+        measure="crossnobis", folds=folds, noise=None, noise_from="all",
+        residuals=None, n_estimated=0, budget=10**9,
     )  # fmt: skip
     searchlights = patterns.space.searchlights(6.0)
     indptr, indices = searchlights.batch(searchlights.order)

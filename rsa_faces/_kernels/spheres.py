@@ -19,8 +19,8 @@ NO_NOISE, LEDOIT_WOLF, SCHAEFER_STRIMMER = range(3)
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def fill_rdms(
-    patterns, usable, indptr, indices, measure, min_channels, noise, residuals, freedom,
-    vectors, n_used, state,
+    patterns, usable, indptr, indices, measure, min_channels, noise, residuals, bounds, freedom,
+    inflation, vectors, n_used, state,
 ):  # fmt: skip  # noqa: D417
     """Fill the RDM of each centre.
 
@@ -39,8 +39,11 @@ def fill_rdms(
         With fewer usable channels there is no RDM.
     residuals : ndarray, shape (n_channels, n_residuals)
         For noise covariances.
-    freedom : int
-        Degrees of freedom of the residuals.
+    bounds : ndarray of int, shape (n_covariances + 1,)
+        Residuals from one of these to the next make a covariance: one of all folds, or one of
+        each; then a pair of folds uses the mean of its two.
+    freedom, inflation : ndarray, shape (n_covariances,)
+        See :class:`rsa_faces.rdm.noise.Freedom`.
     vectors : ndarray, shape (n_centers, n_pairs)
         Filled in; NaN where undefined.
     n_used : ndarray of int, shape (n_centers,)
@@ -74,10 +77,26 @@ def fill_rdms(
         for f in range(n_folds):
             for v in range(n):
                 here[f * n + v] = patterns[f, used[v]]
-        if noise != NO_NOISE and not _whiten(here, residuals, used[:n], freedom, noise):
-            state[c] = UNDEFINED
-            out[:] = np.nan
-            continue
+        if noise != NO_NOISE:
+            n_covariances = len(freedom)
+            covariances = np.empty((n_covariances, n, n))
+            for k in range(n_covariances):
+                gathered = np.empty((n, bounds[k + 1] - bounds[k]))
+                for v in range(n):
+                    gathered[v] = residuals[used[v], bounds[k] : bounds[k + 1]]
+                if noise == LEDOIT_WOLF:
+                    covariances[k] = _ledoit_wolf(gathered, freedom[k], inflation[k])
+                else:
+                    covariances[k] = _schaefer_strimmer(gathered, freedom[k], inflation[k])
+            if n_covariances > 1:
+                if not _cross_folds(here, covariances, gram, other, out):
+                    state[c] = UNDEFINED
+                    out[:] = np.nan
+                continue
+            if not _whiten(here, covariances[0]):
+                state[c] = UNDEFINED
+                out[:] = np.nan
+                continue
         if measure == POISSON:
             np.dot(here[:n].T, here[n:], gram)
             _symmetric(gram, out)
@@ -214,16 +233,29 @@ def _angles(gram, scale, rows, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _whiten(rows, residuals, used, freedom, noise):
+def _cross_folds(rows, covariances, gram, other, out):
+    """Fill crossnobis with a covariance per fold; return False if one has no inverse."""
+    n_folds, n = len(covariances), covariances.shape[1]
+    gram[:] = 0.0
+    both = np.empty((2 * n, rows.shape[1]))
+    for a in range(n_folds):
+        for b in range(a + 1, n_folds):
+            both[:n] = rows[a * n : (a + 1) * n]
+            both[n:] = rows[b * n : (b + 1) * n]
+            if not _whiten(both, (covariances[a] + covariances[b]) / 2):
+                return False
+            np.dot(both[:n].T, both[n:], other)
+            gram += other
+    _symmetric(gram, out)
+    for p in range(len(out)):
+        out[p] *= 2.0 / (n_folds * (n_folds - 1) * n)
+    return True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _whiten(rows, covariance):
     """Turn the patterns of each fold into C⁻¹ b with C Cᵀ = Σ; return False if Σ has no inverse."""
-    n = len(used)
-    gathered = np.empty((n, residuals.shape[1]))
-    for v in range(n):
-        gathered[v] = residuals[used[v]]
-    if noise == LEDOIT_WOLF:
-        covariance = _ledoit_wolf(gathered, freedom)
-    else:
-        covariance = _schaefer_strimmer(gathered, freedom)
+    n = len(covariance)
     # Σ = Uᵀ U, row by row of U.
     for k in range(n):
         if not covariance[k, k] > 0:
@@ -248,40 +280,39 @@ def _whiten(rows, residuals, used, freedom, noise):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _ledoit_wolf(residuals, freedom):
-    """Return what rsa_faces.rdm.noise_covariance does; residuals (n_channels, n_residuals)."""
-    n, n_residuals = residuals.shape
-    sample = np.dot(residuals, residuals.T) / n_residuals
+def _ledoit_wolf(residuals, freedom, inflation):
+    """Return what rsa_faces.rdm.noise does; residuals (n_channels, n_residuals)."""
+    n = len(residuals)
+    sample = np.dot(residuals, residuals.T) / freedom
     target = np.trace(sample) / n
     squares = np.sum(sample * sample)
     spread = squares - n * target**2
-    fourth = np.sum(np.sum(residuals * residuals, axis=0) ** 2) / n_residuals**2
-    error = fourth - squares / n_residuals
+    fourth = inflation * np.sum(np.sum(residuals * residuals, axis=0) ** 2)
+    error = (fourth / freedom - squares) / freedom
     shrinkage = 1.0 if spread <= 0 else min(max(error / spread, 0.0), 1.0)
     sample *= 1.0 - shrinkage
     for k in range(n):
         sample[k, k] += shrinkage * target
-    return sample * (n_residuals / freedom)
+    return sample
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _schaefer_strimmer(residuals, freedom):
-    """Return what rsa_faces.rdm.noise_covariance does; residuals (n_channels, n_residuals)."""
-    n, m = residuals.shape
+def _schaefer_strimmer(residuals, freedom, inflation):
+    """Return what rsa_faces.rdm.noise does; residuals (n_channels, n_residuals)."""
+    n = len(residuals)
     sample = np.dot(residuals, residuals.T) / freedom
     scale = np.sqrt(np.diag(sample))
-    standard = residuals / scale.reshape(n, 1)
-    squared = standard * standard
-    products = np.dot(standard, standard.T) / m
-    squares = np.dot(squared, squared.T)
+    squared = (residuals / scale.reshape(n, 1)) ** 2
+    fourth = np.dot(squared, squared.T)
     total = 0.0
-    variance = 0.0
+    error = 0.0
     for i in range(n):
         for j in range(n):
             if i != j:
-                total += (sample[i, j] / (scale[i] * scale[j])) ** 2
-                variance += (squares[i, j] - m * products[i, j] ** 2) * m / (m - 1.0) ** 3
-    shrinkage = 1.0 if total <= 0 else min(max(variance / total, 0.0), 1.0)
+                correlation = sample[i, j] / (scale[i] * scale[j])
+                total += correlation**2
+                error += (inflation * fourth[i, j] / freedom - correlation**2) / freedom
+    shrinkage = 1.0 if total <= 0 else min(max(error / total, 0.0), 1.0)
     for i in range(n):
         for j in range(n):
             if i != j:

@@ -14,8 +14,9 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain._usable import usable_places
-from rsa_faces.brain.fmri import ALL_FOLDS, Patterns
+from rsa_faces.brain.fmri import Patterns
 from rsa_faces.brain.images import as_region, read_image
+from rsa_faces.rdm.noise import ALL_FOLDS
 
 
 def load_patterns(

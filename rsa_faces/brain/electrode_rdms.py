@@ -31,6 +31,7 @@ def ieeg_rdms(
     step: float | None = None,
     pool: str = "concatenate",
     noise: str | None = None,
+    noise_from: str = "all",
     progress: bool = True,
 ) -> RDMs:
     """Build RDMs over time windows of intracranial recordings.
@@ -56,6 +57,7 @@ def ieeg_rdms(
         Whether the samples within a window are channels, next to the electrodes, or are averaged.
         An RDM of one electrode needs "concatenate" but for euclidean measures.
     noise : {"ledoit-wolf", "schaefer-strimmer"}, optional
+    noise_from : {"all", "fold"}, default "all"
         As in :func:`rsa_faces.compute_rdms`.
     progress : bool, default True
         Show a progress bar on a terminal if it takes longer than two seconds.
@@ -110,7 +112,14 @@ def ieeg_rdms(
     check_choice(pool, POOLINGS, what="pool")
     patients = [patterns] if isinstance(patterns, IeegPatterns) else list(patterns)
     _check_patients(patients, per, pooled, measure)
-    options = {"measure": measure, "window": window, "step": step, "pool": pool, "noise": noise}
+    options = {
+        "measure": measure,
+        "window": window,
+        "step": step,
+        "pool": pool,
+        "noise": noise,
+        "noise_from": noise_from,
+    }
     if per == "region":
         patients = _with_region(patients)
     units = [unit for p in patients for unit in _units(p, per)]

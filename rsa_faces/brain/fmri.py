@@ -12,11 +12,16 @@ import pandas as pd
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain._region import Region
-from rsa_faces.rdm import MEASURES, NOISE_METHODS, RDMs, compute_rdms, concat, noise_covariance
+from rsa_faces.rdm import MEASURES, NOISE_METHODS, RDMs, compute_rdms, concat
+from rsa_faces.rdm.noise import (
+    ALL_FOLDS,
+    check_noise_from,
+    fold_noise,
+    freedom_by_fold,
+    residuals_by_fold,
+)
 
 _NOISY = ("mahalanobis", "crossnobis")
-#: Key of residuals of all folds together.
-ALL_FOLDS = "all"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -189,7 +194,7 @@ class Patterns:
         *,
         measure: str = "crossnobis",
         noise: str | None = None,
-        noise_from: str = "fold",
+        noise_from: str = "all",
         resample: bool = False,
     ) -> RDMs:
         """Build an RDM for each region.
@@ -205,9 +210,9 @@ class Patterns:
             Shrinkage of the noise covariance, for crossnobis and mahalanobis: of the residuals if
             there are any, otherwise of the repeats (within folds). Without it crossnobis uses the
             identity.
-        noise_from : {"fold", "all"}, default "fold"
-            With residuals, for crossnobis: a covariance per fold, or one of all of them.
-            Mahalanobis, and residuals of all folds together, give one of all.
+        noise_from : {"all", "fold"}, default "all"
+            One covariance of the residuals of all folds, or for crossnobis one for each fold; then
+            a pair of folds uses the mean of its two.
         resample : bool, default False
             Put regions on another grid onto that of the patterns, by nearest neighbour.
 
@@ -222,13 +227,15 @@ class Patterns:
         ------
         InputError
             If regions and patterns do not fit, a name occurs twice, residuals of a fold are
-            missing, or as :func:`rsa_faces.compute_rdms` does.
+            missing or not told apart for ``noise_from="fold"``, or as
+            :func:`rsa_faces.compute_rdms` does.
 
         Notes
         -----
         Residuals of the model are independent of its betas if noise is Gaussian, and so the
-        expectation of crossnobis stays 0 for conditions with equal patterns. Residuals per fold
-        have the degrees of freedom n_scans − n_estimated.
+        expectation of crossnobis stays 0 for conditions with equal patterns. Residuals of a fold
+        have the degrees of freedom n_scans − n_estimated. :func:`rsa_faces.mapping.searchlight`
+        estimates noise by the same rule, with the same defaults.
 
         References
         ----------
@@ -236,7 +243,7 @@ class Patterns:
            doi:10.1016/j.neuroimage.2015.12.012
         """
         check_choice(measure, MEASURES, what="measure")
-        check_choice(noise_from, ("fold", "all"), what="noise_from")
+        check_noise_from(noise_from, measure, None if self.residuals is None else [*self.residuals])
         if noise is not None:
             check_choice(noise, NOISE_METHODS, what="noise covariance method")
         if measure == "crossnobis" and (self.folds is None or len(set(self.folds)) < 2):
@@ -281,41 +288,24 @@ class Patterns:
             roi = roi.named(name).on_grid_of(self.space, resample=resample)
             part = self.select(roi)
             missing = roi.n_places - part.n_channels
-        given, shrinkage = noise, None
+        given = noise
         if noise is not None and measure in _NOISY and self.residuals is not None:
-            given, shrinkage = part._noise(noise, measure, noise_from)
+            residuals = residuals_by_fold(part.residuals, part.folds)
+            freedoms = freedom_by_fold({f: len(r) for f, r in residuals.items()}, self.n_estimated)
+            given = fold_noise(residuals, freedoms, method=noise, noise_from=noise_from)
         rdms = compute_rdms(
-            part.values, measure=measure, conditions=part.conditions, noise=given,
+            part.values,
+            measure=measure,
+            conditions=part.conditions,
+            noise=given,
+            noise_from=noise_from,
             folds=part.folds if measure == "crossnobis" else None,
-        )  # fmt: skip
-        if shrinkage is None and "shrinkage" in rdms.labels:
-            shrinkage = rdms.labels["shrinkage"].iloc[0]
+        )
         labels = {} if self.subject is None else {"subject": [self.subject]}
         labels |= {"region": [name], "n_channels": [part.n_channels], "n_missing": [missing]}
-        labels |= {} if shrinkage is None else {"shrinkage": [shrinkage]}
+        if "shrinkage" in rdms.labels:
+            labels["shrinkage"] = rdms.labels["shrinkage"].tolist()
         return RDMs(rdms.vectors, rdms.conditions, rdms.measure, pd.DataFrame(labels))
-
-    def _noise(self, method: str, measure: str, noise_from: str) -> tuple[np.ndarray, float]:
-        """Return the noise covariance of residuals and its shrinkage."""
-        folds = list(self.residuals)
-        if self.folds is not None and folds != [ALL_FOLDS]:
-            folds = sorted(set(self.folds))
-        if absent := [fold for fold in folds if fold not in self.residuals]:
-            raise InputError(
-                f"expected residuals of every fold, but {len(absent)} of {len(folds)} have none: "
-                f"{', '.join(map(repr, absent[:5]))}."
-            )
-        estimated = {fold: int(self.n_estimated.get(fold, 0)) for fold in folds}
-        if measure == "mahalanobis" or noise_from == "all" or folds == [ALL_FOLDS]:
-            left = np.concatenate([self.residuals[fold] for fold in folds])
-            noise = noise_covariance(left, method=method, n_estimated=sum(estimated.values()))
-            return noise.covariance, noise.shrinkage
-        noises = [
-            noise_covariance(self.residuals[fold], method=method, n_estimated=estimated[fold])
-            for fold in folds
-        ]
-        shrinkage = float(np.mean([noise.shrinkage for noise in noises]))
-        return np.stack([noise.covariance for noise in noises]), shrinkage
 
 
 def _named(rois, space: Region) -> dict[str, Region | None]:

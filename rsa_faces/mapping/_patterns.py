@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,16 @@ from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain._region import Region, same_grid
 from rsa_faces.brain.images import Image, as_region, inside_mask, open_image, read_vertices
 from rsa_faces.rdm.measures import MEASURES
-from rsa_faces.rdm.noise import NOISE_METHODS
+from rsa_faces.rdm.noise import (
+    ALL_FOLDS,
+    NOISE_METHODS,
+    Freedom,
+    check_freedom,
+    check_noise_from,
+    freedom_by_fold,
+    residuals_by_fold,
+    sharing,
+)
 
 _CODES = {name: getattr(spheres, name.upper()) for name in MEASURES}
 _NOISE = {
@@ -38,7 +47,8 @@ class Patterns:
     measure: str
     noise: int
     residuals: np.ndarray
-    freedom: int
+    bounds: np.ndarray
+    freedom: tuple[Freedom, ...]
 
     @property
     def n_bytes(self) -> int:
@@ -49,7 +59,9 @@ class Patterns:
         """Fill the RDMs of a batch of centres."""
         spheres.fill_rdms(
             self.values, self.usable, indptr, indices, _CODES[self.measure], min_voxels,
-            self.noise, self.residuals, self.freedom, vectors, n_used, state,
+            self.noise, self.residuals, self.bounds,
+            np.array([float(f.number) for f in self.freedom]),
+            np.array([f.inflation for f in self.freedom]), vectors, n_used, state,
         )  # fmt: skip
 
 
@@ -63,14 +75,16 @@ def load_patterns(
     measure: str,
     folds: Sequence[Any] | None,
     noise: str | None,
+    noise_from: str,
     residuals: Any,
+    n_estimated: int | Mapping[Any, int],
     budget: int,
 ) -> Patterns:
     """Read an image or array, average repeats and mark the voxels that can be used.
 
     Conditions come out in the given order, that of the models.
     """
-    _check_options(measure, folds, noise, residuals)
+    _check_options(measure, folds, noise, noise_from, residuals)
     names = _names(conditions, order)
     space, observed = _observations(img, mask_img, mesh, len(names), budget, "img")
     usable = np.isfinite(observed).all(axis=1)
@@ -78,27 +92,41 @@ def load_patterns(
     observed[~usable] = 0.0
     keys, cells = _cells(names, order, measure, folds)
     means = _means(observed, keys, cells)
-    deviations, freedom = np.zeros((1, 1)), 1
+    left, freedom = {ALL_FOLDS: np.zeros((1, 1))}, {ALL_FOLDS: Freedom(1, 1.0)}
     if noise is not None:
         if residuals is None:
-            deviations, freedom = _deviations(observed, means, keys, cells, measure)
+            left, freedom = _deviations(observed, means, keys, cells, measure)
         else:
-            other, deviations = _observations(residuals, mask_img, mesh, None, budget, "residuals")
-            if not space.equals(other):
-                raise InputError(f"expected residuals in the space of img, {space}, got {other}.")
-            usable &= np.isfinite(deviations).all(axis=1)
-            freedom = deviations.shape[1]
-        usable &= deviations.any(axis=1)
+            left = residuals_by_fold(residuals, folds)
+            for fold, given in left.items():
+                where = f"residuals of fold {fold!r}" if len(left) > 1 else "residuals"
+                other, left[fold] = _observations(given, mask_img, mesh, None, budget, where)
+                if not space.equals(other):
+                    raise InputError(f"expected {where} in the space of img, {space}, got {other}.")
+            freedom = freedom_by_fold({f: v.shape[1] for f, v in left.items()}, n_estimated)
+        check_noise_from(noise_from, measure, list(left))
+        for deviations in left.values():
+            usable &= np.isfinite(deviations).all(axis=1) & deviations.any(axis=1)
+    deviations = np.concatenate(list(left.values()), axis=1)
+    if noise is not None:
         deviations[~usable] = 0.0
+    groups = sharing(left, noise_from)
+    sizes = [sum(left[fold].shape[1] for fold in group) for group in groups]
+    joined = tuple(Freedom.joined([freedom[fold] for fold in group]) for group in groups)
+    for size, one in zip(sizes, joined, strict=True):
+        if noise is not None:
+            check_freedom(one, size)
     n_folds = len(cells) // len(order)
     means = means.reshape(len(means), n_folds, len(order)).transpose(1, 0, 2)
     values = _prepared(np.ascontiguousarray(means), usable, measure)
-    return Patterns(space, values, usable, measure, _NOISE[noise], deviations, freedom)
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    return Patterns(space, values, usable, measure, _NOISE[noise], deviations, bounds, joined)
 
 
-def _check_options(measure, folds, noise, residuals) -> None:
+def _check_options(measure, folds, noise, noise_from, residuals) -> None:
     """Check that measure, folds and noise go together."""
     check_choice(measure, MEASURES, what="measure")
+    check_noise_from(noise_from, measure, None)
     if noise is not None:
         check_choice(noise, NOISE_METHODS, what="noise covariance method")
     if noise is not None and measure not in _NOISY:
@@ -293,7 +321,7 @@ def _means(observed: np.ndarray, keys, cells) -> np.ndarray:
 
 
 def _deviations(observed, means, keys, cells, measure):
-    """Return the deviations of volumes from the mean of their cell, and degrees of freedom."""
+    """Return by fold how volumes deviate from the mean of their cell, and degrees of freedom."""
     where = " within folds" if measure == "crossnobis" else ""
     if len(keys) == len(cells):
         raise InputError(
@@ -301,13 +329,16 @@ def _deviations(observed, means, keys, cells, measure):
             f"has one volume{' per fold' if where else ''}. Give GLM residuals as `residuals` "
             "instead."
         )
-    freedom = len(keys) - len(cells)
-    if freedom < 2:
-        raise InputError(
-            f"expected at least 2 degrees of freedom to estimate noise from, got {len(keys)} "
-            f"volumes minus {len(cells)} means. Give GLM residuals as `residuals` instead."
-        )
-    return observed - means[:, _codes(keys, cells)], freedom
+    codes = _codes(keys, cells)
+    deviations = observed - means[:, codes]
+    if measure != "crossnobis":
+        return {ALL_FOLDS: deviations}, {ALL_FOLDS: Freedom.of_cells(codes)}
+    left, freedom = {}, {}
+    n_conditions = len({name for _, name in cells})
+    for number, fold in enumerate(dict.fromkeys(fold for fold, _ in cells)):
+        here = codes // n_conditions == number  # cells are in the order of folds
+        left[fold], freedom[fold] = deviations[:, here], Freedom.of_cells(codes[here])
+    return left, freedom
 
 
 def _prepared(values: np.ndarray, usable: np.ndarray, measure: str) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +86,9 @@ def ceiling_map(
     method: str = "spearman",
     folds: Sequence[Any] | Sequence[Sequence[Any]] | None = None,
     noise: str | None = None,
+    noise_from: str = "all",
     residuals: Sequence[Any] | None = None,
+    n_estimated: int | Mapping[Any, int] | Sequence[Any] = 0,
     min_voxels: int = 5,
     share: tuple[int, int] = (0, 1),
     budget: str | int = "4GB",
@@ -101,10 +103,12 @@ def ceiling_map(
         One for each subject, at least 2, as :func:`searchlight` takes them.
     conditions, folds
         As for :func:`searchlight`, for all subjects; or a sequence for each subject.
-    mask_img, mesh, radius, measure, noise, min_voxels, n_jobs, progress
+    mask_img, mesh, radius, measure, noise, noise_from, min_voxels, n_jobs, progress
         As for :func:`searchlight`, for all subjects.
     residuals : sequence, optional
         For each subject as for :func:`searchlight`.
+    n_estimated : int or sequence, default 0
+        As for :func:`searchlight`, for all subjects or for each.
     share : (int, int), default (0, 1)
         Which of how many shares of the centres to compute, from 0, so that several machines do a
         map together; the bounds of all other centres are NaN, their numbers of voxels 0.
@@ -148,12 +152,21 @@ def ceiling_map(
     imgs = list(imgs)
     conditions, folds = (_per_subject(v, len(imgs)) for v in (conditions, folds))
     residuals = [None] * len(imgs) if residuals is None else list(residuals)
-    for what, given in (("conditions", conditions), ("folds", folds), ("residuals", residuals)):
+    several = isinstance(n_estimated, Sequence)
+    estimated = list(n_estimated) if several else [n_estimated] * len(imgs)
+    for what, given in (
+        ("conditions", conditions),
+        ("folds", folds),
+        ("residuals", residuals),
+        ("n_estimated", estimated),
+    ):
         if len(given) != len(imgs):
             raise InputError(f"expected {what} of {len(imgs)} subjects, got {len(given)}.")
     order = list(dict.fromkeys(map(str, conditions[0]))) if conditions else []
     subjects = []
-    for img, own, own_folds, left in zip(imgs, conditions, folds, residuals, strict=True):
+    for img, own, own_folds, left, parameters in zip(
+        imgs, conditions, folds, residuals, estimated, strict=True
+    ):
         used = sum(p.n_bytes for p in subjects)
         subjects.append(
             load_patterns(
@@ -165,7 +178,9 @@ def ceiling_map(
                 measure=measure,
                 folds=own_folds,
                 noise=noise,
+                noise_from=noise_from,
                 residuals=left,
+                n_estimated=parameters,
                 budget=allowed - used,
             )  # fmt: skip
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,9 @@ def searchlight(
     method: str = "spearman",
     folds: Sequence[Any] | None = None,
     noise: str | None = None,
+    noise_from: str = "all",
     residuals: Any = None,
+    n_estimated: int | Mapping[Any, int] = 0,
     min_voxels: int = 5,
     budget: str | int = "2GB",
     n_jobs: int | None = None,
@@ -69,9 +71,15 @@ def searchlight(
     noise : {"ledoit-wolf", "schaefer-strimmer"}, optional
         For mahalanobis and crossnobis: the noise covariance of the voxels of each sphere, shrunk;
         see :func:`rsa_faces.rdm.noise_covariance`. Without it crossnobis uses the identity.
-    residuals : nibabel image, path, or ndarray, optional
+    noise_from : {"all", "fold"}, default "all"
+        One covariance of the residuals of all folds, or for crossnobis one for each fold; then a
+        pair of folds uses the mean of its two. As for :meth:`rsa_faces.brain.Patterns.rdms`.
+    residuals : nibabel image, path, ndarray, or mapping of fold to these, optional
         What to estimate noise from: residuals of the GLM, in the space of `img`. By default the
         deviations of repeats from their mean (for crossnobis within each fold).
+    n_estimated : int or mapping of fold to int, default 0
+        How many parameters the GLM of each fold estimated (of all folds together, if `residuals`
+        are one image). Too small a number shrinks too little.
     min_voxels : int, default 5
         Centres with fewer usable voxels are NaN.
     budget : str or int, default "2GB"
@@ -149,7 +157,8 @@ def searchlight(
     allowed = parse_bytes(budget)
     patterns = load_patterns(
         img, mask_img=mask_img, mesh=mesh, conditions=conditions, order=models.conditions,
-        measure=measure, folds=folds, noise=noise, residuals=residuals, budget=allowed,
+        measure=measure, folds=folds, noise=noise, noise_from=noise_from, residuals=residuals,
+        n_estimated=n_estimated, budget=allowed,
     )  # fmt: skip
     searchlights = patterns.space.searchlights(radius)
     n_centers, n_pairs = searchlights.n_centers, models.n_pairs

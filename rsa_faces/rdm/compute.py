@@ -14,7 +14,15 @@ from rsa_faces._core.errors import InputError, InputTypeError
 from rsa_faces._core.names import named, per_row, unnamed
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.measures import MEASURES
-from rsa_faces.rdm.noise import NOISE_METHODS, noise_covariance
+from rsa_faces.rdm.noise import (
+    ALL_FOLDS,
+    NOISE_METHODS,
+    Freedom,
+    NoiseCovariance,
+    check_noise_from,
+    fold_noise,
+    shrinkage_of,
+)
 
 if TYPE_CHECKING:
     from rsa_faces.extraction import Activations
@@ -26,7 +34,8 @@ def compute_rdms(
     measure: str = "correlation",
     conditions: Sequence[str] | None = None,
     folds: Sequence[Any] | None = None,
-    noise: str | np.ndarray | None = None,
+    noise: str | np.ndarray | NoiseCovariance | Sequence[NoiseCovariance] | None = None,
+    noise_from: str = "all",
 ) -> RDMs:
     """Build RDMs from patterns.
 
@@ -47,19 +56,23 @@ def compute_rdms(
         are an error.
     folds : sequence, optional
         The fold (run, session) of each row, all text or all numbers; needed for crossnobis.
-    noise : {"ledoit-wolf", "schaefer-strimmer"} or ndarray, optional
+    noise : {"ledoit-wolf", "schaefer-strimmer"}, NoiseCovariance or ndarray, optional
         Noise covariance Σ for mahalanobis and crossnobis (not its inverse): estimated from the
         repeats' deviations from their condition's mean (for crossnobis within each fold: noise
-        estimated from differences between folds would bias it above 0), or given,
-        shape (n_channels, n_channels), or (n_folds, n_channels, n_channels) for crossnobis with
-        folds in sorted order. Without it crossnobis uses the identity.
+        estimated from differences between folds would bias it above 0), or given, as
+        :func:`rsa_faces.rdm.noise_covariance` returns it or with shape (n_channels, n_channels);
+        for crossnobis also one for each fold, in sorted order: a sequence, or an array of shape
+        (n_folds, n_channels, n_channels). Without it crossnobis uses the identity.
+    noise_from : {"all", "fold"}, default "all"
+        Where noise is estimated from repeats: one covariance of all folds, or for crossnobis one
+        for each; then a pair of folds uses the mean of its two.
 
     Returns
     -------
     RDMs
         Labels: ``network``, ``layer``, ``layer_index`` and ``depth`` for Activations; ``name`` for
-        a mapping; ``shrinkage`` where noise was estimated. Conditions in order of first
-        appearance.
+        a mapping; ``shrinkage`` where noise was estimated (of several covariances the mean).
+        Conditions in order of first appearance.
 
     Raises
     ------
@@ -90,6 +103,7 @@ def compute_rdms(
     check_choice(measure, MEASURES, what="measure")
     if noise is not None and measure not in {"mahalanobis", "crossnobis"}:
         raise InputError(f"the measure {measure!r} uses no noise covariance; leave `noise` out.")
+    check_noise_from(noise_from, measure, None)
     if folds is not None and measure != "crossnobis":
         raise InputError(
             f"the measure {measure!r} is not cross-validated; leave `folds` out, or use "
@@ -104,7 +118,7 @@ def compute_rdms(
         labels = _labels(data)
     else:
         items = [("", data)]
-    if noise is not None and not isinstance(noise, str):
+    if noise is not None and not isinstance(noise, str) and not _estimates(noise):
         noise = unnamed(noise, what="noise covariance")
     own = getattr(data, "conditions", None)  # of Activations
     vectors, shrinkages, rows = [], [], None
@@ -117,7 +131,7 @@ def compute_rdms(
             shared = conditions.index if isinstance(conditions, pd.Series) else rows
             folds = per_row(folds, len(rows), rows=(shared, rows))
         patterns = _check_patterns(patterns, rows, name)
-        vector, shrinkage = _one(patterns, rows, names, measure, folds, noise, name)
+        vector, shrinkage = _one(patterns, rows, names, measure, folds, (noise, noise_from), name)
         vectors.append(vector)
         shrinkages.append(shrinkage)
     labels = pd.DataFrame(index=range(len(vectors))) if labels is None else labels
@@ -184,15 +198,16 @@ def _check_patterns(patterns: Any, rows: Sequence[str], name: str) -> np.ndarray
     return patterns
 
 
-def _one(patterns, rows, names, measure, folds, noise, name):
+def _one(patterns, rows, names, measure, folds, how_noise, name):
     """Return one RDM vector and the shrinkage of its noise estimate, if one was made."""
     if measure == "crossnobis":
-        return _crossnobis(patterns, rows, names, folds, noise)
+        return _crossnobis(patterns, rows, names, folds, how_noise)
     if measure != "mahalanobis":
         check_unique_names(rows, what="condition")
         vector = MEASURES[measure](patterns)
         warn_undefined(vector, names, measure, name)
         return vector, None
+    noise, noise_from = how_noise
     patterns = np.asarray(patterns)
     means = _average(patterns, rows, names)
     if isinstance(noise, str) and len(names) == len(rows):
@@ -205,13 +220,15 @@ def _one(patterns, rows, names, measure, folds, noise, name):
             "expected `noise` for the measure 'mahalanobis': a noise covariance, or "
             f"{' or '.join(map(repr, NOISE_METHODS))} to estimate it from repeats."
         )
-    residuals = patterns - means[_codes(rows, names)]
-    covariance, shrinkage = _noise(noise, residuals, len(names), patterns.shape[1], (2,))
+    codes = _codes(rows, names)
+    repeats = {ALL_FOLDS: (patterns - means[codes], codes)}
+    covariance, shrinkage = _noise(noise, noise_from, repeats, patterns.shape[1], (2,))
     return MEASURES[measure](means, covariance), shrinkage
 
 
-def _crossnobis(patterns, rows, names, folds, noise):
+def _crossnobis(patterns, rows, names, folds, how_noise):
     """Return the crossnobis vector; every condition must be in every fold."""
+    noise, noise_from = how_noise
     if folds is None:
         raise InputError(
             "expected `folds` for the measure 'crossnobis': the run or session of each row."
@@ -248,8 +265,13 @@ def _crossnobis(patterns, rows, names, folds, noise):
             "condition has one row per fold. Noise estimated from differences between folds would "
             "bias crossnobis; give a noise covariance from GLM residuals instead."
         )
-    residuals = patterns - means[_codes(keys, cells)]
-    covariance, shrinkage = _noise(noise, residuals, len(cells), patterns.shape[1], (2, 3))
+    codes = _codes(keys, cells)
+    residuals = patterns - means[codes]
+    repeats = {}
+    for i, fold in enumerate(fold_names):
+        here = codes // len(names) == i  # cells are in the order of folds
+        repeats[fold] = residuals[here], codes[here]
+    covariance, shrinkage = _noise(noise, noise_from, repeats, patterns.shape[1], (2, 3))
     if covariance.ndim == 3 and len(covariance) != len(fold_names):
         raise InputError(
             f"expected one noise covariance for each of {len(fold_names)} folds, got "
@@ -258,11 +280,27 @@ def _crossnobis(patterns, rows, names, folds, noise):
     return MEASURES["crossnobis"](stacked, covariance), shrinkage
 
 
-def _noise(noise, residuals, n_estimated, n_channels, dimensions):
-    """Return the noise covariance to use and the shrinkage, None where it was given."""
+def _estimates(noise: Any) -> list[NoiseCovariance]:
+    """Return the estimates that are given as noise; none if it is something else."""
+    several = list(noise) if isinstance(noise, (list, tuple)) else [noise]
+    return several if all(isinstance(one, NoiseCovariance) for one in several) else []
+
+
+def _noise(noise, noise_from, repeats, n_channels, dimensions):
+    """Return the noise covariance to use and the shrinkage, None where an array was given.
+
+    `repeats` has for each fold the deviations of repeats from their mean, and the cell of each.
+    """
+    shrinkage = None
     if isinstance(noise, str):
-        estimate = noise_covariance(residuals, method=noise, n_estimated=n_estimated)
-        return estimate.covariance, estimate.shrinkage
+        noise = fold_noise(
+            {fold: residuals for fold, (residuals, _) in repeats.items()},
+            {fold: Freedom.of_cells(codes) for fold, (_, codes) in repeats.items()},
+            method=noise,
+            noise_from=noise_from,
+        )
+    if estimates := _estimates(noise):
+        shrinkage = shrinkage_of(estimates)
     covariance = np.asarray(noise, dtype=np.float64)
     square = (n_channels, n_channels)
     if covariance.ndim not in dimensions or covariance.shape[-2:] != square:
@@ -280,7 +318,7 @@ def _noise(noise, residuals, n_estimated, n_channels, dimensions):
             "expected a noise covariance that can be inverted (positive definite); this one "
             "cannot. Shrink it: noise='ledoit-wolf'."
         ) from err
-    return covariance, None
+    return covariance, shrinkage
 
 
 def _codes(values: Sequence, order: Sequence) -> np.ndarray:

@@ -12,6 +12,7 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import compute_rdms
+from rsa_faces.rdm.noise import NoiseCovariance
 
 POOLINGS = ("average", "concatenate")
 _DIGITS = 9  # Times are kept to the nanosecond: the same window has the same label everywhere.
@@ -27,7 +28,8 @@ def rdm_movie(
     step: float | None = None,
     pool: str = "average",
     folds: Sequence[Any] | None = None,
-    noise: str | np.ndarray | None = None,
+    noise: str | np.ndarray | NoiseCovariance | Sequence[NoiseCovariance] | None = None,
+    noise_from: str = "all",
 ) -> RDMs:
     """Build one RDM for each time window of a recording.
 
@@ -55,9 +57,11 @@ def rdm_movie(
         so that the time course within the window counts too.
     folds : sequence, optional
         The fold (run, session) of each row; needed for crossnobis.
-    noise : {"ledoit-wolf", "schaefer-strimmer"} or ndarray, optional
+    noise : {"ledoit-wolf", "schaefer-strimmer"}, NoiseCovariance or ndarray, optional
         As in :func:`rsa_faces.compute_rdms`, estimated in each window on its own, or one for all.
         For "concatenate" its channels are the additional ones.
+    noise_from : {"all", "fold"}, default "all"
+        As in :func:`rsa_faces.compute_rdms`.
 
     Returns
     -------
@@ -122,7 +126,12 @@ def rdm_movie(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         movie = compute_rdms(
-            windows, measure=measure, conditions=conditions, folds=folds, noise=noise
+            windows,
+            measure=measure,
+            conditions=conditions,
+            folds=folds,
+            noise=noise,
+            noise_from=noise_from,
         )
     _warn_once([str(w.message) for w in caught])
     labels = movie.labels.drop(columns="name")
