@@ -129,7 +129,7 @@ def test_noise_is_estimated_from_residuals(project, tmp_path):
         nibabel.save(left[name], folder / f"{name}_residuals.nii")
         residuals[name] = f"{name}_residuals.nii"
     config["data"]["subjects"] = {name: f"{name}.nii.gz" for name in residuals}
-    config["data"]["residuals"] = residuals
+    config["data"] |= {"residuals": residuals, "n_estimated": 12}
     (folder / "residuals.yaml").write_text(yaml.safe_dump(config))
     done = rsa_faces("searchlight", folder / "residuals.yaml", "--out", tmp_path / "o", *FEW)
     assert done.exit_code == 0, done.output
@@ -138,7 +138,7 @@ def test_noise_is_estimated_from_residuals(project, tmp_path):
     expected = rf.searchlight(
         brain.imgs[1], mask_img=brain.mask_img, conditions=brain.conditions, models=brain.models,
         radius=6.0, measure="crossnobis", method="kendall", folds=brain.runs, noise="ledoit-wolf",
-        residuals=left["sub-1"],
+        residuals=left["sub-1"], n_estimated=12,
     )  # fmt: skip
     np.testing.assert_allclose(maps.similarity, expected.similarity[[0, 4]], atol=1e-12)
     refused = rsa_faces("searchlight", folder / "residuals.yaml", "--out", tmp_path / "o",
@@ -266,14 +266,25 @@ def test_bids_goes_through_the_glm(tmp_path):
         tmp_path / "study", task="faces", subject="02", derivatives="derivatives/fmriprep",
         noise_model="ols", confounds={"strategy": ("motion",), "motion": "basic"},
     )  # fmt: skip
-    left = patterns.to_img(np.concatenate(list(patterns.residuals.values())))
-    expected = rf.searchlight(
-        patterns.to_img(), mask_img=patterns.space.to_img(), conditions=patterns.conditions,
-        folds=patterns.folds, models=model, radius=4.0, measure="crossnobis", method="cosine",
-        noise="ledoit-wolf", residuals=left,
-    )  # fmt: skip
+    left = {fold: patterns.to_img(rows) for fold, rows in patterns.residuals.items()}
+    assert min(patterns.n_estimated.values()) > 4
+
+    def expected(noise_from):
+        return rf.searchlight(
+            patterns.to_img(), mask_img=patterns.space.to_img(), conditions=patterns.conditions,
+            folds=patterns.folds, models=model, radius=4.0, measure="crossnobis", method="cosine",
+            noise="ledoit-wolf", noise_from=noise_from, residuals=left,
+            n_estimated=patterns.n_estimated,
+        ).similarity  # fmt: skip
+
     got = rf.mapping.SearchlightMap.load(tmp_path / "o" / "maps" / "02.h5")
-    np.testing.assert_allclose(got.similarity, expected.similarity, atol=1e-9)
+    np.testing.assert_allclose(got.similarity, expected("all"), atol=1e-9)
+    done = rsa_faces("searchlight", tmp_path / "c.yaml", "--out", tmp_path / "f", "--set",
+                     "noise_from=fold")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    by_fold = rf.mapping.SearchlightMap.load(tmp_path / "f" / "maps" / "02.h5")
+    np.testing.assert_allclose(by_fold.similarity, expected("fold"), atol=1e-9)
+    assert np.nanmax(np.abs(by_fold.similarity - got.similarity)) > 1e-3
     done = rsa_faces("searchlight", tmp_path / "c.yaml", "--out", tmp_path / "o")
     assert json.loads((tmp_path / "o" / "provenance.json").read_text())["steps_reused"] == [
         "betas 01", "betas 02", "map 01", "map 02", "ceilings volume",

@@ -101,13 +101,14 @@ def test_another_grid_is_an_error_unless_asked_for(files):
 def test_noise_from_residuals_of_the_whole_session(files):
     left = {s: files / f"{s}_left.nii" for s in ("s1", "s2")}
     rdms = region_rdms(
-        entry(files, roi=files / "mask.nii", residuals=left, noise="ledoit-wolf"), "FFA"
+        entry(files, roi=files / "mask.nii", residuals=left, n_estimated=7, noise="ledoit-wolf"),
+        "FFA",
     )
     rows = nibabel.load(left["s2"]).get_fdata()[PARCEL == 2].T
-    noise = rf.rdm.noise_covariance(rows)
+    noise = rf.rdm.noise_covariance(rows, n_estimated=7)
     data = nibabel.load(files / "s2_betas.nii").get_fdata()[PARCEL == 2].T
     own = rf.compute_rdms(data, conditions=NAMES * 2, folds=list("aaaaabbbbb"),
-                          measure="crossnobis", noise=noise.covariance)  # fmt: skip
+                          measure="crossnobis", noise=noise)  # fmt: skip
     np.testing.assert_allclose(rdms.vectors[1], own.vectors[0], atol=1e-9)
     assert rdms.labels["shrinkage"][1] == pytest.approx(noise.shrinkage)
 

@@ -15,8 +15,10 @@ import pandas as pd
 from rsa_faces import __version__, datasets
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path, sha256_file, slug
+from rsa_faces._core.tables import read_table
 from rsa_faces.brain import Surface, bids_mask, bids_patterns, fsaverage, load_surface
 from rsa_faces.brain.bids_fmri import bids_hash
+from rsa_faces.brain.images import load_file
 from rsa_faces.mapping import image_parts
 from rsa_faces.rdm import RDMs
 from rsa_faces.runs._images import BidsConfig, ImageConfig, MeshConfig
@@ -34,6 +36,9 @@ class Subject:
     conditions: list[str]
     folds: list[str] | None
     residuals: Any = None
+    n_estimated: int = 0
+    #: Table of the runs of the residuals, in their order: fold, n_scans, n_estimated.
+    residual_runs: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +70,34 @@ def read_brains(
 def split(subject: Subject, brains: Brains) -> dict[str, dict[str, Any]]:
     """Return for each part of the brain what :func:`rsa_faces.mapping.searchlight` takes."""
     if brains.meshes is None:
-        arguments = {"img": subject.image, "mask_img": brains.mask, "residuals": subject.residuals}
-        return {"volume": arguments}
+        left, estimated = _residuals(subject)
+        arguments = {"img": subject.image, "mask_img": brains.mask, "residuals": left}
+        return {"volume": {**arguments, "n_estimated": estimated}}
     found = image_parts(subject.image, mask_img=brains.mask, meshes=brains.meshes)
     left = {}
     if subject.residuals is not None:
         left = image_parts(subject.residuals, mask_img=brains.mask, meshes=brains.meshes)
     return {
-        part: {**arguments, "residuals": left[part]["img"] if left else None}
+        part: {
+            **arguments,
+            "residuals": left[part]["img"] if left else None,
+            "n_estimated": subject.n_estimated,
+        }
         for part, arguments in found.items()
     }
+
+
+def _residuals(subject: Subject) -> tuple[Any, Any]:
+    """Return residuals and the number of estimated parameters, by fold where runs are known."""
+    if subject.residual_runs is None:
+        return subject.residuals, subject.n_estimated
+    image = load_file(subject.residuals, "residuals")
+    runs = read_table(subject.residual_runs, text=["fold"], numbers=["n_scans", "n_estimated"])
+    left, estimated, stop = {}, {}, 0
+    for fold, n_scans, parameters in runs.itertuples(index=False):
+        start, stop = stop, stop + int(n_scans)
+        left[fold], estimated[fold] = image.slicer[..., start:stop], int(parameters)
+    return left, estimated
 
 
 def _of_files(data: BrainImagesConfig) -> Brains:
@@ -87,8 +110,10 @@ def _of_files(data: BrainImagesConfig) -> Brains:
         left = data.residuals.get(subject)
         hashes[subject] = _hash_of(f"an image of {subject}", image, left)
         subjects[subject] = Subject(
-            image.image(), conditions, folds, None if left is None else left.image()
-        )
+            image.image(), conditions, folds, None if left is None else left.image(),
+            data.n_estimated,
+        )  # fmt: skip
+        hashes[subject] += f" {data.n_estimated}" if data.n_estimated else ""
     mask = None if data.mask is None else data.mask.image()
     hashes["mask"] = _hash_of("an image of mask", data.mask)
     meshes = None
@@ -126,7 +151,8 @@ def _of_bids(
     waiting, hashes, common = [], {}, None
     for subject in bids.subjects:
         name = f"betas/{slug(subject)}"
-        files = [f"{name}.nii.gz", f"{name}.csv", *([f"{name}_residuals.nii.gz"] if noise else [])]
+        files = [f"{name}.nii.gz", f"{name}.csv"]
+        files += [f"{name}_residuals.nii.gz", f"{name}_residuals.csv"] if noise else []
         hashes[subject] = bids_hash(bids.root, subject=subject, **bids.files())
         depends_on = [__version__, hashes[subject], repr(bids.options()), repr(noise)]
         step, wait = f"betas {subject}", None
@@ -147,8 +173,9 @@ def _of_bids(
         table = read_volumes(folder / files[1])
         left = str(folder / files[2]) if noise else None
         subjects[subject] = Subject(
-            str(folder / files[0]), table["condition"].tolist(), table["fold"].tolist(), left
-        )
+            str(folder / files[0]), table["condition"].tolist(), table["fold"].tolist(), left,
+            residual_runs=folder / files[3] if noise else None,
+        )  # fmt: skip
     if common is None:
         hashes["mask"] = _hash_of("an image of mask", mask)
         return Brains(subjects, mask.image(), None, hashes, notes=tuple(notes))
@@ -171,6 +198,15 @@ def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list
     if noise:
         left = patterns.to_img(np.concatenate(list(patterns.residuals.values())))
         save_image(left, stem.with_name(f"{stem.name}_residuals.nii.gz"))
+        runs = pd.DataFrame(
+            [
+                (fold, len(rows), patterns.n_estimated.get(fold, 0))
+                for fold, rows in patterns.residuals.items()
+            ],
+            columns=["fold", "n_scans", "n_estimated"],
+        )
+        with atomic_path(stem.with_name(f"{stem.name}_residuals.csv")) as temporary:
+            runs.to_csv(temporary, index=False)
     table = pd.DataFrame({"condition": patterns.conditions, "fold": patterns.folds})
     with atomic_path(stem.with_name(f"{stem.name}.csv")) as temporary:
         table.to_csv(temporary, index=False)

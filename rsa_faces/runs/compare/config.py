@@ -52,8 +52,10 @@ class FmriConfig(Section):
     localiser: LocaliserConfig | None = None
     resample: bool = False
     residuals: dict[str, ImageConfig] = Field(default_factory=dict)
+    n_estimated: int = Field(default=0, ge=0)
     measure: str = "crossnobis"
     noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
+    noise_from: Literal["all", "fold"] = "all"
     unusable: Literal["raise", "drop"] = "raise"
 
     @model_validator(mode="after")
@@ -64,6 +66,8 @@ class FmriConfig(Section):
             raise ValueError("expected `conditions` (a table of volumes) beside `subjects` only.")
         if self.bids is not None and self.residuals:
             raise ValueError("expected no `residuals` beside `bids`: the GLM makes them.")
+        if self.n_estimated and not self.residuals:
+            raise ValueError("expected `residuals` beside `n_estimated`, what their GLM estimated.")
         names = set(self.subjects or self.bids.subjects)
         contrasts = self.localiser.contrasts if self.localiser is not None else {}
         for key, values in (

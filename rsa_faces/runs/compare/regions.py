@@ -40,9 +40,9 @@ def region_rdms(entry: FmriConfig, region: str) -> RDMs:
         patterns = load_patterns(
             image.image(), volumes, subject=subject, unusable=entry.unusable,
             mask_img=_roi(entry, region, subject, image.image()), resample=entry.resample,
-            residuals=None if left is None else left.image(),
+            residuals=None if left is None else left.image(), n_estimated=entry.n_estimated,
         )  # fmt: skip
-        parts.append(_rdms(patterns, entry.measure, entry.noise))
+        parts.append(_rdms(patterns, entry))
     return concat(parts)
 
 
@@ -63,7 +63,7 @@ def _of_bids(entry: FmriConfig, region: str, subject: str) -> RDMs:
         bids.root, subject=subject, **bids.files(), **bids.options(), mask_img=inside,
         keep_residuals=entry.noise is not None, unusable=entry.unusable, progress=False,
     )  # fmt: skip
-    return _rdms(patterns, entry.measure, entry.noise)
+    return _rdms(patterns, entry)
 
 
 def _files(entry: FmriConfig) -> list[Path]:
@@ -118,7 +118,7 @@ def simulated_rdms(entry: SimulatedRegionConfig, stimuli: StimulusSet, config: C
     return concat(parts)
 
 
-def _rdms(patterns: Patterns, measure: str, noise: str | None) -> RDMs:
+def _rdms(patterns: Patterns, entry: FmriConfig) -> RDMs:
     """Return the RDM of all channels; repeats are averaged where folds do not matter."""
-    of = patterns if measure in {"crossnobis", "mahalanobis"} else patterns.mean()
-    return of.rdms(measure=measure, noise=noise)
+    of = patterns if entry.measure in {"crossnobis", "mahalanobis"} else patterns.mean()
+    return of.rdms(measure=entry.measure, noise=entry.noise, noise_from=entry.noise_from)

@@ -24,6 +24,7 @@ class BrainImagesConfig(Section):
     mask: ImageConfig | None = None
     mesh: MeshConfig | None = None
     residuals: dict[str, ImageConfig] = Field(default_factory=dict)
+    n_estimated: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _whole(self) -> BrainImagesConfig:
@@ -44,6 +45,8 @@ class BrainImagesConfig(Section):
             )
         if self.residuals and set(self.residuals) != set(self.subjects):
             raise ValueError("expected residuals of the same subjects as `subjects`.")
+        if self.n_estimated and not self.residuals:
+            raise ValueError("expected `residuals` beside `n_estimated`, what their GLM estimated.")
         return self
 
 
@@ -73,6 +76,7 @@ class SearchlightConfig(Section):
     measure: str = "correlation"
     method: str = "spearman"
     noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
+    noise_from: Literal["all", "fold"] = "all"
     min_voxels: int = Field(default=5, ge=1)
     test: GroupTestConfig = Field(default_factory=GroupTestConfig)
     budget: str = "4GB"

@@ -167,7 +167,7 @@ def _subjects(
     """Return maps of all subjects by part of the brain, from disk where done, and what to note."""
     settings = {
         "radius": config.radius, "measure": config.measure, "method": config.method,
-        "noise": config.noise, "min_voxels": config.min_voxels,
+        "noise": config.noise, "noise_from": config.noise_from, "min_voxels": config.min_voxels,
     }  # fmt: skip
     shared = {**settings, "models": models, "budget": config.budget, "n_jobs": jobs}
     first = next(iter(brains.subjects.values()))
@@ -231,7 +231,7 @@ def _ceilings(
         return found, [f"no map of noise ceilings: the method {config.method!r} has none."]
     settings = {
         "radius": config.radius, "measure": config.measure, "method": config.method,
-        "noise": config.noise, "min_voxels": config.min_voxels,
+        "noise": config.noise, "noise_from": config.noise_from, "min_voxels": config.min_voxels,
     }  # fmt: skip
     notes: list[str] = []
     for part, some in maps.items():
@@ -281,6 +281,7 @@ def _make_ceilings(subjects: list[Subject], mask, meshes, part: str, arguments: 
             conditions=[subject.conditions for subject in subjects],
             folds=[subject.folds for subject in subjects] if crossed else None,
             residuals=[image["residuals"] for image in images],
+            n_estimated=[image["n_estimated"] for image in images],
             mask_img=images[0].get("mask_img"), mesh=images[0].get("mesh"), progress=False,
             **arguments,
         )  # fmt: skip
