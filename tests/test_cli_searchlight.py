@@ -15,7 +15,7 @@ import rsa_faces as rf
 from rsa_faces._core.errors import InputError
 from rsa_faces.cli import _searchlight  # noqa: F401
 from rsa_faces.datasets import simulated_brain
-from rsa_faces.runs._tables import read_volumes
+from rsa_faces.runs._brains import read_volumes
 
 CONFIG = Path(__file__).parents[1] / "configs" / "searchlight.yaml"
 
@@ -313,7 +313,7 @@ def test_one_subject_has_a_map_and_no_test(project, tmp_path):
         (["radios=8"], "unknown key 'radios'. Did you mean 'radius'"),
         (["method=spaerman"], "unknown comparison method 'spaerman'. Did you mean 'spearman'"),
         (["data.mask=nothing.nii.gz"], "expected an image of mask"),
-        (["data.conditions=c.yaml"], "with the column `condition`"),
+        (["data.conditions=c.yaml"], "expected the column 'condition'"),
         (["networks=[pixels]"], "expected `stimuli` for the networks to look at"),
         (["measure=mahalanobis"], "noise"),
     ],
@@ -392,7 +392,9 @@ def test_the_example_shows_planted_layers_in_their_places(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text", "folds"),
-    [("v.csv", "condition\nA\nNA\n", None), ("v.tsv", "fold\tcondition\n1\tA\n2\tNA\n", "12")],
+    [("v.csv", "condition\nA\nNA\n", None), ("v.tsv", "fold\tcondition\n1\tA\n2\tNA\n", "12"),
+        ("v.txt", "condition,fold\nA,1\nNA,2\n", "12"),
+    ],
 )
 def test_tables_of_volumes_are_read_as_written(tmp_path, name, text, folds):
     (tmp_path / name).write_text(text)
@@ -405,9 +407,8 @@ def test_tables_of_volumes_are_read_as_written(tmp_path, name, text, folds):
 @pytest.mark.parametrize(
     ("name", "text", "match"),
     [
-        ("v.csv", "condition,fold\nA,1\nB,\n", "row 2 has a gap"),
-        ("v.csv", "name\nA\n", "the column `condition`.*got the columns 'name'"),
-        ("v.txt", "condition,fold\nA,1\n", "separated by commas in .csv, by tabs in any other"),
+        ("v.csv", "condition,fold\nA,1\nB,\n", "'fold'.*line 3 has none"),
+        ("v.csv", "name\nA\n", "the column 'condition'.*got 'name'"),
     ],
 )
 def test_tables_of_volumes_are_checked(tmp_path, name, text, match):

@@ -130,7 +130,8 @@ def test_in_bids_na_is_missing_in_every_column(tmp_path):
         (["1234567890123456", "1"], None),
         (["+1", "1,5"], None),
         (["inf", "1"], None),
-        (["True", "False"], None),
+        (["True", "no"], None),
+        (["True", ""], None),
     ],
 )
 def test_undeclared_columns_are_numbers_only_where_all_are_quantities(tmp_path, cells, kind):
@@ -138,11 +139,19 @@ def test_undeclared_columns_are_numbers_only_where_all_are_quantities(tmp_path, 
     pd.DataFrame({"who": ["a", "b"], "x": cells}).to_csv(path, index=False)
     guessed = read_table(path, text=["who"], guess=True)["x"]
     if kind is None:
-        assert guessed.tolist() == cells
+        assert guessed.fillna("").tolist() == cells
     else:
         assert guessed.dtype == kind
         np.testing.assert_array_equal(guessed, pd.to_numeric(pd.Series(cells), errors="coerce"))
     assert read_table(path, text=["who"])["x"].fillna("").tolist() == cells
+
+
+@pytest.mark.parametrize("words", [("True", "False"), ("TRUE", "FALSE"), ("true", "false")])
+def test_undeclared_columns_are_truth_values_where_all_are(tmp_path, words):
+    path = written(tmp_path, f"who,x\na,{words[0]}\nb,{words[1]}\n")
+    guessed = read_table(path, text=["who"], guess=True)["x"]
+    assert guessed.dtype == bool
+    assert guessed.tolist() == [True, False]
 
 
 def test_named_text_is_never_guessed(tmp_path):

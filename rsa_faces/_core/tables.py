@@ -37,6 +37,8 @@ _THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
 # (1e5 is a name, 1e-05 and 1E+05 are what programs write), no more digits than a float keeps.
 _QUANTITY = r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]\d+)?"
 _MOST_DIGITS = 15
+# As pandas, R and Excel write them.
+_TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def read_table(
     numbers: Sequence[str] = (),
     required: Sequence[str] = (),
     optional: Sequence[str] = (),
+    gaps: Sequence[str] = (),
     guess: bool = False,
     bids: bool = False,
     missing: Sequence[str] = MISSING,
@@ -88,10 +91,12 @@ def read_table(
     required : sequence of str
         Further columns that must be there.
     optional : sequence of str
-        Those of `text` and `numbers` that may be absent. Text in them may have gaps.
+        Those of `text` and `numbers` that may be absent.
+    gaps : sequence of str
+        Those of `text` that may have rows without a value, NaN.
     guess : bool, default False
-        Make numbers of undeclared columns where every value is one; not if one begins with 0 as in
-        007, or has more than 15 digits.
+        Make numbers of undeclared columns where every value is one (not if one begins with 0 as in
+        007, or has more than 15 digits), and truth values where every value is true or false.
     bids : bool, default False
         A BIDS table: ``n/a`` is a missing value in all columns.
     missing : sequence of str
@@ -167,10 +172,10 @@ def read_table(
                 table[column] = _numbers(values, column, words, file, where, place, notes)
         elif file is not None or column in text:
             values = _text(values, column, bids, trimmed, place)
-            if column in text and column not in optional:
+            if column in text and column not in gaps:
                 _check_filled(values, column, where, place)
             if guess and column not in text:
-                values = _quantities(values, words, file)
+                values = _guessed(values, words, file)
             table[column] = values
     if file is not None:
         _check_decimals(table, numbers, notes, where)
@@ -585,14 +590,16 @@ def _check_decimals(table: pd.DataFrame, numbers, notes: list[str], where: str) 
             )
 
 
-def _quantities(values: pd.Series, words: list[str], file: _Source | None) -> pd.Series:
-    """Return numbers where every value is one that stands for a quantity; else the text."""
+def _guessed(values: pd.Series, words: list[str], file: _Source | None) -> pd.Series:
+    """Return quantities or truth values where every value is one; else the text."""
     codes, names = pd.factorize(values)
     names = pd.Series(names, dtype=object).astype(str)
     absent = names.isin([*words, BIDS_MISSING])
     plain = names[~absent]
     if file is not None and file.separator == ";" and plain.str.contains(",").any():
         plain = plain.str.replace(",", ".") if plain.str.fullmatch(_DECIMAL_COMMA).all() else plain
+    if plain.isin(_TRUTH).all() and len(plain) == len(names) and (codes >= 0).all():
+        return values.map(_TRUTH).astype(bool)
     if not len(plain) or not plain.str.fullmatch(_QUANTITY).all():
         return values
     whole = plain.str.fullmatch(r"[+-]?\d+")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_header, read_table
 
 HRF_MODELS = (
     "glover", "spm", "glover + derivative", "spm + derivative",
@@ -49,25 +50,23 @@ class DesignOptions:
 
 def read_events(events: Any, run: Any, duration: float) -> pd.DataFrame:
     """Return onset, duration and trial_type of a run in order of onset, checked."""
-    if isinstance(events, (str, os.PathLike)):
-        if not Path(events).is_file():
-            raise FileNotFoundError(f"expected a table of events, but {events} does not exist.")
-        events = pd.read_csv(events, sep="\t", dtype={"trial_type": str}, keep_default_na=False)
-    if not isinstance(events, pd.DataFrame):
-        raise TypeError(
-            f"expected the events of run {run!r} as a DataFrame or a path, got "
-            f"{type(events).__name__}."
+    events = read_table(
+        events, what=f"the events of run {run!r}", numbers=["onset", "duration"],
+        text=["trial_type"], gaps=["trial_type"], bids=True,
+    )[["onset", "duration", "trial_type"]]  # fmt: skip
+    if (nameless := events["trial_type"].isna()).any():
+        warnings.warn(
+            f"{int(nameless.sum())} of {len(events)} events of run {run!r} have no trial_type "
+            "(n/a): they are no condition and are not modelled.",
+            stacklevel=3,
         )
-    for column in ("onset", "duration", "trial_type"):
-        check_choice(column, events.columns, what=f"column of the events of run {run!r}")
-    events = events[["onset", "duration", "trial_type"]].copy()
+        events = events[~nameless]
     for column in ("onset", "duration"):
-        numbers = pd.to_numeric(events[column], errors="coerce")
-        if not np.isfinite(numbers).all():
-            bad = events[column][~np.isfinite(numbers)].iloc[0]
-            raise InputError(f"expected {column} in s in the events of run {run!r}, got {bad!r}.")
-        events[column] = numbers.astype(float)
-    events["trial_type"] = events["trial_type"].astype(str)
+        if (bad := ~np.isfinite(events[column])).any():
+            raise InputError(
+                f"expected {column} in s of every event of run {run!r}, but "
+                f"{events['trial_type'][bad].iloc[0]!r} has {events[column][bad].iloc[0]}."
+            )
     late = (events["onset"] >= duration) | (events["onset"] < 0) | (events["duration"] < 0)
     if late.any():
         first = events[late].iloc[0]
@@ -109,7 +108,9 @@ def read_confounds(confounds: Any, run: Any, n_scans: int) -> np.ndarray | None:
     if confounds is None:
         return None
     if isinstance(confounds, (str, os.PathLike)):
-        confounds = pd.read_csv(confounds, sep="\t", na_values=["n/a"])
+        what = f"the confounds of run {run!r}"
+        names = read_header(confounds, what=what)
+        confounds = read_table(confounds, what=what, numbers=names, bids=True)
     names = list(confounds.columns) if isinstance(confounds, pd.DataFrame) else None
     values = np.array(confounds, dtype=np.float64)
     if values.ndim != 2 or len(values) != n_scans:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_table
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.images import open_image, open_label_table
 
@@ -130,13 +131,13 @@ def _names(table: Any, values: np.ndarray) -> dict[str, list]:
             "expected `table`, the name of each index of the atlas, because the image has none: "
             "a table with the columns index and name, or a mapping."
         )
-    if isinstance(table, (str, os.PathLike)):
-        if not Path(table).is_file():
-            raise FileNotFoundError(f"expected a table of labels, but {table} does not exist.")
-        table = pd.read_csv(table, sep="," if Path(table).suffix == ".csv" else "\t")
-    if isinstance(table, pd.DataFrame):
-        for column in ("index", "name"):
-            check_choice(column, table.columns, what="column of the table of labels")
+    if isinstance(table, (pd.DataFrame, str, os.PathLike)):
+        table = read_table(table, what="a table of labels", text=["name"], numbers=["index"])
+        if (bad := table["index"] % 1 != 0).any():
+            raise InputError(
+                "expected whole numbers in the column 'index' of the table of labels, got "
+                f"{table['index'][bad].iloc[0]:g} for {table['name'][bad].iloc[0]!r}."
+            )
         pairs = zip(table["index"], table["name"], strict=True)
     elif isinstance(table, Mapping):
         pairs = table.items()

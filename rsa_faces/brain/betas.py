@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_table
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain._usable import usable_places
 from rsa_faces.brain.fmri import Patterns
@@ -115,15 +115,10 @@ def load_patterns(
 def _condition_table(conditions) -> tuple[list[str], list[Any] | None]:
     """Return the condition and the fold of each row."""
     if isinstance(conditions, (str, os.PathLike)):
-        path = Path(conditions)
-        if not path.is_file():
-            raise InputError(
-                f"expected conditions as a sequence of names or a table, but there is no file "
-                f"{str(path)!r}."
-            )
-        conditions = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t",
-                                 dtype={"condition": str, "fold": str, "run": str},
-                                 keep_default_na=False)  # fmt: skip
+        conditions = read_table(
+            conditions, what="conditions as a sequence of names or a table",
+            text=["condition", "fold", "run"], optional=["fold", "run"],
+        )  # fmt: skip
     if not isinstance(conditions, pd.DataFrame):
         return [str(name) for name in conditions], None
     check_choice("condition", conditions.columns, what="column of the table of conditions")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.optional import require
+from rsa_faces._core.tables import BIDS_MISSING, read_table
 from rsa_faces.brain.electrodes import read_electrodes
 
 if TYPE_CHECKING:
@@ -75,18 +75,25 @@ def read_bids_ieeg(
     mne_bids = require("mne_bids", extra="ieeg", purpose=purpose)
     path = path.copy().update(datatype="ieeg", suffix="ieeg", extension=None)
     tables = {suffix: _beside(path, suffix) for suffix in ("events", "electrodes")}
-    table = pd.read_csv(tables["events"], sep="\t", keep_default_na=False)
-    check_choice(events, table.columns, what="column of events")
-    table = table[~table[events].astype(str).isin(["n/a", ""])]
+    table = read_table(
+        tables["events"], what="a table of events", text=[events], gaps=[events],
+        numbers=["onset"], missing=[BIDS_MISSING], guess=True,
+    )  # fmt: skip
+    table = table[table[events].notna() & (table[events] != BIDS_MISSING)]
     if query is not None:
         table = table[rows_where(query, table, rows="events")]
     if not len(table):
         raise InputError(f"expected events with a value of {events!r}, got none ({query=}).")
+    if (n_timeless := int(table["onset"].isna().sum())) > 0:
+        raise InputError(
+            f"expected an onset in s of every event, but {n_timeless} of {len(table)} have none "
+            f"(n/a) in {tables['events']}."
+        )
     raw = mne_bids.read_raw_bids(path, verbose="error")
-    names = sorted(table[events].astype(str).unique())
-    codes = table[events].astype(str).map({name: i + 1 for i, name in enumerate(names)})
+    names = sorted(table[events].unique())
+    codes = table[events].map({name: i + 1 for i, name in enumerate(names)})
     # Onsets count from the first sample, events in MNE from the start of the system.
-    samples = np.rint(table["onset"].astype(float) * raw.info["sfreq"]).astype(int)
+    samples = np.rint(table["onset"] * raw.info["sfreq"]).astype(int)
     found = np.column_stack([samples + raw.first_samp, np.zeros(len(table), int), codes])
     epochs = mne.Epochs(
         raw, found, {name: i + 1 for i, name in enumerate(names)}, *between, baseline=None,

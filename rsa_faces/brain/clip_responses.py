@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_table
 from rsa_faces.brain._design import read_confounds
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain._runs import open_runs, per_run, usable_signal
@@ -126,24 +125,21 @@ def clip_patterns(
 
 def _read_clips(table: Any, run: Any) -> pd.DataFrame:
     """Return clip, onset and duration in order of onset."""
-    if isinstance(table, (str, os.PathLike)):
-        if not Path(table).is_file():
-            raise FileNotFoundError(f"expected a table of clips, but {table} does not exist.")
-        table = pd.read_csv(table, sep="," if Path(table).suffix == ".csv" else "\t",
-                            dtype={"clip": str}, keep_default_na=False)  # fmt: skip
-    if not isinstance(table, pd.DataFrame):
-        raise TypeError(f"expected the clips of run {run!r} as a DataFrame or a path.")
-    for column in ("clip", "onset", "duration"):
-        check_choice(column, table.columns, what=f"column of the clips of run {run!r}")
-    times = table[["onset", "duration"]].apply(pd.to_numeric, errors="coerce")
+    table = read_table(
+        table, what=f"the clips of run {run!r}", text=["clip"], numbers=["onset", "duration"]
+    )
+    times = table[["onset", "duration"]]
     bad = ~np.isfinite(times).all(axis=1) | (times["duration"] <= 0)
     if bad.any():
         raise InputError(
             f"expected onset and duration (above 0) in s of each clip of run {run!r}, but "
             f"{int(bad.sum())} have none: {', '.join(map(repr, table['clip'][bad][:5]))}."
         )
-    table = times.assign(clip=table["clip"].astype(str))
-    return table.sort_values("onset", kind="stable").reset_index(drop=True)
+    return (
+        table[["clip", "onset", "duration"]]
+        .sort_values("onset", kind="stable")
+        .reset_index(drop=True)
+    )
 
 
 def _weights(tables, images, runs, t_r, delay, outside):

@@ -14,13 +14,14 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_table
 
 COLUMNS = ("patient", "name", "region", "x", "y", "z")
 UNPLACED = ("raise", "drop", "keep")
 #: Region of electrodes that have none, where they are kept.
 UNKNOWN = "unknown"
 _TO_MM = {"m": 1000.0, "cm": 10.0, "mm": 1.0}
-_ABSENT = ("n/a", "", "nan", "none", UNKNOWN)
+_ABSENT = ("n/a", "", "nan", "NaN", "NA", "none", "None", UNKNOWN)
 
 
 def read_electrodes(
@@ -79,22 +80,24 @@ def read_electrodes(
     """
     path = None
     if isinstance(electrodes, pd.DataFrame):
-        table, unit = electrodes, unit or "mm"
+        unit = unit or "mm"
     elif isinstance(electrodes, (str, os.PathLike)):
         path = Path(electrodes)
-        if not path.is_file():
-            raise InputError(f"expected a file electrodes.tsv, but there is none at {str(path)!r}.")
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-        unit = unit or _unit_of(path)
+        unit = unit or (_unit_of(path) if path.is_file() else "mm")
     else:
         raise TypeError(f"expected a DataFrame or a path, got {type(electrodes).__name__}.")
     check_choice(unit, _TO_MM, what="unit of coordinates")
-    check_choice("name", table.columns, what="column of electrodes")
+    table = read_table(
+        electrodes, what="a table of electrodes", text=["name", "patient"], numbers=["x", "y", "z"],
+        optional=["patient", "x", "y", "z"], bids=True, missing=_ABSENT,
+    )  # fmt: skip
     result = pd.DataFrame({"patient": _patients(table, patient, path)})
-    result["name"] = table["name"].astype(str).to_numpy()
+    result["name"] = table["name"].to_numpy(object)
     result["region"] = _regions(table, region, regions)
     for axis in "xyz":
-        result[axis] = _numbers(table, axis) * _TO_MM[unit]
+        result[axis] = table[axis].to_numpy() * _TO_MM[unit] if axis in table else np.nan
+    if np.isinf(result[["x", "y", "z"]].to_numpy()).any():
+        raise InputError("expected finite coordinates x, y and z of electrodes, got inf.")
     if (twice := result.duplicated(["patient", "name"])).any():
         shown = ", ".join(map(repr, result["name"][twice].unique()[:5]))
         raise InputError(
@@ -169,7 +172,7 @@ def _patients(table: pd.DataFrame, patient: str | None, path: Path | None):
     if patient is not None:
         return np.full(len(table), str(patient), dtype=object)
     if "patient" in table:
-        return table["patient"].astype(str).to_numpy(dtype=object)
+        return table["patient"].to_numpy(dtype=object)
     found = re.match(r"sub-([0-9a-zA-Z+]+)_", path.name) if path else None
     if found is None:
         raise InputError(
@@ -187,22 +190,9 @@ def _regions(table: pd.DataFrame, column: str, regions: Mapping[str, str] | None
         return pd.Series([None] * len(table), dtype=object)
     check_choice(column, table.columns, what="column of electrodes")
     values = [None if pd.isna(v) else str(v).strip() for v in table[column]]
-    values = [None if v is None or v.lower() in _ABSENT else v for v in values]
+    values = [None if v in _ABSENT else v for v in values]
     if regions is not None:
         for name in regions:
             check_choice(name, {v for v in values if v is not None}, what="region")
         values = [regions.get(v) for v in values]
     return pd.Series(values, dtype=object)
-
-
-def _numbers(table: pd.DataFrame, axis: str) -> np.ndarray:
-    """Return a coordinate of each row, NaN where unknown."""
-    if axis not in table:
-        return np.full(len(table), np.nan)
-    values = table[axis].reset_index(drop=True)
-    absent = values.isna() | values.astype(str).str.strip().str.lower().isin(_ABSENT)
-    numbers = pd.to_numeric(values.where(~absent), errors="coerce")
-    if (bad := numbers.isna() & ~absent).any() or np.isinf(numbers).any():
-        shown = values[bad | np.isinf(numbers)].iloc[0]
-        raise InputError(f"expected numbers as coordinates {axis!r}, got {shown!r}.")
-    return numbers.to_numpy(np.float64)

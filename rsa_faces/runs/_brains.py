@@ -24,7 +24,6 @@ from rsa_faces.rdm import RDMs
 from rsa_faces.runs._images import BidsConfig, ImageConfig, MeshConfig
 from rsa_faces.runs._parts import Parts
 from rsa_faces.runs._steps import Steps
-from rsa_faces.runs._tables import read_volumes
 from rsa_faces.runs.searchlight.config import BrainImagesConfig
 
 
@@ -98,6 +97,13 @@ def _residuals(subject: Subject) -> tuple[Any, Any]:
         start, stop = stop, stop + int(n_scans)
         left[fold], estimated[fold] = image.slicer[..., start:stop], int(parameters)
     return left, estimated
+
+
+def read_volumes(path: Path) -> pd.DataFrame:
+    """Return what each volume shows: columns ``condition`` and perhaps ``fold``, all text."""
+    return read_table(
+        path, what="a table of volumes", text=["condition", "fold"], optional=["fold"]
+    )
 
 
 def _of_files(data: BrainImagesConfig) -> Brains:

@@ -21,7 +21,7 @@ from rsa_faces.brain import (
 )
 from rsa_faces.networks import load_network
 from rsa_faces.rdm import RDMs, concat, layer_rdms
-from rsa_faces.runs._tables import read_volumes
+from rsa_faces.runs._brains import read_volumes
 from rsa_faces.runs.compare.config import Config, FmriConfig, SimulatedRegionConfig
 from rsa_faces.stimuli import StimulusSet
 

@@ -14,6 +14,7 @@ from rsa_faces import __version__, datasets
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path, sha256_bytes, sha256_file, slug
 from rsa_faces._core.optional import require
+from rsa_faces._core.tables import read_table
 from rsa_faces.brain import (
     IeegPatterns,
     face_selective,
@@ -27,7 +28,6 @@ from rsa_faces.brain import (
 from rsa_faces.networks import load_network
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
 from rsa_faces.runs._steps import Steps
-from rsa_faces.runs._tables import separator
 from rsa_faces.runs.searchlight.config import TimecourseConfig
 from rsa_faces.stimuli import StimulusSet
 
@@ -58,8 +58,7 @@ def read_recordings(config: TimecourseConfig, stimuli: StimulusSet) -> Recording
             raise InputError(f"expected the file {path}, but it does not exist.")
     hashes = {p: sha256_file(path) for p, path in data.patients.items()}
     hashes["electrodes"] = sha256_file(data.electrodes)
-    table = pd.read_csv(data.electrodes, sep=separator(data.electrodes), na_values="n/a")
-    return Recordings(dict(data.patients), read_electrodes(table), hashes)
+    return Recordings(dict(data.patients), read_electrodes(data.electrodes, unit="mm"), hashes)
 
 
 def patient_rdms(
@@ -99,7 +98,8 @@ def patient_rdms(
         "" if localiser is None else sha256_file(localiser), stimuli.hash, repr(settings),
     ]  # fmt: skip
     steps.run(f"patient {patient}", depends_on, files, make)
-    table = pd.read_csv(folder / table_name, dtype={"patient": str, "name": str})
+    text = ["patient", "name", "region"]
+    table = read_table(folder / table_name, text=text, gaps=["region"], guess=True)
     if not table["used"].any():
         notes.append(f"{patient}: left out, no electrode prefers faces.")
         return None, table
