@@ -392,7 +392,9 @@ def test_the_example_shows_planted_layers_in_their_places(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text", "folds"),
-    [("v.csv", "condition\nA\nNA\n", None), ("v.tsv", "fold\tcondition\n1\tA\n2\tNA\n", "12"),
+    [
+        ("v.csv", "condition\nA\nNA\n", None),
+        ("v.tsv", "fold\tcondition\n1\tA\n2\tNA\n", "12"),
         ("v.txt", "condition,fold\nA,1\nNA,2\n", "12"),
     ],
 )
