@@ -16,6 +16,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.cli import _searchlight  # noqa: F401
 from rsa_faces.datasets import simulated_brain
 from rsa_faces.runs._brains import read_volumes
+from rsa_faces.runs.searchlight.config import load_searchlight_config
 
 CONFIG = Path(__file__).parents[1] / "configs" / "searchlight.yaml"
 
@@ -312,7 +313,7 @@ def test_one_subject_has_a_map_and_no_test(project, tmp_path):
         (["radius=-1"], "radius: input should be greater than 0"),
         (["radios=8"], "unknown key 'radios'. Did you mean 'radius'"),
         (["method=spaerman"], "unknown comparison method 'spaerman'. Did you mean 'spearman'"),
-        (["data.mask=nothing.nii.gz"], "expected an image of mask"),
+        (["data.mask=nothing.nii.gz"], "data.mask: expected an image file as the mask"),
         (["data.conditions=c.yaml"], "expected the column 'condition'"),
         (["networks=[pixels]"], "expected `stimuli` for the networks to look at"),
         (["measure=mahalanobis"], "noise"),
@@ -335,7 +336,7 @@ def test_conditions_that_models_do_not_have_are_named(project, tmp_path):
 
 
 def test_planted_layers_are_found_on_the_simulated_cortex():
-    config = rf.config.load_searchlight_config(CONFIG.with_name("surface.yaml"))
+    config = load_searchlight_config(CONFIG.with_name("surface.yaml"))
     cortex = rf.datasets.simulated_cortex(n_subjects=3)
     assert repr(cortex).startswith("SimulatedCortex(3 subjects, 24 conditions")
     meshes = {side: rf.brain.fsaverage(side) for side in ("left", "right")}

@@ -92,7 +92,9 @@ def _best(contrast, n):
 
 
 def test_another_grid_is_an_error_unless_asked_for(files):
-    with pytest.raises(InputError, match="on the grid of the patterns.*say resample=True"):
+    with pytest.raises(
+        InputError, match="region 'FFA', subject 's1', .*s1_betas.nii: .* say `resample: true`"
+    ):
         region_rdms(entry(files, roi=files / "moved.nii"), "FFA")
     rdms = region_rdms(entry(files, roi=files / "moved.nii", resample=True), "FFA")
     np.testing.assert_allclose(rdms.vectors[0], expected(files, PARCEL == 2, "s1"), atol=1e-9)
@@ -157,3 +159,151 @@ def test_bold_in_bids_is_estimated_in_the_region_only(tmp_path, files):
 def test_wrong_entries_are_one_sentence(files, changes, match):
     with pytest.raises(ValidationError, match=match):
         entry(files, **changes)
+
+
+# ------------------------------------------------------- three regions of twenty subjects
+
+STUDY = """
+title: Three regions of twenty subjects
+stimuli: {folder: faces, manifest: faces.csv}
+data:
+  - regions: [FFA, OFA, STS]
+    fmri:
+      subjects: all
+      images: sub-{subject}/betas/*.nii.gz
+      conditions: volumes.csv
+      roi: rois/sub-{subject}_{region}.nii.gz
+models: [{metadata: kind}]
+method: cosine
+inference: {bootstrap: subjects, n_boot: 100}
+"""
+SMALL = (4, 4, 3)
+FACES = [f"f{i}" for i in range(5)]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Twenty subjects, ten 3-D betas each, as GLM packages write them; a region each of three."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("study")
+    rng = np.random.default_rng(0)
+    (folder / "faces").mkdir()
+    for name in FACES:
+        pixels = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "faces" / f"{name}.png")
+    pd.DataFrame({"file": [f"{n}.png" for n in FACES], "kind": list("aabbb")}).to_csv(
+        folder / "faces.csv", index=False
+    )
+    pd.DataFrame({"condition": FACES * 2, "fold": ["1"] * 5 + ["2"] * 5}).to_csv(
+        folder / "volumes.csv", index=False
+    )
+    (folder / "rois").mkdir()
+    for s in range(1, 21):
+        (folder / f"sub-{s:02d}" / "betas").mkdir(parents=True)
+        values = rng.normal(size=(*SMALL, 10)).astype(np.float32)
+        for i in range(10):
+            # Numbers without zeros: the tenth comes after the ninth, not after the first.
+            path = folder / f"sub-{s:02d}" / "betas" / f"cope{i + 1}.nii.gz"
+            nibabel.save(nibabel.Nifti1Image(values[..., i], np.eye(4)), path)
+        for r, region in enumerate(("FFA", "OFA", "STS")):
+            mask = np.zeros(SMALL, np.uint8)
+            mask[..., r] = 1
+            path = folder / "rois" / f"sub-{s:02d}_{region}.nii.gz"
+            nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), path)
+    return folder
+
+
+def compare(folder, text, out, *settings):
+    from typer.testing import CliRunner
+
+    from rsa_faces.cli import _compare  # noqa: F401 - registers its command
+    from rsa_faces.cli._app import app
+
+    (folder / "study.yaml").write_text(text)
+    arguments = ["compare", folder / "study.yaml", "--out", out]
+    arguments += [part for setting in settings for part in ("--set", setting)]
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def betas_of(folder, subject, r):
+    """The patterns of a region, read without the package."""
+    paths = [folder / f"sub-{subject}" / "betas" / f"cope{i + 1}.nii.gz" for i in range(10)]
+    return np.stack([nibabel.load(p).get_fdata()[..., r].ravel() for p in paths])
+
+
+def test_three_regions_of_twenty_subjects_are_a_few_lines(study, tmp_path):
+    assert len(STUDY.strip().splitlines()) < 15
+    done = compare(study, STUDY, tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert set(table["region"]) == {"FFA", "OFA", "STS"}
+    from rsa_faces.runs.compare.config import load_config
+
+    config = load_config(study / "study.yaml")
+    for r, entry in enumerate(config.data):
+        rdms = region_rdms(entry.fmri, entry.region)
+        assert list(rdms.labels["subject"]) == [f"{s:02d}" for s in range(1, 21)]
+        for i in (0, 9, 19):
+            want = rf.compute_rdms(
+                betas_of(study, f"{i + 1:02d}", r), conditions=FACES * 2,
+                folds=[1] * 5 + [2] * 5, measure="crossnobis",
+            )  # fmt: skip
+            np.testing.assert_allclose(rdms.align(FACES).vectors[i], want.vectors[0], atol=1e-5)
+
+
+def test_images_can_be_given_in_every_way(study, tmp_path):
+    """A folder, a list, one 4-D file, a table that names files: the same RDMs."""
+    base = {"conditions": study / "volumes.csv", "roi": study / "rois" / "sub-01_OFA.nii.gz"}
+    files = [study / "sub-01" / "betas" / f"cope{i + 1}.nii.gz" for i in range(10)]
+    whole = np.stack([nibabel.load(p).get_fdata() for p in files], axis=-1)
+    nibabel.save(nibabel.Nifti1Image(whole, np.eye(4)), tmp_path / "sub-01_all.nii.gz")
+    table = pd.read_csv(study / "volumes.csv").assign(file=[p.name for p in files])
+    shuffled = table.sample(frac=1, random_state=0)
+    shuffled[shuffled["condition"] != "f4"].to_csv(tmp_path / "named.csv", index=False)
+    entries = {
+        "mapping": {"subjects": {"01": study / "sub-01" / "betas"}, **base},
+        "list": {"subjects": {"01": files}, **base},
+        "pattern": {"subjects": ["01"], "images": study / "sub-{subject}/betas/*.nii.gz", **base},
+        "4-D": {"subjects": ["01"], "images": tmp_path / "sub-{subject}_all.nii.gz", **base},
+        "all": {"subjects": "all", "images": tmp_path / "sub-{subject}_all.nii.gz", **base},
+        "named": {"subjects": ["01"], "images": study / "sub-{subject}/betas",
+                  "roi": base["roi"], "conditions": tmp_path / "named.csv"},
+    }  # fmt: skip
+    want = rf.compute_rdms(betas_of(study, "01", 1), conditions=FACES * 2, folds=[1] * 5 + [2] * 5,
+                           measure="crossnobis")  # fmt: skip
+    for name, options in entries.items():
+        rdms = region_rdms(FmriConfig(**options), "OFA")
+        names = FACES[:4] if name == "named" else FACES
+        np.testing.assert_allclose(
+            rdms.align(names).vectors[0], want.subset(names).vectors[0], atol=1e-5, err_msg=name
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["data.0.fmri.subjects=['21']"],
+         "region 'FFA', subject '21', .*sub-21/betas.*none matches"),
+        (["data.0.fmri.roi=rois/sub-{subject}_PPA.nii.gz"],
+         "region 'FFA', subject '01', .*sub-01_PPA.nii.gz does not exist"),
+        (["data.0.fmri.subjects=[01]"], "as text, in quotes: YAML reads 01 as a number .got 1"),
+        (["data.0.fmri.images=betas.nii"], "expected {subject} in `images`"),
+        (["data.0.fmri.images=sub-{subjects}/betas"], "unknown {subjects}.*Did you mean 'subject'"),
+        (["data.0.fmri.images=ses-{subject}/*.nii"], "none matches `images`.*ses-{subject}"),
+        (["data.0.regions=FFA"], "`regions`, a list of names"),
+        (["data.0.fmri.roi=sub-{subject}/betas/cope1.nii.gz"],
+         "region 'FFA', subject '01', .*cope1.nii.gz.* `threshold: .*beside the `file`"),
+        (["data.0.fmri.images=sub-{subject}/betas/cope1*.nii.gz"],
+         "region 'FFA', subject '01', .*one condition for each of 2 maps, got 10"),
+    ],
+)  # fmt: skip
+def test_errors_of_runs_name_subject_region_file_and_keys(study, tmp_path, settings, sentence):
+    done = compare(study, STUDY, tmp_path / "out", *settings)
+    text = " ".join(done.output.split())
+    assert done.exit_code == 2, text
+    import re
+
+    assert re.search(sentence, text), text
+    assert "mask_img" not in text
+    assert "load_roi" not in text

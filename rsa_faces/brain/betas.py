@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_choice, nearest
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain._usable import usable_places
 from rsa_faces.brain.fmri import Patterns
-from rsa_faces.brain.images import as_region, read_image
+from rsa_faces.brain.images import as_region, image_files, read_image
 from rsa_faces.rdm.noise import ALL_FOLDS
 
 
@@ -37,12 +38,14 @@ def load_patterns(
     Parameters
     ----------
     img : image, path, sequence or mapping
-        A 4-D NIfTI image; a list of 3-D images, GIFTI or CIFTI files; a mapping of "left" and
+        A 4-D NIfTI image; a list of 3-D images, GIFTI or CIFTI files, a pattern of files
+        (``betas/*.nii.gz``) or a folder, map after map (2 before 10); a mapping of "left" and
         "right" to GIFTI (a file with an array per map, a list of files, or an array of shape
         (n_maps, n_vertices)); a CIFTI dscalar; or nilearn's SurfaceImage.
     conditions : sequence of str, DataFrame or path-like
         The condition of each map, in their order; or a table (.tsv or .csv) with the column
-        ``condition`` and, if there are any, ``fold`` or ``run``.
+        ``condition`` and, if there are any, ``fold`` or ``run``. With a column ``file`` maps are
+        found by the names of their files, and other files (of movement, say) do not count.
     folds : sequence, optional
         The fold (run, session) of each map; by default those of the table, if it has any.
     mask_img : image, Region, mapping or path-like, optional
@@ -85,7 +88,9 @@ def load_patterns(
     >>> load_patterns(img, ["face", "house", "face", "house"], folds=[1, 1, 2, 2])
     Patterns(4 observations of 2 conditions in 2 folds, 125 channels)
     """
-    names, table_folds = _condition_table(conditions)
+    names, table_folds, files = _condition_table(conditions)
+    if files is not None:
+        img = files_of_maps(img, files)
     folds = table_folds if folds is None else list(folds)
     mask = None if mask_img is None else as_region(mask_img)
     space, values = read_image(img, mask, "img", resample=resample)
@@ -112,19 +117,62 @@ def load_patterns(
     return Patterns(values, names, space, folds, left, estimated, subject, left_out)
 
 
-def _condition_table(conditions) -> tuple[list[str], list[Any] | None]:
-    """Return the condition and the fold of each row."""
+def files_of_maps(img: Any, names: Sequence[str], what: str = "img") -> list[Path]:
+    """Return the files that a table names, among those of an image.
+
+    Parameters
+    ----------
+    img : path-like or sequence of path-like
+        Files, folders or patterns.
+    names : sequence of str
+        Name of the file of each map, with or without its folder.
+    what : str
+        Its role, for errors.
+
+    Returns
+    -------
+    list of Path
+        One for each name, in their order.
+
+    Raises
+    ------
+    InputError
+        If `img` is not of files, or a name is that of no file or of several.
+    """
+    paths = list(img) if isinstance(img, (list, tuple)) else [img]
+    if not all(isinstance(path, (str, os.PathLike)) for path in paths):
+        raise InputError(
+            f"expected files, a folder or a pattern as {what}, because the table of conditions has "
+            f"a column 'file', got {type(img).__name__}."
+        )
+    files = [file for path in paths for file in image_files(path, what)]
+    found = []
+    for name in names:
+        parts = Path(name).parts
+        same = [file for file in files if parts and file.parts[-len(parts) :] == parts]
+        if len(same) != 1:
+            raise InputError(
+                f"expected one file {name!r} of the table of conditions among {len(files)} files "
+                f"of {what}, got {len(same)}.{nearest(name, {f.name for f in files})}"
+            )
+        found += same
+    return found
+
+
+def _condition_table(conditions) -> tuple[list[str], list[Any] | None, list[str] | None]:
+    """Return the condition, the fold and the file of each row."""
     if isinstance(conditions, (str, os.PathLike)):
         conditions = read_table(
             conditions, what="conditions as a sequence of names or a table",
             text=["condition", "fold", "run"], optional=["fold", "run"],
         )  # fmt: skip
     if not isinstance(conditions, pd.DataFrame):
-        return [str(name) for name in conditions], None
+        return [str(name) for name in conditions], None, None
     check_choice("condition", conditions.columns, what="column of the table of conditions")
     column = next((c for c in ("fold", "run") if c in conditions), None)
     folds = None if column is None else conditions[column].tolist()
-    return conditions["condition"].astype(str).tolist(), folds
+    files = conditions["file"].astype(str).tolist() if "file" in conditions else None
+    return conditions["condition"].astype(str).tolist(), folds, files
 
 
 def _read_residuals(residuals, n_estimated, folds, space):

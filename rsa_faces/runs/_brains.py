@@ -13,16 +13,24 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces import __version__, datasets
-from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path, sha256_file, slug
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain import Surface, bids_mask, bids_patterns, fsaverage, load_surface
+from rsa_faces.brain.betas import files_of_maps
 from rsa_faces.brain.bids_fmri import bids_hash
 from rsa_faces.brain.images import load_file
 from rsa_faces.mapping import image_parts
 from rsa_faces.rdm import RDMs
-from rsa_faces.runs._images import BidsConfig, ImageConfig, MeshConfig
+from rsa_faces.runs._images import (
+    BidsConfig,
+    MaskConfig,
+    MeshConfig,
+    SubjectsConfig,
+    named,
+    of_subject,
+)
 from rsa_faces.runs._parts import Parts
+from rsa_faces.runs._sentences import about
 from rsa_faces.runs._steps import Steps
 from rsa_faces.runs.searchlight.config import BrainImagesConfig
 
@@ -38,6 +46,14 @@ class Subject:
     n_estimated: int = 0
     #: Table of the runs of the residuals, in their order: fold, n_scans, n_estimated.
     residual_runs: Path | None = None
+
+    @property
+    def where(self) -> str:
+        """Its first file, for errors."""
+        image = self.image
+        while isinstance(image, (dict, list, tuple)) and image:
+            image = next(iter(image.values() if isinstance(image, dict) else image))
+        return str(image) if isinstance(image, (str, Path)) else "an image in memory"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,28 +122,40 @@ def read_volumes(path: Path) -> pd.DataFrame:
     )
 
 
+def read_subject(data: SubjectsConfig, subject: str, region: str = "") -> Subject:
+    """Return the images of a subject and what their maps show; a table may name files."""
+    names = {"subject": subject, "region": region}
+    table = read_volumes(named(data.conditions, **names))
+    image = data.image_of(subject).image(f"images of {subject!r}", **names)
+    if "file" in table:
+        image = files_of_maps(image, table["file"].tolist(), f"images of {subject!r}")
+    left = of_subject(data.residuals, subject)
+    return Subject(
+        image,
+        table["condition"].tolist(),
+        table["fold"].tolist() if "fold" in table else None,
+        None if left is None else left.image(f"residuals of {subject!r}", **names),
+        data.n_estimated,
+    )
+
+
 def _of_files(data: BrainImagesConfig) -> Brains:
     """Read what the files of subjects are."""
-    table = read_volumes(data.conditions)
-    conditions = table["condition"].tolist()
-    folds = table["fold"].tolist() if "fold" in table else None
     hashes, subjects = {}, {}
-    for subject, image in data.subjects.items():
-        left = data.residuals.get(subject)
-        hashes[subject] = _hash_of(f"an image of {subject}", image, left)
-        subjects[subject] = Subject(
-            image.image(), conditions, folds, None if left is None else left.image(),
-            data.n_estimated,
-        )  # fmt: skip
-        hashes[subject] += f" {data.n_estimated}" if data.n_estimated else ""
-    mask = None if data.mask is None else data.mask.image()
-    hashes["mask"] = _hash_of("an image of mask", data.mask)
+    for name in data.names():
+        with about(f"data, subject {name!r}"):
+            subjects[name] = read_subject(data, name)
+        hashes[name] = _hash_of(subjects[name].image, subjects[name].residuals)
+        hashes[name] += f" {data.n_estimated}" if data.n_estimated else ""
+    mask = None
+    if data.mask is not None:
+        with about("data.mask"):
+            mask = data.mask.region("the mask", "")
+            hashes["mask"] = _hash_of(data.mask.files("the mask"))
     meshes = None
     if data.mesh is not None:
         meshes = _meshes(data.mesh)
-        hashes["mesh"] = data.mesh.template or _hash_of(
-            "the geometry of mesh", ImageConfig(left=data.mesh.left, right=data.mesh.right)
-        )
+        hashes["mesh"] = data.mesh.template or _hash_of(data.mesh.files())
     return Brains(subjects, mask, meshes, hashes)
 
 
@@ -135,22 +163,22 @@ def _meshes(mesh: MeshConfig) -> dict[str, Surface]:
     """Return the geometry of hemispheres."""
     if mesh.template is not None:
         return {side: fsaverage(side) for side in ("left", "right")}
-    files = {"left": mesh.left, "right": mesh.right}
-    return {side: load_surface(path) for side, path in files.items() if path is not None}
+    with about("data.mesh"):
+        return {side: load_surface(path) for side, path in mesh.sides().items()}
 
 
-def _hash_of(what: str, *images: ImageConfig | None) -> str:
-    """Return the hashes of an image's files, which must exist."""
+def _hash_of(*images: Any) -> str:
+    """Return the hashes of all files of images."""
     found = []
-    for path in (p for image in images if image is not None for p in image.paths):
-        if not path.is_file():
-            raise InputError(f"expected {what}, but {path} does not exist.")
-        found.append(sha256_file(path))
+    for image in images:
+        for part in image.values() if isinstance(image, dict) else [image]:
+            for path in part if isinstance(part, list) else [part]:
+                found += [] if path is None else [sha256_file(path)]
     return " ".join(found)
 
 
 def _of_bids(
-    bids: BidsConfig, mask: ImageConfig | None, folder: Path, steps: Steps, parts: Parts,
+    bids: BidsConfig, mask: MaskConfig | None, folder: Path, steps: Steps, parts: Parts,
     noise: bool, tell: Callable[[str], None],
 ) -> Brains:  # fmt: skip
     """Estimate the patterns of each subject and keep them as images with a table of volumes."""
@@ -159,21 +187,25 @@ def _of_bids(
         name = f"betas/{slug(subject)}"
         files = [f"{name}.nii.gz", f"{name}.csv"]
         files += [f"{name}_residuals.nii.gz", f"{name}_residuals.csv"] if noise else []
-        hashes[subject] = bids_hash(bids.root, subject=subject, **bids.files())
+        with about(f"data.bids, subject {subject!r}"):
+            hashes[subject] = bids_hash(bids.root, subject=subject, **bids.files())
         depends_on = [__version__, hashes[subject], repr(bids.options()), repr(noise)]
         step, wait = f"betas {subject}", None
         if not steps.is_done(step, depends_on):
             wait = parts.begin(_make_betas, bids, subject, folder / name, noise)
         waiting.append((subject, step, depends_on, files, wait))
         if mask is None:
-            own = bids_mask(bids.root, subject=subject, **bids.files()).named(f"mask of {subject}")
-            common = own if common is None else common.keep(own.positions(common))
+            with about(f"data.bids, subject {subject!r}"):
+                own = bids_mask(bids.root, subject=subject, **bids.files())
+                own = own.named(f"mask of {subject}")
+                common = own if common is None else common.keep(own.positions(common))
     subjects, notes = {}, []
     for subject, step, depends_on, files, wait in waiting:
         tell(f"GLM of {subject}")
 
         def make(wait=wait, subject=subject) -> None:
-            notes.extend(f"{subject}: {note}" for note in wait())
+            with about(f"data.bids, subject {subject!r}"):
+                notes.extend(f"{subject}: {note}" for note in wait())
 
         steps.run(step, depends_on, files, make)
         table = read_volumes(folder / files[1])
@@ -183,8 +215,10 @@ def _of_bids(
             residual_runs=folder / files[3] if noise else None,
         )  # fmt: skip
     if common is None:
-        hashes["mask"] = _hash_of("an image of mask", mask)
-        return Brains(subjects, mask.image(), None, hashes, notes=tuple(notes))
+        hashes["mask"] = _hash_of(mask.files("the mask"))
+        with about("data.mask"):
+            where = mask.region("the mask", "")
+        return Brains(subjects, where, None, hashes, notes=tuple(notes))
     if len(subjects) > 1:
         notes.append(f"mapped are the {common.n_places} voxels in the brain masks of all subjects.")
     save_image(common.to_img(), folder / "mask.nii.gz")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +50,11 @@ def check(situation: Situation, folder: Path) -> None:
 
 def command(*arguments: object) -> str:
     """Run the command line; raise its sentence as an InputError where it ends with exit code 2."""
+    from rsa_faces import cli
     from rsa_faces.cli._app import app
 
+    for module in pkgutil.iter_modules(cli.__path__):  # each command registers itself
+        importlib.import_module(f"rsa_faces.cli.{module.name}")
     outcome = CliRunner().invoke(app, [str(a) for a in arguments])
     text = " ".join(outcome.output.split())
     if outcome.exit_code == 2:

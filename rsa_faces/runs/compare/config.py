@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from rsa_faces._core.checks import parse_bytes
 from rsa_faces._core.files import slug
 from rsa_faces.runs._entries import ModelConfig, NetworkConfig, StimuliConfig
-from rsa_faces.runs._images import BidsConfig, ImageConfig
+from rsa_faces.runs._images import (
+    BidsConfig,
+    ImageConfig,
+    OneImageOrEach,
+    OneMaskOrEach,
+    SubjectsConfig,
+)
 from rsa_faces.runs._reading import Label, Section, exactly_one, read_config
 
 Bootstrap = Literal["subjects", "conditions", "both"]
@@ -33,26 +39,41 @@ class AtlasConfig(Section):
 
 
 class LocaliserConfig(Section):
-    """The voxels of a parcel with the largest contrast of a localiser, in each subject."""
+    """The voxels of a parcel with the largest contrast of a localiser, in each subject.
 
-    contrasts: dict[str, Path] = Field(min_length=1)
-    parcel: Path
+    `contrasts` and `parcel` are patterns of ``{subject}`` and ``{region}``, or one entry for each
+    subject.
+    """
+
+    contrasts: OneImageOrEach
+    parcel: OneMaskOrEach
     n_voxels: int = Field(default=100, ge=1)
 
 
-class FmriConfig(Section):
-    """A region's patterns: betas of subjects or BOLD in BIDS, and where the region is."""
+class FmriConfig(SubjectsConfig):
+    """A region's patterns: betas of subjects or BOLD in BIDS, and where the region is.
 
-    subjects: dict[str, ImageConfig] | None = Field(default=None, min_length=1)
+    Three regions of twenty subjects::
+
+        data:
+          - regions: [FFA, OFA, STS]
+            fmri:
+              subjects: all
+              images: sub-{subject}/betas/*.nii.gz
+              conditions: volumes.csv
+              roi: rois/sub-{subject}_{region}.nii.gz
+
+    See :class:`rsa_faces.runs._images.SubjectsConfig` for `subjects`, `images`, `conditions` and
+    `residuals`. `roi` is a mask, exactly 0 and 1, one for all or one for each subject; for other
+    values give the threshold above which a voxel is inside: ``roi: {file: ..., threshold: 0.5}``.
+    """
+
     bids: BidsConfig | None = None
-    conditions: Path | None = None
-    roi: Path | dict[str, Path] | None = None
+    roi: OneMaskOrEach | None = None
     sphere: SphereConfig | None = None
     atlas: AtlasConfig | None = None
     localiser: LocaliserConfig | None = None
     resample: bool = False
-    residuals: dict[str, ImageConfig] = Field(default_factory=dict)
-    n_estimated: int = Field(default=0, ge=0)
     measure: str = "crossnobis"
     noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
     noise_from: Literal["all", "fold"] = "all"
@@ -62,18 +83,18 @@ class FmriConfig(Section):
     def _whole(self) -> FmriConfig:
         exactly_one(self, "subjects", "bids")
         exactly_one(self, "roi", "sphere", "atlas", "localiser")
-        if (self.conditions is None) != (self.subjects is None):
+        if self.conditions is not None and self.subjects is None:
             raise ValueError("expected `conditions` (a table of volumes) beside `subjects` only.")
         if self.bids is not None and self.residuals:
             raise ValueError("expected no `residuals` beside `bids`: the GLM makes them.")
-        if self.n_estimated and not self.residuals:
-            raise ValueError("expected `residuals` beside `n_estimated`, what their GLM estimated.")
-        names = set(self.subjects or self.bids.subjects)
-        contrasts = self.localiser.contrasts if self.localiser is not None else {}
-        for key, values in (
-            ("roi", self.roi), ("residuals", self.residuals), ("contrasts", contrasts)
-        ):  # fmt: skip
-            if isinstance(values, dict) and values and set(values) != names:
+        localiser = self.localiser
+        for key, given in (
+            ("roi", self.roi),
+            ("contrasts", localiser and localiser.contrasts),
+            ("parcel", localiser and localiser.parcel),
+        ):
+            names = self.bids.subjects if self.bids is not None else self.subjects
+            if isinstance(given, dict) and names != "all" and set(given) != set(names):
                 raise ValueError(f"expected {key} of the same subjects as `subjects`.")
         return self
 
@@ -89,7 +110,10 @@ class SimulatedRegionConfig(Section):
 
 
 class DataConfig(Section):
-    """Brain or behaviour RDMs that networks are compared with: one region."""
+    """Brain or behaviour RDMs that networks are compared with: one region.
+
+    An entry with ``regions: [FFA, OFA]`` instead of ``region: FFA`` stands for one entry of each.
+    """
 
     dataset: str | None = None
     rdms: Path | None = None
@@ -147,6 +171,23 @@ class Config(Section):
     figures: FiguresConfig = Field(default_factory=FiguresConfig)
     budget: str = "2GB"
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _entries_of_regions(cls, entries: Any) -> Any:
+        if not isinstance(entries, list):
+            return entries
+        single: list[Any] = []
+        for entry in entries:
+            if not isinstance(entry, dict) or "regions" not in entry:
+                single.append(entry)
+                continue
+            rest = {key: value for key, value in entry.items() if key != "regions"}
+            regions = entry["regions"]
+            if "region" in rest or not isinstance(regions, list) or not regions:
+                raise ValueError("expected `regions`, a list of names, in the place of `region`.")
+            single += [{"region": name, **rest} for name in regions]
+        return single
 
     @field_validator("budget")
     @classmethod

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 from rsa_faces import datasets
-from rsa_faces._core.errors import InputError
 from rsa_faces.brain import (
     Patterns,
     Region,
@@ -15,38 +13,63 @@ from rsa_faces.brain import (
     bids_mask,
     bids_patterns,
     load_patterns,
-    load_roi,
     localiser_roi,
     roi_sphere,
 )
 from rsa_faces.networks import load_network
 from rsa_faces.rdm import RDMs, concat, layer_rdms
-from rsa_faces.runs._brains import read_volumes
+from rsa_faces.runs._brains import read_subject
+from rsa_faces.runs._images import named, of_subject
+from rsa_faces.runs._sentences import about
 from rsa_faces.runs.compare.config import Config, FmriConfig, SimulatedRegionConfig
 from rsa_faces.stimuli import StimulusSet
+
+_KEYS = {"img": "images", "mask_img": "roi", "contrast": "contrasts"}
 
 
 def region_rdms(entry: FmriConfig, region: str) -> RDMs:
     """Return one RDM for each subject, label subject."""
-    for path in _files(entry):
-        if not path.is_file():
-            raise InputError(f"expected the file {path} for region {region!r}; it does not exist.")
-    if entry.bids is not None:
-        return concat([_of_bids(entry, region, subject) for subject in entry.bids.subjects])
-    volumes = read_volumes(entry.conditions)
+    with about(f"region {region!r}"):
+        subjects = entry.bids.subjects if entry.bids is not None else entry.names(region)
+    make = _of_files if entry.bids is None else _of_bids
     parts = []
-    for subject, image in entry.subjects.items():
-        left = entry.residuals.get(subject)
-        patterns = load_patterns(
-            image.image(), volumes, subject=subject, unusable=entry.unusable,
-            mask_img=_roi(entry, region, subject, image.image()), resample=entry.resample,
-            residuals=None if left is None else left.image(), n_estimated=entry.n_estimated,
-        )  # fmt: skip
-        parts.append(_rdms(patterns, entry))
+    for subject in subjects:
+        where = f"region {region!r}, subject {subject!r}{_where(entry, subject, region)}"
+        with about(where, _KEYS):
+            patterns = make(entry, region, subject)
+            # Repeats are averaged where folds do not matter.
+            of = patterns if entry.measure in {"crossnobis", "mahalanobis"} else patterns.mean()
+            parts.append(
+                of.rdms(measure=entry.measure, noise=entry.noise, noise_from=entry.noise_from)
+            )
     return concat(parts)
 
 
-def _of_bids(entry: FmriConfig, region: str, subject: str) -> RDMs:
+def _where(entry: FmriConfig, subject: str, region: str) -> str:
+    """Name the files of a subject, as the configuration does."""
+    if entry.bids is not None:
+        return f", {entry.bids.root}"
+    path = named(entry.image_of(subject).paths[0], subject=subject, region=region)
+    return f", {path}"
+
+
+def _of_files(entry: FmriConfig, region: str, subject: str) -> Patterns:
+    """Read a subject's maps in the region."""
+    own = read_subject(entry, subject, region)
+    return load_patterns(
+        own.image,
+        own.conditions,
+        folds=own.folds,
+        subject=subject,
+        unusable=entry.unusable,
+        mask_img=_roi(entry, region, subject, own.image),
+        resample=entry.resample,
+        residuals=own.residuals,
+        n_estimated=own.n_estimated,
+    )
+
+
+def _of_bids(entry: FmriConfig, region: str, subject: str) -> Patterns:
     """Estimate a subject's patterns in the region from preprocessed BOLD."""
     bids = entry.bids
     brain = bids_mask(bids.root, subject=subject, **bids.files())
@@ -59,43 +82,31 @@ def _of_bids(entry: FmriConfig, region: str, subject: str) -> RDMs:
             "brain mask of the runs and are left out.",
             stacklevel=2,
         )
-    patterns = bids_patterns(
+    return bids_patterns(
         bids.root, subject=subject, **bids.files(), **bids.options(), mask_img=inside,
         keep_residuals=entry.noise is not None, unusable=entry.unusable, progress=False,
     )  # fmt: skip
-    return _rdms(patterns, entry)
-
-
-def _files(entry: FmriConfig) -> list[Path]:
-    """Return all files of an entry but those in BIDS."""
-    images = [*(entry.subjects or {}).values(), *entry.residuals.values()]
-    paths = [path for image in images for path in image.paths]
-    if entry.conditions is not None:
-        paths.append(entry.conditions)
-    if entry.roi is not None:
-        paths += entry.roi.values() if isinstance(entry.roi, dict) else [entry.roi]
-    if entry.atlas is not None:
-        paths += [*entry.atlas.image.paths, *([entry.atlas.table] if entry.atlas.table else [])]
-    if entry.localiser is not None:
-        paths += [*entry.localiser.contrasts.values(), entry.localiser.parcel]
-    return paths
 
 
 def _roi(entry: FmriConfig, region: str, subject: str, like: Any) -> Region:
     """Return where a region is in a subject."""
+    names = {"subject": subject, "region": region}
     if entry.sphere is not None:
         return roi_sphere(entry.sphere.center, entry.sphere.radius, like=like, name=region)
     if entry.atlas is not None:
-        labels = entry.atlas.labels
-        joined = {region: [labels] if isinstance(labels, str) else labels}
-        return atlas_rois(entry.atlas.image.image(), joined, table=entry.atlas.table)[region]
+        atlas = entry.atlas
+        labels = [atlas.labels] if isinstance(atlas.labels, str) else atlas.labels
+        joined = {region: [label.replace("{region}", region) for label in labels]}
+        table = None if atlas.table is None else named(atlas.table, **names)
+        return atlas_rois(atlas.image.image("the atlas", **names), joined, table=table)[region]
     if entry.localiser is not None:
         localiser = entry.localiser
+        parcel = of_subject(localiser.parcel, subject).region("the parcel", region, **names)
+        contrast = of_subject(localiser.contrasts, subject).image("contrasts", **names)
         return localiser_roi(
-            localiser.contrasts[subject], localiser.parcel, localiser.n_voxels, name=region,
-            resample=entry.resample,
-        )  # fmt: skip
-    return load_roi(entry.roi[subject] if isinstance(entry.roi, dict) else entry.roi, name=region)
+            contrast, parcel, localiser.n_voxels, name=region, resample=entry.resample
+        )
+    return of_subject(entry.roi, subject).region("roi", region, **names)
 
 
 def simulated_rdms(entry: SimulatedRegionConfig, stimuli: StimulusSet, config: Config) -> RDMs:
@@ -116,9 +127,3 @@ def simulated_rdms(entry: SimulatedRegionConfig, stimuli: StimulusSet, config: C
         for i, image in enumerate(brain.imgs)
     ]  # fmt: skip
     return concat(parts)
-
-
-def _rdms(patterns: Patterns, entry: FmriConfig) -> RDMs:
-    """Return the RDM of all channels; repeats are averaged where folds do not matter."""
-    of = patterns if entry.measure in {"crossnobis", "mahalanobis"} else patterns.mean()
-    return of.rdms(measure=entry.measure, noise=entry.noise, noise_from=entry.noise_from)

@@ -10,21 +10,21 @@ from pydantic import Field, field_validator, model_validator
 
 from rsa_faces._core.checks import parse_bytes
 from rsa_faces.runs._entries import ModelConfig, NetworkConfig, StimuliConfig
-from rsa_faces.runs._images import BidsConfig, ImageConfig, MeshConfig
+from rsa_faces.runs._images import BidsConfig, MaskConfig, MeshConfig, SubjectName, SubjectsConfig
 from rsa_faces.runs._reading import Section, exactly_one, read_config
 
 
-class BrainImagesConfig(Section):
-    """Images of a group of subjects in one space, a data set in BIDS, or one that is simulated."""
+class BrainImagesConfig(SubjectsConfig):
+    """Images of a group of subjects in one space, a data set in BIDS, or one that is simulated.
+
+    See :class:`rsa_faces.runs._images.SubjectsConfig` for `subjects`, `images`, `conditions` and
+    `residuals`. `mask` is exactly 0 and 1, or ``{file: ..., threshold: 0.5}``.
+    """
 
     dataset: Literal["simulated", "simulated cortex"] | None = None
-    subjects: dict[str, ImageConfig] | None = None
     bids: BidsConfig | None = None
-    conditions: Path | None = None
-    mask: ImageConfig | None = None
+    mask: MaskConfig | None = None
     mesh: MeshConfig | None = None
-    residuals: dict[str, ImageConfig] = Field(default_factory=dict)
-    n_estimated: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _whole(self) -> BrainImagesConfig:
@@ -36,17 +36,11 @@ class BrainImagesConfig(Section):
             raise ValueError(f"expected no {extra[0]!r} beside `bids`.")
         if self.subjects is None:
             return self
-        if self.conditions is None:
-            raise ValueError("expected `conditions` (a table of volumes) beside `subjects`.")
         if self.mask is None and self.mesh is None:
             raise ValueError(
                 "expected `mask` beside `subjects`, or for surfaces `mesh`: fsaverage5, or files "
                 "as `left` and `right`."
             )
-        if self.residuals and set(self.residuals) != set(self.subjects):
-            raise ValueError("expected residuals of the same subjects as `subjects`.")
-        if self.n_estimated and not self.residuals:
-            raise ValueError("expected `residuals` beside `n_estimated`, what their GLM estimated.")
         return self
 
 
@@ -121,7 +115,7 @@ class BidsRecordingsConfig(Section):
 
     root: Path
     task: str
-    patients: list[str] = Field(min_length=1)
+    patients: list[SubjectName] = Field(min_length=1)
     session: str | None = None
     run: str | None = None
     events: str = "trial_type"
@@ -138,7 +132,7 @@ class FacesConfig(Section):
     or one half of the trials, with stimuli, by name or as a query of their table.
     """
 
-    localiser: dict[str, Path] | None = None
+    localiser: dict[SubjectName, Path] | None = None
     halves: bool | None = None
     conditions: str | None = None
     faces: str | list[str]
@@ -160,7 +154,7 @@ class FacesConfig(Section):
 class RecordingsConfig(Section):
     """Epochs of patients with their electrodes, a data set in BIDS, or simulated recordings."""
 
-    patients: dict[str, Path] | None = None
+    patients: dict[SubjectName, Path] | None = None
     bids: BidsRecordingsConfig | None = None
     electrodes: Path | None = None
     conditions: str | None = None

@@ -41,9 +41,12 @@ from rsa_faces.runs._inputs import _models as read_models
 from rsa_faces.runs._parts import Parts, opened
 from rsa_faces.runs._provenance import git_state, machine, versions
 from rsa_faces.runs._reading import dump_config
+from rsa_faces.runs._sentences import about
 from rsa_faces.runs._steps import Steps, locked
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 from rsa_faces.stimuli import StimulusSet, load_stimuli
+
+_KEYS = {"img": "images", "mask_img": "mask", "min_voxels": "min_voxels"}
 
 OnStep = Callable[[int, int, str], None]
 
@@ -157,7 +160,7 @@ def _n_subjects(config: SearchlightConfig) -> int:
     data = config.data
     if data.dataset is not None:
         return {"simulated": 12, "simulated cortex": 10}[data.dataset]
-    return len(data.subjects or data.bids.subjects)
+    return len(data.bids.subjects if data.bids is not None else data.names())
 
 
 def _subjects(
@@ -195,7 +198,8 @@ def _subjects(
         tell(f"searchlights of {name}")
 
         def make(wait=wait, name=name) -> None:
-            notes.extend(f"{name}: {note}" for note in wait())
+            with about(f"subject {name!r}, {brains.subjects[name].where}", _KEYS):
+                notes.extend(f"{name}: {note}" for note in wait())
 
         steps.run(step, depends_on, list(files.values()), make)
         for part, file in files.items():

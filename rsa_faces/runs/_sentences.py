@@ -1,0 +1,46 @@
+"""Errors of runs: whose data they are about, in the words of the configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+
+from rsa_faces._core.errors import InputError
+
+# What an error of a function advises, and what the configuration calls it.
+_ADVICE = (
+    (r"load_roi\(\.\.\., threshold=([^)]+)\)", r"`threshold: \1` beside the `file` of the mask"),
+    (r"\b([a-z_]+)='([^']*)'", r"`\1: \2`"),
+    (r"\b([a-z_]+)=(True|False)\b", lambda found: f"`{found[1]}: {found[2].lower()}`"),
+    (r"\b([a-z_]+)=(-?[\d.]+\b)", r"`\1: \2`"),
+    (r"\batlas_rois\b", "the key `atlas`"),
+    (r"\blocaliser_roi\b", "the key `localiser`"),
+)
+_NAMES = {"mask_img": "mask", "t_r": "t_r"}
+
+
+@contextlib.contextmanager
+def about(what: str, keys: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Say what an error is about, and name keys of the configuration instead of arguments.
+
+    Parameters
+    ----------
+    what : str
+        Region, subject and file.
+    keys : mapping of str to str, optional
+        What arguments are called in this configuration.
+    """
+    try:
+        yield
+    except (InputError, FileNotFoundError) as err:
+        raise InputError(f"{what}: {in_keys(str(err), keys or {})}") from err
+
+
+def in_keys(sentence: str, keys: Mapping[str, str]) -> str:
+    """Return a sentence in the words of the configuration."""
+    for pattern, words in _ADVICE:
+        sentence = re.sub(pattern, words, sentence)
+    for argument, key in {**_NAMES, **keys}.items():
+        sentence = re.sub(rf"(?<![`\w]){argument}(?![`\w])", f"`{key}`", sentence)
+    return sentence
