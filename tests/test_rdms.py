@@ -309,21 +309,46 @@ def test_a_table_without_labels_is_one_rdm(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n", "'condition_a' is not among"),
+        ("a,b\n1,2\n", "the column 'condition_a' in"),
         ("condition_a,condition_b,dissimilarity\n", "it has none"),
-        ("condition_a,condition_b,dissimilarity\na,b,1\nb,c,x\n", "'x' in data row 2"),
+        ("condition_a,condition_b,dissimilarity\na,b,1\nb,c,x\n", "line 3 has 'x'"),
         ("condition_a,condition_b,dissimilarity\na,b,1\nb,b,0\n", "row 2 pairs 'b' with itself"),
         (
             "condition_a,condition_b,dissimilarity\na,b,1\nb,a,2\n",
             r"row 2 gives \('b', 'a'\) again",
         ),
-        ("", "cannot be read as a table"),
+        ("", "the file is empty"),
+        ("condition_a,condition_b,dissimilarity\na,b,1,\n", "line 2 has 4"),
+        ("condition_a,condition_b,dissimilarity,subject\na,b,1,s\na,c,1,\n", "'subject'.*line 3"),
+        ("condition_a,condition_b,dissimilarity,roi\na,b,1,s\na,c,1,\n", "'roi'.*row 2 has none"),
+        (
+            "condition_a,condition_b,dissimilarity,dissimilarity\na,b,1,2\n",
+            "is there again",
+        ),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path, text, message):
     (tmp_path / "r.csv").write_text(text)
     with pytest.raises(rf.InputError, match=message):
         rf.load_rdms(tmp_path / "r.csv")
+
+
+def test_subjects_of_a_table_are_names(tmp_path):
+    header = "subject,session,condition_a,condition_b,dissimilarity\n"
+    (tmp_path / "r.csv").write_text(f"{header}01,2,a,b,1\n02,2,a,b,3\n")
+    rdms = rf.load_rdms(tmp_path / "r.csv")
+    assert list(rdms.labels["subject"]) == ["01", "02"]
+    assert list(rdms.labels["session"]) == [2, 2]
+    (tmp_path / "r.csv").write_text(f"{header}10,2,a,b,1\n11,2,a,b,3\n")
+    rdms = rf.load_rdms(tmp_path / "r.csv")
+    assert list(rdms.labels["subject"]) == ["10", "11"]
+    assert rdms.sel(subject=11).vectors.tolist() == rdms.sel(subject="11").vectors.tolist() == [[3]]
+
+
+def test_labels_named_as_our_columns_are_refused():
+    rdms = rf.RDMs([[1.0]], ["a", "b"], "m", {"dissimilarity": [1]})
+    with pytest.raises(rf.InputError, match="got the label 'dissimilarity'"):
+        rdms.to_frame()
 
 
 def test_rsatoolbox_bridge_round_trip():

@@ -77,14 +77,14 @@ def test_manifest_without_ids_takes_stems_and_subfolders(folder):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("path\na.png\n", "column 'file' in .*its columns are 'path'"),
+        ("path\na.png\n", "column 'file' in .*got 'path'"),
         ("file\na.png\ngone.png\n", "1 of 2 images in .* are missing from .*'gone.png'"),
         ("file\na.png\n/nowhere/x.png\n", "'/nowhere/x.png'"),
         ("file,id\na.png,x\nc.png,x\n", "1 of 2 occur more than once: 'x'"),
-        ("file,id\na.png,x\nc.png,\n", "column 'id' of .*data row 2 has none"),
-        ("file,age\na.png,1\n,2\n", "column 'file' of .*data row 2 has none"),
+        ("file,id\na.png,x\nc.png,\n", "column 'id' of .*line 3 has none"),
+        ("file,age\na.png,1\n,2\n", "column 'file' of .*line 3 has none"),
         ("file\n", "expected rows in"),
-        ("", "cannot be read as a CSV table"),
+        ("", "the file is empty"),
     ],
 )
 def test_wrong_manifest(folder, table, message):

@@ -115,6 +115,16 @@ def test_in_bids_na_is_missing_in_every_column(tmp_path):
         read_table(path, numbers=["onset"])
 
 
+def test_a_table_without_rows(tmp_path):
+    path = written(tmp_path, "who,x\n")
+    with pytest.raises(InputError, match="it has none"):
+        read_table(path)
+    assert list(read_table(path, text=["who"], numbers=["x"], guess=True, empty=True)) == [
+        "who",
+        "x",
+    ]
+
+
 @pytest.mark.parametrize(
     "cells, kind",
     [
@@ -128,8 +138,11 @@ def test_in_bids_na_is_missing_in_every_column(tmp_path):
         (["1e5", "2"], None),
         (["NA", "NA"], None),
         (["1234567890123456", "1"], None),
+        (["1234567890123456", ""], None),
+        (["0.12345678901234567", "1"], "float64"),
         (["+1", "1,5"], None),
-        (["inf", "1"], None),
+        (["-inf", "1"], "float64"),
+        (["inf", "inf"], None),
         (["True", "no"], None),
         (["True", ""], None),
     ],

@@ -231,7 +231,7 @@ def test_fer2013_is_read_row_by_row(tmp_path):
         ((0, " ".join(["256"] * 2304), "Training"), "line 3 .*to 256"),
         ((0, "1 x", "Training"), "whole numbers as pixels in line 3"),
         ((0, None, "Test"), "Usage in line 3 .*'Test'"),
-        ((0, "1"), "3 fields in line 3 .*got 2"),
+        ((0, "1"), "3 cells .*line 3 has 2"),
     ],
 )
 def test_fer2013_errors_name_the_line(row, match, tmp_path):
@@ -244,7 +244,7 @@ def test_fer2013_errors_name_the_line(row, match, tmp_path):
 
 def test_fer2013_errors_of_the_file(tmp_path):
     _, rows = fer_rows(1)
-    with pytest.raises(InputError, match="pixels is missing"):
+    with pytest.raises(InputError, match="the column 'pixels'"):
         read_fer2013(write_fer(tmp_path / "f.csv", [], "emotion,Usage"))
     with pytest.raises(InputError, match="rows of usage PrivateTest"):
         read_fer2013(write_fer(tmp_path / "f.csv", rows), usage="PrivateTest")

@@ -69,6 +69,7 @@ def read_table(
     optional: Sequence[str] = (),
     gaps: Sequence[str] = (),
     guess: bool = False,
+    empty: bool = False,
     bids: bool = False,
     missing: Sequence[str] = MISSING,
 ) -> pd.DataFrame:
@@ -97,6 +98,8 @@ def read_table(
     guess : bool, default False
         Make numbers of undeclared columns where every value is one (not if one begins with 0 as in
         007, or has more than 15 digits), and truth values where every value is true or false.
+    empty : bool, default False
+        Whether a table without rows is no error.
     bids : bool, default False
         A BIDS table: ``n/a`` is a missing value in all columns.
     missing : sequence of str
@@ -162,7 +165,7 @@ def read_table(
                 f"{', '.join(map(repr, table.columns)) or 'none'}."
                 f"{nearest(column, table.columns)}"
             )
-    if table.empty:
+    if table.empty and not empty:
         raise InputError(f"expected rows in {where}, but it has none.")
     trimmed: list[str] = []
     for column in table.columns:
@@ -600,7 +603,8 @@ def _guessed(values: pd.Series, words: list[str], file: _Source | None) -> pd.Se
         plain = plain.str.replace(",", ".") if plain.str.fullmatch(_DECIMAL_COMMA).all() else plain
     if plain.isin(_TRUTH).all() and len(plain) == len(names) and (codes >= 0).all():
         return values.map(_TRUTH).astype(bool)
-    if not len(plain) or not plain.str.fullmatch(_QUANTITY).all():
+    quantity = plain.str.fullmatch(_QUANTITY)
+    if not quantity.any() or not (quantity | plain.isin(["inf", "-inf"])).all():
         return values
     whole = plain.str.fullmatch(r"[+-]?\d+")
     if (plain[whole].str.len() > _MOST_DIGITS).any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_header
 from rsa_faces.cli._app import app, guarded, out
 
 _TEMPLATE = """\
@@ -93,10 +95,11 @@ def init(
 
 def _find_manifest(folder: Path) -> Path | None:
     """Return the one CSV in or beside a folder of images that has a `file` column."""
-    import pandas as pd
-
-    tables = [*sorted(folder.glob("*.csv")), *sorted(folder.parent.glob(f"{folder.name}*.csv"))]
-    fitting = [t for t in tables if "file" in pd.read_csv(t, nrows=0).columns]
+    fitting = []
+    for path in [*sorted(folder.glob("*.csv")), *sorted(folder.parent.glob(f"{folder.name}*.csv"))]:
+        with contextlib.suppress(InputError):  # a CSV that is no table is no manifest
+            if "file" in read_header(path):
+                fitting.append(path)
     return fitting[0] if len(fitting) == 1 else None
 
 

@@ -10,10 +10,11 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, MissingFileError
 from rsa_faces._core.files import atomic_path
 from rsa_faces._core.stored import storable
-from rsa_faces.rdm._rdms import RDMs, pair_index
+from rsa_faces.rdm._rdms import RDMs
+from rsa_faces.rdm._table import read_rdm_table
 
 FORMAT = "rsa-faces RDMs"
 VERSION = 1
@@ -57,9 +58,11 @@ def load_rdms(path: str | os.PathLike[str]) -> RDMs:
     Parameters
     ----------
     path : path-like
-        An HDF5 file, or a ``.csv`` or ``.tsv`` with the columns ``condition_a``, ``condition_b``
-        and ``dissimilarity`` (as :meth:`RDMs.to_frame` makes); every other column is a label
-        (subject, session, region, ...), and each combination of labels is one RDM.
+        An HDF5 file, or a ``.csv``, ``.tsv``, ``.txt`` or ``.xlsx`` with the columns
+        ``condition_a``, ``condition_b`` and ``dissimilarity`` (as :meth:`RDMs.to_frame` makes);
+        every other column is a label (subject, session, region, ...), and each combination of
+        labels is one RDM. The labels subject, rater and patient are text; others are numbers
+        where all values are (``01`` is none).
 
     Returns
     -------
@@ -69,17 +72,18 @@ def load_rdms(path: str | os.PathLike[str]) -> RDMs:
 
     Raises
     ------
-    FileNotFoundError
+    MissingFileError
         If there is no such file.
     InputError
         If the file is neither, holds something else, its content does not fit its hash, or a
-        table has a pair twice, a condition paired with itself, or a value that is no number.
+        table has a pair twice, a condition paired with itself, a value that is no number, a label
+        with gaps, or so many different conditions that their pairs do not fit into memory.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"expected an RDM file, but {path} does not exist.")
-    if path.suffix.lower() in {".csv", ".tsv"}:
-        return _read_table(path)
+        raise MissingFileError(f"expected an RDM file, but {path} does not exist.")
+    if path.suffix.lower() in {".csv", ".tsv", ".txt", ".xlsx"}:
+        return read_rdm_table(path)
     try:
         with h5py.File(path, "r") as file:
             return read_group(file, name=str(path))
@@ -87,64 +91,6 @@ def load_rdms(path: str | os.PathLike[str]) -> RDMs:
         raise InputError(
             f"expected an HDF5 file, but {path} cannot be read as one: {err}."
         ) from err
-
-
-def _read_table(path: Path) -> RDMs:
-    """Read RDMs from a tidy table."""
-    pair = ["condition_a", "condition_b"]
-    try:
-        table = pd.read_csv(
-            path,
-            sep="\t" if path.suffix.lower() == ".tsv" else ",",
-            dtype=dict.fromkeys(pair, str),
-            keep_default_na=False,
-            na_values={"dissimilarity": ["", "NaN", "nan", "NA"]},
-        )
-    except (ValueError, UnicodeDecodeError) as err:
-        raise InputError(f"{path} cannot be read as a table: {err}.") from err
-    for column in [*pair, "dissimilarity"]:
-        if column not in table:
-            raise InputError(
-                f"expected the columns condition_a, condition_b and dissimilarity in {path}, "
-                f"but {column!r} is not among {list(table.columns)}."
-            )
-    if table.empty:
-        raise InputError(f"expected rows in {path}, but it has none.")
-    if not pd.api.types.is_numeric_dtype(table["dissimilarity"]):
-        bad = pd.to_numeric(table["dissimilarity"], errors="coerce").isna()
-        row = int(np.flatnonzero(bad & table["dissimilarity"].notna())[0])
-        raise InputError(
-            f"expected numbers in column 'dissimilarity' of {path}, got "
-            f"{table['dissimilarity'].iloc[row]!r} in data row {row + 1}."
-        )
-    first, second = (table[c].to_numpy(object) for c in pair)
-    if (same := first == second).any():
-        row = int(np.flatnonzero(same)[0])
-        raise InputError(
-            f"expected pairs of different conditions in {path}, but data row {row + 1} pairs "
-            f"{first[row]!r} with itself. Leave the diagonal out."
-        )
-    conditions = list(pd.unique(np.stack([first, second], axis=1).ravel()))
-    position = pd.Index(conditions)
-    pairs = pair_index(position.get_indexer(first), position.get_indexer(second), len(conditions))
-    label_columns = [c for c in table.columns if c not in [*pair, "dissimilarity"]]
-    if label_columns:
-        groups = table.groupby(label_columns, sort=False, dropna=False)
-        rdm_of_row, labels = groups.ngroup().to_numpy(), groups.first().index.to_frame(index=False)
-    else:
-        rdm_of_row, labels = np.zeros(len(table), dtype=int), pd.DataFrame(index=[0])
-    keys = pd.DataFrame({"rdm": rdm_of_row, "pair": pairs})
-    if (twice := keys.duplicated()).any():
-        row = int(np.flatnonzero(twice)[0])
-        raise InputError(
-            f"expected each pair once per RDM in {path}, but data row {row + 1} gives "
-            f"({first[row]!r}, {second[row]!r}) again. Add a label column (subject, session) that "
-            "tells the RDMs apart, or average the repeats first."
-        )
-    vectors = np.full((len(labels), len(conditions) * (len(conditions) - 1) // 2), np.nan)
-    vectors[rdm_of_row, pairs] = table["dissimilarity"]
-    measures = labels["measure"].unique() if "measure" in labels else []
-    return RDMs(vectors, conditions, measures[0] if len(measures) == 1 else "unknown", labels)
 
 
 def read_group(group: h5py.Group, *, name: str) -> RDMs:

@@ -16,6 +16,9 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces._core.names import as_names, check_unique_names, named, unnamed
 
+#: Columns of a tidy table of RDMs that are no labels.
+TIDY_COLUMNS = ("condition_a", "condition_b", "dissimilarity")
+
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class RDMs:
@@ -160,6 +163,9 @@ class RDMs:
             present = self._labels[column]
             many = isinstance(wanted, Iterable) and not isinstance(wanted, str)
             values = list(wanted) if many else [wanted]
+            if pd.api.types.is_string_dtype(present):
+                # Subject 1 is called "1".
+                values = [str(v) if isinstance(v, (int, np.integer)) else v for v in values]
             for value in values:
                 if not (present == value).any():
                     check_choice(str(value), present.astype(str).unique(), what=column)
@@ -326,7 +332,17 @@ class RDMs:
         -------
         DataFrame
             Columns of :attr:`labels`, then condition_a, condition_b, dissimilarity.
+
+        Raises
+        ------
+        InputError
+            If a label has the name of one of these columns.
         """
+        if taken := [c for c in self._labels.columns if c in TIDY_COLUMNS]:
+            raise InputError(
+                f"expected labels with other names than {', '.join(map(repr, TIDY_COLUMNS))} for a "
+                f"table of RDMs, got the label {taken[0]!r}. Rename it."
+            )
         row, col = np.triu_indices(self.n_conditions, k=1)
         names = np.array(self.conditions, dtype=object)
         frame = self._labels.iloc[np.repeat(np.arange(len(self)), self.n_pairs)]

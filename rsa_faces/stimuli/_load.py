@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from rsa_faces._core.checks import check_unique_names, nearest
+from rsa_faces._core.checks import check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_table
 from rsa_faces.stimuli._images import SUFFIXES, decode, read_bytes
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 
@@ -31,10 +32,10 @@ def load_stimuli(
         Without a manifest, all images directly in it are taken (BMP, GIF, JPEG, PGM, PNG, PPM,
         TIFF, WebP; hidden files are not), with the file name without suffix as id.
     manifest : path-like, optional
-        A CSV file with the column ``file`` (path relative to `folder`), optionally ``id``
-        (default: the file name without suffix); every other column becomes metadata, numbers
-        unless one begins with 0 as in 007. Images of the folder that it does not name are left out
-        and counted in the log.
+        A table (CSV, TSV or ``.xlsx``) with the column ``file`` (path relative to `folder`),
+        optionally ``id`` (default: the file name without suffix); every other column becomes
+        metadata: numbers or truth values where all are (``007`` is text), else text. Images of the
+        folder that it does not name are left out and counted in the log.
 
     Returns
     -------
@@ -85,29 +86,9 @@ def load_stimuli(
 
 def _read_manifest(manifest: Path, folder: Path) -> tuple[list[Path], list[str], pd.DataFrame]:
     """Return the paths, ids and metadata of a manifest's rows."""
-    try:
-        raw = pd.read_csv(manifest, dtype=str)
-        # Names stay text, and so does a column with such as 007, which is no number.
-        text = [c for c in raw if c in ("file", "id") or raw[c].str.match(r"[+-]?0\d").any()]
-        table = pd.read_csv(manifest, dtype=dict.fromkeys(text, str))
-    except FileNotFoundError as err:
-        raise InputError(f"expected a manifest, but {manifest} does not exist.") from err
-    except (OSError, ValueError) as err:
-        raise InputError(f"{manifest} cannot be read as a CSV table: {err}.") from err
-    if "file" not in table:
-        raise InputError(
-            f"expected a column 'file' in {manifest}, but its columns are "
-            f"{', '.join(map(repr, table.columns))}.{nearest('file', table.columns)}"
-        )
-    if table.empty:
-        raise InputError(f"expected rows in {manifest}, but it has none.")
-    for column in {"file", "id"} & set(table.columns):
-        if table[column].isna().any():
-            row = int(table[column].isna().to_numpy().argmax())
-            raise InputError(
-                f"expected a value in column {column!r} of {manifest}, but data row {row + 1} "
-                "has none."
-            )
+    table = read_table(
+        manifest, what="a manifest", text=["file", "id"], optional=["id"], guess=True
+    )
     paths = [folder / name for name in table["file"]]
     missing = [name for name, p in zip(table["file"], paths, strict=True) if not p.is_file()]
     if missing:

@@ -8,11 +8,11 @@ import io
 from hashlib import sha256
 from pathlib import Path
 
-import pandas as pd
 from PIL import Image
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes
+from rsa_faces._core.tables import read_table
 from rsa_faces.behaviour.arrange._config import StimuliSource
 from rsa_faces.datasets import load_dataset
 from rsa_faces.stimuli import load_stimuli
@@ -112,8 +112,8 @@ def _load(source: StimuliSource, clips: bool):
 def _are_clips(source: StimuliSource) -> bool:
     """Tell whether the stimuli are clips; both kinds at once are an error."""
     if source.manifest is not None and source.manifest.is_file():
-        table = pd.read_csv(source.manifest, dtype=str)
-        suffixes = {Path(str(f)).suffix.lower() for f in table.get("file", [])}
+        table = read_table(source.manifest, what="a manifest", text=["file"])
+        suffixes = {Path(name).suffix.lower() for name in table["file"]}
     elif source.folder.is_dir():
         suffixes = {p.suffix.lower() for p in source.folder.iterdir() if p.name[0] != "."}
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names, nearest
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_rows
 from rsa_faces.stimuli._images import SUFFIXES, decode, read_bytes
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 
@@ -297,30 +297,15 @@ def read_fer2013(
     for name in usages:
         check_choice(name, USAGES, what="usage")
     images, ids, labels = [], [], []
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = csv.reader(stream)
-            columns = [name.strip() for name in next(rows, [])]
-            missing = {"emotion", "pixels", "Usage"} - set(columns)
-            if missing:
-                raise InputError(
-                    f"expected the columns emotion, pixels and Usage in {path}, but "
-                    f"{', '.join(sorted(missing))} is missing from {columns}."
-                )
-            for row in rows:
-                where = f"line {rows.line_num} of {path}"
-                if len(row) != len(columns):
-                    raise InputError(f"expected {len(columns)} fields in {where}, got {len(row)}.")
-                fields = dict(zip(columns, row, strict=True))
-                found = fields["Usage"].strip()
-                if found not in USAGES:
-                    raise InputError(f"expected one of {USAGES} as Usage in {where}, got {found!r}")
-                if found in usages:
-                    labels.append(_emotion(fields["emotion"], where))
-                    images.append(_pixels(fields["pixels"], where))
-                    ids.append(f"{found}/{rows.line_num}")
-    except (OSError, UnicodeDecodeError) as err:
-        raise InputError(f"expected FER2013's table, but {path} cannot be read: {err}.") from err
+    columns = ["emotion", "pixels", "Usage"]
+    for line, row in read_rows(path, what="FER2013's table", required=columns):
+        where = f"line {line} of {path}"
+        if row["Usage"] not in USAGES:
+            raise InputError(f"expected one of {USAGES} as Usage in {where}, got {row['Usage']!r}.")
+        if row["Usage"] in usages:
+            labels.append(_emotion(row["emotion"], where))
+            images.append(_pixels(row["pixels"], where))
+            ids.append(f"{row['Usage']}/{line}")
     if not images:
         raise InputError(f"expected rows of usage {', '.join(usages)} in {path}, found none.")
     return LabelledFaces(images, ids, labels, EXPRESSIONS)
@@ -328,7 +313,7 @@ def read_fer2013(
 
 def _emotion(text: str, where: str) -> int:
     """Return the number of an expression."""
-    if text.strip() not in set("0123456"):
+    if text not in set("0123456"):
         raise InputError(f"expected an emotion from 0 to 6 in {where}, got {text!r}.")
     return int(text)
 

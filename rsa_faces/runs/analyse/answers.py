@@ -13,6 +13,7 @@ import pandas as pd
 from rsa_faces import analyses
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_table
 from rsa_faces.extraction import Activations
 from rsa_faces.networks import Network
 from rsa_faces.rdm import RDMs, compute_rdms, concat, load_rdms
@@ -428,14 +429,18 @@ def _homophily(entry, study: Study):
 
 def _adjacency(entry, people: pd.Series) -> pd.DataFrame:
     """Return ties between people from a table with the columns a, b and, if signed, sign."""
-    try:
-        ties = pd.read_csv(entry.ties, dtype={"a": str, "b": str})
-    except (OSError, ValueError) as err:
-        raise InputError(f"expected a table of ties (CSV), but {entry.ties}: {err}.") from err
-    if not {"a", "b"} <= set(ties) or not set(ties) <= {"a", "b", "sign"}:
+    ties = read_table(
+        entry.ties, what="a table of ties", text=["a", "b"], numbers=["sign"], optional=["sign"]
+    )
+    if unknown := set(ties) - {"a", "b", "sign"}:
         raise InputError(
             f"expected the columns a, b and, for negative ties, sign in {entry.ties}, got "
-            f"{', '.join(ties)}."
+            f"{min(unknown)!r}, too."
+        )
+    if "sign" in ties and ties["sign"].isna().any():
+        row = int(ties["sign"].isna().to_numpy().argmax())
+        raise InputError(
+            f"expected a sign of every tie in {entry.ties}, but data row {row + 1} has none."
         )
     names = people.to_list()
     unknown = sorted({*ties["a"].astype(str), *ties["b"].astype(str)} - set(names))

@@ -17,6 +17,7 @@ from rsa_faces import __version__, analyses, datasets
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path, sha256_file, slug, write_text
+from rsa_faces._core.tables import read_table
 from rsa_faces.extraction import extract
 from rsa_faces.networks import Network, load_network
 from rsa_faces.runs._provenance import git_state, machine, versions
@@ -136,7 +137,9 @@ def run_analyses(
 
             read = [sha256_file(path) for _, path in entry if isinstance(path, Path)]
             steps.run(name, [*depends_on, *read, entry.model_dump_json()], files, make)
-            tables[name] = pd.read_csv(folder / files[0], dtype={"stimulus": str})
+            tables[name] = read_table(
+                folder / files[0], text=["stimulus"], optional=["stimulus"], guess=True, empty=True
+            )
             figures[name] = tuple(folder / f"{stem}.png" for stem in stems.values())
             if getattr(entry, "groups", None) or getattr(entry, "controls", None):
                 notes.append(analyses.SELF_REPORT)
