@@ -250,7 +250,7 @@ def test_fer2013_errors_of_the_file(tmp_path):
         read_fer2013(write_fer(tmp_path / "f.csv", rows), usage="PrivateTest")
     with pytest.raises(InputError, match="unknown usage 'Test'"):
         read_fer2013(tmp_path / "f.csv", usage="Test")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist"):
         read_fer2013(tmp_path / "nowhere.csv")
 
 

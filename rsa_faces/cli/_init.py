@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.tables import read_header
 from rsa_faces.cli._app import app, guarded, out
 
 _TEMPLATE = """\
@@ -95,6 +94,8 @@ def init(
 
 def _find_manifest(folder: Path) -> Path | None:
     """Return the one CSV in or beside a folder of images that has a `file` column."""
+    from rsa_faces._core.tables import read_header
+
     fitting = []
     for path in [*sorted(folder.glob("*.csv")), *sorted(folder.parent.glob(f"{folder.name}*.csv"))]:
         with contextlib.suppress(InputError):  # a CSV that is no table is no manifest
