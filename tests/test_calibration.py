@@ -53,8 +53,8 @@ def test_a_test_that_is_too_lenient_is_found(monkeypatch):
     """Calibration would notice a standard error that is too small by half."""
     from rsa_faces.inference import calibration
 
-    honest = calibration._p_values
-    monkeypatch.setattr(calibration, "_p_values", lambda x, sem, n: honest(x, sem / 2, n))
+    honest = calibration.t_test
+    monkeypatch.setattr(calibration, "t_test", lambda x, sem, n: honest(x, sem / 2, n))
     table = calibrate(8, 20, method="pearson", n_simulations=60).set_index("check")
     name = "model against 0; subjects drawn; subjects share nothing"
     assert table.loc[name, "verdict"] == "too lenient"

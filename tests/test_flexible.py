@@ -357,8 +357,8 @@ def test_order_of_layers_and_conditions_does_not_matter():
 @pytest.mark.parametrize("bootstrap", ["both", "subjects", "conditions"])
 def test_result_has_the_columns_of_evaluate(bootstrap):
     model, data = simulated(n_conditions=24)
-    flex = evaluate_flexible(model, data, n_boot=20, bootstrap=bootstrap, method="pearson")
-    fixed = rf.evaluate(model, data, n_boot=20, bootstrap=bootstrap, method="pearson")
+    flex = evaluate_flexible(model, data, n_boot=20, generalise_to=bootstrap, method="pearson")
+    fixed = rf.evaluate(model, data, n_boot=20, generalise_to=bootstrap, method="pearson")
     for name in ("table", "pairs", "subjects", "ceilings"):
         assert list(getattr(flex, name)) == list(getattr(fixed, name))
     assert set(fixed.settings) < set(flex.settings)
@@ -397,7 +397,7 @@ def test_correction_for_random_folds():
 def test_one_subject():
     model, data = simulated(n_subjects=1, n_conditions=24)
     with pytest.warns(UserWarning, match="only conditions are held out"):
-        result = evaluate_flexible(model, data, n_boot=10, bootstrap="conditions")
+        result = evaluate_flexible(model, data, n_boot=10, generalise_to="conditions")
     assert result.table["similarity"].notna().all()
     assert result.table["ceiling_low"].isna().all()
 
@@ -418,7 +418,7 @@ def test_undefined_folds_are_said():
     few = rf.rdm.model_rdm_from_labels(rare, conditions=data.conditions)
     few = few.with_labels(network="rare")
     with pytest.warns(UserWarning, match=r"no similarity is defined for rare in \d+\.\d% of the"):
-        result = evaluate_flexible(few, data, n_boot=10, bootstrap="subjects", method="pearson")
+        result = evaluate_flexible(few, data, n_boot=10, generalise_to="subjects", method="pearson")
     assert result.table["similarity"].notna().all()
 
 
@@ -444,7 +444,7 @@ def test_doors():
     with pytest.raises(rf.InputError, match="n_folds to be a whole number of at least 2, got 1"):
         evaluate_flexible(model, data, n_folds=1)
     with pytest.raises(rf.InputError, match="at least 24 distinct conditions .* 8 folds .* got 20"):
-        evaluate_flexible(model, data, n_folds=8, bootstrap="subjects")
+        evaluate_flexible(model, data, n_folds=8, generalise_to="subjects")
     with pytest.raises(rf.InputError, match="sample holds about 13"):
         evaluate_flexible(model, data, n_folds=5)
     with pytest.raises(rf.InputError, match="alpha between 0 and 1, got 2"):

@@ -99,7 +99,7 @@ def test_ceilings_equal_those_of_rsatoolbox(method):
 
     Where subjects are drawn, rsatoolbox pools the different subjects of each sample, so that the
     pool is smaller than in the data; we keep the pool of the observed subjects (see
-    `bootstrap_means`).
+    `bootstrap.estimate`).
     """
     n_compared = 0
     for seed in range(N_STUDIES):

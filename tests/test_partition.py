@@ -243,10 +243,13 @@ def test_the_bootstrap_is_explicit_resampling(n_blocks, bootstrap, transform):
     predictors["pose"] = with_values(predictors["pose"], lambda v: v.__setitem__((0, 2), np.nan))
     blocks = {c: i % n_blocks for i, c in enumerate(data.conditions)}
     n_boot = 6
-    found = quiet(data, predictors, blocks=blocks, bootstrap=bootstrap, n_boot=n_boot, seed=5,
+    found = quiet(data, predictors, blocks=blocks, generalise_to=bootstrap, n_boot=n_boot, seed=5,
                   transform=transform)  # fmt: skip
     rng = np.random.default_rng(5)
-    conditions = [draw_counts(rng, n_boot, np.arange(9), min_distinct=4) for _ in range(n_blocks)]
+    if bootstrap != "subjects":
+        conditions = [
+            draw_counts(rng, n_boot, np.arange(9), min_distinct=4) for _ in range(n_blocks)
+        ]
     subjects = draw_counts(rng, n_boot, np.arange(3))
 
     def samples(with_subjects, with_conditions):
@@ -272,7 +275,7 @@ def test_the_bootstrap_is_explicit_resampling(n_blocks, bootstrap, transform):
     else:
         s, c, both = samples(True, False), samples(False, True), samples(True, True)
         variance = 3 / 2 * s + 9 / 8 * c - 27 / 16 * (both - s - c)
-        variance = np.minimum(np.maximum(variance, np.maximum(3 / 2 * s, 9 / 8 * c)), both)
+        variance = np.maximum(np.minimum(variance, both), np.maximum(3 / 2 * s, 9 / 8 * c))
         freedom = 2
     sem = np.concatenate([found.table["sem"], found.models["sem"]])
     np.testing.assert_allclose(sem, np.sqrt(variance), rtol=1e-8)
@@ -331,7 +334,7 @@ def test_p_has_its_smallest_value_where_nothing_reaches_and_none_without_shuffle
 
 def test_same_seed_same_result():
     data, predictors = simulated(2)
-    options = {"bootstrap": "both", "n_boot": 50, "n_permutations": 50}
+    options = {"generalise_to": "both", "n_boot": 50, "n_permutations": 50}
     first, again, other = (quiet(data, predictors, **options, seed=s) for s in (3, 3, 4))
     pd.testing.assert_frame_equal(first.table, again.table)
     assert not first.table["sem"].equals(other.table["sem"])
@@ -340,7 +343,7 @@ def test_same_seed_same_result():
 
 def test_few_conditions_and_subjects_are_noted():
     with pytest.warns(UserWarning, match="too few") as caught:
-        found = variance_partition(*simulated(2), bootstrap="both", n_boot=10)
+        found = variance_partition(*simulated(2), generalise_to="both", n_boot=10)
     assert [str(w.message) for w in caught] == list(found.notes)
     assert "3 subjects are too few" in found.notes[0]
     assert "14 conditions are too few" in found.notes[1]
@@ -377,11 +380,11 @@ def same(p):
          "data of one region, got 'FFA', 'OFA'"),
         (lambda d, p: quiet(d, p, blocks={"c00": 1}), "13 have none: 'c01'"),
         (lambda d, p: quiet(d, p, blocks={c: i < 5 for i, c in enumerate(d.conditions)}),
-         "at least 6 conditions in block True, got 5"),
+         "at least 6 conditions in block 'True', got 5"),
         (lambda d, p: quiet(with_values(d, lambda v: v[:, 3:].fill(np.nan)), p),
          "at least 4 pairs that every RDM has in the data, got 3 of 91"),
-        (lambda d, p: quiet(d[0], p, bootstrap="subjects"), "at least 2 subjects in the data"),
-        (lambda d, p: quiet(d, p, bootstrap="pairs"), "unknown bootstrap 'pairs'"),
+        (lambda d, p: quiet(d[0], p, generalise_to="subjects"), "at least 2 subjects in the data"),
+        (lambda d, p: quiet(d, p, generalise_to="pairs"), "unknown value of generalise_to 'pairs'"),
         (lambda d, p: quiet(d, p, transform="log"), "unknown transform 'log'"),
         (lambda d, p: quiet(d, p, alpha=1.0), "alpha between 0 and 1, got 1.0"),
         (lambda d, p: quiet(d, p, n_boot=1), "n_boot to be a whole number of at least 2, got 1"),
@@ -455,7 +458,7 @@ def test_intervals_for_new_subjects_cover_the_mean_of_as_many_subjects():
         rng = np.random.default_rng(5000 + seed)
         others = [quiet(*calibration_data(seed, 24, 12, rng)).table["r2_adjusted"]
                   for _ in range(16)]  # fmt: skip
-        found = quiet(*calibration_data(seed, 24, 12, rng), n_boot=300, bootstrap="subjects")
+        found = quiet(*calibration_data(seed, 24, 12, rng), n_boot=300, generalise_to="subjects")
         hits.append(covered(found, np.mean(others, axis=0)))
     share = np.mean(hits, axis=0)
     # As the docstring says: 90 to 95 %, with the binomial error of 100 data sets.

@@ -92,12 +92,12 @@ def test_permutation_of_few_conditions_is_the_exact_test(method):
 
 
 def test_permutation_within_blocks_moves_nothing_else():
-    from rsa_faces.inference.permutation import _orders
+    from rsa_faces.inference._orders import exchanges
 
     names = list("abcdefg")
     blocks = dict(zip(names, [0, 1, 0, 2, 1, 0, 2], strict=True))
-    orders = _orders(names, blocks)(np.random.default_rng(0), 400)
     codes = np.array([blocks[n] for n in names])
+    orders = exchanges(np.arange(7), codes)(np.random.default_rng(0), 400)
     assert (codes[orders] == codes).all()
     assert (np.sort(orders, axis=1) == np.arange(7)).all()
     assert len(np.unique(orders, axis=0)) == 6 * 2 * 2

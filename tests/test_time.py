@@ -23,6 +23,7 @@ from rsa_faces.inference import (
     time_course,
     time_generalization,
 )
+from rsa_faces.inference.bootstrap import Draws
 from rsa_faces.inference.latencies import _latencies, _two_sided
 from rsa_faces.rdm.movie import rdm_movie
 
@@ -223,7 +224,7 @@ def test_one_sample_has_no_window_in_seconds():
 )  # fmt: skip
 def test_each_time_is_an_evaluation(method, bootstrap):
     model, data = recording(centers=(0.12, 0.3), n_subjects=5, times=TIMES[8:20:4])
-    options = {"method": method, "bootstrap": bootstrap, "n_boot": 20, "seed": 3, "alpha": 0.1}
+    options = {"method": method, "generalise_to": bootstrap, "n_boot": 20, "seed": 3, "alpha": 0.1}
     if bootstrap == "conditions":
         options["groups"] = {name: i // 2 for i, name in enumerate(CONDITIONS)}
     with warnings.catch_warnings():
@@ -255,9 +256,9 @@ def test_samples_are_resamples():
     c = rng.multinomial(K, np.full(K, 1 / K), size=4)
     s = rng.multinomial(5, np.full(5, 1 / 5), size=4)
     with pytest.MonkeyPatch.context() as patch:
-        draws = iter([c.astype(float), s.astype(float)])
-        patch.setattr("rsa_faces.inference.courses.draw_counts", lambda *_, **__: next(draws))
-        course = quick(model, data, bootstrap="both", n_boot=4)
+        draws = Draws(s.astype(float), c.astype(float), 5, K, K)
+        patch.setattr("rsa_faces.inference.courses.draw", lambda *_, **__: draws)
+        course = quick(model, data, generalise_to="both", n_boot=4)
     square = data.matrices()
     truth = model.matrices()
     for b in range(4):
@@ -278,25 +279,27 @@ def test_samples_are_resamples():
 def test_chunks_of_time_change_nothing(monkeypatch):
     model, data = recording(centers=(0.12, 0.3), n_subjects=5, times=TIMES[8:18])
     for method in ("rho-a", "pearson"):
-        whole = quick(model, data, bootstrap="both", n_boot=5, method=method)
+        whole = quick(model, data, generalise_to="both", n_boot=5, method=method)
         with monkeypatch.context() as patch:
             patch.setattr("rsa_faces.inference.courses._MEMORY", 8 * N_PAIRS * 5 * 2 * 3)
-            parts = quick(model, data, bootstrap="both", n_boot=5, method=method)
+            parts = quick(model, data, generalise_to="both", n_boot=5, method=method)
         np.testing.assert_allclose(parts.samples, whole.samples, atol=1e-12)
         np.testing.assert_allclose(parts.table["sem"], whole.table["sem"], atol=1e-12)
 
 
 def test_same_seed_same_course_and_order_does_not_matter():
     model, data = recording(centers=(0.12, 0.3))
-    course = quick(model, data, bootstrap="both", seed=5)
-    again = quick(model, data, bootstrap="both", seed=5)
+    course = quick(model, data, generalise_to="both", seed=5)
+    again = quick(model, data, generalise_to="both", seed=5)
     np.testing.assert_array_equal(course.samples, again.samples)
-    assert not np.array_equal(course.samples, quick(model, data, bootstrap="both", seed=6).samples)
+    assert not np.array_equal(
+        course.samples, quick(model, data, generalise_to="both", seed=6).samples
+    )
     # rows and subjects in another order, conditions in another order: matched by name
     order = np.random.default_rng(0).permutation(len(data))
     mixed = data[order].align(CONDITIONS[::-1])
-    other = quick(model, mixed, bootstrap="conditions", seed=5)
-    ours = quick(model, data, bootstrap="conditions", seed=5)
+    other = quick(model, mixed, generalise_to="conditions", seed=5)
+    ours = quick(model, data, generalise_to="conditions", seed=5)
     assert set(other.subject_names) == set(ours.subject_names)
     np.testing.assert_array_equal(other.times, ours.times)
     for column in ("similarity", "sem", "p", "ceiling_low", "ceiling_high"):
@@ -351,7 +354,7 @@ def test_missing_pairs_and_undefined_similarities():
     vectors = data.vectors.copy()
     vectors[0, :4] = np.nan
     with_gap = rf.RDMs(vectors, CONDITIONS, "simulated", data.labels)
-    course = quick(model, with_gap, bootstrap="both", n_boot=10)
+    course = quick(model, with_gap, generalise_to="both", n_boot=10)
     expected = stats.pearsonr(model.vectors[0, 4:], vectors[0, 4:]).statistic
     assert course.subjects[0, 0, 0] == pytest.approx(expected, abs=1e-12)
     vectors[0] = 1.0
@@ -365,7 +368,7 @@ def test_missing_pairs_and_undefined_similarities():
 def test_one_subject_has_no_ceiling():
     model, data = recording(n_subjects=1)
     with pytest.warns(UserWarning, match="12 conditions are too few"):
-        course = quick(model, data, bootstrap="conditions", n_permutations=9)
+        course = quick(model, data, generalise_to="conditions", n_permutations=9)
     assert course.table["ceiling_low"].isna().all()
     assert course.table["reliable"].isna().all()
     with pytest.raises(rf.InputError, match="at least 2 subjects.*got 1"):
@@ -424,7 +427,7 @@ def test_course_says_what_is_wrong_with_data(change, message):
     ("options", "message"),
     [
         ({"method": "pearsn"}, "Did you mean 'pearson'"),
-        ({"bootstrap": "subject"}, "Did you mean 'subjects'"),
+        ({"generalise_to": "subject"}, "Did you mean 'subjects'"),
         ({"correction": "none"}, "unknown correction 'none'"),
         ({"n_boot": 1}, "n_boot to be a whole number of at least 2, got 1"),
         ({"n_permutations": -1}, "n_permutations to be .* at least 0, got -1"),

@@ -356,7 +356,7 @@ def test_undefined_similarities_leave_their_place_out():
     data = recording(model)
     vectors = data.vectors.copy()
     vectors[3] = 1.0  # p0, ventral, the fourth time
-    with pytest.warns(UserWarning, match="undefined"):
+    with pytest.warns(UserWarning, match="no similarity is defined"):
         found = mapped(model, rf.RDMs(vectors, CONDITIONS, "any", data.labels))
     with pytest.warns(UserWarning, match="region 'ventral': 8 of 200 layers and times are left"):
         test = map_clusters(found, n_permutations=50)

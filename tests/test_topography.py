@@ -449,7 +449,7 @@ def test_false_positives_are_nominal_where_the_null_holds_exactly(n_parts):
         shared = a * near + b * far
         assert near @ shared == pytest.approx(far @ shared)
         data = subjects_of(shared, rdms.conditions, rng, n_subjects=16, noise=1.0)
-        options = {"bootstrap": "subjects", "method": "pearson", "n_boot": 100}
+        options = {"generalise_to": "subjects", "method": "pearson", "n_boot": 100}
         p.append(compare_topography(rdms, data, **options).table["p"][0])
     assert 0.015 < np.mean(np.array(p) < 0.05) < 0.095
 
@@ -558,7 +558,7 @@ def test_error_of_averages_is_that_of_the_subjects_differences():
     rng = np.random.default_rng(4)
     rdms, truth = simulated(rng, 22, 6, 6, (2, 6))
     data = subjects_of(truth, rdms.conditions, rng, n_subjects=20)
-    found = compare_topography(rdms, data, bootstrap="subjects", n_boot=3000, method="pearson")
+    found = compare_topography(rdms, data, generalise_to="subjects", n_boot=3000, method="pearson")
     difference = found.subjects["difference"]
     assert found.table["sem"][0] == pytest.approx(difference.std() / np.sqrt(20), rel=0.06)
 

@@ -10,9 +10,16 @@ from scipy import stats
 
 from rsa_faces.comparison._forms import pair_weights
 from rsa_faces.comparison.methods import COV_METHODS, METHODS, RANK_METHODS
+from rsa_faces.inference._design import Design
 from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._weighted import weighted_similarities
-from rsa_faces.inference.bootstrap import bootstrap_means, draw_counts
+from rsa_faces.inference.bootstrap import (
+    Draws,
+    block_size,
+    bootstrap_samples,
+    draw_counts,
+    mean_similarities,
+)
 
 TOLERANCE = 1e-10
 TOOLBOX_NAMES = {"pearson": "corr"}
@@ -32,6 +39,15 @@ def random_case(seed, *, ties=False, missing=False, n_conditions=None, n_model=3
     conditions = draw_counts(rng, 6, np.arange(n), min_distinct=4)
     subjects = draw_counts(rng, 6, np.arange(n_subjects))
     return model, data, conditions, subjects
+
+
+def sampled(model, data, method, subjects, conditions, *, ceilings=True):
+    """Return samples of subjects, conditions and both."""
+    n = conditions.shape[1]
+    units = Design().units([str(i) for i in range(n)])
+    statistic = mean_similarities(model, data, method, units, ceilings=ceilings)
+    draws = Draws(subjects, conditions, len(data), n, n)
+    return bootstrap_samples(statistic, draws, block_size(data, method))
 
 
 def resampled(vectors, counts):
@@ -122,9 +138,7 @@ def test_ceilings_equal_those_of_resampled_rdms(method, kind):
 @pytest.mark.parametrize("missing", [False, True])
 def test_samples_of_subjects_are_means_over_those_drawn(missing):
     model, data, conditions, subjects = random_case(1, missing=missing)
-    found = bootstrap_means(
-        model, data, "rho-a", subject_counts=subjects, condition_counts=conditions
-    )
+    found = sampled(model, data, "rho-a", subjects, conditions)
     once = np.ones((1, conditions.shape[1]))
     for counts, drawn, which in (
         (once, subjects, "subjects"),
@@ -140,12 +154,9 @@ def test_samples_of_subjects_are_means_over_those_drawn(missing):
         )
         values = np.broadcast_to(values, (len(drawn), *values.shape[1:]))
         expected = [np.average(v, weights=d, axis=1) for v, d in zip(values, drawn, strict=True)]
-        np.testing.assert_allclose(getattr(found, which), expected, atol=1e-13)
-    without = bootstrap_means(
-        model, data, "rho-a", subject_counts=subjects, condition_counts=conditions, ceilings=False
-    )
-    np.testing.assert_allclose(without.both[:, :3], found.both[:, :3], atol=1e-13)
-    assert np.isnan(without.both[:, 3:]).all()
+        np.testing.assert_allclose(found[which], expected, atol=1e-13)
+    without = sampled(model, data, "rho-a", subjects, conditions, ceilings=False)
+    np.testing.assert_allclose(without["both"], found["both"][:, :3], atol=1e-13)
 
 
 def test_one_subject_has_no_lower_ceiling():
@@ -194,15 +205,11 @@ def test_a_model_constant_in_a_resample_is_undefined_there_only():
 @pytest.mark.parametrize("method", ["pearson", "rho-a", "corr_cov"])
 def test_results_do_not_depend_on_the_number_of_samples_drawn_together(method):
     model, data, conditions, subjects = random_case(3, n_conditions=10)
-    many = bootstrap_means(
-        model, data, method, subject_counts=np.tile(subjects, (20, 1)),
-        condition_counts=np.tile(conditions, (20, 1)),
-    )  # fmt: skip
-    few = bootstrap_means(model, data, method, subject_counts=subjects, condition_counts=conditions)
+    tiled = np.tile(subjects, (20, 1)), np.tile(conditions, (20, 1))
+    many = sampled(model, data, method, *tiled)
+    few = sampled(model, data, method, subjects, conditions)
     for name in ("subjects", "conditions", "both"):
-        np.testing.assert_allclose(
-            getattr(many, name)[:6], getattr(few, name), rtol=1e-12, atol=1e-14
-        )
+        np.testing.assert_allclose(many[name][:6], few[name], rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -349,14 +349,22 @@ def whitened_inner(model: np.ndarray, data: np.ndarray, counts: np.ndarray, *, c
 
     V restricted to the pairs of a resample is A Aᵀ + 2 I, with A the incidence of its pairs and
     positions. V⁻¹ x is the same for all copies of a condition, so the system to solve has one
-    unknown per condition: (diag(g) + 1 cᵀ) u = r, g = n + 2 − 2c, r the row sums of x.
+    unknown per condition: (diag(g) + 1 cᵀ) u = r, g = n + 2 − 2c, r the row sums of x. The
+    condition with most copies is solved for by itself, because its g may be 0 or below; all others
+    are at least 2.
     """
     weights = pair_weights(counts)
     counts = counts.astype(np.float64)
     n_conditions = counts.shape[1]
     total = counts.sum(axis=1, keepdims=True)
-    share = counts / (total + 2 - 2 * counts)
+    samples, most = np.arange(len(counts)), counts.argmax(axis=1)
+    spread = total + 2 - 2 * counts
+    own_spread, own_count = spread[samples, most], counts[samples, most]
+    spread[samples, most] = np.inf
+    share = counts / spread
     gamma = 1 + share.sum(axis=1)
+    # How much the condition with most copies counts, once the others are solved for.
+    alone = own_count / (own_spread + own_count / gamma)
     row, col = np.triu_indices(n_conditions, k=1)
     n = weights.sum(axis=1)
 
@@ -375,12 +383,14 @@ def whitened_inner(model: np.ndarray, data: np.ndarray, counts: np.ndarray, *, c
     squares = [positive(q - n[:, None] * m**2, q) for q, m in zip(squares, means, strict=True)]
     rows = [row_sums(v, m) for v, m in zip((model, data), means, strict=True)]
     once = [np.einsum("bmk,bk->bm", r, share) for r in rows]
+    left = [r[samples, :, most] - o / gamma[:, None] for r, o in zip(rows, once, strict=True)]
     across = (rows[0] * share[:, None, :]) @ rows[1].transpose(0, 2, 1)
     white = xy - across + once[0][:, :, None] * once[1][:, None, :] / gamma[:, None, None]
-    selves = [
-        positive(q - np.einsum("bmk,bk,bmk->bm", r, share, r) + o**2 / gamma[:, None], q)
-        for q, r, o in zip(squares, rows, once, strict=True)
-    ]
+    white -= left[0][:, :, None] * left[1][:, None, :] * alone[:, None, None]
+    selves = []
+    for q, r, o, m in zip(squares, rows, once, left, strict=True):
+        taken = np.einsum("bmk,bk,bmk->bm", r, share, r) - o**2 / gamma[:, None]
+        selves.append(positive(q - taken - alone[:, None] * m**2, q))
     return (white / 2, selves[0] / 2, selves[1] / 2), squares
 
 

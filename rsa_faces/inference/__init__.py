@@ -1,11 +1,12 @@
 """Inference: noise ceilings, reliability, bootstrap, permutation, many tests at once."""
 
 from rsa_faces.inference._course import TimeCourse
+from rsa_faces.inference._design import Design, check_design
 from rsa_faces.inference._result import Result
 from rsa_faces.inference.calibration import calibrate
 from rsa_faces.inference.ceilings import NoiseCeiling, noise_ceiling, shared_structure
 from rsa_faces.inference.courses import time_course
-from rsa_faces.inference.evaluate import check_design, evaluate
+from rsa_faces.inference.evaluate import evaluate
 from rsa_faces.inference.flexible import (
     BestLayer,
     best_layer,
@@ -32,6 +33,7 @@ __all__ = [
     "CORRECTIONS",
     "Alpha",
     "BestLayer",
+    "Design",
     "NoiseCeiling",
     "Partition",
     "PermutationTest",

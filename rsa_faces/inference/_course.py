@@ -11,6 +11,10 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 
+_CEILINGS = (
+    "region", "time", "ceiling_low", "ceiling_high", "p_reliable", "reliable", "n_subjects",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class TimeCourse:
@@ -31,7 +35,8 @@ class TimeCourse:
         Similarity in each subject; NaN throughout where a subject lacks the region.
     subject_names : tuple of str
     samples : ndarray, shape (n_boot, n_curves, n_times)
-        Mean similarity in each bootstrap sample, drawn once for all times and curves.
+        Mean similarity in each bootstrap sample, drawn once for all times and curves; none with
+        an analytic uncertainty.
     settings : mapping
         The options of :func:`time_course`, and `generalises_to`.
     notes : tuple of str
@@ -58,9 +63,43 @@ class TimeCourse:
         """Mean similarity over subjects, shape (n_curves, n_times)."""
         return self.table["similarity"].to_numpy().reshape(len(self.curves), -1)
 
+    @property
+    def method(self) -> str:
+        """The comparison method."""
+        return self.settings["method"]
+
+    @property
+    def unique(self) -> bool:
+        """Whether layers before were taken out (semi-partial correlation)."""
+        return self.settings["unique"]
+
+    @property
+    def n_conditions(self) -> int:
+        """Number of conditions."""
+        return int(self.table["n_conditions"].iloc[0])
+
+    @property
+    def ceilings(self) -> pd.DataFrame:
+        """One row per region and time: noise ceilings, and whether subjects share structure."""
+        first = ~self.table.duplicated(["region", "time"])
+        return self.table.loc[first, list(_CEILINGS)].reset_index(drop=True)
+
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of :attr:`table`."""
         return self.table.copy()
+
+    def by_subject(self) -> pd.DataFrame:
+        """Return a tidy table: one row per curve, time and subject that has the region."""
+        n_subjects, n_curves, n_times = self.subjects.shape
+        frame = self.curves.loc[np.repeat(np.arange(n_curves), n_times * n_subjects)]
+        frame = frame.reset_index(drop=True).assign(
+            time=np.tile(np.repeat(self.times, n_subjects), n_curves),
+            subject=np.tile(np.array(self.subject_names, dtype=object), n_curves * n_times),
+            similarity=np.moveaxis(self.subjects, 0, 2).ravel(),
+        )
+        has = ~np.isnan(self.subjects).all(axis=2, keepdims=True)
+        has = np.moveaxis(np.broadcast_to(has, self.subjects.shape), 0, 2)
+        return frame[has.ravel()].reset_index(drop=True)
 
     def sel(self, *, model: str | None = None, region: str | None = None) -> TimeCourse:
         """Select the curves of a model, of a region, or of both.

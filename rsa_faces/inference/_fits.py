@@ -194,12 +194,21 @@ def _transform(values, w, counts, first, second, n, code, out, other, codes):
     total = counts.sum()
     once = 0.0
     gamma = 1.0
+    most = np.argmax(counts)
     for i in range(size):
-        g = total + 2.0 - 2.0 * counts[i]
-        once += counts[i] / g * rows[i]
-        gamma += counts[i] / g
+        if i != most:
+            g = total + 2.0 - 2.0 * counts[i]
+            once += counts[i] / g * rows[i]
+            gamma += counts[i] / g
+    g = total + 2.0 - 2.0 * counts[most] + counts[most] / gamma
+    largest = (rows[most] - once / gamma) / g
+    # The sum of c u over all conditions.
+    middle = (once + counts[most] * largest) / gamma
     for i in range(size):
-        rows[i] = (rows[i] - once / gamma) / (total + 2.0 - 2.0 * counts[i])
+        if i == most:
+            rows[i] = largest
+        else:
+            rows[i] = (rows[i] - middle) / (total + 2.0 - 2.0 * counts[i])
     squares = 0.0
     for p in range(n):
         other[p] = (out[p] - rows[first[p]] - rows[second[p]]) / 2.0

@@ -95,17 +95,17 @@ def _linear_part(method: Method) -> Method:
     return method if method.linear else METHODS["pearson"]
 
 
-def check_folds(n_folds: int, groups: np.ndarray, bootstrap: str, where: str) -> int:
+def check_folds(n_folds: int, groups: np.ndarray, drawn: bool, where: str) -> int:
     """Return the fewest groups a sample must hold, if there are enough for so many folds."""
     n_groups = int(groups.max()) + 1
     smallest = int(np.bincount(groups).min())
     per_fold = 3 if smallest == 1 else 2
     # Of n conditions a bootstrap sample holds about 63 %.
-    expected = n_groups if bootstrap == "subjects" else (1 - np.exp(-1)) * n_groups
+    expected = (1 - np.exp(-1)) * n_groups if drawn else n_groups
     check_count(n_folds, what="n_folds", low=2)
     if n_folds * per_fold > expected:
         held = f"{n_groups}"
-        if bootstrap != "subjects":
+        if drawn:
             held += f", of which a bootstrap sample holds about {expected:.0f}"
         what = "conditions" if smallest == 1 else "groups of conditions"
         raise InputError(
@@ -388,13 +388,6 @@ def mean_over_folds(similarity: np.ndarray) -> np.ndarray:
     total = np.where(defined, similarity, 0.0).sum(axis=1)
     with np.errstate(invalid="ignore"):
         return total / defined.sum(axis=1)
-
-
-def mean_over_subjects(similarity: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return means over drawn subjects, (n_splits, n_columns); NaN where one is undefined."""
-    used = counts[:, None] > 0
-    total = np.where(used, similarity, 0.0) * counts[:, None]
-    return total.sum(axis=2) / counts.sum(axis=1, keepdims=True)
 
 
 _FITTED = {

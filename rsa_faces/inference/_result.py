@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import InputError
+from rsa_faces.inference.multiple import adjust
 
 TABLE = (
     "subset", "region", "network", "layer", "layer_index", "depth", "method", "similarity", "sem",
@@ -46,8 +47,8 @@ class Result:
     ceilings : DataFrame
         One row per region: noise ceilings, and whether subjects share structure (`reliable`).
     settings : mapping
-        Method, bootstrap, number of samples, seed, alpha, correction, and `generalises_to`: what
-        the conclusions hold for.
+        The options of the evaluation, the degrees of freedom, and `generalises_to`: what the
+        conclusions hold for.
     notes : tuple of str
         What a reader must know before concluding.
     """
@@ -90,7 +91,8 @@ class Result:
     def concat(cls, results: Sequence[Result]) -> Result:
         """Put results of several regions or subsets together.
 
-        Settings that differ become a mapping from region to value; notes are kept once.
+        Settings that differ become a mapping from region to value; notes are kept once. With
+        ``family="all"`` p values are corrected over all of them together.
 
         Raises
         ------
@@ -121,7 +123,19 @@ class Result:
                     )  # fmt: skip
                     settings[key].update(inner)
         notes = tuple(dict.fromkeys(note for r in results for note in r.notes))
+        if settings.get("family") == "all":
+            for name in ("table", "pairs"):
+                columns = list(_FRAMES[name])
+                frames[name] = with_corrected(frames[name], settings["correction"])[columns]
         return cls(**frames, settings=settings, notes=notes)
+
+
+def with_corrected(table: pd.DataFrame, correction: str) -> pd.DataFrame:
+    """Return a table with each kind of p corrected for all of its rows."""
+    kinds = [c for c in ("p", "p_ceiling") if c in table]
+    return table.assign(
+        **{f"{c}_corrected": adjust(table[c].to_numpy(), method=correction) for c in kinds}
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -9,27 +9,78 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from rsa_faces._core.checks import as_rng
+from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import Method, resolve
-from rsa_faces.inference._pooled import subject_ceilings
-from rsa_faces.inference._weighted import BLOCK, LINEAR_BLOCK, weighted_similarities
+from rsa_faces.inference._design import Design, Units
+from rsa_faces.inference._weighted import BLOCK, LINEAR_BLOCK
+from rsa_faces.inference._within import ceilings_within, similarities_within
 
-_MEMORY = 256 * 2**20
+MEMORY = 256 * 2**20
+#: Fewest distinct conditions of a sample in which RDMs can be compared: they have three pairs.
+FEWEST = 3
+_ATTEMPTS = 1000
+
+Statistic = Callable[[np.ndarray, Sequence[np.ndarray]], list[np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
-class Bootstrap:
-    """Bootstrap distribution of mean similarities and noise ceilings.
+class Draws:
+    """Bootstrap samples as counts.
 
     Parameters
     ----------
-    subjects, conditions, both : ndarray, shape (n_boot, n_model + 2), or None
-        One row per sample: the mean similarity of each model, then the lower and upper ceiling,
-        when subjects, conditions, or both were drawn. None where that was not asked for.
+    subjects : ndarray, shape (n_boot, n_subjects), or None
+    conditions : ndarray, shape (n_boot, n_conditions), or None
+        How often each is in each sample; None where it is not drawn.
+    n_subjects, n_conditions : int
+    n_groups : float
+        The number of groups of conditions that drawing them as often as they were, independently,
+        would be right for: that of the groups; of one run, where conditions are drawn within runs;
+        fewer, where samples that cannot be compared were drawn again.
     """
 
     subjects: np.ndarray | None
     conditions: np.ndarray | None
-    both: np.ndarray | None
+    n_subjects: int
+    n_conditions: int
+    n_groups: float
+
+
+def draw(
+    design: Design,
+    units: Units,
+    n_subjects: int,
+    rng: np.random.Generator,
+    *,
+    fewest: int = 1,
+    apart: int = FEWEST,
+) -> Draws:
+    """Draw the bootstrap samples of a design.
+
+    Parameters
+    ----------
+    design : Design
+    units : Units
+        Of the conditions.
+    n_subjects : int
+    rng : numpy.random.Generator
+        Conditions are drawn first: regions over the same conditions share their samples.
+    fewest, apart : int
+        As for :func:`draw_conditions`.
+
+    Returns
+    -------
+    Draws
+    """
+    conditions = subjects = None
+    n_groups = float(units.n_groups)
+    if design.draws_conditions:
+        conditions, spread = draw_conditions(rng, design.n_boot, units, fewest=fewest, apart=apart)
+        n_groups = 1 / (1 - spread)
+    if design.draws_subjects:
+        subjects = draw_counts(rng, design.n_boot, np.arange(n_subjects))
+    return Draws(subjects, conditions, n_subjects, len(units.groups), n_groups)
 
 
 def draw_counts(
@@ -39,7 +90,7 @@ def draw_counts(
     *,
     min_distinct: int = 1,
 ) -> np.ndarray:
-    """Draw bootstrap samples as counts.
+    """Draw bootstrap samples of items in groups as counts.
 
     Parameters
     ----------
@@ -50,8 +101,7 @@ def draw_counts(
     groups : array_like of int, shape (n_items,)
         Group of each item, from 0; whole groups are drawn, as many as there are.
     min_distinct : int, default 1
-        Samples with fewer distinct groups, or with half of the draws in one group, are drawn
-        again when this is above 1: nothing can be compared in them.
+        Samples with fewer distinct groups are drawn again.
 
     Returns
     -------
@@ -59,109 +109,152 @@ def draw_counts(
         How often each item is in each sample.
     """
     groups = np.asarray(groups)
-    n_groups = int(groups.max()) + 1
-    counts = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_boot)
-    if min_distinct > 1:
-        while True:
-            poor = ((counts > 0).sum(axis=1) < min_distinct) | (2 * counts.max(axis=1) >= n_groups)
-            if not poor.any():
-                break
-            counts[poor] = rng.multinomial(
-                n_groups, np.full(n_groups, 1 / n_groups), size=int(poor.sum())
-            )
-    return counts[:, groups].astype(np.float64)
+    units = Units(groups, np.zeros(len(groups), int), ("all",))
+    return draw_conditions(rng, n_boot, units, fewest=min_distinct, apart=1)[0]
 
 
-def bootstrap_means(
-    model: np.ndarray,
-    data: np.ndarray,
-    method: str | Method,
-    *,
-    subject_counts: np.ndarray | None,
-    condition_counts: np.ndarray | None,
-    given: np.ndarray | None = None,
-    ceilings: bool = True,
-) -> Bootstrap:
-    """Return mean similarities and ceilings of every bootstrap sample.
+def draw_conditions(
+    rng: np.random.Generator, n_boot: int, units: Units, *, fewest: int = 1, apart: int = FEWEST
+) -> tuple[np.ndarray, float]:
+    """Draw whole groups of conditions, within runs where every group is in one run.
 
     Parameters
     ----------
-    model : ndarray, shape (n_model, n_pairs)
-    data : ndarray, shape (n_subjects, n_pairs)
-        NaN is a pair not measured.
-    method : str
-        A comparison method.
-    subject_counts : ndarray, shape (n_boot, n_subjects), or None
-    condition_counts : ndarray, shape (n_boot, n_conditions), or None
-        As drawn by :func:`draw_counts`. With both, all three distributions are returned, with
-        the same draws.
-    given : ndarray, shape (n_given, n_pairs), optional
-        RDMs to regress out.
-    ceilings : bool, default True
-        Without, the columns of the ceilings are NaN, and much time is saved.
+    rng : numpy.random.Generator
+    n_boot : int
+        Number of samples.
+    units : Units
+        Groups and runs.
+    fewest : int, default 1
+        Samples with fewer distinct groups are drawn again.
+    apart : int, default 3
+        So are samples with fewer distinct conditions in a run: no RDMs can be compared in them.
 
     Returns
     -------
-    Bootstrap
+    counts : ndarray of float, shape (n_boot, n_conditions)
+        How often each condition is in each sample.
+    spread : float
+        Variance of the count of a group: 1 − 1/n for n groups, and less where samples were drawn
+        again. A bootstrap variance divided by it is that of the estimate.
 
-    Notes
-    -----
-    The ceilings of a sample of subjects are those of the subjects drawn, each compared with the
-    pool of the observed subjects. Were the pool drawn too, it would hold fewer different subjects
-    than the data, and the error of the ceiling would come out twice as large as it is.
+    Raises
+    ------
+    InputError
+        If hardly any sample can be compared.
     """
-    n_subjects, n_pairs = data.shape
-    n_conditions = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
-    method = resolve(method)
-    most = LINEAR_BLOCK if method.linear and not method.whitened else BLOCK
-    # Methods that rank go sample by sample, the others hold a weighted copy of all data for each.
-    # The block depends on the data alone: the same numbers on every machine.
-    size = n_pairs if method.uses_ranks and not np.isnan(data).any() else data.size
-    block = int(np.clip(_MEMORY // (8 * size), 1, most))
+    strata = units.strata
+    members = [np.flatnonzero(strata == s) for s in range(int(strata.max()) + 1)]
+    in_run = np.zeros((len(units.names), units.n_groups))
+    np.add.at(in_run, (units.blocks, units.groups), 1)
 
-    def columns(drawn: np.ndarray) -> np.ndarray:
-        """Return the similarities and ceilings of each subject, (n_samples, n_columns, n)."""
-        similarity = weighted_similarities(model, data, drawn, method, given)
-        if ceilings:
-            bounds = subject_ceilings(data, drawn, method, given)
-        else:
-            bounds = (np.full((len(drawn), n_subjects), np.nan),) * 2
-        return np.concatenate([similarity, *(b[:, None] for b in bounds)], axis=1)
+    def of_groups(n: int) -> np.ndarray:
+        counts = np.empty((n, units.n_groups), np.int64)
+        for own in members:
+            counts[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=n)
+        return counts
 
-    subjects = conditions = both = None
-    if subject_counts is not None:
-        subjects = _mean_similarity(columns(np.ones((1, n_conditions))), subject_counts)
-    if condition_counts is not None:
+    def is_poor(counts: np.ndarray) -> np.ndarray:
+        drawn = counts > 0
+        return (drawn.sum(axis=1) < fewest) | (drawn @ in_run.T < apart).any(axis=1)
+
+    counts = of_groups(n_boot)
+    poor = is_poor(counts)
+    again = bool(poor.any())
+    for _ in range(_ATTEMPTS):
+        if not poor.any():
+            break
+        counts[poor] = of_groups(int(poor.sum()))
+        poor[poor] = is_poor(counts[poor])
+    else:
+        raise InputError(
+            f"expected conditions of which samples can be compared, but of {len(strata)} groups in "
+            f"{len(units.names)} runs hardly any sample holds {apart} different conditions in each "
+            f"run, and {fewest} different groups. Use more, or generalise_to='subjects'."
+        )
+    sizes = np.bincount(strata)
+    spread = float(((counts - 1.0) ** 2).mean()) if again else float(1 - (1 / sizes[strata]).mean())
+    return counts[:, units.groups].astype(np.float64), spread
+
+
+def bootstrap_samples(statistic: Statistic, draws: Draws, block: int) -> dict[str, np.ndarray]:
+    """Return a statistic in samples of subjects, of conditions, and of both.
+
+    Parameters
+    ----------
+    statistic : callable
+        From counts of conditions, (n or 1, n_conditions), and one or more arrays of counts of
+        subjects, (n, n_subjects), to one array (n, n_columns) for each of these.
+    draws : Draws
+    block : int
+        Samples of conditions handled together.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n_boot, n_columns)
+        "subjects", "conditions" and "both", as far as they are drawn.
+    """
+    samples = {}
+    if draws.subjects is not None:
+        once = np.ones((1, draws.n_conditions))
+        (samples["subjects"],) = statistic(once, [draws.subjects])
+    if draws.conditions is not None:
 
         def of_conditions(part: slice) -> np.ndarray:
-            values = columns(condition_counts[part])
-            drawn = [np.ones((len(values), n_subjects))]
-            if subject_counts is not None:
-                drawn.append(subject_counts[part])
-            return np.stack([_mean_similarity(values, counts) for counts in drawn], axis=1)
+            counts = draws.conditions[part]
+            ways = [np.ones((len(counts), draws.n_subjects))]
+            if draws.subjects is not None:
+                ways.append(draws.subjects[part])
+            return np.stack(statistic(counts, ways), axis=1)
 
-        drawn = _in_blocks(of_conditions, len(condition_counts), block)
-        conditions = drawn[:, 0]
-        both = drawn[:, 1] if subject_counts is not None else None
-    return Bootstrap(subjects, conditions, both)
+        drawn = in_blocks(of_conditions, len(draws.conditions), block)
+        samples["conditions"] = drawn[:, 0]
+        if draws.subjects is not None:
+            samples["both"] = drawn[:, 1]
+    return samples
+
+
+def corrected(variances: dict[str, Sequence[np.ndarray]], draws: Draws) -> tuple[np.ndarray, ...]:
+    """Return variances of estimates from those of bootstrap samples.
+
+    Parameters
+    ----------
+    variances : dict of str to sequence of ndarray
+        For each kind of samples, as :func:`bootstrap_samples` has them.
+    draws : Draws
+
+    Returns
+    -------
+    tuple of ndarray
+        As many as each kind has. For one factor the variance times n / (n − 1).
+    """
+    if len(variances) == 3:
+        kinds = (variances[kind] for kind in ("subjects", "conditions", "both"))
+        return tuple(
+            dual_variance(*parts, draws.n_subjects, draws.n_groups)
+            for parts in zip(*kinds, strict=True)
+        )
+    ((kind, parts),) = variances.items()
+    n = draws.n_subjects if kind == "subjects" else draws.n_groups
+    return tuple(part * n / (n - 1) for part in parts)
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Similarities with what a bootstrap says of their errors.
+    """Similarities with what is known of their errors.
 
     Parameters
     ----------
     similarity : ndarray, shape (n_model, n_subjects)
         Observed.
     variance : ndarray, shape (n_model + 2,)
-        Corrected variances of the models' means, then of the lower and upper ceiling.
+        Variances of the models' means, then of the lower and upper ceiling.
     difference_variance : ndarray, shape (n_model + 2, n_model + 2)
         The same of all differences.
     freedom : int
         Degrees of freedom of t-tests.
     samples : ndarray, shape (n_boot, n_model + 2)
-        Bootstrap samples of what was drawn.
+        Bootstrap samples of what was drawn; none with an analytic uncertainty.
     """
 
     similarity: np.ndarray
@@ -171,66 +264,97 @@ class Estimate:
     samples: np.ndarray
 
 
-def bootstrap_estimate(
+def estimate(
     model: np.ndarray,
     data: np.ndarray,
     *,
     method: str | Method,
-    bootstrap: str,
-    n_boot: int,
-    rng: np.random.Generator,
-    groups: np.ndarray,
+    design: Design,
+    units: Units,
     given: np.ndarray | None = None,
 ) -> Estimate:
-    """Return observed similarities and their corrected bootstrap variances.
+    """Return observed similarities and the variances of their means.
 
     Parameters
     ----------
     model, data : ndarray, shape (n_model, n_pairs) and (n_subjects, n_pairs)
-    method, n_boot
-        As for :func:`rsa_faces.evaluate`.
-    bootstrap : {"both", "subjects", "conditions"}
-        What is drawn.
-    rng : numpy.random.Generator
-        Source of the draws.
-    groups : ndarray of int, shape (n_conditions,)
-        Conditions that are drawn together, from 0.
+        NaN in `data` is a pair not measured.
+    method : str
+        A comparison method.
+    design : Design
+        What is drawn, how often, from which seed.
+    units : Units
+        Groups and runs of the conditions.
     given : ndarray, shape (n_given, n_pairs), optional
         RDMs to regress out.
 
     Returns
     -------
     Estimate
+
+    Notes
+    -----
+    The ceilings of a sample of subjects are those of the subjects drawn, each compared with the
+    pool of the observed subjects. Were the pool drawn too, it would hold fewer different subjects
+    than the data, and the error of the ceiling would come out twice as large as it is.
     """
-    n_subjects, n_groups = len(data), int(groups.max()) + 1
-    similarity = weighted_similarities(model, data, np.ones((1, len(groups))), method, given)[0]
-    # Conditions are drawn first: regions over the same conditions then share their samples.
-    condition_counts = draw_counts(rng, n_boot, groups, min_distinct=3)
-    subject_counts = draw_counts(rng, n_boot, np.arange(n_subjects))
-    samples = bootstrap_means(
-        model,
-        data,
-        method,
-        subject_counts=None if bootstrap == "conditions" else subject_counts,
-        condition_counts=None if bootstrap == "subjects" else condition_counts,
-        given=given,
+    if design.uncertainty == "analytic":
+        return _analytic(model, data, method=method, design=design, units=units, given=given)
+    draws = draw(design, units, len(data), as_rng(design.seed))
+    statistic = mean_similarities(model, data, method, units, given)
+    samples = bootstrap_samples(statistic, draws, block_size(data, method))
+    variances = corrected({k: contrast_variances(v) for k, v in samples.items()}, draws)
+    once = np.ones((1, draws.n_conditions))
+    return Estimate(
+        similarities_within(model, data, once, method, units, given)[0],
+        *variances,
+        design.freedom(len(data), units),
+        samples[design.generalise_to],
     )
-    factors = {"subjects": n_subjects, "conditions": n_groups}
-    if bootstrap == "both":
-        variances = tuple(
-            dual_variance(s, c, b, n_subjects, n_groups)
-            for s, c, b in zip(
-                *map(contrast_variances, (samples.subjects, samples.conditions, samples.both)),
-                strict=True,
-            )
-        )
-        freedom = min(factors.values()) - 1
-    else:
-        n = factors[bootstrap]
-        variances = contrast_variances(getattr(samples, bootstrap))
-        variances = tuple(v * n / (n - 1) for v in variances)
-        freedom = n - 1
-    return Estimate(similarity, *variances, freedom, getattr(samples, bootstrap))
+
+
+def _analytic(model, data, **options) -> Estimate:
+    """Return similarities and variances without a bootstrap."""
+    try:
+        from rsa_faces.inference._dyadic import analytic
+    except ImportError as err:
+        raise InputError(
+            "expected uncertainty='bootstrap', got 'analytic', which is not available here yet."
+        ) from err
+    return analytic(model, data, **options)
+
+
+def mean_similarities(
+    model: np.ndarray,
+    data: np.ndarray,
+    method: str | Method,
+    units: Units,
+    given: np.ndarray | None = None,
+    *,
+    ceilings: bool = True,
+) -> Statistic:
+    """Return the statistic of an evaluation: mean similarities, then the two ceilings."""
+
+    def statistic(counts: np.ndarray, ways: Sequence[np.ndarray]) -> list[np.ndarray]:
+        columns = similarities_within(model, data, counts, method, units, given)
+        if ceilings:
+            bounds = ceilings_within(data, counts, method, units, given)
+            columns = np.concatenate([columns, *(b[:, None] for b in bounds)], axis=1)
+        return [mean_over_subjects(columns, way) for way in ways]
+
+    return statistic
+
+
+def block_size(data: np.ndarray, method: str | Method) -> int:
+    """Return how many samples are handled together.
+
+    It depends on the data alone: the same numbers on every machine. Methods that rank go sample by
+    sample, the others hold a weighted copy of all data for each.
+    """
+    method = resolve(method)
+    most = LINEAR_BLOCK if method.linear and not method.whitened else BLOCK
+    size = data.shape[1] if method.uses_ranks and not np.isnan(data).any() else data.size
+    return int(np.clip(MEMORY // (8 * size), 1, most))
 
 
 def contrast_variances(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -251,8 +375,23 @@ def contrast_variances(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return own / (np.diagonal(n) - 1), np.where(n > 1, difference, np.nan)
 
 
+def column_variances(samples: np.ndarray) -> np.ndarray:
+    """Return variances over the first axis, leaving out NaN; NaN where fewer than 2 are left."""
+    defined = ~np.isnan(samples)
+    n = defined.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = np.where(defined, samples, 0.0).sum(axis=0) / n
+        return (np.where(defined, samples - centre, 0.0) ** 2).sum(axis=0) / np.where(
+            n > 1, n - 1, np.nan
+        )
+
+
 def dual_variance(
-    subjects: np.ndarray, conditions: np.ndarray, both: np.ndarray, n_subjects: int, n_groups: int
+    subjects: np.ndarray,
+    conditions: np.ndarray,
+    both: np.ndarray,
+    n_subjects: float,
+    n_groups: float,
 ) -> np.ndarray:
     """Combine the three bootstrap variances into the variance of the estimate.
 
@@ -260,14 +399,15 @@ def dual_variance(
     ----------
     subjects, conditions, both : ndarray
         Variances when subjects, conditions, or both are drawn.
-    n_subjects, n_groups : int
+    n_subjects, n_groups : float
         Numbers of subjects and of conditions (or groups of conditions) drawn.
 
     Returns
     -------
     ndarray
-        n_s/(n_s−1) V_s + n_c/(n_c−1) V_c − n_s n_c/((n_s−1)(n_c−1)) (V_sc − V_s − V_c), at least
-        either of the first two terms and at most V_sc.
+        n_s/(n_s−1) V_s + n_c/(n_c−1) V_c − n_s n_c/((n_s−1)(n_c−1)) (V_sc − V_s − V_c), at most
+        V_sc, and at least either of the first two terms: whoever generalises to both is never
+        surer than who generalises to one.
 
     References
     ----------
@@ -277,20 +417,20 @@ def dual_variance(
     of_conditions = n_groups / (n_groups - 1) * conditions
     factor = n_subjects * n_groups / ((n_subjects - 1) * (n_groups - 1))
     variance = of_subjects + of_conditions - factor * (both - subjects - conditions)
-    return np.minimum(np.maximum(np.maximum(variance, of_subjects), of_conditions), both)
+    return np.maximum(np.maximum(np.minimum(variance, both), of_subjects), of_conditions)
 
 
-def _mean_similarity(similarity: np.ndarray, subjects: np.ndarray) -> np.ndarray:
-    """Return the mean over drawn subjects, (n_samples, n_model)."""
+def mean_over_subjects(similarity: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+    """Return the mean over drawn subjects, (n_samples, n_columns); NaN where one is undefined."""
+    number = subjects.sum(axis=1, keepdims=True)
     if not np.isnan(similarity).any():
-        return np.einsum("bms,bs->bm", np.broadcast_to(
-            similarity, (len(subjects), *similarity.shape[1:])), subjects
-        ) / subjects.sum(axis=1, keepdims=True)  # fmt: skip
+        shape = (len(subjects), *similarity.shape[1:])
+        return np.einsum("bms,bs->bm", np.broadcast_to(similarity, shape), subjects) / number
     used = np.where(subjects[:, None, :] > 0, similarity * subjects[:, None, :], 0.0)
-    return used.sum(axis=2) / subjects.sum(axis=1, keepdims=True)
+    return used.sum(axis=2) / number
 
 
-def _in_blocks(function: Callable[[slice], np.ndarray], n_boot: int, block: int) -> np.ndarray:
+def in_blocks(function: Callable[[slice], np.ndarray], n_boot: int, block: int) -> np.ndarray:
     """Return the rows of all blocks in order, computed side by side."""
     parts = [slice(start, start + block) for start in range(0, n_boot, block)]
     workers = max([pool["num_threads"] for pool in threadpool_info()], default=1)

@@ -19,16 +19,18 @@ from scipy import stats
 from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import resolve
+from rsa_faces.inference._design import Design, t_test
 from rsa_faces.inference._result import Result
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.bootstrap import (
-    bootstrap_means,
+    block_size,
+    bootstrap_samples,
     contrast_variances,
-    draw_counts,
-    dual_variance,
+    corrected,
+    draw,
+    mean_similarities,
 )
 from rsa_faces.inference.ceilings import noise_ceiling, shared_structure
-from rsa_faces.inference.evaluate import _p_values
 from rsa_faces.inference.permutation import permutation_test
 from rsa_faces.inference.subjects import subject_tests
 from rsa_faces.rdm import RDMs
@@ -279,36 +281,29 @@ def _noise_at_ceiling(n_subjects: int, n_conditions: int, method: str, seed: int
 
 def _bootstrapped(rng, model, data, method, *, ceilings=False):
     """Return similarities, and variances of means and differences for each way of drawing."""
-    n_subjects, n_conditions = len(data), round((1 + np.sqrt(1 + 8 * data.shape[1])) / 2)
-    similarity = weighted_similarities(model, data, np.ones((1, n_conditions)), method)[0]
-    samples = bootstrap_means(
-        model, data, method, ceilings=ceilings,
-        condition_counts=draw_counts(rng, _N_BOOT, np.arange(n_conditions), min_distinct=3),
-        subject_counts=draw_counts(rng, _N_BOOT, np.arange(n_subjects)),
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        parts = {
-            k: contrast_variances(getattr(samples, k)) for k in ("subjects", "conditions", "both")
-        }
-    variances = {
-        "subjects": [v * n_subjects / (n_subjects - 1) for v in parts["subjects"]],
-        "conditions": [v * n_conditions / (n_conditions - 1) for v in parts["conditions"]],
-        "both": [
-            dual_variance(s, c, b, n_subjects, n_conditions)
-            for s, c, b in zip(*parts.values(), strict=True)
-        ],
-    }
-    return similarity, variances
+    conditions = [f"c{i}" for i in range(_n_conditions(data))]
+    design = Design(n_boot=_N_BOOT)
+    units = design.units(conditions)
+    similarity = weighted_similarities(model, data, np.ones((1, len(conditions))), method)[0]
+    draws = draw(design, units, len(data), rng)
+    statistic = mean_similarities(model, data, method, units, ceilings=ceilings)
+    samples = bootstrap_samples(statistic, draws, block_size(data, method))
+    parts = {kind: contrast_variances(values) for kind, values in samples.items()}
+    variances = {kind: corrected({kind: parts[kind]}, draws) for kind in ("subjects", "conditions")}
+    return similarity, variances | {"both": corrected(parts, draws)}
 
 
 def _rejects(estimate: float, variance: float, n: int) -> bool:
     """Test an estimate against 0, as `evaluate` does."""
-    return bool(_p_values(estimate, np.sqrt(variance), n - 1) < _ALPHA)
+    return bool(t_test(estimate, np.sqrt(variance), n - 1) < _ALPHA)
 
 
 def _rdms(vectors: np.ndarray) -> RDMs:
     """Return simulated RDMs."""
-    n_conditions = round((1 + np.sqrt(1 + 8 * vectors.shape[1])) / 2)
-    names = [f"c{i:04d}" for i in range(n_conditions)]
+    names = [f"c{i:04d}" for i in range(_n_conditions(vectors))]
     return RDMs(vectors, names, "simulated", {"subject": list(range(len(vectors)))})
+
+
+def _n_conditions(vectors: np.ndarray) -> int:
+    """Return the number of conditions of RDM vectors."""
+    return round((1 + np.sqrt(1 + 8 * vectors.shape[1])) / 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,9 @@ from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.comparison import Method, align_given, resolve
-from rsa_faces.inference._pooled import subject_ceilings
+from rsa_faces.inference._design import Design
 from rsa_faces.inference._subjects import subject_means
+from rsa_faces.inference._within import ceilings_within, pairs_of
 from rsa_faces.rdm import RDMs
 
 
@@ -42,6 +43,7 @@ def noise_ceiling(
     method: str | Method | Callable[..., np.ndarray] = "rho-a",
     by: str = "subject",
     given: RDMs | None = None,
+    blocks: Mapping[str, Hashable] | None = None,
 ) -> NoiseCeiling:
     """Compute the noise ceiling of data RDMs.
 
@@ -57,6 +59,9 @@ def noise_ceiling(
         that they leave together.
     given : RDMs, optional
         RDMs to regress out first, for pearson and spearman: the ceiling of what is left.
+    blocks : mapping of condition to run, optional
+        The ceiling within each run, averaged over runs; pairs of conditions of different runs are
+        not used and may be NaN.
 
     Returns
     -------
@@ -102,7 +107,9 @@ def noise_ceiling(
         )
     given = None if given is None else align_given(given, subjects, subjects, method).vectors
     once = np.ones((1, subjects.n_conditions))
-    lower, upper = (b.mean() for b in subject_ceilings(subjects.vectors, once, method, given))
+    units = Design(by=by, blocks=blocks).units(subjects.conditions)
+    bounds = ceilings_within(subjects.vectors, once, method, units, given)
+    lower, upper = (b.mean() for b in bounds)
     return NoiseCeiling(float(lower), float(upper), len(subjects), method.name)
 
 
@@ -112,6 +119,7 @@ def shared_structure(
     method: str | Method | Callable[..., np.ndarray] = "rho-a",
     by: str = "subject",
     given: RDMs | None = None,
+    blocks: Mapping[str, Hashable] | None = None,
     n_permutations: int = 999,
     seed: int = 0,
 ) -> float:
@@ -127,6 +135,8 @@ def shared_structure(
         As in :func:`noise_ceiling`.
     given : RDMs, optional
         RDMs to regress out first.
+    blocks : mapping of condition to run, optional
+        Correlations are those within each run, averaged, and conditions are shuffled within runs.
     n_permutations : int, default 999
         How often the conditions of every subject are shuffled.
     seed : int, default 0
@@ -162,16 +172,42 @@ def shared_structure(
     n_subjects, n_conditions = len(subjects), subjects.n_conditions
     if n_subjects < 2:
         raise InputError(f"expected at least 2 subjects, got {n_subjects}.")
-    square = np.zeros((n_subjects, n_conditions, n_conditions))
-    row, col = np.triu_indices(n_conditions, k=1)
     if given is not None:
         given = align_given(given, subjects, subjects, method).vectors
-        given = np.vstack([average_ranks(given) if method.uses_ranks else given,
-                           np.ones(given.shape[1])]).T  # fmt: skip
-    for matrix, vector in zip(square, subjects.vectors, strict=True):
+    units = Design(by=by, blocks=blocks).units(subjects.conditions)
+    lengths = np.zeros(1 + n_permutations)
+    for run in units.runs:
+        pairs = pairs_of(run, n_conditions)
+        square = _squares(
+            subjects.vectors[:, pairs], None if given is None else given[:, pairs], method, len(run)
+        )
+        # The mean correlation of all pairs of subjects grows with the length of summed z-scores.
+        orders = np.empty((1 + n_permutations, n_subjects, len(run)), dtype=np.int64)
+        orders[0] = np.arange(len(run))
+        orders[1:] = np.argsort(rng.random((n_permutations, n_subjects, len(run))), axis=2)
+        of_run = np.empty(len(orders))
+        in_threads(shuffled_lengths, len(orders), square, orders, of_run)
+        lengths += of_run / len(pairs)
+    # Sums in another order differ in the last digits: what is equal counts as equal.
+    extreme = int((lengths[1:] >= lengths[0] * (1 - 1e-12)).sum())
+    return (1 + extreme) / (1 + n_permutations)
+
+
+def _squares(
+    vectors: np.ndarray, given: np.ndarray | None, method: Method, size: int
+) -> np.ndarray:
+    """Return z-scored RDMs (of ranks for rank methods) as matrices; missing pairs are 0."""
+    square = np.zeros((len(vectors), size, size))
+    row, col = np.triu_indices(size, k=1)
+    if given is not None:
+        given = average_ranks(given) if method.uses_ranks else given
+        given = np.vstack([given, np.ones(given.shape[1])]).T
+    for matrix, vector in zip(square, vectors, strict=True):
         present = ~np.isnan(vector)
         values = vector[present]
-        if method.uses_ranks and present.any():
+        if not values.size:
+            continue
+        if method.uses_ranks:
             values = average_ranks(values[None])[0]
         if given is not None:
             values = values - given @ np.linalg.lstsq(given, values)[0]
@@ -179,12 +215,4 @@ def shared_structure(
         scaled = np.zeros(len(vector))
         scaled[present] = (values - values.mean()) / spread if spread > 0 else 0.0
         matrix[row, col] = matrix[col, row] = scaled
-    # The mean correlation of all pairs of subjects grows with the length of the summed z-scores.
-    orders = np.empty((1 + n_permutations, n_subjects, n_conditions), dtype=np.int64)
-    orders[0] = np.arange(n_conditions)
-    orders[1:] = np.argsort(rng.random((n_permutations, n_subjects, n_conditions)), axis=2)
-    lengths = np.empty(len(orders))
-    in_threads(shuffled_lengths, len(orders), square, orders, lengths)
-    # Sums in another order differ in the last digits: what is equal counts as equal.
-    extreme = int((lengths[1:] >= lengths[0] * (1 - 1e-12)).sum())
-    return (1 + extreme) / (1 + n_permutations)
+    return square

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import align_pair, resolve
+from rsa_faces.comparison import Method, align_pair, resolve
+from rsa_faces.comparison.unique import UNIQUE_METHODS, layers_before, semi_partial_correlations
 from rsa_faces.inference._course import TimeCourse
-from rsa_faces.inference._pooled import subject_ceilings
-from rsa_faces.inference._recording import recording_of
-from rsa_faces.inference._weighted import BLOCK, LINEAR_BLOCK, weighted_similarities
-from rsa_faces.inference.bootstrap import _in_blocks, _mean_similarity, draw_counts, dual_variance
-from rsa_faces.inference.ceilings import shared_structure
-from rsa_faces.inference.evaluate import (
-    BOOTSTRAPS,
-    _group_codes,
-    _model_names,
-    _p_values,
-    check_design,
+from rsa_faces.inference._design import Design, Units, check_design
+from rsa_faces.inference._recording import Recording, recording_of
+from rsa_faces.inference._region import model_names
+from rsa_faces.inference._within import ceilings_within, similarities_within
+from rsa_faces.inference.bootstrap import (
+    Draws,
+    block_size,
+    bootstrap_samples,
+    column_variances,
+    corrected,
+    draw,
+    draw_counts,
+    mean_over_subjects,
 )
-from rsa_faces.inference.multiple import CORRECTIONS, adjust
+from rsa_faces.inference.ceilings import shared_structure
+from rsa_faces.inference.multiple import adjust
 from rsa_faces.rdm import RDMs
 
 TABLE = (
@@ -37,19 +42,25 @@ CURVES = ("region", "network", "layer", "model", "layer_index", "depth")
 _MEMORY = 256 * 2**20
 
 
+@renamed_argument("bootstrap", "generalise_to")
 def time_course(
     model: RDMs,
     data: RDMs,
     *,
     method: str = "rho-a",
+    unique: bool = False,
     by: str = "subject",
-    bootstrap: str = "subjects",
+    generalise_to: str = "subjects",
+    uncertainty: str = "bootstrap",
     n_boot: int = 1000,
     n_permutations: int = 999,
     seed: int = 0,
-    groups: Mapping[str, object] | None = None,
+    groups: Mapping[str, Hashable] | None = None,
+    blocks: Mapping[str, Hashable] | None = None,
     alpha: float = 0.05,
     correction: str = "fdr",
+    family: str = "region",
+    tail: str = "two-sided",
 ) -> TimeCourse:
     """Evaluate how well models predict data at each time.
 
@@ -63,23 +74,33 @@ def time_course(
         for all subjects. With a label ``region``, each region is evaluated on its own.
     method : str, default "rho-a"
         Comparison method, as in :func:`rsa_faces.compare`.
+    unique : bool, default False
+        What each layer has beyond those of its network before it, for kendall, spearman and
+        pearson: :func:`rsa_faces.mapping.semi_partial`.
     by : str, default "subject"
-        Label that tells subjects apart; several RDMs of one at the same time (sessions) are
-        averaged first.
-    bootstrap : {"subjects", "conditions", "both"}, default "subjects"
-        What is drawn anew, and so what the conclusions generalise to.
+        Label that tells subjects apart; several RDMs of one at the same time (sessions,
+        electrodes) are averaged first.
+    generalise_to : {"subjects", "conditions", "both"}, default "subjects"
+        What the conclusions are to hold for.
+    uncertainty : {"bootstrap", "analytic"}, default "bootstrap"
+        How standard errors are found. With "analytic" and subjects alone they are those of a mean
+        over subjects, and there are no samples for latencies.
     n_boot : int, default 1000
         Number of bootstrap samples.
     n_permutations : int, default 999
         For the test of shared structure at each time, :func:`shared_structure`; 0 leaves it out.
     seed : int, default 0
         The same seed gives the same result.
-    groups : mapping of condition to group, optional
-        Conditions that belong together (images of an identity) are drawn together.
+    groups, blocks : mapping of condition to group, or to run, optional
+        As in :func:`rsa_faces.evaluate`.
     alpha : float, default 0.05
         Intervals cover 1 − alpha; level of the tests of shared structure, corrected.
     correction : {"fdr", "bonferroni", "holm"}, default "fdr"
-        For the tests of all models at all times of a region, and those of shared structure.
+        For the tests of all models at all times, and those of shared structure.
+    family : {"region", "all"}, default "region"
+        Whether p is corrected for the tests within a region, or over all regions.
+    tail : {"two-sided", "greater", "less"}, default "two-sided"
+        Of the tests against 0.
 
     Returns
     -------
@@ -91,8 +112,8 @@ def time_course(
         If model and data hold different conditions.
     InputError
         If a label is missing, a subject lacks a time that others have (subject and times are
-        named), models have the same name, one subject is to be drawn from, or an option is
-        unknown.
+        named), models have the same name, `by` tells electrodes apart, one subject is to be drawn
+        from, or an option is unknown.
 
     Warns
     -----
@@ -138,82 +159,130 @@ def time_course(
     >>> course.similarity.argmax()
     np.int64(1)
     """
+    design = Design(
+        generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, "t", seed, tail,
+        family,
+    )  # fmt: skip
+    study = course_study(model, data, method=method, unique=unique, design=design)
+    notes = []
+    for place, members in zip(study.places, study.recording.members, strict=True):
+        notes += check_design(
+            n_subjects=len(members), n_conditions=study.units.n_groups,
+            generalise_to=generalise_to, what=place,
+        )  # fmt: skip
+    course = course_of(study, n_permutations)
+    course = replace(course, notes=(*notes, *course.notes))
+    for note in course.notes:
+        warnings.warn(note, stacklevel=3)
+    return course
+
+
+@dataclass(frozen=True, eq=False)
+class CourseStudy:
+    """Models and the recording they are compared with, checked."""
+
+    model: RDMs
+    names: pd.DataFrame
+    recording: Recording
+    method: Method
+    unique: bool
+    design: Design
+    units: Units
+
+    @property
+    def places(self) -> list[str]:
+        """What each region is called in notes."""
+        return [f"region {region!r}" if region else "the data" for region in self.recording.regions]
+
+    def similarities(self, data: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Return similarities in samples of conditions, (n_samples, n_model, n_data)."""
+        vectors = self.model.vectors
+        across = similarities_within(vectors, data, counts, self.method, self.units)
+        if not self.unique:
+            return across
+        among = similarities_within(vectors, vectors, counts, self.method, self.units)
+        return semi_partial_correlations(among, across, layers_before(self.model))
+
+
+def course_study(
+    model: RDMs, data: RDMs, *, method: str | Method, unique: bool, design: Design
+) -> CourseStudy:
+    """Check models and data, and put the data in order of regions, subjects and times."""
     method = resolve(method)
-    check_choice(bootstrap, BOOTSTRAPS, what="bootstrap")
-    check_choice(correction, CORRECTIONS, what="correction")
-    check_count(n_boot, what="n_boot", low=2)
-    check_count(n_permutations, what="n_permutations", low=0)
-    if not 0 < alpha < 1:
-        raise InputError(f"expected alpha between 0 and 1, got {alpha!r}.")
+    if unique:
+        check_choice(method.name, UNIQUE_METHODS, what="method for semi-partial correlation")
+    if design.by == "electrode":
+        raise InputError(
+            "expected patients as the random factor, got by='electrode': electrodes of a patient "
+            "are no independent sample. Use by='subject'."
+        )
     model, data = align_pair(model, data)
-    if missing := int(np.isnan(model.vectors).sum()):
+    units = design.units(model.conditions)
+    if missing := int(np.isnan(model.vectors[:, units.used]).sum()):
         raise InputError(
             f"expected model RDMs without missing pairs, got {missing} NaN. Leave those conditions "
             "out with subset()."
         )
-    if method.whitened and np.isnan(data.vectors).any():
+    if method.whitened and np.isnan(data.vectors[:, units.used]).any():
         raise InputError(
             f"the method {method.name!r} needs every pair, but some are missing (NaN)."
         )
     names = _named(model)
-    recording = recording_of(data, by)
-    codes = _group_codes(groups, model.conditions)
-    n_groups = int(codes.max()) + 1
-    places = [f"region {region!r}" if region else "the data" for region in recording.regions]
-    notes = []
-    for place, members in zip(places, recording.members, strict=True):
-        notes += check_design(
-            n_subjects=len(members), n_conditions=n_groups, bootstrap=bootstrap, what=place
-        )
-    rng = as_rng(seed)
-    # In the order of evaluate(): at each time the draws are the same there.
-    condition_counts = draw_counts(rng, n_boot, codes, min_distinct=3)
-    subject_counts = _draw_subjects(rng, n_boot, len(recording.subjects), recording.members)
+    return CourseStudy(model, names, recording_of(data, design.by), method, unique, design, units)
+
+
+def course_of(study: CourseStudy, n_permutations: int) -> TimeCourse:
+    """Evaluate every region and put them together."""
+    check_count(n_permutations, what="n_permutations", low=0)
+    design, recording, model = study.design, study.recording, study.model
     n_subjects, n_times = len(recording.subjects), len(recording.times)
-    subjects = np.full((n_subjects, len(places), len(model), n_times), np.nan)
-    curves, tables, samples = [], [], []
+    draws = _draw(study)
+    subjects = np.full((n_subjects, len(recording.regions), len(model), n_times), np.nan)
+    curves, tables, samples, notes = [], [], [], []
     for r, (members, vectors) in enumerate(zip(recording.members, recording.vectors, strict=True)):
-        similarity, drawn, sem, freedom = _region(
-            model.vectors, vectors, method, bootstrap, condition_counts,
-            subject_counts[:, members], n_groups,
-        )  # fmt: skip
-        ceilings = _ceilings(
-            vectors, model.conditions, method, n_permutations, seed, alpha, correction
-        )
+        similarity, drawn, sem = _region(study, vectors, draws, members)
+        ceilings = _ceilings(study, vectors, n_permutations)
         subjects[members, r] = np.moveaxis(similarity, 2, 0)
         samples.append(drawn)
-        curves.append(names.assign(region=recording.regions[r]))
-        tests = _tests(similarity.mean(axis=2), sem, freedom, alpha, correction)
+        curves.append(study.names.assign(region=recording.regions[r]))
+        freedom = design.freedom(len(members), study.units)
+        mean = similarity.mean(axis=2)
+        half = design.half_width(sem, freedom)
+        tests = {
+            "similarity": mean, "sem": sem, "ci_low": mean - half, "ci_high": mean + half,
+            "p": design.p_values(mean, sem, freedom),
+        }  # fmt: skip
+        table = _table(curves[-1], recording.times, tests | ceilings)
         tables.append(
-            _table(curves[-1], recording.times, tests | ceilings).assign(
-                method=method.name, n_subjects=len(members), n_conditions=model.n_conditions
+            table.assign(
+                p_corrected=adjust(table["p"].to_numpy(), method=design.correction),
+                method=study.method.name,
+                n_subjects=len(members),
+                n_conditions=model.n_conditions,
             )
         )
         notes += _notes(
-            similarity, ceilings["reliable"], names["model"], recording.times, places[r]
-        )
-    settings = {
-        "method": method.name, "bootstrap": bootstrap, "n_boot": n_boot, "seed": seed,
-        "alpha": alpha,
-        "correction": correction, "generalises_to": BOOTSTRAPS[bootstrap],
-    }  # fmt: skip
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
+            similarity, ceilings["reliable"], study.names["model"], recording.times,
+            study.places[r],
+        )  # fmt: skip
+    table = pd.concat(tables, ignore_index=True)[list(TABLE)]
+    if design.family == "all":
+        table["p_corrected"] = adjust(table["p"].to_numpy(), method=design.correction)
     return TimeCourse(
         recording.times,
         pd.concat(curves, ignore_index=True)[list(CURVES)],
-        pd.concat(tables, ignore_index=True)[list(TABLE)],
+        table,
         subjects.reshape(n_subjects, -1, n_times),
         recording.subjects,
         np.concatenate(samples, axis=1),
-        settings,
+        design.settings(method=study.method.name, unique=study.unique),
         tuple(notes),
     )
 
 
 def _named(model: RDMs) -> pd.DataFrame:
     """Return network, layer, model, layer_index and depth of each model RDM; names are unique."""
-    names = _model_names(model)
+    names = model_names(model)
     names["model"] = (names["network"] + " " + names["layer"]).str.strip()
     doubled = list(names["model"][names["model"].duplicated()].unique())
     if doubled:
@@ -225,100 +294,96 @@ def _named(model: RDMs) -> pd.DataFrame:
     return names
 
 
-def _draw_subjects(rng, n_boot: int, n_subjects: int, members: Sequence) -> np.ndarray:
-    """Draw subjects as counts, (n_boot, n_subjects); every region keeps one of its subjects."""
-    everyone = np.arange(n_subjects)
-    counts = draw_counts(rng, n_boot, everyone)
+def _draw(study: CourseStudy) -> Draws | None:
+    """Draw conditions and subjects; every region keeps one of its subjects."""
+    design, recording = study.design, study.recording
+    if design.uncertainty == "analytic":
+        if design.generalise_to != "subjects":
+            raise InputError(
+                "expected generalise_to='subjects' with uncertainty='analytic' over time, got "
+                f"{design.generalise_to!r}. Use uncertainty='bootstrap'."
+            )
+        return None
+    rng = as_rng(design.seed)
+    # In the order of evaluate(): at each time the draws are the same there.
+    draws = draw(design, study.units, len(recording.subjects), rng)
+    if draws.subjects is None:
+        return draws
+    counts, everyone = draws.subjects, np.arange(len(recording.subjects))
     while True:
-        empty = np.any([counts[:, m].sum(axis=1) == 0 for m in members], axis=0)
+        empty = np.any([counts[:, m].sum(axis=1) == 0 for m in recording.members], axis=0)
         if not empty.any():
-            return counts
+            return draws
         counts[empty] = draw_counts(rng, int(empty.sum()), everyone)
 
 
-def _region(model, vectors, method, bootstrap, condition_counts, subject_counts, n_groups):
-    """Return similarities and samples of one region, standard errors, degrees of freedom."""
-    n_subjects, n_times, n_pairs = vectors.shape
-    # As many times together as the products of models and data may take.
-    width = int(np.clip(_MEMORY // (8 * n_pairs * n_subjects * len(model)), 1, n_times))
-    parts = [
-        _samples(model, vectors[:, start : start + width], method, bootstrap, condition_counts,
-                 subject_counts)
-        for start in range(0, n_times, width)
-    ]  # fmt: skip
-    similarity = np.concatenate([part[0] for part in parts], axis=1)
-    samples = [np.concatenate(s, axis=2) for s in zip(*(part[1] for part in parts), strict=True)]
-    with warnings.catch_warnings():
-        # A similarity that is undefined in all samples has no variance.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        variances = [np.nanvar(s, axis=0, ddof=1) for s in samples]
-    factors = {"subjects": n_subjects, "conditions": n_groups}
-    n = factors.get(bootstrap, min(factors.values()))
-    if bootstrap == "both":
-        variance = dual_variance(*variances, n_subjects, n_groups)
-    else:
-        variance = variances[0] * n / (n - 1)
-    return similarity, samples[-1], np.sqrt(variance), n - 1
+def _region(
+    study: CourseStudy, vectors: np.ndarray, draws: Draws | None, members: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return similarities, samples of their means and standard errors of one region.
 
-
-def _samples(model, vectors, method, bootstrap, condition_counts, subject_counts):
-    """Return similarities, (n_model, n_times, n_subjects), and samples of their means.
-
-    Samples, (n_boot, n_model, n_times), of what is drawn; for "both": subjects, conditions, both.
+    Shapes (n_model, n_times, n_subjects), (n_boot, n_model, n_times) and (n_model, n_times).
     """
     n_subjects, n_times, n_pairs = vectors.shape
-    data = np.ascontiguousarray(vectors.transpose(1, 0, 2)).reshape(-1, n_pairs)
+    n_model, design = len(study.model), study.design
+    once = np.ones((1, study.model.n_conditions))
+    # As many times together as the products of models and data may take.
+    width = int(np.clip(_MEMORY // (8 * n_pairs * n_subjects * n_model), 1, n_times))
+    if draws is not None and draws.subjects is not None:
+        draws = replace(draws, subjects=draws.subjects[:, members])
+    similarity, variances, samples = [], [], []
+    for start in range(0, n_times, width):
+        part = vectors[:, start : start + width]
+        data = np.ascontiguousarray(part.transpose(1, 0, 2)).reshape(-1, n_pairs)
 
-    def similarities(counts: np.ndarray) -> np.ndarray:
-        similarity = weighted_similarities(model, data, counts, method)
-        return similarity.reshape(len(counts), -1, n_subjects)
+        def similarities(counts: np.ndarray, data=data) -> np.ndarray:
+            return study.similarities(data, counts).reshape(len(counts), -1, n_subjects)
 
-    def of_conditions(part: slice) -> np.ndarray:
-        similarity = similarities(condition_counts[part])
-        means = [similarity.mean(axis=2)]
-        if bootstrap == "both":
-            means.append(_mean_similarity(similarity, subject_counts[part]))
-        return np.stack(means, axis=1)
+        def statistic(counts, ways: Sequence[np.ndarray], similarities=similarities):
+            each = similarities(counts)
+            return [mean_over_subjects(each, way) for way in ways]
 
-    observed = similarities(np.ones((1, condition_counts.shape[1])))
-    samples = []
-    if bootstrap != "conditions":
-        samples.append(_mean_similarity(observed, subject_counts))
-    if bootstrap != "subjects":
-        most = LINEAR_BLOCK if method.linear and not method.whitened else BLOCK
-        block = int(np.clip(_MEMORY // (8 * data.size), 1, most))
-        samples.extend(_in_blocks(of_conditions, len(condition_counts), block).swapaxes(0, 1))
-    return (
-        observed.reshape(len(model), n_times, n_subjects),
-        [s.reshape(-1, len(model), n_times) for s in samples],
-    )
+        similarity.append(similarities(once).reshape(n_model, -1, n_subjects))
+        if draws is None:
+            continue
+        own = replace(draws, n_subjects=n_subjects)
+        found = bootstrap_samples(statistic, own, block_size(data, study.method))
+        (variance,) = corrected({k: (column_variances(v),) for k, v in found.items()}, own)
+        variances.append(variance.reshape(n_model, -1))
+        samples.append(found[design.generalise_to].reshape(-1, n_model, part.shape[1]))
+    similarity = np.concatenate(similarity, axis=1)
+    if draws is None:
+        drawn = np.empty((0, n_model, n_times))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            deviation = similarity - similarity.mean(axis=2, keepdims=True)
+            variance = (deviation**2).sum(axis=2) / np.float64(n_subjects * (n_subjects - 1))
+    else:
+        variance = np.concatenate(variances, axis=1)
+        drawn = np.concatenate(samples, axis=2)
+    return similarity, drawn, design.sem(variance)
 
 
 def _ceilings(
-    vectors, conditions, method, n_permutations, seed, alpha, correction
+    study: CourseStudy, vectors: np.ndarray, n_permutations: int
 ) -> dict[str, np.ndarray]:
     """Return ceilings of one region at each time, and whether subjects share structure."""
     n_subjects, n_times, _ = vectors.shape
+    design, conditions = study.design, study.model.conditions
     low, high, p = np.full((3, n_times), np.nan)
     once, labels = np.ones((1, len(conditions))), {"subject": range(n_subjects)}
     for t in range(n_times if n_subjects > 1 else 0):
-        low[t], high[t] = (b.mean() for b in subject_ceilings(vectors[:, t], once, method))
+        bounds = ceilings_within(vectors[:, t], once, study.method, study.units)
+        low[t], high[t] = (b.mean() for b in bounds)
         if n_permutations:
             rdms = RDMs(vectors[:, t], conditions, "any", labels)
-            p[t] = shared_structure(rdms, method=method, n_permutations=n_permutations, seed=seed)
-    reliable = ((adjust(p, method=correction) < alpha) & (low > 0)).astype(object)
+            p[t] = shared_structure(
+                rdms, method=study.method, blocks=design.blocks, n_permutations=n_permutations,
+                seed=design.seed,
+            )  # fmt: skip
+    reliable = (adjust(p, method=design.correction) < design.alpha) & (low > 0)
+    reliable = reliable.astype(object)
     reliable[np.isnan(p)] = None
     return {"ceiling_low": low, "ceiling_high": high, "p_reliable": p, "reliable": reliable}
-
-
-def _tests(mean, sem, freedom, alpha, correction) -> dict[str, np.ndarray]:
-    """Return intervals and t-tests against 0, each (n_model, n_times)."""
-    half = stats.t.ppf(1 - alpha / 2, freedom) * sem
-    p = _p_values(mean, sem, freedom)
-    return {
-        "similarity": mean, "sem": sem, "ci_low": mean - half, "ci_high": mean + half,
-        "p": p, "p_corrected": adjust(p, method=correction),
-    }  # fmt: skip
 
 
 def _table(names, times, columns) -> pd.DataFrame:

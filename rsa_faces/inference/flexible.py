@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import align_pair, max_similarity, resolve
+from rsa_faces.comparison import Method, align_pair, max_similarity, resolve
+from rsa_faces.inference._design import Design
 from rsa_faces.inference._held_out import (
     Layers,
     Splits,
@@ -22,25 +23,17 @@ from rsa_faces.inference._held_out import (
     held_out_means,
     layers_of,
     mean_over_folds,
+)
+from rsa_faces.inference._region import Outcome, Region, regions_of, result_of
+from rsa_faces.inference._result import Result
+from rsa_faces.inference.bootstrap import (
+    Estimate,
+    contrast_variances,
+    corrected,
+    draw,
+    in_blocks,
     mean_over_subjects,
 )
-from rsa_faces.inference._result import CEILINGS, PAIRS, SUBJECTS, TABLE, Result
-from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference.bootstrap import (
-    _in_blocks,
-    contrast_variances,
-    draw_counts,
-    dual_variance,
-)
-from rsa_faces.inference.ceilings import shared_structure
-from rsa_faces.inference.evaluate import (
-    BOOTSTRAPS,
-    _group_codes,
-    _p_values,
-    _pairs,
-    check_design,
-)
-from rsa_faces.inference.multiple import CORRECTIONS, adjust
 from rsa_faces.rdm import RDMs
 
 #: Kinds of flexible models, and what their prediction is called in the column `layer`.
@@ -48,6 +41,21 @@ FITS = {"nnls": "weighted layers", "interpolation": "interpolated layers", "sele
 #: Repetitions of the cross-validation of the observed data.
 REPETITIONS = 100
 _SPLITS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class _Options:
+    """How models are fitted and held out."""
+
+    fit: str
+    by_model: str
+    method: Method
+    n_folds: int
+    n_cv: int
+
+    def __post_init__(self):
+        check_choice(self.fit, FITS, what="fit")
+        check_count(self.n_cv, what="n_cv", low=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +77,7 @@ class BestLayer:
     chosen: pd.DataFrame
 
 
+@renamed_argument("bootstrap", "generalise_to")
 def evaluate_flexible(
     model: RDMs,
     data: RDMs,
@@ -78,13 +87,15 @@ def evaluate_flexible(
     method: str = "cosine",
     n_folds: int = 2,
     n_cv: int = 2,
+    generalise_to: str = "both",
     n_boot: int = 1000,
-    bootstrap: str = "both",
     by: str = "subject",
-    groups: Mapping[str, object] | None = None,
+    groups: Mapping[str, Hashable] | None = None,
     seed: int = 0,
     alpha: float = 0.05,
     correction: str = "fdr",
+    family: str = "region",
+    tail: str = "two-sided",
     subset: str = "all",
 ) -> Result:
     """Evaluate models that are fitted, on conditions and subjects that did not fit them.
@@ -109,7 +120,7 @@ def evaluate_flexible(
         leave more conditions to fit with, but see the notes.
     n_cv : int, default 2
         Repetitions of the cross-validation in each bootstrap sample, at least 2.
-    n_boot, bootstrap, by, groups, seed, alpha, correction, subset
+    generalise_to, n_boot, by, groups, seed, alpha, correction, family, tail, subset
         As in :func:`rsa_faces.evaluate`.
 
     Returns
@@ -191,14 +202,19 @@ def evaluate_flexible(
     0  behaviour  all models  weighted layers          16
     """
     result, _ = _flexible(
-        model, data, fit, by_model, method, n_folds, n_cv, n_boot, bootstrap, by, groups, seed,
-        alpha, correction, subset,
+        model,
+        data,
+        _Options(fit, by_model, resolve(method), n_folds, n_cv),
+        Design(
+            generalise_to, "bootstrap", n_boot, by, groups, None, alpha, correction, "t", seed,
+            tail, family,
+        ),
+        subset,
     )  # fmt: skip
-    for note in result.notes:
-        warnings.warn(note, stacklevel=2)
     return result
 
 
+@renamed_argument("bootstrap", "generalise_to")
 def best_layer(
     model: RDMs,
     data: RDMs,
@@ -207,21 +223,23 @@ def best_layer(
     method: str = "rho-a",
     n_folds: int = 2,
     n_cv: int = 2,
+    generalise_to: str = "both",
     n_boot: int = 1000,
-    bootstrap: str = "both",
     by: str = "subject",
-    groups: Mapping[str, object] | None = None,
+    groups: Mapping[str, Hashable] | None = None,
     seed: int = 0,
     alpha: float = 0.05,
     correction: str = "fdr",
+    family: str = "region",
+    tail: str = "two-sided",
     subset: str = "all",
 ) -> BestLayer:
     """Choose the best layer of each network, and judge it by data that did not choose it.
 
     Parameters
     ----------
-    model, data, by_model, method, n_folds, n_cv, n_boot, bootstrap, by, groups, seed, alpha, \
-correction, subset
+    model, data, by_model, method, n_folds, n_cv, generalise_to, n_boot, by, groups, seed, alpha, \
+correction, family, tail, subset
         As in :func:`evaluate_flexible`.
 
     Returns
@@ -255,11 +273,15 @@ correction, subset
     True
     """
     result, chosen = _flexible(
-        model, data, "select", by_model, method, n_folds, n_cv, n_boot, bootstrap, by, groups,
-        seed, alpha, correction, subset,
+        model,
+        data,
+        _Options("select", by_model, resolve(method), n_folds, n_cv),
+        Design(
+            generalise_to, "bootstrap", n_boot, by, groups, None, alpha, correction, "t", seed,
+            tail, family,
+        ),
+        subset,
     )  # fmt: skip
-    for note in result.notes:
-        warnings.warn(note, stacklevel=2)
     return BestLayer(result, chosen)
 
 
@@ -315,17 +337,19 @@ def fit_layers(
     model, data = _aligned(model, data)
     layers, scale = layers_of(model, by_model, method)
     frames = []
-    for region, part in _regions(data, by):
-        n = len(part)
+    for region in regions_of(data, Design(by=by), method, "all"):
+        n = len(region.data)
         once = Splits(
             np.ones((1, model.n_conditions)),
             np.full((1, model.n_conditions), -1),
             ((np.ones((1, n)), np.full((1, n), -1)),),
         )
-        weights = fold_weights(layers, part.vectors, once, fit, method, 1, 1)[0, 0, 0] / scale
+        weights = (
+            fold_weights(layers, region.data.vectors, once, fit, method, 1, 1)[0, 0, 0] / scale
+        )
         for rows in layers.networks:
             weights[rows] /= np.sqrt((weights[rows] ** 2).sum())
-        frames.append(layers.names.assign(region=region, weight=weights))
+        frames.append(layers.names.assign(region=region.name, weight=weights))
     columns = ["region", "network", "layer", "layer_index", "depth", "weight"]
     return pd.concat(frames, ignore_index=True)[columns]
 
@@ -340,15 +364,6 @@ def _aligned(model: RDMs, data: RDMs) -> tuple[RDMs, RDMs]:
                 f"{missing} are missing (NaN). Leave those conditions out with subset()."
             )
     return model, data
-
-
-def _regions(data: RDMs, by: str) -> list[tuple[str, RDMs]]:
-    """Return the name of each region and its RDMs, one per subject."""
-    labels = data.labels
-    if "region" not in labels:
-        return [("", subject_means(data, by))]
-    names = dict.fromkeys(labels["region"])
-    return [(str(name), subject_means(data.sel(region=name), by)) for name in names]
 
 
 def _cv_means(layers, data, splits, n_repeats, *options) -> np.ndarray:
@@ -366,7 +381,7 @@ def _cv_means(layers, data, splits, n_repeats, *options) -> np.ndarray:
         ]
         return np.stack(means, axis=1)
 
-    means = _in_blocks(of_block, len(splits), _SPLITS)
+    means = in_blocks(of_block, len(splits), _SPLITS)
     return means.transpose(1, 0, 2).reshape(means.shape[1], -1, n_repeats, means.shape[2])
 
 
@@ -384,58 +399,44 @@ def _cv_variances(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _flexible(
-    model, data, fit, by_model, method, n_folds, n_cv, n_boot, bootstrap, by, groups, seed, alpha,
-    correction, subset,
-) -> tuple[Result, pd.DataFrame]:  # fmt: skip
-    """Check the options and put the regions' results together."""
-    check_choice(fit, FITS, what="fit")
-    method = resolve(method)
-    check_choice(bootstrap, BOOTSTRAPS, what="bootstrap")
-    check_choice(correction, CORRECTIONS, what="correction")
-    check_count(n_boot, what="n_boot", low=2)
-    check_count(n_cv, what="n_cv", low=2)
-    if not 0 < alpha < 1:
-        raise InputError(f"expected alpha between 0 and 1, got {alpha!r}.")
+    model: RDMs, data: RDMs, options: _Options, design: Design, subset: str
+) -> tuple[Result, pd.DataFrame]:
+    """Put the regions' results together."""
     model, data = _aligned(model, data)
-    layers, _ = layers_of(model, by_model, method)
-    codes = _group_codes(groups, model.conditions)
+    layers, _ = layers_of(model, options.by_model, options.method)
     results, chosen = [], []
-    for region, part in _regions(data, by):
-        result, choices = _evaluate_region(
-            layers, part, region, subset, fit, by_model, method, n_folds, n_cv, n_boot, bootstrap,
-            by, codes, seed, alpha, correction,
-        )  # fmt: skip
-        results.append(result)
-        chosen.append(choices)
-    return Result.concat(results), pd.concat(chosen, ignore_index=True)
+    for region in regions_of(data, design, options.method, subset):
+        outcome, share = _fitted(layers, region, options)
+        results.append(result_of(region, outcome))
+        chosen.append(layers.names.assign(region=region.name, share=share))
+    result = Result.concat(results)
+    for note in result.notes:
+        warnings.warn(note, stacklevel=4)
+    columns = ["region", "network", "layer", "layer_index", "depth", "share"]
+    return result, pd.concat(chosen, ignore_index=True)[columns]
 
 
-def _evaluate_region(
-    layers, data, region, subset, fit, by_model, method, n_folds, n_cv, n_boot, bootstrap, by,
-    groups, seed, alpha, correction,
-) -> tuple[Result, pd.DataFrame]:  # fmt: skip
-    """Return the result of one region and how often each layer was chosen."""
+def _fitted(layers: Layers, region: Region, options: _Options) -> tuple[Outcome, np.ndarray]:
+    """Return what is found of fitted models in a region, and how often each layer was chosen."""
+    design, data, where = region.design, region.data, region.where
     n_subjects, n_conditions = len(data), data.n_conditions
-    n_groups = int(groups.max()) + 1
-    where = f"region {region!r}" if region else "the data"
-    where += "" if subset == "all" else f", {subset}"
-    notes = check_design(
-        n_subjects=n_subjects, n_conditions=n_groups, bootstrap=bootstrap, what=where
-    )
-    fewest = check_folds(n_folds, groups, bootstrap, where)
-    n_subject_folds = min(n_folds, n_subjects)
-    options = (fit, method, n_folds, n_subject_folds)
+    groups = region.units.groups
+    notes = region.check_numbers()
+    fewest = check_folds(options.n_folds, groups, design.draws_conditions, where)
+    folds = options.n_folds, min(options.n_folds, n_subjects)
+    fit = options.fit, options.method, *folds
     if n_subjects == 1:
         notes.append(
             f"{where}: one subject, so models are fitted and judged on the same subject; only "
-            "conditions are held out. No noise ceiling."
+            "conditions are held out."
         )
-    if n_folds > 2:
+    if options.n_folds > 2:
         notes.append(
             f"{where}: with more than 2 folds, standard errors come out about 10 % too small in "
             "simulations; a test at 5 % rejects 6 to 9 %."
         )
-    rng = as_rng(seed)
+    rng = as_rng(design.seed)
+    draws = draw(design, region.units, n_subjects, rng, fewest=fewest)
 
     def split(n: int, n_repeats: int, counts=None, *ways) -> Splits:
         counts = np.ones((n, n_conditions)) if counts is None else counts
@@ -445,20 +446,15 @@ def _evaluate_region(
         own = np.arange(n_subjects)
         return Splits(
             counts,
-            draw_folds(rng, counts, groups, n_folds),
-            tuple((way, draw_folds(rng, way, own, n_subject_folds)) for way in subjects),
+            draw_folds(rng, counts, groups, folds[0]),
+            tuple((way, draw_folds(rng, way, own, folds[1])) for way in subjects),
         )
 
-    drawn_conditions = drawn_subjects = None
-    if bootstrap != "subjects":
-        drawn_conditions = draw_counts(rng, n_boot, groups, min_distinct=fewest)
-    if bootstrap != "conditions":
-        drawn_subjects = draw_counts(rng, n_boot, np.arange(n_subjects))
     observed = split(1, REPETITIONS, None, None)
-    similarity, weights = _observed(layers, data.vectors, observed, *options)
+    similarity, weights = _observed(layers, data.vectors, observed, *fit)
     by_fold = similarity[:, :, :-2]
     n_networks = by_fold.shape[2]
-    names = _network_names(layers, fit)
+    names = _network_names(layers, options.fit)
     undefined = np.isnan(by_fold).mean(axis=(0, 1, 3))
     for name, share in zip(names["network"], undefined, strict=True):
         if share > 0:
@@ -468,120 +464,39 @@ def _evaluate_region(
             )
     repetitions = mean_over_subjects(mean_over_folds(similarity), observed.subjects[0][0])
     means = _mean_defined(repetitions)
-    per_subject = _mean_defined(mean_over_folds(by_fold))
+    ways = [("subjects", draws.subjects is not None, (None, draws.subjects))]
+    ways.append(("conditions", draws.conditions is not None, (draws.conditions, None)))
+    if design.generalise_to == "both":
+        ways[1] = ("conditions", True, (draws.conditions, None, draws.subjects))
     samples = {}
-    if bootstrap != "conditions":
-        splits = split(n_boot, n_cv, None, drawn_subjects)
-        (samples["subjects"],) = _cv_means(layers, data.vectors, splits, n_cv, *options)
-    if bootstrap == "conditions":
-        splits = split(n_boot, n_cv, drawn_conditions, None)
-        (samples["conditions"],) = _cv_means(layers, data.vectors, splits, n_cv, *options)
-    if bootstrap == "both":
-        splits = split(n_boot, n_cv, drawn_conditions, None, drawn_subjects)
-        samples["conditions"], samples["both"] = _cv_means(
-            layers, data.vectors, splits, n_cv, *options
-        )
-    parts = {name: _cv_variances(values) for name, values in samples.items()}
-    variances = []
+    for kind, is_drawn, drawn in ways:
+        if is_drawn:
+            splits = split(design.n_boot, options.n_cv, *drawn)
+            found = _cv_means(layers, data.vectors, splits, options.n_cv, *fit)
+            samples |= dict(zip((kind, "both"), found, strict=False))
+    variances = corrected({kind: _cv_variances(some) for kind, some in samples.items()}, draws)
     # What the random folds leave of their variance in the mean over repetitions.
-    folds = contrast_variances(repetitions)
-    factors = {"subjects": n_subjects, "conditions": n_groups}
-    for i, extra in enumerate(folds):
-        if bootstrap == "both":
-            value = dual_variance(
-                parts["subjects"][i], parts["conditions"][i], parts["both"][i], n_subjects, n_groups
-            )
-        else:
-            n = factors[bootstrap]
-            value = parts[bootstrap][i] * n / (n - 1)
-        variances.append(value + extra / REPETITIONS)
-    variance, difference_variance = variances
-    low, high = means[n_networks:] if n_subjects > 1 else (np.nan, np.nan)
-    means = means[:n_networks]
-    p_reliable, reliable = np.nan, None
-    if n_subjects > 1:
-        p_reliable = shared_structure(data, method=method, by=by, seed=seed)
-        reliable = bool(p_reliable < alpha and low > 0)
-        if not reliable:
-            notes.append(
-                f"{where}: no reliable signal. The subjects do not share structure (lower ceiling "
-                f"{low:.3f}, permutation p = {p_reliable:.3f})."
-            )
-    freedom = {
-        "subjects": n_subjects, "conditions": n_groups, "both": min(n_subjects, n_groups),
-    }[bootstrap] - 1  # fmt: skip
-    common = {"subset": subset, "region": region}
-    counts = {"n_subjects": n_subjects, "n_conditions": n_conditions}
-    sem = np.sqrt(variance[:n_networks])
-    half = stats.t.ppf(1 - alpha / 2, freedom) * sem
-    p = _p_values(means, sem, freedom)
-    p_ceiling = _p_values(
-        means - low, np.sqrt(difference_variance[:n_networks, n_networks]), freedom
-    )
-    table = names.assign(
-        **common, **counts,
-        method=method.name,
-        similarity=means,
-        sem=sem,
-        ci_low=means - half,
-        ci_high=means + half,
-        p=p,
-        p_corrected=adjust(p, method=correction),
-        p_ceiling=p_ceiling,
-        p_ceiling_corrected=adjust(p_ceiling, method=correction),
-        max_similarity=_largest(layers, data, fit, method),
-        ceiling_low=low,
-        ceiling_high=high,
-        reliable=reliable,
-        n_pairs=data.n_pairs,
-    )[list(TABLE)]  # fmt: skip
-    ceiling_sem = np.sqrt(variance[n_networks:]) if n_subjects > 1 else (np.nan, np.nan)
-    ceilings = pd.DataFrame(
-        [
-            {
-                **common, **counts,
-                "method": method.name,
-                "ceiling_low": low, "ceiling_low_sem": ceiling_sem[0],
-                "ceiling_high": high, "ceiling_high_sem": ceiling_sem[1],
-                "p_reliable": p_reliable, "reliable": reliable,
-            }
-        ]
-    )[list(CEILINGS)]  # fmt: skip
-    settings = {
-        "method": method.name,
-        "given": [],
-        "bootstrap": bootstrap,
-        "interval": "t",
-        "n_boot": n_boot,
-        "seed": seed,
-        "alpha": alpha,
-        "correction": correction,
-        "degrees_of_freedom": freedom,
-        "generalises_to": BOOTSTRAPS[bootstrap],
-        "fit": fit,
-        "by_model": by_model,
-        "n_folds": n_folds,
-        "n_subject_folds": n_subject_folds,
-        "n_cv": n_cv,
-    }
-    subjects = names.loc[np.repeat(np.arange(n_networks), n_subjects), ["network", "layer"]].assign(
-        **common,
-        subject=np.tile(data.labels[by].astype(str).to_numpy(), n_networks),
-        similarity=per_subject.ravel(),
-    )[list(SUBJECTS)]
-    pairs = _pairs(names, means, difference_variance, freedom, correction)
-    result = Result(
-        table,
-        pairs.assign(**common, **counts)[list(PAIRS)],
-        subjects.reset_index(drop=True),
-        ceilings,
-        settings,
-        tuple(notes),
-    )
-    share = (weights > 0).mean(axis=(0, 1, 2)) if fit == "select" else np.nan
-    return result, layers.names.assign(region=region, share=share)[
-        ["region", "network", "layer", "layer_index", "depth", "share"]
+    variances = [
+        value + extra / REPETITIONS
+        for value, extra in zip(variances, contrast_variances(repetitions), strict=True)
     ]
+    freedom = design.freedom(n_subjects, region.units)
+    per_subject = _mean_defined(mean_over_folds(by_fold))
+    low, high = means[n_networks:] if n_subjects > 1 else (np.nan, np.nan)
+    outcome = Outcome(
+        names,
+        Estimate(per_subject, *variances, freedom, samples[design.generalise_to].mean(axis=1)),
+        means[:n_networks],
+        (low, high),
+        _largest(layers, data, options.fit, options.method),
+        options.method.name,
+        notes,
+        {
+            "fit": options.fit, "by_model": options.by_model, "n_folds": options.n_folds,
+            "n_subject_folds": folds[1], "n_cv": options.n_cv,
+        },
+    )  # fmt: skip
+    return outcome, (weights > 0).mean(axis=(0, 1, 2)) if options.fit == "select" else np.nan
 
 
 def _observed(layers, data, splits, *options):

@@ -15,7 +15,7 @@ from rsa_faces.inference._recording import DIGITS
 
 LATENCY = (
     "region", "network", "layer", "model", "kind", "latency", "se", "ci_low", "ci_high",
-    "n_undefined", "n_boot", "p_corrected", "n_subjects", "bootstrap",
+    "n_undefined", "n_boot", "p_corrected", "n_subjects", "generalise_to",
 )  # fmt: skip
 DIFFERENCE = (
     "model_a", "region_a", "model_b", "region_b", "kind", "latency_a", "latency_b", "difference",
@@ -57,7 +57,7 @@ def latency(
         is none), se (standard deviation of the samples' latencies), ci_low and ci_high (percentile
         interval of the level of `course`), n_undefined (bootstrap samples that have no latency:
         they are in no interval), n_boot, p_corrected (the smallest corrected p among the times
-        searched: is there an effect that can have a latency?), n_subjects, bootstrap.
+        searched: is there an effect that can have a latency?), n_subjects, generalise_to.
 
     Raises
     ------
@@ -240,6 +240,11 @@ def _find(course, kind, baseline_end, between, fraction) -> tuple[pd.DataFrame, 
     check_choice(kind, KINDS, what="kind of latency")
     if not (_is_number(fraction) and 0 < fraction <= 1):
         raise InputError(f"expected a fraction above 0 and at most 1, got {fraction!r}.")
+    if not len(course.samples):
+        raise InputError(
+            "expected a course with bootstrap samples, got one with uncertainty='analytic': "
+            "intervals of latencies come from samples."
+        )
     searched, baseline = _search(course.times, kind, baseline_end, between)
     observed, samples = (
         _latencies(curves, course.times, kind, searched, baseline, fraction)
@@ -252,7 +257,7 @@ def _find(course, kind, baseline_end, between, fraction) -> tuple[pd.DataFrame, 
         kind=kind, latency=observed, ci_low=spread[:, 0], ci_high=spread[:, 1], se=spread[:, 2],
         n_undefined=spread[:, 3].astype(int), n_boot=len(samples), p_corrected=p,
         n_subjects=course.table["n_subjects"].to_numpy()[:: len(course.times)],
-        bootstrap=course.settings["bootstrap"],
+        generalise_to=course.settings["generalise_to"],
     )  # fmt: skip
     return frame[list(LATENCY)], samples
 

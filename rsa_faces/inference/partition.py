@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.spatial.distance import squareform
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._kernels.ranks import average_ranks
+from rsa_faces.inference._design import Design, Units, check_design
+from rsa_faces.inference._orders import Draw, exchanges
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference._weighted import LINEAR_BLOCK, weighted_similarities
+from rsa_faces.inference._within import pairs_of
 from rsa_faces.inference.bootstrap import (
-    _in_blocks,
-    contrast_variances,
-    draw_counts,
-    dual_variance,
+    bootstrap_samples,
+    column_variances,
+    corrected,
+    draw,
 )
-from rsa_faces.inference.evaluate import BOOTSTRAPS, check_design
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
 
@@ -32,6 +34,9 @@ TABLE = ("part", "kind", "r2_adjusted", "share", "sem", "ci_low", "ci_high", "p"
 MODELS = ("model", "n_predictors", "r2", "r2_adjusted", "sem", "ci_low", "ci_high")
 BLOCKS = ("block", "part", "r2_adjusted", "n_conditions", "n_pairs")
 _MEMORY = 256 * 2**20
+_BLOCK = LINEAR_BLOCK
+# Fewest distinct conditions of a sample in a block: they have six pairs.
+_APART = 4
 _PERMUTED = 64
 _FEWEST = 6
 # A predictor of which the others leave less than this share of variance has no part of its own.
@@ -93,13 +98,15 @@ class Partition:
         return self.table.copy()
 
 
+@renamed_argument("bootstrap", "generalise_to")
 def variance_partition(
     data: RDMs,
     predictors: Mapping[str, RDMs],
     *,
-    blocks: Mapping[str, object] | None = None,
+    groups: Mapping[str, Hashable] | None = None,
+    blocks: Mapping[str, Hashable] | None = None,
+    generalise_to: str = "conditions",
     n_boot: int = 1000,
-    bootstrap: str = "conditions",
     by: str = "subject",
     seed: int = 0,
     alpha: float = 0.05,
@@ -116,13 +123,16 @@ def variance_partition(
     predictors : mapping of str to RDMs
         Two or three, with the same conditions as the data (matched by name). Several RDMs in one
         predictor (networks of one kind) are z-scored and averaged.
+    groups : mapping of condition to group, optional
+        Conditions that belong together (images of a person) are drawn together, and exchanged
+        together for p values (groups of as many conditions).
     blocks : mapping of condition to block, optional
         Runs in which conditions were shown together. Everything is then done within each block,
         over its pairs, and averaged over blocks with equal weight.
+    generalise_to : {"conditions", "subjects", "both"}, default "conditions"
+        What intervals are to hold for (conditions are drawn within their block).
     n_boot : int, default 1000
         Number of bootstrap samples.
-    bootstrap : {"conditions", "subjects", "both"}, default "conditions"
-        What is drawn anew (conditions within their block), and so what intervals hold for.
     by : str, default "subject"
         Label that tells subjects apart.
     seed : int, default 0
@@ -146,9 +156,9 @@ def variance_partition(
         If a predictor and the data hold different conditions.
     InputError
         If there are not 2 or 3 named predictors, the data hold several regions, an RDM is constant
-        (in a block), predictors follow from each other, a condition has no block, a block has
-        fewer than 6 conditions or too few measured pairs, one subject is to be drawn from, or an
-        option is unknown.
+        (in a block), predictors follow from each other, a condition has no block, no groups can
+        be exchanged, a block has fewer than 6 conditions or too few measured pairs, one subject is
+        to be drawn from, or an option is unknown.
 
     Warns
     -----
@@ -176,8 +186,8 @@ def variance_partition(
     A bootstrap sample never holds a condition's pair with its own copy, and z-scores and ranks are
     computed anew in each; n is the number of pairs drawn. Intervals are the observed value ± t
     times the bootstrap's standard error: for one factor times √(n/(n − 1)), for both the
-    two-factor variance [4]_. Degrees of freedom: n_conditions − n_blocks, n_subjects − 1, or the
-    smaller of the two.
+    two-factor variance [4]_. Degrees of freedom: n_conditions − n_blocks (with groups, their
+    number), n_subjects − 1, or the smaller of the two.
 
     How often 95 % intervals held the truth in simulations (150 to 400 data sets each; for subjects
     the truth is the mean over other samples of as many subjects), in % for parts away from 0:
@@ -224,20 +234,17 @@ def variance_partition(
     1       HMAX only        0.036
     2  animacy & HMAX        0.014
     """
-    check_choice(bootstrap, BOOTSTRAPS, what="bootstrap")
-    check_count(n_boot, what="n_boot", low=2)
+    design = Design(generalise_to, "bootstrap", n_boot, by, groups, blocks, alpha, seed=seed)
     check_count(n_permutations, what="n_permutations", low=0)
     if transform is not None:
         check_choice(transform, ["rank"], what="transform")
-    if not 0 < alpha < 1:
-        raise InputError(f"expected alpha between 0 and 1, got {alpha!r}.")
     subjects, variables, rows, sides = _variables(data, predictors, by)
     names = tuple(predictors)
     n_subjects, n_predictors = len(subjects), len(names)
-    runs = _runs(subjects.conditions, variables, rows, blocks, n_predictors)
-    n_groups = subjects.n_conditions / len(runs)
+    units = design.units(subjects.conditions)
+    runs = _runs(units, variables, rows, blocks is not None, n_predictors)
     notes = check_design(
-        n_subjects=n_subjects, n_conditions=subjects.n_conditions, bootstrap=bootstrap
+        n_subjects=n_subjects, n_conditions=units.n_groups, generalise_to=generalise_to
     )
     models = _subsets(n_predictors)
     to_parts = _inclusion_exclusion(n_predictors)
@@ -254,29 +261,23 @@ def variance_partition(
     of_parts = to_parts @ of_models
 
     rng = as_rng(seed)
-    conditions = [
-        draw_counts(rng, n_boot, np.arange(run.n_conditions), min_distinct=4) for run in runs
-    ]
-    drawn = draw_counts(rng, n_boot, np.arange(n_subjects))
-    weights = np.tile(sides, (n_boot, 1, 1))
-    weights[:, 0, :n_subjects] = drawn
-    samples = _bootstrap(runs, sides[None], weights, conditions, bootstrap, method, models)
-    samples = {k: np.hstack([v @ to_parts.T, v]) for k, v in samples.items()}
-    variance = _variance(samples, n_subjects, n_groups)
-    freedom = {
-        "subjects": n_subjects - 1,
-        "conditions": subjects.n_conditions - len(runs),
-        "both": min(n_subjects - 1, subjects.n_conditions - len(runs)),
-    }[bootstrap]
-    sem = np.sqrt(variance)
-    half = stats.t.ppf(1 - alpha / 2, freedom) * sem
+    draws = draw(design, units, n_subjects, rng, apart=_APART)
+    statistic = _statistic(runs, sides, method, models, to_parts)
+    samples = bootstrap_samples(statistic, draws, _BLOCK)
+    # A sample without a value in one column has none in any: all columns share their samples.
+    whole = {k: v[~np.isnan(v).any(axis=1)] for k, v in samples.items()}
+    (variance,) = corrected({k: (column_variances(v),) for k, v in whole.items()}, draws)
+    freedom = design.freedom(n_subjects, units)
+    sem = design.sem(variance)
+    half = design.half_width(sem, freedom)
     n_parts = len(to_parts)
     total = of_models[-1]
 
     p = np.full(n_parts, np.nan)
     n_missing = sum(run.n_missing for run in runs)
     if n_permutations and not n_missing:
-        p[:n_predictors] = _permutation(runs, sides, transform, n_permutations, rng)
+        orders = exchanges(units.groups, units.blocks)
+        p[:n_predictors] = _permutation(runs, sides, transform, n_permutations, orders, rng)
     parts = _part_names(names)
     table = pd.DataFrame(
         {
@@ -337,16 +338,12 @@ def variance_partition(
     settings = {
         "predictors": list(names),
         "transform": transform,
-        "bootstrap": bootstrap,
-        "n_boot": n_boot,
         "n_boot_undefined": undefined,
         "n_permutations": 0 if n_missing else n_permutations,
-        "seed": seed,
-        "alpha": alpha,
         "n_blocks": len(runs) if blocks is not None else 0,
         "degrees_of_freedom": freedom,
-        "generalises_to": BOOTSTRAPS[bootstrap],
     }
+    settings = design.settings(**settings)
     return Partition(
         table, fits, per_block, sum(run.n_pairs for run in runs), n_missing,
         subjects.n_conditions, n_subjects, settings, tuple(notes),
@@ -359,7 +356,11 @@ class _Run:
 
     name: str
     vectors: np.ndarray  # (n_variables, n_pairs)
-    n_conditions: int
+    members: np.ndarray  # which conditions
+
+    @property
+    def n_conditions(self) -> int:
+        return len(self.members)
 
     @property
     def missing(self) -> np.ndarray:
@@ -408,27 +409,18 @@ def _variables(data: RDMs, predictors: Mapping[str, RDMs], by: str):
     return subjects, np.concatenate(rows), names, sides
 
 
-def _runs(conditions, variables: np.ndarray, names: list[str], blocks, n_predictors: int):
+def _runs(units: Units, variables, names: list[str], named: bool, n_predictors: int) -> list[_Run]:
     """Return one entry per block; without blocks, one of all conditions."""
     variables = np.where(np.isnan(variables).any(axis=0), np.nan, variables)
-    if blocks is not None and (missing := [c for c in conditions if c not in blocks]):
-        raise InputError(
-            f"expected a block for every condition, but {len(missing)} have none: "
-            f"{', '.join(map(repr, missing[:5]))}."
-        )
-    members: dict[object, list[int]] = {}
-    for i, condition in enumerate(conditions):
-        members.setdefault("all" if blocks is None else blocks[condition], []).append(i)
     runs = []
-    for name, index in members.items():
-        where = "the data" if blocks is None else f"block {name!r}"
-        if len(index) < _FEWEST:
+    for name, members in zip(units.names, units.runs, strict=True):
+        where = f"block {name!r}" if named else "the data"
+        if len(members) < _FEWEST:
             raise InputError(
-                f"expected at least {_FEWEST} conditions in {where}, got {len(index)}."
+                f"expected at least {_FEWEST} conditions in {where}, got {len(members)}."
             )
-        row, col = np.triu_indices(len(index), k=1)
-        pairs = pair_index(np.array(index)[row], np.array(index)[col], len(conditions))
-        run = _Run(str(name), variables[:, pairs], len(index))
+        pairs = pairs_of(members, len(units.blocks))
+        run = _Run(name, variables[:, pairs], members)
         if run.n_pairs < n_predictors + 2:
             raise InputError(
                 f"expected at least {n_predictors + 2} pairs that every RDM has in {where}, got "
@@ -447,13 +439,7 @@ def _runs(conditions, variables: np.ndarray, names: list[str], blocks, n_predict
 def _correlations(vectors: np.ndarray, counts: np.ndarray, method: str) -> np.ndarray:
     """Return correlations of all variables in each resample, (n_samples, n, n)."""
     filled = np.where(np.isnan(vectors), 0.0, vectors)
-    block = int(np.clip(_MEMORY // (8 * vectors.size), 1, LINEAR_BLOCK))
-
-    def of(part: slice) -> np.ndarray:
-        return weighted_similarities(filled, vectors, counts[part], method)
-
-    # Threads cost more than one block does.
-    return of(slice(None)) if len(counts) <= block else _in_blocks(of, len(counts), block)
+    return weighted_similarities(filled, vectors, counts, method)
 
 
 def _standardised(correlations: np.ndarray, sides: np.ndarray) -> np.ndarray:
@@ -529,35 +515,25 @@ def _check_collinear(g: np.ndarray, names: tuple[str, ...], block: str) -> None:
         )
 
 
-def _bootstrap(runs, sides, weights, conditions, bootstrap, method, models) -> dict:
-    """Return adjusted R² of each model in samples of subjects, conditions, both."""
-    kinds = {"both": ("subjects", "conditions", "both")}.get(bootstrap, (bootstrap,))
-    samples = {kind: 0.0 for kind in kinds}
-    for run, counts in zip(runs, conditions, strict=True):
-        ones = np.ones((1, run.n_conditions))
-        present = squareform((~run.missing).astype(np.float64))
-        resampled = None if kinds == ("subjects",) else _correlations(run.vectors, counts, method)
-        for kind in kinds:
-            r = _correlations(run.vectors, ones, method) if kind == "subjects" else resampled
-            g = _standardised(r, sides if kind == "conditions" else weights)
-            drawn = ones if kind == "subjects" else counts
+def _statistic(runs, sides: np.ndarray, method: str, models, to_parts: np.ndarray):
+    """Return the statistic that is bootstrapped: adjusted R² of parts, then of models."""
+    n_subjects = int((sides[0] > 0).sum())
+
+    def statistic(counts: np.ndarray, ways) -> list[np.ndarray]:
+        adjusted = [0.0] * len(ways)
+        for run in runs:
+            drawn = counts[:, run.members]
+            correlations = _correlations(run.vectors, drawn, method)
+            present = squareform((~run.missing).astype(np.float64))
             n_pairs = np.einsum("bi,bi->b", drawn @ present, drawn) / 2
-            adjusted = _adjusted(_r2(g, models), n_pairs, models)
-            samples[kind] = samples[kind] + adjusted / len(runs)
-    return samples
+            for i, way in enumerate(ways):
+                weights = np.tile(sides, (len(way), 1, 1))
+                weights[:, 0, :n_subjects] = way
+                g = _standardised(correlations, weights)
+                adjusted[i] = adjusted[i] + _adjusted(_r2(g, models), n_pairs, models) / len(runs)
+        return [np.hstack([some @ to_parts.T, some]) for some in adjusted]
 
-
-def _variance(samples: dict, n_subjects: int, n_groups: float) -> np.ndarray:
-    """Return the variance of each column, corrected for the numbers drawn from."""
-    # A sample without a value in one column has none in any: all columns share their samples.
-    samples = {k: v[~np.isnan(v).any(axis=1)] for k, v in samples.items()}
-    variances = {k: contrast_variances(v)[0] for k, v in samples.items()}
-    if "both" in variances:
-        return dual_variance(*(variances[k] for k in ("subjects", "conditions", "both")),
-                             n_subjects, n_groups)  # fmt: skip
-    ((kind, variance),) = variances.items()
-    n = n_subjects if kind == "subjects" else n_groups
-    return variance * n / (n - 1)
+    return statistic
 
 
 def _sides(vectors: np.ndarray, sides: np.ndarray, transform: str | None) -> np.ndarray:
@@ -568,7 +544,7 @@ def _sides(vectors: np.ndarray, sides: np.ndarray, transform: str | None) -> np.
     return x / x.std(axis=1, keepdims=True)
 
 
-def _permutation(runs, sides, transform, n_permutations: int, rng) -> np.ndarray:
+def _permutation(runs, sides, transform, n_permutations: int, orders: Draw, rng) -> np.ndarray:
     """Return p of each unique part: residuals of the predictor are shuffled, names at a time."""
     n_predictors = len(sides) - 1
     fixed = [_sides(run.vectors, sides, transform) for run in runs]
@@ -589,9 +565,10 @@ def _permutation(runs, sides, transform, n_permutations: int, rng) -> np.ndarray
     for start in range(0, n_permutations, step):
         n = min(step, n_permutations - start)
         reached = np.zeros((n, n_predictors))
+        everywhere = orders(rng, n)
         for run, of_run in zip(runs, tests, strict=True):
             row, col = np.triu_indices(run.n_conditions, k=1)
-            order = np.argsort(rng.random((n, run.n_conditions)), axis=1)
+            order = np.searchsorted(run.members, everywhere[:, run.members])
             pairs = pair_index(order[:, row], order[:, col], run.n_conditions)
             for k, (own, against) in enumerate(of_run):
                 products = own[pairs] @ against.T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,10 @@ import numpy as np
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import Method, align_pair, resolve
+from rsa_faces.inference._design import Design, codes_of
+from rsa_faces.inference._orders import exchanges
 from rsa_faces.inference._subjects import subject_means
+from rsa_faces.inference._within import pairs_of
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
 
@@ -46,7 +49,9 @@ def permutation_test(
     method: str | Method | Callable[..., np.ndarray] = "rho-a",
     n_permutations: int = 9999,
     by: str = "subject",
-    blocks: Mapping[str, object] | None = None,
+    groups: Mapping[str, Hashable] | None = None,
+    within: Mapping[str, Hashable] | None = None,
+    blocks: Mapping[str, Hashable] | None = None,
     seed: int = 0,
 ) -> PermutationTest:
     """Test whether conditions matter to a similarity, by shuffling their labels.
@@ -61,8 +66,17 @@ def permutation_test(
         Number of shuffles.
     by : str, default "subject"
         Label that tells subjects apart.
-    blocks : mapping of condition to block, optional
-        Conditions are only exchanged within their block (a run, a category).
+    groups : mapping of condition to group, optional
+        Conditions that belong together (images of a person) are exchanged together: the first of
+        one group takes the place of the first of another with as many conditions, and so on, in
+        the order of `model`. Images of a person are not independent: exchanged one by one they
+        give too small p values. A model that only tells groups apart cannot be tested so: every
+        order gives the same similarity.
+    within : mapping of condition to cell, optional
+        Conditions are only exchanged within their cell (a category, a view).
+    blocks : mapping of condition to run, optional
+        Similarities are those within each run, averaged over runs, and conditions are exchanged
+        within runs. Pairs of conditions of different runs are not used and may be NaN.
     seed : int, default 0
 
     Returns
@@ -74,7 +88,13 @@ def permutation_test(
     Raises
     ------
     InputError
-        If pairs are missing, the method is unknown, or a condition has no block.
+        If pairs are missing, the method is unknown, a condition has no group, cell or run, or no
+        conditions (or groups of one size) can be exchanged.
+
+    Warns
+    -----
+    UserWarning
+        If there are fewer than 20 orders.
 
     Notes
     -----
@@ -92,25 +112,42 @@ def permutation_test(
     >>> test.p[0]
     np.float64(0.001)
     """
+    method = resolve(method)
     check_count(n_permutations, what="n_permutations")
     model, data = align_pair(model, subject_means(data, by))
+    conditions = model.conditions
+    units = Design(by=by, groups=groups, blocks=blocks).units(conditions)
     for rdms, what in ((model, "model"), (data, "data")):
-        if (missing := int(np.isnan(rdms.vectors).sum())) > 0:
+        if (missing := int(np.isnan(rdms.vectors[:, units.used]).sum())) > 0:
             raise InputError(
                 f"expected every pair measured, but {missing} are missing (NaN) in the {what}."
             )
-    similarity_of = _similarities(model.vectors, data.vectors, resolve(method))
-    orders = _orders(model.conditions, blocks)
+    cells = units.blocks
+    if within is not None:
+        own = codes_of(within, conditions, "cell of `within`")[0]
+        cells = np.unique(np.stack([cells, own]), axis=1, return_inverse=True)[1]
+    orders = exchanges(units.groups, cells)
+    runs = []
+    for run in units.runs:
+        pairs = pairs_of(run, len(conditions))
+        runs.append((run, _similarities(model.vectors[:, pairs], data.vectors[:, pairs], method)))
+
+    def similarity_of(order: np.ndarray) -> np.ndarray:
+        """Return mean similarities of shuffled data, (n_orders, n_model), the mean over runs."""
+        total = 0.0
+        for run, of_run in runs:
+            row, col = np.triu_indices(len(run), k=1)
+            own = np.searchsorted(run, order[:, run])
+            total = total + of_run(pair_index(own[:, row], own[:, col], len(run)))
+        return total / len(runs)
+
     rng = as_rng(seed)
-    row, col = np.triu_indices(model.n_conditions, k=1)
-    observed = similarity_of(np.arange(model.n_pairs)[None])[0]
+    observed = similarity_of(np.arange(len(conditions))[None])[0]
     extreme, extreme_max = np.zeros(len(model), int), np.zeros(len(model), int)
     # Sums in another order differ in the last digits: what is equal counts as equal.
     bound = observed - 1e-12 * np.abs(observed)
     for start in range(0, n_permutations, _BLOCK):
-        order = orders(rng, _BLOCK)[: n_permutations - start]
-        pairs = pair_index(order[:, row], order[:, col], model.n_conditions)
-        shuffled = similarity_of(pairs)
+        shuffled = similarity_of(orders(rng, _BLOCK)[: n_permutations - start])
         extreme += (shuffled >= bound).sum(axis=0)
         extreme_max += (np.nanmax(shuffled, axis=1)[:, None] >= bound).sum(axis=0)
     undefined = np.isnan(observed)
@@ -137,28 +174,3 @@ def _similarities(model: np.ndarray, data: np.ndarray, method: Method):
     # for every order of conditions.
     x, z = of_data(model), of_model(data).mean(axis=0)
     return lambda pairs: z[pairs] @ x.T
-
-
-def _orders(conditions, blocks):
-    """Return a function that draws orders of conditions, within blocks if there are any."""
-    n_conditions = len(conditions)
-    if blocks is None:
-        return lambda rng, n: np.argsort(rng.random((n, n_conditions)), axis=1)
-    missing = [c for c in conditions if c not in blocks]
-    if missing:
-        raise InputError(
-            f"expected a block for every condition, but {len(missing)} have none: "
-            f"{', '.join(map(repr, missing[:5]))}."
-        )
-    kinds = list(dict.fromkeys(blocks[c] for c in conditions))
-    codes = np.array([kinds.index(blocks[c]) for c in conditions])
-    places = np.argsort(codes, kind="stable")
-
-    def draw(rng: np.random.Generator, n: int) -> np.ndarray:
-        # Sorted by block first and at random within: the k-th place of a block gets one of its own.
-        shuffled = np.argsort(codes + rng.random((n, n_conditions)), axis=1)
-        order = np.empty_like(shuffled)
-        order[:, places] = shuffled
-        return order
-
-    return draw

@@ -13,12 +13,10 @@ from rsa_faces._core.checks import as_rng, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import resolve
 from rsa_faces.comparison._forms import standard
+from rsa_faces.inference._design import Design
 from rsa_faces.inference._held_out import MEMORY, check_folds, draw_folds
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference._weighted import weighted_similarities
-from rsa_faces.inference.evaluate import (
-    _group_codes,
-)
 from rsa_faces.inference.flexible import _aligned, _mean_defined
 from rsa_faces.rdm import RDMs
 
@@ -163,8 +161,8 @@ def reweighted_similarity(
             f"expected at most {_LARGEST_GRAM} features or pairs, got {n_used} features and "
             f"{subjects.n_pairs} pairs. Reduce the features (principal components) first."
         )
-    codes = _group_codes(groups, names)
-    check_folds(n_folds, codes, "subjects", "the data")
+    codes = Design(groups=groups).units(names).groups
+    check_folds(n_folds, codes, False, "the data")
     rng = as_rng(seed)
     once = np.ones((1, len(names)))
     folds = draw_folds(rng, once, codes, n_folds)[0]

@@ -1,10 +1,10 @@
-"""What each layer adds to those before it, and whether one network explains all regions."""
+"""Whether one network explains all regions."""
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,145 +12,15 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import METHODS, align_pair
+from rsa_faces.comparison import align_pair
+from rsa_faces.comparison.unique import semi_partial
 from rsa_faces.inference.maps import sign_flip_test
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
 from rsa_faces.rdm import RDMs
 
-#: Methods whose matrices of correlations have no negative eigenvalue.
-UNIQUE_METHODS = ("kendall", "spearman", "pearson")
+__all__ = ["RegionModels", "compare_region_models", "semi_partial"]
+
 WEIGHTS = ("shared", "region")
-_MIN_PAIRS = 3
-_EXPLAINED = 1e-10  # what is left of a variance of 1 is rounding
-
-
-def semi_partial(
-    model: RDMs, data: RDMs, *, method: str = "kendall", given: RDMs | None = None
-) -> np.ndarray:
-    """Correlate with data what each layer has beyond the layers before it.
-
-    Parameters
-    ----------
-    model : RDMs
-        Layers in order of computation, every pair measured. With a label ``network``, layers of
-        other networks do not count as before.
-    data : RDMs
-        Over the same conditions, matched by name.
-    method : {"kendall", "spearman", "pearson"}, default "kendall"
-        Correlation that is made semi-partial; kendall is tau-b.
-    given : RDMs, optional
-        RDMs to take out of every model RDM, instead of the layers before it; every pair measured.
-
-    Returns
-    -------
-    ndarray, shape (n_model, n_data)
-        From -1 to 1. The first layer of a network has its plain correlation.
-
-    Raises
-    ------
-    ConditionMismatchError
-        If the conditions differ.
-    InputError
-        If the method is unknown, or a pair of `model` or `given` is missing.
-
-    Warns
-    -----
-    UserWarning
-        If a value is undefined (NaN): an RDM is constant, a layer is explained by those before it
-        entirely, or fewer than 3 pairs are measured.
-
-    Notes
-    -----
-    With correlations τ of data x, layer y and the layers z before it [1]_ [2]_:
-    (τ_xy − τ_xz T⁺ τ_zy) / √(1 − τ_yz T⁺ τ_zy), T⁺ the pseudo-inverse of the correlations among z;
-    with one z it is (τ_xy − τ_xz τ_yz) / √(1 − τ_yz²). z is taken out of the layer, not out of the
-    data: squares are shares of all of the data's variance, for Pearson exactly. For Kendall it is
-    the same algebra on the covariances of signs; ties count as in tau-b.
-
-    Pairs that are NaN in a data RDM are left out for it.
-
-    References
-    ----------
-    .. [1] Schwartz E. et al. (2023). Journal of Neuroscience 43(23), 4291.
-    .. [2] Kim S. (2015). Communications for Statistical Applications and Methods 22, 665-674.
-       doi:10.5351/CSAM.2015.22.6.665
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import rsa_faces as rf
-    >>> from rsa_faces.mapping.regions import semi_partial
-    >>> rng = np.random.default_rng(0)
-    >>> names = [f"image {i}" for i in range(20)]
-    >>> first, new = rng.random((2, 190))
-    >>> model = rf.RDMs([first, first + 0.5 * new], names, "simulated")
-    >>> data = rf.RDMs([first + 0.1 * rng.random(190), new], names, "simulated")
-    >>> semi_partial(model, data, method="pearson").round(2)
-    array([[1.  , 0.08],
-           [0.01, 1.  ]])
-    """
-    check_choice(method, UNIQUE_METHODS, what="method for semi-partial correlation")
-    model, data = align_pair(model, data)
-    sides = [("model", model)]
-    if given is not None:
-        given, _ = align_pair(given, data)
-        given = given.align(model.conditions)
-        sides.append(("given", given))
-    for what, side in sides:
-        if missing := int(np.isnan(side.vectors).sum()):
-            raise InputError(f"expected every pair measured in {what}, but {missing} are NaN.")
-    before = _before(model) if given is None else None
-    others = None if given is None else given.vectors
-    values = np.full((len(model), len(data)), np.nan)
-    absent, groups = np.unique(np.isnan(data.vectors), axis=0, return_inverse=True)
-    for i, mask in enumerate(absent):
-        columns = np.flatnonzero(groups == i)
-        if (~mask).sum() >= _MIN_PAIRS:
-            values[:, columns] = unique_similarities(
-                model.vectors[:, ~mask], data.vectors[columns][:, ~mask], method, before,
-                None if others is None else others[:, ~mask],
-            )  # fmt: skip
-    if (undefined := np.isnan(values)).any():
-        rows = [i for i in np.flatnonzero(undefined.any(axis=1))]
-        warnings.warn(
-            f"semi-partial correlation is undefined (NaN) for {int(undefined.sum())} of "
-            f"{values.size} combinations, in model RDMs {', '.join(map(str, rows[:5]))}: an RDM is "
-            "constant, or a layer is explained by those before it, or pairs are missing.",
-            stacklevel=2,
-        )
-    return values
-
-
-def _before(model: RDMs) -> list[np.ndarray]:
-    """Return the rows of the layers before each, within its network."""
-    labels = model.labels
-    network = labels["network"].to_numpy() if "network" in labels else np.zeros(len(model))
-    return [np.flatnonzero(network[:i] == network[i]) for i in range(len(model))]
-
-
-def unique_similarities(
-    model: np.ndarray,
-    data: np.ndarray,
-    method: str,
-    before: Sequence[np.ndarray] | None,
-    given: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return semi-partial correlations of vectors, (n_model, n_data); see :func:`semi_partial`."""
-    pool = model if given is None else np.vstack([model, given])
-    correlate = METHODS[method]
-    among, across = correlate(pool, pool), correlate(pool, data)
-    values = np.full((len(model), len(data)), np.nan)
-    fixed = np.arange(len(model), len(pool))
-    for i in range(len(model)):
-        z = fixed if before is None else before[i]
-        between = among[np.ix_(z, z)]
-        if np.isnan(between).any() or np.isnan(among[i, z]).any():
-            continue
-        weights = among[i, z] @ np.linalg.pinv(between, hermitian=True, rcond=1e-10)
-        left = 1 - weights @ among[z, i]
-        if left > _EXPLAINED:
-            values[i] = (across[i] - weights @ across[z]) / np.sqrt(left)
-    return np.clip(values, -1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

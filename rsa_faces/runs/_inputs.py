@@ -55,7 +55,7 @@ def read_inputs(config: Config) -> Inputs:
             check_design(
                 n_subjects=n_subjects,
                 n_conditions=len(conditions),
-                bootstrap=entry.bootstrap or config.inference.bootstrap,
+                generalise_to=entry.bootstrap or config.inference.bootstrap,
                 what=f"region {entry.region!r}",
             )
     _check_figures(config, data, stimuli)

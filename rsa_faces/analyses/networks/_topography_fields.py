@@ -148,7 +148,7 @@ def receptive_fields(
             "field is a box, found for all places at once."
         )
     n_bytes = parse_bytes(budget)
-    from rsa_faces.analyses import _topography as torch_part
+    from rsa_faces.analyses.networks import _topography as torch_part
 
     names = torch_part.layer_list(network, layers)
     places = {layer: torch_part.places_of(network, layer) for layer in names}
@@ -250,7 +250,7 @@ def central_bias(
     if n_units is not None:
         check_count(n_units, what="n_units")
     n_bytes = parse_bytes(budget)
-    from rsa_faces.analyses import _topography as torch_part
+    from rsa_faces.analyses.networks import _topography as torch_part
 
     names = torch_part.layer_list(network, layers)
     places = {layer: torch_part.places_of(network, layer) for layer in names}
@@ -291,7 +291,7 @@ def central_bias(
 
 def _analytic(network: Network, places: Mapping[str, Any], progress: bool) -> pd.DataFrame:
     """Return the table of analytic fields of layers with places."""
-    from rsa_faces.analyses import _topography as torch_part
+    from rsa_faces.analyses.networks import _topography as torch_part
 
     flat = [layer for layer, where in places.items() if not where.grid]
     if flat or not places:

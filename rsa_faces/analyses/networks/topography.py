@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces.analyses.networks._topography_fields import (
     METHODS,
@@ -155,7 +156,7 @@ def topographic_rdms(
     allowed = [name for name in MEASURES if name not in {"mahalanobis", "crossnobis"}]
     check_choice(measure, allowed, what="measure for one pattern per condition")
     rng = as_rng(seed)
-    from rsa_faces.analyses import _topography as torch_part
+    from rsa_faces.analyses.networks import _topography as torch_part
 
     if isinstance(data, Activations):
         if data.network != network.name:
@@ -230,12 +231,13 @@ def topographic_rdms(
     return RDMs(vectors, data.conditions, measure, pd.DataFrame(rows))
 
 
+@renamed_argument("bootstrap", "generalise_to")
 def compare_topography(
     rdms: RDMs,
     data: RDMs,
     *,
     method: str = "rho-a",
-    bootstrap: str = "both",
+    generalise_to: str = "both",
     n_boot: int = 1000,
     groups: Mapping[str, object] | None = None,
     by: str = "subject",
@@ -252,7 +254,7 @@ def compare_topography(
     data : RDMs
         RDMs of subjects, as for :func:`rsa_faces.evaluate`; with a label ``region``, each region
         on its own.
-    method, bootstrap, n_boot, groups, by, seed
+    method, generalise_to, n_boot, groups, by, seed
         As for :func:`rsa_faces.evaluate`, which makes the inference.
     alpha : float, default 0.05
         Intervals cover 1 − alpha.
@@ -286,7 +288,7 @@ def compare_topography(
     follows from those of all pairs of samples, D: mean D(c, p) − ½ mean D(c, c′) − ½ mean D(p, p′).
     Averaging similarities, and not RDMs, keeps the numbers of units equal in what is compared.
     The units of the network are taken as they are: conclusions hold for new subjects and
-    conditions, as `bootstrap` says, not for other networks.
+    conditions, as `generalise_to` says, not for other networks.
 
     A difference says which part of the network is nearer to the data: not that a region sees only
     that part of the image. Neighbouring places share most of their fields in deep layers.
@@ -311,8 +313,8 @@ def compare_topography(
             "are missing."
         )
     options = {
-        "method": method, "bootstrap": bootstrap, "n_boot": n_boot, "groups": groups, "by": by,
-        "alpha": alpha, "seed": seed,
+        "method": method, "generalise_to": generalise_to, "n_boot": n_boot, "groups": groups,
+        "by": by, "alpha": alpha, "seed": seed,
     }  # fmt: skip
     table, subjects, notes = differences(rdms, data, options, correction)
     settings = {k: v for k, v in options.items() if k != "groups"} | {"correction": correction}

@@ -199,7 +199,7 @@ class _Run:
                 inference = self.config.inference
                 options = {
                     "method": self.config.method,
-                    "bootstrap": entry.bootstrap or inference.bootstrap,
+                    "generalise_to": entry.bootstrap or inference.bootstrap,
                     "n_boot": inference.n_boot,
                     "alpha": inference.alpha,
                     "correction": inference.correction,

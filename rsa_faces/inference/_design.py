@@ -1,0 +1,263 @@
+"""What inference is asked for: one frozen set of options, checked once, and the units drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces.inference.multiple import CORRECTIONS
+
+#: What conclusions can hold for.
+GENERALISE_TO = {
+    "subjects": "new subjects, but these conditions only",
+    "conditions": "new conditions, but these subjects only",
+    "both": "new subjects and new conditions",
+}
+UNCERTAINTIES = ("bootstrap", "analytic")
+INTERVALS = ("t", "percentile")
+TAILS = ("two-sided", "greater", "less")
+FAMILIES = ("region", "all")
+FEW_SUBJECTS = 5
+FEW_CONDITIONS = 20
+_ROUNDING = 1e-12  # of similarities, which are at most 1
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The options of inference, as :func:`rsa_faces.evaluate` explains them.
+
+    Raises
+    ------
+    InputError
+        If an option is unknown or out of range.
+    """
+
+    generalise_to: str = "both"
+    uncertainty: str = "bootstrap"
+    n_boot: int = 1000
+    by: str = "subject"
+    groups: Mapping[str, Hashable] | None = None
+    blocks: Mapping[str, Hashable] | None = None
+    alpha: float = 0.05
+    correction: str = "fdr"
+    interval: str = "t"
+    seed: int = 0
+    tail: str = "two-sided"
+    family: str = "region"
+
+    def __post_init__(self):
+        check_choice(self.generalise_to, GENERALISE_TO, what="value of generalise_to")
+        check_choice(self.uncertainty, UNCERTAINTIES, what="uncertainty")
+        check_choice(self.correction, CORRECTIONS, what="correction")
+        check_choice(self.interval, INTERVALS, what="interval")
+        check_choice(self.tail, TAILS, what="tail")
+        check_choice(self.family, FAMILIES, what="family")
+        check_count(self.n_boot, what="n_boot", low=2)
+        if not 0 < self.alpha < 1:
+            raise InputError(f"expected alpha between 0 and 1, got {self.alpha!r}.")
+        if self.uncertainty == "analytic" and self.interval == "percentile":
+            raise InputError(
+                "expected interval='t' with uncertainty='analytic', got 'percentile': there are "
+                "no bootstrap samples to take quantiles of."
+            )
+
+    @property
+    def draws_subjects(self) -> bool:
+        """Whether conclusions hold for new subjects."""
+        return self.generalise_to != "conditions"
+
+    @property
+    def draws_conditions(self) -> bool:
+        """Whether conclusions hold for new conditions."""
+        return self.generalise_to != "subjects"
+
+    def units(self, conditions: Sequence[str]) -> Units:
+        """Return the groups and runs of these conditions."""
+        groups = np.arange(len(conditions))
+        if self.groups is not None:
+            groups = codes_of(self.groups, conditions, "group")[0]
+        if self.blocks is None:
+            return Units(groups, np.zeros(len(conditions), int), ("all",))
+        return Units(groups, *codes_of(self.blocks, conditions, "block"))
+
+    def freedom(self, n_subjects: int, units: Units) -> int:
+        """Return the degrees of freedom of t-tests."""
+        of = {"subjects": n_subjects - 1, "conditions": units.freedom}
+        return of.get(self.generalise_to, min(of.values()))
+
+    def p_values(self, estimate: np.ndarray, sem: np.ndarray, freedom: int) -> np.ndarray:
+        """Return p values of t-tests against 0, of the tail asked for; see :func:`t_test`."""
+        return t_test(estimate, sem, freedom, self.tail)
+
+    def sem(self, variance: np.ndarray) -> np.ndarray:
+        """Return standard errors; NaN where nothing varied but rounding: no error was measured."""
+        sem = np.sqrt(variance)
+        return np.where(sem > _ROUNDING, sem, np.nan)
+
+    def half_width(self, sem: np.ndarray, freedom: int) -> np.ndarray:
+        """Return half the width of two-sided t intervals."""
+        return stats.t.ppf(1 - self.alpha / 2, freedom) * sem
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """Return the options as a result keeps them, with what conclusions hold for."""
+        own = {
+            "generalise_to": self.generalise_to,
+            "uncertainty": self.uncertainty,
+            "interval": self.interval,
+            "n_boot": self.n_boot if self.uncertainty == "bootstrap" else 0,
+            "seed": self.seed,
+            "alpha": self.alpha,
+            "correction": self.correction,
+            "tail": self.tail,
+            "family": self.family,
+            "groups": self.groups is not None,
+            "blocks": self.blocks is not None,
+            "generalises_to": GENERALISE_TO[self.generalise_to],
+        }
+        return own | more
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """The conditions of a study: which belong together, and which were in a run.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n_conditions,)
+        Group of each condition, from 0; conditions of a group are drawn together.
+    blocks : ndarray of int, shape (n_conditions,)
+        Run of each condition, from 0. Pairs of conditions of different runs are not used.
+    names : tuple of str
+        Of the runs.
+    """
+
+    groups: np.ndarray
+    blocks: np.ndarray
+    names: tuple[str, ...]
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return int(self.groups.max()) + 1
+
+    @property
+    def runs(self) -> list[np.ndarray]:
+        """The positions of the conditions of each run."""
+        return [np.flatnonzero(self.blocks == run) for run in range(len(self.names))]
+
+    @property
+    def strata(self) -> np.ndarray:
+        """Stratum of each group, from 0: what is drawn from on its own.
+
+        A run, if every group is in one run; otherwise all groups are one stratum.
+        """
+        found = pd.DataFrame({"group": self.groups, "run": self.blocks}).groupby("group")["run"]
+        if (found.nunique() > 1).any():
+            return np.zeros(self.n_groups, int)
+        return found.first().to_numpy()
+
+    @property
+    def freedom(self) -> int:
+        """Number of groups less that of strata."""
+        return self.n_groups - int(self.strata.max()) - 1
+
+    @property
+    def used(self) -> np.ndarray:
+        """Which pairs lie within a run, shape (n_pairs,)."""
+        row, col = np.triu_indices(len(self.blocks), k=1)
+        return self.blocks[row] == self.blocks[col]
+
+
+def codes_of(
+    labels: Mapping[str, Hashable], conditions: Sequence[str], what: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the group (or block) of each condition as a number, and the names in order."""
+    missing = [c for c in conditions if c not in labels]
+    if missing:
+        raise InputError(
+            f"expected a {what} for every condition, but {len(missing)} have none: "
+            f"{', '.join(map(repr, missing[:5]))}."
+        )
+    codes, names = pd.factorize(pd.Series([labels[c] for c in conditions], dtype=object))
+    if (codes < 0).any():
+        absent = [c for c, code in zip(conditions, codes, strict=True) if code < 0]
+        raise InputError(
+            f"expected a {what} for every condition, but {len(absent)} have none: "
+            f"{', '.join(map(repr, absent[:5]))}."
+        )
+    return codes, tuple(map(str, names))
+
+
+def t_test(
+    estimate: np.ndarray, sem: np.ndarray, freedom: int, tail: str = "two-sided"
+) -> np.ndarray:
+    """Return p of t-tests of estimates against 0; NaN where the error is NaN."""
+    t = estimate / sem
+    if tail == "two-sided":
+        return 2 * stats.t.sf(np.abs(t), freedom)
+    return stats.t.sf(t if tail == "greater" else -t, freedom)
+
+
+def check_design(
+    *, n_subjects: int, n_conditions: int, generalise_to: str, what: str = "the data"
+) -> list[str]:
+    """Check whether numbers allow the conclusions asked for.
+
+    Parameters
+    ----------
+    n_subjects, n_conditions : int
+        How many there are (of groups, where conditions are drawn in groups).
+    generalise_to : {"both", "subjects", "conditions"}
+        What conclusions are to hold for.
+    what : str
+        What it is about, for messages.
+
+    Returns
+    -------
+    list of str
+        Notes where numbers are small.
+
+    Raises
+    ------
+    InputError
+        If new subjects are asked for and there is one, or new conditions and there are fewer
+        than 4.
+
+    Examples
+    --------
+    >>> from rsa_faces.inference import check_design
+    >>> check_design(n_subjects=12, n_conditions=60, generalise_to="both")
+    []
+    """
+    notes = []
+    if generalise_to != "conditions":
+        if n_subjects < 2:
+            raise InputError(
+                f"expected at least 2 subjects in {what} for generalise_to={generalise_to!r}, got "
+                f"{n_subjects}: nothing can be said about new subjects. Use "
+                "generalise_to: conditions, which needs one subject."
+            )
+        if n_subjects < FEW_SUBJECTS:
+            notes.append(
+                f"{what}: {n_subjects} subjects are too few to generalise to new subjects with "
+                f"confidence; the tests are approximate below {FEW_SUBJECTS}."
+            )
+    if generalise_to != "subjects":
+        if n_conditions < 4:
+            raise InputError(
+                f"expected at least 4 conditions in {what} for generalise_to={generalise_to!r}, "
+                f"got {n_conditions} (of groups, where conditions are drawn in groups)."
+            )
+        if n_conditions < FEW_CONDITIONS:
+            notes.append(
+                f"{what}: {n_conditions} conditions are too few to generalise to new conditions "
+                f"with confidence; the tests are approximate below {FEW_CONDITIONS}."
+            )
+    return notes
