@@ -230,7 +230,7 @@ def _nothing(project):
         (_double_names, [], "face_02"),
         (_other_names, [], "only in the stimuli: 'face_00'; only in .*: 'person 1'"),
         (_missing_pairs, [], "1 of 1656 are missing .* `allow_missing: true`"),
-        (_one_subject, [], "bootstrap"),
+        (_one_subject, [], "generalise_to: conditions"),
         (_nothing, ["--set", "networks.0=pixel"], "unknown network 'pixel'. Did you mean 'pixels'"),
         (_nothing, ["--set", "networks.0={name: gabor-v1, layers: [enrgy]}",
                     "--set", "networks.1=pixels"], "'enrgy'.* Did you mean 'energy'"),
@@ -258,7 +258,7 @@ def test_wrong_input_is_one_sentence_exit_2_and_nothing_written(
 
 def test_one_subject_is_possible_over_conditions_and_said(compare, project):
     _one_subject(project)
-    run = compare("--set", "inference.bootstrap=conditions")
+    run = compare("--set", "inference.generalise_to=conditions")
     assert run.exit_code == 0, run.output
     assert "no ceiling" in run.output
     assert pd.read_csv(project / "out" / "results.csv")["ceiling_low"].isna().all()

@@ -236,7 +236,8 @@ def test_topography_of_data(project, tmp_path):
     ]  # fmt: skip
     rf.rdm.concat(parts).save(project / "ffa.h5")
     (found,), figures = asked(
-        project, tmp_path, {"analysis": "topography", "rdms": "ffa.h5", "bootstrap": "subjects"},
+        project, tmp_path,
+        {"analysis": "topography", "rdms": "ffa.h5", "generalise_to": "subjects"},
         networks=[{"name": "mini-xception", "layers": ["conv1", "block2"]}],
     )  # fmt: skip
     assert found["layer"].tolist() == ["conv1", "block2"]

@@ -83,7 +83,7 @@ def test_set_changes_nested_keys_and_list_entries(tmp_path):
         ("infrence.n_boot=200", "unknown key 'infrence'. Did you mean 'inference'"),
         ("inference.n_bot=200", "inference: unknown key 'n_bot'. Did you mean 'n_boot'"),
         ("inference.n_boot=3", r"greater than or equal to 100 \(got 3\)"),
-        ("inference.bootstrap=voxels", r"inference.bootstrap: .*\(got 'voxels'\)"),
+        ("inference.generalise_to=voxels", r"inference.generalise_to: .*\(got 'voxels'\)"),
         ("networks.9=pixels", "--set 'networks.9=pixels' does not fit"),
         ("title.x=1", "title is 't', not a section"),
         ("seed", "expected --set key=value, got 'seed'"),

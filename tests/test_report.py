@@ -45,7 +45,7 @@ def simulate(*, region="simulated IT", n_subjects=N_SUBJECTS, subset="all", nois
     truth = 0.0 if noise is None else rdms[1]
     errors = rng.normal(scale=noise or 1.0, size=(n_subjects, model.n_pairs))
     data = rf.RDMs(truth + errors, names, "simulated", {"subject": subjects, "region": region})
-    options = {"bootstrap": "both" if n_subjects > 1 else "conditions", "n_boot": 50} | options
+    options = {"generalise_to": "both" if n_subjects > 1 else "conditions", "n_boot": 50} | options
     with pytest.warns() if n_subjects == 1 or noise is None else contextlib.nullcontext():
         return rf.evaluate(model, data, subset=subset, **options)
 

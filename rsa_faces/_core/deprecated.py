@@ -9,6 +9,30 @@ from collections.abc import Callable
 from rsa_faces._core.errors import InputError
 
 
+def renamed_key(values: dict, old: str, new: str, *, what: str, stacklevel: int = 2) -> dict:
+    """Return `values` with what is under the `old` name under the `new` one, with a warning.
+
+    Raises
+    ------
+    InputError
+        If both names are there.
+    """
+    if old not in values:
+        return values
+    if new in values:
+        raise InputError(
+            f"expected {new}={values[new]!r} alone, got {old}={values[old]!r} as well: {old!r} is "
+            f"the old name of {new!r}. Leave {old!r} out."
+        )
+    warnings.warn(
+        f"the {what} is now called {new!r}, no longer {old!r}; the old name will go with version "
+        "1.0.",
+        FutureWarning,
+        stacklevel=stacklevel + 1,
+    )
+    return {new if key == old else key: value for key, value in values.items()}
+
+
 def renamed_argument(old: str, new: str) -> Callable[[Callable], Callable]:
     """Return a decorator by which a function takes the argument `new` under its `old` name too.
 
@@ -29,20 +53,8 @@ def renamed_argument(old: str, new: str) -> Callable[[Callable], Callable]:
     def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
         def accepting(*args, **kwargs):
-            if old in kwargs:
-                if new in kwargs:
-                    raise InputError(
-                        f"expected {new}={kwargs[new]!r} alone, got {old}={kwargs[old]!r} as well: "
-                        f"{old!r} is the old name of {new!r}. Leave {old!r} out."
-                    )
-                warnings.warn(
-                    f"the argument {old!r} of {function.__name__} is now called {new!r}; the old "
-                    "name will go with version 1.0.",
-                    FutureWarning,
-                    stacklevel=2,
-                )
-                kwargs[new] = kwargs.pop(old)
-            return function(*args, **kwargs)
+            what = f"argument of {function.__name__}()"
+            return function(*args, **renamed_key(kwargs, old, new, what=what))
 
         return accepting
 

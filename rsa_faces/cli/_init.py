@@ -40,7 +40,7 @@ subsets:
   all: all
 {columns}
 inference:
-  bootstrap: {bootstrap}
+  generalise_to: {generalise_to}
   n_boot: 1000
 
 budget: 2GB
@@ -73,7 +73,7 @@ def init(
         raise InputError(f"expected a new file, but {path} exists. Choose another with --out.")
     manifest = _find_manifest(stimuli)
     faces = load_stimuli(stimuli, manifest=manifest)
-    blocks, bootstrap = _data_blocks(data or [], set(faces.ids), path.resolve().parent)
+    blocks, generalise_to = _data_blocks(data or [], set(faces.ids), path.resolve().parent)
     columns = [c for c in faces.metadata.columns if faces.metadata[c].nunique() > 1]
     shown = f"  # columns of your table: {', '.join(map(str, columns))}; a subset is a query:\n"
     text = _TEMPLATE.format(
@@ -86,7 +86,7 @@ def init(
         columns=f"{shown}  # my subset: {columns[0]} == {faces.metadata[columns[0]].iloc[0]!r}\n"
         if columns
         else "",
-        bootstrap=bootstrap,
+        generalise_to=generalise_to,
     )
     write_text(path, text)
     out.print(f"Wrote {path}: {len(faces)} images. Next: rsa-faces compare {path}", markup=False)
@@ -105,7 +105,7 @@ def _find_manifest(folder: Path) -> Path | None:
 
 
 def _data_blocks(paths: list[Path], ids: set[str], folder: Path) -> tuple[str, str]:
-    """Return the `data:` entries for these files and the bootstrap that their subjects allow."""
+    """Return the `data:` entries for these files and what their subjects allow to generalise to."""
     from rsa_faces.rdm import load_rdms
 
     if not paths:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import METHODS, Method
+from rsa_faces.comparison import METHODS, Method, resolve
 from rsa_faces.comparison._forms import pair_weights, standard
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.rdm import RDMs
@@ -52,8 +52,9 @@ class Splits:
         return len(self.counts)
 
 
-def layers_of(model: RDMs, by_model: str, method: Method) -> tuple[Layers, np.ndarray]:
+def layers_of(model: RDMs, by_model: str, method: str | Method) -> tuple[Layers, np.ndarray]:
     """Return layers scaled for the method, network after network, and what they were divided by."""
+    method = resolve(method)
     labels = model.labels
     check_choice(by_model, labels.columns, what="label that tells flexible models apart")
     if labels[by_model].isna().any():
@@ -129,7 +130,7 @@ def fold_weights(
     data: np.ndarray,
     splits: Splits,
     fit: str,
-    method: Method,
+    method: str | Method,
     n_folds: int,
     n_subject_folds: int,
 ) -> np.ndarray:
@@ -139,6 +140,7 @@ def fold_weights(
     folds of all ways to draw subjects one after the other; NaN where no layer of a network differs
     between the training pairs.
     """
+    method = resolve(method)
     fold = np.arange(n_folds)[None, :, None]
     train = np.where(splits.folds[:, None] != fold, splits.counts[:, None], 0.0)
     train = train.reshape(-1, train.shape[2])
@@ -325,6 +327,7 @@ def held_out_means(layers, data, splits, fit, method, n_folds, n_subject_folds):
 
     One array of similarities for each way to draw subjects.
     """
+    method = resolve(method)
     weights = fold_weights(layers, data, splits, fit, method, n_folds, n_subject_folds)
     compare = held_out_plain
     if method.code is not None:

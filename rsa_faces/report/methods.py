@@ -32,6 +32,10 @@ _CORRECTIONS = {
     "bonferroni": "by Bonferroni's method",
     "holm": "by Holm's method",
 }
+_FAMILIES = {
+    "region": "within a region and set of conditions",
+    "all": "over all regions and sets of conditions",
+}
 _DRAWN = {
     "both": "subjects and conditions (two-factor variance)",
     "subjects": "subjects",
@@ -100,16 +104,41 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
     return (
         f"{_models(result, measure, networks, cite['rsa'])} Each was compared with each subject's "
         f"RDM (sessions averaged) by {_comparison(settings)}{cite['whitened']}{of_method}, and "
-        f"similarities were averaged over subjects, in {_regions(result)}. {ceilings}Standard "
-        f"errors come from {_by_region(settings['n_boot'])} bootstrap samples of "
-        f"{_by_region(settings['bootstrap'], _DRAWN)}{cite['inference']}. Similarities were tested "
-        f"against {against} and against each other with two-sided t-tests "
-        f"({_freedom(settings)}); p values were corrected over all tests of one kind within a "
-        f"region and set of conditions, {_CORRECTIONS[settings['correction']]}"
+        f"similarities were averaged over subjects, in {_regions(result)}. {ceilings}"
+        f"{_runs(settings)}{_errors(settings)}{cite['inference']}. Similarities were tested "
+        f"against {against} and against each other with {_tails(settings)} "
+        f"({_freedom(settings)}); p values were corrected over all tests of one kind "
+        f"{_FAMILIES[settings.get('family', 'region')]}, {_CORRECTIONS[settings['correction']]}"
         f"{cite.get(settings['correction'], '')}; α = {settings['alpha']:g}. Conclusions "
         f"generalise to {_by_region(settings['generalises_to'])}. Computed with rsa-faces "
         f"{__version__}, seed {settings['seed']}."
     )
+
+
+def _runs(settings: Mapping[str, Any]) -> str:
+    """Return the sentence on runs."""
+    if not settings.get("blocks"):
+        return ""
+    return "Only pairs of conditions within a run were used, and similarities averaged over runs. "
+
+
+def _errors(settings: Mapping[str, Any]) -> str:
+    """Return where standard errors come from."""
+    drawn = _by_region(settings["generalise_to"], _DRAWN)
+    together = ", conditions of a group drawn together" if settings.get("groups") else ""
+    if settings["uncertainty"] == "analytic":
+        together = together.replace("drawn", "taken")
+        return f"Standard errors are those of {drawn} in closed form{together}"
+    n_boot = _by_region(settings["n_boot"])
+    return f"Standard errors come from {n_boot} bootstrap samples of {drawn}{together}"
+
+
+def _tails(settings: Mapping[str, Any]) -> str:
+    """Return which t-tests were made."""
+    tail = settings.get("tail", "two-sided")
+    if tail == "two-sided":
+        return "two-sided t-tests"
+    return f"t-tests, against zero one-sided ({tail}), all others two-sided"
 
 
 def _comparison(settings: Mapping) -> str:

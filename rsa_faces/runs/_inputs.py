@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,16 @@ from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.behaviour import group_rdm, load_rater_rdms
 from rsa_faces.comparison import METHODS
-from rsa_faces.inference import check_design
+from rsa_faces.inference import Design, check_design
 from rsa_faces.networks import get_spec
 from rsa_faces.rdm import MEASURES, RDMs, concat, load_rdms, model_rdm_from_labels
 from rsa_faces.runs._entries import ModelConfig
 from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.regions import region_rdms, simulated_rdms
 from rsa_faces.stimuli import StimulusSet, load_stimuli
+
+#: Columns of a stimulus table that say which person an image shows.
+PEOPLE = ("people", "person", "identity")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class Inputs:
     data: Mapping[str, RDMs]
     models: RDMs | None
     subsets: Mapping[str, tuple[str, ...]]
+    groups: Mapping[str, Hashable] | None = None
+    blocks: Mapping[str, Hashable] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_inputs(config: Config) -> Inputs:
@@ -49,17 +55,49 @@ def read_inputs(config: Config) -> Inputs:
     data = {entry.region: _data(entry, stimuli, config) for entry in config.data}
     models = [_models(entry, stimuli) for entry in config.models]
     subsets = {name: _subset(name, query, stimuli) for name, query in config.subsets.items()}
+    groups, blocks = (
+        column_of(stimuli, getattr(config.inference, key), f"inference.{key}")
+        for key in ("groups", "blocks")
+    )
     for entry in config.data:
         n_subjects = _n_subjects(data[entry.region], config.inference.by)
         for conditions in subsets.values():
             check_design(
                 n_subjects=n_subjects,
-                n_conditions=len(conditions),
-                generalise_to=entry.bootstrap or config.inference.bootstrap,
+                n_conditions=Design(groups=groups).units(conditions).n_groups,
+                generalise_to=entry.generalise_to or config.inference.generalise_to,
                 what=f"region {entry.region!r}",
             )
     _check_figures(config, data, stimuli)
-    return Inputs(stimuli, data, concat(models) if models else None, subsets)
+    notes = () if groups is not None else people_note(stimuli)
+    return Inputs(stimuli, data, concat(models) if models else None, subsets, groups, blocks, notes)
+
+
+def column_of(stimuli: StimulusSet, name: str | None, key: str) -> dict[str, Hashable] | None:
+    """Return what a column of the stimulus table says of each stimulus; None without a name."""
+    if name is None:
+        return None
+    check_choice(name, stimuli.metadata.columns, what=f"column of the stimulus table for {key}:")
+    column = stimuli.metadata[name]
+    if column.isna().any():
+        raise InputError(
+            f"expected a value of {name!r} for every stimulus ({key}: {name}), but "
+            f"{column.index[column.isna()][0]!r} has none."
+        )
+    return dict(zip(stimuli.ids, column.tolist(), strict=True))
+
+
+def people_note(stimuli: StimulusSet) -> tuple[str, ...]:
+    """Return a note if the stimulus table says that images show the same people."""
+    for name in PEOPLE:
+        if name in stimuli.metadata and stimuli.metadata[name].duplicated().any():
+            n_people = stimuli.metadata[name].nunique()
+            return (
+                f"the stimulus table has {n_people} values of {name!r} for {len(stimuli)} images, "
+                "but images are taken as independent: tests reject too often if those of one "
+                f"person are alike. Give inference.groups: {name}.",
+            )
+    return ()
 
 
 def _stimuli(config: Config) -> StimulusSet:
@@ -105,9 +143,11 @@ def _data(entry: DataConfig, stimuli: StimulusSet, config: Config) -> RDMs:
     else:
         rdms = _selected(rdms, entry.select)
     rdms = _fitting(rdms, stimuli, what)
-    if (missing := int(np.isnan(rdms.vectors).sum())) and not entry.allow_missing:
+    blocks = column_of(stimuli, config.inference.blocks, "inference.blocks")
+    needed = rdms.vectors[:, Design(blocks=blocks).units(stimuli.ids).used]
+    if (missing := int(np.isnan(needed).sum())) and not entry.allow_missing:
         raise InputError(
-            f"expected a value for every pair in {what}, but {missing} of {rdms.vectors.size} are "
+            f"expected a value for every pair in {what}, but {missing} of {needed.size} are "
             "missing (NaN). If those pairs were not measured, set `allow_missing: true` for this "
             "entry; they are then left out of its comparisons."
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from rsa_faces._core.checks import nearest
+from rsa_faces._core.deprecated import renamed_key
 from rsa_faces._core.errors import InputError
 
 Label = str | int | float | bool
@@ -20,11 +21,15 @@ class Section(BaseModel):
     """A part of a configuration: frozen, and an unknown key is an error that names the nearest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    #: Old names of keys, and the names they have now.
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, values: Any) -> Any:
         if isinstance(values, dict):
+            for old, new in cls.renamed.items():
+                values = renamed_key(values, old, new, what=f"key of {cls.__name__}")
             for key in values:
                 if key not in cls.model_fields:
                     raise ValueError(

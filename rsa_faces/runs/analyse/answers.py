@@ -303,7 +303,7 @@ def _topography(entry, study: Study):
             progress=False,
         )  # fmt: skip
         found = analyses.compare_topography(
-            rdms, data, method=entry.method, generalise_to=entry.bootstrap, seed=study.seed
+            rdms, data, method=entry.method, generalise_to=entry.generalise_to, seed=study.seed
         )
         tables.append(found.table)
         figures.append(plot_topography(found, title=name).figure)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -141,7 +142,9 @@ class TopographyConfig(Section):
     radius: float = Field(default=0.25, gt=0, lt=1)
     n_units: int | None = Field(default=16, ge=1)
     method: str = "rho-a"
-    bootstrap: Literal["subjects", "conditions", "both"] = "both"
+    generalise_to: Literal["subjects", "conditions", "both"] = "both"
+
+    renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
 
 
 class StimuliChoiceConfig(Section):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,7 +21,7 @@ from rsa_faces.runs._images import (
 )
 from rsa_faces.runs._reading import Label, Section, exactly_one, read_config
 
-Bootstrap = Literal["subjects", "conditions", "both"]
+GeneraliseTo = Literal["subjects", "conditions", "both"]
 
 
 class SphereConfig(Section):
@@ -115,6 +116,8 @@ class DataConfig(Section):
     An entry with ``regions: [FFA, OFA]`` instead of ``region: FFA`` stands for one entry of each.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
+
     dataset: str | None = None
     rdms: Path | None = None
     fmri: FmriConfig | None = None
@@ -122,7 +125,7 @@ class DataConfig(Section):
     region: str
     select: dict[str, Label | list[Label]] = Field(default_factory=dict)
     average: Literal["evidence"] | None = None
-    bootstrap: Bootstrap | None = None
+    generalise_to: GeneraliseTo | None = None
     allow_missing: bool = False
 
     @model_validator(mode="after")
@@ -136,12 +139,19 @@ class DataConfig(Section):
 
 
 class InferenceConfig(Section):
-    """How similarity is tested."""
+    """How similarity is tested; `groups` and `blocks` are columns of the stimulus table."""
 
-    bootstrap: Bootstrap = "both"
+    renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
+
+    generalise_to: GeneraliseTo = "both"
+    uncertainty: Literal["bootstrap", "analytic"] = "bootstrap"
+    groups: str | None = None
+    blocks: str | None = None
     n_boot: int = Field(default=1000, ge=100)
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     correction: Literal["fdr", "bonferroni", "holm"] = "fdr"
+    family: Literal["region", "all"] = "region"
+    tail: Literal["two-sided", "greater", "less"] = "two-sided"
     by: str = "subject"
 
 

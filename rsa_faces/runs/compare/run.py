@@ -7,7 +7,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -199,8 +199,13 @@ class _Run:
                 inference = self.config.inference
                 options = {
                     "method": self.config.method,
-                    "generalise_to": entry.bootstrap or inference.bootstrap,
+                    "generalise_to": entry.generalise_to or inference.generalise_to,
+                    "uncertainty": inference.uncertainty,
                     "n_boot": inference.n_boot,
+                    "groups": self.inputs.groups,
+                    "blocks": self.inputs.blocks,
+                    "family": inference.family,
+                    "tail": inference.tail,
                     "alpha": inference.alpha,
                     "correction": inference.correction,
                     "by": inference.by,
@@ -220,7 +225,8 @@ class _Run:
             self.steps.run(step, depends_on, [name], wait)
             # Always read back: a resumed run then ends with the same bytes.
             parts.append(Result.from_json((self.folder / name).read_text(encoding="utf-8")))
-        return Result.concat(parts)
+        result = Result.concat(parts)
+        return replace(result, notes=(*self.inputs.notes, *result.notes))
 
     def provenance(self, models: RDMs) -> dict:
         """Return all that the numbers depend on."""
