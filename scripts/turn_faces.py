@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from PIL import Image
-
 import rsa_faces as rf
 from rsa_faces.networks import detect_landmarks
+from rsa_faces.stimuli import StimulusSet
+from rsa_faces.stimuli.images import SUFFIXES, write_images
 from rsa_faces.stimuli.turning import random_turns
 
-KINDS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 AT_ONCE = 200
 
 
@@ -36,11 +35,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for folder in sorted(
-        {p.parent for p in options.folder.rglob("*") if p.suffix.lower() in KINDS}
+        {p.parent for p in options.folder.rglob("*") if p.suffix.lower() in SUFFIXES}
     ):
         inside = rf.load_stimuli(folder)
         target = options.out / folder.relative_to(options.folder)
-        target.mkdir(parents=True, exist_ok=True)
         for start in range(0, len(inside), AT_ONCE):
             some = inside.subset(list(inside.ids[start : start + AT_ONCE]))
             found = rf.detect_faces(some, progress=False)
@@ -53,9 +51,14 @@ def main() -> None:
                 crops, detect_landmarks(crops), options.turns, max_yaw=options.max_yaw,
                 max_pitch=options.max_pitch, seed=options.seed,
             )  # fmt: skip
-            for stimuli in (crops, turned):
-                for name in stimuli.ids:
-                    Image.fromarray(stimuli.image(name)).save(target / f"{name}.png")
+            together = [*crops.ids, *turned.ids]
+            write_images(
+                StimulusSet.from_arrays(
+                    [(crops if name in crops else turned).image(name) for name in together],
+                    together,
+                ),
+                target,
+            )
     print(options.out)  # noqa: T201
 
 

@@ -73,7 +73,8 @@ def test_faces_are_found_told_and_cut(photographs, tmp_path):
     assert not crops.exists()
     done = rsa_faces("faces", folder, "--crops", crops, "--template", "dlib-face", "--leave-out")
     assert done.exit_code == 0, done.output
-    assert sorted(p.name for p in crops.iterdir()) == ["image_13.png", "image_14.png"]
+    written = ["image_13.png", "image_14.png", "images.csv"]
+    assert sorted(p.name for p in crops.iterdir()) == written
     assert Image.open(crops / "image_13.png").size == (150, 150)
 
 

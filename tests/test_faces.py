@@ -340,8 +340,8 @@ def test_faces_must_be_of_these_images(people, found):
     [
         ({"template": "arcfase"}, "template 'arcfase'. Did you mean 'arcface'"),
         ({"size": 1}, "size .* got 1"),
-        ({"margin": -0.1}, "margin of at least 0, got -0.1"),
-        ({"margin": np.nan}, "margin of at least 0, got nan"),
+        ({"margin": -0.1}, "margin from 0 to 10, got -0.1"),
+        ({"margin": np.nan}, "margin from 0 to 10, got nan"),
         ({"missing": "skip"}, "without a face 'skip'"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import logging
 import pickle
 
 import numpy as np
@@ -45,15 +44,13 @@ def test_order_is_by_id_and_pixels_are_kept(folder):
     assert "3 images" in repr(faces)
 
 
-def test_manifest_gives_ids_and_metadata_in_any_row_order(folder, caplog):
+def test_manifest_gives_ids_and_metadata_in_any_row_order(folder):
     table = "age,file,id\n30,c.png,010\n20,a.png,002\n"
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(UserWarning, match="1 of 3 images .* left out: 'B.png'"):
         faces = load_stimuli(folder, manifest=write(folder / "m.csv", table))
     assert faces.ids == ("002", "010")
     assert faces.metadata.to_dict() == {"age": {"002": 20, "010": 30}}
     np.testing.assert_array_equal(faces.image("010"), pixels(0))
-    assert "1 of 3 images" in caplog.text
-    assert "B.png" in caplog.text
     other = "file,id,age\na.png,002,20\nc.png,010,30\n"
     assert load_stimuli(folder, manifest=write(folder / "n.csv", other)).hash == faces.hash
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,15 @@ def nearest(name: str, options: Iterable[str]) -> str:
 
 
 def check_choice(value: str, options: Iterable[str], *, what: str) -> str:
-    """Return `value` if it is one of `options`, else raise and name the nearest."""
-    options = list(options)
+    """Return `value` if it is one of `options`, else raise and name the nearest.
+
+    Where many values are looked up give a mapping or a set: in a list each takes a search.
+    """
+    hashed = isinstance(options, (Mapping, Set)) and isinstance(value, Hashable)
+    if not hashed:
+        options = list(options)
     if value not in options:
+        options = list(options)
         shown = ", ".join(repr(o) for o in options[:30])
         more = f" and {len(options) - 30} more" if len(options) > 30 else ""
         raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Something the user gave is wrong: a value, a shape, a name or a file.
@@ -34,7 +36,7 @@ class ConditionMismatchError(InputError):
         super().__init__(
             f"expected the same conditions in {left_name} and {right_name}, but "
             f"there are {len(left)} in {left_name} and {len(right)} in {right_name}: "
-            f"only in {left_name}: {_first(only_left)}; only in {right_name}: {_first(only_right)}."
+            f"only in {left_name}: {some(only_left)}; only in {right_name}: {some(only_right)}."
             + (f" {hint}" if hint else "")
         )
 
@@ -47,8 +49,9 @@ class MissingExtraError(ImportError):
     """An optional package is not installed; the message holds the line that installs it."""
 
 
-def _first(names: list[str], n: int = 5) -> str:
+def some(names: Iterable[object], n: int = 5) -> str:
     """Show up to `n` names and count the rest."""
+    names = [str(name) for name in names]
     if not names:
         return "none"
     more = f" and {len(names) - n} more" if len(names) > n else ""

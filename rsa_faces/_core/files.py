@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -60,5 +63,54 @@ def sha256_bytes(*parts: bytes) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name as part of a file name: letters, digits, dots, _ and single hyphens."""
+    """Return a name as part of a file name: letters, digits, dots, _ and single hyphens.
+
+    Different names may become the same: where files of several lie in one folder use
+    :func:`file_names`.
+    """
     return re.sub(r"[^\w.]+", "-", name).strip("-.") or "unnamed"
+
+
+def file_names(ids: Iterable[str]) -> dict[str, str]:
+    """Return a file name without suffix for each id: safe, and different for different ids.
+
+    An id that is a file name stays as it is; of others what no file name may hold becomes a
+    hyphen. Where two would be the same (also where only case differs, as some file systems do not
+    tell it apart), where one is reserved by a system or too long, the first digits of the id's
+    hash are added. So the name of an id depends on others only where they collide.
+
+    Examples
+    --------
+    >>> from rsa_faces._core.files import file_names
+    >>> file_names(["ann", "../bob", "a b", "a-b"])
+    {'ann': 'ann', '../bob': 'bob', 'a b': 'a-b-c8687a08', 'a-b': 'a-b'}
+    """
+    ids = list(dict.fromkeys(map(str, ids)))
+    plain = {name: slug(name) for name in ids}
+    sharing = Counter(_folded(stem) for stem in plain.values())
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    # Ids that are file names as they are come first: they keep their names.
+    for name in sorted(ids, key=lambda name: (plain[name] != name, name)):
+        stem = plain[name]
+        alone = stem == name or sharing[_folded(stem)] == 1
+        fits = stem.split(".")[0].upper() not in _RESERVED and len(stem.encode()) <= _LONGEST
+        if not (alone and fits) or _folded(stem) in taken:
+            short = stem.encode()[:_LONGEST].decode(errors="ignore")
+            digest = hashlib.sha256(name.encode()).hexdigest()
+            digits = itertools.count(8, 8)
+            while _folded(stem := f"{short}-{digest[: next(digits)]}") in taken:
+                pass
+        taken.add(_folded(stem))
+        names[name] = stem
+    return {name: names[name] for name in ids}
+
+
+# Windows reads these as devices; file systems allow 255 bytes, of which suffixes need some.
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{p}{i}" for p in ("COM", "LPT") for i in range(1, 10))}
+_LONGEST = 120
+
+
+def _folded(stem: str) -> str:
+    """Return what is the same for file names that some systems do not tell apart."""
+    return unicodedata.normalize("NFC", stem).casefold()

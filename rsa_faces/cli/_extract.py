@@ -191,6 +191,7 @@ def faces(
     import rsa_faces as rf
     from rsa_faces._core.files import atomic_path
     from rsa_faces.networks import NETWORKS
+    from rsa_faces.stimuli.images import write_images
 
     stimuli = rf.load_stimuli(images, manifest=manifest)
     found = rf.detect_faces(stimuli, min_score=min_score, min_size=min_size, several=several)
@@ -209,7 +210,7 @@ def faces(
             stimuli, found, template=template, size=size,
             missing="leave-out" if leave_out else "refuse",
         )  # fmt: skip
-        _write_images(cut, crops)
+        write_images(cut, crops)
         out.print(f"Wrote {len(cut)} faces to {crops}", markup=False, soft_wrap=True)
 
 
@@ -296,15 +297,3 @@ def _save(rdms: RDMs, target: Path) -> None:
         rdms.save(target)
     out.print(f"{rdms!r}", markup=False, soft_wrap=True)
     out.print(f"Wrote {target}", markup=False, soft_wrap=True)
-
-
-def _write_images(stimuli, folder: Path) -> None:
-    """Write images as PNG files under their ids."""
-    from PIL import Image
-
-    from rsa_faces._core.files import atomic_path
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in stimuli.ids:
-        with atomic_path(folder / f"{name}.png") as temporary:
-            Image.fromarray(stimuli.image(name)).save(temporary, format="PNG")

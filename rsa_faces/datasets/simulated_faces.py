@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from rsa_faces.datasets._dataset import Dataset
 from rsa_faces.rdm import RDMs
 from rsa_faces.stimuli import StimulusSet
+from rsa_faces.stimuli.images import decode
 
 PATH = Path(__file__).with_name("simulated_faces.h5")
 
@@ -95,10 +94,7 @@ def simulated_faces() -> SimulatedFaces:
         ids = file["ids"].asstr()[()].tolist()
         ends = file["jpeg_ends"][()]
         packed = file["jpeg"][()]
-        images = [
-            np.asarray(Image.open(io.BytesIO(part.tobytes())))
-            for part in np.split(packed, ends[:-1])
-        ]
+        images = [decode(part.tobytes(), PATH) for part in np.split(packed, ends[:-1])]
         metadata, parameters, expressions = (
             _read_table(file[name]) for name in ("metadata", "parameters", "expressions")
         )

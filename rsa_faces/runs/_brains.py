@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces import __version__, datasets
-from rsa_faces._core.files import atomic_path, sha256_file, slug
+from rsa_faces._core.files import atomic_path, file_names, sha256_file
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain import Surface, bids_mask, bids_patterns, fsaverage, load_surface
 from rsa_faces.brain.betas import files_of_maps
@@ -183,8 +183,9 @@ def _of_bids(
 ) -> Brains:  # fmt: skip
     """Estimate the patterns of each subject and keep them as images with a table of volumes."""
     waiting, hashes, common = [], {}, None
+    stems = file_names(bids.subjects)
     for subject in bids.subjects:
-        name = f"betas/{slug(subject)}"
+        name = f"betas/{stems[subject]}"
         files = [f"{name}.nii.gz", f"{name}.csv"]
         files += [f"{name}_residuals.nii.gz", f"{name}_residuals.csv"] if noise else []
         with about(f"data.bids, subject {subject!r}"):

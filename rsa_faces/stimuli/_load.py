@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import warnings
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 
 from rsa_faces._core.checks import check_unique_names
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, some
 from rsa_faces._core.tables import read_table
-from rsa_faces.stimuli._images import SUFFIXES, decode, read_bytes
 from rsa_faces.stimuli._stimulus_set import StimulusSet
-
-_log = logging.getLogger(__name__)
+from rsa_faces.stimuli.images import SUFFIXES, decode, pages, read_bytes, unreadable
 
 
 def load_stimuli(
@@ -29,13 +28,14 @@ def load_stimuli(
     Parameters
     ----------
     folder : path-like
-        Without a manifest, all images directly in it are taken (BMP, GIF, JPEG, PGM, PNG, PPM,
-        TIFF, WebP; hidden files are not), with the file name without suffix as id.
+        Without a manifest, all images directly in it are taken (AVIF, BMP, GIF, HEIC, JPEG, PGM,
+        PNG, PPM, TIFF, WebP; hidden files are not), with the file name without suffix as id. Other
+        files are named in a warning. AVIF needs Pillow 11.3, HEIC the package pillow-heif.
     manifest : path-like, optional
         A table (CSV, TSV or ``.xlsx``) with the column ``file`` (path relative to `folder`),
         optionally ``id`` (default: the file name without suffix); every other column becomes
         metadata: numbers or truth values where all are (``007`` is text), else text. Images of the
-        folder that it does not name are left out and counted in the log.
+        folder that it does not name are left out and named in a warning.
 
     Returns
     -------
@@ -48,40 +48,62 @@ def load_stimuli(
         If the folder, the manifest, its column ``file`` or an image is missing; if an image
         cannot be read (it is named), ids are not unique, or there are no images.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"expected a folder of images, but {folder} is not a folder.")
-    present = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    if manifest is None:
-        paths, ids = present, [path.stem for path in present]
-        metadata = pd.DataFrame(index=ids)
-        if not paths:
-            deeper = any(p.suffix.lower() in SUFFIXES for p in folder.rglob("*"))
-            raise InputError(
-                f"expected images ({', '.join(sorted(SUFFIXES))}) in {folder}, found none."
-                + (" Its subfolders hold some: list them in a manifest." if deeper else "")
-            )
-    else:
-        paths, ids, metadata = _read_manifest(Path(manifest), folder)
-        named = {path.resolve() for path in paths}
-        unused = [path.name for path in present if path.resolve() not in named]
-        if unused:
-            _log.warning(
-                "%d of %d images in %s are not in %s and are left out: %s",
-                len(unused), len(present), folder, manifest, ", ".join(unused[:5]),
-            )  # fmt: skip
-    ids = check_unique_names(ids, what="stimulus")
-    hashes = []
+    paths, ids, metadata = listed(folder, manifest, SUFFIXES, "image")
+    hashes, several = [], []
     for path in paths:
         data = read_bytes(path)
         decode(data, path)
+        if (n := pages(data, path)) > 1:
+            several.append(f"{path.name} ({n})")
         hashes.append(sha256(data).hexdigest())
+    if several:
+        warnings.warn(
+            f"{len(several)} of {len(paths)} images have several pages or frames, of which the "
+            f"first is taken: {some(several)}.",
+            stacklevel=2,
+        )
     # Absolute, so that the set outlives a change of the working folder.
     return StimulusSet(ids, [path.absolute() for path in paths], hashes, metadata)
+
+
+def listed(
+    folder: str | os.PathLike[str],
+    manifest: str | os.PathLike[str] | None,
+    suffixes: Collection[str],
+    what: str,
+) -> tuple[list[Path], tuple[str, ...], pd.DataFrame]:
+    """Return files, ids and metadata of a folder's images or clips; others are named."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"expected a folder of {what}s, but {folder} is not a folder.")
+    files = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.is_file())
+    present = [path for path in files if path.suffix.lower() in suffixes]
+    if manifest is None:
+        paths = [path for path in present if not unreadable(path.suffix)]
+        ids, metadata = [path.stem for path in paths], pd.DataFrame(index=[p.stem for p in paths])
+        unused = sorted(set(files) - set(paths))
+        said = f"{len(unused)} of {len(files)} files in {folder} are no {what}s by their endings"
+    else:
+        paths, ids, metadata = _read_manifest(Path(manifest), folder)
+        named = {path.resolve() for path in paths}
+        unused = [path for path in present if path.resolve() not in named]
+        said = f"{len(unused)} of {len(present)} {what}s in {folder} are not in {manifest}"
+    decoders = "; ".join(sorted({why for p in unused if (why := unreadable(p.suffix))}))
+    if not paths:
+        deeper = any(p.suffix.lower() in suffixes for p in folder.rglob("*"))
+        raise InputError(
+            f"expected {what}s ({', '.join(sorted(suffixes))}) in {folder}, found none."
+            + (f" It holds {some(p.name for p in unused)}." if unused else "")
+            + (f" {decoders}." if decoders else "")
+            + (" Its subfolders hold some: list them in a manifest." if deeper else "")
+        )
+    if unused:
+        warnings.warn(
+            f"{said} and are left out: {some((p.name for p in unused), 20)}."
+            + (f" {decoders}." if decoders else ""),
+            stacklevel=3,
+        )
+    return paths, check_unique_names(ids, what="stimulus" if what == "image" else what), metadata
 
 
 def _read_manifest(manifest: Path, folder: Path) -> tuple[list[Path], list[str], pd.DataFrame]:

@@ -18,6 +18,7 @@ from PIL import Image
 from scipy import sparse
 
 from rsa_faces._core.errors import MissingExtraError
+from rsa_faces.stimuli.images import read_image
 
 #: Part of the surface each face belongs to.
 SKIN, MOUTH, EYE, TEETH, TONGUE, LASH = range(6)
@@ -199,8 +200,8 @@ def _catmull_clark(quads: np.ndarray, n_vertices: int) -> tuple[sparse.csr_matri
 
 def _texture_mask(folder: Path, name: str, texture: np.ndarray) -> np.ndarray:
     """Return one of the model's masks at texture coordinates, 0 to 1."""
-    picture = Image.open(folder / "mpfb2" / "textures" / f"mpfb_{name}.jpg").convert("L")
-    values = np.asarray(picture, dtype=float) / 255
+    picture = read_image(folder / "mpfb2" / "textures" / f"mpfb_{name}.jpg")
+    values = np.asarray(Image.fromarray(picture).convert("L"), dtype=float) / 255
     height, width = values.shape
     column = np.clip((texture[:, 0] * width).astype(int), 0, width - 1)
     row = np.clip(((1 - texture[:, 1]) * height).astype(int), 0, height - 1)

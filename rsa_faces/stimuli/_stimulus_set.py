@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,7 +16,7 @@ from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.files import sha256_bytes
-from rsa_faces.stimuli._images import decode, read_bytes
+from rsa_faces.stimuli.images import decode, read_bytes
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -131,7 +132,7 @@ class StimulusSet:
         return iter(self.ids)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.ids
+        return name in self._positions
 
     def __repr__(self) -> str:
         columns = ", ".join(map(str, self._metadata.columns)) or "none"
@@ -164,11 +165,12 @@ class StimulusSet:
             If there is no such id (the nearest is named), or the file is gone or has changed
             since the set was made.
         """
-        source = self._sources[self._index(name)]
+        at = self._index(name)
+        source = self._sources[at]
         if isinstance(source, np.ndarray):
             return source
         data = read_bytes(source)
-        if sha256(data).hexdigest() != self.sha256[self._index(name)]:
+        if sha256(data).hexdigest() != self.sha256[at]:
             raise InputError(
                 f"{source} has changed since the stimuli were loaded. Load them again."
             )
@@ -222,9 +224,14 @@ class StimulusSet:
             raise InputError(f"expected stimuli with {expression!r}, but none of {len(self)} has.")
         return self.subset(chosen_ids)
 
+    @functools.cached_property
+    def _positions(self) -> dict[str, int]:
+        """The position of each id."""
+        return {name: i for i, name in enumerate(self.ids)}
+
     def _index(self, name: str) -> int:
         """Return the position of an id."""
-        return self.ids.index(check_choice(name, self.ids, what="stimulus"))
+        return self._positions[check_choice(name, self._positions, what="stimulus")]
 
 
 def _as_metadata(metadata: Any, ids: tuple[str, ...]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,22 +16,37 @@ from rsa_faces._core.optional import require
 if TYPE_CHECKING:
     from av import VideoFrame
 
-SUFFIXES = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
+#: Endings of clips, in lower case.
+SUFFIXES = dict.fromkeys(
+    [".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"]
+)
 
 # Matroska and WebM keep times rounded to the millisecond.
 TOLERANCE = Fraction(1, 1000)
 
 
-def check(path: Path) -> Fraction:
-    """Find out whether a file is whole and can be decoded; return the shape of its pixels."""
+@dataclass(frozen=True)
+class Kind:
+    """What is particular about a clip: pixels that are not square, parts that are transparent."""
+
+    aspect: Fraction
+    #: None, "laid over white" or "shown as if they were not": the decoder drops some.
+    alpha: str | None
+
+
+def check(path: Path) -> Kind:
+    """Find out whether a file is whole and can be decoded; return what is particular about it."""
     av = _av()
+    in_boxes = _check_boxes(path)
     try:
         with av.open(str(path)) as container:
             stream = _video_stream(container, path)
             aspect = stream.sample_aspect_ratio or Fraction(1)
             promised = (container.duration or 0) / av.time_base
-            if stream.average_rate:
+            # An edit list may show fewer frames than there are: a cut without encoding anew.
+            if stream.average_rate and not in_boxes:
                 promised = max(promised, float(stream.frames / stream.average_rate))
+            dropped = stream.metadata.get("alpha_mode") == "1"
             ends = [0.0]
             for packet in container.demux():
                 if packet.pts is not None and packet.time_base:
@@ -38,7 +54,7 @@ def check(path: Path) -> Fraction:
                     ends.append(float(end * packet.time_base))
     except (av.error.FFmpegError, OSError) as err:
         raise _unreadable(path, err) from err
-    next(shown(path, None))
+    frame = next(shown(path, None))
     # The last frame may last long and have no duration in the file.
     slack = max(0.2, 2 * np.diff(np.sort(ends)).max(initial=0.0))
     if max(ends) < promised - slack:
@@ -46,7 +62,37 @@ def check(path: Path) -> Fraction:
             f"expected a whole clip, but {path} ends at {max(ends):.2f} s and its header says "
             f"{promised:.2f} s. Copy or export it again."
         )
-    return aspect
+    if _has_alpha(frame):
+        return Kind(aspect, "laid over white")
+    return Kind(aspect, "shown as if they were not" if dropped else None)
+
+
+def _check_boxes(path: Path) -> bool:
+    """Tell whether a file is one of boxes (MP4, MOV, 3GP); it has to hold all of each."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(8)
+            if head[4:] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+                return False
+            start = 0
+            while len(head) == 8:
+                length = int.from_bytes(head[:4], "big")
+                if length == 1:
+                    length = int.from_bytes(file.read(8), "big")
+                elif length == 0:  # to the end of the file
+                    break
+                if length < 8 or start + length > size:
+                    raise InputError(
+                        f"expected a whole clip, but {path} ends after {size} bytes and its "
+                        f"header says {start + length}. Copy or export it again."
+                    )
+                start += length
+                file.seek(start)
+                head = file.read(8)
+    except OSError as err:
+        raise _unreadable(path, err) from err
+    return True
 
 
 def shown(path: Path, rate: Fraction | None) -> Iterator[VideoFrame]:
@@ -78,8 +124,19 @@ def shown(path: Path, rate: Fraction | None) -> Iterator[VideoFrame]:
 
 
 def pixels(frame: VideoFrame) -> np.ndarray:
-    """Return a frame upright, uint8 RGB, shape (height, width, 3)."""
-    return np.ascontiguousarray(_upright(frame.to_ndarray(format="rgb24"), frame))
+    """Return a frame upright and over white, uint8 RGB, shape (height, width, 3)."""
+    if _has_alpha(frame):
+        layers = frame.to_ndarray(format="rgba").astype(np.uint16)
+        alpha = layers[..., 3:]
+        picture = ((layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    else:
+        picture = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(_upright(picture, frame))
+
+
+def _has_alpha(frame: VideoFrame) -> bool:
+    """Tell whether a frame has transparent parts; as in pictures they are laid over white."""
+    return any(component.is_alpha for component in frame.format.components)
 
 
 def _decoded(path: Path) -> Iterator[tuple[VideoFrame, Fraction]]:

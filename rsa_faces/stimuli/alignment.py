@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces.stimuli.images import check_side
 
 if TYPE_CHECKING:
     from rsa_faces.stimuli._stimulus_set import StimulusSet
+
+#: The widest margin around a face, in units of the face.
+MAX_MARGIN = 10.0
 
 #: dlib's five points: outer and inner corner of the eye on the image's right, outer and inner
 #: corner of the eye on the image's left, base of the nose; x, y as fractions of the unpadded chip.
@@ -86,9 +89,9 @@ def chip_transform(landmarks: np.ndarray, size: int = 150, padding: float = 0.25
         )
     if not np.isfinite(points).all():
         raise InputError("expected finite landmarks, but some are NaN or infinite.")
-    check_count(size, what="size", low=2)
-    if not 0 <= padding < np.inf:
-        raise InputError(f"expected padding of at least 0, got {padding!r}.")
+    check_side(size)
+    if not 0 <= padding <= MAX_MARGIN:
+        raise InputError(f"expected padding from 0 to {MAX_MARGIN:g}, got {padding!r}.")
     template = TEMPLATE_5
     if len(points) == 68:
         points, template = points[POINTS_68], TEMPLATE_68

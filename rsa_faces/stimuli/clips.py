@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,14 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError, some
 from rsa_faces._core.files import sha256_file
 from rsa_faces.stimuli import _video
-from rsa_faces.stimuli._load import _read_manifest
+from rsa_faces.stimuli._load import listed
 from rsa_faces.stimuli._stimulus_set import StimulusSet
-
-_log = logging.getLogger(__name__)
 
 MAX_RATE = 1000.0
 
@@ -90,7 +88,7 @@ class ClipSet:
         return iter(self.ids)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.ids
+        return name in self._table
 
     def __repr__(self) -> str:
         columns = ", ".join(map(str, self._table._metadata.columns)) or "none"
@@ -110,8 +108,9 @@ class ClipSet:
         Yields
         ------
         ndarray of uint8, shape (height, width, 3)
-            RGB, 0 to 255, turned upright and mirrored as the file's display matrix says. Pixels
-            that are not square stay as stored. Decoding stops when no further frame is asked for.
+            RGB, 0 to 255, turned upright and mirrored as the file's display matrix says;
+            transparent parts are laid over white. Pixels that are not square stay as stored.
+            Decoding stops when no further frame is asked for.
 
         Raises
         ------
@@ -187,7 +186,8 @@ class ClipSet:
     def _checked(self, name: str, rate: float | None) -> tuple[Path, Fraction | None]:
         """Return the file of a clip, unchanged since it was loaded, and the rate as a fraction."""
         fraction = check_rate(rate)
-        i = self.ids.index(check_choice(name, self.ids, what="clip"))
+        places = self._table._positions
+        i = places[check_choice(name, places, what="clip")]
         if _hash(self.paths[i]) != self.sha256[i]:
             raise InputError(
                 f"{self.paths[i]} has changed since the clips were loaded. Load them again."
@@ -216,12 +216,13 @@ def load_clips(
     Parameters
     ----------
     folder : path-like
-        Without a manifest, all clips directly in it are taken (MP4, MOV, AVI, MKV, WebM; hidden
-        files are not), with the file name without suffix as id.
+        Without a manifest, all clips directly in it are taken (3GP, AVI, M4V, MKV, MOV, MP4,
+        MPEG, WebM, WMV; hidden files are not), with the file name without suffix as id. Other
+        files are named in a warning.
     manifest : path-like, optional
         A CSV file with the column ``file`` (path relative to `folder`), optionally ``id``
         (default: the file name without suffix); every other column becomes metadata. Clips of
-        the folder that it does not name are left out and counted in the log.
+        the folder that it does not name are left out and named in a warning.
 
     Returns
     -------
@@ -237,45 +238,19 @@ def load_clips(
     MissingExtraError
         If PyAV is not installed.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"expected a folder of clips, but {folder} is not a folder.")
-    present = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in _video.SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-    if manifest is None:
-        paths, ids = present, [path.stem for path in present]
-        metadata = pd.DataFrame(index=ids)
-        if not paths:
-            deeper = any(p.suffix.lower() in _video.SUFFIXES for p in folder.rglob("*"))
-            raise InputError(
-                f"expected clips ({', '.join(sorted(_video.SUFFIXES))}) in {folder}, found none."
-                + (" Its subfolders hold some: list them in a manifest." if deeper else "")
-            )
-    else:
-        paths, ids, metadata = _read_manifest(Path(manifest), folder)
-        named = {path.resolve() for path in paths}
-        unused = [path.name for path in present if path.resolve() not in named]
-        if unused:
-            _log.warning(
-                "%d of %d clips in %s are not in %s and are left out: %s",
-                len(unused), len(present), folder, manifest, ", ".join(unused[:5]),
-            )  # fmt: skip
-    ids = check_unique_names(ids, what="clip")
-    hashes, stretched = [], []
+    paths, ids, metadata = listed(folder, manifest, _video.SUFFIXES, "clip")
+    hashes, notes = [], {}
     for name, path in zip(ids, paths, strict=True):
         hashes.append(_hash(path))
-        if _video.check(path) != 1:
-            stretched.append(name)
-    if stretched:
-        _log.warning(
-            "%d of %d clips have pixels that are not square; their frames are taken as stored: %s",
-            len(stretched), len(ids), ", ".join(stretched[:5]),
-        )  # fmt: skip
+        kind = _video.check(path)
+        if kind.aspect != 1:
+            notes.setdefault("pixels that are not square; they are taken as stored", []).append(
+                name
+            )
+        if kind.alpha:
+            notes.setdefault(f"transparent parts; they are {kind.alpha}", []).append(name)
+    for what, those in notes.items():
+        warnings.warn(f"{len(those)} of {len(ids)} clips have {what}: {some(those)}.", stacklevel=2)
     return ClipSet(StimulusSet(ids, [path.absolute() for path in paths], hashes, metadata))
 
 

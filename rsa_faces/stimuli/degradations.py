@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 from rsa_faces._core.checks import check_choice, check_count, check_seed, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces.stimuli._stimulus_set import StimulusSet
+from rsa_faces.stimuli.images import decode
 
 _PHOTONS = 2000  # per pixel and colour at white, in full light
 _SHADOW = 0.05  # of the image's width: how soft the edge of a shadow is
@@ -198,7 +199,7 @@ def _noise(image, level, rng):
 def _jpeg(image, level, rng):
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=int(level), subsampling=2)
-    return np.array(Image.open(file))
+    return decode(file.getvalue(), "a degraded image").copy()
 
 
 def _low_light(image, level, rng):

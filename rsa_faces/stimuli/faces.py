@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_count
-from rsa_faces._core.errors import InputError
-from rsa_faces.stimuli.alignment import POINTS_68, TEMPLATE_68, warp
+from rsa_faces._core.errors import InputError, some
+from rsa_faces.stimuli.alignment import MAX_MARGIN, POINTS_68, TEMPLATE_68, warp
+from rsa_faces.stimuli.images import check_side
 
 if TYPE_CHECKING:
     from rsa_faces.stimuli._stimulus_set import StimulusSet
@@ -50,10 +52,21 @@ _OVERVIEWS = (640, 320, 160)
 # distance off, their mean over cells and views 3 to 4 %; and what is not a face seldom looks like
 # one in all views.
 _HEIGHTS = (90, 150, 210)
+_PLAIN = (150, False)
 # The detector takes a face for about half as tilted as it is: the views are turned by twice what
 # it says until that is less than this, at most so many times.
 _LEVEL = np.radians(1)
-_TURNS = 3
+_TURNS = 6
+# A face that is the right way up scores at least so much in the plain view of middle height, and
+# so much more than upside down (97 turned photographs and simulated faces: at least 0.907 and
+# 0.039; none of 124 readings in a wrong direction has both). All others are read from four sides,
+# and doubted if two differ by less than the last.
+_SURE = 0.9
+_APART = 0.03
+_DOUBT = 0.01
+# What scores less, and is wanted nevertheless, is taken as it stands.
+_PLAUSIBLE = 0.6
+_QUARTERS = tuple(np.radians([0, 90, 180, 270]))
 _CLOSE_UP = 320
 # Boxes that overlap more are one face; cells of one face overlap more.
 _OVERLAP = 0.3
@@ -215,15 +228,15 @@ def detect_faces(
     if crowded and several == "refuse":
         raise InputError(
             f"expected one face per image, but {len(crowded)} of {len(table)} show more: "
-            f"{_some(crowded)}. Cut them, or give several='largest' or 'central'."
+            f"{some(crowded)}. Cut them, or give several='largest' or 'central'."
         )
     if crowded:
         _log.warning("%d of %d images show several faces; the %s is taken: %s",
-                     len(crowded), len(table), several, _some(crowded))  # fmt: skip
+                     len(crowded), len(table), several, some(crowded))  # fmt: skip
     faces = FaceTable(table, float(min_score), min_size, several)
     if faces.missing:
         _log.warning("no face found in %d of %d images: %s",
-                     len(faces.missing), len(faces), _some(faces.missing))  # fmt: skip
+                     len(faces.missing), len(faces), some(faces.missing))  # fmt: skip
     return faces
 
 
@@ -246,11 +259,14 @@ def _row(
 ) -> dict[str, object]:
     """Return an image's row of the table."""
     faces = _find(image, detector, min_score)
-    good = faces[(faces[:, 0] >= min_score) & (faces[:, 4] >= min_size)]
+    sure = faces[faces[:, 15] == 0]
+    good = sure[(sure[:, 0] >= min_score) & (sure[:, 4] >= min_size)]
     best = float(faces[:, 0].max(initial=0))
     row = {"found": bool(len(good)), "reason": "", "n_faces": len(good), "score": best}
     if not len(good):
-        if best >= min_score:
+        if best >= min_score and not len(sure):
+            row["reason"] = "a face, but which way up is doubtful"
+        elif best >= min_score:
             row["reason"] = f"face of {faces[0, 4]:.0f} px, below {min_size}"
         else:
             row["reason"] = f"best score {best:.2f}, below {min_score:g}" if best else "no face"
@@ -271,54 +287,119 @@ _MEASURES = (
 
 
 def _find(image: np.ndarray, detector, min_score: float) -> np.ndarray:
-    """Return the distinct faces of an image, shape (n_faces, 15): score, box, points.
+    """Return the distinct faces of an image, shape (n_faces, 16): score, box, points, doubt.
 
     Those below `min_score` are there to say so; their box and points are rough.
     """
     size = np.array(image.shape[1::-1])
     middle = size / 2 - 0.5
-    seen = [_look(image, detector, middle, side / size.max(), side) for side in _OVERVIEWS]
-    seen = np.concatenate(seen)
     found = []
-    for candidate in _distinct(seen[seen[:, 0] >= min_score / 2]):
-        face = _six_views(image, detector, candidate, 0.0)
-        if face is not None:
-            good = face[0] >= min_score
-            found.append(_levelled(image, detector, candidate, face) if good else face)
-    return _distinct(np.array(found).reshape(-1, 15))
+    for turn in _QUARTERS:
+        seen = [_look(image, detector, middle, s / size.max(), s, turn) for s in _OVERVIEWS]
+        seen = np.concatenate(seen)
+        least = min_score if turn else min_score / 2
+        for candidate in _distinct(seen[seen[:, 0] >= least]):
+            face = _face(image, detector, candidate, turn, min_score)
+            if face is not None:
+                found.append(face)
+        # Few faces lie on their side: they are looked for where there is no other, and have to be
+        # clear, as with every turn more of what is no face looks like one.
+        if any(face[0] >= min_score for face in found):
+            break
+    return _distinct(np.array(found).reshape(-1, 16))
 
 
-def _levelled(image: np.ndarray, detector, candidate: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Return a face as views see it in which its eyes are level; its score stays."""
-    score, turn = face[0], 0.0
+def _face(
+    image: np.ndarray, detector, candidate: np.ndarray, turn: float, min_score: float
+) -> np.ndarray | None:
+    """Return a candidate as a face the right way up: score, box, points, doubt; None if none."""
+    first = _reading(image, detector, candidate, turn, min_score)
+    if first is None or (turn and first.best < _SURE):
+        return None
+    if first.score < max(min_score, _PLAUSIBLE):
+        return np.r_[first.score, first.face[1:], 0.0]
+    if first.is_level and first.best >= _SURE:
+        views = _views(image, detector, candidate, first.turn + np.pi, [_PLAIN[0]], [_PLAIN[1]])
+        if first.best - _plain_score(views) >= _APART:
+            return np.r_[first.score, first.face[1:], 0.0]
+    # Upside down the detector sees faces too, and puts the eyes where the mouth is.
+    others = (_reading(image, detector, candidate, turn + q, min_score) for q in _QUARTERS[1:])
+    readings = sorted(
+        (r for r in (first, *others) if r is not None), key=lambda r: r.face[0], reverse=True
+    )
+    best = readings[0]
+    other = [
+        r.face[0] for r in readings
+        if abs((r.turn - best.turn + np.pi) % (2 * np.pi) - np.pi) > np.pi / 4
+    ]  # fmt: skip
+    doubt = not best.is_level or best.face[0] - max(other, default=0.0) < _DOUBT
+    return np.r_[best.score, best.face[1:], doubt]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A face as it is seen after levelling, beginning from one turn of the image."""
+
+    score: float  # mean of six views before levelling
+    face: np.ndarray  # score, box and points after it
+    best: float  # score of the plain view of middle height after it
+    turn: float
+    is_level: bool
+
+
+def _reading(
+    image: np.ndarray, detector, candidate: np.ndarray, turn: float, min_score: float
+) -> _Reading | None:
+    """Turn a candidate's views, from `turn` on, until its eyes are level."""
+    views = _views(image, detector, candidate, turn)
+    if not views:
+        return None
+    face = _mean(views)
+    score, is_level = face[0], False
+    if score < min_score:
+        return _Reading(score, face, 0.0, turn, is_level=False)
     for _ in range(_TURNS):
         across = face[7:9] - face[5:7]
         more = (np.arctan2(across[1], across[0]) - turn + np.pi) % (2 * np.pi) - np.pi
-        if abs(more) < _LEVEL:
+        if is_level := abs(more) < _LEVEL:
             break
-        turn += 2 * more
-        turned = _six_views(image, detector, candidate, turn)
-        if turned is None:
+        turned = _views(image, detector, candidate, turn + 2 * more)
+        if not turned:
             break
-        face = turned
-    return np.r_[score, face[1:]]
+        turn, views, face = turn + 2 * more, turned, _mean(turned)
+    return _Reading(score, face, _plain_score(views), turn, is_level)
 
 
-def _six_views(image: np.ndarray, detector, face: np.ndarray, turn: float) -> np.ndarray | None:
-    """Return a candidate's means over views in which `turn` (radians) is level, or None."""
+def _views(
+    image: np.ndarray,
+    detector,
+    face: np.ndarray,
+    turn: float,
+    heights: Sequence[int] = _HEIGHTS,
+    mirrors: Sequence[bool] = (False, True),
+) -> dict[tuple[int, bool], np.ndarray]:
+    """Return what the views that see a candidate see where `turn` (radians) is level."""
     middle = face[1:3] + face[3:5] / 2
-    views = []
-    for height in _HEIGHTS:
-        for mirrored in (False, True):
+    views = {}
+    for height in heights:
+        for mirrored in mirrors:
             scale = height / face[4]
             cells = _look(image, detector, middle, scale, _CLOSE_UP, turn, mirrored)
             off = np.abs(cells[:, 1:3] + cells[:, 3:5] / 2 - middle)
             cells = cells[(off < face[3:5] / 2).all(axis=1)]
             if len(cells):
-                views.append(_fused(cells))
-    if not views:
-        return None
-    mean = np.mean(views, axis=0)
+                views[height, mirrored] = _fused(cells)
+    return views
+
+
+def _plain_score(views: dict[tuple[int, bool], np.ndarray]) -> float:
+    """Return the score in the plain view of middle height."""
+    return float(views[_PLAIN][0]) if _PLAIN in views else 0.0
+
+
+def _mean(views: dict[tuple[int, bool], np.ndarray]) -> np.ndarray:
+    """Return the mean over six views; those that see nothing have score 0 and no points."""
+    mean = np.mean(list(views.values()), axis=0)
     mean[0] *= len(views) / (2 * len(_HEIGHTS))
     return mean
 
@@ -371,7 +452,7 @@ def _distinct(faces: np.ndarray) -> np.ndarray:
     while len(faces):
         kept.append(faces[0])
         faces = faces[_overlap(faces[0, 1:5], faces[:, 1:5]) <= _OVERLAP]
-    return np.array(kept).reshape(-1, 15)
+    return np.array(kept).reshape(-1, faces.shape[1])
 
 
 def _overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -383,7 +464,7 @@ def _overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 def _measure(image: np.ndarray, face: np.ndarray) -> np.ndarray:
     """Return box, points and measures of quality of a face, in the order of _MEASURES."""
-    corner, extent, points = face[1:3], face[3:5], face[5:].reshape(5, 2)
+    corner, extent, points = face[1:3], face[3:5], face[5:15].reshape(5, 2)
     size = np.array(image.shape[1::-1])
     covered = np.minimum(corner + extent, size - 0.5) - np.maximum(corner, -0.5)
     across = points[1] - points[0]
@@ -393,7 +474,7 @@ def _measure(image: np.ndarray, face: np.ndarray) -> np.ndarray:
     inner = grey[1:-1, 1:-1]
     neighbours = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
     return np.array([
-        *face[1:],
+        *face[1:15],
         covered.clip(0).prod() / extent.prod(),
         distance,
         np.degrees(np.arctan2(across[1], across[0])),
@@ -473,16 +554,16 @@ def crop_faces(
     (112, 112, 3)
     """
     check_choice(template, TEMPLATES, what="template")
-    size = check_count(TEMPLATES[template] if size is None else size, what="size", low=2)
-    if not 0 <= margin < np.inf:
-        raise InputError(f"expected margin of at least 0, got {margin!r}.")
+    size = check_side(TEMPLATES[template] if size is None else size)
+    if not 0 <= margin <= MAX_MARGIN:
+        raise InputError(f"expected margin from 0 to {MAX_MARGIN:g}, got {margin!r}.")
     check_choice(missing, ("refuse", "leave-out"), what="rule for stimuli without a face")
     rows = _matched(stimuli, faces)
     without = [name for name in stimuli.ids if not rows.at[name, "found"]]
     if without and missing == "refuse":
         raise InputError(
             f"expected a face in each image, but none was found in {len(without)} of "
-            f"{len(stimuli)}: {_some(without)}. See `faces.table`; give missing='leave-out' to go "
+            f"{len(stimuli)}: {some(without)}. See `faces.table`; give missing='leave-out' to go "
             "on without them, or detect with a lower min_score (`rsa-faces faces --crops FOLDER` "
             "with --leave-out or --min-score makes a folder of crops to go on with)."
         )
@@ -490,7 +571,7 @@ def crop_faces(
         raise InputError(f"expected a face in at least one of {len(stimuli)} images, found none.")
     if without:
         _log.warning("left out, because no face was found, are %d of %d images: %s",
-                     len(without), len(stimuli), _some(without))  # fmt: skip
+                     len(without), len(stimuli), some(without))  # fmt: skip
     kept = stimuli.subset([name for name in stimuli.ids if rows.at[name, "found"]])
     crops = []
     for name in kept.ids:
@@ -514,7 +595,7 @@ def _matched(stimuli: StimulusSet, faces: FaceTable) -> pd.DataFrame:
     if absent:
         raise InputError(
             f"expected a row of `faces` for each of {len(stimuli)} stimuli, but {len(absent)} "
-            f"have none: {_some(absent)}. Detect faces in these stimuli."
+            f"have none: {some(absent)}. Detect faces in these stimuli."
         )
     rows = faces.table.loc[list(stimuli.ids)]
     other = [
@@ -525,7 +606,7 @@ def _matched(stimuli: StimulusSet, faces: FaceTable) -> pd.DataFrame:
     if other:
         raise InputError(
             f"expected the images in which `faces` were found, but {len(other)} of "
-            f"{len(stimuli)} are others: {_some(other)}. Detect faces in these stimuli."
+            f"{len(stimuli)} are others: {some(other)}. Detect faces in these stimuli."
         )
     return rows
 
@@ -554,10 +635,3 @@ def _similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     turn = (centered.conj() * target).sum() / (np.abs(centered) ** 2).sum()
     shift = target.mean() - turn * source.mean()
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-
-
-def _some(names) -> str:
-    """Show up to five names and count the rest."""
-    names = list(names)
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(map(repr, names[:5])) + more

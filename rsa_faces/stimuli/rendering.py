@@ -26,6 +26,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces.stimuli._stimulus_set import StimulusSet
+from rsa_faces.stimuli.images import check_side
 
 #: One line per action: expression, FACS action unit, its name, the model's action, weight, and
 #: its place in the literature: "always" and "often" in the prototype of Du et al. (2014),
@@ -322,7 +323,7 @@ def render_faces(
     >>> faces.ids[0]  # doctest: +SKIP
     'simulated01_happy_yaw+0_front'
     """
-    size = check_count(size, what="size", low=16)
+    size = check_side(size, low=16)
     supersampling = check_count(supersampling, what="supersampling")
     actions = _as_actions(expressions, intensity)
     views = _as_views(views)
@@ -396,7 +397,7 @@ def render_random_views(
     >>> faces = render_random_views(100, 10, max_yaw=45)  # doctest: +SKIP
     """
     n_images = check_count(n_images, what="n_images")
-    size = check_count(size, what="size", low=16)
+    size = check_side(size, low=16)
     supersampling = check_count(supersampling, what="supersampling")
     names = list(_as_actions(expressions, 1.0))
     _as_views([(max_yaw, max_pitch)])

@@ -16,9 +16,9 @@ from rsa_faces._core.tables import read_table
 from rsa_faces.behaviour.arrange._config import StimuliSource
 from rsa_faces.datasets import load_dataset
 from rsa_faces.stimuli import load_stimuli
-from rsa_faces.stimuli._images import SUFFIXES, read_bytes
+from rsa_faces.stimuli._video import SUFFIXES as MOVING
+from rsa_faces.stimuli.images import SUFFIXES, is_plain, read_bytes
 
-MOVING = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
 CLIP_TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
 _AS_THEY_ARE = {".jpeg": "image/jpeg", ".jpg": "image/jpeg", ".png": "image/png"}
 LONGEST = 1024
@@ -59,25 +59,20 @@ class Served:
 
     def clip(self, public: str) -> tuple[Path, str]:
         """Return the file of a clip and its media type."""
-        path = self._set.paths[self.names.index(self._names[public])]
+        path = self._set.paths[self._set._table._index(self._names[public])]
         return path, CLIP_TYPES[path.suffix.lower()]
 
     @functools.lru_cache(maxsize=1024)  # noqa: B019 (one object per server)
     def picture(self, public: str) -> tuple[bytes, str]:
         """Return an image's bytes and media type, at most 1024 px long."""
         name = self._names[public]
-        source = self._set._sources[self.names.index(name)]
+        at = self._set._index(name)
+        source = self._set._sources[at]
         if isinstance(source, Path) and source.suffix.lower() in _AS_THEY_ARE:
             data = read_bytes(source)
-            unchanged = sha256(data).hexdigest() == self._set.sha256[self.names.index(name)]
-            with Image.open(io.BytesIO(data)) as image:
-                # EXIF data may say more than the picture; transparency is laid over white.
-                plain = (
-                    max(image.size) <= LONGEST
-                    and not image.info.get("exif")
-                    and not image.has_transparency_data
-                )
-            if unchanged and plain:
+            unchanged = sha256(data).hexdigest() == self._set.sha256[at]
+            # EXIF data may say more than the picture; transparency is laid over white.
+            if unchanged and is_plain(data, source, LONGEST):
                 return data, _AS_THEY_ARE[source.suffix.lower()]
         image = Image.fromarray(self._set.image(name))
         image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
@@ -118,9 +113,9 @@ def _are_clips(source: StimuliSource) -> bool:
         suffixes = {p.suffix.lower() for p in source.folder.iterdir() if p.name[0] != "."}
     else:
         suffixes = set()
-    if suffixes & MOVING and suffixes & SUFFIXES:
+    if suffixes & MOVING.keys() and suffixes & SUFFIXES.keys():
         raise InputError(
             f"expected images or clips, but {source.manifest or source.folder} has both. Put them "
             "into folders of their own or name one kind in a manifest."
         )
-    return bool(suffixes & MOVING)
+    return bool(suffixes & MOVING.keys())

@@ -13,8 +13,8 @@ import numpy as np
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names, nearest
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_rows
-from rsa_faces.stimuli._images import SUFFIXES, decode, read_bytes
 from rsa_faces.stimuli._stimulus_set import StimulusSet
+from rsa_faces.stimuli.images import SUFFIXES, read_image
 
 _log = logging.getLogger(__name__)
 
@@ -133,8 +133,7 @@ class LabelledFaces:
     def image(self, i: int) -> np.ndarray:
         """Return image `i` as uint8 RGB, shape (height, width, 3)."""
         if isinstance(self.images, Path):
-            path = self.images / self.ids[i]
-            return decode(read_bytes(path), path)
+            return read_image(self.images / self.ids[i])
         return self.images[i]
 
     def subset(self, index: Sequence[int] | np.ndarray) -> LabelledFaces:

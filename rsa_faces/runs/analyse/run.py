@@ -16,7 +16,7 @@ import pandas as pd
 from rsa_faces import __version__, analyses, datasets
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, sha256_file, slug, write_text
+from rsa_faces._core.files import atomic_path, file_names, sha256_file, slug, write_text
 from rsa_faces._core.tables import read_table
 from rsa_faces.extraction import extract
 from rsa_faces.networks import Network, load_network
@@ -106,12 +106,13 @@ def run_analyses(
             # Networks that were not trained on faces are shown the box.
             return crop_faces(stimuli, faces, template=load(name).spec.crop or "box")
 
+        stores = file_names(entry.name for entry in config.networks)
         for i, entry in enumerate(config.networks):
             tell(i, total, f"layers of {entry.name}")
             network, images = load(entry.name), shown(entry.name)
             features[entry.name] = extract(
                 network, images, layers=entry.layers, reduce=entry.reduce, seed=config.seed,
-                store=folder / "activations" / f"{slug(entry.name)}.h5", budget=config.budget,
+                store=folder / "activations" / f"{stores[entry.name]}.h5", budget=config.budget,
                 progress=False,
             )  # fmt: skip
             weights[entry.name] = network.weights_sha256
@@ -125,7 +126,9 @@ def run_analyses(
         for i, entry in enumerate(config.analyses):
             name = f"{i + 1} {title(entry)}"
             tell(len(config.networks) + i, total, name)
-            stems = {part: slug(f"{name} {part}") for part in figure_names(entry, list(features))}
+            drawn = figure_names(entry, list(features))
+            named = file_names(f"{name} {part}" for part in drawn)
+            stems = {part: named[f"{name} {part}"] for part in drawn}
             files = [f"{slug(name)}.csv"]
             files += [f"{stem}.{suffix}" for stem in stems.values() for suffix in _SUFFIXES]
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rsa_faces._core.checks import parse_bytes
-from rsa_faces._core.files import slug
 from rsa_faces.runs._entries import ModelConfig, NetworkConfig, StimuliConfig
 from rsa_faces.runs._images import (
     BidsConfig,
@@ -217,13 +216,6 @@ class Config(Section):
             doubled = {n for n in names if names.count(n) > 1}
             if doubled:
                 raise ValueError(f"expected each {what} once, got {sorted(doubled)} twice or more.")
-            files = [slug(n).casefold() for n in names]
-            alike = [n for n, file in zip(names, files, strict=True) if files.count(file) > 1]
-            if alike:
-                raise ValueError(
-                    f"expected names of {what}s that differ in letters or digits (files are named "
-                    f"after them), got {alike}; rename one."
-                )
         if not self.subsets:
             raise ValueError("expected at least one subset; leave the key out to use all.")
         return self

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rsa_faces import __version__, datasets
-from rsa_faces._core.files import sha256_bytes, slug, write_text
+from rsa_faces._core.files import file_names, sha256_bytes, write_text
 from rsa_faces.inference import Result
 from rsa_faces.networks import get_spec
 from rsa_faces.rdm import RDMs, concat
@@ -82,9 +82,10 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
 
     numbers = _numbers(result)
     interval = f"{100 * (1 - result.settings['alpha']):g} % interval"
+    subsets, regions = file_names(run.inputs.subsets), file_names(run.inputs.data)
     for subset in run.inputs.subsets:
         add(
-            f"layers-{slug(subset)}",
+            f"layers-{subsets[subset]}",
             f"Similarity of layers, {_of(subset)}, in order of computation, with "
             f"{'; '.join(numbers[subset].values())}. Grey: noise ceiling. Coloured band: "
             f"{interval} of trained networks. Dots below: differs from 0 after correction. Dashed: "
@@ -96,7 +97,7 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
             subset,
         )
         add(
-            f"heatmap-{slug(subset)}",
+            f"heatmap-{subsets[subset]}",
             f"The same similarities as colours, {_of(subset)}: regions by layers, a block per "
             "network; a dot differs from 0 after correction. Right: noise ceiling (grey) and the "
             "highest layer, which was chosen on these data.",
@@ -109,7 +110,7 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
     first = next(iter(run.inputs.subsets))
     for region in run.inputs.data:
         add(
-            f"models-{slug(region)}",
+            f"models-{regions[region]}",
             f"Models and last layers compared with {numbers[first][region]}, {_of(first)}: mean "
             f"similarity with {interval}, subjects as dots, noise ceiling grey, * differs from 0 "
             "after correction. Right: pairs that differ after correction. Last layers were chosen "
@@ -140,7 +141,7 @@ def _figures(run: _Run, models: RDMs, result: Result) -> list[Picture]:
     if region is not None:
         mean = run.inputs.data[region].mean()
         add(
-            f"mds-{slug(region)}",
+            f"mds-{regions[region]}",
             f"Map of the conditions in {region} (mean over subjects): near means similar, as far "
             "as two dimensions allow (stress 0: exactly).",
             f"The stimuli as small pictures, placed so that those alike in {region} are near.",

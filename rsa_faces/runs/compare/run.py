@@ -15,7 +15,7 @@ import numpy as np
 
 from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, slug, write_text
+from rsa_faces._core.files import atomic_path, file_names, write_text
 from rsa_faces.extraction import select_layers
 from rsa_faces.inference import Result, evaluate
 from rsa_faces.networks import Network, get_spec, load_network
@@ -146,6 +146,7 @@ class _Run:
     def network_rdms(self) -> list[RDMs]:
         """Return each network's layer RDMs."""
         waiting = []
+        files = file_names(entry.name for entry in self.config.networks)
         for entry in self.config.networks:
             network = load_network(
                 entry.name, device=self.device, weights=entry.weights, seed=self.config.seed
@@ -164,7 +165,7 @@ class _Run:
                 self.config.measure,
                 *self.layers[entry.name],
             ]
-            step, name = f"rdms {entry.name}", f"rdms/{slug(entry.name)}.h5"
+            step, name = f"rdms {entry.name}", f"rdms/{files[entry.name]}.h5"
             wait = None
             if not self.steps.is_done(step, depends_on):
                 options = {
@@ -191,9 +192,11 @@ class _Run:
     def evaluations(self, models: RDMs) -> Result:
         """Return the tests of every subset and region, from disk where they are done."""
         waiting = []
+        subsets = file_names(self.inputs.subsets)
+        regions = file_names(entry.region for entry in self.config.data)
         for subset, conditions in self.inputs.subsets.items():
             for entry in self.config.data:
-                name = f"parts/{slug(subset)}--{slug(entry.region)}.json"
+                name = f"parts/{subsets[subset]}--{regions[entry.region]}.json"
                 data = self.inputs.data[entry.region].subset(conditions)
                 part_models = models.subset(conditions)
                 inference = self.config.inference

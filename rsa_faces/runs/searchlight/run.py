@@ -17,7 +17,7 @@ import pandas as pd
 
 from rsa_faces import __version__, datasets
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, slug, write_text
+from rsa_faces._core.files import atomic_path, file_names, write_text
 from rsa_faces.brain import Volume, fsaverage, sulcal_depth
 from rsa_faces.mapping import (
     BestModels,
@@ -176,9 +176,10 @@ def _subjects(
     first = next(iter(brains.subjects.values()))
     places = ["volume"] if brains.meshes is None else list(split(first, brains))
     waiting = []
+    stems = file_names(brains.subjects)
     for name, subject in brains.subjects.items():
         files = {
-            part: f"maps/{slug(name)}{'' if brains.meshes is None else f'_{part}'}.h5"
+            part: f"maps/{stems[name]}{'' if brains.meshes is None else f'_{part}'}.h5"
             for part in places
         }
         depends_on = [
@@ -323,6 +324,7 @@ def _tested(config, maps, means, ceilings, folder: Path):
     tests: dict[str, dict] = {}
     tables = []
     first = next(iter(means.values()))
+    stems = file_names(first.names)
     for index, name in enumerate(first.names):
         if len(next(iter(maps.values()))) > 1:
             tests[name] = group_test_parts(
@@ -338,7 +340,7 @@ def _tested(config, maps, means, ceilings, folder: Path):
                 where, columns = test.p < config.test.alpha, {"t": test.t, "p": test.p}
                 for kind in ("t", "p"):
                     image = mean.space.to_img(getattr(test, kind))
-                    path = folder / "tests" / _image_name(f"{slug(name)}_{kind}", part, mean)
+                    path = folder / "tests" / _image_name(f"{stems[name]}_{kind}", part, mean)
                     save_image(image, path)
             if part in ceilings:
                 columns |= {
@@ -363,10 +365,11 @@ def _figures(config, folder: Path, parts: Parts, maps, means, tests, ceilings) -
     for part, mean in means.items():
         side = f" {part}" if len(means) > 1 else ""
         how = _view(config, part, mean)
+        stems = file_names(mean.names)
         for name in mean.names:
             where = tests[name][part].p < alpha if name in tests else None
             title = _title(config, name, len(maps[part]), tested=name in tests)
-            path = folder / "figures" / f"{slug(name)}{side.replace(' ', '_')}"
+            path = folder / "figures" / f"{stems[name]}{side.replace(' ', '_')}"
             options = {**how, "model": name, "where": where, "title": title}
             waiting.append(parts.begin(_draw, mean, options, path))
         if part in ceilings:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rsa_faces import __version__, datasets
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, sha256_bytes, sha256_file, slug
+from rsa_faces._core.files import atomic_path, file_names, sha256_bytes, sha256_file
 from rsa_faces._core.optional import require
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain import (
@@ -70,7 +70,8 @@ def patient_rdms(
     The table of electrodes says in `used` which entered.
     """
     data = config.data
-    name, table_name = f"rdms/patient-{slug(patient)}.h5", f"rdms/electrodes-{slug(patient)}.csv"
+    stem = file_names(recordings.patients)[patient]
+    name, table_name = f"rdms/patient-{stem}.h5", f"rdms/electrodes-{stem}.csv"
     files = [table_name]
 
     def make() -> None:

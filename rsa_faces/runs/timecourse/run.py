@@ -15,7 +15,7 @@ import pandas as pd
 
 from rsa_faces import __version__, datasets
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, slug, write_text
+from rsa_faces._core.files import atomic_path, file_names, write_text
 from rsa_faces.inference.multiple import adjust
 from rsa_faces.mapping import LayerMap, compare_networks, layer_map, map_clusters
 from rsa_faces.networks import load_network
@@ -171,7 +171,7 @@ def run_timecourse(
 def _network(config, entry, stimuli, device, steps: Steps, folder: Path) -> RDMs:
     """Return a network's layer RDMs, from disk where they are done."""
     network = load_network(entry.name, device=device, weights=entry.weights, seed=config.seed)
-    name = f"rdms/{slug(entry.name)}.h5"
+    name = f"rdms/{file_names(n.name for n in config.networks)[entry.name]}.h5"
     # Measures that need repeats estimate squared distances.
     repeats = config.measure in {"crossnobis", "mahalanobis"}
     measure = "sqeuclidean" if repeats else config.measure
