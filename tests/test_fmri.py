@@ -676,7 +676,7 @@ def test_bids(tmp_path):
         bids_patterns(tmp_path, **{**options, "task": "houses"})
     with pytest.raises(InputError, match="'derivatives/none'"):
         bids_patterns(tmp_path, **{**options, "derivatives": "derivatives/none"})
-    with pytest.raises(InputError, match="without the strategy 'scrub'"):
+    with pytest.raises(InputError, match="run-01.*no column 'framewise_displacement'"):
         bids_patterns(tmp_path, **options, confounds={"strategy": ("motion", "scrub")})
     next((tmp_path / "derivatives").rglob("*run-02*mask*")).unlink()
     with pytest.raises(InputError, match="expected the brain mask .*run-02.*Give mask_img"):
@@ -684,6 +684,84 @@ def test_bids(tmp_path):
     native = Region(Volume(both, AFFINE), name="FFA", template="T1w")
     with pytest.raises(InputError, match="'FFA' in the space 'MNI152NLin2009cAsym'.*got 'T1w'"):
         got.rdms(native, resample=True)
+
+
+def with_confounds(root, change, run="01"):
+    """Change the table of confounds of a run."""
+    (path,) = (root / "derivatives").rglob(f"*run-{run}_desc-confounds_timeseries.tsv")
+    change(pd.read_csv(path, sep="\t")).to_csv(path, sep="\t", index=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scans_that_the_strategy_excludes_are_not_fitted(tmp_path):
+    """Unsteady scans and scans with movement: crossnobis is that of the steady scans alone."""
+    from nilearn.glm.first_level import make_first_level_design_matrix
+
+    bold, events, _, masks = write_bids(tmp_path, reps=6)
+    rng = np.random.default_rng(0)
+    responses = rng.normal(0, 10, (len(set(events[0]["trial_type"])), *SHAPE))
+    for i, table in enumerate(events):
+        design = make_first_level_design_matrix(T_R * (np.arange(90) + 0.5), table)
+        courses = design[sorted(set(table["trial_type"]))].to_numpy()
+        bold[i] = image(bold[i].get_fdata() + np.einsum("tc,cxyz->xyzt", courses, responses))
+    bad = {"01": [0, 1, 2, 3, 40, 41], "02": [0, 1, 2, 60]}
+    for i, run in enumerate(("01", "02")):
+        values = bold[i].get_fdata().copy()
+        for scan in bad[run]:
+            values[..., scan] *= 1 + 20 * rng.random(SHAPE)
+        (path,) = (tmp_path / "derivatives").rglob(f"*run-{run}*_desc-preproc_bold.nii.gz")
+        nibabel.save(image(values), path)
+
+        def mark(table, run=run):
+            unsteady = [scan for scan in bad[run] if scan < 4]
+            table = table.assign(framewise_displacement=0.1, std_dvars=1.0)
+            for n, scan in enumerate(unsteady):
+                table[f"non_steady_state_outlier{n:02d}"] = np.eye(90)[scan].astype(int)
+            table.loc[[scan for scan in bad[run] if scan >= 4], "framewise_displacement"] = 3.0
+            return table
+
+        with_confounds(tmp_path, mark, run)
+    options = {"task": "faces", "subject": "01", "derivatives": "derivatives/fmriprep"}
+    strategy = {"strategy": ["motion", "scrub"], "motion": "basic", "scrub": 0}
+    with pytest.warns(UserWarning, match="6 of 90 scans of run '01' are unsteady"):
+        got = bids_patterns(tmp_path, **options, confounds=strategy)
+    kept = [np.setdiff1d(np.arange(90), bad[run]) for run in ("01", "02")]
+    motion = [
+        pd.read_csv(path, sep="\t")[["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]]
+        for path in sorted((tmp_path / "derivatives").rglob("*timeseries.tsv"))
+    ]
+    shared = {"t_r": T_R, "slice_time_ref": 0.5, "mask_img": region(masks[0] & masks[1])}
+    want = glm_patterns(bold, events, confounds=motion, sample_masks=kept, **shared)
+    np.testing.assert_allclose(got.values, want.values, atol=1e-6)
+    whitened = {"measure": "crossnobis", "noise": "ledoit-wolf"}
+    clean = glm_patterns(bold, events, confounds=motion, **shared).rdms(**whitened).vectors[0]
+    spoilt = sorted((tmp_path / "derivatives").rglob("*_desc-preproc_bold.nii.gz"))
+    fitted = glm_patterns(spoilt, events, confounds=motion, **shared).rdms(**whitened).vectors[0]
+    found = got.rdms(**whitened).vectors[0]
+    assert np.abs(found / clean - 1).max() < 0.1
+    assert (np.abs(fitted) < 0.05 * clean).all()
+    left = {fold: len(rows) for fold, rows in got.residuals.items()}
+    assert left == {"01": 84, "02": 86}
+    masks_of_bool = [np.isin(np.arange(90), scans) for scans in kept]
+    again = glm_patterns(bold, events, confounds=motion, sample_masks=masks_of_bool, **shared)
+    np.testing.assert_array_equal(again.values, want.values)
+
+
+def test_one_run_with_sample_mask_is_nilearns():
+    from nilearn.glm.first_level import FirstLevelModel
+
+    bold, events, _ = simulate_bold(3)
+    kept = np.setdiff1d(np.arange(90), [0, 1, 30])
+    model = FirstLevelModel(
+        t_r=T_R, mask_img=image(np.ones(SHAPE, np.int8)), signal_scaling=0, noise_model="ols",
+    )  # fmt: skip
+    model.fit(bold[0], events[0], sample_masks=kept)
+    got = glm_patterns(
+        bold[:1], events[:1], t_r=T_R, noise_model="ols", sample_masks=[kept], missing="keep"
+    )
+    for i, name in enumerate(got.conditions):
+        want = model.compute_contrast(name, output_type="effect_size").get_fdata().ravel()
+        np.testing.assert_allclose(got.values[i], want, rtol=1e-4, atol=1e-5)
 
 
 # ----------------------------------------------------------------------------------------- clips

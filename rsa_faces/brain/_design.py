@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -48,33 +49,67 @@ class DesignOptions:
             )
 
 
-def read_events(events: Any, run: Any, duration: float) -> pd.DataFrame:
-    """Return onset, duration and trial_type of a run in order of onset, checked."""
+def read_events(events: Any, run: Any, duration: float, column: str = "trial_type") -> pd.DataFrame:
+    """Return onset, duration, trial_type (and modulation) of a run in order of onset, checked.
+
+    `column` names the trial type; names of stimulus files lose folder and ending.
+    """
     events = read_table(
-        events, what=f"the events of run {run!r}", numbers=["onset", "duration"],
-        text=["trial_type"], gaps=["trial_type"], bids=True,
-    )[["onset", "duration", "trial_type"]]  # fmt: skip
-    if (nameless := events["trial_type"].isna()).any():
+        events, what=f"the events of run {run!r}", numbers=["onset", "duration", "modulation"],
+        text=[column], optional=["modulation"], gaps=[column], bids=True,
+    )  # fmt: skip
+    if (nameless := events[column].isna()).any():
         warnings.warn(
-            f"{int(nameless.sum())} of {len(events)} events of run {run!r} have no trial_type "
+            f"{int(nameless.sum())} of {len(events)} events of run {run!r} have no {column} "
             "(n/a): they are no condition and are not modelled.",
             stacklevel=3,
         )
         events = events[~nameless]
-    for column in ("onset", "duration"):
-        if (bad := ~np.isfinite(events[column])).any():
+    events = events.assign(trial_type=_stimulus_names(events[column], run)
+                           if column == "stim_file" else events[column])  # fmt: skip
+    numbers = [c for c in ("onset", "duration", "modulation") if c in events]
+    events = events[[*numbers, "trial_type"]]
+    for name in numbers:
+        if (bad := ~np.isfinite(events[name])).any():
+            unit = "" if name == "modulation" else " in s"
             raise InputError(
-                f"expected {column} in s of every event of run {run!r}, but "
-                f"{events['trial_type'][bad].iloc[0]!r} has {events[column][bad].iloc[0]}."
+                f"expected {name}{unit} of every event of run {run!r}, but "
+                f"{events['trial_type'][bad].iloc[0]!r} has {events[name][bad].iloc[0]}."
             )
-    late = (events["onset"] >= duration) | (events["onset"] < 0) | (events["duration"] < 0)
+    if (early := events["onset"] < 0).any():
+        first = events[early].iloc[0]
+        raise InputError(
+            f"expected events of run {run!r} from its first scan on, but {int(early.sum())} of "
+            f"{len(events)} are before it: {first['trial_type']!r} at {first['onset']:g} s. Onsets "
+            "count from the first scan of the image: if scans were removed, take their time off "
+            "the onsets and leave events before them out."
+        )
+    late = (events["onset"] >= duration) | (events["duration"] < 0)
     if late.any():
         first = events[late].iloc[0]
         raise InputError(
             f"expected events within the {duration:g} s of run {run!r}, but {int(late.sum())} are "
             f"not: {first['trial_type']!r} at {first['onset']:g} s for {first['duration']:g} s."
         )
+    if "modulation" in events and events["modulation"].nunique() > 1:
+        warnings.warn(
+            f"the column modulation of the events of run {run!r} is used: patterns are the "
+            "response for one unit of it.",
+            stacklevel=3,
+        )
     return events.sort_values("onset", kind="stable").reset_index(drop=True)
+
+
+def _stimulus_names(files: pd.Series, run: Any) -> pd.Series:
+    """Return the names of stimuli, as those of images in a folder: without folder and ending."""
+    names = files.map(lambda file: PurePosixPath(file.replace("\\", "/")).stem)
+    of = pd.DataFrame({"name": names, "file": files}).drop_duplicates()
+    if (twice := of["name"].duplicated(keep=False)).any():
+        raise InputError(
+            f"expected stimulus files of different names in run {run!r}, got "
+            f"{', '.join(map(repr, of['file'][twice][:4]))}, which differ in folder or ending only."
+        )
+    return names
 
 
 def condition_names(
@@ -134,18 +169,19 @@ def design_matrix(
     names: Sequence[str],
     codes: np.ndarray,
     confounds: np.ndarray | None,
-    n_scans: int,
+    kept: np.ndarray,
     options: DesignOptions,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the design matrix and the columns of the regressors, one for each name.
 
-    `codes` says which regressor each event belongs to. Names in the matrix are made here: a
-    condition called "constant" or "drift_1" must not meet nilearn's own columns.
+    `codes` says which regressor each event belongs to, `kept` which scans are fitted. Names in the
+    matrix are made here: a condition called "constant" or "drift_1" must not meet nilearn's own
+    columns.
     """
     from nilearn.glm.first_level import make_first_level_design_matrix
 
     coded = events.assign(trial_type=[f"regressor{code:06d}" for code in codes])
-    times = options.t_r * (np.arange(n_scans) + options.slice_time_ref)
+    times = options.t_r * (np.arange(len(kept)) + options.slice_time_ref)
     added = None if confounds is None or not confounds.shape[1] else confounds
     design = make_first_level_design_matrix(
         times, coded if len(coded) else None, hrf_model=options.hrf_model,
@@ -154,7 +190,8 @@ def design_matrix(
         add_reg_names=None if added is None else [f"confound{i}" for i in range(added.shape[1])],
     )  # fmt: skip
     columns = design.columns.get_indexer([f"regressor{i:06d}" for i in range(len(names))])
-    return design.to_numpy(np.float64), columns
+    # Regressors and drifts know the time of all scans; those that are left out have no row.
+    return design.to_numpy(np.float64)[kept], columns
 
 
 def check_estimable(design: np.ndarray, columns: np.ndarray, names: Sequence[str], run: Any):
@@ -174,3 +211,27 @@ def check_estimable(design: np.ndarray, columns: np.ndarray, names: Sequence[str
             "of them, or have no signal within the run."
         )
     return len(basis)
+
+
+def kept_scans(mask: Any, run: Any, n_scans: int) -> np.ndarray:
+    """Return which scans of a run are fitted, from a sample mask as nilearn has them."""
+    if mask is None:
+        return np.ones(n_scans, dtype=bool)
+    mask = np.asarray(mask)
+    kept = np.zeros(n_scans, dtype=bool)
+    known = mask.ndim == 1 and (
+        len(mask) == n_scans
+        if mask.dtype == bool
+        else mask.dtype.kind in "iu" and np.isin(mask, np.arange(n_scans)).all()
+    )
+    if known and (mask.dtype == bool or len(np.unique(mask)) == len(mask)):
+        kept[mask] = True
+    else:
+        raise InputError(
+            f"expected the sample mask of run {run!r} as True or False for each of {n_scans} "
+            f"scans, or as the numbers of scans that are kept, got {mask.dtype} of shape "
+            f"{mask.shape}."
+        )
+    if not kept.any():
+        raise InputError(f"expected scans of run {run!r} to be left, but all are excluded.")
+    return kept

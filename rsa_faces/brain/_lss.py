@@ -18,6 +18,7 @@ def single_trials(
     codes: np.ndarray,
     n_conditions: int,
     confounds: np.ndarray | None,
+    kept: np.ndarray,
     options: DesignOptions,
     noise_model: str,
     run: object,
@@ -32,7 +33,7 @@ def single_trials(
     labels = [f"{name} at {onset:g} s" for name, onset in
               zip(names, events["onset"][of_interest], strict=True)]  # fmt: skip
     design, columns = design_matrix(
-        events, [*labels, *regressors[n_conditions:]], own, confounds, len(signal), options
+        events, [*labels, *regressors[n_conditions:]], own, confounds, kept, options
     )
     trials = design[:, columns[:n_trials]]
     rest = np.delete(design, columns[:n_trials], axis=1)

@@ -57,12 +57,18 @@ def open_runs(
 
 
 def usable_signal(
-    images: Sequence[Image], space: Region, unusable: str, *, percent: bool = False
+    images: Sequence[Image],
+    space: Region,
+    unusable: str,
+    *,
+    percent: bool = False,
+    kept: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Return which places have a signal in every run, and how many have none and why."""
     reasons: dict[str, Any] = {}
-    for image in images:
+    for i, image in enumerate(images):
         signal = image.read(space)
+        signal = signal if kept is None else signal[kept[i]]
         found = {
             "not finite (NaN or infinite)": ~np.isfinite(signal).all(axis=0),
             "constant": (signal == signal[:1]).all(axis=0),

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes, sha256_file
+from rsa_faces.brain._bids_files import BidsRun, find_runs
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.fmri import Patterns
 from rsa_faces.brain.glm import glm_patterns
@@ -27,6 +24,8 @@ def bids_patterns(
     subject: str,
     space: str | None = None,
     session: str | None = None,
+    res: str | None = None,
+    echo: str | None = None,
     derivatives: str = "derivatives",
     confounds: Mapping[str, Any] | None = None,
     mask_img: Any = None,
@@ -45,14 +44,19 @@ def bids_patterns(
     subject : str
         As in ``sub-…``.
     space : str, optional
-        As in ``space-…``; by default MNI152NLin2009cAsym.
+        As in ``space-…``; by default MNI152NLin2009cAsym. "T1w" is the anatomical space of the
+        subject, "native" that of the scanner, whose names state no space.
     session : str, optional
         As in ``ses-…``; by default all sessions.
+    res, echo : str, optional
+        As in ``res-…`` and ``echo-…``; needed where there are several.
     derivatives : str, default "derivatives"
         Folder with the preprocessed images within `bids_root`, such as "derivatives/fmriprep".
     confounds : mapping, optional
         Options of :func:`nilearn.interfaces.fmriprep.load_confounds`, such as
-        ``{"strategy": ("motion",), "motion": "basic"}``. By default none.
+        ``{"strategy": ("motion",), "motion": "basic"}``. By default none. Scans that it excludes
+        (unsteady ones at the beginning, and with "scrub" those with movement) are not fitted;
+        their number is said.
     mask_img : image, Region or path-like, optional
         By default the places that are in the brain masks (``desc-brain_mask``) of all runs.
     t_r, slice_time_ref : float, optional
@@ -63,17 +67,20 @@ def bids_patterns(
     Returns
     -------
     Patterns
-        Folds are named by run ("01"), with several sessions by session and run ("1/01").
+        Folds are named by run ("01"), with several sessions by session and run ("1/01"), and by
+        whatever else tells runs apart (``acq-…``, ``dir-…``).
 
     Raises
     ------
     InputError
-        If there is no such image, table or mask, repetition time is not stated, or as
-        :func:`glm_patterns` does.
+        If there is no such subject, image, table or mask (those there are are named), there are
+        several resolutions or echoes, confounds are asked for and not there, repetition time is
+        not stated, or as :func:`glm_patterns` does.
 
     Notes
     -----
-    Files are found by :func:`nilearn.glm.first_level.first_level_from_bids`.
+    Images end with ``desc-preproc_bold.nii.gz``; events, repetition time and the time of the
+    reference slice are taken from the files that say most about a run (BIDS' inheritance).
 
     Examples
     --------
@@ -82,20 +89,22 @@ def bids_patterns(
     ...     "study", task="faces", subject="01", derivatives="derivatives/fmriprep",
     ...     confounds={"strategy": ("motion",), "motion": "basic"})  # doctest: +SKIP
     """
-    found = _find(
-        bids_root, task, subject, space, session, derivatives, confounds, t_r, slice_time_ref
-    )
-    if found.t_r is None:
+    runs = find_runs(
+        Path(bids_root), task=task, subject=subject, space=space, session=session,
+        derivatives=derivatives, res=res, echo=echo,
+    )  # fmt: skip
+    t_r = _one(runs, "t_r", t_r)
+    if t_r is None:
         raise InputError(
             f"expected the repetition time of task {task!r} in {str(bids_root)!r}, but it is not "
             "stated. Give t_r."
         )
+    tables, kept = _confounds(runs, confounds)
     return glm_patterns(
-        found.paths, found.events, t_r=found.t_r,
-        mask_img=_brain_mask(found.paths) if mask_img is None else mask_img,
-        confounds=found.confounds if confounds is not None else None,
-        runs=_run_names(found.paths), subject=subject, slice_time_ref=found.slice_time_ref,
-        **options,
+        [run.path for run in runs], [run.events for run in runs], t_r=t_r,
+        mask_img=_brain_mask([run.path for run in runs]) if mask_img is None else mask_img,
+        confounds=tables, sample_masks=kept, runs=[run.name for run in runs], subject=subject,
+        slice_time_ref=_one(runs, "slice_time_ref", slice_time_ref), **options,
     )  # fmt: skip
 
 
@@ -106,13 +115,15 @@ def bids_mask(
     subject: str,
     space: str | None = None,
     session: str | None = None,
+    res: str | None = None,
+    echo: str | None = None,
     derivatives: str = "derivatives",
 ) -> Region:
     """Return the places that are in the brain masks of all runs of a subject in BIDS.
 
     Parameters
     ----------
-    bids_root, task, subject, space, session, derivatives
+    bids_root, task, subject, space, session, res, echo, derivatives
         As for :func:`bids_patterns`.
 
     Returns
@@ -124,101 +135,74 @@ def bids_mask(
     InputError
         If there is no such image or mask.
     """
-    return _brain_mask(_find(bids_root, task, subject, space, session, derivatives).paths)
-
-
-def bids_hash(bids_root: Any, *, task, subject, space=None, session=None, derivatives) -> str:
-    """Return a hash of the preprocessed images, confounds and events of a subject."""
-    found = _find(bids_root, task, subject, space, session, derivatives)
-    beside = [
-        table
-        for path in found.paths
-        for table in sorted(path.parent.glob(f"{_stem(path)}*desc-confounds_*.tsv"))
-    ]
-    return sha256_bytes(
-        *(sha256_file(path).encode() for path in [*found.paths, *beside]),
-        *(table.to_csv().encode() for table in found.events),
-    )
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The runs of a subject."""
-
-    paths: list[Path]
-    events: list[pd.DataFrame]
-    confounds: list[Any]
-    t_r: float | None
-    slice_time_ref: float
-
-
-def _find(
-    bids_root, task, subject, space, session, derivatives, confounds=None, t_r=None,
-    slice_time_ref=None,
-) -> _Found:  # fmt: skip
-    """Find the preprocessed images of a subject, and the tables that go with them."""
-    from nilearn.glm.first_level import first_level_from_bids
-
-    root = Path(bids_root)
-    if not (root / derivatives).is_dir():
-        raise InputError(f"expected a folder {derivatives!r} in {str(root)!r}, but there is none.")
-    if confounds is not None and "scrub" in confounds.get("strategy", ()):
-        raise InputError(
-            "expected confounds without the strategy 'scrub': scans are not left out here. Give "
-            "regressors for such scans to glm_patterns instead."
-        )
-    given = {f"confounds_{key}": value for key, value in (confounds or {}).items()}
-    if not given:
-        given = {"confounds_strategy": None}
-    filters = [("desc", "preproc")]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not provided and cannot be.*")
-        try:
-            models, imgs, events, tables = first_level_from_bids(
-                root, task, space_label=space, sub_labels=[subject], img_filters=filters,
-                t_r=t_r, slice_time_ref=slice_time_ref, derivatives_folder=derivatives, **given,
-            )  # fmt: skip
-        except (ValueError, TypeError) as err:
-            raise InputError(
-                f"expected images of task {task!r} and subject {subject!r} with events in "
-                f"{str(root)!r}: {err}"
-            ) from err
-    if len(models) != 1 or not imgs[0]:
-        raise InputError(
-            f"expected preprocessed images of task {task!r} and subject {subject!r} in "
-            f"{str(root / derivatives)!r}, got none."
-        )
-    paths, tables = [Path(p) for p in imgs[0]], tables[0] or [None] * len(imgs[0])
-    chosen = [i for i, p in enumerate(paths) if session in (None, _entity(p, "ses"))]
-    if not chosen:
-        sessions = sorted({str(_entity(p, "ses")) for p in paths})
-        check_choice(str(session), sessions, what="session")
-    return _Found(
-        [paths[i] for i in chosen], [events[0][i] for i in chosen], [tables[i] for i in chosen],
-        models[0].t_r, models[0].slice_time_ref or 0.0,
+    runs = find_runs(
+        Path(bids_root), task=task, subject=subject, space=space, session=session,
+        derivatives=derivatives, res=res, echo=echo,
     )  # fmt: skip
+    return _brain_mask([run.path for run in runs])
 
 
-def _stem(path: Path) -> str:
-    """Return a name up to the run: what images and confounds of a run share."""
-    return re.split(r"_(?:space|res|desc|den|hemi)-", path.name)[0]
+def bids_hash(bids_root: Any, **files: Any) -> str:
+    """Return a hash of the preprocessed images, confounds and events of a subject."""
+    runs = find_runs(Path(bids_root), **files)
+    found = [path for run in runs for path in (run.path, run.events, *_confound_files(run.path))]
+    said = [repr((run.name, run.t_r, run.slice_time_ref)) for run in runs]
+    return sha256_bytes(*(sha256_file(p).encode() for p in found), *(t.encode() for t in said))
 
 
-def _entity(path: Path, entity: str) -> str | None:
-    """Return an entity of a BIDS name, None where it has none."""
-    found = re.search(rf"(?:^|_){entity}-([0-9A-Za-z+]+)(?=_|\.)", path.name)
-    return found.group(1) if found else None
+def _confound_files(path: Path) -> list[Path]:
+    """Return the tables of confounds of a run and what describes them."""
+    stem = re.split(r"_(?:space|res|desc|den|hemi)-", path.name)[0]
+    return sorted(path.parent.glob(f"{stem}*desc-confounds_*"))
 
 
-def _run_names(paths: Sequence[Path]) -> list[str]:
-    """Return a name for each run from session and run."""
-    sessions = [_entity(path, "ses") for path in paths]
-    names = []
-    for i, path in enumerate(paths):
-        run = _entity(path, "run")
-        session = sessions[i] if len(set(sessions)) > 1 else None
-        names.append("/".join(part for part in (session, run) if part) or str(i + 1))
-    return names
+def _one(runs: Sequence[BidsRun], what: str, given: float | None) -> float | None:
+    """Return the value of all runs, or the one that was given."""
+    values = {getattr(run, what) for run in runs}
+    if given is None and len(values) > 1:
+        raise InputError(
+            f"expected one {what} of all runs, got {', '.join(map(str, sorted(values, key=str)))}. "
+            f"Take runs that agree (session), or give {what}."
+        )
+    return next(iter(values)) if given is None else given
+
+
+def _confounds(runs: Sequence[BidsRun], options: Mapping[str, Any] | None):
+    """Return the confounds of each run and the scans that its strategy keeps."""
+    if options is None:
+        return None, None
+    from nilearn.interfaces.fmriprep import load_confounds
+
+    if not options.get("strategy"):
+        raise InputError(
+            "expected confounds with a strategy, such as {'strategy': ['motion'], 'motion': "
+            f"'basic'}}, got {dict(options)!r}. Without confounds leave it out."
+        )
+    tables, kept = [], []
+    for run in runs:
+        if not any(path.suffix == ".tsv" for path in _confound_files(run.path)):
+            raise InputError(
+                f"expected the table of confounds of {run.path.name!r} beside it, because "
+                "confounds are asked for, got none. Leave them out for all subjects, or bring "
+                "the table."
+            )
+        try:
+            table, mask = load_confounds(str(run.path), **options)
+        except Exception as err:  # nilearn raises many kinds
+            why = f"no column {err}" if isinstance(err, KeyError) else " ".join(str(err).split())
+            raise InputError(
+                f"expected confounds {dict(options)!r} of {run.path.name!r}, got: {why}."
+            ) from err
+        if mask is not None:
+            n_out = len(table) - len(mask)
+            warnings.warn(
+                f"{n_out} of {len(table)} scans of run {run.name!r} are unsteady or exceed the "
+                "thresholds of the strategy of confounds and are left out.",
+                stacklevel=3,
+            )
+        tables.append(table)
+        kept.append(mask)
+    return tables, kept
 
 
 def _brain_mask(paths: Sequence[Path]):

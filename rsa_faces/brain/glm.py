@@ -18,6 +18,7 @@ from rsa_faces.brain._design import (
     check_estimable,
     condition_names,
     design_matrix,
+    kept_scans,
     read_confounds,
     read_events,
 )
@@ -40,6 +41,7 @@ class _Run:
     codes: np.ndarray
     n_conditions: int
     confounds: np.ndarray | None
+    kept: np.ndarray  # which scans are fitted
 
 
 def glm_patterns(
@@ -49,7 +51,9 @@ def glm_patterns(
     t_r: float,
     mask_img: Any = None,
     confounds: Any = None,
+    sample_masks: Sequence[Any] | None = None,
     runs: Sequence[Any] | None = None,
+    condition_column: str = "trial_type",
     conditions: Any = None,
     nuisance: Sequence[str] = (),
     model: str = "condition",
@@ -75,7 +79,8 @@ def glm_patterns(
         One per run: a 4-D NIfTI image, a mapping of "left" and "right" to GIFTI, or a CIFTI
         dtseries; images or paths.
     events : sequence of DataFrame or path-like
-        One table per run with the columns ``onset`` and ``duration`` (in s) and ``trial_type``.
+        One table per run with the columns ``onset`` and ``duration`` (in s) and ``trial_type``;
+        with a column ``modulation`` regressors have these heights, as in nilearn.
     t_r : float
         Repetition time in s.
     mask_img : image, Region, mapping or path-like, optional
@@ -83,8 +88,15 @@ def glm_patterns(
     confounds : sequence of DataFrame, ndarray or path-like, optional
         One table per run, a row per scan; all columns enter. NaN in the first row counts as 0
         (derivatives have none there), elsewhere it is an error.
+    sample_masks : sequence, optional
+        For each run the numbers of the scans that are fitted, True or False for each scan, or
+        None for all, as :func:`nilearn.interfaces.fmriprep.load_confounds` returns them: scans
+        that are not steady yet, or with much movement, are left out of model and data.
     runs : sequence, optional
         Names of the runs, which become the folds. By default 1, 2, ...
+    condition_column : str, default "trial_type"
+        Column of the events that names their trial type. Of ``stim_file`` the name of the file
+        counts, without folder and ending. Events without a value (n/a) are not modelled.
     conditions : sequence of str, mapping or DataFrame, optional
         Trial types that have a pattern; or the condition of each trial type, as a mapping or a
         table with the columns ``trial_type`` and ``condition``. By default every trial type that
@@ -178,28 +190,34 @@ def glm_patterns(
     options = DesignOptions(t_r, hrf_model, drift_model, high_pass, drift_order, slice_time_ref)
     imgs, events, confounds, runs = per_run(imgs, events, confounds, runs)
     space, images = open_runs(imgs, mask_img, runs, resample)
-    n_scans = [image.n_maps for image in images]
-    plans, order = _plan(events, confounds, runs, n_scans, t_r, conditions, nuisance)
+    masks = [None] * len(images) if sample_masks is None else list(sample_masks)
+    if len(masks) != len(images):
+        raise InputError(f"expected sample_masks of {len(images)} runs, got {len(masks)}.")
+    kept = [
+        kept_scans(mask, run, image.n_maps)
+        for mask, run, image in zip(masks, runs, images, strict=True)
+    ]
+    plans, order = _plan(events, confounds, runs, kept, t_r, conditions, nuisance, condition_column)
     rows = [(name, plan.name) for plan in plans for name in plan.regressors[: plan.n_conditions]]
     stays = settle_missing([c for c, _ in rows], [r for _, r in rows], order, missing)
     wanted = {row for row, kept in zip(rows, stays, strict=True) if kept}
-    good, left_out = usable_signal(images, space, unusable, percent=scaling == "percent")
+    good, left_out = usable_signal(images, space, unusable, percent=scaling == "percent", kept=kept)
     space = space.keep(good)
     values, names, folds, residuals, estimated = [], [], [], {}, {}
     with progress_bar("runs", len(plans), show=progress) as tell:
         for i, (plan, image) in enumerate(zip(plans, images, strict=True)):
-            signal = _scaled(image.read(space), scaling)
+            signal = _scaled(image.read(space)[plan.kept], scaling)
             betas, left, rank = _fit(signal, plan, options, noise_model)
             row_names = plan.regressors[: plan.n_conditions]
             if model == "trial":
                 betas, row_names = single_trials(
                     signal, plan.events, plan.regressors, plan.codes, plan.n_conditions,
-                    plan.confounds, options, noise_model, plan.name,
+                    plan.confounds, plan.kept, options, noise_model, plan.name,
                 )  # fmt: skip
-            kept = [k for k, name in enumerate(row_names) if (name, plan.name) in wanted]
-            values.append(betas[kept])
-            names += [row_names[k] for k in kept]
-            folds += [plan.name] * len(kept)
+            stay = [k for k, name in enumerate(row_names) if (name, plan.name) in wanted]
+            values.append(betas[stay])
+            names += [row_names[k] for k in stay]
+            folds += [plan.name] * len(stay)
             if keep_residuals:
                 residuals[plan.name], estimated[plan.name] = left, rank
             tell(i + 1)
@@ -209,11 +227,11 @@ def glm_patterns(
     )  # fmt: skip
 
 
-def _plan(events, confounds, runs, n_scans, t_r, conditions, nuisance):
+def _plan(events, confounds, runs, kept, t_r, conditions, nuisance, column):
     """Return the regressors of each run and the names of all conditions."""
     tables = [
-        read_events(table, run, n * t_r)
-        for table, run, n in zip(events, runs, n_scans, strict=True)
+        read_events(table, run, len(scans) * t_r, column)
+        for table, run, scans in zip(events, runs, kept, strict=True)
     ]
     trial_types = list(dict.fromkeys(t for table in tables for t in table["trial_type"]))
     if not trial_types:
@@ -223,7 +241,7 @@ def _plan(events, confounds, runs, n_scans, t_r, conditions, nuisance):
     if not order:
         raise InputError("expected at least one condition, but all trial types are nuisance.")
     plans = []
-    for table, run, n, confound in zip(tables, runs, n_scans, confounds, strict=True):
+    for table, run, scans, confound in zip(tables, runs, kept, confounds, strict=True):
         types = table["trial_type"]
         present = {condition_of[t] for t in types if t in condition_of}
         own = [name for name in order if name in present]
@@ -235,7 +253,15 @@ def _plan(events, confounds, runs, n_scans, t_r, conditions, nuisance):
              for t in types], dtype=int,
         )  # fmt: skip
         plans.append(
-            _Run(run, table, own + others, codes, len(own), read_confounds(confound, run, n))
+            _Run(
+                run,
+                table,
+                own + others,
+                codes,
+                len(own),
+                read_confounds(confound, run, len(scans)),
+                scans,
+            )  # fmt: skip
         )
     return plans, order
 
@@ -254,7 +280,7 @@ def _fit(signal, plan: _Run, options: DesignOptions, noise_model: str):
     from nilearn.glm.first_level import run_glm
 
     design, columns = design_matrix(
-        plan.events, plan.regressors, plan.codes, plan.confounds, len(signal), options
+        plan.events, plan.regressors, plan.codes, plan.confounds, plan.kept, options
     )
     columns = columns[: plan.n_conditions]
     rank = check_estimable(design, columns, plan.regressors[: plan.n_conditions], plan.name)

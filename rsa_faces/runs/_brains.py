@@ -251,7 +251,8 @@ def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list
     table = pd.DataFrame({"condition": patterns.conditions, "fold": patterns.folds})
     with atomic_path(stem.with_name(f"{stem.name}.csv")) as temporary:
         table.to_csv(temporary, index=False)
-    ours = [w for w in caught if str(w.message).endswith("left out.")]
+    ends = ("left out.", "not modelled.", "one unit of it.")
+    ours = [w for w in caught if str(w.message).endswith(ends)]
     return [str(w.message) for w in ours]
 
 

@@ -274,7 +274,9 @@ class BidsConfig(Section):
     """Preprocessed BOLD in BIDS, from which nilearn's GLM estimates patterns run by run.
 
     See :func:`rsa_faces.brain.bids_patterns` and :func:`rsa_faces.brain.glm_patterns`, whose
-    options these are. `confounds` are options of nilearn's load_confounds.
+    options these are. `confounds` are options of nilearn's load_confounds; scans that it excludes
+    are not fitted. `space` is a template, T1w, or native (names without a space);
+    `condition_column` the column of the events that names conditions, such as stim_file.
     """
 
     root: Path
@@ -283,6 +285,9 @@ class BidsConfig(Section):
     derivatives: str = "derivatives"
     space: str | None = None
     session: str | None = None
+    res: str | None = None
+    echo: str | None = None
+    condition_column: str = "trial_type"
     confounds: dict[str, Any] = Field(default_factory=dict)
     nuisance: list[str] = Field(default_factory=list)
     model: Literal["condition", "trial"] = "condition"
@@ -300,10 +305,19 @@ class BidsConfig(Section):
 
     def files(self) -> dict[str, Any]:
         """Return what says which files they are."""
-        keys = ("task", "derivatives", "space", "session")
+        keys = ("task", "derivatives", "space", "session", "res", "echo")
         return {key: getattr(self, key) for key in keys}
 
     def options(self) -> dict[str, Any]:
         """Return the options of the GLM."""
-        keys = ("nuisance", "model", "hrf_model", "noise_model", "high_pass", "missing", "t_r")
+        keys = (
+            "condition_column",
+            "nuisance",
+            "model",
+            "hrf_model",
+            "noise_model",
+            "high_pass",
+            "missing",
+            "t_r",
+        )
         return {key: getattr(self, key) for key in keys} | {"confounds": self.confounds or None}
