@@ -397,7 +397,7 @@ def test_matrices_are_refused_or_read_as_asked():
         [[9, 4, 1], [4, 8, 2], [1, 2, 9]], names, direction="similarity", labels={"rater": ["r"]}
     )
     assert similar.rdms.vectors.tolist() == [[5, 8, 7]]
-    with pytest.raises(InputError, match=r"shape \(n_rdms, 2, 2\) for 2 conditions, got \(3, 3\)"):
+    with pytest.raises(InputError, match=r"one row for each of 2 condition names, got \(3, 3\)"):
         matrix_rdms(good, names[:2], direction="similarity")
     with pytest.raises(InputError, match="unknown diagonal 'drop'"):
         matrix_rdms(good, names, direction="similarity", diagonal="drop")

@@ -221,7 +221,7 @@ def test_grids_must_be_the_same():
         load_patterns(image(betas), list("abc"), mask_img=image(np.zeros(SHAPE)))
     with pytest.raises(InputError, match="one condition for each of 3 maps, got 2"):
         load_patterns(image(betas), list("ab"))
-    with pytest.raises(InputError, match="one fold label for each of 3 maps, got 1"):
+    with pytest.raises(InputError, match="expected 3 fold labels, one per row, got 1"):
         load_patterns(image(betas), list("abc"), folds=[1])
     with pytest.raises(FileNotFoundError, match=r"x\.nii does not exist"):
         load_patterns("x.nii", list("abc"))

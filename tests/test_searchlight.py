@@ -1032,7 +1032,7 @@ def shifted(mask):
         ({"method": "spearmann"}, InputError, "comparison method 'spearmann'. Did you mean 'spear"),
         ({"measure": "corelation"}, InputError, "measure 'corelation'. Did you mean 'correlation'"),
         ({"conditions": [*NAMES[:8], "other"]}, ConditionMismatchError, "only in models: 'c08'"),
-        ({"conditions": "abc"}, TypeError, "got the string 'abc'"),
+        ({"conditions": "abc"}, TypeError, "got the single string 'abc'"),
         ({"conditions": [*NAMES, NAMES[0]]}, InputError, "9 volumes of img, got 10 conditions"),
         ({"radius": 0.0}, InputError, "in mm above 0, got 0.0"),
         ({"radius": 1.0}, InputError, "5 usable voxels within 1 mm .* got at most 1 at any"),
@@ -1086,7 +1086,7 @@ def test_arrays_must_fit_the_mesh():
     options = dict(conditions=NAMES, models=models_of(rng), mesh=sheet(rng))
     with pytest.raises(InputError, match=r"\(n_conditions, 64\).*got \(9, 63\)"):
         searchlight(np.ones((9, 63)), **options)
-    with pytest.raises(TypeError, match="real numbers in img, got complex128"):
+    with pytest.raises(TypeError, match="real numbers as img, got complex ones"):
         searchlight(np.ones((9, 64), complex), **options)
 
 

@@ -193,7 +193,10 @@ def test_metadata_indexed_by_id_is_matched_by_name():
         ({"images": [pixels(), pixels()[..., 0], pixels()]}, r"'c' has .* shape \(5, 4\)"),
         ({"metadata": {"n": [1, 2]}}, "3 rows, one per image, got 2"),
         ({"metadata": {"n": [1, 2], "m": [1, 2, 3]}}, "one value per image"),
-        ({"metadata": pd.DataFrame({"n": range(3)}, index=list("abd"))}, "one side only: 'c', 'd'"),
+        (
+            {"metadata": pd.DataFrame({"n": range(3)}, index=list("abd"))},
+            "only in the names that the metadata bring: 'd'; only in .*: 'c'",
+        ),
     ],
 )
 def test_wrong_arrays(changes, message):

@@ -197,7 +197,7 @@ def test_undefined_patterns_give_one_warning():
         ({"pool": "mean"}, "unknown pool 'mean'.*'average'"),
         ({"measure": "corelation"}, "Did you mean 'correlation'"),
         ({"conditions": None}, "expected `conditions`"),
-        ({"conditions": list("abca")}, r"shape \(4, n_channels\)"),
+        ({"conditions": list("abca")}, r"shape \(4, n_channels, n_times\)"),
         ({"measure": "crossnobis"}, "expected `folds`"),
         ({"patterns": np.full((3, 4, 5), np.nan)}, "'0.0 s'.*NaN or infinite"),
     ],

@@ -201,6 +201,21 @@ def unnamed(values: Any, *, what: str, missing: bool = False, hint: str = "") ->
     return _real(array, what)
 
 
+def ordered(
+    present: Iterable[Any], wanted: Iterable[Any], *, what: str, of: str = "condition"
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return where each of the names wanted is among those present, the same set, and the names."""
+    listed = present if isinstance(present, pd.Index) else list(present)
+    positions = pd.Series(range(len(listed)), pd.Index(listed, tupleize_cols=False))
+    return named(positions, wanted, what=what, of=of)
+
+
+def in_memory(values: Any) -> bool:
+    """Whether values are an array, a table or a tensor, not a file or an image."""
+    kinds = (np.ndarray, pd.DataFrame, pd.Series, Mapping)
+    return isinstance(values, kinds) or hasattr(values, "detach") or hasattr(values, "coords")
+
+
 def by_name(values: Any, *, what: str, of: str = "condition") -> dict[str, Any]:
     """Return labels by name, of a mapping, a Series or whatever else brings names."""
     labels, names = named(values, what=what, of=of, numbers=False)
@@ -400,10 +415,6 @@ def _stacked(entries: list, keys: pd.Index | None, what: str, missing: bool):
     first, held = parts[0]
     arrays = []
     for array, names in parts:
-        if array.shape != first.shape:
-            raise InputError(
-                f"expected {what} of one shape in every entry, got {first.shape} and {array.shape}."
-            )
         for axis, (ours, theirs) in enumerate(zip(held, names, strict=True)):
             if ours is not None and theirs is not None:
                 mine = check_unique_names(_flat(ours, "entry"), what="entry")
@@ -413,6 +424,10 @@ def _stacked(entries: list, keys: pd.Index | None, what: str, missing: bool):
                 raise InputError(
                     f"expected {what} that all bring names or none does, got some of each."
                 )
+        if array.shape != first.shape:
+            raise InputError(
+                f"expected {what} of one shape in every entry, got {first.shape} and {array.shape}."
+            )
         arrays.append(array)
     return np.stack(arrays), [keys, *held]
 
@@ -524,7 +539,7 @@ def _order(index, names, shared, what: str, of: str, repeats: bool) -> np.ndarra
             own,
             names,
             left_name=f"the names that the {what} bring",
-            right_name="`conditions`",
+            right_name=f"the {of} names given",
             hint="If the index counts rows and is no name, give the values without it."
             if counts
             else "Rename them, or give values without names in this order.",

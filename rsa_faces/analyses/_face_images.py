@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import check_unique_names, in_memory, named, ordered, unnamed
 
 Loader = Callable[[str], np.ndarray]
 
@@ -32,20 +34,20 @@ def matched(images, landmarks, conditions, match: str) -> tuple[tuple[str, ...],
 def as_points(landmarks, conditions: Sequence[str] | None) -> dict[str, np.ndarray]:
     """Return landmarks by name, each (n_landmarks, 2), finite, of one template."""
     if not isinstance(landmarks, Mapping):
-        if conditions is None:
-            raise InputError(
-                "expected landmarks as a mapping from face to points, or an array with "
-                f"`conditions`, the names of its rows: got a {type(landmarks).__name__} without."
-            )
-        names = check_unique_names(conditions, what="face")
-        if len(landmarks) != len(names):
-            raise InputError(f"expected {len(names)} sets of landmarks, got {len(landmarks)}.")
-        landmarks = dict(zip(names, landmarks, strict=True))
+        values, names = named(landmarks, conditions, what="landmarks", of="face")
+        landmarks = dict(zip(names, values, strict=True))
     if not landmarks:
         raise InputError("expected landmarks of at least one face, got none.")
+    names = check_unique_names(landmarks, what="face")
+    values = list(landmarks.values())
+    if conditions is not None:
+        order, names = ordered(names, conditions, what="landmarks", of="face")
+        values = [values[i] for i in order]
     out: dict[str, np.ndarray] = {}
-    for name, values in landmarks.items():
-        points = np.asarray(values, float)
+    for name, points in zip(names, values, strict=True):
+        if isinstance(points, pd.DataFrame) and set(points.columns) == {"x", "y"}:
+            points = points[["x", "y"]].reset_index(drop=True).to_numpy()
+        points = unnamed(points, what=f"landmarks of {name!r}").astype(float)
         shape = next(iter(out.values())).shape if out else points.shape
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or points.shape != shape:
             raise InputError(
@@ -54,7 +56,7 @@ def as_points(landmarks, conditions: Sequence[str] | None) -> dict[str, np.ndarr
             )
         if not np.isfinite(points).all():
             raise InputError(f"expected finite landmarks, but {name!r} has NaN or infinity.")
-        out[str(name)] = points
+        out[name] = points
     return out
 
 
@@ -92,18 +94,29 @@ def _images(images, conditions) -> tuple[tuple[str, ...], Loader]:
     from rsa_faces.stimuli import StimulusSet
     from rsa_faces.stimuli._images import decode, read_bytes
 
+    said = {"what": "images", "of": "face"}
     if isinstance(images, StimulusSet):
-        return images.ids, images.image
-    if not isinstance(images, Mapping):
-        if conditions is None:
-            raise InputError(
-                "expected images as a StimulusSet, a mapping from face to image, or an array "
-                f"with `conditions`: got a {type(images).__name__} without names."
-            )
-        if len(images) != len(conditions):
-            raise InputError(f"expected {len(conditions)} images, got {len(images)}.")
-        images = dict(zip(map(str, conditions), images, strict=True))
-    sources = {str(name): image for name, image in images.items()}
+        names = images.ids if conditions is None else ordered(images.ids, conditions, **said)[1]
+        return names, images.image
+    if isinstance(images, (Mapping, pd.Series)):
+        names = check_unique_names(images.keys(), what="face")
+        images = [images[key] for key in images.keys()]  # noqa: SIM118  a Series iterates values
+        if conditions is not None:
+            order, own = ordered(names, conditions, **said)
+            names, images = own, [images[i] for i in order]
+    elif in_memory(images):
+        images, names = named(images, conditions, **said)
+    elif conditions is None:
+        raise InputError(
+            "expected images as a StimulusSet, a mapping from face to image, or an array "
+            f"with `conditions`: got a {type(images).__name__} without names."
+        )
+    else:
+        names = check_unique_names(conditions, what="face")
+        if not isinstance(images, (list, tuple)) or len(images) != len(names):
+            n = len(images) if isinstance(images, (list, tuple)) else type(images).__name__
+            raise InputError(f"expected {len(names)} images, got {n}.")
+    sources = dict(zip(names, images, strict=True))
 
     def load(name: str) -> np.ndarray:
         source = sources[name]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import check_unique_names, named
 from rsa_faces.analyses._inputs import Layers, codes_of, matched
 from rsa_faces.rdm import RDMs
 
@@ -126,8 +126,9 @@ def score_matrix(scores) -> tuple[np.ndarray, tuple[str, ...]]:
             f"expected the same names on both sides, but {len(set(names) ^ set(columns))} are on "
             "one only."
         )
-    place = {c: i for i, c in enumerate(columns)}
-    matrix = scores.to_numpy(np.float64)[:, [place[c] for c in names]]
+    scores = scores.set_axis(list(names)).set_axis(list(columns), axis=1)
+    matrix, _ = named(scores, names, what="scores", axes=(-2, -1), missing=True)
+    matrix = matrix.astype(np.float64)
     if np.isinf(matrix).any():
         raise InputError("expected finite scores (or NaN for a pair not measured), got infinity.")
     if not np.array_equal(np.isnan(matrix), np.isnan(matrix.T)) or not np.allclose(

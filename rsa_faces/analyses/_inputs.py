@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError, InputTypeError
-from rsa_faces._core.names import by_name, check_unique_names, named, named_layers
+from rsa_faces._core.names import by_name, check_unique_names, named_layers, ordered
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +48,7 @@ def as_layers(activations, conditions: Sequence[str] | None) -> Layers:
     elif conditions is None:
         names = check_unique_names(own, what="condition")
     else:
-        order, names = named(pd.Series(range(len(own)), own), conditions, what="activations")
+        order, names = ordered(own, conditions, what="activations")
         if (order != np.arange(len(own))).any():
             arrays = {layer: np.asarray(activations[layer])[order] for layer in activations}
     layers = list(activations)

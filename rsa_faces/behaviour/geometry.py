@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count, check_is
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import as_names, by_name, check_unique_names
 from rsa_faces.rdm import RDMs
 
 _BLOCK = 2**22
@@ -54,7 +55,7 @@ def feature_masks(
     >>> feature_masks({"age": age}, list("xyz"), bins={"age": [50]})["age"].tolist()
     [True, False, False]
     """
-    conditions = list(conditions)
+    conditions = check_unique_names(conditions, what="condition")
     codes = _codes(features, conditions, bins)
     row, col = np.triu_indices(len(conditions), k=1)
     names = np.array(conditions, dtype=object)
@@ -172,10 +173,11 @@ def feature_contrast(
 
 def _codes(features, conditions, bins) -> dict[str, np.ndarray]:
     """Return for each feature the group of every condition, −1 for none."""
-    table = features if isinstance(features, pd.DataFrame) else pd.DataFrame(
-        {k: pd.Series(dict(v)) for k, v in dict(features).items()})  # fmt: skip
-    table = table.copy()
-    table.index = table.index.map(str)
+    if not isinstance(features, pd.DataFrame):
+        check_is(features, Mapping, what="features", hint="a DataFrame or a mapping")
+        columns = {k: by_name(v, what=f"feature {k!r}") for k, v in features.items()}
+        features = pd.DataFrame({k: pd.Series(v) for k, v in columns.items()})
+    table = features.set_axis(as_names(features.index))
     if table.columns.empty:
         raise InputError("expected at least one feature, got none.")
     if table.index.duplicated().any():

@@ -15,7 +15,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
 from rsa_faces.behaviour._tables import read_table
 from rsa_faces.rdm import RDMs
-from rsa_faces.rdm._rdms import pair_index
+from rsa_faces.rdm._rdms import named_matrices, pair_index
 
 _DIRECTIONS = ("similarity", "dissimilarity")
 
@@ -135,7 +135,7 @@ def pair_rating_rdms(
 
 def matrix_rdms(
     matrices: Any,
-    conditions: Sequence[str],
+    conditions: Sequence[str] | None = None,
     *,
     direction: str,
     diagonal: str = "refuse",
@@ -147,9 +147,10 @@ def matrix_rdms(
     Parameters
     ----------
     matrices : array_like, shape (n_rdms, n, n) or (n, n)
-        NaN where nothing was measured.
-    conditions : sequence of str, length n
-        Names of rows and columns.
+        NaN where nothing was measured. The names that a DataFrame brings are followed; a mapping
+        of raters to matrices names the raters.
+    conditions : sequence of str, length n, optional
+        Names of rows and columns, needed for matrices that bring none.
     direction : {"similarity", "dissimilarity"}
         What a high value means. A similarity s becomes the matrix's largest value minus s; its
         diagonal, the similarity of an image with itself, is not used.
@@ -182,15 +183,9 @@ def matrix_rdms(
     check_choice(direction, _DIRECTIONS, what="direction")
     check_choice(diagonal, ("refuse", "ignore"), what="diagonal")
     check_choice(asymmetry, ("refuse", "average"), what="asymmetry")
-    square = np.array(matrices, dtype=np.float64, copy=True)
-    square = square[None] if square.ndim == 2 else square
-    conditions = check_unique_names(conditions, what="condition")
+    square, conditions, raters = named_matrices(matrices, conditions)
+    labels = {"rater": raters} if labels is None and raters is not None else labels
     n = len(conditions)
-    if square.ndim != 3 or square.shape[1:] != (n, n):
-        raise InputError(
-            f"expected matrices of shape (n_rdms, {n}, {n}) for {n} conditions, got "
-            f"{np.shape(matrices)}."
-        )
     if direction == "similarity":
         square = np.nanmax(square, axis=(1, 2), keepdims=True) - square
         square[:, np.arange(n), np.arange(n)] = 0.0

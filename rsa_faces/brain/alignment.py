@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from rsa_faces._core.checks import check_choice, check_count, check_unique_names, parse_bytes
+from rsa_faces._core.checks import check_choice, check_count, check_is, parse_bytes
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import as_names, check_unique_names, named, per_row, unnamed
 from rsa_faces.brain.spheres import Discs, Spheres
 
 #: What profiles of channels are made of.
@@ -249,11 +250,11 @@ def hyperalign(
     check_count(n_iterations, what="n_iterations", low=0)
     check_count(n_targets, what="n_targets", low=2)
     budget = parse_bytes(budget)
-    arrays = _check_data(data, searchlights)
+    arrays = _check_data(data, conditions, searchlights)
     subjects = tuple(arrays)
     if reference is not None:
         check_choice(reference, subjects, what="subject")
-    names = {s: list(map(str, v)) for s, v in _per_subject(conditions, arrays, "condition").items()}
+    names = _per_subject(conditions, arrays, "condition")
     labels = _per_subject(runs, arrays, "run")
     fit_runs, held_out, fitted = _split(labels, fit_runs)
     lists = _lists(searchlights, arrays)
@@ -306,7 +307,7 @@ def hyperalign(
     )
 
 
-def _check_data(data, searchlights) -> dict[str, np.ndarray]:
+def _check_data(data, conditions, searchlights) -> dict[str, np.ndarray]:
     """Return each subject's observations as finite float64 arrays."""
     if not isinstance(data, Mapping) or len(data) < 2:
         got = f"{len(data)}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
@@ -318,7 +319,13 @@ def _check_data(data, searchlights) -> dict[str, np.ndarray]:
         )
     arrays = {}
     for subject, name in zip(data, check_unique_names(list(data), what="subject"), strict=True):
-        values = np.asarray(data[subject], dtype=np.float64)
+        what = f"data of subject {name!r}"
+        if isinstance(data[subject], np.ndarray):
+            values = unnamed(data[subject], what=what)
+        else:
+            given = conditions.get(subject) if isinstance(conditions, Mapping) else conditions
+            values, _ = named(data[subject], given, what=what, repeats=True)
+        values = values.astype(np.float64, copy=False)
         if values.ndim != 2 or not values.size:
             raise InputError(
                 f"expected shape (n_observations, n_channels) for subject {name!r}, got "
@@ -347,21 +354,29 @@ def _is_label(runs) -> bool:
 def _per_subject(labels, arrays, what: str) -> dict[str, list]:
     """Return each subject's labels of observations, checked for number."""
     if isinstance(labels, Mapping):
-        found = {str(s): list(v) for s, v in labels.items()}
+        found = {str(s): _listed(v, what) for s, v in labels.items()}
         missing = [s for s in arrays if s not in found]
         if missing:
             raise InputError(
                 f"expected a {what} per observation for every subject, none for {missing[:5]}."
             )
     else:
-        found = dict.fromkeys(arrays, list(labels))
+        found = dict.fromkeys(arrays, _listed(labels, what))
     for subject, values in arrays.items():
         if len(found[subject]) != len(values):
             raise InputError(
                 f"expected one {what} for each of {len(values)} observations of subject "
                 f"{subject!r}, got {len(found[subject])}."
             )
-    return {s: [_plain(v) for v in found[s]] for s in arrays}
+    return {s: found[s] for s in arrays}
+
+
+def _listed(labels, what: str) -> list:
+    """Return names of conditions, or runs, as a list of values of Python."""
+    if what == "condition":
+        return as_names(labels)
+    check_is(labels, (Sequence, np.ndarray, pd.Series, pd.Index), what="runs", hint="a sequence")
+    return per_row(labels, len(labels), what="run")
 
 
 def _plain(label):

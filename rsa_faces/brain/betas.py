@@ -12,6 +12,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, nearest
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import as_names, per_row
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain._usable import usable_places
@@ -91,7 +92,7 @@ def load_patterns(
     names, table_folds, files = _condition_table(conditions)
     if files is not None:
         img = files_of_maps(img, files)
-    folds = table_folds if folds is None else list(folds)
+    folds = table_folds if folds is None else per_row(folds, len(names))
     mask = None if mask_img is None else as_region(mask_img)
     space, values = read_image(img, mask, "img", resample=resample)
     for given, what in ((names, "condition"), (folds, "fold label")):
@@ -167,12 +168,12 @@ def _condition_table(conditions) -> tuple[list[str], list[Any] | None, list[str]
             text=["condition", "fold", "run"], optional=["fold", "run"],
         )  # fmt: skip
     if not isinstance(conditions, pd.DataFrame):
-        return [str(name) for name in conditions], None, None
+        return as_names(conditions), None, None
     check_choice("condition", conditions.columns, what="column of the table of conditions")
     column = next((c for c in ("fold", "run") if c in conditions), None)
     folds = None if column is None else conditions[column].tolist()
     files = conditions["file"].astype(str).tolist() if "file" in conditions else None
-    return conditions["condition"].astype(str).tolist(), folds, files
+    return as_names(conditions["condition"]), folds, files
 
 
 def _read_residuals(residuals, n_estimated, folds, space):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import named, per_row
 from rsa_faces.brain._region import Region
 from rsa_faces.rdm import MEASURES, NOISE_METHODS, RDMs, compute_rdms, concat
 from rsa_faces.rdm.noise import (
@@ -74,20 +75,19 @@ class Patterns:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float64)
+        values, conditions = named(self.values, self.conditions, what="values", repeats=True)
+        values = np.asarray(values, dtype=np.float64)
         object.__setattr__(self, "values", values)
-        object.__setattr__(self, "conditions", tuple(str(c) for c in self.conditions))
         if self.folds is not None:
-            object.__setattr__(self, "folds", tuple(self.folds))
+            shared = getattr(self.conditions, "index", conditions)
+            folds = per_row(self.folds, len(values), rows=(shared, conditions))
+            object.__setattr__(self, "folds", tuple(folds))
+        object.__setattr__(self, "conditions", conditions)
         expected = (len(self.conditions), self.space.n_places)
         if values.shape != expected:
             raise InputError(
                 f"expected values of shape {expected}, a row for each condition and a column for "
                 f"each place, got {values.shape}."
-            )
-        if self.folds is not None and len(self.folds) != len(values):
-            raise InputError(
-                f"expected {len(values)} fold labels, one per row, got {len(self.folds)}."
             )
         if bad := int((~np.isfinite(values)).any(axis=0).sum()):
             raise InputError(

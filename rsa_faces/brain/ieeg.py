@@ -12,6 +12,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import as_names
 from rsa_faces._core.optional import require
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.brain._signals import (
@@ -300,7 +301,7 @@ def _conditions(epochs, conditions) -> tuple[str, ...]:
         return tuple(event_names[code] for code in epochs.events[:, 2])
     if isinstance(conditions, str):
         return tuple(map(str, _column(epochs, conditions, "conditions")))
-    names = tuple(map(str, conditions))
+    names = tuple(as_names(conditions))
     if len(names) != len(epochs):
         raise InputError(f"expected {len(epochs)} conditions, one per epoch, got {len(names)}.")
     return names

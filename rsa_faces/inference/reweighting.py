@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 
-from rsa_faces._core.checks import as_rng, check_unique_names
+from rsa_faces._core.checks import as_rng
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import named
 from rsa_faces.comparison import resolve
 from rsa_faces.comparison._forms import standard
 from rsa_faces.inference._design import Design
@@ -136,9 +137,10 @@ def reweighted_similarity(
     (True, True)
     """
     method = resolve(method)
-    names = check_unique_names(conditions, what="condition")
-    x = np.asarray(patterns, dtype=np.float64)
-    if x.ndim != 2 or len(x) != len(names):
+    form = "n_{of}s, n_features"
+    patterns, names = named(patterns, conditions, what="patterns", form=form)
+    x = patterns.astype(np.float64)
+    if x.ndim != 2:
         raise InputError(
             f"expected patterns of shape ({len(names)}, n_features), one row per condition, got "
             f"{x.shape}."

@@ -10,6 +10,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import as_names, in_memory, named, per_row
 from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain._region import Region, same_grid
@@ -85,6 +86,8 @@ def load_patterns(
     Conditions come out in the given order, that of the models.
     """
     _check_options(measure, folds, noise, noise_from, residuals)
+    if in_memory(img):
+        img, _ = named(img, conditions, what="img", repeats=True, missing=True)
     names = _names(conditions, order)
     space, observed = _observations(img, mask_img, mesh, len(names), budget, "img")
     usable = np.isfinite(observed).all(axis=1)
@@ -152,9 +155,7 @@ def _check_options(measure, folds, noise, noise_from, residuals) -> None:
 
 def _names(conditions: Sequence[str], order: Sequence[str]) -> list[str]:
     """Return the condition of each volume; all those of the models, and no others."""
-    if isinstance(conditions, str):
-        raise TypeError(f"expected a sequence of condition names, got the string {conditions!r}.")
-    names = [str(name) for name in conditions]
+    names = as_names(conditions)
     if set(names) != set(order):
         raise ConditionMismatchError(
             order,
@@ -282,9 +283,7 @@ def _cells(names, order, measure, folds):
     """Return the cell of each volume and all cells: conditions, or (fold, condition)."""
     if measure != "crossnobis":
         return names, list(order)
-    folds = list(folds)
-    if len(folds) != len(names):
-        raise InputError(f"expected {len(names)} fold labels, one per volume, got {len(folds)}.")
+    folds = per_row(folds, len(names), rows=(names,))
     fold_names = sorted(set(folds))
     if len(fold_names) < 2:
         raise InputError(

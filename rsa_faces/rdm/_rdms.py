@@ -469,7 +469,7 @@ def named_matrices(matrices: Any, conditions: Sequence[str] | None):
     names = as_names(matrices, what="RDM") if of_several else None
     stack = list(matrices.values()) if of_several else matrices
     square, conditions = named(stack, conditions, what="matrices", axes=(-2, -1), missing=True)
-    square = square.astype(np.float64)
+    square = square.astype(np.float64)  # a copy: callers change it
     return square[None] if square.ndim == 2 else square, conditions, names
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import named
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import compute_rdms
 from rsa_faces.rdm.noise import NoiseCovariance
@@ -111,7 +112,8 @@ def rdm_movie(
     [-0.18, -0.13, -0.08]
     """
     check_choice(pool, POOLINGS, what="pool")
-    patterns = np.asarray(patterns)
+    form = "n_{of}s, n_channels, n_times"
+    patterns, conditions = named(patterns, conditions, what="patterns", form=form, repeats=True)
     if patterns.ndim != 3 or 0 in patterns.shape:
         raise InputError(
             f"expected patterns of shape (n_conditions, n_channels, n_times), got {patterns.shape}."

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_is
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.files import sha256_bytes
+from rsa_faces._core.names import check_unique_names, in_memory, named, ordered
 from rsa_faces.stimuli.images import decode, read_bytes
 
 
@@ -80,11 +81,12 @@ class StimulusSet:
         Parameters
         ----------
         images : sequence of ndarray, each uint8 with shape (height, width, 3)
-            RGB, 0 to 255. Copied.
+            RGB, 0 to 255. Copied. A mapping or Series is matched to `ids` by name.
         ids : sequence of str
             Unique names, one per image.
         metadata : DataFrame or mapping of column to values, optional
-            A frame indexed by id is matched by name; otherwise one row per image, in their order.
+            Frames, and columns that are Series or mappings, are matched by id where their index
+            holds names; otherwise one row per image, in their order.
 
         Raises
         ------
@@ -93,6 +95,14 @@ class StimulusSet:
             images or the metadata.
         """
         ids = check_unique_names(ids, what="stimulus")
+        if isinstance(images, (Mapping, pd.Series)):
+            order, _ = ordered(images.keys(), ids, what="images", of="stimulus")
+            images = [
+                list(images.values() if isinstance(images, Mapping) else images)[i] for i in order
+            ]
+        elif in_memory(images):
+            images, _ = named(images, ids, what="images", of="stimulus")
+        check_is(images, (Sequence, np.ndarray), what="images", hint="a sequence of arrays")
         if not ids or len(images) != len(ids):
             raise InputError(
                 "expected at least one image and one id per image, got "
@@ -238,16 +248,22 @@ def _as_metadata(metadata: Any, ids: tuple[str, ...]) -> pd.DataFrame:
     """Return a frame with one row per id, in their order."""
     if metadata is None:
         return pd.DataFrame(index=list(ids))
+    said = {"what": "metadata", "of": "stimulus"}
+    if isinstance(metadata, pd.Series):
+        metadata = metadata.to_frame("0" if metadata.name is None else metadata.name)
     if isinstance(metadata, pd.DataFrame) and not isinstance(metadata.index, pd.RangeIndex):
-        if len(metadata) != len(ids) or set(metadata.index) != set(ids):
-            odd = sorted(set(ids) ^ set(map(str, metadata.index)))[:5]
-            raise InputError(
-                f"expected metadata indexed by the {len(ids)} ids, but {len(metadata)} rows came "
-                f"and these names are on one side only: {', '.join(map(repr, odd)) or 'none'}."
-            )
-        return metadata.loc[list(ids)]
+        return metadata.iloc[ordered(metadata.index, ids, **said)[0]]
+    check_is(metadata, (pd.DataFrame, Mapping), what="metadata", hint="a DataFrame or a mapping")
+    columns = {}
+    for name, values in metadata.items():
+        if isinstance(values, Mapping):
+            values = pd.Series(values)
+        if isinstance(values, pd.Series) and not isinstance(values.index, pd.RangeIndex):
+            values = values.iloc[ordered(values.index, ids, **said)[0]]
+        single = isinstance(values, str) or np.ndim(values) == 0
+        columns[name] = values if single else pd.Series(values).array
     try:
-        frame = pd.DataFrame(metadata)
+        frame = pd.DataFrame(columns, index=range(len(ids)) if not columns else None)
     except ValueError as err:
         raise InputError(f"expected metadata with one value per image: {err}.") from err
     if len(frame) != len(ids):

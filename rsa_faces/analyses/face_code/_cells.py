@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import check_unique_names, named
 from rsa_faces.analyses.face_code._face_space import FaceSpace
 
 
@@ -21,46 +22,27 @@ def as_coordinates(space) -> pd.DataFrame:
             "expected a FaceSpace, or coordinates as a DataFrame with one row per face, got a "
             f"{type(space).__name__}."
         )
-    frame = frame.set_axis(list(check_unique_names(frame.index, what="face")))
-    if not np.isfinite(frame.to_numpy(float)).all():
+    names = list(check_unique_names(frame.index, what="face"))
+    values, _ = named(frame.set_axis(names), what="coordinates", of="face")
+    if not np.isfinite(values).all():
         raise InputError("expected finite coordinates, but some are NaN or infinite.")
-    return frame.astype(float)
+    return pd.DataFrame(values.astype(float), names, frame.columns)
 
 
 def as_responses(responses, conditions: Sequence[str] | None):
     """Return names of faces, names of cells, and responses (n_repeats, n_faces, n_cells)."""
-    several = isinstance(responses, (list, tuple))
-    repeats = list(responses) if several else [responses]
-    if repeats and all(isinstance(one, pd.DataFrame) for one in repeats):
-        first = repeats[0]
-        faces = check_unique_names(first.index, what="face")
+    values, faces = named(responses, conditions, what="responses", of="face", axes=(-2,))
+    values = values[None] if values.ndim == 2 else values
+    if values.ndim != 3 or not values.size:
+        raise InputError(
+            f"expected responses of shape ({len(faces)}, n_cells) or (n_repeats, {len(faces)}, "
+            f"n_cells), got {values.shape}."
+        )
+    first = responses[0] if isinstance(responses, (list, tuple)) else responses
+    cells = tuple(f"cell {i + 1}" for i in range(values.shape[2]))
+    if isinstance(first, pd.DataFrame):
         cells = check_unique_names(first.columns, what="cell")
-        arrays = []
-        for one in repeats:
-            one = one.set_axis(one.index.astype(str)).rename(columns=str)
-            for ours, theirs, what in ((faces, one.index, "faces"), (cells, one.columns, "cells")):
-                if set(ours) != set(theirs) or len(ours) != len(theirs):
-                    raise ConditionMismatchError(
-                        ours, theirs, left_name=f"{what} of the first repeat",
-                        right_name="another repeat",
-                    )  # fmt: skip
-            arrays.append(one.loc[list(faces), list(cells)].to_numpy(float))
-        values = np.stack(arrays)
-    else:
-        if conditions is None:
-            raise InputError(
-                "expected responses as a DataFrame (faces by cells) or a list of them, one per "
-                "repeat, or an array with `conditions`, the names of the faces."
-            )
-        faces = check_unique_names(conditions, what="face")
-        values = np.asarray(responses, float)
-        values = values[None] if values.ndim == 2 else values
-        if values.ndim != 3 or values.shape[1] != len(faces) or not values.shape[2]:
-            raise InputError(
-                f"expected responses of shape ({len(faces)}, n_cells) or (n_repeats, "
-                f"{len(faces)}, n_cells), got {np.shape(responses)}."
-            )
-        cells = tuple(f"cell {i + 1}" for i in range(values.shape[2]))
+    values = values.astype(float)
     bad = ~np.isfinite(values).all(axis=(0, 1))
     if bad.any():
         raise InputError(

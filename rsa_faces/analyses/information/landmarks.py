@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_count, check_unique_names
+from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import check_unique_names, named
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
@@ -247,7 +248,8 @@ def _rows(frame, what: str) -> dict[str, tuple[float, ...]]:
         )
     names = check_unique_names(frame.index, what="condition")
     check_unique_names(frame.columns, what=f"{what} column")
-    values = frame.to_numpy(float)
+    values, _ = named(frame.set_axis(list(names)), what=what, missing=True)
+    values = values.astype(float)
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         first = ", ".join(repr(names[i]) for i in np.flatnonzero(bad)[:5])

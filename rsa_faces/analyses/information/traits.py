@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
+from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import check_unique_names, named
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.analyses._ridge import fit_fold
@@ -370,10 +371,8 @@ def _numbers(frame, what: str, *, gaps: bool = False) -> pd.DataFrame:
         )
     names = check_unique_names(frame.index, what="face")
     check_unique_names(frame.columns, what=f"{what} column")
-    try:
-        values = frame.to_numpy(float)
-    except (TypeError, ValueError) as err:
-        raise InputError(f"expected numbers as {what}: {err}.") from err
+    values, _ = named(frame.set_axis(list(names)), what=what, of="face", missing=True)
+    values = values.astype(float)
     bad = np.isinf(values).any(axis=1) if gaps else ~np.isfinite(values).all(axis=1)
     if bad.any():
         shown = ", ".join(repr(names[i]) for i in np.flatnonzero(bad)[:5])
