@@ -31,7 +31,8 @@ def as_coordinates(space) -> pd.DataFrame:
 
 def as_responses(responses, conditions: Sequence[str] | None):
     """Return names of faces, names of cells, and responses (n_repeats, n_faces, n_cells)."""
-    values, faces = named(responses, conditions, what="responses", of="face", axes=(-2,))
+    form = "n_{of}s, n_cells"
+    values, faces = named(responses, conditions, what="responses", of="face", axes=(-2,), form=form)
     values = values[None] if values.ndim == 2 else values
     if values.ndim != 3 or not values.size:
         raise InputError(
