@@ -148,8 +148,8 @@ def read_table(
     words = list(dict.fromkeys(["", *missing, *([BIDS_MISSING] if bids else [])]))
     if isinstance(source, pd.DataFrame):
         table, where, place = source.reset_index(drop=True), f"{what} (a DataFrame)", _row_of
-        table.columns = [str(c).strip() for c in table.columns]
-        _check_columns(list(table.columns), where)
+        names = [str(c).strip() for c in table.columns]
+        table = _named(table.set_axis(range(len(names)), axis=1), names, where, notes)
         file = None
     elif isinstance(source, (str, os.PathLike)):
         declared = {*text, *numbers, *required} - set(optional)
@@ -490,20 +490,19 @@ def _parse(file: _Source, numbers: Sequence[str], words: list[str], notes: list[
     if (n_empty := len(table) - file.n_rows) > 0:
         notes.append(f"{n_empty} rows without any value at its end were left out")
         table = table.iloc[: file.n_rows]
-    table = _without_nameless(table, file, notes)
-    _check_columns(list(table.columns), file.where)
+    table = _named(table, file.header, file.where, notes)
     return table, lambda row: f"line {file.lines[row]}"
 
 
-def _without_nameless(table: pd.DataFrame, file: _Source, notes: list[str]) -> pd.DataFrame:
-    """Leave out the index that pandas writes, and columns with neither name nor value."""
-    keep = []
-    for i, name in enumerate(file.header):
-        if name and not (i == 0 and name == "Unnamed: 0"):
-            keep.append(i)
-        elif not any(str(c).strip() for c in table[i].unique()):
+def _named(table: pd.DataFrame, names: list[str], where: str, notes: list[str]) -> pd.DataFrame:
+    """Name columns; an index that pandas wrote and columns without name and value are left out."""
+    # What pandas writes without a name it reads as "Unnamed: 0".
+    names = ["" if re.fullmatch(r"Unnamed: \d+", name) else name for name in names]
+    for i in [i for i, name in enumerate(names) if not name]:
+        cells = ["" if pd.isna(c) else str(c).strip() for c in table[i]]
+        if not any(cells):
             notes.append(f"column {i + 1} has neither a name nor a value and was left out")
-        elif i == 0 and table[i].astype(str).tolist() == [str(n) for n in range(len(table))]:
+        elif i == 0 and cells == [str(n) for n in range(len(cells))]:
             notes.append(
                 "the first column has no name and counts the rows ('Unnamed: 0', the index that "
                 "pandas writes): it was left out"
@@ -511,17 +510,13 @@ def _without_nameless(table: pd.DataFrame, file: _Source, notes: list[str]) -> p
         else:
             index = " (pandas writes its index so: 'Unnamed: 0')" if i == 0 else ""
             raise InputError(
-                f"expected a name for every column of {file.where}, but column {i + 1} has "
-                f"none{index} and holds {str(table[i].iloc[0])!r}. Name or delete it."
+                f"expected a name for every column of {where}, but column {i + 1} has none{index} "
+                f"and holds {next(c for c in cells if c)!r}. Name or delete it."
             )
-    return table[keep].set_axis([file.header[i] for i in keep], axis=1)
-
-
-def _check_columns(columns: list[str], where: str) -> None:
-    """Raise if two columns have one name."""
-    if len(set(columns)) < len(columns):
-        twice = next(c for c in columns if columns.count(c) > 1)
-        raise InputError(f"expected each column once in {where}, but {twice!r} is there again.")
+    kept = [name for name in names if name]
+    if twice := [name for i, name in enumerate(kept) if name in kept[:i]]:
+        raise InputError(f"expected each column once in {where}, but {twice[0]!r} is there again.")
+    return table[[i for i, name in enumerate(names) if name]].set_axis(kept, axis=1)
 
 
 def _text(values: pd.Series, column: str, bids: bool, trimmed: list[str], place) -> pd.Series:
@@ -571,6 +566,8 @@ def _numbers(values, column, words, file, where, place, notes) -> pd.Series:
                 hint = " Is the comma a decimal comma, or between thousands? Write a point or none."
         elif comma[row]:
             hint = " Write decimals with a point."
+        elif cells[row].lower() in ("n/a", "none", "null", "-", ".", "missing"):
+            hint = " Leave the cell empty where there is no number."
         if wrong.any():
             raise InputError(
                 f"expected numbers in column {column!r} of {where}, but {place(row)} has "

@@ -84,7 +84,7 @@ def without_checks(
             )
         return table
     expected = table["expected"]
-    checks = expected.notna() & (expected.astype(str).str.strip() != "")
+    checks = expected.notna()
     out = []
     for rater, rows in table[checks].groupby("rater", sort=False):
         wrong = rows[answer] != rows["expected"]

@@ -12,8 +12,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import check_pivot, read_table
 from rsa_faces.behaviour._report import Findings, RaterReport
-from rsa_faces.behaviour._tables import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +177,7 @@ def read_arrangements(
     conditions: Sequence[str] | None = None,
     arena_diameter: float = 1.0,
 ) -> tuple[list[Arrangements], RaterReport]:
-    """Read positions from a table or a CSV file.
+    """Read positions from a table (CSV, TSV, Excel, DataFrame).
 
     Parameters
     ----------
@@ -220,11 +220,12 @@ def read_arrangements(
     array([[0.735, 0.98 , 1.225]])
     """
     table = read_table(
-        source, ["rater", "trial", "stimulus", "x", "y"], text=["rater", "stimulus"],
-        numbers=["x", "y"],
+        source, what="a table of arrangements", text=["rater", "stimulus"], numbers=["x", "y"],
+        required=["trial"], guess=True,
     )  # fmt: skip
     if conditions is None:
         conditions = sorted(table["stimulus"].unique())
+    check_pivot(len(conditions), table["rater"].nunique(), what="the column 'stimulus'")
     findings = Findings()
     out = []
     for rater, rows in table.groupby("rater", sort=False):

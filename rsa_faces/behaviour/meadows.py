@@ -6,18 +6,22 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import ConditionMismatchError, InputError, MissingFileError
+from rsa_faces._core.names import as_names, check_unique_names
+from rsa_faces._core.tables import read_table
 from rsa_faces.behaviour._report import Findings, RaterReport
-from rsa_faces.behaviour._tables import read_table
 from rsa_faces.behaviour._trials import Arrangements, Trial, shown_pairs
 from rsa_faces.rdm import RDMs
+
+_NICKNAMES = ("participation", "participant", "nickname", "name")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,10 @@ def read_meadows(path: str | Path, *, task: str | None = None) -> MeadowsData:
 
     Notes
     -----
+    A participation may be one task, tasks by name or in an array, or an array of these. Times are
+    seconds or milliseconds since 1970, or text. An image without a position (null) is left out of
+    its trial, and reported.
+
     Meadows weighs distances in its own coordinates (today the arena's radius is 1, in early files
     the window's height), with a floor of 0.2. So that :func:`~rsa_faces.behaviour.inverse_mds`
     gives the RDM that Meadows gives, ``arena_diameter`` is 1 in the arrangements read here: the
@@ -81,7 +89,7 @@ def read_meadows(path: str | Path, *, task: str | None = None) -> MeadowsData:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"expected a Meadows file, but there is none at {str(path)!r}.")
+        raise MissingFileError(f"expected a Meadows file, but {path} does not exist.")
     suffix = path.suffix.lower()
     if suffix == ".json":
         return _read_tree(path, task)
@@ -94,7 +102,7 @@ def read_meadows(path: str | Path, *, task: str | None = None) -> MeadowsData:
 
 
 def read_meadows_annotations(source: pd.DataFrame | str | Path, *, task: str) -> pd.DataFrame:
-    """Read ratings or choices from a Meadows "annotations" file (CSV).
+    """Read ratings or choices from a Meadows "annotations" file (CSV or JSON).
 
     Parameters
     ----------
@@ -114,7 +122,8 @@ def read_meadows_annotations(source: pd.DataFrame | str | Path, *, task: str) ->
     Raises
     ------
     InputError
-        If a column or the task is missing, or a choice among three is neither name, id nor 1 to 3.
+        If a column or the task is missing, a rating is no number, an image is missing in some rows,
+        or a choice among three is neither name, id nor 1 to 3.
 
     Examples
     --------
@@ -126,48 +135,83 @@ def read_meadows_annotations(source: pd.DataFrame | str | Path, *, task: str) ->
       rater  a  b  rating
     0  mole  x  y     4.0
     """
-    text = ["task", "participation", "stim1_name"]
-    kept = ["label", *(f"stim{i}_{what}" for i in (1, 2, 3) for what in ("id", "name"))]
-    table = read_table(source, [*text, "label"], text=text, kept=kept)
+    if isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".json":
+        source = _annotations(Path(source))
+    names = [f"stim{i}_name" for i in (1, 2, 3)]
+    gaps = ["label", *names[1:], *(f"stim{i}_id" for i in (1, 2, 3))]
+    table = read_table(
+        source, what="a table of annotations", text=["task", "participation", names[0], *gaps],
+        gaps=gaps, optional=gaps[1:],
+    )  # fmt: skip
     check_choice(task, table["task"].unique(), what="task")
     table = table[table["task"] == task].reset_index(drop=True)
     n = 1
-    while f"stim{n + 1}_name" in table and _filled(table[f"stim{n + 1}_name"]).any():
+    while n < 3 and names[n] in table and table[names[n]].notna().any():
         n += 1
+    for column in names[1:n]:
+        if (gaps := table[column].isna()).any():
+            row = int(gaps.to_numpy().argmax())
+            raise InputError(
+                f"expected {n} images in every row of task {task!r}, but row {row} of the task, of "
+                f"rater {table['participation'][row]!r}, has none in column {column!r}."
+            )
     out = pd.DataFrame({"rater": table["participation"]})
-    names = [table[f"stim{i}_name"].astype(str) for i in range(1, n + 1)]
     if n == 1:
-        out["stimulus"], out["label"] = names[0], table["label"]
+        out["stimulus"], out["label"] = table[names[0]], table["label"]
     elif n == 2:
-        out["a"], out["b"] = names
-        out["rating"] = pd.to_numeric(table["label"], errors="coerce").astype(float)
+        out["a"], out["b"] = (table[name] for name in names[:2])
+        ratings = pd.DataFrame({"label": table["label"]})
+        out["rating"] = read_table(ratings, what=f"task {task!r}", numbers=["label"])["label"]
     else:
-        out["a"], out["b"], out["c"] = names[:3]
+        out["a"], out["b"], out["c"] = (table[name] for name in names)
         out["odd"] = _chosen(table, out)
     out["seconds"] = np.nan
     if {"start", "resp"} <= set(table.columns):
-        times = [pd.to_datetime(table[c], errors="coerce", utc=True) for c in ("start", "resp")]
-        out["seconds"] = (times[1] - times[0]).dt.total_seconds()
+        times = zip(table["start"], table["resp"], strict=True)
+        out["seconds"] = np.array([_duration(*pair) for pair in times], dtype=float)
     return out
 
 
-def _filled(values: pd.Series) -> pd.Series:
-    """Return which values are neither missing nor empty."""
-    return values.notna() & (values.astype(str).str.strip() != "")
+def holds_annotations(path: Path) -> bool:
+    """Whether a file of Meadows holds annotations: a table, or such an array in JSON."""
+    suffix = path.suffix.lower()
+    return suffix not in (".json", ".mat") or suffix == ".json" and _are_annotations(_json(path))
+
+
+def _are_annotations(data: Any) -> bool:
+    """Whether the content of a JSON file is annotations: an array, or arrays by participant."""
+    parts = list(data.values()) if isinstance(data, Mapping) else [data]
+    rows = [row for part in parts if isinstance(part, list) for row in part]
+    return bool(rows) and all(isinstance(row, Mapping) and "stim1_name" in row for row in rows)
+
+
+def _annotations(path: Path) -> pd.DataFrame:
+    """Return the annotations in a JSON file: an array of them, or one by participant."""
+    if not path.is_file():
+        raise MissingFileError(f"expected annotations, but {path} does not exist.")
+    data = _json(path)
+    if not _are_annotations(data):
+        raise InputError(
+            f"expected an array of annotations in {path.name!r}, each with task, participation, "
+            f"label and stim1_name, got {str(data)[:40]!r}."
+        )
+    if isinstance(data, Mapping):
+        data = [{"participation": rater, **row} for rater, rows in data.items() for row in rows]
+    return pd.DataFrame([dict(row) for row in data])
 
 
 def _chosen(table: pd.DataFrame, out: pd.DataFrame) -> pd.Series:
     """Return the name of the image that a label among three stands for."""
-    label = table["label"].astype(str).str.strip()
+    label = table["label"]
     odd = pd.Series(pd.NA, index=table.index, dtype=object)
     for i, column in reversed(list(enumerate("abc", start=1))):
         odd = odd.mask(label == str(i), out[column])
     for i, column in enumerate("abc", start=1):
         if f"stim{i}_id" in table:
-            odd = odd.mask(label == table[f"stim{i}_id"].astype(str), out[column])
+            odd = odd.mask(label == table[f"stim{i}_id"], out[column])
     for column in "abc":
         odd = odd.mask(label == out[column], out[column])
-    wrong = odd.isna() & _filled(table["label"])
+    wrong = odd.isna() & label.notna()
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         raise InputError(
@@ -179,19 +223,14 @@ def _chosen(table: pd.DataFrame, out: pd.DataFrame) -> pd.Series:
 
 def _read_tree(path: Path, task: str | None) -> MeadowsData:
     """Read a tree file."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as err:
-        raise InputError(f"expected a JSON file at {str(path)!r}, but {err}.") from err
     findings = Findings()
     arrangements: dict[tuple[str, str], Arrangements] = {}
     vectors: list[np.ndarray] = []
-    labels: list[tuple[str, str]] = []
     conditions: tuple[str, ...] | None = None
     found = [
         (rater, name, part)
-        for rater, one in _participations(data, path)
-        for name, part in _arrangement_tasks(one)
+        for rater, one in _participations(_json(path), path)
+        for name, part in _arrangement_tasks(one, f"rater {rater!r} in {path.name!r}")
     ]
     if task is not None:
         check_choice(task, dict.fromkeys(name for _, name, _ in found), what="task")
@@ -203,6 +242,11 @@ def _read_tree(path: Path, task: str | None) -> MeadowsData:
         )
     for rater, name, part in found:
         findings.raters.append(rater)
+        if (rater, name) in arrangements:
+            raise InputError(
+                f"expected each task of a rater once in {path.name!r}, but rater {rater!r} has "
+                f"task {name!r} again."
+            )
         images = part.get("stimuli") or []
         if not images or not all(isinstance(s, Mapping) and "name" in s for s in images):
             raise InputError(
@@ -211,7 +255,8 @@ def _read_tree(path: Path, task: str | None) -> MeadowsData:
             )
         shown = _conditions([s["name"] for s in images])
         conditions = conditions or shown
-        _same(conditions, shown, labels[0] if labels else (rater, name), (rater, name))
+        first = next(iter(arrangements), (rater, name))
+        _same(conditions, shown, first, (rater, name))
         if part.get("status") not in (None, "finished"):
             findings.add(rater, "task not finished", 1, "kept", [f"{name}: {part['status']}"])
         names = {str(s.get("id", s["name"])): c for s, c in zip(images, shown, strict=True)}
@@ -219,37 +264,73 @@ def _read_tree(path: Path, task: str | None) -> MeadowsData:
         arrangements[rater, name] = one
         never = int((~shown_pairs(one)).sum()) if len(one) else 0
         findings.add(rater, "pair never shown together", never, "NaN in the RDM", [name])
-        labels.append((rater, name))
         stored = part.get("rdm")
         findings.add(rater, "no RDM in the file", not stored, "use inverse_mds()", [name])
         vectors.append(_vector(stored, shown, conditions, rater))
+        if stored:
+            n_missing = np.isnan(vectors[-1]).sum()
+            findings.add(rater, "pair without value", n_missing, "NaN in the RDM", [name])
     vectors = np.array(vectors)
-    rdms = _rdms(vectors, conditions, labels) if not np.isnan(vectors).all() else None
-    return MeadowsData(rdms, arrangements, findings.report())
+    whole = None if np.isnan(vectors).all() else _rdms(vectors, conditions, list(arrangements))
+    return MeadowsData(whole, arrangements, findings.report())
 
 
-def _participations(data: Any, path: Path) -> list[tuple[str, Mapping]]:
-    """Return participants' names with their part of a tree."""
+def _json(path: Path) -> Any:
+    """Return the content of a JSON file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise InputError(f"expected a JSON file at {str(path)!r}, but {err}.") from err
+
+
+def _participations(data: Any, path: Path) -> list[tuple[str, Any]]:
+    """Return participants' names with their part of a tree, a mapping or an array."""
     if isinstance(data, Mapping) and ("tasks" in data or "trials" in data):
         return [(_rater_of(path), data)]
-    if isinstance(data, Mapping) and all(isinstance(v, Mapping) for v in data.values()):
+    if isinstance(data, Mapping) and all(isinstance(v, (Mapping, list)) for v in data.values()):
         return [(str(k), v) for k, v in data.items()]
+    if isinstance(data, list) and data and all(isinstance(one, Mapping) for one in data):
+        for key in _NICKNAMES:
+            if all(isinstance(one.get(key), str) for one in data):
+                return [(one[key], one) for one in data]
+        if all("trials" in one or "tasks" in one for one in data):
+            return [(_rater_of(path), data)]
+    if _are_annotations(data):
+        raise InputError(
+            f"expected a Meadows tree in {path.name!r}, but it holds annotations: use "
+            "read_meadows_annotations()."
+        )
     raise InputError(
         f"expected a Meadows tree in {path.name!r}: tasks, the trials of one task, or participants "
         "by name."
     )
 
 
-def _arrangement_tasks(one: Mapping) -> list[tuple[str, Mapping]]:
-    """Return the multi-arrangement tasks of a participant, with names."""
-    tasks = one.get("tasks", [one])
-    tasks = list(tasks.values()) if isinstance(tasks, Mapping) else tasks
+def _arrangement_tasks(one: Any, where: str) -> list[tuple[str, Mapping]]:
+    """Return the multi-arrangement tasks of a participant, with names.
+
+    A participation is a task, holds tasks (an array, or by name), or is an array of either.
+    """
+    if isinstance(one, list):
+        parts = list(enumerate(one))
+    elif isinstance(one, Mapping) and "tasks" in one:
+        tasks = one["tasks"] or []
+        parts = list(tasks.items() if isinstance(tasks, Mapping) else enumerate(tasks))
+    else:
+        parts = [(0, one)]
     out = []
-    for i, part in enumerate(tasks):
+    for key, part in parts:
+        if not isinstance(part, Mapping):
+            raise InputError(f"expected tasks of {where}, got {part!r}.")
+        if "tasks" in part:
+            out += _arrangement_tasks(part, where)
+            continue
         about = part.get("task") or {}
+        about = about if isinstance(about, Mapping) else {"name": about}
         kind = about.get("task_type", "multiarrange" if "trials" in part else None)
         if kind == "multiarrange":
-            out.append((str(about.get("name", f"task{i + 1}")), part))
+            name = key if isinstance(key, str) else f"task{key + 1}"
+            out.append((str(about.get("name", name)), part))
     return out
 
 
@@ -257,32 +338,75 @@ def _arrangements(rater, name, part, names, conditions, findings) -> Arrangement
     """Return the trials of one task."""
     trials = []
     for number, trial in enumerate(part.get("trials") or [], start=1):
-        where = [f"{name} trial {number}"]
-        positions = trial.get("positions") or []
-        ids = [str(p.get("id", p.get("name"))) for p in positions]
-        unknown = [i for i in ids if i not in names]
-        if unknown:
-            raise InputError(
-                f"expected images of task {name!r} in trial {number} of rater {rater!r}, got the "
-                f"unknown id {unknown[0]!r}."
-            )
-        if len(positions) < 2:
-            findings.add(rater, "fewer than 2 images in a trial", 1, "trial left out", where)
+        where = f"trial {number} of task {name!r} of rater {rater!r}"
+        if not isinstance(trial, Mapping):
+            raise InputError(f"expected positions of images in {where}, got {trial!r}.")
+        shown, xy = [], []
+        for place in trial.get("positions") or []:
+            if not isinstance(place, Mapping):
+                raise InputError(f"expected positions of images in {where}, got {place!r}.")
+            image = str(place.get("id", place.get("name")))
+            if image not in names:
+                raise InputError(f"expected images of the task in {where}, got the id {image!r}.")
+            at = _position(place, names[image], where)
+            if at is None:
+                findings.add(rater, "position missing", 1, "image left out", [where])
+                continue
+            shown.append(names[image])
+            xy.append(at)
+        if len(shown) < 2:
+            findings.add(
+                rater, "fewer than 2 images in a trial", 1, "trial left out",
+                [f"{name} trial {number}"],
+            )  # fmt: skip
             continue
-        xy = [[float(p["x"]), float(p["y"])] for p in positions]
-        times = trial.get("start"), trial.get("end")
-        seconds = (times[1] - times[0]) / 1000 if all(
-            isinstance(t, (int, float)) for t in times) else _logged(trial.get("log"))  # fmt: skip
-        trials.append(Trial(tuple(names[i] for i in ids), xy, seconds))
+        if len(set(shown)) < len(shown):
+            twice = next(image for image in shown if shown.count(image) > 1)
+            raise InputError(f"expected each image once in {where}, but {twice!r} is there again.")
+        seconds = _duration(trial.get("start"), trial.get("end"))
+        log = trial.get("log")
+        if seconds is None and log and all(isinstance(e, list) and e for e in log):
+            seconds = _duration(log[0][0], log[-1][0])
+        trials.append(Trial(tuple(shown), xy, seconds))
     findings.add(rater, "no trial", not trials, "kept without trials", [name])
     return Arrangements(rater, tuple(trials), conditions)
 
 
-def _logged(log: Any) -> float | None:
-    """Return the seconds between the first and the last event of a trial's log."""
-    if not log or not all(isinstance(e, list) and isinstance(e[0], (int, float)) for e in log):
+def _position(place: Mapping, image: str, where: str) -> tuple[float, float] | None:
+    """Return where an image lies, None if a coordinate is missing."""
+    at = place.get("x"), place.get("y")
+    if any(value is None for value in at):
         return None
-    return (log[-1][0] - log[0][0]) / 1000
+    try:
+        x, y = map(float, at)
+    except (TypeError, ValueError):
+        x = y = np.nan
+    if not (np.isfinite(x) and np.isfinite(y)):
+        raise InputError(f"expected numbers as the position of {image!r} in {where}, got {at!r}.")
+    return x, y
+
+
+def _duration(start: Any, end: Any) -> float | None:
+    """Return the seconds between two times: since 1970 in s or ms, or as text; None if unknown."""
+    seconds = _seconds(end) - _seconds(start)
+    return seconds if seconds >= 0 else None
+
+
+def _seconds(time: Any) -> float:
+    """Return a time in s, NaN if it is none."""
+    if isinstance(time, str):
+        try:
+            time = float(time)
+        except ValueError:
+            try:
+                moment = datetime.fromisoformat(time)
+            except ValueError:
+                return np.nan
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not isinstance(time, (int, float)) or isinstance(time, bool):
+        return np.nan
+    # Seconds since 1970 have ten digits, milliseconds thirteen.
+    return float(time) if 1e9 <= abs(time) < 1e11 else time / 1000
 
 
 def _vector(stored: Any, shown, conditions, rater: str) -> np.ndarray:
@@ -290,7 +414,12 @@ def _vector(stored: Any, shown, conditions, rater: str) -> np.ndarray:
     n_pairs = len(conditions) * (len(conditions) - 1) // 2
     if not stored:
         return np.full(n_pairs, np.nan)
-    vector = np.array(stored, dtype=np.float64)
+    try:
+        vector = np.array(stored, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise InputError(
+            f"expected numbers in the RDM of rater {rater!r}, got {str(stored)[:40]!r}."
+        ) from err
     if vector.shape != (n_pairs,):
         raise InputError(
             f"expected an RDM of {n_pairs} pairs for {len(conditions)} images of rater {rater!r}, "
@@ -311,26 +440,27 @@ def _read_mat(path: Path, task: str | None) -> MeadowsData:
     name = segments[-2] if len(segments) > 2 else path.stem
     if task is not None:
         check_choice(task, [name], what="task")
+    # Of one rater `rdmutv`, of several one each; images are named once or for each rater.
+    names = [k.split("_", 1)[1] for k in data if k.startswith(("rdmutv_", "stimuli_"))]
+    raters = {f"rdmutv_{key}": key.replace("_", "-") for key in names}
+    if not raters or "rdmutv" in data:
+        raters["rdmutv"] = _rater_of(path)
     findings = Findings()
     conditions: tuple[str, ...] | None = None
     vectors, labels = [], []
-    single = "stimuli" in data
-    raters = [""] if single else [
-        k.removeprefix("stimuli_") for k in data if k.startswith("stimuli_")]  # fmt: skip
-    if not raters:
-        raise InputError(
-            f"expected the variables 'stimuli' and 'rdmutv' (of each rater) in {path.name!r}, got "
-            f"{', '.join(k for k in data if not k.startswith('__')) or 'none'}."
-        )
-    for key in raters:
-        rater = _rater_of(path) if single else key.replace("_", "-")
+    for variable, rater in raters.items():
+        own = variable.replace("rdmutv", "stimuli")
+        stimuli = data.get(own, data.get("stimuli"))
+        if stimuli is None:
+            raise InputError(
+                f"expected the variables 'stimuli' and 'rdmutv' (of each rater) in {path.name!r}, "
+                f"got {', '.join(k for k in data if not k.startswith('__')) or 'none'}."
+            )
         findings.raters.append(rater)
-        variable = "rdmutv" if single else f"rdmutv_{key}"
         if variable not in data or np.size(data[variable]) == 0:
             findings.add(rater, "no RDM in the file", 1, "rater left out", [variable])
             continue
-        stimuli = data["stimuli" if single else f"stimuli_{key}"]
-        shown = _conditions([str(s).strip() for s in np.ravel(stimuli)])
+        shown = _conditions([s.strip() for s in as_names(np.ravel(stimuli), what="image")])
         conditions = conditions or shown
         _same(conditions, shown, labels[0] if labels else (rater, name), (rater, name))
         vectors.append(_vector(np.ravel(data[variable]).tolist(), shown, conditions, rater))

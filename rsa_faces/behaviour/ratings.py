@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import check_pivot, read_table
 from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
-from rsa_faces.behaviour._tables import read_table
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import named_matrices, pair_index
 
@@ -50,7 +51,7 @@ def pair_rating_rdms(
 
     Parameters
     ----------
-    source : DataFrame or path of a CSV file
+    source : DataFrame or path of a table
         One row per judgement, with columns rater, a, b, rating. In a further column ``expected``
         the rows of an attention check hold the right answer; they never enter the RDM.
     direction : {"similarity", "dissimilarity"}
@@ -94,10 +95,9 @@ def pair_rating_rdms(
     """
     check_choice(direction, _DIRECTIONS, what="direction")
     table = read_table(
-        source, ["rater", "a", "b", "rating"], text=["rater", "a", "b"], numbers=["rating"]
-    )
-    if "expected" in table:
-        table = read_table(table, [], numbers=["expected"])
+        source, what="a table of ratings", text=["rater", "a", "b"],
+        numbers=["rating", "expected"], optional=["expected"],
+    )  # fmt: skip
     if scale is not None:
         low, high = map(float, scale)
         if not low < high:
@@ -121,6 +121,7 @@ def pair_rating_rdms(
     for name in dict.fromkeys([*table["a"], *table["b"]]):
         if name not in set(conditions):
             check_choice(name, conditions, what="condition")
+    check_pivot(len(conditions), table["rater"].nunique(), what="the table of ratings")
     position = {name: i for i, name in enumerate(conditions)}
     n_pairs = len(conditions) * (len(conditions) - 1) // 2
     raters, vectors, counts = [], [], []
@@ -241,10 +242,11 @@ def trait_rdms(
 
     Parameters
     ----------
-    source : DataFrame or path of a CSV file
+    source : DataFrame or path of a table
         One row per rater and face, with a column for each trait.
     traits : sequence of str, optional
-        Columns to use; by default all columns of numbers besides rater and stimulus.
+        Columns to use; by default all columns of numbers besides rater and stimulus: the report
+        names them, because a number of trials or a response time is one too.
     by : {"all", "trait"}, default "all"
         One RDM per rater across all traits, or one per rater and trait.
     rater, stimulus : str
@@ -275,7 +277,7 @@ def trait_rdms(
     Several rows of a rater and face are averaged and reported. A trait that a rater gave the same
     value throughout has no z-scores: it is left out of that rater's distances, and reported. The
     report's other rules: trait missing, attention check failed, too many attention checks failed
-    (rater left out).
+    (rater left out), columns taken as traits (those of numbers, where `traits` names none).
 
     Examples
     --------
@@ -287,28 +289,32 @@ def trait_rdms(
     array([[2., 4., 2.]])
     """
     check_choice(by, ("all", "trait"), what="by")
-    table = read_table(source, [stimulus], text=[stimulus], kept=[rater])
-    if rater not in table:
-        if rater != "rater":
-            raise InputError(
-                f"expected a column {rater!r}, got {', '.join(map(repr, table.columns))}."
-            )
-        table[rater] = "1"
     checks = dict(checks or {})
     if max_failed is not None and not checks:
         raise InputError("expected attention checks, checks={column: answer}, for max_failed.")
-    if traits is None:
-        traits = [c for c in table if c not in (rater, stimulus, *checks)
-                  and pd.api.types.is_numeric_dtype(table[c])]  # fmt: skip
-    traits = check_unique_names(traits, what="trait")
-    if not traits:
-        raise InputError("expected at least one column of numbers, a trait, got none.")
-    table = read_table(table, [*traits, *checks], text=[rater], numbers=[*traits, *checks])
+    named = () if traits is None else check_unique_names(traits, what="trait")
+    table = read_table(
+        source, what="a table of traits", text=[stimulus, rater], numbers=[*named, *checks],
+        optional=["rater"], guess=True,
+    )  # fmt: skip
+    if rater not in table:
+        table[rater] = "1"
     findings = Findings()
+    if traits is None:
+        rest = table.drop(columns=[rater, stimulus, *checks])
+        traits = [c for c in rest if is_numeric_dtype(rest[c]) and not is_bool_dtype(rest[c])]
+        findings.add("all", "columns taken as traits", len(traits), ", ".join(map(repr, traits)))
+    if not traits:
+        raise InputError(
+            "expected at least one column of numbers, a trait, got "
+            f"{', '.join(map(repr, table.columns))}."
+        )
     table = _passed(table.rename(columns={rater: "rater"}), checks, max_failed, findings)
     conditions = sorted(table[stimulus].unique())
     if len(conditions) < 2:
         raise InputError(f"expected at least 2 faces, got {len(conditions)}.")
+    n_rdms = table["rater"].nunique() * (len(traits) if by == "trait" else 1)
+    check_pivot(len(conditions), n_rdms, what=f"the column {stimulus!r}")
     row, col = np.triu_indices(len(conditions), k=1)
     vectors, counts, labels = [], [], []
     for name, rows in table.groupby("rater", sort=False):

@@ -12,8 +12,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import check_pivot, read_table
 from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
-from rsa_faces.behaviour._tables import read_table
 from rsa_faces.behaviour.ratings import RatedRDMs
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
@@ -252,8 +252,9 @@ def _read(
 ) -> tuple[np.ndarray, np.ndarray, pd.Index, tuple[str, ...], RaterReport]:
     """Return triplets as (alike, alike, odd) positions, raters as numbers and names, conditions."""
     table = read_table(
-        source, ["rater", *"abc", "odd"], text=["rater", *"abc"], kept=["odd", "expected"]
-    )
+        source, what="a table of triplets", text=["rater", *"abc", "odd", "expected"],
+        optional=["expected"], gaps=["odd", "expected"],
+    )  # fmt: skip
     findings = Findings()
     table = without_checks(table, "odd", findings, max_failed)
     number = table.index.to_numpy()
@@ -263,6 +264,8 @@ def _read(
     conditions = check_unique_names(conditions, what="condition")
     if len(conditions) < 3:
         raise InputError(f"expected at least 3 conditions, got {len(conditions)}.")
+    n_rdms = table["rater"].nunique() if per_rater else 1
+    check_pivot(len(conditions), n_rdms, what="the table of triplets")
     position = {name: i for i, name in enumerate(conditions)}
     shown = np.empty((len(table), 3), dtype=int)
     for i, column in enumerate("abc"):
@@ -270,10 +273,9 @@ def _read(
             if name not in position:
                 check_choice(name, conditions, what="condition")
         shown[:, i] = table[column].map(position)
-    answered = table["odd"].notna() & (table["odd"].astype(str).str.strip() != "")
-    odd = table["odd"].astype(str).map(position)
+    answered = table["odd"].notna().to_numpy()
+    odd = table["odd"].map(position)
     place = shown == odd.fillna(-1).to_numpy(dtype=int)[:, None]
-    answered = answered.to_numpy()
     wrong = answered & ~place.any(axis=1)
     if wrong.any():
         row = int(wrong.argmax())

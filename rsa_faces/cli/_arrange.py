@@ -164,16 +164,16 @@ def import_(
 ) -> None:
     """Turn judgements into one RDM per rater, and say what was found in the data.
 
-    KIND: meadows (.json or .mat: the RDMs that Meadows computed; annotations, .csv: ratings of
-    pairs or triplets), pairs (a table: rater, a, b, rating), triplets (rater, a, b, c, odd) or
-    traits (rater, stimulus and one column a trait). In pairs and triplets a column `expected` marks
-    attention checks.
+    KIND: meadows (.json or .mat: the RDMs that Meadows computed; annotations, .csv or .json:
+    ratings of pairs or triplets), pairs (a table: rater, a, b, rating), triplets (rater, a, b, c,
+    odd) or traits (rater, stimulus and one column a trait). In pairs and triplets a column
+    `expected` marks attention checks.
     """
     from rsa_faces import behaviour
 
     source: Path | pd.DataFrame = path
     name = kind.value
-    if name == "meadows" and path.suffix.lower() == ".csv":
+    if name == "meadows" and behaviour.meadows.holds_annotations(path):
         if task is None:
             raise InputError("expected --task NAME: a file of annotations may hold several tasks.")
         source = behaviour.read_meadows_annotations(path, task=task)
