@@ -136,7 +136,7 @@ def test_permutation_is_calibrated_even_when_conditions_differ_in_typicality():
         (lambda m, d: cronbach_alpha(d[0]), "at least 2 subjects for a reliability, got 1"),
         (lambda m, d: cronbach_alpha(d, blocks={}), "12 have none: 'c00'"),
         (lambda m, d: cronbach_alpha(d, blocks={c: i // 2 for i, c in enumerate(d.conditions)}),
-         "at least 3 conditions in block 0, got 2"),
+         "at least 3 conditions in block '0', got 2"),
         (lambda m, d: split_half(d, n_splits=0), "n_splits to be a whole number"),
         (lambda m, d: split_half(d, method="r"), "unknown comparison method 'r'"),
         (lambda m, d: permutation_test(m, d, method="tau"), "unknown comparison method 'tau'"),
@@ -157,3 +157,24 @@ def test_missing_pairs_are_refused():
     for call in (cronbach_alpha, split_half, lambda d: permutation_test(model, d)):
         with pytest.raises(rf.InputError, match=r"1 are missing \(NaN\)"):
             call(holes)
+
+
+def test_one_split_does_not_decide_the_reliability():
+    # Two subjects against each other in two splits: 2r / (1 + r) of a split has no bound below.
+    rng = np.random.default_rng(3)
+    data = rf.RDMs(rng.random((3, 15)), list("abcdef"), "m", {"subject": range(3)})
+    r = [np.corrcoef(data.vectors[[i, j]])[0, 1] for i, j in ((0, 1), (0, 2), (1, 2))]
+    found = split_half(data, n_splits=3000)
+    mean = np.tanh(np.arctanh(r).mean())
+    assert found == pytest.approx(2 * mean / (1 + mean), abs=0.03)
+
+
+def test_best_of_equal_scores_is_decided_by_rule():
+    from rsa_faces._core.numbers import best_index, mean_correlation
+
+    scores = np.array([[0.1 + 0.2, 0.3, 0.2], [np.nan, 1.0, 1.0 - 1e-15], [np.nan] * 3])
+    assert best_index(scores).tolist() == [0, 1, 0]
+    assert best_index(scores, last=True).tolist() == [1, 2, 2]
+    assert mean_correlation([1.0, 1.0]) == pytest.approx(1)
+    with pytest.raises(rf.InputError, match="from -1 to 1, got 1.5"):
+        mean_correlation([0.2, 1.5])

@@ -1,6 +1,7 @@
 """Tests over subjects alone, against scipy."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from simulated import simulated_result
@@ -106,3 +107,23 @@ def test_groups_share_no_subject_and_some_model():
     )
     with pytest.raises(rf.InputError, match="elsewhere"):
         group_tests(one, other)
+
+
+def test_one_model_with_ties_leaves_the_others_exact():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 10))
+    values[1] = np.round(values[1])
+
+    def result(columns, prefix):
+        names = [f"{prefix}{i}" for i in range(5)]
+        frame = pd.DataFrame({
+            "subset": "all", "region": "", "network": np.repeat(list("abc"), 5), "layer": "",
+            "subject": names * 3, "similarity": values[:, columns].ravel(),
+        })  # fmt: skip
+        return rf.Result(frame, frame, frame, frame)
+
+    table = group_tests(result(slice(5), "x"), result(slice(5, 10), "y"))
+    for row, p in zip(values, table["p"], strict=True):
+        exact = "exact" if len(np.unique(row)) == 10 else "asymptotic"
+        expected = stats.mannwhitneyu(row[:5], row[5:], method=exact).pvalue
+        assert p == pytest.approx(expected, rel=1e-12)

@@ -241,3 +241,15 @@ def test_the_place_of_pairs_that_were_not_drawn_is_finite_when_there_are_none(me
         del left
         similarity = weighted_similarities(model, data, np.ones((1, 12)), method)
         assert np.isfinite(similarity).all()
+
+
+@pytest.mark.parametrize("method", sorted(COV_METHODS))
+@pytest.mark.parametrize("counts", [[4, 1, 1, 0, 0, 0], [4, 2, 0, 0, 1, 0], [5, 1, 1, 1, 0, 0]])
+def test_one_condition_may_hold_half_of_the_draws_or_more(method, counts):
+    # g = n + 2 - 2c is 0, or below, for the condition drawn most often.
+    model, data, *_ = random_case(4, n_conditions=6)
+    counts = np.array(counts, float)
+    ours = METHODS[method].with_counts(model, data, counts[None])[0]
+    for i, x in enumerate(resampled(model, counts)):
+        for j, y in enumerate(resampled(data, counts)):
+            assert ours[i, j] == pytest.approx(slow_similarity(x, y, method), abs=TOLERANCE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -551,3 +551,23 @@ def _order(index, names, shared, what: str, of: str, repeats: bool) -> np.ndarra
         )
     place = {name: i for i, name in enumerate(own)}
     return np.array([place[name] for name in names])
+
+
+def codes_of(
+    labels: Mapping[str, Hashable], conditions: Sequence[str], what: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the group (or block) of each condition as a number, and the names in order."""
+    missing = [c for c in conditions if c not in labels]
+    if missing:
+        raise InputError(
+            f"expected a {what} for every condition, but {len(missing)} have none: "
+            f"{', '.join(map(repr, missing[:5]))}."
+        )
+    codes, names = pd.factorize(pd.Series([labels[c] for c in conditions], dtype=object))
+    if (codes < 0).any():
+        absent = [c for c, code in zip(conditions, codes, strict=True) if code < 0]
+        raise InputError(
+            f"expected a {what} for every condition, but {len(absent)} have none: "
+            f"{', '.join(map(repr, absent[:5]))}."
+        )
+    return codes, tuple(map(str, names))

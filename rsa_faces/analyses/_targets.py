@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.analyses._ridge import Fold
 
@@ -35,7 +36,7 @@ class Classes:
         for part in parts:
             labels = np.ascontiguousarray(permuted[:, part.train])
             errors = np.ascontiguousarray(part.errors.transpose(1, 2, 0))
-            chosen = readout.left_out_errors(errors, labels).argmin(axis=1)
+            chosen = best_index(-readout.left_out_errors(errors, labels), axis=1, last=True)
             predicted[:, part.test] = readout.predicted_classes(
                 part.smoother, labels, chosen, len(self.classes)
             )
@@ -91,7 +92,7 @@ class Numbers:
             losses = np.stack(
                 [np.einsum("pi,pi->p", centred @ errors, centred) for errors in part.errors], axis=1
             )
-            chosen = losses.argmin(axis=1)
+            chosen = best_index(-losses, axis=1, last=True)
             for k in np.unique(chosen):
                 these = np.flatnonzero(chosen == k)
                 predicted[np.ix_(these, part.test)] = labels[these] @ part.smoother[k].T

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces.behaviour._trials import Arrangements, Trial, as_arrangements
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
@@ -222,8 +223,9 @@ def trial_reliability(
     Returns
     -------
     Series
-        ``r``: mean Pearson correlation of the RDMs of the two halves over the pairs that both
-        halves show; ``spearman_brown``: mean of 2r / (1 + r), the reliability with all trials;
+        ``r``: mean Pearson correlation (by Fisher's z) of the RDMs of the two halves over the pairs
+        that both halves show; ``spearman_brown``: 2r / (1 + r) of this mean, the reliability with
+        all trials;
         ``n_pairs``: mean number of pairs compared; ``n_splits``: splits with at least 3 such
         pairs. NaN if no split has them.
 
@@ -261,11 +263,11 @@ def trial_reliability(
         if both.sum() >= 3 and x.std() > 0 and y.std() > 0:
             r.append(np.corrcoef(x, y)[0, 1])
             n_pairs.append(both.sum())
-    r = np.array(r)
+    mean = mean_correlation(r) if r else np.nan
     return pd.Series(
         {
-            "r": r.mean() if len(r) else np.nan,
-            "spearman_brown": (2 * r / (1 + r)).mean() if len(r) else np.nan,
+            "r": mean,
+            "spearman_brown": spearman_brown(mean),
             "n_pairs": np.mean(n_pairs) if n_pairs else np.nan,
             "n_splits": float(len(r)),
         }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import codes_of
 from rsa_faces.comparison._forms import bounded
 from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
@@ -25,6 +26,7 @@ def compare(
     sigma_k: np.ndarray | None = None,
     given: RDMs | None = None,
     weights: np.ndarray | None = None,
+    blocks: Mapping[str, Hashable] | None = None,
 ) -> np.ndarray:
     """Compare model RDMs with data RDMs.
 
@@ -51,6 +53,11 @@ def compare(
         evidence of arrangements (:class:`rsa_faces.behaviour.RaterRDMs`), in the order of the
         data's own conditions. The similarity is that of RDMs in which every pair is there as often
         as its weight says; weights of 0 leave pairs out.
+
+    blocks : mapping of condition to run, optional
+        The similarity within each run (of its own ranks, z-scores and weights), averaged over runs.
+        Pairs of conditions of different runs are not used and may be NaN. A run of which an RDM
+        has no pair at all is left out for it.
 
     Returns
     -------
@@ -88,13 +95,53 @@ def compare(
     if weights is not None:
         weights = _check_weights(weights, method, data, given)
     model, data = align_pair(model, data, conditions=conditions)
-    options = {}
     if weights is not None:
-        similarity = _with_weights(model, data, weights.subset(data.conditions), method)
-        _warn_undefined(similarity, model, data)
-        return similarity
+        weights = weights.subset(data.conditions)
     if sigma_k is not None:
-        options["sigma_k"] = _check_sigma_k(sigma_k, method, model.n_conditions)
+        sigma_k = _check_sigma_k(sigma_k, method, model.n_conditions)
+    if blocks is None:
+        similarity = _similarity(model, data, method, sigma_k, given, weights)
+    else:
+        codes, names = codes_of(blocks, model.conditions, "block")
+        total, n_runs = np.zeros((2, len(model), len(data)))
+        for run in range(len(names)):
+            members = np.flatnonzero(codes == run)
+            if len(members) < 3:
+                raise InputError(
+                    f"expected at least 3 conditions in block {names[run]!r}, got {len(members)}."
+                )
+            some = [model.conditions[i] for i in members]
+            sides = model.subset(some), data.subset(some)
+            there = [~np.isnan(side.vectors).all(axis=1) for side in sides]
+            both = there[0][:, None] & there[1]
+            if not both.any():
+                continue
+            rows, columns = (np.flatnonzero(t) for t in there)
+            of_run = _similarity(
+                sides[0][rows], sides[1][columns], method,
+                None if sigma_k is None else sigma_k[np.ix_(members, members)], given,
+                None if weights is None else weights.subset(some)[columns],
+            )  # fmt: skip
+            total[both] += of_run.ravel()
+            n_runs += both
+        with np.errstate(invalid="ignore"):
+            similarity = total / n_runs
+    _warn_undefined(similarity, model, data)
+    return similarity
+
+
+def _similarity(
+    model: RDMs,
+    data: RDMs,
+    method: Method,
+    sigma_k: np.ndarray | None,
+    given: RDMs | None,
+    weights: RDMs | None,
+) -> np.ndarray:
+    """Return similarities of RDMs over the same conditions, (n_model, n_data)."""
+    if weights is not None:
+        return _with_weights(model, data, weights, method)
+    options = {} if sigma_k is None else {"sigma_k": sigma_k}
     compare_vectors = method
     if given is not None:
         options = {"given": align_given(given, model, data, method).vectors, "method": method}
@@ -120,9 +167,7 @@ def compare(
                 "conditions to those measured."
             )
         similarity = _with_missing(model.vectors, data.vectors, *missing, method)
-    similarity = bounded(similarity)
-    _warn_undefined(similarity, model, data)
-    return similarity
+    return bounded(similarity)
 
 
 def align_pair(model: RDMs, data: RDMs, *, conditions: str = "same") -> tuple[RDMs, RDMs]:

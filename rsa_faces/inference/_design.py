@@ -12,6 +12,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import codes_of
 from rsa_faces.inference.multiple import CORRECTIONS
 
 #: What conclusions can hold for.
@@ -173,26 +174,6 @@ class Units:
         """Which pairs lie within a run, shape (n_pairs,)."""
         row, col = np.triu_indices(len(self.blocks), k=1)
         return self.blocks[row] == self.blocks[col]
-
-
-def codes_of(
-    labels: Mapping[str, Hashable], conditions: Sequence[str], what: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the group (or block) of each condition as a number, and the names in order."""
-    missing = [c for c in conditions if c not in labels]
-    if missing:
-        raise InputError(
-            f"expected a {what} for every condition, but {len(missing)} have none: "
-            f"{', '.join(map(repr, missing[:5]))}."
-        )
-    codes, names = pd.factorize(pd.Series([labels[c] for c in conditions], dtype=object))
-    if (codes < 0).any():
-        absent = [c for c, code in zip(conditions, codes, strict=True) if code < 0]
-        raise InputError(
-            f"expected a {what} for every condition, but {len(absent)} have none: "
-            f"{', '.join(map(repr, absent[:5]))}."
-        )
-    return codes, tuple(map(str, names))
 
 
 def t_test(

@@ -131,12 +131,14 @@ def _solve_passive(a, b, passive, n, factor, out):
 
 
 @njit(nogil=True, cache=True)
-def _transform(values, w, counts, first, second, n, code, out, other, codes):
+def _transform(values, w, counts, pairs, n, code, targets):
     """Bring values to the form that is compared; return its squared length.
 
-    `out`: values, centred values, or centred ranks; `other`: what products are taken with (the
-    whitened values, else the same). Kendall: `codes`, and the number of untied pairs is returned.
+    `pairs`: the first and the second condition of each. `targets`, which are filled in: values,
+    centred values, or centred ranks; what products are taken with (the whitened values, else the
+    same); for Kendall the codes, and then the number of untied pairs is returned.
     """
+    out, other, codes = targets
     if code in (2, 3, 4, 5):
         order = np.argsort(values[:n])
         total = 0.0
@@ -185,6 +187,7 @@ def _transform(values, w, counts, first, second, n, code, out, other, codes):
         return 0.0
     if code < 6:
         return plain
+    first, second = pairs
     # V⁻¹ under counts: see _weighted._whitened_inner.
     size = len(counts)
     rows = np.zeros(size)
@@ -236,7 +239,7 @@ def _kendall_order(codes, n, index, groups, place):
 
 @njit(nogil=True, cache=True)
 def held_out_similarities(  # noqa: D417
-    layers, starts, weights, data, counts, folds, subject_counts, subject_folds, code
+    layers, starts, weights, data, conditions, subjects, code
 ):
     """Compare predictions with the test subjects on the pairs of the test conditions.
 
@@ -249,9 +252,10 @@ def held_out_similarities(  # noqa: D417
     weights : ndarray, shape (n_splits, n_folds, n_subject_folds, n_layers)
         Weights fitted when this fold of conditions and of subjects was left out.
     data : ndarray, shape (n_subjects, n_pairs)
-    counts, folds : ndarray, shape (n_splits, n_conditions)
+    conditions : pair of ndarray, shape (n_splits, n_conditions)
         How often each condition is in the sample, and its fold; -1 where it is not in it.
-    subject_counts, subject_folds : ndarray, shape (n_splits, n_subjects)
+    subjects : pair of ndarray, shape (n_splits, n_subjects)
+        The same of subjects.
     code : int
         `code` of the method (:class:`rsa_faces.comparison.Method`).
 
@@ -261,6 +265,8 @@ def held_out_similarities(  # noqa: D417
         Similarity of each network's prediction, of the pooled training subjects and of everyone
         pooled, with each subject; NaN where a subject is not in the sample, or none is defined.
     """
+    counts, folds = conditions
+    subject_counts, subject_folds = subjects
     n_splits, n_folds, n_subject_folds, n_layers = weights.shape
     n_networks = len(starts) - 1
     n_subjects, n_pairs = data.shape
@@ -317,7 +323,7 @@ def held_out_similarities(  # noqa: D417
                 for p in range(n):
                     values[p] = data[s, pairs[p]]
                 own_squares[s] = _transform(
-                    values, w, c, first, second, n, code, own[s], other, own_codes[s]
+                    values, w, c, (first, second), n, code, (own[s], other, own_codes[s])
                 )
                 # What is pooled: ranks (doubled: whole numbers, exact ties), or unit squares.
                 length = 0.0
@@ -356,7 +362,9 @@ def held_out_similarities(  # noqa: D417
                             continue
                     if not np.isfinite(values[:n]).all():
                         continue
-                    squares = _transform(values, w, c, first, second, n, code, out, other, codes)
+                    squares = _transform(
+                        values, w, c, (first, second), n, code, (out, other, codes)
+                    )
                     if not squares > 0.0:
                         continue
                     if code in (4, 5):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.numbers import best_index
 from rsa_faces.comparison import METHODS, Method, resolve
 from rsa_faces.comparison._forms import pair_weights, standard
 from rsa_faces.inference._weighted import weighted_similarities
@@ -267,7 +268,7 @@ def _single_scores(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def _one_hot(scores: np.ndarray) -> np.ndarray:
     """Return weight 1 for the best layer (the first of equals), NaN where none has a score."""
-    best = np.argmax(np.where(np.isnan(scores), -np.inf, scores), axis=-1)[..., None]
+    best = best_index(scores)[..., None]
     weights = np.zeros(scores.shape)
     np.put_along_axis(weights, best, 1.0, axis=-1)
     weights[np.isnan(scores).all(axis=-1)] = np.nan
@@ -311,7 +312,7 @@ def _fit_interpolation(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
     inside = (a > 0) & (b > 0) & (determinant > 1e-12 * diagonal[..., :-1] * diagonal[..., 1:])
     score = np.full(a.shape, -np.inf)
     np.divide(a * first + b * second, np.sqrt(np.maximum(length, 0)), out=score, where=inside)
-    best = np.argmax(score, axis=-1)[..., None]
+    best = best_index(score)[..., None]
     highest = np.take_along_axis(score, best, axis=-1)[..., 0]
     alone = np.where(np.isnan(single), -np.inf, single).max(axis=-1)
     mixed = np.zeros(target.shape)
@@ -338,9 +339,8 @@ def held_out_means(layers, data, splits, fit, method, n_folds, n_subject_folds):
             layers.starts,
             fitted,
             data,
-            splits.counts,
-            splits.folds,
-            *drawn,
+            (splits.counts, splits.folds),
+            drawn,
             method if method.code is None else method.code,
         )
         for fitted, drawn in zip(
@@ -351,12 +351,13 @@ def held_out_means(layers, data, splits, fit, method, n_folds, n_subject_folds):
 
 
 def held_out_plain(
-    layers, starts, weights, data, counts, folds, subject_counts, subject_folds, method: Method
+    layers, starts, weights, data, conditions, subjects, method: Method
 ) -> np.ndarray:
     """Do what :func:`rsa_faces.inference._fits.held_out_similarities` does, for every method.
 
     Its arguments, but the method itself for its number in the compiled loops.
     """
+    (counts, folds), (subject_counts, subject_folds) = conditions, subjects
     n_splits, n_folds, n_subject_folds, _ = weights.shape
     n_networks, n_conditions = len(starts) - 1, counts.shape[1]
     result = np.full((n_splits, n_folds, n_networks + 2, len(data)), np.nan)

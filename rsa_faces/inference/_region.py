@@ -253,6 +253,9 @@ def _reliable(region: Region, outcome: Outcome, notes: list[str]) -> dict:
         region.data, method=region.method, by=design.by, given=outcome.given,
         blocks=design.blocks, seed=design.seed,
     )  # fmt: skip
+    if np.isnan(low):
+        notes.append(f"{region.where}: no noise ceiling is defined.")
+        return {"p_reliable": p, "reliable": None}
     reliable = bool(p < design.alpha and low > 0)
     if not reliable:
         notes.append(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces.comparison import Method, compare, resolve
+from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._subjects import subject_means
+from rsa_faces.inference._within import pairs_of
 from rsa_faces.rdm import RDMs
 
 
@@ -21,7 +24,7 @@ class Alpha:
     Parameters
     ----------
     overall : float
-        Over all pairs of conditions.
+        Over all pairs of conditions; NaN if some, of different blocks, are missing.
     by_block : mapping of block to float
         Over the pairs within each block; empty without blocks.
     mean : float
@@ -37,14 +40,15 @@ class Alpha:
 
 
 def cronbach_alpha(
-    data: RDMs, *, by: str = "subject", blocks: Mapping[str, object] | None = None
+    data: RDMs, *, by: str = "subject", blocks: Mapping[str, Hashable] | None = None
 ) -> Alpha:
     """Compute Cronbach's alpha over subjects.
 
     Parameters
     ----------
     data : RDMs
-        RDMs of at least 2 subjects, every pair measured.
+        RDMs of at least 2 subjects, every pair measured (with `blocks`: every pair within a block;
+        others may be NaN).
     by : str, default "subject"
         Label that tells subjects (raters, networks, …) apart; several RDMs of one are averaged.
     blocks : mapping of condition to block, optional
@@ -75,22 +79,17 @@ def cronbach_alpha(
     >>> round(rf.inference.cronbach_alpha(behaviour).overall, 1)
     0.9
     """
-    subjects = _complete(subject_means(data, by))
+    subjects = subject_means(data, by)
+    units = Design(by=by, blocks=blocks).units(subjects.conditions)
+    _check_complete(subjects, units)
     by_block = {}
     if blocks is not None:
-        missing = [c for c in subjects.conditions if c not in blocks]
-        if missing:
-            raise InputError(
-                f"expected a block for every condition, but {len(missing)} have none: "
-                f"{', '.join(map(repr, missing[:5]))}."
-            )
-        for block in dict.fromkeys(blocks[c] for c in subjects.conditions):
-            conditions = [c for c in subjects.conditions if blocks[c] == block]
-            if len(conditions) < 3:
+        for name, run in zip(units.names, units.runs, strict=True):
+            if len(run) < 3:
                 raise InputError(
-                    f"expected at least 3 conditions in block {block!r}, got {len(conditions)}."
+                    f"expected at least 3 conditions in block {name!r}, got {len(run)}."
                 )
-            by_block[str(block)] = _alpha(subjects.subset(conditions).vectors)
+            by_block[name] = _alpha(subjects.vectors[:, pairs_of(run, subjects.n_conditions)])
     mean = float(np.mean(list(by_block.values()))) if by_block else np.nan
     return Alpha(_alpha(subjects.vectors), by_block, mean, len(subjects))
 
@@ -100,6 +99,7 @@ def split_half(
     *,
     method: str | Method | Callable[..., np.ndarray] = "pearson",
     by: str = "subject",
+    blocks: Mapping[str, Hashable] | None = None,
     n_splits: int = 1000,
     seed: int = 0,
 ) -> float:
@@ -113,6 +113,9 @@ def split_half(
         How the mean RDMs of the halves are compared.
     by : str, default "subject"
         As in :func:`cronbach_alpha`.
+    blocks : mapping of condition to run, optional
+        Halves are compared within each run, and similarities averaged over runs; pairs of
+        conditions of different runs are not used and may be NaN.
     n_splits : int, default 1000
         Number of random halves.
     seed : int, default 0
@@ -121,15 +124,20 @@ def split_half(
     Returns
     -------
     float
-        Mean over splits of the Spearman–Brown corrected similarity r of the two halves,
-        2r / (1 + r): the reliability of the mean over all subjects. It is a share of variance;
-        its square root bounds a correlation. With an odd number of subjects one is left out of
-        each split.
+        Spearman–Brown corrected similarity of the two halves, 2r / (1 + r), r the mean over splits
+        by Fisher's z: the reliability of the mean over all subjects. It is a share of variance; its
+        square root bounds a correlation. With an odd number of subjects one is left out of each
+        split.
 
     Raises
     ------
     InputError
-        With fewer than 2 subjects or missing pairs.
+        With fewer than 2 subjects or missing pairs, or if similarities are not from -1 to 1.
+
+    Notes
+    -----
+    Splits are averaged before they are corrected, because 2r / (1 + r) of a split has no bound
+    below: one with r near −1 would decide the mean.
 
     References
     ----------
@@ -145,7 +153,8 @@ def split_half(
     """
     method = resolve(method)
     check_count(n_splits, what="n_splits")
-    subjects = _complete(subject_means(data, by))
+    subjects = subject_means(data, by)
+    _check_complete(subjects, Design(by=by, blocks=blocks).units(subjects.conditions))
     rng = as_rng(seed)
     half = len(subjects) // 2
     order = np.argsort(rng.random((n_splits, len(subjects))), axis=1)
@@ -159,20 +168,19 @@ def split_half(
         first, second = (
             RDMs(w[part] @ subjects.vectors, subjects.conditions, subjects.measure) for w in weights
         )
-        similarity[part] = np.diagonal(compare(first, second, method=method))
-    return float(np.mean(2 * similarity / (1 + similarity)))
+        similarity[part] = np.diagonal(compare(first, second, method=method, blocks=blocks))
+    return spearman_brown(mean_correlation(similarity, what=f"values of {method.name!r}"))
 
 
-def _complete(subjects: RDMs) -> RDMs:
-    """Return the subjects if there are two and no pair is missing."""
+def _check_complete(subjects: RDMs, units: Units) -> None:
+    """Check that there are two subjects and no pair within a run is missing."""
     if len(subjects) < 2:
         raise InputError(f"expected at least 2 subjects for a reliability, got {len(subjects)}.")
-    if (missing := int(np.isnan(subjects.vectors).sum())) > 0:
+    if (missing := int(np.isnan(subjects.vectors[:, units.used]).sum())) > 0:
         raise InputError(
             f"expected every pair measured in every subject, but {missing} are missing (NaN). "
             "Take the conditions all subjects have with subset()."
         )
-    return subjects
 
 
 def _alpha(vectors: np.ndarray) -> float:

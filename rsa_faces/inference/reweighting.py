@@ -12,6 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from rsa_faces._core.checks import as_rng
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named
+from rsa_faces._core.numbers import best_index
 from rsa_faces.comparison import resolve
 from rsa_faces.comparison._forms import standard
 from rsa_faces.inference._design import Design
@@ -224,8 +225,8 @@ class _Ridge:
         if np.isnan(scores).all():
             return float(self.penalties.max())
         # The largest of equally good ones.
-        best = np.flatnonzero(scores == np.nanmax(scores))
-        return float(self.penalties[best].max())
+        order = np.argsort(self.penalties)
+        return float(self.penalties[order][best_index(scores[order], last=True)])
 
     def fit(self, train: np.ndarray, penalties) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (n_penalties, n_features) and constants, fitted to these conditions."""

@@ -152,8 +152,9 @@ def group_tests(first: Result, second: Result, *, correction: str = "fdr") -> pd
 
     Notes
     -----
-    Mann and Whitney's form [1]_ of Wilcoxon's rank-sum test: exact for small groups without ties
-    (one with at most 8 subjects), normal approximation with correction for ties otherwise.
+    Mann and Whitney's form [1]_ of Wilcoxon's rank-sum test: exact for models without ties, where
+    one group has at most 8 subjects; normal approximation with correction for ties otherwise.
+    Every model is decided on its own.
 
     References
     ----------
@@ -188,14 +189,14 @@ def group_tests(first: Result, second: Result, *, correction: str = "fdr") -> pd
         other_values, other_models = seconds[where]
         places = models.reset_index().merge(other_models.reset_index(), on=_MODEL)
         x, y = values[places["index_x"]], other_values[places["index_y"]]
-        test = stats.mannwhitneyu(x, y, axis=1, alternative="two-sided", method="auto")
+        statistic, p = _rank_sum(x, y)
         frame = places[_MODEL].assign(
             similarity_a=x.mean(axis=1),
             similarity_b=y.mean(axis=1),
             difference=x.mean(axis=1) - y.mean(axis=1),
-            statistic=test.statistic,
-            p=test.pvalue,
-            p_corrected=adjust(test.pvalue, method=correction),
+            statistic=statistic,
+            p=p,
+            p_corrected=adjust(p, method=correction),
             n_subjects_a=x.shape[1],
             n_subjects_b=y.shape[1],
         )
@@ -235,6 +236,12 @@ def _signed_rank_of_one(row: np.ndarray) -> tuple[float, float]:
     clean = magnitudes.all() and len(np.unique(magnitudes)) == len(row) <= 50
     test = stats.wilcoxon(row, zero_method="pratt", method="exact" if clean else "approx")
     return test.statistic, test.pvalue
+
+
+def _rank_sum(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return U and two-sided p of each row, exact wherever that row allows."""
+    test = [stats.mannwhitneyu(a, b, alternative="two-sided") for a, b in zip(x, y, strict=True)]
+    return np.array([t.statistic for t in test]), np.array([t.pvalue for t in test])
 
 
 def _t(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_count, nearest
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path
+from rsa_faces._core.numbers import best_index
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.mapping.peaks import peak_table
 from rsa_faces.rdm._io import _column, _plain
@@ -336,7 +337,7 @@ def depths(labels: pd.DataFrame) -> np.ndarray | None:
 def best_of(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return number and similarity of the best model at each centre; −1 and NaN where none is."""
     filled = np.where(np.isnan(similarity), -np.inf, similarity)
-    index = filled.argmax(axis=0)
+    index = best_index(filled, axis=0)
     best = filled[index, np.arange(len(index))]
     none = best == -np.inf
     return np.where(none, -1, index), np.where(none, np.nan, best)

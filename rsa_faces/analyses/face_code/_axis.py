@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._targets import LEVEL
 
 
@@ -56,7 +57,7 @@ def fit_sets(faces: np.ndarray, sets: np.ndarray, strengths: np.ndarray, method:
         shrunk = squares / (squares + strength * scale)
         own = 1 - 1 / len(faces) - (left**2) @ shrunk
         errors[k] = (((centred - (projected * shrunk) @ left.T) / own) ** 2).sum(axis=1)
-    chosen = errors.argmin(axis=0)
+    chosen = best_index(-errors, axis=0, last=True)
     factors = singular / (squares + (strengths * scale)[:, None])
     return Fitted((projected * factors[chosen]) @ right, intercepts, center, chosen)
 

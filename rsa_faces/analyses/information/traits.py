@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import check_unique_names, named
+from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.analyses._ridge import fit_fold
@@ -246,7 +247,7 @@ def trait_generalization(
                     raise InputError(f"expected {what} that vary, but {trait!r} does not.")
             centred = y - y.mean()
             losses = np.array([centred @ errors @ centred for errors in fold.errors])
-            predicted = fold.smoother[losses.argmin()] @ y
+            predicted = fold.smoother[best_index(-losses, last=True)] @ y
             r = rowwise_r(predicted[None], z[None])[0]
             null.append(rowwise_r(np.tile(predicted, (n_permutations, 1)), z[orders]))
             low, high = Numbers(z).interval(predicted, predicted, np.arange(m), draws)

@@ -13,6 +13,7 @@ from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult
 from rsa_faces.analyses._inputs import Layers, as_layers, codes_of, matched
@@ -358,7 +359,7 @@ def _geometry(layers: Layers, name: str, methods, measure: str) -> Geometry:
 
 def _in_order(value: np.ndarray, depth_a, depth_b) -> float:
     """Return the rank correlation of depths of layers and of those they agree with most."""
-    best = np.asarray(depth_b)[value.argmax(axis=1)]
+    best = np.asarray(depth_b)[best_index(value, axis=1)]
     if len(best) < 3 or np.ptp(best) == 0:
         return np.nan
     return float(np.corrcoef(rankdata(depth_a), rankdata(best))[0, 1])

@@ -12,6 +12,7 @@ from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.analyses._gram import centred_on
 from rsa_faces.analyses._inputs import as_labels, as_layers, check_finite, codes_of
@@ -343,8 +344,8 @@ def _ridge_map(x, y, pairs, test, who, strengths) -> np.ndarray:
     fold = fit_fold(products, train, asked, strengths, who[pairs[:, 0]])
     wanted = y[pairs[:, 1]]
     centred = wanted - wanted.mean(axis=0)
-    losses = [np.einsum("io,io->", errors @ centred, centred) for errors in fold.errors]
-    return fold.smoother[int(np.argmin(losses))] @ wanted
+    losses = np.array([np.einsum("io,io->", errors @ centred, centred) for errors in fold.errors])
+    return fold.smoother[best_index(-losses, last=True)] @ wanted
 
 
 def _procrustes_map(x, y, pairs, test, who, strengths) -> np.ndarray:
