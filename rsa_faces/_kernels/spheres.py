@@ -19,7 +19,7 @@ NO_NOISE, LEDOIT_WOLF, SCHAEFER_STRIMMER = range(3)
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def fill_rdms(
-    patterns, usable, indptr, indices, measure, min_channels, noise, residuals, bounds, freedom,
+    patterns, usable, indptr, indices, kind, min_channels, noise, residuals, bounds, freedom,
     inflation, vectors, n_used, state,
 ):  # fmt: skip  # noqa: D417
     """Fill the RDM of each centre.
@@ -33,8 +33,8 @@ def fill_rdms(
         Channels that are not left out.
     indptr, indices : ndarray of int
         Channels of each centre, as in a csr_array.
-    measure, noise : int
-        One of the constants above.
+    kind, noise : int
+        Measure and estimator of the noise: constants above.
     min_channels : int
         With fewer usable channels there is no RDM.
     residuals : ndarray, shape (n_channels, n_residuals)
@@ -57,7 +57,7 @@ def fill_rdms(
         largest = max(largest, indptr[c + 1] - indptr[c])
     used = np.empty(largest, np.int32)
     rows = np.empty((n_folds * largest, n_conditions))
-    total = np.empty((largest if measure == CROSSNOBIS else 1, n_conditions))
+    total = np.empty((largest if kind == CROSSNOBIS else 1, n_conditions))
     gram = np.empty((n_conditions, n_conditions))
     other = np.empty((n_conditions, n_conditions))
     scale = np.empty(n_conditions)
@@ -97,12 +97,12 @@ def fill_rdms(
                 state[c] = UNDEFINED
                 out[:] = np.nan
                 continue
-        if measure == POISSON:
+        if kind == POISSON:
             np.dot(here[:n].T, here[n:], gram)
             _symmetric(gram, out)
             for p in range(len(out)):
                 out[p] = max(out[p], 0.0) / n
-        elif measure == CROSSNOBIS:
+        elif kind == CROSSNOBIS:
             together = total[:n]
             together[:] = here[:n]
             for f in range(1, n_folds):
@@ -116,15 +116,15 @@ def fill_rdms(
             _symmetric(gram, out)
             for p in range(len(out)):
                 out[p] /= n_folds * (n_folds - 1) * n
-        elif measure in (CORRELATION, COSINE):
-            if measure == CORRELATION:
+        elif kind in (CORRELATION, COSINE):
+            if kind == CORRELATION:
                 _centre(here, scale)
             np.dot(here.T, here, gram)
             n_undefined = 0
             for k in range(n_conditions):
                 norm = gram[k, k]
                 # Rounding of the mean, or a pattern that varies very little?
-                doubtful = measure == CORRELATION and norm <= 1e-18 * n * scale[k] * scale[k]
+                doubtful = kind == CORRELATION and norm <= 1e-18 * n * scale[k] * scale[k]
                 if doubtful and _n_equal(patterns[0], used[:n], k) == n:
                     norm = 0.0
                 scale[k] = 1.0 / np.sqrt(norm) if norm > 0 else np.nan
@@ -135,10 +135,10 @@ def fill_rdms(
         else:
             np.dot(here.T, here, gram)
             _squared(gram, here, out)
-            if measure == EUCLIDEAN:
+            if kind == EUCLIDEAN:
                 for p in range(len(out)):
                     out[p] = np.sqrt(out[p])
-            elif measure == MAHALANOBIS:
+            elif kind == MAHALANOBIS:
                 for p in range(len(out)):
                     out[p] /= n
 

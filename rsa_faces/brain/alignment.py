@@ -15,6 +15,7 @@ from rsa_faces._core.checks import check_choice, check_count, check_is, parse_by
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import as_names, check_unique_names, named, per_row, unnamed
 from rsa_faces.brain.spheres import Discs, Spheres
+from rsa_faces.rdm import MEASURES
 
 #: What profiles of channels are made of.
 PROFILES = ("responses", "connectivity")
@@ -670,24 +671,9 @@ def _empty_tables():
 
 def _rdm_vectors(patterns: np.ndarray, measure: str) -> np.ndarray:
     """Return RDMs, (..., n_pairs), of patterns (..., n_conditions, n_channels)."""
-    if measure == "correlation":
-        empty = (patterns == patterns[..., :1]).all(axis=-1, keepdims=True)
-        patterns = patterns - patterns.mean(axis=-1, keepdims=True)
-    elif measure == "cosine":
-        empty = (patterns == 0).all(axis=-1, keepdims=True)
-    if measure in {"correlation", "cosine"}:
-        length = np.linalg.norm(patterns, axis=-1, keepdims=True)
-        patterns = patterns / np.where(empty, np.nan, length)
-    else:
-        # The distances stay, and the products lose fewer digits.
-        patterns = patterns - patterns.mean(axis=-2, keepdims=True)
-    product = patterns @ patterns.swapaxes(-1, -2)
-    row, col = np.triu_indices(patterns.shape[-2], k=1)
-    if measure in {"correlation", "cosine"}:
-        return 1.0 - product[..., row, col]
-    square = np.diagonal(product, axis1=-2, axis2=-1)
-    squared = np.maximum(square[..., row] + square[..., col] - 2.0 * product[..., row, col], 0.0)
-    return squared if measure == "sqeuclidean" else np.sqrt(squared)
+    of = MEASURES[measure]
+    flat = patterns.reshape(-1, *patterns.shape[-2:])
+    return np.array([of(one) for one in flat]).reshape(*patterns.shape[:-2], -1)
 
 
 def _correlations(vectors: np.ndarray) -> np.ndarray:

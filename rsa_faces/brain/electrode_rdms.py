@@ -12,13 +12,13 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.brain.electrodes import UNKNOWN
 from rsa_faces.brain.ieeg import IeegPatterns
-from rsa_faces.rdm import MEASURES, RDMs, concat
+from rsa_faces.rdm import RDMs, concat
+from rsa_faces.rdm.measures import Measure, resolve
 from rsa_faces.rdm.movie import POOLINGS, rdm_movie
 
 UNITS = ("electrode", "region", "patient")
 #: The label ``subject`` of RDMs of the electrodes of several patients together.
 POOLED = "all patients (fixed)"
-_REPEATS = ("mahalanobis", "crossnobis")
 
 
 def ieeg_rdms(
@@ -108,7 +108,7 @@ def ieeg_rdms(
     labels: subject, region, time, n_electrodes, signal)
     """
     check_choice(per, UNITS, what="unit of RDMs")
-    check_choice(measure, MEASURES, what="measure")
+    measure = resolve(measure)
     check_choice(pool, POOLINGS, what="pool")
     patients = [patterns] if isinstance(patterns, IeegPatterns) else list(patterns)
     _check_patients(patients, per, pooled, measure)
@@ -133,7 +133,7 @@ def ieeg_rdms(
     return concat(movies)
 
 
-def _check_patients(patients, per: str, pooled: bool, measure: str) -> None:
+def _check_patients(patients, per: str, pooled: bool, measure: Measure) -> None:
     """Check that patients differ, saw the same, and can be pooled if asked."""
     if not patients or not all(isinstance(p, IeegPatterns) for p in patients):
         raise TypeError("expected IeegPatterns, one for each patient, from ieeg_patterns().")
@@ -153,10 +153,10 @@ def _check_patients(patients, per: str, pooled: bool, measure: str) -> None:
             )  # fmt: skip
     if not pooled:
         return
-    if per == "electrode" or measure in _REPEATS:
+    if per == "electrode" or not measure.plain:
         raise InputError(
             "expected to pool the electrodes of regions or patients, and a measure of condition "
-            f"means, got per={per!r} and measure={measure!r}."
+            f"means, got per={per!r} and measure={measure.name!r}."
         )
     for other in patients[1:]:
         same = other.times.shape == first.times.shape
@@ -211,26 +211,26 @@ def _pooled(units) -> list:
 
 def _movie(labels: dict, parts: list[IeegPatterns], options: dict) -> RDMs:
     """Return the RDMs of one unit over time."""
-    first = parts[0]
-    if options["measure"] in _REPEATS:
+    first, measure = parts[0], options["measure"]
+    if not measure.plain:
         values, conditions = first.values, first.conditions
     else:
         conditions = tuple(sorted(set(first.conditions)))
         values = np.concatenate([_means(p, conditions) for p in parts], axis=1)
-    if options["measure"] == "crossnobis" and first.folds is None:
+    if measure.needs_folds and first.folds is None:
         raise InputError(
-            "expected patterns with folds for the measure 'crossnobis': give `folds`, the column "
-            "with runs or sessions, to ieeg_patterns()."
+            f"expected patterns with folds for the measure {measure.name!r}: give `folds`, the "
+            "column with runs or sessions, to ieeg_patterns()."
         )
     alone = values.shape[1] == 1 and (options["pool"] == "average" or options["window"] is None)
-    if alone and options["measure"] in {"correlation", "cosine"}:
+    if alone and measure.angular:
         where = labels.get("electrode") or labels.get("region") or "all electrodes"
         raise InputError(
-            f"expected at least 2 channels for the measure {options['measure']!r}, but "
+            f"expected at least 2 channels for the measure {measure.name!r}, but "
             f"{labels['subject']!r} has one electrode in {where!r}. Use pool='concatenate' with a "
             "window, or the measure 'euclidean'."
         )
-    folds = first.folds if options["measure"] == "crossnobis" else None
+    folds = first.folds if measure.needs_folds else None
     movie = rdm_movie(values, times=first.times, conditions=conditions, folds=folds, **options)
     order = ["subject", "region", "electrode", "time"]
     labels = labels | {"time": movie.labels["time"], "n_electrodes": values.shape[1]}

@@ -13,7 +13,8 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named, per_row
 from rsa_faces.brain._region import Region
-from rsa_faces.rdm import MEASURES, NOISE_METHODS, RDMs, compute_rdms, concat
+from rsa_faces.rdm import NOISE_METHODS, RDMs, compute_rdms, concat
+from rsa_faces.rdm.measures import resolve
 from rsa_faces.rdm.noise import (
     ALL_FOLDS,
     check_noise_from,
@@ -21,8 +22,6 @@ from rsa_faces.rdm.noise import (
     freedom_by_fold,
     residuals_by_fold,
 )
-
-_NOISY = ("mahalanobis", "crossnobis")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -242,19 +241,23 @@ class Patterns:
         .. [1] Walther A. et al. (2016). NeuroImage 137, 188-200.
            doi:10.1016/j.neuroimage.2015.12.012
         """
-        check_choice(measure, MEASURES, what="measure")
+        measure = resolve(measure)
         check_noise_from(noise_from, measure, None if self.residuals is None else [*self.residuals])
         if noise is not None:
             check_choice(noise, NOISE_METHODS, what="noise covariance method")
-        if measure == "crossnobis" and (self.folds is None or len(set(self.folds)) < 2):
+        if measure.needs_folds and (self.folds is None or len(set(self.folds)) < 2):
             got = "none" if self.folds is None else f"only {self.folds[0]!r}"
             raise InputError(
-                f"expected at least 2 folds (runs) for the measure 'crossnobis', got {got}. Give "
-                "more runs, or use another measure on the mean."
+                f"expected at least 2 folds (runs) for the measure {measure.name!r}, got {got}. "
+                "Give more runs, or use another measure on the mean."
             )
-        if measure not in _NOISY and len(set(self.conditions)) < len(self.conditions):
+        if (
+            not measure.uses_noise
+            and not measure.needs_folds
+            and len(set(self.conditions)) < len(self.conditions)
+        ):
             raise InputError(
-                f"expected one row per condition for the measure {measure!r}, got "
+                f"expected one row per condition for the measure {measure.name!r}, got "
                 f"{len(self.conditions)} rows of {len(set(self.conditions))} conditions. Average "
                 "them first with mean(), or use 'crossnobis'."
             )
@@ -289,7 +292,7 @@ class Patterns:
             part = self.select(roi)
             missing = roi.n_places - part.n_channels
         given = noise
-        if noise is not None and measure in _NOISY and self.residuals is not None:
+        if noise is not None and measure.uses_noise and self.residuals is not None:
             residuals = residuals_by_fold(part.residuals, part.folds)
             freedoms = freedom_by_fold({f: len(r) for f, r in residuals.items()}, self.n_estimated)
             given = fold_noise(residuals, freedoms, method=noise, noise_from=noise_from)
@@ -299,7 +302,7 @@ class Patterns:
             conditions=part.conditions,
             noise=given,
             noise_from=noise_from,
-            folds=part.folds if measure == "crossnobis" else None,
+            folds=part.folds if measure.needs_folds else None,
         )
         labels = {} if self.subject is None else {"subject": [self.subject]}
         labels |= {"region": [name], "n_channels": [part.n_channels], "n_missing": [missing]}

@@ -54,8 +54,8 @@ class Method:
     function : callable
         Of model vectors (n_model, n_pairs) and data vectors (n_data, n_pairs) without NaN to
         similarities (n_model, n_data), NaN where there is none.
-    label : str, optional
-        What it is called in sentences and figures; by default the name.
+    label, symbol : str, optional
+        What it is called in sentences and on axes; by default the name.
     citation : str, optional
         Its source, for the methods text.
     uses_ranks : bool, default False
@@ -109,6 +109,7 @@ class Method:
     name: str
     function: Callable[..., np.ndarray]
     label: str = ""
+    symbol: str = ""
     citation: str | None = None
     uses_ranks: bool = False
     centres: bool = True
@@ -125,8 +126,8 @@ class Method:
     code: int | None = None
 
     def __post_init__(self):
-        if not self.label:
-            object.__setattr__(self, "label", self.name)
+        for field in ("label", "symbol"):
+            object.__setattr__(self, field, getattr(self, field) or self.name)
 
     @property
     def linear(self) -> bool:
@@ -135,7 +136,14 @@ class Method:
 
     def __call__(self, model: np.ndarray, data: np.ndarray, **options) -> np.ndarray:
         """Return the similarities of model vectors with data vectors, (n_model, n_data)."""
-        return self.function(model, data, **options)
+        similarity = self.function(model, data, **options)
+        if np.shape(similarity) != (len(model), len(data)):
+            raise InputError(
+                f"expected similarities of shape {(len(model), len(data))} from the method "
+                f"{self.name!r}, for {len(model)} models and {len(data)} data RDMs, got "
+                f"{np.shape(similarity)}."
+            )
+        return similarity
 
     def __str__(self) -> str:
         return self.name
@@ -164,7 +172,7 @@ class Method:
         if self.resampled is not None:
             return self.resampled(model, data, counts)
         if self.weighted is None and (counts == 1).all():
-            once = self.function(model, data)
+            once = self(model, data)
             return np.broadcast_to(once, (len(counts), *once.shape))
         return self.with_weights(model, data, _forms.pair_weights(counts))
 
@@ -310,6 +318,7 @@ METHODS: dict[str, Method] = {
             pearson,
             code=1,
             label="Pearson correlation",
+            symbol="Pearson r",
             inner=bound(_forms.linear_inner, centre=True),
             weighted=bound(_forms.linear, centre=True),
             paired=bound(_forms.paired_linear, centre=True),
@@ -321,6 +330,7 @@ METHODS: dict[str, Method] = {
             spearman,
             code=2,
             label="Spearman correlation",
+            symbol="Spearman ρ",
             uses_ranks=True,
             weighted=bound(_forms.rank_correlation, finish=_forms.correlation_of),
             paired=bound(_forms.paired_ranks, finish=_forms.correlation_of),
@@ -334,6 +344,7 @@ METHODS: dict[str, Method] = {
             rho_a,
             code=3,
             label="Spearman correlation with ties broken at random (rho-a)",
+            symbol="Spearman ρ-a",
             citation=SCHUETT,
             uses_ranks=True,
             weighted=bound(_forms.rank_correlation, finish=_forms.rho_a_of),
@@ -348,6 +359,7 @@ METHODS: dict[str, Method] = {
             kendall,
             code=4,
             label="Kendall's tau-b",
+            symbol="Kendall τ-b",
             uses_ranks=True,
             weighted=bound(_forms.concordance, finish=_forms.correlation_of),
             paired=bound(_forms.paired_concordance, finish=_forms.correlation_of),
@@ -360,6 +372,7 @@ METHODS: dict[str, Method] = {
             tau_a,
             code=5,
             label="Kendall's tau-a",
+            symbol="Kendall τ-a",
             citation=NILI,
             uses_ranks=True,
             weighted=bound(_forms.concordance, finish=_forms.tau_a_of),
@@ -385,6 +398,7 @@ METHODS: dict[str, Method] = {
             corr_cov,
             code=7,
             label="whitened Pearson correlation",
+            symbol="whitened Pearson r",
             citation=DIEDRICHSEN,
             whitened=True,
             inner=bound(_forms.whitened_inner, centre=True),
@@ -399,6 +413,7 @@ METHODS: dict[str, Method] = {
             cosine_cov,
             code=6,
             label="whitened cosine similarity",
+            symbol="whitened cosine",
             citation=DIEDRICHSEN,
             centres=False,
             whitened=True,

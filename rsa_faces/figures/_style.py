@@ -19,24 +19,13 @@ from matplotlib.textpath import TextPath
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path
+from rsa_faces.comparison import METHODS
 
 # Widths of one and two columns of a journal, in inches.
 COLUMN, PAGE = 89 / 25.4, 183 / 25.4
 # Okabe and Ito's colours, told apart by colour-blind readers (black is for data).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#6A6A6A")
 CEILING = "#D9D9D9"
-METHOD_NAMES = {
-    "pearson": "Pearson r",
-    "spearman": "Spearman ρ",
-    "rho-a": "Spearman ρ-a",
-    "kendall": "Kendall τ-b",
-    "partial-pearson": "partial Pearson r",
-    "partial-spearman": "partial Spearman ρ",
-    "tau-a": "Kendall τ-a",
-    "cosine": "cosine",
-    "corr_cov": "whitened Pearson r",
-    "cosine_cov": "whitened cosine",
-}
 # The last comes with matplotlib and has every sign.
 _FONTS = ("Arial", "Helvetica", "Liberation Sans", "DejaVu Sans")
 _STYLE = {
@@ -114,9 +103,16 @@ def light_to_dark() -> ListedColormap:
     return ListedColormap(mpl.colormaps["inferno_r"](np.linspace(0.05, 0.85, 256)))
 
 
+def method_symbol(method: str) -> str:
+    """Return how a comparison method is written on an axis."""
+    name = method.removeprefix("partial-")
+    symbol = METHODS[name].symbol if name in METHODS else name
+    return symbol if name == method else f"partial {symbol}"
+
+
 def similarity_label(method: str) -> str:
     """Return the axis label of a comparison method."""
-    return f"similarity ({METHOD_NAMES.get(method, method)})"
+    return f"similarity ({method_symbol(method)})"
 
 
 def interval_label(alpha: float) -> str:

@@ -15,12 +15,12 @@ from rsa_faces.figures._layout import layer_grid
 from rsa_faces.figures._style import (
     CEILING,
     COLORS,
-    METHOD_NAMES,
     as_axes,
     base_name,
     choose,
     choose_all,
     interval_label,
+    method_symbol,
     numbers,
     shortened,
     style,
@@ -236,7 +236,7 @@ def _label_row(axes: Axes, head: pd.Series) -> None:
     axes.annotate(numbers(head), (0, 1), (0, 3), xycoords="axes fraction",
                   textcoords="offset points", fontsize=7, fontweight="bold")  # fmt: skip
     method = head["method"]
-    axes.set_ylabel(f"similarity\n({METHOD_NAMES.get(method, method)})", labelpad=2)
+    axes.set_ylabel(f"similarity\n({method_symbol(method)})", labelpad=2)
 
 
 def _handles(drawn: pd.DataFrame, alpha: float, twins: bool, curves, single) -> list:

@@ -17,9 +17,9 @@ from rsa_faces.figures._style import (
     CEILING,
     COLORS,
     COLUMN,
-    METHOD_NAMES,
     as_axes,
     interval_label,
+    method_symbol,
     shortened,
     similarity_label,
     style,
@@ -101,7 +101,7 @@ def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = N
                 _curve(axes, rows, _UNITS[unit], limits, level, course.settings["alpha"])
             axes.set_title(_numbers(table.iloc[0]), loc="left", fontweight="bold", pad=3)
             method = table["method"].iloc[0]
-            axes.set_ylabel(f"similarity\n({METHOD_NAMES.get(method, method)})", labelpad=2)
+            axes.set_ylabel(f"similarity\n({method_symbol(method)})", labelpad=2)
             last = axes is ax[-1]
             axes.tick_params(labelbottom=last)
             axes.set_xlabel(f"time ({unit})" if last else "")

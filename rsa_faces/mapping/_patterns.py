@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,26 +15,24 @@ from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain._region import Region, same_grid
 from rsa_faces.brain.images import Image, as_region, inside_mask, open_image, read_vertices
-from rsa_faces.rdm.measures import MEASURES
+from rsa_faces.rdm.measures import Measure, check_rates, resolve
 from rsa_faces.rdm.noise import (
     ALL_FOLDS,
     NOISE_METHODS,
     Freedom,
     check_freedom,
     check_noise_from,
+    estimate,
     freedom_by_fold,
     residuals_by_fold,
     sharing,
 )
 
-_CODES = {name: getattr(spheres, name.upper()) for name in MEASURES}
 _NOISE = {
     None: spheres.NO_NOISE,
     "ledoit-wolf": spheres.LEDOIT_WOLF,
     "schaefer-strimmer": spheres.SCHAEFER_STRIMMER,
 }
-_ANGLES = {"correlation", "cosine"}
-_NOISY = {"mahalanobis", "crossnobis"}
 _PRIOR_RATE, _PRIOR_WEIGHT = 1.0, 0.1  # as rsa_faces.rdm.measures.poisson
 
 
@@ -45,7 +43,7 @@ class Patterns:
     space: Volume | Surface
     values: np.ndarray
     usable: np.ndarray
-    measure: str
+    measure: Measure
     noise: int
     residuals: np.ndarray
     bounds: np.ndarray
@@ -58,12 +56,54 @@ class Patterns:
 
     def fill(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
         """Fill the RDMs of a batch of centres."""
+        if self.measure.compiled is None:
+            self._fill_plain(indptr, indices, min_voxels, vectors, n_used, state)
+            return
         spheres.fill_rdms(
-            self.values, self.usable, indptr, indices, _CODES[self.measure], min_voxels,
-            self.noise, self.residuals, self.bounds,
+            self.values,
+            self.usable,
+            indptr,
+            indices,
+            getattr(spheres, self.measure.compiled),
+            min_voxels,
+            self.noise,
+            self.residuals,
+            self.bounds,
             np.array([float(f.number) for f in self.freedom]),
-            np.array([f.inflation for f in self.freedom]), vectors, n_used, state,
-        )  # fmt: skip
+            np.array([f.inflation for f in self.freedom]),
+            vectors,
+            n_used,
+            state,
+        )
+
+    def _fill_plain(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
+        """Call the measure itself at each centre."""
+        for c in range(len(indptr) - 1):
+            used = indices[indptr[c] : indptr[c + 1]]
+            used = used[self.usable[used]]
+            n_used[c] = len(used)
+            if len(used) < min_voxels:
+                state[c], vectors[c] = spheres.FEW, np.nan
+                continue
+            here = self.values[:, used].transpose(0, 2, 1)
+            vectors[c] = self.measure(
+                here if self.measure.needs_folds else here[0], *self._noise_of(used)
+            )
+            undefined = np.isnan(vectors[c]).any()
+            state[c] = spheres.UNDEFINED if undefined else spheres.FINE
+
+    def _noise_of(self, used: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the noise covariance of these places, if there is one."""
+        if self.noise == spheres.NO_NOISE:
+            return ()
+        name = next(name for name, code in _NOISE.items() if code == self.noise)
+        covariances = [
+            estimate(self.residuals[used, start:stop].T, freedom, name).covariance
+            for start, stop, freedom in zip(
+                self.bounds[:-1], self.bounds[1:], self.freedom, strict=True
+            )
+        ]
+        return (covariances[0] if len(covariances) == 1 else np.array(covariances),)
 
 
 def load_patterns(
@@ -73,7 +113,7 @@ def load_patterns(
     mesh: Any,
     conditions: Sequence[str],
     order: Sequence[str],
-    measure: str,
+    measure: str | Measure | Callable[..., np.ndarray],
     folds: Sequence[Any] | None,
     noise: str | None,
     noise_from: str,
@@ -85,6 +125,7 @@ def load_patterns(
 
     Conditions come out in the given order, that of the models.
     """
+    measure = resolve(measure)
     _check_options(measure, folds, noise, noise_from, residuals)
     if in_memory(img):
         img, _ = named(img, conditions, what="img", repeats=True, missing=True)
@@ -126,30 +167,25 @@ def load_patterns(
     return Patterns(space, values, usable, measure, _NOISE[noise], deviations, bounds, joined)
 
 
-def _check_options(measure, folds, noise, noise_from, residuals) -> None:
+def _check_options(measure: Measure, folds, noise, noise_from, residuals) -> None:
     """Check that measure, folds and noise go together."""
-    check_choice(measure, MEASURES, what="measure")
     check_noise_from(noise_from, measure, None)
     if noise is not None:
         check_choice(noise, NOISE_METHODS, what="noise covariance method")
-    if noise is not None and measure not in _NOISY:
-        raise InputError(f"the measure {measure!r} uses no noise covariance; leave `noise` out.")
+    measure.check(folds=folds, noise=noise)
     if residuals is not None and noise is None:
         raise InputError(
             "expected `noise` with `residuals`: how their covariance is shrunk, "
             f"{' or '.join(map(repr, NOISE_METHODS))}."
         )
-    if measure == "mahalanobis" and noise is None:
+    if measure.needs_noise and noise is None:
         raise InputError(
-            "expected `noise` for the measure 'mahalanobis': "
+            f"expected `noise` for the measure {measure.name!r}: "
             f"{' or '.join(map(repr, NOISE_METHODS))}."
         )
-    if (folds is None) == (measure == "crossnobis"):
+    if measure.needs_folds and folds is None:
         raise InputError(
-            "expected `folds` for the measure 'crossnobis': the run or session of each volume."
-            if folds is None
-            else f"the measure {measure!r} is not cross-validated; leave `folds` out, or use "
-            "'crossnobis'."
+            f"expected `folds` for the measure {measure.name!r}: the run or session of each volume."
         )
 
 
@@ -281,13 +317,13 @@ def _lines(affine: np.ndarray) -> str:
 
 def _cells(names, order, measure, folds):
     """Return the cell of each volume and all cells: conditions, or (fold, condition)."""
-    if measure != "crossnobis":
+    if not measure.needs_folds:
         return names, list(order)
     folds = per_row(folds, len(names), rows=(names,))
     fold_names = sorted(set(folds))
     if len(fold_names) < 2:
         raise InputError(
-            "expected at least 2 folds (runs) for the measure 'crossnobis', got only "
+            f"expected at least 2 folds (runs) for the measure {measure.name!r}, got only "
             f"{fold_names[0]!r}. Give more runs, or use another measure."
         )
     keys = list(zip(folds, names, strict=True))
@@ -321,7 +357,7 @@ def _means(observed: np.ndarray, keys, cells) -> np.ndarray:
 
 def _deviations(observed, means, keys, cells, measure):
     """Return by fold how volumes deviate from the mean of their cell, and degrees of freedom."""
-    where = " within folds" if measure == "crossnobis" else ""
+    where = " within folds" if measure.needs_folds else ""
     if len(keys) == len(cells):
         raise InputError(
             f"expected repeats of conditions{where} to estimate noise from, but every condition "
@@ -330,7 +366,7 @@ def _deviations(observed, means, keys, cells, measure):
         )
     codes = _codes(keys, cells)
     deviations = observed - means[:, codes]
-    if measure != "crossnobis":
+    if not measure.needs_folds:
         return {ALL_FOLDS: deviations}, {ALL_FOLDS: Freedom.of_cells(codes)}
     left, freedom = {}, {}
     n_conditions = len({name for _, name in cells})
@@ -340,17 +376,26 @@ def _deviations(observed, means, keys, cells, measure):
     return left, freedom
 
 
-def _prepared(values: np.ndarray, usable: np.ndarray, measure: str) -> np.ndarray:
-    """Return the patterns as the measure's kernel wants them."""
-    if measure == "poisson":
-        if (lowest := values[:, usable].min(initial=0.0)) < 0:
-            raise InputError(
-                f"expected rates of at least 0 for the measure 'poisson', got {lowest:.6g}. "
-                "For responses that can be negative use 'correlation' or 'crossnobis'."
-            )
-        rates = (values[0] + _PRIOR_RATE * _PRIOR_WEIGHT) / (1 + _PRIOR_WEIGHT)
-        return np.stack([rates, np.log(np.where(usable[:, None], rates, 1.0))])
-    if measure not in _ANGLES:
-        # The mean pattern is in no difference; without it fewer digits cancel.
-        values -= values.mean(axis=2, keepdims=True)
+def _prepared(values: np.ndarray, usable: np.ndarray, measure: Measure) -> np.ndarray:
+    """Return the patterns as the measure's loop wants them."""
+    prepare = _PREPARED.get(measure.compiled)
+    return values if prepare is None else prepare(values, usable)
+
+
+def _rates(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Return rates drawn towards the prior, and their logarithms."""
+    check_rates(values[:, usable].min(initial=0.0))
+    rates = (values[0] + _PRIOR_RATE * _PRIOR_WEIGHT) / (1 + _PRIOR_WEIGHT)
+    return np.stack([rates, np.log(np.where(usable[:, None], rates, 1.0))])
+
+
+def _without_mean(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Take the mean pattern off: it is in no difference; without it fewer digits cancel."""
+    values -= values.mean(axis=2, keepdims=True)
     return values
+
+
+_PREPARED = {
+    "POISSON": _rates,
+    **dict.fromkeys(("SQEUCLIDEAN", "EUCLIDEAN", "MAHALANOBIS", "CROSSNOBIS"), _without_mean),
+}

@@ -14,20 +14,12 @@ from threadpoolctl import threadpool_limits
 from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
-from rsa_faces._kernels.ranks import centred_ranks
 from rsa_faces._kernels.spheres import FINE, UNDEFINED
 from rsa_faces.brain.spheres import Discs, Spheres
 from rsa_faces.comparison._compare import MIN_PAIRS, _with_missing
-from rsa_faces.comparison._forms import centred as _centred
-from rsa_faces.comparison._forms import centred_or_nan, whitened
-from rsa_faces.comparison._forms import unit as _unit
-from rsa_faces.comparison.methods import (
-    COV_METHODS,
-    METHODS,
-    RANK_METHODS,
-)
+from rsa_faces.comparison._forms import bounded
+from rsa_faces.comparison.methods import Method
 
-KENDALL = frozenset({"kendall", "tau-a"})
 _BLOCK_VALUES = 2**18
 _COPIES = 5  # arrays of the size of a block that are held at a time
 
@@ -39,11 +31,11 @@ class Similarities:
     ----------
     models : ndarray, shape (n_models, n_pairs)
         NaN is a pair not measured.
-    method : str
+    method : Method
         A comparison method.
     """
 
-    def __init__(self, models: np.ndarray, method: str):
+    def __init__(self, models: np.ndarray, method: Method):
         self.models, self.method = models, method
         self.missing = np.isnan(models)
         masks, group = self.missing[:1], np.zeros(len(models), int)
@@ -54,8 +46,9 @@ class Similarities:
             members, present = np.flatnonzero(group.ravel() == i), ~mask
             if present.sum() >= MIN_PAIRS:
                 part = np.ascontiguousarray(models[members][:, present])
-                side = part if method in KENDALL else np.ascontiguousarray(model_side(part, method))
-                self.groups.append((members, None if present.all() else present, side))
+                if method.factors is not None:
+                    part = np.ascontiguousarray(method.factors[0](part))
+                self.groups.append((members, None if present.all() else present, part))
 
     def __call__(self, vectors: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Compare the RDMs of a block; NaN where there is no RDM.
@@ -72,47 +65,23 @@ class Similarities:
         """
         fine = state == FINE
         result = np.full((len(vectors), len(self.models)), np.nan)
-        if (partly := state == UNDEFINED).any() and self.method not in COV_METHODS:
+        if (partly := state == UNDEFINED).any() and not self.method.whitened:
             rows = vectors[partly]
             result[partly] = _with_missing(
-                self.models, rows, self.missing, np.isnan(rows), METHODS[self.method]
+                self.models, rows, self.missing, np.isnan(rows), self.method
             ).T
         if fine.any():
             vectors[~fine] = 0.0
             for members, present, side in self.groups:
                 part = vectors if present is None else vectors[:, present]
-                if self.method in KENDALL:
-                    similarity = METHODS[self.method](side, part[fine]).T
+                if self.method.factors is None:
+                    similarity = self.method(side, part[fine]).T
                 else:
                     # All rows, also those without an RDM: the last digits of a product depend on
                     # its shape.
-                    similarity = (data_side(part, self.method) @ side.T)[fine]
+                    similarity = (self.method.factors[1](part) @ side.T)[fine]
                 result[np.ix_(fine, members)] = similarity
-        return np.clip(result, -1.0, 1.0, out=result)
-
-
-def model_side(vectors: np.ndarray, method: str) -> np.ndarray:
-    """Return rows whose products with those of :func:`data_side` are similarities."""
-    if method in COV_METHODS:
-        vectors = centred_or_nan(vectors) if method == "corr_cov" else vectors
-        white = whitened(vectors)
-        return white / _root(np.einsum("ij,ij->i", vectors, white))
-    return data_side(vectors, method)
-
-
-def data_side(vectors: np.ndarray, method: str) -> np.ndarray:
-    """Return rows whose products with those of :func:`model_side` are similarities."""
-    if method in COV_METHODS:
-        vectors = centred_or_nan(vectors) if method == "corr_cov" else vectors
-        return vectors / _root(np.einsum("ij,ij->i", vectors, whitened(vectors)))
-    if method in RANK_METHODS:
-        ranks, squares = centred_ranks(vectors)
-        if method == "rho-a":
-            n = float(vectors.shape[1])
-            squares = np.where(squares > 0, (n**3 - n) / 12.0, 0.0)
-        ranks /= _root(squares)
-        return ranks
-    return _unit(_centred(vectors) if method == "pearson" else vectors)
+        return bounded(result)
 
 
 def block_size(n_pairs: int) -> int:
@@ -165,8 +134,3 @@ def in_blocks(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _root(squares: np.ndarray) -> np.ndarray:
-    """Return square roots as a column, NaN where there is nothing above 0."""
-    return np.sqrt(np.where(squares > 0, squares, np.nan))[:, None]

@@ -13,7 +13,7 @@ import numpy as np
 from rsa_faces._core.checks import check_choice, check_count, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface, Volume
-from rsa_faces.comparison.methods import METHODS, RANK_METHODS
+from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
 from rsa_faces.mapping._map import BestModels, SearchlightMap, best_of, depths
 from rsa_faces.mapping.peaks import neighbours
@@ -22,7 +22,6 @@ HELD_OUT = (
     "At each place the model was chosen in the other subjects and its similarity measured in the "
     "subject left out; index is the choice of all subjects together."
 )
-CEILING_METHODS = tuple(name for name in METHODS if name not in {"kendall", "tau-a"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +112,7 @@ def ceiling_map(
         Which of how many shares of the centres to compute, from 0, so that several machines do a
         map together; the bounds of all other centres are NaN, their numbers of voxels 0.
     method : str, default "spearman"
-        Any of `rsa_faces.comparison.METHODS` but kendall and tau-a.
+        As for :func:`searchlight`; Kendall's and functions of the user take longer.
     budget : str or int, default "4GB"
         The patterns of all subjects must fit (8 bytes per voxel and condition, and fold). RDMs
         are made, compared and given up block by block.
@@ -146,7 +145,7 @@ def ceiling_map(
     from rsa_faces.mapping import _stream
     from rsa_faces.mapping._patterns import load_patterns
 
-    check_choice(method, CEILING_METHODS, what="comparison method of ceilings")
+    method = resolve(method)
     check_count(min_voxels, what="min_voxels")
     allowed = parse_bytes(budget)
     imgs = list(imgs)
@@ -229,7 +228,14 @@ def ceiling_map(
             stacklevel=2,
         )
     return CeilingMap(
-        bounds[0], bounds[1], n_voxels, n_subjects, measure, method, float(radius), space
+        bounds[0],
+        bounds[1],
+        n_voxels,
+        n_subjects,
+        subjects[0].measure.name,
+        method.name,
+        float(radius),
+        space,
     )
 
 
@@ -242,25 +248,23 @@ def _per_subject(values: Any, n_subjects: int) -> list:
     return values if each else [values] * n_subjects
 
 
-def _ceilings(vectors: np.ndarray, method: str) -> np.ndarray:
+def _ceilings(vectors: np.ndarray, method: Method) -> np.ndarray:
     """Return lower and upper ceilings, (2, n_centers), of RDMs (n_subjects, n_centers, n_pairs)."""
-    from rsa_faces._kernels.ranks import centred_ranks
-    from rsa_faces.mapping._stream import data_side, model_side
-
-    if method in RANK_METHODS:
-        pooled = np.stack([centred_ranks(v)[0] for v in vectors])
-    else:
-        # Pools are not whitened: z-scores, or a root mean square of 1.
-        scaling = {"corr_cov": "pearson", "cosine_cov": "cosine"}.get(method, method)
-        pooled = np.stack([data_side(v, scaling) for v in vectors])
+    pooled = np.stack([method.pooling(v, np.ones_like(v)) for v in vectors])
     total = pooled.sum(axis=0)
-    everyone = model_side(total, method)
     similarity = np.zeros((2, vectors.shape[1]))
     for own, part in zip(vectors, pooled, strict=True):
-        side = data_side(own, method)
-        similarity[0] += np.einsum("bp,bp->b", side, model_side(total - part, method))
-        similarity[1] += np.einsum("bp,bp->b", side, everyone)
+        for bound, pool in zip(similarity, (total - part, total), strict=True):
+            bound += _row_by_row(own, pool, method)
     return similarity / len(vectors)
+
+
+def _row_by_row(own: np.ndarray, pool: np.ndarray, method: Method) -> np.ndarray:
+    """Return the similarity of each RDM with the pool of the same place, (n_centers,)."""
+    if method.factors is not None:
+        of_model, of_data = method.factors
+        return np.einsum("bp,bp->b", of_data(own), of_model(pool))
+    return np.array([method(a[None], b[None])[0, 0] for a, b in zip(pool, own, strict=True)])
 
 
 def best_model_map(maps: Sequence[SearchlightMap]) -> BestModels:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._core.checks import check_choice, check_count, parse_bytes
+from rsa_faces._core.checks import check_count, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface
-from rsa_faces.comparison import METHODS
-from rsa_faces.comparison.methods import COV_METHODS
+from rsa_faces.comparison import Method, resolve
 from rsa_faces.mapping._map import SearchlightMap, model_names
 from rsa_faces.rdm import RDMs
 
@@ -151,7 +150,7 @@ def searchlight(
     from rsa_faces.mapping import _stream
     from rsa_faces.mapping._patterns import load_patterns
 
-    check_choice(method, METHODS, what="comparison method")
+    method = resolve(method)
     check_count(min_voxels, what="min_voxels")
     check_models(models, method)
     allowed = parse_bytes(budget)
@@ -192,23 +191,25 @@ def searchlight(
     _warn(n_few, n_undefined, n_centers, min_voxels)
     return SearchlightMap(
         np.ascontiguousarray(similarity.T), n_voxels, n_within - n_voxels, patterns.space,
-        models.labels, models.conditions, measure, method, float(radius), n_few, n_undefined,
+        models.labels, models.conditions, patterns.measure.name, method.name, float(radius),
+        n_few, n_undefined,
     )  # fmt: skip
 
 
-def check_models(models: RDMs, method: str) -> None:
+def check_models(models: RDMs, method: str | Method) -> None:
     """Check that the models can be compared, and warn of constant ones."""
     if not isinstance(models, RDMs):
         raise TypeError(f"expected models as RDMs, got {type(models).__name__}.")
+    method = resolve(method)
     missing = np.isnan(models.vectors)
-    if missing.any() and method in COV_METHODS:
+    if missing.any() and method.whitened:
         raise InputError(
-            f"the method {method!r} needs every pair, but {int(missing.sum())} pairs are missing "
-            "(NaN) in the models. Use another method, or subset() the conditions."
+            f"the method {method.name!r} needs every pair, but {int(missing.sum())} pairs are "
+            "missing (NaN) in the models. Use another method, or subset() the conditions."
         )
     lowest, highest = np.nanmin(models.vectors, axis=1), np.nanmax(models.vectors, axis=1)
     constant = lowest == highest
-    if method in {"cosine", "cosine_cov"}:
+    if not method.centres:
         constant &= lowest == 0
     if constant.any():
         names = model_names(models.labels)

@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction.clips import Plan, extract_clips, frame_patterns, plan_clips
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import compute_rdms, warn_undefined
-from rsa_faces.rdm.measures import MEASURES
+from rsa_faces.rdm.measures import Measure, resolve_plain
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
@@ -36,7 +36,7 @@ def clip_rdms(
     *,
     layers: str | Sequence[str] = "all",
     rate: float | None = None,
-    measure: str = "correlation",
+    measure: str | Measure | Callable[..., np.ndarray] = "correlation",
     average: str = "patterns",
     shortest: bool = False,
     budget: str | int = "4GB",
@@ -55,7 +55,7 @@ def clip_rdms(
     rate : float, optional
         Frames per second of presentation time, as for :meth:`ClipSet.frames`. By default every
         frame of the file once.
-    measure : str, default "correlation"
+    measure : str, Measure or callable, default "correlation"
         euclidean, sqeuclidean, correlation, cosine or poisson.
     average : {"patterns", "rdms"}, default "patterns"
         "patterns": the pattern of a clip is the mean over its frames, and the RDM is that of these
@@ -113,8 +113,7 @@ def clip_rdms(
     >>> clip_rdms(network, clips, rate=2, average="patterns")  # doctest: +SKIP
     RDMs(16 RDMs, 707 conditions, measure='correlation', labels: network, layer, layer_index, depth)
     """
-    allowed = [m for m in MEASURES if m not in {"mahalanobis", "crossnobis"}]
-    check_choice(measure, allowed, what="measure for one pattern per condition")
+    measure = resolve_plain(measure)
     check_choice(average, AVERAGES, what="average")
     if len(clips) < 2:
         raise InputError(f"expected at least 2 clips, got {len(clips)}.")
@@ -140,7 +139,7 @@ def clip_rdms(
             "n_averaged_min": [int(counts[layer].min()) for layer in mean],
         }
     )
-    return RDMs(np.vstack(list(mean.values())), clips.ids, measure, labels)
+    return RDMs(np.vstack(list(mean.values())), clips.ids, measure.name, labels)
 
 
 def _common_length(clips: ClipSet, rate: float | None, shortest: bool, progress: bool) -> int:
@@ -172,13 +171,12 @@ def _mean_of_frames(
     plan: Plan,
     rate: float | None,
     n_frames: int,
-    measure: str,
+    measure: Measure,
     budget: int,
     progress: bool,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return each layer's mean dissimilarities over frames and how many entered each pair."""
     layouts = plan.found.layouts
-    options = {} if measure == "poisson" else {"single": True}
     n_pairs = len(clips) * (len(clips) - 1) // 2
     total = {layer: np.zeros(n_pairs) for layer in layouts}
     counts = {layer: np.zeros(n_pairs, np.int32) for layer in layouts}
@@ -202,7 +200,7 @@ def _mean_of_frames(
                     tell(g * len(clips) + i + 1)
                 for layer in layouts:
                     for k in range(stop - start):
-                        vector = MEASURES[measure](shelf.read(layer, k), **options)
+                        vector = measure.of_layer(shelf.read(layer, k))
                         measured = ~np.isnan(vector)
                         total[layer][measured] += vector[measured]
                         counts[layer] += measured

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_unique_names
 from rsa_faces._core.errors import InputError, InputTypeError
 from rsa_faces._core.names import named, per_row, unnamed
 from rsa_faces.rdm._rdms import RDMs
-from rsa_faces.rdm.measures import MEASURES
+from rsa_faces.rdm.measures import Measure, resolve
 from rsa_faces.rdm.noise import (
     ALL_FOLDS,
     NOISE_METHODS,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def compute_rdms(
     data: Activations | Mapping[str, np.ndarray] | np.ndarray,
     *,
-    measure: str = "correlation",
+    measure: str | Measure | Callable[..., np.ndarray] = "correlation",
     conditions: Sequence[str] | None = None,
     folds: Sequence[Any] | None = None,
     noise: str | np.ndarray | NoiseCovariance | Sequence[NoiseCovariance] | None = None,
@@ -45,9 +45,10 @@ def compute_rdms(
         Patterns have shape (n_conditions, n_channels), any real type; for crossnobis and
         mahalanobis (n_observations, n_channels), with repeats. One RDM is made per layer or name.
         A mapping of condition to its pattern, shape (n_channels,), makes one RDM.
-    measure : str, default "correlation"
+    measure : str, Measure or callable, default "correlation"
         One of `rsa_faces.rdm.MEASURES`: euclidean, sqeuclidean, correlation, cosine, mahalanobis,
-        crossnobis, poisson.
+        crossnobis, poisson; or a function of patterns (n_conditions, n_channels) that returns the
+        dissimilarities (n_pairs,) of the upper triangle, row by row.
     conditions : sequence of str, optional
         The condition of each row; not needed for patterns that bring names (Activations, an
         index, coordinates), which are put into this order and must be the same. A Series that
@@ -100,15 +101,9 @@ def compute_rdms(
     >>> rf.compute_rdms(patterns, conditions=list("abcd"), measure="correlation")
     RDMs(1 RDM, 4 conditions, measure='correlation', labels: none)
     """
-    check_choice(measure, MEASURES, what="measure")
-    if noise is not None and measure not in {"mahalanobis", "crossnobis"}:
-        raise InputError(f"the measure {measure!r} uses no noise covariance; leave `noise` out.")
+    measure = resolve(measure)
+    measure.check(folds=folds, noise=noise)
     check_noise_from(noise_from, measure, None)
-    if folds is not None and measure != "crossnobis":
-        raise InputError(
-            f"the measure {measure!r} is not cross-validated; leave `folds` out, or use "
-            "'crossnobis'."
-        )
     labels: pd.DataFrame | None = None
     if isinstance(data, Mapping) and not _is_of_rows(data):
         if not len(data):
@@ -137,7 +132,7 @@ def compute_rdms(
     labels = pd.DataFrame(index=range(len(vectors))) if labels is None else labels
     if shrinkages[0] is not None:
         labels = labels.assign(shrinkage=shrinkages)
-    return RDMs(np.array(vectors), names, measure, labels)
+    return RDMs(np.array(vectors), names, measure.name, labels)
 
 
 def _is_of_rows(data: Mapping) -> bool:
@@ -200,11 +195,11 @@ def _check_patterns(patterns: Any, rows: Sequence[str], name: str) -> np.ndarray
 
 def _one(patterns, rows, names, measure, folds, how_noise, name):
     """Return one RDM vector and the shrinkage of its noise estimate, if one was made."""
-    if measure == "crossnobis":
-        return _crossnobis(patterns, rows, names, folds, how_noise)
-    if measure != "mahalanobis":
+    if measure.needs_folds:
+        return _crossvalidated(patterns, rows, names, measure, folds, how_noise)
+    if not measure.uses_noise:
         check_unique_names(rows, what="condition")
-        vector = MEASURES[measure](patterns)
+        vector = measure(patterns)
         warn_undefined(vector, names, measure, name)
         return vector, None
     noise, noise_from = how_noise
@@ -215,23 +210,25 @@ def _one(patterns, rows, names, measure, folds, how_noise, name):
             "expected repeats of conditions to estimate noise from, but every condition has one "
             "row. Give a noise covariance from GLM residuals instead."
         )
-    if noise is None:
+    if noise is None and measure.needs_noise:
         raise InputError(
-            "expected `noise` for the measure 'mahalanobis': a noise covariance, or "
+            f"expected `noise` for the measure {measure.name!r}: a noise covariance, or "
             f"{' or '.join(map(repr, NOISE_METHODS))} to estimate it from repeats."
         )
+    if noise is None:
+        return measure(means), None
     codes = _codes(rows, names)
     repeats = {ALL_FOLDS: (patterns - means[codes], codes)}
     covariance, shrinkage = _noise(noise, noise_from, repeats, patterns.shape[1], (2,))
-    return MEASURES[measure](means, covariance), shrinkage
+    return measure(means, covariance), shrinkage
 
 
-def _crossnobis(patterns, rows, names, folds, how_noise):
-    """Return the crossnobis vector; every condition must be in every fold."""
+def _crossvalidated(patterns, rows, names, measure: Measure, folds, how_noise):
+    """Return the cross-validated vector; every condition must be in every fold."""
     noise, noise_from = how_noise
     if folds is None:
         raise InputError(
-            "expected `folds` for the measure 'crossnobis': the run or session of each row."
+            f"expected `folds` for the measure {measure.name!r}: the run or session of each row."
         )
     fold_of_row = list(folds)
     if len(fold_of_row) != len(rows):
@@ -239,7 +236,7 @@ def _crossnobis(patterns, rows, names, folds, how_noise):
     fold_names = sorted(set(fold_of_row))
     if len(fold_names) < 2:
         raise InputError(
-            f"expected at least 2 folds for the measure 'crossnobis', got {fold_names!r}."
+            f"expected at least 2 folds for the measure {measure.name!r}, got {fold_names!r}."
         )
     present = set(zip(fold_of_row, rows, strict=True))
     missing = [(f, c) for f in fold_names for c in names if (f, c) not in present]
@@ -255,7 +252,7 @@ def _crossnobis(patterns, rows, names, folds, how_noise):
     means = _average(patterns, keys, cells)
     stacked = means.reshape(len(fold_names), len(names), patterns.shape[1])
     if noise is None:
-        return MEASURES["crossnobis"](stacked), None
+        return measure(stacked), None
     # Deviations within a cell say nothing of the cells' means. Deviations between folds do: noise
     # estimated from them is small in the very directions in which the folds happen to agree, and
     # distances of equal patterns come out above 0.
@@ -263,7 +260,7 @@ def _crossnobis(patterns, rows, names, folds, how_noise):
         raise InputError(
             "expected repeats of conditions within folds to estimate noise from, but every "
             "condition has one row per fold. Noise estimated from differences between folds would "
-            "bias crossnobis; give a noise covariance from GLM residuals instead."
+            f"bias {measure.name}; give a noise covariance from GLM residuals instead."
         )
     codes = _codes(keys, cells)
     residuals = patterns - means[codes]
@@ -277,7 +274,7 @@ def _crossnobis(patterns, rows, names, folds, how_noise):
             f"expected one noise covariance for each of {len(fold_names)} folds, got "
             f"{len(covariance)}."
         )
-    return MEASURES["crossnobis"](stacked, covariance), shrinkage
+    return measure(stacked, covariance), shrinkage
 
 
 def _estimates(noise: Any) -> list[NoiseCovariance]:
@@ -335,7 +332,7 @@ def _average(patterns: np.ndarray, keys: Sequence, order: Sequence) -> np.ndarra
     return total / np.bincount(codes, minlength=len(order))[:, None]
 
 
-def warn_undefined(vector: np.ndarray, names: Sequence[str], measure: str, name: str) -> None:
+def warn_undefined(vector: np.ndarray, names: Sequence[str], measure: Measure, name: str) -> None:
     """Warn once of patterns that have no dissimilarity."""
     if not np.isnan(vector).any():
         return
@@ -343,7 +340,7 @@ def warn_undefined(vector: np.ndarray, names: Sequence[str], measure: str, name:
     counts = np.bincount(np.concatenate([row, col])[np.tile(np.isnan(vector), 2)],
                          minlength=len(names))  # fmt: skip
     bad = [n for n, c in zip(names, counts, strict=True) if c == len(names) - 1]
-    what = "constant over channels" if measure == "correlation" else "zero in all channels"
+    what = measure.undefined or "not comparable"
     where = f" in {name!r}" if name else ""
     warnings.warn(
         f"{len(bad)} patterns{where} are {what} and have no {measure}: "

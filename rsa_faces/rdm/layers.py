@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
 from rsa_faces.extraction import check_finite, extract, stream
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import warn_undefined
-from rsa_faces.rdm.measures import MEASURES
+from rsa_faces.rdm.measures import Measure, resolve_plain
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
@@ -24,7 +23,7 @@ def layer_rdms(
     stimuli: StimulusSet,
     *,
     layers: str | Sequence[str] = "all",
-    measure: str = "correlation",
+    measure: str | Measure | Callable[..., np.ndarray] = "correlation",
     budget: str | int = "4GB",
     reduce: str | int | None = None,
     precision: str = "float32",
@@ -41,7 +40,7 @@ def layer_rdms(
         The images.
     layers : str or sequence of str, default "all"
         As for :func:`rsa_faces.extract`.
-    measure : str, default "correlation"
+    measure : str, Measure or callable, default "correlation"
         euclidean, sqeuclidean, correlation, cosine or poisson.
     budget : str or int, default "4GB"
         Memory for what passes through the network. If all stimuli together need more, their
@@ -87,13 +86,11 @@ def layer_rdms(
     >>> rf.layer_rdms(network, stimuli)
     RDMs(16 RDMs, 24 conditions, measure='correlation', labels: network, layer, layer_index, depth)
     """
-    allowed = [m for m in MEASURES if m not in {"mahalanobis", "crossnobis"}]
-    check_choice(measure, allowed, what="measure for one pattern per condition")
-    options = {} if measure == "poisson" else {"single": True}
+    measure = resolve_plain(measure)
     found: dict[str, np.ndarray] = {}
 
     def act(layer: str, patterns: Any) -> None:
-        found[layer] = MEASURES[measure](patterns, **options)
+        found[layer] = measure.of_layer(patterns)
         # Those that :func:`extract` returns are finite.
         if np.isnan(found[layer]).any() and hasattr(patterns, "parts"):
             check_finite(np.asarray(patterns), stimuli.ids, layer, network.name)
@@ -117,4 +114,4 @@ def layer_rdms(
             "depth": [depth[layer] for layer in found],
         }
     )
-    return RDMs(np.vstack(list(found.values())), stimuli.ids, measure, labels)
+    return RDMs(np.vstack(list(found.values())), stimuli.ids, measure.name, labels)

@@ -75,11 +75,31 @@ class Measure:
         """Whether patterns are all it needs: no folds, no noise covariance."""
         return not (self.needs_folds or self.needs_noise)
 
+    def check(self, *, folds: object = None, noise: object = None) -> None:
+        """Check that folds and noise are given to a measure that uses them."""
+        if noise is not None and not self.uses_noise:
+            raise InputError(
+                f"the measure {self.name!r} uses no noise covariance; leave `noise` out."
+            )
+        if folds is not None and not self.needs_folds:
+            able = " or ".join(repr(m.name) for m in MEASURES.values() if m.needs_folds)
+            raise InputError(
+                f"the measure {self.name!r} is not cross-validated; leave `folds` out, or use "
+                f"{able}."
+            )
+
     def __call__(self, patterns: np.ndarray, *arguments, **options) -> np.ndarray:
         """Return the dissimilarities of all pairs of patterns, (n_pairs,)."""
-        if self.streamed is None and not isinstance(patterns, np.ndarray):
+        if self.streamed is None:
             patterns = np.asarray(patterns)
-        return self.function(patterns, *arguments, **options)
+        vector = self.function(patterns, *arguments, **options)
+        n = patterns.shape[-2]
+        if np.shape(vector) != (n * (n - 1) // 2,):
+            raise InputError(
+                f"expected {n * (n - 1) // 2} dissimilarities of {n} patterns from the measure "
+                f"{self.name!r}, got shape {np.shape(vector)}."
+            )
+        return vector
 
     def of_layer(self, patterns: np.ndarray) -> np.ndarray:
         """Return the dissimilarities of activations of float32, in memory or on disk."""
@@ -124,6 +144,20 @@ def resolve(measure: str | Measure | Callable[..., np.ndarray]) -> Measure:
     if callable(measure):
         return Measure(getattr(measure, "__name__", type(measure).__name__), measure)
     return MEASURES[check_choice(measure, MEASURES, what="measure")]
+
+
+def resolve_plain(measure: str | Measure | Callable[..., np.ndarray]) -> Measure:
+    """Return a measure that needs one pattern per condition and nothing else."""
+    if isinstance(measure, str):
+        plain = [m.name for m in MEASURES.values() if m.plain]
+        check_choice(measure, plain, what="measure for one pattern per condition")
+    measure = resolve(measure)
+    if not measure.plain:
+        raise InputError(
+            f"expected a measure for one pattern per condition, got {measure.name!r}, which needs "
+            f"{'folds' if measure.needs_folds else 'a noise covariance'}."
+        )
+    return measure
 
 
 def euclidean(patterns: np.ndarray, *, single: bool = False) -> np.ndarray:
@@ -308,15 +342,20 @@ def poisson(patterns: np.ndarray, *, prior_rate: float = 1.0, prior_weight: floa
     """
     kernel = np.zeros((len(patterns), len(patterns)))
     for block in blocks(patterns):
-        if (lowest := block.min()) < 0:
-            raise InputError(
-                f"expected rates of at least 0 for the measure 'poisson', got {lowest:.6g}. "
-                "For responses that can be negative use 'correlation' or 'crossnobis'."
-            )
+        check_rates(block.min())
         block = block.astype(np.float64)
         rates = (block + prior_rate * prior_weight) / (1 + prior_weight)
         kernel += rates @ np.log(rates).T
     return np.maximum(_from_gram(kernel + kernel.T) / 2, 0.0) / patterns.shape[1]
+
+
+def check_rates(lowest: float) -> None:
+    """Raise if the lowest of some rates is below 0."""
+    if lowest < 0:
+        raise InputError(
+            f"expected rates of at least 0 for the measure 'poisson', got {lowest:.6g}. "
+            "For responses that can be negative use 'correlation' or 'crossnobis'."
+        )
 
 
 #: The measure of each name. What is entered here is known everywhere, also in configurations.

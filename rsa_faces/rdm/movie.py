@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import compute_rdms
+from rsa_faces.rdm.measures import Measure
 from rsa_faces.rdm.noise import NoiseCovariance
 
 POOLINGS = ("average", "concatenate")
@@ -24,7 +25,7 @@ def rdm_movie(
     *,
     times: Sequence[float],
     conditions: Sequence[str] | None = None,
-    measure: str = "correlation",
+    measure: str | Measure | Callable[..., np.ndarray] = "correlation",
     window: float | None = None,
     step: float | None = None,
     pool: str = "average",
@@ -43,7 +44,7 @@ def rdm_movie(
         Time of each sample in seconds, ascending.
     conditions : sequence of str
         The condition of each row.
-    measure : str, default "correlation"
+    measure : str, Measure or callable, default "correlation"
         As in :func:`rsa_faces.compute_rdms`.
     window : float, optional
         Length of the window in seconds; the nearest whole number of samples is used. Without it
@@ -138,7 +139,7 @@ def rdm_movie(
     _warn_once([str(w.message) for w in caught])
     labels = movie.labels.drop(columns="name")
     labels.insert(0, "time", centers)
-    return RDMs(movie.vectors, movie.conditions, measure, labels)
+    return RDMs(movie.vectors, movie.conditions, movie.measure, labels)
 
 
 def check_times(times: Sequence[float], n_times: int) -> np.ndarray:

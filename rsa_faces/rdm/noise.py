@@ -15,6 +15,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces.rdm.measures import MEASURES, Measure
 
 #: Key of residuals of all folds together.
 ALL_FOLDS = "all"
@@ -309,22 +310,23 @@ def freedom_by_fold(
     }
 
 
-def check_noise_from(noise_from: str, measure: str, folds: Sequence[Hashable] | None) -> None:
+def check_noise_from(noise_from: str, measure: Measure, folds: Sequence[Hashable] | None) -> None:
     """Check that there can be a covariance for each fold where that is asked for.
 
     Parameters
     ----------
     noise_from : {"all", "fold"}
-    measure : str
+    measure : Measure
     folds : sequence, optional
         Those whose residuals are told apart.
     """
     check_choice(noise_from, NOISE_FROM, what="noise_from")
     if noise_from == "all":
         return
-    if measure != "crossnobis":
+    if not measure.needs_folds:
+        able = " or ".join(m.name for m in MEASURES.values() if m.needs_folds)
         raise InputError(
-            f"expected noise_from='all' for the measure {measure!r}: only crossnobis takes a noise "
+            f"expected noise_from='all' for the measure {measure.name!r}: only {able} takes a noise "
             "covariance for each fold."
         )
     if folds is not None and list(folds) == [ALL_FOLDS]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
+from rsa_faces import comparison
 from rsa_faces._core.errors import InputError
+from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import check_finite
 
@@ -43,7 +44,7 @@ class Geometry:
             raise InputError(f"expected at least 4 conditions, got {n}.")
         check_finite(patterns, conditions, name)
         rdms = inner = roots = None
-        if {"spearman", "pearson"} & set(methods):
+        if set(comparison.METHODS) & set(methods):
             rdms = measure(np.asarray(patterns, np.float64))[None]
         if {"cka", "procrustes"} & set(methods):
             products, n_varying = grams(patterns, [np.arange(n)], standardize=False)
@@ -69,7 +70,8 @@ class Geometry:
         """Return what is correlated, or multiplied: (n_layers, n_pairs)."""
         if method == "cka":
             return self.inner
-        return np.apply_along_axis(rankdata, 1, self.rdms) if method == "spearman" else self.rdms
+        ranked = comparison.METHODS[method].uses_ranks
+        return average_ranks(self.rdms) if ranked else self.rdms
 
 
 def alike(a: Geometry, b: Geometry, method: str) -> np.ndarray:

@@ -23,7 +23,7 @@ from rsa_faces.analyses.networks._topography_tests import differences
 from rsa_faces.extraction import Activations, check_finite, extract
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm.compute import warn_undefined
-from rsa_faces.rdm.measures import MEASURES
+from rsa_faces.rdm.measures import resolve_plain
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
@@ -153,8 +153,7 @@ def topographic_rdms(
     radius = radius if radius == "median" else check_radius(radius, np.sqrt(0.5))
     check_choice(method, METHODS, what="method")
     check_count(n_samples, what="n_samples")
-    allowed = [name for name in MEASURES if name not in {"mahalanobis", "crossnobis"}]
-    check_choice(measure, allowed, what="measure for one pattern per condition")
+    measure = resolve_plain(measure)
     rng = as_rng(seed)
     from rsa_faces.analyses.networks import _topography as torch_part
 
@@ -195,7 +194,6 @@ def topographic_rdms(
     if not isinstance(data, Activations):
         data = extract(network, data, layers=list(chosen), budget=budget, progress=progress)
     vectors, rows = [], []
-    options = {} if measure == "poisson" else {"single": True}
     axes = torch_part.memory_order(network, list(chosen))
     for i, (layer, (limit, *parts)) in enumerate(chosen.items()):
         found = where[layer]
@@ -216,7 +214,7 @@ def topographic_rdms(
             for _ in range(n_draws):
                 drawn = units if n == len(units) else rng.choice(units, n, replace=False)
                 mask = np.isin(order, drawn)
-                made.append(MEASURES[measure](np.ascontiguousarray(patterns[:, mask]), **options))
+                made.append(measure.of_layer(np.ascontiguousarray(patterns[:, mask])))
                 warn_undefined(made[-1], data.conditions, measure, f"{layer}:{part}")
             vectors += made
             rows += [
@@ -228,7 +226,7 @@ def topographic_rdms(
                 }
                 for sample in range(len(made))
             ]  # fmt: skip
-    return RDMs(vectors, data.conditions, measure, pd.DataFrame(rows))
+    return RDMs(vectors, data.conditions, measure.name, pd.DataFrame(rows))
 
 
 @renamed_argument("bootstrap", "generalise_to")

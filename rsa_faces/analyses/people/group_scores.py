@@ -65,7 +65,7 @@ def similarity_scores(
     patterns = np.asarray(layers.arrays[layer], dtype=np.float64)
     check_finite(patterns, layers.conditions, layer)
     vector = MEASURES[measure](patterns)
-    angular = measure in {"cosine", "correlation"}
+    angular = MEASURES[measure].angular
     matrix = np.full((len(patterns),) * 2, 1.0 if angular else 0.0)
     row, col = np.triu_indices(len(patterns), k=1)
     matrix[row, col] = matrix[col, row] = (1.0 if angular else 0.0) - vector

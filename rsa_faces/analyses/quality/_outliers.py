@@ -19,7 +19,7 @@ from rsa_faces.rdm import noise_covariance
 
 _log = logging.getLogger(__name__)
 METHODS = ("mahalanobis", "neighbours")
-_MOST_CHANNELS = 4096  # of a covariance matrix
+_MOST_CHANNELS = {"mahalanobis": 4096}  # of a covariance matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,9 +156,9 @@ class OutlierFlag:
         if n_people < n_folds:
             raise InputError(f"expected at least {n_folds} people, one a fold, got {n_people}.")
         patterns = _rows(layers, layer)
-        if method == "mahalanobis" and patterns.shape[1] > _MOST_CHANNELS:
+        if patterns.shape[1] > _MOST_CHANNELS.get(method, np.inf):
             raise InputError(
-                f"expected at most {_MOST_CHANNELS} channels for 'mahalanobis', but layer "
+                f"expected at most {_MOST_CHANNELS[method]} channels for {method!r}, but layer "
                 f"{layer!r} has {patterns.shape[1]}. Use 'neighbours', or extract with reduce=1000."
             )
         fold = (as_rng(seed).permutation(n_people) % n_folds)[person]
@@ -376,6 +376,10 @@ class _Neighbours:
 
 def _model(patterns: np.ndarray, method: str, n_neighbours: int, layer: str):
     """Return a function from patterns to scores."""
-    if method == "mahalanobis":
-        return _Mahalanobis(patterns, layer)
-    return _Neighbours(patterns, n_neighbours)
+    return _MODELS[method](patterns, n_neighbours, layer)
+
+
+_MODELS = {
+    "mahalanobis": lambda patterns, n_neighbours, layer: _Mahalanobis(patterns, layer),
+    "neighbours": lambda patterns, n_neighbours, layer: _Neighbours(patterns, n_neighbours),
+}

@@ -17,7 +17,7 @@ from rsa_faces.brain import (
     roi_sphere,
 )
 from rsa_faces.networks import load_network
-from rsa_faces.rdm import RDMs, concat, layer_rdms
+from rsa_faces.rdm import MEASURES, RDMs, concat, layer_rdms
 from rsa_faces.runs._brains import read_subject
 from rsa_faces.runs._images import named, of_subject
 from rsa_faces.runs._sentences import about
@@ -38,7 +38,7 @@ def region_rdms(entry: FmriConfig, region: str) -> RDMs:
         with about(where, _KEYS):
             patterns = make(entry, region, subject)
             # Repeats are averaged where folds do not matter.
-            of = patterns if entry.measure in {"crossnobis", "mahalanobis"} else patterns.mean()
+            of = patterns.mean() if MEASURES[entry.measure].plain else patterns
             parts.append(
                 of.rdms(measure=entry.measure, noise=entry.noise, noise_from=entry.noise_from)
             )

@@ -32,9 +32,8 @@ from rsa_faces.mapping import (
     to_cifti,
     write_map,
 )
-from rsa_faces.mapping.groups import CEILING_METHODS
 from rsa_faces.networks import load_network
-from rsa_faces.rdm import RDMs, concat, layer_rdms
+from rsa_faces.rdm import MEASURES, RDMs, concat, layer_rdms
 from rsa_faces.runs._brains import Brains, Subject, read_brains, save_image, split
 from rsa_faces.runs._cluster_config import ClusterConfig
 from rsa_faces.runs._inputs import _models as read_models
@@ -211,7 +210,7 @@ def _subjects(
 def _make_maps(subject: Subject, mask, meshes, shared: dict, paths: dict[str, Path]) -> list[str]:
     """Write one subject's maps; return what was warned of. May run on another machine."""
     notes = []
-    folds = subject.folds if shared["measure"] == "crossnobis" else None
+    folds = subject.folds if MEASURES[shared["measure"]].needs_folds else None
     for part, arguments in split(subject, Brains({}, mask, meshes, {})).items():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
@@ -232,8 +231,6 @@ def _ceilings(
     subjects = list(brains.subjects.values())
     if len(subjects) < 2:
         return found, []
-    if config.method not in CEILING_METHODS:
-        return found, [f"no map of noise ceilings: the method {config.method!r} has none."]
     settings = {
         "radius": config.radius, "measure": config.measure, "method": config.method,
         "noise": config.noise, "noise_from": config.noise_from, "min_voxels": config.min_voxels,
@@ -278,7 +275,7 @@ def _ceilings(
 def _make_ceilings(subjects: list[Subject], mask, meshes, part: str, arguments: dict):
     """Return bounds, numbers of voxels and warnings of a share. May run on another machine."""
     images = [split(subject, Brains({}, mask, meshes, {}))[part] for subject in subjects]
-    crossed = arguments["measure"] == "crossnobis"
+    crossed = MEASURES[arguments["measure"]].needs_folds
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         ceilings = ceiling_map(

@@ -19,7 +19,7 @@ from rsa_faces._core.files import atomic_path, file_names, write_text
 from rsa_faces.inference.multiple import adjust
 from rsa_faces.mapping import LayerMap, compare_networks, layer_map, map_clusters
 from rsa_faces.networks import load_network
-from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
+from rsa_faces.rdm import MEASURES, RDMs, concat, layer_rdms, load_rdms
 from rsa_faces.runs._provenance import git_state, machine, versions
 from rsa_faces.runs._reading import dump_config
 from rsa_faces.runs._steps import Steps, locked
@@ -173,7 +173,7 @@ def _network(config, entry, stimuli, device, steps: Steps, folder: Path) -> RDMs
     network = load_network(entry.name, device=device, weights=entry.weights, seed=config.seed)
     name = f"rdms/{file_names(n.name for n in config.networks)[entry.name]}.h5"
     # Measures that need repeats estimate squared distances.
-    repeats = config.measure in {"crossnobis", "mahalanobis"}
+    repeats = not MEASURES[config.measure].plain
     measure = "sqeuclidean" if repeats else config.measure
 
     def make() -> None:
