@@ -15,6 +15,7 @@ from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain._region import Region, same_grid
 from rsa_faces.brain.images import Image, as_region, inside_mask, open_image, read_vertices
+from rsa_faces.rdm._ties import rounding_of_sums, settle
 from rsa_faces.rdm.measures import Measure, check_rates, resolve
 from rsa_faces.rdm.noise import (
     ALL_FOLDS,
@@ -59,6 +60,19 @@ class Patterns:
         if self.measure.compiled is None:
             self._fill_plain(indptr, indices, min_voxels, vectors, n_used, state)
             return
+        self._fill_compiled(indptr, indices, min_voxels, vectors, n_used, state)
+        # As in the measures themselves: products are over channels without the mean pattern, or of
+        # patterns of length 1, whose nearest pairs come from differences.
+        sums = rounding_of_sums(int(n_used.max(initial=0)))
+        if self.measure.angular:
+            near = sums * np.sqrt(2.0 * vectors) + sums**2
+            rounding, exact = np.where(vectors < 1e-8, near, sums), (0.0, 2.0)
+        else:
+            rounding = sums * np.nanmax(np.abs(vectors), axis=1, initial=0.0)[:, None]
+            exact = (0.0,)
+        vectors[:] = settle(vectors, rounding, exact=exact)
+
+    def _fill_compiled(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
         spheres.fill_rdms(
             self.values,
             self.usable,

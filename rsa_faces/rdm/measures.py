@@ -4,6 +4,10 @@ Every measure takes patterns of shape (n_conditions, n_channels) and returns the
 the upper triangle, row by row, in float64. Each comes from one Gram matrix, summed over blocks of
 channels in float64, so that the extra memory does not grow with the number of channels. Patterns
 may lie on disk (:meth:`rsa_faces.Activations.patterns`).
+
+Dissimilarities that should be equal are equal: values that differ by no more than the rounding of
+their own computation become one value (see `rsa_faces.rdm._ties`), so that ties of faces, codes
+or few channels are ties for rank methods too. Squared distances of whole numbers are exact.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.rdm._products import angular_distances, blocks, squared_distances
+from rsa_faces.rdm._ties import rounding_of_sums, settle
 
 WALTHER = "Walther A. et al. (2016). NeuroImage 137, 188-200. doi:10.1016/j.neuroimage.2015.12.012"
 SCHUETT = "Schütt H. H. et al. (2023). eLife 12, e82566. doi:10.7554/eLife.82566"
@@ -52,6 +57,9 @@ class Measure:
         Which patterns have no dissimilarity, in words: their pairs are NaN.
     angular : bool, default False
         Whether the length of patterns does not matter.
+    rounding : float, optional
+        How far rounding goes, as a share of the largest dissimilarity: closer ones are made equal.
+        By default that of sums over channels; 0 for functions that see to it themselves.
     """
 
     name: str
@@ -65,6 +73,7 @@ class Measure:
     uses_noise: bool = False
     undefined: str | None = None
     angular: bool = False
+    rounding: float | None = None
 
     def __post_init__(self):
         if not self.label:
@@ -99,7 +108,10 @@ class Measure:
                 f"expected {n * (n - 1) // 2} dissimilarities of {n} patterns from the measure "
                 f"{self.name!r}, got shape {np.shape(vector)}."
             )
-        return vector
+        if self.rounding == 0:
+            return vector
+        share = rounding_of_sums(patterns.shape[-1]) if self.rounding is None else self.rounding
+        return settle(vector, share * np.nanmax(np.abs(vector), initial=0.0))
 
     def of_layer(self, patterns: np.ndarray) -> np.ndarray:
         """Return the dissimilarities of activations of float32, in memory or on disk."""
@@ -263,7 +275,9 @@ def mahalanobis(patterns: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     .. [1] Walther A. et al. (2016). NeuroImage 137, 188-200.
        doi:10.1016/j.neuroimage.2015.12.012
     """
-    return sqeuclidean(_whiten(patterns, covariance)) / patterns.shape[1]
+    white, condition = _whiten(patterns, covariance)
+    squared = sqeuclidean(white)
+    return settle(squared, _rounding(white, condition) * squared) / patterns.shape[1]
 
 
 def crossnobis(folds: np.ndarray, covariance: np.ndarray | None = None) -> np.ndarray:
@@ -296,20 +310,27 @@ def crossnobis(folds: np.ndarray, covariance: np.ndarray | None = None) -> np.nd
     n_folds, _, n_channels = folds.shape
     # The mean pattern of a fold is in no difference; without it fewer digits cancel.
     folds = folds - folds.mean(axis=1, keepdims=True)
+    condition = 1.0
     if covariance is None or covariance.ndim == 2:
         if covariance is not None:
-            folds = np.stack([_whiten(fold, covariance) for fold in folds])
+            white = [_whiten(fold, covariance) for fold in folds]
+            folds, condition = np.stack([fold for fold, _ in white]), white[0][1]
         gram = _gram(folds.sum(axis=0))
+        scale = np.diagonal(gram).copy()
         for fold in folds:
             gram -= _gram(fold)
         total = _from_gram(gram)
     else:
-        total = 0.0
+        total, scale = 0.0, np.zeros(folds.shape[1])
         for a in range(n_folds):
             for b in range(a + 1, n_folds):
                 pooled = (covariance[a] + covariance[b]) / 2
-                cross = _whiten(folds[a], pooled) @ _whiten(folds[b], pooled).T
+                (one, condition), (other, _) = (_whiten(folds[k], pooled) for k in (a, b))
+                cross = one @ other.T
+                scale += np.einsum("ij,ij->i", one, one) + np.einsum("ij,ij->i", other, other)
                 total = total + _from_gram(cross + cross.T)
+    row, col = np.triu_indices(len(scale), k=1)
+    total = settle(total, _rounding(folds[0], condition) * (scale[row] + scale[col]))
     return total / (n_folds * (n_folds - 1) * n_channels)
 
 
@@ -346,7 +367,11 @@ def poisson(patterns: np.ndarray, *, prior_rate: float = 1.0, prior_weight: floa
         block = block.astype(np.float64)
         rates = (block + prior_rate * prior_weight) / (1 + prior_weight)
         kernel += rates @ np.log(rates).T
-    return np.maximum(_from_gram(kernel + kernel.T) / 2, 0.0) / patterns.shape[1]
+    divergence = np.maximum(_from_gram(kernel + kernel.T) / 2, 0.0)
+    row, col = np.triu_indices(len(kernel), k=1)
+    scale = np.abs(np.diagonal(kernel))
+    scale = scale[row] + scale[col] + np.abs(kernel[row, col]) + np.abs(kernel[col, row])
+    return settle(divergence, rounding_of_sums(patterns.shape[1]) * scale) / patterns.shape[1]
 
 
 def check_rates(lowest: float) -> None:
@@ -367,6 +392,7 @@ MEASURES: dict[str, Measure] = {
             euclidean,
             label="Euclidean distance",
             streamed=partial(euclidean, single=True),
+            rounding=0.0,
             compiled="EUCLIDEAN",
         ),
         Measure(
@@ -374,6 +400,7 @@ MEASURES: dict[str, Measure] = {
             sqeuclidean,
             label="squared Euclidean distance",
             streamed=partial(sqeuclidean, single=True),
+            rounding=0.0,
             compiled="SQEUCLIDEAN",
         ),
         Measure(
@@ -381,6 +408,7 @@ MEASURES: dict[str, Measure] = {
             correlation,
             label="1 − Pearson correlation",
             streamed=partial(correlation, single=True),
+            rounding=0.0,
             compiled="CORRELATION",
             undefined=CONSTANT,
             angular=True,
@@ -390,6 +418,7 @@ MEASURES: dict[str, Measure] = {
             cosine,
             label="1 − cosine",
             streamed=partial(cosine, single=True),
+            rounding=0.0,
             compiled="COSINE",
             undefined=ZERO,
             angular=True,
@@ -399,6 +428,7 @@ MEASURES: dict[str, Measure] = {
             mahalanobis,
             label="Mahalanobis distance",
             citation=WALTHER,
+            rounding=0.0,
             compiled="MAHALANOBIS",
             needs_noise=True,
             uses_noise=True,
@@ -408,6 +438,7 @@ MEASURES: dict[str, Measure] = {
             crossnobis,
             label="cross-validated squared Mahalanobis distance (crossnobis)",
             citation=WALTHER,
+            rounding=0.0,
             compiled="CROSSNOBIS",
             needs_folds=True,
             uses_noise=True,
@@ -418,6 +449,7 @@ MEASURES: dict[str, Measure] = {
             label="symmetrised Kullback-Leibler divergence of Poisson rates",
             citation=SCHUETT,
             streamed=poisson,
+            rounding=0.0,
             compiled="POISSON",
         ),
     )
@@ -436,9 +468,20 @@ def _from_gram(gram: np.ndarray) -> np.ndarray:
     return diagonal[row] + diagonal[col] - 2.0 * gram[row, col]
 
 
-def _whiten(patterns: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Return B L with L Lᵀ = Σ⁻¹."""
+def _whiten(patterns: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return B L with L Lᵀ = Σ⁻¹, and how much L⁻¹ may enlarge rounding."""
     from scipy.linalg import cholesky, solve_triangular
 
     lower = cholesky(covariance, lower=True)
-    return solve_triangular(lower, np.asarray(patterns, np.float64).T, lower=True).T
+    white = solve_triangular(lower, np.asarray(patterns, np.float64).T, lower=True).T
+    diagonal = np.diagonal(lower)
+    return white, float(diagonal.max() / diagonal.min())
+
+
+def _rounding(patterns: np.ndarray, condition: float) -> float:
+    """Return how far rounding goes in sums over channels of whitened patterns, over their length.
+
+    What solving for them adds grows with the number of channels.
+    """
+    sums = rounding_of_sums(patterns.shape[1])
+    return sums if condition == 1.0 else sums * condition * np.sqrt(patterns.shape[1])

@@ -1,0 +1,86 @@
+"""Ties: dissimilarities that are equal but for rounding are made equal where an RDM is made.
+
+Rank methods count a difference in the last digit like any other. Each measure knows how far the
+rounding of its own computation goes; values closer than that, one after the other in order, become
+one value: 0 (or 2, of angles) if that is among them, otherwise the middle one of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+UNIT = 2.0**-53
+#: Of numbers that were read, not computed: the last digit of float64.
+_LAST_DIGIT = 4 * UNIT
+
+
+def rounding_of_sums(n_channels: int) -> float:
+    """Return how far rounding goes in a sum of products over channels, over its length.
+
+    Blocks of channels are summed in vectors; errors of random sign grow with the root of the
+    number of terms. A factor of about four above the largest error in simulated data.
+    """
+    return UNIT * (8.0 + 2.0 * np.sqrt(n_channels))
+
+
+def settle(values: np.ndarray, rounding, *, exact: tuple[float, ...] = (0.0,)) -> np.ndarray:
+    """Make values equal that rounding alone sets apart.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_pairs,) or (n_rdms, n_pairs)
+        NaN stays.
+    rounding : float or ndarray, like `values`
+        How far each value may be from what it should be.
+    exact : tuple of float
+        Values that win over the middle of those they are tied with.
+
+    Returns
+    -------
+    ndarray
+        `values` themselves where there is nothing to do.
+    """
+    rows = np.atleast_2d(values)
+    if rows.shape[1] < 2:
+        return values
+    bounds = np.broadcast_to(rounding, rows.shape)
+    ordered = np.sort(rows, axis=1)
+    with np.errstate(invalid="ignore"):
+        gaps = np.diff(ordered, axis=1)
+        limit = 2.0 * np.nanmax(bounds, axis=1, initial=0.0)
+        close = ((gaps > 0) & (gaps <= limit[:, None])).any(axis=1)
+        for number in exact:
+            close |= ((rows != number) & (np.abs(rows - number) <= bounds)).any(axis=1)
+    if not close.any():
+        return values
+    settled = rows.copy()
+    for i in np.flatnonzero(close):
+        settled[i] = _settled(rows[i], bounds[i], exact)
+    return settled.reshape(values.shape)
+
+
+def _settled(values: np.ndarray, rounding: np.ndarray, exact: tuple[float, ...]) -> np.ndarray:
+    """Settle one RDM."""
+    order = np.argsort(values, kind="stable")
+    order = order[: len(order) - int(np.isnan(values).sum())]
+    ordered, bound = values[order], rounding[order]
+    apart = np.diff(ordered) > bound[1:] + bound[:-1]
+    starts = np.concatenate([[0], 1 + np.flatnonzero(apart)])
+    stops = np.append(starts[1:], len(ordered))
+    chosen = ordered[(starts + stops - 1) // 2]
+    group = np.repeat(np.arange(len(starts)), stops - starts)
+    for number in exact:
+        chosen[group[np.abs(ordered - number) <= bound]] = number
+    settled = values.copy()
+    settled[order] = chosen[group]
+    return settled
+
+
+def n_almost_tied(vectors: np.ndarray) -> int:
+    """Return how many values differ from the next larger one of their RDM by rounding only."""
+    n = 0
+    for row in np.atleast_2d(vectors):
+        ordered = np.sort(row[~np.isnan(row)])
+        gaps = np.diff(ordered)
+        n += int(((gaps > 0) & (gaps <= _LAST_DIGIT * np.abs(ordered[1:]))).sum())
+    return n
