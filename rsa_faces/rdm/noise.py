@@ -326,8 +326,8 @@ def check_noise_from(noise_from: str, measure: Measure, folds: Sequence[Hashable
     if not measure.needs_folds:
         able = " or ".join(m.name for m in MEASURES.values() if m.needs_folds)
         raise InputError(
-            f"expected noise_from='all' for the measure {measure.name!r}: only {able} takes a noise "
-            "covariance for each fold."
+            f"expected noise_from='all' for the measure {measure.name!r}: only {able} takes a "
+            "noise covariance for each fold."
         )
     if folds is not None and list(folds) == [ALL_FOLDS]:
         raise InputError(
