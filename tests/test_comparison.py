@@ -15,7 +15,9 @@ from rsa_faces._kernels.kendall import kendall_sums
 from rsa_faces._kernels.ranks import average_ranks, centred_ranks, dense_codes
 from rsa_faces._kernels.sort import sort_rows
 from rsa_faces.comparison import METHODS, align_pair, compare, max_similarity
-from rsa_faces.comparison.methods import COV_METHODS, RANK_METHODS
+
+RANK_METHODS = frozenset(name for name, method in METHODS.items() if method.uses_ranks)
+COV_METHODS = frozenset(name for name, method in METHODS.items() if method.whitened)
 
 NAMES = [f"c{i}" for i in range(40)]
 

@@ -571,8 +571,9 @@ def test_names_with_dollar_signs_are_text(simulated, tmp_path):
 def test_every_method_has_a_name_for_the_axis():
     from rsa_faces.comparison import METHODS
 
-    partial = {"partial-pearson", "partial-spearman"}
-    assert set(_style.METHOD_NAMES) == {*METHODS, *partial}
+    assert len({_style.method_symbol(name) for name in METHODS}) == len(METHODS)
+    assert _style.method_symbol("partial-spearman") == "partial Spearman ρ"
+    assert _style.method_symbol("my_own") == "my_own"
 
 
 def test_names_are_broken_after_separators_and_shortened_in_the_middle():

@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 from sklearn.linear_model import Ridge
 
 import rsa_faces as rf
-from rsa_faces.comparison.methods import COV_METHODS, METHODS, RANK_METHODS
+from rsa_faces.comparison import METHODS
 from rsa_faces.inference import (
     _held_out,
     best_layer,
@@ -22,6 +22,9 @@ from rsa_faces.inference import (
 )
 from rsa_faces.inference._fits import nnls_gram
 from rsa_faces.inference.bootstrap import draw_counts
+
+RANK_METHODS = frozenset(name for name, method in METHODS.items() if method.uses_ranks)
+COV_METHODS = frozenset(name for name, method in METHODS.items() if method.whitened)
 
 FITS = ("nnls", "interpolation", "select")
 

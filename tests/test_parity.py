@@ -14,10 +14,12 @@ from rsatoolbox.inference import boot_noise_ceiling
 from rsatoolbox.rdm import RDMs as ToolboxRDMs
 from rsatoolbox.rdm import compare as toolbox_compare
 
-from rsa_faces.comparison.methods import COV_METHODS, METHODS
+from rsa_faces.comparison import METHODS
 from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.bootstrap import draw_counts
+
+COV_METHODS = frozenset(name for name, method in METHODS.items() if method.whitened)
 
 THEIRS = {"pearson": "corr", "kendall": "tau-b"}
 N_STUDIES = 30  # for each of 8 methods

@@ -8,8 +8,8 @@ from rsatoolbox.rdm import RDMs as ToolboxRDMs
 from rsatoolbox.rdm import compare as toolbox_compare
 from scipy import stats
 
+from rsa_faces.comparison import METHODS
 from rsa_faces.comparison._forms import pair_weights
-from rsa_faces.comparison.methods import COV_METHODS, METHODS, RANK_METHODS
 from rsa_faces.inference._design import Design
 from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference._weighted import weighted_similarities
@@ -20,6 +20,9 @@ from rsa_faces.inference.bootstrap import (
     draw_counts,
     mean_similarities,
 )
+
+RANK_METHODS = frozenset(name for name, method in METHODS.items() if method.uses_ranks)
+COV_METHODS = frozenset(name for name, method in METHODS.items() if method.whitened)
 
 TOLERANCE = 1e-10
 TOOLBOX_NAMES = {"pearson": "corr"}

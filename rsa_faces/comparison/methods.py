@@ -426,12 +426,6 @@ METHODS: dict[str, Method] = {
 }
 
 
-#: Methods that use ranks only.
-RANK_METHODS = frozenset(name for name, method in METHODS.items() if method.uses_ranks)
-#: Methods that whiten by the covariance of dissimilarities.
-COV_METHODS = frozenset(name for name, method in METHODS.items() if method.whitened)
-
-
 def _rank_products(model: np.ndarray, data: np.ndarray):
     """Return inner products of centred average ranks, and the sums of squares of each side."""
     x, squares_model = centred_ranks(model)

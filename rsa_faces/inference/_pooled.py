@@ -10,7 +10,6 @@ import numpy as np
 from rsa_faces._kernels.ranks import dense_codes
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.comparison._forms import drawn_pairs, pair_weights
-from rsa_faces.comparison.methods import RANK_METHODS
 from rsa_faces.inference._weighted import weighted_similarities
 
 
@@ -40,7 +39,7 @@ def subject_ceilings(
     complete = not np.isnan(data).any()
     if given is not None or (complete and method.linear):
         lower, upper = _from_inner_products(data, counts, method, given)
-    elif complete and method.name in RANK_METHODS:
+    elif complete and method.uses_ranks and method.code is not None:
         lower, upper = _from_ranks(data, counts, method)
     else:
         lower, upper = _from_pools(data, counts, method)
