@@ -15,6 +15,8 @@ from rsa_faces._core.tables import (
     PIVOT_BUDGET,
     check_pivot,
     read_header,
+    read_matrix,
+    read_names,
     read_rows,
     read_table,
 )
@@ -238,3 +240,23 @@ def test_what_does_not_fit_the_budget_is_refused_before_it_is_made():
         check_pivot(40_000, what="t.csv")
     with pytest.raises(InputError, match="for 20 RDMs"):
         check_pivot(largest, 20, what="t.csv")
+
+
+@pytest.mark.parametrize("separator", [" ", "   ", "\t", ",", ", ", ";"])
+def test_matrices_of_numbers(tmp_path, separator):
+    values = np.random.default_rng(0).normal(size=(4, 3))
+    lines = [separator.join(map(repr, row)) for row in values.tolist()]
+    path = written(tmp_path, "# units\n" + "\n".join(lines) + "\n\n")
+    np.testing.assert_array_equal(read_matrix(path), values)
+    path = written(tmp_path, "\n".join([*lines, lines[0] + separator.strip() + " 1"]))
+    with pytest.raises(InputError, match="line 5 has"):
+        read_matrix(path)
+    with pytest.raises(InputError, match="line 2 has 'x'"):
+        read_matrix(written(tmp_path, f"1{separator}nan\nx{separator}2"))
+    with pytest.raises(InputError, match="there is none"):
+        read_matrix(written(tmp_path, "\n"))
+
+
+def test_names_one_a_line(tmp_path):
+    assert read_names(written(tmp_path, "01\r\n NA \r\n\r\né\r\n")) == ["01", "NA", "é"]
+    assert read_names(written(tmp_path, "a\nb".encode("utf-16"))) == ["a", "b"]

@@ -218,6 +218,44 @@ def read_header(path: str | os.PathLike[str], *, what: str = "a table") -> list[
     return _open(Path(path), what, set()).header
 
 
+def read_matrix(path: str | os.PathLike[str], *, what: str = "a matrix of numbers") -> np.ndarray:
+    """Read numbers without a header, separated by blanks, tabs, commas or semicolons.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows, n_columns)
+        Lines that are empty or begin with ``#`` are skipped.
+    """
+    path = Path(path)
+    with _text_stream(path, what) as stream:
+        lines = [line.split("#")[0].strip() for line in stream]
+    rows = [(i, line) for i, line in enumerate(lines, start=1) if line]
+    if not rows:
+        raise InputError(f"expected {what} in {path}, but there is none.")
+    separator = next((s for s in _SEPARATORS if s in rows[0][1]), None)
+    cells = [(i, [c.strip() for c in line.split(separator)]) for i, line in rows]
+    width = len(cells[0][1])
+    matrix = np.empty((len(cells), width))
+    for row, (line, values) in zip(matrix, cells, strict=True):
+        if len(values) != width:
+            raise InputError(
+                f"expected {width} numbers in every line of {path}, as in its first, but line "
+                f"{line} has {len(values)}."
+            )
+        try:
+            row[:] = values
+        except ValueError as err:
+            wrong = next(v for v in values if not re.fullmatch(rf"{_NUMBER}|[+-]?(nan|inf)", v))
+            raise InputError(f"expected {what} in {path}, but line {line} has {wrong!r}.") from err
+    return matrix
+
+
+def read_names(path: str | os.PathLike[str], *, what: str = "a text file of names") -> list[str]:
+    """Read names from a text file, one a line; empty lines are skipped."""
+    with _text_stream(Path(path), what) as stream:
+        return [name for line in stream if (name := line.strip())]
+
+
 def check_pivot(n_conditions: int, n_rdms: int = 1, *, what: str) -> None:
     """Refuse to spread a table into pairs of conditions that do not fit PIVOT_BUDGET bytes.
 

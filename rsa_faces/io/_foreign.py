@@ -15,6 +15,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.tables import read_names
 
 Names = Sequence[str] | str | os.PathLike[str]
 
@@ -220,20 +221,7 @@ def as_list(names: Names) -> list[str]:
     """Return names as a list, from a text file if they are a path."""
     if not isinstance(names, (str, os.PathLike)):
         return [str(name) for name in names]
-    path = existing(names, "a text file of names")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as err:
-        raise InputError(f"expected a text file of names, but {path}: {err}.") from err
-    return [line.strip() for line in lines if line.strip()]
-
-
-def load_txt(path: Path) -> np.ndarray:
-    """Return the table of a text file."""
-    try:
-        return np.loadtxt(path, ndmin=2)
-    except (OSError, ValueError) as err:
-        raise _damaged(path, err) from err
+    return read_names(names)
 
 
 def load_mat(path: Path) -> np.ndarray | dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.tables import read_matrix
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.io._foreign import (
     MEDIA,
@@ -29,7 +30,6 @@ from rsa_faces.io._foreign import (
     load_mat,
     load_npy,
     load_torch,
-    load_txt,
     natural,
     opened_npz,
     short_names,
@@ -400,7 +400,7 @@ def _thingsvision_layer(
                 " Move the others away."
             )
     readers: dict[str, Callable[[Path], Any]] = {
-        "npy": load_npy, "txt": load_txt, "mat": load_mat, "pt": load_torch, "hdf5": load_hdf5,
+        "npy": load_npy, "txt": read_matrix, "mat": load_mat, "pt": load_torch, "hdf5": load_hdf5,
     }  # fmt: skip
     read = readers[files[0][1]["kind"]]
     whole = [path for path, match in files if not (match["first"] or match["part"])]
