@@ -1,15 +1,61 @@
 """Names that come with data are followed, whatever brings them."""
 
+import functools
+import itertools
 import unicodedata
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from public import parameters, public_functions
+from test_searchlight import sheet
 
 import rsa_faces as rf
 from rsa_faces._core.names import as_names, by_name, check_unique_names, named, per_row
+from rsa_faces.analyses import (
+    congruence,
+    embedding_map,
+    layer_agreement,
+    readout,
+    seed_consistency,
+    shape_distance,
+    similarity_scores,
+    transfer_matrix,
+)
+from rsa_faces.analyses.face_code.axis_coding import axis_tuning
+from rsa_faces.analyses.face_code.face_decoding import decode_faces
+from rsa_faces.analyses.face_code.face_space import face_space
+from rsa_faces.analyses.information.landmarks import (
+    face_size,
+    landmark_readout,
+    measure_landmarks,
+)
+from rsa_faces.analyses.quality.confidence import OutlierFlag
+from rsa_faces.behaviour import (
+    Arrangements,
+    Trial,
+    enough_evidence,
+    feature_masks,
+    inverse_mds,
+    matrix_rdms,
+    next_trial,
+    pair_rating_rdms,
+    read_arrangements,
+    trial_reliability,
+    triplet_embedding,
+    triplet_rdms,
+)
+from rsa_faces.brain.alignment import hyperalign
+from rsa_faces.brain.images import as_region
+from rsa_faces.extraction import Activations
+from rsa_faces.inference import reweighted_similarity
+from rsa_faces.mapping import ceiling_map, searchlight
+from rsa_faces.rdm import model_rdm_from_labels
+from rsa_faces.rdm.movie import rdm_movie
+from rsa_faces.stimuli import StimulusSet
 
 NAMES = ["ann", "bob", "cem", "dia"]
 ORDER = [2, 0, 3, 1]
@@ -219,3 +265,440 @@ def test_folds_follow_a_shared_index():
     assert per_row(np.array([1, 1, 2, 2]), 4) == [1, 1, 2, 2]
     assert per_row(np.array([[1], [1], [2], [2]]), 4) == [1, 1, 2, 2]
     assert per_row(torch.tensor([1, 1, 2, 2]), 4) == [1, 1, 2, 2]
+
+
+# ---- every public function that has `conditions`
+
+N = 16
+FACES = [f"face {i:02d}" for i in range(N)]
+MIXED = np.random.default_rng(1).permutation(N)
+PERSON = {name: f"person {i // 2}" for i, name in enumerate(FACES)}
+SMILE = {name: "yes" if i % 2 else "no" for i, name in enumerate(FACES)}
+RNG = np.random.default_rng(2)
+ROWS = RNG.normal(size=(N, 5)) + np.repeat(RNG.normal(size=(N // 2, 5)), 2, axis=0)
+OTHER = ROWS @ RNG.normal(size=(5, 4))
+SQUARE = np.abs(ROWS[:, None] - ROWS).sum(axis=2)
+MOVIE = RNG.normal(size=(N, 5, 6))
+POINTS = np.array([[10, 12], [22, 12], [16, 18], [11, 24], [21, 24]]) + RNG.normal(size=(N, 5, 2))
+IMAGES = RNG.integers(0, 256, size=(N, 32, 32), dtype=np.uint8)
+SPACE = pd.DataFrame(ROWS, FACES, [f"shape {i}" for i in range(5)])
+MESH = sheet(np.random.default_rng(3), n=4)
+VERTICES = RNG.normal(size=(N, 16))
+QUICK = {"progress": False}
+FEW = {"n_permutations": 9, **QUICK}
+MODELS = rf.RDMs.from_matrices(SQUARE, FACES, "model", {"name": ["m"]})
+
+
+@functools.cache
+def flag():
+    return OutlierFlag.fit({"fc": ROWS}, conditions=FACES, method="mahalanobis")
+
+
+@functools.cache
+def space():
+    return face_space(IMAGES, POINTS, conditions=FACES, n_shape=3, n_appearance=4, **QUICK)
+
+
+def region():
+    mask = np.zeros((5, 3, 3), np.uint8)
+    mask[:, 1, 1] = 1
+    return as_region(nibabel.Nifti1Image(mask, np.eye(4)))
+
+
+def layer(values):
+    return {"fc": values}
+
+
+#: Values that a function takes with conditions, and what it makes of them, to be compared.
+#: The names are those of `tests.public`.
+DOORS = {
+    "Activations": (ROWS, lambda v, n: dict(Activations(layer(v), n))["fc"]),
+    "FaceSpace.encode": (POINTS, lambda v, n: space().encode(IMAGES, v, conditions=n)),
+    "OutlierFlag.apply": (ROWS, lambda v, n: flag().apply(layer(v), conditions=n)),
+    "OutlierFlag.fit": (
+        ROWS,
+        lambda v, n: OutlierFlag.fit(layer(v), conditions=n, people=PERSON, n_folds=2)._scores,
+    ),
+    "Patterns": (ROWS, lambda v, n: rf.brain.Patterns(v, n, region()).values),
+    "RDMs.from_matrices": (SQUARE, lambda v, n: rf.RDMs.from_matrices(v, n, "m").vectors),
+    "axis_tuning": (ROWS, lambda v, n: axis_tuning(SPACE, v, conditions=n, n_folds=4, **FEW).table),
+    "ceiling_map": (
+        VERTICES,
+        lambda v, n: (
+            ceiling_map(
+                [v, VERTICES + 1, VERTICES[:, ::-1]],
+                conditions=[n, FACES, FACES],
+                mesh=MESH,
+                radius=4.0,
+                **QUICK,
+            ).upper
+        ),
+    ),
+    "compute_rdms": (ROWS, lambda v, n: rf.compute_rdms(v, conditions=n).vectors),
+    "congruence": (
+        ROWS,
+        lambda v, n: (
+            congruence(
+                layer(v), PERSON, SMILE, conditions=n, n_dimensions=2, n_splits=2, **FEW
+            ).table
+        ),
+    ),
+    "decode_faces": (
+        ROWS,
+        lambda v, n: decode_faces(SPACE, v, conditions=n, n_folds=4, n_draws=2, **FEW).table,
+    ),
+    "embedding_map": (
+        ROWS,
+        lambda v, n: (
+            embedding_map(
+                layer(v),
+                layer(OTHER),
+                PERSON,
+                conditions=n,
+                kinds=["ridge"],
+                n_pairs=[6],
+                n_draws=1,
+                **QUICK,
+            ).table
+        ),
+    ),
+    "face_size": (POINTS, lambda v, n: face_size(v, conditions=n)),
+    "face_space": (
+        POINTS,
+        lambda v, n: (
+            face_space(IMAGES, v, conditions=n, n_shape=3, n_appearance=4, **QUICK).coordinates
+        ),
+    ),
+    "feature_masks": (np.arange(N) % 3, lambda v, n: feature_masks({"kind": v}, n)),
+    "hyperalign": (
+        ROWS,
+        lambda v, n: hyperalign(
+            {"s1": v, "s2": ROWS[:, ::-1]},
+            conditions=n,
+            runs=[1, 2] * 8,
+            fit_runs=[1],
+        ).matrices["s1"],
+    ),
+    "landmark_readout": (
+        ROWS,
+        lambda v, n: landmark_readout(layer(v), SPACE, conditions=n, n_folds=4, **FEW).table,
+    ),
+    "layer_agreement": (
+        ROWS,
+        lambda v, n: layer_agreement(layer(v), layer(OTHER), conditions=n, n_boot=0, **FEW).table,
+    ),
+    "matrix_rdms": (SQUARE, lambda v, n: matrix_rdms(v, n, direction="dissimilarity").rdms.vectors),
+    "measure_landmarks": (
+        POINTS,
+        lambda v, n: measure_landmarks(
+            v, conditions=n, template={"pupil_left": [0], "pupil_right": [1]}
+        ),
+    ),
+    "model_rdm_from_labels": (
+        np.arange(N) % 3,
+        lambda v, n: model_rdm_from_labels(v, conditions=n).vectors,
+    ),
+    "rdm_movie": (MOVIE, lambda v, n: rdm_movie(v, times=np.arange(6.0), conditions=n).vectors),
+    "readout": (
+        ROWS,
+        lambda v, n: readout(layer(v), SMILE, conditions=n, across=PERSON, n_folds=4, **FEW).table,
+    ),
+    "reweighted_similarity": (
+        ROWS,
+        lambda v, n: (
+            reweighted_similarity(v, MODELS.with_labels(subject=["s"]), conditions=n, n_folds=2)
+            .fitted.align(FACES)
+            .vectors
+        ),
+    ),
+    "searchlight": (
+        VERTICES,
+        lambda v, n: (
+            searchlight(v, conditions=n, models=MODELS, mesh=MESH, radius=4.0, **QUICK).similarity
+        ),
+    ),
+    "seed_consistency": (
+        ROWS,
+        lambda v, n: seed_consistency(
+            [layer(v), layer(OTHER), layer(ROWS**2)], conditions=n, **QUICK
+        ),
+    ),
+    "shape_distance": (
+        ROWS,
+        lambda v, n: pd.Series(shape_distance(layer(v), layer(OTHER), conditions=n)),
+    ),
+    "similarity_scores": (ROWS, lambda v, n: similarity_scores(layer(v), conditions=n)),
+    "transfer_matrix": (
+        ROWS,
+        lambda v, n: transfer_matrix(
+            {"net": layer(v)},
+            {"smile": {"labels": SMILE, "across": PERSON}},
+            conditions=n,
+            across=PERSON,
+            n_folds=4,
+            **FEW,
+        ),
+    ),
+}
+
+XY = np.random.default_rng(4).uniform(-0.5, 0.5, size=(N, 2))
+TRIAL = Trial(tuple(FACES), XY)
+TABLE = pd.DataFrame({"rater": "r1", "trial": 1, "stimulus": FACES, "x": XY[:, 0], "y": XY[:, 1]})
+PAIRS = pd.DataFrame(list(itertools.combinations(FACES, 2)), columns=["a", "b"]).assign(
+    rater="r1", rating=np.arange(120.0)
+)
+TRIPLETS = pd.DataFrame(
+    [(a, b, c, c) for a, b, c in itertools.combinations(FACES, 3)], columns=["a", "b", "c", "odd"]
+).assign(rater="r1")
+
+#: Functions whose `conditions` are the order wanted of names that other arguments hold.
+LISTS = {
+    "Arrangements": lambda n: inverse_mds(Arrangements("r1", (TRIAL,), n)).rdms,
+    "Patterns.subset": lambda n: rf.compute_rdms(
+        rf.brain.Patterns(ROWS, FACES, region()).subset(conditions=n).values, conditions=FACES
+    ),
+    "RDMs.align": lambda n: MODELS.align(n),
+    "RDMs.subset": lambda n: MODELS.subset(n),
+    "enough_evidence": lambda n: enough_evidence([TRIAL], n),
+    "inverse_mds": lambda n: inverse_mds([TRIAL, TRIAL], n).rdms,
+    "next_trial": lambda n: sorted(next_trial([TRIAL], n, n_max=3)),
+    "pair_rating_rdms": lambda n: (
+        pair_rating_rdms(PAIRS, direction="dissimilarity", conditions=n).rdms
+    ),
+    "read_arrangements": lambda n: inverse_mds(read_arrangements(TABLE, conditions=n)[0][0]).rdms,
+    "trial_reliability": lambda n: trial_reliability([TRIAL, TRIAL], n, n_splits=1)["r"],
+    "triplet_embedding": lambda n: (
+        triplet_embedding(TRIPLETS, conditions=n, n_dimensions=2, n_folds=0, max_iter=5).rdms
+    ),
+    "triplet_rdms": lambda n: triplet_rdms(TRIPLETS, conditions=n).rdms,
+}
+
+#: Functions that take several rows of a condition.
+REPEATS = {"hyperalign", "Patterns"}
+
+#: Why a function with a parameter `conditions` is in neither table.
+ELSEWHERE = {
+    "Design.units": "of RDMs that were checked",
+    "RDMs": "vectors go by pair: those that bring names are refused, test_vectors_bring_no_names",
+    "RDMs.from_rsatoolbox": "the name of a descriptor",
+    "align_pair": "a word, 'same' or 'intersection'",
+    "compare": "a word, 'same' or 'intersection'",
+    "glm_patterns": "a table of trial types: tests/test_fmri.py",
+    "ieeg_patterns": "one name per epoch, or a column of the events: tests/test_ieeg.py",
+    "load_patterns": "one name per map of an image, which brings none: tests/test_fmri.py",
+    "IeegPatterns": "made by ieeg_patterns",
+    "SearchlightMap": "made by searchlight",
+    "SimulatedBrain": "made by simulate_brain",
+    "SimulatedCortex": "made by simulate_cortex",
+    "TripletEmbedding": "made by triplet_embedding",
+}
+
+
+def test_every_function_with_conditions_is_in_a_table():
+    have = {name for name, f in public_functions().items() if "conditions" in parameters(f)}
+    listed = {*DOORS, *LISTS, *ELSEWHERE}
+    assert have - listed == set(), "add these to DOORS, LISTS or ELSEWHERE"
+    assert listed - have == set(), "these are no more"
+
+
+def of_names(values, names):
+    """Return values with names, in each kind of input that can hold values of this shape."""
+    square = values.ndim == 2 and values.shape[0] == values.shape[1] and values is not ROWS
+    coordinates = {"face": names} | ({"other": names} if square else {})
+    dims = ["face", "other", "third"][: values.ndim]
+    kinds = {
+        "xarray": xr.DataArray(values, dims=dims, coords=coordinates),
+        "mapping": dict(zip(names, values, strict=True)),
+    }
+    if values.ndim == 1:
+        kinds["Series"] = pd.Series(values, names)
+        kinds["Series of bytes"] = pd.Series(values, [name.encode() for name in names])
+        kinds["DataFrame of one column"] = pd.DataFrame({"label": values}, names)
+    if values.ndim == 2:
+        kinds["DataFrame"] = pd.DataFrame(values, names, names if square else None)
+        kinds["mapping of Series"] = {
+            n: pd.Series(v, names if square else None) for n, v in zip(names, values, strict=True)
+        }
+        kinds["mapping of tensors"] = {
+            n: torch.tensor(v) for n, v in zip(names, values, strict=True)
+        }
+    return kinds
+
+
+def frame_of(result):
+    """Return a result that can be compared, in the order of names where they are its index."""
+    if isinstance(result, pd.DataFrame) and set(result.index) == set(FACES):
+        result = result.loc[FACES]
+        return result[FACES] if set(result.columns) == set(FACES) else result
+    return result.toarray() if hasattr(result, "toarray") else result
+
+
+def assert_same(found, expected):
+    if isinstance(expected, pd.DataFrame):
+        found, expected = (x.drop(columns="cell", errors="ignore") for x in (found, expected))
+        pd.testing.assert_frame_equal(frame_of(found), frame_of(expected), rtol=1e-6)
+    else:
+        np.testing.assert_allclose(frame_of(found), frame_of(expected), rtol=1e-6, atol=1e-9)
+
+
+@functools.cache
+def expected_of(door):
+    values, call = DOORS[door]
+    return call(values, FACES)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_shuffled_values_with_names_are_put_in_order(door):
+    values, call = DOORS[door]
+    mixed = values[MIXED]
+    if values is SQUARE:
+        mixed = values[np.ix_(MIXED, MIXED)]
+    tried = 0
+    for carrier in of_names(mixed, [FACES[i] for i in MIXED]).values():
+        try:
+            found = call(carrier, FACES)
+        except rf.InputError:
+            continue
+        assert_same(found, expected_of(door))
+        tried += 1
+    assert tried, "no kind of input with names is taken"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_values_with_other_names_are_refused(door):
+    values, call = DOORS[door]
+    for kind, carrier in of_names(values, [*FACES[:-1], "nobody"]).items():
+        with pytest.raises(rf.InputError):
+            call(carrier, FACES)
+            pytest.fail(kind)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_values_without_names_go_by_position(door):
+    values, call = DOORS[door]
+    plain = [
+        values.tolist(),
+        list(values),
+        np.ma.masked_array(values),
+        torch.tensor(values),
+        xr.DataArray(values),
+    ]
+    tried = 0
+    for carrier in [*plain, *([pd.DataFrame(values)] if values.ndim == 2 else [])]:
+        try:
+            found = call(carrier, FACES)
+        except rf.InputError:
+            continue
+        assert_same(found, expected_of(door))
+        tried += 1
+    assert tried > 2
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_values_and_conditions_that_cannot_be_meant_are_refused(door):
+    values, call = DOORS[door]
+    hidden = np.ma.masked_array(values.astype(float), mask=np.zeros(values.shape, bool))
+    hidden[3] = np.ma.masked
+    if values is SQUARE:
+        hidden[:, 3] = np.ma.masked
+    for wrong in (values + 1j, values.astype(object) + 1j, hidden):
+        try:
+            found = call(wrong, FACES)
+        except rf.InputError:
+            continue
+        assert wrong is hidden, f"{wrong.dtype} was taken"
+        # where a value may be missing, what the mask hides is not used
+        assert_same(found, call(hidden.filled(np.nan), FACES))
+    refused = [set(FACES), [*FACES[:-1], np.nan], "".join(FACES), 3]
+    for names in [*refused, *([] if door in REPEATS else [[*FACES[:-1], FACES[0]]])]:
+        with pytest.raises((rf.InputError, TypeError), match="expected|unknown"):
+            call(values, names)
+
+
+@pytest.mark.parametrize("door", LISTS)
+def test_conditions_that_are_an_order(door):
+    mixed = [FACES[i] for i in MIXED]
+    expected = LISTS[door](FACES)
+    for given in (
+        mixed,
+        tuple(mixed),
+        np.array(mixed),
+        pd.Series(mixed),
+        pd.Index(mixed),
+        [name.encode() for name in mixed],
+    ):
+        found = LISTS[door](given)
+        if isinstance(expected, rf.RDMs) and door != "Patterns.subset":
+            assert found.conditions == tuple(mixed)
+            if door != "triplet_embedding":  # which begins at random
+                found = found.align(FACES)
+                np.testing.assert_allclose(found.vectors, expected.vectors, rtol=1e-3, atol=1e-4)
+    for wrong in (set(FACES), [*FACES[:-1], np.nan], "".join(FACES), 3):
+        with pytest.raises((rf.InputError, TypeError), match="expected|unknown"):
+            LISTS[door](wrong)
+
+
+def test_vectors_bring_no_names():
+    vectors = pd.DataFrame([[1.0, 2, 3]], columns=["a-b", "a-c", "b-c"])
+    for given in (vectors, vectors.iloc[0], {"a-b": 1.0, "a-c": 2.0, "b-c": 3.0}):
+        with pytest.raises(rf.InputError, match="whose names would not be followed"):
+            rf.RDMs(given, list("abc"), "euclidean")
+    with pytest.raises(rf.InputError, match="complex"):
+        rf.RDMs([[1j, 2, 3]], list("abc"), "euclidean")
+    masked = rf.RDMs(np.ma.masked_equal([[1.0, 9999, 3]], 9999), list("abc"), "euclidean")
+    np.testing.assert_array_equal(masked.vectors, [[1, np.nan, 3]])
+
+
+# ---- labels and tables that are matched by condition, without an argument `conditions`
+
+
+def test_metadata_of_stimuli_follow_their_names():
+    images = np.zeros((3, 4, 4, 3), np.uint8)
+    images[:, 0, 0, 0] = [1, 2, 3]
+    age = pd.Series([3, 1, 2], list("cab"), name="age")
+    for metadata in (age, age.to_frame(), {"age": age}, {"age": age.to_dict()}):
+        stimuli = StimulusSet.from_arrays(images, list("abc"), metadata)
+        assert stimuli.metadata["age"].tolist() == [1, 2, 3]
+    given = pd.Series(list(images[::-1]), list("cba"))
+    for pictures in (
+        given,
+        given.to_dict(),
+        xr.DataArray(images[::-1], coords={"id": list("cba")}, dims=["id", "y", "x", "c"]),
+    ):
+        stimuli = StimulusSet.from_arrays(pictures, list("abc"))
+        assert [stimuli.image(name)[0, 0, 0] for name in "abc"] == [1, 2, 3]
+    with pytest.raises(rf.ConditionMismatchError, match="only in the names that the metadata"):
+        StimulusSet.from_arrays(images, list("abc"), {"age": age.rename({"c": "d"})})
+
+
+def test_a_model_of_the_stimuli_is_in_the_order_of_the_brain():
+    images = np.zeros((N, 4, 4, 3), np.uint8)
+    identity = [PERSON[FACES[i]] for i in MIXED]
+    stimuli = StimulusSet.from_arrays(images, [FACES[i] for i in MIXED], {"identity": identity})
+    brain = MODELS.subset(FACES[::-1])
+    model = model_rdm_from_labels(stimuli.metadata["identity"], conditions=brain.conditions)
+    assert model.conditions == brain.conditions
+    square = model.align(FACES).matrices()[0]
+    assert square[0, 1] == 0
+    assert square[:2, 2:].all()
+
+
+def test_activations_take_conditions_by_name_or_as_labels_of_their_ids():
+    acts = Activations(layer(ROWS), FACES)
+    mixed = [FACES[i] for i in MIXED]
+    rdms = rf.compute_rdms(acts, conditions=mixed)
+    assert rdms.conditions == tuple(mixed)
+    np.testing.assert_allclose(rdms.align(FACES).vectors, rf.compute_rdms(acts).vectors)
+    with pytest.raises(rf.ConditionMismatchError):
+        rf.compute_rdms(
+            acts,
+            conditions=[PERSON[name] for name in FACES],
+            measure="mahalanobis",
+            noise="ledoit-wolf",
+        )
+    person = pd.Series(PERSON).loc[mixed]
+    rdms = rf.compute_rdms(acts, conditions=person, measure="mahalanobis", noise="ledoit-wolf")
+    expected = rf.compute_rdms(
+        ROWS, conditions=list(PERSON.values()), measure="mahalanobis", noise="ledoit-wolf"
+    )
+    np.testing.assert_allclose(rdms.align(expected.conditions).vectors, expected.vectors)

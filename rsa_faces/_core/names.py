@@ -173,6 +173,8 @@ def named_layers(
     """Return patterns (n_conditions, n_channels) per layer, all in one order, and the names."""
     arrays: dict[str, np.ndarray] = {}
     names: Any = conditions
+    if conditions is not None and not isinstance(conditions, pd.Series):
+        names = check_unique_names(conditions, what="condition")
     for layer, patterns in layers.items():
         shape = patterns.shape if isinstance(patterns, np.ndarray) else None
         if shape is not None and names is not None and (shape[:1] != (len(names),)):

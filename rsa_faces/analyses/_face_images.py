@@ -92,7 +92,7 @@ def check_in_frame(points: np.ndarray, name: str, height: int, width: int) -> No
 def _images(images, conditions) -> tuple[tuple[str, ...], Loader]:
     """Return names, and what loads one image."""
     from rsa_faces.stimuli import StimulusSet
-    from rsa_faces.stimuli._images import decode, read_bytes
+    from rsa_faces.stimuli.images import decode, read_bytes
 
     said = {"what": "images", "of": "face"}
     if isinstance(images, StimulusSet):

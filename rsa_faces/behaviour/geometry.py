@@ -10,7 +10,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_is
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import as_names, by_name, check_unique_names
+from rsa_faces._core.names import as_names, by_name, check_unique_names, named
 from rsa_faces.rdm import RDMs
 
 _BLOCK = 2**22
@@ -175,7 +175,12 @@ def _codes(features, conditions, bins) -> dict[str, np.ndarray]:
     """Return for each feature the group of every condition, −1 for none."""
     if not isinstance(features, pd.DataFrame):
         check_is(features, Mapping, what="features", hint="a DataFrame or a mapping")
-        columns = {k: by_name(v, what=f"feature {k!r}") for k, v in features.items()}
+        columns = {}
+        for name, values in features.items():
+            if isinstance(values, (list, tuple, np.ndarray)):  # in the order of conditions
+                values, _ = named(values, conditions, what=f"feature {name!r}", numbers=False)
+                values = dict(zip(conditions, values, strict=True))
+            columns[name] = by_name(values, what=f"feature {name!r}")
         features = pd.DataFrame({k: pd.Series(v) for k, v in columns.items()})
     table = features.set_axis(as_names(features.index))
     if table.columns.empty:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import named, per_row
+from rsa_faces._core.names import as_names, named, per_row
 from rsa_faces.brain._region import Region
 from rsa_faces.rdm import NOISE_METHODS, RDMs, compute_rdms, concat
 from rsa_faces.rdm.measures import resolve
@@ -146,6 +146,8 @@ class Patterns:
             If a condition or fold does not occur, or no row has both.
         """
         keep = np.ones(len(self.values), dtype=bool)
+        if conditions is not None:
+            conditions = as_names(conditions)
         for wanted, present, what in (
             (conditions, self.conditions, "condition"), (folds, self.folds, "fold"),
         ):  # fmt: skip

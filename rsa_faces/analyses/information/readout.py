@@ -307,15 +307,17 @@ def transfer_matrix(
     """
     rows = []
     for name, activations in networks.items():
-        names = list(activations)
+        layers = as_layers(activations, conditions)
+        names = list(layers.arrays)
         one = layer[name] if isinstance(layer, Mapping) else layer
         one = names[-1] if one == "last" else check_choice(one, names, what=f"layer of {name}:")
-        features = {one: np.asarray(activations[one])}
-        rows_of = conditions or getattr(activations, "conditions", None)
+        features = {one: np.asarray(layers.arrays[one])}
         for task, arguments in tasks.items():
-            found = readout(features, conditions=rows_of, task=task, **{**options, **arguments})
+            found = readout(
+                features, conditions=layers.conditions, task=task, **{**options, **arguments}
+            )
             row = found.table.iloc[0].to_dict()
-            row["network"] = getattr(activations, "network", "") or name
+            row["network"] = layers.network or name
             rows.append({"trained": name, **row})
     return pd.DataFrame(rows)
 
