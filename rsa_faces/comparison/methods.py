@@ -17,7 +17,7 @@ import numpy as np
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._kernels.ranks import centred_ranks
-from rsa_faces.comparison import _forms
+from rsa_faces.comparison import _forms, _influence
 from rsa_faces.comparison._forms import (
     centred,
     centred_or_nan,
@@ -91,6 +91,11 @@ class Method:
         Of model and of data vectors to rows whose products are the similarities.
     largest : callable, default 1
         Of one model vector that varies to the largest similarity its ties allow.
+    influence : callable, optional
+        Of model and data vectors to influences, (n_model, n_data, n_pairs): derivatives of the
+        similarities by the weight of each pair. What standard errors in closed form need.
+    partial_influence : callable, optional
+        The same of the partial form: of model and data vectors, and those regressed out.
     code : int, optional
         Its number in the compiled loops of flexible models; without one they are not used.
 
@@ -123,6 +128,8 @@ class Method:
     partial: Callable[[np.ndarray, int], np.ndarray] | None = None
     factors: tuple[Rows, Rows] | None = None
     largest: Callable[[np.ndarray], float] = _forms.no_less
+    influence: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    partial_influence: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
     code: int | None = None
 
     def __post_init__(self):
@@ -324,6 +331,8 @@ METHODS: dict[str, Method] = {
             paired=bound(_forms.paired_linear, centre=True),
             partial=partial_correlations,
             factors=(centred_unit, centred_unit),
+            influence=_influence.pearson,
+            partial_influence=_influence.partial_pearson,
         ),
         Method(
             "spearman",
@@ -338,6 +347,8 @@ METHODS: dict[str, Method] = {
             partial=partial_correlations,
             factors=(_forms.unit_ranks, _forms.unit_ranks),
             largest=_forms.largest_spearman,
+            influence=_influence.spearman,
+            partial_influence=_influence.partial_spearman,
         ),
         Method(
             "rho-a",
@@ -353,6 +364,7 @@ METHODS: dict[str, Method] = {
             pooling=pool_ranks,
             factors=(_forms.rho_a_ranks, _forms.rho_a_ranks),
             largest=_forms.largest_rho_a,
+            influence=_influence.rho_a,
         ),
         Method(
             "kendall",
@@ -366,6 +378,7 @@ METHODS: dict[str, Method] = {
             whole_weights=True,
             pooling=pool_ranks,
             largest=_forms.largest_kendall,
+            influence=_influence.kendall,
         ),
         Method(
             "tau-a",
@@ -380,6 +393,7 @@ METHODS: dict[str, Method] = {
             whole_weights=True,
             pooling=pool_ranks,
             largest=_forms.largest_tau_a,
+            influence=_influence.tau_a,
         ),
         Method(
             "cosine",
@@ -392,6 +406,7 @@ METHODS: dict[str, Method] = {
             paired=bound(_forms.paired_linear, centre=False),
             pooling=pool_unit,
             factors=(unit, unit),
+            influence=_influence.cosine,
         ),
         Method(
             "corr_cov",
@@ -407,6 +422,7 @@ METHODS: dict[str, Method] = {
                 bound(_forms.white_unit, scaling=centred_or_nan),
                 bound(_forms.unit_in_white, scaling=centred_or_nan),
             ),
+            influence=_influence.corr_cov,
         ),
         Method(
             "cosine_cov",
@@ -421,6 +437,7 @@ METHODS: dict[str, Method] = {
             resampled=bound(_forms.whitened_resampled, centre=False),
             pooling=pool_unit,
             factors=(_forms.white_unit, _forms.unit_in_white),
+            influence=_influence.cosine_cov,
         ),
     )
 }

@@ -11,10 +11,10 @@ import pandas as pd
 
 from rsa_faces.comparison import Method
 from rsa_faces.inference._design import Design, Units, check_design, t_test
+from rsa_faces.inference._estimate import Estimate
 from rsa_faces.inference._result import CEILINGS, PAIRS, SUBJECTS, TABLE, Result, with_corrected
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference._within import pairs_of
-from rsa_faces.inference.bootstrap import Estimate
 from rsa_faces.inference.ceilings import shared_structure
 from rsa_faces.rdm import RDMs
 

@@ -16,6 +16,7 @@ from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.comparison.unique import UNIQUE_METHODS, layers_before, semi_partial_correlations
 from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._design import Design, Units, check_design
+from rsa_faces.inference._dyadic import variance_parts, with_closed_form
 from rsa_faces.inference._recording import Recording, recording_of
 from rsa_faces.inference._region import model_names
 from rsa_faces.inference._within import ceilings_within, similarities_within
@@ -83,8 +84,9 @@ def time_course(
     generalise_to : {"subjects", "conditions", "both"}, default "subjects"
         What the conclusions are to hold for.
     uncertainty : {"bootstrap", "analytic"}, default "bootstrap"
-        How standard errors are found. With "analytic" and subjects alone they are those of a mean
-        over subjects, and there are no samples for latencies.
+        How standard errors are found, as in :func:`rsa_faces.evaluate`. With "analytic" and
+        subjects alone they are those of a mean over subjects. There are then no samples for
+        latencies. `unique` has no closed form: samples are drawn, with a note.
     n_boot : int, default 1000
         Number of bootstrap samples.
     n_permutations : int, default 999
@@ -163,8 +165,8 @@ def time_course(
         generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, "t", seed, tail,
         family,
     )  # fmt: skip
+    design, notes = with_closed_form(design, resolve(method), unique=unique)
     study = course_study(model, data, method=method, unique=unique, design=design)
-    notes = []
     for place, members in zip(study.places, study.recording.members, strict=True):
         notes += check_design(
             n_subjects=len(members), n_conditions=study.units.n_groups,
@@ -298,11 +300,6 @@ def _draw(study: CourseStudy) -> Draws | None:
     """Draw conditions and subjects; every region keeps one of its subjects."""
     design, recording = study.design, study.recording
     if design.uncertainty == "analytic":
-        if design.generalise_to != "subjects":
-            raise InputError(
-                "expected generalise_to='subjects' with uncertainty='analytic' over time, got "
-                f"{design.generalise_to!r}. Use uncertainty='bootstrap'."
-            )
         return None
     rng = as_rng(design.seed)
     # In the order of evaluate(): at each time the draws are the same there.
@@ -354,13 +351,28 @@ def _region(
     similarity = np.concatenate(similarity, axis=1)
     if draws is None:
         drawn = np.empty((0, n_model, n_times))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            deviation = similarity - similarity.mean(axis=2, keepdims=True)
-            variance = (deviation**2).sum(axis=2) / np.float64(n_subjects * (n_subjects - 1))
+        variance = _closed_form(study, vectors, similarity)
     else:
         variance = np.concatenate(variances, axis=1)
         drawn = np.concatenate(samples, axis=2)
     return similarity, drawn, design.sem(variance)
+
+
+def _closed_form(study: CourseStudy, vectors: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+    """Return the variance of each model's mean at each time, (n_model, n_times)."""
+    design, n_subjects = study.design, len(vectors)
+    if design.generalise_to == "subjects":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            deviation = similarity - similarity.mean(axis=2, keepdims=True)
+            return (deviation**2).sum(axis=2) / np.float64(n_subjects * (n_subjects - 1))
+    variances = []
+    for t in range(vectors.shape[1]):
+        parts = variance_parts(
+            study.model.vectors, vectors[:, t], method=study.method, units=study.units,
+            ceilings=False,
+        )  # fmt: skip
+        variances.append(parts.variances(design.generalise_to)[0][: len(study.model)])
+    return np.transpose(variances)
 
 
 def _ceilings(

@@ -1,0 +1,461 @@
+"""Standard errors in closed form: pairs depend on each other where they share a condition.
+
+The similarity of a model with a subject's RDM is, to first order, a sum of influences ψ_sp of pairs
+p (:mod:`rsa_faces.comparison._influence`). Influences of two subjects are correlated where their
+pairs share a condition; those of one subject always may be. The variance of a mean over S subjects
+is then V = V_s + C, with
+
+    V_s = variance over subjects of their similarities / S,
+    C = f · mean over subjects s ≠ t of Q(ψ_s, ψ_t),
+    Q(u, v) = Σ u_p v_q over pairs p, q that share a condition = Σ_i u_i v_i − Σ_p u_p v_p,
+
+u_i being what condition i does: the sum of u over its pairs. V_s is what new subjects add under the
+same conditions, C what new conditions do to all subjects alike. This is the variance for dyadic
+data [1]_ clustered by conditions and by subjects [2]_, with two corrections for small samples.
+
+Centring. Influences are taken around the observed similarity and sum to 0, which makes their
+products too negative. For interchangeable conditions, products of disjoint pairs have a mean of 0
+around the truth and of −V around the observed mean; those that share have the rest of V. Hence
+f = 1 / (share of pairs of pairs that are disjoint) = K (K − 1) / ((K − 2) (K − 3)) for K
+conditions: the variance of a mean over pairs is then unbiased.
+
+Curvature. A correlation is no mean. u_i is therefore what leaving condition i out really does to
+the similarity (times 1 − the share of its pairs, which makes it u_i exactly for a mean).
+
+A third correction is empirical. Few conditions give a variance that varies itself, the smaller the
+similarity by chance the smaller: with Σ_p u_p v_p subtracted whole, intervals of 20 subjects and 24
+conditions held the truth in 91 to 94 %. Half of it is subtracted, which counts what pairs alone add
+one and a half times (the two-factor bootstrap: about three times). docs/inference.md measures it.
+
+References
+----------
+.. [1] Aronow P. M., Samii C., Assenova V. A. (2015). Political Analysis 23, 564-577.
+   doi:10.1093/pan/mpv018
+.. [2] Cameron A. C., Gelbach J. B., Miller D. L. (2011). Journal of Business & Economic Statistics
+   29, 238-249. doi:10.1198/jbes.2010.07136
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from rsa_faces.comparison import Method
+from rsa_faces.inference._design import Design, Units
+from rsa_faces.inference._estimate import Estimate, of_differences
+from rsa_faces.inference._jackknife import (
+    CeilingsWithout,
+    jackknifed_ceilings,
+    pooled_as,
+    pools_of_runs,
+)
+from rsa_faces.inference._within import ceilings_within, pairs_of, similarities_within
+
+#: With more groups of conditions, leaving one out differs from its influence by less than rounding
+#: of a third digit, and takes long.
+_MANY = 150
+_MEMORY = 256 * 2**20
+#: How much of the products of pairs with themselves, which conditions count twice, is taken off.
+_TAKEN_OFF = 0.5
+
+
+def with_closed_form(
+    design: Design, method: Method, *, partial: bool = False, unique: bool = False
+) -> tuple[Design, list[str]]:
+    """Return the design, with a bootstrap and a note where there is no closed form.
+
+    Parameters
+    ----------
+    design : Design
+    method : Method
+    partial : bool, default False
+        RDMs are regressed out.
+    unique : bool, default False
+        Similarities are semi-partial.
+
+    Returns
+    -------
+    design : Design
+    notes : list of str
+    """
+    influence = method.partial_influence if partial else method.influence
+    if design.uncertainty != "analytic" or design.generalise_to == "subjects":
+        return design, []
+    if influence is not None and not unique:
+        return design, []
+    what = f"partial {method.name}" if partial else f"the method {method.name!r}"
+    what = "what layers have beyond those before them" if unique else what
+    note = (
+        f"standard errors come from {design.n_boot} bootstrap samples: {what} has no influence "
+        "function, which closed forms need."
+    )
+    return replace(design, uncertainty="bootstrap"), [note]
+
+
+def analytic(
+    model: np.ndarray,
+    data: np.ndarray,
+    *,
+    method: Method,
+    design: Design,
+    units: Units,
+    given: np.ndarray | None = None,
+) -> Estimate:
+    """Return observed similarities and the variances of their means, in closed form.
+
+    Parameters
+    ----------
+    model, data : ndarray, shape (n_model, n_pairs) and (n_subjects, n_pairs)
+        NaN in `data` is a pair not measured.
+    method : Method
+        One that has influence functions.
+    design : Design
+        What conclusions are to hold for.
+    units : Units
+        Groups and runs of the conditions.
+    given : ndarray, shape (n_given, n_pairs), optional
+        RDMs to regress out.
+
+    Returns
+    -------
+    Estimate
+        Without samples. Variances of both ceilings and of differences to them are NaN with fewer
+        than 3 subjects.
+    """
+    freedom = design.freedom(len(data), units)
+    if design.generalise_to == "subjects":
+        once = np.ones((1, len(units.groups)))
+        similarity = similarities_within(model, data, once, method, units, given)[0]
+        values = np.vstack([similarity, jackknifed_ceilings(data, method, units, given)])
+        covariance = _of_subjects(values)
+        own, difference = np.diagonal(covariance).copy(), of_differences(covariance)
+    else:
+        parts = variance_parts(model, data, method=method, units=units, given=given)
+        similarity = parts.similarity
+        own, difference = parts.variances(design.generalise_to)
+    return Estimate(similarity, own, difference, freedom, np.empty((0, len(own))))
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Parts of the covariance of mean similarities; columns are models, then both ceilings.
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (n_model, n_subjects)
+        Observed.
+    subjects : ndarray, shape (n_model + 2, n_model + 2)
+        V_s: of other subjects under the same conditions.
+    crossed : ndarray, shape (n_model + 2, n_model + 2)
+        C: what conditions do to different subjects alike.
+    conditions : ndarray, shape (n_model + 2, n_model + 2)
+        Of other conditions with the same subjects.
+    pairs : ndarray, shape (n_model + 2, n_model + 2)
+        The same if pairs that share a condition were independent.
+    """
+
+    similarity: np.ndarray
+    subjects: np.ndarray
+    crossed: np.ndarray
+    conditions: np.ndarray
+    pairs: np.ndarray
+
+    def variances(self, generalise_to: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return variances of columns, (n,), and of all differences of two columns, (n, n).
+
+        For conditions never less than if pairs were independent; for subjects and conditions V_s +
+        C, and never less than for either alone: whoever generalises further is not surer.
+        """
+        variances = []
+        for of in (np.diagonal, of_differences):
+            variance = np.maximum(of(self.conditions), of(self.pairs))
+            if generalise_to == "both":
+                subjects, crossed = of(self.subjects), of(self.crossed)
+                variance = np.maximum.reduce([subjects + crossed, subjects, variance])
+            variances.append(variance)
+        return tuple(variances)
+
+
+def variance_parts(
+    model: np.ndarray,
+    data: np.ndarray,
+    *,
+    method: Method,
+    units: Units,
+    given: np.ndarray | None = None,
+    ceilings: bool = True,
+) -> Parts:
+    """Return observed similarities and the parts of their covariance.
+
+    Parameters
+    ----------
+    model, data, method, units, given
+        As for :func:`analytic`.
+    ceilings : bool, default True
+        Without, the columns of the ceilings are NaN, and time is saved.
+
+    Returns
+    -------
+    Parts
+    """
+    n_model, n_subjects = len(model), len(data)
+    size = n_model + 2
+    n_conditions = len(units.groups)
+    once = np.ones((1, n_conditions))
+    similarity = similarities_within(model, data, once, method, units, given)[0]
+    values = np.full((size, n_subjects), np.nan)
+    values[:n_model] = similarity
+    shares = _shares(data, units)
+    sharing = _Sharing(units, shares.mean(axis=0))
+    left_out = None
+    if units.n_groups <= _MANY:
+        left_out = _left_out(model, data, method, units, given, similarity)
+        left_out *= (1 - sharing.share_of_run)[:, None, None]
+    low = high = None
+    if ceilings and n_subjects > 2:
+        low, high = _ceilings(data, method, units, given, sharing)
+        values[n_model:] = low.values, high.values
+    nodes = np.full((size, n_subjects, units.n_groups), np.nan)
+    total, own = np.zeros((size, data.shape[1])), _Products(size)
+    step = int(np.clip(_MEMORY // (8 * data.shape[1] * size * 4), 1, n_subjects))
+    for start in range(0, n_subjects, step):
+        part = slice(start, start + step)
+        influence = influences_within(model, data[part], method, units, given)
+        for s in range(start, min(start + step, n_subjects)):
+            rows = np.full((size, data.shape[1]), np.nan)
+            rows[:n_model] = influence[:, s - start]
+            nodes[:n_model, s] = sharing.nodes(rows[:n_model])
+            if left_out is not None:
+                nodes[:n_model, s] = _where_defined(left_out[:, :, s].T, nodes[:n_model, s])
+            if low is not None:
+                rows[n_model:] = low.influence[s], high.influence[s]
+                nodes[n_model:, s] = low.nodes[s], high.nodes[s]
+            total += rows
+            own.add(sharing, rows, nodes[:, s])
+    mean = _Products(size)
+    mean.add(sharing, total / n_subjects, nodes.mean(axis=1))
+    crossed = np.full((size, size), np.nan)
+    if n_subjects > 1:
+        crossed = mean.sharing - own.sharing / n_subjects**2
+        crossed *= n_subjects / (n_subjects - 1)
+    return Parts(similarity, _of_subjects(values), crossed, mean.sharing, mean.within)
+
+
+def influences_within(model, data, method, units, given=None) -> np.ndarray:
+    """Return influences on similarities within runs, their mean, (n_model, n_data, n_pairs).
+
+    0 for pairs that are not used or not measured.
+    """
+    influence = np.zeros((len(model), *data.shape))
+    n_runs = np.zeros(len(data))
+    for run in units.runs:
+        pairs = pairs_of(run, len(units.groups))
+        fixed = None if given is None else given[:, pairs]
+        missing = np.isnan(data[:, pairs])
+        masks, group = np.unique(missing, axis=0, return_inverse=True)
+        for i, mask in enumerate(masks):
+            rows = np.flatnonzero(group.ravel() == i)
+            if mask.all():
+                continue
+            n_runs[rows] += 1
+            here = pairs[~mask]
+            influence[np.ix_(range(len(model)), rows, here)] = _influence(
+                method, model[:, here], data[np.ix_(rows, here)],
+                None if fixed is None else fixed[:, ~mask],
+            )  # fmt: skip
+    return influence / np.maximum(n_runs, 1)[:, None]
+
+
+def _influence(method: Method, model, data, given) -> np.ndarray:
+    """Return influences over pairs that all have; NaN with fewer than 3."""
+    if model.shape[1] < 3:
+        return np.full((len(model), *data.shape), np.nan)
+    if given is not None:
+        return method.partial_influence(model, data, given)
+    return method.influence(model, data)
+
+
+class _Sharing:
+    """Which pairs of conditions share a group; groups in different strata are independent."""
+
+    def __init__(self, units: Units, shares: np.ndarray):
+        row, col = np.triu_indices(len(units.groups), k=1)
+        #: Pairs within runs, and all that follows for these only.
+        self.used = np.flatnonzero(units.used)
+        a, b = units.groups[row[self.used]], units.groups[col[self.used]]
+        n_groups, n = units.n_groups, len(self.used)
+        low, high = np.minimum(a, b), np.maximum(a, b)
+        #: Pairs of the same two groups, put together; None if there are none.
+        self.to_cells = None
+        cell, index = np.unique(low * n_groups + high, return_inverse=True)
+        if len(cell) < n:
+            self.to_cells = sparse.csr_array(
+                (np.ones(n), (np.arange(n), index.ravel())), (n, len(cell))
+            )
+            low, high = cell // n_groups, cell % n_groups
+        size, here, across = len(low), np.arange(len(low)), low != high
+        self.across = across.astype(float)
+        self.to_groups = sparse.csr_array(
+            (np.ones(size + across.sum()), (np.append(here, here[across]),
+                                            np.append(low, high[across]))),
+            (size, n_groups),
+        )  # fmt: skip
+        self.stratum = units.strata
+        self.cell_stratum = self.stratum[low]
+        #: For each stratum, 1 / share of pairs of pairs that are disjoint.
+        self.factor = np.ones(int(self.stratum.max()) + 1)
+        cells = self.cells(shares[None])[0]
+        nodes = cells @ self.to_groups
+        for k in range(len(self.factor)):
+            own, weight = cells[self.cell_stratum == k], nodes[self.stratum == k]
+            across = self.across[self.cell_stratum == k]
+            joint = (weight**2).sum() - (across * own**2).sum()
+            with np.errstate(divide="ignore", invalid="ignore"):
+                self.factor[k] = 1 / (1 - joint / own.sum() ** 2)
+        #: What share of the pairs of its runs each group has, the mean over these runs.
+        self.share_of_run = self._share_of_run(units, shares)
+
+    def _share_of_run(self, units: Units, shares: np.ndarray) -> np.ndarray:
+        total, n_runs = np.zeros(units.n_groups), np.zeros(units.n_groups)
+        for run in units.runs:
+            within = np.zeros(len(shares))
+            pairs = pairs_of(run, len(units.groups))
+            if shares[pairs].sum() > 0:
+                within[pairs] = shares[pairs] / shares[pairs].sum()
+            total += self.nodes(within[None])[0]
+            n_runs[np.unique(units.groups[run])] += 1
+        return total / np.maximum(n_runs, 1)
+
+    def cells(self, values: np.ndarray) -> np.ndarray:
+        """Return sums of `values`, (n, n_pairs), over pairs of the same two groups."""
+        values = values[:, self.used]
+        return values if self.to_cells is None else values @ self.to_cells
+
+    def nodes(self, values: np.ndarray) -> np.ndarray:
+        """Return sums of `values`, (n, n_pairs), over the pairs of each group, (n, n_groups)."""
+        return self.cells(values) @ self.to_groups
+
+
+class _Products:
+    """Sums of products over pairs that share a group, corrected, and within cells."""
+
+    def __init__(self, size: int):
+        self.sharing = np.zeros((size, size))
+        self.within = np.zeros((size, size))
+
+    def add(self, sharing: _Sharing, rows: np.ndarray, nodes: np.ndarray) -> None:
+        """Add the products of rows of influences, (size, n_pairs); nodes (size, n_groups)."""
+        cells = sharing.cells(rows)
+        scaled = nodes * sharing.factor[sharing.stratum]
+        self.sharing += scaled @ nodes.T
+        # A cell of two groups was counted for each of them.
+        twice = _TAKEN_OFF * sharing.across * sharing.factor[sharing.cell_stratum]
+        self.sharing -= (cells * twice) @ cells.T
+        self.within += cells @ cells.T
+
+
+def _shares(data: np.ndarray, units: Units) -> np.ndarray:
+    """Return how much each pair counts in the similarity of each subject, (n_subjects, n_pairs)."""
+    shares = np.zeros(data.shape)
+    for run in units.runs:
+        pairs = pairs_of(run, len(units.groups))
+        present = ~np.isnan(data[:, pairs])
+        shares[:, pairs] = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    total = shares.sum(axis=1, keepdims=True)
+    return np.divide(shares, total, out=shares, where=total > 0)
+
+
+def _all_but_one(units: Units) -> np.ndarray:
+    """Return counts of conditions with one group left out, (n_groups, n_conditions)."""
+    return (units.groups != np.arange(units.n_groups)[:, None]).astype(float)
+
+
+def _left_out(model, data, method, units, given, similarity) -> np.ndarray:
+    """Return what leaving a group out takes from similarities, (n_groups, n_model, n_subjects)."""
+    counts = _all_but_one(units)
+    parts = np.empty((len(counts), *similarity.shape))
+    step = int(np.clip(_MEMORY // (8 * data.size), 1, 32))
+    for start in range(0, len(counts), step):
+        part = slice(start, start + step)
+        parts[part] = similarities_within(model, data, counts[part], method, units, given)
+    return similarity - parts
+
+
+def _where_defined(values: np.ndarray, instead: np.ndarray) -> np.ndarray:
+    """Return values, others where they are NaN (without a group, a model may be constant)."""
+    return np.where(np.isnan(values), instead, values)
+
+
+def _of_subjects(values: np.ndarray) -> np.ndarray:
+    """Return the covariance of means of values, (n, n_subjects); NaN with one subject."""
+    n_subjects = values.shape[1]
+    if n_subjects < 2:
+        return np.full((len(values),) * 2, np.nan)
+    centred = values - values.mean(axis=1, keepdims=True)
+    return centred @ centred.T / (n_subjects * (n_subjects - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Ceiling:
+    """A noise ceiling as a mean over subjects.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_subjects,)
+        What each subject adds: :func:`jackknifed_ceilings`.
+    influence : ndarray, shape (n_subjects, n_pairs)
+        Influences of pairs on these values.
+    nodes : ndarray, shape (n_subjects, n_groups)
+        Of groups of conditions.
+    """
+
+    values: np.ndarray
+    influence: np.ndarray
+    nodes: np.ndarray
+
+
+def _ceilings(data, method, units, given, sharing) -> tuple[_Ceiling, _Ceiling]:
+    """Return the lower and the upper ceiling.
+
+    A subject adds its own similarity with a pool and its share in the pools of the others. For
+    influences of pairs pools count as fixed (of the upper ceiling, only those on the subject's own
+    similarity); what leaving conditions out does to the mean is exact.
+    """
+    data, method = pooled_as(data, method, units, given)
+    n_subjects, n_pairs = data.shape
+    without = CeilingsWithout(n_subjects)
+    influence, everyone = np.zeros((2, n_subjects, n_pairs)), np.zeros((2, n_pairs))
+    runs = list(pools_of_runs(data, method, units))
+    n_runs = np.zeros(n_subjects)
+    for _, members, _ in runs:
+        n_runs[members] += 1
+    for pairs, members, pools in runs:
+        for t, who in enumerate(members):
+            without.add(members, t, pools.similarities(t))
+            to_others, to_all = (v / n_runs[who] for v in pools.influences(t))
+            everyone[0, pairs] += to_others[t] / n_subjects
+            everyone[1, pairs] += to_all / n_subjects
+            influence[1][who, pairs] += to_all
+            others = np.broadcast_to(to_others[t], (n_subjects, len(pairs))).copy()
+            others[members] = np.nan_to_num(to_others)
+            # Its own share is in the mean over everyone only.
+            others[who] = 0.0
+            influence[0][:, pairs] -= others
+    influence[0] += n_subjects * everyone[0]
+    exact = None
+    if units.n_groups <= _MANY:
+        counts = np.vstack([np.ones((1, len(units.groups))), _all_but_one(units)])
+        exact = [b.mean(axis=1) for b in ceilings_within(data, counts, method, units)]
+    values, result = without.values(), []
+    for which in range(2):
+        nodes = sharing.nodes(influence[which])
+        if exact is not None:
+            linear = sharing.nodes(everyone[which][None])[0]
+            left_out = (exact[which][0] - exact[which][1:]) * (1 - sharing.share_of_run)
+            left_out = _where_defined(left_out, linear)
+            squares = linear @ linear
+            nodes = nodes * ((linear @ left_out) / squares if squares > 0 else 1.0)
+        result.append(_Ceiling(values[which], influence[which], nodes))
+    return tuple(result)
