@@ -201,7 +201,38 @@ def test_bins_are_means_of_whole_samples():
     n = len(coarse.times)
     assert n == len(fine.times) // 10
     np.testing.assert_allclose(coarse.values[..., 3], fine.values[..., 30:40].mean(axis=2))
-    np.testing.assert_allclose(coarse.times[3], fine.times[30:40].mean())
+    # The middle of the time they cover, which does not depend on the sampling rate.
+    np.testing.assert_allclose(coarse.times[3], fine.times[30] + 0.01)
+
+
+@pytest.mark.parametrize("between", [(-0.2, 0.6), None])
+def test_sampling_rates_give_one_set_of_bins_and_windows(between):
+    """500, 512 and 1000 Hz: the same bins and windows, nearly the same RDMs of slow signals."""
+    rng = np.random.default_rng(0)
+    waves = rng.normal(size=(6, 4, 2)) * 1e-5
+    made, movies = [], []
+    for i, rate in enumerate((500.0, 512.0, 1000.0)):
+        times = np.arange(round(-0.4 * rate), round(0.9 * rate)) / rate
+        field = sum(waves[..., k, None] * np.sin(2 * np.pi * (k + 1) * times + k) for k in range(2))
+        info = mne.create_info(NAMES, rate, "seeg")
+        epochs = mne.EpochsArray(field, info, tmin=times[0], verbose="error")
+        options = dict(electrodes=table(patient=f"p{i}"), conditions=CONDITIONS, signal="raw",
+                       baseline=None, between=between, patient=f"p{i}")  # fmt: skip
+        made.append(ieeg_patterns(epochs, bin_width=0.05, **options))
+        movies.append(
+            ieeg_rdms(ieeg_patterns(epochs, **options), per="patient", window=0.1, step=0.02)
+        )
+    for other in made[1:]:
+        np.testing.assert_array_equal(other.times, made[0].times)
+        np.testing.assert_allclose(other.values, made[0].values, rtol=0, atol=1.0)
+    assert len(made[0].times) == (16 if between else 26)
+    for other in movies[1:]:
+        np.testing.assert_array_equal(other.labels["time"], movies[0].labels["time"])
+        np.testing.assert_allclose(other.vectors, movies[0].vectors, atol=0.05)
+    together = rf.concat(movies)
+    model = rf.RDMs(rng.random(15), CONDITIONS, "any", {"network": ["n"], "layer": ["l"]})
+    found = rf.mapping.layer_map(model, together, n_permutations=0)
+    assert len(found.times) == len(movies[0])
 
 
 def test_conditions_from_metadata_events_or_a_list():

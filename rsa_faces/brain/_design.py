@@ -65,7 +65,7 @@ def read_events(events: Any, run: Any, duration: float, column: str = "trial_typ
             stacklevel=3,
         )
         events = events[~nameless]
-    events = events.assign(trial_type=_stimulus_names(events[column], run)
+    events = events.assign(trial_type=stimulus_names(events[column], run)
                            if column == "stim_file" else events[column])  # fmt: skip
     numbers = [c for c in ("onset", "duration", "modulation") if c in events]
     events = events[[*numbers, "trial_type"]]
@@ -100,7 +100,7 @@ def read_events(events: Any, run: Any, duration: float, column: str = "trial_typ
     return events.sort_values("onset", kind="stable").reset_index(drop=True)
 
 
-def _stimulus_names(files: pd.Series, run: Any) -> pd.Series:
+def stimulus_names(files: pd.Series, run: Any) -> pd.Series:
     """Return the names of stimuli, as those of images in a folder: without folder and ending."""
     names = files.map(lambda file: PurePosixPath(file.replace("\\", "/")).stem)
     of = pd.DataFrame({"name": names, "file": files}).drop_duplicates()

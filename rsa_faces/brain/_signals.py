@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rsa_faces._core.errors import InputError
+from rsa_faces.rdm.movie import starts_at
 
 # Hz: width of a filter's flank, and so the distance kept from line noise; largest and smallest
 # width of a sub-band. Power falls with frequency, so that one wide band would be its lowest part.
@@ -88,20 +89,52 @@ def between_times(times: np.ndarray, ends, what: str) -> slice:
     return slice(found[0], found[-1] + 1)
 
 
+def grid_of_times(times: np.ndarray, window: float, step: float) -> np.ndarray:
+    """Return the multiples of `step` at which a window within the recording begins.
+
+    A recording reaches to one sample before its first and after its last one: what lies between
+    samples does not depend on where a sampling rate happens to put them.
+    """
+    interval = (times[-1] - times[0]) / max(len(times) - 1, 1)
+    if not (0 < window < np.inf and 0 < step < np.inf) or min(window, step) < interval * (1 - 1e-6):
+        raise InputError(
+            f"expected a window and a step of at least one sample ({interval:g} s), got "
+            f"{window!r} and {step!r}."
+        )
+    n_samples = round(window / interval)
+    low, high = np.floor((times[0] - interval) / step), np.ceil((times[-1] + interval) / step)
+    at = (np.arange(low, high + 1) * step).round(9)
+    starts = starts_at(times, at, interval)
+    inside = (starts >= 0) & (starts + n_samples <= len(times))
+    if not inside.any():
+        raise InputError(
+            f"expected a window of at most the recording ({len(times) * interval:g} s), beginning "
+            f"at a multiple of {step:g} s, got {window!r}."
+        )
+    return at[inside]
+
+
 def binned(values: np.ndarray, times: np.ndarray, bin_width: float, rate: float):
-    """Return means over bins of whole samples; what does not fill a bin is left out."""
-    n_samples = round(bin_width * rate) if 0 < bin_width < np.inf else 0
-    n_bins = len(times) // n_samples if n_samples else 0
-    if not n_bins:
+    """Return means over bins that begin at multiples of their width, and the bins' centres.
+
+    What does not fill a bin is left out. Recordings with other sampling rates have the same bins.
+    """
+    if not 1 / rate * (1 - 1e-6) <= bin_width <= len(times) / rate * (1 + 1e-6):
         raise InputError(
             f"expected a bin_width from {1 / rate:g} to {len(times) / rate:g} s, got {bin_width!r}."
         )
-    used = n_bins * n_samples
-    shape = (*values.shape[:2], n_bins, n_samples)
-    return (
-        values[..., :used].reshape(shape).mean(axis=3),
-        times[:used].reshape(n_bins, n_samples).mean(axis=1),
-    )
+    first = np.floor((times[0] - 1 / rate) / bin_width)
+    n_edges = int(np.ceil((times[-1] - times[0] + 3 / rate) / bin_width)) + 2
+    edges = ((first + np.arange(n_edges)) * bin_width).round(9)
+    starts = starts_at(times, edges, 1 / rate)
+    inside = np.flatnonzero((starts[:-1] >= 0) & (starts[1:] <= len(times)))
+    if not len(inside):
+        raise InputError(
+            f"expected a bin of {bin_width:g} s that begins at a multiple of its width within "
+            f"{times[0]:g} to {times[-1]:g} s, got none. Take a smaller bin_width."
+        )
+    means = [values[..., starts[i] : starts[i + 1]].mean(axis=-1) for i in inside]
+    return np.stack(means, axis=-1), (edges[inside] + bin_width / 2).round(9)
 
 
 def check_signals(data: np.ndarray, names: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.optional import require
 from rsa_faces._core.tables import BIDS_MISSING, read_table
+from rsa_faces.brain._design import stimulus_names
 from rsa_faces.brain.electrodes import read_electrodes
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def read_bids_ieeg(
         Of each epoch, around the event's onset. High gamma loses 0.17 s at each end.
     events : str, default "trial_type"
         Column of ``events.tsv`` that names the events, such as the stimulus. Events without a
-        value ("n/a") are no epochs.
+        value ("n/a") are no epochs. Of ``stim_file`` the name of the file counts, without folder
+        and ending.
     query : str, optional
         Which events, as for :meth:`rsa_faces.StimulusSet.query`: ``"trial_type == 'face'"``.
     region, regions
@@ -58,8 +61,13 @@ def read_bids_ieeg(
     MissingExtraError
         If mne or mne-bids is not installed.
     InputError
-        If ``events.tsv`` or ``electrodes.tsv`` is not there, a column is unknown, or no event or
-        epoch is left.
+        If ``events.tsv`` or ``electrodes.tsv`` is not there, a column is unknown, an event has no
+        onset or that of another, the recording cannot be read, or no event or epoch is left.
+
+    Warns
+    -----
+    UserWarning
+        Of how many epochs are left out, at the edges of the recording or in what is marked as BAD.
 
     Notes
     -----
@@ -89,12 +97,15 @@ def read_bids_ieeg(
             f"expected an onset in s of every event, but {n_timeless} of {len(table)} have none "
             f"(n/a) in {tables['events']}."
         )
-    raw = mne_bids.read_raw_bids(path, verbose="error")
+    if events == "stim_file":
+        table = table.assign(stim_file=stimulus_names(table[events], path.basename))
+    raw = _raw(path, mne_bids)
     names = sorted(table[events].unique())
     codes = table[events].map({name: i + 1 for i, name in enumerate(names)})
     # Onsets count from the first sample, events in MNE from the start of the system.
     samples = np.rint(table["onset"] * raw.info["sfreq"]).astype(int)
     found = np.column_stack([samples + raw.first_samp, np.zeros(len(table), int), codes])
+    _check_apart(table, samples, raw.info["sfreq"], events, tables["events"])
     epochs = mne.Epochs(
         raw, found, {name: i + 1 for i, name in enumerate(names)}, *between, baseline=None,
         metadata=table.reset_index(drop=True), preload=True, verbose="error",
@@ -104,10 +115,56 @@ def read_bids_ieeg(
             f"expected epochs of {len(table)} events, but all lie outside of the recording of "
             f"{raw.times[-1]:g} s or overlap what is marked as bad."
         )
+    _tell_dropped(epochs, table[events], raw.times[-1])
     electrodes = read_electrodes(
         tables["electrodes"], patient=path.subject, region=region, regions=regions
     )
     return epochs, electrodes
+
+
+def _raw(path, mne_bids):
+    """Return the recording of a run; what mne makes of a broken one is one sentence."""
+    try:
+        return mne_bids.read_raw_bids(path, verbose="error")
+    except Exception as err:  # readers of many formats raise many kinds
+        raise InputError(
+            f"expected a recording in BIDS-iEEG, got {path.basename!r} in "
+            f"{str(path.directory)!r}: {' '.join(str(err).split())}"
+        ) from err
+
+
+def _check_apart(table, samples, rate: float, events: str, where) -> None:
+    """Check that no two events are at the same sample."""
+    twice = pd.Series(samples).duplicated(keep=False).to_numpy()
+    if twice.any():
+        rows = table[twice].sort_values("onset").iloc[:2]
+        shown = " and ".join(f"{n!r} at {t:g} s" for n, t in zip(rows[events], rows["onset"],
+                                                                strict=True))  # fmt: skip
+        raise InputError(
+            f"expected events at different times, but {int(twice.sum())} share a sample (at "
+            f"{rate:g} Hz): {shown} in {where}. Say which with `query`, or take them out."
+        )
+
+
+def _tell_dropped(epochs, names, duration: float) -> None:
+    """Warn of epochs that were dropped, and why; conditions that are gone are named."""
+    reasons = [log for log in epochs.drop_log if log and log != ("IGNORED",)]
+    if not reasons:
+        return
+    bad = [log for log in reasons if any(r.upper().startswith("BAD") for r in log)]
+    parts = []
+    if n_edge := len(reasons) - len(bad):
+        parts.append(f"{n_edge} that are not within the recording of {duration:g} s")
+    if bad:
+        parts.append(f"{len(bad)} that overlap an annotation BAD")
+    left = set(epochs.metadata[names.name])
+    gone = [name for name in dict.fromkeys(names) if name not in left]
+    lost = f" Of {len(gone)} conditions nothing is left: {', '.join(map(repr, gone[:5]))}."
+    warnings.warn(
+        f"{len(reasons)} of {len(names)} epochs are left out: {' and '.join(parts)}."
+        + (lost if gone else ""),
+        stacklevel=3,
+    )
 
 
 def _beside(path, suffix: str):

@@ -10,6 +10,7 @@ import numpy as np
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces.brain._signals import grid_of_times
 from rsa_faces.brain.electrodes import UNKNOWN
 from rsa_faces.brain.ieeg import IeegPatterns
 from rsa_faces.rdm import RDMs, concat
@@ -52,7 +53,8 @@ def ieeg_rdms(
         mahalanobis and crossnobis; crossnobis needs patterns with folds.
     window, step : float, in seconds, optional
         As in :func:`rsa_faces.rdm.movie.rdm_movie`: length of the windows (0.1 s by default; None:
-        every sample), and from one to the next (default: one sample).
+        every sample), and from one to the next (default: one sample). With a step windows begin at
+        its multiples, so that recordings with 500, 512 and 1000 Hz have the same ones.
     pool : {"concatenate", "average"}, default "concatenate"
         Whether the samples within a window are channels, next to the electrodes, or are averaged.
         An RDM of one electrode needs "concatenate" but for euclidean measures.
@@ -231,7 +233,13 @@ def _movie(labels: dict, parts: list[IeegPatterns], options: dict) -> RDMs:
             "window, or the measure 'euclidean'."
         )
     folds = first.folds if measure.needs_folds else None
-    movie = rdm_movie(values, times=first.times, conditions=conditions, folds=folds, **options)
+    where = {"step": options["step"]}
+    if options["window"] is not None and options["step"] is not None:
+        where = {"at": grid_of_times(first.times, options["window"], options["step"])}
+    options = {key: value for key, value in options.items() if key != "step"}
+    movie = rdm_movie(
+        values, times=first.times, conditions=conditions, folds=folds, **where, **options
+    )
     order = ["subject", "region", "electrode", "time"]
     labels = labels | {"time": movie.labels["time"], "n_electrodes": values.shape[1]}
     labels |= {"signal": first.signal} | movie.labels.drop(columns="time").to_dict("list")

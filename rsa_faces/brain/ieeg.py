@@ -178,7 +178,8 @@ def ieeg_patterns(
     between : (float, float), in seconds, optional
         Times to keep; by default all.
     bin_width : float, in seconds, optional
-        Average over bins of this length, to keep less; their centres are the times.
+        Average over bins of this length, to keep less; they begin at its multiples, whatever the
+        sampling rate, and their centres are the times.
     folds : str, optional
         Column of the metadata with the run or session of each trial, for crossnobis.
     patient : str, optional
@@ -256,10 +257,7 @@ def ieeg_patterns(
     table = read_electrodes(electrodes, patient=_known_patient(electrodes, patient))
     picks = mne.pick_types(epochs.info, **dict.fromkeys(_KINDS, True), exclude="bads")
     if not len(picks):
-        raise InputError(
-            f"expected channels of type {', '.join(_KINDS)} that are not bad, got none of "
-            f"{len(epochs.ch_names)}. Set their type with epochs.set_channel_types()."
-        )
+        raise InputError(_no_channels(epochs))
     channels = [epochs.ch_names[i] for i in picks]
     keep, table = place_electrodes(channels, table, patient=patient, unplaced=unplaced)
     data = epochs.get_data(picks=picks, verbose="error") * 1e6
@@ -286,6 +284,24 @@ def ieeg_patterns(
         values, names, times, table, signal, _source(epochs, source),
         np.array(epochs.events[:, 0]), fingerprints, _folds(epochs, folds), settings,
     )  # fmt: skip
+
+
+def _no_channels(epochs) -> str:
+    """Say why no channel can be used; only what is intracranial belongs here."""
+    types = epochs.get_channel_types()
+    bad = set(epochs.info["bads"])
+    good = [t for name, t in zip(epochs.ch_names, types, strict=True) if name not in bad]
+    counts = ", ".join(f"{good.count(t)} {t}" for t in dict.fromkeys(good)) or "none"
+    if any(kind in types for kind in _KINDS):
+        return (
+            f"expected channels of type {', '.join(_KINDS)} that are not bad, but all "
+            f"{sum(t in _KINDS for t in types)} of them are marked as bad."
+        )
+    return (
+        f"expected channels of type {', '.join(_KINDS)} (electrodes in or on the brain) among "
+        f"{len(epochs.ch_names)}, got {counts}. Recordings from outside the skull have no "
+        "electrode in a region: make their RDMs with rsa_faces.rdm.movie.rdm_movie."
+    )
 
 
 def _known_patient(electrodes, patient: str | None) -> str | None:

@@ -28,6 +28,7 @@ def rdm_movie(
     measure: str | Measure | Callable[..., np.ndarray] = "correlation",
     window: float | None = None,
     step: float | None = None,
+    at: Sequence[float] | None = None,
     pool: str = "average",
     folds: Sequence[Any] | None = None,
     noise: str | np.ndarray | NoiseCovariance | Sequence[NoiseCovariance] | None = None,
@@ -52,6 +53,10 @@ def rdm_movie(
     step : float, optional
         From one window to the next, in seconds, to the nearest whole number of samples; by
         default one sample.
+    at : sequence of float, optional
+        When windows begin, in seconds, in the place of `step`: a window takes in the first sample
+        at or after this time and those that follow. Recordings with other sampling rates then have
+        the same windows, whose centres are ``at + window / 2``.
     pool : {"average", "concatenate"}, default "average"
         What becomes of the samples of a window. "average": each channel is averaged over them, so
         that only the mean response of the window counts. "concatenate": each sample is an
@@ -122,9 +127,20 @@ def rdm_movie(
     times = check_times(times, patterns.shape[2])
     interval = None if window is None and step is None else _interval(times)
     n_samples = 1 if window is None else _n_samples(window, interval, len(times), "window")
-    stride = 1 if step is None else _n_samples(step, interval, None, "step")
-    starts = np.arange(0, len(times) - n_samples + 1, stride)
-    centers = np.array([times[s : s + n_samples].mean() for s in starts]).round(_DIGITS)
+    if at is not None:
+        if window is None or step is not None:
+            raise InputError("expected `at` with a window and without a step.")
+        starts = starts_at(times, at, interval)
+        if not len(starts) or starts.min() < 0 or starts.max() + n_samples > len(times):
+            raise InputError(
+                f"expected windows of {window:g} s within {times[0]:g} to {times[-1]:g} s, got "
+                f"beginnings {np.asarray(at).tolist()[:5]}."
+            )
+        centers = (np.asarray(at, dtype=np.float64) + window / 2).round(_DIGITS)
+    else:
+        stride = 1 if step is None else _n_samples(step, interval, None, "step")
+        starts = np.arange(0, len(times) - n_samples + 1, stride)
+        centers = np.array([times[s : s + n_samples].mean() for s in starts]).round(_DIGITS)
     windows = _Windows(patterns, starts, centers, n_samples, pool)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -156,6 +172,12 @@ def check_times(times: Sequence[float], n_times: int) -> np.ndarray:
             f"expected ascending times in seconds, got {times[i + 1]:g} after {times[i]:g}."
         )
     return times
+
+
+def starts_at(times: np.ndarray, at: Sequence[float], interval: float) -> np.ndarray:
+    """Return the first sample at or after each time, as a number; below 0 before the recording."""
+    # Times are multiples of the interval to rounding: a millionth of a sample before is at it.
+    return np.ceil((np.asarray(at) - times[0]) / interval - 1e-6).astype(int)
 
 
 class _Windows(Mapping):

@@ -27,6 +27,7 @@ from rsa_faces.brain import (
 )
 from rsa_faces.networks import load_network
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
+from rsa_faces.runs._sentences import about
 from rsa_faces.runs._steps import Steps
 from rsa_faces.runs.searchlight.config import TimecourseConfig
 from rsa_faces.stimuli import StimulusSet
@@ -77,12 +78,13 @@ def patient_rdms(
     def make() -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            patterns, table = _patterns(config, recordings, patient, stimuli)
-            if patterns is not None:
-                rdms = ieeg_rdms(
+            with about(f"patient {patient!r}, {_where(recordings.patients[patient])}"):
+                patterns, table = _patterns(config, recordings, patient, stimuli)
+                rdms = None if patterns is None else ieeg_rdms(
                     patterns, per="region", measure=config.measure, window=config.window,
                     step=config.step, progress=False,
                 )  # fmt: skip
+            if rdms is not None:
                 rdms.save(folder / name)
                 files.append(name)
         notes.extend(f"{patient}: {w.message}" for w in caught if w.category is UserWarning)
@@ -107,6 +109,13 @@ def patient_rdms(
     return load_rdms(folder / name), table
 
 
+def _where(source: Any) -> str:
+    """Say where a recording is."""
+    if isinstance(source, Path):
+        return str(source)
+    return str(getattr(source, "fpath", "a simulated recording"))
+
+
 def _patterns(
     config: TimecourseConfig, recordings: Recordings, patient: str, stimuli: StimulusSet
 ) -> tuple[IeegPatterns | None, pd.DataFrame]:
@@ -128,9 +137,8 @@ def _patterns(
     if chosen.localiser is None:
         localiser, patterns = split_trials(patterns)
     else:
-        mne = require("mne", extra="ieeg", purpose=_PURPOSE)
         localiser = ieeg_patterns(
-            mne.read_epochs(chosen.localiser[patient], verbose="error"),
+            _epochs(chosen.localiser[patient]),
             conditions=chosen.conditions, source=f"localiser of {patient}", **options,
         )  # fmt: skip
     selection = face_selective(
@@ -161,9 +169,20 @@ def _opened(config: TimecourseConfig, recordings: Recordings, patient: str):
             regions=bids.regions,
         )  # fmt: skip
     if isinstance(source, Path):
-        mne = require("mne", extra="ieeg", purpose=_PURPOSE)
-        source = mne.read_epochs(source, verbose="error")
+        source = _epochs(source)
     return source, recordings.electrodes
+
+
+def _epochs(path: Path):
+    """Return the epochs of a file; what mne makes of a broken one is one sentence."""
+    mne = require("mne", extra="ieeg", purpose=_PURPOSE)
+    try:
+        return mne.read_epochs(path, verbose="error")
+    except Exception as err:  # readers raise many kinds
+        raise InputError(
+            f"expected epochs of MNE (-epo.fif) in {path}, but they cannot be read: "
+            f"{' '.join(str(err).split())}"
+        ) from err
 
 
 def _of_bids(config: TimecourseConfig) -> Recordings:
