@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import TYPE_CHECKING
 
@@ -124,12 +125,16 @@ def read_bids_ieeg(
 
 def _raw(path, mne_bids):
     """Return the recording of a run; what mne makes of a broken one is one sentence."""
+    options = {"verbose": "error"}
+    if "on_ch_mismatch" in inspect.signature(mne_bids.read_raw_bids).parameters:
+        # Channels go by name; versions without the option do so by themselves.
+        options["on_ch_mismatch"] = "reorder"
     try:
-        return mne_bids.read_raw_bids(path, verbose="error")
+        return mne_bids.read_raw_bids(path, **options)
     except Exception as err:  # readers of many formats raise many kinds
         raise InputError(
-            f"expected a recording in BIDS-iEEG, got {path.basename!r} in "
-            f"{str(path.directory)!r}: {' '.join(str(err).split())}"
+            f"expected a recording in BIDS-iEEG and its channels.tsv with the same names, got "
+            f"{path.basename!r} in {str(path.directory)!r}: {' '.join(str(err).split())}"
         ) from err
 
 
