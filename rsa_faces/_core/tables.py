@@ -10,7 +10,7 @@ import os
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
@@ -55,8 +55,9 @@ class _Source:
     @property
     def where(self) -> str:
         """Say what was read, and how it was split."""
-        split = f" (separated by {_SEPARATORS[self.separator]})" if len(self.header) > 1 else ""
-        return f"{self.path}{split}"
+        if len(self.header) == 1 or self.path.suffix.lower() == ".xlsx":
+            return str(self.path)
+        return f"{self.path} (separated by {_SEPARATORS[self.separator]})"
 
 
 def read_table(
@@ -153,7 +154,7 @@ def read_table(
         file = None
     elif isinstance(source, (str, os.PathLike)):
         declared = {*text, *numbers, *required} - set(optional)
-        file = _open(Path(source), what, declared)
+        file = _open(Path(source), what, declared, text)
         where = file.where
         table, place = _parse(file, numbers, words, notes)
     else:
@@ -215,7 +216,7 @@ def read_rows(
 
 def read_header(path: str | os.PathLike[str], *, what: str = "a table") -> list[str]:
     """Return the names of the columns of a table."""
-    return _open(Path(path), what, set()).header
+    return _open(Path(path), what).header
 
 
 def read_matrix(path: str | os.PathLike[str], *, what: str = "a matrix of numbers") -> np.ndarray:
@@ -283,9 +284,14 @@ def _row_of(row: int) -> str:
 # ---- from a file to text -----------------------------------------------------------------------
 
 
-def _open(path: Path, what: str, declared: set[str]) -> _Source:
-    """Return the text of a file, its separator, its header and the line of each row."""
-    with _text_stream(path, what) as stream:
+def _open(
+    path: Path, what: str, declared: Iterable[str] = (), names: Sequence[str] = ()
+) -> _Source:
+    """Return the text of a file, its separator, its header and the line of each row.
+
+    `declared` columns must be there, those of `names` hold names.
+    """
+    with _text_stream(path, what, names) as stream:
         text = stream.read()
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -320,7 +326,7 @@ def _header(text: str, separator: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _text_stream(path: Path, what: str) -> Iterator[io.TextIOBase]:
+def _text_stream(path: Path, what: str, names: Sequence[str] = ()) -> Iterator[io.TextIOBase]:
     """Open a file as text, whatever its encoding; sheets of Excel become tab-separated text."""
     if path.is_dir():
         raise InputError(f"expected {what}, but {path} is a folder.")
@@ -333,7 +339,7 @@ def _text_stream(path: Path, what: str) -> Iterator[io.TextIOBase]:
             start = file.read(4096)
             file.seek(0)
             if start.startswith(b"PK\x03\x04"):
-                yield io.StringIO(_sheet(file, path), "")
+                yield io.StringIO(_sheet(file, path, names), "")
                 return
             yield io.TextIOWrapper(file, _encoding(start, path, what), newline="")
     except UnicodeDecodeError as err:
@@ -362,7 +368,7 @@ def _encoding(start: bytes, path: Path, what: str) -> str:
     return "utf-8-sig"
 
 
-def _sheet(file: BinaryIO, path: Path) -> str:
+def _sheet(file: BinaryIO, path: Path, names: Sequence[str]) -> str:
     """Return the one sheet of an Excel file that holds something, as tab-separated text."""
     import openpyxl
 
@@ -376,9 +382,9 @@ def _sheet(file: BinaryIO, path: Path) -> str:
         filled = {}
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # what the file says of its size may be wrong
-            rows = [[_cell(cell, path) for cell in row] for row in sheet.iter_rows()]
-            if any(any(row) for row in rows):
-                filled[sheet.title] = rows
+            cells = [row for row in sheet.iter_rows() if any(c.value is not None for c in row)]
+            if cells:
+                filled[sheet.title] = cells
     if len(filled) != 1:
         raise InputError(
             f"expected one sheet in {path}, got {len(filled)}: "
@@ -386,18 +392,24 @@ def _sheet(file: BinaryIO, path: Path) -> str:
             ".xlsx of its own."
         )
     (rows,) = filled.values()
-    width = max(i + 1 for row in rows for i, cell in enumerate(row) if cell)
+    of_names = [str(cell.value).strip() in names for cell in rows[0]]
+    width = max(i + 1 for row in rows for i, cell in enumerate(row) if cell.value is not None)
+    of_names += [False] * (width - len(of_names))
     text = io.StringIO("")
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    line = 1
     for row in rows:
         # A row of the sheet is a line of the text, so that errors name the row.
-        row = [cell.replace("\n", " ") for cell in row[:width]]
-        writer.writerow([*row, *[""] * (width - len(row))] if any(row) else [])
+        number = next(cell.row for cell in row if cell.value is not None)
+        text.write("\n" * (number - line))
+        line = number + 1
+        shown = [_cell(c, path, name) for c, name in zip(row, of_names, strict=False)]
+        writer.writerow([*shown, *[""] * (width - len(shown))])
     return text.getvalue()
 
 
-def _cell(cell, path: Path) -> str:
-    """Return a cell of a sheet as it is shown."""
+def _cell(cell, path: Path, is_name: bool) -> str:
+    """Return a cell of a sheet as it is shown, on one line."""
     value = cell.value
     if value is None:
         return ""
@@ -405,8 +417,10 @@ def _cell(cell, path: Path) -> str:
     if cell.data_type == "e":
         raise InputError(f"expected a value in {place}, got the error {value}.")
     if isinstance(value, (datetime, date, time)):
+        if not is_name:
+            return value.isoformat()
         raise InputError(
-            f"expected text or a number in {place}, got the date {value}. Excel makes dates of "
+            f"expected a name in {place}, got the date {value}. Excel makes dates of "
             "names such as MAR1 or 1-2: format the column as text and enter them again."
         )
     if isinstance(value, bool):
@@ -415,7 +429,7 @@ def _cell(cell, path: Path) -> str:
         # 7 that is formatted 000 is shown as 007, and meant so.
         zeros = re.fullmatch(r"0+", cell.number_format or "")
         return f"{int(value):0{len(zeros.group(0))}d}" if zeros else str(int(value))
-    return str(value)
+    return str(value).replace("\n", " ")
 
 
 def _separator(text: str, path: Path, declared: set[str]) -> str:
@@ -423,10 +437,10 @@ def _separator(text: str, path: Path, declared: set[str]) -> str:
     headers = {}
     for separator in _SEPARATORS:
         with contextlib.suppress(csv.Error):
-            headers[separator] = set(_header(text, separator))
+            headers[separator] = _header(text, separator)
     splits = [s for s, header in headers.items() if len(header) > 1]
     if len(splits) > 1:
-        splits = [s for s in splits if declared <= headers[s]] or splits
+        splits = [s for s in splits if declared <= set(headers[s])] or splits
     if len(splits) > 1:
         fitting = []
         for separator in splits:
