@@ -456,3 +456,64 @@ def test_no_function_takes_more_than_eight_positional_arguments(name):
                 if n > 8:
                     long[f"{module.__name__}.{function.__qualname__}"] = n
     assert not long
+
+
+# --- runs elsewhere ------------------------------------------------------------------------------
+
+
+def test_feature_contrast_within_runs():
+    from rsa_faces.behaviour import feature_contrast
+
+    _, data, runs = study(n_conditions=24)
+    gender = {c: i % 4 // 2 for i, c in enumerate(data.conditions)}
+    age = {c: i // 6 for i, c in enumerate(data.conditions)}
+    features = {"gender": gender, "age": age}
+    found = feature_contrast(data, features, blocks=runs, n_permutations=99)
+    names = list(dict.fromkeys(runs.values()))
+    each = [feature_contrast(in_run(data, runs, r), features, n_permutations=0) for r in names]
+    for column in ("contrast", "between", "within"):
+        expected = np.mean([table[column] for table in each], axis=0)
+        np.testing.assert_allclose(found[column], expected, atol=1e-12)
+    assert (found["n_within"] == np.sum([t["n_within"] for t in each], axis=0)).all()
+    assert ((found["p"] >= 0.01) & (found["p"] <= 1)).all()
+    person = {c: i // 2 for i, c in enumerate(data.conditions)}
+    with pytest.raises(rf.InputError, match="each person of `people` in one block, but 12"):
+        feature_contrast(data, features, blocks=runs, people=person)
+
+
+def test_searchlight_within_runs():
+    from rsa_faces.mapping import searchlight
+    from rsa_faces.mapping.groups import ceiling_map
+
+    nibabel = pytest.importorskip("nibabel")
+    model, _, runs = study(n_conditions=15, between=0.5)
+    rng = np.random.default_rng(0)
+    affine = np.diag([3.0, 3, 3, 1])
+    mask = nibabel.Nifti1Image(np.ones((4, 4, 3), np.uint8), affine)
+    images = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 3, 15)), affine) for _ in range(2)]
+    names = list(dict.fromkeys(runs.values()))
+    places = {r: [i for i, c in enumerate(model.conditions) if runs[c] == r] for r in names}
+    options = {"mask_img": mask, "radius": 6.0, "progress": False}
+    for method in ("spearman", "tau-a", "corr_cov"):
+        found = searchlight(
+            images[0], conditions=model.conditions, models=model, method=method, blocks=runs,
+            **options,
+        )  # fmt: skip
+        alone = [
+            searchlight(
+                nibabel.Nifti1Image(images[0].get_fdata()[..., places[r]], affine),
+                conditions=in_run(model, runs, r).conditions, models=in_run(model, runs, r),
+                method=method, **options,
+            ).similarity
+            for r in names
+        ]  # fmt: skip
+        np.testing.assert_allclose(found.similarity, np.mean(alone, axis=0), atol=1e-10)
+    ceiling = ceiling_map(images, conditions=model.conditions, blocks=runs, **options)
+    alone = [
+        ceiling_map(
+            [nibabel.Nifti1Image(i.get_fdata()[..., places[r]], affine) for i in images],
+            conditions=in_run(model, runs, r).conditions, **options,
+        ).lower
+        for r in names
+    ]  # fmt: skip
+    np.testing.assert_allclose(ceiling.lower, np.mean(alone, axis=0), atol=1e-10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,11 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_is
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import as_names, by_name, check_unique_names, named
+from rsa_faces._core.names import as_names, by_name, check_unique_names, codes_of, named
 from rsa_faces.rdm import RDMs
 
 _BLOCK = 2**22
+_SIDES = ("between", "within")
 
 
 def feature_masks(
@@ -73,6 +74,7 @@ def feature_contrast(
     *,
     bins: Mapping[str, Sequence[float]] | None = None,
     people: Mapping[str, Any] | None = None,
+    blocks: Mapping[str, Hashable] | None = None,
     n_permutations: int = 999,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -86,6 +88,10 @@ def feature_contrast(
         As for :func:`feature_masks`: age, gender, expression, identity, head orientation, …
     people : mapping of condition to person, optional
         Needed for the test where several images show one person (Notes).
+    blocks : mapping of condition to run, optional
+        z-scores and means are those of the pairs within each run, averaged over runs, and groups
+        are shuffled within runs. Pairs of faces of different runs are not used and may be NaN. With
+        `people`, each person is in one run.
     n_permutations : int, default 999
         How often the groups are shuffled; 0 for no test.
     seed : int, default 0
@@ -103,8 +109,9 @@ def feature_contrast(
     Raises
     ------
     InputError
-        If conditions have no row in `features`, no person in `people`, or a feature leaves no pair
-        within or between groups in some RDM.
+        If conditions have no row in `features`, no person in `people` or run in `blocks`, a person
+        is in several runs, or a feature leaves no pair within or between groups in some RDM (in a
+        run).
 
     Notes
     -----
@@ -144,27 +151,36 @@ def feature_contrast(
         if (person < 0).any():
             nobody = rdms.conditions[int(np.argmin(person))]
             raise InputError(f"expected a person for every condition, but {nobody!r} has none.")
-    z = _z(rdms.vectors)
-    square = np.zeros((len(rdms), rdms.n_conditions, rdms.n_conditions))
-    row, col = np.triu_indices(rdms.n_conditions, k=1)
-    square[:, row, col] = square[:, col, row] = z
+    run, runs = np.zeros(rdms.n_conditions, int), ("",)
+    if blocks is not None:
+        run, runs = codes_of(blocks, rdms.conditions, "block")
+        several = pd.Series(run).groupby(person).nunique() > 1
+        if several.any():
+            raise InputError(
+                f"expected each person of `people` in one block, but {int(several.sum())} of "
+                f"{len(several)} are in several."
+            )
+    square = _z_matrices(rdms.vectors, run)
     parts = []
     for name, code in codes.items():
         kept = np.flatnonzero(code >= 0)
-        groups, code = np.unique(code[kept], return_inverse=True)
+        groups = np.unique(code[kept])
+        tests = []
+        for r in range(len(runs)):
+            here = kept[run[kept] == r]
+            own = np.unique(code[here], return_inverse=True)[1]
+            shuffled, shuffle = _shuffling(own, person[here])
+            tests.append(_Contrast(square[:, here[:, None], here], own, shuffle))
+            for side, n_pairs in tests[-1].n_pairs.items():
+                if (n_pairs == 0).any():
+                    where = f" in block {runs[r]!r}" if blocks is not None else ""
+                    raise InputError(
+                        f"expected pairs within and between groups of {name!r}{where}, but RDM "
+                        f"{int((n_pairs == 0).argmax())} has none {side} its "
+                        f"{len(np.unique(own))} groups of {len(here)} conditions."
+                    )
         # Every feature starts from the seed: its p does not hang on which others were asked for.
-        shuffled, shuffle = _shuffling(code, person[kept])
-        found = _contrasts(
-            square[:, kept[:, None], kept], code, shuffle, n_permutations, as_rng(seed)
-        )
-        empty = (found["n_within"] == 0) | (found["n_between"] == 0)
-        if empty.any():
-            bad = int(empty.argmax())
-            side = "within" if found["n_within"][bad] == 0 else "between"
-            raise InputError(
-                f"expected pairs within and between groups of {name!r}, but RDM {bad} has none "
-                f"{side} its {len(groups)} groups of {len(kept)} conditions."
-            )
+        found = _tested(tests, n_permutations, as_rng(seed))
         part = rdms.labels.assign(feature=name, **found)
         parts.append(part.assign(n_groups=len(groups), n_conditions=len(kept), shuffled=shuffled))
     table = pd.concat(parts, ignore_index=True)
@@ -215,6 +231,18 @@ def _codes(features, conditions, bins) -> dict[str, np.ndarray]:
     return codes
 
 
+def _z_matrices(vectors: np.ndarray, run: np.ndarray) -> np.ndarray:
+    """Return RDMs as matrices of z-scores over the measured pairs of each run; NaN between runs."""
+    row, col = np.triu_indices(len(run), k=1)
+    square = np.full((len(vectors), len(run), len(run)), np.nan)
+    square[:, np.arange(len(run)), np.arange(len(run))] = 0.0
+    for r in np.unique(run):
+        inside = (run[row] == r) & (run[col] == r)
+        z = _z(vectors[:, inside])
+        square[:, row[inside], col[inside]] = square[:, col[inside], row[inside]] = z
+    return square
+
+
 def _z(vectors: np.ndarray) -> np.ndarray:
     """Return z-scores over measured pairs."""
     present = ~np.isnan(vectors)
@@ -251,20 +279,38 @@ def _shuffling(code: np.ndarray, person: np.ndarray):
     return "within people", within
 
 
-def _contrasts(square, code, shuffle, n_permutations, rng) -> dict[str, np.ndarray]:
-    """Return means between and within groups, numbers of pairs and p, per matrix."""
-    n = square.shape[1]
-    present = ~np.isnan(square)
-    present[:, np.arange(n), np.arange(n)] = False
-    values = np.where(present, square, 0.0)
-    total, count = values.sum(axis=(1, 2)) / 2, present.sum(axis=(1, 2)) / 2
-    complete = bool((count == n * (n - 1) / 2).all())
-    groups = np.arange(int(code.max(initial=-1)) + 1)
+class _Contrast:
+    """Means between and within groups of matrices, and those of shuffled groups."""
 
-    def within(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __init__(self, square: np.ndarray, code: np.ndarray, shuffle) -> None:
+        n = square.shape[1]
+        present = ~np.isnan(square)
+        present[:, np.arange(n), np.arange(n)] = False
+        self.present, self.values = present.astype(float), np.where(present, square, 0.0)
+        self.total = self.values.sum(axis=(1, 2)) / 2
+        self.count = self.present.sum(axis=(1, 2)) / 2
+        self.complete = bool((self.count == n * (n - 1) / 2).all())
+        self.groups = np.arange(int(code.max(initial=-1)) + 1)
+        self.shuffle = shuffle
+        sums, sizes = self._within(code[None])
+        self.between, self.within = (m[:, 0] for m in self._means(sums, sizes))
+        self.n_pairs = {"within": sizes[:, 0], "between": self.count - sizes[:, 0]}
+
+    @property
+    def width(self) -> int:
+        """Numbers that one shuffle takes."""
+        return max(1, self.present.shape[1] * len(self.groups))
+
+    def shuffled(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Return contrasts of shuffled groups, (n_rdms, size)."""
+        between, within = self._means(*self._within(self.shuffle(rng, size)))
+        return between - within
+
+    def _within(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return sums and numbers of pairs within groups, (n_rdms, n_codes)."""
         # Sum within groups = ½ Σ_g 1_gᵀ M 1_g, for all shuffles in one product.
-        member = (codes[:, :, None] == groups).astype(float)
-        flat = member.transpose(1, 0, 2).reshape(n, -1)
+        member = (codes[:, :, None] == self.groups).astype(float)
+        flat = member.transpose(1, 0, 2).reshape(codes.shape[1], -1)
 
         def sums(matrices: np.ndarray) -> np.ndarray:
             found = np.empty((len(matrices), len(codes)))
@@ -273,33 +319,37 @@ def _contrasts(square, code, shuffle, n_permutations, rng) -> dict[str, np.ndarr
                 out[:] = product.sum(axis=0).reshape(len(codes), -1).sum(axis=1) / 2
             return found
 
-        if complete:
+        if self.complete:
             # Groups change their sizes when people with unequal numbers of images are shuffled.
             size = member.sum(axis=1)
             pairs = (size * (size - 1)).sum(axis=1) / 2
-            return sums(values), np.broadcast_to(pairs, (len(square), len(codes)))
-        return sums(values), sums(present.astype(float))
+            return sums(self.values), np.broadcast_to(pairs, (len(self.values), len(codes)))
+        return sums(self.values), sums(self.present)
 
-    def contrast(sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _means(self, sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return means between and within groups."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return (total[:, None] - sums) / (count[:, None] - sizes), sums / sizes
+            return (
+                (self.total[:, None] - sums) / (self.count[:, None] - sizes),
+                sums / sizes,
+            )
 
-    sums, sizes = within(code[None])
-    between_mean, within_mean = (m[:, 0] for m in contrast(sums, sizes))
-    observed = between_mean - within_mean
-    p = np.full(len(square), np.nan)
+
+def _tested(tests: Sequence[_Contrast], n_permutations: int, rng) -> dict[str, np.ndarray]:
+    """Return means over runs, numbers of pairs over all, and p, per matrix."""
+    between, within = (np.mean([getattr(t, k) for t in tests], axis=0) for k in _SIDES)
+    observed = between - within
+    p = np.full(len(observed), np.nan)
     if n_permutations and np.isfinite(observed).all():
-        extreme = np.zeros(len(square), dtype=int)
-        block = max(1, _BLOCK // max(1, n * len(groups)))
+        extreme = np.zeros(len(observed), dtype=int)
+        block = max(1, _BLOCK // max(t.width for t in tests))
+        # Sums in another order differ in the last digits: what is equal counts as equal.
+        bound = observed - 1e-12 * np.abs(observed)
         for start in range(0, n_permutations, block):
             size = min(block, n_permutations - start)
-            shuffled = np.subtract(*contrast(*within(shuffle(rng, size))))
-            # Sums in another order differ in the last digits: what is equal counts as equal.
+            shuffled = np.mean([t.shuffled(rng, size) for t in tests], axis=0)
             # A shuffle that leaves no pair on one side counts against the feature.
-            bound = observed - 1e-12 * np.abs(observed)
             extreme += (~(shuffled < bound[:, None])).sum(axis=1)
         p = (1 + extreme) / (1 + n_permutations)
-    return {
-        "contrast": observed, "between": between_mean, "within": within_mean,
-        "n_between": (count - sizes[:, 0]).astype(int), "n_within": sizes[:, 0].astype(int), "p": p,
-    }  # fmt: skip
+    numbers = {f"n_{k}": np.sum([t.n_pairs[k] for t in tests], axis=0).astype(int) for k in _SIDES}
+    return {"contrast": observed, "between": between, "within": within, **numbers, "p": p}

@@ -5,7 +5,7 @@ Blocks are the same whatever the budget and the number of threads, so that resul
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import codes_of
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._kernels.spheres import FINE, UNDEFINED
 from rsa_faces.brain.spheres import Discs, Spheres
@@ -82,6 +83,39 @@ class Similarities:
                     similarity = (self.method.factors[1](part) @ side.T)[fine]
                 result[np.ix_(fine, members)] = similarity
         return bounded(result)
+
+
+class WithinRuns:
+    """The mean of :class:`Similarities` over runs, of the pairs within each.
+
+    Parameters
+    ----------
+    models : ndarray, shape (n_models, n_pairs)
+    method : Method
+    pairs : sequence of ndarray, or of slice
+        The pairs of each run.
+    """
+
+    def __init__(self, models: np.ndarray, method: Method, pairs: Sequence):
+        self.runs = [(own, Similarities(models[:, own], method)) for own in pairs]
+
+    def __call__(self, vectors: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Compare the RDMs of a block, as :class:`Similarities` does."""
+        return np.mean([of_run(vectors[:, own], state) for own, of_run in self.runs], axis=0)
+
+
+def pairs_within(blocks: Mapping[str, Hashable] | None, conditions: Sequence[str]) -> list:
+    """Return the pairs of each run; of all conditions without `blocks`."""
+    n = len(conditions)
+    if blocks is None:
+        return [slice(None)]
+    codes, names = codes_of(blocks, conditions, "block")
+    row, col = np.triu_indices(n, k=1)
+    pairs = [np.flatnonzero((codes[row] == r) & (codes[col] == r)) for r in range(len(names))]
+    for name, own in zip(names, pairs, strict=True):
+        if len(own) < MIN_PAIRS:
+            raise InputError(f"expected at least 3 conditions in block {name!r}, got fewer.")
+    return pairs
 
 
 def block_size(n_pairs: int) -> int:

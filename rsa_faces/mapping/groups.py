@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,7 @@ def ceiling_map(
     noise_from: str = "all",
     residuals: Sequence[Any] | None = None,
     n_estimated: int | Mapping[Any, int] | Sequence[Any] = 0,
+    blocks: Mapping[str, Hashable] | None = None,
     min_voxels: int = 5,
     share: tuple[int, int] = (0, 1),
     budget: str | int = "4GB",
@@ -102,7 +103,7 @@ def ceiling_map(
         One for each subject, at least 2, as :func:`searchlight` takes them.
     conditions, folds
         As for :func:`searchlight`, for all subjects; or a sequence for each subject.
-    mask_img, mesh, radius, measure, noise, noise_from, min_voxels, n_jobs, progress
+    mask_img, mesh, radius, measure, noise, noise_from, blocks, min_voxels, n_jobs, progress
         As for :func:`searchlight`, for all subjects.
     residuals : sequence, optional
         For each subject as for :func:`searchlight`.
@@ -200,6 +201,7 @@ def ceiling_map(
         searchlights, subjects[0], n_pairs, 2 * n_subjects,
     )  # fmt: skip
     size = _stream.block_size(n_pairs)
+    pairs = _stream.pairs_within(blocks, order)
 
     def work(centers: np.ndarray) -> None:
         indptr, indices = searchlights.batch(centers)
@@ -212,7 +214,9 @@ def ceiling_map(
         everywhere = (state == FINE).all(axis=0)
         if everywhere.any():
             whole = np.ascontiguousarray(vectors[:, everywhere])
-            bounds[:, centers[everywhere]] = _ceilings(whole, method)
+            bounds[:, centers[everywhere]] = np.mean(
+                [_ceilings(whole[..., inside], method) for inside in pairs], axis=0
+            )
 
     # Whole blocks, so that no number depends on the shares.
     number, n_shares = share

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ def searchlight(
     noise_from: str = "all",
     residuals: Any = None,
     n_estimated: int | Mapping[Any, int] = 0,
+    blocks: Mapping[str, Hashable] | None = None,
     min_voxels: int = 5,
     budget: str | int = "2GB",
     n_jobs: int | None = None,
@@ -79,6 +80,9 @@ def searchlight(
     n_estimated : int or mapping of fold to int, default 0
         How many parameters the GLM of each fold estimated (of all folds together, if `residuals`
         are one image). Too small a number shrinks too little.
+    blocks : mapping of condition to run, optional
+        Similarities are those within each run, averaged over runs: pairs of conditions of different
+        runs are not used.
     min_voxels : int, default 5
         Centres with fewer usable voxels are NaN.
     budget : str or int, default "2GB"
@@ -166,7 +170,8 @@ def searchlight(
     state = np.empty(n_centers, np.int8)
     shared = patterns.n_bytes + 2 * models.vectors.nbytes + similarity.nbytes
     n_threads = _stream.n_workers(n_jobs, allowed, shared, searchlights, patterns, n_pairs)
-    similarities = _stream.Similarities(models.vectors, method)
+    pairs = _stream.pairs_within(blocks, models.conditions)
+    similarities = _stream.WithinRuns(models.vectors, method, pairs)
     size = _stream.block_size(n_pairs)
 
     def work(centers: np.ndarray) -> None:
