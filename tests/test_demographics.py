@@ -315,7 +315,7 @@ def test_statement_is_carried():
         score_distributions(scores, groups, **FAST),
         false_matches(scores, groups, fmr=0.05, **FAST),
     ]
-    assert all(f.note == SELF_REPORT for f in found)
+    assert all(SELF_REPORT in f.notes for f in found)
     assert found[2].notes[-1] == SELF_REPORT
     assert "biology" in SELF_REPORT
 

@@ -167,7 +167,7 @@ def test_many_models_are_named_beside_a_bar():
     space = space_of()
     names = tuple(f"layer {i}" for i in range(40))
     index = np.random.default_rng(0).integers(0, 40, space.n_places)
-    best = BestModels(index, np.ones(space.n_places), None, None, names, space, "")
+    best = BestModels(index, np.ones(space.n_places), None, None, names, space)
     (ax,) = plot_best_models(best, cuts=1)
     assert not ax.figure.legends
     ticks = [t.get_text() for t in ax.figure.axes[-1].get_yticklabels()]
@@ -208,7 +208,7 @@ def test_surface():
     # Coordinates are as they were: the viewer moves its own copy.
     np.testing.assert_array_equal(surface.vertices, sheet().vertices)
     index = np.repeat([0, 1, 2], 48)
-    best = BestModels(index, values, None, values[None], NAMES, surface, "")
+    best = BestModels(index, values, None, values[None], NAMES, surface)
     (ax,) = plot_best_models(best, views=["dorsal"], hemisphere="right")
     assert "chosen in the other subjects" in ax.figure.texts[0].get_text()
 
@@ -228,8 +228,9 @@ def test_own_axes_and_files(tmp_path):
 def test_page_of_a_volume_holds_the_map(tmp_path):
     space = space_of()
     rng = np.random.default_rng(0)
-    found = a_map(rng.normal(0, 0.2, (2, space.n_places)), space)
-    found.similarity[1, 4] = np.nan
+    values = rng.normal(0, 0.2, (2, space.n_places))
+    values[1, 4] = np.nan
+    found = a_map(values, space)
     page = view_map(found, model=1, path=tmp_path / "map.html", threshold=0.1)
     assert (tmp_path / "map.html").read_text(encoding="utf-8") == page.html
     # Nothing is fetched.
@@ -274,7 +275,7 @@ def test_names_of_users_are_text_in_a_page():
     space = space_of()
     wild = ("</script><script>alert(1)</script>", "@SCRIPT@ @TITLE@ <!--", "c")
     index = np.random.default_rng(0).integers(0, 3, space.n_places)
-    best = BestModels(index, np.ones(space.n_places), None, None, wild, space, "")
+    best = BestModels(index, np.ones(space.n_places), None, None, wild, space)
     page = view_map(best, title="<b>@DATA@</b> & co")
     assert page.html.count("</script>") == 1
     assert "<title>&lt;b&gt;@DATA@&lt;/b&gt; &amp; co</title>" in page.html
@@ -337,6 +338,6 @@ def test_wrong_arrays_and_surfaces_are_named():
         plot_map(values, space=surface, label="a", mesh=3)
     with pytest.raises(InputError, match="hemisphere 'both'"):
         view_map(values, space=surface, label="a", hemisphere="both")
-    best = BestModels(np.zeros(144, int), values, None, None, NAMES, surface, "")
+    best = BestModels(np.zeros(144, int), values, None, None, NAMES, surface)
     with pytest.raises(InputError, match="draw them with plot_best_models"):
         plot_map(best)

@@ -514,7 +514,7 @@ def made_up(values, names=NAMES, n_subjects=12, n_blocks=0, transform=None):
     )  # fmt: skip
     settings = {"predictors": list(names), "alpha": 0.05, "n_blocks": n_blocks,
                 "transform": transform}  # fmt: skip
-    return Partition(table, models, pd.DataFrame(), 1770, 0, 60, n_subjects, settings)
+    return Partition(table, models, pd.DataFrame(), 1770, 0, 60, n_subjects, settings=settings)
 
 
 BALANCED = [0.12, 0.09, 0.1, 0.03, 0.025, 0.03, 0.02]

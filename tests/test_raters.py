@@ -151,7 +151,7 @@ def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
         # In an order of their own: conditions go by name.
         raters.append(Arrangements(f"simulated {r}", trials, names[::-1]))
     fits = fit_raters(raters)
-    fits.save(tmp_path / "raters.h5")
+    fits.save_rdms(tmp_path / "raters.h5")
     one = {"rdms": "raters.h5", "region": "raters", "allow_missing": True}
     mean = {
         "rdms": "raters.h5",

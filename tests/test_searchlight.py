@@ -444,7 +444,7 @@ def test_best_is_the_largest_and_says_that_it_is_biased(a_map):
     np.testing.assert_array_equal(best.similarity[whole], a_map.similarity[:, whole].max(axis=0))
     assert (best.index[~whole] == -1).all()
     assert np.isnan(best.similarity[~whole]).all()
-    assert "same data" in best.note
+    assert "same data" in best.notes[0]
     values = best.to_img().get_fdata()[a_map.space.mask]
     np.testing.assert_array_equal(values[whole], best.index[whole] + 1)
 

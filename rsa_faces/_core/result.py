@@ -71,6 +71,9 @@ class BaseResult:
     def __post_init__(self) -> None:
         for name, value in stored.fields_of(self).items():
             object.__setattr__(self, name, _kept(value))
+        if isinstance(self.notes, str):
+            raise TypeError(f"expected notes as a tuple of text, got the text {self.notes!r}.")
+        object.__setattr__(self, "notes", tuple(self.notes))
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
@@ -147,13 +150,13 @@ class BaseResult:
             raise InputError(f"{name} has no figure; draw what you need of its to_frame().")
         draw = getattr(importlib.import_module("rsa_faces.figures"), self.figure)
         if ax is None:
-            return draw(self, **style)
+            return draw(self._drawn(), **style)
         if "ax" not in inspect.signature(draw).parameters:
             raise InputError(
                 f"expected no `ax` for {name}: rsa_faces.figures.{self.figure} makes a figure of "
                 "its own."
             )
-        return draw(self, ax=ax, **style)
+        return draw(self._drawn(), ax=ax, **style)
 
     def with_notes(self: Made, *notes: str) -> Made:
         """Return the same result with more notes; what it says already is not said twice."""
@@ -163,7 +166,8 @@ class BaseResult:
     def __repr__(self) -> str:
         parts = [text for name, value in self._content() if (text := _told(name, value))]
         lines = [f"{type(self).__name__}({', '.join(parts)})"]
-        if isinstance(table := vars(self).get("table"), pd.DataFrame) and len(table):
+        table = vars(self).get("table")
+        if isinstance(table, pd.DataFrame) and len(table):
             shown = table.iloc[:_ROWS, :_COLUMNS]
             text = shown.to_string(index=False, float_format="{:.3g}".format, max_colwidth=24)
             lines += [line.rstrip() for line in text.splitlines()]
@@ -181,6 +185,10 @@ class BaseResult:
         more = f"<p>{len(table)} rows</p>" if len(table) > 10 else ""
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return f"<div><p><b>{head}</b></p>{rows}{more}{f'<ul>{notes}</ul>' if notes else ''}</div>"
+
+    def _drawn(self) -> Any:
+        """Return what the figure function takes."""
+        return self
 
     def _content(self) -> list[tuple[str, Any]]:
         """Return name and value of each field but settings and notes, as they are kept."""

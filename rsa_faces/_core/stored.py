@@ -361,10 +361,11 @@ def _write_index(group: h5py.Group, name: str, index: pd.Index, where: str) -> N
     elif isinstance(index, pd.MultiIndex):
         item.attrs["index"] = "levels"
         for i in range(index.nlevels):
-            _write_column(item, str(i), index.get_level_values(i).to_series(), where)
+            level = index.get_level_values(i)
+            _write_column(item, str(i), pd.Series(level, dtype=level.dtype), where)
     else:
         item.attrs["index"] = "values"
-        _write_column(item, "0", index.to_series(), where)
+        _write_column(item, "0", pd.Series(index, dtype=index.dtype), where)
 
 
 def _read_index(item: h5py.Group) -> pd.Index:

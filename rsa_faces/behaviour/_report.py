@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult
 
 _COLUMNS = ["rater", "rule", "n", "action", "where"]
 
 
-@dataclass(frozen=True, eq=False)
-class RaterReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class RaterReport(BaseResult):
     """What was found in the data of raters.
 
     Parameters

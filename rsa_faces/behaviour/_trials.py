@@ -12,10 +12,12 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.stored import storable_fields
 from rsa_faces._core.tables import check_pivot, read_table
 from rsa_faces.behaviour._report import Findings, RaterReport
 
 
+@storable_fields
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One arrangement of images on the screen.
@@ -73,6 +75,7 @@ class Trial:
         return np.hypot(difference[:, 0], difference[:, 1])
 
 
+@storable_fields
 @dataclass(frozen=True, eq=False)
 class Arrangements:
     """All trials of one rater.

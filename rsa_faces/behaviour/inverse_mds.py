@@ -14,13 +14,14 @@ from scipy.sparse.csgraph import connected_components
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.numbers import mean_correlation, spearman_brown
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.behaviour._trials import Arrangements, Trial, as_arrangements
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
 
 
-@dataclass(frozen=True, eq=False)
-class ArrangementRDM:
+@dataclass(frozen=True, eq=False, repr=False)
+class ArrangementRDM(BaseResult):
     """What :func:`inverse_mds` found for one rater.
 
     Parameters
@@ -60,11 +61,13 @@ class ArrangementRDM:
         """Names of the conditions."""
         return self.rdms.conditions
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a tidy table: the RDM's columns, evidence and n_shown."""
+    @property
+    def table(self) -> pd.DataFrame:
+        """A tidy table: the RDM's columns, evidence and n_shown."""
         return self.rdms.to_frame().assign(evidence=self.evidence, n_shown=self.n_shown)
 
 
+@keep_warnings
 def inverse_mds(
     trials: Arrangements | Sequence[Trial],
     conditions: Sequence[str] | None = None,

@@ -16,6 +16,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError, MissingFileError
 from rsa_faces._core.names import as_names, check_unique_names
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.tables import read_table
 from rsa_faces.behaviour._report import Findings, RaterReport
 from rsa_faces.behaviour._trials import Arrangements, Trial, shown_pairs
@@ -24,8 +25,8 @@ from rsa_faces.rdm import RDMs
 _NICKNAMES = ("participation", "participant", "nickname", "name")
 
 
-@dataclass(frozen=True, eq=False)
-class MeadowsData:
+@dataclass(frozen=True, eq=False, repr=False)
+class MeadowsData(BaseResult):
     """What :func:`read_meadows` found in a file.
 
     Parameters
@@ -43,7 +44,13 @@ class MeadowsData:
     arrangements: dict[tuple[str, str], Arrangements]
     report: RaterReport
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """What is missing or was left out: the table of the report."""
+        return self.report.table
 
+
+@keep_warnings
 def read_meadows(path: str | Path, *, task: str | None = None) -> MeadowsData:
     """Read multi-arrangement data from a Meadows tree (JSON) or matrix (MAT) file.
 
@@ -82,10 +89,22 @@ def read_meadows(path: str | Path, *, task: str | None = None) -> MeadowsData:
 
     Examples
     --------
+    >>> import json, pathlib, tempfile
     >>> from rsa_faces.behaviour import inverse_mds, read_meadows
-    >>> data = read_meadows("Meadows_faces_v_v1_informed-mole_tree.json")  # doctest: +SKIP
-    >>> fits = {who: inverse_mds(trials)
-    ...         for who, trials in data.arrangements.items()}  # doctest: +SKIP
+    >>> places = [("1", 0.0, 0.0), ("2", 0.6, 0.0), ("3", 0.0, 0.8)]
+    >>> trial = [{"id": image, "x": x, "y": y} for image, x, y in places]
+    >>> task = {
+    ...     "task": {"name": "faces", "task_type": "multiarrange"},
+    ...     "stimuli": [{"id": image, "name": f"face {image}"} for image, *_ in places],
+    ...     "trials": [{"positions": trial}, {"positions": trial[:1]}],
+    ... }
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "Meadows_faces_v_v1_tree.json"
+    >>> _ = path.write_text(json.dumps({"informed-mole": task}))
+    >>> data = read_meadows(path)
+    >>> inverse_mds(data.arrangements["informed-mole", "faces"]).rdms.vectors.round(3)
+    array([[0.735, 0.98 , 1.225]])
+    >>> data.table["rule"].tolist()
+    ['fewer than 2 images in a trial', 'no RDM in the file']
     """
     path = Path(path)
     if not path.is_file():

@@ -14,6 +14,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.files import atomic_path
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.behaviour._trials import Arrangements
 from rsa_faces.behaviour.inverse_mds import inverse_mds
 from rsa_faces.rdm import RDMs, load_rdms
@@ -22,8 +23,8 @@ from rsa_faces.rdm._io import write_group
 _SCALES = ("rms", "z", "none")
 
 
-@dataclass(frozen=True, eq=False)
-class RaterRDMs:
+@dataclass(frozen=True, eq=False, repr=False)
+class RaterRDMs(BaseResult):
     """RDMs of several raters, with their evidence.
 
     Parameters
@@ -37,13 +38,18 @@ class RaterRDMs:
     rdms: RDMs
     evidence: np.ndarray
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """Labels of the RDMs: one row per rater."""
+        return self.rdms.labels
+
     def sel(self, **labels) -> RaterRDMs:
         """Return the raters with these labels, as :meth:`rsa_faces.RDMs.sel`."""
         evidence = RDMs(self.evidence, self.rdms.conditions, "evidence", self.rdms.labels)
         return RaterRDMs(self.rdms.sel(**labels), evidence.sel(**labels).vectors)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write RDMs and evidence to an HDF5 file.
+    def save_rdms(self, path: str | os.PathLike[str]) -> None:
+        """Write RDMs and evidence to an HDF5 file of RDMs.
 
         :func:`load_rater_rdms` reads both, :func:`rsa_faces.load_rdms` the RDMs.
         """
@@ -56,6 +62,7 @@ class RaterRDMs:
         group.create_dataset("evidence", data=self.evidence, compression="gzip", shuffle=True)
 
 
+@keep_warnings
 def fit_raters(arrangements: Iterable[Arrangements], *, evidence_floor: float = 0.2) -> RaterRDMs:
     """Estimate one RDM per rater.
 
@@ -121,7 +128,7 @@ def load_rater_rdms(path: str | os.PathLike[str]) -> RaterRDMs:
     Parameters
     ----------
     path : path-like
-        An HDF5 file: of :meth:`RaterRDMs.save`, of ``rsa-faces arrange fit``, or
+        An HDF5 file: of :meth:`RaterRDMs.save_rdms`, of ``rsa-faces arrange fit``, or
         ``arrangements.h5`` of ``rsa-faces arrange export``.
 
     Returns

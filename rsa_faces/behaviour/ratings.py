@@ -13,6 +13,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.tables import check_pivot, read_table
 from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
 from rsa_faces.rdm import RDMs
@@ -21,8 +22,8 @@ from rsa_faces.rdm._rdms import named_matrices, pair_index
 _DIRECTIONS = ("similarity", "dissimilarity")
 
 
-@dataclass(frozen=True, eq=False)
-class RatedRDMs:
+@dataclass(frozen=True, eq=False, repr=False)
+class RatedRDMs(BaseResult):
     """RDMs of raters, how often each pair was judged, and what was found in the data.
 
     Parameters
@@ -38,7 +39,13 @@ class RatedRDMs:
     counts: np.ndarray
     report: RaterReport
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """Labels of the RDMs, with the mean number of ratings of their pairs."""
+        return self.rdms.labels.assign(mean_count=self.counts.mean(axis=1))
 
+
+@keep_warnings
 def pair_rating_rdms(
     source: pd.DataFrame | str | Path,
     *,
@@ -134,6 +141,7 @@ def pair_rating_rdms(
     return RatedRDMs(rdms, np.array(counts), findings.report())
 
 
+@keep_warnings
 def matrix_rdms(
     matrices: Any,
     conditions: Sequence[str] | None = None,
@@ -228,6 +236,7 @@ def matrix_rdms(
     return RatedRDMs(rdms, counts, findings.report())
 
 
+@keep_warnings
 def trait_rdms(
     source: pd.DataFrame | str | Path,
     *,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.tables import check_pivot, read_table
 from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
 from rsa_faces.behaviour.ratings import RatedRDMs
@@ -19,8 +20,8 @@ from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
 
 
-@dataclass(frozen=True, eq=False)
-class TripletEmbedding:
+@dataclass(frozen=True, eq=False, repr=False)
+class TripletEmbedding(BaseResult):
     """What :func:`triplet_embedding` found.
 
     Parameters
@@ -54,7 +55,13 @@ class TripletEmbedding:
     n_triplets: int
     converged: bool
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """The coordinates: one row per condition, one column per dimension."""
+        return pd.DataFrame(self.coordinates, index=pd.Index(self.conditions, name="condition"))
 
+
+@keep_warnings
 def triplet_rdms(
     source: pd.DataFrame | str | Path,
     *,
@@ -132,6 +139,7 @@ def triplet_rdms(
     return RatedRDMs(rdms, counts.reshape(len(names), n_pairs), report)
 
 
+@keep_warnings
 def triplet_embedding(
     source: pd.DataFrame | str | Path,
     *,

@@ -14,6 +14,7 @@ from scipy import sparse
 from rsa_faces._core.checks import check_choice, check_count, check_is, parse_bytes
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import as_names, check_unique_names, named, per_row, unnamed
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain.spheres import Discs, Spheres
 from rsa_faces.rdm import MEASURES
 
@@ -23,8 +24,8 @@ _REPORT_MEASURES = ("correlation", "cosine", "euclidean", "sqeuclidean")
 _FEWEST_CONDITIONS = 3
 
 
-@dataclass(frozen=True, eq=False)
-class Hyperalignment:
+@dataclass(frozen=True, eq=False, repr=False)
+class Hyperalignment(BaseResult):
     """The outcome of :func:`hyperalign`.
 
     Parameters
@@ -62,8 +63,12 @@ class Hyperalignment:
     report: pd.DataFrame
     pairs: pd.DataFrame
     summary: pd.DataFrame
-    settings: Mapping[str, Any] = field(default_factory=dict)
     fingerprints: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """What became of each subject: the report (a copy)."""
+        return self.report
 
     def __repr__(self) -> str:
         text = f"Hyperalignment({len(self.subjects)} subjects by {self.by}, fitted on "
@@ -128,6 +133,7 @@ class Hyperalignment:
         return np.asarray(patterns @ matrix)
 
 
+@keep_warnings
 def hyperalign(
     data: Mapping[str, Any],
     *,

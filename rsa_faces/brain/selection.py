@@ -11,14 +11,15 @@ from scipy import stats
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain._signals import between_times
 from rsa_faces.brain.ieeg import IeegPatterns
 
 _FEWEST = 3  # trials of each kind
 
 
-@dataclass(frozen=True, eq=False)
-class FaceSelection:
+@dataclass(frozen=True, eq=False, repr=False)
+class FaceSelection(BaseResult):
     """The outcome of :func:`face_selective`.
 
     Parameters
@@ -51,6 +52,7 @@ class FaceSelection:
         return f"FaceSelection({n} of {len(self.table)} electrodes, test={self.test!r})"
 
 
+@keep_warnings
 def face_selective(
     localiser: IeegPatterns,
     *,

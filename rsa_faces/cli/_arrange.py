@@ -123,7 +123,7 @@ def fit(
         )
     _tell(report)
     fits = _told(lambda: fit_raters(arrangements))
-    fits.save(target)
+    fits.save_rdms(target)
     _tell_agreement(fits.rdms, fits.evidence)
     out.print(f"{fits.rdms!r}", markup=False, soft_wrap=True)
     out.print(f"Wrote {target}", markup=False, soft_wrap=True)

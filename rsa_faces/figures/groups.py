@@ -13,7 +13,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.analyses import FalseMatches, GroupComponents, ScoreDistributions
 from rsa_faces.figures._style import COLORS, COLUMN, PAGE, as_axes, shown_name, style
 
-_NOTE = "Groups as people described themselves; what this can show: result.note"
+_NOTE = "Groups as people described themselves; what this can show: result.notes"
 
 
 def plot_group_components(

@@ -6,9 +6,11 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.comparison import Method, align_given, resolve
 from rsa_faces.inference._design import Design
@@ -17,8 +19,8 @@ from rsa_faces.inference._within import ceilings_within, pairs_of
 from rsa_faces.rdm import RDMs
 
 
-@dataclass(frozen=True)
-class NoiseCeiling:
+@dataclass(frozen=True, eq=False, repr=False)
+class NoiseCeiling(BaseResult):
     """Bounds of the similarity that the best possible model reaches, in units of the method.
 
     Parameters
@@ -36,7 +38,20 @@ class NoiseCeiling:
     n_subjects: int
     method: str
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row: the bounds, how they were made, and the number of subjects."""
+        return pd.DataFrame(
+            {
+                "method": [self.method],
+                "ceiling_low": [self.lower],
+                "ceiling_high": [self.upper],
+                "n_subjects": [self.n_subjects],
+            }
+        )
 
+
+@keep_warnings
 def noise_ceiling(
     data: RDMs,
     *,

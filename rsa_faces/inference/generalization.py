@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._recording import recording_of
 from rsa_faces.rdm import RDMs
 
 
-@dataclass(frozen=True, eq=False)
-class TimeGeneralization:
+@dataclass(frozen=True, eq=False, repr=False)
+class TimeGeneralization(BaseResult, figure="plot_generalization"):
     """The outcome of :func:`time_generalization`.
 
     Parameters
@@ -42,6 +44,17 @@ class TimeGeneralization:
     region: str
     n_conditions: int
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per pair of times: time_a, time_b and the mean similarity."""
+        return pd.DataFrame(
+            {
+                "time_a": np.repeat(self.times, len(self.times)),
+                "time_b": np.tile(self.times, len(self.times)),
+                "similarity": self.similarity.ravel(),
+            }
+        )
+
     def __repr__(self) -> str:
         return (
             f"TimeGeneralization({len(self.times)} times from {self.times[0]:g} to "
@@ -49,6 +62,7 @@ class TimeGeneralization:
         )
 
 
+@keep_warnings
 def time_generalization(
     data: RDMs,
     *,

@@ -11,6 +11,7 @@ from scipy import sparse, stats
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.inference.neighbours import check_neighbours
 
 STATISTICS = ("max", "cluster-mass", "tfce")
@@ -21,8 +22,8 @@ _SAME = 1 - 1e-10  # sums in another order differ in the last digits: what is eq
 _HELD = 2**21  # t values held at a time by each thread
 
 
-@dataclass(frozen=True, eq=False)
-class SignFlipTest:
+@dataclass(frozen=True, eq=False, repr=False)
+class SignFlipTest(BaseResult):
     """The outcome of :func:`sign_flip_test`.
 
     Arrays over places have the shape of the map; places that were not measured are NaN (0 in
@@ -72,6 +73,20 @@ class SignFlipTest:
     n_permutations: int
     exact: bool
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """The clusters, or with other statistics one row that sums up the test."""
+        if self.clusters is not None:
+            return self.clusters
+        return pd.DataFrame(
+            {
+                "n_subjects": [self.n_subjects],
+                "n_permutations": [self.n_permutations],
+                "max_t": [pd.Series(self.t.ravel()).max()],
+                "smallest_p": [pd.Series(self.p.ravel()).min()],
+            }
+        )
+
     def __repr__(self) -> str:
         flips = "all" if self.exact else "random"
         return (
@@ -81,6 +96,7 @@ class SignFlipTest:
         )
 
 
+@keep_warnings
 def sign_flip_test(
     values: np.ndarray,
     *,

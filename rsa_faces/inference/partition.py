@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from scipy.spatial.distance import squareform
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.inference._design import Design, Units, check_design
 from rsa_faces.inference._orders import Draw, exchanges
@@ -48,8 +48,8 @@ _BELOW_ZERO = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Partition:
+@dataclass(frozen=True, eq=False, repr=False)
+class Partition(BaseResult, figure="plot_partition"):
     """The outcome of :func:`variance_partition`.
 
     Parameters
@@ -83,8 +83,6 @@ class Partition:
     n_pairs_left_out: int
     n_conditions: int
     n_subjects: int
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         total = self.models["r2_adjusted"].iloc[-1]
@@ -93,12 +91,9 @@ class Partition:
             f"Partition({names}: together {100 * total:.1f} % of variance; {len(self.notes)} notes)"
         )
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of :attr:`table`."""
-        return self.table.copy()
-
 
 @renamed_argument("bootstrap", "generalise_to")
+@keep_warnings
 def variance_partition(
     data: RDMs,
     predictors: Mapping[str, RDMs],
@@ -346,7 +341,7 @@ def variance_partition(
     settings = design.settings(**settings)
     return Partition(
         table, fits, per_block, sum(run.n_pairs for run in runs), n_missing,
-        subjects.n_conditions, n_subjects, settings, tuple(notes),
+        subjects.n_conditions, n_subjects, settings=settings, notes=tuple(notes),
     )  # fmt: skip
 
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.inference._design import Design, codes_of
 from rsa_faces.inference._orders import exchanges
@@ -20,8 +22,8 @@ from rsa_faces.rdm._rdms import pair_index
 _BLOCK = 64
 
 
-@dataclass(frozen=True, eq=False)
-class PermutationTest:
+@dataclass(frozen=True, eq=False, repr=False)
+class PermutationTest(BaseResult):
     """The outcome of :func:`permutation_test`.
 
     Parameters
@@ -41,7 +43,13 @@ class PermutationTest:
     p_max: np.ndarray
     n_permutations: int
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per model: similarity, p and p_max."""
+        return pd.DataFrame({"similarity": self.similarity, "p": self.p, "p_max": self.p_max})
 
+
+@keep_warnings
 def permutation_test(
     model: RDMs,
     data: RDMs,

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_count, nearest
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path
 from rsa_faces._core.numbers import best_index
+from rsa_faces._core.result import BaseResult
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.mapping.peaks import peak_table
-from rsa_faces.rdm._io import _column, _plain
 
-FORMAT = "rsa-faces searchlight map"
-VERSION = 1
 BIASED = (
     "The best model was chosen and its similarity measured on the same data: the similarity is "
     "too large, and the more so the more models there are. For an unbiased map over subjects use "
@@ -28,8 +21,8 @@ BIASED = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class BestModels:
+@dataclass(frozen=True, eq=False, repr=False)
+class BestModels(BaseResult, figure="plot_best_models"):
     """The best model at each place.
 
     Parameters
@@ -47,8 +40,6 @@ class BestModels:
     names : tuple of str
         Name of each model.
     space : Volume or Surface
-    note : str
-        What a reader must know before concluding.
     depth : ndarray or None, shape (n_models,)
         Depth of each model in its network: the label ``depth``, else ``layer_index``, if all
         models have it.
@@ -60,8 +51,12 @@ class BestModels:
     subjects: np.ndarray | None
     names: tuple[str, ...]
     space: Volume | Surface
-    note: str
     depth: np.ndarray | None = None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per model: at how many places it is the best, and its mean similarity there."""
+        return _chosen(self)
 
     def __repr__(self) -> str:
         n_chosen = np.bincount(self.index[self.index >= 0], minlength=len(self.names))
@@ -86,8 +81,8 @@ class BestModels:
         return self.space.to_img(np.where(self.index >= 0, self.index + 1.0, np.nan), fill=fill)
 
 
-@dataclass(frozen=True, eq=False)
-class SearchlightMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchlightMap(BaseResult, figure="plot_map"):
     """The outcome of :func:`searchlight`.
 
     Parameters
@@ -125,6 +120,14 @@ class SearchlightMap:
     radius: float
     n_too_few: int
     n_undefined: int
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per model: its labels, and the mean and largest similarity of its map."""
+        maps = pd.DataFrame(self.similarity.T)
+        return self.labels.assign(
+            mean_similarity=maps.mean().to_numpy(), max_similarity=maps.max().to_numpy()
+        )
 
     def __repr__(self) -> str:
         n_models, n_centers = self.similarity.shape
@@ -197,7 +200,14 @@ class SearchlightMap:
         """
         index, similarity = best_of(self.similarity)
         return BestModels(
-            index, similarity, None, None, self.names, self.space, BIASED, depths(self.labels)
+            index,
+            similarity,
+            None,
+            None,
+            self.names,
+            self.space,
+            depths(self.labels),
+            notes=(BIASED,),
         )
 
     def peaks(
@@ -236,84 +246,6 @@ class SearchlightMap:
         table.insert(0, "model", self.names[model])
         return table
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an HDF5 file (whole or not at all); read it with :meth:`load`."""
-        text = h5py.string_dtype("utf-8")
-        columns = {
-            str(name): {"dtype": str(column.dtype), "values": [_plain(v) for v in column]}
-            for name, column in self.labels.items()
-        }
-        volume = isinstance(self.space, Volume)
-        arrays = ["mask", "affine"] if volume else ["vertices", "faces", "mask"]
-        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-            file.attrs["space"] = "volume" if volume else "surface"
-            file.attrs["labels"] = json.dumps(columns, ensure_ascii=False)
-            for name in ("measure", "method", "radius", "n_too_few", "n_undefined"):
-                file.attrs[name] = getattr(self, name)
-            for name in ("similarity", "n_voxels", "n_left_out"):
-                file.create_dataset(
-                    name, data=getattr(self, name), compression="gzip", shuffle=True
-                )
-            for name in arrays:
-                file.create_dataset(
-                    f"space/{name}", data=getattr(self.space, name), compression="gzip"
-                )
-            file.create_dataset("conditions", data=list(self.conditions), dtype=text)
-
-    @staticmethod
-    def load(path: str | os.PathLike[str]) -> SearchlightMap:
-        """Read what :meth:`save` wrote.
-
-        Parameters
-        ----------
-        path : path-like
-
-        Returns
-        -------
-        SearchlightMap
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        InputError
-            If it holds something else, or was written by a newer version.
-        """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"expected a searchlight map, but {path} does not exist.")
-        try:
-            file = h5py.File(path, "r")
-        except OSError as err:
-            raise InputError(
-                f"expected an HDF5 file, but {path} cannot be read as one: {err}."
-            ) from err
-        with file:
-            attrs = dict(file.attrs)
-            if attrs.get("format") != FORMAT:
-                raise InputError(
-                    f"expected a file written by SearchlightMap.save, but {path} has format "
-                    f"{attrs.get('format')!r}."
-                )
-            if attrs["version"] > VERSION:
-                raise InputError(
-                    f"{path} was written by a newer rsa-faces (format version "
-                    f"{attrs['version']}, this one reads up to {VERSION}). Upgrade rsa-faces to "
-                    "read it."
-                )
-            kind = Volume if attrs["space"] == "volume" else Surface
-            space = kind(**{name: data[()] for name, data in file["space"].items()})
-            similarity = file["similarity"][()]
-            labels = {name: _column(c) for name, c in json.loads(attrs["labels"]).items()}
-            return SearchlightMap(
-                similarity, file["n_voxels"][()], file["n_left_out"][()], space,
-                pd.DataFrame(labels, index=pd.RangeIndex(len(similarity))),
-                tuple(file["conditions"].asstr()[()].tolist()), attrs["measure"],
-                attrs["method"], float(attrs["radius"]), int(attrs["n_too_few"]),
-                int(attrs["n_undefined"]),
-            )  # fmt: skip
-
 
 def model_names(labels: pd.DataFrame) -> tuple[str, ...]:
     """Return the name of each model: its label name, or network and layer, or its number."""
@@ -332,6 +264,16 @@ def depths(labels: pd.DataFrame) -> np.ndarray | None:
             if np.isfinite(depth).all():
                 return depth
     return None
+
+
+def _chosen(best: BestModels) -> pd.DataFrame:
+    """Return how often each model is the best, and how similar it is there."""
+    placed = best.index >= 0
+    index, n_models = best.index[placed], len(best.names)
+    counts = np.bincount(index, minlength=n_models)
+    sums = np.bincount(index, weights=best.similarity[placed], minlength=n_models)
+    mean = np.divide(sums, counts, out=np.full(n_models, np.nan), where=counts > 0)
+    return pd.DataFrame({"model": list(best.names), "n_centers": counts, "similarity": mean})
 
 
 def best_of(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_count, parse_bytes
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
@@ -24,8 +26,8 @@ HELD_OUT = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class CeilingMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class CeilingMap(BaseResult, figure="plot_map"):
     """Noise ceilings at every place, in units of the method.
 
     Parameters
@@ -51,6 +53,13 @@ class CeilingMap:
     radius: float
     space: Volume | Surface
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per bound: the mean and the largest noise ceiling of all centres."""
+        bounds = pd.DataFrame({"lower": self.lower, "upper": self.upper})
+        table = pd.DataFrame({"mean_ceiling": bounds.mean(), "max_ceiling": bounds.max()})
+        return table.rename_axis("bound").reset_index()
+
     def __repr__(self) -> str:
         return (
             f"CeilingMap({self.n_subjects} subjects, {len(self.lower)} centers, radius "
@@ -74,6 +83,7 @@ class CeilingMap:
         return self.space.to_img(getattr(self, bound), fill=fill)
 
 
+@keep_warnings
 def ceiling_map(
     imgs: Iterable[Any],
     *,
@@ -141,6 +151,18 @@ def ceiling_map(
     ----------
     .. [1] Nili H. et al. (2014). PLoS Computational Biology 10, e1003553.
        doi:10.1371/journal.pcbi.1003553
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.mapping import ceiling_map
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(8)]
+    >>> imgs = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 4, 8)), np.eye(4)) for _ in range(3)]
+    >>> mask = nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    >>> ceiling_map(imgs, mask_img=mask, conditions=names, radius=2.0, progress=False)
+    CeilingMap(3 subjects, 64 centers, radius 2 mm, 'correlation', 'spearman')
     """
     from rsa_faces._kernels.spheres import FINE
     from rsa_faces.mapping import _stream
@@ -271,6 +293,7 @@ def _row_by_row(own: np.ndarray, pool: np.ndarray, method: Method) -> np.ndarray
     return np.array([method(a[None], b[None])[0, 0] for a, b in zip(pool, own, strict=True)])
 
 
+@keep_warnings
 def best_model_map(maps: Sequence[SearchlightMap]) -> BestModels:
     """Find the best model of each place, chosen in the other subjects.
 
@@ -297,6 +320,24 @@ def best_model_map(maps: Sequence[SearchlightMap]) -> BestModels:
     A place where any subject lacks a similarity with any model that has one elsewhere has no best
     model (−1, NaN). Of models that are equally good the first is chosen. The best model of noise
     has a similarity of 0 on average, of :meth:`SearchlightMap.best` one above 0.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.mapping import best_model_map, searchlight
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(8)]
+    >>> imgs = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 4, 8)), np.eye(4)) for _ in range(3)]
+    >>> mask = nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    >>> models = rf.RDMs(rng.random((2, 28)), names, "simulated", {"name": ["one", "two"]})
+    >>> maps = [
+    ...     searchlight(img, mask_img=mask, conditions=names, models=models, radius=2.0)
+    ...     for img in imgs
+    ... ]
+    >>> best_model_map(maps).names
+    ('one', 'two')
     """
     stack = _stack(maps, None, 3)
     defined = ~np.isnan(stack).all(axis=(0, 2))
@@ -312,11 +353,12 @@ def best_model_map(maps: Sequence[SearchlightMap]) -> BestModels:
         held_out[s, places] = own[chosen[s, places], places]
     share = np.where(whole, (chosen == index).mean(axis=0), np.nan)
     return BestModels(
-        index, held_out.mean(axis=0), share, held_out, maps[0].names, maps[0].space, HELD_OUT,
-        depths(maps[0].labels),
+        index, held_out.mean(axis=0), share, held_out, maps[0].names, maps[0].space,
+        depths(maps[0].labels), notes=(HELD_OUT,),
     )  # fmt: skip
 
 
+@keep_warnings
 def mean_map(maps: Sequence[SearchlightMap]) -> SearchlightMap:
     """Average the maps of several subjects, for figures and tables.
 

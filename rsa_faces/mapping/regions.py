@@ -12,6 +12,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import align_pair
 from rsa_faces.comparison.unique import semi_partial
 from rsa_faces.inference.maps import sign_flip_test
@@ -23,8 +24,8 @@ __all__ = ["RegionModels", "compare_region_models", "semi_partial"]
 WEIGHTS = ("shared", "region")
 
 
-@dataclass(frozen=True, eq=False)
-class RegionModels:
+@dataclass(frozen=True, eq=False, repr=False)
+class RegionModels(BaseResult):
     """The outcome of :func:`compare_region_models`.
 
     Parameters
@@ -42,6 +43,7 @@ class RegionModels:
     pairs: pd.DataFrame
 
 
+@keep_warnings
 def compare_region_models(
     model: RDMs,
     data: RDMs,

@@ -10,12 +10,14 @@ import numpy as np
 
 from rsa_faces._core.checks import check_count, parse_bytes
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import keep_warnings
 from rsa_faces.brain import Surface
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.mapping._map import SearchlightMap, model_names
 from rsa_faces.rdm import RDMs
 
 
+@keep_warnings
 def searchlight(
     img: Any,
     *,

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.inference import TimeCourse
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
@@ -28,8 +29,8 @@ _CLUSTERS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class MapClusters:
+@dataclass(frozen=True, eq=False, repr=False)
+class MapClusters(BaseResult):
     """The outcome of :func:`map_clusters`.
 
     Parameters
@@ -60,12 +61,18 @@ class MapClusters:
     along: str
     minus: str = ""
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """The clusters (a copy)."""
+        return self.clusters
+
     def p_map(self, region: str) -> np.ndarray:
         """Return p of each layer and time, corrected for all regions too, (n_layers, n_times)."""
         check_choice(region, self.tests, what="region")
         return np.minimum(self.tests[region].p * len(self.tests), 1.0)
 
 
+@keep_warnings
 def map_clusters(
     course: LayerMap | TimeCourse,
     *,
@@ -128,6 +135,23 @@ def map_clusters(
     ----------
     .. [1] Maris E., Oostenveld R. (2007). Journal of Neuroscience Methods 164, 177-190.
        doi:10.1016/j.jneumeth.2007.03.024
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.mapping import layer_map, map_clusters
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(12)]
+    >>> model = rf.RDMs(rng.random(66), names, "simulated", {"network": ["n"], "layer": ["one"]})
+    >>> gain = np.tile([0.0, 1.0, 1.0, 0.0], 8)[:, None]  # 8 patients, 4 times
+    >>> labels = {"subject": np.repeat(range(8), 4), "time": np.tile(np.arange(4) / 10, 8)}
+    >>> values = gain * model.vectors[0] + rng.random((32, 66))
+    >>> data = rf.RDMs(values, names, "simulated", labels | {"region": "ventral"})
+    >>> found = map_clusters(layer_map(model, data, method="spearman", n_permutations=99))
+    >>> found.table[["time_from", "time_to", "n_subjects"]]
+       time_from  time_to  n_subjects
+    0        0.1      0.2           8
     """
     check_choice(along, ALONG, what="way along which clusters extend")
     check_choice(statistic, STATISTICS, what="statistic")

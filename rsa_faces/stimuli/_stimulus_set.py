@@ -17,6 +17,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces._core.names import check_unique_names, in_memory, named, ordered
+from rsa_faces._core.stored import storable
 from rsa_faces.stimuli.images import decode, read_bytes
 
 
@@ -271,3 +272,20 @@ def _as_metadata(metadata: Any, ids: tuple[str, ...]) -> pd.DataFrame:
             f"expected metadata with {len(ids)} rows, one per image, got {len(frame)}."
         )
     return frame
+
+
+storable(
+    StimulusSet,
+    lambda images: {
+        "ids": images.ids,
+        "sources": images._sources,
+        "sha256": images.sha256,
+        "metadata": images.metadata,
+    },
+    lambda parts: StimulusSet(
+        parts["ids"],
+        [Path(one) if isinstance(one, str) else one for one in parts["sources"]],
+        parts["sha256"],
+        parts["metadata"],
+    ),
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses.design._design_information import (
     information,
     information_bounds,
@@ -22,8 +22,8 @@ _SAMPLES = 2000
 _ROUNDS = 20
 
 
-@dataclass(frozen=True, eq=False)
-class StimulusDesign:
+@dataclass(frozen=True, eq=False, repr=False)
+class StimulusDesign(BaseResult, figure="plot_stimulus_design"):
     """Stimuli chosen to tell models apart.
 
     Attributes
@@ -47,7 +47,6 @@ class StimulusDesign:
     table: pd.DataFrame
     correlations: pd.DataFrame
     random: np.ndarray
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         designed, random = self.table["information"]
@@ -57,6 +56,7 @@ class StimulusDesign:
         )
 
 
+@keep_warnings
 def choose_stimuli(
     models: RDMs,
     n: int,
@@ -184,7 +184,7 @@ def choose_stimuli(
     }  # fmt: skip
     return StimulusDesign(
         tuple(pool[i] for i in best), pd.DataFrame(rows), pd.DataFrame(r, names, names), random,
-        settings,
+        settings=settings,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.extraction import extract
 from rsa_faces.rdm.measures import MEASURES
 from rsa_faces.stimuli import StimulusSet
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from rsa_faces.networks import Network
 
 
-@dataclass(frozen=True, eq=False)
-class Synthesis:
+@dataclass(frozen=True, eq=False, repr=False)
+class Synthesis(BaseResult, figure="plot_synthesis"):
     """Images that were made to tell two networks apart.
 
     Attributes
@@ -44,13 +46,34 @@ class Synthesis:
     coordinates: np.ndarray | None
     disagreement: pd.DataFrame
     trace: pd.DataFrame
-    settings: dict[str, Any]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The disagreement (a copy)."""
+        return self.disagreement
+
+    def plot(self, ax: Any = None, *, start: Any = None, **style: Any) -> Any:
+        """Draw images before and after, with :func:`rsa_faces.figures.plot_synthesis`.
+
+        Parameters
+        ----------
+        ax : ndarray of matplotlib.axes.Axes, optional
+        start : StimulusSet
+            The images it began with.
+        **style
+            Options of the function.
+        """
+        if start is None:
+            raise InputError("expected `start`: the images that the synthesis began with.")
+        draw = import_module("rsa_faces.figures").plot_synthesis
+        return draw(start, self, ax=ax, **style)
 
     def __repr__(self) -> str:
         before, after = self.disagreement["disagreement"]
         return f"Synthesis({len(self.stimuli)} images: disagreement {before:.2f} to {after:.2f})"
 
 
+@keep_warnings
 def synthesise_images(
     networks: tuple[Network, Network],
     layers: tuple[str, str],
@@ -109,11 +132,17 @@ def synthesise_images(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import rsa_faces as rf
     >>> from rsa_faces.analyses import synthesise_images
-    >>> faces = rf.datasets.simulated_faces().stimuli.query("yaw == 0 and expression == 'sad'")
-    >>> two = rf.load_network("sface"), rf.load_network("face-api-expression")
-    >>> made = synthesise_images(two, ("fc", "fc"), faces)  # doctest: +SKIP
+    >>> rng = np.random.default_rng(0)
+    >>> noise = rng.integers(0, 256, (5, 24, 24, 3), np.uint8)
+    >>> start = rf.StimulusSet.from_arrays(noise, list("abcde"))
+    >>> two = [rf.load_network(n, device="cpu") for n in ("mini-xception", "face-api-expression")]
+    >>> made = synthesise_images(two, ("conv1", "block1.relu1"), start, n_steps=3, progress=False)
+    >>> before, after = made.table["disagreement"]
+    >>> bool(after > before)
+    True
     """
     import torch
 
@@ -150,6 +179,7 @@ def synthesise_images(
     return _result(networks, layers, start, stimuli, None, rows, settings)
 
 
+@keep_warnings
 def synthesise_faces(
     networks: tuple[Network, Network],
     layers: tuple[str, str],
@@ -299,4 +329,4 @@ def _result(networks, layers, first, made, coordinates, rows, settings) -> Synth
         f"network {k}": f"{network.name} {layer}"
         for k, (network, layer) in enumerate(zip(networks, layers, strict=True), start=1)
     }
-    return Synthesis(made, coordinates, table, pd.DataFrame(rows), settings)
+    return Synthesis(made, coordinates, table, pd.DataFrame(rows), settings=settings)

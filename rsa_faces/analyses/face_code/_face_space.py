@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.result import BaseResult
 from rsa_faces.analyses import _procrustes as procrustes
 from rsa_faces.analyses._face_images import check_in_frame, matched, pixels
 from rsa_faces.analyses.face_code._faces import Faces, extent
@@ -19,7 +19,7 @@ _PARTS = ("both", "shape", "appearance")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FaceSpace:
+class FaceSpace(BaseResult, figure="plot_components"):
     """Shape and appearance of faces; see :func:`face_space`, which makes one.
 
     Attributes
@@ -57,7 +57,11 @@ class FaceSpace:
     components: pd.DataFrame
     pose: pd.DataFrame
     triangles: np.ndarray
-    settings: dict[str, Any]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The coordinates (a copy)."""
+        return self.coordinates
 
     def __repr__(self) -> str:
         s, a = len(self.shape_axes), len(self.appearance_axes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._ridge import deal_folds
 from rsa_faces.analyses._targets import LEVEL, held_out_r
 from rsa_faces.analyses.face_code import _axis, _cells
@@ -22,8 +22,8 @@ _N_DRAWS = 2000
 _LEFT = 10  # faces beyond dimensions that the test of the space beside the axis needs
 
 
-@dataclass(frozen=True, eq=False)
-class AxisTuning:
+@dataclass(frozen=True, eq=False, repr=False)
+class AxisTuning(BaseResult, figure="plot_axis_tuning"):
     """Axes of cells in a face space, and what lies beside them.
 
     Attributes
@@ -56,14 +56,9 @@ class AxisTuning:
     predictions: pd.DataFrame
     center: pd.Series
     intercepts: pd.Series
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         return f"AxisTuning({len(self.table)} cells, {len(self.predictions)} faces)"
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the table."""
-        return self.table.copy()
 
     def axis(self, cell: str) -> pd.Series:
         """Return a cell's axis with length 1, for :meth:`FaceSpace.along`.
@@ -103,6 +98,7 @@ class AxisTuning:
         return values @ self.axes.T + self.intercepts
 
 
+@keep_warnings
 def axis_tuning(
     space,
     responses,
@@ -293,7 +289,7 @@ def axis_tuning(
         pd.DataFrame(predicted.T, index=pd.Index(frame.index, name="condition"), columns=index),
         pd.Series(whole.center, index=frame.columns),
         pd.Series(whole.intercepts, index=index),
-        {
+        settings={
             "method": method, "n_folds": int(fold_of.max()) + 1, "n_permutations": n_permutations,
             "strengths": ridge.tolist(), "n_bins": n_bins, "match": match, "seed": seed,
         },

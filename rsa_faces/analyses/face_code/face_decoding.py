@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from scipy.special import gammaln
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._ridge import deal_folds
 from rsa_faces.analyses._targets import LEVEL, held_out_r
 from rsa_faces.analyses.face_code import _cells
@@ -23,8 +23,8 @@ from rsa_faces.analyses.information.readout import STRENGTHS
 _SETS = 10_000  # targets fitted at a time
 
 
-@dataclass(frozen=True, eq=False)
-class FaceDecoding:
+@dataclass(frozen=True, eq=False, repr=False)
+class FaceDecoding(BaseResult, figure="plot_identification"):
     """Faces decoded from responses.
 
     Attributes
@@ -43,14 +43,9 @@ class FaceDecoding:
     table: pd.DataFrame
     features: pd.DataFrame
     decoded: pd.DataFrame
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         return f"FaceDecoding({len(self.decoded)} faces, {self.table['n_units'].max()} units)"
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the table."""
-        return self.table.copy()
 
     def units_needed(self, accuracy: float = 0.75, *, n_distractors: int | None = None):
         """Return the smallest tested number of units with at least this accuracy.
@@ -81,6 +76,7 @@ class FaceDecoding:
         return int(enough["n_units"].min()) if len(enough) else None
 
 
+@keep_warnings
 def decode_faces(
     space,
     responses,
@@ -203,7 +199,10 @@ def decode_faces(
     }  # fmt: skip
     index = pd.Index(frame.index, name="condition")
     return FaceDecoding(
-        table, features, pd.DataFrame(decoded.T, index=index, columns=frame.columns), settings
+        table,
+        features,
+        pd.DataFrame(decoded.T, index=index, columns=frame.columns),
+        settings=settings,
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses import _procrustes as procrustes
 from rsa_faces.analyses._components import components
 from rsa_faces.analyses._face_images import check_in_frame, matched, pixels
@@ -19,6 +20,7 @@ from rsa_faces.analyses.face_code._faces import Faces
 __all__ = ["FaceSpace", "Faces", "face_space"]
 
 
+@keep_warnings
 def face_space(
     images,
     landmarks,
@@ -142,7 +144,7 @@ def face_space(
             {"scale": scale, "angle": angle, "x": center[:, 0], "y": center[:, 1]}, index=index
         ),
         triangles,
-        {"align": align, "size": size, "region": region, "match": match},
+        settings={"align": align, "size": size, "region": region, "match": match},
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 
@@ -19,8 +20,8 @@ _CHUNK = 64_000_000  # bytes of class weights at a time
 _RELIABLE = 0.1  # below this, dividing by the reliability says nothing
 
 
-@dataclass(frozen=True, eq=False)
-class Congruence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Congruence(BaseResult, figure="plot_congruence"):
     """How far two labels share directions in each layer.
 
     Attributes
@@ -38,12 +39,12 @@ class Congruence:
     table: pd.DataFrame
     angles: pd.DataFrame
     names: tuple[str, str]
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         return f"Congruence({self.names[0]!r} and {self.names[1]!r}, {len(self.table)} layers)"
 
 
+@keep_warnings
 def congruence(
     activations,
     first: Mapping[str, Any] | pd.Series,
@@ -213,7 +214,7 @@ def congruence(
         "n_dimensions": n_dimensions, "n_splits": n_splits, "n_permutations": n_permutations,
         "match": match, "seed": seed,
     }  # fmt: skip
-    return Congruence(pd.DataFrame(rows), pd.DataFrame(angles), tuple(names), settings)
+    return Congruence(pd.DataFrame(rows), pd.DataFrame(angles), tuple(names), settings=settings)
 
 
 def _bases(gram: np.ndarray, codes: np.ndarray, n_dimensions: int, inside=None) -> np.ndarray:

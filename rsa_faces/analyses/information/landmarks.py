@@ -13,6 +13,7 @@ from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import check_unique_names, named
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses._ridge import deal_folds, fit_fold
@@ -31,8 +32,8 @@ __all__ = [
 _N_BOOT = 2000
 
 
-@dataclass(frozen=True, eq=False)
-class LandmarkReadout:
+@dataclass(frozen=True, eq=False, repr=False)
+class LandmarkReadout(BaseResult, figure="plot_landmark_readout"):
     """What each layer tells about each measurement.
 
     Attributes
@@ -47,17 +48,13 @@ class LandmarkReadout:
 
     table: pd.DataFrame
     predictions: pd.DataFrame
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         n_layers, n = self.table["layer"].nunique(), self.table["measurement"].nunique()
         return f"LandmarkReadout({n_layers} layers, {n} measurements)"
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return the table."""
-        return self.table.copy()
 
-
+@keep_warnings
 def landmark_readout(
     activations,
     measurements: pd.DataFrame,
@@ -237,7 +234,7 @@ def landmark_readout(
         "standardize": standardize, "match": match, "seed": seed,
         "baseline": [] if baseline is None else [str(name) for name in baseline.columns],
     }  # fmt: skip
-    return LandmarkReadout(table, pd.concat(shown, ignore_index=True), settings)
+    return LandmarkReadout(table, pd.concat(shown, ignore_index=True), settings=settings)
 
 
 def _rows(frame, what: str) -> dict[str, tuple[float, ...]]:

@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import Layers, as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses._ridge import can_leave_out, deal_folds, fit_fold
@@ -23,8 +24,8 @@ _FEW_GROUPS = 10
 _N_BOOT = 2000
 
 
-@dataclass(frozen=True, eq=False)
-class Readout:
+@dataclass(frozen=True, eq=False, repr=False)
+class Readout(BaseResult, figure="plot_readout"):
     """What a linear layer reads from each layer of a network.
 
     Attributes
@@ -46,15 +47,10 @@ class Readout:
     predictions: pd.DataFrame
     task: str
     classes: tuple
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         what = f"{len(self.classes)} classes" if self.classes else "a number"
         return f"Readout({self.task!r}, {len(self.table)} layers, {what})"
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the table."""
-        return self.table.copy()
 
     def confusion(self, layer: str) -> pd.DataFrame:
         """Count predictions of one layer.
@@ -82,6 +78,7 @@ class Readout:
         return counts.reindex(index=self.classes, columns=self.classes, fill_value=0)
 
 
+@keep_warnings
 def readout(
     activations,
     labels: Mapping[str, Any] | pd.Series,
@@ -265,7 +262,7 @@ def readout(
     }  # fmt: skip
     return Readout(
         table, pd.concat(predictions, ignore_index=True), table["task"].iloc[0],
-        tuple(target.classes), settings,
+        tuple(target.classes), settings=settings,
     )  # fmt: skip
 
 

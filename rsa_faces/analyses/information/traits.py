@@ -13,6 +13,7 @@ from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import check_unique_names, named
 from rsa_faces._core.numbers import best_index
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.analyses._ridge import fit_fold
@@ -25,8 +26,8 @@ _N_BOOT = 1000
 _N_SPLITS = 200
 
 
-@dataclass(frozen=True, eq=False)
-class TraitReadout:
+@dataclass(frozen=True, eq=False, repr=False)
+class TraitReadout(BaseResult, figure="plot_traits"):
     """What each set of features tells about each trait.
 
     Attributes
@@ -48,13 +49,13 @@ class TraitReadout:
     table: pd.DataFrame
     specificity: pd.DataFrame
     predictions: pd.DataFrame
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         n_sets, n = self.table["features"].nunique(), self.table["trait"].nunique()
         return f"TraitReadout({n_sets} sets of features, {n} traits)"
 
 
+@keep_warnings
 def trait_readout(
     features: Mapping[str, pd.DataFrame],
     ratings: pd.DataFrame,
@@ -159,7 +160,7 @@ def trait_readout(
     people = codes_of([across[f] for f in faces])[0] if across else np.arange(len(faces))
     return TraitReadout(
         table, _specificity(predictions, traits, people, as_rng(seed)), predictions,
-        {**found.settings, "match": match},
+        settings={**found.settings, "match": match},
     )  # fmt: skip
 
 

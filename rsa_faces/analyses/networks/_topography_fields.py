@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 METHODS = ("analytic", "gradient")
 
 
-@dataclass(frozen=True, eq=False)
-class ReceptiveFields:
+@dataclass(frozen=True, eq=False, repr=False)
+class ReceptiveFields(BaseResult, figure="plot_receptive_fields"):
     """What the units of layers depend on.
 
     Attributes
@@ -35,7 +36,6 @@ class ReceptiveFields:
     """
 
     table: pd.DataFrame
-    settings: dict[str, Any]
     maps: np.ndarray | None = None
 
     def __repr__(self) -> str:
@@ -45,6 +45,7 @@ class ReceptiveFields:
         )
 
 
+@keep_warnings
 def receptive_fields(
     network: Network,
     layers: str | Sequence[str] = "all",
@@ -160,7 +161,7 @@ def receptive_fields(
         if "all" in ([layers] if isinstance(layers, str) else layers):
             places = {layer: where for layer, where in places.items() if where.grid}
         table = _analytic(network, places, progress)
-        return ReceptiveFields(table, settings)
+        return ReceptiveFields(table, settings=settings)
     settings |= {"n_images": n_images, "stimuli": "noise" if stimuli is None else "given"}
     images = torch_part.inputs(network, stimuli, n_images, seed)
     frames, kept = [], []
@@ -184,7 +185,7 @@ def receptive_fields(
         frames += parts
     table = pd.concat(frames, ignore_index=True)
     table.insert(7, "eccentricity", np.hypot(table["x"] - 0.5, table["y"] - 0.5))
-    return ReceptiveFields(table, settings, np.concatenate(kept) if maps else None)
+    return ReceptiveFields(table, settings=settings, maps=np.concatenate(kept) if maps else None)
 
 
 def central_bias(

@@ -15,7 +15,7 @@ from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
-from rsa_faces._core.result import BaseResult
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import Layers, as_layers, codes_of, matched
 from rsa_faces.analyses.networks._geometry import (
     METHODS,
@@ -76,6 +76,7 @@ class LayerAgreement(BaseResult, figure="plot_layer_agreement"):
         return wide.loc[rows["layer_a"].unique(), rows["layer_b"].unique()]
 
 
+@keep_warnings
 def layer_agreement(
     first,
     second=None,

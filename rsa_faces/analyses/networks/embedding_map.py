@@ -14,6 +14,7 @@ from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import centred_on
 from rsa_faces.analyses._inputs import as_labels, as_layers, check_finite, codes_of
 from rsa_faces.analyses._ridge import deal_folds, fit_fold
@@ -26,8 +27,8 @@ PAIRINGS = ("same image", "other image")
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
-@dataclass(frozen=True, eq=False)
-class EmbeddingMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class EmbeddingMap(BaseResult, figure="plot_embedding_map"):
     """How well people are recognised across two networks.
 
     Attributes
@@ -39,7 +40,6 @@ class EmbeddingMap:
     """
 
     table: pd.DataFrame
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         maps = self.table[self.table["map"].isin(KINDS)]
@@ -50,6 +50,7 @@ class EmbeddingMap:
         )
 
 
+@keep_warnings
 def embedding_map(
     source,
     target,
@@ -204,7 +205,7 @@ def embedding_map(
         "source": layers[0], "target": layers[1], "pairing": pairing, "n_draws": n_draws,
         "n_folds": n_folds, "strengths": ridge.tolist(), "seed": seed,
     }  # fmt: skip
-    return EmbeddingMap(table.drop(columns="place").reset_index(drop=True), settings)
+    return EmbeddingMap(table.drop(columns="place").reset_index(drop=True), settings=settings)
 
 
 def shape_distance(

@@ -13,12 +13,13 @@ from scipy.stats import norm, rankdata
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, grouped_faces
 from rsa_faces.rdm import RDMs
 
 
-@dataclass(frozen=True, eq=False)
-class Membership:
+@dataclass(frozen=True, eq=False, repr=False)
+class Membership(BaseResult, figure="plot_membership"):
     """Whether people a network was trained on can be told from others.
 
     Attributes
@@ -33,7 +34,6 @@ class Membership:
 
     table: pd.DataFrame
     people: pd.DataFrame
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{r.sign} AUC {r.auc:.2f}" for r in self.table.itertuples())
@@ -41,6 +41,7 @@ class Membership:
         return f"Membership({n} members, {len(self.people) - n} others; {shown})"
 
 
+@keep_warnings
 def membership(
     scores: pd.DataFrame | RDMs,
     members: Mapping[str, bool] | pd.Series,
@@ -176,7 +177,7 @@ def membership(
         "fpr": fpr, "n_permutations": n_permutations, "alpha": alpha, "match": match,
         "seed": seed, "n_left_out": faces.n_left_out,
     }  # fmt: skip
-    return Membership(table, per_person, settings)
+    return Membership(table, per_person, settings=settings)
 
 
 def _signs(matrix: np.ndarray, person: np.ndarray, *, labelled: bool) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses.networks._topography_fields import (
     METHODS,
     ReceptiveFields,
@@ -41,8 +42,8 @@ __all__ = [
 PARTS = ("central", "peripheral")
 
 
-@dataclass(frozen=True, eq=False)
-class TopographyComparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class TopographyComparison(BaseResult, figure="plot_topography"):
     """Whether central or peripheral units represent as regions (or other data) do.
 
     Attributes
@@ -59,8 +60,6 @@ class TopographyComparison:
 
     table: pd.DataFrame
     subjects: pd.DataFrame
-    settings: dict[str, Any]
-    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         regions = ", ".join(map(str, self.table["region"].unique()))
@@ -230,6 +229,7 @@ def topographic_rdms(
 
 
 @renamed_argument("bootstrap", "generalise_to")
+@keep_warnings
 def compare_topography(
     rdms: RDMs,
     data: RDMs,
@@ -316,7 +316,7 @@ def compare_topography(
     }  # fmt: skip
     table, subjects, notes = differences(rdms, data, options, correction)
     settings = {k: v for k, v in options.items() if k != "groups"} | {"correction": correction}
-    return TopographyComparison(table, subjects, settings, notes)
+    return TopographyComparison(table, subjects, settings=settings, notes=notes)
 
 
 def _of_activations(data: Activations, layers, network: Network) -> list[str]:

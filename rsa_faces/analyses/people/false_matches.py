@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import (
     BLOCK_VALUES,
     SELF_REPORT,
@@ -27,8 +28,8 @@ _FEW_PEOPLE = 10  # per group; below, intervals are not to be trusted
 _FEW_MATCHES = 10
 
 
-@dataclass(frozen=True, eq=False)
-class FalseMatches:
+@dataclass(frozen=True, eq=False, repr=False)
+class FalseMatches(BaseResult, figure="plot_false_matches"):
     """The outcome of :func:`false_matches`.
 
     Parameters
@@ -55,17 +56,10 @@ class FalseMatches:
     table: pd.DataFrame
     groups: pd.DataFrame
     overall: pd.DataFrame
-    notes: tuple[str, ...] = (SELF_REPORT,)
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         rates = ", ".join(f"{r.group} {r.fmr:.3g}" for r in self.groups.itertuples())
         return f"FalseMatches(within groups: {rates}; {len(self.notes)} notes)"
-
-    @property
-    def note(self) -> str:
-        """What self-reported categories can and cannot show."""
-        return SELF_REPORT
 
     def matrix(self, column: str = "rate") -> pd.DataFrame:
         """Return one column of the table as a matrix, group by group.
@@ -90,6 +84,7 @@ class FalseMatches:
         return wide.loc[list(groups), list(groups)]
 
 
+@keep_warnings
 def false_matches(
     scores: pd.DataFrame | RDMs,
     groups: Mapping[str, Any] | pd.Series,
@@ -234,7 +229,7 @@ def false_matches(
         "within": within is not None, "n_left_out": faces.n_left_out,
     }  # fmt: skip
     notes = (*_match_notes(table, of_groups), SELF_REPORT)
-    return FalseMatches(table, of_groups, overall, notes, settings)
+    return FalseMatches(table, of_groups, overall, notes=notes, settings=settings)
 
 
 class _Pool:

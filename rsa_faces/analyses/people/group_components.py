@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import (
     SELF_REPORT,
     GroupedFaces,
@@ -22,8 +23,8 @@ from rsa_faces.analyses._groups import (
 from rsa_faces.rdm import RDMs
 
 
-@dataclass(frozen=True, eq=False)
-class GroupComponents:
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupComponents(BaseResult, figure="plot_group_components"):
     """The outcome of :func:`group_components`.
 
     Parameters
@@ -42,7 +43,7 @@ class GroupComponents:
         Positions of the faces; columns 1, 2, ...
     groups : DataFrame
         Attributes of the same faces.
-    note : str
+    notes : tuple of str
         :data:`rsa_faces.analyses.SELF_REPORT`.
     settings : mapping
         Options, for provenance, and how many conditions were left out.
@@ -52,8 +53,6 @@ class GroupComponents:
     summary: pd.DataFrame
     components: pd.DataFrame
     groups: pd.DataFrame
-    note: str = SELF_REPORT
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         parts = [
@@ -63,6 +62,7 @@ class GroupComponents:
         return f"GroupComponents({len(self.components)} faces; {'; '.join(parts)})"
 
 
+@keep_warnings
 def group_components(
     scores: pd.DataFrame | RDMs,
     groups: Mapping[str, Any] | pd.Series | pd.DataFrame,
@@ -193,6 +193,7 @@ def group_components(
         pd.DataFrame(positions, faces.names, range(1, positions.shape[1] + 1)),
         pd.DataFrame({n: [k[i] for i in c] for n, c, k in faces.attributes}, faces.names),
         settings=settings,
+        notes=(SELF_REPORT,),
     )
 
 

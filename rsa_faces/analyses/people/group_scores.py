@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import (
     SELF_REPORT,
     cell_sums,
@@ -72,8 +73,8 @@ def similarity_scores(
     return pd.DataFrame(matrix, index=layers.conditions, columns=layers.conditions)
 
 
-@dataclass(frozen=True, eq=False)
-class ScoreDistributions:
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoreDistributions(BaseResult, figure="plot_score_distributions"):
     """The outcome of :func:`score_distributions`.
 
     Parameters
@@ -91,7 +92,7 @@ class ScoreDistributions:
     pairs : DataFrame
         One row per measured pair of faces: ``a``, ``b``, ``group_a``, ``group_b``, ``kind``,
         ``score``.
-    note : str
+    notes : tuple of str
         :data:`rsa_faces.analyses.SELF_REPORT`.
     settings : mapping
     """
@@ -99,8 +100,6 @@ class ScoreDistributions:
     table: pd.DataFrame
     summary: pd.DataFrame
     pairs: pd.DataFrame
-    note: str = SELF_REPORT
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         row = self.summary.iloc[0]
@@ -110,6 +109,7 @@ class ScoreDistributions:
         )
 
 
+@keep_warnings
 def score_distributions(
     scores: pd.DataFrame | RDMs,
     groups: Mapping[str, Any] | pd.Series,
@@ -233,7 +233,7 @@ def score_distributions(
         "n_permutations": n_permutations, "n_boot": n_boot, "alpha": alpha, "seed": seed,
         "within": within is not None, "n_left_out": faces.n_left_out,
     }  # fmt: skip
-    return ScoreDistributions(table, summary, pairs, settings=settings)
+    return ScoreDistributions(table, summary, pairs, settings=settings, notes=(SELF_REPORT,))
 
 
 def _contrast(onehot: np.ndarray, total: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, score_matrix
 from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.rdm import RDMs
@@ -20,8 +21,8 @@ from rsa_faces.rdm import RDMs
 _VALUES = 2**22  # of a block of permuted predictors
 
 
-@dataclass(frozen=True, eq=False)
-class Homophily:
+@dataclass(frozen=True, eq=False, repr=False)
+class Homophily(BaseResult, figure="plot_homophily"):
     """How much more alike linked people look.
 
     Attributes
@@ -36,7 +37,6 @@ class Homophily:
 
     table: pd.DataFrame
     pairs: pd.DataFrame
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         ties = self.table[self.table["kind"] == "tie"]
@@ -44,6 +44,7 @@ class Homophily:
         return f"Homophily({ties['n_people'].iloc[0]} people; {shown})"
 
 
+@keep_warnings
 def homophily(
     ties,
     scores: pd.DataFrame | RDMs,
@@ -206,7 +207,7 @@ def homophily(
         "seed": seed, "controls": [] if controls is None else [str(c) for c in controls.columns],
         "within": within is not None,
     }  # fmt: skip
-    return Homophily(pd.DataFrame(out), pairs, settings)
+    return Homophily(pd.DataFrame(out), pairs, settings=settings)
 
 
 def _network(ties, sign: str | None) -> tuple[pd.DataFrame, bool]:

@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import SELF_REPORT
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
 from rsa_faces.analyses.quality._outliers import METHODS, OutlierFlag, check_alpha, flag_rates
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from rsa_faces.stimuli import StimulusSet
 
 
-@dataclass(frozen=True, eq=False)
-class ConfidenceCheck:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConfidenceCheck(BaseResult, figure="plot_flags"):
     """What flags, stability and intervals say of images that get worse.
 
     Attributes
@@ -37,7 +38,7 @@ class ConfidenceCheck:
         One row per degradation, strength and image: ``degradation``, ``strength``,
         ``condition``, ``person``, ``group``, ``p``, ``flagged``, ``stability``, ``similarity``
         (with the person's other clean images), ``expected_low``, ``expected_high``.
-    note : str
+    notes : tuple of str
         :data:`rsa_faces.analyses.SELF_REPORT`.
     settings : dict
         Options, for provenance.
@@ -45,8 +46,9 @@ class ConfidenceCheck:
 
     table: pd.DataFrame
     images: pd.DataFrame
-    note: str
-    settings: dict[str, Any]
+
+    def _drawn(self) -> pd.DataFrame:
+        return self.table
 
     def __repr__(self) -> str:
         clean = self.table.iloc[0]
@@ -56,6 +58,7 @@ class ConfidenceCheck:
         )
 
 
+@keep_warnings
 def check_confidence(
     network: Network,
     stimuli: StimulusSet,
@@ -256,7 +259,12 @@ def _result(table, conditions, drawn, shown, person, half, network, groups, sett
                 "stability_low": low, "stability_high": high, "covered": other.share,
                 "covered_low": other.low, "covered_high": other.high,
             })  # fmt: skip
-    return ConfidenceCheck(pd.DataFrame(rows), table.drop(columns="covered"), SELF_REPORT, settings)
+    return ConfidenceCheck(
+        pd.DataFrame(rows),
+        table.drop(columns="covered"),
+        notes=(SELF_REPORT,),
+        settings=settings,
+    )
 
 
 def _check_people(person: np.ndarray, group: np.ndarray, grouped: bool) -> None:

@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
 from rsa_faces.extraction import extract
 from rsa_faces.rdm import compute_rdms
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from rsa_faces.stimuli import StimulusSet
 
 
-@dataclass(frozen=True, eq=False)
-class Robustness:
+@dataclass(frozen=True, eq=False, repr=False)
+class Robustness(BaseResult, figure="plot_robustness"):
     """What is left of a network's answers when images get worse.
 
     Attributes
@@ -36,13 +37,13 @@ class Robustness:
     """
 
     table: pd.DataFrame
-    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         kinds = [kind for kind in self.table["degradation"].unique() if kind != "none"]
         return f"Robustness({self.settings['network']!r}, {len(kinds)} degradations)"
 
 
+@keep_warnings
 def robustness(
     network: Network,
     stimuli: StimulusSet,
@@ -195,7 +196,7 @@ def robustness(
         "measure": measure, "n_bootstrap": n_bootstrap, "alpha": alpha, "reduce": reduce,
         "seed": seed,
     }  # fmt: skip
-    return Robustness(table, settings)
+    return Robustness(table, settings=settings)
 
 
 @dataclass(frozen=True, eq=False)

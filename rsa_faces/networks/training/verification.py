@@ -11,10 +11,11 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, eq=False, repr=False)
+class Verification(BaseResult):
     """Accuracy of "same or different", fold by fold.
 
     Attributes
@@ -30,6 +31,11 @@ class Verification:
     accuracy: float
     standard_error: float
     folds: pd.DataFrame
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The folds (a copy)."""
+        return self.folds
 
 
 def verification(scores: np.ndarray, same: np.ndarray, fold: np.ndarray) -> Verification:
