@@ -192,7 +192,7 @@ def test_a_hundred_images_in_sixty_trials_settle():
 def test_evidence_is_saved_with_the_rdms(tmp_path):
     raters = fit_raters([Arrangements(f"r{s}", random_trials(s)[1], random_trials(0)[0])
                          for s in range(3)])  # fmt: skip
-    raters.save(tmp_path / "raters.h5")
+    raters.save_rdms(tmp_path / "raters.h5")
     read = load_rater_rdms(tmp_path / "raters.h5")
     assert read.rdms.equals(raters.rdms)
     np.testing.assert_array_equal(read.evidence, raters.evidence)

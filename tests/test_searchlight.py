@@ -801,8 +801,9 @@ def test_the_best_model_is_chosen_without_the_subject_it_is_measured_in():
 
 def test_mean_map_is_the_mean():
     rng = np.random.default_rng(0)
-    maps = [smooth_map(rng.normal(size=(3, 3, 3))) for _ in range(4)]
-    maps[1].similarity[0, 5] = np.nan
+    values = rng.normal(size=(4, 3, 3, 3))
+    values[1].ravel()[5] = np.nan
+    maps = [smooth_map(one) for one in values]
     mean = mean_map(maps)
     np.testing.assert_allclose(mean.similarity, np.mean([m.similarity for m in maps], axis=0))
     assert np.isnan(mean.similarity[0, 5])
