@@ -130,7 +130,7 @@ def test_import_reads_by_name(tmp_path):
     (tmp_path / "names.txt").write_text("d\na\nc\nb\n")
     target = tmp_path / "rdms.h5"
     done = rsa_faces(
-        "import", "npy-features", tmp_path / "features.npy", "--names", tmp_path / "names.txt",
+        "import", tmp_path / "features.npy", "--conditions", tmp_path / "names.txt",
         "--out", target,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -143,7 +143,7 @@ def test_import_reads_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (["import", "npy", "x.npy", "--out", "o.h5"], "expected --names FILE: npy files do not"),
+        (["import", "x.npy", "--out", "o.h5"], "x.npy does not exist"),
         (["rdm", ".", "--out", "o.h5"], "expected --network NAME for a folder of images"),
         (
             ["rdm", ".", "--out", "o.h5", "--network", "sface", "--rate", "2", "--reduce", "mean"],

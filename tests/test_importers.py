@@ -15,14 +15,7 @@ from scipy.spatial.distance import pdist, squareform
 
 import rsa_faces as rf
 from rsa_faces import ConditionMismatchError, InputError
-from rsa_faces.io import features as features_module
-from rsa_faces.io.features import (
-    read_net2brain_features,
-    read_npy_features,
-    read_rsatoolbox_features,
-    read_thingsvision,
-)
-from rsa_faces.io.rdms import read_mne_rsa, read_net2brain, read_npy, read_rsatoolbox
+from rsa_faces.io import _foreign, read_features, read_rdms
 
 NAMES = ["d", "a", "c", "b"]  # not sorted: an importer that sorts rows is found out
 
@@ -72,7 +65,7 @@ def save_thingsvision(folder, features, kind, names=NAMES):
 @pytest.mark.parametrize("kind", ["npy", "txt", "pt", "hdf5", "mat"])
 def test_thingsvision_kinds(tmp_path, kind):
     save_thingsvision(tmp_path / "resnet" / "layer4.1", rows(), kind)
-    acts = read_thingsvision(tmp_path)
+    acts = read_features(tmp_path)
     assert acts.layers == ("resnet/layer4.1",)
     assert acts.conditions == tuple(NAMES)
     np.testing.assert_allclose(acts["resnet/layer4.1"], rows().reshape(4, -1), atol=1e-12)
@@ -81,49 +74,49 @@ def test_thingsvision_kinds(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["npy", "mat"])
 def test_thingsvision_without_names(tmp_path, kind):
     save_thingsvision(tmp_path / "fc", rows(), kind, names=None)
-    with pytest.raises(InputError, match="expected `names`: layer 'fc' does not say"):
-        read_thingsvision(tmp_path)
-    acts = read_thingsvision(tmp_path, names=NAMES)
+    with pytest.raises(InputError, match="expected `conditions`: layer 'fc' does not say"):
+        read_features(tmp_path)
+    acts = read_features(tmp_path, conditions=NAMES)
     assert acts.conditions == tuple(NAMES)
     np.testing.assert_array_equal(acts["fc"], rows().reshape(4, -1))
     (tmp_path / "names.txt").write_text("d\na\n\nc\nb\n", encoding="utf-8-sig")
-    assert read_thingsvision(tmp_path, names=tmp_path / "names.txt").conditions == tuple(NAMES)
+    assert read_features(tmp_path, conditions=tmp_path / "names.txt").conditions == tuple(NAMES)
 
 
 def test_thingsvision_names_are_checked(tmp_path):
     save_thingsvision(tmp_path, rows(), "npy")
-    assert read_thingsvision(tmp_path, names=NAMES).conditions == tuple(NAMES)
+    assert read_features(tmp_path, conditions=NAMES).conditions == tuple(NAMES)
     raw = [f"{name}.jpg" for name in NAMES]
-    assert read_thingsvision(tmp_path, names=raw).conditions == tuple(raw)
+    assert read_features(tmp_path, conditions=raw).conditions == tuple(raw)
     with pytest.raises(InputError, match="in another order: 'a' was given where it has 'd'"):
-        read_thingsvision(tmp_path, names=sorted(NAMES))
+        read_features(tmp_path, conditions=sorted(NAMES))
     with pytest.raises(InputError, match="other names: 'e' was given where it has 'b'"):
-        read_thingsvision(tmp_path, names=["d", "a", "c", "e"])
+        read_features(tmp_path, conditions=["d", "a", "c", "e"])
     with pytest.raises(InputError, match="expected 4 names.* but 3 were given"):
-        read_thingsvision(tmp_path, names=NAMES[:3])
+        read_features(tmp_path, conditions=NAMES[:3])
     (tmp_path / "file_names.txt").write_text("d.jpg\na.jpg\n")
     with pytest.raises(InputError, match="expected 4 names.* but 2 are in the file"):
-        read_thingsvision(tmp_path)
+        read_features(tmp_path)
     (tmp_path / "file_names.txt").write_text("d.jpg\na.jpg\na.jpg\nb.jpg\n")
     with pytest.raises(InputError, match="unique condition names.*'a'"):
-        read_thingsvision(tmp_path)
+        read_features(tmp_path)
 
 
 def test_thingsvision_folders_that_tell_names_apart(tmp_path):
     save_thingsvision(tmp_path, rows(), "npy")
     paths = [f"/data/{c}/{i}.png" for c in ("cat", "dog") for i in (1, 2)]
     (tmp_path / "file_names.txt").write_text("\n".join(paths))
-    assert read_thingsvision(tmp_path).conditions == ("cat/1", "cat/2", "dog/1", "dog/2")
+    assert read_features(tmp_path).conditions == ("cat/1", "cat/2", "dog/1", "dog/2")
 
 
 def test_thingsvision_layers_and_parts(tmp_path):
     for layer in ["layer10", "layer2", "layer1"]:
         save_thingsvision(tmp_path / layer, rows(len(layer)), "npy", names=None)
     (tmp_path / "file_names.txt").write_text("\n".join(f"{n}.JPG" for n in NAMES))
-    assert read_thingsvision(tmp_path).layers == ("layer1", "layer2", "layer10")
-    assert read_thingsvision(tmp_path, layers=["layer10", "layer1"]).layers == ("layer10", "layer1")
+    assert read_features(tmp_path).layers == ("layer1", "layer2", "layer10")
+    assert read_features(tmp_path, layers=["layer10", "layer1"]).layers == ("layer10", "layer1")
     with pytest.raises(InputError, match="unknown layer 'layer3'.* Did you mean"):
-        read_thingsvision(tmp_path, layers=["layer3"])
+        read_features(tmp_path, layers=["layer3"])
     # Chunks of extract_features(output_dir=…) sort 10 before 2 as text.
     many = np.random.default_rng(0).normal(size=(24, 5))
     folder = tmp_path / "chunks" / "conv"
@@ -132,10 +125,10 @@ def test_thingsvision_layers_and_parts(tmp_path):
         np.save(folder / f"features_{start}-{start + 2}.npy", many[start : start + 2])
     names = [f"i{k}" for k in range(24)]
     (tmp_path / "chunks" / "file_names.txt").write_text("\n".join(names))
-    np.testing.assert_array_equal(read_thingsvision(tmp_path / "chunks")["conv"], many)
+    np.testing.assert_array_equal(read_features(tmp_path / "chunks")["conv"], many)
     (folder / "features_4-6.npy").unlink()
     with pytest.raises(InputError, match=r"without gaps .* after 4 rows comes features_6-8\.npy"):
-        read_thingsvision(tmp_path / "chunks")
+        read_features(tmp_path / "chunks")
 
 
 @pytest.mark.parametrize("kind", ["npy", "txt", "hdf5", "mat"])
@@ -154,42 +147,42 @@ def test_thingsvision_splits(tmp_path, kind):
                 file[f"features_{i + 1:02d}"] = part
         else:
             scipy.io.savemat(path, dict(zip(names[2 * i : 2 * i + 2], part, strict=True)))
-    acts = read_thingsvision(tmp_path)
+    acts = read_features(tmp_path)
     np.testing.assert_allclose(acts[tmp_path.name], many)
     if kind == "npy":
         (tmp_path / "features_03.npy").unlink()
         with pytest.raises(InputError, match="A part is missing"):
-            read_thingsvision(tmp_path)
+            read_features(tmp_path)
 
 
 def test_thingsvision_errors(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
-        read_thingsvision(tmp_path / "none")
-    with pytest.raises(InputError, match=r"expected features\.npy"):
-        read_thingsvision(tmp_path)
+        read_features(tmp_path / "none")
+    with pytest.raises(InputError, match="is a folder that holds none"):
+        read_features(tmp_path)
     save_thingsvision(tmp_path, rows(), "npy")
     save_thingsvision(tmp_path, rows(), "hdf5")
     with pytest.raises(InputError, match="several formats in .*'hdf5', 'npy'"):
-        read_thingsvision(tmp_path)
+        read_features(tmp_path)
     (tmp_path / "features.hdf5").unlink()
     np.save(tmp_path / "features_train.npy", rows())
     with pytest.raises(InputError, match="several sets of images"):
-        read_thingsvision(tmp_path)
+        read_features(tmp_path)
     (tmp_path / "features_train.npy").unlink()
     bad = rows()
     bad[2, 0, 0, 0] = np.nan
     save_thingsvision(tmp_path, bad, "npy")
     with pytest.raises(InputError, match="NaN or infinite values for 1 of 4 images: 'c'"):
-        read_thingsvision(tmp_path)
+        read_features(tmp_path)
     np.save(tmp_path / "features.npy", np.array([["x"]]))
     (tmp_path / "file_names.txt").unlink()
     with pytest.raises(InputError, match="expected real numbers"):
-        read_thingsvision(tmp_path, names=["d"])
+        read_features(tmp_path, conditions=["d"])
     (tmp_path / "features.npy").unlink()
     scipy.io.savemat(tmp_path / "features.mat", dict(zip("da", rows(), strict=False)))
     (tmp_path / "file_names.txt").write_text("d\ne\n")
     with pytest.raises(InputError, match="1 are missing: 'e'"):
-        read_thingsvision(tmp_path)
+        read_features(tmp_path)
 
 
 # Net2Brain features
@@ -219,52 +212,52 @@ def save_net2brain(folder, how, names=NAMES, seed=0):
 @pytest.mark.parametrize("how", ["image", "image.jpg", "consolidated", "layer", "pair"])
 def test_net2brain_features(tmp_path, how):
     expected = save_net2brain(tmp_path, how)
-    acts = read_net2brain(tmp_path)
+    acts = read_features(tmp_path)
     assert acts.conditions == ("a", "b", "c", "d")
     assert set(acts.layers) == {"layer2", "layer10"}
     if how != "pair":
         assert acts.layers == ("layer2", "layer10")
     for layer, values in expected.items():
         np.testing.assert_array_equal(acts[layer], values)
-    one = read_net2brain_features(tmp_path, layers=["layer10"], names=NAMES)
+    one = read_features(tmp_path, layers=["layer10"], conditions=NAMES)
     np.testing.assert_array_equal(one["layer10"], expected["layer10"])
     with pytest.raises(InputError, match="unknown layer 'layer3'"):
-        read_net2brain_features(tmp_path, layers=["layer3"])
-    with pytest.raises(ConditionMismatchError, match="only in names: 'e'"):
-        read_net2brain_features(tmp_path, names=["a", "b", "c", "e"])
+        read_features(tmp_path, layers=["layer3"])
+    with pytest.raises(ConditionMismatchError, match="only in `conditions`: 'e'"):
+        read_features(tmp_path, conditions=["a", "b", "c", "e"])
     with pytest.raises(InputError, match="unknown per 'images'"):
-        read_net2brain_features(tmp_path, per="images")
+        read_features(tmp_path, per="images")
 
 
 def test_net2brain_layers_with_plain_keys_need_to_be_told(tmp_path):
     np.savez(tmp_path / "conv.npz", a=np.ones(3), b=np.zeros(3))
     np.savez(tmp_path / "fc.npz", a=np.ones(2), b=np.zeros(2))
-    acts = read_net2brain_features(tmp_path, per="layer")
+    acts = read_features(tmp_path, per="layer")
     assert acts.layers == ("conv", "fc")
     assert acts.conditions == ("a", "b")
     np.testing.assert_array_equal(acts["fc"], [[1, 1], [0, 0]])
-    assert read_net2brain_features(tmp_path / "fc.npz").layers == ("fc",)
+    assert read_features(tmp_path / "fc.npz").layers == ("fc",)
     with pytest.raises(InputError, match="one shape for all images in layer 'a'"):
-        read_net2brain_features(tmp_path)
+        read_features(tmp_path)
 
 
 def test_net2brain_feature_errors(tmp_path):
     save_net2brain(tmp_path, "image")
     np.savez(tmp_path / "c.npz", layer2=np.ones((1, 5, 2)), layer10=np.ones((1, 7)))
     with pytest.raises(InputError, match=r"layer 'layer2', but 'c' has \(1, 5, 2\) and most have"):
-        read_net2brain(tmp_path)
+        read_features(tmp_path)
     np.savez(tmp_path / "c.npz", layer2=np.ones((1, 3, 2)))
     with pytest.raises(InputError, match="layer 'layer10' of every image, but 1 of 4 lack it: 'c'"):
-        read_net2brain(tmp_path)
+        read_features(tmp_path)
     np.savez(tmp_path / "c.npz", layer2=np.ones((1, 3, 2)), layer10=np.full((1, 7), np.inf))
     with pytest.raises(InputError, match="NaN or infinite values for 1 of 4 images: 'c'"):
-        read_net2brain(tmp_path)
+        read_features(tmp_path)
     np.savez(tmp_path / "consolidated_fc.npz", a=np.ones(3))
     with pytest.raises(InputError, match="holds both"):
-        read_net2brain_features(tmp_path)
+        read_features(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"expected \.npz files"):
-        read_net2brain_features(tmp_path / "empty")
+    with pytest.raises(InputError, match="is a folder that holds none"):
+        read_features(tmp_path / "empty")
 
 
 # Net2Brain RDMs
@@ -286,18 +279,18 @@ def save_net2brain_rdm(folder, layer, names=NAMES, kind="npz", seed=0):
 def test_net2brain_rdms(tmp_path, kind):
     for i, layer in enumerate(["layer10.bn", "layer2.bn"]):
         save_net2brain_rdm(tmp_path, layer, kind=kind, seed=i)
-    rdms = read_net2brain(tmp_path, measure="correlation", network="alexnet")
+    rdms = read_rdms(tmp_path, measure="correlation", label={"network": "alexnet"})
     assert rdms.conditions == tuple(NAMES)
     assert rdms.measure == "correlation"
     assert rdms.labels.to_dict("list") == {
         "network": ["alexnet"] * 2, "layer": ["layer2.bn", "layer10.bn"],
     }  # fmt: skip
     np.testing.assert_array_equal(rdms.vectors, [vectors(seed=1), vectors(seed=0)])
-    assert read_net2brain(tmp_path, names=NAMES).measure == "unknown"
+    assert read_rdms(tmp_path, conditions=NAMES).measure == "unknown"
     with pytest.raises(InputError, match="in another order"):
-        read_net2brain(tmp_path, names=sorted(NAMES))
+        read_rdms(tmp_path, conditions=sorted(NAMES))
     with pytest.raises(InputError, match="4 names.*but 3 were given"):
-        read_net2brain(tmp_path, names=NAMES[:3])
+        read_rdms(tmp_path, conditions=NAMES[:3])
 
 
 def test_net2brain_rdms_are_aligned_by_name(tmp_path):
@@ -306,32 +299,32 @@ def test_net2brain_rdms_are_aligned_by_name(tmp_path):
     turned = squareform(squareform(vectors())[np.ix_(order, order)])
     np.savez(tmp_path / "RDM_b.npz", rdm=turned, stimuli_name=[NAMES[i] for i in order],
              layer_name="b")  # fmt: skip
-    rdms = read_net2brain(tmp_path)
+    rdms = read_rdms(tmp_path)
     np.testing.assert_array_equal(rdms.vectors[0], rdms.vectors[1])
 
 
 def test_net2brain_rdms_without_names(tmp_path):
     square = squareform(vectors())
     np.savez(tmp_path / "layer4.npz", square)
-    with pytest.raises(InputError, match="expected `names`: .*which of its 4 rows"):
-        read_net2brain(tmp_path / "layer4.npz")
-    rdms = read_net2brain(tmp_path / "layer4.npz", names=NAMES)
+    with pytest.raises(InputError, match="expected `conditions`: .*which of its 4 rows"):
+        read_rdms(tmp_path / "layer4.npz")
+    rdms = read_rdms(tmp_path / "layer4.npz", conditions=NAMES)
     assert rdms.labels["layer"].tolist() == ["layer4"]
     np.testing.assert_array_equal(rdms.vectors, [vectors()])
     np.savez(tmp_path / "RDM_x.npz", rdm=vectors(), stimuli_name=None, layer_name=None)
-    with pytest.raises(InputError, match="expected `names`"):
-        read_net2brain(tmp_path / "RDM_x.npz")
-    assert read_net2brain(tmp_path / "RDM_x.npz", names=NAMES).labels["layer"].tolist() == ["x"]
+    with pytest.raises(InputError, match="expected `conditions`"):
+        read_rdms(tmp_path / "RDM_x.npz")
+    assert read_rdms(tmp_path / "RDM_x.npz", conditions=NAMES).labels["layer"].tolist() == ["x"]
     stack = np.stack([[squareform(vectors(seed=s + t)) for t in range(3)] for s in range(2)])
     np.savez(tmp_path / "meg.npz", stack)
-    rdms = read_net2brain(tmp_path / "meg.npz", names=NAMES)
+    rdms = read_rdms(tmp_path / "meg.npz", conditions=NAMES)
     assert len(rdms) == 6
     for row in rdms:
         s, t = row.labels[["index_0", "index_1"]].iloc[0]
         np.testing.assert_array_equal(row.vectors[0], vectors(seed=s + t))
     np.savez(tmp_path / "other.npz", conv1=np.ones(3))
     with pytest.raises(InputError, match="RDMs in every file of .* but other.npz holds something"):
-        read_net2brain(tmp_path, names=NAMES)
+        read_rdms(tmp_path, conditions=NAMES)
 
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "net2brain_algonauts78"
@@ -340,10 +333,10 @@ DATA = Path(__file__).parents[2] / "shared" / "data" / "net2brain_algonauts78"
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published RDMs are not here")
 def test_net2brain_published_rdms():
     names = [f"image{i:02d}" for i in range(78)]
-    rdms = read_net2brain(DATA / "case1" / "rdm", names=names)
+    rdms = read_rdms(DATA / "case1" / "rdm", conditions=names)
     assert rdms.labels["layer"].tolist() == ["layer3.1.conv2", "layer4.1.bn2"]
     assert rdms.n_conditions == 78
-    brain = read_net2brain(DATA / "fmri_IT_RDMs.npz", names=names)
+    brain = read_rdms(DATA / "fmri_IT_RDMs.npz", conditions=names)
     assert len(brain) == 15
     with np.load(DATA / "fmri_IT_RDMs.npz") as file:
         np.testing.assert_allclose(brain.matrices()[3], file["arr_0"][3], rtol=1e-13)
@@ -357,27 +350,27 @@ def test_mne_rsa(tmp_path):
     patterns = np.random.default_rng(0).normal(size=(4, 30))
     theirs = mne_rsa.compute_rdm(patterns, metric="correlation")
     ours = rf.compute_rdms(patterns, conditions=NAMES)
-    rdms = read_mne_rsa(theirs, names=NAMES, measure="correlation")
+    rdms = read_rdms(theirs, conditions=NAMES, measure="correlation")
     np.testing.assert_allclose(rdms.vectors, ours.vectors)
     assert rdms.conditions == ours.conditions
     assert list(rdms.labels) == []
     np.save(tmp_path / "rdm.npy", theirs)
-    assert read_mne_rsa(tmp_path / "rdm.npy", names=NAMES, measure="correlation").equals(rdms)
-    several = read_mne_rsa([theirs, theirs + 1], names=NAMES)
+    assert read_rdms(tmp_path / "rdm.npy", conditions=NAMES, measure="correlation").equals(rdms)
+    several = read_rdms([theirs, theirs + 1], conditions=NAMES)
     assert several.labels["index"].tolist() == [0, 1]
-    square = read_mne_rsa([squareform(theirs)] * 2, names=NAMES)
+    square = read_rdms([squareform(theirs)] * 2, conditions=NAMES)
     np.testing.assert_allclose(square.vectors, [theirs, theirs])
     patches = np.random.default_rng(0).normal(size=(4, 3, 20))
     moving = mne_rsa.rdm_array(
         patches, mne_rsa.searchlight(patches.shape, temporal_radius=2, samples_from=2)
     )
     moving = np.array(list(moving)) if not isinstance(moving, np.ndarray) else moving
-    rdms = read_mne_rsa(moving, names=NAMES)
+    rdms = read_rdms(moving, conditions=NAMES)
     np.testing.assert_array_equal(rdms.vectors, moving.reshape(-1, 6))
     with pytest.raises(InputError, match="RDMs of one shape"):
-        read_mne_rsa([theirs, theirs[:3]], names=NAMES)
+        read_rdms([theirs, theirs[:3]], conditions=NAMES)
     with pytest.raises(InputError, match="RDMs of one shape, got 0"):
-        read_mne_rsa([], names=NAMES)
+        read_rdms([], conditions=NAMES)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
@@ -388,13 +381,13 @@ def test_rounding_of_single_precision_is_no_asymmetry(tmp_path, dtype):
     square[1, 0] += one_off
     square[3, 3] = np.finfo(dtype).eps
     np.save(tmp_path / "rdm.npy", square)
-    rdms = read_npy(tmp_path / "rdm.npy", names=names)
+    rdms = read_rdms(tmp_path / "rdm.npy", conditions=names, format="npy")
     np.testing.assert_allclose(rdms.vectors[0], vectors(30), rtol=2 * np.finfo(dtype).eps)
     square[3, 3] = 0
-    square[1, 0] += 100 * one_off if dtype != np.float64 else 1e-6
+    square[1, 0] += 100 * one_off if dtype != np.float64 else 1e-5
     np.save(tmp_path / "rdm.npy", square)
     with pytest.raises(InputError, match=r"rdm\.npy: expected symmetric matrices, but matrix 0"):
-        read_npy(tmp_path / "rdm.npy", names=names)
+        read_rdms(tmp_path / "rdm.npy", conditions=names, format="npy")
 
 
 def test_arrays_that_are_no_rdms(tmp_path):
@@ -403,7 +396,7 @@ def test_arrays_that_are_no_rdms(tmp_path):
     def refused(array, match, names=NAMES):
         np.save(path, array)
         with pytest.raises(InputError, match=match):
-            read_npy(path, names=names)
+            read_rdms(path, conditions=names, format="npy")
 
     nan = square.copy()
     np.fill_diagonal(nan, np.nan)
@@ -424,22 +417,23 @@ def test_arrays_that_are_no_rdms(tmp_path):
     missing = square.copy()
     missing[0, 1] = missing[1, 0] = np.nan
     np.save(path, missing)
-    assert np.isnan(read_npy(path, names=NAMES).vectors[0, 0])  # a pair that was not measured
+    # A pair that was not measured.
+    assert np.isnan(read_rdms(path, conditions=NAMES, format="npy").vectors[0, 0])
     # 6 vectors of 4 conditions are square too: the number of names decides.
     np.save(path, np.stack([vectors(seed=s) for s in range(6)]))
-    assert len(read_npy(path, names=NAMES)) == 6
+    assert len(read_rdms(path, conditions=NAMES, format="npy")) == 6
 
 
 def test_npy_features(tmp_path):
     np.save(tmp_path / "fc.npy", rows())
-    acts = read_npy_features(tmp_path / "fc.npy", names=NAMES)
+    acts = read_features(tmp_path / "fc.npy", conditions=NAMES, format="npy")
     np.testing.assert_array_equal(acts["fc"], rows().reshape(4, -1))
     np.save(tmp_path / "fc.npy", np.ones(4))
     with pytest.raises(InputError, match="expected features of shape"):
-        read_npy_features(tmp_path / "fc.npy", names=NAMES)
+        read_features(tmp_path / "fc.npy", conditions=NAMES, format="npy")
     np.save(tmp_path / "fc.npy", rows())
     with pytest.raises(InputError, match=r"names\.txt does not exist"):
-        read_npy_features(tmp_path / "fc.npy", names=tmp_path / "names.txt")
+        read_features(tmp_path / "fc.npy", conditions=tmp_path / "names.txt", format="npy")
 
 
 # rsatoolbox
@@ -454,7 +448,7 @@ def test_rsatoolbox_rdms(tmp_path):
         pattern_descriptors={"face": NAMES},
     )
     theirs.save(str(path), file_type="hdf5")
-    rdms = read_rsatoolbox(path)
+    rdms = read_rdms(path)
     assert rdms.conditions == tuple(NAMES)
     assert rdms.measure == "correlation"
     np.testing.assert_array_equal(rdms.vectors, theirs.dissimilarities)
@@ -465,48 +459,48 @@ def test_rsatoolbox_rdms(tmp_path):
     assert rdms.labels[columns].equals(expected.labels[columns])
     assert set(rdms.labels) == set(expected.labels)
     with pytest.raises(InputError, match="in another order"):
-        read_rsatoolbox(path, names=sorted(NAMES))
+        read_rdms(path, conditions=sorted(NAMES))
     with pytest.raises(InputError, match="unknown pattern_descriptors 'faces'.* Did you mean"):
-        read_rsatoolbox(path, descriptor="faces")
+        read_rdms(path, descriptor="faces")
 
 
 def test_rsatoolbox_descriptors(tmp_path):
     bare = ToolboxRDMs(vectors()[None])
     bare.save(str(tmp_path / "bare.hdf5"), file_type="hdf5")
-    with pytest.raises(InputError, match="expected `names`"):
-        read_rsatoolbox(tmp_path / "bare.hdf5")
-    rdms = read_rsatoolbox(tmp_path / "bare.hdf5", names=NAMES)
+    with pytest.raises(InputError, match="expected `conditions`"):
+        read_rdms(tmp_path / "bare.hdf5")
+    rdms = read_rdms(tmp_path / "bare.hdf5", conditions=NAMES)
     assert rdms.conditions == tuple(NAMES)
     assert rdms.measure == "unknown"
     both = ToolboxRDMs(vectors()[None], pattern_descriptors={"id": NAMES, "kind": [1, 2, 3, 4]})
     both.save(str(tmp_path / "both.hdf5"), file_type="hdf5")
     with pytest.raises(InputError, match="expected `descriptor`.* 2 .*'id', 'kind'"):
-        read_rsatoolbox(tmp_path / "both.hdf5")
-    assert read_rsatoolbox(tmp_path / "both.hdf5", descriptor="kind").conditions == tuple("1234")
+        read_rdms(tmp_path / "both.hdf5")
+    assert read_rdms(tmp_path / "both.hdf5", descriptor="kind").conditions == tuple("1234")
 
 
 def test_rsatoolbox_datasets(tmp_path):
     data = Dataset(rows(shape=(4, 6)), obs_descriptors={"face": NAMES})
     data.save(str(tmp_path / "V1.hdf5"), file_type="hdf5")
-    acts = read_rsatoolbox(tmp_path / "V1.hdf5")
+    acts = read_features(tmp_path / "V1.hdf5")
     assert acts.layers == ("V1",)
     assert acts.conditions == tuple(NAMES)
     np.testing.assert_array_equal(acts["V1"], data.measurements)
     twice = Dataset(rows(shape=(4, 6)), obs_descriptors={"face": ["a", "b", "a", "b"]})
     twice.save(str(tmp_path / "twice.hdf5"), file_type="hdf5")
     with pytest.raises(InputError, match="4 rows have 2 names. Average the repeats"):
-        read_rsatoolbox_features(tmp_path / "twice.hdf5")
+        read_features(tmp_path / "twice.hdf5")
     time = TemporalDataset(rows(shape=(4, 6, 3)), obs_descriptors={"face": NAMES})
     time.save(str(tmp_path / "time.hdf5"), file_type="hdf5")
     with pytest.raises(InputError, match="Take one time window"):
-        read_rsatoolbox(tmp_path / "time.hdf5")
+        read_features(tmp_path / "time.hdf5")
     ToolboxRDMs(vectors()[None]).save(str(tmp_path / "rdms.hdf5"), file_type="hdf5")
-    with pytest.raises(InputError, match="expected an rsatoolbox Dataset"):
-        read_rsatoolbox_features(tmp_path / "rdms.hdf5")
+    with pytest.raises(InputError, match=r"holds RDMs \(rsatoolbox\): .*io\.read_rdms"):
+        read_features(tmp_path / "rdms.hdf5")
     with h5py.File(tmp_path / "other.hdf5", "w") as file:
         file["x"] = 1
-    with pytest.raises(InputError, match="another HDF5 file"):
-        read_rsatoolbox(tmp_path / "other.hdf5")
+    with pytest.raises(InputError, match="HDF5 of another program"):
+        read_rdms(tmp_path / "other.hdf5")
 
 
 # Pickles are never opened
@@ -522,45 +516,45 @@ def test_nothing_is_unpickled(tmp_path):
         assert not mark.exists()
 
     np.save(tmp_path / "a.npy", attack, allow_pickle=True)
-    refused(lambda path: read_npy(path, names=NAMES), tmp_path / "a.npy")
-    refused(lambda path: read_mne_rsa(path, names=NAMES), tmp_path / "a.npy")
-    refused(lambda path: read_npy_features(path, names=NAMES), tmp_path / "a.npy")
+    refused(lambda path: read_rdms(path, conditions=NAMES, format="npy"), tmp_path / "a.npy")
+    refused(lambda path: read_rdms(path, conditions=NAMES), tmp_path / "a.npy")
+    refused(lambda path: read_features(path, conditions=NAMES, format="npy"), tmp_path / "a.npy")
     (tmp_path / "raw.npy").write_bytes(pickle.dumps(Attack(mark)))
-    refused(lambda path: read_npy(path, names=NAMES), tmp_path / "raw.npy")
+    refused(lambda path: read_rdms(path, conditions=NAMES, format="npy"), tmp_path / "raw.npy")
     for key in ["arr_0", "rdm"]:
         np.savez(tmp_path / "a.npz", **{key: attack})
-        refused(lambda path: read_net2brain(path, names=NAMES), tmp_path / "a.npz")
+        refused(lambda path: read_rdms(path, conditions=NAMES), tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", rdm=vectors(), stimuli_name=attack, layer_name=attack,
              meta=attack)  # fmt: skip
-    assert read_net2brain(tmp_path / "b.npz", names=NAMES).labels["layer"].tolist() == ["b"]
+    assert read_rdms(tmp_path / "b.npz", conditions=NAMES).labels["layer"].tolist() == ["b"]
     assert not mark.exists()
     np.savez(tmp_path / "c.npz", conv=attack)
-    refused(read_net2brain, tmp_path / "c.npz")
+    refused(read_rdms, tmp_path / "c.npz")
     torch.save({"rdm": Attack(mark)}, tmp_path / "a.pt")
-    refused(read_net2brain, tmp_path / "a.pt")
+    refused(read_rdms, tmp_path / "a.pt")
     (tmp_path / "tv").mkdir()
     torch.save([Attack(mark)], tmp_path / "tv" / "features.pt")
-    refused(lambda path: read_thingsvision(path, names=NAMES), tmp_path / "tv")
+    refused(lambda path: read_features(path, conditions=NAMES), tmp_path / "tv")
     theirs = ToolboxRDMs(vectors()[None])
     theirs.save(str(tmp_path / "rdms.pkl"), file_type="pkl")
-    refused(read_rsatoolbox, tmp_path / "rdms.pkl", "file_type='hdf5'")
+    refused(read_rdms, tmp_path / "rdms.pkl", "file_type='hdf5'")
     (tmp_path / "rdms.pkl").rename(tmp_path / "rdms.hdf5")
-    refused(read_rsatoolbox, tmp_path / "rdms.hdf5", "file_type='hdf5'")
+    refused(read_rdms, tmp_path / "rdms.hdf5", "file_type='hdf5'")
 
 
 def test_old_torch_reads_no_pt(tmp_path, monkeypatch):
     torch.save(torch.ones(4, 2), tmp_path / "features.pt")
     monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
     with pytest.raises(InputError, match="from torch 2.6 on"):
-        read_thingsvision(tmp_path, names=NAMES)
+        read_features(tmp_path, conditions=NAMES)
 
 
 def test_damaged_files_are_named(tmp_path):
     for name, read in {
-        "a.npy": lambda path: read_npy(path, names=NAMES),
-        "a.npz": lambda path: read_net2brain(path, names=NAMES),
-        "a.pt": lambda path: read_net2brain(path, names=NAMES),
-        "a.hdf5": read_rsatoolbox,
+        "a.npy": lambda path: read_rdms(path, conditions=NAMES, format="npy"),
+        "a.npz": lambda path: read_rdms(path, conditions=NAMES),
+        "a.pt": lambda path: read_rdms(path, conditions=NAMES),
+        "a.hdf5": read_rdms,
     }.items():
         path = tmp_path / name
         for data in [b"", b"PK\x03\x04 no archive", b"\x93NUMPY no header", b"no file"]:
@@ -572,15 +566,15 @@ def test_damaged_files_are_named(tmp_path):
     data[3000:3100] = bytes(100)
     (tmp_path / "a.npz").write_bytes(data)
     with pytest.raises(InputError, match="cannot be read"):
-        read_net2brain(tmp_path / "a.npz", names=[str(i) for i in range(40)])
+        read_rdms(tmp_path / "a.npz", conditions=[str(i) for i in range(40)])
     np.save(tmp_path / "b.npz", np.ones(3))
     (tmp_path / "b.npz.npy").rename(tmp_path / "b.npz")
     with pytest.raises(InputError, match="is one array"):
-        read_net2brain(tmp_path / "b.npz", names=NAMES)
+        read_rdms(tmp_path / "b.npz", conditions=NAMES)
     np.savez(tmp_path / "b.npy", np.ones(3))
     (tmp_path / "b.npy.npz").rename(tmp_path / "b.npy")
     with pytest.raises(InputError, match="it is an archive"):
-        read_npy(tmp_path / "b.npy", names=NAMES)
+        read_rdms(tmp_path / "b.npy", conditions=NAMES, format="npy")
 
 
 @pytest.mark.parametrize(
@@ -595,4 +589,4 @@ def test_damaged_files_are_named(tmp_path):
     ],
 )
 def test_short_names(files, short):
-    assert features_module.short_names(files) == short
+    assert _foreign.short_names(files) == short

@@ -12,6 +12,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import check_unique_names, named
 from rsa_faces.analyses._inputs import Layers, codes_of, matched
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import rounding
 
 #: What self-reported categories can and cannot show.
 SELF_REPORT = (
@@ -131,10 +132,8 @@ def score_matrix(scores) -> tuple[np.ndarray, tuple[str, ...]]:
     matrix = matrix.astype(np.float64)
     if np.isinf(matrix).any():
         raise InputError("expected finite scores (or NaN for a pair not measured), got infinity.")
-    if not np.array_equal(np.isnan(matrix), np.isnan(matrix.T)) or not np.allclose(
-        matrix, matrix.T, rtol=1e-6, atol=1e-8, equal_nan=True
-    ):
-        bad = ~np.isclose(matrix, matrix.T, rtol=1e-6, atol=1e-8, equal_nan=True)
+    apart = np.abs(matrix - matrix.T) > rounding(matrix)
+    if (bad := apart | (np.isnan(matrix) != np.isnan(matrix.T))).any():
         i, j = np.argwhere(bad)[0]
         raise InputError(
             f"expected symmetric scores, but {names[i]!r} with {names[j]!r} is {matrix[i, j]:g} "

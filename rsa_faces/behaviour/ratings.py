@@ -17,7 +17,7 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.tables import check_pivot, read_table
 from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
 from rsa_faces.rdm import RDMs
-from rsa_faces.rdm._rdms import named_matrices, pair_index
+from rsa_faces.rdm._rdms import named_matrices, pair_index, rounding
 
 _DIRECTIONS = ("similarity", "dissimilarity")
 
@@ -193,6 +193,7 @@ def matrix_rdms(
     check_choice(diagonal, ("refuse", "ignore"), what="diagonal")
     check_choice(asymmetry, ("refuse", "average"), what="asymmetry")
     square, conditions, raters = named_matrices(matrices, conditions)
+    square = square.astype(np.float64)
     labels = {"rater": raters} if labels is None and raters is not None else labels
     n = len(conditions)
     if direction == "similarity":
@@ -202,12 +203,12 @@ def matrix_rdms(
     row, col = np.triu_indices(n, k=1)
     upper, lower = square[:, row, col], square[:, col, row]
     counts = (~np.isnan(upper)).astype(int) + ~np.isnan(lower)
-    largest = np.nanmax(np.abs(square), axis=(1, 2), initial=0.0)
+    slack = [rounding(matrix) for matrix in square]
     names = pd.DataFrame(labels).get("rater") if labels is not None else None
     names = [str(i) for i in range(len(square))] if names is None else [str(r) for r in names]
     for i, matrix in enumerate(square):
         findings.raters.append(names[i])
-        own = np.abs(np.nan_to_num(np.diagonal(matrix))) > 1e-8 * largest[i]
+        own = np.abs(np.nan_to_num(np.diagonal(matrix))) > slack[i]
         if own.any() and diagonal == "ignore":
             values = np.diagonal(matrix)[own]
             findings.add(
@@ -215,7 +216,7 @@ def matrix_rdms(
                 f"left out ({values.min():.4g} to {values.max():.4g})",
                 np.array(conditions)[own],
             )  # fmt: skip
-        apart = np.abs(upper[i] - lower[i]) > 1e-8 * largest[i]
+        apart = np.abs(upper[i] - lower[i]) > slack[i]
         apart |= np.isnan(upper[i]) != np.isnan(lower[i])
         if apart.any() and asymmetry == "average":
             where = [

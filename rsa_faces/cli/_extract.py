@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,19 +43,6 @@ Crop = Annotated[
         "--crop-faces", help="Find the face in each image and cut it out as the network expects."
     ),
 ]
-
-
-class Format(StrEnum):
-    """What `import` reads."""
-
-    thingsvision = "thingsvision"
-    net2brain = "net2brain"
-    net2brain_features = "net2brain-features"
-    rsatoolbox = "rsatoolbox"
-    rsatoolbox_features = "rsatoolbox-features"
-    mne_rsa = "mne-rsa"
-    npy = "npy"
-    npy_features = "npy-features"
 
 
 @app.command()
@@ -217,49 +203,76 @@ def faces(
 @app.command("import")
 @guarded
 def import_(
-    format_: Annotated[Format, typer.Argument(metavar="FORMAT", help="Who wrote it.")],
-    path: Annotated[Path, typer.Argument(help="The file or folder.")],
+    path: Annotated[Path, typer.Argument(help="The file or folder that another tool wrote.")],
     target: Annotated[Path, typer.Option("--out", help="The RDM file to write, .h5 or .csv.")],
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="rsatoolbox, net2brain, npy, table; of features thingsvision, "
+            "net2brain-features, rsatoolbox-features, npy-features. Default: by the content.",
+        ),
+    ] = None,
     names: Annotated[
         Path | None,
-        typer.Option(help="A text file with the condition of each row, where the file holds none."),
+        typer.Option(
+            "--conditions",
+            help="A text file with the condition of each row, where the file holds none.",
+        ),
     ] = None,
     measure: Annotated[
-        str, typer.Option(help="Of features: how RDMs are made of them.")
-    ] = "correlation",
+        str | None,
+        typer.Option(
+            help="Of RDMs: how they were made, where the file does not say it. Of features: how "
+            "RDMs are made of them (default correlation)."
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="NAME[=VALUE]",
+            help="A label of the RDMs, e.g. subject=07, or subject=01,02,03 for three; the name "
+            "alone numbers them (of one RDM: the name of the file). Repeat.",
+        ),
+    ] = None,
 ) -> None:
     """Read RDMs or features of another tool, and write RDMs; rows go by name, never by order.
 
-    FORMAT: thingsvision, net2brain, net2brain-features, rsatoolbox, rsatoolbox-features, mne-rsa,
-    npy or npy-features.
+    Example: `rsa-faces import ffa.npy --conditions names.txt --label subject --out FFA.h5`
     """
-    from rsa_faces import io
+    from rsa_faces._core.checks import check_choice
+    from rsa_faces.io import read_features, read_rdms
+    from rsa_faces.io._formats import FEATURE_FORMATS, RDM_FORMATS, recognise
     from rsa_faces.rdm import compute_rdms
 
-    kind = format_.value
-    needed = {"mne-rsa", "npy", "npy-features"}
-    given = {} if names is None else {"names": names}
-    if kind in needed and names is None:
-        raise InputError(
-            f"expected --names FILE: {kind} files do not hold the names of the conditions."
-        )
-    if kind == "thingsvision" or kind.endswith("-features"):
-        reader = {
-            "thingsvision": io.read_thingsvision,
-            "net2brain-features": io.read_net2brain_features,
-            "rsatoolbox-features": io.read_rsatoolbox_features,
-            "npy-features": io.read_npy_features,
-        }[kind]
-        rdms = compute_rdms(reader(path, **given), measure=measure)
+    kinds = {name: ("features", name) for name in FEATURE_FORMATS}
+    kinds |= {f"{name}-features": ("features", name) for name in FEATURE_FORMATS}
+    kinds |= {name: ("rdms", name) for name in RDM_FORMATS}
+    if format_ is None:
+        kind, format_ = recognise(path)
     else:
-        reader = {
-            "net2brain": io.read_net2brain,
-            "rsatoolbox": io.read_rsatoolbox,
-            "mne-rsa": io.read_mne_rsa,
-            "npy": io.read_npy,
-        }[kind]
-        rdms = reader(path, **given)
+        kind, format_ = kinds[check_choice(format_, kinds, what="--format")]
+    given = dict(_label(text) for text in labels or [])
+    if kind == "rdms":
+        rdms = read_rdms(
+            path, format=format_, conditions=names, measure=measure, label=given or None
+        )
+    else:
+        features = read_features(path, format=format_, conditions=names)
+        rdms = compute_rdms(features, measure=measure or "correlation")
+        rdms = rdms.with_labels(**{k: path.stem if v is None else v for k, v in given.items()})
     _save(rdms, target)
+
+
+def _label(text: str) -> tuple[str, str | list[str] | None]:
+    """Return the name and the value of a label as `--label` gives it."""
+    name, equals, value = text.partition("=")
+    if not name:
+        raise InputError(f"expected --label NAME or NAME=VALUE, got {text!r}.")
+    if not equals:
+        return name, None
+    return name, value.split(",") if "," in value else value
 
 
 def _reduce(value: str | None) -> str | int | None:

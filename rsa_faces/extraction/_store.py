@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path
+from rsa_faces._core.files import atomic_path, sha256_bytes
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._layout import Layout
 
@@ -226,7 +226,7 @@ def load_activations(path: str | os.PathLike[str]) -> Activations:
     if not path.is_file():
         raise InputError(f"expected a store of activations, but there is no file {path}.")
     key, layouts = _header(path)
-    with _opened(path, "r") as file:
+    with _opened(path, "r") as file, _sound(path):
         conditions = file["conditions"].asstr()[()].tolist()
         names = file["layers"].asstr()[()].tolist()
         short = [n for n, done in zip(names, file["done"], strict=True) if done < len(conditions)]
@@ -271,6 +271,7 @@ def _create(
         file.attrs["dtype"] = dtype
         file.create_dataset("conditions", data=list(conditions), dtype=text)
         file.create_dataset("layers", data=names, dtype=text)
+        file.attrs["names_sha256"] = _names_hash(conditions, names)
         file.create_dataset("done", data=np.zeros(len(names), np.int64))
         file.create_dataset("batch_size", data=np.array([batch_size]))
         shape = (len(names), len(conditions))
@@ -304,19 +305,44 @@ def _copy(path: Path, file: h5py.File, layers: Sequence[str]) -> None:
 
 def _header(path: Path) -> tuple[dict[str, str], dict[str, Layout]]:
     """Return the key and the layers of a store; what is none is an error and stays untouched."""
-    with _opened(path, "r") as file:
-        if file.attrs.get("format") != FORMAT or file.attrs["version"] != VERSION:
+    with _opened(path, "r") as file, _sound(path):
+        if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
             raise InputError(
                 f"expected {path} to be a store of activations (version {VERSION}), but its "
                 f"format is {file.attrs.get('format')!r}, version {file.attrs.get('version')}. "
                 "It is left as it is: choose another path, or delete it."
             )
+        names = [file[part].asstr()[()].tolist() for part in ("conditions", "layers")]
+        # Stores of earlier versions have no checksum of names.
+        if file.attrs.get("names_sha256", written := _names_hash(*names)) != written:
+            raise InputError(
+                f"{path} is damaged: the names of its conditions and layers are not those that "
+                "were written. Delete the file and extract again."
+            )
         layouts = {}
-        for name in file["layers"].asstr()[()]:
+        for name in names[1]:
             attrs = file["activations"][name].attrs
             parts = {part: tuple(map(int, attrs[part])) for part in ("axes", "shape", "numbers")}
             layouts[name] = Layout(kind=attrs["kind"], **parts)
         return json.loads(file.attrs["key"]), layouts
+
+
+def _names_hash(conditions: Sequence[str], layers: Sequence[str]) -> str:
+    """Return a checksum of names, which say what the values are."""
+    return sha256_bytes("\0".join(conditions).encode(), "\0".join(layers).encode())
+
+
+@contextlib.contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Say of a store that lacks a part, or has one that cannot be read, that it is damaged."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, ValueError, TypeError, AttributeError) as err:
+        raise InputError(
+            f"the store {path} is damaged: {err!r}. Delete the file and extract again."
+        ) from err
 
 
 @contextlib.contextmanager

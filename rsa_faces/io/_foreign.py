@@ -30,7 +30,7 @@ def as_names(
     """Return the names of n rows: those the file holds, checked against those given."""
     if held is None and given is None:
         raise InputError(
-            f"expected `names`: {where} does not say which of its {n} rows is which condition. "
+            f"expected `conditions`: {where} does not say which of its {n} rows is which. "
             "Give a list, or a text file with one name per line, in the order of the rows."
         )
     own = None if held is None else short_names([str(name) for name in held])
@@ -45,7 +45,7 @@ def as_names(
         how = "in another order" if set(mine) == set(own) else "other names"
         raise InputError(
             f"expected the names that {where} holds itself, got {how}: {asked!r} was given where "
-            f"it has {has!r}. Leave `names` out to take its own."
+            f"it has {has!r}. Leave `conditions` out to take its own."
         )
     return check_unique_names(own if mine is None else mine, what="condition")
 

@@ -18,7 +18,7 @@ import numpy as np
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.tables import read_matrix
-from rsa_faces.extraction._activations import Activations
+from rsa_faces.extraction import Activations, load_activations
 from rsa_faces.io._foreign import (
     MEDIA,
     Names,
@@ -35,78 +35,126 @@ from rsa_faces.io._foreign import (
     short_names,
     toolbox_content,
 )
-
-_THINGSVISION = re.compile(
-    r"features(?P<tag>.*?)(?:_(?P<first>\d+)-(?P<last>\d+)|_(?P<part>\d{2,}))?"
-    r"\.(?P<kind>npy|txt|mat|pt|hdf5)"
-)
+from rsa_faces.io._formats import THINGSVISION, settled
 
 
-def read_thingsvision(
-    folder: str | os.PathLike[str],
+def read_features(
+    path: str | os.PathLike[str],
     *,
-    names: Names | None = None,
+    format: str | None = None,
+    conditions: Names | None = None,
     layers: Sequence[str] | None = None,
+    descriptor: str | None = None,
+    per: str | None = None,
 ) -> Activations:
-    r"""Read features that thingsvision saved.
+    r"""Read features that another tool, or ``rsa-faces extract``, wrote.
 
     Parameters
     ----------
-    folder : path-like
-        What was given as ``out_path`` to ``save_features`` (holding ``features.npy``, ``.hdf5``,
-        ``.mat``, ``.txt`` or ``.pt``, whole or in numbered parts), as ``output_dir`` to
-        ``extract_features`` (one folder per module), or a folder above several of these. Every
-        folder with features is one layer.
-    names : sequence of str or path-like, optional
-        One name per row, or a text file with one name per line. Needed if there is no
-        ``file_names.txt`` in the folder of a layer or above it, up to `folder`; if there is one,
-        these must be the same names in the same order.
+    path : path-like
+        The file or folder. Of thingsvision [1]_: ``out_path`` of ``save_features`` (holding
+        ``features.npy``, ``.hdf5``, ``.mat``, ``.txt`` or ``.pt``, whole or in numbered parts),
+        ``output_dir`` of ``extract_features``, or a folder above several; every folder with
+        features is one layer. Of Net2Brain [2]_: a folder of ``.npz``, one per image with an array
+        per layer or one per layer with an array per image, or one file of the second kind. Of
+        rsatoolbox: a Dataset saved with ``file_type="hdf5"``, one row per condition. A ``.npy``,
+        shape (n_conditions, ...). A store of ``rsa-faces extract``.
+    format : {"rsa-faces", "thingsvision", "net2brain", "rsatoolbox", "npy"}, optional
+        By default recognised by the content.
+    conditions : sequence of str or path-like, optional
+        One name per row, or a text file with one per line: needed where files do not hold names
+        (npy; thingsvision without ``file_names.txt``), otherwise they must be the same (in the
+        same order, except for Net2Brain, whose files have none).
     layers : sequence of str, optional
-        Which layers, in the order wanted. By default all, in natural order of their names
-        (``layer2`` before ``layer10``): the files do not say in which order they were computed.
+        Which layers, in the order wanted; by default all: in natural order of their names
+        (``layer2`` before ``layer10``) where files do not say in which order they were computed.
+    descriptor : str, optional
+        rsatoolbox: which of the ``obs_descriptors`` holds the names; needed if there are several.
+    per : {"image", "layer"}, optional
+        Net2Brain: what one file is. By default seen from the names: "layer" if they begin with
+        "consolidated" or the arrays are named like image files, otherwise "image".
 
     Returns
     -------
     Activations
-        Layers are named by their folder; rows in the order of ``file_names.txt``. Conditions are
-        file names without folders and suffix, as :func:`rsa_faces.load_stimuli` names images; if
-        two would be the same, with the folders in which they differ. More than two dimensions
-        are flattened.
+        Layers are named by folder, array or file. Conditions are file names without folders and
+        suffix, as :func:`rsa_faces.load_stimuli` names images; if two would be the same, with the
+        folders in which they differ. More than two dimensions are flattened.
 
     Raises
     ------
     InputError
-        If names are missing, not unique, or not as many as there are rows; if parts of a layer are
-        missing; if values are not finite (the image is named); or if a file is damaged or pickled.
+        If the format is unknown or holds RDMs; names are missing, not unique, not as many as
+        there are rows or other names; a part or an image of a layer is missing or of another
+        shape (it is named); values are not finite; or a file is damaged or pickled.
 
     Notes
     -----
-    A ``.pt`` file is read with ``torch.load(..., weights_only=True)``, which builds tensors and
-    runs no code of the file; it needs torch 2.6 or newer. In ``.mat`` files written beside a
-    ``file_names.txt`` every image is a variable of its own and is matched by that name.
+    Nothing is unpickled: a ``.pt`` file is read with ``torch.load(..., weights_only=True)``, which
+    builds tensors and runs no code of the file; it needs torch 2.6 or newer. In ``.mat`` files
+    written beside a ``file_names.txt`` every image is a variable and is matched by that name.
+
+    See Also
+    --------
+    read_rdms : The same for RDMs.
+    rsa_faces.compute_rdms : Makes RDMs of them.
 
     References
     ----------
     .. [1] Muttenthaler L., Hebart M. N. (2021). THINGSvision: a Python toolbox for streamlining
        the extraction of activations from deep neural networks. Front Neuroinform 15, 679838.
        doi:10.3389/fninf.2021.679838
+    .. [2] Bersch D. et al. (2022). Net2Brain: a toolbox to compare artificial vision models with
+       human brain responses. arXiv:2208.09677. doi:10.48550/arXiv.2208.09677
 
     Examples
     --------
     >>> import tempfile
     >>> from pathlib import Path
     >>> import numpy as np
-    >>> from rsa_faces.io.features import read_thingsvision
+    >>> from rsa_faces.io import read_features
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(Path(folder, "features.npy"), np.eye(2))
     ...     _ = Path(folder, "file_names.txt").write_text("b.jpg\na.jpg\n")
-    ...     read_thingsvision(folder).conditions
+    ...     read_features(folder).conditions
     ('b', 'a')
     """
+    format = settled(path, "features", format)
+    path = existing(path, "features")
+    if per is not None and format != "net2brain":
+        raise InputError(f"expected `per` for format 'net2brain' only, got it for {format!r}.")
+    if format == "thingsvision":
+        return _thingsvision(path, names=conditions, layers=layers)
+    if format == "net2brain":
+        return _net2brain(path, names=conditions, layers=layers, per=per)
+    if format == "rsatoolbox":
+        found = _rsatoolbox(path, names=conditions, descriptor=descriptor)
+    elif format == "npy":
+        found = _npy(path, names=conditions)
+    else:
+        found = load_activations(path)
+        as_names(found.conditions, conditions, len(found.conditions), str(path))
+    if layers is None:
+        return found
+    chosen = _chosen(found.layers, layers)
+    return Activations(
+        {layer: found[layer] for layer in chosen}, found.conditions, network=found.network,
+        depth={layer: found.depth[layer] for layer in chosen if layer in found.depth},
+        provenance=found.provenance,
+    )  # fmt: skip
+
+
+def _thingsvision(
+    folder: str | os.PathLike[str],
+    *,
+    names: Names | None = None,
+    layers: Sequence[str] | None = None,
+) -> Activations:
+    """Return what thingsvision saved: every folder with features is one layer."""
     folder = existing(folder, "a folder of features")
     found: dict[str, list[tuple[Path, re.Match]]] = {}
     for path in sorted(folder.rglob("features*")) if folder.is_dir() else []:
-        match = _THINGSVISION.fullmatch(path.name)
+        match = THINGSVISION.fullmatch(path.name)
         if match and path.is_file():
             layer = path.parent.relative_to(folder).as_posix()
             found.setdefault(folder.name if layer == "." else layer, []).append((path, match))
@@ -132,60 +180,14 @@ def read_thingsvision(
     return Activations(arrays, conditions, provenance={"source": f"thingsvision: {folder}"})
 
 
-def read_net2brain_features(
+def _net2brain(
     path: str | os.PathLike[str],
     *,
     names: Names | None = None,
     layers: Sequence[str] | None = None,
     per: str | None = None,
 ) -> Activations:
-    """Read features that Net2Brain extracted.
-
-    Parameters
-    ----------
-    path : path-like
-        A folder of ``.npz`` files, one per image with an array per layer, or one per layer with an
-        array per image (``consolidated_<layer>.npz``, formerly ``<layer>.npz``); or one file of
-        the second kind.
-    names : sequence of str or path-like, optional
-        Names to check against those in the files, or a text file with one per line; in any order.
-    layers : sequence of str, optional
-        Which layers, in the order wanted. By default all: as the first file has them, or for one
-        file per layer in natural order of their names, as the files do not say in which order they
-        were computed.
-    per : {"image", "layer"}, optional
-        What one file is. By default seen from the names: "layer" if they begin with
-        "consolidated" or the arrays are named like image files, otherwise "image", as Net2Brain
-        itself reads them.
-
-    Returns
-    -------
-    Activations
-        Conditions sorted by name: file names without suffix. Arrays of one image are flattened.
-
-    Raises
-    ------
-    InputError
-        If a layer lacks an image or has it in another shape than the others (the image is named),
-        names do not fit, values are not finite, or a file is damaged or holds pickled objects.
-
-    References
-    ----------
-    .. [1] Bersch D. et al. (2022). Net2Brain: a toolbox to compare artificial vision models with
-       human brain responses. arXiv:2208.09677. doi:10.48550/arXiv.2208.09677
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> from rsa_faces.io.features import read_net2brain_features
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for i, name in enumerate(["b.jpg", "a.jpg"]):
-    ...         np.savez(Path(folder, name + ".npz"), conv1=np.full((1, 3, 2), i), fc=np.eye(1))
-    ...     read_net2brain_features(folder)
-    Activations(2 layers, 2 conditions)
-    """
+    """Return what Net2Brain extracted: a file per image, or per layer."""
     if per is not None:
         check_choice(per, ("image", "layer"), what="per")
     path = existing(path, "Net2Brain features")
@@ -208,7 +210,9 @@ def read_net2brain_features(
     short = dict(zip(present, short_names(present), strict=True))
     conditions = tuple(sorted(check_unique_names(list(short.values()), what="condition")))
     if names is not None and set(given := short_names(as_list(names))) != set(conditions):
-        raise ConditionMismatchError(given, conditions, left_name="names", right_name=str(path))
+        raise ConditionMismatchError(
+            given, conditions, left_name="`conditions`", right_name=str(path)
+        )
     order = {short[image]: image for image in present}
     arrays = {}
     for layer in _chosen(natural(by_layer) if per == "layer" else list(by_layer), layers):
@@ -225,43 +229,10 @@ def read_net2brain_features(
     return Activations(arrays, conditions, provenance={"source": f"Net2Brain: {path}"})
 
 
-def read_rsatoolbox_features(
+def _rsatoolbox(
     path: str | os.PathLike[str], *, names: Names | None = None, descriptor: str | None = None
 ) -> Activations:
-    """Read an rsatoolbox Dataset saved with ``file_type="hdf5"``, one row per condition.
-
-    Parameters
-    ----------
-    path : path-like
-        The HDF5 file.
-    names : sequence of str or path-like, optional
-        One name per row, or a text file with one per line; needed if the dataset has no
-        ``obs_descriptors`` besides ``index``; otherwise these must be the same in the same order.
-    descriptor : str, optional
-        Which of the ``obs_descriptors`` holds the names; needed if there are several.
-
-    Returns
-    -------
-    Activations
-        One layer, named by the file.
-
-    Raises
-    ------
-    InputError
-        If the file is something else, names do not fit, or conditions have repeats.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from rsatoolbox.data import Dataset
-    >>> from rsa_faces.io.features import read_rsatoolbox_features
-    >>> data = Dataset(np.eye(3), obs_descriptors={"face": ["a", "b", "c"]})
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     data.save(folder + "/V1.hdf5", file_type="hdf5")
-    ...     read_rsatoolbox_features(folder + "/V1.hdf5").conditions
-    ('a', 'b', 'c')
-    """
+    """Return an rsatoolbox Dataset with one row per condition."""
     path = existing(path, "an rsatoolbox dataset")
     content = toolbox_content(path)
     if "measurements" not in content:
@@ -290,36 +261,8 @@ def read_rsatoolbox_features(
     )
 
 
-def read_npy_features(path: str | os.PathLike[str], *, names: Names) -> Activations:
-    """Read features from a NumPy file.
-
-    Parameters
-    ----------
-    path : path-like
-        A ``.npy`` file, shape (n_conditions, ...); more than two dimensions are flattened.
-    names : sequence of str or path-like
-        One name per row, or a text file with one per line.
-
-    Returns
-    -------
-    Activations
-        One layer, named by the file.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged or pickled, names do not fit, or values are not finite.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from rsa_faces.io.features import read_npy_features
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.save(folder + "/fc7.npy", np.eye(3))
-    ...     read_npy_features(folder + "/fc7.npy", names=["a", "b", "c"])
-    Activations(1 layer, 3 conditions)
-    """
+def _npy(path: str | os.PathLike[str], *, names: Names) -> Activations:
+    """Return the array of a NumPy file as one layer."""
     path = existing(path, "a NumPy file")
     values = load_npy(path)
     if values.ndim < 2:

@@ -7,7 +7,7 @@ them; otherwise the user gives them. Nothing is unpickled.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.extraction import Activations
 from rsa_faces.io._foreign import (
     Names,
     as_list,
@@ -31,81 +30,140 @@ from rsa_faces.io._foreign import (
     pickled,
     toolbox_content,
 )
-from rsa_faces.io.features import read_net2brain_features, read_rsatoolbox_features
-from rsa_faces.rdm._rdms import RDMs, concat
+from rsa_faces.io._formats import settled
+from rsa_faces.rdm import RDMs, concat, load_rdms
+from rsa_faces.rdm._rdms import symmetric
 
 
-def read_net2brain(
-    path: str | os.PathLike[str],
+def read_rdms(
+    path: str | os.PathLike[str] | np.ndarray | Sequence[np.ndarray],
     *,
-    names: Names | None = None,
-    measure: str = "unknown",
-    network: str | None = None,
-) -> RDMs | Activations:
-    """Read RDMs or features that Net2Brain wrote.
+    format: str | None = None,
+    conditions: Names | None = None,
+    measure: str | None = None,
+    label: str | Mapping[str, Any] | None = None,
+    descriptor: str | None = None,
+) -> RDMs:
+    """Read RDMs that another tool, or this one, wrote.
 
     Parameters
     ----------
-    path : path-like
-        A ``.npz`` or ``.pt`` file of ``RDMCreator.create_rdms``, a ``.npz`` of an earlier version
-        or of brain data (one array ``arr_0`` of square matrices), or a folder of such files. A
-        folder of features is read by :func:`rsa_faces.io.read_net2brain_features`.
-    names : sequence of str or path-like, optional
-        Condition names in the order of the rows, or a text file with one name per line. Needed
-        where files hold none (``arr_0``); otherwise they must be the same in the same order.
-    measure : str, default "unknown"
-        The dissimilarity measure: a ``.npz`` holds it pickled only, and it is not read. Net2Brain's
-        default, "pearson", is "correlation" here.
-    network : str, optional
-        Becomes the label ``network``.
+    path : path-like, ndarray or sequence of ndarray
+        HDF5 that :meth:`RDMs.save` or rsatoolbox [1]_ (``file_type="hdf5"``) wrote; a table with
+        the columns condition_a, condition_b, dissimilarity and labels; a ``.npz`` or ``.pt`` of
+        Net2Brain [2]_ (``RDMCreator.create_rdms``, or one array ``arr_0`` of square matrices), or
+        a folder of them; a ``.npy`` or arrays: vectors (..., n_pairs), as
+        ``mne_rsa.compute_rdm`` makes them, or square matrices (..., n, n). With three names a
+        3 x 3 array is one square matrix.
+    format : {"rsa-faces", "table", "rsatoolbox", "net2brain", "npy"}, optional
+        By default recognised by the content.
+    conditions : sequence of str or path-like, optional
+        Condition names in the order of the rows, or a text file with one per line. Needed where
+        files hold none (npy, arrays, ``arr_0``), otherwise they must be the same in the same
+        order. MNE-RSA sorts items by their label: ``numpy.unique(labels)`` is that order.
+    measure : str, optional
+        How the dissimilarities were made. By default what the file says, or "unknown" (npy, and
+        ``.npz`` of Net2Brain, whose default "pearson" is "correlation" here).
+    label : str or mapping, optional
+        Labels to add or replace: a mapping of a name to one value for all RDMs, a value for each,
+        or None, which numbers the RDMs from "1" (one RDM alone is called by its file). A name
+        alone stands for ``{name: None}``: ``label="subject"``.
+    descriptor : str, optional
+        rsatoolbox: which of the ``pattern_descriptors`` holds the names; needed if there are
+        several.
 
     Returns
     -------
-    RDMs or Activations
-        RDMs: one per layer, in natural order of the file names; label ``layer``. For arrays of
-        several RDMs (subjects, times) also ``index``, or ``index_0``, ``index_1``, … from the
-        first dimension on, from 0.
+    RDMs
+        Of Net2Brain one per layer, in natural order of the file names, with the label ``layer``;
+        of rsatoolbox ``rdm_descriptors`` become labels. Several RDMs in one array have the label
+        ``index`` (from 0), or ``index_0``, ``index_1``, ... of several dimensions, unless `label`
+        names them.
 
     Raises
     ------
     InputError
-        If names are missing or do not fit, a matrix is not symmetric, has a diagonal that is not
-        zero or a wrong size, or a file is damaged or pickled.
+        If the format is unknown or holds features; names are missing or do not fit; a matrix is
+        not symmetric, has a diagonal that is not zero or another size; labels are not one per
+        RDM; or a file is damaged or pickled.
 
     Notes
     -----
-    Matrices in single precision may differ between their halves, and on the diagonal from 0, by
-    rounding (16 units of the last place of their largest value): the halves are averaged.
+    Nothing is unpickled. Halves of a matrix may differ, and its diagonal from 0, by rounding in
+    single precision (16 units in the last place of the largest value): halves are averaged.
+
+    See Also
+    --------
+    read_features : The same for features.
+    rsa_faces.RDMs.rename : Gives conditions other names.
 
     References
     ----------
-    .. [1] Bersch D. et al. (2022). Net2Brain: a toolbox to compare artificial vision models with
+    .. [1] van den Bosch J. J. F. et al. (2025). A Python toolbox for representational similarity
+       analysis. eLife 14, RP107828. doi:10.7554/eLife.107828
+    .. [2] Bersch D. et al. (2022). Net2Brain: a toolbox to compare artificial vision models with
        human brain responses. arXiv:2208.09677. doi:10.48550/arXiv.2208.09677
 
     Examples
     --------
     >>> import tempfile
     >>> import numpy as np
-    >>> from rsa_faces.io.rdms import read_net2brain
+    >>> from rsa_faces.io import read_rdms
+    >>> two = np.array([[1.0, 2, 3], [3, 2, 1]])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.savez(folder + "/RDM_fc.npz", rdm=np.array([1.0, 2, 3]), layer_name="fc",
-    ...              stimuli_name=["a", "b", "c"])
-    ...     read_net2brain(folder, measure="correlation")
-    RDMs(1 RDM, 3 conditions, measure='correlation', labels: layer)
+    ...     np.save(folder + "/rdms.npy", two)
+    ...     read_rdms(folder + "/rdms.npy", conditions=list("abc"), label="subject", format="npy")
+    RDMs(2 RDMs, 3 conditions, measure='unknown', labels: subject)
     """
-    path = existing(path, "Net2Brain RDMs")
+    in_memory = not isinstance(path, (str, os.PathLike))
+    where = "the array" if in_memory else str(path)
+    if in_memory:
+        format = "npy"
+        rdms = _arrays(path, conditions)
+    else:
+        format = settled(path, "rdms", format)
+        path = existing(path, "RDMs")
+        if format == "net2brain":
+            rdms = _net2brain(path, conditions)
+        elif format == "rsatoolbox":
+            rdms = _rsatoolbox(path, conditions, descriptor)
+        elif format == "npy":
+            rdms = _from_array(load_npy(path), conditions, where)
+        else:
+            rdms = load_rdms(path)
+            as_names(rdms.conditions, conditions, rdms.n_conditions, where)
+    if descriptor is not None and format != "rsatoolbox":
+        raise InputError(
+            f"expected `descriptor` for format 'rsatoolbox' only, got it for {format!r}."
+        )
+    if label is not None:
+        rdms = _labelled(rdms, label, "1" if in_memory else path.stem)
+    return rdms if measure is None else RDMs(
+        rdms.vectors, rdms.conditions, measure, rdms.labels
+    )  # fmt: skip
+
+
+def _labelled(rdms: RDMs, label: str | Mapping[str, Any], stem: str) -> RDMs:
+    """Return RDMs with labels added; None numbers them."""
+    given = {label: None} if isinstance(label, str) else dict(label)
+    numbers = [stem] if len(rdms) == 1 else [str(i + 1) for i in range(len(rdms))]
+    if None in given.values() and "index" in rdms.labels:
+        labels = rdms.labels.drop(columns="index")
+        rdms = RDMs(rdms.vectors, rdms.conditions, rdms.measure, labels)
+    return rdms.with_labels(**{k: numbers if v is None else v for k, v in given.items()})
+
+
+def _net2brain(path: Path, names: Names | None) -> RDMs:
+    """Return the RDMs of Net2Brain's files, one per layer."""
     files = [path]
     if path.is_dir():
         files = [path / name for name in natural(f.name for f in path.iterdir())
                  if Path(name).suffix in {".npz", ".pt"} and not name.startswith(".")]  # fmt: skip
     if not files:
         raise InputError(f"expected .npz or .pt files in {path}, found none.")
-    first = _net2brain_parts(files[0])
-    if first is None:
-        return read_net2brain_features(path, names=names)
     found = []
     for file in files:
-        parts = first if file == files[0] else _net2brain_parts(file)
+        parts = _net2brain_parts(file)
         if parts is None:
             raise InputError(
                 f"expected RDMs in every file of {path}, but {file.name} holds something else."
@@ -113,52 +171,12 @@ def read_net2brain(
         values, held, layer = parts
         n = len(held) if held is not None else _n_conditions(values, names, file)
         conditions = as_names(held, names, n, str(file))
-        labels = {"layer": layer} if network is None else {"network": network, "layer": layer}
-        found.append(_rdms(values, conditions, measure, labels, file))
+        found.append(_rdms(values, conditions, {"layer": layer}, file))
     return concat(found)
 
 
-def read_mne_rsa(
-    rdms: np.ndarray | Sequence[np.ndarray] | str | os.PathLike[str],
-    *,
-    names: Names,
-    measure: str = "unknown",
-) -> RDMs:
-    """Read RDMs that MNE-RSA computed.
-
-    Parameters
-    ----------
-    rdms : ndarray, sequence of ndarray, or path-like
-        What :func:`mne_rsa.compute_rdm` or :func:`mne_rsa.rdm_array` returned (condensed, shape
-        (n_pairs,) or (..., n_pairs)), square matrices, several of either, or a ``.npy`` file.
-    names : sequence of str or path-like
-        Condition names in the order of the items, or a text file with one per line. MNE-RSA sorts
-        items by their label (event code): ``numpy.unique(labels)`` is that order.
-    measure : str, default "unknown"
-        The dissimilarity measure, for the record.
-
-    Returns
-    -------
-    RDMs
-        With the label ``index`` (from 0) if there are several, or ``index_0``, ``index_1``, … if
-        they have several dimensions (searchlight positions, times).
-
-    Raises
-    ------
-    InputError
-        If the length fits no number of names, or a matrix is not an RDM.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rsa_faces.io.rdms import read_mne_rsa
-    >>> # as mne_rsa.compute_rdm(patterns) returns it
-    >>> theirs = np.array([1.1, 0.9, 1.2, 0.8, 1.0, 1.3])
-    >>> read_mne_rsa(theirs, names=list("abcd"), measure="correlation")
-    RDMs(1 RDM, 4 conditions, measure='correlation', labels: none)
-    """
-    if isinstance(rdms, (str, os.PathLike)):
-        return read_npy(rdms, names=names, measure=measure)
+def _arrays(rdms: np.ndarray | Sequence[np.ndarray], names: Names | None) -> RDMs:
+    """Return RDMs of arrays, as MNE-RSA computes them."""
     if not isinstance(rdms, np.ndarray):
         rdms = list(rdms)
         shapes = {np.shape(rdm) for rdm in rdms}
@@ -168,103 +186,15 @@ def read_mne_rsa(
                 f"{', '.join(map(str, sorted(shapes))) or 'none'}."
             )
         rdms = np.stack([np.asarray(rdm) for rdm in rdms])
-    return _from_array(rdms, names, measure, "the array")
+    return _from_array(rdms, names, "the array")
 
 
-def read_npy(path: str | os.PathLike[str], *, names: Names, measure: str = "unknown") -> RDMs:
-    """Read RDMs from a NumPy file.
-
-    Parameters
-    ----------
-    path : path-like
-        A ``.npy`` file: one condensed vector (n_pairs,) or square matrix (n, n), or several, shape
-        (..., n_pairs) or (..., n, n). With three names a 3 × 3 array is one square matrix.
-    names : sequence of str or path-like
-        Condition names in the order of the rows, or a text file with one per line.
-    measure : str, default "unknown"
-        The dissimilarity measure, for the record.
-
-    Returns
-    -------
-    RDMs
-        With the label ``index`` (from 0) if there are several, or ``index_0``, ``index_1``, … if
-        they have several dimensions.
-
-    Raises
-    ------
-    InputError
-        If the shape fits no number of names, a matrix is not symmetric or its diagonal is not
-        zero, or the file is damaged or pickled.
-
-    Notes
-    -----
-    Matrices in single precision may differ between their halves, and on the diagonal from 0, by
-    rounding (16 units of the last place of their largest value): the halves are averaged.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from rsa_faces.io.rdms import read_npy
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.save(folder + "/rdm.npy", np.array([[0, 1.0], [1.0, 0]]))
-    ...     read_npy(folder + "/rdm.npy", names=["face", "house"])
-    RDMs(1 RDM, 2 conditions, measure='unknown', labels: none)
-    """
-    path = existing(path, "a NumPy file")
-    return _from_array(load_npy(path), names, measure, str(path))
-
-
-def read_rsatoolbox(
-    path: str | os.PathLike[str], *, names: Names | None = None, descriptor: str | None = None
-) -> RDMs | Activations:
-    """Read RDMs or a Dataset that rsatoolbox saved with ``file_type="hdf5"``.
-
-    Parameters
-    ----------
-    path : path-like
-        The HDF5 file. A Dataset is read by :func:`rsa_faces.io.read_rsatoolbox_features`.
-    names : sequence of str or path-like, optional
-        Condition names in the order of the patterns, or a text file with one per line; needed if
-        the file has no ``pattern_descriptors`` besides ``index``; otherwise these must be the same
-        in the same order.
-    descriptor : str, optional
-        Which of the ``pattern_descriptors`` (of a Dataset, ``obs_descriptors``) holds the names;
-        needed if there are several.
-
-    Returns
-    -------
-    RDMs or Activations
-        RDMs: ``rdm_descriptors`` become labels, as they do with :meth:`RDMs.from_rsatoolbox`.
-
-    Raises
-    ------
-    InputError
-        If the file is pickled, damaged or something else, or names do not fit.
-
-    References
-    ----------
-    .. [1] van den Bosch J. J. F. et al. (2025). A Python toolbox for representational similarity
-       analysis. eLife 14, RP107828. doi:10.7554/eLife.107828
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import rsa_faces as rf
-    >>> from rsa_faces.io.rdms import read_rsatoolbox
-    >>> rdms = rf.RDMs([[1.0, 2, 3]], ["a", "b", "c"], "euclidean", {"subject": ["s1"]})
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     rdms.to_rsatoolbox().save(folder + "/rdms.hdf5", file_type="hdf5")
-    ...     read_rsatoolbox(folder + "/rdms.hdf5").equals(rdms)
-    True
-    """
-    path = existing(path, "rsatoolbox RDMs")
+def _rsatoolbox(path: Path, names: Names | None, descriptor: str | None) -> RDMs:
+    """Return RDMs that rsatoolbox saved."""
     content = toolbox_content(path)
-    if "measurements" in content:
-        return read_rsatoolbox_features(path, names=names, descriptor=descriptor)
     if "dissimilarities" not in content:
         raise InputError(
-            f"expected rsatoolbox RDMs or a Dataset in {path}, but its parts are "
+            f"expected rsatoolbox RDMs in {path}, but its parts are "
             f"{', '.join(map(repr, content)) or 'none'}."
         )
     values = np.atleast_2d(_real(np.asarray(content["dissimilarities"]), path))
@@ -326,16 +256,14 @@ def _unless_pickled(load: Any, key: str) -> list[str] | None:
         raise
 
 
-def _from_array(values: Any, names: Names, measure: str, where: str | Path) -> RDMs:
+def _from_array(values: Any, names: Names | None, where: str | Path) -> RDMs:
     """Return RDMs of an array that holds no names."""
     values = np.asarray(values)
     conditions = as_names(None, names, _n_conditions(values, names, where), str(where))
-    return _rdms(values, conditions, measure, {}, where)
+    return _rdms(values, conditions, {}, where)
 
 
-def _rdms(
-    values: np.ndarray, conditions: Sequence[str], measure: str, labels: dict, where: str | Path
-) -> RDMs:
+def _rdms(values: np.ndarray, conditions: Sequence[str], labels: dict, where: str | Path) -> RDMs:
     """Return RDMs of an array of condensed vectors or square matrices, with labels by position."""
     values, n = _real(values, where), len(conditions)
     is_square = values.ndim > 1 and values.shape[-2:] == (n, n)
@@ -348,7 +276,7 @@ def _rdms(
         positions = np.indices(leading).reshape(len(leading), -1)
         for axis, position in enumerate(positions):
             columns["index" if len(leading) == 1 else f"index_{axis}"] = position
-    return RDMs(vectors, conditions, measure, pd.DataFrame(columns, index=range(len(vectors))))
+    return RDMs(vectors, conditions, "unknown", pd.DataFrame(columns, index=range(len(vectors))))
 
 
 def _n_conditions(values: np.ndarray, names: Names | None, where: str | Path) -> int:
@@ -394,10 +322,8 @@ def _vectors(values: np.ndarray, n: int, where: str | Path) -> np.ndarray:
 
 def _squares(values: np.ndarray, n: int, where: str | Path) -> np.ndarray:
     """Return condensed vectors of square matrices that are RDMs, but for rounding."""
-    kind = values.dtype
-    square = values.astype(np.float64)
     row, col = np.triu_indices(n, k=1)
-    for i, matrix in enumerate(square):
+    for i, matrix in enumerate(values):
         diagonal = np.diagonal(matrix)
         if np.isnan(diagonal).any():
             raise InputError(
@@ -410,14 +336,8 @@ def _squares(values: np.ndarray, n: int, where: str | Path) -> np.ndarray:
                 f"expected finite dissimilarities, or NaN for a pair not measured, but matrix {i} "
                 f"of {where} has {matrix[r, c]} at ({r}, {c})."
             )
-        if kind.kind == "f" and kind.itemsize < 8:
-            slack = 16 * np.finfo(kind).eps * np.nanmax(np.abs(matrix), initial=0)
-            apart = np.nan_to_num(np.abs(matrix - matrix.T), nan=0.0)
-            if apart.max() <= slack and np.abs(diagonal).max() <= slack:
-                square[i] = (matrix + matrix.T) / 2
-                np.fill_diagonal(square[i], 0.0)
     try:
-        return RDMs.from_matrices(square, [str(i) for i in range(n)], "unknown").vectors
+        return symmetric(values)[:, row, col]
     except InputError as err:
         raise InputError(f"{where}: {err}") from err
 

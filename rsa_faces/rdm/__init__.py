@@ -2,6 +2,7 @@
 
 from rsa_faces.rdm._io import load_rdms
 from rsa_faces.rdm._rdms import RDMs, concat
+from rsa_faces.rdm._table import read_names
 from rsa_faces.rdm.clips import clip_rdms
 from rsa_faces.rdm.compute import compute_rdms
 from rsa_faces.rdm.layers import layer_rdms
@@ -24,4 +25,5 @@ __all__ = [
     "model_rdm_from_labels",
     "noise_covariance",
     "rdm_movie",
+    "read_names",
 ]

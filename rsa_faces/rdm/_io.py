@@ -10,16 +10,16 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core import stored
 from rsa_faces._core.errors import InputError, MissingFileError
 from rsa_faces._core.files import atomic_path
-from rsa_faces._core.stored import storable
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm._table import read_rdm_table
 
 FORMAT = "rsa-faces RDMs"
-VERSION = 1
+VERSION = 2  # labels as a stored table; in 1 they were JSON, which is read too
 
-storable(
+stored.storable(
     RDMs,
     lambda rdms: (
         {name: getattr(rdms, name) for name in ("vectors", "conditions", "measure")}
@@ -44,12 +44,21 @@ def write_group(rdms: RDMs, group: h5py.Group) -> None:
     group.attrs["hash"] = rdms.hash
     group.create_dataset("vectors", data=rdms.vectors, compression="gzip", shuffle=True)
     group.create_dataset("conditions", data=list(rdms.conditions), dtype=text)
-    # A table of mixed types with gaps: JSON keeps text, numbers and missing values apart.
-    columns = {
-        str(name): {"dtype": str(column.dtype), "values": [_plain(v) for v in column]}
-        for name, column in rdms.labels.items()
-    }
-    group.attrs["labels"] = json.dumps(columns, ensure_ascii=False)
+    stored.write(group, "labels", rdms.labels, where="labels")
+
+
+def read_labels(group: h5py.Group, n_rows: int) -> pd.DataFrame:
+    """Return the table of labels in a file, as a stored table or (of earlier versions) as JSON."""
+    if "labels" in group:
+        return stored.read(group["labels"])
+    columns = json.loads(group.attrs["labels"])
+    return pd.DataFrame(
+        {name: _column(column) for name, column in columns.items()}, index=pd.RangeIndex(n_rows)
+    )
+
+
+#: What reading a file raises that is damaged or was written by another program.
+DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError)
 
 
 def load_rdms(path: str | os.PathLike[str]) -> RDMs:
@@ -100,37 +109,27 @@ def read_group(group: h5py.Group, *, name: str) -> RDMs:
             f"expected a file written by RDMs.save, but {name} has format "
             f"{group.attrs.get('format')!r}."
         )
-    if group.attrs["version"] > VERSION:
+    try:
+        version, measure, saved = (group.attrs[key] for key in ("version", "measure", "hash"))
+        if version > VERSION:
+            raise InputError(
+                f"{name} was written by a newer rsa-faces (format version {version}, this one "
+                f"reads up to {VERSION}). Upgrade rsa-faces to read it."
+            )
+        vectors, conditions = np.asarray(group["vectors"]), group["conditions"].asstr()[()]
+        rdms = RDMs(vectors, conditions.tolist(), measure, read_labels(group, len(vectors)))
+    except InputError as err:
+        raise InputError(f"{name}: {err}") from err
+    except DAMAGE as err:
         raise InputError(
-            f"{name} was written by a newer rsa-faces (format version {group.attrs['version']}, "
-            f"this one reads up to {VERSION}). Upgrade rsa-faces to read it."
-        )
-    columns = json.loads(group.attrs["labels"])
-    vectors = np.asarray(group["vectors"])
-    labels = pd.DataFrame(
-        {name: _column(c) for name, c in columns.items()}, index=pd.RangeIndex(len(vectors))
-    )
-    rdms = RDMs(vectors, group["conditions"].asstr()[()].tolist(), group.attrs["measure"], labels)
-    if rdms.hash != group.attrs["hash"]:
+            f"{name} is damaged, or was not written by RDMs.save: {err!r}. Make the file again."
+        ) from err
+    if rdms.hash != saved:
         raise InputError(
-            f"{name} is damaged: its content has hash {rdms.hash}, but {group.attrs['hash']} was "
+            f"{name} is damaged: its content has hash {rdms.hash}, but {saved} was "
             "saved. Make the file again."
         )
     return rdms
-
-
-def _plain(value):
-    """Return a JSON value; missing values become null."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return None
-    if isinstance(value, (str, bool, int, float)):
-        return value
-    raise InputError(
-        f"expected labels of text, numbers or booleans to save, got {value!r} "
-        f"({type(value).__name__})."
-    )
 
 
 def _column(column: dict) -> pd.Series:

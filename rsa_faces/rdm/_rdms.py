@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -285,9 +285,10 @@ class RDMs:
         Parameters
         ----------
         matrices : array_like, shape (n_rdms, n_conditions, n_conditions) or one square matrix
-            Each symmetric (to 1e-8 of its largest value) with a zero (or NaN) diagonal. The names
-            that a DataFrame or a DataArray brings are followed, of rows and of columns; of a
-            mapping of names to matrices the names become the label ``name``.
+            Each symmetric with a zero (or NaN) diagonal, but for rounding in single precision
+            (:func:`rounding`): halves that differ by less are averaged. The names that a DataFrame
+            or a DataArray brings are followed, of rows and of columns; of a mapping of names to
+            matrices the names become the label ``name``.
         conditions : sequence of str or None
             Unique names of rows and columns; None for the names that the matrices bring.
         measure, labels
@@ -302,28 +303,9 @@ class RDMs:
         square, conditions, names = named_matrices(matrices, conditions)
         if labels is None and names is not None:
             labels = {"name": names}
-        scale = np.nanmax(np.abs(square), axis=(1, 2), initial=0.0, where=np.isfinite(square))
-        for i, matrix in enumerate(square):
-            diagonal = np.nan_to_num(np.diagonal(matrix), nan=0.0)
-            tolerance = 1e-8 * scale[i]
-            worst = int(np.argmax(np.abs(diagonal)))
-            if abs(diagonal[worst]) > tolerance:
-                raise InputError(
-                    f"expected a zero diagonal, but matrix {i} has {diagonal[worst]:.6g} at "
-                    f"position {worst}. A similarity matrix must be turned into dissimilarities "
-                    "first; within-condition dissimilarities have no place in an RDM."
-                )
-            lower, one_sided = np.abs(matrix - matrix.T), np.isnan(matrix) != np.isnan(matrix.T)
-            if one_sided.any() or np.nanmax(lower, initial=0.0) > tolerance:
-                bad = one_sided if one_sided.any() else lower == np.nanmax(lower)
-                r, c = np.argwhere(bad)[0]
-                raise InputError(
-                    f"expected symmetric matrices, but matrix {i} has {matrix[r, c]:.6g} at "
-                    f"({r}, {c}) and {matrix[c, r]:.6g} at ({c}, {r}). If the two halves are two "
-                    "measurements, average them first."
-                )
         row, col = np.triu_indices(square.shape[1], k=1)
-        return cls(square[:, row, col], conditions, measure, labels)
+        vectors = symmetric(square)[:, row, col]
+        return cls(vectors, conditions, measure, labels)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a tidy table: one row per RDM and pair, with all labels.
@@ -352,8 +334,64 @@ class RDMs:
             dissimilarity=self.vectors.ravel(),
         )
 
+    def rename(self, names: Mapping[str, str] | Callable[[str], str]) -> RDMs:
+        """Return the same RDMs with other names of conditions.
+
+        Parameters
+        ----------
+        names : mapping of str to str, or callable
+            From old names to new ones; conditions that a mapping does not hold keep theirs.
+
+        Returns
+        -------
+        RDMs
+            Conditions in the same order.
+
+        Raises
+        ------
+        InputError
+            If a name of the mapping is no condition (the nearest is named), or two conditions
+            would have one name.
+
+        See Also
+        --------
+        rsa_faces.rdm.read_names : The mapping from a table of two columns.
+
+        Examples
+        --------
+        >>> import rsa_faces as rf
+        >>> rdms = rf.RDMs([[1.0, 2, 3]], ["a", "b", "c"], "euclidean")
+        >>> rdms.rename({"a": "ann"}).conditions
+        ('ann', 'b', 'c')
+        """
+        if isinstance(names, Mapping):
+            known = dict.fromkeys(self.conditions)
+            for old in names:
+                check_choice(old, known, what="condition to rename:")
+            new = [names.get(name, name) for name in self.conditions]
+        elif callable(names):
+            new = [names(name) for name in self.conditions]
+        else:
+            raise TypeError(
+                "expected a mapping of old to new names, or a function, got "
+                f"{type(names).__name__}."
+            )
+        return self._replace(conditions=check_unique_names(new, what="condition"))
+
     def with_labels(self, **labels: Any) -> RDMs:
-        """Return the same RDMs with these label columns added or replaced."""
+        """Return the same RDMs with these label columns added or replaced.
+
+        Raises
+        ------
+        InputError
+            If a label has neither one value nor one per RDM.
+        """
+        for name, value in labels.items():
+            if not isinstance(value, str) and np.ndim(value) and len(value) != len(self):
+                raise InputError(
+                    f"expected a value of the label {name!r} for each of {len(self)} RDMs, got "
+                    f"{len(value)}."
+                )
         return self._replace(labels=self._labels.assign(**labels))
 
     def equals(self, other: object) -> bool:
@@ -408,13 +446,18 @@ class RDMs:
         return RDMs(**(parts | changes))
 
 
-def concat(rdms: Iterable[RDMs]) -> RDMs:
+def concat(rdms: Iterable[RDMs], *, conditions: str = "same") -> RDMs:
     """Put RDMs one after the other, aligned by condition name to the first.
 
     Parameters
     ----------
     rdms : iterable of RDMs
-        With the same set of conditions, in any order, and the same measure or not.
+        In any order of conditions, with the same measure or not.
+    conditions : {"same", "union"}, default "same"
+        What happens to conditions that not all have: an error, or all conditions of any come
+        together, those of the first in their order, then those that the next ones add. A pair that
+        an object does not hold was not measured there: NaN. (A pair that none holds, of images
+        that nobody saw both of, stays NaN throughout.)
 
     Returns
     -------
@@ -425,20 +468,37 @@ def concat(rdms: Iterable[RDMs]) -> RDMs:
     Raises
     ------
     ConditionMismatchError
-        If the sets of conditions differ.
+        If the sets of conditions differ and their union was not asked for.
+    InputError
+        If there is nothing to put together.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> first = rf.RDMs([1.0, 2, 3], ["a", "b", "c"], "rating", {"subject": ["1"]})
+    >>> second = rf.RDMs([4.0, 5, 6], ["b", "c", "d"], "rating", {"subject": ["2"]})
+    >>> both = rf.rdm.concat([first, second], conditions="union")
+    >>> both.vectors
+    array([[ 1.,  2., nan,  3., nan, nan],
+           [nan, nan, nan,  4.,  5.,  6.]])
     """
+    check_choice(conditions, ("same", "union"), what="rule for conditions")
     parts = list(rdms)
     if not parts:
         raise InputError("expected at least one RDMs object to put together, got none.")
+    for i, part in enumerate(parts):
+        if not isinstance(part, RDMs):
+            raise TypeError(f"expected RDMs to put together, got {type(part).__name__} as {i}.")
     first = parts[0]
+    names = tuple(dict.fromkeys(name for part in parts for name in part.conditions))
     for i, part in enumerate(parts[1:], start=1):
-        if set(part.conditions) != set(first.conditions):
+        if conditions == "same" and set(part.conditions) != set(first.conditions):
             raise ConditionMismatchError(
                 first.conditions,
                 part.conditions,
                 left_name="object 0",
                 right_name=f"object {i}",
-                hint="Take the common ones with subset() first.",
+                hint='Take the common ones with subset(), or all with conditions="union".',
             )
     measures = {part.measure for part in parts}
     frames = [part.labels for part in parts]
@@ -448,11 +508,23 @@ def concat(rdms: Iterable[RDMs]) -> RDMs:
             for f, p in zip(frames, parts, strict=True)
         ]
     return RDMs(
-        np.concatenate([part.align(first.conditions).vectors for part in parts]),
-        first.conditions,
+        np.concatenate([_spread(part, names) for part in parts]),
+        names,
         first.measure if len(measures) == 1 else "mixed",
         pd.concat(frames, ignore_index=True),
     )
+
+
+def _spread(rdms: RDMs, conditions: tuple[str, ...]) -> np.ndarray:
+    """Return vectors over these conditions; pairs with one that the RDMs lack are NaN."""
+    if len(conditions) == rdms.n_conditions:
+        return rdms.align(conditions).vectors
+    position = {name: i for i, name in enumerate(conditions)}
+    places = np.array([position[name] for name in rdms.conditions])
+    row, col = np.triu_indices(rdms.n_conditions, k=1)
+    vectors = np.full((len(rdms), len(conditions) * (len(conditions) - 1) // 2), np.nan)
+    vectors[:, pair_index(places[row], places[col], len(conditions))] = rdms.vectors
+    return vectors
 
 
 def pair_index(row: np.ndarray, col: np.ndarray, n_conditions: int) -> np.ndarray:
@@ -469,8 +541,52 @@ def named_matrices(matrices: Any, conditions: Sequence[str] | None):
     names = as_names(matrices, what="RDM") if of_several else None
     stack = list(matrices.values()) if of_several else matrices
     square, conditions = named(stack, conditions, what="matrices", axes=(-2, -1), missing=True)
-    square = square.astype(np.float64)  # a copy: callers change it
     return square[None] if square.ndim == 2 else square, conditions, names
+
+
+def rounding(matrix: np.ndarray) -> float:
+    """Return how far halves of a matrix may differ, and a diagonal from 0, by rounding.
+
+    16 units in the last place of the largest value: in single precision, also where a matrix came
+    in double, as it may have been computed in single; of half precision in that.
+    """
+    half = matrix.dtype.kind == "f" and matrix.dtype.itemsize < 4
+    largest = np.max(np.abs(matrix), initial=0.0, where=np.isfinite(matrix))
+    return float(16 * np.finfo(np.float16 if half else np.float32).eps * largest)
+
+
+def symmetric(matrices: np.ndarray, what: str = "matrix") -> np.ndarray:
+    """Return dissimilarity matrices (n_rdms, n, n) in double precision, symmetric to the bit.
+
+    Raises
+    ------
+    InputError
+        If a diagonal is not zero (or NaN) or the halves differ, but for :func:`rounding`.
+    """
+    square = matrices.astype(np.float64)
+    for i, matrix in enumerate(square):
+        slack = rounding(matrices[i])
+        diagonal = np.nan_to_num(np.diagonal(matrix), nan=0.0)
+        worst = int(np.argmax(np.abs(diagonal)))
+        if abs(diagonal[worst]) > slack:
+            raise InputError(
+                f"expected a zero diagonal, but {what} {i} has {diagonal[worst]:.6g} at "
+                f"position {worst}. A similarity matrix must be turned into dissimilarities "
+                "first; within-condition dissimilarities have no place in an RDM."
+            )
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(matrix - matrix.T)
+        one_sided = np.isnan(matrix) != np.isnan(matrix.T)
+        if one_sided.any() or (largest := np.nanmax(apart, initial=0.0)) > slack:
+            r, c = np.argwhere(one_sided if one_sided.any() else apart == largest)[0]
+            raise InputError(
+                f"expected symmetric matrices, but {what} {i} has {matrix[r, c]:.6g} at "
+                f"({r}, {c}) and {matrix[c, r]:.6g} at ({c}, {r}). If the two halves are two "
+                "measurements, average them first."
+            )
+        if largest:
+            square[i] = (matrix + matrix.T) / 2
+    return square
 
 
 def _as_vectors(vectors: Any) -> np.ndarray:

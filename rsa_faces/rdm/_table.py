@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,49 @@ from rsa_faces.rdm._rdms import TIDY_COLUMNS, RDMs, pair_index
 
 #: Labels that are names, also where all of them look like numbers.
 _NAMES = ("subject", "rater", "patient")
+
+
+def read_names(path: str | os.PathLike[str]) -> dict[str, str]:
+    r"""Read new names of conditions from a table with the columns ``old`` and ``new``.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV, TSV or ``.xlsx``; further columns are left alone.
+
+    Returns
+    -------
+    dict of str to str
+        For :meth:`RDMs.rename`.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read, a column is missing, or a name has two new ones.
+
+    See Also
+    --------
+    rsa_faces.RDMs.rename : Uses them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from rsa_faces.rdm import read_names
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "names.csv")
+    ...     _ = path.write_text("old,new\n01,ann\n")
+    ...     read_names(path)
+    {'01': 'ann'}
+    """
+    table = read_table(path, what="a table of names", text=["old", "new"])
+    twice = table["old"].duplicated()
+    if twice.any():
+        raise InputError(
+            f"expected one new name for each old one in {path}, but "
+            f"{table['old'][twice].iloc[0]!r} stands there twice."
+        )
+    return dict(zip(table["old"], table["new"], strict=True))
 
 
 def read_rdm_table(path: Path) -> RDMs:

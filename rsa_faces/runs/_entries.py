@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from rsa_faces.io import read_rdms
+from rsa_faces.rdm import RDMs, concat, read_names
 from rsa_faces.runs._reading import Label, Section, exactly_one
 
 
@@ -40,11 +42,42 @@ class NetworkConfig(Section):
         return {"name": values} if isinstance(values, str) else values
 
 
-class ModelConfig(Section):
-    """Model RDMs: from a data set, from a file, or from a column of the stimulus table."""
+class RdmsConfig(Section):
+    """RDMs in files, of any format that :func:`rsa_faces.io.read_rdms` recognises.
+
+    Of several files the conditions have to be the same, or come together with
+    ``conditions: union``: pairs that a subject did not see are not measured. A file without the
+    label of subjects is of the subject that its name says. `rename` gives conditions other names:
+    a mapping of old to new ones, or a table with the columns ``old`` and ``new``.
+    """
+
+    rdms: Path | list[Path] | None = None
+    conditions: Literal["same", "union"] = "same"
+    rename: Path | dict[str, str] | None = None
+
+    def read(self, by: str = "subject") -> RDMs:
+        """Return what the files hold."""
+        paths = self.rdms if isinstance(self.rdms, list) else [self.rdms]
+        parts = [read_rdms(path) for path in paths]
+        if len(parts) > 1:
+            parts = [
+                part if {by, "rater"} & set(part.labels) else part.with_labels(**{by: path.stem})
+                for part, path in zip(parts, paths, strict=True)
+            ]
+        return concat(parts, conditions=self.conditions)
+
+    def with_new_names(self, rdms: RDMs) -> RDMs:
+        """Return RDMs with conditions renamed as wanted."""
+        if self.rename is None:
+            return rdms
+        named = isinstance(self.rename, dict)
+        return rdms.rename(self.rename if named else read_names(self.rename))
+
+
+class ModelConfig(RdmsConfig):
+    """Model RDMs: from a data set, from files, or from a column of the stimulus table."""
 
     dataset: str | None = None
-    rdms: Path | None = None
     metadata: str | None = None
     kind: Literal["category", "ordinal", "circular"] = "category"
     select: dict[str, Label | list[Label]] = Field(default_factory=dict)

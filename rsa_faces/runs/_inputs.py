@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from rsa_faces.behaviour import group_rdm, load_rater_rdms
 from rsa_faces.comparison import METHODS
 from rsa_faces.inference import Design, check_design
 from rsa_faces.networks import get_spec
-from rsa_faces.rdm import MEASURES, RDMs, concat, load_rdms, model_rdm_from_labels
+from rsa_faces.rdm import MEASURES, RDMs, concat, model_rdm_from_labels
 from rsa_faces.runs._entries import ModelConfig
 from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.regions import region_rdms, simulated_rdms
@@ -116,7 +115,8 @@ def _fitting(rdms: RDMs, stimuli: StimulusSet, what: str) -> RDMs:
             rdms.conditions,
             left_name="the stimuli",
             right_name=what,
-            hint="Conditions are matched by name: rename them, or leave stimuli out.",
+            hint="Conditions are matched by name: rename them (`rename:`, a table of the "
+            "columns old and new), or leave stimuli out.",
         )
     return rdms.align(stimuli.ids)
 
@@ -136,16 +136,18 @@ def _data(entry: DataConfig, stimuli: StimulusSet, config: Config) -> RDMs:
     elif entry.simulated is not None:
         rdms = simulated_rdms(entry.simulated, stimuli, config)
     else:
-        rdms = load_rdms(entry.rdms)
+        rdms = entry.read(config.inference.by)
     if entry.average == "evidence":
         raters = load_rater_rdms(entry.rdms).sel(**entry.select)
         rdms = group_rdm(raters.rdms, evidence=raters.evidence)
     else:
         rdms = _selected(rdms, entry.select)
-    rdms = _fitting(rdms, stimuli, what)
+    rdms = _fitting(entry.with_new_names(rdms), stimuli, what)
     blocks = column_of(stimuli, config.inference.blocks, "inference.blocks")
     needed = rdms.vectors[:, Design(blocks=blocks).units(stimuli.ids).used]
-    if (missing := int(np.isnan(needed).sum())) and not entry.allow_missing:
+    if (missing := int(np.isnan(needed).sum())) and not (
+        entry.allow_missing or entry.conditions == "union"
+    ):
         raise InputError(
             f"expected a value for every pair in {what}, but {missing} of {needed.size} are "
             "missing (NaN). If those pairs were not measured, set `allow_missing: true` for this "
@@ -183,13 +185,15 @@ def _models(entry: ModelConfig, stimuli: StimulusSet) -> RDMs:
         if entry.dataset is not None:
             rdms, source = datasets.load_dataset(entry.dataset).models, entry.dataset
         else:
-            rdms, source = load_rdms(entry.rdms), Path(entry.rdms).stem
+            first = entry.rdms[0] if isinstance(entry.rdms, list) else entry.rdms
+            rdms, source = entry.read(), first.stem
         rdms = _selected(rdms, entry.select)
         labels = rdms.labels
         if "name" in labels:
             names = labels["name"].astype(str).tolist()
         else:
             names = [source] if len(rdms) == 1 else [f"{source} {i + 1}" for i in range(len(rdms))]
+    rdms = entry.with_new_names(rdms)
     rdms = _fitting(rdms, stimuli, f"the models {', '.join(names)}")
     if (undefined := np.isnan(rdms.vectors).any(axis=1)).any():
         raise InputError(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rsa_faces._core.checks import parse_bytes
-from rsa_faces.runs._entries import ModelConfig, NetworkConfig, StimuliConfig
+from rsa_faces.runs._entries import ModelConfig, NetworkConfig, RdmsConfig, StimuliConfig
 from rsa_faces.runs._images import (
     BidsConfig,
     ImageConfig,
@@ -109,7 +109,7 @@ class SimulatedRegionConfig(Section):
     signal: float = Field(default=0.3, ge=0)
 
 
-class DataConfig(Section):
+class DataConfig(RdmsConfig):
     """Brain or behaviour RDMs that networks are compared with: one region.
 
     An entry with ``regions: [FFA, OFA]`` instead of ``region: FFA`` stands for one entry of each.
@@ -118,7 +118,6 @@ class DataConfig(Section):
     renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
 
     dataset: str | None = None
-    rdms: Path | None = None
     fmri: FmriConfig | None = None
     simulated: SimulatedRegionConfig | None = None
     region: str
@@ -130,9 +129,9 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
         exactly_one(self, "dataset", "rdms", "fmri", "simulated")
-        if self.average is not None and self.rdms is None:
+        if self.average is not None and not isinstance(self.rdms, Path):
             raise ValueError(
-                "expected `rdms`, a file of `rsa-faces arrange fit`, with `average: evidence`."
+                "expected `rdms`, one file of `rsa-faces arrange fit`, with `average: evidence`."
             )
         return self
 

@@ -441,10 +441,8 @@ def _all_models(config: SearchlightConfig, device: str, given: RDMs | None) -> R
 
 def _model(entry, stimuli: StimulusSet | None) -> RDMs:
     """Return model RDMs; those of a file need no stimuli."""
-    from rsa_faces.rdm import load_rdms
-
     if entry.rdms is not None and stimuli is None:
-        rdms = load_rdms(entry.rdms)
+        rdms = entry.with_new_names(entry.read())
         for key, wanted in entry.select.items():
             rdms = rdms.sel(**{key: wanted})
         if "name" not in rdms.labels:
