@@ -33,7 +33,7 @@ GRID = np.linspace(0.0, 1.0, 7)
 #: Effects are as large as this share of the critical value times the true standard deviation.
 EFFECT = 0.75
 #: Larger designs have fewer studies (of which the bootstrap gets some): they take long.
-SHARE = {12: (1.0, 0.5), 24: (1.0, 0.5), 60: (0.5, 0.25), 92: (0.3, 0.2)}
+SHARE = {12: (1.0, 0.4), 24: (1.0, 0.4), 60: (0.5, 0.2), 92: (0.2, 0.2)}
 #: What is estimated in each study. The first four are 0 in truth.
 QUANTITIES = (
     "unrelated model", "two equally good models", "model as good as the ceiling, minus ceiling",
@@ -101,8 +101,8 @@ class Study:
         own = noise * _distances(self.patterns(rng, self.n_subjects))
         data = gain * _distances(common) + own
         if self.setting.outliers:
-            nothing = rng.random(self.n_subjects) < 0.1
-            data[nothing] = 4 * own[nothing]
+            bad = rng.random(self.n_subjects) < 0.1
+            data[bad] += 3 * own[bad]
             data *= np.where(rng.random(data.shape) < 0.01, 3, 1)
         return data
 
@@ -154,7 +154,8 @@ class Study:
                 effects[:, i, j] = weak, better - good
         gap = np.minimum.accumulate(gaps.mean(axis=0))
         self.at_ceiling = float(np.exp(np.interp(0.0, -gap, np.log(levels))))
-        strength = effects.mean(axis=1) / effects.std(axis=1, ddof=1)
+        with np.errstate(invalid="ignore"):
+            strength = np.nan_to_num(effects.mean(axis=1) / effects.std(axis=1, ddof=1))
         wanted = EFFECT * stats.t.ppf(0.975, self.freedom)
         self.weak, self.better = (
             float(np.interp(wanted, np.maximum.accumulate(s), GRID)) for s in strength

@@ -112,14 +112,13 @@ def test_concordances_compiled_equal_all_with_all(seed):
     np.testing.assert_array_equal(concordance.concordances(model, data), expected)
 
 
-def expected_variance(units: Units, n_subjects: int, which: str, monkeypatch, own: float = 0.3):
+def expected_variance(units: Units, n_subjects: int, which: str, own: float = 0.3):
     """Return the expectation of V_s + C for random effects, and the true variance.
 
     Data are sums of independent effects of conditions (or groups) and of pairs, shared by all
     subjects and each subject's own. V is a quadratic form of the data: its expectation is the sum
     over effects of what it gives for each effect alone.
     """
-    monkeypatch.setattr(_dyadic, "_TAKEN_OFF", 1.0)
     n = len(units.groups)
     row, col = np.triu_indices(n, k=1)
     member = units.groups == np.arange(units.n_groups)[:, None]
@@ -143,22 +142,20 @@ def expected_variance(units: Units, n_subjects: int, which: str, monkeypatch, ow
 
 
 @pytest.mark.parametrize("n_conditions, n_subjects", [(4, 3), (7, 2), (12, 5)])
-def test_variance_of_a_mean_over_pairs_is_unbiased(n_conditions, n_subjects, monkeypatch):
+def test_variance_of_a_mean_over_pairs_is_unbiased(n_conditions, n_subjects):
     units = units_of(np.arange(n_conditions))
-    found, truth = expected_variance(units, n_subjects, "crossed", monkeypatch)
+    found, truth = expected_variance(units, n_subjects, "crossed")
     np.testing.assert_allclose(found, truth, rtol=1e-10)
 
 
-def test_variance_under_fixed_subjects_is_unbiased(monkeypatch):
-    found, truth = expected_variance(units_of(np.arange(9)), 1, "conditions", monkeypatch)
+def test_variance_under_fixed_subjects_is_unbiased():
+    found, truth = expected_variance(units_of(np.arange(9)), 1, "conditions")
     np.testing.assert_allclose(found, truth, rtol=1e-10)
 
 
-def test_variance_with_equal_groups_is_nearly_unbiased(monkeypatch):
+def test_variance_with_equal_groups_is_nearly_unbiased():
     # Pairs within groups make them not quite interchangeable with pairs between groups.
-    found, truth = expected_variance(
-        units_of(np.repeat(np.arange(8), 3)), 3, "crossed", monkeypatch
-    )
+    found, truth = expected_variance(units_of(np.repeat(np.arange(8), 3)), 3, "crossed")
     np.testing.assert_allclose(found, truth, rtol=0.05)
     # As if images of a person were independent: far too small.
     alone = units_of(np.arange(24))

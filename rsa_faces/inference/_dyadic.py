@@ -22,11 +22,6 @@ conditions: the variance of a mean over pairs is then unbiased.
 Curvature. A correlation is no mean. u_i is therefore what leaving condition i out really does to
 the similarity (times 1 − the share of its pairs, which makes it u_i exactly for a mean).
 
-A third correction is empirical. Few conditions give a variance that varies itself, the smaller the
-similarity by chance the smaller: with Σ_p u_p v_p subtracted whole, intervals of 20 subjects and 24
-conditions held the truth in 91 to 94 %. Half of it is subtracted, which counts what pairs alone add
-one and a half times (the two-factor bootstrap: about three times). docs/inference.md measures it.
-
 References
 ----------
 .. [1] Aronow P. M., Samii C., Assenova V. A. (2015). Political Analysis 23, 564-577.
@@ -57,8 +52,6 @@ from rsa_faces.inference._within import ceilings_within, pairs_of, similarities_
 #: of a third digit, and takes long.
 _MANY = 150
 _MEMORY = 256 * 2**20
-#: How much of the products of pairs with themselves, which conditions count twice, is taken off.
-_TAKEN_OFF = 0.5
 
 
 def with_closed_form(
@@ -126,10 +119,12 @@ def analytic(
     """
     freedom = design.freedom(len(data), units)
     if design.generalise_to == "subjects":
+        # Without influences, which not all methods have.
         once = np.ones((1, len(units.groups)))
         similarity = similarities_within(model, data, once, method, units, given)[0]
-        values = np.vstack([similarity, jackknifed_ceilings(data, method, units, given)])
-        covariance = _of_subjects(values)
+        covariance = _of_subjects(
+            np.vstack([similarity, jackknifed_ceilings(data, method, units, given)])
+        )
         own, difference = np.diagonal(covariance).copy(), of_differences(covariance)
     else:
         parts = variance_parts(model, data, method=method, units=units, given=given)
@@ -170,11 +165,11 @@ class Parts:
         """
         variances = []
         for of in (np.diagonal, of_differences):
-            variance = np.maximum(of(self.conditions), of(self.pairs))
-            if generalise_to == "both":
-                subjects, crossed = of(self.subjects), of(self.crossed)
-                variance = np.maximum.reduce([subjects + crossed, subjects, variance])
-            variances.append(variance)
+            subjects, crossed = of(self.subjects), of(self.crossed)
+            conditions = np.maximum(of(self.conditions), of(self.pairs))
+            both = np.maximum.reduce([subjects + crossed, subjects, conditions])
+            all_ = {"subjects": subjects, "conditions": conditions, "both": both}
+            variances.append(all_[generalise_to].copy())
         return tuple(variances)
 
 
@@ -351,7 +346,7 @@ class _Products:
         scaled = nodes * sharing.factor[sharing.stratum]
         self.sharing += scaled @ nodes.T
         # A cell of two groups was counted for each of them.
-        twice = _TAKEN_OFF * sharing.across * sharing.factor[sharing.cell_stratum]
+        twice = sharing.across * sharing.factor[sharing.cell_stratum]
         self.sharing -= (cells * twice) @ cells.T
         self.within += cells @ cells.T
 
@@ -433,8 +428,9 @@ def _ceilings(data, method, units, given, sharing) -> tuple[_Ceiling, _Ceiling]:
         n_runs[members] += 1
     for pairs, members, pools in runs:
         for t, who in enumerate(members):
-            without.add(members, t, pools.similarities(t))
-            to_others, to_all = (v / n_runs[who] for v in pools.influences(t))
+            against = pools.against(t)
+            without.add(members, t, pools.similarities(t, against))
+            to_others, to_all = (v / n_runs[who] for v in pools.influences(t, against))
             everyone[0, pairs] += to_others[t] / n_subjects
             everyone[1, pairs] += to_all / n_subjects
             influence[1][who, pairs] += to_all

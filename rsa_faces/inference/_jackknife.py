@@ -39,7 +39,7 @@ def jackknifed_ceilings(
     if len(data) > 2:
         for _, members, pools in pools_of_runs(data, method, units):
             for t in range(len(members)):
-                without.add(members, t, pools.similarities(t))
+                without.add(members, t, pools.similarities(t, pools.against(t)))
     return without.values()
 
 
@@ -106,21 +106,23 @@ class Pools:
         group = group.ravel()
         return pools, np.where(masks.sum(axis=1)[group] < 3, -1, group)
 
-    def similarities(self, t: int) -> np.ndarray:
+    def similarities(self, t: int, against: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Return similarities of subject t with pools, (2, n): see `against`."""
-        pools, group = self.against(t)
+        pools, group = against
         similarity = np.full(len(pools), np.nan)
         for rows, x, y, _ in self._complete(t, pools, group):
             similarity[rows] = self.method(x, y)[:, 0]
         return similarity.reshape(2, -1)
 
-    def influences(self, t: int) -> tuple[np.ndarray, np.ndarray]:
+    def influences(
+        self, t: int, against: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return influences on similarities with the others' pools, (n, n_pairs), and with all's.
 
         At t nobody is left out; the second, (n_pairs,), is with the pool of everyone.
         """
         n = len(self.data)
-        pools, group = self.against(t)
+        pools, group = against
         group = np.where(np.arange(2 * n) <= n + t, group, -1)
         group[n : n + t] = -1
         influence = np.full(pools.shape, np.nan)

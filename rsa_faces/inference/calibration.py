@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -20,6 +21,7 @@ from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import resolve
 from rsa_faces.inference._design import Design, t_test
+from rsa_faces.inference._dyadic import analytic, variance_parts
 from rsa_faces.inference._result import Result
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.bootstrap import (
@@ -28,6 +30,7 @@ from rsa_faces.inference.bootstrap import (
     contrast_variances,
     corrected,
     draw,
+    estimate,
     mean_similarities,
 )
 from rsa_faces.inference.ceilings import noise_ceiling, shared_structure
@@ -60,6 +63,7 @@ def calibrate(
     n_conditions: int,
     *,
     method: str = "rho-a",
+    uncertainty: str = "bootstrap",
     n_simulations: int = 300,
     seed: int = 0,
     jobs: int = 1,
@@ -74,6 +78,8 @@ def calibrate(
         Size of each simulated study: at least 2 subjects and 4 conditions.
     method : str, default "rho-a"
         Comparison method.
+    uncertainty : {"bootstrap", "analytic"}, default "bootstrap"
+        How standard errors are found, as in :func:`rsa_faces.evaluate`.
     n_simulations : int, default 300
         Simulated studies for each check; the test against the ceiling, which takes as long as all
         others together, gets a fifth.
@@ -98,7 +104,7 @@ def calibrate(
     Raises
     ------
     InputError
-        If a number is too small or the method is unknown.
+        If a number is too small, or the method or the uncertainty is unknown.
 
     Notes
     -----
@@ -107,7 +113,7 @@ def calibrate(
     the RDM of other patterns (unrelated); of the shared patterns with noise, as large as they are
     (two of these are equally good); and with as much noise as makes the model, on average, just as
     similar as the lower noise ceiling. The true similarity for intervals is the mean over all
-    simulated studies. Tests are those of :func:`rsa_faces.evaluate` with 200 bootstrap samples
+    simulated studies. Tests are those of :func:`rsa_faces.evaluate` (with 200 bootstrap samples)
     and those of the functions named, with 199 permutations.
 
     Examples
@@ -124,8 +130,9 @@ def calibrate(
     check_count(jobs, what="jobs")
     if not seconds > 0:
         raise InputError(f"expected a positive number of seconds, got {seconds!r}.")
+    design = Design(uncertainty=uncertainty, n_boot=_N_BOOT)
     run = partial(
-        _study, size=(n_subjects, n_conditions), method=method, seed=seed,
+        _study, size=(n_subjects, n_conditions), method=method, design=design, seed=seed,
         noise=_noise_at_ceiling(n_subjects, n_conditions, method, seed),
     )  # fmt: skip
     found: dict[str, list] = {name: [] for name in (*CHECKS, _MEAN)}
@@ -184,22 +191,25 @@ def _subjects(rng, size: tuple[int, int], shared: np.ndarray | float) -> np.ndar
     return shared + _distances(rng.normal(size=(*size, _N_CHANNELS)))
 
 
-def _study(i: int, *, size, method, seed, noise) -> dict[str, bool | tuple | float]:
+def _study(i: int, *, size, method, design, seed, noise) -> dict[str, bool | tuple | float]:
     """Return the outcome of each check in one simulated study."""
     rng = np.random.default_rng([seed, *size, i])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        outcome = {**_no_signal(rng, size, method), **_signal(rng, size, method)}
+        outcome = {
+            **_no_signal(rng, size, method, design),
+            **_signal(rng, size, method, design),
+        }
         if i % 5 == 0:
-            outcome.update(_at_ceiling(rng, size, method, noise))
+            outcome.update(_at_ceiling(rng, size, method, design, noise))
     return outcome
 
 
-def _no_signal(rng, size, method) -> dict:
+def _no_signal(rng, size, method, design) -> dict:
     """Subjects that share nothing."""
     data = _subjects(rng, size, 0.0)
     model = _distances(rng.normal(size=(1, size[1], _N_CHANNELS)))
-    similarity, variances = _bootstrapped(rng, model, data, method)
+    similarity, variances = _variances(rng, model, data, method, design)
     rdms = _rdms(data)
     values = similarity[0]
     frame = pd.DataFrame({"subset": "all", "region": "", "network": "m", "layer": "",
@@ -219,14 +229,14 @@ def _no_signal(rng, size, method) -> dict:
     }  # fmt: skip
 
 
-def _signal(rng, size, method) -> dict:
+def _signal(rng, size, method, design) -> dict:
     """Subjects that share patterns; one model is unrelated, two are equally good."""
     common = rng.normal(size=(size[1], _N_CHANNELS))
     data = _subjects(rng, size, _distances(common))
     other = rng.normal(size=common.shape)
     near = common + rng.normal(size=(2, *common.shape))
     model = _distances(np.stack([other, *near]))
-    similarity, variances = _bootstrapped(rng, model, data, method)
+    similarity, variances = _variances(rng, model, data, method, design)
     means = similarity.mean(axis=1)
     half = stats.t.ppf(1 - _ALPHA / 2, min(size) - 1) * np.sqrt(variances["both"][0][1])
     outcome = {
@@ -249,16 +259,23 @@ def _signal(rng, size, method) -> dict:
     return outcome
 
 
-def _at_ceiling(rng, size, method, noise: float) -> dict:
+def _at_ceiling(rng, size, method, design, noise: float) -> dict:
     """Test a model that is, on average, as similar as the lower ceiling against it."""
     common = rng.normal(size=(size[1], _N_CHANNELS))
     data = _subjects(rng, size, _distances(common))
     model = _distances(common + noise * rng.normal(size=common.shape))[None]
-    similarity, variances = _bootstrapped(rng, model, data, method, ceilings=True)
-    difference = similarity.mean() - noise_ceiling(_rdms(data), method=method).lower
+    rdms, by = _rdms(data), analytic if design.uncertainty == "analytic" else estimate
+    found = by(
+        model,
+        data,
+        method=method,
+        design=replace(design, seed=int(rng.integers(2**31))),
+        units=design.units(rdms.conditions),
+    )
+    difference = found.similarity.mean() - noise_ceiling(rdms, method=method).lower
     return {
         "model as good as the lower ceiling, against it; both drawn":
-            _rejects(difference, variances["both"][1][0, 1], min(size))
+            _rejects(difference, found.difference_variance[0, 1], min(size))
     }  # fmt: skip
 
 
@@ -279,14 +296,16 @@ def _noise_at_ceiling(n_subjects: int, n_conditions: int, method: str, seed: int
     return float(np.exp(np.interp(0.0, -gap, np.log(levels))))
 
 
-def _bootstrapped(rng, model, data, method, *, ceilings=False):
-    """Return similarities, and variances of means and differences for each way of drawing."""
-    conditions = [f"c{i}" for i in range(_n_conditions(data))]
-    design = Design(n_boot=_N_BOOT)
-    units = design.units(conditions)
-    similarity = weighted_similarities(model, data, np.ones((1, len(conditions))), method)[0]
+def _variances(rng, model, data, method, design):
+    """Return similarities, and variances of means and differences for each generalisation."""
+    units = design.units([f"c{i}" for i in range(_n_conditions(data))])
+    if design.uncertainty == "analytic":
+        parts = variance_parts(model, data, method=method, units=units, ceilings=False)
+        kinds = ("subjects", "conditions", "both")
+        return parts.similarity, {kind: parts.variances(kind) for kind in kinds}
+    similarity = weighted_similarities(model, data, np.ones((1, len(units.groups))), method)[0]
     draws = draw(design, units, len(data), rng)
-    statistic = mean_similarities(model, data, method, units, ceilings=ceilings)
+    statistic = mean_similarities(model, data, method, units, ceilings=False)
     samples = bootstrap_samples(statistic, draws, block_size(data, method))
     parts = {kind: contrast_variances(values) for kind, values in samples.items()}
     variances = {kind: corrected({kind: parts[kind]}, draws) for kind in ("subjects", "conditions")}

@@ -129,10 +129,9 @@ def evaluate(
     "analytic" adds what new subjects do under these conditions, the variance over subjects, and
     what new conditions do to all subjects alike, from the influence of each pair of conditions on
     the similarity, pairs that share a condition (or a group) being dependent [2]_ [3]_. The
-    bootstrap counts the noise of pairs about three times, this one and a half times: the smaller
-    the study, the more it finds. Without samples, `interval` is "t". For a method without influence
-    functions (one of the user, unless it has its field `influence`) samples are drawn, with a note.
-    docs/inference.md compares the two.
+    bootstrap of both counts the noise of pairs about three times, this once. Without samples,
+    `interval` is "t". For a method without influence functions (one of the user, unless it has its
+    field `influence`) samples are drawn, with a note. docs/inference.md compares the two.
 
     Subjects share structure (`reliable`) if shuffling the conditions of each subject seldom gives
     as much agreement (p < alpha) and the lower ceiling is above 0.
