@@ -517,3 +517,63 @@ def test_searchlight_within_runs():
         for r in names
     ]  # fmt: skip
     np.testing.assert_allclose(ceiling.lower, np.mean(alone, axis=0), atol=1e-10)
+
+
+# --- weights of evidence -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman", "cosine"])
+@pytest.mark.parametrize("in_runs", [False, True])
+def test_evidence_weighs_similarities_and_ceilings(method, in_runs):
+    model, data, runs = study(between=0.5)
+    options = {"method": method, "blocks": runs if in_runs else None}
+    rng = np.random.default_rng(2)
+    weights = rng.random(data.vectors.shape)
+    weights[0, :9] = 0
+    found = quiet(rf.evaluate, model, data, weights=weights, n_boot=20, **options)
+    expected = rf.compare(model, data, weights=weights, **options)
+    np.testing.assert_allclose(found.subjects["similarity"], expected.ravel(), atol=1e-12)
+    assert found.settings["weights"]
+    # Only ratios of a subject's weights matter.
+    scaled = weights * np.array([[1.0], [2], [30], [4]])
+    again = quiet(rf.evaluate, model, data, weights=scaled, n_boot=20, **options)
+    np.testing.assert_allclose(again.table["sem"], found.table["sem"], rtol=1e-9)
+    np.testing.assert_allclose(again.table["ceiling_low"], found.table["ceiling_low"], atol=1e-12)
+    # Weights that are all the same are none.
+    same = quiet(rf.evaluate, model, data, weights=np.full_like(weights, 3.0), n_boot=20, **options)
+    none = quiet(rf.evaluate, model, data, n_boot=20, **options)
+    for column in ("similarity", "sem", "ceiling_low", "ceiling_high"):
+        np.testing.assert_allclose(same.table[column], none.table[column], rtol=1e-9)
+
+
+def test_lower_ceiling_under_weights_is_a_loop():
+    _, data, _ = study(n_conditions=8, n_subjects=3, between=0.5)
+    weights = np.random.default_rng(0).random(data.vectors.shape)
+    weights /= weights.mean(axis=1, keepdims=True)
+
+    def z(x, w):
+        x = x - np.average(x, weights=w)
+        return x / np.sqrt(np.average(x**2, weights=w))
+
+    scaled = np.array([z(x, w) for x, w in zip(data.vectors, weights, strict=True)])
+    lower = []
+    for s in range(3):
+        others = [i for i in range(3) if i != s]
+        pool = np.average(scaled[others], axis=0, weights=weights[others])
+        lower.append(np.average(z(pool, weights[s]) * scaled[s], weights=weights[s]))
+    ceiling = rf.noise_ceiling(data, method="pearson", weights=7 * weights)
+    assert ceiling.lower == pytest.approx(np.mean(lower), abs=1e-12)
+
+
+def test_doors_of_weights():
+    model, data, _ = study(between=0.5)
+    weights = np.ones(data.vectors.shape)
+    with pytest.raises(rf.InputError, match="expected a method that takes weights"):
+        rf.evaluate(model, data, weights=weights, method="tau-a")
+    with pytest.raises(rf.InputError, match="expected weights of shape .4, 153."):
+        rf.evaluate(model, data, weights=weights[:2], method="pearson")
+    two = data.with_labels(subject=["a", "a", "b", "b"])
+    with pytest.raises(rf.InputError, match="one RDM per subject with `weights`, got 4 RDMs of 2"):
+        rf.evaluate(model, two, weights=weights, method="pearson")
+    with pytest.raises(rf.InputError, match="the closed form knows no weights"):
+        rf.evaluate(model, data, weights=weights, method="pearson", uncertainty="analytic")

@@ -93,7 +93,7 @@ def compare(
     """
     method = resolve(method)
     if weights is not None:
-        weights = _check_weights(weights, method, data, given)
+        weights = check_weights(weights, method, data, given)
     model, data = align_pair(model, data, conditions=conditions)
     if weights is not None:
         weights = weights.subset(data.conditions)
@@ -331,7 +331,7 @@ def _with_missing(model, data, missing_model, missing_data, function) -> np.ndar
     return similarity
 
 
-def _check_weights(weights, method: Method, data: RDMs, given: RDMs | None) -> RDMs:
+def check_weights(weights, method: Method, data: RDMs, given: RDMs | None) -> RDMs:
     """Return weights with the names of their conditions."""
     if method.weighted is None or method.whole_weights or given is not None:
         able = [m.name for m in METHODS.values() if m.weighted and not m.whole_weights]

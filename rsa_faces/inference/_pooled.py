@@ -14,7 +14,11 @@ from rsa_faces.inference._weighted import weighted_similarities
 
 
 def subject_ceilings(
-    data: np.ndarray, counts: np.ndarray, method: str | Method, given: np.ndarray | None = None
+    data: np.ndarray,
+    counts: np.ndarray,
+    method: str | Method,
+    given: np.ndarray | None = None,
+    evidence: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each subject's share in the lower and upper noise ceiling of resampled data.
 
@@ -30,6 +34,10 @@ def subject_ceilings(
         RDMs to regress out: the ceiling is that of what is left of each subject, scaled to the
         same variance and pooled as it is.
 
+    evidence : ndarray, shape (n_subjects, n_pairs), optional
+        How much each pair of each subject counts, in its similarity with the pools and in these;
+        0 where it is missing.
+
     Returns
     -------
     lower, upper : ndarray, shape (n_samples, n_subjects)
@@ -37,7 +45,9 @@ def subject_ceilings(
     """
     method = resolve(method)
     complete = not np.isnan(data).any()
-    if given is not None or (complete and method.linear):
+    if evidence is not None:
+        lower, upper = _from_pools(data, counts, method, evidence)
+    elif given is not None or (complete and method.linear):
         lower, upper = _from_inner_products(data, counts, method, given)
     elif complete and method.uses_ranks and method.code is not None:
         lower, upper = _from_ranks(data, counts, method)
@@ -85,11 +95,11 @@ def _from_ranks(data, counts, method) -> tuple[np.ndarray, np.ndarray]:
     return lower, upper
 
 
-def _from_pools(data, counts, method) -> tuple[np.ndarray, np.ndarray]:
+def _from_pools(data, counts, method, evidence=None) -> tuple[np.ndarray, np.ndarray]:
     """Where pairs are missing: from the pooled RDMs themselves, over those that have each pair."""
     weights = pair_weights(counts)
     missing = np.isnan(data)
-    present = np.where(missing, 0.0, 1.0)
+    present = np.where(missing, 0.0, 1.0 if evidence is None else evidence)
     filled = np.where(missing, 0.0, data)
     scaled = np.stack(
         [method.pooling(v, weights * p) * p for v, p in zip(filled, present, strict=True)],
@@ -100,8 +110,10 @@ def _from_pools(data, counts, method) -> tuple[np.ndarray, np.ndarray]:
     for s in range(len(data)):
         pools = (total - scaled[:, s], number - present[s]), (total, number)
         for which, (pool, count) in enumerate(pools):
-            here = weights * present[s] * (count > 0)
-            pooled = np.divide(pool, count, out=np.zeros_like(pool), where=count > 0)
+            # Differences of evidence leave rounding where nobody else has a pair.
+            some = count > 1e-9
+            here = weights * present[s] * some
+            pooled = np.divide(pool, count, out=np.zeros_like(pool), where=some)
             ceilings[which, :, s] = _one_to_one(filled[s], pooled, here, method)
     return ceilings[0], ceilings[1]
 

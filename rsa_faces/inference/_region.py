@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import Method
 from rsa_faces.inference._design import Design, Units, check_design, t_test
 from rsa_faces.inference._estimate import Estimate
@@ -31,6 +32,7 @@ class Region:
     method: Method
     design: Design
     units: Units
+    weights: RDMs | None = None  # how much each pair of each subject counts
 
     @property
     def where(self) -> str:
@@ -85,7 +87,7 @@ class Region:
             notes.append(f"{self.where}: the RDM of {self.design.by} {named} is constant or empty "
                          f"and {left}.")  # fmt: skip
             if drop:
-                region = replace(region, data=region.data[np.flatnonzero(~spoilt)])
+                region = region.reduced(lambda rdms: rdms[np.flatnonzero(~spoilt)])
         if not has.all() and has.any():
             names = [c for c, there in zip(self.data.conditions, has, strict=True) if not there]
             notes.append(
@@ -95,9 +97,14 @@ class Region:
             )
             if drop:
                 kept = [c for c, there in zip(self.data.conditions, has, strict=True) if there]
-                data = region.data.subset(kept)
-                region = replace(region, data=data, units=self.design.units(kept))
+                region = region.reduced(lambda rdms: rdms.subset(kept))
         return region, notes
+
+    def reduced(self, take: Callable[[RDMs], RDMs]) -> Region:
+        """Return the region with some of its subjects or conditions."""
+        data, weights = take(self.data), None if self.weights is None else take(self.weights)
+        units = self.design.units(data.conditions)
+        return replace(self, data=data, weights=weights, units=units)
 
     def undefined(self, names: pd.DataFrame, undefined: np.ndarray) -> str:
         """Return a note of similarities, (n_models, n_subjects), that are undefined."""
@@ -114,14 +121,24 @@ class Region:
         )
 
 
-def regions_of(data: RDMs, design: Design, method: Method, subset: str) -> Iterator[Region]:
+def regions_of(
+    data: RDMs, design: Design, method: Method, subset: str, weights: RDMs | None = None
+) -> Iterator[Region]:
     """Yield each region of the data, with one RDM per subject."""
     units = design.units(data.conditions)
     labels = data.labels
     for name in dict.fromkeys(labels["region"]) if "region" in labels else [""]:
-        part = data.sel(region=name) if "region" in labels else data
-        part = subject_means(part, design.by)
-        yield Region(part, str(name), subset, method, design, units)
+        part, own = data, weights
+        if "region" in labels:
+            part = data.sel(region=name)
+            own = None if weights is None else weights.sel(region=name)
+        subjects = subject_means(part, design.by)
+        if own is not None and len(subjects) < len(part):
+            raise InputError(
+                f"expected one RDM per subject with `weights`, got {len(part)} RDMs of "
+                f"{len(subjects)} subjects. Average those of a subject first."
+            )
+        yield Region(subjects, str(name), subset, method, design, units, own)
 
 
 @dataclass(frozen=True, eq=False)

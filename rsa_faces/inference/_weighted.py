@@ -24,6 +24,7 @@ def weighted_similarities(
     counts: np.ndarray,
     method: str | Method,
     given: np.ndarray | None = None,
+    evidence: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return similarities of resampled RDMs, shape (n_samples, n_model, n_data).
 
@@ -37,11 +38,19 @@ def weighted_similarities(
         A comparison method.
     given : ndarray, shape (n_given, n_pairs), optional
         RDMs to regress out of both sides; nothing may be missing then.
+    evidence : ndarray, shape (n_data, n_pairs), optional
+        How much each pair of each data RDM counts; 0 where it is missing.
     """
     method = resolve(method)
     if given is not None:
         sides = (np.vstack([side, given]) for side in (model, data))
         return method.partial(weighted_similarities(*sides, counts, method), len(given))
+    if evidence is not None:
+        weights, filled = pair_weights(counts), np.where(evidence > 0, data, 0.0)
+        each = [
+            method.with_weights(model, filled[[j]], weights * own) for j, own in enumerate(evidence)
+        ]
+        return np.concatenate(each, axis=2)
     missing = np.isnan(data)
     if not missing.any():
         return method.with_counts(model, data, counts)

@@ -26,6 +26,7 @@ def similarities_within(
     method: str | Method,
     units: Units,
     given: np.ndarray | None = None,
+    evidence: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return similarities of resampled RDMs, the mean over runs, (n_samples, n_model, n_data).
 
@@ -33,11 +34,13 @@ def similarities_within(
     left out of the mean for that RDM.
     """
     if len(units.names) == 1:
-        return weighted_similarities(model, data, counts, method, given)
+        return weighted_similarities(model, data, counts, method, given, evidence)
 
     def in_run(pairs: np.ndarray, drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
         fixed = None if given is None else given[:, pairs]
-        return weighted_similarities(model[:, pairs], data[rows][:, pairs], drawn, method, fixed)
+        own = None if evidence is None else evidence[rows][:, pairs]
+        here = model[:, pairs], data[rows][:, pairs]
+        return weighted_similarities(*here, drawn, method, fixed, own)
 
     return _mean_over_runs(in_run, data, counts, units, (len(model),))
 
@@ -48,17 +51,20 @@ def ceilings_within(
     method: str | Method,
     units: Units,
     given: np.ndarray | None = None,
+    evidence: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each subject's share in the lower and upper ceiling, the mean over runs.
 
     As :func:`subject_ceilings` in each run, among the subjects that have it.
     """
     if len(units.names) == 1:
-        return subject_ceilings(data, counts, method, given)
+        return subject_ceilings(data, counts, method, given, evidence)
 
     def in_run(pairs: np.ndarray, drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
         fixed = None if given is None else given[:, pairs]
-        return np.stack(subject_ceilings(data[rows][:, pairs], drawn, method, fixed), axis=1)
+        own = None if evidence is None else evidence[rows][:, pairs]
+        bounds = subject_ceilings(data[rows][:, pairs], drawn, method, fixed, own)
+        return np.stack(bounds, axis=1)
 
     # A subject alone in a run has nobody to agree with there.
     fewest = min(2, len(data))

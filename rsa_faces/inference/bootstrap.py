@@ -249,6 +249,7 @@ def estimate(
     design: Design,
     units: Units,
     given: np.ndarray | None = None,
+    evidence: np.ndarray | None = None,
 ) -> Estimate:
     """Return observed similarities and the variances of their means, from bootstrap samples.
 
@@ -264,6 +265,8 @@ def estimate(
         Groups and runs of the conditions.
     given : ndarray, shape (n_given, n_pairs), optional
         RDMs to regress out.
+    evidence : ndarray, shape (n_subjects, n_pairs), optional
+        How much each pair of each subject counts.
 
     Returns
     -------
@@ -279,11 +282,17 @@ def estimate(
     variances of the ceilings, and of differences to them, is that of a jackknife over subjects.
     """
     draws = draw(design, units, len(data), as_rng(design.seed))
-    statistic = mean_similarities(model, data, method, units, given)
+    statistic = mean_similarities(model, data, method, units, given, evidence)
     samples = bootstrap_samples(statistic, draws, block_size(data, method))
     parts = {k: contrast_variances(v) for k, v in samples.items()}
     once = np.ones((1, draws.n_conditions))
-    similarity = similarities_within(model, data, once, method, units, given)[0]
+    similarity = similarities_within(model, data, once, method, units, given, evidence)[0]
+    if evidence is not None:
+        # The jackknife knows no weights: the bootstrap's variance of the ceilings stays.
+        freedom = design.freedom(len(data), units)
+        return Estimate(
+            similarity, *corrected(parts, draws), freedom, samples[design.generalise_to]
+        )
     values = np.vstack([similarity, jackknifed_ceilings(data, method, units, given)])
     variances = _with_jackknife(corrected(parts, draws), parts.get("subjects"), values, len(data))
     return Estimate(
@@ -329,15 +338,16 @@ def mean_similarities(
     method: str | Method,
     units: Units,
     given: np.ndarray | None = None,
+    evidence: np.ndarray | None = None,
     *,
     ceilings: bool = True,
 ) -> Statistic:
     """Return the statistic of an evaluation: mean similarities, then the two ceilings."""
 
     def statistic(counts: np.ndarray, ways: Sequence[np.ndarray]) -> list[np.ndarray]:
-        columns = similarities_within(model, data, counts, method, units, given)
+        columns = similarities_within(model, data, counts, method, units, given, evidence)
         if ceilings:
-            bounds = ceilings_within(data, counts, method, units, given)
+            bounds = ceilings_within(data, counts, method, units, given, evidence)
             columns = np.concatenate([columns, *(b[:, None] for b in bounds)], axis=1)
         return [mean_over_subjects(columns, way) for way in ways]
 

@@ -13,6 +13,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.comparison import Method, align_given, resolve
+from rsa_faces.comparison._compare import check_weights
 from rsa_faces.inference._design import Design
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference._within import ceilings_within, pairs_of
@@ -59,6 +60,7 @@ def noise_ceiling(
     by: str = "subject",
     given: RDMs | None = None,
     blocks: Mapping[str, Hashable] | None = None,
+    weights: np.ndarray | None = None,
 ) -> NoiseCeiling:
     """Compute the noise ceiling of data RDMs.
 
@@ -77,6 +79,9 @@ def noise_ceiling(
     blocks : mapping of condition to run, optional
         The ceiling within each run, averaged over runs; pairs of conditions of different runs are
         not used and may be NaN.
+    weights : array_like, shape (n_subjects, n_pairs), optional
+        How much each pair counts, as in :func:`rsa_faces.compare`, in the order of the data; one
+        RDM per subject then.
 
     Returns
     -------
@@ -97,7 +102,9 @@ def noise_ceiling(
     The upper ceiling contains each subject's own noise: with n subjects and no shared signal at
     all it is still about 1/√n. See :func:`shared_structure` for a test.
 
-    Pairs that are NaN in some subjects are pooled over those that have them.
+    Pairs that are NaN in some subjects are pooled over those that have them. With `weights`, pools
+    are weighted means (of RDMs scaled under their weights), and a subject's similarity with a pool
+    is that under its own weights; all subjects count the same.
 
     References
     ----------
@@ -123,9 +130,24 @@ def noise_ceiling(
     given = None if given is None else align_given(given, subjects, subjects, method).vectors
     once = np.ones((1, subjects.n_conditions))
     units = Design(by=by, blocks=blocks).units(subjects.conditions)
-    bounds = ceilings_within(subjects.vectors, once, method, units, given)
+    evidence = None if weights is None else evidence_of(weights, method, data, subjects)
+    bounds = ceilings_within(subjects.vectors, once, method, units, given, evidence)
     lower, upper = (b.mean() for b in bounds)
     return NoiseCeiling(float(lower), float(upper), len(subjects), method.name)
+
+
+def evidence_of(weights, method: Method, data: RDMs, subjects: RDMs) -> np.ndarray:
+    """Return weights with a mean of 1 over the pairs each subject has; 0 where it has none."""
+    weights = check_weights(weights, method, data, None).vectors
+    if len(subjects) < len(data):
+        raise InputError(
+            f"expected one RDM per subject with `weights`, got {len(data)} RDMs of "
+            f"{len(subjects)} subjects. Average those of a subject first."
+        )
+    weights = np.where(np.isnan(data.vectors), 0.0, weights)
+    n_pairs = (weights > 0).sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(weights * n_pairs / weights.sum(axis=1, keepdims=True))
 
 
 def shared_structure(

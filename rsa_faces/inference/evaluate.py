@@ -11,12 +11,13 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import Method, align_given, align_pair, max_similarity, resolve
+from rsa_faces.comparison._compare import check_weights
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._dyadic import analytic, with_closed_form
 from rsa_faces.inference._region import Outcome, Region, model_names, regions_of, result_of
 from rsa_faces.inference._result import Result
 from rsa_faces.inference.bootstrap import estimate
-from rsa_faces.inference.ceilings import noise_ceiling
+from rsa_faces.inference.ceilings import evidence_of, noise_ceiling
 from rsa_faces.rdm import RDMs
 
 
@@ -39,6 +40,7 @@ def evaluate(
     interval: str = "t",
     tail: str = "two-sided",
     given: RDMs | None = None,
+    weights: np.ndarray | None = None,
     unusable: str = "keep",
     subset: str = "all",
 ) -> Result:
@@ -86,6 +88,9 @@ def evaluate(
     given : RDMs, optional
         RDMs regressed out of models and data (of their ranks for spearman): similarities are
         partial correlations, and the ceiling is that of what is left. For pearson and spearman.
+    weights : array_like, shape (n_data, n_pairs), optional
+        How much each pair of the data counts, such as the evidence of arrangements, as in
+        :func:`rsa_faces.compare`; also in the ceilings. One RDM per subject and region then.
     unusable : {"keep", "drop"}, default "keep"
         What happens to a subject whose RDM is constant or empty (in a run), and to a condition that
         no subject has: "keep" leaves them in, so that similarities they spoil are NaN; "drop"
@@ -161,6 +166,13 @@ def evaluate(
         tail, family,
     )  # fmt: skip
     design, method_notes = with_closed_form(design, method, partial=given is not None)
+    if weights is not None:
+        weights = check_weights(weights, method, data, given)
+        if design.uncertainty == "analytic" and design.generalise_to != "subjects":
+            raise InputError(
+                "expected uncertainty='bootstrap' with `weights`, got 'analytic': the closed form "
+                "knows no weights."
+            )
     model, data = align_pair(model, data)
     used = design.units(model.conditions).used
     if missing := int(np.isnan(model.vectors[:, used]).sum()):
@@ -170,8 +182,15 @@ def evaluate(
         )
     if given is not None:
         given = align_given(given, model, data, method)
+    if weights is not None:
+        weights = RDMs(
+            weights.align(model.conditions).vectors, model.conditions, "weights", data.labels
+        )
+        # A pair without evidence is one that was not measured.
+        vectors = np.where(weights.vectors > 0, data.vectors, np.nan)
+        data = RDMs(vectors, data.conditions, data.measure, data.labels)
     results = []
-    for region in regions_of(data, design, method, subset):
+    for region in regions_of(data, design, method, subset, weights):
         region, notes = region.usable(drop=unusable == "drop")
         outcome = _fixed(model.subset(region.data.conditions), region, given)
         outcome.notes[:0] = [*method_notes, *notes]
@@ -192,7 +211,10 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
         )
     if given is not None:
         given = given.subset(data.conditions)
-    by = analytic if design.uncertainty == "analytic" else estimate
+    weighted = {}
+    if region.weights is not None:
+        weighted = {"evidence": evidence_of(region.weights.vectors, method, data, data)}
+    by = analytic if design.uncertainty == "analytic" and not weighted else estimate
     found = by(
         model.vectors,
         data.vectors,
@@ -200,12 +222,14 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
         design=design,
         units=units,
         given=None if given is None else given.vectors,
+        **weighted,
     )
     low = high = np.nan
     if len(data) > 1:
         ceiling = noise_ceiling(
-            data, method=method, by=design.by, given=given, blocks=design.blocks
-        )
+            data, method=method, by=design.by, given=given, blocks=design.blocks,
+            weights=None if region.weights is None else region.weights.vectors,
+        )  # fmt: skip
         low, high = ceiling.lower, ceiling.upper
     names = model_names(model)
     undefined = np.isnan(found.similarity)
@@ -224,7 +248,10 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
         np.nan if given is not None else _largest(model, units, method),
         method.name if given is None else f"partial-{method}",
         notes,
-        {"given": [] if given is None else _given_names(given)},
+        {
+            "given": [] if given is None else _given_names(given),
+            "weights": region.weights is not None,
+        },
         interval,
         given,
     )
