@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_choice
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, MissingFileError
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain._region import Region
-from rsa_faces.brain.images import open_image, open_label_table
+from rsa_faces.brain.images import open_image, open_label_table, readable
 
 _BACKGROUND = ("background", "unknown", "???", "medial_wall", "medial wall")
 _MAPS = "expected an atlas of labels"
@@ -61,7 +61,7 @@ def freesurfer_label(
     from nibabel.freesurfer import read_label
 
     if not path.is_file():
-        raise FileNotFoundError(f"expected a label file, but {path} does not exist.")
+        raise MissingFileError(f"expected a label file, but {path} does not exist.")
     hemisphere = hemisphere or _hemisphere_of(path)
     check_choice(hemisphere, ("left", "right"), what="hemisphere")
     if n_vertices is None:
@@ -69,7 +69,8 @@ def freesurfer_label(
             f"expected n_vertices for {path.name!r}: a label file does not say how many vertices "
             "the hemisphere has (fsaverage: 163842)."
         )
-    vertices = read_label(path)
+    with readable(f"a label ({path.name})"):
+        vertices = np.atleast_1d(read_label(path))
     if not len(vertices):
         raise InputError(f"expected a label with at least one vertex, but {path.name!r} is empty.")
     if vertices.max() >= n_vertices or vertices.min() < 0:
@@ -105,8 +106,9 @@ def _one_hemisphere(img: Any, table: Any, part: str) -> tuple[np.ndarray, dict[s
         from nibabel.freesurfer import read_annot
 
         if not Path(img).is_file():
-            raise FileNotFoundError(f"expected an annotation, but {img} does not exist.")
-        index, _, found = read_annot(img)
+            raise MissingFileError(f"expected an annotation, but {img} does not exist.")
+        with readable(f"an annotation ({Path(img).name})"):
+            index, _, found = read_annot(img)
         index = index.astype(np.int64) + 1  # vertices without a label are -1: background here
         return index, {name.decode(): [i + 1] for i, name in enumerate(found)}
     image = open_image({part: img}, "the atlas")

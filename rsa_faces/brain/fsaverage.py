@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsa_faces._core.checks import check_choice
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, MissingFileError
 from rsa_faces.brain.spheres import Surface
 
 HEMISPHERES = ("left", "right")
@@ -99,7 +99,7 @@ def load_surface(path: str | os.PathLike[str], *, mask: Any = None) -> Surface:
 
     Raises
     ------
-    FileNotFoundError
+    MissingFileError
         If there is no such file.
     InputError
         If it holds no geometry, or the mask does not fit.
@@ -108,7 +108,7 @@ def load_surface(path: str | os.PathLike[str], *, mask: Any = None) -> Surface:
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"expected the geometry of a surface, but {path} does not exist.")
+        raise MissingFileError(f"expected the geometry of a surface, but {path} does not exist.")
     try:
         mesh = load_surf_mesh(str(path))
     except Exception as err:  # whatever the format's reader makes of another file

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rsa_faces._core.checks import check_choice
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, MissingFileError
 from rsa_faces.brain._region import Region, grid, same_grid
 from rsa_faces.brain.spheres import Volume
 
@@ -34,6 +34,7 @@ __all__ = [
     "load_file",
     "mask_on",
     "open_image",
+    "readable",
     "open_label_table",
     "read_image",
     "read_vertices",
@@ -107,7 +108,7 @@ def open_image(img: Any, what: str = "img") -> Image:
 
     Raises
     ------
-    FileNotFoundError
+    MissingFileError
         If there is no such file.
     InputError
         If a file is truncated, broken or no image; a hemisphere is not known; images of a list do
@@ -241,7 +242,7 @@ def image_files(path: str | os.PathLike[str], what: str = "img") -> list[Path]:
 
     Raises
     ------
-    FileNotFoundError
+    MissingFileError
         If there is no such file.
     InputError
         If nothing matches the pattern, or no image is in the folder.
@@ -263,7 +264,7 @@ def image_files(path: str | os.PathLike[str], what: str = "img") -> list[Path]:
         if not files:
             raise InputError(f"expected files as {what}, but none matches {path}.")
         return sorted(files, key=_as_people_count)
-    raise FileNotFoundError(f"expected an image file as {what}, but {path} does not exist.")
+    raise MissingFileError(f"expected an image file as {what}, but {path} does not exist.")
 
 
 def _as_people_count(path: Path) -> list[Any]:
@@ -320,7 +321,7 @@ class VolumeImage(Image):
         mask = space.volume.mask
         # In the order of the file: the whole image may not fit into memory.
         step = max(1, _READ_BYTES // (8 * mask.size))
-        with _readable(self.label):
+        with readable(self.label):
             img = self.img
             if self.path is not None and self.n_maps > step:
                 # A compressed file is read on from block to block, not again from its beginning.
@@ -380,7 +381,7 @@ class GrayordinatesImage(Image):
         """Open a CIFTI image of maps or of a time series."""
         from nibabel.cifti2 import BrainModelAxis
 
-        with _readable(label):
+        with readable(label):
             axis = img.header.get_axis(img.ndim - 1)
         if img.ndim != 2 or not isinstance(axis, BrainModelAxis):
             raise InputError(
@@ -415,7 +416,7 @@ class GrayordinatesImage(Image):
         """Write the values at some of the grayordinates."""
         own = dict(self.space.parts())
         chosen = [self.columns[part][mask[own[part]]] for part, mask in space.parts()]
-        with _readable(self.label):
+        with readable(self.label):
             values = np.asarray(self.img.dataobj, dtype=np.float64)
         out[:] = values[:, np.concatenate(chosen)].T
 
@@ -625,7 +626,7 @@ def _vertices_of(img: Any, label: str) -> np.ndarray:
             raise InputError(
                 f"expected vertices of a surface in {label}, got a volume of shape {img.shape}."
             )
-        with _readable(label):
+        with readable(label):
             values = np.asanyarray(img.dataobj)
         values = values.reshape(values.shape[0], -1).T
     else:
@@ -658,8 +659,8 @@ def load_file(path: str | os.PathLike[str], what: str):
     """Return an image of nibabel from a file, or say what is wrong with it."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"expected an image file as {what}, but {path} does not exist.")
-    with _readable(f"{what} ({path})"):
+        raise MissingFileError(f"expected an image file as {what}, but {path} does not exist.")
+    with readable(f"{what} ({path})"):
         return _nibabel_load(path)
 
 
@@ -671,8 +672,14 @@ def _nibabel_load(path: Path, **options: Any):
 
 
 @contextlib.contextmanager
-def _readable(label: str) -> Iterator[None]:
-    """Turn whatever a reader makes of a truncated or broken file into one sentence."""
+def readable(label: str) -> Iterator[None]:
+    """Turn whatever a reader makes of a truncated or broken file into one sentence.
+
+    Parameters
+    ----------
+    label : str
+        The role and the name of the file.
+    """
     try:
         yield
     except (InputError, MemoryError):

@@ -144,11 +144,12 @@ def of_subject(given: Any, subject: str) -> Any:
 class SubjectsConfig(Section):
     """Maps of subjects (betas, t values), and what each of them shows.
 
-    Either every subject with its images::
+    Either every subject with its images (names in quotes)::
 
         subjects: {"01": first_betas.nii.gz, "02": second_betas.nii.gz}
 
-    or names and a pattern; ``all`` takes the subjects whose files there are::
+    or names and a pattern; ``all`` takes the subjects whose files there are (their names
+    hold no ``_`` and no dot)::
 
         subjects: ["01", "02"]                        # or: all
         images: sub-{subject}/betas/*.nii.gz          # in the order of numbers: 2 before 10
@@ -215,7 +216,10 @@ class SubjectsConfig(Section):
         pattern = named(self.images.paths[0], region=region)
         found = _subjects_of(pattern)
         if not found:
-            raise InputError(f"expected files of subjects, but none matches `images`: {pattern}.")
+            raise InputError(
+                f"expected files of subjects, but none matches `images`: {pattern}. With "
+                "`subjects: all` names hold no _ and no dot; others have to be listed."
+            )
         return found
 
     def image_of(self, subject: str) -> ImageConfig:
@@ -224,14 +228,17 @@ class SubjectsConfig(Section):
 
 
 def _subjects_of(pattern: Path) -> list[str]:
-    """Return what stands for {subject} in the files of a pattern, in the order of numbers."""
+    """Return what stands for {subject} in the files of a pattern, in the order of numbers.
+
+    As in BIDS names hold no _ and no dot: sub-01_FFA.nii.gz is no image of a subject '01_FFA'.
+    """
     star = str(pattern).replace("{subject}", "*")
     parts = re.split(r"(\{subject\}|\*\*/|\*|\?)", str(pattern))
     signs = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     text, first = "", True
     for part in parts:
         if part == "{subject}":
-            text += "(?P<subject>[^/]+?)" if first else "(?P=subject)"
+            text += "(?P<subject>[^/_.]+)" if first else "(?P=subject)"
             first = False
         else:
             text += signs.get(part) or re.escape(part)

@@ -33,7 +33,7 @@ def about(what: str, keys: Mapping[str, str] | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, FileNotFoundError) as err:
+    except InputError as err:
         raise InputError(f"{what}: {in_keys(str(err), keys or {})}") from err
 
 
