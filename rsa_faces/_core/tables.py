@@ -26,8 +26,9 @@ from rsa_faces._core.errors import InputError, MissingFileError
 MISSING = ("NaN", "nan", "NA")
 #: The word of BIDS for a value that is missing, in any column.
 BIDS_MISSING = "n/a"
-#: Largest array that a table of pairs may be spread into, in bytes.
-PIVOT_BUDGET = 2 * 2**30
+#: Largest array of pairs that a table may be spread into, in bytes (about 11,500 conditions);
+#: while it is made, several of its size are held.
+PIVOT_BUDGET = 512 * 2**20
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -270,9 +271,9 @@ def check_pivot(n_conditions: int, n_rdms: int = 1, *, what: str) -> None:
     n_bytes = n_conditions * (n_conditions - 1) // 2 * n_rdms * 8
     if n_bytes > PIVOT_BUDGET:
         raise InputError(
-            f"expected a table whose pairs fit into {PIVOT_BUDGET / 2**30:g} GB, but {what} names "
-            f"{n_conditions} different conditions for {n_rdms} RDMs, {n_bytes / 2**30:.1f} GB of "
-            "pairs. Is another column (a trial, a file) taken for the names?"
+            f"expected a table whose pairs of conditions take up to {PIVOT_BUDGET / 2**20:g} MB, "
+            f"but {what} names {n_conditions} different conditions and {n_rdms} RDMs, "
+            f"{n_bytes / 2**20:,.0f} MB. Is another column (a trial, a file) taken for the names?"
         )
 
 

@@ -95,7 +95,8 @@ def without_checks(
             findings.add(rater, "too many attention checks failed", 1, "rater left out")
             out.append(rater)
     kept = table[~checks & ~table["rater"].isin(out)]
-    for rater in [r for r in raters if r not in out and r not in set(kept["rater"])]:
+    left = {*out, *kept["rater"]}
+    for rater in [r for r in raters if r not in left]:
         findings.add(rater, "nothing besides attention checks", 1, "rater left out")
     if kept.empty:
         raise InputError(

@@ -304,6 +304,11 @@ def _json(path: Path) -> Any:
 
 def _participations(data: Any, path: Path) -> list[tuple[str, Any]]:
     """Return participants' names with their part of a tree, a mapping or an array."""
+    if _are_annotations(data):
+        raise InputError(
+            f"expected a Meadows tree in {path.name!r}, but it holds annotations: use "
+            "read_meadows_annotations()."
+        )
     if isinstance(data, Mapping) and ("tasks" in data or "trials" in data):
         return [(_rater_of(path), data)]
     if isinstance(data, Mapping) and all(isinstance(v, (Mapping, list)) for v in data.values()):
@@ -314,11 +319,6 @@ def _participations(data: Any, path: Path) -> list[tuple[str, Any]]:
                 return [(one[key], one) for one in data]
         if all("trials" in one or "tasks" in one for one in data):
             return [(_rater_of(path), data)]
-    if _are_annotations(data):
-        raise InputError(
-            f"expected a Meadows tree in {path.name!r}, but it holds annotations: use "
-            "read_meadows_annotations()."
-        )
     raise InputError(
         f"expected a Meadows tree in {path.name!r}: tasks, the trials of one task, or participants "
         "by name."

@@ -125,11 +125,11 @@ def pair_rating_rdms(
     if conditions is None:
         conditions = sorted(set(table["a"]) | set(table["b"]))
     conditions = check_unique_names(conditions, what="condition")
-    for name in dict.fromkeys([*table["a"], *table["b"]]):
-        if name not in set(conditions):
-            check_choice(name, conditions, what="condition")
     check_pivot(len(conditions), table["rater"].nunique(), what="the table of ratings")
     position = {name: i for i, name in enumerate(conditions)}
+    for name in [*table["a"].unique(), *table["b"].unique()]:
+        if name not in position:
+            check_choice(name, conditions, what="condition")
     n_pairs = len(conditions) * (len(conditions) - 1) // 2
     raters, vectors, counts = [], [], []
     for rater, rows in table.groupby("rater", sort=False):

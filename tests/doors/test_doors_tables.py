@@ -377,7 +377,7 @@ SITUATIONS = [
         lambda f: _rdms(f, f"{PAIRS}\na,b,1\na,c,high\n"),
         "'dissimilarity'.*line 3 has 'high'",
     ),
-    Situation("RDM table: 20,000 rows of different names", _different_names, "40000 different.*GB"),
+    Situation("RDM table: 20,000 rows of different names", _different_names, "40000 different.*MB"),
     Situation("RDM table: the trial as a label", _trial_as_label, "2001 different.*2000 RDMs"),
     Situation(
         "RDM table: Condition_A instead of condition_a",
