@@ -22,8 +22,8 @@ from bench_searchlight import AFFINE, N_CONDITIONS, ellipsoid, models_of
 from rsa_faces.mapping import SearchlightMap
 from rsa_faces.runs._cluster_config import ClusterConfig
 from rsa_faces.runs._parts import _made
-from rsa_faces.runs.searchlight.config import load_searchlight_config
-from rsa_faces.runs.searchlight.run import run_searchlight
+from rsa_faces.runs.searchlight.config import SearchlightConfig
+from rsa_faces.runs.searchlight.run import SearchlightRun
 
 
 def make(folder: Path, n_subjects: int, axis: int) -> Path:
@@ -66,7 +66,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = load_searchlight_config(make(folder, arguments.subjects, arguments.axis))
+        config = SearchlightConfig.read(make(folder, arguments.subjects, arguments.axis))
         seconds, maps = {}, {}
         for n_workers in (1, 2):
             with (
@@ -78,9 +78,9 @@ def main() -> None:
                     yaml.safe_dump({"kind": "address", "address": made.scheduler_address})
                 )
                 start = time.perf_counter()
-                run = run_searchlight(
+                run = SearchlightRun(
                     config, folder / f"of {n_workers}", cluster=folder / "cluster.yaml"
-                )
+                ).run()
                 seconds[n_workers] = time.perf_counter() - start
             maps[n_workers] = [
                 SearchlightMap.load(p).similarity

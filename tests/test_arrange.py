@@ -933,7 +933,6 @@ def test_exports_hold_what_was_done_and_no_links(tmp_path, client):
 
 
 def test_exports_without_a_trial_and_from_the_command_line(tmp_path):
-    from rsa_faces.cli import _arrange  # noqa: F401
     from rsa_faces.cli._app import app
 
     path = write_config(tmp_path)
@@ -1034,7 +1033,7 @@ def test_a_missing_package_gives_the_line_that_installs_it(tmp_path, monkeypatch
 
 # --- a real server ----------------------------------------------------------------------------
 
-SERVE = "from rsa_faces.cli import _arrange; from rsa_faces.cli._app import app; app()"
+SERVE = "from rsa_faces.cli._app import app; app()"
 
 
 class Server:
@@ -1123,7 +1122,6 @@ def paths_and_ids(url):
 
 
 def test_serving_from_the_command_line(tmp_path):
-    from rsa_faces.cli import _arrange  # noqa: F401
     from rsa_faces.cli._app import app
 
     path = write_config(tmp_path)
@@ -1141,7 +1139,6 @@ def test_serving_from_the_command_line(tmp_path):
 
 
 def test_exported_trials_become_rdms_of_raters(tmp_path):
-    from rsa_faces.cli import _arrange  # noqa: F401
     from rsa_faces.cli._app import app
 
     truth = np.random.default_rng(3).uniform(-1, 1, (9, 2)) / 3
@@ -1185,7 +1182,6 @@ def test_exported_trials_become_rdms_of_raters(tmp_path):
 
 
 def test_judgements_become_rdms_on_the_command_line(tmp_path):
-    from rsa_faces.cli import _arrange  # noqa: F401
     from rsa_faces.cli._app import app
 
     path, target = tmp_path / "judgements.csv", tmp_path / "out.h5"

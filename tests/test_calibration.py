@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 import rsa_faces as rf
-from rsa_faces.cli import _selftest  # noqa: F401
 from rsa_faces.cli._app import app
 from rsa_faces.inference import calibrate
 from rsa_faces.inference.calibration import CHECKS, _distances, _noise_at_ceiling, _row

@@ -17,7 +17,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import rsa_faces as rf
-from rsa_faces.cli import _compare, _doctor, _init, _networks  # noqa: F401
 from rsa_faces.cli._app import app
 
 N_IMAGES, N_SUBJECTS = 24, 6
@@ -178,8 +177,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(finished):
 def test_json_is_for_machines(finished):
     run = compare_in(finished)("--json")
     answer = json.loads(run.stdout)
-    assert {"folder", "figure", "report", "notes", "results"} == set(answer)
-    assert answer["results"][0]["network"] == "pixels"
+    assert {"command", "folder", "figures", "report", "notes", "tables"} == set(answer)
+    assert answer["command"] == "compare"
+    assert answer["tables"]["results"][0]["network"] == "pixels"
 
 
 def _break_image(project):

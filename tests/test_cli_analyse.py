@@ -13,9 +13,8 @@ from test_cli import rsa_faces, sentence
 import rsa_faces as rf
 from rsa_faces import analyses
 from rsa_faces.analyses import congruence, readout
-from rsa_faces.cli import _analyse  # noqa: F401
-from rsa_faces.runs.analyse.config import load_analyses_config
-from rsa_faces.runs.analyse.run import run_analyses
+from rsa_faces.runs.analyse.config import AnalysesConfig
+from rsa_faces.runs.analyse.run import AnalyseRun
 
 PEOPLE, EXPRESSIONS = 8, ("happy", "sad", "angry")
 ANALYSES = [
@@ -86,7 +85,7 @@ def test_tables_are_those_of_the_functions(project, tmp_path):
     assert len(groups) == 2 * 4
     for stem in ("2-transfer", "4-groups-by-gender"):
         for suffix in ("svg", "pdf", "png"):
-            assert (tmp_path / "o" / f"{stem}.{suffix}").stat().st_size > 1000
+            assert (tmp_path / "o" / "figures" / f"{stem}.{suffix}").stat().st_size > 1000
     record = json.loads((tmp_path / "o" / "provenance.json").read_text())
     assert record["stimuli_sha256"] == stimuli.hash
     assert set(record["weights_sha256"]) == {"pixels", "gabor-v1"}
@@ -107,10 +106,13 @@ def asked(project, tmp_path, *entries, networks=("pixels", "gabor-v1"), **change
     path.write_text(yaml.safe_dump(raw))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rf.figures, "save_figure", drawn_small)
-        output = run_analyses(load_analyses_config(path), tmp_path / "o", device="cpu")
-    for figures in output.figures.values():
-        assert all(path.stat().st_size > 1000 for path in figures)
-    return list(output.tables.values()), [[p.stem for p in f] for f in output.figures.values()]
+        config = AnalysesConfig.read(path)
+    output = AnalyseRun(config, tmp_path / "o", device="cpu").run()
+    assert all(path.stat().st_size > 1000 for path in output.figures)
+    stems = [path.stem for path in output.figures]
+    numbers = [name.partition("-")[0] for name in output.tables]
+    figures = [[stem for stem in stems if stem.partition("-")[0] == n] for n in numbers]
+    return list(output.tables.values()), figures
 
 
 def acts(project, name="gabor-v1"):
@@ -212,9 +214,10 @@ def test_confidence_is_that_of_the_function(tmp_path):
                       **options}],
     }  # fmt: skip
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
-    output = run_analyses(load_analyses_config(tmp_path / "c.yaml"), tmp_path / "o", device="cpu")
-    ((found,), (figures,)) = output.tables.values(), output.figures.values()
-    assert output.notes == (analyses.SELF_REPORT,)
+    config = AnalysesConfig.read(tmp_path / "c.yaml")
+    output = AnalyseRun(config, tmp_path / "o", device="cpu").run()
+    (found,), figures = output.tables.values(), output.figures
+    assert analyses.SELF_REPORT in output.notes
     stimuli = rf.load_stimuli(tmp_path / "faces", manifest=tmp_path / "faces.csv")
     expected = analyses.check_confidence(
         rf.load_network("mini-xception", device="cpu"), stimuli, stimuli.metadata["identity"],
@@ -348,24 +351,26 @@ def test_landmarks_are_read_out(project, known, tmp_path):
 
 
 def test_what_is_done_is_not_done_again(project, tmp_path):
-    config = load_analyses_config(project / "c.yaml", ["networks=[pixels]"])
-    first = run_analyses(config, tmp_path / "o", device="cpu")
+    config = AnalysesConfig.read(project / "c.yaml", ["networks=[pixels]"])
+    first = AnalyseRun(config, tmp_path / "o", device="cpu").run()
     before = {p.name: p.read_bytes() for p in first.folder.glob("*.csv")}
     done = rsa_faces("analyse", project / "c.yaml", "--set", "networks=[pixels]", "--json",
                      "--out", tmp_path / "o", "--device", "cpu")  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert list(json.loads(done.stdout)) == list(first.tables)
+    assert list(json.loads(done.stdout)["tables"]) == list(first.tables)
     record = json.loads((tmp_path / "o" / "provenance.json").read_text())
-    assert record["steps_reused"] == list(first.tables)
+    assert len(record["steps_reused"]) == len(first.tables)
     assert {p.name: p.read_bytes() for p in first.folder.glob("*.csv")} == before
-    # Other labels: asked again, with the features that are there.
+    # Other labels are another configuration.
     table = pd.read_csv(project / "faces.csv")
     table["expression"] = table["expression"].replace("sad", "afraid")
     table.to_csv(project / "other.csv", index=False)
-    changed = load_analyses_config(
+    changed = AnalysesConfig.read(
         project / "c.yaml", ["networks=[pixels]", f"stimuli.manifest={project / 'other.csv'}"]
     )
-    run_analyses(changed, tmp_path / "o", device="cpu")
+    with pytest.raises(rf.InputError, match="differs in stimuli"):
+        AnalyseRun(changed, tmp_path / "o", device="cpu").run()
+    AnalyseRun(changed, tmp_path / "o", device="cpu", fresh=True).run()
     record = json.loads((tmp_path / "o" / "provenance.json").read_text())
     assert record["steps_reused"] == []
 
@@ -388,7 +393,8 @@ def test_names_of_kdef_are_read_and_some_are_selected(tmp_path, nested):
                       "n_permutations": 19}],
     }  # fmt: skip
     (tmp_path / "k.yaml").write_text(yaml.safe_dump(config))
-    output = run_analyses(load_analyses_config(tmp_path / "k.yaml"), tmp_path / "o", device="cpu")
+    config = AnalysesConfig.read(tmp_path / "k.yaml")
+    output = AnalyseRun(config, tmp_path / "o", device="cpu").run()
     (table,) = output.tables.values()
     assert (table["n_conditions"] == 8).all()
     assert (table["n_classes"] == 2).all()

@@ -10,7 +10,6 @@ from PIL import Image
 from test_cli import rsa_faces, sentence
 
 import rsa_faces as rf
-from rsa_faces.cli import _extract  # noqa: F401
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

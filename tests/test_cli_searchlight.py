@@ -13,7 +13,6 @@ from test_fmri import write_bids
 
 import rsa_faces as rf
 from rsa_faces._core.errors import InputError
-from rsa_faces.cli import _searchlight  # noqa: F401
 from rsa_faces.datasets import simulated_brain
 from rsa_faces.runs._brains import read_volumes
 from rsa_faces.runs.searchlight.config import load_searchlight_config
@@ -75,7 +74,7 @@ def test_the_planted_model_is_found_where_it_is(project, tmp_path):
     for name in ("mean/similarity.nii.gz", "best_model.nii.gz", "provenance.json"):
         assert (out / name).is_file()
     drawn = {path.stem for path in (out / "figures").glob("*.png")}
-    assert drawn == {"best model", "noise ceiling", *(f"simulated-layer_{k}" for k in range(1, 6))}
+    assert drawn == {"best_model", "noise_ceiling", *(f"simulated-layer_{k}" for k in range(1, 6))}
     assert drawn == {path.stem for path in (out / "figures").glob("*.html")}
     ceilings = rf.mapping.ceiling_map(
         brain.imgs, mask_img=brain.mask_img, conditions=brain.conditions, radius=6.0
@@ -101,7 +100,7 @@ def test_a_second_run_makes_no_map_anew_and_ends_the_same(project, tmp_path):
     reused = json.loads((out / "provenance.json").read_text())["steps_reused"]
     assert reused == ["map sub-0", "map sub-2", "map sub-3", "ceilings volume"]
     assert all(path.read_bytes() == content for path, content in first.items())
-    assert json.loads(done.stdout)[0]["model"] == "simulated layer_1"
+    assert json.loads(done.stdout)["tables"]["peaks"][0]["model"] == "simulated layer_1"
 
 
 def test_crossnobis_takes_the_runs_as_folds(project, tmp_path):

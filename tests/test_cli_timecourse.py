@@ -12,7 +12,6 @@ from test_ieeg import write_bids_ieeg
 
 import rsa_faces as rf
 from rsa_faces.brain import ieeg_patterns, ieeg_rdms
-from rsa_faces.cli import _timecourse  # noqa: F401
 from rsa_faces.datasets import simulated_layers, simulated_recordings
 from rsa_faces.rdm import load_rdms
 
@@ -72,7 +71,7 @@ def test_similarity_is_there_when_it_was_planted(project, tmp_path):
     np.testing.assert_allclose(
         found.vectors, expected.align(found.conditions).vectors, rtol=1e-4
     )  # files of epochs hold float32
-    for name in ("layers by time.svg", "electrodes.png"):
+    for name in ("layers_by_time.svg", "electrodes.png"):
         assert (tmp_path / "o" / "figures" / name).is_file()
     compared = pd.read_csv(tmp_path / "o" / "networks.csv")
     assert compared[["region", "network_a", "network_b"]].to_numpy().tolist() == [

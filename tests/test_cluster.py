@@ -19,10 +19,10 @@ from rsa_faces.mapping import SearchlightMap
 from rsa_faces.runs import _parts
 from rsa_faces.runs._cluster_config import ClusterConfig, load_cluster_config
 from rsa_faces.runs._parts import Parts, opened
-from rsa_faces.runs.compare.config import load_config
-from rsa_faces.runs.compare.run import run
-from rsa_faces.runs.searchlight.config import load_searchlight_config
-from rsa_faces.runs.searchlight.run import run_searchlight
+from rsa_faces.runs.compare.config import Config
+from rsa_faces.runs.compare.run import CompareRun
+from rsa_faces.runs.searchlight.config import SearchlightConfig
+from rsa_faces.runs.searchlight.run import SearchlightRun
 
 distributed = pytest.importorskip("distributed")
 LOCAL = ClusterConfig(kind="local", workers=2)
@@ -59,9 +59,9 @@ def test_parts_run_side_by_side_elsewhere_and_a_lost_worker_changes_nothing(tmp_
 def test_compare_gives_the_same_bytes(tmp_path):
     project = make_project(tmp_path)
     few = ["networks=[pixels, gabor-v1]", "models=[]", "subsets={all: all}", "figures={}"]
-    config = load_config(project / "c.yaml", few)
-    alone = run(config, tmp_path / "alone")
-    shared = run(config, tmp_path / "shared", cluster=LOCAL)
+    config = Config.read(project / "c.yaml", few)
+    alone = CompareRun(config, tmp_path / "alone").run()
+    shared = CompareRun(config, tmp_path / "shared", cluster=LOCAL).run()
     for name in ("results.csv", "tests.csv"):
         assert (alone.folder / name).read_bytes() == (shared.folder / name).read_bytes()
 
@@ -82,8 +82,8 @@ def test_a_searchlight_gives_the_same_numbers_also_when_a_worker_is_killed(tmp_p
         yaml.safe_dump({"title": "simulated", "data": data, "models": [{"rdms": "models.h5"}],
                         "test": {"n_permutations": 99, "statistic": "max"}})
     )  # fmt: skip
-    config = load_searchlight_config(tmp_path / "s.yaml")
-    alone = run_searchlight(config, tmp_path / "alone")
+    config = SearchlightConfig.read(tmp_path / "s.yaml")
+    alone = SearchlightRun(config, tmp_path / "alone").run()
     maps = tmp_path / "shared" / "maps"
     done_when_killed = []
     with _parts._made(LOCAL, distributed) as made, distributed.Client(made) as client:
@@ -99,13 +99,13 @@ def test_a_searchlight_gives_the_same_numbers_also_when_a_worker_is_killed(tmp_p
         killer = threading.Thread(target=kill, daemon=True)
         killer.start()
         address = ClusterConfig(kind="address", address=made.scheduler_address)
-        shared = run_searchlight(config, tmp_path / "shared", cluster=address)
+        shared = SearchlightRun(config, tmp_path / "shared", cluster=address).run()
         killer.join()
     assert done_when_killed[0] < 6
     bounds = [np.load(out.folder / "ceilings" / "volume.npz") for out in (alone, shared)]
     for name in ("lower", "upper", "n_voxels"):
         np.testing.assert_array_equal(bounds[0][name], bounds[1][name])
-    assert alone.peaks.equals(shared.peaks)
+    assert alone.tables["peaks"].equals(shared.tables["peaks"])
     for path in sorted((alone.folder / "maps").glob("*.h5")):
         one, two = SearchlightMap.load(path), SearchlightMap.load(maps / path.name)
         np.testing.assert_array_equal(one.similarity, two.similarity)

@@ -8,11 +8,9 @@ import yaml
 import rsa_faces as rf
 from rsa_faces._core.files import file_names, slug
 from rsa_faces.behaviour.arrange import load_arrange_config
+from rsa_faces.runs import AnalysesConfig, Config, SearchlightConfig, TimecourseConfig
 from rsa_faces.runs._cluster_config import load_cluster_config
 from rsa_faces.runs._reading import dump_config
-from rsa_faces.runs.analyse.config import load_analyses_config
-from rsa_faces.runs.compare.config import Config, load_config
-from rsa_faces.runs.searchlight.config import load_searchlight_config, load_timecourse_config
 
 IMAGES92 = Path(__file__).parents[1] / "configs" / "images92.yaml"
 
@@ -37,38 +35,40 @@ def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path, tm
     if path.name == "cluster.yaml":
         assert load_cluster_config(path).kind == "local"
         return
-    load = {
-        "analyses.yaml": load_analyses_config, "photographs.yaml": load_analyses_config,
-        "kdef.yaml": load_analyses_config,
-        "searchlight.yaml": load_searchlight_config, "surface.yaml": load_searchlight_config,
-        "timecourse.yaml": load_timecourse_config,
-    }.get(path.name, load_config)  # fmt: skip
-    config = load(path)
+    kind = {
+        "analyses.yaml": AnalysesConfig,
+        "photographs.yaml": AnalysesConfig,
+        "kdef.yaml": AnalysesConfig,
+        "searchlight.yaml": SearchlightConfig,
+        "surface.yaml": SearchlightConfig,
+        "timecourse.yaml": TimecourseConfig,
+    }.get(path.name, Config)
+    config = kind.read(path)
     again = tmp_path / "again.yaml"
     again.write_text(dump_config(config), encoding="utf-8")
-    assert load(again) == config
+    assert kind.read(again) == config
 
 
 def test_paths_are_taken_from_the_configuration_s_folder(tmp_path):
-    config = load_config(write(tmp_path))
+    config = Config.read(write(tmp_path))
     assert config.stimuli.folder == tmp_path / "faces"
     assert config.data[0].rdms == tmp_path / "ffa.csv"
-    absolute = load_config(write(tmp_path, stimuli={"folder": "/somewhere"}))
+    absolute = Config.read(write(tmp_path, stimuli={"folder": "/somewhere"}))
     assert absolute.stimuli.folder == Path("/somewhere")
 
 
 def test_a_bare_name_is_a_network():
-    assert load_config(IMAGES92).networks[0].model_dump() == {
+    assert Config.read(IMAGES92).networks[0].model_dump() == {
         "name": "dlib-face",
         "layers": "all",
         "weights": None,
-        "crop_faces": False,
+        "crop_faces": "auto",
         "reduce": None,
     }
 
 
 def test_set_changes_nested_keys_and_list_entries(tmp_path):
-    config = load_config(
+    config = Config.read(
         write(tmp_path),
         ["inference.n_boot=200", "networks.0={name: gabor-v1, layers: [energy]}", "seed=7"],
     )
@@ -104,25 +104,25 @@ def test_set_changes_nested_keys_and_list_entries(tmp_path):
 )
 def test_what_does_not_fit_is_one_sentence(tmp_path, override, message):
     with pytest.raises(rf.InputError, match=message):
-        load_config(write(tmp_path), [override])
+        Config.read(write(tmp_path), [override])
 
 
 def test_regions_must_differ(tmp_path):
     entry = {"rdms": "ffa.csv", "region": "FFA"}
     with pytest.raises(rf.InputError, match=r"each region once, got \['FFA'\]"):
-        load_config(write(tmp_path, data=[entry, entry]))
+        Config.read(write(tmp_path, data=[entry, entry]))
 
 
 def test_files_that_are_no_configuration(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing.yaml does not exist"):
-        load_config(tmp_path / "nothing.yaml")
+        Config.read(tmp_path / "nothing.yaml")
     path = tmp_path / "bad.yaml"
     path.write_text("a: [1")
     with pytest.raises(rf.InputError, match="not valid YAML"):
-        load_config(path)
+        Config.read(path)
     path.write_text("- a\n")
     with pytest.raises(rf.InputError, match="got list"):
-        load_config(path)
+        Config.read(path)
 
 
 def test_every_key_is_explained_in_the_example():
@@ -136,7 +136,7 @@ def test_every_key_is_explained_in_the_example():
 )
 def test_names_that_would_share_a_file_get_files_of_their_own(tmp_path, names):
     data = [{"rdms": "ffa.csv", "region": name} for name in names]
-    config = load_config(write(tmp_path, data=data))
+    config = Config.read(write(tmp_path, data=data))
     files = file_names(entry.region for entry in config.data)
     assert len({file.casefold() for file in files.values()}) == 2
 

@@ -135,7 +135,7 @@ def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
     from test_cli import image_names, make_project, rsa_faces, sentence
 
     from rsa_faces.runs._inputs import read_inputs
-    from rsa_faces.runs.compare.config import load_config
+    from rsa_faces.runs.compare.config import Config
 
     project = make_project(tmp_path) / "c.yaml"
     names = image_names()
@@ -164,7 +164,7 @@ def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
     config |= {"data": [one, mean], "networks": ["pixels"], "subsets": {"all": "all"},
                "figures": {}}  # fmt: skip
     project.write_text(yaml.safe_dump(config))
-    inputs = read_inputs(load_config(project))
+    inputs = read_inputs(Config.read(project))
     apart, group = inputs.data["raters"], inputs.data["group"]
     assert apart.labels["subject"].tolist() == [f"simulated {r}" for r in range(5)]
     np.testing.assert_array_equal(apart.vectors, fits.rdms.align(names).vectors)

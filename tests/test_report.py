@@ -13,10 +13,13 @@ from PIL import Image
 import rsa_faces as rf
 from rsa_faces.inference import Result
 from rsa_faces.report import (
+    TABLES,
+    Account,
     Picture,
     answers,
     methods_text,
     references_used,
+    result_tables,
     write_report,
     write_results,
 )
@@ -231,17 +234,23 @@ def write(result, tmp_path):
     """Write the page with some arguments changed and read it."""
     Image.new("RGB", (4, 4)).save(tmp_path / "f.png")
 
-    def make(**changed):
-        arguments = {
-            "title": "simulated",
-            "result": result,
-            "pictures": [Picture(tmp_path / "f.png", "A caption.", "An alternative.")],
-            "methods": methods_text(result, measure="correlation", networks=NETWORKS),
-            "references": references_used(result),
-            "sources": ["nobody"],
-            "provenance": {"seed": 0, "versions": {"numpy": "2"}, "list": [1, 2]},
-        }
-        write_report(tmp_path / "report.html", **(arguments | changed))
+    def make(*, result=result, title="simulated", sources=("nobody",)):
+        account = Account(
+            findings=answers(result),
+            tables=result_tables(result),
+            methods=methods_text(result, measure="correlation", networks=NETWORKS),
+            references=references_used(result),
+            sources=sources,
+            legend=TABLES,
+        )
+        write_report(
+            tmp_path / "report.html",
+            title=title,
+            account=account,
+            notes=result.notes,
+            pictures=[Picture(tmp_path / "f.png", "A caption.", "An alternative.")],
+            provenance={"seed": 0, "versions": {"numpy": "2"}, "list": [1, 2]},
+        )
         return (tmp_path / "report.html").read_text(encoding="utf-8")
 
     return make

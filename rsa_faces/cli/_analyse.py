@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rsa_faces.cli._app import app, err, guarded, out, say
+from rsa_faces.cli._console import app, guarded
+from rsa_faces.cli._running import (
+    Cluster,
+    ConfigFile,
+    Device,
+    Folder,
+    Fresh,
+    Jobs,
+    Json,
+    Settings,
+    execute,
+)
+
+if TYPE_CHECKING:
+    from rsa_faces.runs._run import Output
+    from rsa_faces.runs.analyse.config import AnalysesConfig
+
 
 _SHOWN = {  # columns of the table printed, by analysis
     "readout": ["network", "layer", "accuracy", "r", "ci_low", "ci_high", "chance", "p_corrected"],
@@ -42,67 +54,53 @@ _ROWS = 12
 @app.command()
 @guarded
 def analyse(
-    config: Annotated[
-        Path, typer.Argument(help="The questions, a YAML file such as configs/analyses.yaml.")
-    ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. seed=1; repeat."),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Where results go; default results/<config>."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda or cuda:1: where networks run.")
-    ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the tables for machines.")] = False,
+    config: ConfigFile,
+    settings: Settings = None,
+    folder: Folder = None,
+    fresh: Fresh = False,
+    device: Device = "auto",
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
 ) -> None:
     """Ask what features tell: read-out, transfer, congruence, robustness, groups and more.
 
     Features are taken once from each network and kept; a run that was stopped goes on. Leaves a
-    table (CSV) and figures (SVG, PDF, PNG) for each question, and the provenance. The questions
-    are in configs/analyses.yaml and configs/photographs.yaml; each is a function of
+    table (CSV) and figures (SVG, PDF, PNG) for each question, a report and the provenance. The
+    questions are in configs/analyses.yaml and configs/photographs.yaml; each is a function of
     rsa_faces.analyses.
     """
-    from rsa_faces._core.files import slug
-    from rsa_faces.runs.analyse.config import load_analyses_config
-    from rsa_faces.runs.analyse.run import run_analyses
+    from rsa_faces.runs.analyse.run import AnalyseRun
 
-    settled = load_analyses_config(config, settings or [])
-    target = folder or Path("results") / config.stem
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=err, transient=True, disable=as_json or not err.is_terminal,
-    )  # fmt: skip
-    with bar:
-        task = bar.add_task("reading", total=None)
+    execute(
+        AnalyseRun,
+        config,
+        settings,
+        folder,
+        fresh=fresh,
+        device=device,
+        jobs=jobs,
+        cluster=cluster,
+        as_json=as_json,
+        show=_tables,
+    )
 
-        def on_step(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-            if bar.disable and not as_json:
-                err.print(f"[{done}/{total}] {what}", markup=False)
 
-        output = run_analyses(settled, target, device=device, on_step=on_step)
-    if as_json:
-        found = {k: json.loads(t.to_json(orient="records")) for k, t in output.tables.items()}
-        typer.echo(json.dumps(found, indent=1))
-        return
-    for entry, (name, found) in zip(settled.analyses, output.tables.items(), strict=True):
-        shown = _spread(found)[[c for c in _SHOWN[entry.analysis] if c in found]]
-        table = Table(title=name.split(" ", 1)[1])
+def _tables(config: AnalysesConfig, output: Output) -> list[Table]:
+    """Return some rows of each answer."""
+    tables = []
+    for entry, (name, found) in zip(config.analyses, output.tables.items(), strict=True):
+        columns = _SHOWN.get(entry.analysis, list(found)[:8])
+        shown = _spread(found)[[c for c in columns if c in found]]
+        few = len(shown) < len(found)
+        caption = f"{len(shown)} of {len(found)} rows; all are in {name}.csv." if few else None
+        table = Table(title=name.partition("-")[2].replace("-", " "), caption=caption)
         for column in shown:
             table.add_column(column, justify="left" if shown[column].dtype == object else "right")
         for row in shown.itertuples(index=False):
             table.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row))
-        out.print(table)
-        if len(shown) < len(found):
-            out.print(f"{len(shown)} of {len(found)} rows; all are in the table.", markup=False)
-        out.print(f"Table:  {output.folder / slug(name)}.csv", markup=False, soft_wrap=True)
-        for figure in output.figures[name]:
-            out.print(f"Figure: {figure}", markup=False, soft_wrap=True)
-    for note in output.notes:
-        say("note", note, style="yellow")
+        tables.append(table)
+    return tables
 
 
 def _spread(table):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.cli._app import app, guarded, out, say
+from rsa_faces.cli._console import app, guarded, out, say
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,55 +1,40 @@
-"""`rsa-faces compare` and `rsa-faces report`: the main job."""
+"""`rsa-faces compare`: the main job."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rsa_faces.cli._app import app, err, guarded, out, say
+from rsa_faces.cli._console import app, guarded
+from rsa_faces.cli._running import (
+    Cluster,
+    ConfigFile,
+    Device,
+    Folder,
+    Fresh,
+    Jobs,
+    Json,
+    Settings,
+    execute,
+)
 
 if TYPE_CHECKING:
-    from rsa_faces.runs.compare.run import RunOutput
+    from rsa_faces.runs._run import Output
+    from rsa_faces.runs.compare.config import Config
 
 
 @app.command()
 @guarded
 def compare(
-    config: Annotated[
-        Path, typer.Argument(help="The experiment, a YAML file such as configs/images92.yaml.")
-    ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change one key, e.g. inference.n_boot=200; repeat."
-        ),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Where results go; default results/<config>."),
-    ] = None,
-    fresh: Annotated[
-        bool,
-        typer.Option("--fresh/--resume", help="Start over, or go on where a run stopped."),
-    ] = False,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda or cuda:1: where networks run.")
-    ] = "auto",
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Processor threads to use; default all. RDMs may differ in the 6th digit."
-        ),
-    ] = None,
-    cluster: Annotated[
-        Path | None,
-        typer.Option(help="Do networks and regions side by side: configs/cluster.yaml."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
+    config: ConfigFile,
+    settings: Settings = None,
+    folder: Folder = None,
+    fresh: Fresh = False,
+    device: Device = "auto",
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
 ) -> None:
     """Compare every layer of every network with brain and behaviour RDMs.
 
@@ -58,57 +43,23 @@ def compare(
     holds `results.csv`, `tests.csv`, `figures/`, `report.html`, `methods.md` and the provenance.
     A run that was stopped goes on where it was and ends with the same numbers.
     """
-    from rsa_faces.runs.compare.config import load_config
-    from rsa_faces.runs.compare.run import run
+    from rsa_faces.runs.compare.run import CompareRun
 
-    settled = load_config(config, settings or [])
-    target = folder or Path("results") / config.stem
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=as_json or not err.is_terminal,
+    execute(
+        CompareRun,
+        config,
+        settings,
+        folder,
+        fresh=fresh,
+        device=device,
+        jobs=jobs,
+        cluster=cluster,
+        as_json=as_json,
+        show=_tables,
     )
-    with bar:
-        task = bar.add_task("reading", total=None)
-
-        def on_step(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-            if bar.disable and not as_json:
-                err.print(f"[{done}/{total}] {what}", markup=False)
-
-        output = run(
-            settled, target, device=device, jobs=jobs, fresh=fresh, cluster=cluster,
-            on_step=on_step,
-        )  # fmt: skip
-    if as_json:
-        typer.echo(json.dumps(_machine(output), indent=1))
-        return
-    for table in _tables(output):
-        out.print(table)
-    for note in output.result.notes:
-        say("note", note, style="yellow")
-    out.print(f"Figure:  {output.main_figure}", markup=False, soft_wrap=True)
-    out.print(f"Report:  {output.report}", markup=False, soft_wrap=True)
-    out.print(f"Results: {output.folder / 'results.csv'}", markup=False, soft_wrap=True)
 
 
-def _machine(output: RunOutput) -> dict:
-    """Return what `--json` prints."""
-    table = output.result.to_frame()
-    return {
-        "folder": str(output.folder),
-        "figure": str(output.main_figure),
-        "report": str(output.report),
-        "notes": list(output.result.notes),
-        "results": json.loads(table.to_json(orient="records", double_precision=15)),
-    }
-
-
-def _tables(output: RunOutput) -> list[Table]:
+def _tables(config: Config, output: Output) -> list[Table]:
     """Return one table per region for the first subset: each network's last layer."""
     frame = output.result.to_frame()
     first = frame["subset"].iloc[0]

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from rsa_faces.cli._app import app, guarded, out
+from rsa_faces.cli._console import app, guarded, out
 
 # Module to look for, extra that brings it, what it is for.
 _EXTRAS = (

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.cli._app import app, guarded, out
+from rsa_faces.cli._console import app, guarded, out
 
 _TEMPLATE = """\
 # Written by `rsa-faces init`. Check it, then:  rsa-faces compare {name}

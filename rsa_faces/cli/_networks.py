@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from rsa_faces.cli._app import app, guarded, out
+from rsa_faces.cli._console import app, guarded, out
 
 networks = typer.Typer(no_args_is_help=True, help="List, describe and look inside networks.")
 app.add_typer(networks, name="networks")

@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rsa_faces.cli._app import app, err, guarded, out
+from rsa_faces.cli._console import app, err, guarded, out
 
 _SHOWN = {
     "as stated": "[green]✓ as stated[/green]",

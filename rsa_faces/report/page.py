@@ -34,15 +34,56 @@ class Picture:
     alt: str
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table of the report, as text.
+
+    Parameters
+    ----------
+    caption : str
+    rows : DataFrame
+        Cells as they are shown; columns named as people read them.
+    numbers : tuple of str
+        Columns that are set flush right.
+    """
+
+    caption: str
+    rows: pd.DataFrame
+    numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a run says of its numbers.
+
+    Parameters
+    ----------
+    findings : sequence of str
+        What was found, in plain words; the first is what matters most.
+    tables : sequence of Table
+    methods : str
+        A paragraph for the methods of a paper; [1], [2] … are `references`.
+    references, sources : sequence of str
+        What the methods and the files that ship ask to cite.
+    legend : str
+        How the tables are read.
+    """
+
+    findings: Sequence[str]
+    tables: Sequence[Table]
+    methods: str
+    references: Sequence[str] = ()
+    sources: Sequence[str] = ()
+    legend: str = ""
+
+
 def write_report(
     path: Path,
     *,
     title: str,
-    result: Result,
+    account: Account,
+    notes: Sequence[str],
     pictures: Sequence[Picture],
-    methods: str,
-    references: Sequence[str],
-    sources: Sequence[str],
     provenance: Mapping[str, Any],
 ) -> None:
     """Write the report as one HTML file that needs nothing else.
@@ -52,13 +93,11 @@ def write_report(
     path : Path
         Where to.
     title : str
-    result : Result
+    account : Account
+    notes : sequence of str
+        What a reader has to know before concluding.
     pictures : sequence of Picture
         In order.
-    methods : str
-        The methods paragraph.
-    references, sources : sequence of str
-        What the methods and the bundled files ask to cite.
     provenance : mapping
         Versions, seed, hashes.
     """
@@ -68,14 +107,9 @@ def write_report(
     )  # fmt: skip
     html = environment.get_template("report.html.j2").render(
         title=title,
-        answers=answers(result),
-        notes=grouped_notes(result.notes),
+        account=account,
+        notes=grouped_notes(notes),
         pictures=[(_data_uri(p.path), p.caption, p.alt) for p in pictures],
-        tables=_tables(result),
-        alpha=result.settings["alpha"],
-        methods=methods,
-        references=references,
-        sources=sources,
         provenance=_flat(provenance),
     )
     write_text(path, html)
@@ -165,8 +199,25 @@ def _where(region: str, subset: str) -> str:
     return (region or "the data") + ("" if subset == "all" else f", {subset}")
 
 
-def _tables(result: Result) -> list[tuple[str, list[dict]]]:
-    """Return a caption and rows per region and subset: last and highest layer of each network."""
+#: How the tables of :func:`result_tables` are read.
+TABLES = (
+    "Last layer of each network (chosen before looking), and the highest layer. The highest layer "
+    "is chosen on these data, so its value is optimistic. p values are corrected for all layers "
+    "and models of the table's region. All numbers are in results.csv."
+)
+
+
+def result_tables(result: Result) -> list[Table]:
+    """Return a table per region and subset: last and highest layer of each network.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    list of Table
+    """
     tables = []
     for (subset, region), rows in result.table.groupby(["subset", "region"], sort=False):
         head = rows.iloc[0]
@@ -180,23 +231,24 @@ def _tables(result: Result) -> list[tuple[str, list[dict]]]:
         lines = []
         for network, layers in rows.groupby("network", sort=False):
             layers = layers.sort_values("layer_index", kind="stable")
-            last = layers.iloc[-1]
-            best = layers.loc[layers["similarity"].idxmax()] if layers["similarity"].notna().any() \
-                else last  # fmt: skip
+            last, several = layers.iloc[-1], len(layers) > 1
+            defined = layers["similarity"].notna().any()
+            best = layers.loc[layers["similarity"].idxmax()] if defined else last
             lines.append(
                 {
-                    "network": network,
-                    "layer": last["layer"] if len(layers) > 1 else "",
+                    "network or model": network,
+                    "last layer": last["layer"] if several else "",
                     "similarity": _number(last["similarity"]),
                     "interval": f"{_number(last['ci_low'])} to {_number(last['ci_high'])}",
-                    "p": _p(last["p_corrected"]),
-                    "p_ceiling": _p(last["p_ceiling_corrected"]),
-                    "best": f"{best['layer']} {_number(best['similarity'])}"
-                    if len(layers) > 1
+                    "p, against 0": _p(last["p_corrected"]),
+                    "p, against the lower ceiling": _p(last["p_ceiling_corrected"]),
+                    "highest layer": f"{best['layer']} {_number(best['similarity'])}"
+                    if several
                     else "",
                 }
             )
-        tables.append((caption, lines))
+        numbers = ("similarity", "interval", "p, against 0", "p, against the lower ceiling")
+        tables.append(Table(caption, pd.DataFrame(lines), numbers))
     return tables
 
 

@@ -35,8 +35,20 @@ def write_results(result: Result, folder: Path) -> list[Path]:
     """
     paths = []
     for name, attribute in FILES.items():
-        frame: pd.DataFrame = getattr(result, attribute)
-        with atomic_path(Path(folder) / name) as temporary:
-            frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        write_table(getattr(result, attribute), Path(folder) / name)
         paths.append(Path(folder) / name)
     return paths
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV: UTF-8, numbers with all digits, missing values empty.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Its index is left out.
+    path : Path
+        Written whole or not at all; the same table gives the same bytes.
+    """
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")

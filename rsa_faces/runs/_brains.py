@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from rsa_faces import __version__, datasets
+from rsa_faces import datasets
 from rsa_faces._core.files import atomic_path, file_names, sha256_file
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain import Surface, bids_mask, bids_patterns, fsaverage, load_surface
@@ -29,10 +29,11 @@ from rsa_faces.runs._images import (
     named,
     of_subject,
 )
-from rsa_faces.runs._parts import Parts
 from rsa_faces.runs._sentences import about
-from rsa_faces.runs._steps import Steps
 from rsa_faces.runs.searchlight.config import BrainImagesConfig
+
+if TYPE_CHECKING:
+    from rsa_faces.runs._run import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +69,17 @@ class Brains:
     notes: tuple[str, ...] = ()
 
 
-def read_brains(
-    data: BrainImagesConfig, folder: Path, steps: Steps, parts: Parts, *, noise: bool, seed: int,
-    tell: Callable[[str], None],
-) -> Brains:  # fmt: skip
-    """Return the images of a group; patterns of BIDS are estimated and kept in `folder`."""
-    if data.dataset == "simulated":
-        return _simulated_brain(seed)
-    if data.dataset == "simulated cortex":
-        return _simulated_cortex(seed)
-    if data.bids is not None:
-        return _of_bids(data.bids, data.mask, folder, steps, parts, noise, tell)
-    return _of_files(data)
+def read_brains(run: Run, data: BrainImagesConfig, *, noise: bool) -> Brains:
+    """Return the images of a group; patterns of BIDS are estimated and kept by the run."""
+    if data.dataset is not None:
+        simulate = {"simulated": _simulated_brain, "simulated cortex": _simulated_cortex}
+        brains = simulate[data.dataset](run.config.seed)
+    elif data.bids is not None:
+        brains = _of_bids(run, data.bids, data.mask, noise)
+    else:
+        brains = _of_files(data)
+    run.notes += brains.notes
+    return brains
 
 
 def split(subject: Subject, brains: Brains) -> dict[str, dict[str, Any]]:
@@ -177,54 +177,58 @@ def _hash_of(*images: Any) -> str:
     return " ".join(found)
 
 
-def _of_bids(
-    bids: BidsConfig, mask: MaskConfig | None, folder: Path, steps: Steps, parts: Parts,
-    noise: bool, tell: Callable[[str], None],
-) -> Brains:  # fmt: skip
+def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -> Brains:
     """Estimate the patterns of each subject and keep them as images with a table of volumes."""
-    waiting, hashes, common = [], {}, None
+    begun, hashes, common = [], {}, None
     stems = file_names(bids.subjects)
     for subject in bids.subjects:
         name = f"betas/{stems[subject]}"
         files = [f"{name}.nii.gz", f"{name}.csv"]
         files += [f"{name}_residuals.nii.gz", f"{name}_residuals.csv"] if noise else []
-        with about(f"data.bids, subject {subject!r}"):
+        who = f"data.bids, subject {subject!r}"
+        with about(who):
             hashes[subject] = bids_hash(bids.root, subject=subject, **bids.files())
-        depends_on = [__version__, hashes[subject], repr(bids.options()), repr(noise)]
-        step, wait = f"betas {subject}", None
-        if not steps.is_done(step, depends_on):
-            wait = parts.begin(_make_betas, bids, subject, folder / name, noise)
-        waiting.append((subject, step, depends_on, files, wait))
+        part = run.begin(
+            f"GLM of {subject}",
+            f"betas {subject}",
+            [hashes[subject], repr(bids.options()), repr(noise)],
+            files,
+            _make_betas,
+            bids,
+            subject,
+            run.folder / name,
+            noise,
+        )
+        begun.append((subject, part))
         if mask is None:
-            with about(f"data.bids, subject {subject!r}"):
+            with about(who):
                 own = bids_mask(bids.root, subject=subject, **bids.files())
                 own = own.named(f"mask of {subject}")
                 common = own if common is None else common.keep(own.positions(common))
-    subjects, notes = {}, []
-    for subject, step, depends_on, files, wait in waiting:
-        tell(f"GLM of {subject}")
-
-        def make(wait=wait, subject=subject) -> None:
-            with about(f"data.bids, subject {subject!r}"):
-                notes.extend(f"{subject}: {note}" for note in wait())
-
-        steps.run(step, depends_on, files, make)
-        table = read_volumes(folder / files[1])
-        left = str(folder / files[2]) if noise else None
+    subjects = {}
+    for subject, part in begun:
+        with about(f"data.bids, subject {subject!r}"):
+            run.finish(part)
+        image, volumes, *residuals = (run.folder / file for file in part.files)
+        table = read_volumes(volumes)
         subjects[subject] = Subject(
-            str(folder / files[0]), table["condition"].tolist(), table["fold"].tolist(), left,
-            residual_runs=folder / files[3] if noise else None,
-        )  # fmt: skip
+            str(image),
+            table["condition"].tolist(),
+            table["fold"].tolist(),
+            str(residuals[0]) if residuals else None,
+            residual_runs=residuals[1] if residuals else None,
+        )
     if common is None:
         hashes["mask"] = _hash_of(mask.files("the mask"))
         with about("data.mask"):
             where = mask.region("the mask", "")
-        return Brains(subjects, where, None, hashes, notes=tuple(notes))
+        return Brains(subjects, where, None, hashes)
+    notes = []
     if len(subjects) > 1:
         notes.append(f"mapped are the {common.n_places} voxels in the brain masks of all subjects.")
-    save_image(common.to_img(), folder / "mask.nii.gz")
-    hashes["mask"] = sha256_file(folder / "mask.nii.gz")
-    return Brains(subjects, folder / "mask.nii.gz", None, hashes, notes=tuple(notes))
+    save_image(common.to_img(), run.folder / "mask.nii.gz")
+    hashes["mask"] = sha256_file(run.folder / "mask.nii.gz")
+    return Brains(subjects, run.folder / "mask.nii.gz", None, hashes, notes=tuple(notes))
 
 
 def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list[str]:
@@ -253,7 +257,7 @@ def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list
         table.to_csv(temporary, index=False)
     ends = ("left out.", "not modelled.", "one unit of it.")
     ours = [w for w in caught if str(w.message).endswith(ends)]
-    return [str(w.message) for w in ours]
+    return [f"{subject}: {w.message}" for w in ours]
 
 
 def save_image(image: Any, path: Path) -> None:

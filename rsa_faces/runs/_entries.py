@@ -2,14 +2,73 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
+from rsa_faces._core.checks import check_choice, parse_bytes
+from rsa_faces.comparison import METHODS
 from rsa_faces.io import read_rdms
-from rsa_faces.rdm import RDMs, concat, read_names
-from rsa_faces.runs._reading import Label, Section, exactly_one
+from rsa_faces.networks import get_spec
+from rsa_faces.rdm import MEASURES, RDMs, concat, read_names
+from rsa_faces.runs._reading import Label, Section, exactly_one, read_config
+
+
+def _memory(value: str) -> str:
+    """Return a size that can be read as bytes."""
+    parse_bytes(value)
+    return value
+
+
+def _network(name: str) -> str:
+    """Return the name of a network that is known; other libraries' names are looked up there."""
+    get_spec(name)
+    return name
+
+
+#: Names that are looked up in their registries when a configuration is read.
+Measure = Annotated[str, AfterValidator(lambda v: check_choice(v, MEASURES, what="measure"))]
+Method = Annotated[str, AfterValidator(lambda v: check_choice(v, METHODS, what="method"))]
+NetworkName = Annotated[str, AfterValidator(_network)]
+Memory = Annotated[str, AfterValidator(_memory)]
+
+
+class RunConfig(Section):
+    """What every run takes."""
+
+    title: str = Field(description="Heads report and figures.")
+    budget: Memory = Field(default="2GB", description="Memory to use; beyond it, disk is.")
+    seed: int = Field(default=0, ge=0, description="Of everything that is drawn at random.")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
+        """Read a configuration from a YAML file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file. Relative paths inside it are taken from its folder.
+        overrides : sequence of str
+            ``key=value`` with dots for nested keys and numbers for list entries, such as
+            ``inference.n_boot=200`` or ``networks.0.name=dlib-face``; values are read as YAML.
+
+        Returns
+        -------
+        RunConfig
+            Checked, with absolute paths.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        InputError
+            If the file is not YAML, a key is unknown (the nearest is named) or stands there twice,
+            a value is wrong, or the file is for another command.
+        """
+        return read_config(path, overrides, cls)
 
 
 class StimuliConfig(Section):
@@ -30,10 +89,10 @@ class StimuliConfig(Section):
 class NetworkConfig(Section):
     """A network and the layers to take from it."""
 
-    name: str
+    name: NetworkName
     layers: Literal["all"] | list[str] = "all"
     weights: Path | None = None
-    crop_faces: bool = False
+    crop_faces: bool | Literal["auto"] = "auto"
     reduce: Literal["mean", "class token"] | PositiveInt | None = None
 
     @model_validator(mode="before")

@@ -12,14 +12,13 @@ from rsa_faces import datasets
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.behaviour import group_rdm, load_rater_rdms
-from rsa_faces.comparison import METHODS
 from rsa_faces.inference import Design, check_design
-from rsa_faces.networks import get_spec
-from rsa_faces.rdm import MEASURES, RDMs, concat, model_rdm_from_labels
+from rsa_faces.rdm import RDMs, concat, model_rdm_from_labels
 from rsa_faces.runs._entries import ModelConfig
+from rsa_faces.runs._networks import read_stimuli
 from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.regions import region_rdms, simulated_rdms
-from rsa_faces.stimuli import StimulusSet, load_stimuli
+from rsa_faces.stimuli import StimulusSet
 
 #: Columns of a stimulus table that say which person an image shows.
 PEOPLE = ("people", "person", "identity")
@@ -46,13 +45,9 @@ def read_inputs(config: Config) -> Inputs:
     InputError, FileNotFoundError
         With a sentence that names the key and what to do.
     """
-    check_choice(config.measure, MEASURES, what="measure")
-    check_choice(config.method, METHODS, what="method")
-    for network in config.networks:
-        get_spec(network.name)
-    stimuli = _stimuli(config)
+    stimuli = read_stimuli(config.stimuli)
     data = {entry.region: _data(entry, stimuli, config) for entry in config.data}
-    models = [_models(entry, stimuli) for entry in config.models]
+    models = [read_models(entry, stimuli) for entry in config.models]
     subsets = {name: _subset(name, query, stimuli) for name, query in config.subsets.items()}
     groups, blocks = (
         column_of(stimuli, getattr(config.inference, key), f"inference.{key}")
@@ -97,14 +92,6 @@ def people_note(stimuli: StimulusSet) -> tuple[str, ...]:
                 f"person are alike. Give inference.groups: {name}.",
             )
     return ()
-
-
-def _stimuli(config: Config) -> StimulusSet:
-    """Return the images."""
-    source = config.stimuli
-    if source.dataset is not None:
-        return datasets.load_dataset(source.dataset).stimuli
-    return load_stimuli(source.folder, manifest=source.manifest)
 
 
 def _fitting(rdms: RDMs, stimuli: StimulusSet, what: str) -> RDMs:
@@ -169,9 +156,17 @@ def _n_subjects(rdms: RDMs, by: str) -> int:
     return rdms.labels[by].nunique(dropna=False)
 
 
-def _models(entry: ModelConfig, stimuli: StimulusSet) -> RDMs:
-    """Return model RDMs, each with its name in the label `network`."""
+def read_models(entry: ModelConfig, stimuli: StimulusSet | None) -> RDMs:
+    """Return model RDMs, each with its name in the label `network`.
+
+    Without stimuli, those of a file are taken as they are.
+    """
     if entry.metadata is not None:
+        if stimuli is None:
+            raise InputError(
+                f"expected `stimuli` beside the model `metadata: {entry.metadata}`, a column of "
+                "their table."
+            )
         check_choice(entry.metadata, stimuli.metadata.columns, what="column of the stimulus table")
         column = stimuli.metadata[entry.metadata]
         if column.isna().any():
@@ -188,13 +183,10 @@ def _models(entry: ModelConfig, stimuli: StimulusSet) -> RDMs:
             first = entry.rdms[0] if isinstance(entry.rdms, list) else entry.rdms
             rdms, source = entry.read(), first.stem
         rdms = _selected(rdms, entry.select)
-        labels = rdms.labels
-        if "name" in labels:
-            names = labels["name"].astype(str).tolist()
-        else:
-            names = [source] if len(rdms) == 1 else [f"{source} {i + 1}" for i in range(len(rdms))]
+        names = _model_names(rdms, source)
     rdms = entry.with_new_names(rdms)
-    rdms = _fitting(rdms, stimuli, f"the models {', '.join(names)}")
+    if stimuli is not None:
+        rdms = _fitting(rdms, stimuli, f"the models {', '.join(names)}")
     if (undefined := np.isnan(rdms.vectors).any(axis=1)).any():
         raise InputError(
             f"expected a value for every pair of model {names[int(np.argmax(undefined))]!r}, "
@@ -202,6 +194,16 @@ def _models(entry: ModelConfig, stimuli: StimulusSet) -> RDMs:
         )
     labels = pd.DataFrame({"network": names, "layer": "", "layer_index": 0, "depth": np.nan})
     return RDMs(rdms.vectors, rdms.conditions, rdms.measure, labels)
+
+
+def _model_names(rdms: RDMs, source: str) -> list[str]:
+    """Return the names of models: their own, or that of what holds them, numbered."""
+    labels = rdms.labels
+    if "name" in labels:
+        return labels["name"].astype(str).tolist()
+    if {"network", "layer"} <= set(labels):
+        return (labels["network"].astype(str) + " " + labels["layer"].astype(str)).tolist()
+    return [source] if len(rdms) == 1 else [f"{source} {i + 1}" for i in range(len(rdms))]
 
 
 def _subset(name: str, query: str | list[str], stimuli: StimulusSet) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ from rsa_faces._core.errors import InputError
 
 Label = str | int | float | bool
 
+#: Kind of configuration of each command that runs; filled by :mod:`rsa_faces.runs`.
+COMMANDS: dict[str, type[Section]] = {}
+
 
 class Section(BaseModel):
     """A part of a configuration: frozen, and an unknown key is an error that names the nearest."""
@@ -52,26 +55,67 @@ def read_config(path: str | os.PathLike[str], overrides: Iterable[str], kind: ty
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"expected a configuration file, but {path} does not exist. "
-            "`rsa-faces init` writes one for your folders."
+            f"expected a configuration file, but {path} does not exist. `rsa-faces init` writes "
+            "one for your folders, `rsa-faces example` one that runs as it is."
         )
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise InputError(f"{path} is not valid YAML: {err}") from err
-    if not isinstance(raw, dict):
-        raise InputError(f"expected keys and values in {path}, got {type(raw).__name__}.")
-    for override in overrides:
-        _set(raw, override)
-    try:
-        config = kind.model_validate(raw)
-    except ValidationError as err:
-        raise InputError(_sentences(err, path)) from err
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as err:
+        raise InputError(f"{path} is not text in UTF-8: {err}") from err
+    config = parse_config(text, kind, str(path), overrides)
     return _absolute(config, path.resolve().parent)
 
 
+def parse_config(text: str, kind: type[Section], source: str, overrides: Iterable[str] = ()) -> Any:
+    """Return the configuration in a text; its paths are as they stand there."""
+    try:
+        raw = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader that refuses more)
+    except yaml.YAMLError as err:
+        raise InputError(f"{source} is not valid YAML: {' '.join(str(err).split())}") from err
+    if not isinstance(raw, dict):
+        raise InputError(f"expected keys and values in {source}, got {type(raw).__name__}.")
+    for override in overrides:
+        _set(raw, override)
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as err:
+        raise InputError(_sentences(err, source) + _other_command(raw, kind)) from err
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML; a key that stands twice in one place is an error, not the last of both."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: dict[Any, Any] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            try:
+                first = seen.setdefault(key, key_node)
+            except TypeError:
+                continue  # not hashable: the loader's own error follows
+            if first is not key_node:
+                raise yaml.constructor.ConstructorError(
+                    "while reading keys",
+                    first.start_mark,
+                    f"the key {key!r} stands there twice; leave one out",
+                    key_node.start_mark,
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _other_command(raw: dict, kind: type[Section]) -> str:
+    """Say so where the keys are those of another command's configuration."""
+    for command, other in COMMANDS.items():
+        fits = set(raw) <= set(other.model_fields) and not set(raw) <= set(kind.model_fields)
+        if fits:
+            return f" These are keys for another command: rsa-faces {command}."
+    return ""
+
+
 def dump_config(config: Section) -> str:
-    """Return the resolved configuration as YAML that :func:`load_config` reads back."""
+    """Return the resolved configuration as YAML that is read back."""
     values = config.model_dump(mode="json", exclude_none=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
@@ -96,7 +140,7 @@ def _set(raw: dict, override: str) -> None:
         raise InputError(f"--set {override!r} does not fit the configuration: {err}.") from err
 
 
-def _sentences(err: ValidationError, path: Path) -> str:
+def _sentences(err: ValidationError, source: str) -> str:
     """Turn a validation error into one line per wrong key."""
     lines = []
     for problem in err.errors():
@@ -104,7 +148,7 @@ def _sentences(err: ValidationError, path: Path) -> str:
         message = problem["msg"].removeprefix("Value error, ")
         came = "" if isinstance(problem["input"], (dict, list)) else f" (got {problem['input']!r})"
         lines.append(f"{where}: {message[0].lower()}{message[1:]}{came}")
-    return f"{path} is not a valid configuration: " + "; ".join(lines)
+    return f"{source} is not a valid configuration: " + "; ".join(lines)
 
 
 def _absolute(section: Any, folder: Path) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import sha256_bytes, sha256_file, write_text
+from rsa_faces._core.files import atomic_path, sha256_bytes, sha256_file, write_text
 
 try:
     import fcntl
@@ -20,14 +22,16 @@ except ImportError:  # not on Windows, where the lock is left out
 class Steps:
     """The steps of the run in one output folder, kept in ``state.json``.
 
-    A step is done when its key (a hash of all that it depends on) is the recorded one and its
-    files still have the recorded bytes. The record is written after the files, so that a run
-    killed at any moment repeats the step it was in and nothing else.
+    A step is done when its key (a hash of all that it depends on, and of the package's version) is
+    the recorded one and its files still have the recorded bytes. The record is written after the
+    files, so that a run killed at any moment repeats the step it was in and nothing else. What a
+    step had to note is recorded with it: a run that goes on says the same as one that was whole.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.seconds: dict[str, float] = {}
+        self.peak_bytes: dict[str, int] = {}
         self.reused: list[str] = []
         self._path = folder / "state.json"
         try:
@@ -36,30 +40,75 @@ class Steps:
             self._done = {}
 
     def run(
-        self, name: str, depends_on: Sequence[str], files: Sequence[str], make: Callable[[], None]
-    ) -> None:
-        """Run `make`, which writes `files` (relative names), unless it is done already."""
+        self,
+        name: str,
+        depends_on: Sequence[str],
+        files: Sequence[str],
+        make: Callable[[], Sequence[str] | None],
+    ) -> tuple[str, ...]:
+        """Run `make`, which writes `files` (relative names), unless it is done already.
+
+        Returns
+        -------
+        tuple of str
+            What `make` returned: notes.
+        """
         if self.is_done(name, depends_on):
             self.reused.append(name)
-            return
-        key = sha256_bytes(*(part.encode() for part in depends_on))
+            return tuple(self._done[name].get("notes", ()))
         start = time.perf_counter()
-        make()
+        with peak_memory() as peak:
+            notes = tuple(make() or ())
         self.seconds[name] = round(time.perf_counter() - start, 3)
+        self.peak_bytes[name] = peak[0]
         hashes = {file: sha256_file(self.folder / file) for file in files}
-        self._done[name] = {"key": key, "files": hashes}
-        write_text(self._path, json.dumps(self._done, indent=1))
+        self._done[name] = {"key": _key(depends_on), "files": hashes, "notes": list(notes)}
+        write_text(self._path, json.dumps(self._done, indent=1, ensure_ascii=False))
+        return notes
 
     def is_done(self, name: str, depends_on: Sequence[str]) -> bool:
         """Return whether a step need not be run."""
-        key = sha256_bytes(*(part.encode() for part in depends_on))
         record = self._done.get(name, {})
-        return record.get("key") == key and self._intact(record["files"])
+        return record.get("key") == _key(depends_on) and self._intact(record["files"])
 
     def _intact(self, files: dict[str, str]) -> bool:
         """Whether all files exist with the recorded bytes."""
         paths = {self.folder / name: digest for name, digest in files.items()}
         return all(p.is_file() and sha256_file(p) == digest for p, digest in paths.items())
+
+
+def _key(depends_on: Sequence[str]) -> str:
+    """Return the hash of all that a step depends on."""
+    return sha256_bytes(*(part.encode() for part in (__version__, *depends_on)))
+
+
+@contextlib.contextmanager
+def peak_memory() -> Iterator[list[int]]:
+    """Yield a list that holds, at the end, the most bytes that were resident in the block.
+
+    On Linux the system's mark is set back first; elsewhere it is the most since the process began.
+    """
+    peak = [0]
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    try:
+        yield peak
+    finally:
+        peak[0] = _high_water()
+
+
+def _high_water() -> int:
+    """Return the most bytes that were resident since the mark was set back."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if os.uname().sysname == "Darwin" else peak * 1024
 
 
 @contextlib.contextmanager
@@ -79,3 +128,93 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError:
             pass  # some network file systems have no locks; a second run is then the user's care
         yield
+
+
+@contextlib.contextmanager
+def claimed(
+    folder: Path,
+    resolved: str,
+    *,
+    fresh: bool,
+    tables: Sequence[str],
+    differences: Callable[[str], str],
+) -> Iterator[None]:
+    """Lock a folder, then make it this run's; a run that is refused changes nothing there.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing.
+    resolved : str
+        What ``config.yaml`` there has to hold, and does afterwards.
+    fresh : bool
+        Forget what an earlier run left: the files that it recorded.
+    tables : sequence of str
+        Files that the run will write, and that must not be somebody else's.
+    differences : callable
+        From the text of another ``config.yaml`` to what differs, for the message.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written, another run holds it, or it holds another configuration
+        and `fresh` is False.
+    """
+    previous = folder / "config.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / ".writable"):
+            pass
+        (folder / ".writable").unlink()
+    except OSError as err:
+        raise InputError(
+            f"expected a folder to write results to, but {folder} cannot be written: "
+            f"{err.strerror}. Choose another with --out."
+        ) from err
+    with locked(folder):
+        before = previous.read_text(encoding="utf-8") if previous.is_file() else None
+        if fresh:
+            _forget(folder)
+        elif before is not None and before != resolved:
+            raise InputError(
+                f"{folder} holds a run of another configuration ({differences(before)}). "
+                "Choose another folder with --out, or replace that run with --fresh."
+            )
+        elif before is None and (foreign := [t for t in tables if (folder / t).exists()]):
+            raise InputError(
+                f"{folder} holds a {foreign[0]} that no run of rsa-faces left there. "
+                "Choose another folder with --out."
+            )
+        _sweep(folder)
+        write_text(previous, resolved)
+        yield
+
+
+def _forget(folder: Path) -> None:
+    """Remove the files that earlier runs recorded, and their records; nothing else."""
+    recorded: set[str] = set()
+    for name, read in (("state.json", _files_of_steps), ("provenance.json", _files_left)):
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
+            recorded |= read(json.loads((folder / name).read_text(encoding="utf-8")))
+    root = folder.resolve()
+    for name in recorded | {"state.json", "provenance.json"}:
+        path = (root / name).resolve()
+        if path.is_relative_to(root) and path.is_file():
+            path.unlink()
+
+
+def _files_of_steps(state: dict) -> set[str]:
+    """Return the files of a ``state.json``."""
+    return {file for record in state.values() for file in record["files"]}
+
+
+def _files_left(provenance: dict) -> set[str]:
+    """Return the files of a ``provenance.json``."""
+    return set(provenance["files"])
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of runs that were killed: the folder is locked, nobody writes them."""
+    for path in folder.rglob(".*.part*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError, some
+from rsa_faces._core.files import atomic_path
+from rsa_faces._core.tables import read_table
 from rsa_faces.stimuli.alignment import MAX_MARGIN, POINTS_68, TEMPLATE_68, warp
 from rsa_faces.stimuli.images import check_side
 
@@ -124,6 +127,73 @@ class FaceTable:
         """The five points, shape (n_stimuli, 5, 2) as x, y; NaN where no face was found."""
         columns = [f"{name}_{axis}" for name in POINTS for axis in "xy"]
         return self.table[columns].to_numpy(float).reshape(-1, 5, 2)
+
+    @classmethod
+    def concat(cls, tables: Sequence[FaceTable]) -> FaceTable:
+        """Put tables of different stimuli, found with the same options, below each other.
+
+        Parameters
+        ----------
+        tables : sequence of FaceTable
+
+        Returns
+        -------
+        FaceTable
+
+        Raises
+        ------
+        InputError
+            If there is none, or they were found with different options.
+        """
+        options = {(t.min_score, t.min_size, t.several) for t in tables}
+        if len(options) != 1:
+            raise InputError(
+                f"expected tables of faces found with the same options, got {len(options)} kinds."
+            )
+        return cls(pd.concat([t.table for t in tables]), *options.pop())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table as CSV, with the options in its last columns; :meth:`load` reads it.
+
+        Parameters
+        ----------
+        path : path-like
+        """
+        options = {"min_score": self.min_score, "min_size": self.min_size, "several": self.several}
+        with atomic_path(path) as temporary:
+            self.table.assign(**options).to_csv(temporary, index_label="id", lineterminator="\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FaceTable:
+        """Read a table that :meth:`save` wrote: detecting faces takes minutes, reading none.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        FaceTable
+
+        Raises
+        ------
+        InputError
+            If the file is no such table.
+        """
+        table = read_table(
+            path,
+            what="a table of faces that FaceTable.save wrote",
+            text=["id", "reason", "sha256", "several"],
+            numbers=["n_faces", "score", *_MEASURES, "min_score", "min_size"],
+            required=["found"],
+            gaps=["reason"],
+            guess=True,
+        ).set_index("id")
+        options = [table.pop(name).iloc[0] for name in ("min_score", "min_size", "several")]
+        table = table.assign(
+            reason=table["reason"].fillna(""), n_faces=table["n_faces"].astype(int)
+        )
+        return cls(table, float(options[0]), int(options[1]), str(options[2]))
 
 
 # --- detection --------------------------------------------------------------------------------

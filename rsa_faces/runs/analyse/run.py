@@ -1,171 +1,144 @@
-"""Questions to the features of networks: from a configuration to tables and figures."""
+"""The run behind `rsa-faces analyse`: questions to the features of networks."""
 
 from __future__ import annotations
 
-import json
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
-from rsa_faces import __version__, analyses, datasets
+from rsa_faces import analyses
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, file_names, sha256_file, slug, write_text
+from rsa_faces._core.files import file_names, sha256_file, slug
 from rsa_faces._core.tables import read_table
 from rsa_faces.extraction import extract
-from rsa_faces.networks import Network, load_network
-from rsa_faces.runs._provenance import git_state, machine, versions
-from rsa_faces.runs._reading import dump_config
-from rsa_faces.runs._steps import Steps, locked
+from rsa_faces.report import Account, Picture, write_table
+from rsa_faces.runs._networks import Networks, read_stimuli
+from rsa_faces.runs._run import SUFFIXES, Run
 from rsa_faces.runs.analyse.answers import Study, answer, figure_names, title
 from rsa_faces.runs.analyse.config import AnalysesConfig
-from rsa_faces.stimuli import StimulusSet, crop_faces, detect_faces, load_stimuli
+from rsa_faces.runs.analyse.outputs import account
+from rsa_faces.stimuli import StimulusSet, load_stimuli
 from rsa_faces.stimuli.degradations import DEGRADATIONS
 
-OnStep = Callable[[int, int, str], None]
-_SUFFIXES = ("svg", "pdf", "png")
 
+class AnalyseRun(Run):
+    """Take features once from each network, and answer each question.
 
-@dataclass(frozen=True, eq=False)
-class AnalysesOutput:
-    """What a run left.
-
-    Attributes
-    ----------
-    folder : Path
-    tables : dict of str to DataFrame
-        The table of each analysis, by the name of its file: all networks below each other.
-    figures : dict of str to tuple of Path
-        PNG files of each analysis; SVG and PDF lie beside them.
-    notes : tuple of str
-        What a reader has to know.
+    Examples
+    --------
+    >>> from rsa_faces.runs.analyse.run import AnalyseRun
+    >>> AnalyseRun.command
+    'analyse'
     """
 
-    folder: Path
-    tables: dict[str, pd.DataFrame]
-    figures: dict[str, tuple[Path, ...]]
-    notes: tuple[str, ...]
+    command: ClassVar[str] = "analyse"
+    takes: ClassVar = AnalysesConfig
+    writes: ClassVar = ()
 
+    config: AnalysesConfig
 
-def run_analyses(
-    config: AnalysesConfig,
-    folder: str | Path,
-    *,
-    device: str = "auto",
-    on_step: OnStep | None = None,
-) -> AnalysesOutput:
-    """Take features once from each network, answer each question, and write and draw the answers.
+    def check(self) -> None:
+        """Read stimuli and labels; columns that are not there are errors now."""
+        config = self.config
+        self.stimuli, self.labels = _stimuli(config)
+        for entry in config.analyses:
+            _check_labels(entry, self.labels)
+        self.networks = Networks(
+            config.networks, self.stimuli, self.device, config.seed, known=self.folder / "faces.csv"
+        )
+        self.networks.check()
+        self.notes += self.networks.notes
+        self.hashes = {
+            "stimuli_sha256": self.stimuli.hash,
+            "weights_sha256": dict(self.networks.weights),
+        }
 
-    Parameters
-    ----------
-    config : AnalysesConfig
-        From :func:`rsa_faces.runs.analyse.config.load_analyses_config`.
-    folder : path-like
-        For the results; features and answers that are there already are not made again.
-    device : str, default "auto"
-        Where networks run.
-    on_step : callable, optional
-        Called as ``on_step(done, total, what)`` before each step.
+    def n_steps(self) -> int:
+        """Networks, questions, and the report."""
+        return len(self.config.networks) + len(self.config.analyses) + 1
 
-    Returns
-    -------
-    AnalysesOutput
-
-    Raises
-    ------
-    InputError
-        If the input is wrong: a column of labels that is not there, a stimulus without a face.
-    """
-    started, clock = datetime.now(UTC), time.perf_counter()
-    folder = Path(folder).resolve()
-    tell = on_step or (lambda done, total, what: None)
-    stimuli, labels = _stimuli(config)
-    for entry in config.analyses:
-        _check_labels(entry, labels)
-    faces = detect_faces(stimuli) if any(n.crop_faces for n in config.networks) else None
-    entries = {entry.name: entry for entry in config.networks}
-    total = len(config.networks) + len(config.analyses)
-    (folder / "activations").mkdir(parents=True, exist_ok=True)
-    with locked(folder):
-        write_text(folder / "config.yaml", dump_config(config))
-        steps, features, depends_on, weights = Steps(folder), {}, [__version__], {}
-
-        def load(name: str) -> Network:
-            entry = entries[name]
-            return load_network(name, device=device, weights=entry.weights, seed=config.seed)
-
-        def shown(name: str) -> StimulusSet:
-            if not entries[name].crop_faces:
-                return stimuli
-            # Networks that were not trained on faces are shown the box.
-            return crop_faces(stimuli, faces, template=load(name).spec.crop or "box")
-
+    def make(self) -> None:
+        """Take features, then answer each question: its table and its figures."""
+        config = self.config
+        (self.folder / "activations").mkdir(exist_ok=True)
+        self.networks.write_faces(self.folder)
+        features, depends_on = {}, [self.labels.to_csv(), str(config.seed)]
         stores = file_names(entry.name for entry in config.networks)
-        for i, entry in enumerate(config.networks):
-            tell(i, total, f"layers of {entry.name}")
-            network, images = load(entry.name), shown(entry.name)
+        for entry in config.networks:
+            self.tell(f"layers of {entry.name}")
             features[entry.name] = extract(
-                network, images, layers=entry.layers, reduce=entry.reduce, seed=config.seed,
-                store=folder / "activations" / f"{stores[entry.name]}.h5", budget=config.budget,
+                self.networks.load(entry.name),
+                self.networks.shown(entry.name),
+                layers=entry.layers,
+                reduce=entry.reduce,
+                seed=config.seed,
+                store=self.folder / "activations" / f"{stores[entry.name]}.h5",
+                budget=config.budget,
                 progress=False,
-            )  # fmt: skip
-            weights[entry.name] = network.weights_sha256
-            depends_on += [
-                entry.model_dump_json(), network.weights_sha256, images.hash,
-                repr(network.spec.preprocessing),
-            ]  # fmt: skip
-        study = Study(stimuli, labels, features, load, shown, config.budget, config.seed)
-        depends_on += [labels.to_csv(), str(config.seed)]
-        tables, figures, notes = {}, {}, []
-        for i, entry in enumerate(config.analyses):
-            name = f"{i + 1} {title(entry)}"
-            tell(len(config.networks) + i, total, name)
-            drawn = figure_names(entry, list(features))
-            named = file_names(f"{name} {part}" for part in drawn)
-            stems = {part: named[f"{name} {part}"] for part in drawn}
-            files = [f"{slug(name)}.csv"]
-            files += [f"{stem}.{suffix}" for stem in stems.values() for suffix in _SUFFIXES]
-
-            def make(entry=entry, table_file=files[0], stems=stems) -> None:
-                table, drawn = answer(entry, study)
-                with atomic_path(folder / table_file) as temporary:
-                    table.to_csv(temporary, index=False)
-                _draw(folder, {stems[part]: figure for part, figure in drawn.items()})
-
-            read = [sha256_file(path) for _, path in entry if isinstance(path, Path)]
-            steps.run(name, [*depends_on, *read, entry.model_dump_json()], files, make)
-            tables[name] = read_table(
-                folder / files[0], text=["stimulus"], optional=["stimulus"], guess=True, empty=True
             )
-            figures[name] = tuple(folder / f"{stem}.png" for stem in stems.values())
-            if getattr(entry, "groups", None) or getattr(entry, "controls", None):
-                notes.append(analyses.SELF_REPORT)
-        provenance = {
-            "rsa-faces": __version__, "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - clock, 1), "steps_reused": steps.reused,
-            "seed": config.seed, "stimuli_sha256": stimuli.hash, "weights_sha256": weights,
-            "versions": versions(), "machine": machine(), "git": git_state(Path.cwd()),
-        }  # fmt: skip
-        write_text(folder / "provenance.json", json.dumps(provenance, indent=1))
-    tell(total, total, "done")
-    return AnalysesOutput(folder, tables, figures, tuple(dict.fromkeys(notes)))
+            depends_on += [entry.model_dump_json(), *self.networks.key(entry.name)]
+        study = Study(
+            self.stimuli,
+            self.labels,
+            features,
+            self.networks.load,
+            self.networks.shown,
+            config.budget,
+            config.seed,
+        )
+        for number, entry in enumerate(config.analyses, start=1):
+            self._answer(number, entry, study, depends_on)
+
+    def draw(self) -> None:
+        """Figures are drawn with their answers."""
+
+    def account(self) -> Account:
+        """Return the tables' heads, methods and sources."""
+        return account(self.config, self.networks, self.tables, self.stimuli, self.labels)
+
+    def _answer(self, number: int, entry: Any, study: Study, depends_on: list[str]) -> None:
+        """Answer one question unless it is answered; read its table back."""
+        name = f"{number} {title(entry)}"
+        self.tell(name)
+        table_file = f"{slug(name)}.csv"
+        parts = figure_names(entry, list(study.features))
+        named = file_names(f"{name} {part}" for part in parts)
+        stems = {part: named[f"{name} {part}"] for part in parts}
+        files = [f"figures/{stem}.{suffix}" for stem in stems.values() for suffix in SUFFIXES]
+
+        def make() -> None:
+            table, drawn = answer(entry, study)
+            write_table(table, self.folder / table_file)
+            _draw(self.folder / "figures", {stems[part]: fig for part, fig in drawn.items()})
+
+        read = [sha256_file(path) for _, path in entry if isinstance(path, Path)]
+        key = [*depends_on, *read, entry.model_dump_json()]
+        self.notes += self.steps.run(name, key, [table_file, *files], make)
+        self.tables[slug(name)] = read_table(
+            self.folder / table_file,
+            text=["stimulus"],
+            optional=["stimulus"],
+            guess=True,
+            empty=True,
+        )
+        for part, stem in stems.items():
+            caption = f"{name.partition(' ')[2]}{f': {part}' if part else ''}"
+            path = self.folder / "figures" / f"{stem}.png"
+            self.pictures.append(Picture(path, f"{caption}.", f"Figure of {caption}."))
+        if getattr(entry, "groups", None) or getattr(entry, "controls", None):
+            self.notes.append(analyses.SELF_REPORT)
 
 
 def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
     """Return the stimuli that were selected, and their labels."""
     source = config.stimuli
-    if source.dataset is not None:
-        stimuli = datasets.load_dataset(source.dataset).stimuli
-    elif config.labels == "kdef" and source.manifest is None:
+    if config.labels == "kdef" and source.dataset is None and source.manifest is None:
         stimuli = _kdef(source.folder)
     else:
-        stimuli = load_stimuli(source.folder, manifest=source.manifest)
+        stimuli = read_stimuli(source)
     labels = stimuli.metadata
     if config.labels == "kdef":
         labels = analyses.kdef_table(stimuli.ids).set_axis(list(stimuli.ids))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rsa_faces._core.checks import parse_bytes
-from rsa_faces.runs._entries import ModelConfig, NetworkConfig, RdmsConfig, StimuliConfig
+from rsa_faces.runs._entries import (
+    Measure,
+    Method,
+    ModelConfig,
+    NetworkConfig,
+    RdmsConfig,
+    RunConfig,
+    StimuliConfig,
+)
 from rsa_faces.runs._images import (
     BidsConfig,
     ImageConfig,
@@ -18,7 +24,7 @@ from rsa_faces.runs._images import (
     OneMaskOrEach,
     SubjectsConfig,
 )
-from rsa_faces.runs._reading import Label, Section, exactly_one, read_config
+from rsa_faces.runs._reading import Label, Section, exactly_one
 
 GeneraliseTo = Literal["subjects", "conditions", "both"]
 
@@ -74,7 +80,7 @@ class FmriConfig(SubjectsConfig):
     atlas: AtlasConfig | None = None
     localiser: LocaliserConfig | None = None
     resample: bool = False
-    measure: str = "crossnobis"
+    measure: Measure = "crossnobis"
     noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
     noise_from: Literal["all", "fold"] = "all"
     unusable: Literal["raise", "drop"] = "raise"
@@ -161,24 +167,18 @@ class FiguresConfig(Section):
     group: str | None = None
 
 
-class Config(Section):
-    """One experiment: stimuli → networks → RDMs → comparison with data → figures.
+class Config(RunConfig):
+    """One experiment: stimuli → networks → RDMs → comparison with data → figures."""
 
-    Read with :func:`load_config`; every key is explained in ``configs/images92.yaml``.
-    """
-
-    title: str
     stimuli: StimuliConfig
     data: list[DataConfig] = Field(min_length=1)
     networks: list[NetworkConfig] = Field(default_factory=list)
     models: list[ModelConfig] = Field(default_factory=list)
-    measure: str = "correlation"
-    method: str = "rho-a"
+    measure: Measure = "correlation"
+    method: Method = "rho-a"
     subsets: dict[str, str | list[str]] = Field(default_factory=lambda: {"all": "all"})
     inference: InferenceConfig = Field(default_factory=InferenceConfig)
     figures: FiguresConfig = Field(default_factory=FiguresConfig)
-    budget: str = "2GB"
-    seed: int = Field(default=0, ge=0)
 
     @field_validator("data", mode="before")
     @classmethod
@@ -197,12 +197,6 @@ class Config(Section):
             single += [{"region": name, **rest} for name in regions]
         return single
 
-    @field_validator("budget")
-    @classmethod
-    def _budget_is_bytes(cls, value: str) -> str:
-        parse_bytes(value)
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if not self.networks and not self.models:
@@ -218,31 +212,3 @@ class Config(Section):
         if not self.subsets:
             raise ValueError("expected at least one subset; leave the key out to use all.")
         return self
-
-
-def load_config(
-    path: str | os.PathLike[str], overrides: list[str] | tuple[str, ...] = ()
-) -> Config:
-    """Read an experiment from a YAML file.
-
-    Parameters
-    ----------
-    path : path-like
-        The file. Relative paths inside it are taken from its folder.
-    overrides : sequence of str
-        ``key=value`` with dots for nested keys and numbers for list entries, such as
-        ``inference.n_boot=200`` or ``networks.0.name=dlib-face``; values are read as YAML.
-
-    Returns
-    -------
-    Config
-        Checked, with absolute paths.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    InputError
-        If the file is not YAML, a key is unknown (the nearest is named) or a value is wrong.
-    """
-    return read_config(path, overrides, Config)

@@ -1,23 +1,17 @@
-"""The searchlight run: maps of subjects, the group's test, peaks and figures; resumable."""
+"""The run behind `rsa-faces searchlight`: maps of subjects, the group's test, peaks, figures."""
 
 from __future__ import annotations
 
-import json
 import threading
-import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from rsa_faces import __version__, datasets
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, file_names, write_text
+from rsa_faces._core.files import atomic_path, file_names
 from rsa_faces.brain import Volume, fsaverage, sulcal_depth
 from rsa_faces.mapping import (
     BestModels,
@@ -32,126 +26,191 @@ from rsa_faces.mapping import (
     to_cifti,
     write_map,
 )
-from rsa_faces.networks import load_network
-from rsa_faces.rdm import MEASURES, RDMs, concat, layer_rdms
+from rsa_faces.rdm import MEASURES, RDMs, concat
+from rsa_faces.report import Account, Picture
 from rsa_faces.runs._brains import Brains, Subject, read_brains, save_image, split
-from rsa_faces.runs._cluster_config import ClusterConfig
-from rsa_faces.runs._inputs import _models as read_models
-from rsa_faces.runs._parts import Parts, opened
-from rsa_faces.runs._provenance import git_state, machine, versions
-from rsa_faces.runs._reading import dump_config
+from rsa_faces.runs._inputs import read_models
+from rsa_faces.runs._networks import Networks, network_rdms, read_stimuli
+from rsa_faces.runs._run import SUFFIXES, Run
 from rsa_faces.runs._sentences import about
-from rsa_faces.runs._steps import Steps, locked
 from rsa_faces.runs.searchlight.config import SearchlightConfig
-from rsa_faces.stimuli import StimulusSet, load_stimuli
+from rsa_faces.runs.searchlight.outputs import account
 
 _KEYS = {"img": "images", "mask_img": "mask", "min_voxels": "min_voxels"}
 
-OnStep = Callable[[int, int, str], None]
 
+class SearchlightRun(Run):
+    """Map the similarity of models in every subject, and test it over subjects.
 
-@dataclass(frozen=True, eq=False)
-class SearchlightOutput:
-    """What a searchlight run left.
-
-    Attributes
-    ----------
-    folder : Path
-    peaks : DataFrame
-        One row per peak of each model: model, part (hemisphere or volume, where there are
-        several), similarity, t, p (corrected for all places), ceiling_low, ceiling_high, place.
-    figures : tuple of Path
-        PNG files; SVG, PDF and a page to look around in (HTML) lie beside them.
-    n_subjects : int
-    notes : tuple of str
-        What a reader has to know.
+    Examples
+    --------
+    >>> from rsa_faces.runs.searchlight.run import SearchlightRun
+    >>> SearchlightRun.command
+    'searchlight'
     """
 
-    folder: Path
-    peaks: pd.DataFrame
-    figures: tuple[Path, ...]
-    n_subjects: int
-    notes: tuple[str, ...]
+    command: ClassVar[str] = "searchlight"
+    takes: ClassVar = SearchlightConfig
+    writes: ClassVar = ("peaks",)
 
+    config: SearchlightConfig
 
-def run_searchlight(
-    config: SearchlightConfig,
-    folder: str | Path,
-    *,
-    device: str = "auto",
-    jobs: int | None = None,
-    cluster: str | Path | ClusterConfig | None = None,
-    on_step: OnStep | None = None,
-) -> SearchlightOutput:
-    """Map the similarity of models in every subject, test it over subjects, write and draw it.
+    def check(self) -> None:
+        """Read stimuli and models; unknown layers and missing weights are errors now."""
+        config = self.config
+        self.stimuli = None if config.stimuli is None else read_stimuli(config.stimuli)
+        self.networks = None
+        if config.networks:
+            self.networks = Networks(
+                config.networks,
+                self.stimuli,
+                self.device,
+                config.seed,
+                known=self.folder / "faces.csv",
+            )
+            self.networks.check()
+            self.notes += self.networks.notes
+            self.hashes["stimuli_sha256"] = self.stimuli.hash
+            self.hashes["weights_sha256"] = dict(self.networks.weights)
+        models = [read_models(entry, self.stimuli) for entry in config.models]
+        self._models = [m.with_labels(name=list(m.labels["network"])) for m in models]
 
-    Parameters
-    ----------
-    config : SearchlightConfig
-        From :func:`rsa_faces.runs.searchlight.config.load_searchlight_config`.
-    folder : path-like
-        For the results; a run that was stopped goes on there, subject by subject.
-    device : str, default "auto"
-        Where networks run.
-    jobs : int, optional
-        Threads; all by default. The numbers do not depend on them.
-    cluster : path-like or ClusterConfig, optional
-        Where subjects' maps are made, side by side; the numbers do not depend on it. `folder` and
-        the images must be on storage that all workers share.
-    on_step : callable, optional
-        Called as ``on_step(done, total, what)`` before each step.
+    def n_steps(self) -> int:
+        """Networks, subjects (twice with a GLM), ceilings, group and figures."""
+        n = _n_subjects(self.config) * (2 if self.config.data.bids is not None else 1)
+        return len(self.config.networks) + n + 3
 
-    Returns
-    -------
-    SearchlightOutput
+    def make(self) -> None:
+        """Make maps of subjects, ceilings, the group's mean and test, and the table of peaks."""
+        (self.folder / "maps").mkdir(exist_ok=True)
+        config = self.config
+        self.brains = read_brains(self, config.data, noise=config.noise is not None)
+        self.hashes["data_sha256"] = dict(self.brains.hashes)
+        models = [] if self.brains.models is None else [self.brains.models]
+        if self.networks is not None:
+            # Networks' RDMs are made as images' are: measures of repeats estimate this one.
+            for rdms in network_rdms(self, self.networks, "correlation"):
+                labels = rdms.labels
+                names = labels["network"] + " " + labels["layer"]
+                models.append(rdms.with_labels(name=list(names)))
+        self.models: RDMs = concat([*models, *self._models])
+        self.hashes["models_sha256"] = self.models.hash
+        self.maps = self._subjects()
+        self.tell("noise ceilings")
+        self.ceilings = self._ceilings()
+        self.tell("group")
+        self.means = {
+            part: ms[0] if len(ms) == 1 else mean_map(ms) for part, ms in self.maps.items()
+        }
+        _write_maps(self.means, self.ceilings, self.folder)
+        self.tests, peaks = _tested(config, self.maps, self.means, self.ceilings, self.folder)
+        self.tables = {"peaks": peaks}
 
-    Raises
-    ------
-    InputError
-        If the input is wrong.
-    """
-    started, clock = datetime.now(UTC), time.perf_counter()
-    folder = Path(folder).resolve()
-    (folder / "maps").mkdir(parents=True, exist_ok=True)
-    n_subjects = _n_subjects(config)
-    total = n_subjects * (2 if config.data.bids is not None else 1) + 3
-    done = iter(range(total))
-    tell = on_step or (lambda done, total, what: None)
-    with locked(folder), opened(cluster) as parts:
-        write_text(folder / "config.yaml", dump_config(config))
-        steps = Steps(folder)
-        brains = read_brains(
-            config.data, folder, steps, parts, noise=config.noise is not None, seed=config.seed,
-            tell=lambda what: tell(next(done), total, what),
-        )  # fmt: skip
-        models = _all_models(config, device, brains.models)
-        maps, more = _subjects(
-            config, folder, steps, brains, models, parts, jobs,
-            lambda what: tell(next(done), total, what),
-        )  # fmt: skip
-        notes = [*brains.notes, *more]
-        tell(next(done), total, "noise ceilings")
-        ceilings, more = _ceilings(config, folder, steps, brains, maps, parts, jobs)
-        notes += more
-        tell(next(done), total, "group")
-        means = {part: ms[0] if len(ms) == 1 else mean_map(ms) for part, ms in maps.items()}
-        written = _write_maps(means, ceilings, folder)
-        tests, peaks = _tested(config, maps, means, ceilings, folder)
-        tell(next(done), total, "figures")
-        figures = _figures(config, folder, parts, maps, means, tests, ceilings)
-        with atomic_path(folder / "peaks.csv") as temporary:
-            peaks.to_csv(temporary, index=False)
-        provenance = {
-            "rsa-faces": __version__, "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - clock, 1),
-            "seconds_of_steps": steps.seconds, "steps_reused": steps.reused, "seed": config.seed,
-            "models_sha256": models.hash, "data_sha256": dict(brains.hashes),
-            "files": sorted(str(path.relative_to(folder)) for path in written),
-            "versions": versions(), "machine": machine(), "git": git_state(Path.cwd()),
+    def draw(self) -> None:
+        """Draw every model, the ceiling and the best model."""
+        self.pictures += _figures(self)
+
+    def account(self) -> Account:
+        """Return peaks and methods."""
+        return account(self.config, self.networks, self.maps, self.tables["peaks"])
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """How similarity is mapped."""
+        keys = ("radius", "measure", "method", "noise", "noise_from", "min_voxels")
+        return {key: getattr(self.config, key) for key in keys}
+
+    def _key_of(self, name: str) -> list[str]:
+        """Return all that a subject's map depends on."""
+        subject, hashes = self.brains.subjects[name], self.brains.hashes
+        return [
+            hashes[name],
+            *(hashes.get(k, "") for k in ("mask", "mesh")),
+            repr(sorted(self._settings.items())),
+            repr((subject.conditions, subject.folds)),
+        ]
+
+    def _subjects(self) -> dict[str, list[SearchlightMap]]:
+        """Return maps of all subjects by part of the brain, from disk where done."""
+        brains, config = self.brains, self.config
+        shared = {
+            **self._settings, "models": self.models, "budget": config.budget, "n_jobs": self.jobs,
         }  # fmt: skip
-        write_text(folder / "provenance.json", json.dumps(provenance, indent=1))
-    tell(total, total, "done")
-    return SearchlightOutput(folder, peaks, tuple(figures), n_subjects, tuple(dict.fromkeys(notes)))
+        first = next(iter(brains.subjects.values()))
+        places = ["volume"] if brains.meshes is None else list(split(first, brains))
+        begun = []
+        stems = file_names(brains.subjects)
+        for name, subject in brains.subjects.items():
+            files = {
+                part: f"maps/{stems[name]}{'' if brains.meshes is None else f'_{part}'}.h5"
+                for part in places
+            }
+            paths = {part: self.folder / file for part, file in files.items()}
+            part = self.begin(
+                f"searchlights of {name}",
+                f"map {name}",
+                [*self._key_of(name), self.models.hash],
+                list(files.values()),
+                _make_maps,
+                name,
+                subject,
+                brains.mask,
+                brains.meshes,
+                shared,
+                paths,
+            )
+            begun.append((name, part, files))
+        maps: dict[str, list[SearchlightMap]] = {place: [] for place in places}
+        for name, part, files in begun:
+            with about(f"subject {name!r}, {brains.subjects[name].where}", _KEYS):
+                self.finish(part)
+            for place, file in files.items():
+                maps[place].append(SearchlightMap.load(self.folder / file))
+        return maps
+
+    def _ceilings(self) -> dict[str, CeilingMap]:
+        """Return the noise ceilings of each part; none of one subject, or where they do not fit."""
+        brains, config = self.brains, self.config
+        found: dict[str, CeilingMap] = {}
+        subjects = list(brains.subjects.values())
+        if len(subjects) < 2:
+            return found
+        for part, some in self.maps.items():
+            name = f"ceilings/{part}.npz"
+            depends_on = [key for subject in brains.subjects for key in self._key_of(subject)]
+
+            def make(part=part, name=name) -> list[str]:
+                shared = {**self._settings, "budget": config.budget, "n_jobs": self.jobs}
+                waits = [
+                    self.parts.begin(
+                        _make_ceilings, subjects, brains.mask, brains.meshes, part,
+                        {**shared, "share": (k, self.parts.workers)},
+                    )
+                    for k in range(self.parts.workers)
+                ]  # fmt: skip
+                shares = [wait() for wait in waits]
+                # Each share is NaN, or 0, where others are not.
+                bounds = np.stack([bounds for bounds, *_ in shares])
+                whole = np.where(np.isnan(bounds), 0.0, bounds).sum(axis=0)
+                whole[np.isnan(bounds).all(axis=0)] = np.nan
+                n_voxels = np.sum([counts for _, counts, _ in shares], axis=0, dtype=np.int32)
+                with atomic_path(self.folder / name) as temporary:
+                    np.savez_compressed(
+                        temporary, lower=whole[0], upper=whole[1], n_voxels=n_voxels
+                    )
+                return [note for *_, more in shares for note in more]
+
+            try:
+                self.notes += self.steps.run(f"ceilings {part}", depends_on, [name], make)
+            except InputError as err:  # all subjects at once need more memory than one
+                self.notes.append(f"no map of noise ceilings: {err}")
+                return {}
+            with np.load(self.folder / name) as arrays:
+                found[part] = CeilingMap(
+                    arrays["lower"], arrays["upper"], arrays["n_voxels"], len(subjects),
+                    config.measure, config.method, config.radius, some[0].space,
+                )  # fmt: skip
+        return found
 
 
 def _n_subjects(config: SearchlightConfig) -> int:
@@ -162,52 +221,9 @@ def _n_subjects(config: SearchlightConfig) -> int:
     return len(data.bids.subjects if data.bids is not None else data.names())
 
 
-def _subjects(
-    config: SearchlightConfig, folder: Path, steps: Steps, brains: Brains, models: RDMs,
-    parts: Parts, jobs: int | None, tell: Callable[[str], None],
-) -> tuple[dict[str, list[SearchlightMap]], list[str]]:  # fmt: skip
-    """Return maps of all subjects by part of the brain, from disk where done, and what to note."""
-    settings = {
-        "radius": config.radius, "measure": config.measure, "method": config.method,
-        "noise": config.noise, "noise_from": config.noise_from, "min_voxels": config.min_voxels,
-    }  # fmt: skip
-    shared = {**settings, "models": models, "budget": config.budget, "n_jobs": jobs}
-    first = next(iter(brains.subjects.values()))
-    places = ["volume"] if brains.meshes is None else list(split(first, brains))
-    waiting = []
-    stems = file_names(brains.subjects)
-    for name, subject in brains.subjects.items():
-        files = {
-            part: f"maps/{stems[name]}{'' if brains.meshes is None else f'_{part}'}.h5"
-            for part in places
-        }
-        depends_on = [
-            __version__, brains.hashes[name], *(brains.hashes.get(k, "") for k in ("mask", "mesh")),
-            models.hash, repr(tuple(settings.values())), repr(subject.conditions),
-            repr(subject.folds),
-        ]  # fmt: skip
-        step = f"map {name}"
-        wait = None
-        if not steps.is_done(step, depends_on):
-            paths = {part: folder / file for part, file in files.items()}
-            wait = parts.begin(_make_maps, subject, brains.mask, brains.meshes, shared, paths)
-        waiting.append((name, step, depends_on, files, wait))
-    maps: dict[str, list[SearchlightMap]] = {part: [] for part in places}
-    notes = []
-    for name, step, depends_on, files, wait in waiting:
-        tell(f"searchlights of {name}")
-
-        def make(wait=wait, name=name) -> None:
-            with about(f"subject {name!r}, {brains.subjects[name].where}", _KEYS):
-                notes.extend(f"{name}: {note}" for note in wait())
-
-        steps.run(step, depends_on, list(files.values()), make)
-        for part, file in files.items():
-            maps[part].append(SearchlightMap.load(folder / file))
-    return maps, notes
-
-
-def _make_maps(subject: Subject, mask, meshes, shared: dict, paths: dict[str, Path]) -> list[str]:
+def _make_maps(
+    name: str, subject: Subject, mask, meshes, shared: dict, paths: dict[str, Path]
+) -> list[str]:
     """Write one subject's maps; return what was warned of. May run on another machine."""
     notes = []
     folds = subject.folds if MEASURES[shared["measure"]].needs_folds else None
@@ -217,59 +233,9 @@ def _make_maps(subject: Subject, mask, meshes, shared: dict, paths: dict[str, Pa
             maps = searchlight(**arguments, conditions=subject.conditions, folds=folds, **shared)
         paths[part].parent.mkdir(parents=True, exist_ok=True)
         maps.save(paths[part])
-        where = "" if meshes is None else f"{part}: "
-        notes += [f"{where}{w.message}" for w in caught if w.category is UserWarning]
+        where = name if meshes is None else f"{name}, {part}"
+        notes += [f"{where}: {w.message}" for w in caught if w.category is UserWarning]
     return notes
-
-
-def _ceilings(
-    config: SearchlightConfig, folder: Path, steps: Steps, brains: Brains,
-    maps: dict[str, list[SearchlightMap]], parts: Parts, jobs: int | None,
-) -> tuple[dict[str, CeilingMap], list[str]]:  # fmt: skip
-    """Return the noise ceilings of each part; none of one subject, or where they do not fit."""
-    found: dict[str, CeilingMap] = {}
-    subjects = list(brains.subjects.values())
-    if len(subjects) < 2:
-        return found, []
-    settings = {
-        "radius": config.radius, "measure": config.measure, "method": config.method,
-        "noise": config.noise, "noise_from": config.noise_from, "min_voxels": config.min_voxels,
-    }  # fmt: skip
-    notes: list[str] = []
-    for part, some in maps.items():
-        name = f"ceilings/{part}.npz"
-        depends_on = [__version__, *brains.hashes.values(), repr(tuple(settings.values())),
-                      *(repr((s.conditions, s.folds)) for s in subjects)]  # fmt: skip
-
-        def make(part=part, name=name) -> None:
-            shared = {**settings, "budget": config.budget, "n_jobs": jobs}
-            waits = [
-                parts.begin(
-                    _make_ceilings, subjects, brains.mask, brains.meshes, part,
-                    {**shared, "share": (k, parts.workers)},
-                )
-                for k in range(parts.workers)
-            ]  # fmt: skip
-            shares = [wait() for wait in waits]
-            notes.extend(note for *_, more in shares for note in more)
-            # Each share is NaN, or 0, where others are not.
-            bounds = np.stack([bounds for bounds, *_ in shares])
-            whole = np.where(np.isnan(bounds), 0.0, bounds).sum(axis=0)
-            whole[np.isnan(bounds).all(axis=0)] = np.nan
-            n_voxels = np.sum([counts for _, counts, _ in shares], axis=0, dtype=np.int32)
-            with atomic_path(folder / name) as temporary:
-                np.savez_compressed(temporary, lower=whole[0], upper=whole[1], n_voxels=n_voxels)
-
-        try:
-            steps.run(f"ceilings {part}", depends_on, [name], make)
-        except InputError as err:  # all subjects at once need more memory than one
-            return {}, [f"no map of noise ceilings: {err}"]
-        with np.load(folder / name) as arrays:
-            found[part] = CeilingMap(
-                arrays["lower"], arrays["upper"], arrays["n_voxels"], len(subjects),
-                config.measure, config.method, config.radius, some[0].space,
-            )  # fmt: skip
-    return found, notes
 
 
 def _make_ceilings(subjects: list[Subject], mask, meshes, part: str, arguments: dict):
@@ -355,31 +321,45 @@ def _tested(config, maps, means, ceilings, folder: Path):
     return tests, peaks[[*front, *[c for c in peaks.columns if c not in front]]]
 
 
-def _figures(config, folder: Path, parts: Parts, maps, means, tests, ceilings) -> list[Path]:
-    """Draw every model, the ceiling and the best model; return PNG files."""
+def _figures(run: SearchlightRun) -> list[Picture]:
+    """Draw every model, the ceiling and the best model; return PNG files with captions."""
+    config, tests = run.config, run.tests
     waiting = []
     alpha = config.test.alpha
-    for part, mean in means.items():
-        side = f" {part}" if len(means) > 1 else ""
+
+    def add(maps: Any, how: dict[str, Any], name: str, caption: str) -> None:
+        path = run.folder / "figures" / name
+        waiting.append((run.parts.begin(_draw, maps, how, path), path, caption))
+
+    for part, mean in run.means.items():
+        several = len(run.means) > 1
+        side, where_ = (f"_{part}", f", {part} hemisphere") if several else ("", "")
         how = _view(config, part, mean)
+        n = len(run.maps[part])
         stems = file_names(mean.names)
         for name in mean.names:
             where = tests[name][part].p < alpha if name in tests else None
-            title = _title(config, name, len(maps[part]), tested=name in tests)
-            path = folder / "figures" / f"{stems[name]}{side.replace(' ', '_')}"
+            title = _title(config, name, n, tested=name in tests)
+            caption = f"{title}{where_}; {config.method}, spheres or discs of {config.radius:g} mm."
             options = {**how, "model": name, "where": where, "title": title}
-            waiting.append(parts.begin(_draw, mean, options, path))
-        if part in ceilings:
-            title = f"noise ceiling (lower bound) of {len(maps[part])} subjects"
-            path = folder / "figures" / f"noise ceiling{side}"
-            waiting.append(parts.begin(_draw, ceilings[part], {**how, "title": title}, path))
-        if len(maps[part]) >= 3 and len(mean.names) > 1:
-            best = best_model_map(maps[part])
+            add(mean, options, f"{stems[name]}{side}", caption)
+        if part in run.ceilings:
+            title = f"noise ceiling (lower bound) of {n} subjects"
+            add(run.ceilings[part], {**how, "title": title}, f"noise_ceiling{side}",
+                f"{title}{where_}.")  # fmt: skip
+        if n >= 3 and len(mean.names) > 1:
+            best = best_model_map(run.maps[part])
             anywhere = np.any([test[part].p < alpha for test in tests.values()], axis=0)
-            path = folder / "figures" / f"best model{side}"
-            waiting.append(parts.begin(_draw, best, {**how, "where": anywhere}, path))
-            save_image(best.to_img(), folder / _image_name("best_model", part, mean))
-    return [wait() for wait in waiting]
+            add(best, {**how, "where": anywhere}, f"best_model{side}",
+                f"The most similar model at each place{where_}, where any is shown (p < {alpha:g}, "
+                f"corrected), {n} subjects.")  # fmt: skip
+            save_image(best.to_img(), run.folder / _image_name("best_model", part, mean))
+    pictures = []
+    for wait, path, caption in waiting:
+        wait()
+        png = path.with_name(f"{path.name}.{SUFFIXES[1]}")
+        pictures.append(Picture(png, caption, f"Map of the brain: {caption}"))
+    return pictures
 
 
 def _view(config: SearchlightConfig, part: str, mean: SearchlightMap) -> dict[str, Any]:
@@ -393,8 +373,8 @@ def _view(config: SearchlightConfig, part: str, mean: SearchlightMap) -> dict[st
     return how
 
 
-def _draw(maps: Any, how: dict[str, Any], path: Path) -> Path:
-    """Save the figure of a map and a page to look around in; return its PNG. May run elsewhere."""
+def _draw(maps: Any, how: dict[str, Any], path: Path) -> None:
+    """Save the figure of a map and a page to look around in. May run elsewhere."""
     import matplotlib.pyplot as plt
 
     from rsa_faces.figures import plot_best_models, plot_map, save_figure, view_map
@@ -403,10 +383,9 @@ def _draw(maps: Any, how: dict[str, Any], path: Path) -> Path:
         plt.switch_backend("agg")  # windows belong to the main thread
     plot = plot_best_models if isinstance(maps, BestModels) else plot_map
     axes = plot(maps, **how)
-    saved = save_figure(axes[0].figure, path)
+    save_figure(axes[0].figure, path)
     plt.close(axes[0].figure)
     view_map(maps, **how, path=path.with_name(f"{path.name}.html"))
-    return saved[1]
 
 
 def _title(config: SearchlightConfig, name: str, n_subjects: int, *, tested: bool) -> str:
@@ -414,42 +393,3 @@ def _title(config: SearchlightConfig, name: str, n_subjects: int, *, tested: boo
     who = "1 subject" if n_subjects == 1 else f"mean of {n_subjects} subjects"
     level = f"; shown: p < {config.test.alpha:g}, corrected" if tested else ""
     return f"{name}: {who}{level}"
-
-
-def _all_models(config: SearchlightConfig, device: str, given: RDMs | None) -> RDMs:
-    """Return the RDMs of networks' layers and of models, with names of their own."""
-    parts = [] if given is None else [given]
-    stimuli = None
-    if config.stimuli is not None:
-        source = config.stimuli
-        stimuli = (
-            datasets.load_dataset(source.dataset).stimuli
-            if source.dataset is not None
-            else load_stimuli(source.folder, manifest=source.manifest)
-        )
-    for entry in config.networks:
-        network = load_network(entry.name, device=device, weights=entry.weights, seed=config.seed)
-        rdms = layer_rdms(
-            network, stimuli, layers=entry.layers, reduce=entry.reduce, seed=config.seed,
-            budget=config.budget,
-        )  # fmt: skip
-        parts.append(rdms.with_labels(name=[f"{entry.name} {x}" for x in rdms.labels["layer"]]))
-    for entry in config.models:
-        parts.append(_model(entry, stimuli))
-    return concat(parts)
-
-
-def _model(entry, stimuli: StimulusSet | None) -> RDMs:
-    """Return model RDMs; those of a file need no stimuli."""
-    if entry.rdms is not None and stimuli is None:
-        rdms = entry.with_new_names(entry.read())
-        for key, wanted in entry.select.items():
-            rdms = rdms.sel(**{key: wanted})
-        if "name" not in rdms.labels:
-            names = rdms.labels.astype(str).agg(" ".join, axis=1) if len(rdms.labels.columns) else [
-                f"model {i + 1}" for i in range(len(rdms))]  # fmt: skip
-            rdms = rdms.with_labels(name=list(names))
-        return rdms
-    if stimuli is None:
-        raise InputError("expected `stimuli` beside `models` of a data set or of its metadata.")
-    return read_models(entry, stimuli)

@@ -27,9 +27,9 @@ from rsa_faces.brain import (
 )
 from rsa_faces.networks import load_network
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
+from rsa_faces.runs._run import Part, Run
 from rsa_faces.runs._sentences import about
-from rsa_faces.runs._steps import Steps
-from rsa_faces.runs.searchlight.config import TimecourseConfig
+from rsa_faces.runs.timecourse.config import TimecourseConfig
 from rsa_faces.stimuli import StimulusSet
 
 _PURPOSE = "Intracranial recordings"
@@ -63,19 +63,19 @@ def read_recordings(config: TimecourseConfig, stimuli: StimulusSet) -> Recording
 
 
 def patient_rdms(
-    config: TimecourseConfig, recordings: Recordings, patient: str, stimuli: StimulusSet,
-    steps: Steps, folder: Path, notes: list[str],
-) -> tuple[RDMs | None, pd.DataFrame]:  # fmt: skip
+    run: Run, recordings: Recordings, patient: str, stimuli: StimulusSet
+) -> tuple[RDMs | None, pd.DataFrame]:
     """Return RDMs by region and time (None without electrodes that prefer faces), and electrodes.
 
     The table of electrodes says in `used` which entered.
     """
-    data = config.data
+    config: TimecourseConfig = run.config
+    data, folder = config.data, run.folder
     stem = file_names(recordings.patients)[patient]
     name, table_name = f"rdms/patient-{stem}.h5", f"rdms/electrodes-{stem}.csv"
     files = [table_name]
 
-    def make() -> None:
+    def make() -> list[str]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             with about(f"patient {patient!r}, {_where(recordings.patients[patient])}"):
@@ -87,24 +87,25 @@ def patient_rdms(
             if rdms is not None:
                 rdms.save(folder / name)
                 files.append(name)
-        notes.extend(f"{patient}: {w.message}" for w in caught if w.category is UserWarning)
         with atomic_path(folder / table_name) as temporary:
             table.to_csv(temporary, index=False)
+        return [f"{patient}: {w.message}" for w in caught if w.category is UserWarning]
 
     chosen = data.face_selective
     localiser = chosen.localiser[patient] if chosen is not None and chosen.localiser else None
-    settings = (config.signal, config.line_noise, config.baseline, config.edges, config.measure,
-                config.window, config.step, config.unplaced, data.conditions,
-                repr(chosen))  # fmt: skip
     depends_on = [
-        __version__, recordings.hashes[patient], recordings.hashes.get("electrodes", ""),
-        "" if localiser is None else sha256_file(localiser), stimuli.hash, repr(settings),
-    ]  # fmt: skip
-    steps.run(f"patient {patient}", depends_on, files, make)
+        recordings.hashes[patient],
+        recordings.hashes.get("electrodes", ""),
+        "" if localiser is None else sha256_file(localiser),
+        stimuli.hash,
+        # All of the configuration but what comes after: a key that is added is in it.
+        repr(config.model_dump(exclude={"title", "networks", "method", "test", "stimuli"})),
+    ]
+    run.finish(Part(f"RDMs of {patient}", f"patient {patient}", depends_on, files, make))
     text = ["patient", "name", "region"]
     table = read_table(folder / table_name, text=text, gaps=["region"], guess=True)
     if not table["used"].any():
-        notes.append(f"{patient}: left out, no electrode prefers faces.")
+        run.notes.append(f"{patient}: left out, no electrode prefers faces.")
         return None, table
     return load_rdms(folder / name), table
 

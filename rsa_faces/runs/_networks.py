@@ -1,0 +1,258 @@
+"""Networks of a run: what they are shown, their layers, and the RDMs of these."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rsa_faces import datasets
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import file_names
+from rsa_faces.extraction import select_layers
+from rsa_faces.networks import Network, get_spec, load_network
+from rsa_faces.rdm import RDMs, layer_rdms, load_rdms
+from rsa_faces.runs._entries import NetworkConfig, StimuliConfig
+from rsa_faces.stimuli import FaceTable, StimulusSet, crop_faces, detect_faces, load_stimuli
+
+if TYPE_CHECKING:
+    from rsa_faces.runs._run import Run
+
+# Share of an image's shorter side between the eyes from which it counts as cut out already. Crops
+# of the three templates have .26 to .36, portraits with hair and shoulders .1 to .21.
+_CUT_OUT = 0.235
+# Images looked at before it is decided whether it is worth while to look at the next.
+_AT_ONCE = 8
+
+
+def read_stimuli(source: StimuliConfig) -> StimulusSet:
+    """Return the images of a configuration."""
+    if source.dataset is not None:
+        return datasets.load_dataset(source.dataset).stimuli
+    return load_stimuli(source.folder, manifest=source.manifest)
+
+
+@dataclass(eq=False)
+class Networks:
+    """The networks of a run and the stimuli as each is shown them.
+
+    Parameters
+    ----------
+    entries : sequence of NetworkConfig
+    stimuli : StimulusSet
+    device : str
+    seed : int
+    known : Path, optional
+        Table of faces that an earlier run may have left.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        Who is shown what, where it was decided here.
+    """
+
+    entries: Sequence[NetworkConfig]
+    stimuli: StimulusSet
+    device: str
+    seed: int
+    known: Path | None = None
+    _without: str = field(default="", init=False)
+    notes: list[str] = field(default_factory=list, init=False)
+    _crops: dict[str, StimulusSet] = field(default_factory=dict, init=False)
+
+    def check(self) -> None:
+        """Raise now if layers are unknown, weights missing, or faces that are asked for."""
+        for entry in self.entries:
+            self.layers[entry.name], self.weights[entry.name], self.templates[entry.name]
+
+    def load(self, name: str) -> Network:
+        """Return a network, with the weights that its entry names."""
+        return load_network(name, **self.opening(name))
+
+    def opening(self, name: str) -> dict:
+        """Return how a network is opened."""
+        return {"device": self.device, "weights": self._entry(name).weights, "seed": self.seed}
+
+    def _entry(self, name: str) -> NetworkConfig:
+        """Return a network's entry."""
+        return next(entry for entry in self.entries if entry.name == name)
+
+    @cached_property
+    def layers(self) -> Mapping[str, list[str]]:
+        """Layers of each network; unknown layers and missing weights are errors."""
+        return {e.name: select_layers(self.load(e.name), e.layers) for e in self.entries}
+
+    @cached_property
+    def weights(self) -> Mapping[str, str]:
+        """SHA-256 of each network's weights."""
+        return {entry.name: self.load(entry.name).weights_sha256 for entry in self.entries}
+
+    @cached_property
+    def faces(self) -> FaceTable | None:
+        """The face of each image; None where no network wants it cut out, or it cannot be."""
+        if any(entry.crop_faces is True for entry in self.entries):
+            return self._known_faces or detect_faces(self.stimuli, progress=False)
+        if not any(e.crop_faces == "auto" and get_spec(e.name).crop for e in self.entries):
+            return None
+        if self._known_faces is not None:
+            return self._known_faces
+        # Most sets that are no portraits show it in their first images.
+        tables = []
+        for start in range(0, len(self.stimuli), _AT_ONCE):
+            ids = self.stimuli.ids[start : start + _AT_ONCE]
+            tables.append(detect_faces(self.stimuli.subset(ids), progress=False))
+            if tables[-1].missing:
+                self._without = tables[-1].missing[0]
+                return None
+        return FaceTable.concat(tables)
+
+    @cached_property
+    def _known_faces(self) -> FaceTable | None:
+        """The faces that an earlier run of the folder found in the same images."""
+        if self.known is None or not self.known.is_file():
+            return None
+        try:
+            faces = FaceTable.load(self.known)
+        except InputError:
+            return None
+        same = dict(zip(self.stimuli.ids, self.stimuli.sha256, strict=True))
+        return faces if faces.table["sha256"].to_dict() == same else None
+
+    @cached_property
+    def templates(self) -> Mapping[str, str]:
+        """Template of the crops that each network is shown; "" where it is shown whole images.
+
+        ``crop_faces: auto`` cuts faces out for networks that were trained on cut-out faces, where
+        every image has one and is not one already.
+        """
+        chosen, whole = {}, []
+        for entry in self.entries:
+            own = get_spec(entry.name).crop
+            if entry.crop_faces is True:
+                # Networks that were not trained on faces are shown the box.
+                chosen[entry.name] = own or "box"
+                crop_faces(self.stimuli, self.faces)  # says which images have no face
+            elif entry.crop_faces == "auto" and own and not self._whole_because:
+                chosen[entry.name] = own
+            else:
+                chosen[entry.name] = ""
+                if own and entry.crop_faces == "auto":
+                    whole.append(entry.name)
+        automatic = [e.name for e in self.entries if e.crop_faces == "auto" and chosen[e.name]]
+        if automatic:
+            self.notes.append(
+                f"faces were cut out for {', '.join(automatic)}, as in their training "
+                "(crop_faces: auto)."
+            )
+        if whole:
+            self.notes.append(
+                f"whole images were shown to {', '.join(whole)}, trained on cut-out faces: "
+                f"{self._whole_because} (crop_faces: auto)."
+            )
+        return chosen
+
+    @cached_property
+    def _whole_because(self) -> str:
+        """Why images are left whole by ``auto``; "" where faces can be cut out."""
+        faces = self.faces
+        if faces is None or faces.missing:
+            first = self._without if faces is None else faces.missing[0]
+            return f"{first!r} shows no face that could be cut out"
+        sides = np.array([min(self.stimuli.image(name).shape[:2]) for name in self.stimuli.ids])
+        share = np.median(faces.table["eye_distance"].to_numpy(float) / sides)
+        if share >= _CUT_OUT:
+            return f"they are cut-out faces already (eyes {share:.2f} of the side apart)"
+        return ""
+
+    def shown(self, name: str) -> StimulusSet:
+        """Return the stimuli as a network is shown them."""
+        template = self.templates[name]
+        if not template:
+            return self.stimuli
+        if template not in self._crops:
+            self._crops[template] = crop_faces(self.stimuli, self.faces, template=template)
+        return self._crops[template]
+
+    def key(self, name: str) -> list[str]:
+        """Return all that a network's answers depend on."""
+        entry = self._entry(name)
+        return [
+            name,
+            self.weights[name],
+            repr(get_spec(name).preprocessing),
+            self.shown(name).hash,
+            repr((entry.reduce, self.seed)),
+            *self.layers[name],
+        ]
+
+    def write_faces(self, folder: Path) -> None:
+        """Write the table of faces, where any are cut out."""
+        if any(self.templates.values()):
+            self.faces.save(folder / "faces.csv")
+
+
+def network_rdms(run: Run, networks: Networks, measure: str) -> list[RDMs]:
+    """Return the RDMs of each network's layers, from disk where they are done."""
+    networks.write_faces(run.folder)
+    begun = []
+    stems = file_names(entry.name for entry in networks.entries)
+    for entry in networks.entries:
+        path = f"rdms/{stems[entry.name]}.h5"
+        options = {
+            "reduce": entry.reduce,
+            "seed": run.config.seed,
+            "layers": networks.layers[entry.name],
+            "measure": measure,
+            "budget": run.config.budget,
+            "progress": False,
+        }
+        part = run.begin(
+            f"layers of {entry.name}",
+            f"rdms {entry.name}",
+            [*networks.key(entry.name), measure],
+            [path],
+            _make_rdms,
+            entry.name,
+            networks.opening(entry.name),
+            networks.shown(entry.name),
+            options,
+            run.folder / path,
+        )
+        begun.append((part, path))
+    found = []
+    for part, path in begun:
+        run.finish(part)
+        found.append(load_rdms(run.folder / path))
+    return found
+
+
+def _make_rdms(name: str, opening: dict, stimuli: StimulusSet, options: dict, path: Path) -> None:
+    """Write one network's layer RDMs. May run on another machine."""
+    network = load_network(name, **opening)
+    with warnings.catch_warnings():
+        # Of constant patterns: an error of its own follows.
+        warnings.simplefilter("ignore", UserWarning)
+        rdms = layer_rdms(network, stimuli, **options)
+    _check_defined(rdms, name)
+    rdms.save(path)
+
+
+def _check_defined(rdms: RDMs, network: str) -> None:
+    """Raise if a layer's RDM has undefined pairs, naming layer and stimuli."""
+    undefined = np.isnan(rdms.vectors)
+    if not undefined.any():
+        return
+    row = int(np.argmax(undefined.any(axis=1)))
+    matrix = np.isnan(rdms[row].matrices()[0])
+    bad = [c for c, n in zip(rdms.conditions, matrix.sum(axis=1), strict=True) if n > 1]
+    shown = ", ".join(map(repr, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+    raise InputError(
+        f"expected patterns that vary over channels, but layer {rdms.labels['layer'][row]!r} of "
+        f"{network} is constant for {shown or 'a condition'}: `{rdms.measure}` is undefined there. "
+        "Leave the layer or these stimuli out, or use the measure euclidean."
+    )
