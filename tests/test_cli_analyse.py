@@ -107,7 +107,7 @@ def asked(project, tmp_path, *entries, networks=("pixels", "gabor-v1"), **change
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rf.figures, "save_figure", drawn_small)
         config = AnalysesConfig.read(path)
-    output = AnalyseRun(config, tmp_path / "o", device="cpu").run()
+        output = AnalyseRun(config, tmp_path / "o", device="cpu", fresh=True).run()
     assert all(path.stat().st_size > 1000 for path in output.figures)
     stems = [path.stem for path in output.figures]
     numbers = [name.partition("-")[0] for name in output.tables]

@@ -31,7 +31,9 @@ def _network(name: str) -> str:
 
 #: Names that are looked up in their registries when a configuration is read.
 Measure = Annotated[str, AfterValidator(lambda v: check_choice(v, MEASURES, what="measure"))]
-Method = Annotated[str, AfterValidator(lambda v: check_choice(v, METHODS, what="method"))]
+Method = Annotated[
+    str, AfterValidator(lambda v: check_choice(v, METHODS, what="comparison method"))
+]
 NetworkName = Annotated[str, AfterValidator(_network)]
 Memory = Annotated[str, AfterValidator(_memory)]
 

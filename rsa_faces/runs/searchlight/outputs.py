@@ -85,7 +85,7 @@ def _methods(
     text = (
         f"{source} of {n} subject{'s' if n > 1 else ''} were searched in {shape} of "
         f"{config.radius:g} mm with at least {config.min_voxels} {what} around each of {places} "
-        f"{what}. In each, an RDM was made ({config.measure}{noise}) over {some.n_conditions} "
+        f"{what}. In each, an RDM was made ({config.measure}{noise}) over {len(some.conditions)} "
         f"conditions and compared with {len(some.names)} model RDMs ({config.method})."
     )
     if n > 1:
