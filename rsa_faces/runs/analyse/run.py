@@ -63,7 +63,8 @@ class AnalyseRun(Run):
     def make(self) -> None:
         """Take features, then answer each question: its table and its figures."""
         config = self.config
-        (self.folder / "activations").mkdir(exist_ok=True)
+        for part in ("activations", "figures"):
+            (self.folder / part).mkdir(exist_ok=True)
         self.networks.write_faces(self.folder)
         features, depends_on = {}, [self.labels.to_csv(), str(config.seed)]
         stores = file_names(entry.name for entry in config.networks)
