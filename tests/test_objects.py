@@ -228,8 +228,8 @@ def test_a_method_over_time():
 
 
 def test_both_in_a_configuration_and_the_methods_text(tmp_path):
-    from rsa_faces.runs.compare.config import load_config
-    from rsa_faces.runs.compare.run import run
+    from rsa_faces.runs import Config
+    from rsa_faces.runs.compare.run import CompareRun
 
     rng = np.random.default_rng(0)
     _, data = some_rdms()
@@ -250,7 +250,7 @@ def test_both_in_a_configuration_and_the_methods_text(tmp_path):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run(load_config(tmp_path / "c.yaml"), tmp_path / "out", device="cpu")
+        CompareRun(Config.read(tmp_path / "c.yaml"), tmp_path / "out", device="cpu").run()
     text = (tmp_path / "out" / "methods.md").read_text(encoding="utf-8")
     assert "Manhattan distance between the patterns" in text
     assert re.search(r"by concordance \[2\]", text)

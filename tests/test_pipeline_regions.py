@@ -238,9 +238,9 @@ def test_three_regions_of_twenty_subjects_are_a_few_lines(study, tmp_path):
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "out" / "results.csv")
     assert set(table["region"]) == {"FFA", "OFA", "STS"}
-    from rsa_faces.runs.compare.config import load_config
+    from rsa_faces.runs import Config
 
-    config = load_config(study / "study.yaml")
+    config = Config.read(study / "study.yaml")
     for r, entry in enumerate(config.data):
         rdms = region_rdms(entry.fmri, entry.region)
         assert list(rdms.labels["subject"]) == [f"{s:02d}" for s in range(1, 21)]
