@@ -84,4 +84,4 @@ def simulated_result(
         "generalises_to": "new subjects and new conditions",
     }  # fmt: skip
     frames = (pd.concat(f, ignore_index=True) for f in (tables, pairs, subjects, ceilings))
-    return Result(*frames, settings, ("made-up numbers: for tests only.",))
+    return Result(*frames, settings=settings, notes=("made-up numbers: for tests only.",))

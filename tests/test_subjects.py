@@ -16,7 +16,7 @@ def with_similarities(values):
     result = simulated_result(networks, ("FFA",), n_subjects=values.shape[1])
     return Result(
         result.table, result.pairs, result.subjects.assign(similarity=values.ravel()),
-        result.ceilings, result.settings, result.notes,
+        result.ceilings, settings=result.settings, notes=result.notes,
     )  # fmt: skip
 
 
@@ -29,7 +29,10 @@ def test_single_models_and_pairs_agree_with_scipy(n_subjects, ties):
     for test in ("t", "signed-rank"):
         ours = subject_tests(result, test=test)
         differences = values[[0, 0, 1]] - values[[1, 2, 2]]
-        for rows, expected in ((ours.table, values), (ours.pairs, differences)):
+        for rows, expected, value in (
+            (ours.table, values, "similarity"),
+            (ours.pairs, differences, "difference"),
+        ):
             for p, row in zip(rows["p"], expected, strict=True):
                 tied = len(set(np.abs(row))) < n_subjects or not row.all()
                 theirs = (
@@ -40,7 +43,6 @@ def test_single_models_and_pairs_agree_with_scipy(n_subjects, ties):
                     else stats.wilcoxon(row, method="exact")
                 )
                 assert p == pytest.approx(theirs.pvalue, abs=1e-14)
-            value = "similarity" if rows is ours.table else "difference"
             np.testing.assert_allclose(rows[value], expected.mean(axis=1), atol=1e-15)
     assert list(ours.pairs[["network_a", "network_b"]].iloc[1]) == ["net 0", "net 2"]
 
@@ -85,7 +87,7 @@ def test_groups_agree_with_scipy_and_models_are_matched_by_name():
         subject="other " + second.subjects["subject"],
         network=second.subjects["network"].replace({"net 0": "net 1", "net 1": "net 0"}),
     )
-    second = Result(second.table, second.pairs, renamed, second.ceilings, {}, ())
+    second = Result(second.table, second.pairs, renamed, second.ceilings, settings={}, notes=())
     ours = group_tests(first, second)
     assert list(ours["network"]) == ["net 0", "net 1"]
     x = first.subjects["similarity"].to_numpy().reshape(3, 9)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_choice
+from rsa_faces._core.result import BaseResult
 
 _CEILINGS = (
     "region", "time", "ceiling_low", "ceiling_high", "p_reliable", "reliable", "n_subjects",
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class TimeCourse:
+@dataclass(frozen=True, eq=False, repr=False)
+class TimeCourse(BaseResult, figure="plot_time"):
     """The outcome of :func:`time_course`.
 
     A curve is the similarity of one model in one region over time.
@@ -49,8 +49,6 @@ class TimeCourse:
     subjects: np.ndarray
     subject_names: tuple[str, ...]
     samples: np.ndarray
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -83,10 +81,6 @@ class TimeCourse:
         """One row per region and time: noise ceilings, and whether subjects share structure."""
         first = ~self.table.duplicated(["region", "time"])
         return self.table.loc[first, list(_CEILINGS)].reset_index(drop=True)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of :attr:`table`."""
-        return self.table.copy()
 
     def by_subject(self) -> pd.DataFrame:
         """Return a tidy table: one row per curve, time and subject that has the region."""

@@ -230,10 +230,10 @@ def result_of(region: Region, outcome: Outcome) -> Result:
         with_corrected(pairs.assign(**where), design.correction)[list(PAIRS)],
         subjects.reset_index(drop=True),
         ceilings,
-        design.settings(
+        settings=design.settings(
             method=outcome.label, degrees_of_freedom=freedom, **{"given": []} | outcome.settings
         ),
-        tuple(notes),
+        notes=tuple(notes),
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult
 from rsa_faces.inference.multiple import adjust
 
 TABLE = (
@@ -30,8 +31,8 @@ CEILINGS = (
 _FRAMES = {"table": TABLE, "pairs": PAIRS, "subjects": SUBJECTS, "ceilings": CEILINGS}
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
+@dataclass(frozen=True, eq=False, repr=False)
+class Result(BaseResult, figure="plot_layers"):
     """The outcome of :func:`rsa_faces.evaluate`.
 
     Parameters
@@ -57,18 +58,12 @@ class Result:
     pairs: pd.DataFrame
     subjects: pd.DataFrame
     ceilings: pd.DataFrame
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         regions = ", ".join(map(str, self.table["region"].unique()))
         return (
             f"Result({len(self.table)} similarities; regions: {regions}; {len(self.notes)} notes)"
         )
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of :attr:`table`."""
-        return self.table.copy()
 
     def to_json(self) -> str:
         """Return all content as JSON text that :meth:`from_json` reads back exactly."""

@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import keep_warnings
 from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.comparison.unique import UNIQUE_METHODS, layers_before, semi_partial_correlations
 from rsa_faces.inference._course import TimeCourse
@@ -44,6 +45,7 @@ _MEMORY = 256 * 2**20
 
 
 @renamed_argument("bootstrap", "generalise_to")
+@keep_warnings
 def time_course(
     model: RDMs,
     data: RDMs,
@@ -277,8 +279,8 @@ def course_of(study: CourseStudy, n_permutations: int) -> TimeCourse:
         subjects.reshape(n_subjects, -1, n_times),
         recording.subjects,
         np.concatenate(samples, axis=1),
-        design.settings(method=study.method.name, unique=study.unique),
-        tuple(notes),
+        settings=design.settings(method=study.method.name, unique=study.unique),
+        notes=tuple(notes),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import keep_warnings
 from rsa_faces.comparison import Method, align_given, align_pair, max_similarity, resolve
 from rsa_faces.comparison._compare import check_weights
 from rsa_faces.inference._design import Design, Units
@@ -22,6 +23,7 @@ from rsa_faces.rdm import RDMs
 
 
 @renamed_argument("bootstrap", "generalise_to")
+@keep_warnings
 def evaluate(
     model: RDMs,
     data: RDMs,

@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, align_pair, max_similarity, resolve
 from rsa_faces.inference._design import Design
 from rsa_faces.inference._held_out import (
@@ -58,8 +59,8 @@ class _Options:
         check_count(self.n_cv, what="n_cv", low=2)
 
 
-@dataclass(frozen=True, eq=False)
-class BestLayer:
+@dataclass(frozen=True, eq=False, repr=False)
+class BestLayer(BaseResult):
     """How well the best layer of each network predicts, when data that are held out choose it.
 
     Parameters
@@ -76,8 +77,17 @@ class BestLayer:
     result: Result
     chosen: pd.DataFrame
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """The table of the result (a copy)."""
+        return self.result.table
+
+    def __repr__(self) -> str:
+        return f"BestLayer({len(self.chosen)} layers)\n{self.result!r}"
+
 
 @renamed_argument("bootstrap", "generalise_to")
+@keep_warnings
 def evaluate_flexible(
     model: RDMs,
     data: RDMs,
@@ -215,6 +225,7 @@ def evaluate_flexible(
 
 
 @renamed_argument("bootstrap", "generalise_to")
+@keep_warnings
 def best_layer(
     model: RDMs,
     data: RDMs,

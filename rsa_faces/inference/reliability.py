@@ -6,10 +6,12 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.numbers import mean_correlation, spearman_brown
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, compare, resolve
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._subjects import subject_means
@@ -17,8 +19,8 @@ from rsa_faces.inference._within import pairs_of
 from rsa_faces.rdm import RDMs
 
 
-@dataclass(frozen=True)
-class Alpha:
+@dataclass(frozen=True, eq=False, repr=False)
+class Alpha(BaseResult):
     """Cronbach's alpha of RDMs.
 
     Parameters
@@ -38,7 +40,14 @@ class Alpha:
     mean: float
     n_subjects: int
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row over all pairs, and one per block: block (None: all) and alpha."""
+        rows = [(None, self.overall), *self.by_block.items()]
+        return pd.DataFrame(rows, columns=["block", "alpha"])
 
+
+@keep_warnings
 def cronbach_alpha(
     data: RDMs, *, by: str = "subject", blocks: Mapping[str, Hashable] | None = None
 ) -> Alpha:

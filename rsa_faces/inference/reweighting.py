@@ -13,6 +13,7 @@ from rsa_faces._core.checks import as_rng
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named
 from rsa_faces._core.numbers import best_index
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import resolve
 from rsa_faces.comparison._forms import standard
 from rsa_faces.inference._design import Design
@@ -25,8 +26,8 @@ from rsa_faces.rdm import RDMs
 _LARGEST_GRAM = 16_000
 
 
-@dataclass(frozen=True, eq=False)
-class Reweighting:
+@dataclass(frozen=True, eq=False, repr=False)
+class Reweighting(BaseResult):
     """How well reweighted features predict data RDMs.
 
     Parameters
@@ -53,7 +54,13 @@ class Reweighting:
     weights: np.ndarray
     fitted: RDMs
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """The folds (a copy)."""
+        return self.folds
 
+
+@keep_warnings
 def reweighted_similarity(
     patterns: np.ndarray,
     data: RDMs,

@@ -12,6 +12,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.inference._result import Result
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
 
@@ -19,8 +20,8 @@ _WHERE = ["subset", "region"]
 _MODEL = ["network", "layer"]
 
 
-@dataclass(frozen=True, eq=False)
-class SubjectTests:
+@dataclass(frozen=True, eq=False, repr=False)
+class SubjectTests(BaseResult):
     """Tests over subjects: the conditions are taken as fixed.
 
     Parameters
@@ -40,6 +41,7 @@ class SubjectTests:
     test: str
 
 
+@keep_warnings
 def subject_tests(
     result: Result, *, test: str = "signed-rank", correction: str = "fdr"
 ) -> SubjectTests:

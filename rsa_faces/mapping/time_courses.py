@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.result import keep_warnings
 from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._design import Design
 from rsa_faces.inference.courses import course_of, course_study
@@ -15,7 +16,7 @@ from rsa_faces.rdm import RDMs
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LayerMap(TimeCourse):
+class LayerMap(TimeCourse, figure="plot_layer_map"):
     """A time course of which each patient counts: what :func:`layer_map` returns."""
 
     def __repr__(self) -> str:
@@ -30,6 +31,7 @@ class LayerMap(TimeCourse):
         return self.by_subject()
 
 
+@keep_warnings
 def layer_map(
     model: RDMs,
     data: RDMs,
