@@ -10,6 +10,7 @@ from typing import Any
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes, sha256_file
+from rsa_faces._core.tables import read_header
 from rsa_faces.brain._bids_files import BidsRun, find_runs
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.fmri import Patterns
@@ -167,9 +168,30 @@ def _one(runs: Sequence[BidsRun], what: str, given: float | None) -> float | Non
     return next(iter(values)) if given is None else given
 
 
+def _tell_unsteady(runs: Sequence[BidsRun]) -> None:
+    """Warn of scans that the preprocessing found unsteady, where no confounds leave them out."""
+    counts = {}
+    for run in runs:
+        names = [
+            name
+            for path in _confound_files(run.path)
+            if path.suffix == ".tsv"
+            for name in read_header(path)
+        ]
+        counts[run.name] = sum(name.startswith("non_steady_state") for name in names)
+    if any(counts.values()):
+        shown = ", ".join(f"{n} of run {name!r}" for name, n in counts.items() if n)
+        warnings.warn(
+            f"the first scans are unsteady ({shown}) and are fitted like others, because no "
+            "confounds are asked for: with any strategy of confounds they are left out.",
+            stacklevel=4,
+        )
+
+
 def _confounds(runs: Sequence[BidsRun], options: Mapping[str, Any] | None):
     """Return the confounds of each run and the scans that its strategy keeps."""
     if options is None:
+        _tell_unsteady(runs)
         return None, None
     from nilearn.interfaces.fmriprep import load_confounds
 

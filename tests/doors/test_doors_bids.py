@@ -344,6 +344,10 @@ SITUATIONS = [
               "True or False for each of 60 scans, .* got bool of shape .59"),
     Situation("a sample mask beyond the run", glm(sample_masks=[[0, 60]]),
               "numbers of scans that are kept"),
+    Situation("unsteady scans where no confounds are asked for",
+              counted(lambda root: with_confounds(root, lambda t: t.assign(
+                  non_steady_state_outlier00=0, non_steady_state_outlier01=0)),
+                      "unsteady .2 of run '01'. and are fitted")),
     # Events
     Situation("an event before the first scan", fmri(events(set_cell("onset", "-4.0"))),
               r"run '01' from its first scan on, but 1 of 8 are before it: '\w+' at -4 s"),
