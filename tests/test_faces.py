@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from rsa_faces import InputError
 from rsa_faces._core.files import sha256_file
-from rsa_faces.datasets import images92
+from rsa_faces.datasets import images92, simulated_faces
 from rsa_faces.stimuli import StimulusSet, load_stimuli
 from rsa_faces.stimuli import faces as module
 from rsa_faces.stimuli.alignment import warp
@@ -377,3 +377,38 @@ def test_london_faces_are_found_and_pupils_are_where_people_put_them():
     roll = faces.table["roll"].to_numpy()[rows]
     assert np.corrcoef(tilt, roll)[0, 1] > 0.8
     assert np.abs(tilt - roll).mean() < 1.2
+
+
+def turned_about(image, angle):
+    """Turn a picture clockwise on a canvas of its border's colour; return it and its way back."""
+    height, width = image.shape[:2]
+    side = int(np.ceil(np.hypot(height, width)))
+    colour = tuple(int(v) for v in np.concatenate([image[0], image[-1]]).mean(axis=0))
+    canvas = Image.new("RGB", (side, side), colour)
+    x, y = (side - width) // 2, (side - height) // 2
+    canvas.paste(Image.fromarray(image), (x, y))
+    canvas = canvas.rotate(-angle, Image.Resampling.BICUBIC, fillcolor=colour)
+    middle, t = (side - 1) / 2, np.radians(angle)
+    back = np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]])
+    return np.asarray(canvas), lambda points: (points - middle) @ back + middle - [x, y]
+
+
+@pytest.mark.parametrize("name", ["simulated01_happy_yaw+0_front", "simulated14_sad_yaw+30_front"])
+def test_faces_turned_far_are_found_upright_or_called_doubtful(name):
+    image = simulated_faces().stimuli.image(name)
+    angles = (0, 60, 90, 120, 180, 270)
+    pictures = [turned_about(image, angle) for angle in angles]
+    names = [f"{angle:03d}" for angle in angles]
+    found = detect_faces(StimulusSet.from_arrays([p for p, _ in pictures], names), progress=False)
+    upright = pictures[0][1](found.points[0])
+    eyes = np.hypot(*(upright[1] - upright[0]))
+    level = found.table["roll"].iloc[0]
+    assert found.table["found"].sum() >= 5
+    for i, (angle, (_, back)) in enumerate(zip(angles, pictures, strict=True)):
+        row = found.table.iloc[i]
+        if not row["found"]:
+            assert "doubtful" in row["reason"]
+            assert np.isnan(found.points[i]).all()
+            continue
+        assert abs((row["roll"] - level - angle + 180) % 360 - 180) < 5
+        assert np.hypot(*(back(found.points[i]) - upright).T).max() < 0.12 * eyes

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.cli._console import app, guarded, out
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TEMPLATE = """\
 # Written by `rsa-faces init`. Check it, then:  rsa-faces compare {name}
@@ -41,7 +44,7 @@ subsets:
 {columns}
 inference:
   generalise_to: {generalise_to}
-  n_boot: 1000
+{by}  n_boot: 1000
 
 budget: 2GB
 seed: 0
@@ -73,7 +76,7 @@ def init(
         raise InputError(f"expected a new file, but {path} exists. Choose another with --out.")
     manifest = _find_manifest(stimuli)
     faces = load_stimuli(stimuli, manifest=manifest)
-    blocks, generalise_to = _data_blocks(data or [], set(faces.ids), path.resolve().parent)
+    blocks, generalise_to, by = _data_blocks(data or [], set(faces.ids), path.resolve().parent)
     columns = [c for c in faces.metadata.columns if faces.metadata[c].nunique() > 1]
     shown = f"  # columns of your table: {', '.join(map(str, columns))}; a subset is a query:\n"
     text = _TEMPLATE.format(
@@ -87,6 +90,7 @@ def init(
         if columns
         else "",
         generalise_to=generalise_to,
+        by=by,
     )
     write_text(path, text)
     out.print(f"Wrote {path}: {len(faces)} images. Next: rsa-faces compare {path}", markup=False)
@@ -104,27 +108,46 @@ def _find_manifest(folder: Path) -> Path | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _data_blocks(paths: list[Path], ids: set[str], folder: Path) -> tuple[str, str]:
-    """Return the `data:` entries for these files and what their subjects allow to generalise to."""
-    from rsa_faces.rdm import load_rdms
+def _data_blocks(paths: list[Path], ids: set[str], folder: Path) -> tuple[str, str, str]:
+    """Return the `data:` entries, what subjects allow to generalise to, and how they are told."""
+    from rsa_faces.io import read_rdms
 
     if not paths:
-        return '  - {rdms: "PUT THE PATH OF YOUR RDMS HERE (.h5 or .csv)", region: IT}\n', "both"
-    lines, n_subjects = [], []
+        return (
+            '  - {rdms: "PUT THE PATH OF YOUR RDMS HERE (.h5 or .csv)", region: IT}\n',
+            "both",
+            "",
+        )
+    lines, n_subjects, tell = [], [], []
     for path in paths:
-        rdms = load_rdms(path)
+        rdms = read_rdms(path)
         labels = rdms.labels
-        n_subjects.append(labels["subject"].nunique() if "subject" in labels else len(rdms))
+        column = _tells_apart(labels)
+        tell.append(column)
+        n_subjects.append(len(rdms) if column is None else labels[column].nunique())
         missing = len(ids - set(rdms.conditions)) + len(set(rdms.conditions) - ids)
         note = f"  # {n_subjects[-1]} subjects"
         if missing:
-            note += f"; {missing} condition names differ from the image names: mend this first"
+            note += f"; {missing} condition names differ from the image names: mend this first, or"
+            note += " give `rename:` a table with the columns old and new"
         for region in labels["region"].unique() if "region" in labels else [None]:
             select = "" if region is None else f", select: {{region: {region!r}}}"
             name = path.stem if region is None else region
             file = os.path.relpath(path.resolve(), folder)
             lines.append(f"  - {{rdms: {file!r}{select}, region: {name!r}}}{note}\n")
-    return "".join(lines), "both" if min(n_subjects) > 1 else "conditions"
+    by = ""
+    several = [c for c, n in zip(tell, n_subjects, strict=True) if n > 1]
+    if several and several[0] not in (None, "subject", "rater"):
+        by = f"  by: {several[0]}  # tells subjects apart, as there is no label subject\n"
+    return "".join(lines), "both" if min(n_subjects) > 1 else "conditions", by
+
+
+def _tells_apart(labels: pd.DataFrame) -> str | None:
+    """Return the label that tells subjects apart: `subject`, or one that differs for each RDM."""
+    for column in ("subject", "rater", "patient"):
+        if column in labels:
+            return column
+    return next((c for c in labels if labels[c].nunique() == len(labels)), None)
 
 
 def _relative(path: Path, config: Path) -> str:

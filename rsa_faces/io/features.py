@@ -138,10 +138,12 @@ def read_features(
         return found
     chosen = _chosen(found.layers, layers)
     return Activations(
-        {layer: found[layer] for layer in chosen}, found.conditions, network=found.network,
+        {layer: found[layer] for layer in chosen},
+        found.conditions,
+        network=found.network,
         depth={layer: found.depth[layer] for layer in chosen if layer in found.depth},
         provenance=found.provenance,
-    )  # fmt: skip
+    )
 
 
 def _thingsvision(
@@ -343,8 +345,12 @@ def _thingsvision_layer(
                 " Move the others away."
             )
     readers: dict[str, Callable[[Path], Any]] = {
-        "npy": load_npy, "txt": read_matrix, "mat": load_mat, "pt": load_torch, "hdf5": load_hdf5,
-    }  # fmt: skip
+        "npy": load_npy,
+        "txt": read_matrix,
+        "mat": load_mat,
+        "pt": load_torch,
+        "hdf5": load_hdf5,
+    }
     read = readers[files[0][1]["kind"]]
     whole = [path for path, match in files if not (match["first"] or match["part"])]
     if whole:

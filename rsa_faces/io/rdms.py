@@ -138,9 +138,7 @@ def read_rdms(
         )
     if label is not None:
         rdms = _labelled(rdms, label, "1" if in_memory else path.stem)
-    return rdms if measure is None else RDMs(
-        rdms.vectors, rdms.conditions, measure, rdms.labels
-    )  # fmt: skip
+    return rdms if measure is None else RDMs(rdms.vectors, rdms.conditions, measure, rdms.labels)
 
 
 def _labelled(rdms: RDMs, label: str | Mapping[str, Any], stem: str) -> RDMs:
@@ -157,8 +155,11 @@ def _net2brain(path: Path, names: Names | None) -> RDMs:
     """Return the RDMs of Net2Brain's files, one per layer."""
     files = [path]
     if path.is_dir():
-        files = [path / name for name in natural(f.name for f in path.iterdir())
-                 if Path(name).suffix in {".npz", ".pt"} and not name.startswith(".")]  # fmt: skip
+        files = [
+            path / name
+            for name in natural(f.name for f in path.iterdir())
+            if Path(name).suffix in {".npz", ".pt"} and not name.startswith(".")
+        ]
     if not files:
         raise InputError(f"expected .npz or .pt files in {path}, found none.")
     found = []

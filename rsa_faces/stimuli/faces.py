@@ -213,7 +213,7 @@ def detect_faces(
     ----------
     stimuli : StimulusSet
         Photographs of any size. Faces are found from about 1/60 of the image's longer side up to
-        all of it, tilted by up to 45 degrees.
+        all of it, turned in the plane by any angle, up to upside down.
     min_score : float, default 0.6
         What counts as a face, above 0 and at most 1. Photographs of people score above 0.85;
         animals, statues and drawings score anything from 0 to 0.9.
@@ -230,7 +230,8 @@ def detect_faces(
     Returns
     -------
     FaceTable
-        One row per stimulus, also for those without a face (``found`` is False).
+        One row per stimulus, also for those without a face, or one of which it is doubtful which
+        way up it is (``found`` is False, and ``reason`` says why).
 
     Raises
     ------
@@ -249,6 +250,13 @@ def detect_faces(
     views turned until the eyes are level; the box keeps its centre and size and is laid upright.
     Faces that overlap by more than 0.3 (intersection over union) are one. An image takes about
     0.1 s on one core, and 0.05 to 0.2 s more for each further candidate.
+
+    Upside down the detector sees faces too, with scores up to 0.9 and eyes where the mouth is. So a
+    face that is not clearly better as it stands than upside down is read from four sides, and the
+    best reading taken; if another one is nearly as good, the row says that a face is there of which
+    it is doubtful which way up it is, with ``found`` False and no points. Where no face is found the
+    image is looked at from the other three sides (0.2 s more); what only those show has to be a
+    clear face.
 
     `roll` is the angle of the line through the eyes, positive clockwise. `yaw` is the angle that
     would shift the tip of the nose from the middle of the eyes as it is, if it lay half the
@@ -399,9 +407,10 @@ def _face(
     )
     best = readings[0]
     other = [
-        r.face[0] for r in readings
+        r.face[0]
+        for r in readings
         if abs((r.turn - best.turn + np.pi) % (2 * np.pi) - np.pi) > np.pi / 4
-    ]  # fmt: skip
+    ]
     doubt = not best.is_level or best.face[0] - max(other, default=0.0) < _DOUBT
     return np.r_[best.score, best.face[1:], doubt]
 
