@@ -253,10 +253,10 @@ def detect_faces(
 
     Upside down the detector sees faces too, with scores up to 0.9 and eyes where the mouth is. So a
     face that is not clearly better as it stands than upside down is read from four sides, and the
-    best reading taken; if another one is nearly as good, the row says that a face is there of which
-    it is doubtful which way up it is, with ``found`` False and no points. Where no face is found the
-    image is looked at from the other three sides (0.2 s more); what only those show has to be a
-    clear face.
+    best reading taken; if another one is nearly as good, the row says that a face is there of
+    which it is doubtful which way up it is, with ``found`` False and no points. Where no face is
+    found the image is looked at from the other three sides (0.2 s more); what only those show has
+    to be a clear face.
 
     `roll` is the angle of the line through the eyes, positive clockwise. `yaw` is the angle that
     would shift the tip of the nose from the middle of the eyes as it is, if it lay half the
