@@ -328,3 +328,30 @@ def test_every_command_has_help():
 def test_debug_shows_the_traceback(project):
     run = rsa_faces("--debug", "compare", project / "nothing.yaml")
     assert isinstance(run.exception, FileNotFoundError)
+
+
+def test_groups_and_runs_are_columns_of_the_stimulus_table(project):
+    from rsa_faces.runs._inputs import read_inputs
+    from rsa_faces.runs.compare.config import load_config
+
+    table = pd.read_csv(project / "faces.csv")
+    table["run"] = np.arange(len(table)) % 2
+    table.to_csv(project / "faces.csv", index=False)
+    plain = read_inputs(load_config(project / "c.yaml"))
+    assert "values of 'identity' for 24 images" in plain.notes[0]
+    assert "Give inference.groups: identity" in plain.notes[0]
+    options = ["inference.groups=identity", "inference.blocks=run"]
+    inputs = read_inputs(load_config(project / "c.yaml", options))
+    assert inputs.notes == ()
+    assert inputs.groups == {n: i // 4 for i, n in enumerate(image_names())}
+    assert inputs.blocks == {n: i % 2 for i, n in enumerate(image_names())}
+    # Pairs across runs may be missing.
+    data = rf.rdm.load_rdms(project / "simulated.h5")
+    row, col = np.triu_indices(N_IMAGES, k=1)
+    vectors = np.where(row % 2 == col % 2, data.vectors, np.nan)
+    rf.RDMs(vectors, data.conditions, data.measure, data.labels).save(project / "simulated.h5")
+    read_inputs(load_config(project / "c.yaml", options))
+    with pytest.raises(rf.InputError, match="are missing .NaN"):
+        read_inputs(load_config(project / "c.yaml"))
+    with pytest.raises(rf.InputError, match="for inference.groups: 'identiti'. Did you mean"):
+        read_inputs(load_config(project / "c.yaml", [*options, "inference.groups=identiti"]))

@@ -145,3 +145,14 @@ def test_names_in_any_script_become_file_names():
     assert slug("紡錘状回 1") == "紡錘状回-1"
     assert slug("untrained:dlib-face") == "untrained-dlib-face"
     assert slug("../..") == "unnamed"
+
+
+def test_old_key_of_what_conclusions_hold_for(tmp_path):
+    text = IMAGES92.read_text().replace("generalise_to:", "bootstrap:")
+    path = tmp_path / "old.yaml"
+    path.write_text(text)
+    with pytest.warns(FutureWarning, match="is now called 'generalise_to', no longer 'bootstrap'"):
+        config = load_config(path)
+    assert config.inference.generalise_to == "both"
+    with pytest.raises(rf.InputError, match="expected generalise_to='both' alone, got bootstrap"):
+        load_config(path, ["inference.generalise_to=both"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,7 @@ def layer_map(
     method: str = "kendall",
     unique: bool = False,
     by: str = "subject",
+    blocks: Mapping[str, Hashable] | None = None,
     n_permutations: int = 999,
     alpha: float = 0.05,
     correction: str = "fdr",
@@ -62,6 +64,8 @@ def layer_map(
     by : str, default "subject"
         Label that tells patients apart. Several RDMs of a patient in a region at a time
         (electrodes, sessions) are averaged first.
+    blocks : mapping of condition to run, optional
+        Similarities and ceilings are those within each run, averaged over runs.
     n_permutations, alpha, correction, seed
         For the test of shared structure at each time, as in
         :func:`rsa_faces.inference.time_course`; 0 permutations leave it out.
@@ -116,7 +120,9 @@ def layer_map(
        time_from  time_to         models         p
     0        0.2      0.3  a network two  0.003906
     """
-    design = Design("subjects", "analytic", by=by, alpha=alpha, correction=correction, seed=seed)
+    design = Design(
+        "subjects", "analytic", by=by, blocks=blocks, alpha=alpha, correction=correction, seed=seed
+    )
     study = course_study(model, data, method=method, unique=unique, design=design)
     course = course_of(study, n_permutations)
     for note in course.notes:

@@ -71,6 +71,7 @@ class SearchlightConfig(RunConfig):
     method: Method = "spearman"
     noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
     noise_from: Literal["all", "fold"] = "all"
+    blocks: str | None = None
     min_voxels: int = Field(default=5, ge=1)
     test: GroupTestConfig = Field(default_factory=GroupTestConfig)
     budget: Memory = Field(default="4GB", description="Memory to use for the spheres' patterns.")
@@ -81,6 +82,11 @@ class SearchlightConfig(RunConfig):
             raise ValueError("expected at least one entry in `networks` or `models`.")
         if self.networks and self.stimuli is None:
             raise ValueError("expected `stimuli` for the networks to look at.")
+        if self.blocks is not None and self.stimuli is None:
+            raise ValueError(
+                "expected `stimuli` beside `blocks`, which names a column of the stimulus table: "
+                "the run of each stimulus."
+            )
         if self.data.residuals and self.noise is None:
             raise ValueError(
                 "expected `noise` beside `residuals`: how their covariance is shrunk, ledoit-wolf "

@@ -114,5 +114,6 @@ class TimecourseConfig(RunConfig):
     step: float = Field(default=0.02, gt=0)
     measure: Measure = "correlation"
     method: Method = "spearman"
+    blocks: str | None = None
     unplaced: Literal["raise", "drop", "keep"] = "raise"
     test: ClustersConfig = Field(default_factory=ClustersConfig)

@@ -13,6 +13,7 @@ from rsa_faces.inference.multiple import adjust
 from rsa_faces.mapping import LayerMap, compare_networks, layer_map, map_clusters
 from rsa_faces.rdm import MEASURES, RDMs, concat
 from rsa_faces.report import Account
+from rsa_faces.runs._inputs import column_of
 from rsa_faces.runs._networks import Networks, network_rdms, read_stimuli
 from rsa_faces.runs._run import Run
 from rsa_faces.runs.timecourse.config import TimecourseConfig
@@ -76,7 +77,13 @@ class TimecourseRun(Run):
             )
         self.tell("layers and times")
         self.n_patients = len(data)
-        self.found = layer_map(models, concat(data), method=config.method, seed=config.seed)
+        self.found = layer_map(
+            models,
+            concat(data),
+            method=config.method,
+            blocks=column_of(self.stimuli, config.blocks, "blocks"),
+            seed=config.seed,
+        )
         self.test = map_clusters(
             self.found,
             along=config.test.along,
