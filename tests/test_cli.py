@@ -332,7 +332,11 @@ def test_debug_shows_the_traceback(project):
 
 def test_groups_and_runs_are_columns_of_the_stimulus_table(project):
     from rsa_faces.runs._inputs import read_inputs
-    from rsa_faces.runs.compare.config import load_config
+    from rsa_faces.runs._reading import read_config
+    from rsa_faces.runs.compare.config import Config
+
+    def load_config(path, options=()):
+        return read_config(path, options, Config)
 
     table = pd.read_csv(project / "faces.csv")
     table["run"] = np.arange(len(table)) % 2

@@ -10,7 +10,7 @@ from rsa_faces._core.files import file_names, slug
 from rsa_faces.behaviour.arrange import load_arrange_config
 from rsa_faces.runs import AnalysesConfig, Config, SearchlightConfig, TimecourseConfig
 from rsa_faces.runs._cluster_config import load_cluster_config
-from rsa_faces.runs._reading import dump_config
+from rsa_faces.runs._reading import dump_config, read_config
 
 IMAGES92 = Path(__file__).parents[1] / "configs" / "images92.yaml"
 
@@ -152,7 +152,7 @@ def test_old_key_of_what_conclusions_hold_for(tmp_path):
     path = tmp_path / "old.yaml"
     path.write_text(text)
     with pytest.warns(FutureWarning, match="is now called 'generalise_to', no longer 'bootstrap'"):
-        config = load_config(path)
+        config = read_config(path, [], Config)
     assert config.inference.generalise_to == "both"
     with pytest.raises(rf.InputError, match="expected generalise_to='both' alone, got bootstrap"):
-        load_config(path, ["inference.generalise_to=both"])
+        read_config(path, ["inference.generalise_to=both"], Config)
