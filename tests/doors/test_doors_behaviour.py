@@ -422,7 +422,7 @@ SITUATIONS = [
     Situation(
         "matrix of similarities that holds text",
         lambda f: matrix_rdms([["a", 1], [1, 0]], ["x", "y"], direction="similarity"),
-        "expected",
+        "expected real numbers as matrices",
     ),
     Situation("command line: Meadows with participations as arrays", _import_arrays),
     Situation("command line: annotations in JSON", _import_annotations),
