@@ -320,7 +320,7 @@ def test_homophily_takes_one_image_of_each_person(project, known, tmp_path):
     )  # fmt: skip
     same(found[found["network"] == "gabor-v1"], expected.table)
     for text, words in (("a,b\np0,nobody\n", "1 are not there, such as 'nobody'"),
-                        ("from,to\np0,p1\n", "expected the columns a, b")):  # fmt: skip
+                        ("from,to\np0,p1\n", "expected the column 'a'.*got 'from'")):  # fmt: skip
         (project / "wrong.csv").write_text(text)
         with pytest.raises(rf.InputError, match=words):
             asked(project, tmp_path, entry | {"ties": "wrong.csv"},

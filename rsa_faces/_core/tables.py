@@ -176,12 +176,16 @@ def read_table(
             if file is None or values.dtype != np.float64:
                 table[column] = _numbers(values, column, words, file, where, place, notes)
         elif file is not None or column in text:
-            values = _text(values, column, bids, trimmed, place)
-            if column in text and column not in gaps:
-                _check_filled(values, column, where, place)
+            names, codes = _text(values, column, bids, trimmed, place)
+            if column in text and column not in gaps and (absent := names.isna()).any():
+                row = int(absent.to_numpy()[codes].argmax())
+                raise InputError(
+                    f"expected a name in every row of column {column!r} of {where}, but "
+                    f"{place(row)} has none."
+                )
             if guess and column not in text:
-                values = _guessed(values, words, file)
-            table[column] = values
+                names = _guessed(names, words, file)
+            table[column] = names.take(codes).set_axis(table.index)
     if file is not None:
         _check_decimals(table, numbers, notes, where)
     if trimmed:
@@ -572,8 +576,13 @@ def _named(table: pd.DataFrame, names: list[str], where: str, notes: list[str]) 
     return table[[i for i, name in enumerate(names) if name]].set_axis(kept, axis=1)
 
 
-def _text(values: pd.Series, column: str, bids: bool, trimmed: list[str], place) -> pd.Series:
-    """Return a column as text without blanks around it, NaN where there is none."""
+def _text(
+    values: pd.Series, column: str, bids: bool, trimmed: list[str], place
+) -> tuple[pd.Series, np.ndarray]:
+    """Return the different texts of a column without blanks around them, and which is in each row.
+
+    Text that is missing is NaN. Names repeat: what is done once for each of them is cheap.
+    """
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
         values = values.astype("Int64")  # whole numbers that a gap made into floats
     codes, found = pd.factorize(values, use_na_sentinel=False)
@@ -585,18 +594,8 @@ def _text(values: pd.Series, column: str, bids: bool, trimmed: list[str], place)
         if len(rows):
             trimmed.append(f"{plain[codes[rows[0]]]!r} in column {column!r} ({place(rows[0])})")
     nothing = {"", BIDS_MISSING} if bids else {""}
-    names = pd.Series([np.nan if c in nothing else c for c in short], dtype=object).infer_objects()
-    return names.take(codes).set_axis(values.index)
-
-
-def _check_filled(values: pd.Series, column: str, where: str, place) -> None:
-    """Raise if a name is missing."""
-    gaps = values.isna().to_numpy()
-    if gaps.any():
-        raise InputError(
-            f"expected a name in every row of column {column!r} of {where}, but "
-            f"{place(int(gaps.argmax()))} has none."
-        )
+    names = pd.Series([np.nan if c in nothing else c for c in short], dtype=object)
+    return names.infer_objects(), codes
 
 
 def _numbers(values, column, words, file, where, place, notes) -> pd.Series:
@@ -643,22 +642,22 @@ def _check_decimals(table: pd.DataFrame, numbers, notes: list[str], where: str) 
             )
 
 
-def _guessed(values: pd.Series, words: list[str], file: _Source | None) -> pd.Series:
+def _guessed(names: pd.Series, words: list[str], file: _Source | None) -> pd.Series:
     """Return quantities or truth values where every value is one; else the text."""
-    codes, names = pd.factorize(values)
-    names = pd.Series(names, dtype=object).astype(str)
-    absent = names.isin([*words, BIDS_MISSING])
-    plain = names[~absent]
-    if file is not None and file.separator == ";" and plain.str.contains(",").any():
-        plain = plain.str.replace(",", ".") if plain.str.fullmatch(_DECIMAL_COMMA).all() else plain
-    if plain.isin(_TRUTH).all() and len(plain) == len(names) and (codes >= 0).all():
-        return values.map(_TRUTH).astype(bool)
+    absent = names.isna() | names.isin([*words, BIDS_MISSING])
+    plain = names[~absent].astype(object)
+    if not len(plain):
+        return names
+    if plain.isin(_TRUTH).all() and not absent.any():
+        return plain.map(_TRUTH).astype(bool)
+    if file is not None and file.separator == ";" and plain.str.fullmatch(_DECIMAL_COMMA).all():
+        plain = plain.str.replace(",", ".")
     quantity = plain.str.fullmatch(_QUANTITY)
     if not quantity.any() or not (quantity | plain.isin(["inf", "-inf"])).all():
-        return values
+        return names
     whole = plain.str.fullmatch(r"[+-]?\d+")
     if (plain[whole].str.len() > _MOST_DIGITS).any():
-        return values
-    result = np.append(plain.astype(np.float64).reindex(names.index), np.nan)[codes]
-    whole = whole.all() and not np.isnan(result).any()
-    return pd.Series(result.astype(np.int64) if whole else result, index=values.index)
+        return names
+    if whole.all() and not absent.any():
+        return plain.astype(np.int64)
+    return plain.astype(np.float64).reindex(names.index)
