@@ -178,7 +178,7 @@ def test_networks_are_looked_into_and_checked():
 
 @pytest.mark.slow
 def test_regions_of_simulated_brains_show_the_planted_layers(tmp_path):
-    config = rf.__path__[0] + "/../configs/regions.yaml"
+    config = rf.__path__[0] + "/configs/regions.yaml"
     done = rsa_faces("compare", config, "--out", tmp_path / "o", "--set", "inference.n_boot=100")
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "o" / "results.csv")

@@ -17,7 +17,7 @@ from rsa_faces.datasets import simulated_brain
 from rsa_faces.runs._brains import read_volumes
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 
-CONFIG = Path(__file__).parents[1] / "configs" / "searchlight.yaml"
+CONFIG = Path(__file__).parents[1] / "rsa_faces" / "configs" / "searchlight.yaml"
 
 
 @pytest.fixture(scope="module")

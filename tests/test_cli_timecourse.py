@@ -16,7 +16,7 @@ from rsa_faces.datasets import simulated_layers, simulated_recordings
 from rsa_faces.rdm import load_rdms
 
 pytest.importorskip("mne")
-CONFIG = Path(__file__).parents[1] / "configs" / "timecourse.yaml"
+CONFIG = Path(__file__).parents[1] / "rsa_faces" / "configs" / "timecourse.yaml"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from rsa_faces.runs import AnalysesConfig, Config, SearchlightConfig, Timecourse
 from rsa_faces.runs._cluster_config import load_cluster_config
 from rsa_faces.runs._reading import dump_config, read_config
 
-IMAGES92 = Path(__file__).parents[1] / "configs" / "images92.yaml"
+IMAGES92 = Path(__file__).parents[1] / "rsa_faces" / "configs" / "images92.yaml"
 
 
 def write(tmp_path, **changes):

@@ -67,7 +67,7 @@ def analyse(
 
     Features are taken once from each network and kept; a run that was stopped goes on. Leaves a
     table (CSV) and figures (SVG, PDF, PNG) for each question, a report and the provenance. The
-    questions are in configs/analyses.yaml and configs/photographs.yaml; each is a function of
+    questions are in the examples analyses, kdef and photographs; each is a function of
     rsa_faces.analyses.
     """
     from rsa_faces.runs.analyse.run import AnalyseRun

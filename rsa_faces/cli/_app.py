@@ -7,6 +7,7 @@ from rsa_faces.cli import (  # noqa: F401 (each registers its commands)
     _arrange,
     _compare,
     _doctor,
+    _example,
     _extract,
     _init,
     _networks,

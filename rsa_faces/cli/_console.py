@@ -37,7 +37,8 @@ app = typer.Typer(
     help=(
         "Which layer of which network sees faces the way people do: representational similarity "
         "analysis from images to figure.\n\n"
-        "Start with `rsa-faces compare configs/images92.yaml` (real data, nothing to download), "
+        "Start with `rsa-faces example images92` and `rsa-faces compare images92.yaml` (real data, "
+        "nothing to download), "
         "then `rsa-faces init` writes a configuration for your own folders."
     ),
     epilog="Exit codes: 0 done, 1 the run failed, 2 the input is wrong.",

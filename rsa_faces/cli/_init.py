@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _TEMPLATE = """\
 # Written by `rsa-faces init`. Check it, then:  rsa-faces compare {name}
-# Every key is explained in configs/images92.yaml.
+# Every key is explained in the file that `rsa-faces example images92` writes.
 
 title: {title}
 

@@ -35,7 +35,9 @@ Jobs = Annotated[
         min=1, help="Processor threads to use; default all. RDMs may differ in the 6th digit."
     ),
 ]
-Cluster = Annotated[Path | None, typer.Option(help="Do parts side by side: configs/cluster.yaml.")]
+Cluster = Annotated[
+    Path | None, typer.Option(help="Do parts side by side: `rsa-faces example cluster`.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
 
 
