@@ -53,6 +53,24 @@ def project(tmp_path_factory):
     return folder, made, stimuli
 
 
+def test_noise_of_a_time_course(project, tmp_path):
+    folder, made, stimuli = project
+    options = ["--set", "measure=mahalanobis", "--set", "noise=schaefer-strimmer"]
+    done = rsa_faces("timecourse", folder / "c.yaml", "--out", tmp_path / "o", *options)
+    assert done.exit_code == 0, done.output
+    patient, epochs = next(iter(made.epochs.items()))
+    places = made.electrodes[made.electrodes["patient"] == patient]
+    patterns = ieeg_patterns(
+        epochs, electrodes=places, stimuli=stimuli, signal="raw", patient=patient, source="x"
+    )
+    expected = ieeg_rdms(patterns, per="region", measure="mahalanobis", window=0.05, step=0.05,
+                         noise="schaefer-strimmer")  # fmt: skip
+    found = load_rdms(tmp_path / "o" / "rdms" / f"patient-{patient}.h5")
+    np.testing.assert_allclose(
+        found.vectors, expected.align(found.conditions).vectors, rtol=1e-3
+    )  # files of epochs hold float32
+
+
 def test_similarity_is_there_when_it_was_planted(project, tmp_path):
     folder, made, stimuli = project
     done = rsa_faces("timecourse", folder / "c.yaml", "--out", tmp_path / "o")

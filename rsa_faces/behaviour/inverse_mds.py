@@ -21,7 +21,7 @@ from rsa_faces.rdm._rdms import pair_index
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ArrangementRDM(BaseResult):
+class ArrangementRDM(BaseResult, figure="plot_rdms"):
     """What :func:`inverse_mds` found for one rater.
 
     Parameters
@@ -60,6 +60,9 @@ class ArrangementRDM(BaseResult):
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions."""
         return self.rdms.conditions
+
+    def _drawn(self) -> RDMs:
+        return self.rdms
 
     @property
     def table(self) -> pd.DataFrame:

@@ -24,7 +24,7 @@ _SCALES = ("rms", "z", "none")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RaterRDMs(BaseResult):
+class RaterRDMs(BaseResult, figure="plot_rdms"):
     """RDMs of several raters, with their evidence.
 
     Parameters
@@ -37,6 +37,9 @@ class RaterRDMs(BaseResult):
 
     rdms: RDMs
     evidence: np.ndarray
+
+    def _drawn(self) -> RDMs:
+        return self.rdms
 
     @property
     def table(self) -> pd.DataFrame:

@@ -23,7 +23,7 @@ _DIRECTIONS = ("similarity", "dissimilarity")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RatedRDMs(BaseResult):
+class RatedRDMs(BaseResult, figure="plot_rdms"):
     """RDMs of raters, how often each pair was judged, and what was found in the data.
 
     Parameters
@@ -38,6 +38,9 @@ class RatedRDMs(BaseResult):
     rdms: RDMs
     counts: np.ndarray
     report: RaterReport
+
+    def _drawn(self) -> RDMs:
+        return self.rdms
 
     @property
     def table(self) -> pd.DataFrame:

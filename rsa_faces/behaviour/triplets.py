@@ -21,7 +21,7 @@ from rsa_faces.rdm._rdms import pair_index
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TripletEmbedding(BaseResult):
+class TripletEmbedding(BaseResult, figure="plot_rdms"):
     """What :func:`triplet_embedding` found.
 
     Parameters
@@ -54,6 +54,9 @@ class TripletEmbedding(BaseResult):
     cv_folds: np.ndarray
     n_triplets: int
     converged: bool
+
+    def _drawn(self) -> RDMs:
+        return self.rdms
 
     @property
     def table(self) -> pd.DataFrame:

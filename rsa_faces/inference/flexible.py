@@ -60,7 +60,7 @@ class _Options:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BestLayer(BaseResult):
+class BestLayer(BaseResult, figure="plot_models"):
     """How well the best layer of each network predicts, when data that are held out choose it.
 
     Parameters
@@ -76,6 +76,9 @@ class BestLayer(BaseResult):
 
     result: Result
     chosen: pd.DataFrame
+
+    def _drawn(self) -> Result:
+        return self.result
 
     @property
     def table(self) -> pd.DataFrame:

@@ -113,6 +113,8 @@ class TimecourseConfig(RunConfig):
     window: float = Field(default=0.1, gt=0)
     step: float = Field(default=0.02, gt=0)
     measure: Measure = "correlation"
+    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
+    noise_from: Literal["all", "fold"] = "all"
     method: Method = "spearman"
     blocks: str | None = None
     unplaced: Literal["raise", "drop", "keep"] = "raise"

@@ -80,10 +80,13 @@ def patient_rdms(
             warnings.simplefilter("always", UserWarning)
             with about(f"patient {patient!r}, {_where(recordings.patients[patient])}"):
                 patterns, table = _patterns(config, recordings, patient, stimuli)
-                rdms = None if patterns is None else ieeg_rdms(
-                    patterns, per="region", measure=config.measure, window=config.window,
-                    step=config.step, progress=False,
-                )  # fmt: skip
+                options = {
+                    name: getattr(config, name)
+                    for name in ("measure", "noise", "noise_from", "window", "step")
+                }
+                rdms = None
+                if patterns is not None:
+                    rdms = ieeg_rdms(patterns, per="region", progress=False, **options)
             if rdms is not None:
                 rdms.save(folder / name)
                 files.append(name)
