@@ -10,6 +10,7 @@ from scipy.optimize import nnls
 from sklearn.linear_model import Ridge
 
 import rsa_faces as rf
+from rsa_faces._kernels._fits_loops import nnls_gram
 from rsa_faces.comparison import METHODS
 from rsa_faces.inference import (
     _held_out,
@@ -20,7 +21,6 @@ from rsa_faces.inference import (
     reweighted_similarity,
     reweighting,
 )
-from rsa_faces.inference._fits import nnls_gram
 from rsa_faces.inference.bootstrap import draw_counts
 
 RANK_METHODS = frozenset(name for name, method in METHODS.items() if method.uses_ranks)

@@ -1,46 +1,67 @@
-"""Compiled inner loops of one pass over channels. Imported when needed: numba is slow to load."""
+"""One pass over channels: means of rows and the mean row are taken off."""
 
 from __future__ import annotations
 
-from numba import njit
+import numpy as np
 
-# Sums may be taken in any order, so that they run in vectors; NaN and infinity stay what they are.
-_ORDER = {"reassoc", "nsz", "contract"}
+from rsa_faces._kernels.choice import call
+
+#: Values of an RDM's patterns up to which the plain form serves. By size alone: last digits differ.
+PLAIN = 2**22
 
 
-@njit(nogil=True, cache=True, fastmath=_ORDER)
-def take_means_of_rows(rows, start, stop, rest, offsets, total):
-    """Write ``rows[:, start:stop]`` without the mean of each row to `rest`, the means to `offsets`.
+def take_means_of_rows(
+    rows: np.ndarray,
+    start: int,
+    rest: np.ndarray,
+    offsets: np.ndarray,
+    total: np.ndarray,
+    compiled: bool,
+) -> None:
+    """Write columns of rows without the mean of each row to `rest`, the means to `offsets`.
 
-    rows (n, any), rest (n, stop − start), offsets (n,) of float64; what was written is added to
-    total (stop − start,).
+    Parameters
+    ----------
+    rows : ndarray, shape (n, any)
+        The columns from `start` on, as many as fit.
+    start : int
+    rest : ndarray, shape (n, width)
+    offsets : ndarray of float64, shape (n,)
+    total : ndarray, shape (width,)
+        What was written is added to it.
+    compiled : bool
     """
-    width = stop - start
-    for i in range(len(rows)):
-        row, left = rows[i, start:stop], rest[i]
-        mean = 0.0
-        for k in range(width):
-            mean += row[k]
-        mean /= width
-        offset = left.dtype.type(mean)
-        offsets[i] = offset
-        for k in range(width):
-            value = row[k] - offset
-            left[k] = value
-            total[k] += value
+    stop = start + rest.shape[1]
+    if compiled:
+        from rsa_faces._kernels import _products_loops as loops
+
+        # For rows that lie one after the other in memory.
+        if rows.dtype != rest.dtype or not rows.flags.c_contiguous:
+            rows = np.ascontiguousarray(rows[:, start:stop], rest.dtype)
+            start, stop = 0, stop - start
+        call(loops.take_means_of_rows, rows, start, stop, rest, offsets, total)
+        return
+    rows = rows[:, start:stop]
+    offset = rows.mean(axis=1, dtype=np.float64).astype(rest.dtype)
+    offsets[:] = offset
+    np.subtract(rows, offset[:, None], out=rest, casting="unsafe")
+    total += rest.sum(axis=0)
 
 
-@njit(nogil=True, cache=True, fastmath=_ORDER)
-def take_mean_row(rest, mean, toward):
+def take_mean_row(rest: np.ndarray, mean: np.ndarray, toward: np.ndarray, compiled: bool) -> None:
     """Take `mean` off each row of `rest`; add what is left, times `mean`, to `toward`.
 
-    rest (n, width), mean (width,), toward (n,) of float64.
+    Parameters
+    ----------
+    rest : ndarray, shape (n, width)
+    mean : ndarray, shape (width,)
+    toward : ndarray of float64, shape (n,)
+    compiled : bool
     """
-    for i in range(len(rest)):
-        left = rest[i]
-        product = 0.0
-        for k in range(len(mean)):
-            value = left[k] - mean[k]
-            left[k] = value
-            product += value * mean[k]
-        toward[i] += product
+    if compiled:
+        from rsa_faces._kernels import _products_loops as loops
+
+        call(loops.take_mean_row, rest, mean, toward)
+        return
+    rest -= mean
+    toward += rest @ mean

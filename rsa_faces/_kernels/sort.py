@@ -1,35 +1,13 @@
-"""Sorting and ranking of many RDM vectors, compiled. Imported only when ranks are needed."""
+"""Sorting and ranking of many RDM vectors."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
-import numba
 import numpy as np
-from numba import njit
 
-_DIGIT = 11  # bits sorted in one pass
-_MASK = (1 << _DIGIT) - 1
-_INDEX = 31  # bits of a key that hold where the entry came from
+from rsa_faces._kernels.choice import compiled_pays, in_threads
 
-
-def in_threads(function: Callable[..., None], n_items: int, *arguments: object) -> None:
-    """Call ``function(*arguments, start, stop)`` for parts of the items, side by side.
-
-    In a thread that is itself one of several, the parts are done one after the other.
-    """
-    alone = threading.current_thread() is threading.main_thread()
-    n_threads = max(1, min(numba.get_num_threads(), n_items)) if alone else 1
-    bounds = np.linspace(0, n_items, n_threads + 1).astype(np.int64)
-    if n_threads == 1:
-        function(*arguments, 0, n_items)
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        parts = zip(bounds[:-1], bounds[1:], strict=True)
-        for done in [pool.submit(function, *arguments, start, stop) for start, stop in parts]:
-            done.result()
+#: Values after which the compiled form pays.
+LIMIT = 4 * 10**7
 
 
 def sort_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,10 +26,23 @@ def sort_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Whether an entry in that order is larger than the one before it; the first one is.
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float64)
+    if not compiled_pays("_sort_loops", vectors.size, LIMIT):
+        return plain_sort_rows(vectors)
+    from rsa_faces._kernels import _sort_loops
+
     order = np.empty(vectors.shape, np.int32)
     new = np.empty(vectors.shape, np.bool_)
-    in_threads(_sort_rows, len(vectors), vectors, *_range(vectors), order, new)
+    in_threads(_sort_loops.sort_rows, len(vectors), vectors, *_range(vectors), order, new)
     return order, new
+
+
+def plain_sort_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do what :func:`sort_rows` does, in NumPy."""
+    order = np.argsort(vectors, axis=1, kind="stable")
+    ordered = np.take_along_axis(vectors, order, axis=1)
+    new = np.ones(vectors.shape, np.bool_)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=new[:, 1:])
+    return order.astype(np.int32), new
 
 
 def rank_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,106 +57,25 @@ def rank_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     -------
     ranks : ndarray, shape (n_rows, n_entries)
     squares : ndarray, shape (n_rows,)
+        0 for a constant row.
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float64)
+    if not compiled_pays("_sort_loops", vectors.size, LIMIT):
+        return plain_rank_rows(vectors)
+    from rsa_faces._kernels import _sort_loops
+
     ranks, squares = np.empty(vectors.shape), np.empty(len(vectors))
-    in_threads(_rank_rows, len(vectors), vectors, *_range(vectors), ranks, squares)
+    in_threads(_sort_loops.rank_rows, len(vectors), vectors, *_range(vectors), ranks, squares)
     return ranks, squares
+
+
+def plain_rank_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do what :func:`rank_rows` does, in NumPy."""
+    from rsa_faces._kernels.resampled import plain_resampled_ranks
+
+    return plain_resampled_ranks(*plain_sort_rows(vectors), np.ones(vectors.shape[1]))
 
 
 def _range(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest and largest value of each row."""
     return vectors.min(axis=1), vectors.max(axis=1)
-
-
-@njit(nogil=True, cache=True)
-def _sort(values, low, high, keys, spare, histogram, ordered, order):  # noqa: D417
-    """Sort one row: roughly by digits of the scaled values, then exactly by insertion.
-
-    Scaling to whole numbers keeps the order up to ties, so that few entries are out of place;
-    where many are (a value far from all others), a comparison sort takes over.
-    """
-    n = len(values)
-    n_digits = 2 if n <= 1 << 15 else 3
-    scale = ((1 << (_DIGIT * n_digits)) - 1) / (high - low) if high > low else 0.0
-    patience = 16 * n if np.isfinite(scale) and np.isfinite(high - low) else -1
-    if patience > 0:
-        for i in range(n):
-            keys[i] = (np.int64((values[i] - low) * scale) << _INDEX) | i
-        for digit in range(n_digits):
-            shift = _INDEX + digit * _DIGIT
-            histogram[:] = 0
-            for i in range(n):
-                histogram[(keys[i] >> shift) & _MASK] += 1
-            place = 0
-            for k in range(_MASK + 1):
-                count = histogram[k]
-                histogram[k] = place
-                place += count
-            for i in range(n):
-                k = (keys[i] >> shift) & _MASK
-                spare[histogram[k]] = keys[i]
-                histogram[k] += 1
-            keys, spare = spare, keys
-        for i in range(n):
-            order[i] = np.int32(keys[i] & ((1 << _INDEX) - 1))
-            ordered[i] = values[order[i]]
-        for i in range(1, n):
-            value = ordered[i]
-            if ordered[i - 1] > value:
-                here = order[i]
-                j = i
-                while j > 0 and ordered[j - 1] > value:
-                    ordered[j] = ordered[j - 1]
-                    order[j] = order[j - 1]
-                    j -= 1
-                ordered[j] = value
-                order[j] = here
-                patience -= i - j
-                if patience < 0:
-                    break
-    if patience < 0:
-        order[:] = np.argsort(values, kind="mergesort")
-        for i in range(n):
-            ordered[i] = values[order[i]]
-
-
-@njit(nogil=True, cache=True)
-def _sort_rows(vectors, low, high, order, new, start, stop):
-    """Sort the rows from start to stop."""
-    n = vectors.shape[1]
-    keys = np.empty(n, np.int64)
-    spare = np.empty(n, np.int64)
-    histogram = np.empty(_MASK + 1, np.int32)
-    ordered = np.empty(n)
-    for row in range(start, stop):
-        _sort(vectors[row], low[row], high[row], keys, spare, histogram, ordered, order[row])
-        new[row, 0] = True
-        for i in range(1, n):
-            new[row, i] = ordered[i] != ordered[i - 1]
-
-
-@njit(nogil=True, cache=True)
-def _rank_rows(vectors, low, high, ranks, squares, start, stop):
-    """Rank the rows from start to stop."""
-    n = vectors.shape[1]
-    keys = np.empty(n, np.int64)
-    spare = np.empty(n, np.int64)
-    histogram = np.empty(_MASK + 1, np.int32)
-    ordered = np.empty(n)
-    order = np.empty(n, np.int32)
-    for row in range(start, stop):
-        _sort(vectors[row], low[row], high[row], keys, spare, histogram, ordered, order)
-        total = 0.0
-        first = 0
-        while first < n:
-            after = first + 1
-            while after < n and ordered[after] == ordered[first]:
-                after += 1
-            # Ranks from first + 1 to after, counted from the mean rank (n + 1) / 2.
-            rank = (first + after - n) / 2.0
-            for i in range(first, after):
-                ranks[row, order[i]] = rank
-            total += (after - first) * rank * rank
-            first = after
-        squares[row] = total

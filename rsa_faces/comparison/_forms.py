@@ -7,11 +7,12 @@ every pair is there as often as its weight says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
+from rsa_faces._kernels.kendall import kendall_sums
 from rsa_faces._kernels.ranks import average_ranks, centred_ranks, dense_codes
+from rsa_faces._kernels.resampled import resampled_ranks
+from rsa_faces._kernels.sort import sort_rows
 
 _MODELS = 16  # models ranked together in one sample
 
@@ -176,24 +177,19 @@ def pool_unit(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def ranks_of(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return centred average ranks of one RDM, or of one for each sample, (n_samples, n_pairs)."""
-    vectors = np.broadcast_to(vectors, weights.shape)
-    order = np.argsort(vectors, axis=1)
-    values = np.take_along_axis(vectors, order, axis=1)
-    ordered = np.take_along_axis(weights, order, axis=1)
-    new = np.ones(vectors.shape, dtype=bool)
-    new[:, 1:] = values[:, 1:] != values[:, :-1]
-    # All samples in one line: groups of equal values, never across samples.
-    starts = np.flatnonzero(new)
-    grouped = np.add.reduceat(ordered.ravel(), starts)
-    ranks = np.cumsum(grouped) - (grouped - 1) / 2
-    lengths = np.diff(np.append(starts, new.size))
-    before = np.cumsum(weights.sum(axis=1)) - weights.sum(axis=1)
-    middle = before + (weights.sum(axis=1) + 1) / 2
-    ordered = np.repeat(ranks, lengths).reshape(vectors.shape) - middle[:, None]
-    result = np.empty_like(ordered)
-    np.put_along_axis(result, order, ordered, axis=1)
-    return result
+    """Return centred average ranks of one RDM, or of one for each sample, (n_samples, n_pairs).
+
+    0 for pairs of weight 0.
+    """
+    rows = np.atleast_2d(vectors)
+    if (weights == 1).all():
+        return np.broadcast_to(centred_ranks(rows)[0], weights.shape)
+    order, new = sort_rows(rows)
+    ranks = np.zeros(weights.shape)
+    for b, w in enumerate(weights):
+        own = slice(b, b + 1) if len(rows) > 1 else slice(None)
+        ranks[b, w > 0] = resampled_ranks(order[own], new[own], w)[0][0]
+    return ranks
 
 
 # Weighted forms.
@@ -260,39 +256,22 @@ def positive(difference: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 def rank_correlation(model, data, weights, *, finish) -> np.ndarray:
     """Spearman or rho-a under weights."""
-    from rsa_faces._kernels.resampled import resampled_ranks
-    from rsa_faces._kernels.sort import sort_rows
-
     sides = [sort_rows(side) for side in (model, data)]
     xy = np.empty((len(weights), len(model), len(data)))
     xx, yy = np.empty(xy.shape[:2]), np.empty((len(weights), len(data)))
-    for b, places, drawn in drawn_pairs(weights):
-        y, yy[b] = resampled_ranks(*sides[1], places, drawn)
-        y *= drawn
+    for b, w in enumerate(weights):
+        y, yy[b] = resampled_ranks(*sides[1], w)
+        y *= w[w > 0]
         for start in range(0, len(model), _MODELS):
             part = slice(start, start + _MODELS)
-            x, xx[b, part] = resampled_ranks(*(s[part] for s in sides[0]), places, drawn)
+            x, xx[b, part] = resampled_ranks(*(s[part] for s in sides[0]), w)
             xy[b, part] = x @ y.T
     n = weights.sum(axis=1)[:, None, None]
     return finish(xy, xx[:, :, None], yy[:, None, :], n)
 
 
-def drawn_pairs(weights: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield each sample, where each pair is among those drawn, and the weights of these.
-
-    Pairs that were not drawn share a last place of weight 0.
-    """
-    for b, w in enumerate(weights):
-        drawn = np.flatnonzero(w)
-        places = np.full(len(w), len(drawn), dtype=np.int32)
-        places[drawn] = np.arange(len(drawn))
-        yield b, places, np.append(w[drawn], 0).astype(np.float64)
-
-
 def concordance(model, data, weights, *, finish) -> np.ndarray:
     """tau-b or tau-a under whole weights; copies of one entry are ties."""
-    from rsa_faces._kernels.kendall import kendall_sums
-
     sums, *untied = kendall_sums(model, data, weights)
     n = weights.sum(axis=1)[:, None, None]
     return finish(sums.astype(float), untied[0][:, :, None], untied[1][:, None, :], n)
@@ -320,12 +299,12 @@ def paired_ranks(own, others, weights, *, finish) -> np.ndarray:
 
 def paired_concordance(own, others, weights, *, finish) -> np.ndarray:
     """tau-b or tau-a of one RDM with another for each sample."""
-    return np.array(
-        [
-            concordance(own[None], other[None], w[None], finish=finish)[0, 0, 0]
-            for other, w in zip(others, weights, strict=True)
-        ]
-    )
+    parts = zip(np.broadcast_to(own, others.shape), others, weights, strict=True)
+    sums = [
+        [part[0, 0] for part in kendall_sums(x[None], y[None], w[None], paired=True)]
+        for x, y, w in parts
+    ]
+    return finish(*np.array(sums, float).T, weights.sum(axis=1))
 
 
 def _paired_sums(x, y, weights) -> list[np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._kernels.kendall import kendall_sums
 from rsa_faces._kernels.ranks import centred_ranks
 from rsa_faces.comparison import _forms, _influence
 from rsa_faces.comparison._forms import (
@@ -457,8 +458,6 @@ def _rank_products(model: np.ndarray, data: np.ndarray):
 
 def _kendall(model: np.ndarray, data: np.ndarray):
     """Return Kendall's sums and the untied pairs of each side, NaN for constant rows."""
-    from rsa_faces._kernels.kendall import kendall_sums
-
     sums, untied_model, untied_data = kendall_sums(model, data)
     sums = sums.astype(float)
     sums[untied_model == 0] = np.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.numbers import best_index
+from rsa_faces._kernels.choice import call
 from rsa_faces.comparison import METHODS, Method, resolve
 from rsa_faces.comparison._forms import pair_weights, standard
 from rsa_faces.inference._weighted import weighted_similarities
@@ -282,10 +284,11 @@ def _best_of_each(scores: np.ndarray, layers: Layers) -> np.ndarray:
 
 def _fit_nnls(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the weights ≥ 0 of the prediction most similar to the target."""
-    from rsa_faces.inference._fits import nnls_gram
+    from rsa_faces._kernels._fits_loops import nnls_gram
 
     size = gram.shape[-1]
-    weights = nnls_gram(
+    weights = call(
+        nnls_gram,
         np.ascontiguousarray(gram.reshape(-1, size, size)),
         np.ascontiguousarray(target.reshape(-1, *target.shape[2:])),
     ).reshape(target.shape)
@@ -332,7 +335,9 @@ def held_out_means(layers, data, splits, fit, method, n_folds, n_subject_folds):
     weights = fold_weights(layers, data, splits, fit, method, n_folds, n_subject_folds)
     compare = held_out_plain
     if method.code is not None:
-        from rsa_faces.inference._fits import held_out_similarities as compare
+        from rsa_faces._kernels._fits_loops import held_out_similarities
+
+        compare = partial(call, held_out_similarities)
     similarities = [
         compare(
             layers.vectors,
@@ -353,7 +358,7 @@ def held_out_means(layers, data, splits, fit, method, n_folds, n_subject_folds):
 def held_out_plain(
     layers, starts, weights, data, conditions, subjects, method: Method
 ) -> np.ndarray:
-    """Do what :func:`rsa_faces.inference._fits.held_out_similarities` does, for every method.
+    """Do what :func:`rsa_faces._kernels._fits_loops.held_out_similarities` does, for every method.
 
     Its arguments, but the method itself for its number in the compiled loops.
     """

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsa_faces._kernels.ranks import dense_codes
+from rsa_faces._kernels.kendall import kendall_sums
+from rsa_faces._kernels.resampled import resampled_ranks
+from rsa_faces._kernels.sort import sort_rows
 from rsa_faces.comparison import Method, resolve
-from rsa_faces.comparison._forms import drawn_pairs, pair_weights
+from rsa_faces.comparison._forms import pair_weights
 from rsa_faces.inference._weighted import weighted_similarities
 
 
@@ -75,23 +77,30 @@ def _from_inner_products(data, counts, method: Method, given) -> tuple[np.ndarra
 
 
 def _from_ranks(data, counts, method) -> tuple[np.ndarray, np.ndarray]:
-    """Where every subject has every pair: whole numbers in compiled loops."""
-    from rsa_faces._kernels.resampled import pooled_sums, resampled_ranks
-    from rsa_faces._kernels.sort import sort_rows
-
+    """Where every subject has every pair: ranks of all subjects, and of sums of them, at once."""
     sides = sort_rows(data)
-    by_order = method.factors is None
-    codes = dense_codes(data).astype(np.int32) if by_order else np.zeros(data.shape, np.int32)
-    sums = np.empty((len(counts), 2, len(data), 3))
-    totals = np.empty((len(counts), 1))
-    for b, places, weights in drawn_pairs(pair_weights(counts)):
-        totals[b] = n = weights.sum()
-        # Twice the ranks from 1, whole numbers: their sums are sorted digit by digit.
-        ranks = resampled_ranks(*sides, places, weights)[0][:, :-1]
-        doubled = (2 * ranks + (n + 1)).astype(np.int32)
-        here = codes[:, places < len(weights) - 1] if by_order else codes[:, : len(weights) - 1]
-        sums[b] = pooled_sums(doubled, here, weights[:-1].astype(np.float64), by_order)
-    lower, upper = method.weighted.keywords["finish"](*sums.transpose(3, 1, 0, 2), totals)
+    sums = np.empty((2, 3, len(counts), len(data)))
+    weights = pair_weights(counts)
+    for b, w in enumerate(weights):
+        # Ranks are whole or half numbers, so that sums in any order have the same ties.
+        ranks, squares = resampled_ranks(*sides, w)
+        total = ranks.sum(axis=0)
+        pools, drawn = np.concatenate([total - ranks, total[None]]), w[w > 0]
+        if method.factors is None:
+            sums[0, :, b] = [
+                s[0] for s in kendall_sums(ranks, pools[:-1], drawn[None], paired=True)
+            ]
+            parts = kendall_sums(pools[-1:], ranks, drawn[None])
+            sums[1, 0, b], sums[1, 1, b], sums[1, 2, b] = parts[0][0, 0], parts[2][0], parts[1][0]
+            continue
+        pooled, pooled_squares = resampled_ranks(*sort_rows(pools), drawn)
+        ranks *= drawn
+        sums[0, 0, b] = np.einsum("sp,sp->s", ranks, pooled[:-1])
+        sums[1, 0, b] = ranks @ pooled[-1]
+        sums[:, 1, b] = squares
+        sums[0, 2, b], sums[1, 2, b] = pooled_squares[:-1], pooled_squares[-1]
+    total = weights.sum(axis=1)[:, None]
+    lower, upper = (method.weighted.keywords["finish"](*part, total) for part in sums)
     return lower, upper
 
 

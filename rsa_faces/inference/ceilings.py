@@ -12,6 +12,7 @@ from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
+from rsa_faces._kernels.resampled import shuffled_lengths
 from rsa_faces.comparison import Method, align_given, resolve
 from rsa_faces.comparison._compare import check_weights
 from rsa_faces.inference._design import Design
@@ -201,9 +202,6 @@ def shared_structure(
     """
     method = resolve(method)
     check_count(n_permutations, what="n_permutations")
-    from rsa_faces._kernels.resampled import shuffled_lengths
-    from rsa_faces._kernels.sort import in_threads
-
     rng = as_rng(seed)
     subjects = subject_means(data, by)
     n_subjects, n_conditions = len(subjects), subjects.n_conditions
@@ -222,9 +220,7 @@ def shared_structure(
         orders = np.empty((1 + n_permutations, n_subjects, len(run)), dtype=np.int64)
         orders[0] = np.arange(len(run))
         orders[1:] = np.argsort(rng.random((n_permutations, n_subjects, len(run))), axis=2)
-        of_run = np.empty(len(orders))
-        in_threads(shuffled_lengths, len(orders), square, orders, of_run)
-        lengths += of_run / len(pairs)
+        lengths += shuffled_lengths(square, orders) / len(pairs)
     # Sums in another order differ in the last digits: what is equal counts as equal.
     extreme = int((lengths[1:] >= lengths[0] * (1 - 1e-12)).sum())
     return (1 + extreme) / (1 + n_permutations)

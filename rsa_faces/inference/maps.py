@@ -350,7 +350,7 @@ def _signs(n_subjects: int, n_permutations: int, tail: str, seed) -> tuple[np.nd
 def _maxima(units, signs, graph, statistic: str, tail: str, threshold) -> np.ndarray:
     """Return the largest statistic over all places in each flip."""
     from rsa_faces._kernels import clusters
-    from rsa_faces._kernels.sort import in_threads
+    from rsa_faces._kernels.choice import in_threads
 
     maxima = np.empty(len(signs))
     block = max(1, min(32, _HELD // units.shape[1]))

@@ -252,7 +252,7 @@ class _Ridge:
             scale = np.trace(gram) / len(row)
             eye = np.eye(n_features)
             if self.nonnegative:
-                from rsa_faces.inference._fits import nnls_gram
+                from rsa_faces._kernels._fits_loops import nnls_gram
 
                 stacked = np.stack([gram + p * scale * eye for p in penalties])
                 target = np.tile(right, (len(stacked), 1, 1))

@@ -17,6 +17,7 @@ from functools import cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from rsa_faces._kernels.products import PLAIN, take_mean_row, take_means_of_rows
 from rsa_faces.rdm._ties import rounding_of_sums, settle
 
 # Channels whose products are summed in float32 before they are added up in float64; a block of
@@ -301,9 +302,8 @@ def _of_group(
     slab: Sequence[np.ndarray], start: int, stop: int, width: int, work: np.ndarray
 ) -> Products:
     """Return the products of some blocks, in the type of `work`, which is written over."""
-    from rsa_faces._kernels.products import take_mean_row, take_means_of_rows
-
     n, kind = sum(map(len, slab)), work.dtype
+    compiled = n * slab[0].shape[1] > PLAIN
     edges = [*range(start, stop, width), stop]
     widths = np.diff(edges)
     gram, toward, shared = np.zeros((n, n)), np.zeros(n), 0.0
@@ -315,17 +315,11 @@ def _of_group(
             first = 0
             for rows in slab:
                 last = first + len(rows)
-                # Compiled for rows that lie one after the other in memory.
-                ready = rows.dtype == kind and rows.flags.c_contiguous
-                begin = left if ready else 0
-                if not ready:
-                    rows = np.ascontiguousarray(rows[:, left : left + size], kind)
-                take_means_of_rows(
-                    rows, begin, begin + size, rest[first:last], offset[first:last], mean
-                )
+                here = slice(first, last)
+                take_means_of_rows(rows, left, rest[here], offset[here], mean, compiled)
                 first = last
             mean /= n
-            take_mean_row(rest, mean, toward)
+            take_mean_row(rest, mean, toward, compiled)
             gram += rest @ rest.T
             shared += float(mean @ mean)
     return Products(gram, toward, shared, offsets.T, widths.astype(np.float64))

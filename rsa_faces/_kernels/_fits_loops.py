@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rsa_faces._kernels.resampled import _concordance
+from rsa_faces._kernels._kendall_loops import concordance
+from rsa_faces._kernels._resampled_loops import rank_sorted
+from rsa_faces._kernels._sort_loops import N_BINS, sort_one
 
 _TOLERANCE = 1e-12
 _SINGULAR = 1e-13
@@ -131,40 +133,37 @@ def _solve_passive(a, b, passive, n, factor, out):
 
 
 @njit(nogil=True, cache=True)
-def _transform(values, w, counts, pairs, n, code, targets):
+def _transform(values, w, counts, pairs, n, code, targets, room):
     """Bring values to the form that is compared; return its squared length.
 
     `pairs`: the first and the second condition of each. `targets`, which are filled in: values,
     centred values, or centred ranks; what products are taken with (the whitened values, else the
-    same); for Kendall the codes, and then the number of untied pairs is returned.
+    same); for Kendall the codes, and then the number of untied pairs is returned. `room` is what
+    sorting needs.
     """
     out, other, codes = targets
     if code in (2, 3, 4, 5):
-        order = np.argsort(values[:n])
-        total = 0.0
+        order, new, ordered, keys, spare, histogram, plain = room
+        low, high = values[0], values[0]
         for p in range(n):
-            total += w[p]
-        before = -total / 2.0
-        squares = 0.0
+            low, high = min(low, values[p]), max(high, values[p])
+        sort_one(values[:n], low, high, keys[:n], spare[:n], histogram, ordered[:n], order[:n])
+        total = 0.0
         tied = 0.0
-        start = 0
+        group = 0.0
         n_groups = 0
-        while start < n:
-            stop = start
-            group = 0.0
-            while stop < n and values[order[stop]] == values[order[start]]:
-                group += w[order[stop]]
-                stop += 1
-            rank = before + group / 2.0
-            for i in range(start, stop):
-                out[order[i]] = rank
-                other[order[i]] = rank
-                codes[order[i]] = n_groups
-            squares += group * rank * rank
-            tied += group * group
-            before += group
-            n_groups += 1
-            start = stop
+        for i in range(n):
+            new[i] = i == 0 or ordered[i] != ordered[i - 1]
+            if new[i]:
+                tied += group * group
+                group = 0.0
+                n_groups += 1
+            codes[order[i]] = n_groups - 1
+            group += w[order[i]]
+            total += w[order[i]]
+        tied += group * group
+        squares = rank_sorted(order[:n], new[:n], plain, w[:n], out)
+        other[:n] = out[:n]
         if code > 3:
             return (total * total - tied) / 2.0
         return squares if n_groups > 1 else 0.0
@@ -220,21 +219,15 @@ def _transform(values, w, counts, pairs, n, code, targets):
 
 
 @njit(nogil=True, cache=True)
-def _kendall_order(codes, n, index, groups, place):
-    """Sort entries by their codes into `index`, with the starts of groups; return their number."""
+def _groups(order, new, n, ends):
+    """Fill in where each group of ties ends in sorted entries; return their number."""
     n_groups = 0
-    for p in range(n):
-        n_groups = max(n_groups, codes[p] + 1)
-    groups[: n_groups + 1] = 0
-    for p in range(n):
-        groups[codes[p] + 1] += 1
-    for g in range(n_groups):
-        groups[g + 1] += groups[g]
-        place[g] = groups[g]
-    for p in range(n):
-        index[place[codes[p]]] = p
-        place[codes[p]] += 1
-    return n_groups
+    for i in range(1, n):
+        if new[i]:
+            ends[n_groups] = i
+            n_groups += 1
+    ends[n_groups] = n
+    return n_groups + 1
 
 
 @njit(nogil=True, cache=True)
@@ -285,12 +278,23 @@ def held_out_similarities(  # noqa: D417
     out = np.empty(n_pairs)
     other = np.empty(n_pairs)
     codes = np.empty(n_pairs, np.int64)
-    index = np.empty(n_pairs, np.int64)
-    place = np.empty(n_pairs + 1, np.int64)
-    groups = np.empty(n_pairs + 1, np.int64)
-    tree = np.empty(n_pairs + 1)
-    bucket = np.empty(n_pairs)
-    plain = np.arange(n_pairs)
+    ends = np.empty(n_pairs, np.int32)
+    whole = np.empty(n_pairs, np.int32)
+    below = np.empty((n_pairs // 64 + 1) * 64, np.int32)
+    below_64 = np.empty((n_pairs // 4096 + 1) * 64, np.int32)
+    tree = np.empty(n_pairs // 4096 + 2, np.int32)
+    same = np.empty(n_pairs, np.int32)
+    order = np.empty(n_pairs, np.int32)
+    new = np.empty(n_pairs, np.bool_)
+    room = (
+        order,
+        new,
+        np.empty(n_pairs),
+        np.empty(n_pairs, np.int64),
+        np.empty(n_pairs, np.int64),
+        np.empty(N_BINS, np.int32),
+        np.arange(n_pairs),
+    )
     members = np.empty(n_conditions, np.int64)
     for t in range(n_splits):
         for f in range(n_folds):
@@ -323,7 +327,7 @@ def held_out_similarities(  # noqa: D417
                 for p in range(n):
                     values[p] = data[s, pairs[p]]
                 own_squares[s] = _transform(
-                    values, w, c, (first, second), n, code, (own[s], other, own_codes[s])
+                    values, w, c, (first, second), n, code, (own[s], other, own_codes[s]), room
                 )
                 # What is pooled: ranks (doubled: whole numbers, exact ties), or unit squares.
                 length = 0.0
@@ -363,12 +367,14 @@ def held_out_similarities(  # noqa: D417
                     if not np.isfinite(values[:n]).all():
                         continue
                     squares = _transform(
-                        values, w, c, (first, second), n, code, (out, other, codes)
+                        values, w, c, (first, second), n, code, (out, other, codes), room
                     )
                     if not squares > 0.0:
                         continue
                     if code in (4, 5):
-                        n_groups = _kendall_order(codes, n, index, groups, place)
+                        n_groups = _groups(order, new, n, ends)
+                        for p in range(n):
+                            whole[p] = np.int32(w[p])
                     for s in range(n_subjects):
                         if subject_folds[t, s] != g or subject_counts[t, s] == 0:
                             continue
@@ -376,8 +382,22 @@ def held_out_similarities(  # noqa: D417
                             continue
                         product = 0.0
                         if code in (4, 5):
-                            product, _ = _concordance(
-                                own_codes[s, :n], w, plain, index, groups, n_groups, tree, bucket
+                            n_codes = 0
+                            for p in range(n):
+                                n_codes = max(n_codes, own_codes[s, p] + 1)
+                            product = float(
+                                concordance(
+                                    order,
+                                    ends,
+                                    n_groups,
+                                    own_codes[s],
+                                    n_codes,
+                                    whole,
+                                    below,
+                                    below_64,
+                                    tree,
+                                    same,
+                                )
                             )
                         else:
                             for p in range(n):
