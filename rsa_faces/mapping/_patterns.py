@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain._region import Region, same_grid
 from rsa_faces.brain.images import Image, as_region, inside_mask, open_image, read_vertices
-from rsa_faces.rdm._ties import rounding_of_sums, settle
+from rsa_faces.rdm._ties import rounding_of_sums, settle, values_repeat
 from rsa_faces.rdm.measures import Measure, check_rates, resolve
 from rsa_faces.rdm.noise import (
     ALL_FOLDS,
@@ -50,6 +51,11 @@ class Patterns:
     bounds: np.ndarray
     freedom: tuple[Freedom, ...]
 
+    @cached_property
+    def repeating(self) -> bool:
+        """Whether dissimilarities may be tied: to look for ties takes as long as to make an RDM."""
+        return values_repeat(self.values[0][self.usable][:1000].T)
+
     @property
     def n_bytes(self) -> int:
         """Memory of the arrays."""
@@ -70,7 +76,11 @@ class Patterns:
         else:
             rounding = sums * np.nanmax(np.abs(vectors), axis=1, initial=0.0)[:, None]
             exact = (0.0,)
-        vectors[:] = settle(vectors, rounding, exact=exact)
+        if self.repeating or n_used.min(initial=4) <= 3:
+            vectors[:] = settle(vectors, rounding, exact=exact)
+            return
+        for number in exact:
+            vectors[np.abs(vectors - number) <= rounding] = number
 
     def _fill_compiled(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
         spheres.fill_rdms(

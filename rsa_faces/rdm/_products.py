@@ -18,14 +18,13 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from rsa_faces._kernels.products import PLAIN, take_mean_row, take_means_of_rows
-from rsa_faces.rdm._ties import rounding_of_sums, settle
+from rsa_faces.rdm._ties import rounding_of_sums, settle, values_repeat
 
 # Channels whose products are summed in float32 before they are added up in float64; a block of
 # this width stays in the cache of the processor for about a hundred conditions.
 _WIDTH = 4096
 _GROUP = 8192  # channels that one thread takes at a time, at most
 _MANY = 1000  # conditions
-_MANY_PAIRS = 2**17
 _BLOCK_BYTES = 32 * 2**20
 
 
@@ -38,7 +37,6 @@ class _Rounding:
 
 
 _DOUBLE, _SINGLE = _Rounding(1e-8, 1e-5), _Rounding(1e-4, 0.05)
-_SINGLE_SUMS = 1e-6  # rounding of sums of products in float32, over their length
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,7 @@ class Products:
 
 def squared_distances(patterns, *, single: bool) -> np.ndarray:
     """Return ‖b_i − b_j‖² of all pairs."""
+    single = single and not values_repeat(next(blocks(patterns, _WIDTH)))
     with _own_threads(len(patterns)) as n_workers:
         return _squared(patterns, single, n_workers)
 
@@ -81,18 +80,16 @@ def _squared(patterns, single: bool, n_workers: int) -> np.ndarray:
     scale = norms[row] + norms[col]
     squared = scale - 2.0 * gram[row, col]
     doubtful = ~(squared > (_SINGLE if single else _DOUBLE).near * scale)
-    if single:
-        doubtful |= _tied_by_rounding(squared, _SINGLE_SUMS * scale)
-        # More pairs than another pass in float64 would take, or products that overflow.
-        if doubtful.sum() > len(gram):
-            return _squared(patterns, False, n_workers)
+    # More pairs than another pass in float64 would take, or products that overflow.
+    if single and doubtful.sum() > len(gram):
+        return _squared(patterns, False, n_workers)
     again = np.flatnonzero(doubtful)
     squared[again] = _from_differences(patterns, row[again], col[again], None)
     sums = rounding_of_sums(patterns.shape[1])
     if _whole_numbers(patterns) and sums * scale.max() < 0.25:
         return np.rint(squared)
     rounding = sums * np.where(doubtful, squared, 0.0 if single else scale)
-    return _as_twins(settle(squared, rounding), len(gram), single)
+    return settle(squared, rounding)
 
 
 def angular_distances(patterns, *, centered: bool, single: bool) -> np.ndarray:
@@ -100,6 +97,7 @@ def angular_distances(patterns, *, centered: bool, single: bool) -> np.ndarray:
 
     Pairs with a pattern that is constant (if centred) or zero are NaN.
     """
+    single = single and not values_repeat(next(blocks(patterns, _WIDTH)))
     with _own_threads(len(patterns)) as n_workers:
         return _angular(patterns, centered, single, n_workers)
 
@@ -139,8 +137,6 @@ def _angular(patterns, centered: bool, single: bool, n_workers: int) -> np.ndarr
         distance = squared / (2.0 * product)
     doubtful = ~(squared > limit.near * scale) | ~(product > limit.short * scale)
     doubtful |= short[row] | short[col]
-    if single:
-        doubtful |= _tied_by_rounding(distance, _SINGLE_SUMS * scale / (2.0 * product))
     doubtful &= known[row] & known[col]
     if single and doubtful.sum() > len(gram):
         return _angular(patterns, centered, False, n_workers)
@@ -155,49 +151,7 @@ def _angular(patterns, centered: bool, single: bool, n_workers: int) -> np.ndarr
         of_differences = known_to * np.sqrt(2.0 * distance) + known_to**2
         of_products = 0.0 if single else sums * scale / (2.0 * product)
     rounding = np.where(doubtful, of_differences, of_products)
-    return _as_twins(settle(distance, rounding, exact=(0.0, 2.0)), len(gram), single)
-
-
-def _tied_by_rounding(values: np.ndarray, rounding: np.ndarray) -> np.ndarray:
-    """Return which values may be tied with another but for rounding in float32.
-
-    With very many conditions all values have neighbours nearer than the rounding of float32,
-    whether or not they are ties: none then, unless there are more than by chance.
-    """
-    order = np.argsort(values)
-    ordered, bound = values[order], rounding[order]
-    with np.errstate(invalid="ignore"):
-        close = np.diff(ordered) <= bound[1:] + bound[:-1]
-    tied = np.zeros(len(values), bool)
-    tied[order[1:][close]] = tied[order[:-1][close]] = True
-    if len(values) <= _MANY_PAIRS:
-        return tied
-    # The mean gap around each value says how many gaps would be that small by chance.
-    step = len(values) // 8
-    mean_gap = (ordered[step:] - ordered[:-step]) / step
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chance = np.nansum(-np.expm1(-2.0 * bound[step:] / mean_gap)) / (1 - 1 / 8)
-    crowded = (mean_gap * step <= 4.0 * bound[step:]).any()
-    more = close.sum() > 1.25 * chance + 5.0 * np.sqrt(chance)
-    return tied if crowded or more else np.zeros_like(tied)
-
-
-def _as_twins(distance: np.ndarray, n: int, single: bool) -> np.ndarray:
-    """Give patterns at distance 0 from each other the same distances to all others."""
-    if not single or not (zero := distance == 0).any():
-        return distance
-    row, col = np.triu_indices(n, k=1)
-    first = np.arange(n)
-    # Pairs come in the order of their first pattern: that of the first twin is settled by then.
-    for i, j in zip(row[zero], col[zero], strict=True):
-        first[j] = min(first[j], first[i])
-    a, b = np.minimum(first[row], first[col]), np.maximum(first[row], first[col])
-    return np.where(a == b, distance, distance[np.where(a == b, 0, _place(a, b, n))])
-
-
-def _place(row: np.ndarray, col: np.ndarray, n: int) -> np.ndarray:
-    """Return where the pair (row, col) is among the pairs of the upper triangle."""
-    return row * (2 * n - row - 1) // 2 + col - row - 1
+    return settle(distance, rounding, exact=(0.0, 2.0))
 
 
 def _whole_numbers(patterns) -> bool:

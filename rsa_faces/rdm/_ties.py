@@ -76,6 +76,22 @@ def _settled(values: np.ndarray, rounding: np.ndarray, exact: tuple[float, ...])
     return settled
 
 
+def values_repeat(patterns: np.ndarray) -> bool:
+    """Return whether dissimilarities of patterns may be tied, from some of their channels.
+
+    They may where values other than 0 come again and again (codes, counts), where patterns are
+    equal, and with three channels or fewer. Otherwise only collinear patterns are, which shows in
+    single dissimilarities of 0 or 2.
+    """
+    if patterns.shape[1] <= 3:
+        return True
+    few = patterns[:, :: max(1, patterns.shape[1] // 128)]
+    if len(np.unique(few, axis=0)) < len(few):
+        return True
+    values = few[few != 0]
+    return len(np.unique(values)) < 0.9 * len(values)
+
+
 def n_almost_tied(vectors: np.ndarray) -> int:
     """Return how many values differ from the next larger one of their RDM by rounding only."""
     n = 0
