@@ -171,3 +171,14 @@ def test_settling():
 def test_values_that_are_almost_tied_are_counted():
     assert n_almost_tied(np.array([0.3, 0.1 + 0.2, 0.5, np.nan])) == 1
     assert n_almost_tied(np.array([0.3, 0.3, 0.5])) == 0
+
+
+def test_rdms_from_files_stay_as_they_are_with_a_note(tmp_path):
+    values = np.array([[0.3, 0.1 + 0.2, 0.5]])
+    rdms = rf.RDMs(values, list("abc"), "simulated")
+    rdms.save(tmp_path / "rdms.h5")
+    np.save(tmp_path / "rdms.npy", values)
+    for file in ("rdms.h5", "rdms.npy"):
+        with pytest.warns(UserWarning, match="1 dissimilarities of .*in the last digit only"):
+            read = rf.io.read_rdms(tmp_path / file, conditions=list("abc"))
+        np.testing.assert_array_equal(read.vectors, values)

@@ -33,6 +33,7 @@ from rsa_faces.io._foreign import (
 from rsa_faces.io._formats import settled
 from rsa_faces.rdm import RDMs, concat, load_rdms
 from rsa_faces.rdm._rdms import symmetric
+from rsa_faces.rdm._ties import noted
 
 
 def read_rdms(
@@ -132,6 +133,8 @@ def read_rdms(
         else:
             rdms = load_rdms(path)
             as_names(rdms.conditions, conditions, rdms.n_conditions, where)
+    if format in {"net2brain", "rsatoolbox", "npy"}:
+        rdms = noted(rdms, where)
     if descriptor is not None and format != "rsatoolbox":
         raise InputError(
             f"expected `descriptor` for format 'rsatoolbox' only, got it for {format!r}."

@@ -70,17 +70,23 @@ class Patterns:
         # As in the measures themselves: products are over channels without the mean pattern, or of
         # patterns of length 1, whose nearest pairs come from differences.
         sums = rounding_of_sums(int(n_used.max(initial=0)))
-        if self.measure.angular:
+        angular = self.measure.angular
+        most = np.fmax.reduce(vectors, axis=None)
+        nothing = 4.0 * sums**2 if angular else sums * most
+        if not (
+            self.repeating
+            or n_used.min(initial=4) <= 3
+            or (np.abs(vectors) <= nothing).any()
+            or (angular and most >= 2.0 - sums)
+        ):
+            return
+        if angular:
             near = sums * np.sqrt(2.0 * vectors) + sums**2
             rounding, exact = np.where(vectors < 1e-8, near, sums), (0.0, 2.0)
         else:
             rounding = sums * np.nanmax(np.abs(vectors), axis=1, initial=0.0)[:, None]
             exact = (0.0,)
-        if self.repeating or n_used.min(initial=4) <= 3:
-            vectors[:] = settle(vectors, rounding, exact=exact)
-            return
-        for number in exact:
-            vectors[np.abs(vectors - number) <= rounding] = number
+        vectors[:] = settle(vectors, rounding, exact=exact)
 
     def _fill_compiled(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
         spheres.fill_rdms(

@@ -15,6 +15,7 @@ from rsa_faces._core.errors import InputError, MissingFileError
 from rsa_faces._core.files import atomic_path
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm._table import read_rdm_table
+from rsa_faces.rdm._ties import noted
 
 FORMAT = "rsa-faces RDMs"
 VERSION = 2  # labels as a stored table; in 1 they were JSON, which is read too
@@ -87,15 +88,21 @@ def load_rdms(path: str | os.PathLike[str]) -> RDMs:
         If the file is neither, holds something else, its content does not fit its hash, or a
         table has a pair twice, a condition paired with itself, a value that is no number, a label
         with gaps, or so many different conditions that their pairs do not fit into memory.
+
+    Warns
+    -----
+    UserWarning
+        If dissimilarities differ in the last digit only, as equal ones do after rounding: they are
+        left as they are, and rank methods count the difference.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"expected an RDM file, but {path} does not exist.")
     if path.suffix.lower() in {".csv", ".tsv", ".txt", ".xlsx"}:
-        return read_rdm_table(path)
+        return noted(read_rdm_table(path), str(path))
     try:
         with h5py.File(path, "r") as file:
-            return read_group(file, name=str(path))
+            return noted(read_group(file, name=str(path)), str(path))
     except OSError as err:
         raise InputError(
             f"expected an HDF5 file, but {path} cannot be read as one: {err}."

@@ -7,7 +7,13 @@ one value: 0 (or 2, of angles) if that is among them, otherwise the middle one o
 
 from __future__ import annotations
 
+import warnings
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from rsa_faces.rdm._rdms import RDMs
 
 UNIT = 2.0**-53
 #: Of numbers that were read, not computed: the last digit of float64.
@@ -90,6 +96,18 @@ def values_repeat(patterns: np.ndarray) -> bool:
         return True
     values = few[few != 0]
     return len(np.unique(values)) < 0.9 * len(values)
+
+
+def noted(rdms: RDMs, where: str) -> RDMs:
+    """Return RDMs that were read as they are; warn of values only rounding sets apart."""
+    if n := n_almost_tied(rdms.vectors):
+        warnings.warn(
+            f"{n} dissimilarities of {where} differ from another of their RDM in the last digit "
+            "only, as equal ones do after rounding; rank methods count that. They are left as they "
+            "are: make the RDMs again, or round them, if they should be equal.",
+            stacklevel=3,
+        )
+    return rdms
 
 
 def n_almost_tied(vectors: np.ndarray) -> int:
