@@ -49,7 +49,7 @@ def plain_resampled_ranks(
     """Do what :func:`resampled_ranks` does, in NumPy."""
     drawn = weights > 0
     keep = drawn[order]
-    kept = order[keep].reshape(len(order), -1)
+    kept = order[keep].reshape(len(order), int(drawn.sum()))
     own = weights[kept]
     ends = np.cumsum(own, axis=1)
     if new.all():
