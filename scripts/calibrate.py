@@ -103,6 +103,14 @@ def draw(tables: dict[tuple[int, int], pd.DataFrame], path: Path, n: int, method
     plt.close(figure)
 
 
+def kept(path: Path) -> str:
+    """Return the section that scripts/simulate_inference.py writes."""
+    start, stop = "<!-- settings -->", "<!-- end of settings -->"
+    text = path.read_text() if path.exists() else ""
+    inside = text.split(start)[1].split(stop)[0] if start in text else "\n"
+    return f"{start}{inside}{stop}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulations", type=int, default=1000)
@@ -152,6 +160,15 @@ Not in the table, because a study takes long: models judged on held-out folds
 (`evaluate_flexible`, `best_layer`). Two equally good ones differ at 5 % in 4.5 % of 1,100 simulated
 studies of 16 subjects and 40 conditions with the default of 2 folds; with 4 folds in 7.6 % of 1,200
 (too lenient; standard errors come out about 10 % too small), and a note at run time says so.
+
+## Subjects and models that are not alike
+
+Above, all subjects are equally strong and equally noisy, patterns are normal and models graded.
+What is worth what where they are not, measured by `python scripts/simulate_inference.py` (all
+simulated; several sizes of study together; [inference](inference.md) has the tables by size and
+says what each setting is):
+
+{kept(options.out)}
 
 How it is simulated: see `rsa_faces.inference.calibrate`. Maps: 60 time points of normal noise,
 smoothed (s.d. 3 points), sign flips over subjects. Variance partition: the second predictor is the

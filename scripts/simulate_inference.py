@@ -1,6 +1,6 @@
 """Compare standard errors in closed form with the bootstrap, on simulated studies.
 
-    python scripts/simulate_inference.py --cache FOLDER [--method pearson] [--studies 400]
+    python scripts/simulate_inference.py --cache FOLDER [--method pearson] [--studies 300]
     python scripts/simulate_inference.py --cache FOLDER --write docs/inference.md
 
 Studies of every size and setting are simulated with models that are unrelated, equally good, as
@@ -17,14 +17,21 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from scipy import stats
 
+from rsa_faces._core.files import write_text
 from rsa_faces.comparison import resolve
 from rsa_faces.inference._design import Design, Units
+from rsa_faces.inference._dyadic import analytic
 from rsa_faces.inference._pooled import subject_ceilings
 from rsa_faces.inference.bootstrap import estimate
 from rsa_faces.inference.calibration import _distances
+
+mpl.use("agg")
+import matplotlib.pyplot as plt  # noqa: E402
 
 SEED = 20261129
 SUBJECTS, CONDITIONS = (4, 8, 12, 20), (12, 24, 60, 92)
@@ -33,7 +40,7 @@ GRID = np.linspace(0.0, 1.0, 7)
 #: Effects are as large as this share of the critical value times the true standard deviation.
 EFFECT = 0.75
 #: Larger designs have fewer studies (of which the bootstrap gets some): they take long.
-SHARE = {12: (1.0, 0.4), 24: (1.0, 0.4), 60: (0.5, 0.2), 92: (0.2, 0.2)}
+SHARE = {12: (1.0, 1 / 3), 24: (1.0, 1 / 3), 60: (1 / 3, 0.2), 92: (0.2, 0.1)}
 #: What is estimated in each study. The first four are 0 in truth.
 QUANTITIES = (
     "unrelated model", "two equally good models", "model as good as the ceiling, minus ceiling",
@@ -110,13 +117,13 @@ class Study:
         """Return models (unrelated, good, good, at ceiling, weak, better) and data."""
         common, labels = self.shared(rng)
         data = self.subjects(rng, common)
-        noise = self.patterns(rng, 5)
+        noise = self.patterns(rng, 6)
         good = common + noise[:2]
         less = 1 - self.better
-        better = common + less * noise[0]
+        better = common + less * noise[5]
         if self.setting.layers:
             good = common + noise[0] + 0.3 * noise[1:3]
-            better = common + less * noise[0] + 0.3 * noise[1]
+            better = common + less * noise[0] + 0.3 * noise[5]
         ceiling = common + self.at_ceiling * noise[3]
         weak = self.weak * common + noise[4]
         other = self.patterns(rng)
@@ -169,7 +176,8 @@ class Study:
     def errors(self, model, data, uncertainty: str, seed: int) -> np.ndarray:
         """Return standard errors of the quantities."""
         design = Design(uncertainty=uncertainty, n_boot=N_BOOT, seed=seed)
-        found = estimate(model, data, method=self.method, design=design, units=self.units)
+        by = analytic if uncertainty == "analytic" else estimate
+        found = by(model, data, method=self.method, design=design, units=self.units)
         own, pairs, low = found.variance, found.difference_variance, len(model)
         return np.sqrt([own[0], pairs[1, 2], pairs[3, low], own[1], own[4], pairs[5, 1]])
 
@@ -220,6 +228,187 @@ def simulate(cache: Path, name: str, size: tuple[int, int], method: str, studies
     print(f"{method}, {name}, {size[0]} x {size[1]}: {n} studies, {took:.0f} s", flush=True)
 
 
+TESTS = ("unrelated", "equal", "ceiling")
+KINDS = {"analytic": "closed form", "bootstrap": "bootstrap"}
+
+
+def cells(cache: Path) -> pd.DataFrame:
+    """Return one row per cell and kind: levels, coverage and power in percent."""
+    rows = []
+    for path in sorted(cache.glob("*.npz")):
+        method, setting, n_subjects, n_conditions, _ = path.stem.rsplit("_", 4)
+        n_subjects, n_conditions = int(n_subjects), int(n_conditions)
+        with np.load(path) as found:
+            estimates, seconds = found["estimate"], found["seconds"]
+            errors = {kind: found[kind] for kind in KINDS}
+        critical = stats.t.ppf(0.975, min(n_subjects, n_conditions) - 1)
+        truth = np.append(np.zeros(3), estimates[:, 3:].mean(axis=0))
+        both = len(errors["bootstrap"])
+        for (kind, sem), time_ in zip(errors.items(), seconds, strict=True):
+            here = estimates[: len(sem)]
+            rejects = np.abs(here) > critical * sem
+            holds = np.abs(here - truth) <= critical * sem
+            rows.append(
+                {
+                    "method": method, "setting": list(SETTINGS)[int(setting)],
+                    "n_subjects": n_subjects, "n_conditions": n_conditions, "kind": kind,
+                    "n": len(sem), "ms": 1000 * time_,
+                    **dict(zip(TESTS, 100 * rejects[:, :3].mean(axis=0), strict=True)),
+                    "coverage": 100 * holds[:, 3].mean(),
+                    "coverage_difference": 100 * holds[:, 5].mean(),
+                    # Power of both in the same studies.
+                    "weak": 100 * rejects[:both, 4].mean(),
+                    "better": 100 * rejects[:both, 5].mean(),
+                    "error": np.sqrt((sem[:, 3] ** 2).mean()) / estimates[:, 3].std(ddof=1),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def highest(n: int) -> float:
+    """Return the highest share, in percent, that a test at 5 % reaches in 99 % of simulations."""
+    return 100 * stats.binom.ppf(0.995, n, 0.05) / n
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """Draw level, coverage and power of both kinds."""
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.9), layout="constrained")
+    sizes = sorted({*zip(table["n_conditions"], table["n_subjects"], strict=True)})
+    place = {size: i for i, size in enumerate(sizes)}
+    colors = dict(zip(SETTINGS, plt.get_cmap("tab10").colors, strict=False))
+    for (kind, method), rows in table.groupby(["kind", "method"]):
+        x = np.array([place[k, s] for k, s in zip(rows["n_conditions"], rows["n_subjects"],
+                                                  strict=True)])  # fmt: skip
+        x = x + (0.15 if kind == "bootstrap" else -0.15)
+        style = {
+            "s": 12, "linewidths": 0.7, "marker": "o" if method == "pearson" else "^",
+            "edgecolors": [colors[name] for name in rows["setting"]],
+            "facecolors": "none" if kind == "bootstrap" else [colors[n] for n in rows["setting"]],
+        }  # fmt: skip
+        axes[0].scatter(x, rows[list(TESTS)].max(axis=1), **style)
+        axes[1].scatter(x, rows["coverage"], **style)
+    axes[0].axhline(5, color="black", linewidth=0.6)
+    axes[1].axhline(95, color="black", linewidth=0.6)
+    labels = [f"{s} × {k}" for k, s in sizes]
+    names = "highest level of three tests (%)", "95 % intervals that hold the truth (%)"
+    for ax, name in zip(axes[:2], names, strict=True):
+        ax.set_xticks(range(len(sizes)), labels, rotation=90, fontsize=6)
+        ax.set_ylabel(name, fontsize=7)
+    wide = table.pivot_table(
+        index=["method", "setting", "n_subjects", "n_conditions"], columns="kind",
+        values=["weak", "better"],
+    )  # fmt: skip
+    for what, marker in (("weak", "o"), ("better", "s")):
+        part = wide[what].reset_index()
+        axes[2].scatter(
+            part["bootstrap"], part["analytic"], s=12, marker=marker, facecolors="none",
+            edgecolors=[colors[name] for name in part["setting"]], linewidths=0.7,
+        )  # fmt: skip
+    most = 1.05 * max(wide.max().max(), 1)
+    axes[2].plot([0, most], [0, most], color="black", linewidth=0.6)
+    axes[2].plot([0, most / 1.5], [0, most], color="black", linewidth=0.6, linestyle=":")
+    axes[2].set_xlabel("power of the bootstrap (%)", fontsize=7)
+    axes[2].set_ylabel("power of the closed form (%)", fontsize=7)
+    for name in table["setting"].unique():
+        axes[2].scatter([], [], color=colors[name], s=12, label=name)
+    axes[2].legend(fontsize=5, frameon=False)
+    for ax in axes:
+        ax.tick_params(labelsize=6)
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table with closed form and bootstrap in each cell, marked where it fails."""
+    lines = [
+        "| setting | subjects × conditions | studies | unrelated | equally good | ceiling | "
+        "interval | weak model found | better model found |",
+        "| --- |" + " --- |" * 8,
+    ]
+    keys = ["setting", "n_conditions", "n_subjects"]
+    order = {name: i for i, name in enumerate(SETTINGS)}
+    groups = sorted(table.groupby(keys), key=lambda item: (order[item[0][0]], *item[0][1:]))
+    for (setting, n_conditions, n_subjects), rows in groups:
+        a, b = (rows.set_index("kind").loc[kind] for kind in KINDS)
+        shown = []
+        for name in TESTS:
+            marks = ["**" if part[name] > highest(part["n"]) else "" for part in (a, b)]
+            shown.append(f"{marks[0]}{a[name]:.1f}{marks[0]} / {marks[1]}{b[name]:.1f}{marks[1]}")
+        marks = ["**" if part["coverage"] < 93 else "" for part in (a, b)]
+        shown.append(
+            f"{marks[0]}{a['coverage']:.1f}{marks[0]} / {marks[1]}{b['coverage']:.1f}{marks[1]}"
+        )
+        shown += [f"{a[name]:.0f} / {b[name]:.0f}" for name in ("weak", "better")]
+        lines.append(
+            f"| {setting} | {n_subjects} × {n_conditions} | {a['n']}, {b['n']} | "
+            + " | ".join(shown) + " |"
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+def verdict(table: pd.DataFrame) -> str:
+    """Return in how many cells the closed form does what would make it the default."""
+    a, b = (
+        table[table["kind"] == kind].set_index(
+            ["method", "setting", "n_subjects", "n_conditions"]
+        ).sort_index() for kind in KINDS
+    )  # fmt: skip
+    level = pd.DataFrame({name: a[name] > a["n"].map(highest) for name in TESTS})
+    small = (a.index.get_level_values(2) <= 12) & (a.index.get_level_values(3) <= 24)
+    more = pd.concat([a[w] >= b[w] for w in ("weak", "better")])
+    much = pd.concat([(a[w] >= 1.5 * b[w])[small] for w in ("weak", "better")])
+    shared = ("the same for the bootstrap: ", "")
+    rows = [
+        ("level of a test above the 99 % band of 5 %", int(level.to_numpy().sum()), level.size,
+         int(sum((b[name] > b["n"].map(highest)).sum() for name in TESTS))),
+        ("intervals that hold the truth in less than 93 %", int((a["coverage"] < 93).sum()), len(a),
+         int((b["coverage"] < 93).sum())),
+        ("power below that of the bootstrap", int((~more).sum()), more.size, None),
+        ("power less than 1.5 times the bootstrap's, up to 12 × 24", int((~much).sum()), much.size,
+         None),
+    ]  # fmt: skip
+    return "\n".join(
+        f"- {what}: in {n} of {of} cases" + ("" if k is None else f" ({shared[0]}{k})")
+        for what, n, of, k in rows
+    )
+
+
+def by_setting(table: pd.DataFrame) -> str:
+    """Return one row per setting: levels and coverage over all sizes, closed form / bootstrap."""
+    lines = [
+        "| setting (method) | sizes | unrelated model | equally good models | model at the ceiling "
+        "| 95 % interval |",
+        "| --- |" + " --- |" * 5,
+    ]
+    for name in SETTINGS:
+        for method, rows in table[table["setting"] == name].groupby("method"):
+            shown = []
+            for column in (*TESTS, "coverage"):
+                parts = [rows[rows["kind"] == kind] for kind in KINDS]
+                shares = [np.average(part[column], weights=part["n"]) for part in parts]
+                shown.append(f"{shares[0]:.1f} / {shares[1]:.1f} %")
+            n_sizes = len(rows) // 2
+            lines.append(f"| {name} ({method}) | {n_sizes} | " + " | ".join(shown) + " |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "In each cell closed form / bootstrap: tests should reject 5 %, intervals hold 95 %.",
+        ]
+    )
+
+
+def fill(path: Path, **parts: str) -> None:
+    """Write parts of a page between their marks."""
+    page = path.read_text()
+    for name, text in parts.items():
+        head, rest = page.split(f"<!-- {name} -->\n")
+        tail = rest.split(f"<!-- end of {name} -->")[1]
+        page = f"{head}<!-- {name} -->\n{text}\n<!-- end of {name} -->{tail}"
+    write_text(path, page)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True)
@@ -228,7 +417,16 @@ def main() -> None:
     parser.add_argument("--settings", nargs="*", default=list(SETTINGS))
     parser.add_argument("--subjects", nargs="*", type=int, default=SUBJECTS)
     parser.add_argument("--conditions", nargs="*", type=int, default=CONDITIONS)
+    parser.add_argument("--write", type=Path, help="page to write from the cache")
     options = parser.parse_args()
+    if options.write is not None:
+        table = cells(options.cache)
+        draw(table, options.write.with_suffix(".svg"))
+        methods = {m: markdown(part) for m, part in table.groupby("method")}
+        tables = "\n\n".join(f"### Method `{m}`\n\n{text}" for m, text in methods.items())
+        fill(options.write, tables=tables, verdict=verdict(table))
+        fill(options.write.with_name("calibration.md"), settings=by_setting(table))
+        return
     options.cache.mkdir(parents=True, exist_ok=True)
     print(f"seed {SEED}", flush=True)
     warnings.simplefilter("ignore", RuntimeWarning)

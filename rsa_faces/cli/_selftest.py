@@ -26,6 +26,9 @@ def selftest(
     subjects: Annotated[int, typer.Option(min=2, help="Subjects of your study.")],
     conditions: Annotated[int, typer.Option(min=4, help="Conditions of your study.")],
     method: Annotated[str, typer.Option(help="Comparison method.")] = "rho-a",
+    uncertainty: Annotated[
+        str, typer.Option(help="How standard errors are found: bootstrap or analytic.")
+    ] = "bootstrap",
     simulations: Annotated[
         int, typer.Option(min=1, help="Simulated studies; more tell smaller deviations.")
     ] = 300,
@@ -50,7 +53,8 @@ def selftest(
     with bar:
         task = bar.add_task("", total=1.0)
         table = calibrate(
-            subjects, conditions, method=method, n_simulations=simulations, seed=seed,
+            subjects, conditions, method=method, uncertainty=uncertainty,
+            n_simulations=simulations, seed=seed,
             jobs=jobs or os.cpu_count() or 1, seconds=seconds,
             on_step=lambda share: bar.update(task, completed=share),
         )  # fmt: skip

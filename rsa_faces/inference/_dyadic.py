@@ -48,8 +48,7 @@ from rsa_faces.inference._jackknife import (
 )
 from rsa_faces.inference._within import ceilings_within, pairs_of, similarities_within
 
-#: With more groups of conditions, leaving one out differs from its influence by less than rounding
-#: of a third digit, and takes long.
+#: With more groups of conditions, leaving one out differs little from its influence, and takes long.
 _MANY = 150
 _MEMORY = 256 * 2**20
 
@@ -249,7 +248,9 @@ def influences_within(model, data, method, units, given=None) -> np.ndarray:
         pairs = pairs_of(run, len(units.groups))
         fixed = None if given is None else given[:, pairs]
         missing = np.isnan(data[:, pairs])
-        masks, group = np.unique(missing, axis=0, return_inverse=True)
+        masks, group = missing[:1], np.zeros(len(data), int)
+        if missing.any():
+            masks, group = np.unique(missing, axis=0, return_inverse=True)
         for i, mask in enumerate(masks):
             rows = np.flatnonzero(group.ravel() == i)
             if mask.all():
