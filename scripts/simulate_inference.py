@@ -1,12 +1,14 @@
 """Compare standard errors in closed form with the bootstrap, on simulated studies.
 
     python scripts/simulate_inference.py --cache FOLDER [--method pearson] [--studies 300]
+    python scripts/simulate_inference.py --cache FOLDER --corrections --subjects 20
     python scripts/simulate_inference.py --cache FOLDER --write docs/inference.md
 
 Studies of every size and setting are simulated with models that are unrelated, equally good, as
 good as the noise ceiling, and a little better; how often tests reject and intervals hold the truth
 is counted. One file for each cell goes to the folder, and what is there is not simulated again. The
-second form writes the page and its figure. Everything here is simulated; the seed is printed.
+second form shows what the corrections of the closed form are worth, the third writes the page and
+its figure. Everything here is simulated; the seed is printed.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from scipy import stats
 
 from rsa_faces._core.files import write_text
 from rsa_faces.comparison import resolve
+from rsa_faces.inference import _dyadic
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._dyadic import analytic
 from rsa_faces.inference._pooled import subject_ceilings
@@ -228,6 +231,48 @@ def simulate(cache: Path, name: str, size: tuple[int, int], method: str, studies
     print(f"{method}, {name}, {size[0]} x {size[1]}: {n} studies, {took:.0f} s", flush=True)
 
 
+class _Uncorrected(_dyadic._Sharing):
+    """Pairs that share a condition, as if influences were around the truth."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.factor[:] = 1.0
+
+
+#: What is patched for the closed form without its corrections.
+VARIANTS = {
+    "neither": {"_MANY": 0, "_Sharing": _Uncorrected},
+    "centring only": {"_MANY": 0},
+    "centring and curvature": {},
+}
+
+
+def corrections(size: tuple[int, int], method: str, studies: int) -> str:
+    """Return what the corrections of the closed form are worth, for subjects that are alike."""
+    study = Study(SETTINGS["all alike"], *size, method)
+    study.calibrate((SEED, 99, *size))
+    drawn = [study.draw(np.random.default_rng([SEED, 99, *size, 2, i])) for i in range(studies)]
+    estimates = np.array([study.estimates(*d) for d in drawn])
+    critical = stats.t.ppf(0.975, study.freedom)
+    truth = np.append(np.zeros(3), estimates[:, 3:].mean(axis=0))
+    lines = []
+    for name, patches in VARIANTS.items():
+        kept = {key: getattr(_dyadic, key) for key in patches}
+        for key, value in patches.items():
+            setattr(_dyadic, key, value)
+        sem = np.array([study.errors(*d, "analytic", 0) for d in drawn])
+        for key, value in kept.items():
+            setattr(_dyadic, key, value)
+        ratio = np.sqrt((sem**2).mean(axis=0)) / estimates.std(axis=0, ddof=1)
+        level = 100 * (np.abs(estimates) > critical * sem).mean(axis=0)
+        holds = 100 * (np.abs(estimates - truth) <= critical * sem).mean(axis=0)
+        lines.append(
+            f"| {size[0]} × {size[1]} | {name} | {ratio[0]:.2f}, {ratio[1]:.2f}, {ratio[3]:.2f} | "
+            f"{level[0]:.1f}, {level[1]:.1f} | {holds[3]:.1f}, {holds[4]:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 TESTS = ("unrelated", "equal", "ceiling")
 KINDS = {"analytic": "closed form", "bootstrap": "bootstrap"}
 
@@ -418,6 +463,7 @@ def main() -> None:
     parser.add_argument("--subjects", nargs="*", type=int, default=SUBJECTS)
     parser.add_argument("--conditions", nargs="*", type=int, default=CONDITIONS)
     parser.add_argument("--write", type=Path, help="page to write from the cache")
+    parser.add_argument("--corrections", action="store_true", help="what these are worth")
     options = parser.parse_args()
     if options.write is not None:
         table = cells(options.cache)
@@ -426,6 +472,11 @@ def main() -> None:
         tables = "\n\n".join(f"### Method `{m}`\n\n{text}" for m, text in methods.items())
         fill(options.write, tables=tables, verdict=verdict(table))
         fill(options.write.with_name("calibration.md"), settings=by_setting(table))
+        return
+    if options.corrections:
+        print(f"seed {SEED}")
+        for size in [(s, k) for k in options.conditions for s in options.subjects]:
+            print(corrections(size, options.method, options.studies), flush=True)
         return
     options.cache.mkdir(parents=True, exist_ok=True)
     print(f"seed {SEED}", flush=True)

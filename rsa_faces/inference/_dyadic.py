@@ -48,7 +48,7 @@ from rsa_faces.inference._jackknife import (
 )
 from rsa_faces.inference._within import ceilings_within, pairs_of, similarities_within
 
-#: With more groups of conditions, leaving one out differs little from its influence, and takes long.
+#: With more groups of conditions, leaving one out takes long, and differs little from its influence
 _MANY = 150
 _MEMORY = 256 * 2**20
 

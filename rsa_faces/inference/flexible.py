@@ -179,7 +179,8 @@ def evaluate_flexible(
     Standard errors: as in :func:`rsa_faces.evaluate`, from variances V freed of the share that
     comes from the random folds, as in [1]_: (n_cv · V(mean over repetitions) − V(one repetition))
     / (n_cv − 1), in each bootstrap; where that is not positive, V(mean over repetitions). What the
-    100 repetitions leave of that share in the estimate itself is added.
+    100 repetitions leave of that share in the estimate itself is added. There is no closed form
+    (`uncertainty` of :func:`rsa_faces.evaluate`): what a condition does to the fit is not known.
 
     Similarities within a fold rest on few conditions and are a little lower than over many: in a
     simulation (pearson) those of 12 held-out conditions agreed with 12 new ones, and were 0.019
