@@ -59,6 +59,7 @@ _PLAIN = (150, False)
 # The detector takes a face for about half as tilted as it is: the views are turned by twice what
 # it says until that is less than this, at most so many times.
 _LEVEL = np.radians(1)
+_NEARLY = np.radians(5)
 _TURNS = 6
 # A face that is the right way up scores at least so much in the plain view of middle height, and
 # so much more than upside down (97 turned photographs and simulated faces: at least 0.907 and
@@ -406,13 +407,11 @@ def _face(
         (r for r in (first, *others) if r is not None), key=lambda r: r.face[0], reverse=True
     )
     best = readings[0]
-    other = [
-        r.face[0]
-        for r in readings
-        if abs((r.turn - best.turn + np.pi) % (2 * np.pi) - np.pi) > np.pi / 4
-    ]
+    apart = [abs((r.turn - best.turn + np.pi) % (2 * np.pi) - np.pi) for r in readings]
+    other = [r.face[0] for r, angle in zip(readings, apart, strict=True) if angle > np.pi / 4]
+    score = max(r.score for r, angle in zip(readings, apart, strict=True) if angle <= np.pi / 4)
     doubt = not best.is_level or best.face[0] - max(other, default=0.0) < _DOUBT
-    return np.r_[best.score, best.face[1:], doubt]
+    return np.r_[score, best.face[1:], doubt]
 
 
 @dataclass(frozen=True)
@@ -440,7 +439,9 @@ def _reading(
     for _ in range(_TURNS):
         across = face[7:9] - face[5:7]
         more = (np.arctan2(across[1], across[0]) - turn + np.pi) % (2 * np.pi) - np.pi
-        if is_level := abs(more) < _LEVEL:
+        # Of some faces the last degrees go to and fro.
+        is_level = abs(more) < _NEARLY
+        if abs(more) < _LEVEL:
             break
         turned = _views(image, detector, candidate, turn + 2 * more)
         if not turned:
