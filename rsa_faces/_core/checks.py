@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
+import os
 import re
-from collections.abc import Hashable, Iterable, Mapping, Set
+from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from rsa_faces._core.errors import InputError, InputTypeError
 from rsa_faces._core.names import check_unique_names as check_unique_names
 
+#: More draws, permutations or folds than anybody means.
+LARGEST_COUNT = 10_000_000
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
 
@@ -49,14 +55,86 @@ def check_is(
         return value
     kinds = kind if isinstance(kind, tuple) else (kind,)
     wanted = hint or " or ".join(k.__name__ for k in kinds)
-    got = type(value).__name__ if np.size(value) > 1 else f"{value!r} ({type(value).__name__})"
-    raise InputTypeError(f"expected {wanted} as `{what}`, got {got}.")
+    raise InputTypeError(f"expected {wanted} as `{what}`, got {_shown(value)}.")
 
 
-def check_count(value: int, *, what: str, low: int = 1, high: int = 10_000_000) -> int:
+def check_arguments(function: Callable, given: Mapping[str, Any]) -> None:
+    """Refuse arguments of a wrong type, at the top of a public function: ``locals()`` of it.
+
+    What is checked is what the annotations say of classes, whole numbers, mappings and sequences;
+    arrays, choices and ranges are left to the checks that know them, and seeds to `as_rng`.
+    """
+    for name, kinds in _kinds_of(inspect.unwrap(getattr(function, "__func__", function))):
+        value = given[name]
+        if not any(fits(value) for _, fits in kinds):
+            wanted = " or ".join(dict.fromkeys(said for said, _ in kinds))
+            raise InputTypeError(f"expected {wanted} as `{name}`, got {_shown(value)}.")
+        if isinstance(value, (int, np.integer)) and value > LARGEST_COUNT:
+            raise InputError(f"expected {name} to be at most {LARGEST_COUNT:,}, got {value:,}.")
+
+
+@functools.cache
+def _kinds_of(function: Callable) -> list[tuple[str, list[tuple[str, Callable[[Any], bool]]]]]:
+    """Return for each argument that can be checked what it may be: in words, and a test."""
+    found = []
+    for name, text in function.__annotations__.items():
+        atoms = re.sub(r"\[.*?\]+", "", str(text)).split("|")
+        kinds = [_kind_of(atom.strip(), function) for atom in atoms]
+        if str(text) == "str":  # a choice, which `check_choice` names, or an object in its place
+            continue
+        if name not in ("return", "seed", "budget") and None not in kinds:
+            found.append((name, kinds))
+    return found
+
+
+_INTERFACES = {"Network": ("module", "preprocess", "layers", "all_layers")}
+_PLAIN_KINDS: dict[str, tuple[str, Any]] = {
+    "None": ("None", type(None)),
+    "int": ("a whole number", (int, float, np.number)),
+    "str": ("text", str),
+    "Mapping": ("a mapping", Mapping),
+    "Sequence": ("a sequence", Iterable),
+    "Iterable": ("a sequence", Iterable),
+    "tuple": ("a sequence", Iterable),
+    "Path": ("a path", (str, os.PathLike)),
+    "os.PathLike": ("a path", (str, os.PathLike)),
+    "pd.DataFrame": ("a DataFrame", pd.DataFrame),
+    "pd.Series": ("a Series", pd.Series),
+}
+
+
+def _kind_of(atom: str, function: Callable) -> tuple[str, Callable[[Any], bool]] | None:
+    """Return one kind of an annotation in words, and its test; None where there is none."""
+    if atom in ("Any", "Callable"):
+        return None
+    said, known = _PLAIN_KINDS.get(atom, (atom, function.__globals__.get(atom)))
+    if isinstance(known, (type, tuple)):
+        return said, lambda value: isinstance(value, known)
+    if known is not None or not re.fullmatch(r"[A-Z]\w+", atom):
+        return None
+    # A class that is imported for type checkers only: by its name, or by what is used of it.
+    uses = _INTERFACES.get(atom, ())
+    return (
+        said,
+        lambda value: (
+            atom in {c.__name__ for c in type(value).__mro__}
+            or (bool(uses) and all(hasattr(value, attribute) for attribute in uses))
+        ),
+    )
+
+
+def _shown(value: Any) -> str:
+    """Return what came: its type, and its value where that is short."""
+    short = isinstance(value, (str, int, float, np.number)) and len(repr(value)) < 60
+    kind = type(value).__name__
+    return "None" if value is None else f"{value!r} ({kind})" if short else f"a {kind}"
+
+
+def check_count(value: int, *, what: str, low: int = 1, high: int | None = None) -> int:
     """Return `value` if it is a whole number from `low` to `high`, more than anybody means."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
         raise InputError(f"expected {what} to be a whole number of at least {low}, got {value!r}.")
+    high = LARGEST_COUNT if high is None else high
     if value > high:
         raise InputError(f"expected {what} to be at most {high:,}, got {int(value):,}.")
     return int(value)

@@ -228,6 +228,7 @@ def read_arrangements(
     )  # fmt: skip
     if conditions is None:
         conditions = sorted(table["stimulus"].unique())
+    conditions = check_unique_names(conditions, what="condition")
     check_pivot(len(conditions), table["rater"].nunique(), what="the column 'stimulus'")
     findings = Findings()
     out = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._trials import Arrangements, Trial, as_arrangements
 from rsa_faces.behaviour.inverse_mds import ArrangementRDM, inverse_mds
@@ -92,6 +92,7 @@ def next_trial(
     >>> next_trial([], tuple("abcd"))
     ('a', 'b', 'c', 'd')
     """
+    check_arguments(next_trial, locals())
     check_choice(rule, RULES, what="rule")
     for value, what in ((utility_exponent, "utility"), (cost_exponent, "cost")):
         if not (np.isfinite(value) and value > 0):

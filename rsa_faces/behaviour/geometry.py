@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, check_is
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_is
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import as_names, by_name, check_unique_names, codes_of, named
 from rsa_faces.rdm import RDMs
@@ -143,6 +143,7 @@ def feature_contrast(
     >>> table["contrast"].round(3).tolist()
     [2.059]
     """
+    check_arguments(feature_contrast, locals())
     check_count(n_permutations, what="n_permutations", low=0)
     codes = _codes(features, rdms.conditions, bins)
     person = np.arange(rdms.n_conditions)

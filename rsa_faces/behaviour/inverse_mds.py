@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -153,6 +153,7 @@ def inverse_mds(
     >>> result.evidence.round(2)
     array([0.45, 0.8 , 1.25])
     """
+    check_arguments(inverse_mds, locals())
     arrangements = as_arrangements(trials, conditions, arena_diameter)
     if not (0 < evidence_floor < 1):
         raise InputError(f"expected an evidence floor between 0 and 1, got {evidence_floor!r}.")
@@ -253,6 +254,7 @@ def trial_reliability(
     >>> trial_reliability([Trial(tuple("abcd"), xy)] * 2)["r"].round(6)
     np.float64(1.0)
     """
+    check_arguments(trial_reliability, locals())
     arrangements = as_arrangements(trials, conditions)
     check_count(n_splits, what="n_splits")
     if len(arrangements) < 2:

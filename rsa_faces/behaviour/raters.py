@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.files import atomic_path
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -233,6 +233,7 @@ def rater_agreement(
     >>> len(table), bool(table["r"].min() > 0)
     (16, True)
     """
+    check_arguments(rater_agreement, locals())
     names = _names(rdms, by)
     if len(names) < 3:
         raise InputError(f"expected at least 3 raters, got {len(names)}.")
@@ -335,6 +336,7 @@ def group_rdm(
     >>> group_rdm(two, scale="none", evidence=[[3, 1, 1], [1, 1, 1]]).vectors
     array([[1.5, 2. , 3. ]])
     """
+    check_arguments(group_rdm, locals())
     check_choice(scale, _SCALES, what="scale")
     names = _names(rdms, by)
     weights = _weights(rdms, evidence)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.brain._design import (
@@ -178,6 +178,7 @@ def glm_patterns(
     >>> glm_patterns(bold, [events, events], t_r=2.0)
     Patterns(4 observations of 2 conditions in 2 folds, 27 channels)
     """
+    check_arguments(glm_patterns, locals())
     check_choice(model, MODELS, what="model")
     if scaling is not None:
         check_choice(scaling, SCALINGS[:1], what="scaling")

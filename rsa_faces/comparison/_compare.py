@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import codes_of
 from rsa_faces.comparison._forms import bounded
@@ -91,6 +91,7 @@ def compare(
     >>> rf.compare(a, b, method="spearman")
     array([[-0.5]])
     """
+    check_arguments(compare, locals())
     method = resolve(method)
     if weights is not None:
         weights = check_weights(weights, method, data, given)
@@ -191,6 +192,7 @@ def align_pair(model: RDMs, data: RDMs, *, conditions: str = "same") -> tuple[RD
     InputError
         If fewer than 3 conditions are in both.
     """
+    check_arguments(align_pair, locals())
     check_choice(conditions, ["same", "intersection"], what="value of `conditions`")
     if model.conditions == data.conditions:
         return model, data
@@ -292,6 +294,7 @@ def max_similarity(model: RDMs, *, method: str = "rho-a") -> np.ndarray:
     >>> rf.comparison.max_similarity(model, method="spearman").round(3)
     array([0.866])
     """
+    check_arguments(max_similarity, locals())
     method = resolve(method)
     largest = np.full(len(model), np.nan)
     for i, vector in enumerate(model.vectors):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.comparison._compare import MIN_PAIRS, align_pair
 from rsa_faces.comparison.methods import METHODS
@@ -83,6 +83,7 @@ def semi_partial(
     array([[1.  , 0.08],
            [0.01, 1.  ]])
     """
+    check_arguments(semi_partial, locals())
     check_choice(method, UNIQUE_METHODS, what="method for semi-partial correlation")
     model, data = align_pair(model, data)
     sides = [("model", model)]

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsa_faces import __version__
-from rsa_faces._core.checks import check_choice, check_count, check_seed, parse_bytes
+from rsa_faces._core.checks import (
+    check_arguments,
+    check_choice,
+    check_count,
+    check_seed,
+    parse_bytes,
+)
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._activations import Activations
@@ -139,6 +145,7 @@ def extract(
     .. [1] Charikar M., Chen K., Farach-Colton M. (2004). Theoretical Computer Science 312, 3-15.
        doi:10.1016/S0304-3975(03)00400-6
     """
+    check_arguments(extract, locals())
     from rsa_faces.extraction._forward import probe, recording
 
     n_bytes = parse_bytes(budget)
@@ -206,6 +213,8 @@ def stream(
         count: the budget is too small, memory ran out, or the network keeps something from one
         layer to another, so that parts of the stimuli cannot take turns.
     """
+    check_arguments(stream, locals())
+    check_seed(seed)
     from rsa_faces.extraction._forward import (
         CannotTakeTurns,
         is_out_of_memory,

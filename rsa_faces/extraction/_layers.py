@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice, check_is
 from rsa_faces._core.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list
     InputError
         If a name is no module or a glob matches none (the nearest is named), or none is given.
     """
+    check_arguments(select_layers, locals())
     patterns = [layers] if isinstance(layers, str) else list(layers)
+    for pattern in patterns:
+        check_is(pattern, str, what="layers", hint="names of layers")
     if not patterns:
         raise InputError("expected at least one layer, or 'all', got none.")
     listed = network.all_layers()

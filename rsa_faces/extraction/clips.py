@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsa_faces._core.checks import check_count, parse_bytes
+from rsa_faces._core.checks import check_arguments, check_count, parse_bytes
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._checks import check_alone, check_finite, check_layers
@@ -111,6 +111,7 @@ def extract_clips(
     >>> extract_clips(network, clips, rate=2)  # doctest: +SKIP
     Activations(16 layers of 'mini-xception', 707 conditions)
     """
+    check_arguments(extract_clips, locals())
     n_bytes = parse_bytes(budget)
     plan = plan_clips(network, clips, layers=layers, rate=rate, budget=budget,
                       batch_size=batch_size)  # fmt: skip

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.analyses.face_code._face_space import FaceSpace
 from rsa_faces.analyses.face_code._faces import Faces
@@ -60,6 +60,7 @@ def plot_faces(
     InputError
         If there are more or fewer labels or axes than faces.
     """
+    check_arguments(plot_faces, locals())
     labels = list(faces.coordinates.index) if labels is None else list(labels)
     if len(labels) != len(faces):
         raise InputError(f"expected {len(faces)} labels, got {len(labels)}.")

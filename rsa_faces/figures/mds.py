@@ -9,7 +9,7 @@ from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 from sklearn.manifold import smacof
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.figures._style import COLORS, PAGE, style, text_width
 from rsa_faces.rdm import RDMs
@@ -76,6 +76,7 @@ def plot_mds(
     >>> ax.get_title(loc="left")[:30]
     'monkey IT: multidimensional sc'
     """
+    check_arguments(plot_mds, locals())
     if len(rdm) != 1:
         raise InputError(f"expected one RDM to map, got {len(rdm)}. Average them with mean().")
     if np.isnan(rdm.vectors).any():

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from rsa_faces._core.checks import check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.figures._style import COLUMN, PAGE, as_axes, style, wrapped
@@ -66,6 +67,8 @@ def plot_rdms(
     >>> [a.get_title() for a in axes]
     ['a', 'b']
     """
+    check_arguments(plot_rdms, locals())
+    check_count(n_columns, what="n_columns")
     titles = _titles(rdms.labels) if titles is None else titles
     if len(titles) != len(rdms):
         raise InputError(f"expected {len(rdms)} titles, one per RDM, got {len(titles)}.")

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.checks import check_arguments
 from rsa_faces.analyses import StimulusDesign, Synthesis
 from rsa_faces.figures._style import COLORS, PAGE, as_axes, style
 
@@ -90,6 +91,7 @@ def plot_synthesis(start, made: Synthesis, *, n: int = 10, ax=None) -> np.ndarra
     -------
     ndarray of Axes, shape (2, n_shown)
     """
+    check_arguments(plot_synthesis, locals())
     before = [start.image(i) for i in start.ids] if hasattr(start, "ids") else list(start)
     after = [made.stimuli.image(name) for name in made.stimuli.ids]
     n = min(n, len(after))

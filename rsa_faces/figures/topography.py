@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
+from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
 from rsa_faces.analyses.networks.topography import ReceptiveFields, TopographyComparison
 from rsa_faces.figures._style import (
@@ -55,6 +56,7 @@ def plot_receptive_fields(
     InputError
         If there is no such layer.
     """
+    check_arguments(plot_receptive_fields, locals())
     table = fields.table
     layer = choose(layer, table["layer"], "layer")
     units = table[table["layer"] == layer].dropna(subset=["x", "y"]).reset_index(drop=True)

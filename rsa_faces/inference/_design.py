@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.checks import check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import codes_of
 from rsa_faces.inference.multiple import CORRECTIONS
@@ -217,6 +217,7 @@ def check_design(
     >>> check_design(n_subjects=12, n_conditions=60, generalise_to="both")
     []
     """
+    check_arguments(check_design, locals())
     notes = []
     if generalise_to != "conditions":
         if n_subjects < 2:

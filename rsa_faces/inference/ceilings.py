@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
@@ -121,6 +121,7 @@ def noise_ceiling(
     >>> round(ceiling.lower, 4), round(ceiling.upper, 4)
     (0.3723, 0.6657)
     """
+    check_arguments(noise_ceiling, locals())
     method = resolve(method)
     subjects = subject_means(data, by)
     if len(subjects) < 2:
@@ -200,6 +201,7 @@ def shared_structure(
     >>> rf.inference.shared_structure(behaviour)
     0.001
     """
+    check_arguments(shared_structure, locals())
     method = resolve(method)
     check_count(n_permutations, what="n_permutations")
     rng = as_rng(seed)

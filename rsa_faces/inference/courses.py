@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import keep_warnings
@@ -163,6 +163,7 @@ def time_course(
     >>> course.similarity.argmax()
     np.int64(1)
     """
+    check_arguments(time_course, locals())
     design = Design(
         generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, "t", seed, tail,
         family,

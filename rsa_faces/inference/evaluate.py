@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import keep_warnings
@@ -161,6 +161,7 @@ def evaluate(
           region  network  n_subjects  n_conditions
     0  behaviour  animacy          16            92
     """
+    check_arguments(evaluate, locals())
     method = resolve(method)
     check_choice(unusable, ["keep", "drop"], what="value of unusable")
     design = Design(

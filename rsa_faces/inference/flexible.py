@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -215,6 +215,7 @@ def evaluate_flexible(
           region     network            layer  n_subjects
     0  behaviour  all models  weighted layers          16
     """
+    check_arguments(evaluate_flexible, locals())
     result, _ = _flexible(
         model,
         data,
@@ -287,6 +288,7 @@ correction, family, tail, subset
     >>> bool(best.chosen["share"].sum().round(9) == 1)
     True
     """
+    check_arguments(best_layer, locals())
     result, chosen = _flexible(
         model,
         data,
@@ -347,6 +349,7 @@ def fit_layers(
     >>> fit_layers(model, data)["weight"].round(3).tolist()
     [0.6, 0.8]
     """
+    check_arguments(fit_layers, locals())
     check_choice(fit, FITS, what="fit")
     method = resolve(method)
     model, data = _aligned(model, data)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, resolve
@@ -130,6 +131,7 @@ def time_generalization(
            [0, 1, 1],
            [0, 1, 1]])
     """
+    check_arguments(time_generalization, locals())
     method = resolve(method)
     recording = recording_of(data, by)
     if len(recording.regions) > 1:

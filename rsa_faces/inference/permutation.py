@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, align_pair, resolve
@@ -120,6 +120,7 @@ def permutation_test(
     >>> test.p[0]
     np.float64(0.001)
     """
+    check_arguments(permutation_test, locals())
     method = resolve(method)
     check_count(n_permutations, what="n_permutations")
     model, data = align_pair(model, subject_means(data, by))

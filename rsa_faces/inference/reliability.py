@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -88,6 +88,7 @@ def cronbach_alpha(
     >>> round(rf.inference.cronbach_alpha(behaviour).overall, 1)
     0.9
     """
+    check_arguments(cronbach_alpha, locals())
     subjects = subject_means(data, by)
     units = Design(by=by, blocks=blocks).units(subjects.conditions)
     _check_complete(subjects, units)
@@ -160,6 +161,7 @@ def split_half(
     >>> 0.9 < rf.inference.split_half(behaviour, n_splits=50) < 0.95
     True
     """
+    check_arguments(split_half, locals())
     method = resolve(method)
     check_count(n_splits, what="n_splits")
     subjects = subject_means(data, by)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.files import atomic_path
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.mapping._map import SearchlightMap
@@ -67,6 +68,7 @@ def write_map(
     ...     [path.name for path in write_map(maps, folder)]
     ['similarity.nii.gz', 'n_voxels.nii.gz', 'n_left_out.nii.gz', 'models.csv', 'peaks.csv']
     """
+    check_arguments(write_map, locals())
     peaks = pd.concat(
         [maps.peaks(i, n=n_peaks, min_distance=min_distance) for i in range(len(maps.names))],
         ignore_index=True,

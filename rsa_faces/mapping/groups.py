@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_count, parse_bytes
+from rsa_faces._core.checks import check_arguments, check_choice, check_count, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain import Surface, Volume
@@ -164,6 +164,7 @@ def ceiling_map(
     >>> ceiling_map(imgs, mask_img=mask, conditions=names, radius=2.0, progress=False)
     CeilingMap(3 subjects, 64 centers, radius 2 mm, 'correlation', 'spearman')
     """
+    check_arguments(ceiling_map, locals())
     from rsa_faces._kernels.spheres import FINE
     from rsa_faces.mapping import _stream
     from rsa_faces.mapping._patterns import load_patterns
@@ -444,6 +445,7 @@ def group_test(
     24 conditions; with crossnobis not at all): a one-sided t of 10 subjects exceeds its bound of
     0.05 at 0.047 of places above and 0.053 below.
     """
+    check_arguments(group_test, locals())
     values = values_of(maps, model, minus)
     graph = None if statistic == "max" else neighbours(maps[0].space)
     return sign_flip_test(

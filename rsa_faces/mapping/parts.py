@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface
 from rsa_faces.brain.images import as_region, mask_on, open_image
@@ -128,6 +128,7 @@ def group_test_parts(
     InputError
         If parts have different numbers of subjects, or as :func:`group_test`.
     """
+    check_arguments(group_test_parts, locals())
     counts = {part: len(some) for part, some in maps.items()}
     if not counts or len(set(counts.values())) > 1:
         raise InputError(f"expected maps of the same subjects in every part, got {counts}.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import align_pair
@@ -121,6 +121,7 @@ def compare_region_models(
        n_a_better         p
     0           8  0.007812
     """
+    check_arguments(compare_region_models, locals())
     check_choice(weights, WEIGHTS, what="weights")
     check_choice(correction, CORRECTIONS, what="correction")
     model, data = align_pair(model, data)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._design import Design
@@ -120,6 +121,7 @@ def layer_map(
        time_from  time_to         models         p
     0        0.2      0.3  a network two  0.003906
     """
+    check_arguments(layer_map, locals())
     design = Design(
         "subjects", "analytic", by=by, blocks=blocks, alpha=alpha, correction=correction, seed=seed
     )

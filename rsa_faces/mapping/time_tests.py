@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.inference import TimeCourse
@@ -153,6 +153,7 @@ def map_clusters(
        time_from  time_to  n_subjects
     0        0.1      0.2           8
     """
+    check_arguments(map_clusters, locals())
     check_choice(along, ALONG, what="way along which clusters extend")
     check_choice(statistic, STATISTICS, what="statistic")
     curves, rows, minus_rows = _layers(course, network, minus)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rsa_faces._core.checks import check_arguments
 from rsa_faces.networks._load import load_network
 from rsa_faces.networks._preprocess import place
 
@@ -52,6 +53,7 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
     >>> detect_landmarks(crops, device="cpu").shape
     (2, 68, 2)
     """
+    check_arguments(detect_landmarks, locals())
     import torch
 
     network = load_network("face-api-landmarks", device=device)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, parse_bytes
+from rsa_faces._core.checks import check_arguments, check_choice, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction.clips import Plan, extract_clips, frame_patterns, plan_clips
@@ -113,6 +113,7 @@ def clip_rdms(
     >>> clip_rdms(network, clips, rate=2, average="patterns")  # doctest: +SKIP
     RDMs(16 RDMs, 707 conditions, measure='correlation', labels: network, layer, layer_index, depth)
     """
+    check_arguments(clip_rdms, locals())
     measure = resolve_plain(measure)
     check_choice(average, AVERAGES, what="average")
     if len(clips) < 2:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.checks import check_arguments
 from rsa_faces.extraction import check_finite, extract, stream
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import warn_undefined
@@ -86,6 +87,7 @@ def layer_rdms(
     >>> rf.layer_rdms(network, stimuli)
     RDMs(16 RDMs, 24 conditions, measure='correlation', labels: network, layer, layer_index, depth)
     """
+    check_arguments(layer_rdms, locals())
     measure = resolve_plain(measure)
     found: dict[str, np.ndarray] = {}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
 from rsa_faces.stimuli.images import check_side
 
@@ -191,6 +192,7 @@ def align_faces(
     >>> chips.image("a").shape
     (150, 150, 3)
     """
+    check_arguments(align_faces, locals())
     points = np.asarray(landmarks, dtype=float)
     if points.ndim != 3 or len(points) != len(stimuli):
         raise InputError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.checks import check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError, some
 from rsa_faces._core.files import atomic_path
 from rsa_faces._core.tables import read_table
@@ -282,6 +282,7 @@ def detect_faces(
     >>> faces.missing
     ('image_60',)
     """
+    check_arguments(detect_faces, locals())
     if isinstance(min_score, bool) or not 0 < min_score <= 1:
         raise InputError(f"expected min_score above 0 and at most 1, got {min_score!r}.")
     check_count(min_size, what="min_size")
@@ -633,6 +634,7 @@ def crop_faces(
     >>> crops.image("image_13").shape
     (112, 112, 3)
     """
+    check_arguments(crop_faces, locals())
     check_choice(template, TEMPLATES, what="template")
     size = check_side(TEMPLATES[template] if size is None else size)
     if not 0 <= margin <= MAX_MARGIN:

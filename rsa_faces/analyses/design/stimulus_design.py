@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -228,6 +228,7 @@ def simulate_selection(
     InputError
         If the design's stimuli are not in the pool, or as for :func:`choose_stimuli`.
     """
+    check_arguments(simulate_selection, locals())
     names = _model_names(models, by)
     square = _standardised(models, names)
     place = {name: i for i, name in enumerate(models.conditions)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -144,6 +144,7 @@ def synthesise_images(
     >>> bool(after > before)
     True
     """
+    check_arguments(synthesise_images, locals())
     import torch
 
     from rsa_faces.analyses.design._ascent import disagreement_of, seen_by
@@ -233,6 +234,7 @@ def synthesise_faces(
     each direction are added up, weighted by what they gain (an estimate of the gradient), and the
     best of that and of the single directions is taken if it is better than before.
     """
+    check_arguments(synthesise_faces, locals())
     check_count(n_steps, what="n_steps")
     check_count(n_directions, what="n_directions")
     _check_layers(networks, layers)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import check_unique_names, named
 from rsa_faces._core.numbers import best_index
@@ -308,6 +308,7 @@ def rating_reliability(
     >>> rating_reliability(ratings).round(2).to_dict()
     {'warm': 0.92}
     """
+    check_arguments(rating_reliability, locals())
     for column in (rater, face):
         check_choice(column, list(ratings.columns), what="column of ratings")
     traits = [c for c in ratings.columns if c not in (rater, face)]

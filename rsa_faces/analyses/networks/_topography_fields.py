@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed, parse_bytes
+from rsa_faces._core.checks import (
+    as_rng,
+    check_arguments,
+    check_choice,
+    check_count,
+    check_seed,
+    parse_bytes,
+)
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -138,6 +145,7 @@ def receptive_fields(
     >>> fields.table[["row", "column", "left", "right", "top", "bottom"]].tail(1).values.tolist()
     [[61, 61, 61, 63, 61, 63]]
     """
+    check_arguments(receptive_fields, locals())
     check_choice(method, METHODS, what="method")
     check_count(n_images, what="n_images")
     check_seed(seed)
@@ -245,6 +253,7 @@ def central_bias(
     >>> found.groupby("layer", sort=False)["field_expected"].first().round(2).tolist()
     [0.2, 0.2]
     """
+    check_arguments(central_bias, locals())
     radius = check_radius(radius)
     check_count(n_images, what="n_images")
     check_seed(seed)

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
-from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, grouped_faces
@@ -131,6 +131,7 @@ def membership(
     2      own  1.00  0.0
     3   margin  1.00  0.0
     """
+    check_arguments(membership, locals())
     check_count(n_permutations, what="n_permutations")
     check_share(fpr, "fpr")
     check_share(alpha, "alpha")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -149,6 +149,7 @@ def topographic_rdms(
     >>> rdms.labels[["layer", "n_places"]].values.tolist()
     [['block1.conv1:central', 812], ['block1.conv1:peripheral', 812]]
     """
+    check_arguments(topographic_rdms, locals())
     radius = radius if radius == "median" else check_radius(radius, np.sqrt(0.5))
     check_choice(method, METHODS, what="method")
     check_count(n_samples, what="n_samples")
@@ -302,6 +303,7 @@ def compare_topography(
     >>> found.table[["region", "layer", "n_subjects"]].values.tolist()
     [['behaviour', 'conv1', 16]]
     """
+    check_arguments(compare_topography, locals())
     labels = rdms.labels
     needed = ["part", "source_layer", "n_places", "sample", "layer", "network"]
     missing = [column for column in needed if column not in labels]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from rsa_faces._core.checks import as_rng, check_count, check_seed
+from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.analyses._inputs import codes_of
@@ -93,6 +93,7 @@ def image_confidence(
     >>> bool(found["stability"].between(0, 1).all())
     True
     """
+    check_arguments(image_confidence, locals())
     check_count(n_variants, what="n_variants")
     check_seed(seed)
     if not 0 < size < np.inf:
@@ -224,6 +225,7 @@ class SimilarityInterval:
         >>> bool(0.4 < low < 0.6 and 0.8 < high < 1)
         True
         """
+        check_arguments(SimilarityInterval.fit, locals())
         check_alpha(alpha)
         y = np.asarray(similarity, dtype=float)
         x = np.zeros(len(y)) if stability is None else np.asarray(stability, dtype=float)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -151,6 +151,7 @@ def check_confidence(
     >>> bool(found.table["stability"].between(0, 1).all())
     True
     """
+    check_arguments(check_confidence, locals())
     kinds = list(DEGRADATIONS) if degradations is None else list(degradations)
     for kind in kinds:
         check_choice(kind, DEGRADATIONS, what="degradation")

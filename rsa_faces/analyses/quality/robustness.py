@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -138,6 +138,7 @@ def robustness(
     >>> bool(found.table["stability"].is_monotonic_decreasing)
     True
     """
+    check_arguments(robustness, locals())
     kinds = list(DEGRADATIONS) if degradations is None else list(degradations)
     for kind in kinds:
         check_choice(kind, DEGRADATIONS, what="degradation")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsa_faces._core.checks import check_count
+from rsa_faces._core.checks import check_arguments, check_count
 from rsa_faces._core.errors import InputError
 
 
@@ -109,6 +109,7 @@ def pairwise(epoch: int, *, pairs: np.ndarray, batch_size: int, seed: int = 0) -
     list of ndarray, shape (n, 2)
         Every pair once.
     """
+    check_arguments(pairwise, locals())
     order = np.random.default_rng([seed, epoch]).permutation(len(pairs))
     return _cut(np.asarray(pairs)[order], batch_size)
 

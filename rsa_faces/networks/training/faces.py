@@ -10,7 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names, nearest
+from rsa_faces._core.checks import (
+    as_rng,
+    check_arguments,
+    check_choice,
+    check_count,
+    check_unique_names,
+    nearest,
+)
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_rows
 from rsa_faces.stimuli._stimulus_set import StimulusSet
@@ -108,6 +115,7 @@ class LabelledFaces:
         InputError
             If there is no such column, or a value is missing.
         """
+        check_arguments(LabelledFaces.from_stimuli, locals())
         if column not in stimuli.metadata:
             raise InputError(
                 f"expected a column {column!r} in the stimuli's metadata, but its columns are "

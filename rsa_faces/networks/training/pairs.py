@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rsa_faces._core.checks import as_rng, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces.networks.training.faces import LabelledFaces
 
@@ -217,6 +217,7 @@ def draw_pairs(
     InputError
         If a fold holds too few pairs of one kind.
     """
+    check_arguments(draw_pairs, locals())
     check_count(n_folds, what="n_folds")
     check_count(n_each, what="n_each")
     rng = as_rng(seed)
