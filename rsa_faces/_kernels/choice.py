@@ -32,14 +32,14 @@ def compiled_pays(loops: str, steps: int, limit: int) -> bool:
         Steps of this call.
     limit : int
         Steps that take the plain form about as long as compiling takes, measured. Where an earlier
-        run has compiled the loop an eighth of them, about what loading takes. 0: always.
+        run has compiled the loop a twentieth of them, about what loading takes. 0: always.
 
     Returns
     -------
     bool
     """
     _done[loops] += int(steps)
-    return _done[loops] > (limit // 8 if _compiled_before(loops) else limit)
+    return _done[loops] > (limit // 20 if _compiled_before(loops) else limit)
 
 
 @cache
