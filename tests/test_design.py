@@ -577,3 +577,59 @@ def test_doors_of_weights():
         rf.evaluate(model, two, weights=weights, method="pearson")
     with pytest.raises(rf.InputError, match="the closed form knows no weights"):
         rf.evaluate(model, data, weights=weights, method="pearson", uncertainty="analytic")
+
+
+# --- levels --------------------------------------------------------------------------------------
+
+
+def grouped_study(rng, n_people, n_images, n_subjects=8, related=0.0):
+    """Return a model and subjects; images of a person are alike, and the model does not say who."""
+    person = np.repeat(np.arange(n_people), n_images)
+
+    def patterns():
+        people = rng.normal(size=(n_people, 20))[person]
+        return people + (rng.normal(size=(len(person), 20)) if n_images > 1 else 0)
+
+    shared, row, col = patterns(), *np.triu_indices(len(person), k=1)
+
+    def distances(x):
+        return ((x[..., row, :] - x[..., col, :]) ** 2).sum(axis=-1)
+
+    model = distances(np.sqrt(related) * shared + np.sqrt(1 - related) * patterns())
+    same = person[row] == person[col]
+    if same.any():
+        model[same] = model[~same].mean()
+    names = [f"c{i:02d}" for i in range(len(person))]
+    data = distances(shared + rng.normal(size=(n_subjects, *shared.shape)))
+    return (
+        rf.RDMs(model, names, "simulated"),
+        rf.RDMs(data, names, "simulated", {"subject": range(n_subjects)}),
+        dict(zip(names, person.tolist(), strict=True)),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_people", "n_images"), [(4, 4), (4, 1), (6, 1)])
+def test_few_groups_reject_at_most_their_level(n_people, n_images):
+    """With 4 groups or conditions p was 0 in every study."""
+    rejected = 0
+    for i in range(150):
+        model, data, person = grouped_study(np.random.default_rng(i), n_people, n_images)
+        found = quiet(
+            rf.evaluate, model, data, method="pearson", generalise_to="conditions",
+            groups=person, n_boot=200, seed=i,
+        )  # fmt: skip
+        rejected += found.table["p"][0] < 0.05
+    assert rejected <= stats.binom.ppf(0.995, 150, 0.05)
+
+
+@pytest.mark.slow
+def test_exchanging_whole_groups_keeps_the_level():
+    """6 people with 10 images each: 10.7 % where images are exchanged one by one."""
+    p = []
+    for i in range(150):
+        model, data, person = grouped_study(np.random.default_rng(i), 6, 10)
+        options = {"method": "pearson", "n_permutations": 199, "seed": i}
+        p.append(permutation_test(model, data, groups=person, **options).p[0])
+    low, high = stats.binom.interval(0.99, 150, 0.05)
+    assert low <= (np.array(p) <= 0.05).sum() <= high

@@ -14,6 +14,7 @@ from rsa_faces._kernels._fits_loops import nnls_gram
 from rsa_faces.comparison import METHODS
 from rsa_faces.inference import (
     _held_out,
+    _region,
     best_layer,
     evaluate_flexible,
     fit_layers,
@@ -663,7 +664,7 @@ def test_held_out_similarity_is_that_of_new_conditions_and_subjects():
 
 @pytest.mark.slow
 def test_difference_of_equally_good_models_is_calibrated(monkeypatch):
-    monkeypatch.setattr(flexible, "shared_structure", lambda *_, **__: 0.001)
+    monkeypatch.setattr(_region, "shared_structure", lambda *_, **__: 0.001)
     n, p = 100, []
     row, col = np.triu_indices(30, k=1)
     for seed in range(n):
