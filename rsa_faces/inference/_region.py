@@ -231,7 +231,9 @@ def result_of(region: Region, outcome: Outcome) -> Result:
         subjects.reset_index(drop=True),
         ceilings,
         settings=design.settings(
-            method=outcome.label, degrees_of_freedom=freedom, **{"given": []} | outcome.settings
+            method=outcome.label,
+            degrees_of_freedom=freedom,
+            **{"given": [], "weights": False} | outcome.settings,
         ),
         notes=tuple(notes),
     )
