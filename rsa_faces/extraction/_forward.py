@@ -91,6 +91,8 @@ def probe(
                 continue
             if tensor is None:
                 found = f"returns {type(output).__name__} without a tensor in it"
+            elif tensor.is_complex():
+                found = "gives complex numbers, of which there is no RDM"
             elif tensor.ndim < 1 or len(tensor) != 1 or tensor.numel() == 0:
                 found = f"returns shape {tuple(tensor.shape)} for one image, not one row per image"
             else:

@@ -162,6 +162,8 @@ def fill(module: torch.nn.Module, state: dict[str, torch.Tensor], *, source: str
                 f"{source} does not fit this network: {name} has shape {tuple(tensor.shape)}, "
                 f"expected {tuple(wanted[name].shape)}."
             )
+        if name not in counters and tensor.is_complex() and not wanted[name].is_complex():
+            raise InputError(f"expected real weights, but {name} of {source} is {tensor.dtype}.")
     with torch.no_grad():
         for name, tensor in state.items():
             if name not in counters:
