@@ -32,6 +32,16 @@ def subclasses(cls=BaseResult):
 
 
 CLASSES = sorted(set(subclasses()), key=lambda cls: cls.__name__)
+#: Their examples look at images with networks, or draw a bootstrap.
+SLOW = {"BestLayer", "ConfidenceCheck", "Result", "Synthesis", "TopographyComparison"}
+
+
+def params(classes):
+    """Return one parameter for each class; those that take long are in the slow tier."""
+    return [
+        pytest.param(cls, id=cls.__name__, marks=[pytest.mark.slow] if cls.__name__ in SLOW else [])
+        for cls in classes
+    ]
 
 
 def examples_of(cls):
@@ -79,7 +89,7 @@ def made_by_examples(cls):
     pytest.fail(f"no example in a docstring makes a {cls.__name__}")
 
 
-@pytest.fixture(params=CLASSES, ids=lambda cls: cls.__name__)
+@pytest.fixture(params=params(CLASSES))
 def result(request):
     return made_by_examples(request.param)
 
@@ -117,9 +127,7 @@ def test_nothing_in_it_can_be_changed(result):
     assert len(result.to_frame().columns)
 
 
-@pytest.mark.parametrize(
-    "cls", [cls for cls in CLASSES if cls.figure is not None], ids=lambda cls: cls.__name__
-)
+@pytest.mark.parametrize("cls", params(cls for cls in CLASSES if cls.figure is not None))
 def test_plot_calls_its_figure(cls):
     assert cls.figure in figures.__all__
     result = made_by_examples(cls)
@@ -132,7 +140,7 @@ def test_results_are_frozen_dataclasses_of_one_base():
     """A public dataclass with a table is a result, or one of the few that are data."""
     data = {
         "FaceTable", "Faces", "IeegPatterns", "RDMs", "SimulatedFaces", "SimulatedRecordings",
-        "SimulatedBrain", "SimulatedCortex", "StimulusSet",
+        "SimulatedBrain", "SimulatedCortex", "StimulusSet", "Table",
     }  # fmt: skip
     public = {
         value
