@@ -116,10 +116,16 @@ def test_compare_cuts_faces_and_reduces_layers(photographs, tmp_path):
     np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
     config["networks"] = [{"name": "pixels", "crop_faces": True}]
     path.write_text(json.dumps(config))
-    refused = rsa_faces("compare", path, "--out", tmp_path / "other")
-    assert refused.exit_code == 2
-    assert "'pixels' was not trained on faces cut out" in sentence(refused)
-    assert not (tmp_path / "other").exists()
+    # A network that was not trained on cut-out faces is shown the box, in every command.
+    done = rsa_faces("compare", path, "--out", tmp_path / "other")
+    assert done.exit_code == 0, done.output
+    box = rf.crop_faces(stimuli, rf.detect_faces(stimuli), template="box")
+    expected = rf.layer_rdms(rf.load_network("pixels", device="cpu"), box)
+    found = rf.load_rdms(tmp_path / "other" / "rdms" / "pixels.h5")
+    np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
+    assert "the square about the face's box (pixels)" in (
+        tmp_path / "other" / "methods.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_import_reads_by_name(tmp_path):

@@ -1,9 +1,11 @@
 """Finding faces and cutting them out: on the faces of the 92 images, by laws, by hand."""
 
 import logging
+import pickle
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,22 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
+import rsa_faces as rf
 from rsa_faces import InputError
 from rsa_faces._core.files import sha256_file
 from rsa_faces.datasets import images92, simulated_faces
 from rsa_faces.stimuli import StimulusSet, load_stimuli
 from rsa_faces.stimuli import faces as module
 from rsa_faces.stimuli.alignment import warp
-from rsa_faces.stimuli.faces import ARCFACE, DLIB, POINTS, FaceTable, crop_faces, detect_faces
+from rsa_faces.stimuli.faces import (
+    ARCFACE,
+    DLIB,
+    POINTS,
+    FaceTable,
+    crop_faces,
+    detect_faces,
+    find_to_cut,
+)
 
 LONDON = Path(__file__).parents[2] / "shared" / "data" / "london"
 ONE = "image_13"
@@ -412,3 +423,56 @@ def test_faces_turned_far_are_found_upright_or_called_doubtful(name):
             continue
         assert abs((row["roll"] - level - angle + 180) % 360 - 180) < 5
         assert np.hypot(*(back(found.points[i]) - upright).T).max() < 0.12 * eyes
+
+
+def test_what_is_known_to_be_cut_out_is_remembered():
+    faces = rf.datasets.simulated_faces().stimuli
+    faces = faces.subset(faces.ids[:3])
+    assert not faces.cropped
+    crops = rf.crop_faces(faces, rf.detect_faces(faces))
+    assert crops.cropped
+    assert crops.subset(crops.ids[:2]).cropped
+    assert pickle.loads(pickle.dumps(crops)).cropped
+
+
+def test_a_network_of_cut_out_faces_warns_of_whole_images_once():
+    faces = rf.datasets.simulated_faces().stimuli
+    faces = faces.subset(faces.ids[:3])
+    network = rf.load_network("mini-xception", device="cpu")
+    assert network.spec.crop
+    for door in (rf.extract, rf.layer_rdms):
+        with pytest.warns(UserWarning, match="mini-xception was trained on faces cut out") as seen:
+            door(network, faces, layers=network.layers()[-1:], progress=False)
+        assert len([w for w in seen if "cut out" in str(w.message)]) == 1
+        crops = rf.crop_faces(faces, rf.detect_faces(faces), template=network.spec.crop)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            door(network, crops, layers=network.layers()[-1:], progress=False)
+
+
+def test_the_rule_of_auto_cuts_portraits_only_and_only_once():
+    faces = rf.datasets.simulated_faces().stimuli
+    faces = faces.subset(faces.ids[:9])
+    found, reason = find_to_cut(faces)
+    assert reason == ""
+    assert len(found) == 9
+    crops = rf.crop_faces(faces, found)
+    assert find_to_cut(crops)[1] == "they are marked as cut-out faces"
+    unmarked = StimulusSet.from_arrays([crops.image(name) for name in crops.ids], crops.ids)
+    assert "cut-out faces already" in find_to_cut(unmarked)[1]
+    objects = rf.datasets.images92().stimuli
+    found, reason = find_to_cut(objects)
+    assert found is None
+    assert "shows no face" in reason
+
+
+def test_a_table_of_faces_is_saved_and_read(tmp_path):
+    faces = rf.datasets.images92().stimuli.subset(["image_13", "image_60"])
+    found = rf.detect_faces(faces)
+    found.save(tmp_path / "faces.csv")
+    again = FaceTable.load(tmp_path / "faces.csv")
+    pd.testing.assert_frame_equal(again.table, found.table, check_dtype=False)
+    assert (again.min_score, again.min_size, again.several) == (0.6, 20, "largest")
+    (tmp_path / "other.csv").write_text("id,found\na,True\n")
+    with pytest.raises(rf.InputError, match="expected"):
+        FaceTable.load(tmp_path / "other.csv")

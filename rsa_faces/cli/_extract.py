@@ -38,9 +38,12 @@ Precision = Annotated[
     str, typer.Option(help="float32; tf32 and bfloat16 are faster on GPUs, and less exact.")
 ]
 Crop = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--crop-faces", help="Find the face in each image and cut it out as the network expects."
+        "--crop-faces/--whole",
+        help="Cut faces out as the network was trained to see them, or show whole images. Default: "
+        "cut where the network was trained so and every image has a face to cut.",
+        show_default=False,
     ),
 ]
 
@@ -54,7 +57,7 @@ def extract(
     weights: Weights = None,
     layers: Layers = None,
     manifest: Manifest = None,
-    crop: Crop = False,
+    crop: Crop = None,
     reduce: Reduce = None,
     dtype: Annotated[
         str, typer.Option(help="How values are kept: float32, float16 or bfloat16.")
@@ -100,7 +103,7 @@ def rdm(
         str, typer.Option(help="correlation, cosine, euclidean, sqeuclidean or poisson.")
     ] = "correlation",
     manifest: Manifest = None,
-    crop: Crop = False,
+    crop: Crop = None,
     rate: Annotated[
         float | None, typer.Option(help="The folder holds clips: take so many frames a second.")
     ] = None,
@@ -131,7 +134,7 @@ def rdm(
         opened = rf.load_network(network, weights=weights, device=device)
         which = layers or "all"
         if rate is not None:
-            if crop or reduce is not None or precision != "float32":
+            if crop is not None or reduce is not None or precision != "float32":
                 raise InputError(
                     "clips (--rate) take no --crop-faces, --reduce and --precision: leave them out."
                 )
@@ -290,13 +293,25 @@ def _template(spec) -> str:
     return spec.crop
 
 
-def _cropped(stimuli, network: Network, crop: bool):
-    """Return the stimuli, cut to the face if asked for."""
-    if not crop:
-        return stimuli
+def _cropped(stimuli, network: Network, crop: bool | None):
+    """Return the stimuli as the network is shown them, and say what was decided."""
     from rsa_faces.stimuli import crop_faces, detect_faces
+    from rsa_faces.stimuli.faces import find_to_cut
 
-    return crop_faces(stimuli, detect_faces(stimuli), template=_template(network.spec))
+    if crop is False or (crop is None and not network.spec.crop):
+        return stimuli
+    if crop:
+        return crop_faces(stimuli, detect_faces(stimuli), template=_template(network.spec))
+    faces, reason = find_to_cut(stimuli)
+    if reason:
+        say(
+            "note",
+            f"whole images are shown to {network.name}, trained on cut-out faces: {reason}.",
+            style="yellow",
+        )
+        return stimuli
+    say("note", f"faces are cut out for {network.name}, as in its training.", style="yellow")
+    return crop_faces(stimuli, faces, template=network.spec.crop)
 
 
 def _save(rdms: RDMs, target: Path) -> None:

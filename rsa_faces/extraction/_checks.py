@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from rsa_faces._core.errors import InputError
 if TYPE_CHECKING:
     from rsa_faces.extraction._forward import Probe
     from rsa_faces.networks import Network
+    from rsa_faces.stimuli import StimulusSet
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +31,18 @@ def check_options(network: Network, reduce: str | int | None, precision: str) ->
         raise InputError(
             f"the precision 'tf32' needs a CUDA GPU, but {network.name} is on "
             f"{network.device.type!r}. Use 'float32'."
+        )
+
+
+def warn_whole(network: Network, stimuli: StimulusSet) -> None:
+    """Warn if a network that was trained on cut-out faces is shown images not marked as such."""
+    if network.spec.crop and not stimuli.cropped:
+        warnings.warn(
+            f"{network.name} was trained on faces cut out of photographs, and these images are not "
+            "marked as such: on whole photographs it sees faces badly. Cut them out with "
+            f"rf.crop_faces(stimuli, rf.detect_faces(stimuli), template={network.spec.crop!r}), or "
+            "load crops of your own with rf.load_stimuli(..., cropped=True).",
+            stacklevel=3,
         )
 
 

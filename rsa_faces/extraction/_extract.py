@@ -24,7 +24,13 @@ from rsa_faces._core.checks import (
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._activations import Activations
-from rsa_faces.extraction._checks import check_alone, check_finite, check_layers, check_options
+from rsa_faces.extraction._checks import (
+    check_alone,
+    check_finite,
+    check_layers,
+    check_options,
+    warn_whole,
+)
 from rsa_faces.extraction._layers import select_layers
 
 if TYPE_CHECKING:
@@ -119,6 +125,12 @@ def extract(
     RuntimeError
         The device's own error, if not even one image fits.
 
+    Warns
+    -----
+    UserWarning
+        If the network was trained on faces cut out of photographs and the images are not marked
+        as such (:attr:`StimulusSet.cropped`).
+
     Notes
     -----
     A layer's output is copied when the layer returns, so that a following in-place operation
@@ -154,6 +166,7 @@ def extract(
     check_seed(seed)
     check_choice(dtype, DTYPES, what="dtype")
     check_options(network, reduce, precision)
+    warn_whole(network, stimuli)
     names = select_layers(network, layers)
     image = network.preprocess([stimuli.image(stimuli.ids[0])])
     found = probe(network, image, names, reduce, seed, precision)

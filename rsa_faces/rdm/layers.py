@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_arguments
-from rsa_faces.extraction import check_finite, extract, stream
+from rsa_faces.extraction import check_finite, extract, stream, warn_whole
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import warn_undefined
 from rsa_faces.rdm.measures import Measure, resolve_plain
@@ -108,6 +108,8 @@ def layer_rdms(
         depth = activations.depth
         for layer in activations:
             act(layer, activations.patterns(layer))
+    else:
+        warn_whole(network, stimuli)  # as `extract` does
     labels = pd.DataFrame(
         {
             "network": network.name,

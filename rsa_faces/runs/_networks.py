@@ -19,15 +19,10 @@ from rsa_faces.networks import Network, get_spec, load_network
 from rsa_faces.rdm import RDMs, layer_rdms, load_rdms
 from rsa_faces.runs._entries import NetworkConfig, StimuliConfig
 from rsa_faces.stimuli import FaceTable, StimulusSet, crop_faces, detect_faces, load_stimuli
+from rsa_faces.stimuli.faces import find_to_cut
 
 if TYPE_CHECKING:
     from rsa_faces.runs._run import Run
-
-# Share of an image's shorter side between the eyes from which it counts as cut out already. Crops
-# of the three templates have .26 to .36, portraits with hair and shoulders .1 to .21.
-_CUT_OUT = 0.235
-# Images looked at before it is decided whether it is worth while to look at the next.
-_AT_ONCE = 8
 
 
 def read_stimuli(source: StimuliConfig) -> StimulusSet:
@@ -61,7 +56,6 @@ class Networks:
     device: str
     seed: int
     known: Path | None = None
-    _without: str = field(default="", init=False)
     notes: list[str] = field(default_factory=list, init=False)
     _crops: dict[str, StimulusSet] = field(default_factory=dict, init=False)
 
@@ -93,23 +87,19 @@ class Networks:
         return {entry.name: self.load(entry.name).weights_sha256 for entry in self.entries}
 
     @cached_property
+    def _found(self) -> tuple[FaceTable | None, str]:
+        """The face of each image, and why images are left whole by ``auto``."""
+        known = self._known_faces
+        if any(entry.crop_faces is True for entry in self.entries):
+            known = known or detect_faces(self.stimuli, progress=False)
+        if any(e.crop_faces == "auto" and get_spec(e.name).crop for e in self.entries):
+            return find_to_cut(self.stimuli, known=known)
+        return known, ""
+
+    @property
     def faces(self) -> FaceTable | None:
         """The face of each image; None where no network wants it cut out, or it cannot be."""
-        if any(entry.crop_faces is True for entry in self.entries):
-            return self._known_faces or detect_faces(self.stimuli, progress=False)
-        if not any(e.crop_faces == "auto" and get_spec(e.name).crop for e in self.entries):
-            return None
-        if self._known_faces is not None:
-            return self._known_faces
-        # Most sets that are no portraits show it in their first images.
-        tables = []
-        for start in range(0, len(self.stimuli), _AT_ONCE):
-            ids = self.stimuli.ids[start : start + _AT_ONCE]
-            tables.append(detect_faces(self.stimuli.subset(ids), progress=False))
-            if tables[-1].missing:
-                self._without = tables[-1].missing[0]
-                return None
-        return FaceTable.concat(tables)
+        return self._found[0]
 
     @cached_property
     def _known_faces(self) -> FaceTable | None:
@@ -137,7 +127,7 @@ class Networks:
                 # Networks that were not trained on faces are shown the box.
                 chosen[entry.name] = own or "box"
                 crop_faces(self.stimuli, self.faces)  # says which images have no face
-            elif entry.crop_faces == "auto" and own and not self._whole_because:
+            elif entry.crop_faces == "auto" and own and not self._found[1]:
                 chosen[entry.name] = own
             else:
                 chosen[entry.name] = ""
@@ -152,22 +142,9 @@ class Networks:
         if whole:
             self.notes.append(
                 f"whole images were shown to {', '.join(whole)}, trained on cut-out faces: "
-                f"{self._whole_because} (crop_faces: auto)."
+                f"{self._found[1]} (crop_faces: auto)."
             )
         return chosen
-
-    @cached_property
-    def _whole_because(self) -> str:
-        """Why images are left whole by ``auto``; "" where faces can be cut out."""
-        faces = self.faces
-        if faces is None or faces.missing:
-            first = self._without if faces is None else faces.missing[0]
-            return f"{first!r} shows no face that could be cut out"
-        sides = np.array([min(self.stimuli.image(name).shape[:2]) for name in self.stimuli.ids])
-        share = np.median(faces.table["eye_distance"].to_numpy(float) / sides)
-        if share >= _CUT_OUT:
-            return f"they are cut-out faces already (eyes {share:.2f} of the side apart)"
-        return ""
 
     def shown(self, name: str) -> StimulusSet:
         """Return the stimuli as a network is shown them."""

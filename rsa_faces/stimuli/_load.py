@@ -18,7 +18,10 @@ from rsa_faces.stimuli.images import SUFFIXES, decode, pages, read_bytes, unread
 
 
 def load_stimuli(
-    folder: str | os.PathLike[str], *, manifest: str | os.PathLike[str] | None = None
+    folder: str | os.PathLike[str],
+    *,
+    manifest: str | os.PathLike[str] | None = None,
+    cropped: bool = False,
 ) -> StimulusSet:
     """Load the images of a folder.
 
@@ -36,6 +39,9 @@ def load_stimuli(
         optionally ``id`` (default: the file name without suffix); every other column becomes
         metadata: numbers or truth values where all are (``007`` is text), else text. Images of the
         folder that it does not name are left out and named in a warning.
+    cropped : bool, default False
+        Whether the images are faces cut out already, as `rsa-faces faces --crops` writes them:
+        networks that were trained on such then take them without a warning.
 
     Returns
     -------
@@ -63,7 +69,7 @@ def load_stimuli(
             stacklevel=2,
         )
     # Absolute, so that the set outlives a change of the working folder.
-    return StimulusSet(ids, [path.absolute() for path in paths], hashes, metadata)
+    return StimulusSet(ids, [path.absolute() for path in paths], hashes, metadata, cropped)
 
 
 def listed(

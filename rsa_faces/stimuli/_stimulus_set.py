@@ -38,6 +38,9 @@ class StimulusSet:
         One row per stimulus, indexed by id (a copy).
     hash : str
         SHA-256 of all content: ids, images and metadata.
+    cropped : bool
+        Whether the images are known to be faces cut out, as networks of faces are trained on:
+        those of :func:`rsa_faces.crop_faces` are.
 
     Examples
     --------
@@ -55,6 +58,7 @@ class StimulusSet:
     sha256: tuple[str, ...]
     _sources: tuple[Path | np.ndarray, ...]
     _metadata: pd.DataFrame
+    cropped: bool
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class StimulusSet:
         sources: Sequence[Path | np.ndarray],
         sha256: Sequence[str],
         metadata: pd.DataFrame,
+        cropped: bool = False,
     ) -> None:
         order = sorted(range(len(ids)), key=ids.__getitem__)
         metadata = metadata.iloc[order].set_axis([ids[i] for i in order])
@@ -69,6 +74,7 @@ class StimulusSet:
         object.__setattr__(self, "sha256", tuple(sha256[i] for i in order))
         object.__setattr__(self, "_sources", tuple(sources[i] for i in order))
         object.__setattr__(self, "_metadata", metadata.rename_axis("id"))
+        object.__setattr__(self, "cropped", bool(cropped))
 
     @classmethod
     def from_arrays(
@@ -76,6 +82,7 @@ class StimulusSet:
         images: Sequence[np.ndarray] | np.ndarray,
         ids: Sequence[str],
         metadata: pd.DataFrame | Mapping[str, Any] | None = None,
+        cropped: bool = False,
     ) -> StimulusSet:
         """Make a set of images held in memory.
 
@@ -88,6 +95,8 @@ class StimulusSet:
         metadata : DataFrame or mapping of column to values, optional
             Frames, and columns that are Series or mappings, are matched by id where their index
             holds names; otherwise one row per image, in their order.
+        cropped : bool, default False
+            Whether the images are faces cut out, as networks of faces are trained on.
 
         Raises
         ------
@@ -120,7 +129,7 @@ class StimulusSet:
             pixels.flags.writeable = False
             copies.append(pixels)
             hashes.append(sha256_bytes(repr(pixels.shape).encode(), pixels.tobytes()))
-        return cls(ids, copies, hashes, _as_metadata(metadata, ids))
+        return cls(ids, copies, hashes, _as_metadata(metadata, ids), cropped)
 
     @property
     def metadata(self) -> pd.DataFrame:
@@ -152,8 +161,8 @@ class StimulusSet:
     def __reduce__(self):
         # Through the constructors, because NumPy drops the read-only flag when it unpickles.
         if isinstance(self._sources[0], np.ndarray):
-            return StimulusSet.from_arrays, (self._sources, self.ids, self._metadata)
-        return StimulusSet, (self.ids, self._sources, self.sha256, self._metadata)
+            return StimulusSet.from_arrays, (self._sources, self.ids, self._metadata, self.cropped)
+        return StimulusSet, (self.ids, self._sources, self.sha256, self._metadata, self.cropped)
 
     def image(self, name: str) -> np.ndarray:
         """Return one image.
@@ -209,6 +218,7 @@ class StimulusSet:
             [self._sources[i] for i in index],
             [self.sha256[i] for i in index],
             self._metadata.iloc[index],
+            self.cropped,
         )
 
     def query(self, expression: str) -> StimulusSet:
@@ -281,11 +291,13 @@ storable(
         "sources": images._sources,
         "sha256": images.sha256,
         "metadata": images.metadata,
+        "cropped": images.cropped,
     },
     lambda parts: StimulusSet(
         parts["ids"],
         [Path(one) if isinstance(one, str) else one for one in parts["sources"]],
         parts["sha256"],
         parts["metadata"],
+        parts["cropped"],
     ),
 )
