@@ -55,7 +55,7 @@ def mean_correlation(r: np.ndarray, *, what: str = "correlations") -> float:
     --------
     >>> from rsa_faces._core.numbers import mean_correlation
     >>> round(mean_correlation([0.5, 0.9]), 3)
-    0.767
+    0.766
     """
     r = np.asarray(r, dtype=np.float64)
     if (np.abs(r) > 1 + EQUAL).any():
