@@ -308,7 +308,7 @@ def test_ten_requests_at_once_choose_one_trial(either):
     rater = study.store.rater(link.removeprefix("/api/t/"))
     body = body_of(either.get(link).json()["trial"])
     submit(either, link, either.get(link).json()["trial"], body)
-    study._known.clear()
+    study._fits.clear()
     with ThreadPoolExecutor(10) as pool:
         shown = list(pool.map(lambda _: study.next_trial(rater)[0], range(10)))
     assert len({trial.id for trial in shown}) == 1
@@ -903,7 +903,7 @@ def test_exports_hold_what_was_done_and_no_links(tmp_path, client):
     tokens = [link.removeprefix("/api/t/") for link in links(client)]
     names = client.app.state.study.stimuli.names
     content = {}
-    for name in ("trials.csv", "rdms.csv", "evidence.csv", "arrangements.json", "arrangements.h5"):
+    for name in client.get("/api/experimenter/overview", headers=BEARER).json()["exports"]:
         answer = client.get(f"/api/experimenter/export/{name}", headers=BEARER)
         assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
         content[name] = answer.content
@@ -938,17 +938,186 @@ def test_exports_without_a_trial_and_from_the_command_line(tmp_path):
     path = write_config(tmp_path)
     run = CliRunner().invoke(app, ["arrange", "export", str(path), "--out", str(tmp_path / "o")])
     assert run.exit_code == 0, run.stderr
-    assert run.stdout.count("Wrote") == 5
+    assert run.stdout.count("Wrote") == 6
     assert (tmp_path / "o" / "trials.csv").read_text().startswith("rater,trial,stimulus,x,y")
     files = export_study(load_arrange_config(path), tmp_path / "p")
     assert sorted(p.name for p in files) == [
-        "arrangements.h5", "arrangements.json", "evidence.csv", "rdms.csv", "trials.csv",
-    ]  # fmt: skip
+        "arrangements.h5",
+        "arrangements.json",
+        "evidence.csv",
+        "rdms.csv",
+        "trials.csv",
+        "voided.csv",
+    ]
     assert (
         json.loads((tmp_path / "p" / "arrangements.json").read_text())["raters"][0]["rdm"] is None
     )
     wrong = CliRunner().invoke(app, ["arrange", "export", str(tmp_path / "no.yaml")])
     assert wrong.exit_code == 2
+
+
+# --- one rater must not stop the others --------------------------------------------------------
+
+
+def exports_of(client):
+    overview = client.get("/api/experimenter/overview", headers=BEARER).json()
+    paths = [f"/export/{name}" for name in overview["exports"]]
+    paths += [
+        "/overview",
+        "/agreement",
+        "/matrix/rdm",
+        "/matrix/evidence",
+        "/matrix/rdm?rater=r0001",
+    ]
+    return {p: client.get(f"/api/experimenter{p}", headers=BEARER) for p in paths}
+
+
+def test_positions_are_rounded_on_entry(client):
+    link, state = begin(client)
+    spots = [
+        {"item": item, "x": 1e-160 * k, "y": -1e-7}
+        for k, item in enumerate(state["trial"]["items"])
+    ]
+    body = {"placements": spots, "seconds": 1}
+    assert submit(client, link, state["trial"], body).json() == {"saved": True, "again": False}
+    (trial, *_) = client.app.state.study.store.trials(1)
+    assert set(trial.xy) == {(0.0, 0.0)}
+    # What the page sends again is rounded the same way.
+    assert submit(client, link, state["trial"], body).json() == {"saved": True, "again": True}
+    assert {answer.status_code for answer in exports_of(client).values()} == {200}
+
+
+def test_tiny_positions_of_an_older_version_stop_nobody(tmp_path, client):
+    collect(client)
+    with sqlite3.connect(tmp_path / "arrange.sqlite") as db:
+        for trial, xy in db.execute("SELECT id, xy FROM trials WHERE rater_id = 1").fetchall():
+            tiny = json.dumps([[x * 1e-160, y * 1e-160] for x, y in json.loads(xy)])
+            db.execute("UPDATE trials SET xy = ? WHERE id = ?", (tiny, trial))
+    client.app.state.study._fits.clear()
+    answers = exports_of(client)
+    assert {answer.status_code for answer in answers.values()} == {200}
+    assert answers["/matrix/rdm"].json()["n_raters"] == 2
+    study = client.app.state.study
+    tiny = study.fits()["r0001"].rdms
+    trials = [Trial(t.names, np.array(t.xy) * 1e157) for t in study.store.trials(1)]
+    same = inverse_mds(trials, study.stimuli.names)
+    np.testing.assert_allclose(tiny.vectors, same.rdms.vectors, rtol=1e-9)
+
+
+def test_a_rater_who_cannot_be_fitted_is_named_kept_and_left_out(tmp_path, client, caplog):
+    from rsa_faces.behaviour.arrange import _engine
+
+    done = collect(client)
+    real = _engine.inverse_mds
+
+    def broken(arrangements):
+        if arrangements.rater == "r0001":
+            raise FloatingPointError("no number")
+        return real(arrangements)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_engine, "inverse_mds", broken)
+        client.app.state.study._fits.clear()
+        answers = exports_of(client)
+        assert {answer.status_code for answer in answers.values()} == {200}
+        (first, second) = answers["/overview"].json()["raters"]
+        assert first["problem"] == "cannot be fitted: no number"
+        assert second["problem"] is None
+        assert answers["/matrix/rdm"].json()["n_raters"] == 1
+        assert answers["/matrix/rdm?rater=r0001"].json()["values"] is None
+        raters = json.loads(answers["/export/arrangements.json"].content)["raters"]
+        assert [r["problem"] for r in raters] == ["cannot be fitted: no number", None]
+        assert [r["rdm"] is None for r in raters] == [True, False]
+        assert len(raters[0]["trials"]) == 3
+        rdms = pd.read_csv(io.BytesIO(answers["/export/rdms.csv"].content))
+        assert set(rdms["rater"]) == {"r0002"}
+        trials = pd.read_csv(io.BytesIO(answers["/export/trials.csv"].content))
+        assert set(trials["rater"]) == set(done)
+        assert sum("rater r0001 cannot be fitted" in r.message for r in caplog.records) == 1
+        config = client.app.state.study.config
+        with pytest.warns(UserWarning, match="rater r0001 cannot be fitted: no number: left out"):
+            assert len(export_study(config, tmp_path / "out")) == 6
+
+
+def test_an_export_that_fails_leaves_the_others(tmp_path, client, monkeypatch):
+    from rsa_faces.behaviour.arrange import _export
+
+    def broken(study):
+        raise ArithmeticError("no number")
+
+    monkeypatch.setitem(_export.EXPORTS, "rdms.csv", (broken, "text/csv"))
+    config = client.app.state.study.config
+    with pytest.raises(InputError, match=r"could not make rdms.csv \(no number\)\. The others are"):
+        export_study(config, tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+def test_a_trial_is_voided_kept_and_done_again(tmp_path, client):
+    from rsa_faces.cli._app import app
+
+    link, state = begin(client)
+    for number in (1, 2):
+        submit(client, link, state["trial"], body_of(state["trial"], number))
+        state = client.get(link).json()
+    study = client.app.state.study
+    url = "/api/experimenter/raters/r0001/trials"
+    assert client.post(f"{url}/1/void", json={"reason": "x"}).status_code == 401
+    assert client.post(f"{url}/3/void", json={"reason": "x"}, headers=BEARER).status_code == 422
+    assert client.post(f"{url}/1/void", json={"reason": " "}, headers=BEARER).status_code == 422
+    other = url.replace("r0001", "r9")
+    assert client.post(f"{other}/1/void", json={"reason": "x"}, headers=BEARER).status_code == 404
+    answer = client.post(f"{url}/1/void", json={"reason": "=fell asleep"}, headers=BEARER)
+    assert answer.status_code == 204
+    # The rater does as many trials that count as without it.
+    assert client.get(link).json()["progress"]["n_trials"] == 1
+    while state["phase"] == "trial":
+        submit(client, link, state["trial"], body_of(state["trial"], state["trial"]["number"]))
+        state = client.get(link).json()
+    assert [t.number for t in study.store.trials(1) if t.counts] == [2, 3, 4]
+    trials = [t.trial for t in study.store.trials(1) if t.counts]
+    reference = inverse_mds(trials, study.stimuli.names)
+    np.testing.assert_array_equal(study.fits()["r0001"].evidence, reference.evidence)
+    answers = exports_of(client)
+    voided = pd.read_csv(io.BytesIO(answers["/export/voided.csv"].content))
+    assert set(voided["trial"]) == {1}
+    assert voided["void_reason"].str.contains("fell asleep").all()
+    table = pd.read_csv(io.BytesIO(answers["/export/trials.csv"].content))
+    assert set(table["trial"]) == {2, 3, 4}
+    (rater, _) = json.loads(answers["/export/arrangements.json"].content)["raters"]
+    assert [t["number"] for t in rater["trials"]] == [2, 3, 4]
+    assert [t["void_reason"] for t in rater["voided_trials"]] == ["=fell asleep"]
+    (first, *_) = client.get(url, headers=BEARER).json()
+    assert first["void_reason"] == "=fell asleep"
+    # The command line, beside the running server.
+    task = [str(tmp_path / "task.yaml"), "r0001"]
+    run = CliRunner().invoke(app, ["arrange", "void", *task, "1", "--undo"])
+    assert run.exit_code == 0, run.stderr
+    assert [t.number for t in study.store.trials(1) if t.counts] == [1, 2, 3, 4]
+    assert study.fits()["r0001"].rdms.labels["n_trials"].tolist() == [4]
+    run = CliRunner().invoke(app, ["arrange", "void", *task, "2", "--reason", "asleep"])
+    assert "Trial 2 of r0001 is void" in run.stdout
+    assert [t.number for t in study.store.trials(1) if t.counts] == [1, 3, 4]
+    for wrong, match in (
+        (["7", "--reason", "a"], "that rater r0001 has done (1, 2, 3, 4), got 7"),
+        (["2"], "either --reason TEXT or --undo"),
+    ):
+        run = CliRunner().invoke(app, ["arrange", "void", *task, *wrong])
+        assert run.exit_code == 2
+        assert match in " ".join(run.stderr.split())
+
+
+def test_a_database_of_an_older_version_gets_the_new_columns(tmp_path, database):
+    with make_client(tmp_path, **database) as client:
+        engine = client.app.state.study.store._engine
+        with engine.begin() as db:
+            for column in ("voided_at", "void_reason"):
+                db.exec_driver_sql(f"ALTER TABLE trials DROP COLUMN {column}")
+        engine.dispose()
+    with make_client(tmp_path, **database) as client:
+        collect(client)
+        client.app.state.study.void("r0002", 1, "tired")
+        assert len(client.app.state.study.store.all_trials()[2]) == 3
+        client.app.state.study.store.close()
 
 
 # --- the database -----------------------------------------------------------------------------

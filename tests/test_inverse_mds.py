@@ -357,3 +357,24 @@ def test_no_warning_without_cause():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         inverse_mds(trials, names)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-160, 1e-200, 1e-310])
+def test_tiny_distances_are_scaled_before_they_are_squared(size):
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(-0.03, 0.03, (5, 2))
+    noisy = xy[:4] * 2 + rng.normal(scale=0.005, size=(4, 2))
+    names = tuple("abcde")
+    # All below the evidence floor: the size of the arrangement then changes nothing.
+    expected = inverse_mds([Trial(names, xy), Trial(names[:4], noisy)])
+    found = inverse_mds([Trial(names, xy * size), Trial(names[:4], noisy * size)])
+    np.testing.assert_allclose(found.rdms.vectors, expected.rdms.vectors, rtol=1e-9)
+    np.testing.assert_allclose(found.trial_stress, expected.trial_stress, rtol=1e-9)
+    if size > 1e-300:
+        np.testing.assert_allclose(found.scales * size, expected.scales, rtol=1e-9)
+
+
+def test_distances_that_no_arena_has_are_refused():
+    xy = np.array([[0, 0], [1e160, 0], [0, 1]])
+    with pytest.raises(InputError, match=r"at most 1e\+100 arena diameters.*has one of 1e\+160"):
+        inverse_mds([Trial(("a", "b", "c"), xy)])

@@ -168,8 +168,22 @@ def inverse_mds(
             f"expected distances between images, but rater {arrangements.rater!r} put all images "
             "on one spot in every trial."
         )
-    found = _align(trial, pair, distance, evidence_floor, len(arrangements), tol, max_iter)
-    vector, evidence, shown, scales, n_groups, n_iterations, converged = found
+    if not distance.max() < _FARTHEST:
+        raise InputError(
+            f"expected distances of at most {_FARTHEST:g} arena diameters, but rater "
+            f"{arrangements.rater!r} has one of {distance.max():.3g}. Give arena_diameter in the "
+            "units of the positions."
+        )
+    # Distances are squared below: in units of each trial's largest none is lost to underflow.
+    largest = np.zeros(len(arrangements))
+    np.maximum.at(largest, trial, distance)
+    relative = np.divide(
+        distance, largest[trial], out=np.zeros_like(distance), where=largest[trial] > 0
+    )
+    found = _align(
+        trial, pair, distance, relative, evidence_floor, len(arrangements), tol, max_iter
+    )
+    vector, evidence, shown, sizes, n_groups, n_iterations, converged = found
     n_pairs = len(arrangements.conditions) * (len(arrangements.conditions) - 1) // 2
     full, weight, count = np.full(n_pairs, np.nan), np.zeros(n_pairs), np.zeros(n_pairs, int)
     full[shown[0]], weight[shown[0]], count[shown[0]] = vector, evidence, shown[1]
@@ -193,11 +207,13 @@ def inverse_mds(
             f"{max_iter} rounds: trials share few pairs. Raise max_iter or tol.",
             stacklevel=2,
         )
-    off = (scales[trial] * distance - full[pair]) ** 2
-    total = (scales[trial] * distance) ** 2
+    off = (sizes[trial] * relative - full[pair]) ** 2
+    total = (sizes[trial] * relative) ** 2
     sums = [np.bincount(trial, part, len(arrangements)) for part in (off, total)]
     with np.errstate(invalid="ignore", divide="ignore"):
         trial_stress = np.where(sums[1] > 0, np.sqrt(sums[0] / sums[1]), np.nan)
+    with np.errstate(over="ignore"):
+        scales = np.divide(sizes, largest, out=np.zeros_like(sizes), where=largest > 0)
     rdms = RDMs(
         full, arrangements.conditions, "arrangement",
         {"rater": [arrangements.rater], "n_trials": [len(arrangements)]},
@@ -311,15 +327,28 @@ def _flat(arrangements: Arrangements) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return np.concatenate(trial), np.concatenate(pair), np.concatenate(distance)
 
 
-def _align(trial, pair, distance, floor, n_trials, tol, max_iter):
-    """Find the estimate of the pairs shown, group by group of trials that share pairs."""
+# Arena diameters; evidence is their square.
+_FARTHEST = 1e100
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    """Return the root mean square, also of values whose squares would underflow."""
+    largest = np.abs(values).max()
+    return float(largest * np.sqrt(np.mean((values / largest) ** 2))) if largest > 0 else 0.0
+
+
+def _align(trial, pair, distance, relative, floor, n_trials, tol, max_iter):
+    """Find the estimate of the pairs shown, group by group of trials that share pairs.
+
+    `relative` are the distances in units of the largest of their trial; the scales are for these.
+    """
     which, pair, n_shown = np.unique(pair, return_inverse=True, return_counts=True)
     shape = (len(which), n_trials)
     weight = np.maximum(distance, floor) ** 2
     evidence = np.bincount(pair, weight)
-    squares = np.bincount(trial, distance**2, n_trials)
+    squares = np.bincount(trial, relative**2, n_trials)
     # Both steps are sparse products: estimate = average · scales, scales² = share · estimate².
-    average = sparse.csr_array((weight * distance / evidence[pair], (pair, trial)), shape)
+    average = sparse.csr_array((weight * relative / evidence[pair], (pair, trial)), shape)
     inverse = np.divide(1.0, squares, out=np.zeros(n_trials), where=squares > 0)
     share = sparse.csr_array((inverse[trial], (trial, pair)), shape[::-1])
     estimate = np.bincount(pair, distance) / n_shown
@@ -334,14 +363,14 @@ def _align(trial, pair, distance, floor, n_trials, tol, max_iter):
         rows = np.flatnonzero(group[n_trials:] == one)
         if not len(columns):
             continue
-        size = np.sqrt(np.mean(estimate[rows] ** 2))
+        size = _root_mean_square(estimate[rows])
         found = _settle(
             average[rows][:, columns], share[columns][:, rows], estimate[rows] / size, tol, max_iter
         )
         # Groups that nothing links keep the sizes they have on the screen.
         estimate[rows], scales[columns] = found[0] * size, found[1] * size
         n_iterations, converged = max(n_iterations, found[2]), converged and found[3]
-    size = np.sqrt(np.mean(estimate**2))
+    size = _root_mean_square(estimate)
     return (estimate / size, evidence, (which, n_shown), scales / size, int(n_groups),
             n_iterations, converged)  # fmt: skip
 

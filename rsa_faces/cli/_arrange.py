@@ -78,8 +78,28 @@ def export(
     """Write trials and RDMs as CSV, JSON and HDF5; the task may be running."""
     from rsa_faces.behaviour.arrange import export_study, load_arrange_config
 
-    for path in export_study(load_arrange_config(config), folder):
+    for path in _told(lambda: export_study(load_arrange_config(config), folder)):
         out.print(f"Wrote {path}", markup=False, soft_wrap=True)
+
+
+@arrange.command()
+@guarded
+def void(
+    config: ConfigFile,
+    rater: Annotated[str, typer.Argument(help="The rater's id, such as r0001.")],
+    trial: Annotated[int, typer.Argument(min=1, help="The number of the trial.")],
+    reason: Annotated[
+        str | None, typer.Option(help="Why; kept with the trial and in the exports.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Make the trial valid again.")] = False,
+) -> None:
+    """Mark a trial as void: it is kept with the reason and left out of RDMs; the task may run."""
+    from rsa_faces.behaviour.arrange import load_arrange_config, void_trial
+
+    if (reason is None) != undo:
+        raise InputError("expected either --reason TEXT or --undo.")
+    void_trial(load_arrange_config(config), rater, trial, reason)
+    out.print(f"Trial {trial} of {rater} is {'valid again' if undo else 'void'}.", markup=False)
 
 
 @arrange.command()

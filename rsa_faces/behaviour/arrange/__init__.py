@@ -4,6 +4,13 @@ What the web needs (FastAPI, uvicorn, SQLAlchemy; extra "arrange") is imported w
 """
 
 from rsa_faces.behaviour.arrange._config import ArrangeConfig, load_arrange_config
-from rsa_faces.behaviour.arrange._serve import create_app, export_study, serve
+from rsa_faces.behaviour.arrange._serve import create_app, export_study, serve, void_trial
 
-__all__ = ["ArrangeConfig", "create_app", "export_study", "load_arrange_config", "serve"]
+__all__ = [
+    "ArrangeConfig",
+    "create_app",
+    "export_study",
+    "load_arrange_config",
+    "serve",
+    "void_trial",
+]

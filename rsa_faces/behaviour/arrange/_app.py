@@ -15,7 +15,14 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Respons
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour.arrange._export import EXPORTS, rater_rdms
@@ -31,7 +38,7 @@ STATIC = Path(__file__).with_name("static")
 N_THREADS = 4
 COOKIE = "rsa_faces_experimenter"
 
-# Positions are in diameters of the arena from its centre; the page rounds to five decimals.
+# Positions are in diameters of the arena from its centre.
 RADIUS, TOLERANCE = 0.5, 1e-3
 
 _ITEM = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -46,12 +53,21 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# Finer than a pixel; what is smaller says nothing and would only be lost in squares.
+DECIMALS = 5
+
+
 class Placement(_Body):
-    """Where one stimulus was left."""
+    """Where one stimulus was left, rounded to what a screen can show."""
 
     item: _ITEM
     x: _Coordinate
     y: _Coordinate
+
+    @field_validator("x", "y")
+    @classmethod
+    def _round(cls, value: float) -> float:
+        return round(value, DECIMALS) + 0.0  # no -0.0
 
     @model_validator(mode="after")
     def _inside(self) -> Placement:
@@ -71,6 +87,12 @@ class Login(_Body):
     """The experimenter's token."""
 
     token: str = Field(min_length=1, max_length=500)
+
+
+class Void(_Body):
+    """Why a trial is void; without a reason it is valid again."""
+
+    reason: str | None = Field(max_length=500)
 
 
 class NewRaters(_Body):
@@ -200,7 +222,7 @@ def _task(study: Study) -> APIRouter:
             phase = "finished" if trial is None else "trial"
             rater = study.store.rater(rater.token)
         if done is None:
-            done = [t for t in study.store.trials(rater.id) if t.done_at is not None]
+            done = [t for t in study.store.trials(rater.id) if t.counts]
         return {
             "phase": phase,
             "trial": None if trial is None else _shown(trial, study),
@@ -287,6 +309,7 @@ def _experimenter(study: Study, sessions: Sessions) -> APIRouter:
         raters = []
         for rater in study.store.raters():
             trials = done.get(rater.id, [])
+            counting = [t for t in trials if t.counts]
             last = max((t.done_at for t in trials), default=None)
             raters.append({
                 "rater": rater.label,
@@ -295,12 +318,14 @@ def _experimenter(study: Study, sessions: Sessions) -> APIRouter:
                 "consented_at": rater.consented_at,
                 "finished_at": rater.finished_at,
                 "last_at": last,
-                "progress": study.progress(rater, trials),
+                "progress": study.progress(rater, counting),
+                "n_voided": len(trials) - len(counting),
+                "problem": study.fit(rater, counting).problem if counting else None,
             })  # fmt: skip
         return {
             "title": study.config.title,
             "n_stimuli": len(study.stimuli.names),
-            "n_trials": sum(map(len, done.values())),
+            "n_trials": sum(t.counts for trials in done.values() for t in trials),
             "stop": study.config.stop.model_dump(),
             "exports": list(EXPORTS),
             "raters": raters,
@@ -310,6 +335,35 @@ def _experimenter(study: Study, sessions: Sessions) -> APIRouter:
     def new_raters(body: NewRaters) -> list[dict]:
         made = study.store.add_raters(body.count, most=study.config.raters.most)
         return [{"rater": r.label, "path": f"/t/{r.token}"} for r in made]
+
+    def named(label: str) -> Rater:
+        try:
+            return study.rater_named(label)
+        except InputError as err:
+            raise HTTPException(404, "unknown rater") from err
+
+    @router.get("/raters/{label}/trials", dependencies=guarded)
+    def trials_of(label: str) -> list[dict]:
+        return [
+            {
+                "number": t.number,
+                "n_items": len(t.names),
+                "done_at": t.done_at,
+                "seconds": t.seconds,
+                "voided_at": t.voided_at,
+                "void_reason": t.void_reason,
+            }
+            for t in study.store.trials(named(label).id)
+            if t.done_at is not None
+        ]
+
+    @router.post("/raters/{label}/trials/{number}/void", dependencies=guarded, status_code=204)
+    def void(label: str, number: int, body: Void) -> None:
+        named(label)
+        try:
+            study.void(label, number, body.reason)
+        except InputError as err:
+            raise HTTPException(422, str(err)) from err
 
     @router.get("/matrix/{kind}", dependencies=guarded)
     def matrix(kind: Literal["rdm", "evidence"], rater: str = "") -> dict:

@@ -11,39 +11,63 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path
+from rsa_faces.behaviour.arrange._store import MOMENTS, StoredTrial
 from rsa_faces.behaviour.arrange._study import Study
 from rsa_faces.behaviour.raters import RaterRDMs
 from rsa_faces.rdm import RDMs, concat
 
 _COLUMNS = ("rater", "trial", "stimulus", "x", "y", "seconds", "shown_at", "done_at")
+_VOIDED = ("voided_at", "void_reason")
 
-
-_TOLD = {
-    "title",
-    "stop",
-    "instructions",
-    "consent",
-    "max_items",
-    "rule",
-    "practice",
-    "arena",
-    "seed",
-}
+# Nothing but these: where and how the server runs is nobody's business.
+_TOLD = dict.fromkeys(
+    (
+        "title",
+        "stop",
+        "instructions",
+        "consent",
+        "max_items",
+        "rule",
+        "practice",
+        "arena",
+        "seed",
+    ),
+    True,
+)
 
 
 def trials_frame(study: Study) -> pd.DataFrame:
-    """Return one row per stimulus and trial, as ``read_arrangements`` takes it.
+    """Return one row per stimulus and trial that counts, as ``read_arrangements`` takes it.
 
     x (to the right) and y (up) are in diameters of the arena, (0, 0) is its centre.
     """
+    table = _all_trials(study)
+    return table.loc[table["voided_at"].isna(), list(_COLUMNS)].reset_index(drop=True)
+
+
+def _all_trials(study: Study) -> pd.DataFrame:
+    """Return one row per stimulus and trial, with what was voided and why."""
     labels = {rater.id: rater.label for rater in study.store.raters()}
     rows = [
-        (labels[rater], t.number, name, x, y, t.seconds, _iso(t.shown_at), _iso(t.done_at))
+        (
+            labels[rater],
+            t.number,
+            name,
+            x,
+            y,
+            t.seconds,
+            _iso(t.shown_at),
+            _iso(t.done_at),
+            _iso(t.voided_at),
+            t.void_reason,
+        )
         for rater, trials in study.store.all_trials().items()
         for t in trials
         for name, (x, y) in zip(t.names, t.xy, strict=True)
     ]
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return pd.DataFrame(rows, columns=[*_COLUMNS, *_VOIDED])
 
 
 def rater_rdms(study: Study) -> RaterRDMs | None:
@@ -59,7 +83,18 @@ def rater_rdms(study: Study) -> RaterRDMs | None:
 
 def trials_csv(study: Study) -> bytes:
     """Return the trials as CSV."""
-    return trials_frame(study).to_csv(index=False, lineterminator="\n").encode()
+    return _csv(trials_frame(study))
+
+
+def voided_csv(study: Study) -> bytes:
+    """Return the trials that were voided, with the reasons, as CSV."""
+    table = _all_trials(study)
+    return _csv(table[table["voided_at"].notna()])
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    """Return a table as CSV."""
+    return table.to_csv(index=False, lineterminator="\n").encode()
 
 
 def rdms_csv(study: Study) -> bytes:
@@ -83,35 +118,35 @@ def _tidy(rdms: RDMs | None, column: str) -> bytes:
         table = pd.DataFrame(columns=["rater", "condition_a", "condition_b", column])
     else:
         table = rdms.to_frame().rename(columns={"dissimilarity": column})
-    return table.to_csv(index=False, lineterminator="\n").encode()
+    return _csv(table)
 
 
 def as_json(study: Study) -> bytes:
     """Return raters, trials and RDMs as JSON; links and tokens are not in it."""
     done = study.store.all_trials()
-    fits = study.fits()
+    fits, problems = study.fits(), study.problems()
     raters = [
         {
             "rater": r.label,
-            **{k: _iso(getattr(r, k)) for k in
-               ("created_at", "consented_at", "practised_at", "finished_at")},
-            "trials": [
-                {"number": t.number, "shown_at": _iso(t.shown_at), "done_at": _iso(t.done_at),
-                 "seconds": t.seconds, "stimuli": list(t.names), "xy": t.xy}
+            **{k: _iso(getattr(r, k)) for k in ("created_at", *MOMENTS)},
+            "trials": [_trial(t) for t in done.get(r.id, []) if t.counts],
+            "voided_trials": [
+                _trial(t) | {"voided_at": _iso(t.voided_at), "void_reason": t.void_reason}
                 for t in done.get(r.id, [])
+                if not t.counts
             ],
+            "problem": problems.get(r.label),
             "rdm": _numbers(fits[r.label].rdms.vectors[0]) if r.label in fits else None,
             "evidence": _numbers(fits[r.label].evidence) if r.label in fits else None,
         }
         for r in study.store.raters()
-    ]  # fmt: skip
+    ]
     content = {
         "format": "rsa-faces arrangements",
         "version": 1,
         "title": study.config.title,
         "config": study.config.model_dump(
-            mode="json",
-            exclude={"database", "host", "port", "token_variable", "stimuli", "language"},
+            mode="json", include=_TOLD | {"raters": {"links", "open", "most"}}
         ),
         "arena_diameter": 1.0,
         "conditions": list(study.stimuli.names),
@@ -119,6 +154,18 @@ def as_json(study: Study) -> bytes:
         "raters": raters,
     }
     return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1).encode()
+
+
+def _trial(trial: StoredTrial) -> dict:
+    """Return a trial for JSON."""
+    return {
+        "number": trial.number,
+        "shown_at": _iso(trial.shown_at),
+        "done_at": _iso(trial.done_at),
+        "seconds": trial.seconds,
+        "stimuli": list(trial.names),
+        "xy": trial.xy,
+    }
 
 
 def as_hdf5(study: Study) -> bytes:
@@ -147,6 +194,7 @@ def as_hdf5(study: Study) -> bytes:
 #: What can be exported: name of the file → content and media type.
 EXPORTS = {
     "trials.csv": (trials_csv, "text/csv"),
+    "voided.csv": (voided_csv, "text/csv"),
     "rdms.csv": (rdms_csv, "text/csv"),
     "evidence.csv": (evidence_csv, "text/csv"),
     "arrangements.json": (as_json, "application/json"),
@@ -155,14 +203,22 @@ EXPORTS = {
 
 
 def write_all(study: Study, folder: Path) -> list[Path]:
-    """Write all exports into a folder."""
-    from rsa_faces._core.files import atomic_path
-
-    paths = []
+    """Write all exports into a folder; what cannot be written is named when the others are."""
+    paths, failed = [], []
     for name, (content, _) in EXPORTS.items():
+        try:
+            made = content(study)
+        except Exception as err:  # noqa: BLE001 (one export must not stop the others)
+            failed.append(f"{name} ({err})")
+            continue
         with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(content(study))
+            temporary.write_bytes(made)
         paths.append(folder / name)
+    if failed:
+        raise InputError(
+            f"expected {len(EXPORTS)} exports, but could not make {'; '.join(failed)}. "
+            f"The others are in {folder}."
+        )
     return paths
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from rsa_faces.behaviour.arrange._config import ArrangeConfig
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from rsa_faces.behaviour.arrange._study import Study
 
 
 def create_app(config: ArrangeConfig, *, token: str | None = None) -> FastAPI:
@@ -128,7 +132,8 @@ def export_study(config: ArrangeConfig, folder: str | os.PathLike[str]) -> list[
     config : ArrangeConfig
         From :func:`load_arrange_config`.
     folder : path-like
-        Gets ``trials.csv`` (read by :func:`rsa_faces.behaviour.read_arrangements`), ``rdms.csv``
+        Gets ``trials.csv`` (read by :func:`rsa_faces.behaviour.read_arrangements`), ``voided.csv``
+        (trials that do not count, see :func:`void_trial`), ``rdms.csv``
         and ``arrangements.h5`` (read by :func:`rsa_faces.load_rdms`; the HDF5 file holds trials
         and evidence too), ``evidence.csv``, and ``arrangements.json`` (everything but links and
         tokens).
@@ -141,20 +146,71 @@ def export_study(config: ArrangeConfig, folder: str | os.PathLike[str]) -> list[
     Raises
     ------
     MissingExtraError, InputError
-        As for :func:`create_app`.
+        As for :func:`create_app`, or if a file could not be made; the others are there then.
+
+    Warns
+    -----
+    UserWarning
+        For each rater whose trials cannot be fitted: they are in the trials and in no RDM.
 
     Examples
     --------
     >>> from rsa_faces.behaviour.arrange import export_study, load_arrange_config
     >>> export_study(load_arrange_config("task.yaml"), "collected")  # doctest: +SKIP
     """
+    with _study(config) as study:
+        from rsa_faces.behaviour.arrange._export import write_all
+
+        for label, problem in study.problems().items():
+            warnings.warn(
+                f"rater {label} {problem}: left out of RDMs, kept in the trials", stacklevel=2
+            )
+        return write_all(study, Path(folder))
+
+
+def void_trial(config: ArrangeConfig, rater: str, trial: int, reason: str | None) -> None:
+    """Mark a trial as void, or as valid again; the task may be running.
+
+    Parameters
+    ----------
+    config : ArrangeConfig
+        From :func:`load_arrange_config`.
+    rater : str
+        As the experimenter's page names them, such as "r0001".
+    trial : int
+        Its number.
+    reason : str or None
+        Kept with the trial and exported with it; None makes the trial valid again.
+
+    Raises
+    ------
+    MissingExtraError, InputError
+        As for :func:`create_app`, or if there is no such rater or trial, or the reason is empty.
+
+    Notes
+    -----
+    A void trial is kept. RDMs, evidence, agreement and ``trials.csv`` are without it;
+    ``voided.csv`` and ``arrangements.json`` have it with the reason. A rater who is not finished
+    yet gets another trial for it.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour.arrange import load_arrange_config, void_trial
+    >>> void_trial(load_arrange_config("task.yaml"), "r0001", 2, "interrupted")  # doctest: +SKIP
+    """
+    with _study(config) as study:
+        study.void(rater, trial, reason)
+
+
+@contextlib.contextmanager
+def _study(config: ArrangeConfig) -> Iterator[Study]:
+    """Open a task beside its server, and close it."""
     require("sqlalchemy", extra="arrange", purpose="The arrangement task")
-    from rsa_faces.behaviour.arrange._export import write_all
     from rsa_faces.behaviour.arrange._study import Study
 
     study = Study(config)
     try:
-        return write_all(study, Path(folder))
+        yield study
     finally:
         study.store.close()
 

@@ -28,6 +28,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     select,
     update,
 )
@@ -63,6 +64,8 @@ _trials = Table(
     Column("done_at", Double),
     Column("seconds", Double),
     Column("xy", Text),
+    Column("voided_at", Double),
+    Column("void_reason", Text),
     UniqueConstraint("rater_id", "number"),
 )  # fmt: skip
 
@@ -97,6 +100,13 @@ class StoredTrial:
     done_at: float | None = None
     seconds: float | None = None
     xy: tuple[tuple[float, float], ...] | None = None
+    voided_at: float | None = None
+    void_reason: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the trial is done and was not voided."""
+        return self.done_at is not None and self.voided_at is None
 
     @property
     def trial(self) -> Trial:
@@ -120,6 +130,7 @@ class Store:
         try:
             with self._writing() as db:
                 _metadata.create_all(db)
+                _add_columns(db)
         except DBAPIError as err:
             raise InputError(
                 f"expected a database at {self._engine.url!r}, but it cannot be used: {err.orig}."
@@ -224,7 +235,7 @@ class Store:
             return _of(db, rater)
 
     def all_trials(self) -> dict[int, list[StoredTrial]]:
-        """Return the trials that are done, of everybody, by rater."""
+        """Return the trials that are done, of everybody, by rater; voided ones are among them."""
         query = select(_trials).where(_trials.c.done_at.is_not(None))
         out: dict[int, list[StoredTrial]] = {}
         with self._reading() as db:
@@ -277,6 +288,21 @@ class Store:
         # Left the block: committed.
         return "saved"
 
+    def void(self, rater: int, number: int, reason: str | None) -> bool:
+        """Mark a trial that is done as void, or as valid again without a reason; tell if it is."""
+        moment = None if reason is None else time.time()
+        with self._writing() as db:
+            changed = db.execute(
+                update(_trials)
+                .where(
+                    _trials.c.rater_id == rater,
+                    _trials.c.number == number,
+                    _trials.c.done_at.is_not(None),
+                )
+                .values(voided_at=moment, void_reason=reason)
+            )
+        return changed.rowcount > 0
+
 
 def _of(db: Connection, rater: int) -> list[StoredTrial]:
     """Return the trials of a rater."""
@@ -287,8 +313,19 @@ def _of(db: Connection, rater: int) -> list[StoredTrial]:
 def _stored(row: Row) -> StoredTrial:
     """Return a row of the trials as an object."""
     xy = None if row.xy is None else tuple((x, y) for x, y in json.loads(row.xy))
-    return StoredTrial(row.id, row.number, tuple(json.loads(row.names)), row.shown_at, row.done_at,
-                       row.seconds, xy)  # fmt: skip
+    names = tuple(json.loads(row.names))
+    values = {key: value for key, value in row._mapping.items() if key != "rater_id"}
+    return StoredTrial(**values | {"names": names, "xy": xy})
+
+
+def _add_columns(db: Connection) -> None:
+    """Add the columns that a database of an older version does not have."""
+    for table in _metadata.tables.values():
+        there = {column["name"] for column in inspect(db).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(db.dialect)
+                db.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
 
 
 def _connect(url: str):

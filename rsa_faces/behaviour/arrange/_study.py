@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +22,17 @@ from rsa_faces.behaviour.arrange._texts import load_texts
 from rsa_faces.behaviour.inverse_mds import ArrangementRDM
 
 MIN_TOKEN = 16
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is known of a rater after some trials; a problem if they cannot be fitted."""
+
+    trials: tuple[str, ...]
+    known: ArrangementRDM | None
+    problem: str | None = None
 
 
 class Study:
@@ -36,8 +49,7 @@ class Study:
         if missing > 0:
             self.store.add_raters(missing)
         self._token_hash: str | None = None
-        # Fits by rater: (number of trials, what is known).
-        self._known: dict[int, tuple[int, ArrangementRDM | None]] = {}
+        self._fits: dict[int, Fit] = {}
         self._locks: dict[int, threading.Lock] = {}
         self._guard = threading.Lock()
 
@@ -87,12 +99,25 @@ class Study:
         return Arrangements(rater.label, tuple(t.trial for t in done), self.stimuli.names)
 
     def known(self, rater: Rater, done: list[StoredTrial]) -> ArrangementRDM | None:
-        """Return the RDM and evidence of a rater, computed once per number of trials."""
-        cached = self._known.get(rater.id)
-        if cached is None or cached[0] != len(done):
-            cached = (len(done), _engine.estimate(self.arrangements(rater, done)))
-            self._known[rater.id] = cached
-        return cached[1]
+        """Return the RDM and evidence of a rater; None if nothing is known."""
+        return self.fit(rater, done).known
+
+    def fit(self, rater: Rater, done: list[StoredTrial]) -> Fit:
+        """Return what is known of a rater, computed once for the same trials.
+
+        Whatever is wrong with the data of one rater stays with that rater: it is kept and named,
+        and the others are not touched.
+        """
+        trials = tuple(trial.id for trial in done)
+        fit = self._fits.get(rater.id)
+        if fit is None or fit.trials != trials:
+            try:
+                fit = Fit(trials, _engine.estimate(self.arrangements(rater, done)))
+            except Exception as err:  # noqa: BLE001 (one rater must not stop the study)
+                _log.error("rater %s cannot be fitted: %s", rater.label, err)
+                fit = Fit(trials, None, f"cannot be fitted: {err}")
+            self._fits[rater.id] = fit
+        return fit
 
     def next_trial(self, rater: Rater) -> tuple[StoredTrial | None, list[StoredTrial]]:
         """Return the trial to do and those done; no trial if the rater is finished.
@@ -101,19 +126,23 @@ class Study:
         """
         with self._lock(rater.id):
             trials = self.store.trials(rater.id)
-            done = [t for t in trials if t.done_at is not None]
+            done = [t for t in trials if t.counts]
             for trial in trials:
                 if trial.done_at is None:
                     return trial, done
             if rater.finished_at is not None or self.is_finished(rater, done):
                 self.store.mark(rater.id, "finished_at")
                 return None, done
+            # Voided trials keep their numbers.
+            number = max((t.number for t in trials), default=0) + 1
             names = _engine.choose(
-                self.known(rater, done), self.stimuli.names,
-                n_max=min(self.config.max_items, len(self.stimuli.names)), rule=self.config.rule,
-                seed=_engine.seed_of(self.config.seed, rater.id, len(done) + 1),
-            )  # fmt: skip
-            return self.store.show(rater.id, len(done) + 1, names), done
+                self.known(rater, done),
+                self.stimuli.names,
+                n_max=min(self.config.max_items, len(self.stimuli.names)),
+                rule=self.config.rule,
+                seed=_engine.seed_of(self.config.seed, rater.id, number),
+            )
+            return self.store.show(rater.id, number, names), done
 
     def is_finished(self, rater: Rater, done: list[StoredTrial]) -> bool:
         """Tell whether the first of the stopping rules is reached."""
@@ -146,15 +175,43 @@ class Study:
         return out
 
     def fits(self) -> dict[str, ArrangementRDM]:
-        """Return what is known of every rater with a trial, by label."""
-        done = self.store.all_trials()
-        found = {}
-        for rater in self.store.raters():
-            if rater.id in done:
-                known = self.known(rater, done[rater.id])
-                if known is not None:
-                    found[rater.label] = known
-        return found
+        """Return what is known of every rater whose trials can be fitted, by label."""
+        return {label: fit.known for label, fit in self._each() if fit.known is not None}
+
+    def problems(self) -> dict[str, str]:
+        """Return what is wrong with raters who are left out of group results, by label."""
+        return {label: fit.problem for label, fit in self._each() if fit.problem is not None}
+
+    def _each(self) -> list[tuple[str, Fit]]:
+        """Return the fit of every rater with a trial that counts."""
+        done = {
+            rater: [trial for trial in trials if trial.counts]
+            for rater, trials in self.store.all_trials().items()
+        }
+        return [(r.label, self.fit(r, done[r.id])) for r in self.store.raters() if done.get(r.id)]
+
+    def void(self, label: str, number: int, reason: str | None) -> None:
+        """Mark a trial of a rater as void, with the reason; without one it is valid again."""
+        if reason is not None and not reason.strip():
+            raise InputError("expected the reason why the trial is void, got an empty text.")
+        reason = None if reason is None else reason.strip()
+        rater = self.rater_named(label)
+        if not self.store.void(rater.id, number, reason):
+            done = [str(t.number) for t in self.store.trials(rater.id) if t.done_at is not None]
+            raise InputError(
+                f"expected a trial that rater {label} has done "
+                f"({', '.join(done) or 'none yet'}), got {number}."
+            )
+        _log.warning(
+            "trial %d of rater %s: %s", number, label, "valid again" if reason is None else "void"
+        )
+
+    def rater_named(self, label: str) -> Rater:
+        """Return a rater by the label that the experimenter sees."""
+        raters = {rater.label: rater for rater in self.store.raters()}
+        if label not in raters:
+            raise InputError(f"expected a rater of this task, got {label!r}.")
+        return raters[label]
 
     def _lock(self, rater: int) -> threading.Lock:
         """Return the lock of one rater: a trial is chosen once even if it is asked for twice."""

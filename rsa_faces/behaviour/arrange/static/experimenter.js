@@ -12,6 +12,7 @@ const NONE = [212, 217, 221];
 let timer;
 let seen = ""; // what the matrices were drawn from
 const matrices = {};
+const problems = new Map(); // why a rater is left out, by rater
 
 async function call(path, body) {
   const options = { cache: "no-store", credentials: "same-origin" };
@@ -95,10 +96,11 @@ async function show(overview) {
       make("a", { href: `${API}/export/${name}`, download: name, textContent: name })));
   }
   showRaters(raters);
-  const key = `${$("whom").value}/${overview.n_trials}`;
+  const voided = raters.reduce((sum, r) => sum + r.n_voided, 0);
+  const key = `${$("whom").value}/${overview.n_trials}/${voided}`;
   if (key !== seen) {
     seen = key;
-    await Promise.all([draw("rdm"), draw("evidence"), showAgreement()]);
+    await Promise.all([draw("rdm"), draw("evidence"), showAgreement(), showTrials()]);
   }
 }
 
@@ -130,6 +132,7 @@ function timeText(seconds) {
 function showRaters(raters) {
   const rows = new Map([...$("raters").children].map((row) => [row.dataset.rater, row]));
   for (const rater of raters) {
+    problems.set(rater.rater, rater.problem);
     let row = rows.get(rater.rater);
     if (!row) {
       const cells = ["", "", "", "number", "number", "", "agreement", ""].map((name) =>
@@ -163,10 +166,47 @@ async function showAgreement() {
   for (const { cells, dataset } of $("raters").children) {
     const one = found.get(dataset.rater);
     const parts = one ? [one.r === null ? "" : `r = ${one.r.toFixed(2)}`] : [];
-    if (one?.reason) parts.push(one.reason);
+    const reason = one?.reason || problems.get(dataset.rater);
+    if (reason) parts.push(reason);
     cells[6].textContent = parts.filter(Boolean).join(": ");
-    cells[6].classList.toggle("apart", Boolean(one?.reason));
+    cells[6].classList.toggle("apart", Boolean(reason));
   }
+}
+
+// --- the trials of one rater -------------------------------------------------------------------
+
+async function showTrials() {
+  const whom = $("whom").value;
+  $("one").hidden = !whom;
+  if (!whom) return;
+  const answer = await call(`/raters/${encodeURIComponent(whom)}/trials`);
+  if (!answer.ok) return;
+  $("one-heading").textContent = `Trials of ${whom}`;
+  $("trials").replaceChildren(...(await answer.json()).map((trial) => trialRow(whom, trial)));
+}
+
+function trialRow(whom, trial) {
+  const cell = (text, name = "") => make("td", { className: name, textContent: text });
+  const isVoid = trial.voided_at !== null;
+  const form = make("form", { autocomplete: "off" });
+  const reason = make("input", {
+    maxLength: 500, required: true, autocomplete: "off",
+    ariaLabel: `why trial ${trial.number} is void`,
+  });
+  const button = make("button", { textContent: isVoid ? "Make valid again" : "Void" });
+  form.append(isVoid ? `${trial.void_reason} ` : reason, button);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const path = `/raters/${encodeURIComponent(whom)}/trials/${trial.number}/void`;
+    const done = await call(path, { reason: isVoid ? null : reason.value });
+    $("one-told").textContent = done.ok
+      ? `Trial ${trial.number} is ${isVoid ? "valid again" : "void"}.` : "Not changed.";
+    await refresh();
+  });
+  const row = make("tr", {}, cell(trial.number), cell(trial.n_items, "number"),
+    cell(trial.seconds.toFixed(1), "number"), cell(timeText(trial.done_at)), make("td", {}, form));
+  row.classList.toggle("void", isVoid);
+  return row;
 }
 
 async function copyLink(link, button) {
