@@ -20,7 +20,7 @@ def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
     file names) are put together (NFC) with a warning, so that names that look alike are equal.
     A set (it has no order), missing values, ``nan`` and empty names are errors.
     """
-    if type(names) is tuple and _plain_names(names):
+    if type(names) in (tuple, list) and _plain_names(names):
         return list(names)
     if isinstance(names, (str, bytes)):
         raise InputTypeError(
@@ -287,7 +287,7 @@ def check_kinds(labels: Sequence[Any], what: str) -> None:
         )
 
 
-def _plain_names(names: tuple) -> bool:
+def _plain_names(names: Sequence[Any]) -> bool:
     """Whether nothing has to be done to names that were checked before."""
     if set(map(type, names)) - {str}:
         return False
