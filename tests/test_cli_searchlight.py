@@ -289,7 +289,10 @@ def test_bids_goes_through_the_glm(tmp_path):
     assert json.loads((tmp_path / "o" / "provenance.json").read_text())["steps_reused"] == [
         "betas 01", "betas 02", "map 01", "map 02", "ceilings volume",
     ]  # fmt: skip
-    refused = rsa_faces("searchlight", tmp_path / "c.yaml", "--set", "data.bids.task=houses")
+    refused = rsa_faces(
+        "searchlight", tmp_path / "c.yaml", "--out", tmp_path / "h", "--set",
+        "data.bids.task=houses",
+    )  # fmt: skip
     assert refused.exit_code == 2
     assert "task 'houses'" in sentence(refused)
 
