@@ -641,6 +641,14 @@ def test_conditions_that_are_an_order(door):
             LISTS[door](wrong)
 
 
+def test_readers_of_files_take_the_same_names():
+    values = np.array([1.0, 2, 3])
+    assert rf.io.read_rdms(values, conditions=[b"a", b"b", b"c"]).conditions == tuple("abc")
+    for wrong in (set("abc"), ["a", "b", np.nan], 3):
+        with pytest.raises(rf.InputError, match="expected"):
+            rf.io.read_rdms(values, conditions=wrong)
+
+
 def test_vectors_bring_no_names():
     vectors = pd.DataFrame([[1.0, 2, 3]], columns=["a-b", "a-c", "b-c"])
     for given in (vectors, vectors.iloc[0], {"a-b": 1.0, "a-c": 2.0, "b-c": 3.0}):

@@ -15,6 +15,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import as_names as names_as_text
 from rsa_faces._core.tables import read_names
 
 Names = Sequence[str] | str | os.PathLike[str]
@@ -220,7 +221,7 @@ def _damaged(path: Path, err: Exception) -> InputError:
 def as_list(names: Names) -> list[str]:
     """Return names as a list, from a text file if they are a path."""
     if not isinstance(names, (str, os.PathLike)):
-        return [str(name) for name in names]
+        return names_as_text(names)
     return read_names(names)
 
 
