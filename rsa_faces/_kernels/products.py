@@ -45,7 +45,9 @@ def take_means_of_rows(
     offset = rows.mean(axis=1, dtype=np.float64).astype(rest.dtype)
     offsets[:] = offset
     np.subtract(rows, offset[:, None], out=rest, casting="unsafe")
-    total += rest.sum(axis=0)
+    # Row by row, so that rows in several arrays give the same.
+    for row in rest:
+        total += row
 
 
 def take_mean_row(rest: np.ndarray, mean: np.ndarray, toward: np.ndarray, compiled: bool) -> None:
