@@ -174,12 +174,12 @@ def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
     values = np.nan_to_num(fits.rdms.vectors[1:])
     by_hand = rf.RDMs((weights * values).sum(axis=0), names[::-1], "arrangement").align(names)
     np.testing.assert_allclose(group.vectors, by_hand.vectors, rtol=1e-12)
-    # Without bootstrap: conditions one RDM says nothing about new subjects; without evidence no
+    # Without generalise_to: conditions one RDM says nothing about new subjects; without evidence no
     # weights.
     project.write_text(yaml.safe_dump(config | {"data": [mean | {"bootstrap": "both"}]}))
     refused = rsa_faces("compare", project, "--out", tmp_path / "no")
     assert refused.exit_code == 2
-    assert "bootstrap: conditions" in sentence(refused)
+    assert "generalise_to: conditions" in sentence(refused)
     mean = mean | {"rdms": "simulated.h5", "select": {}}
     project.write_text(yaml.safe_dump(config | {"data": [mean]}))
     refused = rsa_faces("compare", project, "--out", tmp_path / "no")
