@@ -188,7 +188,7 @@ def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
     project.write_text(yaml.safe_dump(config | {"data": [
         {"dataset": "images92", "region": "group", "average": "evidence"}]}))  # fmt: skip
     refused = rsa_faces("compare", project, "--out", tmp_path / "no")
-    assert "expected `rdms`, a file of `rsa-faces arrange fit`" in sentence(refused)
+    assert "expected `rdms`, one file of `rsa-faces arrange fit`" in sentence(refused)
 
 
 def test_rater_refusals():
