@@ -256,3 +256,16 @@ def test_one_condition_may_hold_half_of_the_draws_or_more(method, counts):
     for i, x in enumerate(resampled(model, counts)):
         for j, y in enumerate(resampled(data, counts)):
             assert ours[i, j] == pytest.approx(slow_similarity(x, y, method), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("method", ["kendall", "tau-a", "rho-a", "spearman"])
+@pytest.mark.parametrize("times", [200, 2_000, 20_000])
+def test_large_whole_weights_do_not_overflow(method, times):
+    rng = np.random.default_rng(0)
+    model, data = rng.normal(size=(2, 66)), rng.normal(size=(3, 66))
+    weights = times * rng.integers(1, 4, size=(2, 66))
+    found = METHODS[method].with_weights(model, data, weights)
+    assert np.isfinite(found).all()
+    # Copies of every pair are ties: the larger the numbers, the nearer to a limit.
+    nearly = METHODS[method].with_weights(model, data, weights // times * 100)
+    np.testing.assert_allclose(found, nearly, atol=0.02)

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.cli._console import app, guarded, out
 
@@ -30,6 +29,7 @@ def example(
 
     Example: `rsa-faces example images92`, then `rsa-faces compare images92.yaml`
     """
+    from rsa_faces._core.checks import check_choice
     from rsa_faces._core.files import write_text
 
     texts = examples()

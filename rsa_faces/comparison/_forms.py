@@ -266,15 +266,16 @@ def rank_correlation(model, data, weights, *, finish) -> np.ndarray:
             part = slice(start, start + _MODELS)
             x, xx[b, part] = resampled_ranks(*(s[part] for s in sides[0]), w)
             xy[b, part] = x @ y.T
-    n = weights.sum(axis=1)[:, None, None]
+    n = weights.sum(axis=1, dtype=float)[:, None, None]
     return finish(xy, xx[:, :, None], yy[:, None, :], n)
 
 
 def concordance(model, data, weights, *, finish) -> np.ndarray:
     """tau-b or tau-a under whole weights; copies of one entry are ties."""
-    sums, *untied = kendall_sums(model, data, weights)
-    n = weights.sum(axis=1)[:, None, None]
-    return finish(sums.astype(float), untied[0][:, :, None], untied[1][:, None, :], n)
+    # Counts are exact whole numbers; their products need not fit into 64 bits.
+    sums, *untied = (counts.astype(float) for counts in kendall_sums(model, data, weights))
+    n = weights.sum(axis=1, dtype=float)[:, None, None]
+    return finish(sums, untied[0][:, :, None], untied[1][:, None, :], n)
 
 
 # One RDM with another for each sample, under the weights of that sample, (n_samples,).

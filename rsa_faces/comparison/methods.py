@@ -105,11 +105,11 @@ class Method:
     >>> import numpy as np
     >>> import rsa_faces as rf
     >>> def agreement(model, data):
-    ...     return -np.abs(model[:, None] - data).mean(axis=2)
+    ...     return 1 - np.abs(model[:, None] - data).mean(axis=2)
     >>> rdms = rf.RDMs([[0.1, 0.2, 0.3], [0.1, 0.2, 0.6]], ["a", "b", "c"], "given")
     >>> rf.compare(rdms, rdms, method=agreement).round(2)
-    array([[ 0. , -0.1],
-           [-0.1,  0. ]])
+    array([[1. , 0.9],
+           [0.9, 1. ]])
     """
 
     name: str
