@@ -89,8 +89,14 @@ def test_set_changes_nested_keys_and_list_entries(tmp_path):
         ("seed", "expected --set key=value, got 'seed'"),
         ("seed=-1", r"seed: .*\(got -1\)"),
         ("budget=lots", "memory size such as '4GB' or '500MB', got 'lots'"),
-        ("stimuli.dataset=images92", "exactly one of folder, dataset, got folder and dataset"),
-        ("stimuli={manifest: m.csv, dataset: images92}", "expected `folder` beside `manifest`"),
+        (
+            "stimuli.dataset=images92",
+            "exactly one of folder, clips, dataset, got folder and dataset",
+        ),
+        (
+            "stimuli={manifest: m.csv, dataset: images92}",
+            "expected `folder` or `clips` beside `manifest`",
+        ),
         (
             "data.0.dataset=images92",
             "exactly one of dataset, rdms, fmri, simulated, got dataset and rdms",

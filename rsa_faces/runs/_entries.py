@@ -15,6 +15,7 @@ from rsa_faces.io import read_rdms
 from rsa_faces.networks import get_spec
 from rsa_faces.rdm import MEASURES, RDMs, concat, read_names
 from rsa_faces.runs._reading import Label, Section, exactly_one, read_config
+from rsa_faces.stimuli.clips import MAX_RATE
 
 
 def _memory(value: str) -> str:
@@ -74,17 +75,24 @@ class RunConfig(Section):
 
 
 class StimuliConfig(Section):
-    """Where the images come from: a folder of files, or a data set that ships."""
+    """Where stimuli come from: a folder of images or of clips, or a data set that ships.
+
+    `rate` is how many frames of a second of a clip networks are shown; by default every frame.
+    """
 
     folder: Path | None = None
+    clips: Path | None = None
     manifest: Path | None = None
     dataset: str | None = None
+    rate: float | None = Field(default=None, gt=0, le=MAX_RATE)
 
     @model_validator(mode="after")
     def _one_source(self) -> StimuliConfig:
-        exactly_one(self, "folder", "dataset")
-        if self.manifest is not None and self.folder is None:
-            raise ValueError("expected `folder` beside `manifest`.")
+        exactly_one(self, "folder", "clips", "dataset")
+        if self.manifest is not None and self.dataset is not None:
+            raise ValueError("expected `folder` or `clips` beside `manifest`.")
+        if self.rate is not None and self.folder is not None:
+            raise ValueError("expected `rate`, frames per second, beside `clips`, not `folder`.")
         return self
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,18 +19,22 @@ from rsa_faces.runs._networks import read_stimuli
 from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.regions import region_rdms, simulated_rdms
 from rsa_faces.stimuli import StimulusSet
+from rsa_faces.stimuli.clips import ClipSet
 
 #: Columns of a stimulus table that say which person an image shows.
 PEOPLE = ("people", "person", "identity")
+_FEWEST = 3
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a run compares, aligned to the stimuli's order."""
+    """Everything a run compares, in one order of conditions: that of the stimuli, if there are."""
 
-    stimuli: StimulusSet
+    stimuli: StimulusSet | ClipSet | None
+    conditions: tuple[str, ...]
     data: Mapping[str, RDMs]
     models: RDMs | None
+    given: RDMs | None
     subsets: Mapping[str, tuple[str, ...]]
     groups: Mapping[str, Hashable] | None = None
     blocks: Mapping[str, Hashable] | None = None
@@ -45,29 +49,101 @@ def read_inputs(config: Config) -> Inputs:
     InputError, FileNotFoundError
         With a sentence that names the key and what to do.
     """
-    stimuli = read_stimuli(config.stimuli)
+    stimuli = None if config.stimuli is None else read_stimuli(config.stimuli)
     data = {entry.region: _data(entry, stimuli, config) for entry in config.data}
-    models = [read_models(entry, stimuli) for entry in config.models]
-    subsets = {name: _subset(name, query, stimuli) for name, query in config.subsets.items()}
+    models, given = (
+        [_read_models(entry, stimuli) for entry in entries]
+        for entries in (config.models, config.given)
+    )
+    sources = [] if stimuli is None else [("the stimuli", stimuli.ids)]
+    sources += [(f"the data of region {name!r}", rdms.conditions) for name, rdms in data.items()]
+    sources += [
+        (f"{what} {', '.join(rdms.labels['network'])}", rdms.conditions)
+        for what, entries in (("the models", models), ("the given RDMs", given))
+        for rdms in entries
+    ]
+    conditions, notes = _matched(sources, config.conditions)
+    data = {
+        region: _checked(rdms.subset(conditions), config, stimuli, region)
+        for region, rdms in data.items()
+    }
+    models, given = (
+        concat([_whole(rdms.subset(conditions)) for rdms in entries]) if entries else None
+        for entries in (models, given)
+    )
+    subsets = {
+        name: _subset(name, query, conditions, stimuli) for name, query in config.subsets.items()
+    }
+    _check_partition(config, models)
     groups, blocks = (
         column_of(stimuli, getattr(config.inference, key), f"inference.{key}")
         for key in ("groups", "blocks")
     )
     for entry in config.data:
         n_subjects = _n_subjects(data[entry.region], config.inference.by)
-        for conditions in subsets.values():
+        for subset in subsets.values():
             check_design(
                 n_subjects=n_subjects,
-                n_conditions=Design(groups=groups).units(conditions).n_groups,
+                n_conditions=Design(groups=groups).units(subset).n_groups,
                 generalise_to=entry.generalise_to or config.inference.generalise_to,
                 what=f"region {entry.region!r}",
             )
     _check_figures(config, data, stimuli)
-    notes = () if groups is not None else people_note(stimuli)
-    return Inputs(stimuli, data, concat(models) if models else None, subsets, groups, blocks, notes)
+    if groups is None and stimuli is not None:
+        notes += people_note(stimuli)
+    return Inputs(stimuli, conditions, data, models, given, subsets, groups, blocks, notes)
 
 
-def column_of(stimuli: StimulusSet, name: str | None, key: str) -> dict[str, Hashable] | None:
+def _matched(
+    sources: Sequence[tuple[str, tuple[str, ...]]], rule: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the conditions that are compared, in the order of the first, and a note."""
+    name, first = sources[0]
+    if rule == "same":
+        for other, names in sources[1:]:
+            if set(names) != set(first):
+                raise ConditionMismatchError(
+                    first,
+                    names,
+                    left_name=name,
+                    right_name=other,
+                    hint="Conditions are matched by name: rename them (`rename:`, a table of the "
+                    "columns old and new), leave some out, or take those that all have "
+                    "(`conditions: intersection`).",
+                )
+        return tuple(first), ()
+    shared = set(first).intersection(*(names for _, names in sources))
+    if len(shared) < _FEWEST:
+        raise InputError(
+            f"expected at least {_FEWEST} conditions that {name} and all others have "
+            f"(`conditions: intersection`), but there are {len(shared)}: names are taken as they "
+            "stand; rename them with `rename:`."
+        )
+    left = [
+        f"{len(names) - len(shared)} of {len(names)} of {other}"
+        for other, names in sources
+        if len(names) > len(shared)
+    ]
+    notes = (
+        (f"{len(shared)} conditions that all have are compared; left out are {', '.join(left)}.",)
+        if left
+        else ()
+    )
+    return tuple(c for c in first if c in shared), notes
+
+
+def _check_partition(config: Config, models: RDMs | None) -> None:
+    """Raise if `partition` names what is neither a network nor a model."""
+    known = [entry.name for entry in config.networks]
+    known += [] if models is None else list(models.labels["network"])
+    for name, members in (config.partition or {}).items():
+        for member in members:
+            check_choice(member, known, what=f"network or model in partition.{name}:")
+
+
+def column_of(
+    stimuli: StimulusSet | ClipSet | None, name: str | None, key: str
+) -> dict[str, Hashable] | None:
     """Return what a column of the stimulus table says of each stimulus; None without a name."""
     if name is None:
         return None
@@ -81,7 +157,7 @@ def column_of(stimuli: StimulusSet, name: str | None, key: str) -> dict[str, Has
     return dict(zip(stimuli.ids, column.tolist(), strict=True))
 
 
-def people_note(stimuli: StimulusSet) -> tuple[str, ...]:
+def people_note(stimuli: StimulusSet | ClipSet) -> tuple[str, ...]:
     """Return a note if the stimulus table says that images show the same people."""
     for name in PEOPLE:
         if name in stimuli.metadata and stimuli.metadata[name].duplicated().any():
@@ -118,8 +194,8 @@ def _selected(rdms: RDMs, select: Mapping) -> RDMs:
     return rdms.sel(**select) if select else rdms
 
 
-def _data(entry: DataConfig, stimuli: StimulusSet, config: Config) -> RDMs:
-    """Return one region's data RDMs."""
+def _data(entry: DataConfig, stimuli: StimulusSet | ClipSet | None, config: Config) -> RDMs:
+    """Return one region's data RDMs, with all their conditions."""
     what = f"the data of region {entry.region!r}"
     if entry.dataset is not None:
         rdms = datasets.load_dataset(entry.dataset).rdms
@@ -134,17 +210,7 @@ def _data(entry: DataConfig, stimuli: StimulusSet, config: Config) -> RDMs:
         rdms = group_rdm(raters.rdms, evidence=raters.evidence)
     else:
         rdms = _selected(rdms, entry.select)
-    rdms = _fitting(entry.with_new_names(rdms), stimuli, what)
-    blocks = column_of(stimuli, config.inference.blocks, "inference.blocks")
-    needed = rdms.vectors[:, Design(blocks=blocks).units(stimuli.ids).used]
-    if (missing := int(np.isnan(needed).sum())) and not (
-        entry.allow_missing or entry.conditions == "union"
-    ):
-        raise InputError(
-            f"expected a value for every pair in {what}, but {missing} of {needed.size} are "
-            "missing (NaN). If those pairs were not measured, set `allow_missing: true` for this "
-            "entry; they are then left out of its comparisons."
-        )
+    rdms = entry.with_new_names(rdms)
     by = config.inference.by
     if by not in rdms.labels and "rater" in rdms.labels:
         # Raters are the subjects of judgements.
@@ -156,16 +222,50 @@ def _data(entry: DataConfig, stimuli: StimulusSet, config: Config) -> RDMs:
     return rdms.with_labels(region=entry.region)
 
 
+def _checked(rdms: RDMs, config: Config, stimuli, region: str) -> RDMs:
+    """Return a region's RDMs, if no pair that is used is missing, or some may be."""
+    entry = next(entry for entry in config.data if entry.region == region)
+    blocks = column_of(stimuli, config.inference.blocks, "inference.blocks")
+    needed = rdms.vectors[:, Design(blocks=blocks).units(rdms.conditions).used]
+    if (missing := int(np.isnan(needed).sum())) and not (
+        entry.allow_missing or entry.conditions == "union"
+    ):
+        raise InputError(
+            f"expected a value for every pair in the data of region {region!r}, but {missing} of "
+            f"{needed.size} are missing (NaN). If those pairs were not measured, set "
+            "`allow_missing: true` for this entry; they are then left out of its comparisons."
+        )
+    return rdms
+
+
 def _n_subjects(rdms: RDMs, by: str) -> int:
     """Return how many subjects (or other units) the RDMs come from."""
     return rdms.labels[by].nunique(dropna=False)
 
 
-def read_models(entry: ModelConfig, stimuli: StimulusSet | None) -> RDMs:
-    """Return model RDMs, each with its name in the label `network`.
+def read_models(entry: ModelConfig, stimuli: StimulusSet | ClipSet | None) -> RDMs:
+    """Return whole model RDMs, each with its name in the label `network`.
 
     Without stimuli, those of a file are taken as they are.
     """
+    rdms = _read_models(entry, stimuli)
+    if stimuli is not None:
+        rdms = _fitting(rdms, stimuli, f"the models {', '.join(rdms.labels['network'])}")
+    return _whole(rdms)
+
+
+def _whole(rdms: RDMs) -> RDMs:
+    """Return model RDMs, if no pair is missing."""
+    if (undefined := np.isnan(rdms.vectors).any(axis=1)).any():
+        raise InputError(
+            "expected a value for every pair of model "
+            f"{rdms.labels['network'][int(np.argmax(undefined))]!r}, but some are missing (NaN)."
+        )
+    return rdms
+
+
+def _read_models(entry: ModelConfig, stimuli: StimulusSet | ClipSet | None) -> RDMs:
+    """Return model RDMs with all their conditions."""
     if entry.metadata is not None:
         if stimuli is None:
             raise InputError(
@@ -190,13 +290,6 @@ def read_models(entry: ModelConfig, stimuli: StimulusSet | None) -> RDMs:
         rdms = _selected(rdms, entry.select)
         names = _model_names(rdms, source)
     rdms = entry.with_new_names(rdms)
-    if stimuli is not None:
-        rdms = _fitting(rdms, stimuli, f"the models {', '.join(names)}")
-    if (undefined := np.isnan(rdms.vectors).any(axis=1)).any():
-        raise InputError(
-            f"expected a value for every pair of model {names[int(np.argmax(undefined))]!r}, "
-            "but some are missing (NaN)."
-        )
     labels = pd.DataFrame({"network": names, "layer": "", "layer_index": 0, "depth": np.nan})
     return RDMs(rdms.vectors, rdms.conditions, rdms.measure, labels)
 
@@ -211,24 +304,33 @@ def _model_names(rdms: RDMs, source: str) -> list[str]:
     return [source] if len(rdms) == 1 else [f"{source} {i + 1}" for i in range(len(rdms))]
 
 
-def _subset(name: str, query: str | list[str], stimuli: StimulusSet) -> tuple[str, ...]:
+def _subset(
+    name: str,
+    query: str | list[str],
+    conditions: tuple[str, ...],
+    stimuli: StimulusSet | ClipSet | None,
+) -> tuple[str, ...]:
     """Return the conditions of a named subset."""
     if query == "all":
-        ids = stimuli.ids
+        ids = conditions
     elif isinstance(query, str):
-        ids = stimuli.query(query).ids
+        chosen = set(stimuli.query(query).ids)
+        ids = tuple(condition for condition in conditions if condition in chosen)
     else:
         ids = check_unique_names(query, what=f"condition of subset {name!r}")
         for condition in ids:
-            check_choice(condition, stimuli.ids, what=f"condition of subset {name!r}:")
-    if len(ids) < 3:
+            check_choice(condition, conditions, what=f"condition of subset {name!r}:")
+    if len(ids) < _FEWEST:
         raise InputError(
-            f"expected at least 3 conditions in subset {name!r}, but {query!r} gives {len(ids)}."
+            f"expected at least {_FEWEST} conditions in subset {name!r}, but {query!r} gives "
+            f"{len(ids)}."
         )
     return tuple(ids)
 
 
-def _check_figures(config: Config, data: Mapping[str, RDMs], stimuli: StimulusSet) -> None:
+def _check_figures(
+    config: Config, data: Mapping[str, RDMs], stimuli: StimulusSet | ClipSet | None
+) -> None:
     """Check the names in the `figures` section."""
     section = config.figures
     if section.mds_region is not None:

@@ -16,20 +16,34 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import file_names
 from rsa_faces.extraction import select_layers
 from rsa_faces.networks import Network, get_spec, load_network
-from rsa_faces.rdm import RDMs, layer_rdms, load_rdms
+from rsa_faces.rdm import RDMs, clip_rdms, layer_rdms, load_rdms
 from rsa_faces.runs._entries import NetworkConfig, StimuliConfig
 from rsa_faces.stimuli import FaceTable, StimulusSet, crop_faces, detect_faces, load_stimuli
+from rsa_faces.stimuli.clips import ClipSet, load_clips
 from rsa_faces.stimuli.faces import find_to_cut
 
 if TYPE_CHECKING:
     from rsa_faces.runs._run import Run
 
 
-def read_stimuli(source: StimuliConfig) -> StimulusSet:
-    """Return the images of a configuration."""
+def read_stimuli(source: StimuliConfig) -> StimulusSet | ClipSet:
+    """Return the images, or clips, of a configuration."""
     if source.dataset is not None:
         return datasets.load_dataset(source.dataset).stimuli
+    if source.clips is not None:
+        return load_clips(source.clips, manifest=source.manifest)
     return load_stimuli(source.folder, manifest=source.manifest)
+
+
+def read_images(source: StimuliConfig, command: str) -> StimulusSet:
+    """Return the images of a configuration; clips are an error."""
+    stimuli = read_stimuli(source)
+    if isinstance(stimuli, ClipSet):
+        raise InputError(
+            f"expected images in `stimuli` (a `folder` or a `dataset` of them), got clips, which "
+            f"`rsa-faces {command}` cannot take; `rsa-faces compare` and `searchlight` can."
+        )
+    return stimuli
 
 
 @dataclass(eq=False)
@@ -39,11 +53,14 @@ class Networks:
     Parameters
     ----------
     entries : sequence of NetworkConfig
-    stimuli : StimulusSet
+    stimuli : StimulusSet or ClipSet
+        Frames of clips are shown whole.
     device : str
     seed : int
     known : Path, optional
         Table of faces that an earlier run may have left.
+    rate : float, optional
+        Frames per second of clips.
 
     Attributes
     ----------
@@ -52,15 +69,27 @@ class Networks:
     """
 
     entries: Sequence[NetworkConfig]
-    stimuli: StimulusSet
+    stimuli: StimulusSet | ClipSet
     device: str
     seed: int
     known: Path | None = None
+    rate: float | None = None
     notes: list[str] = field(default_factory=list, init=False)
     _crops: dict[str, StimulusSet] = field(default_factory=dict, init=False)
 
     def check(self) -> None:
         """Raise now if layers are unknown, weights missing, or faces that are asked for."""
+        if isinstance(self.stimuli, ClipSet):
+            for entry in self.entries:
+                for key, wrong in (
+                    ("crop_faces", entry.crop_faces is True),
+                    ("reduce", entry.reduce),
+                ):
+                    if wrong:
+                        raise InputError(
+                            f"expected no `{key}` for {entry.name}: it is for images, and the "
+                            "stimuli are clips."
+                        )
         for entry in self.entries:
             self.layers[entry.name], self.weights[entry.name], self.templates[entry.name]
 
@@ -89,6 +118,8 @@ class Networks:
     @cached_property
     def _found(self) -> tuple[FaceTable | None, str]:
         """The face of each image, and why images are left whole by ``auto``."""
+        if isinstance(self.stimuli, ClipSet):
+            return None, "frames of clips are not searched for faces"
         known = self._known_faces
         if any(entry.crop_faces is True for entry in self.entries):
             known = known or detect_faces(self.stimuli, progress=False)
@@ -163,7 +194,7 @@ class Networks:
             self.weights[name],
             repr(get_spec(name).preprocessing),
             self.shown(name).hash,
-            repr((entry.reduce, self.seed)),
+            repr((entry.reduce, self.seed, *([] if self.rate is None else [self.rate]))),
             *self.layers[name],
         ]
 
@@ -180,9 +211,9 @@ def network_rdms(run: Run, networks: Networks, measure: str) -> list[RDMs]:
     stems = file_names(entry.name for entry in networks.entries)
     for entry in networks.entries:
         path = f"rdms/{stems[entry.name]}.h5"
+        of_images = {"reduce": entry.reduce, "seed": run.config.seed}
         options = {
-            "reduce": entry.reduce,
-            "seed": run.config.seed,
+            **({"rate": networks.rate} if isinstance(networks.stimuli, ClipSet) else of_images),
             "layers": networks.layers[entry.name],
             "measure": measure,
             "budget": run.config.budget,
@@ -208,13 +239,16 @@ def network_rdms(run: Run, networks: Networks, measure: str) -> list[RDMs]:
     return found
 
 
-def _make_rdms(name: str, opening: dict, stimuli: StimulusSet, options: dict, path: Path) -> None:
+def _make_rdms(
+    name: str, opening: dict, stimuli: StimulusSet | ClipSet, options: dict, path: Path
+) -> None:
     """Write one network's layer RDMs. May run on another machine."""
     network = load_network(name, **opening)
     with warnings.catch_warnings():
         # Of constant patterns: an error of its own follows.
         warnings.simplefilter("ignore", UserWarning)
-        rdms = layer_rdms(network, stimuli, **options)
+        make = clip_rdms if isinstance(stimuli, ClipSet) else layer_rdms
+        rdms = make(network, stimuli, **options)
     _check_defined(rdms, name)
     rdms.save(path)
 

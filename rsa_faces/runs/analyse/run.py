@@ -15,7 +15,7 @@ from rsa_faces._core.files import file_names, sha256_file, slug
 from rsa_faces._core.tables import read_table
 from rsa_faces.extraction import extract
 from rsa_faces.report import Account, Picture, write_table
-from rsa_faces.runs._networks import Networks, read_stimuli
+from rsa_faces.runs._networks import Networks, read_images
 from rsa_faces.runs._run import SUFFIXES, Run
 from rsa_faces.runs.analyse.answers import Study, answer, figure_names, title
 from rsa_faces.runs.analyse.config import AnalysesConfig
@@ -139,7 +139,7 @@ def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
     if config.labels == "kdef" and source.dataset is None and source.manifest is None:
         stimuli = _kdef(source.folder)
     else:
-        stimuli = read_stimuli(source)
+        stimuli = read_images(source, "analyse")
     labels = stimuli.metadata
     if config.labels == "kdef":
         labels = analyses.kdef_table(stimuli.ids).set_axis(list(stimuli.ids))

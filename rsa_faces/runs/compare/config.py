@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from rsa_faces.comparison import METHODS
 from rsa_faces.runs._entries import (
     Measure,
     Method,
@@ -168,14 +169,23 @@ class FiguresConfig(Section):
 
 
 class Config(RunConfig):
-    """One experiment: stimuli → networks → RDMs → comparison with data → figures."""
+    """One experiment: stimuli → networks → RDMs → comparison with data → figures.
 
-    stimuli: StimuliConfig
+    Without networks `stimuli` may be left out: RDMs in files are compared with each other. `given`
+    are RDMs that are regressed out of all others. ``conditions: intersection`` takes what stimuli,
+    data and models all have. `partition` names two or three sets of networks and models, and says
+    what they explain of each region alone and together.
+    """
+
+    stimuli: StimuliConfig | None = None
     data: list[DataConfig] = Field(min_length=1)
     networks: list[NetworkConfig] = Field(default_factory=list)
     models: list[ModelConfig] = Field(default_factory=list)
+    given: list[ModelConfig] = Field(default_factory=list)
+    conditions: Literal["same", "intersection"] = "same"
     measure: Measure = "correlation"
     method: Method = "rho-a"
+    partition: dict[str, list[str]] | None = None
     subsets: dict[str, str | list[str]] = Field(default_factory=lambda: {"all": "all"})
     inference: InferenceConfig = Field(default_factory=InferenceConfig)
     figures: FiguresConfig = Field(default_factory=FiguresConfig)
@@ -211,4 +221,43 @@ class Config(RunConfig):
                 raise ValueError(f"expected each {what} once, got {sorted(doubled)} twice or more.")
         if not self.subsets:
             raise ValueError("expected at least one subset; leave the key out to use all.")
+        if self.given and METHODS[self.method].partial is None:
+            able = ", ".join(name for name, method in METHODS.items() if method.partial)
+            raise ValueError(
+                f"expected a method that can regress RDMs out, beside `given`: {able}; got "
+                f"{self.method!r}."
+            )
+        self._check_partition()
+        self._check_images()
         return self
+
+    def _check_partition(self) -> None:
+        """Raise unless two or three sets are named, each with something in it."""
+        if self.partition is None:
+            return
+        if not 2 <= len(self.partition) <= 3 or not all(self.partition.values()):
+            raise ValueError(
+                "expected two or three sets of networks and models in `partition`, each with a "
+                f"name and at least one entry, got {self.partition}."
+            )
+
+    def _check_images(self) -> None:
+        """Raise if something needs stimuli, and there are none."""
+        if self.stimuli is not None:
+            return
+        simulated = [entry.region for entry in self.data if entry.simulated is not None]
+        queries = [q for q in self.subsets.values() if isinstance(q, str) and q != "all"]
+        asking = [
+            ("networks", self.networks),
+            ("data that are `simulated`", simulated),
+            ("inference.groups", self.inference.groups),
+            ("inference.blocks", self.inference.blocks),
+            ("figures.mds_color", self.figures.mds_color),
+            ("figures.group", self.figures.group),
+            ("subsets that are conditions on the stimulus table", queries),
+        ]
+        if needing := [what for what, there in asking if there]:
+            raise ValueError(
+                f"expected `stimuli`, which {needing[0]} need; without them RDMs in files can be "
+                "compared, and subsets are lists of names."
+            )

@@ -2,52 +2,142 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
 from rsa_faces._core.files import file_names
-from rsa_faces.inference import Result
+from rsa_faces.inference import Partition, Result
 from rsa_faces.rdm import RDMs, concat
 from rsa_faces.report import (
     TABLES,
     Account,
+    Table,
     answers,
     methods_text,
     references_used,
     result_tables,
 )
 from rsa_faces.runs._inputs import Inputs
-from rsa_faces.runs._networks import Networks
-from rsa_faces.runs._run import Run
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.compare.config import Config
+from rsa_faces.stimuli import StimulusSet
+
+if TYPE_CHECKING:
+    from rsa_faces.runs.compare.run import CompareRun
 
 
-def account(config: Config, networks: Networks, result: Result) -> Account:
+def account(run: CompareRun) -> Account:
     """Return answers, tables, methods and sources."""
+    config, networks, result = run.config, run.networks, run.evaluated
     names = [n.name for n in config.networks]
     return Account(
-        findings=answers(result),
-        tables=result_tables(result),
+        findings=[*answers(result), *_shares(run.partitions)],
+        tables=[*result_tables(result), *_partition_tables(run.partitions)],
         legend=TABLES,
-        methods=f"{methods_text(result, measure=config.measure, networks=names)}{crops(networks)}",
+        methods=methods_text(result, measure=config.measure, networks=names)
+        + crops(networks)
+        + _methods_of_alpha(run.tables["ceilings"])
+        + _methods_of_partition(run.partitions, config),
         references=references_used(result),
         sources=sources(
             [
-                config.stimuli.dataset,
+                None if config.stimuli is None else config.stimuli.dataset,
                 *(d.dataset for d in config.data),
-                *(m.dataset for m in config.models),
+                *(m.dataset for m in [*config.models, *config.given]),
             ],
             names,
         ),
     )
 
 
-def draw(run: Run, inputs: Inputs, models: RDMs, result: Result) -> None:
+def partition_tables(partitions: Mapping[tuple[str, str], Partition]) -> dict[str, pd.DataFrame]:
+    """Return parts and regressions of all subsets and regions, as tables of the run."""
+    return {
+        name: pd.concat(
+            [
+                getattr(partition, attribute).assign(subset=subset, region=region)
+                for (subset, region), partition in partitions.items()
+            ],
+            ignore_index=True,
+        ).pipe(lambda t: t[["subset", "region", *t.columns.drop(["subset", "region"])]])
+        for name, attribute in (("partition", "table"), ("partition_models", "models"))
+    }
+
+
+def _shares(partitions: Mapping[tuple[str, str], Partition]) -> list[str]:
+    """Say what each set explains alone, and all together."""
+    texts = []
+    for (subset, region), partition in partitions.items():
+        total = partition.models["r2_adjusted"].iloc[-1]
+        unique = partition.table[partition.table["kind"] == "unique"]
+        alone = ", ".join(
+            f"{row.part} {100 * row.r2_adjusted:.1f} %" for row in unique.itertuples()
+        )
+        texts.append(
+            f"{region}, {_of(subset)}: {' and '.join(partition.settings['predictors'])} explain "
+            f"{100 * total:.1f} % of the variance together; {alone}."
+        )
+    return texts
+
+
+def _partition_tables(partitions: Mapping[tuple[str, str], Partition]) -> list[Table]:
+    """Return the parts of each region and subset as text."""
+    tables = []
+    for (subset, region), partition in partitions.items():
+        rows = pd.DataFrame(
+            {
+                "part": partition.table["part"],
+                "variance explained": [f"{100 * v:.1f} %" for v in partition.table["r2_adjusted"]],
+                "interval": [
+                    f"{100 * low:.1f} to {100 * high:.1f} %"
+                    for low, high in partition.table[["ci_low", "ci_high"]].to_numpy()
+                ],
+                "p": ["–" if pd.isna(p) else f"{p:.3f}" for p in partition.table["p"]],
+            }
+        )
+        caption = f"Variance of {region}, {_of(subset)}: {partition.n_pairs} pairs"
+        tables.append(Table(caption, rows, ("variance explained", "interval", "p")))
+    return tables
+
+
+def _methods_of_alpha(ceilings: pd.DataFrame) -> str:
+    """Return a sentence on the reliability of the data."""
+    known = ceilings[ceilings["cronbach_alpha"].notna()]
+    if known.empty:
+        return ""
+    values = "; ".join(
+        f"{row.region}{'' if row.subset == 'all' else f', {row.subset}'} {row.cronbach_alpha:.2f}"
+        for row in known.itertuples()
+    )
+    return f" Cronbach's α over subjects was {values}."
+
+
+def _methods_of_partition(partitions: Mapping[tuple[str, str], Partition], config: Config) -> str:
+    """Return a sentence on how variance was split."""
+    if not partitions:
+        return ""
+    settings = next(iter(partitions.values())).settings
+    sets = "; ".join(f"{name}: {', '.join(m)}" for name, m in config.partition.items())
+    ranks = "ranks of the " if settings["transform"] == "rank" else ""
+    return (
+        f" The variance of the {ranks}dissimilarities (mean over subjects of z-scored RDMs) was "
+        f"split by regression on those of {len(config.partition)} sets, each the mean of its "
+        f"z-scored RDMs, of networks those of their last layers ({sets}); R² is adjusted, and p of "
+        f"unique parts comes from {settings['n_permutations']} shuffles of conditions."
+    )
+
+
+def draw(run: CompareRun) -> None:
     """Draw the figures that are not there yet, and put them into the report."""
     from rsa_faces import figures
 
+    inputs, models, result = run.inputs, run.models, run.evaluated
     content = result.to_json()
 
     add = run.picture
-    numbers = _numbers(result)
+    numbers = _numbers(result, run.tables["ceilings"]["cronbach_alpha"])
     interval = f"{100 * (1 - result.settings['alpha']):g} % interval"
     subsets, regions = file_names(inputs.subsets), file_names(inputs.data)
     for subset in inputs.subsets:
@@ -91,6 +181,19 @@ def draw(run: Run, inputs: Inputs, models: RDMs, result: Result) -> None:
             first,
             region,
         )
+    for (subset, region), partition in run.partitions.items():
+        add(
+            f"partition-{subsets[subset]}-{regions[region]}",
+            f"Variance of {numbers[subset][region]}, {_of(subset)}, that "
+            f"{' and '.join(partition.settings['predictors'])} explain alone and together: "
+            f"adjusted R² with {interval}.",
+            f"Diagram of the variance of {region} that sets of networks explain. The tables below "
+            "hold the values.",
+            lambda partition=partition: figures.plot_partition(partition).figure,
+            partition.to_frame().to_json(double_precision=15),
+            subset,
+            region,
+        )
     gallery, titles = _gallery(inputs, models)
     group = run.config.figures.group
     groups = None if group is None else _column(inputs, group)
@@ -105,7 +208,12 @@ def draw(run: Run, inputs: Inputs, models: RDMs, result: Result) -> None:
         str(group),
     )
     region = run.config.figures.mds_region
-    if region is not None:
+    if region is not None and not isinstance(inputs.stimuli, StimulusSet):
+        run.notes.append(
+            "the map of conditions (figures.mds_region) is left out: it shows images, and there "
+            "are none."
+        )
+    elif region is not None:
         mean = inputs.data[region].mean()
         add(
             f"mds-{regions[region]}",
@@ -140,7 +248,7 @@ def _gallery(inputs: Inputs, models: RDMs) -> tuple[RDMs, list[str]]:
 
 def _column(inputs: Inputs, name: str) -> list[str]:
     """Return a column of the stimulus table as text."""
-    return [str(v) for v in inputs.stimuli.metadata[name]]
+    return [str(v) for v in inputs.stimuli.metadata.loc[list(inputs.conditions), name]]
 
 
 def _of(subset: str) -> str:
@@ -148,10 +256,10 @@ def _of(subset: str) -> str:
     return "all conditions" if subset == "all" else f"subset {subset!r}"
 
 
-def _numbers(result: Result) -> dict[str, dict[str, str]]:
-    """Return each region with its n and ceiling, by subset."""
+def _numbers(result: Result, alphas: Sequence[float]) -> dict[str, dict[str, str]]:
+    """Return each region with its n, ceiling and alpha, by subset."""
     texts: dict[str, dict[str, str]] = {}
-    for _, row in result.ceilings.iterrows():
+    for alpha, (_, row) in zip(alphas, result.ceilings.iterrows(), strict=True):
         ceiling = (
             "no noise ceiling"
             if row["n_subjects"] < 2
@@ -159,6 +267,7 @@ def _numbers(result: Result) -> dict[str, dict[str, str]]:
             if row["reliable"]
             else "no reliable signal"
         )
+        ceiling += "" if pd.isna(alpha) else f", Cronbach's α {alpha:.2f}"
         n = f"n = {row['n_subjects']}, {row['n_conditions']} conditions"
         texts.setdefault(row["subset"], {})[row["region"]] = f"{row['region']} ({n}, {ceiling})"
     return texts

@@ -17,12 +17,13 @@ from rsa_faces.brain import (
     roi_sphere,
 )
 from rsa_faces.networks import load_network
-from rsa_faces.rdm import MEASURES, RDMs, concat, layer_rdms
+from rsa_faces.rdm import MEASURES, RDMs, clip_rdms, concat, layer_rdms
 from rsa_faces.runs._brains import read_subject
 from rsa_faces.runs._images import named, of_subject
 from rsa_faces.runs._sentences import about
 from rsa_faces.runs.compare.config import Config, FmriConfig, SimulatedRegionConfig
 from rsa_faces.stimuli import StimulusSet
+from rsa_faces.stimuli.clips import ClipSet
 
 _KEYS = {"img": "images", "mask_img": "roi", "contrast": "contrasts"}
 
@@ -109,11 +110,18 @@ def _roi(entry: FmriConfig, region: str, subject: str, like: Any) -> Region:
     return of_subject(entry.roi, subject).region("roi", region, **names)
 
 
-def simulated_rdms(entry: SimulatedRegionConfig, stimuli: StimulusSet, config: Config) -> RDMs:
+def simulated_rdms(
+    entry: SimulatedRegionConfig, stimuli: StimulusSet | ClipSet, config: Config
+) -> RDMs:
     """Return crossnobis RDMs of simulated subjects in whose region a layer is planted."""
     network = load_network(entry.network, device="cpu", seed=config.seed)
-    planted = layer_rdms(network, stimuli, layers=[entry.layer], measure="sqeuclidean",
-                         budget=config.budget, progress=False)  # fmt: skip
+    options = {"measure": "sqeuclidean", "budget": config.budget, "progress": False}
+    if isinstance(stimuli, ClipSet):
+        planted = clip_rdms(
+            network, stimuli, layers=[entry.layer], rate=config.stimuli.rate, **options
+        )
+    else:
+        planted = layer_rdms(network, stimuli, layers=[entry.layer], **options)
     name = f"simulated {entry.network} {entry.layer}"
     brain = datasets.simulated_brain(
         planted.with_labels(name=[name]), planted={name: (6, 6, 6)}, n_subjects=entry.n_subjects,

@@ -67,6 +67,7 @@ class SearchlightRun(Run):
                 self.device,
                 config.seed,
                 known=self.folder / "faces.csv",
+                rate=config.stimuli.rate,
             )
             self.networks.check()
             self.notes += self.networks.notes

@@ -14,7 +14,7 @@ from rsa_faces.mapping import LayerMap, compare_networks, layer_map, map_cluster
 from rsa_faces.rdm import MEASURES, RDMs, concat
 from rsa_faces.report import Account
 from rsa_faces.runs._inputs import column_of
-from rsa_faces.runs._networks import Networks, network_rdms, read_stimuli
+from rsa_faces.runs._networks import Networks, network_rdms, read_images
 from rsa_faces.runs._run import Run
 from rsa_faces.runs.timecourse.config import TimecourseConfig
 from rsa_faces.runs.timecourse.outputs import account, draw
@@ -40,7 +40,7 @@ class TimecourseRun(Run):
     def check(self) -> None:
         """Read stimuli and what recordings there are; unknown layers are errors now."""
         config = self.config
-        self.stimuli = read_stimuli(config.stimuli)
+        self.stimuli = read_images(config.stimuli, self.command)
         self.networks = Networks(
             config.networks, self.stimuli, self.device, config.seed, known=self.folder / "faces.csv"
         )
