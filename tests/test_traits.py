@@ -10,6 +10,7 @@ from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses import (
     landmark_readout,
     rating_reliability,
+    readout,
     trait_generalization,
     trait_readout,
 )
@@ -69,6 +70,34 @@ def test_numbers_are_those_of_the_readout_and_of_correlations():
         among = np.corrcoef(ratings[row.trained], ratings[row.tested])[0, 1]
         assert row.rating_r == pytest.approx(among, abs=1e-9)
         assert row.ci_low <= row.r <= row.ci_high
+
+
+@pytest.mark.parametrize("silent", ["firing in one face in fifty", "nearly constant"])
+def test_800_nearly_silent_channels_do_not_explode_in_people_left_out(silent):
+    """Channels that fire in a few faces only: unbounded, r2 is far below 0."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 800)) * 1e-6
+    if silent == "firing in one face in fifty":
+        x[rng.random(x.shape) < 0.02] = 1.0
+    else:
+        x[rng.choice(N, 4), rng.choice(800, 4)] = 1.0
+    features, ratings = simulated(1, effect=3.0)
+    plain = features["network"]
+    many = pd.DataFrame(np.hstack([np.repeat(plain, 20, axis=1), x]), FACES)
+    smiles = {face: value > 0 for face, value in ratings["warm"].items()}
+    options = {"n_permutations": 9, "seed": 0}
+    r2 = trait_readout({"a": many}, ratings[["warm"]], **options).table["r2"][0]
+    before = trait_readout({"a": plain}, ratings[["warm"]], **options).table["r2"][0]
+    assert before > 0.8
+    assert r2 > 0.3
+    whole = trait_readout({"a": many}, ratings[["warm"]], standardize=False, **options)
+    assert whole.table["r2"][0] > 0.6
+    layer = {"a": many.to_numpy()}
+    options["standardize"] = True
+    found = landmark_readout(layer, ratings[["warm"]], conditions=FACES, **options)
+    assert found.table["r2"][0] == r2
+    hits = readout(layer, smiles, conditions=FACES, **options).table["accuracy"][0]
+    assert hits > 0.75
 
 
 def test_another_order_and_a_sequence_of_names_give_the_same():

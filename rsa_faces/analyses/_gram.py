@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 _VALUES = 2**20  # of one block of channels: stays in the cache of the processor
+#: Least deviation a channel is divided by, as a share of the root mean square over channels. The
+#: median would not do: where most channels are silent it is a silent one. Much larger, and an angle
+#: beside pixels would be taken for a silent channel.
+_FLOOR = 1e-4
 
 
 def grams(
@@ -16,13 +20,28 @@ def grams(
 
     Each channel is centred, and divided by its standard deviation (ddof 0), over the training
     rows. Channels that do not vary there count nothing. Shapes (n_trains, n, n), (n_trains,).
+
+    A channel that is all but silent in the training rows and fires in another would have any value
+    there, and with it the prediction. So deviations have a floor, and no row has a value that none
+    of n training rows can have, which is √(n − 1) of their own standard deviations.
     """
     n, n_channels = patterns.shape
     step = max(_VALUES // n, 1)
+    starts = range(0, n_channels, step)
+
+    def block_of(start: int) -> np.ndarray:
+        return np.ascontiguousarray(patterns[:, start : start + step], dtype=np.float64)
+
     products = np.zeros((len(trains), n, n))
     n_varying = np.zeros(len(trains), dtype=np.int64)
-    for start in range(0, n_channels, step):
-        block = np.ascontiguousarray(patterns[:, start : start + step], dtype=np.float64)
+    floors = np.zeros(len(trains))
+    if standardize:
+        for start in starts:
+            block = block_of(start)
+            floors += [block[rows].var(axis=0).sum() for rows in trains]
+        floors = _FLOOR * np.sqrt(floors / n_channels)
+    for start in starts:
+        block = block_of(start)
         whole = None if standardize else _products(block - block.mean(axis=0))
         for i, rows in enumerate(trains):
             inside = block[rows]
@@ -35,8 +54,10 @@ def grams(
             n_varying[i] += varying.sum()
             if standardize:
                 scale = np.zeros_like(variance)
-                np.divide(1.0, np.sqrt(variance), out=scale, where=varying)
-                products[i] += _products((block - mean) * scale)
+                deviation = np.maximum(np.sqrt(variance), floors[i])
+                np.divide(1.0, deviation, out=scale, where=varying)
+                most = np.sqrt(len(rows) - 1)
+                products[i] += _products(np.clip((block - mean) * scale, -most, most))
             else:
                 products[i] += whole
     if not standardize:

@@ -92,7 +92,7 @@ def landmark_readout(
         Of the ridge, times the mean squared length of the training patterns; chosen per layer
         and measurement by leaving out one person at a time within the training people.
     standardize : bool, default False
-        Give every channel the same variance over the training people.
+        Give every channel the same variance over the training people, as :func:`readout` does.
     match : {"same", "intersection"}, default "same"
         Whether activations, measurements and the rest must have the same conditions.
     seed : int, default 0

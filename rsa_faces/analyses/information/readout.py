@@ -124,7 +124,9 @@ def readout(
         patterns (after centring).
     standardize : bool, default False
         Divide each channel by its standard deviation over the training patterns; slower, as
-        products are made once per fold.
+        products are made once per fold. Deviations have a floor of 1/10,000 of the layer's root
+        mean square, and values in conditions left out the bound √(n − 1), as values of n training
+        conditions have: else channels that are all but silent in those explode in others.
     match : {"same", "intersection"}, default "same"
         Whether all conditions must have all labels, or those in all are used (how many are left
         out is in the table).

@@ -66,6 +66,7 @@ def trait_readout(
     n_folds: int = 10,
     n_permutations: int = 1000,
     strengths: Sequence[float] = STRENGTHS,
+    standardize: bool = True,
     match: str = "same",
     seed: int = 0,
     progress: bool = True,
@@ -87,6 +88,10 @@ def trait_readout(
         From :func:`rating_reliability`; gives the ceiling.
     n_folds, n_permutations, strengths, seed, progress
         As for :func:`rsa_faces.analyses.landmark_readout`.
+    standardize : bool, default True
+        Give every feature of a set the same variance over the training people, as sets may mix
+        pixels, angles and units. False for layers of networks, whose channels have one unit: sets
+        are then scaled whole, and channels that say little count little.
     match : {"same", "intersection"}, default "same"
         Whether all must be of the same faces, or those in all are taken.
 
@@ -108,8 +113,13 @@ def trait_readout(
 
     Notes
     -----
-    Every feature is given the same variance over the training people, as sets mix pixels, angles
-    and units. Traits are correlated in ratings: whoever predicts "trustworthy" predicts "caring"
+    Features that are all but silent in the training people and fire in one left out are bounded
+    (:func:`rsa_faces.analyses.readout`). For layers of networks ``standardize=False`` predicts
+    better: from 1,280 EfficientNet features of 100 neutral faces (London set) r2 of age, gender,
+    largest ethnic group and face width is .25, .88, .64 and .34; standardised .08, .84, .65 and
+    .23, and without a bound below 0 in all (``scripts/silent_channels.py``).
+
+    Traits are correlated in ratings: whoever predicts "trustworthy" predicts "caring"
     as well. A prediction is specific if it follows its own trait more closely than others, by
     more than ratings let expect: compare ``difference`` with 0 and ``r`` with r of the trait
     itself times ``rating_r``.
@@ -147,7 +157,7 @@ def trait_readout(
         {name: frame.loc[faces].to_numpy(float) for name, frame in sets.items()},
         values.loc[faces].set_axis(traits, axis=1), conditions=faces, across=across,
         baseline=baseline, n_folds=n_folds, n_permutations=n_permutations, strengths=strengths,
-        standardize=True, seed=seed, progress=progress,
+        standardize=standardize, seed=seed, progress=progress,
     )  # fmt: skip
     new = {"layer": "features", "measurement": "trait", "measured": "rating",
            "n_conditions": "n_faces"}  # fmt: skip
@@ -172,6 +182,7 @@ def trait_generalization(
     *,
     n_permutations: int = 1000,
     strengths: Sequence[float] = STRENGTHS,
+    standardize: bool = True,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Train on one set of faces and raters, test on another.
@@ -186,6 +197,8 @@ def trait_generalization(
         Of the test faces.
     strengths : sequence of float
         Of the ridge; chosen by leaving out one training face at a time.
+    standardize : bool, default True
+        As for :func:`trait_readout`, over the training faces.
     seed : int, default 0
 
     Returns
@@ -236,7 +249,7 @@ def trait_generalization(
                 f"{frame.shape[1]} and {second[name].shape[1]}, in order."
             )
         patterns = np.vstack([frame.loc[list(names)], second[name].loc[list(other)]]).astype(float)
-        products, n_varying = grams(patterns, [train], standardize=True)
+        products, n_varying = grams(patterns, [train], standardize=standardize)
         if not n_varying.all():
             raise InputError(f"expected features that vary, but {name!r} has none.")
         fold = fit_fold(products[0], train, test, ridge, train)
