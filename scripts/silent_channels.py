@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 import rsa_faces as rf
+from rsa_faces._core.tables import read_table
 from rsa_faces.analyses import measure_landmarks, read_landmarks, trait_readout
 
 if __name__ == "__main__":
@@ -21,7 +22,7 @@ if __name__ == "__main__":
     features = pd.DataFrame(
         np.asarray(acts["global_pool"]).reshape(len(images), -1), acts.conditions
     )
-    info = pd.read_csv(folder / "info.csv", dtype=str).set_index("face_id")
+    info = read_table(folder / "info.csv").set_index("face_id")
     width = measure_landmarks(read_landmarks(folder / "landmarks.npz"))["face width"]
     ratings = pd.DataFrame(
         {
