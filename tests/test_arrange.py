@@ -1,6 +1,7 @@
 """The multi-arrangement task over HTTP: rules, security, crashes, many raters at once."""
 
 import asyncio
+import contextlib
 import io
 import json
 import math
@@ -1208,12 +1209,12 @@ SERVE = "from rsa_faces.cli._app import app; app()"
 class Server:
     """`rsa-faces arrange serve` in a process of its own."""
 
-    def __init__(self, config, port=0):
+    def __init__(self, config, port=0, code=SERVE):
         environment = os.environ | {
             "RSA_FACES_ARRANGE_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", "COLUMNS": "200",
         }  # fmt: skip
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, "arrange", "serve", str(config), "--port", str(port)],
+            [sys.executable, "-c", code, "arrange", "serve", str(config), "--port", str(port)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
         )  # fmt: skip
         line = self.process.stdout.readline()
@@ -1305,6 +1306,123 @@ def test_serving_from_the_command_line(tmp_path):
     finally:
         server.stop()
     assert server.process.returncode in (0, 130)
+
+
+def test_small_answers_do_not_wait_for_the_client():
+    from rsa_faces.behaviour.arrange._connections import listen
+
+    # asyncio switches Nagle's algorithm off for sockets that say that they are TCP.
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        assert accepted.proto == socket.IPPROTO_TCP
+        accepted.close()
+    with listen("::1", 0) as listening:
+        assert (listening.family, listening.proto) == (socket.AF_INET6, socket.IPPROTO_TCP)
+
+
+def quick(**settings):
+    """Return the code of a server with other limits."""
+    lines = ["import rsa_faces.behaviour.arrange._connections as c"]
+    return "; ".join([*lines, *(f"c.{k} = {v}" for k, v in settings.items()), SERVE])
+
+
+def closed_within(connection, seconds):
+    """Tell whether the server closes a connection in time."""
+    connection.settimeout(seconds)
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: a\r\n",
+        b"POST /api/enrol HTTP/1.1\r\nHost: a\r\ncontent-length: 9\r\n\r\nx",
+        b"GET /api/texts HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HT",
+    ],
+    ids=["nothing", "headers", "body", "second request"],
+)
+def test_half_a_request_does_not_hold_a_connection(tmp_path, sent):
+    server = Server(write_config(tmp_path), code=quick(REQUEST_SECONDS=2))
+    try:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(sent)
+            assert closed_within(connection, 20)
+        # A client that has said everything may be silent for longer, and go on.
+        with httpx.Client(base_url=server.url) as client:
+            first = client.get("/api/texts").extensions["network_stream"]
+            time.sleep(3)
+            second = client.get("/api/texts").extensions["network_stream"]
+            assert first.get_extra_info("client_addr") == second.get_extra_info("client_addr")
+    finally:
+        server.stop()
+
+
+def test_who_trickles_bytes_has_no_more_time(tmp_path):
+    server = Server(write_config(tmp_path), code=quick(REQUEST_SECONDS=2))
+    try:
+        start = time.monotonic()
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nx: ")
+            with pytest.raises(OSError):  # noqa: PT011 (broken pipe or reset)
+                while time.monotonic() < start + 20:
+                    connection.sendall(b"x")
+                    time.sleep(0.2)
+    finally:
+        server.stop()
+
+
+def test_who_reads_nothing_is_left(tmp_path):
+    folder = tmp_path / "faces"
+    make_images(folder, size=900)  # megabytes each: more than a socket holds
+    config = write_config(tmp_path, n_images=1)
+    server = Server(config, code=quick(STALLED_SECONDS=2))
+    try:
+        _, ids = paths_and_ids(server.url)
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", server.port))
+            line = f"GET /stimuli/{max(ids.values())} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            connection.sendall(line.encode() * 4)
+            time.sleep(6)
+            received = 0
+            connection.settimeout(10)
+            with contextlib.suppress(ConnectionResetError):
+                while part := connection.recv(65536):
+                    received += len(part)
+        assert received < 4_000_000
+    finally:
+        server.stop()
+
+
+def test_a_flood_of_connections_leaves_descriptors_and_a_short_log(tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (170, 170)); "
+    server = Server(write_config(tmp_path), code=limit + quick(REQUEST_SECONDS=3))
+    try:
+        flood = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(300)]
+        time.sleep(1)
+        n_closed = sum(closed_within(one, 0.01) for one in flood)
+        assert n_closed >= 300 - (170 - 128)
+        for one in flood:
+            one.close()
+        for _ in range(100):
+            with socket.create_connection(("127.0.0.1", server.port)) as wrong:
+                wrong.sendall(b"\0\r\n\r\n")
+                closed_within(wrong, 5)
+        assert httpx.get(server.url + "/api/texts").status_code == 200
+    finally:
+        server.stop()
+    log = server.process.stdout.read()
+    assert "More than 42 connections" in log
+    assert "Invalid HTTP request" in log
+    assert len(log.splitlines()) < 20, log
 
 
 def test_exported_trials_become_rdms_of_raters(tmp_path):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-import socket
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,11 +95,11 @@ def serve(
     """
     uvicorn = require("uvicorn", extra="arrange", purpose="The arrangement task")
     study, made = _open(config, None, new_token)
+    from rsa_faces.behaviour.arrange import _connections
     from rsa_faces.behaviour.arrange._app import make_app
 
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        listening = socket.create_server((config.host, config.port), family=family, backlog=1024)
+        listening = _connections.listen(config.host, config.port)
     except OSError as err:
         raise InputError(
             f"cannot listen at {config.host} port {config.port}: {err.strerror}. Choose another "
@@ -108,17 +108,23 @@ def serve(
     host = f"[{config.host}]" if ":" in config.host else config.host
     if on_ready is not None:
         on_ready(f"http://{host}:{listening.getsockname()[1]}", made)
+    _connections.Connection.most = _connections.most_connections()
     # No access log: it would hold the raters' links.
     settings = uvicorn.Config(
         make_app(study),
+        http=_connections.Connection,
+        ws="none",
         access_log=False,
         log_level="warning",
         server_header=False,
-        timeout_keep_alive=75,
-        backlog=1024,
+        timeout_keep_alive=_connections.IDLE_SECONDS,
+        backlog=_connections.AT_ONCE,
     )
+    sparse = _connections.Sparse()
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(sparse)
     try:
-        uvicorn.Server(settings).run(sockets=[listening])
+        _connections.Server(settings).run(sockets=[listening])
     finally:
         listening.close()
         study.store.close()
