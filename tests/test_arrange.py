@@ -179,6 +179,8 @@ def submit(client, link, trial, body):
         ({"consent": "  "}, "expected a text"),
         ({"database": "arrange.sqlite"}, "expected a URL"),
         ({"port": 70000}, "port.*got 70000"),
+        ({"consent": "Kept {days} days."}, "expected keep_days"),
+        ({"keep_days": 0}, "keep_days"),
         ({"raters": {"links": 9, "most": 3}}, "at most raters.most=3"),
     ],
 )
@@ -240,6 +242,8 @@ def test_a_wrong_language_file_is_named(tmp_path, change, match):
 
     texts = yaml.safe_load((FOLDER / "en.yaml").read_text())
     path = tmp_path / "fr.yaml"
+    path.write_text(yaml.safe_dump(texts | {"start_again": "Encore"}))
+    assert "start_again" not in load_texts(str(path))
     path.write_text(yaml.safe_dump(texts | change))
     with pytest.raises(InputError, match=match):
         load_texts(str(path))
@@ -686,6 +690,18 @@ def test_pages_have_nothing_inline_and_nothing_from_elsewhere():
             assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text)
 
 
+def test_browsers_keep_nothing_that_is_typed():
+    from rsa_faces.behaviour.arrange._app import STATIC
+
+    for path in STATIC.glob("*.html"):
+        for field in re.findall(r"<(?:form|input|textarea)\b[^>]*>", path.read_text()):
+            assert 'method="dialog"' in field or 'autocomplete="off"' in field, field
+    script = (STATIC / "experimenter.js").read_text()
+    made = re.findall(r'make\("(?:form|input)", \{.*?\}', script, flags=re.S)
+    assert len(made) >= 3
+    assert all('autocomplete: "off"' in one for one in made)
+
+
 def test_long_requests_are_refused_whatever_their_header_says(client):
     link, state = begin(client)
     url = f"{link}/trials/{state['trial']['id']}"
@@ -1107,6 +1123,30 @@ def test_a_trial_is_voided_kept_and_done_again(tmp_path, client):
         assert match in " ".join(run.stderr.split())
 
 
+def test_no_export_holds_a_formula(tmp_path):
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for name, color in (("=1+1", "red"), ("-a", "blue"), ("@b", "green"), ("+c", "white")):
+        Image.new("RGB", (9, 9), color).save(folder / f"{name}.png")
+    with make_client(tmp_path, n_images=0) as client:
+        client.app.state.study.store.add_raters(0)
+        collect(client)
+        client.app.state.study.void("r0001", 1, "=HYPERLINK(1)")
+        answers = exports_of(client)
+        names = client.app.state.study.stimuli.names
+        client.app.state.study.store.close()
+    for name in ("trials.csv", "voided.csv", "rdms.csv", "evidence.csv"):
+        table = pd.read_csv(io.BytesIO(answers[f"/export/{name}"].content))
+        texts = table.select_dtypes(exclude="number").astype(str).to_numpy().ravel()
+        assert len(texts)
+        assert not any(text[0] in "=+-@" for text in texts), name
+        (tmp_path / name).write_bytes(answers[f"/export/{name}"].content)
+    # Our own readers give the names back.
+    (rater, *_), _ = read_arrangements(tmp_path / "trials.csv")
+    assert set(rater.conditions) == set(names)
+    assert set(rf.load_rdms(tmp_path / "rdms.csv").conditions) == set(names)
+
+
 def test_a_database_of_an_older_version_gets_the_new_columns(tmp_path, database):
     with make_client(tmp_path, **database) as client:
         engine = client.app.state.study.store._engine
@@ -1119,6 +1159,128 @@ def test_a_database_of_an_older_version_gets_the_new_columns(tmp_path, database)
         client.app.state.study.void("r0002", 1, "tired")
         assert len(client.app.state.study.store.all_trials()[2]) == 3
         client.app.state.study.store.close()
+
+
+# --- data protection ---------------------------------------------------------------------------
+
+
+def everything_in(folder):
+    return b"".join(path.read_bytes() for path in folder.glob("arrange.sqlite*"))
+
+
+@pytest.mark.parametrize("who", ["id", "link", "page"])
+def test_a_person_is_forgotten_and_nobody_else(tmp_path, client, caplog, who):
+    from rsa_faces.cli._app import app
+
+    collect(client)
+    study = client.app.state.study
+    first, second = links(client)
+    token = first.removeprefix("/api/t/")
+    trial_ids = [t.id for t in study.store.trials(1)]
+    kept_before = study.store.trials(2)
+    assert all(part.encode() in everything_in(tmp_path) for part in [token, *trial_ids])
+    if who == "page":
+        url = "/api/experimenter/raters/r0001"
+        assert client.delete(url).status_code == 401
+        assert client.delete(url, headers=BEARER).status_code == 204
+        assert client.delete(url, headers=BEARER).status_code == 404
+    else:
+        name = {"id": "r0001", "link": f"https://task.example.org/t/{token}"}[who]
+        command = ["arrange", "forget", str(tmp_path / "task.yaml")]
+        assert CliRunner().invoke(app, [*command, name], input="n\n").exit_code != 0
+        assert len(study.store.raters()) == 2
+        run = CliRunner().invoke(app, [*command, name, "--yes"])
+        assert run.exit_code == 0, run.stderr
+        assert "1 raters: 3 trials" in run.stdout
+        again = CliRunner().invoke(app, [*command, "r0001", "--yes"])
+        assert again.exit_code == 2
+        assert CliRunner().invoke(app, command).exit_code == 2
+    # Nothing of them is left, in no file of the database, and the running server knows it.
+    assert client.get(first).status_code == 404
+    left = everything_in(tmp_path)
+    assert not any(part.encode() in left for part in [token, *trial_ids])
+    assert study.store.trials(1) == []
+    assert study.store.trials(2) == kept_before
+    assert list(study.fits()) == ["r0002"]
+    answers = exports_of(client)
+    del answers["/matrix/rdm?rater=r0001"]
+    assert {answer.status_code for answer in answers.values()} == {200}
+    assert all(b"r0001" not in answer.content for answer in answers.values())
+    told = [r.getMessage() for r in caplog.records if r.name.endswith("_study")]
+    if who == "page":
+        assert told == ["deleted the data of 1 raters: 3 trials"]
+    else:
+        assert not re.search(rf"r0001|{token}", run.output)
+
+
+def test_ids_and_links_of_the_forgotten_are_not_given_again(tmp_path, database):
+    with make_client(tmp_path, **database) as client:
+        study = client.app.state.study
+        study.forget([study.rater_of("r0002")])
+        (made,) = study.store.add_raters(1)
+        assert made.label == "r0003"
+        study.store.close()
+    # A restart makes no link in place of the one that is gone.
+    with make_client(tmp_path, **database) as client:
+        assert [r.label for r in client.app.state.study.store.raters()] == ["r0001", "r0003"]
+        client.app.state.study.store.close()
+
+
+def test_what_is_stored_of_a_person_can_be_handed_out(tmp_path, client):
+    from rsa_faces.cli._app import app
+
+    done = collect(client)
+    token = links(client)[1].removeprefix("/api/t/")
+    url = "/api/experimenter/raters/r0002/export"
+    assert client.get(url).status_code == 401
+    answer = client.get(url, headers=BEARER)
+    assert 'filename="r0002.json"' in answer.headers["content-disposition"]
+    person = answer.json()
+    assert person["rater"] == "r0002"
+    assert [set(t["stimuli"]) for t in person["trials"]] == [set(t.names) for t in done["r0002"]]
+    assert person["consented_at"].startswith("20")
+    assert "r0001" not in answer.text
+    assert token not in answer.text
+    command = ["arrange", "export", str(tmp_path / "task.yaml"), "--out", str(tmp_path / "one")]
+    run = CliRunner().invoke(app, [*command, "--rater", f"/t/{token}"])
+    assert run.exit_code == 0, run.stderr
+    assert (tmp_path / "one" / "r0002.json").read_bytes() == answer.content
+    assert CliRunner().invoke(app, [*command, "--rater", "r9"]).exit_code == 2
+
+
+def test_data_is_deleted_when_its_time_is_over(tmp_path):
+    from rsa_faces.cli._app import app
+
+    with make_client(tmp_path, keep_days=30) as client:
+        assert (
+            client.get("/api/texts")
+            .json()["texts"]["consent"]
+            .endswith("Your data is deleted 30 days after your last trial.")
+        )
+        collect(client)
+        study = client.app.state.study
+        study.store.add_raters(1)  # a link that nobody used is nobody's data
+        with sqlite3.connect(tmp_path / "arrange.sqlite") as db:
+            db.execute("UPDATE raters SET consented_at = consented_at - 40 * 86400")
+            db.execute("UPDATE trials SET done_at = done_at - 31 * 86400 WHERE rater_id = 1")
+            db.execute("UPDATE trials SET done_at = done_at - 29 * 86400 WHERE rater_id = 2")
+            db.execute("UPDATE raters SET created_at = created_at - 99 * 86400")
+        assert [r.label for r in study.expired()] == ["r0001"]
+        command = ["arrange", "forget", str(tmp_path / "task.yaml"), "--expired", "--yes"]
+        assert "1 raters: 3 trials" in CliRunner().invoke(app, command).stdout
+        assert "0 raters: 0 trials" in CliRunner().invoke(app, command).stdout
+        with sqlite3.connect(tmp_path / "arrange.sqlite") as db:
+            db.execute("UPDATE trials SET done_at = done_at - 2 * 86400 WHERE rater_id = 2")
+        study.store.close()
+    # A server does it by itself.
+    with make_client(tmp_path, keep_days=30, consent="Gone after {days} days.") as client:
+        assert client.get("/api/texts").json()["texts"]["consent"] == "Gone after 30 days."
+        end = time.monotonic() + 10
+        store = client.app.state.study.store
+        while len(store.raters()) == 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert [r.label for r in store.raters()] == ["r0003"]
+        store.close()
 
 
 # --- the database -----------------------------------------------------------------------------

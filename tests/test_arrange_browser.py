@@ -278,6 +278,66 @@ def test_a_killed_server_loses_nothing(driver, tmp_path):
         server.stop()
 
 
+def test_the_next_person_is_not_offered_the_link_of_the_last(driver, tmp_path):
+    config = write_config(tmp_path, n_images=N_IMAGES, raters={"open": True})
+    server = Server(config)
+    try:
+        driver.get(server.url + "/")
+        press(driver)
+        until(lambda: "/t/" in driver.current_url)
+        mine = driver.current_url.rsplit("/", 1)[1]
+        press(driver)
+        until(lambda: "What to do" in element(driver, "#message-heading").text)
+        driver.get(server.url + "/")
+        until(lambda: driver.find_elements("css selector", "#message-buttons button"))
+        assert len(driver.find_elements("css selector", "#message-buttons button")) == 1
+        assert mine not in driver.page_source
+        stored = driver.execute_script("return JSON.stringify(localStorage)")
+        assert mine not in stored
+        press(driver)
+        until(lambda: "/t/" in driver.current_url)
+        assert mine not in driver.current_url
+    finally:
+        server.stop()
+
+
+def test_a_trial_is_voided_on_the_page(driver, task, path):
+    number = numbers(task)
+    open_trial(driver, task, path)
+    drag_all(driver, number)
+    press(driver, "#done")
+    until(lambda: n_done(task, path) == 1)
+    who = rater_of(task, path)["rater"]
+    driver.get(task.url + "/experimenter")
+    until(lambda: element(driver, "#login-page").is_displayed())
+    element(driver, "#token").send_keys(TOKEN)
+    press(driver, "#login button")
+    until(lambda: driver.find_elements("css selector", f'#whom option[value="{who}"]'))
+    driver.execute_script(
+        "const s = document.getElementById('whom'); s.value = arguments[0]; "
+        "s.dispatchEvent(new Event('change'))",
+        who,
+    )
+    field = until(lambda: driver.find_elements("css selector", "#trials input"))[0]
+    field.send_keys("the phone rang")
+    press(driver, "#trials button")
+    until(lambda: "the phone rang" in element(driver, "#trials").text)
+    assert n_done(task, path) == 0
+    assert rater_of(task, path)["n_voided"] == 1
+    press(driver, "#trials button")
+    until(lambda: n_done(task, path) == 1)
+    # Deleting asks first.
+    press(driver, "#one-forget")
+    driver.switch_to.alert.dismiss()
+    assert rater_of(task, path)["rater"] == who
+    press(driver, "#one-forget")
+    driver.switch_to.alert.accept()
+    until(lambda: who not in [r["rater"] for r in overview(task)["raters"]])
+    until(lambda: not driver.find_elements("css selector", f'#raters [data-rater="{who}"]'))
+    press(driver, "#logout")
+    until(lambda: element(driver, "#login-page").is_displayed())
+
+
 def test_the_keyboard_is_enough(driver, task, path):
     from selenium.webdriver.common.keys import Keys
 

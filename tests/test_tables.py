@@ -19,6 +19,7 @@ from rsa_faces._core.tables import (
     read_names,
     read_rows,
     read_table,
+    spreadsheet_safe,
 )
 
 
@@ -260,3 +261,20 @@ def test_matrices_of_numbers(tmp_path, separator):
 def test_names_one_a_line(tmp_path):
     assert read_names(written(tmp_path, "01\r\n NA \r\n\r\né\r\n")) == ["01", "NA", "é"]
     assert read_names(written(tmp_path, "a\nb".encode("utf-16"))) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1", "'=1", "''+x", "'quoted'", "ann", "a=b", "-", "'"],
+)
+def test_no_name_is_a_formula_in_a_spreadsheet(tmp_path, name):
+    table = pd.DataFrame({"stimulus": [name, "other"], "x": [-1.5, 2.0]})
+    path = tmp_path / "a.csv"
+    spreadsheet_safe(table).to_csv(path, index=False)
+    written = path.read_text(encoding="utf-8").splitlines()[1]
+    assert written[0] not in "=+-@\uff1d"
+    assert written.endswith(",-1.5")
+    again = read_table(path, text=["stimulus"], numbers=["x"])
+    assert again["stimulus"].tolist() == [name, "other"]
+    # Tables in memory were never written for a spreadsheet.
+    assert read_table(table, text=["stimulus"])["stimulus"].tolist() == [name, "other"]

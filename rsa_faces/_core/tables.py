@@ -130,6 +130,8 @@ def read_table(
 
     Notes
     -----
+    What :func:`spreadsheet_safe` put before names is taken away again.
+
     A decimal comma is read where columns are not separated by commas, and no number could as well
     have a comma between thousands (``1,234`` alone is an error).
 
@@ -183,6 +185,8 @@ def read_table(
                     f"expected a name in every row of column {column!r} of {where}, but "
                     f"{place(row)} has none."
                 )
+            if file is not None:
+                names = names.map(_unguarded, na_action="ignore")
             if guess and column not in text:
                 names = _guessed(names, words, file)
             table[column] = names.take(codes).set_axis(table.index)
@@ -194,6 +198,39 @@ def read_table(
     for note in notes:
         warnings.warn(f"{where}: {note}.", stacklevel=3)
     return table
+
+
+# What spreadsheets take for the beginning of a formula, also in full width.
+_FORMULA = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+
+
+def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which no text is a formula when a spreadsheet opens it.
+
+    Text that begins with = + - @ or a tab gets an apostrophe before it, which :func:`read_table`
+    takes away again; so does text that begins with apostrophes and then one of these.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsa_faces._core.tables import spreadsheet_safe
+    >>> spreadsheet_safe(pd.DataFrame({"name": ["=1+1", "ann"], "x": [-1, 2]})).values.tolist()
+    [["'=1+1", -1], ['ann', 2]]
+    """
+    guard = re.compile(f"'*[{_FORMULA}]")
+
+    def guarded(cell: object) -> object:
+        return f"'{cell}" if isinstance(cell, str) and guard.match(cell) else cell
+
+    texts = table.select_dtypes(exclude="number").columns
+    return table.assign(**{name: table[name].map(guarded) for name in texts})
+
+
+def _unguarded(cell: object) -> object:
+    """Return text without the apostrophe that kept it from being a formula."""
+    if isinstance(cell, str) and re.match(f"'+[{_FORMULA}]", cell):
+        return cell[1:]
+    return cell
 
 
 def read_rows(

@@ -74,12 +74,45 @@ def export(
     folder: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where the files go.")
     ] = Path("arrangements"),
+    rater: Annotated[
+        str | None,
+        typer.Option(metavar="LINK|ID", help="Only what is stored of this person, as JSON."),
+    ] = None,
 ) -> None:
     """Write trials and RDMs as CSV, JSON and HDF5; the task may be running."""
-    from rsa_faces.behaviour.arrange import export_study, load_arrange_config
+    from rsa_faces.behaviour.arrange import export_person, export_study, load_arrange_config
 
+    if rater is not None:
+        path = export_person(load_arrange_config(config), rater, folder)
+        out.print(f"Wrote {path}", markup=False, soft_wrap=True)
+        return
     for path in _told(lambda: export_study(load_arrange_config(config), folder)):
         out.print(f"Wrote {path}", markup=False, soft_wrap=True)
+
+
+@arrange.command()
+@guarded
+def forget(
+    config: ConfigFile,
+    rater: Annotated[
+        str | None, typer.Argument(metavar="LINK|ID", help="The rater's link or id.")
+    ] = None,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="Everybody whose keep_days are over.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete all that is stored of a person; the task may be running. There is no way back."""
+    from rsa_faces.behaviour.arrange import forget_raters, load_arrange_config
+
+    if (rater is None) != expired:
+        raise InputError("expected either a LINK or ID or --expired.")
+    settled = load_arrange_config(config)
+    if not yes:
+        typer.confirm("Delete for good what is stored of " + (rater or "them") + "?", abort=True)
+    raters, trials = forget_raters(settled, rater)
+    out.print(f"Deleted the data of {raters} raters: {trials} trials.", markup=False)
+    out.print("Files that were exported before still hold it.", markup=False)
 
 
 @arrange.command()

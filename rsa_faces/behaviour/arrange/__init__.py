@@ -4,12 +4,21 @@ What the web needs (FastAPI, uvicorn, SQLAlchemy; extra "arrange") is imported w
 """
 
 from rsa_faces.behaviour.arrange._config import ArrangeConfig, load_arrange_config
-from rsa_faces.behaviour.arrange._serve import create_app, export_study, serve, void_trial
+from rsa_faces.behaviour.arrange._serve import (
+    create_app,
+    export_person,
+    export_study,
+    forget_raters,
+    serve,
+    void_trial,
+)
 
 __all__ = [
     "ArrangeConfig",
     "create_app",
+    "export_person",
     "export_study",
+    "forget_raters",
     "load_arrange_config",
     "serve",
     "void_trial",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import math
@@ -25,7 +26,7 @@ from pydantic import (
 )
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.behaviour.arrange._export import EXPORTS, rater_rdms
+from rsa_faces.behaviour.arrange._export import EXPORTS, person_json, rater_rdms
 from rsa_faces.behaviour.arrange._security import SESSION_SECONDS, Sessions, Shield
 from rsa_faces.behaviour.arrange._store import Rater, StoredTrial
 from rsa_faces.behaviour.arrange._study import Study, mean_evidence
@@ -105,9 +106,12 @@ def make_app(study: Study) -> FastAPI:
     """Return the application of one task."""
     # The generated documentation of an API loads scripts from elsewhere: off.
     app = FastAPI(
-        title="rsa-faces arrange", docs_url=None, redoc_url=None, openapi_url=None,
-        lifespan=_few_threads,
-    )  # fmt: skip
+        title="rsa-faces arrange",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_running,
+    )
     app.add_middleware(Shield)
     app.state.study = study
     app.add_exception_handler(RequestValidationError, _refused)
@@ -119,10 +123,23 @@ def make_app(study: Study) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
-    """Answer in few threads: more only compete, and each holds a connection."""
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    """Answer in few threads, and delete what is not to be kept any longer."""
+    # More threads only compete, and each holds a connection.
     anyio.to_thread.current_default_thread_limiter().total_tokens = N_THREADS
+    deleting = asyncio.create_task(_delete_expired(app.state.study))
     yield
+    deleting.cancel()
+
+
+async def _delete_expired(study: Study) -> None:
+    """Delete the data of raters whose time is over, now and every hour."""
+    while study.config.keep_days is not None:
+        try:
+            await anyio.to_thread.run_sync(lambda: study.forget(study.expired()))
+        except Exception as err:  # noqa: BLE001 (the database may be busy; raters come first)
+            _log.error("could not delete expired data, trying again in an hour: %s", err)
+        await asyncio.sleep(3600)
 
 
 async def _refused(request: Request, err: RequestValidationError) -> JSONResponse:
@@ -156,10 +173,9 @@ def _pages(study: Study) -> APIRouter:
     @router.get("/api/texts")
     def texts() -> dict:
         config = study.config
-        own = {k: v for k in ("instructions", "consent") if (v := getattr(config, k)) is not None}
         return {
             "title": config.title,
-            "texts": {**study.texts, **own},
+            "texts": study.own_texts,
             "arena": config.arena,
             "enrolment": config.raters.open,
         }
@@ -221,6 +237,8 @@ def _task(study: Study) -> APIRouter:
             trial, done = study.next_trial(rater)
             phase = "finished" if trial is None else "trial"
             rater = study.store.rater(rater.token)
+        if rater is None:
+            raise HTTPException(404, "unknown link")  # deleted in this moment
         if done is None:
             done = [t for t in study.store.trials(rater.id) if t.counts]
         return {
@@ -341,6 +359,18 @@ def _experimenter(study: Study, sessions: Sessions) -> APIRouter:
             return study.rater_named(label)
         except InputError as err:
             raise HTTPException(404, "unknown rater") from err
+
+    @router.get("/raters/{label}/export", dependencies=guarded)
+    def export_person(label: str) -> Response:
+        rater = named(label)
+        disposition = {"content-disposition": f'attachment; filename="{rater.label}.json"'}
+        return Response(
+            person_json(study, rater), media_type="application/json", headers=disposition
+        )
+
+    @router.delete("/raters/{label}", dependencies=guarded, status_code=204)
+    def forget(label: str) -> None:
+        study.forget([named(label)])
 
     @router.get("/raters/{label}/trials", dependencies=guarded)
     def trials_of(label: str) -> list[dict]:

@@ -97,6 +97,10 @@ class ArrangeConfig(_Section):
         Whether a trial with coloured shapes comes first.
     arena : int, default 900
         Largest diameter of the arena on the screen, in CSS pixels; small screens have less.
+    keep_days : int, optional
+        So many days after a rater's last trial (or consent) the server deletes what it knows of
+        them; export before. ``{days}`` in the consent text is this number; a text without it gets
+        a sentence that says so. By default data is kept until you delete it.
     raters : RaterPlan
         ``links``: that many personal links are made at the start; ``open``: everybody who opens
         the page may take part, up to ``most`` raters.
@@ -122,6 +126,7 @@ class ArrangeConfig(_Section):
     rule: Literal["lift-weakest", "random"] = "lift-weakest"
     practice: bool = True
     arena: int = Field(default=900, ge=300, le=4000)
+    keep_days: int | None = Field(default=None, ge=1, le=36_500)
     raters: RaterPlan = Field(default_factory=RaterPlan)
     database: str = "sqlite:///arrange.sqlite"
     host: str = "127.0.0.1"
@@ -147,6 +152,8 @@ class ArrangeConfig(_Section):
     def _somebody(self) -> ArrangeConfig:
         if not self.raters.open and self.raters.links > self.raters.most:
             raise ValueError(f"expected at most raters.most={self.raters.most} links.")
+        if self.keep_days is None and self.consent is not None and "{days}" in self.consent:
+            raise ValueError("expected keep_days, because the consent text names {days}.")
         return self
 
 

@@ -13,7 +13,8 @@ import pandas as pd
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path
-from rsa_faces.behaviour.arrange._store import MOMENTS, StoredTrial
+from rsa_faces._core.tables import spreadsheet_safe
+from rsa_faces.behaviour.arrange._store import MOMENTS, Rater, StoredTrial
 from rsa_faces.behaviour.arrange._study import Study
 from rsa_faces.behaviour.raters import RaterRDMs
 from rsa_faces.rdm import RDMs, concat
@@ -93,8 +94,8 @@ def voided_csv(study: Study) -> bytes:
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    """Return a table as CSV."""
-    return table.to_csv(index=False, lineterminator="\n").encode()
+    """Return a table as CSV that is safe to open in a spreadsheet."""
+    return spreadsheet_safe(table).to_csv(index=False, lineterminator="\n").encode()
 
 
 def rdms_csv(study: Study) -> bytes:
@@ -125,22 +126,7 @@ def as_json(study: Study) -> bytes:
     """Return raters, trials and RDMs as JSON; links and tokens are not in it."""
     done = study.store.all_trials()
     fits, problems = study.fits(), study.problems()
-    raters = [
-        {
-            "rater": r.label,
-            **{k: _iso(getattr(r, k)) for k in ("created_at", *MOMENTS)},
-            "trials": [_trial(t) for t in done.get(r.id, []) if t.counts],
-            "voided_trials": [
-                _trial(t) | {"voided_at": _iso(t.voided_at), "void_reason": t.void_reason}
-                for t in done.get(r.id, [])
-                if not t.counts
-            ],
-            "problem": problems.get(r.label),
-            "rdm": _numbers(fits[r.label].rdms.vectors[0]) if r.label in fits else None,
-            "evidence": _numbers(fits[r.label].evidence) if r.label in fits else None,
-        }
-        for r in study.store.raters()
-    ]
+    raters = [_person(r, done.get(r.id, []), fits, problems) for r in study.store.raters()]
     content = {
         "format": "rsa-faces arrangements",
         "version": 1,
@@ -154,6 +140,39 @@ def as_json(study: Study) -> bytes:
         "raters": raters,
     }
     return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1).encode()
+
+
+def person_json(study: Study, rater: Rater) -> bytes:
+    """Return everything that is stored of one person, but the link, as JSON."""
+    fits, problems = study.fits(), study.problems()
+    trials = study.store.trials(rater.id)
+    content = {
+        "format": "rsa-faces person",
+        "version": 1,
+        "title": study.config.title,
+        "conditions": list(study.stimuli.names),
+        **_person(rater, trials, fits, problems),
+        "trials_shown_and_not_done": [_trial(t) for t in trials if t.done_at is None],
+    }
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1).encode()
+
+
+def _person(rater: Rater, trials: list[StoredTrial], fits: dict, problems: dict) -> dict:
+    """Return one rater for JSON."""
+    fit = fits.get(rater.label)
+    return {
+        "rater": rater.label,
+        **{k: _iso(getattr(rater, k)) for k in ("created_at", *MOMENTS)},
+        "trials": [_trial(t) for t in trials if t.counts],
+        "voided_trials": [
+            _trial(t) | {"voided_at": _iso(t.voided_at), "void_reason": t.void_reason}
+            for t in trials
+            if t.voided_at is not None
+        ],
+        "problem": problems.get(rater.label),
+        "rdm": None if fit is None else _numbers(fit.rdms.vectors[0]),
+        "evidence": None if fit is None else _numbers(fit.evidence),
+    }
 
 
 def _trial(trial: StoredTrial) -> dict:

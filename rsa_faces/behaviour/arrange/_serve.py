@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path
 from rsa_faces._core.optional import require
 from rsa_faces.behaviour.arrange._config import ArrangeConfig
 
@@ -206,6 +207,79 @@ def void_trial(config: ArrangeConfig, rater: str, trial: int, reason: str | None
     """
     with _study(config) as study:
         study.void(rater, trial, reason)
+
+
+def export_person(config: ArrangeConfig, rater: str, folder: str | os.PathLike[str]) -> Path:
+    """Write everything that is stored of one person; the task may be running.
+
+    Parameters
+    ----------
+    config : ArrangeConfig
+        From :func:`load_arrange_config`.
+    rater : str
+        The rater's link or id, such as "r0001".
+    folder : path-like
+        Gets ``r0001.json``.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    MissingExtraError, InputError
+        As for :func:`create_app`, or if there is no such rater.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour.arrange import export_person, load_arrange_config
+    >>> export_person(load_arrange_config("task.yaml"), "r0001", "theirs")  # doctest: +SKIP
+    """
+    with _study(config) as study:
+        from rsa_faces.behaviour.arrange._export import person_json
+
+        one = study.rater_of(rater)
+        path = Path(folder) / f"{one.label}.json"
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(person_json(study, one))
+        return path
+
+
+def forget_raters(config: ArrangeConfig, rater: str | None = None) -> tuple[int, int]:
+    """Delete all that is stored of a person; the task may be running.
+
+    Parameters
+    ----------
+    config : ArrangeConfig
+        From :func:`load_arrange_config`.
+    rater : str, optional
+        The rater's link or id, such as "r0001"; by default everybody whose ``keep_days`` are over.
+
+    Returns
+    -------
+    n_raters, n_trials : int
+        How many were deleted.
+
+    Raises
+    ------
+    MissingExtraError, InputError
+        As for :func:`create_app`, or if there is no such rater.
+
+    Notes
+    -----
+    The link is dead from then on, and the id is not given again. SQLite overwrites what was
+    deleted; PostgreSQL does at its next vacuum. Files exported before and backups still hold it.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour.arrange import forget_raters, load_arrange_config
+    >>> forget_raters(load_arrange_config("task.yaml"), "r0001")  # doctest: +SKIP
+    (1, 12)
+    """
+    with _study(config) as study:
+        raters = study.expired() if rater is None else [study.rater_of(rater)]
+        return len(raters), study.forget(raters)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     create_engine,
+    delete,
     event,
     func,
     insert,
@@ -171,11 +172,7 @@ class Store:
     def set_setting(self, key: str, value: str) -> None:
         """Store a setting, in place of what was there."""
         with self._writing() as db:
-            changed = db.execute(
-                update(_settings).where(_settings.c.key == key).values(value=value)
-            )
-            if not changed.rowcount:
-                db.execute(insert(_settings).values(key=key, value=value))
+            _set(db, key, value)
 
     # --- raters -------------------------------------------------------------------------------
 
@@ -183,14 +180,17 @@ class Store:
         """Make raters with links of their own; fewer if there would be more than `most`."""
         with self._writing() as db:
             there = db.scalar(select(func.count()).select_from(_raters))
+            last = max(db.scalar(select(func.max(_raters.c.id))) or 0, _number(db, "last_rater"))
             if most is not None:
                 n_raters = min(n_raters, max(most - there, 0))
             made = []
-            for _ in range(n_raters):
+            for k in range(n_raters):
                 token = secrets.token_urlsafe(24)
-                row = db.execute(
-                    insert(_raters).values(label=token, token=token, created_at=time.time())
-                )
+                values = {"label": token, "token": token, "created_at": time.time()}
+                if self._sqlite:
+                    # SQLite would give the number of somebody deleted to the next one.
+                    values["id"] = last + 1 + k
+                row = db.execute(insert(_raters).values(values))
                 number = row.inserted_primary_key[0]
                 db.execute(
                     update(_raters).where(_raters.c.id == number).values(label=f"r{number:04d}")
@@ -200,9 +200,26 @@ class Store:
             return [Rater(**row._mapping) for row in rows]
 
     def count_raters(self) -> int:
-        """Return how many raters have a link."""
+        """Return how many links were made, also of raters whose data was deleted."""
         with self._reading() as db:
-            return db.scalar(select(func.count()).select_from(_raters))
+            there = db.scalar(select(func.count()).select_from(_raters))
+            return there + _number(db, "forgotten")
+
+    def forget(self, raters: Sequence[int]) -> int:
+        """Delete all that is known of raters; return how many trials that were."""
+        with self._writing() as db:
+            last = max(db.scalar(select(func.max(_raters.c.id))) or 0, _number(db, "last_rater"))
+            trials = db.execute(delete(_trials).where(_trials.c.rater_id.in_(raters))).rowcount
+            gone = db.execute(delete(_raters).where(_raters.c.id.in_(raters))).rowcount
+            _set(db, "last_rater", str(last))
+            _set(db, "forgotten", str(_number(db, "forgotten") + gone))
+        if self._sqlite:
+            # What was deleted is overwritten (secure_delete), and must not stay in the log.
+            with self._one_writer, self._engine.connect() as db:
+                db.exec_driver_sql("COMMIT")
+                db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                db.exec_driver_sql("BEGIN")
+        return trials
 
     def raters(self) -> list[Rater]:
         """Return all raters, in the order in which they were made."""
@@ -243,8 +260,11 @@ class Store:
                 out.setdefault(row.rater_id, []).append(_stored(row))
         return out
 
-    def show(self, rater: int, number: int, names: Sequence[str]) -> StoredTrial:
-        """Store a trial as it is shown first; if its number is there already, return that one."""
+    def show(self, rater: int, number: int, names: Sequence[str]) -> StoredTrial | None:
+        """Store a trial as it is shown first; if its number is there already, return that one.
+
+        None if the rater was deleted meanwhile.
+        """
         new = {
             "id": secrets.token_urlsafe(12),
             "rater_id": rater,
@@ -257,8 +277,8 @@ class Store:
         with self._reading() as db:
             row = db.execute(
                 select(_trials).where(_trials.c.rater_id == rater, _trials.c.number == number)
-            ).one()
-        return _stored(row)
+            ).one_or_none()
+        return None if row is None else _stored(row)
 
     def submit(
         self, rater: int, trial: str, xy: dict[str, tuple[float, float]], seconds: float
@@ -302,6 +322,18 @@ class Store:
                 .values(voided_at=moment, void_reason=reason)
             )
         return changed.rowcount > 0
+
+
+def _set(db: Connection, key: str, value: str) -> None:
+    """Store a setting, in place of what was there."""
+    changed = db.execute(update(_settings).where(_settings.c.key == key).values(value=value))
+    if not changed.rowcount:
+        db.execute(insert(_settings).values(key=key, value=value))
+
+
+def _number(db: Connection, key: str) -> int:
+    """Return a setting that is a count; 0 if it is not there."""
+    return int(db.scalar(select(_settings.c.value).where(_settings.c.key == key)) or 0)
 
 
 def _of(db: Connection, rater: int) -> list[StoredTrial]:
@@ -361,7 +393,7 @@ def _set_up_sqlite(connection, record) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (f"busy_timeout = {BUSY_SECONDS * 1000}", "journal_mode = WAL",
-                   "synchronous = FULL", "foreign_keys = ON"):  # fmt: skip
+                   "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):  # fmt: skip
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

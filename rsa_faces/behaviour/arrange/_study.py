@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,6 +145,20 @@ class Study:
             )
             return self.store.show(rater.id, number, names), done
 
+    @property
+    def own_texts(self) -> dict[str, str]:
+        """Texts of the language with those of the configuration, and how long data is kept."""
+        config = self.config
+        texts = dict(self.texts)
+        for key in ("instructions", "consent"):
+            if (own := getattr(config, key)) is not None:
+                texts[key] = own
+        if config.keep_days is not None:
+            if "{days}" not in texts["consent"]:
+                texts["consent"] += "\n\n" + texts["consent_days"]
+            texts["consent"] = texts["consent"].replace("{days}", str(config.keep_days))
+        return texts
+
     def is_finished(self, rater: Rater, done: list[StoredTrial]) -> bool:
         """Tell whether the first of the stopping rules is reached."""
         stop = self.config.stop
@@ -206,11 +221,42 @@ class Study:
             "trial %d of rater %s: %s", number, label, "valid again" if reason is None else "void"
         )
 
+    def forget(self, raters: list[Rater]) -> int:
+        """Delete all that is known of raters; return how many trials that were."""
+        if not raters:
+            return 0
+        trials = self.store.forget([rater.id for rater in raters])
+        for rater in raters:
+            self._fits.pop(rater.id, None)
+        # Nothing in the log tells who it was.
+        _log.warning("deleted the data of %d raters: %d trials", len(raters), trials)
+        return trials
+
+    def expired(self) -> list[Rater]:
+        """Return the raters whose data was kept for as long as the configuration says."""
+        if self.config.keep_days is None:
+            return []
+        oldest = time.time() - self.config.keep_days * 86400
+        done = self.store.all_trials()
+        return [
+            rater
+            for rater in self.store.raters()
+            if rater.consented_at is not None
+            and max([rater.consented_at, *(t.done_at for t in done.get(rater.id, ()))]) < oldest
+        ]
+
+    def rater_of(self, who: str) -> Rater:
+        """Return a rater by label, by link or by the last part of the link."""
+        rater = self.store.rater(who.rstrip("/").rpartition("/")[2])
+        return self.rater_named(who) if rater is None else rater
+
     def rater_named(self, label: str) -> Rater:
         """Return a rater by the label that the experimenter sees."""
         raters = {rater.label: rater for rater in self.store.raters()}
         if label not in raters:
-            raise InputError(f"expected a rater of this task, got {label!r}.")
+            raise InputError(
+                f"expected a rater of this task (such as r0001, or a link), got {label!r}."
+            )
         return raters[label]
 
     def _lock(self, rater: int) -> threading.Lock:

@@ -12,6 +12,9 @@ from rsa_faces._core.errors import InputError
 
 FOLDER = Path(__file__).with_name("languages")
 
+# Texts of older versions: a language file that has them is still good.
+_GONE = {"start_again"}
+
 
 def languages() -> list[str]:
     """Return the codes of the languages that ship."""
@@ -28,6 +31,7 @@ def load_texts(language: str) -> dict[str, str]:
         path = FOLDER / f"{check_choice(language, languages(), what='language')}.yaml"
     texts = _read(path)
     english = _read(FOLDER / "en.yaml")
+    texts = {key: text for key, text in texts.items() if key not in _GONE}
     for key in texts:
         if key not in english:
             raise InputError(f"{path}: unknown text {key!r}.{nearest(key, english)}")

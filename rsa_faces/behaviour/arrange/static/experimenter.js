@@ -131,6 +131,12 @@ function timeText(seconds) {
 
 function showRaters(raters) {
   const rows = new Map([...$("raters").children].map((row) => [row.dataset.rater, row]));
+  const there = new Set(raters.map((r) => r.rater));
+  for (const [name, row] of rows) {
+    if (there.has(name)) continue;
+    row.remove();
+    $("whom").querySelector(`option[value="${CSS.escape(name)}"]`)?.remove();
+  }
   for (const rater of raters) {
     problems.set(rater.rater, rater.problem);
     let row = rows.get(rater.rater);
@@ -182,8 +188,24 @@ async function showTrials() {
   const answer = await call(`/raters/${encodeURIComponent(whom)}/trials`);
   if (!answer.ok) return;
   $("one-heading").textContent = `Trials of ${whom}`;
+  $("one-export").href = `${API}/raters/${encodeURIComponent(whom)}/export`;
   $("trials").replaceChildren(...(await answer.json()).map((trial) => trialRow(whom, trial)));
 }
+
+$("one-forget").addEventListener("click", async () => {
+  const whom = $("whom").value;
+  if (!confirm(`Delete everything that is known of ${whom}? This cannot be undone.`)) return;
+  const path = `${API}/raters/${encodeURIComponent(whom)}`;
+  const done = await fetch(path, { method: "DELETE", credentials: "same-origin" });
+  if (!done.ok) {
+    $("one-told").textContent = "Not deleted.";
+    return;
+  }
+  $("whom").value = "";
+  $("created").textContent = `The data of ${whom} is deleted.`;
+  seen = "";
+  await refresh();
+});
 
 function trialRow(whom, trial) {
   const cell = (text, name = "") => make("td", { className: name, textContent: text });
@@ -216,7 +238,9 @@ async function copyLink(link, button) {
     setTimeout(() => { button.textContent = "Copy link"; }, 2000);
   } catch {
     // Without HTTPS browsers do not copy: show it to be copied by hand.
-    button.replaceWith(make("input", { value: link, readOnly: true, ariaLabel: "link" }));
+    button.replaceWith(make("input", {
+      value: link, readOnly: true, ariaLabel: "link", autocomplete: "off",
+    }));
   }
 }
 

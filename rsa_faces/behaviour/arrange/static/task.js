@@ -302,7 +302,8 @@ function stop(heading, text, handle) {
 }
 
 async function startPage(open) {
-  const before = kept("rater", "path");
+  // Whoever sits here next must not get the link of the one before.
+  forget("rater", "path");
   const buttons = [];
   if (open) {
     const enrol = async () => {
@@ -312,15 +313,11 @@ async function startPage(open) {
           message(t("start_heading"), t("start_full"));
           return;
         }
-        keep("rater", "path", data.path);
         location.assign(data.path);
       } catch {
         notice(t("offline_heading"), { warn: true });
       }
     };
-    if (typeof before === "string" && /^\/t\/[\w-]+$/.test(before)) {
-      buttons.push([t("start_again"), async () => location.assign(before)]);
-    }
     buttons.push([t("start_button"), enrol]);
   }
   message(t("start_heading"), open ? t("instructions") : t("start_closed"), buttons);
