@@ -66,6 +66,7 @@ def write_config(folder, *, n_images=N_IMAGES, **changes):
         "stop": {"trials": 3},
         "max_items": 5,
         "raters": {"links": 2},
+        "hosts": ["testserver"],
     } | changes
     path = folder / "task.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -776,6 +777,7 @@ def test_without_the_token_nothing_is_told(shared, method, path, headers):
     answer = shared.request(method, path, headers=headers, json={"count": 1})
     assert answer.status_code == 401
     assert answer.json() == {"detail": "token needed"}
+    shared.app.state.attempts.passed("testclient")
     # A token in an address would be kept in histories and logs.
     assert shared.request(method, f"{path}?token={TOKEN}", json={"count": 1}).status_code == 401
     assert len(shared.app.state.study.store.raters()) == 2
@@ -804,7 +806,23 @@ def test_the_cookie_is_for_https_only_where_there_is_https(tmp_path):
     app = create_app(load_arrange_config(write_config(tmp_path)), token=TOKEN)
     with TestClient(app, base_url="https://testserver") as client:
         answer = client.post("/api/experimenter/login", json={"token": TOKEN})
-    assert "secure" in answer.headers["set-cookie"].lower()
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith("__Host-rsa_faces_experimenter=")
+        assert "; secure" in cookie.lower()
+        assert "path=/;" in cookie.lower()
+        assert "domain" not in cookie.lower()
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        assert client.get("/api/experimenter/overview").status_code == 200
+        # A cookie that somebody without TLS could have set does not count.
+        session = client.cookies["__Host-rsa_faces_experimenter"]
+        client.cookies.clear()
+        plain = {"cookie": f"rsa_faces_experimenter={session}"}
+        assert client.get("/api/experimenter/overview", headers=plain).status_code == 401
+        own = {"cookie": f"__Host-rsa_faces_experimenter={session}"}
+        assert client.get("/api/experimenter/overview", headers=own).status_code == 200
+        out = client.post("/api/experimenter/logout", headers=own)
+        assert out.headers["set-cookie"].startswith('__Host-rsa_faces_experimenter="";')
+        assert client.get("/api/experimenter/overview", headers=own).status_code == 401
 
 
 def test_the_token_is_compared_in_constant_time_and_kept_as_a_hash(tmp_path, monkeypatch):
@@ -830,9 +848,147 @@ def test_the_token_is_compared_in_constant_time_and_kept_as_a_hash(tmp_path, mon
     assert not study.is_token(token)
     monkeypatch.setenv(config.token_variable, TOKEN)
     assert create_app(config).state.study.is_token(TOKEN)
-    monkeypatch.setenv(config.token_variable, "short")
-    with pytest.raises(InputError, match=r"at least 16 characters in RSA_FACES_\w+, got 5"):
-        create_app(config)
+    for weak in ("short", "a" * 40, "passwordpassword", "1234" * 6):
+        monkeypatch.setenv(config.token_variable, weak)
+        match = rf"at least 16 characters, and random, in RSA_FACES_\w+, got {len(weak)}"
+        with pytest.raises(InputError, match=match):
+            create_app(config)
+
+
+def login(client, token=TOKEN):
+    return client.post("/api/experimenter/login", json={"token": token})
+
+
+def test_guessing_is_slowed_down_and_logged(client, monkeypatch, caplog):
+    from rsa_faces.behaviour.arrange import _security
+
+    now = [1000.0]
+    monkeypatch.setattr(_security.time, "monotonic", lambda: now[0])
+    assert [login(client, f"wrong {k}").status_code for k in range(5)] == [401] * 5
+    assert (
+        sum("wrong experimenter's token from testclient" in r.message for r in caplog.records) == 5
+    )
+    assert "wrong 4" not in caplog.text
+    # The right one has to wait too, by either door; asking meanwhile changes nothing.
+    waits = []
+    for _ in range(12):
+        refused = login(client)
+        assert refused.status_code == 429
+        by_header = client.get("/api/experimenter/overview", headers=BEARER)
+        assert by_header.status_code == 429
+        waits.append(int(refused.headers["retry-after"]))
+        now[0] += waits[-1]
+        assert login(client, "wrong").status_code == 401
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    now[0] += 300
+    assert login(client).status_code == 204
+    assert login(client, "wrong").status_code == 401
+    assert login(client).status_code == 204
+    # Wrong headers count as well.
+    wrong = {"authorization": "Bearer wrong"}
+    client.cookies.clear()
+    for _ in range(6):
+        last = client.get("/api/experimenter/overview", headers=wrong).status_code
+    assert last == 429
+
+
+def test_attempts_do_not_fill_the_memory(monkeypatch):
+    from rsa_faces.behaviour.arrange import _security
+
+    monkeypatch.setattr(_security, "_MOST_ADDRESSES", 50)
+    attempts = _security.Attempts()
+    for _ in range(9):
+        attempts.failed("10.0.0.1")
+    for k in range(200):
+        attempts.failed(f"11.0.0.{k}")
+    assert len(attempts._failed) == 50
+    # Who has to wait longest is remembered.
+    assert attempts.wait("10.0.0.1") > 0
+
+
+def test_sessions_end_when_nobody_is_there(client, monkeypatch):
+    from rsa_faces.behaviour.arrange import _security
+
+    now = [1000.0]
+    monkeypatch.setattr(_security.time, "monotonic", lambda: now[0])
+    url = "/api/experimenter/overview"
+    timer = {"x-automatic": "1"}
+    assert login(client).status_code == 204
+    for _ in range(5):
+        now[0] += 29 * 60
+        assert client.get(url).status_code == 200
+    # The page asks by itself every few seconds: that is not somebody.
+    now[0] += 29 * 60
+    assert client.get(url, headers=timer).status_code == 200
+    now[0] += 2 * 60
+    assert client.get(url, headers=timer).status_code == 401
+    assert client.get(url).status_code == 401
+    assert login(client).status_code == 204
+    for _ in range(12 * 3):
+        now[0] += 20 * 60 - 1
+        client.get(url)
+    assert client.get(url).status_code == 200
+    now[0] += 60
+    assert client.get(url).status_code == 401
+
+
+def test_a_new_token_ends_the_old_one_and_its_sessions_at_once(tmp_path, monkeypatch):
+    from fastapi.testclient import TestClient
+
+    from rsa_faces.cli._app import app as commands
+
+    config = load_arrange_config(write_config(tmp_path))
+    monkeypatch.delenv(config.token_variable, raising=False)
+    app = create_app(config)
+    old = app.state.new_token
+    with TestClient(app) as client:
+        assert login(client, old).status_code == 204
+        assert client.get("/api/experimenter/overview").status_code == 200
+        run = CliRunner().invoke(commands, ["arrange", "new-token", str(tmp_path / "task.yaml")])
+        new = re.search(r"Token: +(\S+)", run.stdout).group(1)
+        assert client.get("/api/experimenter/overview").status_code == 401
+        assert login(client, old).status_code == 401
+        assert login(client, new).status_code == 204
+        app.state.study.store.close()
+    monkeypatch.setenv(config.token_variable, TOKEN)
+    run = CliRunner().invoke(commands, ["arrange", "new-token", str(tmp_path / "task.yaml")])
+    assert run.exit_code == 2
+    assert f"no token in {config.token_variable}" in " ".join(run.stderr.split())
+
+
+def test_a_token_is_not_lost_when_the_port_is_taken(tmp_path, monkeypatch):
+    from rsa_faces.behaviour.arrange import serve
+
+    config = load_arrange_config(write_config(tmp_path))
+    monkeypatch.delenv(config.token_variable, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        there = config.model_copy(update={"port": taken.getsockname()[1]})
+        for new in (False, True):
+            with pytest.raises(InputError, match="cannot listen at 127.0.0.1"):
+                serve(there, new_token=new)
+    assert len(create_app(config).state.new_token) == 32
+
+
+def test_only_names_of_this_server_are_answered(tmp_path):
+    from rsa_faces.behaviour.arrange._security import is_host
+
+    with make_client(tmp_path, hosts=["Task.example.org"]) as client:
+        for host, status in (
+            ("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200),
+            ("task.example.org", 200), ("TASK.example.org:443", 200), ("evil.example.org", 400),
+            ("task.example.org.evil.org", 400), ("localhost.evil.org:8000", 400), ("", 400),
+        ):  # fmt: skip
+            answer = client.get("/api/texts", headers={"host": host})
+            assert answer.status_code == status, host
+            assert "content-security-policy" in answer.headers
+    assert not is_host("127.0.0.1.evil.org", ())
+
+
+def test_what_other_sites_ask_for_changes_nothing(client):
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 204)):
+        url, body = "/api/experimenter/login", {"token": TOKEN}
+        answer = client.post(url, json=body, headers={"sec-fetch-site": site})
+        assert answer.status_code == status
 
 
 def collect(client, n_trials=3):

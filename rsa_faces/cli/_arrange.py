@@ -67,6 +67,17 @@ def serve(
     serve_task(settled, new_token=new_token, on_ready=on_ready)
 
 
+@arrange.command("new-token")
+@guarded
+def new_token_(config: ConfigFile) -> None:
+    """Make a new experimenter's token; the old one and its sessions are dead at once."""
+    from rsa_faces.behaviour.arrange import load_arrange_config, new_token
+
+    token = new_token(load_arrange_config(config))
+    out.print(f"Token:        {token}", markup=False, soft_wrap=True)
+    out.print("The token is shown this once: keep it.")
+
+
 @arrange.command()
 @guarded
 def export(

@@ -9,6 +9,7 @@ from rsa_faces.behaviour.arrange._serve import (
     export_person,
     export_study,
     forget_raters,
+    new_token,
     serve,
     void_trial,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "export_study",
     "forget_raters",
     "load_arrange_config",
+    "new_token",
     "serve",
     "void_trial",
 ]

@@ -27,7 +27,7 @@ from pydantic import (
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour.arrange._export import EXPORTS, person_json, rater_rdms
-from rsa_faces.behaviour.arrange._security import SESSION_SECONDS, Sessions, Shield
+from rsa_faces.behaviour.arrange._security import SESSION_SECONDS, Attempts, Sessions, Shield
 from rsa_faces.behaviour.arrange._store import Rater, StoredTrial
 from rsa_faces.behaviour.arrange._study import Study, mean_evidence
 from rsa_faces.behaviour.raters import group_rdm, rater_agreement
@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 STATIC = Path(__file__).with_name("static")
 N_THREADS = 4
 COOKIE = "rsa_faces_experimenter"
+# Behind TLS no other host of the domain, and nothing without TLS, can set the cookie.
+HOST_COOKIE = f"__Host-{COOKIE}"
 
 # Positions are in diameters of the arena from its centre.
 RADIUS, TOLERANCE = 0.5, 1e-3
@@ -112,12 +114,13 @@ def make_app(study: Study) -> FastAPI:
         openapi_url=None,
         lifespan=_running,
     )
-    app.add_middleware(Shield)
+    app.add_middleware(Shield, hosts=study.config.hosts)
     app.state.study = study
     app.add_exception_handler(RequestValidationError, _refused)
     app.include_router(_pages(study))
     app.include_router(_task(study))
-    app.include_router(_experimenter(study, Sessions()))
+    app.state.attempts = Attempts()
+    app.include_router(_experimenter(study, Sessions(), app.state.attempts))
     app.mount("/static", StaticFiles(directory=STATIC))
     return app
 
@@ -295,31 +298,52 @@ def _shown(trial: StoredTrial, study: Study) -> dict:
 # --- the experimenter -------------------------------------------------------------------------
 
 
-def _experimenter(study: Study, sessions: Sessions) -> APIRouter:
+def _cookie(request: Request) -> dict:
+    """Return name and properties of the session's cookie."""
+    common = {"httponly": True, "samesite": "strict"}
+    if request.url.scheme == "https":
+        return {"key": HOST_COOKIE, "secure": True, "path": "/", **common}
+    return {"key": COOKIE, "secure": False, "path": "/api/experimenter", **common}
+
+
+def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRouter:
     """Return the routes of the experimenter: each needs the token or a session."""
     router = APIRouter(prefix="/api/experimenter")
 
+    def check_token(token: str, request: Request) -> bool:
+        address = request.client.host if request.client else "unknown"
+        if wait := attempts.wait(address):
+            raise HTTPException(429, "too many wrong tokens", {"retry-after": str(wait)})
+        if study.is_token(token):
+            attempts.passed(address)
+            return True
+        attempts.failed(address)
+        _log.warning("wrong experimenter's token from %s", address)
+        return False
+
     def allowed(request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        by_token = scheme.lower() == "bearer" and study.is_token(token)
-        if not by_token and not sessions.holds(request.cookies.get(COOKIE)):
+        if scheme.lower() == "bearer" and token and check_token(token, request):
+            return
+        session = request.cookies.get(_cookie(request)["key"])
+        automatic = "x-automatic" in request.headers
+        if not sessions.holds(session, study.token_hash, automatic=automatic):
             raise HTTPException(401, "token needed", {"www-authenticate": "Bearer"})
 
     guarded = [Depends(allowed)]
 
     @router.post("/login", status_code=204)
     def login(body: Login, request: Request, response: Response) -> None:
-        if not study.is_token(body.token):
+        if not check_token(body.token, request):
             raise HTTPException(401, "wrong token")
-        response.set_cookie(
-            COOKIE, sessions.begin(), max_age=SESSION_SECONDS, httponly=True, samesite="strict",
-            secure=request.url.scheme == "https", path="/api/experimenter",
-        )  # fmt: skip
+        session = sessions.begin(study.token_hash)
+        response.set_cookie(value=session, max_age=SESSION_SECONDS, **_cookie(request))
 
     @router.post("/logout", status_code=204)
     def logout(request: Request, response: Response) -> None:
-        sessions.end(request.cookies.get(COOKIE))
-        response.delete_cookie(COOKIE, path="/api/experimenter", httponly=True, samesite="strict")
+        cookie = _cookie(request)
+        sessions.end(request.cookies.get(cookie["key"]))
+        response.delete_cookie(**cookie)
 
     @router.get("/overview", dependencies=guarded)
     def overview() -> dict:

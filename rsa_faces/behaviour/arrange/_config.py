@@ -109,9 +109,12 @@ class ArrangeConfig(_Section):
         PostgreSQL ``postgresql+psycopg://user@host/name``, with ``pip install 'psycopg[binary]'``.
     host, port : str and int, default "127.0.0.1" and 8000
         Where the server listens. 127.0.0.1 is this computer only.
+    hosts : list of str
+        Names under which browsers reach the server, such as "task.example.org", if not by number
+        or as localhost; requests for other names are refused.
     token_variable : str, default "RSA_FACES_ARRANGE_TOKEN"
-        Environment variable with the experimenter's token, at least 16 characters. If it is not
-        set, one is made at the first start and shown once.
+        Environment variable with the experimenter's token, at least 16 characters, random. If it
+        is not set, one is made at the first start and shown once.
     seed : int, default 0
         Of the choice of trials; every rater and trial has its own.
     """
@@ -131,6 +134,7 @@ class ArrangeConfig(_Section):
     database: str = "sqlite:///arrange.sqlite"
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    hosts: tuple[str, ...] = ()
     token_variable: str = TOKEN_VARIABLE
     seed: int = Field(default=0, ge=0)
 

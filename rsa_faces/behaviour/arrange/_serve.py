@@ -95,17 +95,25 @@ def serve(
     >>> serve(load_arrange_config("task.yaml"))  # doctest: +SKIP
     """
     uvicorn = require("uvicorn", extra="arrange", purpose="The arrangement task")
-    study, made = _open(config, None, new_token)
+    for module in ("fastapi", "sqlalchemy"):
+        require(module, extra="arrange", purpose="The arrangement task")
     from rsa_faces.behaviour.arrange import _connections
     from rsa_faces.behaviour.arrange._app import make_app
 
+    # The port first: a token made for a server that does not start would be lost.
     try:
         listening = _connections.listen(config.host, config.port)
     except OSError as err:
         raise InputError(
             f"cannot listen at {config.host} port {config.port}: {err.strerror}. Choose another "
-            "port in the configuration, or stop what uses it."
+            "port in the configuration, or stop what uses it (`rsa-faces arrange new-token` "
+            "replaces the token of a server that runs)."
         ) from err
+    try:
+        study, made = _open(config, None, new_token)
+    except BaseException:
+        listening.close()
+        raise
     host = f"[{config.host}]" if ":" in config.host else config.host
     if on_ready is not None:
         on_ready(f"http://{host}:{listening.getsockname()[1]}", made)
@@ -129,6 +137,33 @@ def serve(
     finally:
         listening.close()
         study.store.close()
+
+
+def new_token(config: ArrangeConfig) -> str:
+    """Make a new experimenter's token; the old one and its sessions are dead at once.
+
+    Parameters
+    ----------
+    config : ArrangeConfig
+        From :func:`load_arrange_config`; its server may be running.
+
+    Returns
+    -------
+    str
+        The token. Only its hash is kept.
+
+    Raises
+    ------
+    MissingExtraError, InputError
+        As for :func:`create_app`, or if `config.token_variable` holds a token.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour.arrange import load_arrange_config, new_token
+    >>> token = new_token(load_arrange_config("task.yaml"))  # doctest: +SKIP
+    """
+    with _study(config) as study:
+        return study.set_token(new=True)
 
 
 def export_study(config: ArrangeConfig, folder: str | os.PathLike[str]) -> list[Path]:

@@ -17,12 +17,11 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._trials import Arrangements
 from rsa_faces.behaviour.arrange import _engine
 from rsa_faces.behaviour.arrange._config import ArrangeConfig
+from rsa_faces.behaviour.arrange._security import MIN_TOKEN, is_strong
 from rsa_faces.behaviour.arrange._stimuli import Served
 from rsa_faces.behaviour.arrange._store import Rater, Store, StoredTrial
 from rsa_faces.behaviour.arrange._texts import load_texts
 from rsa_faces.behaviour.inverse_mds import ArrangementRDM
-
-MIN_TOKEN = 16
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ class Study:
         missing = config.raters.links - self.store.count_raters()
         if missing > 0:
             self.store.add_raters(missing)
-        self._token_hash: str | None = None
+        self._given_hash: str | None = None
         self._fits: dict[int, Fit] = {}
         self._locks: dict[int, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -69,24 +68,35 @@ class Study:
         """Settle the token; return it if it was made now (and is to be shown this once)."""
         given = token or os.environ.get(self.config.token_variable)
         if given:
-            if len(given) < MIN_TOKEN:
+            if not is_strong(given):
                 raise InputError(
-                    f"expected an experimenter's token of at least {MIN_TOKEN} characters in "
-                    f"{self.config.token_variable}, got {len(given)}."
+                    f"expected an experimenter's token of at least {MIN_TOKEN} characters, and "
+                    f"random, in {self.config.token_variable}, got {len(given)} characters that "
+                    'can be guessed. Make one with: python -c "import secrets; '
+                    'print(secrets.token_urlsafe(24))"'
                 )
-            self._token_hash = _hash(given)
+            if new:
+                raise InputError(
+                    f"expected no token in {self.config.token_variable} for a new one to be made: "
+                    "change it there, or unset the variable."
+                )
+            self._given_hash = _hash(given)
             return None
-        self._token_hash = None if new else self.store.setting("token")
-        if self._token_hash is not None:
+        self._given_hash = None
+        if not new and self.store.setting("token") is not None:
             return None
         made = secrets.token_urlsafe(24)
-        self._token_hash = _hash(made)
-        self.store.set_setting("token", self._token_hash)
+        self.store.set_setting("token", _hash(made))
         return made
+
+    @property
+    def token_hash(self) -> str:
+        """The hash of the token of this moment: a new one counts at once, in every process."""
+        return self._given_hash or self.store.setting("token") or ""
 
     def is_token(self, token: str) -> bool:
         """Compare in a time that does not depend on the token."""
-        return self._token_hash is not None and hmac.compare_digest(_hash(token), self._token_hash)
+        return hmac.compare_digest(_hash(token), self.token_hash)
 
     # --- raters ---------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const API = "/api/experimenter";
 const EVERY = 5000;
+const IDLE = 30 * 60 * 1000; // the server ends the session too
 
 // Viridis at nine points.
 const COLORS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141],
@@ -14,11 +15,18 @@ let seen = ""; // what the matrices were drawn from
 const matrices = {};
 const problems = new Map(); // why a rater is left out, by rater
 
+let touched = Date.now();
+for (const kind of ["pointerdown", "keydown"]) {
+  addEventListener(kind, () => { touched = Date.now(); }, { capture: true });
+}
+
 async function call(path, body) {
   const options = { cache: "no-store", credentials: "same-origin" };
+  // What the timer asks for does not keep a session alive.
+  if (Date.now() - touched > EVERY) options.headers = { "x-automatic": "1" };
   if (body !== undefined) {
     options.method = "POST";
-    options.headers = { "content-type": "application/json" };
+    options.headers = { ...options.headers, "content-type": "application/json" };
     options.body = JSON.stringify(body);
   }
   return fetch(API + path, options);
@@ -45,7 +53,9 @@ $("login").addEventListener("submit", async (event) => {
   try {
     const answer = await call("/login", { token: $("token").value });
     if (!answer.ok) {
-      $("login-error").textContent = "This token is not right.";
+      $("login-error").textContent = answer.status === 429
+        ? `Too many attempts: wait ${answer.headers.get("retry-after")} seconds.`
+        : "This token is not right.";
       return;
     }
   } catch {
@@ -61,11 +71,21 @@ $("logout").addEventListener("click", async () => {
   location.reload();
 });
 
+// The back button must not show what was there before logging out.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+
 // --- overview ----------------------------------------------------------------------------------
 
 async function refresh() {
   clearTimeout(timer);
   try {
+    if (!$("all").hidden && Date.now() - touched > IDLE) {
+      await call("/logout", {});
+      showLogin();
+      return;
+    }
     const answer = await call("/overview");
     if (answer.status === 401) {
       showLogin();
