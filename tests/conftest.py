@@ -1,6 +1,7 @@
 """What every test leaves as it was."""
 
 import logging
+import sys
 
 import pytest
 
@@ -10,3 +11,23 @@ def log_level():
     """Undo the level that the command line sets."""
     yield
     logging.getLogger("rsa_faces").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folders_are_described():
+    """Whatever command a test runs: each file and column has its line in the folder's README."""
+    if not {"rsa_faces.cli", "rsa_faces.runs"} & set(sys.modules):
+        yield  # no test of this session runs a command
+        return
+    from rsa_faces.runs import _run
+    from rsa_faces.runs._columns import describe_folder
+
+    def checked(*arguments):
+        text = describe_folder(*arguments)
+        bare = [line for line in text.splitlines() if line.startswith("- `") and line[-1] == "`"]
+        assert not bare, f"not described in the README of an output folder: {bare}"
+        return text
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_run, "describe_folder", checked)
+        yield

@@ -69,8 +69,15 @@ def test_tables_are_those_of_the_functions(project, tmp_path):
     labels = stimuli.metadata
     acts = rf.extract(rf.load_network("gabor-v1", device="cpu"), stimuli)
     found = pd.read_csv(tmp_path / "o" / "1-readout-of-expression-across-identity.csv")
-    expected = readout(acts, labels["expression"], across=labels["identity"], n_permutations=19,
-                       task="expression across identity").table  # fmt: skip
+    expected = readout(
+        acts,
+        labels["expression"],
+        across=labels["identity"],
+        people=labels["identity"],
+        n_permutations=19,
+        task="expression across identity",
+    ).table
+    assert (expected["n_people"] == PEOPLE).all()
     ours = found[found["network"] == "gabor-v1"].reset_index(drop=True)
     pd.testing.assert_frame_equal(ours, expected, check_dtype=False, atol=1e-12)
     assert (found["accuracy"] > 0.9).all()  # planted in the lower half
@@ -142,7 +149,13 @@ def test_maps_agreement_and_choice_of_stimuli_are_those_of_the_functions(project
     same(maps, expected.table)
     assert set(maps["source_network"]) == {"pixels"}
     expected = analyses.layer_agreement(
-        pixels, gabor, methods=["spearman"], n_boot=99, n_permutations=99, progress=False
+        pixels,
+        gabor,
+        people=labels["identity"],
+        methods=["spearman"],
+        n_boot=99,
+        n_permutations=99,
+        progress=False,
     )
     same(agree, expected.table)
     assert figures == [["1-map"], ["2-agreement-pixels-and-gabor-v1"], ["3-stimuli"]]

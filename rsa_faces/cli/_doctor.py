@@ -6,9 +6,11 @@ import importlib.util
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from rsa_faces.cli._console import app, guarded, out
@@ -33,15 +35,34 @@ def doctor(
         rows = [dict(zip(("what", "ok", "found", "to_do"), c, strict=True)) for c in checks]
         typer.echo(json.dumps(rows, indent=1))
     else:
-        table = Table()
-        for column in ("", "what", "found", "what to do"):
-            table.add_column(column, overflow="fold")
-        for what, ok, found, to_do in checks:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for _ in ("mark", "what", "found, and what to do"):
+            table.add_column(overflow="fold")
+        for what, ok, found, to_do in _on_one_screen(checks):
             mark = "[green]✓[/green]" if ok else "[yellow]–[/yellow]" if ok is None else "[red]✗[/]"
-            table.add_row(mark, what, found, to_do)
+            table.add_row(mark, what, escape(f"{found}. {to_do}" if to_do else found))
         out.print(table)
     if any(ok is False for _, ok, _, _ in checks):
         raise typer.Exit(1)
+
+
+def _on_one_screen(checks: list) -> Iterator[tuple]:
+    """Yield the checks with versions in one row, and networks in two: here, and not here."""
+    from rsa_faces.networks import list_networks
+    from rsa_faces.runs._provenance import versions
+
+    packages, networks = versions(), list_networks()
+    well = [f"{name} {version}" for name, version in packages.items()]
+    yield "versions", True, ", ".join(well), ""
+    here = [what for what, ok, *_ in checks if what in networks and ok]
+    away = [what for what, ok, *_ in checks if what in networks and not ok]
+    yield from (check for check in checks if check[0] not in networks and check[0] not in packages)
+    yield "networks", True, f"{len(here)} ready: {', '.join(here)}", ""
+    if away:
+        yield (
+            "", None, f"{len(away)} with a weight file of yours: {', '.join(away)}",
+            "`rsa-faces networks show NAME` says where from.",
+        )  # fmt: skip
 
 
 def _checks():

@@ -27,28 +27,29 @@ def list_(
     pattern: Annotated[str, typer.Argument(help="Names to show, with wildcards.")] = "*",
     as_json: Json = False,
 ) -> None:
-    """List the networks, with task, training set, licence and whether the weights ship."""
+    """List the networks: task, training set, and whether the weights ship.
+
+    One line each; `rsa-faces networks show NAME` tells all, architecture and licence too.
+    """
     from rsa_faces.networks import get_spec, list_networks
 
     specs = [get_spec(name) for name in list_networks(pattern)]
     if as_json:
         typer.echo(json.dumps([_plain(s) for s in specs], indent=1))
         return
-    table = Table()
-    for column in ("name", "task", "architecture", "training set", "licence", "weights"):
-        table.add_column(column, overflow="fold")
-    for spec in specs:
-        weights = "ship" if spec.bundled else "a file of yours"
-        if spec.origin == "rsa-faces":  # computed, not trained
-            weights = "none needed"
-        table.add_row(
-            spec.name, spec.task, spec.architecture, spec.training_set, spec.licence, weights
-        )
+    rows = [(spec.name, spec.task, _weights(spec), spec.training_set) for spec in specs]
+    table = Table(box=None, pad_edge=False, expand=True)
+    for column in ("name", "task", "weights", "training set"):
+        last = column == "training set"  # takes what is left of the line, and is cut there
+        table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if last else None)
+    for row in rows:
+        table.add_row(*row)
     out.print(table)
-    out.print(
-        "Also untrained:NAME (the same architecture, seeded), timm:NAME and torchvision:NAME.",
-        markup=False,
-    )
+    for line in (
+        "All that is known of one: rsa-faces networks show NAME.",
+        "Also untrained:NAME (the same architecture, seeded), timm:NAME, torchvision:NAME.",
+    ):
+        out.print(line, markup=False)
 
 
 @networks.command()
@@ -141,6 +142,11 @@ def check(
         if len(values) == len(spec.outputs) <= 10:
             best = spec.outputs[int(values.argmax())]
             out.print(f"says of a photograph of a face: {best}", markup=False)
+
+
+def _weights(spec) -> str:
+    """Return where the weights come from; what is computed needs none."""
+    return "ship" if spec.bundled else "none" if spec.origin == "rsa-faces" else "your file"
 
 
 def _plain(spec) -> dict:

@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rsa_faces.cli._console import err, out, say
+from rsa_faces.cli._console import DONE, err, out, say
 
 if TYPE_CHECKING:
     from rsa_faces.runs._run import Output, Run
@@ -39,6 +39,28 @@ Cluster = Annotated[
     Path | None, typer.Option(help="Do parts side by side: `rsa-faces example cluster`.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
+
+
+def _print_keys(context: typer.Context, wanted: bool) -> None:
+    """Print every key of the command's configuration, and leave."""
+    if not wanted:
+        return
+    from rsa_faces.runs import COMMANDS
+    from rsa_faces.runs._help import help_text
+
+    out.print(help_text(COMMANDS[context.info_name]), markup=False, soft_wrap=True)
+    raise typer.Exit(DONE)
+
+
+HelpConfig = Annotated[
+    bool,
+    typer.Option(
+        "--help-config",
+        callback=_print_keys,
+        is_eager=True,
+        help="Print every key of the configuration.",
+    ),
+]
 
 
 def execute(

@@ -13,6 +13,7 @@ from rsa_faces.cli._running import (
     Device,
     Folder,
     Fresh,
+    HelpConfig,
     Jobs,
     Json,
     Settings,
@@ -35,6 +36,7 @@ def timecourse(
     jobs: Jobs = None,
     cluster: Cluster = None,
     as_json: Json = False,
+    help_config: HelpConfig = False,
 ) -> None:
     """Compare every layer with every time of each patient, and test clusters over patients.
 

@@ -38,17 +38,27 @@ class ClusterConfig(Section):
         Where workers keep what does not fit in memory.
     """
 
-    kind: Literal["local", "slurm", "address"]
-    workers: int = Field(default=2, ge=1)
-    threads: int = Field(default=1, ge=1)
-    memory: str | None = None
-    address: str | None = None
-    walltime: str = "04:00:00"
-    queue: str | None = None
-    account: str | None = None
-    before: list[str] = Field(default_factory=list)
-    directives: list[str] = Field(default_factory=list)
-    scratch: Path | None = None
+    kind: Literal["local", "slurm", "address"] = Field(
+        description="Processes here, SLURM jobs, or a Dask scheduler that runs."
+    )
+    workers: int = Field(default=2, ge=1, description="Processes, or jobs.")
+    threads: int = Field(default=1, ge=1, description="Processor threads of each.")
+    memory: str | None = Field(
+        default=None, description="Of each worker, such as 16GB; needed for SLURM."
+    )
+    address: str | None = Field(
+        default=None, description="Of the scheduler, such as tcp://10.0.0.1:8786."
+    )
+    walltime: str = Field(default="04:00:00", description="Of SLURM's jobs.")
+    queue: str | None = Field(default=None, description="Of SLURM's jobs.")
+    account: str | None = Field(default=None, description="Of SLURM's jobs.")
+    before: list[str] = Field(
+        default_factory=list, description="Lines of the job script before the worker."
+    )
+    directives: list[str] = Field(default_factory=list, description="Further #SBATCH lines.")
+    scratch: Path | None = Field(
+        default=None, description="Where workers keep what does not fit in memory."
+    )
 
     @model_validator(mode="after")
     def _enough(self) -> ClusterConfig:

@@ -80,11 +80,20 @@ class StimuliConfig(Section):
     `rate` is how many frames of a second of a clip networks are shown; by default every frame.
     """
 
-    folder: Path | None = None
-    clips: Path | None = None
-    manifest: Path | None = None
-    dataset: str | None = None
-    rate: float | None = Field(default=None, gt=0, le=MAX_RATE)
+    folder: Path | None = Field(default=None, description="Folder of images.")
+    clips: Path | None = Field(default=None, description="Folder of clips, instead of images.")
+    manifest: Path | None = Field(
+        default=None, description="Table with a column `file` and a column per label."
+    )
+    dataset: str | None = Field(
+        default=None, description="A data set that ships, instead of a folder."
+    )
+    rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=MAX_RATE,
+        description="Frames of a second of a clip that networks are shown; all by default.",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> StimuliConfig:
@@ -99,11 +108,19 @@ class StimuliConfig(Section):
 class NetworkConfig(Section):
     """A network and the layers to take from it."""
 
-    name: NetworkName
-    layers: Literal["all"] | list[str] = "all"
-    weights: Path | None = None
-    crop_faces: bool | Literal["auto"] = "auto"
-    reduce: Literal["mean", "class token"] | PositiveInt | None = None
+    name: NetworkName = Field(description="A network: `rsa-faces networks list`.")
+    layers: Literal["all"] | list[str] = Field(
+        default="all", description="`all`, or names with wildcards."
+    )
+    weights: Path | None = Field(default=None, description="A weight file of yours.")
+    crop_faces: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Cut faces out: auto where the network was trained on cut-out faces.",
+    )
+    reduce: Literal["mean", "class token"] | PositiveInt | None = Field(
+        default=None,
+        description="Mean over places, class token, or random projection to so many values.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -120,9 +137,17 @@ class RdmsConfig(Section):
     a mapping of old to new ones, or a table with the columns ``old`` and ``new``.
     """
 
-    rdms: Path | list[Path] | None = None
-    conditions: Literal["same", "union"] = "same"
-    rename: Path | dict[str, str] | None = None
+    rdms: Path | list[Path] | None = Field(
+        default=None, description="Files of RDMs, of any known format."
+    )
+    conditions: Literal["same", "union"] = Field(
+        default="same",
+        description="Whether files need the same conditions, or come together (union).",
+    )
+    rename: Path | dict[str, str] | None = Field(
+        default=None,
+        description="New names of conditions: a mapping, or a table with the columns old and new.",
+    )
 
     def read(self, by: str = "subject") -> RDMs:
         """Return what the files hold."""
@@ -146,10 +171,16 @@ class RdmsConfig(Section):
 class ModelConfig(RdmsConfig):
     """Model RDMs: from a data set, from files, or from a column of the stimulus table."""
 
-    dataset: str | None = None
-    metadata: str | None = None
-    kind: Literal["category", "ordinal", "circular"] = "category"
-    select: dict[str, Label | list[Label]] = Field(default_factory=dict)
+    dataset: str | None = Field(default=None, description="Models of a data set that ships.")
+    metadata: str | None = Field(
+        default=None, description="Column of the stimulus table that makes a model."
+    )
+    kind: Literal["category", "ordinal", "circular"] = Field(
+        default="category", description="How values of the column differ."
+    )
+    select: dict[str, Label | list[Label]] = Field(
+        default_factory=dict, description="Only models with these labels."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelConfig:

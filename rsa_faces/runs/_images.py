@@ -41,9 +41,12 @@ class ImageConfig(Section):
     the names of both.
     """
 
-    file: Paths | None = None
-    left: Paths | None = None
-    right: Paths | None = None
+    file: Paths | None = Field(
+        default=None,
+        description="File, folder or pattern of {subject} and {region} (NIfTI, MGH, CIFTI).",
+    )
+    left: Paths | None = Field(default=None, description="The left hemisphere (GIFTI).")
+    right: Paths | None = Field(default=None, description="The right hemisphere (GIFTI).")
 
     @model_validator(mode="before")
     @classmethod
@@ -91,7 +94,9 @@ class ImageConfig(Section):
 class MaskConfig(ImageConfig):
     """A mask: exactly 0 and 1, or other values with the threshold above which a place is inside."""
 
-    threshold: float | None = None
+    threshold: float | None = Field(
+        default=None, description="Places above it are inside; a mask of 0 and 1 needs none."
+    )
 
     def region(self, what: str, name: str, **names: str) -> Region:
         """Return the places of the mask."""
@@ -173,11 +178,19 @@ class SubjectsConfig(Section):
             ),
         ]
         | None
-    ) = Field(default=None)
-    images: ImageConfig | None = None
-    conditions: Path | None = None
-    residuals: OneImageOrEach | None = None
-    n_estimated: int = Field(default=0, ge=0)
+    ) = Field(default=None, description="Names, a mapping of name to images, or all.")
+    images: ImageConfig | None = Field(
+        default=None, description="Pattern of the images of each subject."
+    )
+    conditions: Path | None = Field(
+        default=None, description="Table of volumes: condition and fold (run), in their order."
+    )
+    residuals: OneImageOrEach | None = Field(
+        default=None, description="What the GLM left over, for the noise."
+    )
+    n_estimated: int = Field(
+        default=0, ge=0, description="Parameters that the GLM estimated, over all runs."
+    )
 
     @model_validator(mode="after")
     def _subjects_and_images(self) -> SubjectsConfig:
@@ -251,9 +264,9 @@ def _subjects_of(pattern: Path) -> list[str]:
 class MeshConfig(Section):
     """Geometry of the cortex: a template that ships, or a file for each hemisphere."""
 
-    template: Literal["fsaverage5"] | None = None
-    left: Path | None = None
-    right: Path | None = None
+    template: Literal["fsaverage5"] | None = Field(default=None, description="A mesh that ships.")
+    left: Path | None = Field(default=None, description="Mesh of the left hemisphere.")
+    right: Path | None = Field(default=None, description="Mesh of the right hemisphere.")
 
     @model_validator(mode="before")
     @classmethod
@@ -286,23 +299,37 @@ class BidsConfig(Section):
     `condition_column` the column of the events that names conditions, such as stim_file.
     """
 
-    root: Path
-    task: str
-    subjects: list[SubjectName] = Field(min_length=1)
-    derivatives: str = "derivatives"
-    space: str | None = None
-    session: str | None = None
-    res: str | None = None
-    echo: str | None = None
-    condition_column: str = "trial_type"
-    confounds: dict[str, Any] = Field(default_factory=dict)
-    nuisance: list[str] = Field(default_factory=list)
-    model: Literal["condition", "trial"] = "condition"
-    hrf_model: str = "glover"
-    noise_model: str = "ar1"
-    high_pass: float = Field(default=0.01, gt=0)
-    missing: Literal["raise", "drop", "keep"] = "raise"
-    t_r: float | None = Field(default=None, gt=0)
+    root: Path = Field(description="Folder of the data set.")
+    task: str = Field(description="As in the file names.")
+    subjects: list[SubjectName] = Field(min_length=1, description="Labels of subjects, in quotes.")
+    derivatives: str = Field(
+        default="derivatives", description="Folder of the preprocessed data, below the root."
+    )
+    space: str | None = Field(default=None, description="Template, T1w, or native.")
+    session: str | None = Field(default=None, description="As in the file names.")
+    res: str | None = Field(default=None, description="As in the file names.")
+    echo: str | None = Field(default=None, description="As in the file names.")
+    condition_column: str = Field(
+        default="trial_type", description="Column of the events that names conditions."
+    )
+    confounds: dict[str, Any] = Field(
+        default_factory=dict, description="Options of nilearn's load_confounds."
+    )
+    nuisance: list[str] = Field(
+        default_factory=list, description="Events that are modelled and not compared."
+    )
+    model: Literal["condition", "trial"] = Field(
+        default="condition", description="A pattern per condition, or per trial."
+    )
+    hrf_model: str = Field(default="glover", description="Of nilearn's GLM.")
+    noise_model: str = Field(default="ar1", description="Of nilearn's GLM.")
+    high_pass: float = Field(default=0.01, gt=0, description="In Hz.")
+    missing: Literal["raise", "drop", "keep"] = Field(
+        default="raise", description="What to do with runs that lack a condition."
+    )
+    t_r: float | None = Field(
+        default=None, gt=0, description="Seconds from scan to scan, where the files do not say."
+    )
 
     @model_validator(mode="after")
     def _subjects_once(self) -> BidsConfig:

@@ -135,6 +135,10 @@ class Run(abc.ABC):
     def account(self) -> Account:
         """Return what was found and how, for report and methods."""
 
+    def meanings(self) -> Mapping[str, Mapping[str, str]]:
+        """Return what columns of a table are, where they are not what they are elsewhere."""
+        return {}
+
     def result(self) -> Any:
         """Return what the output holds beside tables."""
         return None
@@ -295,7 +299,9 @@ class Run(abc.ABC):
             pictures=self.pictures,
             provenance=provenance,
         )
-        write_text(self.folder / "README.md", describe_folder(self.folder, self.tables))
+        write_text(
+            self.folder / "README.md", describe_folder(self.folder, self.tables, self.meanings())
+        )
         provenance["files"] = self._files() + ["provenance.json"]
         content = json.dumps(provenance, indent=1, ensure_ascii=False)
         write_text(self.folder / "provenance.json", content + "\n")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from rsa_faces.runs._entries import NetworkConfig, RunConfig, StimuliConfig
 from rsa_faces.runs._reading import Label
-from rsa_faces.runs.analyse.questions import Question
+from rsa_faces.runs.analyse.questions import AnyQuestion
 
 
 class AnalysesConfig(RunConfig):
@@ -17,11 +17,16 @@ class AnalysesConfig(RunConfig):
     ``configs/analyses.yaml`` explains every key.
     """
 
-    stimuli: StimuliConfig
-    labels: Literal["table", "kdef"] = "table"
-    select: dict[str, Label | list[Label]] = Field(default_factory=dict)
-    networks: list[NetworkConfig] = Field(min_length=1)
-    analyses: list[Question] = Field(min_length=1)
+    stimuli: StimuliConfig = Field(description="The images that networks are shown.")
+    labels: Literal["table", "kdef"] = Field(
+        default="table",
+        description="Where labels come from: the stimulus table, or the file names of KDEF.",
+    )
+    select: dict[str, Label | list[Label]] = Field(
+        default_factory=dict, description="Only stimuli with these labels: {view: [-45, 0]}."
+    )
+    networks: list[NetworkConfig] = Field(min_length=1, description="Networks and their layers.")
+    analyses: list[AnyQuestion] = Field(min_length=1, description="Questions, answered in order.")
 
     @model_validator(mode="after")
     def _networks_fit(self) -> AnalysesConfig:
@@ -30,8 +35,11 @@ class AnalysesConfig(RunConfig):
         if doubled:
             raise ValueError(f"expected each network once, got {doubled} twice or more.")
         for entry in self.analyses:
-            if entry.analysis in ("map", "stimuli") and len(names) < 2:
-                raise ValueError(f"expected at least 2 networks for `analysis: {entry.analysis}`.")
+            least = entry.least_networks
+            if len(names) < least:
+                raise ValueError(
+                    f"expected at least {least} networks for `analysis: {entry.analysis}`."
+                )
             target = getattr(entry, "target", None)
             if target is not None and target not in names:
                 raise ValueError(f"expected a `target` among the networks, got {target!r}.")

@@ -2,46 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from rsa_faces import __version__
 from rsa_faces.report import Account, Table
-from rsa_faces.runs._networks import Networks
 from rsa_faces.runs._sources import crops, sources
-from rsa_faces.runs.analyse.config import AnalysesConfig
-from rsa_faces.stimuli import StimulusSet
+from rsa_faces.runs.analyse.questions import Question
+from rsa_faces.runs.analyse.questions._base import people_column
 
-_ROWS = 12
+if TYPE_CHECKING:
+    from rsa_faces.runs.analyse.run import AnalyseRun
+
+#: How the tables are read.
+LEGEND = (
+    "Rows that a reader wants first: of each network the layer with the highest value, which is "
+    "chosen on these data and therefore optimistic. All rows are in the CSV files."
+)
 
 
-def account(
-    config: AnalysesConfig,
-    networks: Networks,
-    tables: Mapping[str, pd.DataFrame],
-    stimuli: StimulusSet,
-    labels: pd.DataFrame,
-) -> Account:
-    """Return the heads of tables, methods and sources."""
+def account(run: AnalyseRun) -> Account:
+    """Return what was found, how, and the tables of each question."""
+    config = run.config
     names = [entry.name for entry in config.networks]
-    asked = ", ".join(dict.fromkeys(entry.analysis for entry in config.analyses))
-    simulated = "Simulated faces" if config.stimuli.dataset == "simulated_faces" else "Images"
-    methods = (
-        f"{simulated} ({len(stimuli)}) were shown to {', '.join(names)}, and the features of their "
-        f"layers were asked: {asked}. Computed with rsa-faces {__version__}, seed {config.seed}."
-    )
+    answered = list(zip(run.questions, run.tables.items(), strict=True))
     return Account(
-        findings=[f"{name}: {len(table)} rows, in {name}.csv." for name, table in tables.items()],
-        tables=[_table(name, table) for name, table in tables.items()],
-        methods=methods + crops(networks),
+        findings=[
+            f"{question.title()}: {sentence}"
+            for question, (_, table) in answered
+            for sentence in question.findings(table)
+        ],
+        tables=[answer_table(question, name, table) for question, (name, table) in answered],
+        methods=_methods(run) + crops(run.networks),
         sources=sources([config.stimuli.dataset], names),
-        legend=f"The first {_ROWS} rows of each table; all are in the CSV files.",
+        legend=LEGEND,
     )
 
 
-def _table(name: str, table: pd.DataFrame) -> Table:
-    """Return the first rows of a table as text."""
-    head = table.head(_ROWS)
-    text = head.map(lambda v: f"{v:.3g}" if isinstance(v, float) else str(v))
-    return Table(name, text, tuple(head.select_dtypes("number").columns))
+def answer_table(question: Question, name: str, table: pd.DataFrame) -> Table:
+    """Return the rows and columns of an answer that a reader wants first, as text."""
+    rows = question.shown(table)
+    text = rows.map(lambda v: f"{v:.3g}" if isinstance(v, float) else str(v))
+    title = name.partition("-")[2].replace("-", " ")
+    if len(rows) < len(table):
+        title += f": {len(rows)} of {len(table)} rows"
+    return Table(title, text.replace("nan", "–"), tuple(rows.select_dtypes("number").columns))
+
+
+def _methods(run: AnalyseRun) -> str:
+    """Write the methods paragraph."""
+    config, labels = run.config, run.labels
+    simulated = config.stimuli.dataset == "simulated_faces"
+    column = people_column(labels)
+    of = f" of {labels[column].nunique()} people" if column else ""
+    layers = ", ".join(
+        f"{entry.name} ({len(run.networks.layers[entry.name])} layers)" for entry in config.networks
+    )
+    asked = " ".join(question.method_sentence() for question in run.questions)
+    return (
+        f"{len(run.stimuli)} {'simulated faces' if simulated else 'images'}{of} were shown to "
+        f"{layers}; features were taken once from each layer of the frozen networks. {asked} "
+        f"Computed with rsa-faces {__version__}, seed {config.seed}."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,11 +18,10 @@ from rsa_faces.extraction import extract
 from rsa_faces.report import Account, Picture, write_table
 from rsa_faces.runs._networks import Networks, read_images
 from rsa_faces.runs._run import SUFFIXES, Run
-from rsa_faces.runs.analyse.answers import Study, answer, figure_names, title
 from rsa_faces.runs.analyse.config import AnalysesConfig
 from rsa_faces.runs.analyse.outputs import account
+from rsa_faces.runs.analyse.questions import Question, Study
 from rsa_faces.stimuli import StimulusSet, load_stimuli
-from rsa_faces.stimuli.degradations import DEGRADATIONS
 
 
 class AnalyseRun(Run):
@@ -44,8 +44,13 @@ class AnalyseRun(Run):
         """Read stimuli and labels; columns that are not there are errors now."""
         config = self.config
         self.stimuli, self.labels = _stimuli(config)
+        self.questions: list[Question] = []
         for entry in config.analyses:
-            _check_labels(entry, self.labels)
+            entry.check(self.labels)
+            question, people = entry.with_people(self.labels)
+            self.questions.append(question)
+            if people:
+                self.notes.append(_told_by(people, self.labels))
         self.networks = Networks(
             config.networks, self.stimuli, self.device, config.seed, known=self.folder / "faces.csv"
         )
@@ -90,33 +95,40 @@ class AnalyseRun(Run):
             config.budget,
             config.seed,
         )
-        for number, entry in enumerate(config.analyses, start=1):
-            self._answer(number, entry, study, depends_on)
+        for number, question in enumerate(self.questions, start=1):
+            self._answer(number, question, study, depends_on)
 
     def draw(self) -> None:
         """Figures are drawn with their answers."""
 
     def account(self) -> Account:
-        """Return the tables' heads, methods and sources."""
-        return account(self.config, self.networks, self.tables, self.stimuli, self.labels)
+        """Return what was found, methods and sources."""
+        return account(self)
 
-    def _answer(self, number: int, entry: Any, study: Study, depends_on: list[str]) -> None:
+    def meanings(self) -> Mapping[str, Mapping[str, str]]:
+        """Return what the columns of each answer are."""
+        return {
+            name: question.meanings
+            for question, name in zip(self.questions, self.tables, strict=True)
+        }
+
+    def _answer(self, number: int, question: Question, study: Study, depends_on: list[str]) -> None:
         """Answer one question unless it is answered; read its table back."""
-        name = f"{number} {title(entry)}"
+        name = f"{number} {question.title()}"
         self.tell(name)
         table_file = f"{slug(name)}.csv"
-        parts = figure_names(entry, list(study.features))
+        parts = question.figures(list(study.features))
         named = file_names(f"{name} {part}" for part in parts)
         stems = {part: named[f"{name} {part}"] for part in parts}
         files = [f"figures/{stem}.{suffix}" for stem in stems.values() for suffix in SUFFIXES]
 
         def make() -> None:
-            table, drawn = answer(entry, study)
+            table, drawn = question.answer(study)
             write_table(table, self.folder / table_file)
-            _draw(self.folder / "figures", {stems[part]: fig for part, fig in drawn.items()})
+            _draw(self.folder / "figures", dict(zip(stems.values(), drawn, strict=True)))
 
-        read = [sha256_file(path) for _, path in entry if isinstance(path, Path)]
-        key = [*depends_on, *read, entry.model_dump_json()]
+        read = [sha256_file(path) for _, path in question if isinstance(path, Path)]
+        key = [*depends_on, *read, question.model_dump_json()]
         self.notes += self.steps.run(name, key, [table_file, *files], make)
         self.tables[slug(name)] = read_table(
             self.folder / table_file,
@@ -129,7 +141,7 @@ class AnalyseRun(Run):
             caption = f"{name.partition(' ')[2]}{f': {part}' if part else ''}"
             path = self.folder / "figures" / f"{stem}.png"
             self.pictures.append(Picture(path, f"{caption}.", f"Figure of {caption}."))
-        if getattr(entry, "groups", None) or getattr(entry, "controls", None):
+        if getattr(question, "groups", None) or getattr(question, "controls", None):
             self.notes.append(analyses.SELF_REPORT)
 
 
@@ -166,28 +178,12 @@ def _kdef(folder: Path) -> StimulusSet:
         return load_stimuli(folder, manifest=manifest)
 
 
-_COLUMNS = (
-    "labels", "across", "people", "first", "second", "groups", "ratings", "baseline", "controls",
-    "members", "within",
-)  # fmt: skip
-
-
-def _check_labels(entry: Any, labels: pd.DataFrame) -> None:
-    """Raise unless the columns an analysis names are there, with a value for each stimulus."""
-    for kind in getattr(entry, "degradations", None) or []:
-        check_choice(kind, list(DEGRADATIONS), what="degradation")
-    tasks = entry.tasks.values() if entry.analysis == "transfer" else [entry]
-    for task in tasks:
-        for key in _COLUMNS:
-            named = getattr(task, key, None) or []
-            for column in named if isinstance(named, list) else [named]:
-                check_choice(column, list(labels.columns), what=f"column for `{key}`")
-                if labels[column].isna().any():
-                    name = labels.index[labels[column].isna()][0]
-                    raise InputError(
-                        f"expected a value in column {column!r} for every stimulus, but {name!r} "
-                        "has none: fill it in, or leave such stimuli out with `select`."
-                    )
+def _told_by(column: str, labels: pd.DataFrame) -> str:
+    """Say that people are told by a column that the configuration does not name."""
+    return (
+        f"n counts people: the column {column!r} tells which images show the same person "
+        f"({labels[column].nunique()} people in {len(labels)} images)."
+    )
 
 
 def _draw(folder: Path, figures: dict[str, Any]) -> None:

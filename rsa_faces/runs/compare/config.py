@@ -33,16 +33,18 @@ GeneraliseTo = Literal["subjects", "conditions", "both"]
 class SphereConfig(Section):
     """A sphere around a point in mm, in the space of the images."""
 
-    center: tuple[float, float, float]
-    radius: float = Field(gt=0)
+    center: tuple[float, float, float] = Field(description="x, y and z in mm.")
+    radius: float = Field(gt=0, description="In mm.")
 
 
 class AtlasConfig(Section):
     """Labels of an atlas, joined: of a volume (with a table of names), GIFTI, CIFTI or annot."""
 
-    image: ImageConfig
-    labels: str | list[str]
-    table: Path | None = None
+    image: ImageConfig = Field(description="The atlas.")
+    labels: str | list[str] = Field(
+        description="Names of labels that are joined; {region} stands for the region."
+    )
+    table: Path | None = Field(default=None, description="Table of labels' names.")
 
 
 class LocaliserConfig(Section):
@@ -52,9 +54,9 @@ class LocaliserConfig(Section):
     subject.
     """
 
-    contrasts: OneImageOrEach
-    parcel: OneMaskOrEach
-    n_voxels: int = Field(default=100, ge=1)
+    contrasts: OneImageOrEach = Field(description="Contrast map of each subject.")
+    parcel: OneMaskOrEach = Field(description="Mask within which places are chosen.")
+    n_voxels: int = Field(default=100, ge=1, description="How many places are chosen.")
 
 
 class FmriConfig(SubjectsConfig):
@@ -75,16 +77,27 @@ class FmriConfig(SubjectsConfig):
     values give the threshold above which a voxel is inside: ``roi: {file: ..., threshold: 0.5}``.
     """
 
-    bids: BidsConfig | None = None
-    roi: OneMaskOrEach | None = None
-    sphere: SphereConfig | None = None
-    atlas: AtlasConfig | None = None
-    localiser: LocaliserConfig | None = None
-    resample: bool = False
-    measure: Measure = "crossnobis"
-    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
-    noise_from: Literal["all", "fold"] = "all"
-    unusable: Literal["raise", "drop"] = "raise"
+    bids: BidsConfig | None = Field(
+        default=None, description="BOLD in BIDS, instead of `subjects`."
+    )
+    roi: OneMaskOrEach | None = Field(default=None, description="Mask of the region.")
+    sphere: SphereConfig | None = Field(default=None, description="The region as a sphere.")
+    atlas: AtlasConfig | None = Field(default=None, description="The region as labels of an atlas.")
+    localiser: LocaliserConfig | None = Field(
+        default=None, description="The region as the best places of a localiser in a parcel."
+    )
+    resample: bool = Field(default=False, description="Bring the mask to the grid of the images.")
+    measure: Measure = Field(default="crossnobis", description="How RDMs of patterns are made.")
+    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = Field(
+        default=None,
+        description="How the noise covariance is shrunk; none: channels are not whitened.",
+    )
+    noise_from: Literal["all", "fold"] = Field(
+        default="all", description="Covariance from all runs, or from the runs of each fold."
+    )
+    unusable: Literal["raise", "drop"] = Field(
+        default="raise", description="What to do with places without signal."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> FmriConfig:
@@ -109,11 +122,11 @@ class FmriConfig(SubjectsConfig):
 class SimulatedRegionConfig(Section):
     """A region of simulated brains in which a network's layer is planted."""
 
-    network: str
-    layer: str
-    n_subjects: int = Field(default=8, ge=2, le=100)
-    n_runs: int = Field(default=4, ge=2, le=20)
-    signal: float = Field(default=0.3, ge=0)
+    network: str = Field(description="Network whose layer is planted.")
+    layer: str = Field(description="The layer that is planted.")
+    n_subjects: int = Field(default=8, ge=2, le=100, description="Simulated subjects.")
+    n_runs: int = Field(default=4, ge=2, le=20, description="Simulated runs.")
+    signal: float = Field(default=0.3, ge=0, description="Strength of the signal; noise has 1.")
 
 
 class DataConfig(RdmsConfig):
@@ -124,14 +137,24 @@ class DataConfig(RdmsConfig):
 
     renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
 
-    dataset: str | None = None
-    fmri: FmriConfig | None = None
-    simulated: SimulatedRegionConfig | None = None
-    region: str
-    select: dict[str, Label | list[Label]] = Field(default_factory=dict)
-    average: Literal["evidence"] | None = None
-    generalise_to: GeneraliseTo | None = None
-    allow_missing: bool = False
+    dataset: str | None = Field(default=None, description="A data set that ships.")
+    fmri: FmriConfig | None = Field(
+        default=None, description="Brain images, from which RDMs are made."
+    )
+    simulated: SimulatedRegionConfig | None = Field(default=None, description="Simulated brains.")
+    region: str = Field(description="What the data are called: a region, or behaviour.")
+    select: dict[str, Label | list[Label]] = Field(
+        default_factory=dict, description="Only RDMs with these labels."
+    )
+    average: Literal["evidence"] | None = Field(
+        default=None, description="Average raters by the evidence of each pair."
+    )
+    generalise_to: GeneraliseTo | None = Field(
+        default=None, description="As in `inference`, for this region."
+    )
+    allow_missing: bool = Field(
+        default=False, description="Take RDMs with pairs that were not measured."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
@@ -148,24 +171,40 @@ class InferenceConfig(Section):
 
     renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
 
-    generalise_to: GeneraliseTo = "both"
-    uncertainty: Literal["bootstrap", "analytic"] = "bootstrap"
-    groups: str | None = None
-    blocks: str | None = None
-    n_boot: int = Field(default=1000, ge=100)
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    correction: Literal["fdr", "bonferroni", "holm"] = "fdr"
-    family: Literal["region", "all"] = "region"
-    tail: Literal["two-sided", "greater", "less"] = "two-sided"
-    by: str = "subject"
+    generalise_to: GeneraliseTo = Field(
+        default="both", description="What is drawn: subjects, conditions or both."
+    )
+    uncertainty: Literal["bootstrap", "analytic"] = Field(
+        default="bootstrap", description="Standard errors by bootstrap, or in closed form."
+    )
+    groups: str | None = Field(
+        default=None, description="Column of conditions that are drawn together, such as people."
+    )
+    blocks: str | None = Field(
+        default=None, description="Column of runs: pairs across runs are not used."
+    )
+    n_boot: int = Field(default=1000, ge=100, description="Bootstrap samples.")
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Level of tests and intervals.")
+    correction: Literal["fdr", "bonferroni", "holm"] = Field(
+        default="fdr", description="How p values are corrected."
+    )
+    family: Literal["region", "all"] = Field(
+        default="region", description="Correct within each region, or over all."
+    )
+    tail: Literal["two-sided", "greater", "less"] = Field(
+        default="two-sided", description="Side of tests against 0."
+    )
+    by: str = Field(default="subject", description="Label that tells subjects apart.")
 
 
 class FiguresConfig(Section):
     """What to draw beside the layer curves."""
 
-    mds_region: str | None = None
-    mds_color: str | None = None
-    group: str | None = None
+    mds_region: str | None = Field(default=None, description="Region whose conditions are mapped.")
+    mds_color: str | None = Field(default=None, description="Column that colours the map.")
+    group: str | None = Field(
+        default=None, description="Column that groups conditions in figures of RDMs."
+    )
 
 
 class Config(RunConfig):
@@ -177,18 +216,39 @@ class Config(RunConfig):
     what they explain of each region alone and together.
     """
 
-    stimuli: StimuliConfig | None = None
-    data: list[DataConfig] = Field(min_length=1)
-    networks: list[NetworkConfig] = Field(default_factory=list)
-    models: list[ModelConfig] = Field(default_factory=list)
-    given: list[ModelConfig] = Field(default_factory=list)
-    conditions: Literal["same", "intersection"] = "same"
-    measure: Measure = "correlation"
-    method: Method = "rho-a"
-    partition: dict[str, list[str]] | None = None
-    subsets: dict[str, str | list[str]] = Field(default_factory=lambda: {"all": "all"})
-    inference: InferenceConfig = Field(default_factory=InferenceConfig)
-    figures: FiguresConfig = Field(default_factory=FiguresConfig)
+    stimuli: StimuliConfig | None = Field(
+        default=None, description="The images that networks are shown."
+    )
+    data: list[DataConfig] = Field(
+        min_length=1, description="Brain and behaviour RDMs: one entry per region."
+    )
+    networks: list[NetworkConfig] = Field(
+        default_factory=list, description="Networks and their layers."
+    )
+    models: list[ModelConfig] = Field(default_factory=list, description="Model RDMs.")
+    given: list[ModelConfig] = Field(
+        default_factory=list, description="Model RDMs that are regressed out."
+    )
+    conditions: Literal["same", "intersection"] = Field(
+        default="same",
+        description="Whether all RDMs need the same conditions, or those that all have are taken.",
+    )
+    measure: Measure = Field(default="correlation", description="How RDMs of layers are made.")
+    method: Method = Field(default="rho-a", description="How RDMs are compared.")
+    partition: dict[str, list[str]] | None = Field(
+        default=None,
+        description="Two or three sets of networks and models that share the variance of the data.",
+    )
+    subsets: dict[str, str | list[str]] = Field(
+        default_factory=lambda: {"all": "all"},
+        description="Sets of conditions: `all`, an expression of columns, or names.",
+    )
+    inference: InferenceConfig = Field(
+        default_factory=InferenceConfig, description="How similarity is tested."
+    )
+    figures: FiguresConfig = Field(
+        default_factory=FiguresConfig, description="What to draw beside the layer curves."
+    )
 
     @field_validator("data", mode="before")
     @classmethod

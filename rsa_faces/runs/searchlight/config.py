@@ -26,10 +26,16 @@ class BrainImagesConfig(SubjectsConfig):
     `residuals`. `mask` is exactly 0 and 1, or ``{file: ..., threshold: 0.5}``.
     """
 
-    dataset: Literal["simulated", "simulated cortex"] | None = None
-    bids: BidsConfig | None = None
-    mask: MaskConfig | None = None
-    mesh: MeshConfig | None = None
+    dataset: Literal["simulated", "simulated cortex"] | None = Field(
+        default=None, description="Simulated brains or cortices, instead of images."
+    )
+    bids: BidsConfig | None = Field(
+        default=None, description="BOLD in BIDS, instead of `subjects`."
+    )
+    mask: MaskConfig | None = Field(default=None, description="Where to search, in volumes.")
+    mesh: MeshConfig | None = Field(
+        default=None, description="Geometry of the cortex, for surfaces."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> BrainImagesConfig:
@@ -52,28 +58,50 @@ class BrainImagesConfig(SubjectsConfig):
 class GroupTestConfig(Section):
     """How maps are tested over subjects."""
 
-    statistic: Literal["tfce", "max", "cluster-mass"] = "tfce"
-    threshold: float | None = None
-    tail: Literal["two-sided", "greater", "less"] = "greater"
-    n_permutations: int = Field(default=2000, ge=99)
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    statistic: Literal["tfce", "max", "cluster-mass"] = Field(
+        default="tfce",
+        description="Threshold-free cluster enhancement, largest t, or mass of clusters.",
+    )
+    threshold: float | None = Field(
+        default=None, description="t from which clusters are formed, for their mass."
+    )
+    tail: Literal["two-sided", "greater", "less"] = Field(
+        default="greater", description="Side of the test."
+    )
+    n_permutations: int = Field(default=2000, ge=99, description="Sign flips of subjects.")
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Level of the test.")
 
 
 class SearchlightConfig(RunConfig):
     """A searchlight: images of a group and models → maps, tests, peaks and figures."""
 
-    data: BrainImagesConfig
-    stimuli: StimuliConfig | None = None
-    networks: list[NetworkConfig] = Field(default_factory=list)
-    models: list[ModelConfig] = Field(default_factory=list)
-    radius: float = Field(default=8.0, gt=0)
-    measure: Measure = "correlation"
-    method: Method = "spearman"
-    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = None
-    noise_from: Literal["all", "fold"] = "all"
-    blocks: str | None = None
-    min_voxels: int = Field(default=5, ge=1)
-    test: GroupTestConfig = Field(default_factory=GroupTestConfig)
+    data: BrainImagesConfig = Field(description="Images of a group of subjects.")
+    stimuli: StimuliConfig | None = Field(
+        default=None, description="The images that networks are shown."
+    )
+    networks: list[NetworkConfig] = Field(
+        default_factory=list, description="Networks and their layers."
+    )
+    models: list[ModelConfig] = Field(default_factory=list, description="Model RDMs.")
+    radius: float = Field(default=8.0, gt=0, description="Of spheres or discs, in mm.")
+    measure: Measure = Field(default="correlation", description="How RDMs of patterns are made.")
+    method: Method = Field(default="spearman", description="How RDMs are compared.")
+    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = Field(
+        default=None,
+        description="How the noise covariance is shrunk; none: channels are not whitened.",
+    )
+    noise_from: Literal["all", "fold"] = Field(
+        default="all", description="Covariance from all runs, or from the runs of each fold."
+    )
+    blocks: str | None = Field(
+        default=None, description="Column of runs: pairs across runs are not used."
+    )
+    min_voxels: int = Field(
+        default=5, ge=1, description="Places with fewer around them are left out."
+    )
+    test: GroupTestConfig = Field(
+        default_factory=GroupTestConfig, description="How maps are tested over subjects."
+    )
     budget: Memory = Field(default="4GB", description="Memory to use for the spheres' patterns.")
 
     @model_validator(mode="after")

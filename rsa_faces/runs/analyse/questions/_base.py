@@ -1,0 +1,266 @@
+"""What every question is: configuration, answer, figures, and what of the table people read."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
+from rsa_faces.extraction import Activations
+from rsa_faces.networks import Network
+from rsa_faces.runs._reading import Section
+from rsa_faces.stimuli import StimulusSet
+from rsa_faces.stimuli.degradations import DEGRADATIONS
+
+Answer = tuple[pd.DataFrame, Sequence[Any]]  # a table, and figures in the order of their names
+Layer = str | dict[str, str]
+ScoreMeasure = Literal["cosine", "correlation", "euclidean", "sqeuclidean"]
+
+#: Columns of a stimulus table that say which person an image shows.
+PEOPLE = ("identity", "person", "people")
+_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Study:
+    """What answers are made from.
+
+    Attributes
+    ----------
+    stimuli : StimulusSet
+    labels : DataFrame
+        Indexed by stimulus.
+    features : dict of str to Activations
+        By network.
+    network : callable
+        Load a network by name.
+    shown : callable
+        The stimuli as a network, by name, is shown them.
+    budget : str
+    seed : int
+    """
+
+    stimuli: StimulusSet
+    labels: pd.DataFrame
+    features: dict[str, Activations]
+    network: Callable[[str], Network]
+    shown: Callable[[str], StimulusSet]
+    budget: str
+    seed: int
+
+    def layers(self, chosen: Layer) -> dict[str, str]:
+        """Return the layer of each network that is asked for."""
+        if isinstance(chosen, dict) and set(chosen) != set(self.features):
+            raise InputError(
+                f"expected `layer` for the networks {', '.join(self.features)}, got "
+                f"{', '.join(chosen) or 'none'}."
+            )
+        found = {}
+        for name, activations in self.features.items():
+            layer = chosen[name] if isinstance(chosen, dict) else chosen
+            known = list(activations)
+            if layer == "last":
+                found[name] = known[-1]
+            else:
+                found[name] = check_choice(layer, known, what=f"layer of {name}:")
+        return found
+
+    def column(self, name: str | None) -> pd.Series | None:
+        """Return a column of labels, or None."""
+        return None if name is None else self.labels[name]
+
+
+class Question(Section, abc.ABC):
+    """A question to the features of networks; each subclass is one.
+
+    A subclass sets the class variables, draws its figures in the order of :meth:`figures`, and is
+    added to :data:`rsa_faces.runs.analyse.questions.QUESTIONS`.
+    """
+
+    analysis: str = Field(description="Which question is asked.")
+
+    #: Keys that name columns of labels; each stimulus needs a value there.
+    label_keys: ClassVar[tuple[str, ...]] = ()
+    #: The key that says which images show one person; where it is left out, the table's own
+    #: column of people is taken if images repeat them.
+    people_key: ClassVar[str] = ""
+    #: How many networks it takes.
+    least_networks: ClassVar[int] = 1
+    #: Columns that are printed.
+    columns: ClassVar[tuple[str, ...]]
+    #: Of each combination of values in `one_of_each`, the row with the highest `highest` is
+    #: printed; without it the first rows are.
+    highest: ClassVar[str] = ""
+    one_of_each: ClassVar[tuple[str, ...]] = ()
+    #: The column that holds the effect, the one for its p value, and what 0 effect is called.
+    effect: ClassVar[str] = ""
+    p: ClassVar[str] = ""
+    #: What the table's columns are, where they are not what they are in every table.
+    meanings: ClassVar[Mapping[str, str]] = {}
+    #: How it is answered and tested, for the methods; and what conclusions generalise to.
+    how: ClassVar[str]
+    generalises_to: ClassVar[str] = "people"
+
+    def title(self) -> str:
+        """Return what the question is called in names of files."""
+        return self.analysis
+
+    def figures(self, networks: Sequence[str]) -> list[str]:
+        """Return what its figures are called; the only one has no name."""
+        return [""]
+
+    @abc.abstractmethod
+    def answer(self, study: Study) -> Answer:
+        """Return the table and the figures."""
+
+    def check(self, labels: pd.DataFrame) -> None:
+        """Raise unless the columns it names are there, with a value for each stimulus."""
+        for kind in getattr(self, "degradations", None) or []:
+            check_choice(kind, list(DEGRADATIONS), what="degradation")
+        for key in self.label_keys:
+            named = getattr(self, key) or []
+            for column in named if isinstance(named, list) else [named]:
+                check_column(column, key, labels)
+
+    def with_people(self, labels: pd.DataFrame) -> tuple[Self, str]:
+        """Return the question with people told apart, and the column that tells them if added."""
+        if not self.people_key or getattr(self, self.people_key) is not None:
+            return self, ""
+        column = people_column(labels)
+        return (self.model_copy(update={self.people_key: column}), column) if column else (self, "")
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that a reader wants first."""
+        if not self.highest or self.highest not in table:
+            return table.head(_ROWS)
+        return highest(table, self.highest, [c for c in self.one_of_each if c in table])
+
+    def shown(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return what is printed: rows and columns that a reader wants first."""
+        rows = self.rows(table)
+        return rows[[c for c in self.columns if c in rows and rows[c].notna().any()]]
+
+    def method_sentence(self) -> str:
+        """Return how the question was answered, for the methods paragraph."""
+        n = getattr(self, "n_permutations", None)
+        drawn = f" ({n:,} permutations)" if n else ""
+        scope = f"; generalises to {self.generalises_to}" if self.generalises_to else ""
+        title = self.title()
+        return f"{title[0].upper()}{title[1:]}: {self.how}{drawn}{scope}."
+
+    def findings(self, table: pd.DataFrame) -> list[str]:
+        """Return what was found in words: effects with their intervals."""
+        if self.effect not in table:
+            return []
+        return [self._sentence(row) for _, row in self.rows(table).head(_ROWS).iterrows()]
+
+    def _sentence(self, row: pd.Series) -> str:
+        """Return one row in words."""
+        effect = self.effect if pd.notna(row[self.effect]) else "r"
+        about = [str(row[c]) for c in self.one_of_each if c in row and pd.notna(row[c])]
+        layer = f" in layer {row['layer']}" if "layer" in row and "layer" not in about else ""
+        text = f"{', '.join(about) or self.title()}: {effect.replace('_', ' ')} "
+        text += number(row.get(effect)) + layer
+        low = next((c for c in (f"{effect}_low", "ci_low") if pd.notna(row.get(c))), None)
+        inside = []
+        if low:
+            high = row[low.removesuffix("low") + "high"]
+            inside.append(f"95 % interval {number(row[low])} to {number(high)}")
+        if pd.notna(row.get("chance")):
+            inside.append(f"chance {number(row['chance'])}")
+        if self.p and pd.notna(row.get(self.p)):
+            value = row[self.p]
+            inside.append("p < 0.001" if value < 0.001 else f"p = {value:.3f}")
+        for key in ("n_people", "n_conditions"):
+            if pd.notna(row.get(key)):
+                inside.append(f"{int(row[key])} {'people' if key == 'n_people' else 'images'}")
+        return f"{text} ({', '.join(inside)})." if inside else f"{text}."
+
+
+def number(value: Any) -> str:
+    """Return a number with three decimals and a true minus sign."""
+    return "undefined" if pd.isna(value) else f"{value:.3f}".replace("-", "−")
+
+
+def highest(table: pd.DataFrame, column: str, of: Sequence[str]) -> pd.DataFrame:
+    """Return the row with the highest value of each group, in the order of the table."""
+    values = table[column].astype(float).reset_index(drop=True).fillna(-np.inf)
+    if not of:
+        return table.iloc[[int(values.argmax())]]
+    keys = [table[c].reset_index(drop=True) for c in of]
+    best = values.groupby(keys, sort=False, dropna=False).idxmax()
+    return table.iloc[best.to_list()]
+
+
+def people_column(labels: pd.DataFrame) -> str:
+    """Return the column that tells people apart where images repeat them, or ""."""
+    for column in PEOPLE:
+        if column in labels and labels[column].notna().all() and labels[column].duplicated().any():
+            return column
+    return ""
+
+
+def check_column(column: str, key: str, labels: pd.DataFrame) -> None:
+    """Raise unless a column is there, with a value for each stimulus."""
+    check_choice(column, list(labels.columns), what=f"column for `{key}`")
+    if labels[column].isna().any():
+        name = labels.index[labels[column].isna()][0]
+        raise InputError(
+            f"expected a value in column {column!r} for every stimulus, but {name!r} has none: "
+            "fill it in, or leave such stimuli out with `select`."
+        )
+
+
+def in_front(tables: Sequence[pd.DataFrame], *columns: str) -> pd.DataFrame:
+    """Return tables below each other, with these columns in front."""
+    table = pd.concat(tables)
+    return table[[*columns, *table.columns.drop(list(columns))]]
+
+
+def scores_of(study: Study, name: str, layer: str, measure: str = "cosine") -> pd.DataFrame:
+    """Return the similarity of each two images in one layer."""
+    from rsa_faces import analyses
+
+    return analyses.similarity_scores(study.features[name], layer=layer, measure=measure)
+
+
+def permutations(default: int) -> Any:
+    """Return the field of the number of permutations."""
+    return Field(default=default, ge=19, description="Permuted data sets for p values.")
+
+
+def layer() -> Any:
+    """Return the field of the layer."""
+    return Field(
+        default="last",
+        description="One layer, `last`, or a layer for each network: {sface: fc1, ...}.",
+    )
+
+
+def people() -> Any:
+    """Return the field of people."""
+    return Field(
+        default=None,
+        description="Column that says which person an image shows: n counts them. By default "
+        "`identity` or `person` where images repeat people.",
+    )
+
+
+def score_measure() -> Any:
+    """Return the field of the measure of scores."""
+    return Field(default="cosine", description="How alike two images are in the layer.")
+
+
+def within() -> Any:
+    """Return the field of strata."""
+    return Field(
+        default=None,
+        description="Column of strata: groups are exchanged among people of one stratum only.",
+    )

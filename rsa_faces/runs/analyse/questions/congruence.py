@@ -1,0 +1,88 @@
+"""Whether two labels share directions in each layer."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from rsa_faces import analyses
+from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, permutations
+
+
+class Congruence(Question):
+    """Whether two labels share directions in each layer."""
+
+    analysis: Literal["congruence"] = Field(description="Which question is asked.")
+    first: str = Field(description="Column of the first label.")
+    second: str = Field(description="Column of the second label.")
+    across: str | None = Field(
+        default=None, description="Column of units that are drawn and split whole."
+    )
+    n_dimensions: int = Field(default=10, ge=1, description="Dimensions of each subspace at most.")
+    n_permutations: int = permutations(1000)
+
+    label_keys: ClassVar = ("first", "second", "across")
+    columns: ClassVar = (
+        "network",
+        "layer",
+        "congruence",
+        "null_low",
+        "null_high",
+        "p_less",
+        "p_greater",
+        "corrected",
+    )
+    highest: ClassVar = "congruence"
+    one_of_each: ClassVar = ("network",)
+    effect: ClassVar = "congruence"
+    p: ClassVar = "p_greater"
+    how: ClassVar = (
+        "overlap of the subspaces in which each layer holds both labels, against directions "
+        "that say nothing of the second label"
+    )
+    generalises_to: ClassVar = ""
+    meanings: ClassVar = {
+        "congruence": "from 0, orthogonal, to 1, one subspace holds the other",
+        "null_mean": "mean congruence with directions that say nothing of the second label",
+        "null_low": "lower end of the middle 95 % of these",
+        "null_high": "upper end of the middle 95 % of these",
+        "p_less": "one-sided: directions are shared less than by chance",
+        "p_greater": "one-sided: directions are shared more than by chance",
+        "reliability_first": "of the subspace of the first label, between halves",
+        "reliability_second": "of the subspace of the second label, between halves",
+        "corrected": "congruence between halves over the geometric mean of the reliabilities",
+        "n_dimensions_first": "dimensions of the first label's subspace",
+        "n_dimensions_second": "dimensions of the second label's subspace",
+    }
+
+    def title(self) -> str:
+        """Return both labels."""
+        return f"congruence of {self.first} and {self.second}"
+
+    def _sentence(self, row: pd.Series) -> str:
+        text = super()._sentence(row).removesuffix(".")
+        low, high = row["null_low"], row["null_high"]
+        return f"{text}; by chance {low:.3f} to {high:.3f}."
+
+    def answer(self, study: Study) -> Answer:
+        """Compare the subspaces of both labels in each layer."""
+        from rsa_faces.figures import plot_congruence
+
+        results = [
+            analyses.congruence(
+                activations,
+                study.labels[self.first],
+                study.labels[self.second],
+                across=study.column(self.across),
+                n_dimensions=self.n_dimensions,
+                n_permutations=self.n_permutations,
+                names=(self.first, self.second),
+                seed=study.seed,
+                progress=False,
+            )
+            for activations in study.features.values()
+        ]
+        table = pd.concat([result.table for result in results])
+        return table, [plot_congruence(results).figure]

@@ -1,0 +1,56 @@
+"""How faces vary in shape and in appearance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from rsa_faces import analyses
+from rsa_faces.runs.analyse.questions._base import Answer, Question, Study
+from rsa_faces.runs.analyse.questions.landmarks import points_of
+
+
+class FaceSpace(Question):
+    """Components of shape and of appearance."""
+
+    analysis: Literal["face space"] = Field(description="Which question is asked.")
+    landmarks: Path = Field(description="File with `files` and `points`, in pixels (.npz).")
+    n_shape: int = Field(default=25, ge=1, description="Components of shape.")
+    n_appearance: int = Field(default=25, ge=1, description="Components of appearance.")
+
+    columns: ClassVar = ("component", "explained", "cumulative")
+    how: ClassVar = "principal components of landmarks, and of images warped to the mean shape"
+    generalises_to: ClassVar = ""
+    meanings: ClassVar = {
+        "component": "component of shape or of appearance",
+        "part": "shape or appearance",
+        "sd": "standard deviation of the faces along the component",
+        "explained": "share of the part's variance, 0 to 1",
+        "cumulative": "the same, of this and the components before",
+    }
+
+    def findings(self, table: pd.DataFrame) -> list[str]:
+        """Return what the components explain together."""
+        part = table["component"].astype(str).str.split().str[0]
+        return [
+            f"{len(rows)} components of {name} explain {rows['cumulative'].iloc[-1]:.3f} of its "
+            f"variance, the first {rows['explained'].iloc[0]:.3f}."
+            for name, rows in table.groupby(part, sort=False)
+        ]
+
+    def answer(self, study: Study) -> Answer:
+        """Make the space of the faces."""
+        from rsa_faces.figures import plot_components
+
+        space = analyses.face_space(
+            study.stimuli,
+            points_of(self.landmarks, study),
+            n_shape=self.n_shape,
+            n_appearance=self.n_appearance,
+            progress=False,
+        )
+        drawn = min(3, self.n_shape, self.n_appearance)
+        return space.components, [plot_components(space, drawn)[0, 0].figure]

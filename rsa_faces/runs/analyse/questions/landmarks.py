@@ -1,0 +1,107 @@
+"""Which measurements of faces each layer tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from rsa_faces import analyses
+from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, permutations
+
+#: Columns that a baseline adds to a read-out of numbers.
+BASELINE = {
+    "baseline_r": "r of the same read-out from the baseline alone",
+    "baseline_r2": "r2 of the same read-out from the baseline alone",
+    "gain": "r2 less that of the baseline",
+    "gain_low": "lower end of the 95 % interval of the gain",
+    "gain_high": "upper end of the 95 % interval of the gain",
+    "r_beyond": "r of the read-out of what the baseline leaves",
+    "p_beyond": "p of r_beyond, by permutation",
+    "p_beyond_corrected": "the same, corrected by the largest",
+}
+
+
+class Landmarks(Question):
+    """Distances between landmarks, yaw and pitch, read from each layer."""
+
+    analysis: Literal["landmarks"] = Field(description="Which question is asked.")
+    landmarks: Path = Field(description="File with `files` and `points`, in pixels (.npz).")
+    template: str = Field(
+        default="london-189", description="Which landmarks these are, in which order."
+    )
+    relative: bool = Field(
+        default=False, description="Measure in distances between the pupils, not in pixels."
+    )
+    across: str | None = Field(
+        default=None,
+        description="Column of people; training and test share none. By default `identity` or "
+        "`person` where images repeat people.",
+    )
+    n_permutations: int = permutations(1000)
+
+    label_keys: ClassVar = ("across",)
+    people_key: ClassVar = "across"
+    columns: ClassVar = (
+        "network",
+        "layer",
+        "measurement",
+        "r",
+        "ci_low",
+        "ci_high",
+        "p_corrected",
+        "baseline_r",
+    )
+    highest: ClassVar = "r"
+    one_of_each: ClassVar = ("network", "measurement")
+    effect: ClassVar = "r"
+    p: ClassVar = "p_corrected"
+    how: ClassVar = (
+        "ridge regression of measurements on each layer, judged on people who were not "
+        "trained on, beside the size of the face alone; intervals draw people, p values "
+        "permute people and are corrected by the largest r"
+    )
+    meanings: ClassVar = {
+        "measurement": "what was measured between landmarks",
+        "r": "correlation of measurement and prediction, for people left out",
+        "r2": "1 − squared error over that of the training mean",
+        "chance": "mean r of permutations",
+        "p_corrected": "corrected by the largest r over layers and measurements",
+        **BASELINE,
+    }
+
+    def figures(self, networks: Sequence[str]) -> list[str]:
+        """Return one of each network."""
+        return list(networks)
+
+    def answer(self, study: Study) -> Answer:
+        """Read measurements out of each layer, beside what the size of the face tells."""
+        from rsa_faces.figures import plot_landmark_readout
+
+        points = points_of(self.landmarks, study)
+        measured = analyses.measure_landmarks(
+            points, template=self.template, relative=self.relative
+        )
+        tables, figures = [], []
+        for activations in study.features.values():
+            result = analyses.landmark_readout(
+                activations,
+                measured,
+                across=study.column(self.across),
+                baseline=analyses.face_size(points)[["size"]],
+                n_permutations=self.n_permutations,
+                seed=study.seed,
+                progress=False,
+            )
+            tables.append(result.table)
+            figures.append(plot_landmark_readout(result).figure)
+        return pd.concat(tables), figures
+
+
+def points_of(path: Path, study: Study) -> dict:
+    """Return the landmarks of the selected stimuli."""
+    points = analyses.read_landmarks(path)
+    return {name: points[name] for name in study.stimuli.ids if name in points}

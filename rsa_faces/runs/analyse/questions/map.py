@@ -1,0 +1,108 @@
+"""How well people are recognised across networks."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from rsa_faces import analyses
+from rsa_faces.runs.analyse.questions._base import Answer, Layer, Question, Study, in_front, layer
+
+_FALSE_ACCEPTS = ("0.1", "0.01", "0.001", "0.0001")
+
+
+class Map(Question):
+    """Linear maps from every other network's space into one network's."""
+
+    analysis: Literal["map"] = Field(description="Which question is asked.")
+    people: str = Field(description="Column that says which person an image shows.")
+    target: str | None = Field(
+        default=None, description="Network into whose space others are mapped; the first."
+    )
+    layer: Layer = layer()
+    pairing: Literal["same image", "other image"] = Field(
+        default="same image", description="Which images of a person maps are learned from."
+    )
+    n_pairs: list[int] = Field(
+        default=[10, 20, 50, 100, 200, 500], min_length=1, description="Images to learn from."
+    )
+    n_draws: int = Field(default=10, ge=1, description="Draws of these images.")
+
+    label_keys: ClassVar = ("people",)
+    least_networks: ClassVar = 2
+    columns: ClassVar = (
+        "source_network",
+        "target_network",
+        "map",
+        "n_pairs",
+        "auc",
+        "auc_low",
+        "auc_high",
+        "accuracy",
+    )
+    highest: ClassVar = "n_pairs"
+    one_of_each: ClassVar = ("source_network", "target_network", "map")
+    effect: ClassVar = "auc"
+    how: ClassVar = (
+        "linear maps between networks, learned from other people than they are judged on; "
+        "intervals are the middle 95 % of draws"
+    )
+    meanings: ClassVar = {
+        "source_network": "the network whose space is mapped",
+        "target_network": "the network into whose space it is mapped",
+        "map": "ridge, procrustes; target and source: the networks' own spaces on the same pairs",
+        "n_pairs": "images that the map was learned from; 0 for the networks' own spaces",
+        "auc": "area under the curve of same and different people; 0.5 is chance",
+        "auc_low": "lower end of the middle 95 % of draws",
+        "auc_high": "upper end of the middle 95 % of draws",
+        "accuracy": "share of pairs told right, thresholds from other folds",
+        "accuracy_low": "lower end of the middle 95 % of draws",
+        "accuracy_high": "upper end of the middle 95 % of draws",
+        **{
+            f"tar@{rate}": f"share of pairs of a person accepted where {rate} of others are"
+            for rate in _FALSE_ACCEPTS
+        },
+        "n_same": "test pairs of one person in a draw",
+        "n_different": "test pairs of two people in a draw",
+    }
+
+    def _sentence(self, row: pd.Series) -> str:
+        learned = f" from {row['n_pairs']} images" if row["n_pairs"] else ""
+        return (
+            f"{row['source_network']} to {row['target_network']}, {row['map']}{learned}: AUC "
+            f"{row['auc']:.3f} (middle 95 % of draws {row['auc_low']:.3f} to "
+            f"{row['auc_high']:.3f}, {row['n_people']} people)."
+        )
+
+    def answer(self, study: Study) -> Answer:
+        """Map each other network into the target's space."""
+        from rsa_faces.figures import plot_embedding_map
+
+        names = list(study.features)
+        target = self.target or names[0]
+        layers = study.layers(self.layer)
+        results = {
+            name: analyses.embedding_map(
+                study.features[name],
+                study.features[target],
+                study.labels[self.people],
+                source_layer=layers[name],
+                target_layer=layers[target],
+                pairing=self.pairing,
+                n_pairs=self.n_pairs,
+                n_draws=self.n_draws,
+                seed=study.seed,
+                progress=False,
+            )
+            for name in names
+            if name != target
+        }
+        tables = [
+            result.table.assign(source_network=name, target_network=target)
+            for name, result in results.items()
+        ]
+        drawn = {f"{name} to {target}": result for name, result in results.items()}
+        table = in_front(tables, "source_network", "target_network")
+        return table, [plot_embedding_map(drawn).figure]

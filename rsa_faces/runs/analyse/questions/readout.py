@@ -1,0 +1,99 @@
+"""What each layer tells linearly of one label."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from rsa_faces import analyses
+from rsa_faces.runs._reading import Section
+from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, people, permutations
+
+#: Columns of tables of read-outs.
+MEANINGS = {
+    "task": "the label that is read out",
+    "accuracy": "share of images told right, in folds that were not trained on (classes)",
+    "balanced_accuracy": "the mean over classes of their accuracy",
+    "r": "correlation of labels and predictions out of sample (numbers)",
+    "r2": "1 − squared error over that of the training mean; below 0 is worse than the mean",
+    "chance": "mean accuracy, or r, of permuted labels",
+    "n_groups": "groups of `across`, left out in turn",
+    "n_classes": "classes of the label",
+}
+
+
+class Task(Section):
+    """Labels that are read out of features, and what may not be shared by training and test."""
+
+    labels: str = Field(description="Column that is read out.")
+    across: str | None = Field(
+        default=None, description="Column whose values are not shared by training and test."
+    )
+    people: str | None = people()
+    values: Literal["class", "number"] = Field(
+        default="class", description="Whether labels are classes or numbers."
+    )
+
+    def arguments(self, labels: pd.DataFrame) -> dict[str, Any]:
+        """Return the arguments of a read-out."""
+        columns = {"labels": self.labels, "across": self.across, "people": self.people}
+        given = {key: labels[name] for key, name in columns.items() if name is not None}
+        return {**given, "kind": self.values}
+
+
+class Readout(Question, Task):
+    """A linear read-out of one label from each layer."""
+
+    analysis: Literal["readout"] = Field(description="Which question is asked.")
+    n_permutations: int = permutations(1000)
+
+    label_keys: ClassVar = ("labels", "across", "people")
+    people_key: ClassVar = "people"
+    columns: ClassVar = (
+        "network",
+        "layer",
+        "accuracy",
+        "r",
+        "ci_low",
+        "ci_high",
+        "chance",
+        "p_corrected",
+    )
+    one_of_each: ClassVar = ("network",)
+    p: ClassVar = "p_corrected"
+    how: ClassVar = (
+        "ridge regression on each layer, judged on groups that were not trained on; intervals "
+        "draw people, p values permute labels and are corrected over layers"
+    )
+    meanings: ClassVar = MEANINGS
+
+    @property
+    def highest(self) -> str:
+        """What layers are ranked by."""
+        return "accuracy" if self.values == "class" else "r"
+
+    effect = highest
+
+    def title(self) -> str:
+        """Return the label, and what it is read across."""
+        return f"readout of {self.labels}{f' across {self.across}' if self.across else ''}"
+
+    def answer(self, study: Study) -> Answer:
+        """Read the label out of each layer."""
+        from rsa_faces.figures import plot_readout
+
+        results = [
+            analyses.readout(
+                activations,
+                **self.arguments(study.labels),
+                task=self.title().removeprefix("readout of "),
+                n_permutations=self.n_permutations,
+                seed=study.seed,
+                progress=False,
+            )
+            for activations in study.features.values()
+        ]
+        table = pd.concat([result.table for result in results])
+        return table, [plot_readout(results).figure]

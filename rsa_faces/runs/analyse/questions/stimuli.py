@@ -1,0 +1,73 @@
+"""Which stimuli tell the networks' layers apart best."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from rsa_faces import analyses
+from rsa_faces.extraction import Activations
+from rsa_faces.rdm import RDMs, compute_rdms, concat
+from rsa_faces.runs._entries import Measure
+from rsa_faces.runs.analyse.questions._base import Answer, Layer, Question, Study, layer
+
+
+class StimuliChoice(Question):
+    """The stimuli on which the networks' layers differ most."""
+
+    analysis: Literal["stimuli"] = Field(description="Which question is asked.")
+    n: int = Field(ge=4, description="Stimuli to choose.")
+    layer: Layer = layer()
+    measure: Measure = Field(default="correlation", description="How RDMs are made.")
+    noise: float = Field(
+        default=3.0, gt=0, description="Noise of one measurement, in deviations of the RDMs."
+    )
+
+    least_networks: ClassVar = 2
+    columns: ClassVar = ("place", "stimulus")
+    how: ClassVar = (
+        "the stimuli for which the RDMs of the networks' layers differ most, of those that "
+        "were shown"
+    )
+    generalises_to: ClassVar = ""
+    meanings: ClassVar = {
+        "place": "place in the choice, from 1",
+        "stimulus": "name of the stimulus",
+        "*": "from the stimulus table",
+    }
+
+    def findings(self, table: pd.DataFrame) -> list[str]:
+        """Return the chosen stimuli."""
+        names = ", ".join(map(str, table["stimulus"]))
+        return [f"The networks' layers differ most on these {len(table)} stimuli: {names}."]
+
+    def answer(self, study: Study) -> Answer:
+        """Choose stimuli, and try how often the right network would be found with them."""
+        from rsa_faces.figures import plot_stimulus_design
+
+        models = concat(
+            [
+                _rdm(study.features[name], layer_name, self.measure).with_labels(
+                    name=f"{name} {layer_name}"
+                )
+                for name, layer_name in study.layers(self.layer).items()
+            ]
+        )
+        design = analyses.choose_stimuli(
+            models, self.n, noise=self.noise, seed=study.seed, progress=False
+        )
+        selection = analyses.simulate_selection(models, design, seed=study.seed)
+        table = pd.DataFrame({"place": range(1, self.n + 1), "stimulus": design.stimuli})
+        table = table.merge(study.labels, left_on="stimulus", right_index=True, how="left")
+        return table, [plot_stimulus_design(design, selection)[0].figure]
+
+
+def _rdm(activations: Activations, layer_name: str, measure: str) -> RDMs:
+    """Return the RDM of one layer."""
+    patterns = np.asarray(activations[layer_name])
+    return compute_rdms(
+        patterns.reshape(len(patterns), -1), conditions=activations.conditions, measure=measure
+    )

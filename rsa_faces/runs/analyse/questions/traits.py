@@ -1,0 +1,107 @@
+"""Which ratings features predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from rsa_faces import analyses
+from rsa_faces._core.errors import InputError
+from rsa_faces.runs.analyse.questions._base import (
+    Answer,
+    Layer,
+    Question,
+    Study,
+    layer,
+    permutations,
+)
+from rsa_faces.runs.analyse.questions.landmarks import BASELINE
+
+
+class Traits(Question):
+    """Ratings predicted from one layer of each network."""
+
+    analysis: Literal["traits"] = Field(description="Which question is asked.")
+    ratings: list[str] = Field(min_length=1, description="Columns of mean ratings.")
+    across: str | None = Field(
+        default=None,
+        description="Column of people; training and test share none. By default `identity` or "
+        "`person` where images repeat people.",
+    )
+    baseline: list[str] = Field(
+        default=[], description="Columns of numbers that are known without the network."
+    )
+    layer: Layer = layer()
+    n_permutations: int = permutations(1000)
+
+    label_keys: ClassVar = ("ratings", "across", "baseline")
+    people_key: ClassVar = "across"
+    columns: ClassVar = (
+        "features",
+        "trait",
+        "r",
+        "ci_low",
+        "ci_high",
+        "p_corrected",
+        "baseline_r",
+        "gain",
+    )
+    one_of_each: ClassVar = ("features", "trait")
+    effect: ClassVar = "r"
+    p: ClassVar = "p_corrected"
+    how: ClassVar = (
+        "ridge regression of mean ratings on one layer of each network, judged on people who "
+        "were not trained on; intervals draw people, p values permute people and are "
+        "corrected by the largest r"
+    )
+    meanings: ClassVar = {
+        "features": "the network whose layer predicts",
+        "trait": "the rating that is predicted",
+        "r": "correlation of rating and prediction, for people left out",
+        "r2": "1 − squared error over that of the training mean",
+        "chance": "mean r of permutations",
+        "p_corrected": "corrected by the largest r over all rows",
+        "n_faces": "faces that were rated",
+        **BASELINE,
+    }
+
+    def figures(self, networks: Sequence[str]) -> list[str]:
+        """Return that of all, and how specific each network's predictions are."""
+        return ["", *(f"specificity of {name}" for name in networks)]
+
+    def check(self, labels: pd.DataFrame) -> None:
+        """Raise unless ratings and baseline are numbers."""
+        super().check(labels)
+        for key in ("ratings", "baseline"):
+            for column in getattr(self, key):
+                if not pd.api.types.is_numeric_dtype(labels[column]):
+                    raise InputError(
+                        f"expected numbers in column {column!r} for `{key}`, got such as "
+                        f"{labels[column].iloc[0]!r}."
+                    )
+
+    def answer(self, study: Study) -> Answer:
+        """Predict ratings for people left out."""
+        from rsa_faces.figures import plot_specificity, plot_traits
+
+        layers = study.layers(self.layer)
+        features = {}
+        for name, activations in study.features.items():
+            patterns = np.asarray(activations[layers[name]])
+            flat = patterns.reshape(len(patterns), -1)
+            features[name] = pd.DataFrame(flat, activations.conditions)
+        result = analyses.trait_readout(
+            features,
+            study.labels[self.ratings].astype(float),
+            across=study.column(self.across),
+            baseline=study.labels[self.baseline].astype(float) if self.baseline else None,
+            n_permutations=self.n_permutations,
+            seed=study.seed,
+            progress=False,
+        )
+        figures = [plot_traits(result).figure]
+        return result.table, figures + [plot_specificity(result, name).figure for name in features]

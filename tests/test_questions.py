@@ -1,0 +1,189 @@
+"""Every question of `rsa-faces analyse`, through the command line: what it prints and leaves."""
+
+import html
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from test_cli import rsa_faces
+from test_cli_analyse import drawn_small
+
+import rsa_faces as rf
+from rsa_faces.cli._console import out
+from rsa_faces.runs import AnalysesConfig
+from rsa_faces.runs.analyse.questions import QUESTIONS as ALL
+
+PEOPLE, EXPRESSIONS = 8, ("happy", "sad", "angry")
+FEW = {"n_permutations": 19}
+MANY = {"n_permutations": 99}
+SMALL = ["mini-xception"]
+
+#: question → entry of the configuration, and what else differs from the usual one.
+QUESTIONS = {
+    "readout": ({"labels": "expression", "across": "identity", **FEW}, {}),
+    "transfer": (
+        {
+            "tasks": {
+                "identity": {"labels": "identity", "across": "expression", "people": "identity"},
+                "warm": {"labels": "warm", "across": "identity", "values": "number"},
+            },
+            **FEW,
+        },
+        {},
+    ),
+    "congruence": ({"first": "identity", "second": "expression", **FEW}, {}),
+    "groups": ({"groups": "gender", "people": "identity", "fmr": 0.1, **FEW}, {}),
+    "components": (
+        {"groups": ["gender"], "n_components": 3, **MANY},
+        {},
+    ),
+    "scores": ({"groups": "gender", "people": "identity", **MANY}, {}),
+    "map": ({"people": "identity", "target": "gabor-v1", "n_pairs": [8], "n_draws": 2}, {}),
+    "agreement": (
+        {"methods": ["spearman"], "n_boot": 99, **MANY},
+        {},
+    ),
+    "robustness": (
+        {"people": "identity", "degradations": ["blur"], "strengths": [1, 5]},
+        {"networks": SMALL},
+    ),
+    "confidence": (
+        {
+            "people": "identity",
+            "groups": "gender",
+            "degradations": ["jpeg"],
+            "strengths": [5],
+            "n_variants": 1,
+            "alpha": 0.2,
+        },
+        {"networks": SMALL},
+    ),
+    "topography": ({"n_units": 2}, {"networks": [{"name": SMALL[0], "layers": ["conv1"]}]}),
+    "stimuli": ({"n": 6}, {}),
+    "landmarks": (
+        {"landmarks": "points.npz", **FEW},
+        {"networks": ["pixels"]},
+    ),
+    "face space": ({"landmarks": "points.npz", "n_shape": 4, "n_appearance": 4}, {}),
+    "traits": ({"ratings": ["warm"], "baseline": ["age"], **FEW}, {}),
+    "homophily": (
+        {"ties": "ties.csv", "people": "identity", "controls": ["gender"], **MANY},
+        {"select": {"expression": "sad"}},
+    ),
+    "membership": ({"members": "member", **MANY}, {}),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures of people, and all that questions want to know of them."""
+    folder = tmp_path_factory.mktemp("questions")
+    rng = np.random.default_rng(0)
+    (folder / "faces").mkdir()
+    rows = []
+    upper = rng.integers(40, 216, (2 * PEOPLE, 4, 8))
+    lower = rng.integers(40, 216, (len(EXPRESSIONS), 4, 8))
+    for i in range(2 * PEOPLE):
+        for j, expression in enumerate(EXPRESSIONS):
+            cells = np.vstack([upper[i], lower[j]]) + rng.integers(-20, 20, (8, 8))
+            image = np.kron(cells, np.ones((4, 4))).clip(0, 255).astype(np.uint8)
+            name = f"{i:02}-{expression}.png"
+            Image.fromarray(image).convert("RGB").save(folder / "faces" / name)
+            gender = "female" if i % 2 else "male"
+            rows.append([name, f"p{i}", expression, gender, i < PEOPLE])
+    table = pd.DataFrame(rows, columns=["file", "identity", "expression", "gender", "member"])
+    table["warm"] = rng.normal(size=len(table))
+    table["age"] = rng.uniform(20, 60, len(table))
+    table.to_csv(folder / "faces.csv", index=False)
+    points = 0.3 * rng.normal(size=(len(table), 189, 2)) + rng.uniform(4, 28, (189, 2))
+    np.savez(folder / "points.npz", files=table["file"].to_numpy(str), points=points)
+    people = [f"p{i}" for i in range(2 * PEOPLE)]
+    pd.DataFrame({"a": people[:-1], "b": people[1:]}).to_csv(folder / "ties.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_through_the_command_line(folder, tmp_path, monkeypatch, question):
+    monkeypatch.setattr(rf.figures, "save_figure", drawn_small)
+    entry, changes = QUESTIONS[question]
+    config = {
+        "title": f"small: {question}",
+        "stimuli": {"folder": "faces", "manifest": "faces.csv"},
+        "networks": ["pixels", "gabor-v1"],
+        "analyses": [{"analysis": question, **entry}],
+        **changes,
+    }
+    path = folder / f"{tmp_path.name}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    done = rsa_faces("analyse", path, "--out", tmp_path / "o", "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    output = tmp_path / "o"
+    (table_file,) = output.glob("1-*.csv")
+    table = pd.read_csv(table_file)
+    assert len(table) > 0
+    if "n_people" in table:
+        # Images repeat people, whether or not the question says so.
+        assert table["n_people"].max() <= 2 * PEOPLE
+    (section,) = AnalysesConfig.read(path).analyses
+    for column in section.shown(table):
+        assert column.replace("_", " ").split()[0] in done.stdout
+    report = html.unescape((output / "report.html").read_text())
+    assert all(sentence in report for sentence in section.findings(table))
+    assert section.findings(table)
+    described = (output / "README.md").read_text()  # that all have a line: see conftest.py
+    assert all(f"- `{column}`: " in described for column in table)
+    record = json.loads((output / "provenance.json").read_text())
+    figures = [name for name in record["files"] if name.endswith(".png")]
+    assert figures
+    for name in figures:
+        with Image.open(output / name) as image:
+            assert min(image.size) > 20
+
+
+def test_no_question_is_left_out():
+    asked = {kind.model_fields["analysis"].annotation.__args__[0] for kind in ALL}
+    assert set(QUESTIONS) == asked
+
+
+def test_people_are_told_by_the_column_of_the_table_where_a_question_does_not_say():
+    labels = pd.DataFrame({"identity": ["a", "a", "b"], "expression": ["x", "y", "x"]})
+    asked = {kind.__name__: kind for kind in ALL}
+    readout = asked["Readout"](analysis="readout", labels="identity", across="expression")
+    question, column = readout.with_people(labels)
+    assert (question.people, column) == ("identity", "identity")
+    transfer = asked["Transfer"](
+        analysis="transfer", tasks={"one": {"labels": "expression"}, "two": {"labels": "identity"}}
+    )
+    question, column = transfer.with_people(labels)
+    assert [task.people for task in question.tasks.values()] == ["identity"] * 2
+    # Where each image is of somebody else, images are people.
+    assert readout.with_people(labels.iloc[1:])[1] == ""
+    # What is said stays.
+    said = readout.model_copy(update={"people": "expression"})
+    assert said.with_people(labels) == (said, "")
+
+
+def printed(monkeypatch, *arguments):
+    """Return what a command prints on a terminal of 80 columns."""
+    monkeypatch.setattr(out, "width", 80)
+    done = rsa_faces(*arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout.splitlines()
+
+
+def test_networks_are_listed_in_80_columns_one_line_each(monkeypatch):
+    lines = printed(monkeypatch, "networks", "list")
+    assert max(map(len, lines)) <= 80
+    starts = [line.split()[0] for line in lines]
+    assert [name for name in starts if name in rf.list_networks()] == rf.list_networks()
+
+
+def test_doctor_fits_a_screen(monkeypatch):
+    lines = printed(monkeypatch, "doctor")
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 24
+    text = " ".join(" ".join(lines).split())
+    assert all(name in text for name in rf.list_networks())
