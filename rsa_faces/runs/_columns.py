@@ -36,10 +36,10 @@ FILES = {
     "mask.nii.gz": "voxels in the brain masks of all subjects",
     "ceilings/*.npz": "noise ceilings of every place, as arrays",
     "ceilings/*": "map of the lower or upper noise ceiling",
-    "tests/*_t.*": "map of t over subjects of a model",
-    "tests/*_p.*": "map of p of a model, corrected for all places",
+    "tests/*_t[._]*": "map of t over subjects of a model",
+    "tests/*_p[._]*": "map of p of a model, corrected for all places",
     "best_model*": "map of the most similar model: 1 is the first in models.csv",
-    "mean/*models.csv": "the models, in the order of the maps: columns as below",
+    "mean/*models.csv": "`name` of each model, in the order of the maps",
     "mean/*peaks.csv": "peaks of the mean map, by model; columns as in peaks.csv",
     "mean/*similarity*": "mean similarity over subjects: one map per model, in the order of "
     "models.csv",
