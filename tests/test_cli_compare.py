@@ -165,3 +165,68 @@ def test_variance_is_split_over_sets_of_models(compare, files):
     reused = json.loads((files / "out" / "provenance.json").read_text())["steps_reused"]
     assert "partition all behaviour" in reused
     assert (files / "out" / "partition.csv").read_bytes() == first
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Write two runs of seven simulated clips, with four simulated subjects."""
+    pytest.importorskip("av")
+    folder = tmp_path_factory.mktemp("clips")
+    rf.datasets.simulated_clips(folder / "clips", n_runs=2, n_per_run=7, n_subjects=4)
+    return folder
+
+
+def test_the_study_of_clips_in_runs_is_one_configuration(clips):
+    written = rsa_faces("example", "clips", "--out", clips / "clips.yaml")
+    assert written.exit_code == 0, written.output
+    options = ["networks=[pixels, gabor-v1, mini-xception]", "inference.n_boot=100",
+               "partition={plain: [pixels, gabor-v1], faces: [mini-xception]}"]  # fmt: skip
+    run = rsa_faces(
+        "compare", clips / "clips.yaml", "--out", clips / "out",
+        *[word for option in options for word in ("--set", option)],
+    )  # fmt: skip
+    assert run.exit_code == 0, run.output
+    own = rf.stimuli.load_clips(clips / "clips", manifest=clips / "clips" / "clips.csv")
+    network = rf.load_network("mini-xception", device="cpu")
+    layers = rf.rdm.clip_rdms(network, own, rate=5)
+    made = rf.rdm.load_rdms(clips / "out" / "rdms" / "mini-xception.h5")
+    np.testing.assert_allclose(made.vectors, layers.vectors, rtol=1e-5, atol=1e-6)
+    data = rf.rdm.load_rdms(clips / "clips" / "subjects.h5").sel(region="simulated STS")
+    runs = own.metadata["run"].to_dict()
+    expected = rf.evaluate(made, data, method="spearman", generalise_to="subjects", n_boot=100,
+                           blocks=runs).table  # fmt: skip
+    table = results(clips)
+    sts = table[(table["region"] == "STS") & (table["network"] == "mini-xception")]
+    np.testing.assert_allclose(sts["similarity"], expected["similarity"], atol=1e-9)
+    models = table[table["layer"].isna()].set_index(["region", "network"])["similarity"]
+    assert models["FFA", "face shape"] > models["FFA", "facial actions"]
+    assert models["STS", "facial actions"] > models["STS", "face shape"]
+    alpha = rf.inference.cronbach_alpha(data, blocks=runs).mean
+    ceilings = results(clips, "ceilings").set_index("region")
+    assert ceilings.loc["STS", "cronbach_alpha"] == pytest.approx(alpha)
+    assert set(results(clips, "partition")["region"]) == {"behaviour", "FFA", "STS"}
+    again = rsa_faces("compare", clips / "clips.yaml", "--out", clips / "out", "--set",
+                      "stimuli.rate=2")  # fmt: skip
+    assert "another configuration" in sentence(again)
+
+
+def test_what_clips_cannot_do_is_said(clips):
+    config = {
+        "title": "clips",
+        "stimuli": {"clips": "clips"},
+        "data": [
+            {"rdms": "clips/subjects.h5", "select": {"region": "simulated STS"}, "region": "x"}
+        ],
+        "networks": [{"name": "pixels", "crop_faces": True}],
+    }
+    (clips / "c.yaml").write_text(yaml.safe_dump(config))
+    run = rsa_faces("compare", clips / "c.yaml", "--out", clips / "no", "--set",
+                    "data.0.allow_missing=true")  # fmt: skip
+    assert run.exit_code == 2
+    assert "expected no `crop_faces` for pixels: it is for images" in sentence(run)
+    analyse = {"title": "x", "stimuli": {"clips": "clips"}, "networks": ["pixels"],
+               "analyses": [{"analysis": "embedding map", "labels": ["identity"]}]}  # fmt: skip
+    (clips / "a.yaml").write_text(yaml.safe_dump(analyse))
+    run = rsa_faces("analyse", clips / "a.yaml", "--out", clips / "no")
+    assert run.exit_code == 2
+    assert not (clips / "no").exists()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from test_cli import rsa_faces, sentence
 from test_fmri import write_bids
 
@@ -420,3 +421,28 @@ def test_tables_of_volumes_are_checked(tmp_path, name, text, match):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=match):
         read_volumes(tmp_path / name)
+
+
+def test_runs_of_stimuli_are_a_column_of_their_table(project, tmp_path):
+    folder, brain = project
+    (tmp_path / "faces").mkdir()
+    for name in set(brain.conditions):
+        Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(tmp_path / "faces" / f"{name}.png")
+    names = sorted(set(brain.conditions))
+    run_of = {name: f"run {i % 2}" for i, name in enumerate(names)}
+    table = pd.DataFrame({"file": [f"{n}.png" for n in names], "run": list(run_of.values())})
+    table.to_csv(tmp_path / "faces.csv", index=False)
+    stimuli = f"stimuli={{folder: {tmp_path}/faces, manifest: {tmp_path}/faces.csv}}"
+    wrong = run(project, "--out", tmp_path / "o", "--set", stimuli, "--set", "blocks=runn", *FEW)
+    assert wrong.exit_code == 2
+    assert "Did you mean 'run'" in sentence(wrong)
+    assert not (tmp_path / "o").exists()
+    done = run(project, "--out", tmp_path / "o", "--set", stimuli, "--set", "blocks=run", *FEW)
+    assert done.exit_code == 0, done.output
+    maps = rf.mapping.SearchlightMap.load(tmp_path / "o" / "maps" / "sub-2.h5")
+    models = brain.models.sel(name=["simulated layer_1", "simulated layer_5"])
+    of = {"mask_img": brain.mask_img, "conditions": brain.conditions, "models": models}
+    expected = rf.searchlight(brain.imgs[2], **of, radius=6.0, blocks=run_of)
+    np.testing.assert_allclose(maps.similarity, expected.similarity, atol=1e-12)
+    whole = rf.searchlight(brain.imgs[2], **of, radius=6.0)
+    assert np.nanmax(abs(maps.similarity - whole.similarity)) > 0.05

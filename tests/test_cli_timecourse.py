@@ -279,3 +279,31 @@ def test_the_example_shows_planted_layers_at_their_times(tmp_path):
     ):
         rows = table[(table["region"] == region) & table["time"].between(start, stop)]
         assert rows.groupby("layer")["similarity"].mean().idxmax() == layer
+
+
+def test_runs_of_stimuli_are_a_column_of_their_table(project, tmp_path):
+    folder, _, stimuli = project
+    run_of = {name: i % 2 for i, name in enumerate(stimuli.ids)}
+    table = pd.DataFrame({"file": [f"{n}.png" for n in run_of], "run": list(run_of.values())})
+    table.to_csv(tmp_path / "faces.csv", index=False)
+    manifest = f"stimuli.manifest={tmp_path}/faces.csv"
+    command = ("timecourse", folder / "c.yaml", "--out", tmp_path / "o", "--set", manifest)
+    wrong = rsa_faces(*command, "--set", "blocks=runn")
+    assert wrong.exit_code == 2
+    assert "Did you mean 'run'" in sentence(wrong)
+    assert not (tmp_path / "o").exists()
+    done = rsa_faces(*command, "--set", "blocks=run")
+    assert done.exit_code == 0, done.output
+    data = rf.rdm.concat(
+        [load_rdms(path) for path in sorted((tmp_path / "o" / "rdms").glob("patient-*.h5"))]
+    )
+    models = rf.rdm.concat([load_rdms(tmp_path / "o" / "rdms" / f"{n}.h5") for n in
+                            ("pixels", "gabor-v1")])  # fmt: skip
+    expected = rf.mapping.layer_map(models, data, method="spearman", blocks=run_of).to_frame()
+    keys = ["network", "layer", "subject", "time"]
+    found = pd.read_csv(tmp_path / "o" / "similarity.csv").sort_values(keys)
+    np.testing.assert_allclose(
+        found["similarity"], expected.sort_values(keys)["similarity"], atol=1e-12
+    )
+    whole = rf.mapping.layer_map(models, data, method="spearman").to_frame().sort_values(keys)
+    assert np.nanmax(abs(found["similarity"].to_numpy() - whole["similarity"].to_numpy())) > 0.05

@@ -3,6 +3,7 @@
 from rsa_faces.datasets._dataset import Dataset
 from rsa_faces.datasets.images92 import images92
 from rsa_faces.datasets.simulated_brain import SimulatedBrain, simulated_brain, simulated_layers
+from rsa_faces.datasets.simulated_clips import simulated_clips
 from rsa_faces.datasets.simulated_cortex import SimulatedCortex, simulated_cortex
 from rsa_faces.datasets.simulated_faces import SimulatedFaces, simulated_faces
 from rsa_faces.datasets.simulated_recordings import SimulatedRecordings, simulated_recordings
@@ -49,6 +50,7 @@ __all__ = [
     "images92",
     "load_dataset",
     "simulated_brain",
+    "simulated_clips",
     "simulated_cortex",
     "simulated_faces",
     "simulated_layers",

@@ -14,7 +14,7 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.behaviour import group_rdm, load_rater_rdms
 from rsa_faces.inference import Design, check_design
 from rsa_faces.rdm import RDMs, concat, model_rdm_from_labels
-from rsa_faces.runs._entries import ModelConfig, StimuliConfig
+from rsa_faces.runs._entries import ModelConfig
 from rsa_faces.runs._networks import read_stimuli
 from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.regions import region_rdms, simulated_rdms
@@ -168,11 +168,6 @@ def people_note(stimuli: StimulusSet | ClipSet) -> tuple[str, ...]:
                 f"person are alike. Give inference.groups: {name}.",
             )
     return ()
-
-
-def blocks_of(source: StimuliConfig | None, column: str | None) -> dict[str, Hashable] | None:
-    """Return the run of each stimulus, from a column of the stimulus table."""
-    return None if column is None else column_of(read_stimuli(source), column, "blocks")
 
 
 def _fitting(rdms: RDMs, stimuli: StimulusSet, what: str) -> RDMs:

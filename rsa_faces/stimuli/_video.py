@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path
 from rsa_faces._core.optional import require
 
 if TYPE_CHECKING:
@@ -190,3 +191,26 @@ def _unreadable(path: Path, err: Exception) -> InputError:
 def _av():
     """Return PyAV, or say how to install it."""
     return require("av", extra="video", purpose="reading clips")
+
+
+def write(path: Path, pictures: Sequence[np.ndarray], *, rate: int) -> None:
+    """Write a clip (H.264), whole or not at all; the same pictures give the same bytes.
+
+    Parameters
+    ----------
+    path : Path
+        Ending in ``.mp4``.
+    pictures : sequence of ndarray of uint8, shape (height, width, 3)
+        With even height and width.
+    rate : int
+        Pictures per second.
+    """
+    av = _av()
+    with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())

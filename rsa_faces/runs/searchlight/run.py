@@ -29,7 +29,7 @@ from rsa_faces.mapping import (
 from rsa_faces.rdm import MEASURES, RDMs, concat
 from rsa_faces.report import Account, Picture
 from rsa_faces.runs._brains import Brains, Subject, read_brains, save_image, split
-from rsa_faces.runs._inputs import blocks_of, read_models
+from rsa_faces.runs._inputs import column_of, read_models
 from rsa_faces.runs._networks import Networks, network_rdms, read_stimuli
 from rsa_faces.runs._run import SUFFIXES, Run
 from rsa_faces.runs._sentences import about
@@ -73,6 +73,9 @@ class SearchlightRun(Run):
             self.notes += self.networks.notes
             self.hashes["stimuli_sha256"] = self.stimuli.hash
             self.hashes["weights_sha256"] = dict(self.networks.weights)
+        self.blocks = None
+        if config.blocks is not None:
+            self.blocks = column_of(self.stimuli, config.blocks, "blocks")
         models = [read_models(entry, self.stimuli) for entry in config.models]
         self._models = [m.with_labels(name=list(m.labels["network"])) for m in models]
 
@@ -119,8 +122,7 @@ class SearchlightRun(Run):
     def _settings(self) -> dict[str, Any]:
         """How similarity is mapped."""
         keys = ("radius", "measure", "method", "noise", "noise_from", "min_voxels")
-        blocks = blocks_of(self.config.stimuli, self.config.blocks)
-        return {key: getattr(self.config, key) for key in keys} | {"blocks": blocks}
+        return {key: getattr(self.config, key) for key in keys} | {"blocks": self.blocks}
 
     def _key_of(self, name: str) -> list[str]:
         """Return all that a subject's map depends on."""

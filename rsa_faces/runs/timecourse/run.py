@@ -41,6 +41,7 @@ class TimecourseRun(Run):
         """Read stimuli and what recordings there are; unknown layers are errors now."""
         config = self.config
         self.stimuli = read_images(config.stimuli, self.command)
+        self.blocks = column_of(self.stimuli, config.blocks, "blocks")
         self.networks = Networks(
             config.networks, self.stimuli, self.device, config.seed, known=self.folder / "faces.csv"
         )
@@ -81,7 +82,7 @@ class TimecourseRun(Run):
             models,
             concat(data),
             method=config.method,
-            blocks=column_of(self.stimuli, config.blocks, "blocks"),
+            blocks=self.blocks,
             seed=config.seed,
         )
         self.test = map_clusters(
