@@ -45,6 +45,8 @@ httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
 sqlalchemy = pytest.importorskip("sqlalchemy")
 
+from rsa_faces.behaviour.arrange._store import hash_of_link  # noqa: E402
+
 TOKEN = "a-token-of-the-tests-0123456789"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 N_IMAGES = 8
@@ -498,16 +500,42 @@ def test_all_on_one_spot_says_nothing_and_breaks_nothing(client):
 def test_open_enrolment(tmp_path):
     with make_client(tmp_path, raters={"open": True, "most": 2}) as client:
         assert client.get("/api/texts").json()["enrolment"] is True
-        paths = [client.post("/api/enrol").json()["path"] for _ in range(2)]
+        assert client.get("/api/texts").json()["needs_code"] is False
+        paths = [client.post("/api/enrol", json={}).json()["path"] for _ in range(2)]
         assert len(set(paths)) == 2
         assert client.get("/api" + paths[0]).json()["phase"] == "consent"
-        assert client.post("/api/enrol").status_code == 409
+        assert client.post("/api/enrol", json={}).status_code == 409
         made = client.post("/api/experimenter/raters", json={"count": 1}, headers=BEARER)
         assert made.json() == []
 
 
 def test_enrolment_is_closed_by_default(client):
-    assert client.post("/api/enrol").status_code == 403
+    assert client.post("/api/enrol", json={}).status_code == 403
+
+
+def test_a_flood_does_not_take_all_places(tmp_path):
+    plan = {"open": True, "most": 20, "per_address": 4}
+    with make_client(tmp_path, raters=plan) as client:
+        answers = [client.post("/api/enrol", json={}).status_code for _ in range(30)]
+        assert answers == [200] * 4 + [409] * 26
+        assert client.app.state.study.store.count_raters() == 4
+
+
+def test_enrolment_with_a_code(tmp_path):
+    plan = {"open": True, "code": "spring term"}
+    with make_client(tmp_path, raters=plan) as client:
+        texts = client.get("/api/texts")
+        assert texts.json()["needs_code"] is True
+        assert "spring" not in texts.text
+        for wrong in ({}, {"code": ""}, {"code": "spring"}, {"code": "Spring term"}):
+            assert client.post("/api/enrol", json=wrong).status_code == 403
+        assert client.post("/api/enrol", json={"code": " spring term"}).status_code == 200
+        # Guessing is slowed down.
+        answers = [client.post("/api/enrol", json={"code": f"{k}"}).status_code for k in range(9)]
+        assert answers.count(409) >= 7
+        assert client.app.state.study.store.count_raters() == 1
+        whole = client.get("/api/experimenter/export/arrangements.json", headers=BEARER)
+        assert "spring" not in whole.text
 
 
 def test_links_are_made_once(tmp_path, database):
@@ -1309,9 +1337,21 @@ def test_a_database_of_an_older_version_gets_the_new_columns(tmp_path, database)
         with engine.begin() as db:
             for column in ("voided_at", "void_reason"):
                 db.exec_driver_sql(f"ALTER TABLE trials DROP COLUMN {column}")
+            # Links were kept as they are.
+            db.exec_driver_sql("ALTER TABLE raters DROP COLUMN nonce")
+            db.exec_driver_sql(f"UPDATE raters SET token = '{'x' * 32}' WHERE id = 2")
         engine.dispose()
     with make_client(tmp_path, **database) as client:
-        collect(client)
+        old = "/api/t/" + "x" * 32
+        assert client.get(old).json()["phase"] == "consent"
+        overview = client.get("/api/experimenter/overview", headers=BEARER).json()
+        assert [r["path"] for r in overview["raters"]] == [None, None]
+        if not database:
+            assert b"x" * 32 not in everything_in(tmp_path)
+        _, state = begin(client, old)
+        for _ in range(3):
+            submit(client, old, state["trial"], body_of(state["trial"]))
+            state = client.get(old).json()
         client.app.state.study.void("r0002", 1, "tired")
         assert len(client.app.state.study.store.all_trials()[2]) == 3
         client.app.state.study.store.close()
@@ -1334,7 +1374,8 @@ def test_a_person_is_forgotten_and_nobody_else(tmp_path, client, caplog, who):
     token = first.removeprefix("/api/t/")
     trial_ids = [t.id for t in study.store.trials(1)]
     kept_before = study.store.trials(2)
-    assert all(part.encode() in everything_in(tmp_path) for part in [token, *trial_ids])
+    known = [hash_of_link(token), *trial_ids]
+    assert all(part.encode() in everything_in(tmp_path) for part in known)
     if who == "page":
         url = "/api/experimenter/raters/r0001"
         assert client.delete(url).status_code == 401
@@ -1354,7 +1395,7 @@ def test_a_person_is_forgotten_and_nobody_else(tmp_path, client, caplog, who):
     # Nothing of them is left, in no file of the database, and the running server knows it.
     assert client.get(first).status_code == 404
     left = everything_in(tmp_path)
-    assert not any(part.encode() in left for part in [token, *trial_ids])
+    assert not any(part.encode() in left for part in [token, *known])
     assert study.store.trials(1) == []
     assert study.store.trials(2) == kept_before
     assert list(study.fits()) == ["r0002"]
@@ -1449,7 +1490,7 @@ def test_sqlite_waits_for_others_and_writes_to_the_disk(client):
             db.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
         ]
-    assert found == ["wal", 2, 30000, 1]
+    assert found == ["wal", 2, 10000, 1]
 
 
 def test_a_writer_elsewhere_is_waited_for(tmp_path, client):
@@ -1519,6 +1560,113 @@ def test_a_missing_package_gives_the_line_that_installs_it(tmp_path, monkeypatch
         create_app(load_arrange_config(write_config(tmp_path)))
 
 
+def test_nobody_else_reads_the_database(tmp_path):
+    before = os.umask(0o000)
+    try:
+        with make_client(tmp_path) as client:
+            begin(client)
+            files = [*tmp_path.glob("arrange.sqlite*"), tmp_path / "arrange.key"]
+            assert len(files) == 4
+            assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+            client.app.state.study.store.close()
+        (tmp_path / "arrange.sqlite").chmod(0o664)
+        with make_client(tmp_path) as client:
+            assert (tmp_path / "arrange.sqlite").stat().st_mode & 0o777 == 0o600
+            client.app.state.study.store.close()
+    finally:
+        os.umask(before)
+
+
+def test_links_are_not_in_the_database(tmp_path):
+    with make_client(tmp_path) as client:
+        mine = links(client)
+        assert client.get(mine[0]).status_code == 200
+        left = everything_in(tmp_path)
+        assert not any(link.removeprefix("/api/t/").encode() in left for link in mine)
+        # What is in the database opens nothing.
+        with sqlite3.connect(tmp_path / "arrange.sqlite") as db:
+            for row in db.execute("SELECT token, nonce FROM raters"):
+                assert all(client.get(f"/api/t/{value}").status_code == 404 for value in row)
+        client.app.state.study.store.close()
+    with make_client(tmp_path) as client:
+        assert links(client) == mine
+        client.app.state.study.store.close()
+    # Without the key links work, but are not shown, and new ones are made with a new key.
+    (tmp_path / "arrange.key").unlink()
+    with make_client(tmp_path) as client:
+        raters = client.get("/api/experimenter/overview", headers=BEARER).json()["raters"]
+        assert [r["path"] for r in raters] == [None, None]
+        assert client.get(mine[0]).status_code == 200
+        (made,) = client.post("/api/experimenter/raters", json={"count": 1}, headers=BEARER).json()
+        assert client.get("/api" + made["path"]).status_code == 200
+        client.app.state.study.store.close()
+    (tmp_path / "arrange.key").write_text("abcd")
+    with pytest.raises(InputError, match="key of 32 bytes in .*arrange.key, got 2"):
+        make_client(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"]
+)
+def test_a_database_in_memory_is_refused(tmp_path, url):
+    with pytest.raises(InputError, match="outlives the server"):
+        make_client(tmp_path, database=url)
+
+
+def test_errors_of_the_database_do_not_tell_what_was_stored(client):
+    store = client.app.state.study.store
+    with pytest.raises(sqlalchemy.exc.DBAPIError) as caught, store._writing() as db:
+        db.execute(sqlalchemy.text("INSERT INTO nothing VALUES (:x)"), {"x": "secret position"})
+    assert "secret position" not in str(caught.value)
+
+
+def test_a_full_disk_is_told_and_what_is_sent_again_is_saved(tmp_path, client):
+    link, state = begin(client)
+    engine = client.app.state.study.store._engine
+
+    def full(connection, record):
+        connection.execute("PRAGMA max_page_count = 1")
+
+    sqlalchemy.event.listen(engine, "connect", full)
+    engine.dispose()
+    body = body_of(state["trial"])
+    answers = []
+    for _ in range(200):
+        url = "/api/experimenter/raters"
+        answers.append(client.post(url, json={"count": 50}, headers=BEARER))
+        if answers[-1].status_code != 200:
+            break
+    assert answers[-1].status_code == 503
+    assert answers[-1].headers["retry-after"] == "5"
+    assert "content-security-policy" in answers[-1].headers
+    sqlalchemy.event.remove(engine, "connect", full)
+    engine.dispose()
+    assert submit(client, link, state["trial"], body).json() == {"saved": True, "again": False}
+
+
+def test_a_locked_database_is_told_before_the_page_gives_up(tmp_path, client, monkeypatch):
+    from rsa_faces.behaviour.arrange import _store
+
+    link, state = begin(client)
+    body = body_of(state["trial"])
+    monkeypatch.setattr(_store, "BUSY_SECONDS", 0.5)
+    client.app.state.study.store._engine.dispose()
+    other = sqlite3.connect(tmp_path / "arrange.sqlite")
+    other.execute("BEGIN IMMEDIATE")
+    start = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: submit(client, link, state["trial"], body), range(4)))
+    assert [a.status_code for a in answers] == [503] * 4
+    assert time.monotonic() - start < 10
+    # Reading goes on.
+    assert client.get("/api/texts").status_code == 200
+    assert client.get(link).json()["trial"] == state["trial"]
+    other.rollback()
+    other.close()
+    assert submit(client, link, state["trial"], body).json() == {"saved": True, "again": False}
+    assert _store.BUSY_SECONDS < 20
+
+
 # --- a real server ----------------------------------------------------------------------------
 
 SERVE = "from rsa_faces.cli._app import app; app()"
@@ -1585,19 +1733,20 @@ def url_of(config):
     return load_arrange_config(config).database
 
 
-def stored(url, ids):
+def stored(url, ids, paths):
     """Return what is in the database: path → number → item → position."""
     query = (
         "SELECT token, number, names, xy FROM trials JOIN raters ON raters.id = rater_id "
         "WHERE done_at IS NOT NULL"
     )
     out = {}
+    paths = {hash_of_link(path.removeprefix("/t/")): path for path in paths}
     with sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).connect() as db:
         for token, number, names, xy in db.exec_driver_sql(query):
             places = {ids[n]: tuple(p) for n, p in zip(json.loads(names), json.loads(xy),
                                                        strict=True)}  # fmt: skip
-            assert number not in out.setdefault(f"/t/{token}", {})
-            out[f"/t/{token}"][number] = places
+            assert number not in out.setdefault(paths[token], {})
+            out[paths[token]][number] = places
     return out
 
 
@@ -1886,7 +2035,7 @@ def test_200_raters_at_once_lose_nothing(tmp_path, database):
     )
     assert all(state["phase"] == "finished" for state in states)
     assert sum(map(len, acknowledged.values())) == n_raters * n_trials
-    assert stored(url_of(config), ids) == acknowledged
+    assert stored(url_of(config), ids, paths) == acknowledged
 
 
 @pytest.mark.slow
@@ -1921,7 +2070,7 @@ def test_killing_the_server_loses_nothing_acknowledged(tmp_path, database):
             assert all(isinstance(end, httpx.TransportError) for end in ends), ends
         finally:
             server.kill()
-        there = stored(url_of(config), ids)
+        there = stored(url_of(config), ids, paths)
         for path, trials in acknowledged.items():
             for number, places in trials.items():
                 assert there[path][number] == places
@@ -1940,11 +2089,13 @@ def test_killing_the_server_loses_nothing_acknowledged(tmp_path, database):
                 "SELECT token, trials.id, number FROM trials JOIN raters "
                 "ON raters.id = rater_id WHERE done_at IS NOT NULL"
             ).fetchall()
+            path_of = {hash_of_link(path.removeprefix("/t/")): path for path in paths}
             for token, trial, number in rows[-50:]:
-                places = there[f"/t/{token}"][number]
+                path = path_of[token]
+                places = there[path][number]
                 body = {"placements": [{"item": i, "x": x, "y": y}
                                        for i, (x, y) in places.items()], "seconds": 1}  # fmt: skip
-                answer = client.post(f"/api/t/{token}/trials/{trial}", json=body)
+                answer = client.post(f"/api{path}/trials/{trial}", json=body)
                 assert answer.json() == {"saved": True, "again": True}
     finally:
         server.stop()

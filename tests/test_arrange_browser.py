@@ -259,7 +259,7 @@ def test_a_killed_server_loses_nothing(driver, tmp_path):
         server = Server(config, port)
         until(lambda: n_done(server, path) == 1)
         ids = {f"secret_name_{i:03d}": item for item, i in number.items()}
-        places = stored(url_of(config), ids)[path][1]
+        places = stored(url_of(config), ids, [path])[path][1]
         for item, i in number.items():
             assert places[item] == pytest.approx(TRUTH[i] / 2, abs=0.01)
         # The same, and the page is closed before the server is back: it sends when opened again.
@@ -321,11 +321,13 @@ def test_a_trial_is_voided_on_the_page(driver, task, path):
     field = until(lambda: driver.find_elements("css selector", "#trials input"))[0]
     field.send_keys("the phone rang")
     press(driver, "#trials button")
-    until(lambda: "the phone rang" in element(driver, "#trials").text)
+    until(lambda: "is void" in element(driver, "#one-told").text)
+    until(lambda: "the phone rang" in element(driver, "#trials").get_attribute("textContent"))
     assert n_done(task, path) == 0
     assert rater_of(task, path)["n_voided"] == 1
     press(driver, "#trials button")
-    until(lambda: n_done(task, path) == 1)
+    until(lambda: "valid again" in element(driver, "#one-told").text)
+    assert n_done(task, path) == 1
     # Deleting asks first.
     press(driver, "#one-forget")
     driver.switch_to.alert.dismiss()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import logging
 import math
 from collections.abc import AsyncIterator
@@ -24,11 +25,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from sqlalchemy.exc import OperationalError
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour.arrange._export import EXPORTS, person_json, rater_rdms
-from rsa_faces.behaviour.arrange._security import SESSION_SECONDS, Attempts, Sessions, Shield
-from rsa_faces.behaviour.arrange._store import Rater, StoredTrial
+from rsa_faces.behaviour.arrange._security import SESSION_SECONDS, Attempts, Quota, Sessions, Shield
+from rsa_faces.behaviour.arrange._store import DatabaseBusyError, Rater, StoredTrial
 from rsa_faces.behaviour.arrange._study import Study, mean_evidence
 from rsa_faces.behaviour.raters import group_rdm, rater_agreement
 from rsa_faces.rdm import concat
@@ -98,6 +100,12 @@ class Void(_Body):
     reason: str | None = Field(max_length=500)
 
 
+class Enrolment(_Body):
+    """What somebody who comes by themselves gives."""
+
+    code: str = Field(default="", max_length=100)
+
+
 class NewRaters(_Body):
     """How many links to make."""
 
@@ -117,6 +125,8 @@ def make_app(study: Study) -> FastAPI:
     app.add_middleware(Shield, hosts=study.config.hosts)
     app.state.study = study
     app.add_exception_handler(RequestValidationError, _refused)
+    for error in (DatabaseBusyError, OperationalError):
+        app.add_exception_handler(error, _busy)
     app.include_router(_pages(study))
     app.include_router(_task(study))
     app.state.attempts = Attempts()
@@ -153,6 +163,14 @@ async def _refused(request: Request, err: RequestValidationError) -> JSONRespons
     return JSONResponse({"detail": problems}, status_code=422)
 
 
+async def _busy(request: Request, err: Exception) -> JSONResponse:
+    """Say that the database is locked or its disk full: pages send again until it is not."""
+    _log.error("the database cannot be used: %s", getattr(err, "orig", err))
+    return JSONResponse(
+        {"detail": "the database cannot be used at the moment"}, 503, {"retry-after": "5"}
+    )
+
+
 # --- pages ------------------------------------------------------------------------------------
 
 
@@ -181,12 +199,24 @@ def _pages(study: Study) -> APIRouter:
             "texts": study.own_texts,
             "arena": config.arena,
             "enrolment": config.raters.open,
+            "needs_code": config.raters.code is not None,
         }
 
+    quota, guesses = Quota(study.config.raters.per_address), Attempts()
+
     @router.post("/api/enrol")
-    def enrol() -> dict:
-        if not study.config.raters.open:
+    def enrol(body: Enrolment, request: Request) -> dict:
+        plan, address = study.config.raters, _address(request)
+        if not plan.open:
             raise HTTPException(403, "closed")
+        if plan.code is not None:
+            if wait := guesses.wait(address):
+                raise HTTPException(409, "wait", {"retry-after": str(wait)})
+            if not hmac.compare_digest(body.code.strip().encode(), plan.code.encode()):
+                guesses.failed(address)
+                raise HTTPException(403, "wrong code")
+        if not quota.take(address):
+            raise HTTPException(409, "too many from this address")
         rater = study.enrol()
         if rater is None:
             raise HTTPException(409, "full")
@@ -230,8 +260,10 @@ def _task(study: Study) -> APIRouter:
     """Return the routes of the raters: each needs the link."""
     router = APIRouter(prefix="/api/t/{token}")
 
-    def state(rater: Rater) -> dict:
+    def state(rater: Rater | None) -> dict:
         trial, done = None, None
+        if rater is None:
+            raise HTTPException(404, "unknown link")  # deleted in this moment
         if rater.consented_at is None:
             phase = "consent"
         elif rater.practised_at is None:
@@ -239,7 +271,7 @@ def _task(study: Study) -> APIRouter:
         else:
             trial, done = study.next_trial(rater)
             phase = "finished" if trial is None else "trial"
-            rater = study.store.rater(rater.token)
+            rater = study.store.rater_again(rater)
         if rater is None:
             raise HTTPException(404, "unknown link")  # deleted in this moment
         if done is None:
@@ -257,14 +289,14 @@ def _task(study: Study) -> APIRouter:
     @router.post("/consent")
     def consent(rater: _Who) -> dict:
         study.store.mark(rater.id, "consented_at")
-        return state(study.store.rater(rater.token))
+        return state(study.store.rater_again(rater))
 
     @router.post("/ready")
     def ready(rater: _Who) -> dict:
         if rater.consented_at is None:
             raise HTTPException(403, "no consent")
         study.store.mark(rater.id, "practised_at")
-        return state(study.store.rater(rater.token))
+        return state(study.store.rater_again(rater))
 
     @router.post("/trials/{trial}")
     def submit(trial: str, body: Submission, rater: _Who) -> dict:
@@ -298,6 +330,11 @@ def _shown(trial: StoredTrial, study: Study) -> dict:
 # --- the experimenter -------------------------------------------------------------------------
 
 
+def _address(request: Request) -> str:
+    """Return where a request comes from; behind a proxy on this computer, what that says."""
+    return request.client.host if request.client else "unknown"
+
+
 def _cookie(request: Request) -> dict:
     """Return name and properties of the session's cookie."""
     common = {"httponly": True, "samesite": "strict"}
@@ -311,7 +348,7 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
     router = APIRouter(prefix="/api/experimenter")
 
     def check_token(token: str, request: Request) -> bool:
-        address = request.client.host if request.client else "unknown"
+        address = _address(request)
         if wait := attempts.wait(address):
             raise HTTPException(429, "too many wrong tokens", {"retry-after": str(wait)})
         if study.is_token(token):
@@ -355,7 +392,7 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
             last = max((t.done_at for t in trials), default=None)
             raters.append({
                 "rater": rater.label,
-                "path": f"/t/{rater.token}",
+                "path": None if rater.token is None else f"/t/{rater.token}",
                 "created_at": rater.created_at,
                 "consented_at": rater.consented_at,
                 "finished_at": rater.finished_at,

@@ -70,6 +70,8 @@ class RaterPlan(_Section):
     links: int = Field(default=0, ge=0, le=10_000)
     open: bool = False
     most: int = Field(default=1000, ge=1, le=100_000)
+    per_address: int = Field(default=50, ge=1, le=100_000)
+    code: str | None = Field(default=None, min_length=6, max_length=100)
 
 
 class ArrangeConfig(_Section):
@@ -103,10 +105,14 @@ class ArrangeConfig(_Section):
         a sentence that says so. By default data is kept until you delete it.
     raters : RaterPlan
         ``links``: that many personal links are made at the start; ``open``: everybody who opens
-        the page may take part, up to ``most`` raters.
+        the page may take part, up to ``most`` raters, ``per_address`` a day from one address, and
+        only with the ``code`` if there is one (``https://…/#CODE`` holds it already).
     database : str, default "sqlite:///arrange.sqlite"
         SQLAlchemy URL; an SQLite file is taken from the folder of the configuration. For
         PostgreSQL ``postgresql+psycopg://user@host/name``, with ``pip install 'psycopg[binary]'``.
+    link_key : path, default "arrange.key"
+        File with the key that the raters' links are made of; made at the first start. The database
+        has only hashes of the links: without this file they work, but cannot be shown again.
     host, port : str and int, default "127.0.0.1" and 8000
         Where the server listens. 127.0.0.1 is this computer only.
     hosts : list of str
@@ -132,6 +138,7 @@ class ArrangeConfig(_Section):
     keep_days: int | None = Field(default=None, ge=1, le=36_500)
     raters: RaterPlan = Field(default_factory=RaterPlan)
     database: str = "sqlite:///arrange.sqlite"
+    link_key: Path = Path("arrange.key")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     hosts: tuple[str, ...] = ()
@@ -221,7 +228,10 @@ def _absolute(config: ArrangeConfig, folder: Path) -> ArrangeConfig:
         key: folder / value.expanduser()
         for key in ("folder", "manifest") if (value := getattr(config.stimuli, key)) is not None
     })  # fmt: skip
-    changes: dict[str, Any] = {"stimuli": stimuli}
+    changes: dict[str, Any] = {
+        "stimuli": stimuli,
+        "link_key": folder / config.link_key.expanduser(),
+    }
     if config.language.endswith((".yaml", ".yml")):
         changes["language"] = str(folder / config.language)
     scheme, _, name = config.database.partition(":///")

@@ -195,6 +195,28 @@ class Attempts:
             self._failed.pop(address, None)
 
 
+class Quota:
+    """How often something may be done a day, by address; forgotten when the server stops."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._done: dict[str, int] = {}
+        self._day = 0
+        self._guard = threading.Lock()
+
+    def take(self, address: str) -> bool:
+        """Tell whether once more is allowed, and count it."""
+        with self._guard:
+            if (day := int(time.monotonic() // 86_400)) != self._day:
+                self._day, self._done = day, {}
+            n = self._done.get(address, 0)
+            # Nobody can make the server remember addresses without end.
+            if n >= self._most or len(self._done) >= _MOST_ADDRESSES:
+                return False
+            self._done[address] = n + 1
+            return True
+
+
 def is_strong(token: str) -> bool:
     """Tell whether a token could be random: long, and of many different characters."""
     return len(token) >= MIN_TOKEN and len(token) * math.log2(len(set(token))) >= MIN_BITS

@@ -130,7 +130,7 @@ def serve(
         backlog=_connections.AT_ONCE,
     )
     sparse = _connections.Sparse()
-    for name in ("uvicorn.error", "asyncio"):
+    for name in ("uvicorn.error", "asyncio", "rsa_faces.behaviour.arrange._app"):
         logging.getLogger(name).addFilter(sparse)
     try:
         _connections.Server(settings).run(sockets=[listening])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import json
+import os
 import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -54,6 +59,7 @@ _raters = Table(
     Column("consented_at", Double),
     Column("practised_at", Double),
     Column("finished_at", Double),
+    Column("nonce", String(40)),
 )  # fmt: skip
 _trials = Table(
     "trials", _metadata,
@@ -71,19 +77,24 @@ _trials = Table(
 )  # fmt: skip
 
 MOMENTS = ("consented_at", "practised_at", "finished_at")
-BUSY_SECONDS = 30
+# Less than the page waits for an answer: it is told, and sends again.
+BUSY_SECONDS = 10
 
 # What links and trials are made of; anything else is not looked up.
 _MADE = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
+class DatabaseBusyError(Exception):
+    """The database cannot be written to at the moment."""
+
+
 @dataclass(frozen=True)
 class Rater:
-    """A row of the raters."""
+    """A rater; the token of their link is None where this server's key did not make it."""
 
     id: int
     label: str
-    token: str
+    token: str | None
     created_at: float
     consented_at: float | None
     practised_at: float | None
@@ -121,17 +132,25 @@ class StoredTrial:
 
 
 class Store:
-    """Raters and trials in an SQL database."""
+    """Raters and trials in an SQL database.
 
-    def __init__(self, url: str) -> None:
+    Links are not in it: their tokens are made of a key, which is not in the database, and a random
+    number for each rater, and found by their hash.
+    """
+
+    def __init__(self, url: str, key: bytes) -> None:
+        self._key = key
         self._engine = _connect(url)
         self._sqlite = self._engine.dialect.name == "sqlite"
         # SQLite has one writer at a time; a queue here is fairer than its polling.
-        self._one_writer = threading.Lock() if self._sqlite else contextlib.nullcontext()
+        self._one_writer = threading.Lock()
         try:
             with self._writing() as db:
                 _metadata.create_all(db)
                 _add_columns(db)
+                changed = _hash_links(db)
+            if changed:
+                self._empty_log()
         except DBAPIError as err:
             raise InputError(
                 f"expected a database at {self._engine.url!r}, but it cannot be used: {err.orig}."
@@ -144,10 +163,23 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
         """Open one transaction that writes."""
-        with self._one_writer, self._engine.connect() as bare:
+        with self._in_turn(), self._engine.connect() as bare:
             db = bare.execution_options(writes=True)
             with db.begin():
                 yield db
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Wait for the writer before, but not longer than for one elsewhere."""
+        if not self._sqlite:
+            yield
+            return
+        if not self._one_writer.acquire(timeout=BUSY_SECONDS):
+            raise DatabaseBusyError("another writer holds the database")
+        try:
+            yield
+        finally:
+            self._one_writer.release()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -185,8 +217,13 @@ class Store:
                 n_raters = min(n_raters, max(most - there, 0))
             made = []
             for k in range(n_raters):
-                token = secrets.token_urlsafe(24)
-                values = {"label": token, "token": token, "created_at": time.time()}
+                nonce = secrets.token_urlsafe(24)
+                values = {
+                    "label": nonce,
+                    "token": hash_of_link(self._token(nonce)),
+                    "nonce": nonce,
+                    "created_at": time.time(),
+                }
                 if self._sqlite:
                     # SQLite would give the number of somebody deleted to the next one.
                     values["id"] = last + 1 + k
@@ -197,7 +234,20 @@ class Store:
                 )
                 made.append(number)
             rows = db.execute(select(_raters).where(_raters.c.id.in_(made)).order_by(_raters.c.id))
-            return [Rater(**row._mapping) for row in rows]
+            return [self._rater(row) for row in rows]
+
+    def _token(self, nonce: str) -> str:
+        """Return the token of a link: 192 bits that only the key gives."""
+        digest = hmac.digest(self._key, f"link/{nonce}".encode(), "sha256")
+        return base64.urlsafe_b64encode(digest[:24]).decode()
+
+    def _rater(self, row: Row) -> Rater:
+        """Return a row of the raters as an object."""
+        values = dict(row._mapping)
+        nonce = values.pop("nonce")
+        token = None if nonce is None else self._token(nonce)
+        known = token is not None and hash_of_link(token) == values["token"]
+        return Rater(**values | {"token": token if known else None})
 
     def count_raters(self) -> int:
         """Return how many links were made, also of raters whose data was deleted."""
@@ -213,26 +263,38 @@ class Store:
             gone = db.execute(delete(_raters).where(_raters.c.id.in_(raters))).rowcount
             _set(db, "last_rater", str(last))
             _set(db, "forgotten", str(_number(db, "forgotten") + gone))
-        if self._sqlite:
-            # What was deleted is overwritten (secure_delete), and must not stay in the log.
-            with self._one_writer, self._engine.connect() as db:
-                db.exec_driver_sql("COMMIT")
-                db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-                db.exec_driver_sql("BEGIN")
+        self._empty_log()
         return trials
+
+    def _empty_log(self) -> None:
+        """Let nothing that was deleted stay in SQLite's log; in the file it was overwritten."""
+        if not self._sqlite:
+            return
+        with self._in_turn(), self._engine.connect() as db:
+            # Not inside of a transaction.
+            db.exec_driver_sql("COMMIT")
+            db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.exec_driver_sql("BEGIN")
 
     def raters(self) -> list[Rater]:
         """Return all raters, in the order in which they were made."""
         with self._reading() as db:
-            return [Rater(**r._mapping) for r in db.execute(select(_raters).order_by(_raters.c.id))]
+            return [self._rater(r) for r in db.execute(select(_raters).order_by(_raters.c.id))]
 
     def rater(self, token: str) -> Rater | None:
         """Return the rater of a link."""
         if not _MADE.fullmatch(token):
             return None
         with self._reading() as db:
-            row = db.execute(select(_raters).where(_raters.c.token == token)).first()
-        return None if row is None else Rater(**row._mapping)
+            query = select(_raters).where(_raters.c.token == hash_of_link(token))
+            row = db.execute(query).first()
+        return None if row is None else self._rater(row)
+
+    def rater_again(self, rater: Rater) -> Rater | None:
+        """Return a rater as they are now; None if they were deleted."""
+        with self._reading() as db:
+            row = db.execute(select(_raters).where(_raters.c.id == rater.id)).first()
+        return None if row is None else self._rater(row)
 
     def mark(self, rater: int, moment: Literal["consented_at", "practised_at", "finished_at"]):
         """Store when something happened; the first time counts."""
@@ -350,6 +412,51 @@ def _stored(row: Row) -> StoredTrial:
     return StoredTrial(**values | {"names": names, "xy": xy})
 
 
+def hash_of_link(token: str) -> str:
+    """Return the hash by which a link is found; its token is long and random, one round does."""
+    digest = hashlib.sha256(f"link/{token}".encode()).digest()
+    return base64.urlsafe_b64encode(digest[:30]).decode()
+
+
+def _hash_links(db: Connection) -> bool:
+    """Hash the links of a database of an older version, which go on working; tell if any were."""
+    changed = False
+    plain = select(_raters.c.id, _raters.c.token).where(_raters.c.nonce.is_(None))
+    for number, token in db.execute(plain).fetchall():
+        if len(token) < _HASHED:
+            values = {"token": hash_of_link(token)}
+            db.execute(update(_raters).where(_raters.c.id == number).values(values))
+            changed = True
+    return changed
+
+
+_HASHED = 40
+
+
+def private_key(path: Path) -> bytes:
+    """Return the key of the links from a file that only its owner reads; made if not there."""
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(secrets.token_hex(32))
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii"))
+    except (OSError, ValueError) as err:
+        raise InputError(f"expected the key of the links in {path}: {err}.") from err
+    if len(key) != 32:
+        raise InputError(f"expected a key of 32 bytes in {path}, got {len(key)}.")
+    return key
+
+
+def _own_file(path: Path) -> None:
+    """Let nobody but the owner read a database file; SQLite gives its log the same rights."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+
+
 def _add_columns(db: Connection) -> None:
     """Add the columns that a database of an older version does not have."""
     for table in _metadata.tables.values():
@@ -364,8 +471,16 @@ def _connect(url: str):
     """Return an engine, with SQLite set up so that what was acknowledged is on the disk."""
     try:
         parsed = make_url(url)
+        name = parsed.database or ""
+        in_memory = not name or ":memory:" in name or parsed.query.get("mode") == "memory"
+        if parsed.drivername.startswith("sqlite") and in_memory:
+            raise InputError(
+                "expected a database that outlives the server, such as sqlite:///arrange.sqlite, "
+                f"got one in memory: {url!r}."
+            )
         engine = create_engine(
             parsed,
+            hide_parameters=True,
             pool_pre_ping=not parsed.drivername.startswith("sqlite"),
             **({"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
                if parsed.drivername.startswith("sqlite") else {}),
@@ -382,6 +497,9 @@ def _connect(url: str):
             f"Install it with: pip install '{package}'"
         ) from err
     if engine.dialect.name == "sqlite":
+        if not name.startswith("file:"):
+            with contextlib.suppress(FileNotFoundError):
+                _own_file(Path(name))
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine

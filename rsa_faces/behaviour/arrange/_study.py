@@ -19,7 +19,7 @@ from rsa_faces.behaviour.arrange import _engine
 from rsa_faces.behaviour.arrange._config import ArrangeConfig
 from rsa_faces.behaviour.arrange._security import MIN_TOKEN, is_strong
 from rsa_faces.behaviour.arrange._stimuli import Served
-from rsa_faces.behaviour.arrange._store import Rater, Store, StoredTrial
+from rsa_faces.behaviour.arrange._store import Rater, Store, StoredTrial, private_key
 from rsa_faces.behaviour.arrange._texts import load_texts
 from rsa_faces.behaviour.inverse_mds import ArrangementRDM
 
@@ -42,7 +42,7 @@ class Study:
         self.config = config
         self.texts = load_texts(config.language)
         self.stimuli = Served(config.stimuli)
-        self.store = Store(config.database)
+        self.store = Store(config.database, private_key(config.link_key))
         self._check_belongs()
         self.stimuli.make_ids(self.store.setting("secret", lambda: secrets.token_hex(32)))
         missing = config.raters.links - self.store.count_raters()

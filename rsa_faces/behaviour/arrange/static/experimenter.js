@@ -166,7 +166,8 @@ function showRaters(raters) {
       cells[2].append(make("progress", { max: 1 }));
       const copy = make("button", { type: "button", textContent: "Copy link" });
       copy.addEventListener("click", () => copyLink(location.origin + rater.path, copy));
-      cells[7].append(copy);
+      // The database has hashes only; without the file of the key links cannot be shown.
+      cells[7].append(rater.path ? copy : "only the rater has it");
       row = make("tr", {}, ...cells);
       row.dataset.rater = rater.rater;
       $("raters").append(row);
@@ -206,7 +207,11 @@ async function showTrials() {
   $("one").hidden = !whom;
   if (!whom) return;
   const answer = await call(`/raters/${encodeURIComponent(whom)}/trials`);
-  if (!answer.ok) return;
+  const field = document.activeElement;
+  // Not under the hands of somebody who writes a reason.
+  const writing = $("trials").contains(field) && field.value && whom === $("trials").dataset.whom;
+  if (!answer.ok || writing) return;
+  $("trials").dataset.whom = whom;
   $("one-heading").textContent = `Trials of ${whom}`;
   $("one-export").href = `${API}/raters/${encodeURIComponent(whom)}/export`;
   $("trials").replaceChildren(...(await answer.json()).map((trial) => trialRow(whom, trial)));
@@ -241,6 +246,7 @@ function trialRow(whom, trial) {
     event.preventDefault();
     const path = `/raters/${encodeURIComponent(whom)}/trials/${trial.number}/void`;
     const done = await call(path, { reason: isVoid ? null : reason.value });
+    if (done.ok) reason.value = "";
     $("one-told").textContent = done.ok
       ? `Trial ${trial.number} is ${isVoid ? "valid again" : "void"}.` : "Not changed.";
     await refresh();

@@ -301,14 +301,20 @@ function stop(heading, text, handle) {
   }]]);
 }
 
-async function startPage(open) {
+async function startPage(open, needsCode) {
   // Whoever sits here next must not get the link of the one before.
   forget("rater", "path");
   const buttons = [];
   if (open) {
     const enrol = async () => {
       try {
-        const { ok, data } = await ask("/api/enrol", {});
+        const code = codeField?.value ?? decodeURIComponent(location.hash.slice(1));
+        const { status, ok, data } = await ask("/api/enrol", needsCode ? { code } : {});
+        if (status === 403 && needsCode) {
+          showCodeField();
+          notice(t("start_code_wrong"), { warn: true });
+          return;
+        }
         if (!ok) {
           message(t("start_heading"), t("start_full"));
           return;
@@ -320,7 +326,18 @@ async function startPage(open) {
     };
     buttons.push([t("start_button"), enrol]);
   }
+  let codeField;
+  const showCodeField = () => {
+    if (codeField) return;
+    const label = document.createElement("label");
+    codeField = document.createElement("input");
+    Object.assign(codeField, { maxLength: 100, autocomplete: "off" });
+    label.append(`${t("start_code")} `, codeField);
+    $("message-buttons").prepend(label);
+    codeField.focus();
+  };
   message(t("start_heading"), open ? t("instructions") : t("start_closed"), buttons);
+  if (open && needsCode && !location.hash) showCodeField();
 }
 
 async function main() {
@@ -337,7 +354,7 @@ async function main() {
   paragraphs($("help-text"), t("instructions"));
   $("show-help").addEventListener("click", () => $("help").showModal());
   if (!token) {
-    await startPage(data.enrolment);
+    await startPage(data.enrolment, data.needs_code);
     return;
   }
   arena = new Arena({
