@@ -217,3 +217,89 @@ def test_figure():
     other = congruence({"a": simulated(0)}, WHO, FACE, conditions=NAMES, n_permutations=9)
     with pytest.raises(InputError, match="same two labels"):
         plot_congruence([results[0], other])
+
+
+def crossed(seed, width=24):
+    """Simulate 20 people x 4 expressions x 3 views: all directions independent of identity's."""
+    rng = np.random.default_rng(seed)
+    p, e, v = (index.ravel() for index in np.indices((20, 4, 3)))
+    who = np.linalg.qr(rng.normal(size=(width, 10)))[0].T
+    views = np.linalg.qr(np.vstack([who, rng.normal(size=(2, width))]).T)[0].T[10:]
+    faces = np.linalg.qr(rng.normal(size=(width, 3)))[0].T
+    x = (2 * rng.normal(size=(20, 10)) @ who)[p] + (2 * rng.normal(size=(4, 3)) @ faces)[e]
+    x += (8 * rng.normal(size=(3, 2)) @ views)[v] + 0.25 * rng.normal(size=(240, width))
+    names = [f"{i}" for i in range(240)]
+    return x, names, *(dict(zip(names, label.tolist(), strict=True)) for label in (p, e, v))
+
+
+def test_a_third_factor_with_directions_of_its_own_makes_no_false_positives_within_its_cells():
+    wrong, blind = np.zeros(2), 0
+    n = 60
+    for seed in range(n):
+        x, names, who, face, view = crossed(seed)
+        options = {"conditions": names, "n_permutations": 39, "n_splits": 0, "seed": seed}
+        row = congruence({"a": x}, who, face, within=view, **options).table.iloc[0]
+        wrong += row[["p_less", "p_greater"]].to_numpy(float) <= 0.05
+        if seed < 10:
+            blind += congruence({"a": x}, who, face, **options).table["p_greater"][0] <= 0.05
+    # 60 studies at 5 %: at most 8 with a probability of 0.99.
+    assert (wrong <= 8).all()
+    assert blind >= 7  # without cells the views make the null too low
+    x, names, who, face, view = crossed(0, width=60)
+    x[:, :3] += 9 * np.eye(4)[[face[n] for n in names]][:, 1:]  # along channels of people
+    x[:, :3] += 9 * np.random.default_rng(0).normal(size=(20, 3))[[who[n] for n in names]]
+    row = congruence({"a": x}, who, face, within=view, **options).table.iloc[0]
+    assert row["p_greater"] <= 0.05
+
+
+def test_halves_never_split_a_person_who_is_among_the_cells():
+    x, names, who, face, view = crossed(0, width=60)
+    options = {"conditions": names, "n_permutations": 9, "n_splits": 4, "n_dimensions": 2}
+    one = congruence({"a": x}, face, view, within=who, **options).table
+    two = congruence({"a": x}, face, view, within=who, across=who, **options).table
+    assert one.equals(two)
+    assert (one["reliability_first"] > 0.6).all()
+
+
+def test_other_factors_are_averaged_out_where_cells_are_unequal():
+    x, names, who, face, view = crossed(0, width=60)
+    # Some people are seen in some views only: their own means have these views in them.
+    kept = np.flatnonzero([(who[n] * 7 + view[n]) % 5 > 1 for n in names])
+    options = {"n_permutations": 9, "n_splits": 0, "within": view, "match": "intersection"}
+    before = congruence({"a": x}, who, face, conditions=names, **options).table["congruence"][0]
+    few = congruence({"a": x[kept]}, who, face, conditions=[names[i] for i in kept], **options)
+    assert few.table["congruence"][0] == pytest.approx(before, abs=0.01)
+
+
+@pytest.mark.parametrize("directions", ["means", "readout"])
+def test_no_room_is_undefined_and_said(directions):
+    x = simulated(0, n_channels=40)
+    layers = {"narrow": x[:, 15:22], "wide": x}
+    found = congruence(layers, WHO, FACE, conditions=NAMES, n_permutations=9, n_dimensions=6,
+                       n_splits=2, directions=directions)  # fmt: skip
+    table = found.table.set_index("layer")
+    assert table["room"].to_dict() == {"narrow": 7, "wide": 40}
+    numbers = ["congruence", "null_mean", "p_less", "corrected", "tucker", "tucker_p_greater"]
+    assert table.loc["narrow", numbers].isna().all()
+    assert table.loc["wide", numbers[:3]].notna().all()
+    assert any("undefined in 1 layers" in note and "narrow (7)" in note for note in found.notes)
+
+
+def test_tucker_is_the_mean_cosine_of_means_or_of_ridge_weights():
+    from sklearn.linear_model import Ridge
+
+    x = simulated(4, shared=0.5)
+    for directions in ("means", "readout"):
+        bases = []
+        for labels in (WHO, FACE):
+            values = np.array([labels[n] for n in NAMES])
+            onehot = (values[:, None] == np.unique(values)).astype(float)
+            if directions == "means":
+                found = (onehot / onehot.sum(axis=0)).T @ x
+            else:
+                strength = 0.1 * ((x - x.mean(axis=0)) ** 2).sum() / len(x)
+                found = Ridge(alpha=strength).fit(x, onehot).coef_
+            bases.append(np.linalg.svd(found - found.mean(axis=0), full_matrices=False)[2][:2])
+        row = run(x, n_dimensions=2, directions=directions, n_splits=0).table.iloc[0]
+        assert row["tucker"] == pytest.approx(np.abs(bases[0] @ bases[1].T).mean(), abs=1e-9)
+        assert row["tucker_excess"] == pytest.approx(row["tucker"] - row["tucker_null_mean"])

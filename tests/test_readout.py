@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import rsa_faces as rf
+from rsa_faces._core.exchange import exchanged
 from rsa_faces.analyses import kdef_table, readout, transfer_matrix
-from rsa_faces.analyses._targets import permuted
 
 N_PEOPLE, N_CHANNELS = 14, 40
 EXPRESSIONS = ("neutral", "smiling", "angry")
@@ -186,15 +186,16 @@ def test_standardizing_equals_scikit_learns_scaler():
 def test_permutations_respect_groups():
     rng = np.random.default_rng(0)
     groups = np.array([3, 3, 1, 1, 2, 2, 2])
-    within = permuted(np.array([0, 1, 0, 1, 0, 1, 2]), groups, 200, rng)
+    own = np.array([0, 1, 0, 1, 0, 1, 2])
+    within = exchanged(own, groups, 200, rng)
     for g in (1, 2, 3):
-        expected = sorted(within[0][groups == g])
+        expected = sorted(own[groups == g])
         assert all(sorted(row[groups == g]) == expected for row in within)
     assert len({tuple(row) for row in within}) == 2 * 2 * 6
-    whole = permuted(np.array([5, 5, 6, 6, 7, 7, 7]), groups, 200, rng)
+    whole = exchanged(np.array([5, 5, 6, 6, 7, 7, 7]), groups, 200, rng)
     assert all(len(set(row[groups == g])) == 1 for row in whole for g in (1, 2, 3))
     assert len({tuple(row) for row in whole}) == 6
-    free = permuted(np.arange(4), np.arange(4), 500, rng)
+    free = exchanged(np.arange(4), np.arange(4), 500, rng)
     assert len({tuple(row) for row in free}) == 24
 
 

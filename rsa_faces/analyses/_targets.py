@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.exchange import exchanged
 from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.analyses._ridge import Fold
@@ -24,9 +25,9 @@ class Classes:
         if len(self.classes) < 2:
             raise InputError(f"expected at least 2 classes, got {self.classes!r}.")
 
-    def permuted(self, groups: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    def permuted(self, groups: np.ndarray, n: int, rng, within=None) -> np.ndarray:
         """Return labels as they are, then permuted, (1 + n, n_conditions)."""
-        return permuted(self.codes, groups, n, rng)
+        return np.vstack([self.codes, exchanged(self.codes, groups, n, rng, within)])
 
     def scores(self, parts: Sequence[Fold], permuted: np.ndarray, n: int):
         """Return predictions of the labels, and accuracies of all label sets, (n_sets, 2)."""
@@ -78,9 +79,9 @@ class Numbers:
             raise InputError("expected finite numbers that are not all equal as labels.")
         self._baseline = np.zeros(len(self.values))
 
-    def permuted(self, groups: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    def permuted(self, groups: np.ndarray, n: int, rng, within=None) -> np.ndarray:
         """Return labels as they are, then permuted, (1 + n, n_conditions)."""
-        return permuted(self.values, groups, n, rng)
+        return np.vstack([self.values, exchanged(self.values, groups, n, rng, within)])
 
     def scores(self, parts: Sequence[Fold], permuted: np.ndarray, n: int):
         """Return predictions of the labels, and r and R² of all label sets, (n_sets, 2)."""
@@ -123,30 +124,6 @@ class Numbers:
     def names(self, predicted: np.ndarray) -> list:
         """Return predictions."""
         return predicted.tolist()
-
-
-def permuted(
-    values: np.ndarray, groups: np.ndarray, n: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return labels as they are, then n permutations that respect groups.
-
-    Where every group has one label, labels of whole groups are exchanged; else labels within
-    groups. Single conditions are groups of one, with one label each: exchanged freely.
-    """
-    kinds, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
-    out = np.empty((1 + n, len(values)), values.dtype)
-    out[0] = values
-    of_group = values[first]
-    if (of_group[inverse] == values).all():
-        orders = np.argsort(rng.random((n, len(kinds))), axis=1)
-        out[1:] = of_group[orders][:, inverse]
-        return out
-    # Sorted by group, then at random: a shuffle within each.
-    keys = rng.random((n, len(values)))
-    places = np.argsort(groups, kind="stable")
-    orders = np.argsort(keys + 2.0 * inverse, axis=1)
-    out[1:, places] = values[orders]
-    return out
 
 
 def held_out_r(predicted: np.ndarray, values: np.ndarray, baseline: np.ndarray) -> np.ndarray:

@@ -31,8 +31,9 @@ def plot_congruence(
     Returns
     -------
     Axes
-        A curve per network over relative depth; bands: the middle 95 % of the null; crosses:
-        congruence corrected for the reliability of both subspaces, where that is possible.
+        A curve per network over relative depth, of congruence less the mean of its null: how high
+        that mean is depends on the width of a layer. Bands: the middle 95 % of the null. Layers
+        in which congruence is undefined have no point.
 
     Raises
     ------
@@ -50,11 +51,10 @@ def plot_congruence(
             _, ax = plt.subplots(figsize=(COLUMN, _HEIGHT), layout="constrained")
         for color, result in zip(COLORS, results, strict=False):
             table = result.table
-            x, y = table["depth"].to_numpy(), table["congruence"].to_numpy()
+            x, y = table["depth"].to_numpy(), table["excess"].to_numpy()
             name = shown_name(str(table["network"].iloc[0])) or "features"
-            ax.fill_between(
-                x, table["null_low"], table["null_high"], color=color, alpha=0.15, linewidth=0
-            )
+            low, high = (table[f"null_{end}"] - table["null_mean"] for end in ("low", "high"))
+            ax.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
             ax.plot(x, y, color=color, label=name, zorder=3)
             outside = (2 * table[["p_less", "p_greater"]].min(axis=1) <= alpha).to_numpy()
             for filled, these in ((True, outside), (False, ~outside)):
@@ -62,7 +62,6 @@ def plot_congruence(
                     x[these], y[these], "o", markersize=3, color=color, markeredgewidth=0.7,
                     markerfacecolor=color if filled else "white", zorder=4,
                 )  # fmt: skip
-            ax.plot(x, table["corrected"], "x", markersize=3, color=color, zorder=2)
         table = results[0].table
         first, second = results[0].names
         dimensions = f"{table['n_dimensions_first'].max()} and {table['n_dimensions_second'].max()}"
@@ -71,12 +70,12 @@ def plot_congruence(
             f"{dimensions} dimensions", loc="left",
         )  # fmt: skip
         ax.set_xlabel("relative depth of the layer")
-        ax.set_ylabel("congruence of subspaces")
+        ax.set_ylabel("congruence − mean of its null")
+        ax.axhline(0, color="0.6", linewidth=0.5, zorder=1)
         ax.set_xlim(-0.02, 1.02)
-        ax.set_ylim(bottom=0)
         ax.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False,
-            title="bands: null; filled: outside it; crosses: corrected for reliability",
+            title="bands: null; filled: outside it",
             title_fontsize=5.5,
         )  # fmt: skip
     return ax

@@ -61,6 +61,7 @@ def landmark_readout(
     *,
     conditions: Sequence[str] | None = None,
     across: Mapping[str, Any] | pd.Series | None = None,
+    within: Mapping[str, Any] | pd.Series | None = None,
     baseline: pd.DataFrame | None = None,
     n_folds: int = 10,
     n_permutations: int = 1000,
@@ -82,6 +83,10 @@ def landmark_readout(
         The name of each row of a plain mapping.
     across : mapping or Series, condition to person, optional
         People are left out whole. By default every condition is another person.
+    within : mapping or Series, condition to cell, optional
+        Cells of the other factors of the design, such as the view of an identity × expression ×
+        view design (tuples for several factors): measurements move to a
+        condition in the same cell.
     baseline : DataFrame, shape (n_conditions, n_numbers), optional
         What layers are compared with, such as the face's size: ``face_size(landmarks)[["size"]]``.
     n_folds : int, default 10
@@ -155,16 +160,18 @@ def landmark_readout(
     tables = [("measurements", measurements)] + [("baseline", baseline)] * (baseline is not None)
     wanted = [(what, _rows(frame, what)) for what, frame in tables]
     wanted += [("across", across)] if across is not None else []
+    wanted += [("within", within)] if within is not None else []
     layers, found, n_left_out = matched(layers, wanted, match)
-    values = np.array(found[0]).T
     n = len(layers.conditions)
+    cells = codes_of(found.pop())[0] if within is not None else None
+    values = np.array(found[0]).T
     people = codes_of(found[-1])[0] if across is not None else np.arange(n)
     if people.max() < 2:
         raise InputError(f"expected at least 3 people, got {people.max() + 1}.")
     names = [str(name) for name in measurements.columns]
     targets = [_target(v, name) for v, name in zip(values, names, strict=True)]
     fold_of = deal_folds(people, n_folds, rng)
-    orders = _exchanges(people, n_permutations, rng)
+    orders = _exchanges(people, n_permutations, rng, cells)
     draws = rng.multinomial(people.max() + 1, np.full(people.max() + 1, 1 / (people.max() + 1)),
                             size=_N_BOOT)  # fmt: skip
     split = [(np.flatnonzero(fold_of != f), np.flatnonzero(fold_of == f))
@@ -274,21 +281,30 @@ def _residual(left: np.ndarray, values: np.ndarray, name: str) -> Numbers:
     return Numbers(left)
 
 
-def _exchanges(people: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return orders of conditions in which whole people change places, (n, n_conditions)."""
-    sizes = np.bincount(people)
+def _exchanges(people, n: int, rng: np.random.Generator, cells=None) -> np.ndarray:
+    """Return orders of conditions in which whole people change places, (n, n_conditions).
+
+    Between people with as many conditions in each cell, which change places cell by cell.
+    """
+    cells = np.zeros(len(people), np.int64) if cells is None else cells
+    counts = np.zeros((people.max() + 1, cells.max() + 1), np.int64)
+    np.add.at(counts, (people, cells), 1)
+    kinds, kind_of = np.unique(counts, axis=0, return_inverse=True)
+    kind_of = kind_of.ravel()
+    places = np.lexsort([cells, people])
     orders = np.tile(np.arange(len(people)), (n, 1))
     exchanged = 0
-    for size in np.unique(sizes):
-        # One row per person of this many conditions.
-        rows = np.array([np.flatnonzero(people == p) for p in np.flatnonzero(sizes == size)])
+    for kind in range(len(kinds)):
+        # One row per person of this kind.
+        whom = np.flatnonzero(kind_of == kind)
+        rows = np.array([places[people[places] == person] for person in whom])
         exchanged += len(rows) > 1
         moved = np.argsort(rng.random((n, len(rows))), axis=1)
         orders[:, rows.ravel()] = rows[moved].reshape(n, -1)
     if not exchanged:
         raise InputError(
-            "expected people with equal numbers of conditions, to exchange them; all numbers "
-            f"differ: {sizes.tolist()[:5]}."
+            "expected people with equal numbers of conditions (in each cell of `within`), to "
+            f"exchange them; all numbers differ: {counts.sum(axis=1).tolist()[:5]}."
         )
     return orders
 

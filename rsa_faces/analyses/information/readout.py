@@ -86,6 +86,7 @@ def readout(
     conditions: Sequence[str] | None = None,
     across: Mapping[str, Any] | pd.Series | None = None,
     people: Mapping[str, Any] | pd.Series | None = None,
+    within: Mapping[str, Any] | pd.Series | None = None,
     kind: str = "class",
     n_folds: int = 10,
     n_permutations: int = 1000,
@@ -114,6 +115,9 @@ def readout(
     people : mapping or Series, condition to person, optional
         Whom the interval generalises to: the bootstrap draws them whole. By default the groups of
         `across`, if there are at least 10, else conditions.
+    within : mapping or Series, condition to cell, optional
+        Cells of the other factors of the design, such as the view of an identity × expression ×
+        view design (tuples for several factors): labels are exchanged inside them only.
     kind : {"class", "number"}, default "class"
         Whether labels are classes or numbers (age).
     n_folds : int, default 10
@@ -167,8 +171,9 @@ def readout(
     Permutations respect the groups [1]_: labels are shuffled within groups where a group holds
     several (expressions of a person), and over whole groups where each group has one label
     (gender of a person): the only exchange that is free under "the features tell nothing about
-    the label beyond the group". p = (1 + #{permuted ≥ observed}) / (1 + n_permutations), one
-    set of permutations for all layers; p_corrected compares with the largest over layers, which
+    the label beyond the group"; and inside cells of `within`, if given.
+    p = (1 + #{permuted ≥ observed}) / (1 + n_permutations), one set of permutations for all layers;
+    p_corrected compares with the largest over layers, which
     controls the family-wise error.
 
     The mean of a training set is low where the labels left out are high, and predictions that are
@@ -211,7 +216,9 @@ def readout(
     wanted = [("labels", labels)]
     wanted += [("across", across)] if across is not None else []
     wanted += [("people", people)] if people is not None else []
+    wanted += [("within", within)] if within is not None else []
     layers, found, n_left_out = matched(layers, wanted, match)
+    cells = codes_of(found.pop())[0] if within is not None else None
     n = len(layers.conditions)
     values = found.pop(0)
     groups = codes_of(found.pop(0))[0] if across is not None else np.arange(n)
@@ -219,7 +226,7 @@ def readout(
     target = Classes(values) if kind == "class" else Numbers(values)
     _check_groups(target, groups, across is not None)
     fold_of = deal_folds(groups, n_folds, rng)
-    permuted = target.permuted(groups, n_permutations, rng)
+    permuted = target.permuted(groups, n_permutations, rng, cells)
     trains = [np.flatnonzero(fold_of != f) for f in np.unique(fold_of)]
     tests = [np.flatnonzero(fold_of == f) for f in np.unique(fold_of)]
     inner = [_inner_groups(target, groups, train) for train in trains]

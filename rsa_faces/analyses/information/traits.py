@@ -61,6 +61,7 @@ def trait_readout(
     ratings: pd.DataFrame,
     *,
     across: Mapping[str, Any] | pd.Series | None = None,
+    within: Mapping[str, Any] | pd.Series | None = None,
     baseline: pd.DataFrame | None = None,
     reliability: pd.Series | None = None,
     n_folds: int = 10,
@@ -82,6 +83,9 @@ def trait_readout(
         Mean ratings, indexed by face: any scale, finite.
     across : mapping or Series, face to person, optional
         People are left out whole. By default every face is another person.
+    within : mapping or Series, face to cell, optional
+        Cells of the other factors of the design: people change places cell by cell (images of one
+        view), and only with people who have as many faces in each.
     baseline : DataFrame, optional
         What features are compared with, such as gender and age as numbers.
     reliability : Series, trait to reliability of its mean ratings, optional
@@ -147,17 +151,22 @@ def trait_readout(
     names = _common(names, values.index, match, "ratings")
     if across is not None:
         names = _common(names, list(dict(across)), match, "people")
-        across = {name: dict(across)[name] for name in names}
+    if within is not None:
+        names = _common(names, list(dict(within)), match, "within")
     if baseline is not None:
         names = _common(names, _numbers(baseline, "baseline").index, match, "baseline")
         baseline = baseline.loc[list(names)]
     traits = [str(name) for name in values.columns]
     faces = list(names)
+    across, within = (
+        None if labels is None else {face: dict(labels)[face] for face in faces}
+        for labels in (across, within)
+    )
     found = landmark_readout(
         {name: frame.loc[faces].to_numpy(float) for name, frame in sets.items()},
         values.loc[faces].set_axis(traits, axis=1), conditions=faces, across=across,
-        baseline=baseline, n_folds=n_folds, n_permutations=n_permutations, strengths=strengths,
-        standardize=standardize, seed=seed, progress=progress,
+        within=within, baseline=baseline, n_folds=n_folds, n_permutations=n_permutations,
+        strengths=strengths, standardize=standardize, seed=seed, progress=progress,
     )  # fmt: skip
     new = {"layer": "features", "measurement": "trait", "measured": "rating",
            "n_conditions": "n_faces"}  # fmt: skip

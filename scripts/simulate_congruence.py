@@ -1,0 +1,89 @@
+"""Which measure of congruence recovers known angles, and how often its test is wrong.
+
+python scripts/simulate_congruence.py angles    # error against the true squared cosine
+python scripts/simulate_congruence.py level     # three crossed factors, directions independent
+"""
+
+import argparse
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces.analyses import congruence
+
+PEOPLE, FACES, VIEWS = 20, 4, 3
+DESIGN = list(itertools.product(range(PEOPLE), range(FACES), range(VIEWS)))
+NAMES = [f"p{p} e{e} v{v}" for p, e, v in DESIGN]
+WHO, FACE, VIEW = (dict(zip(NAMES, column, strict=True)) for column in zip(*DESIGN, strict=True))
+
+
+def simulated(rng, *, width=64, noise=1.0, shared=0.0, view=2.0, face=1.0):
+    """Patterns of an identity x expression x view design.
+
+    `shared` is the squared cosine of each of 3 expression directions with the space of 10 identity
+    directions; None draws directions of expression independently. Views have directions of their
+    own, away from those of identity.
+    """
+    axes = np.linalg.qr(rng.normal(size=(width, min(width, 30))))[0].T
+    who = axes[:10] if shared is not None else np.linalg.qr(rng.normal(size=(width, 10)))[0].T
+    if shared is None:
+        faces = np.linalg.qr(rng.normal(size=(width, 3)))[0].T
+    else:
+        inside = np.linalg.qr(rng.normal(size=(10, 3)))[0].T @ who
+        faces = np.sqrt(shared) * inside + np.sqrt(1 - shared) * axes[10:13]
+    views = np.linalg.qr(np.vstack([who, rng.normal(size=(2, width))]).T)[0].T[10:]
+    person = rng.normal(size=(PEOPLE, 10)) @ who * 2
+    smile = rng.normal(size=(FACES, 3)) @ faces * 2 * face
+    turn = rng.normal(size=(VIEWS, 2)) @ views * 4 * view
+    p, e, v = np.array(DESIGN).T
+    noisy = noise * rng.normal(size=(len(DESIGN), width)) / np.sqrt(width) * 4
+    return person[p] + smile[e] + turn[v] + noisy
+
+
+def angles(n: int) -> None:
+    rows = []
+    for directions, width, noise, shared in itertools.product(
+        ("means", "readout"), (32, 128, 512), (0.3, 1.0, 3.0), (0.0, 0.5, 1.0)
+    ):
+        for seed in range(n):
+            x = simulated(np.random.default_rng(seed), width=width, noise=noise, shared=shared)
+            row = congruence(
+                {"a": x}, WHO, FACE, within=VIEW, conditions=NAMES, n_permutations=39,
+                n_splits=10, directions=directions, seed=seed,
+            ).table.iloc[0]  # fmt: skip
+            rescaled = row["excess"] / (1 - row["null_mean"])
+            rows.append({
+                "directions": directions, "width": width, "noise": noise, "shared": shared,
+                "rescaled": rescaled,
+                **row[["congruence", "excess", "corrected", "tucker", "tucker_excess"]],
+            })  # fmt: skip
+    table = pd.DataFrame(rows)
+    keys = ["directions", "noise", "width", "shared"]
+    print(table.groupby(keys).mean(numeric_only=True).round(2).to_string())
+    measures = [c for c in table if c not in keys]
+    error = table[measures].sub(table["shared"], axis=0) ** 2
+    error = error.groupby([table[key] for key in keys[:3]]).mean()
+    print(np.sqrt(error).round(2).to_string())
+
+
+def level(n: int) -> None:
+    for within, face in itertools.product((VIEW, None), (0.0, 1.0)):
+        wrong = np.zeros(2)
+        for seed in range(n):
+            x = simulated(np.random.default_rng(seed), shared=None, face=face, width=24, noise=0.3)
+            row = congruence(
+                {"a": x}, WHO, FACE, within=within, conditions=NAMES, n_permutations=39,
+                n_splits=0, seed=seed,
+            ).table.iloc[0]  # fmt: skip
+            wrong += row[["p_less", "p_greater"]].to_numpy(float) <= 0.05
+        shown = "within view" if within else "across view"
+        print(f"{shown}, expression x {face:g}: less, greater", wrong / n, flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["angles", "level"])
+    parser.add_argument("--simulations", type=int, default=100)
+    chosen = parser.parse_args()
+    {"angles": angles, "level": level}[chosen.what](chosen.simulations)
