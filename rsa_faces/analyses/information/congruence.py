@@ -142,9 +142,9 @@ def congruence(
     to the true squared cosine (root mean square error .04 to .05 with little noise, .09 to .12 with
     more, .14 to .17 with much; but .44 in 32 channels with much noise, where it is too high).
     ``congruence`` itself falls with noise (.03 to .08, .10 to .19, .27 to .38). Directions of a
-    read-out turn away from each other where labels can be told apart in noise: .39 to .59 too low
-    or more, whatever the angle. ``tucker`` is no angle: it reaches .26 where one subspace of 3 holds
-    in one of 10. ``excess`` compares layers of other widths, but is no angle either.
+    read-out turn away from what both labels share: ``congruence`` errs by .39 to .59, too low.
+    ``tucker`` is no angle: it reaches .26 where a subspace of 3 lies in one of 10. ``excess``
+    compares layers of other widths, but is no angle either.
 
     The null: of the two labels the one that varies within units is permuted within them (the
     second, and within classes of the first, if both do; between units if neither does), and its
