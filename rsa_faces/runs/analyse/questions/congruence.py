@@ -55,6 +55,15 @@ class Congruence(Question):
         "corrected": "congruence between halves over the geometric mean of the reliabilities",
         "n_dimensions_first": "dimensions of the first label's subspace",
         "n_dimensions_second": "dimensions of the second label's subspace",
+        "excess": "congruence less the mean of its null",
+        "tucker": "mean absolute cosine of the leading directions of one label with the other's",
+        "tucker_null_mean": "mean of it with directions that say nothing of the second label",
+        "tucker_null_low": "lower end of the middle 95 % of these",
+        "tucker_null_high": "upper end of the middle 95 % of these",
+        "tucker_excess": "Tucker's coefficient less the mean of its null",
+        "tucker_p_less": "one-sided: directions are less alike than by chance",
+        "tucker_p_greater": "one-sided: directions are more alike than by chance",
+        "room": "dimensions of the layer; too few for both subspaces: no numbers",
     }
 
     def title(self) -> str:
