@@ -261,7 +261,8 @@ def test_a_wrong_language_file_is_named(tmp_path, change, match):
 
 
 def test_own_texts_and_german(tmp_path):
-    with make_client(tmp_path, language="de", consent="Nur meins.\n\nZwei.") as client:
+    own = {"language": "de", "consent": "Nur meins.\n\nZwei."}
+    with make_client(tmp_path, **own, device=False) as client:
         texts = client.get("/api/texts").json()
     assert texts["texts"]["consent"] == "Nur meins.\n\nZwei."
     assert texts["texts"]["code"] == "de"
@@ -465,6 +466,52 @@ def test_seconds_count_at_most_the_time_since_the_trial_was_shown(tmp_path):
             db.execute("UPDATE trials SET shown_at = done_at - 301 WHERE number = 1")
         submit(client, link, state["trial"], body_of(state["trial"]))
         assert client.get(link).json()["phase"] == "finished"
+
+
+def test_times_and_order_are_what_happened(tmp_path, client):
+    link, state = begin(client)
+    before = time.time()
+    body = body_of(state["trial"]) | {"seconds": 500_000}
+    submit(client, link, state["trial"], body)
+    study = client.app.state.study
+    (trial, *_) = study.store.trials(1)
+    # Epoch seconds of the server, and no more time than has passed.
+    assert before - 60 < trial.shown_at <= trial.done_at <= time.time()
+    url = "/api/experimenter/export"
+    table = pd.read_csv(io.BytesIO(client.get(f"{url}/trials.csv", headers=BEARER).content))
+    done = pd.to_datetime(table["done_at"]).map(lambda moment: moment.timestamp())
+    np.testing.assert_allclose(done, trial.done_at, atol=0.002)
+    assert table["seconds"].between(0, 60).all()
+    whole = client.get(f"{url}/arrangements.json", headers=BEARER).json()
+    assert whole["raters"][0]["trials"][0]["seconds"] < 60
+    # Stimuli in the order in which they were shown, whatever order the page sends.
+    shown = [study.stimuli.name(item) for item in state["trial"]["items"]]
+    assert table["stimulus"].tolist() == shown
+    assert shown != sorted(shown)
+
+
+def test_screen_and_pointer_are_stored_coarse_and_with_the_consent(tmp_path):
+    screen = {"width": 1366, "height": 899, "pointer": "touch"}
+    with make_client(tmp_path) as client:
+        one, two = links(client)
+        assert "to 100 pixels" in client.get("/api/texts").json()["texts"]["consent"]
+        wrong = screen | {"pointer": "Mozilla/5.0"}
+        assert client.post(one + "/consent", json=wrong).status_code == 422
+        assert client.get(one).json()["phase"] == "consent"
+        assert client.post(one + "/consent", json=screen).status_code == 200
+        client.post(one + "/consent", json=screen | {"width": 300})
+        client.post(two + "/consent")
+        url = "/api/experimenter/export/arrangements.json"
+        raters = client.get(url, headers=BEARER).json()["raters"]
+        found = [(r["screen"], r["pointer"]) for r in raters]
+        assert found == [("1400x900", "touch"), (None, None)]
+        client.app.state.study.store.close()
+    (tmp_path / "none").mkdir()
+    with make_client(tmp_path / "none", device=False) as client:
+        assert "pixels" not in client.get("/api/texts").json()["texts"]["consent"]
+        client.post(links(client)[0] + "/consent", json=screen)
+        assert client.app.state.study.store.raters()[0].screen is None
+        client.app.state.study.store.close()
 
 
 def test_enough_evidence_ends_the_task(tmp_path):
@@ -1448,7 +1495,7 @@ def test_what_is_stored_of_a_person_can_be_handed_out(tmp_path, client):
 def test_data_is_deleted_when_its_time_is_over(tmp_path):
     from rsa_faces.cli._app import app
 
-    with make_client(tmp_path, keep_days=30) as client:
+    with make_client(tmp_path, keep_days=30, device=False) as client:
         assert (
             client.get("/api/texts")
             .json()["texts"]["consent"]
@@ -1470,7 +1517,9 @@ def test_data_is_deleted_when_its_time_is_over(tmp_path):
             db.execute("UPDATE trials SET done_at = done_at - 2 * 86400 WHERE rater_id = 2")
         study.store.close()
     # A server does it by itself.
-    with make_client(tmp_path, keep_days=30, consent="Gone after {days} days.") as client:
+    with make_client(
+        tmp_path, keep_days=30, consent="Gone after {days} days.", device=False
+    ) as client:
         assert client.get("/api/texts").json()["texts"]["consent"] == "Gone after 30 days."
         end = time.monotonic() + 10
         store = client.app.state.study.store
@@ -1770,8 +1819,13 @@ def test_serving_from_the_command_line(tmp_path):
         taken = CliRunner().invoke(app, ["arrange", "serve", str(path), "--port", str(server.port)])
         assert taken.exit_code == 2
         assert f"port {server.port}" in re.sub(r"\s+", " ", taken.stderr)
+        login = server.url + "/api/experimenter/login"
+        assert httpx.post(login, json={"token": "guessed"}).status_code == 401
     finally:
         server.stop()
+    log = server.process.stdout.read()
+    assert re.search(r"(?m)^\d{4}-.* WARNING wrong experimenter's token from 127.0.0.1$", log)
+    assert "guessed" not in log
     assert server.process.returncode in (0, 130)
 
 

@@ -1,8 +1,10 @@
 """The multi-arrangement task in a real Chromium: a simulated rater drags, and things go wrong."""
 
 import json
+import os
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("sqlalchemy")
 webdriver = pytest.importorskip("selenium.webdriver")
 
+AXE = Path(path) if (path := os.environ.get("RSA_FACES_AXE")) else None
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 pytestmark = [
@@ -338,6 +341,72 @@ def test_a_trial_is_voided_on_the_page(driver, task, path):
     until(lambda: not driver.find_elements("css selector", f'#raters [data-rater="{who}"]'))
     press(driver, "#logout")
     until(lambda: element(driver, "#login-page").is_displayed())
+
+
+def violations(driver):
+    """Return what axe-core finds on the page, of WCAG 2.2 A and AA."""
+    driver.execute_script(AXE.read_text(encoding="utf-8"))
+    found = driver.execute_async_script(
+        "const done = arguments[arguments.length - 1]; axe.run(document, {runOnly: ['wcag2a', "
+        "'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}).then(r => done(r), e => done(String(e)))"
+    )
+    assert found["passes"]
+    return {one["id"]: [node["target"] for node in one["nodes"]] for one in found["violations"]}
+
+
+@pytest.mark.skipif(AXE is None, reason="needs axe-core: RSA_FACES_AXE=path/of/axe.min.js")
+def test_no_page_violates_wcag(driver, tmp_path):
+    plan = {"open": True, "code": "a code of a class", "links": 1}
+    config = write_config(
+        tmp_path, n_images=N_IMAGES, max_items=N_IMAGES, stop={"trials": 1}, raters=plan
+    )
+    server = Server(config)
+    number = numbers(server)
+    found = {}
+
+    def check(name, css):
+        until(lambda: [e for e in driver.find_elements("css selector", css) if e.is_displayed()])
+        found[name] = violations(driver)
+
+    try:
+        driver.get(server.url + "/")
+        check("start", "#message-buttons input")
+        driver.get(server.url + "/t/" + "x" * 32)
+        check("unknown link", "#message-heading")
+        url = server.url + "/api/experimenter/raters"
+        path = httpx.post(url, headers=BEARER, json={"count": 1}).json()[0]["path"]
+        driver.get(server.url + path)
+        check("consent", "#message-buttons button")
+        press(driver)
+        until(lambda: "What to do" in element(driver, "#message-heading").text)
+        check("instructions", "#message-buttons button")
+        press(driver)
+        check("practice", ".item")
+        httpx.post(server.url + "/api" + path + "/ready")
+        driver.get(server.url + path)
+        until(lambda: len(items(driver)) == N_IMAGES)
+        check("trial", ".item")
+        press(driver, "#show-help")
+        check("help", "#help")
+        press(driver, "#help-close")
+        drag_all(driver, number)
+        press(driver, "#done")
+        until(lambda: "Thank you" in element(driver, "#message-heading").text)
+        check("finished", "#message-heading")
+        driver.get(server.url + "/experimenter")
+        check("log in", "#token")
+        element(driver, "#token").send_keys(TOKEN)
+        press(driver, "#login button")
+        until(lambda: driver.find_elements("css selector", '#whom option[value="r0002"]'))
+        check("experimenter", "#all")
+        driver.execute_script(
+            "const s = document.getElementById('whom'); s.value = 'r0002'; "
+            "s.dispatchEvent(new Event('change'))"
+        )
+        check("trials of a rater", "#trials input")
+    finally:
+        server.stop()
+    assert {name: one for name, one in found.items() if one} == {}
 
 
 def test_the_keyboard_is_enough(driver, task, path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
@@ -64,6 +65,13 @@ def serve(
             out.print("Other computers reach this server: put HTTPS in front of it.")
         out.file.flush()
 
+    # Who tried to log in, what was deleted: with the time, whatever else is told.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log = logging.getLogger("rsa_faces.behaviour.arrange")
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING)
+    log.propagate = False
     serve_task(settled, new_token=new_token, on_ready=on_ready)
 
 

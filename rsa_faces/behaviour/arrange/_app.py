@@ -100,6 +100,14 @@ class Void(_Body):
     reason: str | None = Field(max_length=500)
 
 
+class Consent(_Body):
+    """What comes with the consent: what a rater works with, coarse."""
+
+    width: int = Field(default=0, ge=0, le=20_000, strict=True)
+    height: int = Field(default=0, ge=0, le=20_000, strict=True)
+    pointer: Literal["mouse", "touch"] = "mouse"
+
+
 class Enrolment(_Body):
     """What somebody who comes by themselves gives."""
 
@@ -287,7 +295,10 @@ def _task(study: Study) -> APIRouter:
         return state(rater)
 
     @router.post("/consent")
-    def consent(rater: _Who) -> dict:
+    def consent(rater: _Who, body: Consent | None = None) -> dict:
+        if body is not None and body.width and study.config.device:
+            width, height = (100 * round(size / 100) for size in (body.width, body.height))
+            study.store.set_device(rater.id, f"{width}x{height}", body.pointer)
         study.store.mark(rater.id, "consented_at")
         return state(study.store.rater_again(rater))
 

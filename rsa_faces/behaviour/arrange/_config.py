@@ -103,6 +103,9 @@ class ArrangeConfig(_Section):
         So many days after a rater's last trial (or consent) the server deletes what it knows of
         them; export before. ``{days}`` in the consent text is this number; a text without it gets
         a sentence that says so. By default data is kept until you delete it.
+    device : bool, default True
+        Whether the size of the screen, to 100 pixels, and mouse or touch are stored with the
+        consent; the text of the consent then says so.
     raters : RaterPlan
         ``links``: that many personal links are made at the start; ``open``: everybody who opens
         the page may take part, up to ``most`` raters, ``per_address`` a day from one address, and
@@ -138,6 +141,7 @@ class ArrangeConfig(_Section):
     keep_days: int | None = Field(default=None, ge=1, le=36_500)
     raters: RaterPlan = Field(default_factory=RaterPlan)
     database: str = "sqlite:///arrange.sqlite"
+    device: bool = True
     link_key: Path = Path("arrange.key")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

@@ -134,7 +134,10 @@ class Sparse(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is logged; one that is says how many were not."""
-        key, now = str(record.msg), time.monotonic()
+        key, now = record.getMessage(), time.monotonic()
+        if len(self._next) > 1000:
+            self._next.clear()
+            self._dropped.clear()
         if now < self._next.get(key, 0.0):
             self._dropped[key] = self._dropped.get(key, 0) + 1
             return False

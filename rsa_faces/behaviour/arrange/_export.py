@@ -58,7 +58,7 @@ def _all_trials(study: Study) -> pd.DataFrame:
             name,
             x,
             y,
-            t.seconds,
+            t.active,
             _iso(t.shown_at),
             _iso(t.done_at),
             _iso(t.voided_at),
@@ -162,6 +162,8 @@ def _person(rater: Rater, trials: list[StoredTrial], fits: dict, problems: dict)
     fit = fits.get(rater.label)
     return {
         "rater": rater.label,
+        "screen": rater.screen,
+        "pointer": rater.pointer,
         **{k: _iso(getattr(rater, k)) for k in ("created_at", *MOMENTS)},
         "trials": [_trial(t) for t in trials if t.counts],
         "voided_trials": [
@@ -181,7 +183,7 @@ def _trial(trial: StoredTrial) -> dict:
         "number": trial.number,
         "shown_at": _iso(trial.shown_at),
         "done_at": _iso(trial.done_at),
-        "seconds": trial.seconds,
+        "seconds": None if trial.done_at is None else trial.active,
         "stimuli": list(trial.names),
         "xy": trial.xy,
     }

@@ -60,6 +60,8 @@ _raters = Table(
     Column("practised_at", Double),
     Column("finished_at", Double),
     Column("nonce", String(40)),
+    Column("screen", String(20)),
+    Column("pointer", String(10)),
 )  # fmt: skip
 _trials = Table(
     "trials", _metadata,
@@ -99,6 +101,8 @@ class Rater:
     consented_at: float | None
     practised_at: float | None
     finished_at: float | None
+    screen: str | None = None
+    pointer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -295,6 +299,15 @@ class Store:
         with self._reading() as db:
             row = db.execute(select(_raters).where(_raters.c.id == rater.id)).first()
         return None if row is None else self._rater(row)
+
+    def set_device(self, rater: int, screen: str, pointer: str) -> None:
+        """Store what a rater works with; the first time counts."""
+        with self._writing() as db:
+            db.execute(
+                update(_raters)
+                .where(_raters.c.id == rater, _raters.c.consented_at.is_(None))
+                .values(screen=screen, pointer=pointer)
+            )
 
     def mark(self, rater: int, moment: Literal["consented_at", "practised_at", "finished_at"]):
         """Store when something happened; the first time counts."""

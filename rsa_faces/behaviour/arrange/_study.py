@@ -163,6 +163,8 @@ class Study:
         for key in ("instructions", "consent"):
             if (own := getattr(config, key)) is not None:
                 texts[key] = own
+        if config.device:
+            texts["consent"] += "\n\n" + texts["consent_device"]
         if config.keep_days is not None:
             if "{days}" not in texts["consent"]:
                 texts["consent"] += "\n\n" + texts["consent_days"]

@@ -171,9 +171,16 @@ async function sync() {
   }
 }
 
+// Coarse, and only with the consent.
+function device() {
+  const isTouch = matchMedia("(pointer: coarse)").matches;
+  return { width: innerWidth, height: innerHeight, pointer: ["mouse", "touch"][Number(isTouch)] };
+}
+
 async function tell(what) {
   const offline = `${t("offline_heading")}. ${t("offline")}`;
-  await persist(`${api}/${what}`, {}, () => notice(offline, { warn: true, stay: true }));
+  const body = what === "consent" ? device() : {};
+  await persist(`${api}/${what}`, body, () => notice(offline, { warn: true, stay: true }));
   notice("");
   await sync();
 }
