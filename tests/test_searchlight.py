@@ -546,7 +546,7 @@ def test_files_hold_the_map(a_map, tmp_path):
         np.testing.assert_array_equal(nibabel.load(path).get_fdata()[inside], values)
     models, peaks = pd.read_csv(paths[3]), pd.read_csv(paths[4])
     assert models["name"].tolist() == ["m0", "m1", "m2"]
-    assert models["volume"].tolist() == [0, 1, 2]
+    assert models["number"].tolist() == [1, 2, 3]
     assert (peaks["model"].value_counts() <= 3).all()
     assert peaks["similarity"][0] == pytest.approx(np.nanmax(a_map.similarity[0]))
     again = write_map(a_map, tmp_path / "again", n_peaks=3)

@@ -20,7 +20,6 @@ import pandas as pd
 
 from rsa_faces._core import stored
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path
 
 FORMAT = "rsa-faces result"
 VERSION = 1
@@ -107,7 +106,7 @@ class BaseResult:
         InputError
             If a setting holds something that is no data, such as a function.
         """
-        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        with stored.new_file(path) as file:
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
             stored.write(file, "result", self, where=type(self).__name__)
 

@@ -5,8 +5,11 @@ Nothing is pickled: a file holds plain data, and reading it runs no code that ca
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -17,10 +20,46 @@ import pandas as pd
 from scipy import sparse
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import atomic_path
 
 Stored = TypeVar("Stored", bound=type)
 _CONTAINERS = (pd.DataFrame, pd.Series, pd.Index, np.ndarray, Mapping, list, tuple)
 _SMALL = 256  # bytes; smaller arrays are not worth compressing
+
+
+class _Patient(io.FileIO):
+    """A file whose first failure is kept, so that HDF5 can close it: it crashes if it cannot."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or nothing more after a failure."""
+        left = memoryview(data).cast("B")
+        n_bytes = len(left)
+        while len(left) and self.failure is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.failure = error
+        return n_bytes
+
+
+@contextlib.contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file that is there when the block ends, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it could not be written, for instance on a full disk.
+    """
+    with atomic_path(path) as temporary, _Patient(temporary, "w+b") as raw:
+        try:
+            with h5py.File(raw, "w") as file:
+                yield file
+        finally:
+            if raw.failure is not None:
+                raise raw.failure
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,8 +12,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces._core.files import atomic_path
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.stored import new_file
 from rsa_faces.behaviour._trials import Arrangements
 from rsa_faces.behaviour.inverse_mds import inverse_mds
 from rsa_faces.rdm import RDMs, load_rdms
@@ -56,7 +55,7 @@ class RaterRDMs(BaseResult, figure="plot_rdms"):
 
         :func:`load_rater_rdms` reads both, :func:`rsa_faces.load_rdms` the RDMs.
         """
-        with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+        with new_file(path) as file:
             self.write(file)
 
     def write(self, group: h5py.Group) -> None:

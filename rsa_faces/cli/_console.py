@@ -97,9 +97,11 @@ def guarded(command: Callable) -> Callable:
         except typer.Exit:
             raise
         except OSError as error:
-            if _debug or error.errno not in _FULL:
+            if _debug:
                 raise
-            say("error", f"the disk is full: {error}. Make room and run again.", style="bold red")
+            full = "the disk is full: " if error.errno in _FULL else ""
+            say("error", f"{full}{error}. Make room and run again." if full else str(error),
+                style="bold red")  # fmt: skip
             raise typer.Exit(FAILED) from None
         except Exception as error:
             if _debug:

@@ -55,7 +55,7 @@ class BestModels(BaseResult, figure="plot_best_models"):
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per model: at how many places it is the best, and its mean similarity there."""
+        """One row per model: number (from 1, as in images), places where it is best, mean there."""
         return _chosen(self)
 
     def __repr__(self) -> str:
@@ -67,7 +67,9 @@ class BestModels(BaseResult, figure="plot_best_models"):
         )
 
     def to_img(self, *, fill: float = np.nan):
-        """Return an image of the number of the best model, from 1 (0 would look like no model).
+        """Return an image of the number of the best model, as in `table`, from 1.
+
+        0 would look like no model.
 
         Parameters
         ----------
@@ -273,7 +275,10 @@ def _chosen(best: BestModels) -> pd.DataFrame:
     counts = np.bincount(index, minlength=n_models)
     sums = np.bincount(index, weights=best.similarity[placed], minlength=n_models)
     mean = np.divide(sums, counts, out=np.full(n_models, np.nan), where=counts > 0)
-    return pd.DataFrame({"model": list(best.names), "n_centers": counts, "similarity": mean})
+    numbers = range(1, n_models + 1)
+    return pd.DataFrame(
+        {"number": numbers, "model": list(best.names), "n_centers": counts, "similarity": mean}
+    )
 
 
 def best_of(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

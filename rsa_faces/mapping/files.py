@@ -41,7 +41,7 @@ def write_map(
     -------
     list of Path
         ``similarity`` (one volume or array for each model), ``n_voxels`` and ``n_left_out``, as
-        ``.nii.gz`` or on a surface ``.shape.gii``; ``models.csv`` (volume, from 0, name, labels)
+        ``.nii.gz`` or on a surface ``.shape.gii``; ``models.csv`` (number, from 1, name, labels)
         and ``peaks.csv``. The same map gives the same bytes. For CIFTI see
         :func:`rsa_faces.mapping.to_cifti`.
 
@@ -73,9 +73,9 @@ def write_map(
         [maps.peaks(i, n=n_peaks, min_distance=min_distance) for i in range(len(maps.names))],
         ignore_index=True,
     )
-    models = maps.labels.drop(columns=["name", "volume"], errors="ignore").reset_index(drop=True)
+    models = maps.labels.drop(columns=["name", "number"], errors="ignore").reset_index(drop=True)
     models.insert(0, "name", maps.names)
-    models.insert(0, "volume", range(len(models)))
+    models.insert(0, "number", range(1, len(models) + 1))
     images = {
         "similarity": (maps.similarity, maps.names, fill),
         "n_voxels": (maps.n_voxels[None], ["number of voxels used"], 0.0),

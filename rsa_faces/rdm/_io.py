@@ -12,7 +12,6 @@ import pandas as pd
 
 from rsa_faces._core import stored
 from rsa_faces._core.errors import InputError, MissingFileError
-from rsa_faces._core.files import atomic_path
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm._table import read_rdm_table
 from rsa_faces.rdm._ties import noted
@@ -32,7 +31,7 @@ stored.storable(
 
 def save_rdms(rdms: RDMs, path: Path) -> None:
     """Write `rdms` to `path` through a temporary file."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with stored.new_file(path) as file:
         write_group(rdms, file)
 
 

@@ -39,8 +39,8 @@ FILES = {
     "ceilings/*": "map of the lower or upper noise ceiling",
     "tests/*_t[._]*": "map of t over subjects of a model",
     "tests/*_p[._]*": "map of p of a model, corrected for all places",
-    "best_model*": "map of the most similar model: 1 is the first in models.csv",
-    "mean/*models.csv": "`name` of each model, in the order of the maps",
+    "best_model*": "map of the most similar model: its `number` in mean/models.csv",
+    "mean/*models.csv": "`number` (from 1) and `name` of each model, in the order of the maps",
     "mean/*peaks.csv": "peaks of the mean map, by model; columns as in peaks.csv",
     "mean/*similarity*": "mean similarity over subjects: one map per model, in the order of "
     "models.csv",

@@ -25,7 +25,7 @@ from rsa_faces.runs._entries import RunConfig
 from rsa_faces.runs._parts import Parts, limited_threads, opened
 from rsa_faces.runs._provenance import git_state, machine, versions
 from rsa_faces.runs._reading import dump_config, parse_config
-from rsa_faces.runs._steps import Steps, claimed
+from rsa_faces.runs._steps import Steps, check_place, claimed
 
 OnStep = Callable[[int, int, str], None]
 SUFFIXES = ("svg", "png", "pdf")
@@ -164,6 +164,7 @@ class Run(abc.ABC):
             stack.enter_context(limited_threads(self.jobs))
             caught = stack.enter_context(warnings.catch_warnings(record=True))
             warnings.simplefilter("always", UserWarning)
+            check_place(self.folder)
             self.check()
             stack.enter_context(
                 claimed(

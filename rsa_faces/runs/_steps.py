@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -130,6 +131,29 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def check_place(folder: Path) -> None:
+    """Raise if a folder cannot be made, or written to; nothing is made yet.
+
+    Raises
+    ------
+    InputError
+        With what stands in its way.
+    """
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise _unwritable(folder, f"{there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _unwritable(folder, f"{there} is not yours to write to")
+
+
+def _unwritable(folder: Path, why: str | None) -> InputError:
+    """Return what is said of a folder that cannot be written."""
+    return InputError(
+        f"expected a folder to write results to, but {folder} cannot be written: {why}. "
+        "Choose another with --out."
+    )
+
+
 @contextlib.contextmanager
 def claimed(
     folder: Path,
@@ -167,10 +191,9 @@ def claimed(
             pass
         (folder / ".writable").unlink()
     except OSError as err:
-        raise InputError(
-            f"expected a folder to write results to, but {folder} cannot be written: "
-            f"{err.strerror}. Choose another with --out."
-        ) from err
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # a full disk is said as such
+        raise _unwritable(folder, err.strerror) from err
     with locked(folder):
         before = previous.read_text(encoding="utf-8") if previous.is_file() else None
         if fresh:
