@@ -86,7 +86,7 @@ class FakeNetwork:
 
     @property
     def spec(self):
-        return SimpleNamespace(preprocessing="8 px", origin=self.origin)
+        return SimpleNamespace(preprocessing="8 px", origin=self.origin, crop="")
 
     @property
     def device(self):

@@ -1,7 +1,7 @@
 """Extraction: what the layers of a network answer to each stimulus."""
 
 from rsa_faces.extraction._activations import Activations
-from rsa_faces.extraction._checks import check_finite, warn_whole
+from rsa_faces.extraction._checks import check_finite
 from rsa_faces.extraction._extract import extract, stream
 from rsa_faces.extraction._layers import select_layers
 from rsa_faces.extraction._store import load_activations
@@ -15,5 +15,4 @@ __all__ = [
     "load_activations",
     "select_layers",
     "stream",
-    "warn_whole",
 ]

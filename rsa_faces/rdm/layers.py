@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_arguments
-from rsa_faces.extraction import check_finite, extract, stream, warn_whole
+from rsa_faces.extraction import check_finite, extract, stream
+from rsa_faces.extraction._checks import warn_whole
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import warn_undefined
 from rsa_faces.rdm.measures import Measure, resolve_plain

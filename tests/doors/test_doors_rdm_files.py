@@ -16,7 +16,7 @@ from rsa_faces.cli import _compare, _extract, _init  # noqa: F401  registers the
 from rsa_faces.extraction import Activations
 from rsa_faces.io import read_features, read_rdms
 from rsa_faces.rdm import concat, read_names
-from rsa_faces.runs.compare.config import load_config
+from rsa_faces.runs import Config
 
 NAMES = list("dacb")
 SQUARE = squareform(pdist(np.random.default_rng(0).normal(size=(4, 9))))
@@ -257,7 +257,7 @@ def run_of_a_union(folder):
     path = experiment(folder, conditions="union")
     from rsa_faces.runs._inputs import read_inputs
 
-    data = read_inputs(load_config(path)).data["FFA"]
+    data = read_inputs(Config.read(path)).data["FFA"]
     assert data.n_conditions == 6
     assert data.labels["subject"].tolist() == ["ann", "bob"]
     assert np.isnan(data.vectors).any()
@@ -266,7 +266,7 @@ def run_of_a_union(folder):
 def run_without_union(folder):
     from rsa_faces.runs._inputs import read_inputs
 
-    read_inputs(load_config(experiment(folder)))
+    read_inputs(Config.read(experiment(folder)))
 
 
 def run_with_new_names(folder):
@@ -276,7 +276,7 @@ def run_with_new_names(folder):
     rdms(2, list("uvwxyz"), subject=["1", "2"]).save(folder / "all.h5")
     table = pd.DataFrame({"old": list("zyxwvu"), "new": [f"face{i}" for i in range(6)]})
     table.to_csv(folder / "names.csv", index=False)
-    data = read_inputs(load_config(path)).data["FFA"]
+    data = read_inputs(Config.read(path)).data["FFA"]
     there = rf.load_rdms(folder / "all.h5").align(list("zyxwvu"))
     np.testing.assert_array_equal(data.vectors, there.vectors)
 
