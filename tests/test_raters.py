@@ -449,3 +449,26 @@ def test_contrasts_are_drawn_at_their_values():
     with pytest.raises(InputError, match="1 to 8 features, got 0"):
         rf.figures.plot_contrast(raters.head(0))
     pyplot.close("all")
+
+
+def test_within_finds_expressions_beside_a_crossed_view_and_keeps_its_level():
+    """Views differ by more than expressions: shuffled across views, nothing is ever found."""
+    p, e, v = (index.ravel() for index in np.indices((12, 4, 3)))
+    names = [f"{i}" for i in range(len(p))]
+    person, face, view = (dict(zip(names, label.tolist(), strict=True)) for label in (p, e, v))
+    hits = {0.0: [0, 0], 0.3: [0, 0]}
+    for effect in hits:
+        for seed in range(40):
+            rng = np.random.default_rng(seed)
+            of = [scale * rng.normal(size=(n, 30)) for n, scale in ((12, 1), (4, effect), (3, 2))]
+            x = of[0][p] + of[1][e] + of[2][v] + rng.normal(size=(len(p), 30))
+            rdm = rf.compute_rdms(x, conditions=names, measure="sqeuclidean")
+            for k, within in enumerate((view, None)):
+                table = feature_contrast(rdm, {"expression": face}, people=person, within=within,
+                                         n_permutations=39, seed=seed)  # fmt: skip
+                hits[effect][k] += table["p"][0] <= 0.05
+    assert hits[0.0][0] <= 6  # of 40 at 5 %: with a probability of 0.99
+    assert hits[0.3][0] >= 36
+    assert hits[0.3][1] <= 8
+    with pytest.raises(InputError, match="can be exchanged"):
+        feature_contrast(rdm, {"expression": face}, people=person, within=face)

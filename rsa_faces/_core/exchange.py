@@ -44,10 +44,9 @@ def exchanged(
     if (of_unit[unit] == labels).all():
         stratum = np.zeros(len(kinds), np.int64)
         if within is not None:
-            # How many conditions of each unit are in each cell.
-            counts = np.zeros((len(kinds), cell.max() + 1), np.int64)
-            np.add.at(counts, (unit, cell), 1)
-            stratum = np.unique(counts, axis=0, return_inverse=True)[1].ravel()
+            present = np.zeros((len(kinds), cell.max() + 1), bool)
+            present[unit, cell] = True
+            stratum = np.unique(present, axis=0, return_inverse=True)[1].ravel()
         return _inside(of_unit, stratum, n, rng)[:, unit]
     return _inside(labels, unit * (cell.max() + 1) + cell, n, rng)
 
