@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -776,6 +777,19 @@ def test_browsers_keep_nothing_that_is_typed():
     made = re.findall(r'make\("(?:form|input)", \{.*?\}', script, flags=re.S)
     assert len(made) >= 3
     assert all('autocomplete: "off"' in one for one in made)
+
+
+def test_the_security_page_names_tests_that_there_are():
+    here = Path(__file__).parent
+    text = (here.parent / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 80
+    tests = "".join((here / f"test_arrange{k}.py").read_text() for k in ("", "_browser"))
+    for item, state, reason in rows:
+        assert state.strip() in ("pass", "n/a", "**open**"), item
+        named = re.findall(r"`(test_\w+)`", reason)
+        assert named or state.strip() != "pass", item
+        assert all(f"def {name}(" in tests for name in named), item
 
 
 def test_long_requests_are_refused_whatever_their_header_says(client):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -291,6 +292,11 @@ def test_the_next_person_is_not_offered_the_link_of_the_last(driver, tmp_path):
         mine = driver.current_url.rsplit("/", 1)[1]
         press(driver)
         until(lambda: "What to do" in element(driver, "#message-heading").text)
+        url = server.url + "/api/experimenter/export/arrangements.json"
+        raters = httpx.get(url, headers=BEARER).json()["raters"]
+        (rater,) = [r for r in raters if r["consented_at"] is not None]
+        assert re.fullmatch(r"\d+00x\d+00", rater["screen"])
+        assert rater["pointer"] in ("mouse", "touch")
         driver.get(server.url + "/")
         until(lambda: driver.find_elements("css selector", "#message-buttons button"))
         assert len(driver.find_elements("css selector", "#message-buttons button")) == 1
