@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from rsa_faces import InputError
+from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses import membership, similarity_scores
 from rsa_faces.analyses.networks.membership import _auc, _interval
 from rsa_faces.figures import plot_membership
@@ -142,3 +142,75 @@ def test_wrong_input_is_told():
         membership(gaps, member)
     with pytest.raises(InputError, match="fpr between 0 and 1"):
         membership(scores, member, fpr=1.5)
+
+
+def two_networks(seed, *, remembered=1.0, n_people=30, photographs=0.6):
+    """Members' photographs differ by less for both networks, and still less for the first."""
+    rng = np.random.default_rng(seed)
+    names = [f"p{i} {k}" for i in range(n_people) for k in range(3)]
+    person = {name: name.split()[0] for name in names}
+    member = {name: int(person[name][1:]) < n_people // 2 for name in names}
+    inside = np.repeat(np.arange(n_people) < n_people // 2, 3)[:, None]
+    own = np.repeat(rng.normal(size=(n_people, 16)), 3, axis=0)
+    image = np.where(inside, photographs, 1.0) * rng.normal(size=own.shape)
+    scores = [
+        similarity_scores(
+            {"fc": own + image * np.where(inside, share, 1) + 0.3 * rng.normal(size=own.shape)},
+            conditions=names,
+        )
+        for share in (remembered, 1.0)
+    ]
+    return *scores, member, person
+
+
+def test_a_reference_takes_away_what_photographs_tell():
+    alone, beyond = 0, np.zeros(4)
+    for seed in range(60):
+        one, other, member, person = two_networks(seed)
+        table = membership(one, member, people=person, reference=other, n_permutations=39).table
+        alone += table.set_index("sign").loc["own", "p"] <= 0.05
+        beyond += table["p_difference"].to_numpy() <= 0.05
+    assert alone > 30
+    # 60 studies at 5 %: at most 8 with a probability of 0.99.
+    assert (beyond <= 8).all()
+    one, other, member, person = two_networks(0, remembered=0.4, n_people=80, photographs=0.9)
+    row = membership(one, member, people=person, reference=other, n_permutations=199).table
+    row = row.set_index("sign").loc["own"]
+    assert row["p_difference_corrected"] <= 0.01
+    assert row["difference_low"] > 0
+
+
+def test_difference_of_areas_is_that_of_two_calls_and_of_a_jackknife():
+    one, other, member, person = two_networks(3, remembered=0.7, n_people=40)
+    order = list(np.random.default_rng(0).permutation(len(other)))
+    mixed = other.iloc[order, order]
+    found = membership(one, member, people=person, reference=mixed, n_permutations=19)
+    theirs = membership(other, member, people=person, n_permutations=19)
+    table, reference = (result.table.set_index("sign") for result in (found, theirs))
+    np.testing.assert_allclose(table["reference_auc"], reference["auc"])
+    np.testing.assert_allclose(table["difference"], table["auc"] - reference["auc"])
+    # The interval is about as wide as a jackknife over people says.
+    value, known = (f.people.set_index("person") for f in (found, theirs))
+    truth, gaps = value["member"].to_numpy(), []
+    for left in range(len(truth)):
+        kept = np.arange(len(truth)) != left
+        gaps.append(
+            np.subtract(
+                *(roc_auc_score(truth[kept], v["own"].to_numpy()[kept]) for v in (value, known))
+            )
+        )
+    error = (len(gaps) - 1) / np.sqrt(len(gaps)) * np.std(gaps, ddof=1)
+    width = table.loc["own", "difference_high"] - table.loc["own", "difference_low"]
+    assert width == pytest.approx(2 * 1.96 * error, rel=0.1)
+    with pytest.raises(ConditionMismatchError):
+        membership(one, member, people=person, reference=other.iloc[1:, 1:])
+
+
+def test_members_are_exchanged_within_strata():
+    """Every member is in one stratum, which differs from the other: nothing is left to find."""
+    one, _, member, person = two_networks(0)
+    stratum = {n: int(person[n][1:]) < 16 for n in one.index}
+    free = membership(one, member, people=person, n_permutations=199).table
+    inside = membership(one, member, people=person, within=stratum, n_permutations=199).table
+    assert free["p"].min() <= 0.01
+    assert inside["p"].min() > 0.01
