@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -123,6 +124,31 @@ def test_compare_leaves_everything_and_finds_what_was_simulated(finished):
     assert provenance["seed"] == 0
     assert set(provenance["weights_sha256"]) == {"pixels", "gabor-v1", "untrained:mini-xception"}
     assert not list(out.rglob("*.part*"))
+
+
+def test_what_was_found_leads_with_best_layers_on_held_out_data(finished):
+    out = finished / "out"
+    table = pd.read_csv(out / "best_layers.csv")
+    assert list(table["network"]) == ["untrained:mini-xception"]  # the others have one layer
+    models, data = (rf.load_rdms(out / "rdms" / f"{name}.h5") for name in ("models", "data"))
+    layers = [i for i, n in enumerate(models.labels["network"]) if n == table["network"][0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        expected = rf.inference.best_layer(models[layers], data, method="rho-a", n_boot=100)
+    assert table["similarity"][0] == pytest.approx(expected.table["similarity"][0], abs=1e-12)
+    assert table["ci_low"][0] == pytest.approx(expected.table["ci_low"][0], abs=1e-12)
+    assert table["share"][0] == expected.chosen["share"].max()
+    report = (out / "report.html").read_text()
+    found = report.partition('id="found"')[2].partition("</ul>")[0]
+    first = found.partition("<li>")[2].partition("</li>")[0]
+    assert "best layer, judged by conditions and subjects that did not choose it" in first
+    assert f"{table['similarity'][0]:.3f}".replace("-", "−") in first
+    methods = (out / "methods.md").read_text()
+    assert "halvings" in methods
+    assert f"Networks were shown {N_IMAGES} images." in methods
+    assert "RDMs read from files" in methods
+    assert '<a href="#methods">' in report
+    assert "best, held out" in (finished / "stdout.txt").read_text()
 
 
 def test_the_report_asks_for_nothing_from_outside(finished):

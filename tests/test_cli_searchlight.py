@@ -227,7 +227,7 @@ def test_hemispheres_from_gifti_and_cifti_are_tested_together(tmp_path):
     img = nibabel.load(tmp_path / "o" / "mean" / "similarity.dscalar.nii")
     means = np.hstack([np.mean([m.similarity for m in expected[k]], 0) for k in ("left", "right")])
     np.testing.assert_allclose(img.get_fdata(), means, atol=1e-6)
-    for name in ("simulated-layer_1_left", "best model right", "noise ceiling left"):
+    for name in ("simulated-layer_1_left", "best_model_right", "noise_ceiling_left"):
         for suffix in ("png", "html"):
             assert (tmp_path / "o" / "figures" / f"{name}.{suffix}").is_file()
     config["data"]["subjects"] = {s: f"{s}.dscalar.nii" for s in sides}

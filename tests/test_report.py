@@ -263,7 +263,10 @@ def test_the_page_is_well_formed_and_needs_nothing_else(write):
     sources = [a["src"] for t, a in page.tags if "src" in a]
     assert all(s.startswith("data:image/png;base64,") for s in sources)
     assert sources
-    assert not [a for _, a in page.tags if "href" in a]
+    # Links lead to parts of the page itself.
+    links = [a["href"] for _, a in page.tags if "href" in a]
+    assert links
+    assert set(links) <= {f"#{a['id']}" for _, a in page.tags if "id" in a}
     assert not {"script", "link", "iframe"} & {t for t, _ in page.tags}
     assert "url(" not in html
 

@@ -72,14 +72,16 @@ def _tables(config: AnalysesConfig, output: Output) -> list[Table]:
         if question.highest and len(answer.rows) < len(found):
             caption += " The highest is chosen on these data: its value is optimistic."
         table = Table(
-            title=answer.caption, caption=caption, title_justify="left", caption_justify="left"
+            title=answer.caption,
+            title_justify="left",
+            caption=caption,
+            caption_justify="left",
+            box=None,
+            pad_edge=False,
         )
         for column in answer.rows:
-            table.add_column(
-                column.replace("_", " "),
-                justify="right" if column in answer.numbers else "left",
-                overflow="fold",
-            )
+            right = column in answer.numbers
+            table.add_column(column, justify="right" if right else "left", overflow="fold")
         for row in answer.rows.itertuples(index=False):
             table.add_row(*row)
         tables.append(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -42,8 +42,8 @@ def compare(
 
     Extracts activations, builds RDMs, correlates them with each region, tests the similarities
     (bootstrap, FDR, noise ceilings), draws the figures and writes a report. The folder it leaves
-    holds `results.csv`, `tests.csv`, `figures/`, `report.html`, `methods.md` and the provenance.
-    A run that was stopped goes on where it was and ends with the same numbers.
+    holds `results.csv`, `tests.csv`, `best_layers.csv` (the best layer of each network, judged by
+    data that did not choose it), `figures/`, `report.html`, `methods.md` and the provenance. A run that was stopped goes on where it was and ends with the same numbers.
     """
     from rsa_faces.runs.compare.run import CompareRun
 
@@ -66,6 +66,7 @@ def _tables(config: Config, output: Output) -> list[Table]:
     frame = output.result.to_frame()
     first = frame["subset"].iloc[0]
     alpha = output.result.settings["alpha"]
+    judged = output.tables.get("best_layers")
     tables = []
     for region, rows in frame[frame["subset"] == first].groupby("region", sort=False):
         head = rows.iloc[0]
@@ -76,16 +77,20 @@ def _tables(config: Config, output: Output) -> list[Table]:
         )
         if head["n_subjects"] >= 2 and not head["reliable"]:
             ceiling += ", no reliable signal"
+        held_out = {}
+        if judged is not None:
+            here = judged[judged["region"] == region]
+            held_out = {row.network: row for row in here.itertuples()}
         table = Table(
             title=f"{region} ({head['method']}; {ceiling}; {head['n_subjects']} subject"
             f"{'s' if head['n_subjects'] > 1 else ''}, "
             f"{head['n_conditions']} conditions)",
             title_justify="left",
-            caption=f"* differs from 0 after correction, p < {alpha}. The highest layer is chosen "
-            "on these data: its value is optimistic.",
+            caption=f"* differs from 0 after correction, p < {alpha}. {_of_best(held_out)}",
             caption_justify="left",
         )
-        for name in ("network or model", "last layer", "similarity", "95 % interval", "highest"):
+        best_name = "best, held out" if held_out else "highest"
+        for name in ("network or model", "last layer", "similarity", "95 % interval", best_name):
             right = name == "similarity"
             table.add_column(name, justify="right" if right else "left", overflow="fold")
         for network, layers in rows.groupby("network", sort=False):
@@ -102,7 +107,22 @@ def _tables(config: Config, output: Output) -> list[Table]:
                 "" if best is None else str(last["layer"]),
                 similarity,
                 interval,
-                "" if best is None else f"{best['layer']} {best['similarity']:.3f}",
+                _best(best, held_out.get(network)),
             )
         tables.append(table)
     return tables
+
+
+def _of_best(held_out: dict) -> str:
+    """Return how the column of best layers is read."""
+    if held_out:
+        return "The best layer is judged by data that did not choose it."
+    return "The highest layer is chosen on these data: its value is optimistic."
+
+
+def _best(highest: Any, judged: Any) -> str:
+    """Return the cell of a network's best layer."""
+    if judged is not None:
+        interval = f"{judged.ci_low:.3f} to {judged.ci_high:.3f}"
+        return f"{judged.chosen_layer} {judged.similarity:.3f} ({interval})"
+    return "" if highest is None else f"{highest['layer']} {highest['similarity']:.3f}"

@@ -25,6 +25,7 @@ FILES = {
     "rdms/patient-*.h5": "RDMs of a patient by region and time",
     "rdms/electrodes-*.csv": "electrodes of a patient; columns as in electrodes.csv",
     "rdms/*.h5": "RDMs of a network's layers (rsa_faces.rdm.load_rdms reads them)",
+    "parts/best-layers--*.h5": "best layers of one region on held-out data",
     "parts/*.h5": "what sets of networks explain of one region and set of conditions",
     "parts/*.json": "tests of one region and set of conditions, from which the tables are made",
     "activations/*": "features of a network's layers (rsa_faces.io.read_features reads them)",
@@ -125,6 +126,10 @@ COLUMNS = {
     # electrodes
     "name": "name of the electrode",
     "used": "whether the electrode entered",
+    "n_faces": "trials of faces, on which the electrode was chosen",
+    "n_others": "trials of others, on which the electrode was chosen",
+    "statistic": "statistic of the test of faces against others",
+    "selective": "whether the electrode is shown to prefer faces",
 }
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from rsa_faces import __version__
 from rsa_faces.report import Account, Table
+from rsa_faces.runs._sentences import counted
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.analyse.questions import Question
 from rsa_faces.runs.analyse.questions._base import people_column
@@ -43,11 +44,19 @@ def account(run: AnalyseRun) -> Account:
 def answer_table(question: Question, name: str, table: pd.DataFrame) -> Table:
     """Return the rows and columns of an answer that a reader wants first, as text."""
     rows = question.shown(table)
-    text = rows.map(lambda v: f"{v:.3g}" if isinstance(v, float) else str(v))
+    text = rows.map(lambda v: f"{v:.3g}" if isinstance(v, float) else str(v)).replace("nan", "–")
+    text = text.rename(columns=lambda column: column.replace("_", " "))
+    numbers = [c.replace("_", " ") for c in rows.select_dtypes("number")]
+    for low in [c for c in text if c.endswith(" low") and f"{c[:-3]}high" in text]:
+        # Both ends stand in one column; of the first interval without its name.
+        what = low.removesuffix(" low")
+        interval = "interval" if what == "ci" else f"interval of {what}"
+        text[low] = text[low] + " to " + text[f"{what} high"]
+        text = text.drop(columns=f"{what} high").rename(columns={low: interval})
     title = name.partition("-")[2].replace("-", " ")
     if len(rows) < len(table):
         title += f": {len(rows)} of {len(table)} rows"
-    return Table(title, text.replace("nan", "–"), tuple(rows.select_dtypes("number").columns))
+    return Table(title, text, tuple(c for c in numbers if c in text))
 
 
 def _methods(run: AnalyseRun) -> str:
@@ -57,7 +66,7 @@ def _methods(run: AnalyseRun) -> str:
     column = people_column(labels)
     of = f" of {labels[column].nunique()} people" if column else ""
     layers = ", ".join(
-        f"{entry.name} ({len(run.networks.layers[entry.name])} layers)" for entry in config.networks
+        f"{name} ({counted(len(layers), 'layer')})" for name, layers in run.networks.layers.items()
     )
     asked = " ".join(question.method_sentence() for question in run.questions)
     return (

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rsa_faces._core.files import file_names
 from rsa_faces.inference import Partition, Result
-from rsa_faces.rdm import RDMs, concat
+from rsa_faces.rdm import MEASURES, RDMs, concat
 from rsa_faces.report import (
     TABLES,
     Account,
@@ -21,7 +21,8 @@ from rsa_faces.report import (
 )
 from rsa_faces.runs._inputs import Inputs
 from rsa_faces.runs._sources import crops, sources
-from rsa_faces.runs.compare.config import Config
+from rsa_faces.runs.compare import held_out
+from rsa_faces.runs.compare.config import Config, FmriConfig
 from rsa_faces.stimuli import StimulusSet
 
 if TYPE_CHECKING:
@@ -33,11 +34,18 @@ def account(run: CompareRun) -> Account:
     config, networks, result = run.config, run.networks, run.evaluated
     names = [n.name for n in config.networks]
     return Account(
-        findings=[*answers(result), *_shares(run.partitions)],
-        tables=[*result_tables(result), *_partition_tables(run.partitions)],
+        findings=[*held_out.findings(run.best), *answers(result), *_shares(run.partitions)],
+        tables=[
+            *held_out.tables(run.best),
+            *result_tables(result),
+            *_partition_tables(run.partitions),
+        ],
         legend=TABLES,
-        methods=methods_text(result, measure=config.measure, networks=names)
+        methods=_shown(run)
+        + methods_text(result, measure=config.measure, networks=names)
+        + _data(run)
         + crops(networks)
+        + held_out.methods(run.best, config.inference.n_boot)
         + _methods_of_alpha(run.tables["ceilings"])
         + _methods_of_partition(run.partitions, config),
         references=references_used(result),
@@ -50,6 +58,63 @@ def account(run: CompareRun) -> Account:
             names,
         ),
     )
+
+
+def _shown(run: CompareRun) -> str:
+    """Return a sentence on what networks were shown; none where RDM files are compared."""
+    stimuli, config = run.inputs.stimuli, run.config.stimuli
+    if stimuli is None or not run.config.networks:
+        return ""
+    what = "images" if isinstance(stimuli, StimulusSet) else "clips"
+    if config.dataset == "simulated_faces":
+        what = "simulated faces"
+    source = "" if config.dataset is None else f" of the data set {config.dataset}"
+    rate = "" if config.rate is None else f", {config.rate:g} frames per second"
+    return f"Networks were shown {len(stimuli.ids)} {what}{source}{rate}. "
+
+
+def _data(run: CompareRun) -> str:
+    """Return a sentence for each region on where its RDMs come from."""
+    sentences = []
+    for entry in run.config.data:
+        data = run.inputs.data[entry.region]
+        if entry.simulated is not None:
+            planted = entry.simulated
+            text = (
+                f"simulated brains in which {planted.layer} of {planted.network} is planted "
+                f"({planted.n_runs} runs, signal {planted.signal:g}; {data.measure})"
+            )
+        elif entry.fmri is not None:
+            text = _of_fmri(entry.fmri, data)
+        elif entry.dataset is not None:
+            text = f"RDMs of the data set {entry.dataset} ({data.measure})"
+        else:
+            text = f"RDMs read from files ({data.measure})"
+        sentences.append(f"{entry.region}, {text}")
+    return f" Data: {'; '.join(sentences)}."
+
+
+def _of_fmri(fmri: FmriConfig, data: RDMs) -> str:
+    """Return how the RDMs of a region were made."""
+    where = next(k for k in ("roi", "sphere", "atlas", "localiser") if getattr(fmri, k) is not None)
+    of = {
+        "roi": "a mask",
+        "sphere": f"a sphere of {fmri.sphere.radius:g} mm" if fmri.sphere else "",
+        "atlas": "labels of an atlas",
+        "localiser": f"the {fmri.localiser.n_voxels} best places of a localiser in a parcel"
+        if fmri.localiser
+        else "",
+    }[where]
+    text = f"patterns in {of}"
+    if "n_channels" in data.labels:
+        low, high = data.labels["n_channels"].min(), data.labels["n_channels"].max()
+        text += f", {low:g} voxels" if low == high else f", {low:g} to {high:g} voxels"
+    source = "from a GLM of BOLD in BIDS" if fmri.bids is not None else "read from images"
+    noise = "not whitened"
+    if fmri.noise is not None:
+        runs = "all runs" if fmri.noise_from == "all" else "the runs of each fold"
+        noise = f"whitened by the noise covariance of {runs} ({fmri.noise})"
+    return f"{text}, {source}, {noise} ({MEASURES[fmri.measure].label} as dissimilarity)"
 
 
 def partition_tables(partitions: Mapping[tuple[str, str], Partition]) -> dict[str, pd.DataFrame]:

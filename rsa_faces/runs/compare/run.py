@@ -19,6 +19,7 @@ from rsa_faces.report import Account
 from rsa_faces.runs._inputs import Inputs, read_inputs
 from rsa_faces.runs._networks import Networks, network_rdms
 from rsa_faces.runs._run import Run
+from rsa_faces.runs.compare import held_out
 from rsa_faces.runs.compare.config import Config
 from rsa_faces.runs.compare.outputs import account, draw, partition_tables
 
@@ -35,7 +36,7 @@ class CompareRun(Run):
 
     command: ClassVar[str] = "compare"
     takes: ClassVar = Config
-    writes: ClassVar = ("results", "tests", "subjects", "ceilings")
+    writes: ClassVar = ("results", "tests", "subjects", "ceilings", "best_layers")
 
     config: Config
 
@@ -60,10 +61,11 @@ class CompareRun(Run):
         self.notes += self.networks.notes
 
     def n_steps(self) -> int:
-        """Networks, regions of each subset (once more for their partition), and the figures."""
+        """Networks, regions of each subset (and their partition), best layers, and the figures."""
         n_evaluated = len(self.inputs.subsets) * len(self.inputs.data)
         n_times = 1 if self.config.partition is None else 2
-        return len(self.config.networks) + n_evaluated * n_times + 1
+        n_judged = len(held_out.judged_regions(self))
+        return len(self.config.networks) + n_evaluated * n_times + n_judged + 1
 
     def make(self) -> None:
         """Make RDMs and test their similarities with the data."""
@@ -82,6 +84,9 @@ class CompareRun(Run):
             "subjects": self.evaluated.subjects,
             "ceilings": self.evaluated.ceilings.assign(cronbach_alpha=self._alphas()),
         }
+        self.best = held_out.judge(self)
+        if len(self.best):
+            self.tables["best_layers"] = self.best
         self.partitions = {}
         if self.config.partition is not None:
             self.partitions = self._partitions()
@@ -99,6 +104,10 @@ class CompareRun(Run):
     def account(self) -> Account:
         """Return answers, tables, methods and sources."""
         return account(self)
+
+    def meanings(self) -> Mapping[str, Mapping[str, str]]:
+        """Return what columns of the table of best layers are."""
+        return {"best_layers": held_out.MEANINGS}
 
     def result(self) -> Result:
         """Return the result of :func:`rsa_faces.evaluate` over regions and subsets."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from rsa_faces import __version__
-from rsa_faces.mapping import SearchlightMap
+from rsa_faces.comparison import METHODS
+from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
-from rsa_faces.runs._networks import Networks
+from rsa_faces.runs._sentences import counted, number
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.searchlight.config import SearchlightConfig
+
+if TYPE_CHECKING:
+    from rsa_faces.runs.searchlight.run import SearchlightRun
 
 _TESTS = {
     "tfce": "threshold-free cluster enhancement",
@@ -20,41 +26,46 @@ _TESTS = {
 }
 
 
-def account(
-    config: SearchlightConfig,
-    networks: Networks | None,
-    maps: Mapping[str, Sequence[SearchlightMap]],
-    peaks: pd.DataFrame,
-) -> Account:
+def account(run: SearchlightRun) -> Account:
     """Return peaks, methods and sources."""
-    some = next(iter(maps.values()))
-    n = len(some)
+    config, peaks = run.config, run.tables["peaks"]
+    n = len(next(iter(run.maps.values())))
     names = [entry.name for entry in config.networks]
     data = [config.stimuli.dataset] if config.stimuli is not None else []
     return Account(
         findings=_findings(config, peaks, n),
         tables=[_table(rows, model) for model, rows in peaks.groupby("model", sort=False)],
         legend="The five highest peaks of each model; all are in peaks.csv. p is corrected for all "
-        "places of all parts of the brain.",
-        methods=_methods(config, maps, n) + ("" if networks is None else crops(networks)),
+        "places of all parts of the brain. Peaks are chosen on these data: their similarity and "
+        "its interval are optimistic.",
+        methods=_methods(run, n) + ("" if run.networks is None else crops(run.networks)),
         sources=sources([*data, *(entry.dataset for entry in config.models)], names),
     )
 
 
 def _findings(config: SearchlightConfig, peaks: pd.DataFrame, n: int) -> list[str]:
-    """Say for each model where it holds best."""
+    """Say for each model where it holds best, how well, and how sure that is."""
     found = []
     for model, rows in peaks.groupby("model", sort=False):
         best = rows.iloc[0]
-        text = f"{model}: highest similarity {best['similarity']:.3f}"
-        place = [f"{best[axis]:.0f}" for axis in ("x", "y", "z") if axis in rows]
-        if place:
-            text += f" at {', '.join(place)} mm"
+        text = f"{model}: highest mean similarity {number(best['similarity'])}"
+        inside = []
+        if n > 1 and "t" in rows and best["t"]:
+            half = abs(best["similarity"] / best["t"]) * stats.t.ppf(0.975, n - 1)
+            low, high = best["similarity"] - half, best["similarity"] + half
+            inside.append(f"95 % interval at this place {number(low)} to {number(high)}")
+        if "ceiling_low" in rows and pd.notna(best["ceiling_low"]):
+            ceiling = f"{number(best['ceiling_low'])} to {number(best['ceiling_high'])}"
+            inside.append(f"noise ceiling {ceiling}")
         if "p" in rows and n > 1:
             shown = best["p"] < config.test.alpha
-            text += f" (p = {best['p']:.4f}, corrected"
-            text += ")" if shown else "; not shown to be above chance)"
-        found.append(f"{text}.")
+            inside.append(
+                f"p = {best['p']:.4f}, corrected{'' if shown else ', not shown to be above chance'}"
+            )
+        place = [f"{best[axis]:.0f}" for axis in ("x", "y", "z") if axis in rows]
+        text += f" at {', '.join(place)} mm" if place else ""
+        text += f", {best['part']}" if "part" in rows else ""
+        found.append(f"{text} ({'; '.join(inside)})." if inside else f"{text}.")
     return found
 
 
@@ -68,31 +79,69 @@ def _table(rows: pd.DataFrame, model: object) -> Table:
     return Table(str(model), pd.DataFrame(cells), numbers)
 
 
-def _methods(
-    config: SearchlightConfig, maps: Mapping[str, Sequence[SearchlightMap]], n: int
-) -> str:
+def _methods(run: SearchlightRun, n: int) -> str:
     """Write the methods paragraph."""
+    config, maps = run.config, run.maps
     some = next(iter(maps.values()))[0]
     places = sum(ms[0].similarity.shape[-1] for ms in maps.values())
+    around = np.concatenate([np.ravel(ms[0].n_voxels) for ms in maps.values()])
     surface = set(maps) != {"volume"}
     what = "vertices" if surface else "voxels"
     shape = "discs on the cortical surface" if surface else "spheres"
-    noise = f", noise covariance shrunk ({config.noise})" if config.noise else ""
-    source = {
-        "simulated": "Simulated brains",
-        "simulated cortex": "Simulated cortices",
-    }.get(config.data.dataset or "", "Images")
     text = (
-        f"{source} of {n} subject{'s' if n > 1 else ''} were searched in {shape} of "
-        f"{config.radius:g} mm with at least {config.min_voxels} {what} around each of {places} "
-        f"{what}. In each, an RDM was made ({config.measure}{noise}) over {len(some.conditions)} "
-        f"conditions and compared with {len(some.names)} model RDMs ({config.method})."
+        f"{_source(config)} of {n} subject{'s' if n > 1 else ''} were searched in {shape} of "
+        f"{config.radius:g} mm (median {np.median(around[around > 0]):g} {what}, at least "
+        f"{config.min_voxels}) around each of {places} {what}. In each, an RDM was made "
+        f"({MEASURES[config.measure].label}{_noise(config)}) over {len(some.conditions)} "
+        f"conditions and compared by {METHODS[config.method].label} with {len(some.names)} model "
+        f"RDMs{_models(run)}."
     )
+    if config.blocks is not None:
+        text += " Only pairs of conditions within a run were used."
+    if run.ceilings:
+        text += (
+            " Noise ceilings are the similarity of each subject's RDM with the pooled RDM of the "
+            "others (lower) and of all subjects (upper) at each place."
+        )
     if n > 1:
         test = config.test
         text += (
             f" Mean similarity over subjects was tested by {test.n_permutations:,} sign flips of "
             f"subjects ({_TESTS[test.statistic]}, {test.tail}), corrected for all places; α = "
-            f"{test.alpha:g}. Conclusions generalise to subjects."
+            f"{test.alpha:g}. Conclusions generalise to subjects, not to other stimuli."
         )
+    else:
+        text += " Of one subject nothing is tested, and nothing generalises."
     return f"{text} Computed with rsa-faces {__version__}, seed {config.seed}."
+
+
+def _source(config: SearchlightConfig) -> str:
+    """Return what was searched."""
+    data = config.data
+    if data.dataset is not None:
+        return {"simulated": "Simulated brains", "simulated cortex": "Simulated cortices"}[
+            data.dataset
+        ]
+    return "Images" if data.bids is None else "Patterns from a GLM of BOLD (run by run)"
+
+
+def _noise(config: SearchlightConfig) -> str:
+    """Return how channels were whitened."""
+    if config.noise is None:
+        return ", not whitened"
+    runs = "all runs" if config.noise_from == "all" else "the runs of each fold"
+    return f", whitened by the noise covariance of {runs}, shrunk ({config.noise})"
+
+
+def _models(run: SearchlightRun) -> str:
+    """Return where models come from."""
+    parts = []
+    if run.networks is not None:
+        layers = ", ".join(
+            f"{name} ({counted(len(layers), 'layer')})"
+            for name, layers in run.networks.layers.items()
+        )
+        parts.append(f"of {layers}, shown {len(run.stimuli.ids)} stimuli")
+    if run.config.models:
+        parts.append("of data sets, files or labels")
+    return f" ({'; '.join(parts)})" if parts else ""

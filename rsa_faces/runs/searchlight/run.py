@@ -116,7 +116,7 @@ class SearchlightRun(Run):
 
     def account(self) -> Account:
         """Return peaks and methods."""
-        return account(self.config, self.networks, self.maps, self.tables["peaks"])
+        return account(self)
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
+from rsa_faces.comparison import METHODS
 from rsa_faces.mapping import LayerMap
+from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
-from rsa_faces.runs._networks import Networks
 from rsa_faces.runs._run import Run
+from rsa_faces.runs._sentences import counted, number
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.timecourse.config import TimecourseConfig
+
+if TYPE_CHECKING:
+    from rsa_faces.runs.timecourse.run import TimecourseRun
 
 
 def draw(run: Run, found: LayerMap, test: Any, electrodes: pd.DataFrame, n_patients: int) -> None:
@@ -45,42 +52,96 @@ def draw(run: Run, found: LayerMap, test: Any, electrodes: pd.DataFrame, n_patie
         run.notes.append(f"no figure of electrodes: {err}")
 
 
-def account(
-    config: TimecourseConfig,
-    networks: Networks,
-    found: LayerMap,
-    tables: Mapping[str, pd.DataFrame],
-    n_patients: int,
-) -> Account:
+def account(run: TimecourseRun) -> Account:
     """Return clusters, methods and sources."""
+    config, tables = run.config, run.tables
     clusters = tables["clusters"]
     shown = clusters[clusters["p_corrected"] < config.test.alpha]
-    findings = [
-        f"{row.region}: {row.models} from {row.time_from:.2f} to {row.time_to:.2f} s "
-        f"(p = {row.p_corrected:.4f}, corrected)."
-        for row in shown.itertuples()
-    ]
     listed = [Table("Clusters above 0", _text(shown), ())] if len(shown) else []
     if "networks" in tables:
         listed.append(Table("Networks, paired within patients", _text(tables["networks"]), ()))
+    return Account(
+        findings=_findings(shown, tables)
+        or ["No cluster of times and layers is shown to be above 0."],
+        tables=listed,
+        methods=_methods(run) + crops(run.networks),
+        sources=sources([config.stimuli.dataset], [entry.name for entry in config.networks]),
+        legend="All numbers are in clusters.csv, similarity.csv and networks.csv. Peaks are chosen "
+        "on these data: their similarity and its interval are optimistic.",
+    )
+
+
+def _findings(shown: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Say of each cluster how similar its peak is, and how networks differ."""
+    found = []
+    similarity = tables["similarity"]
+    for row in shown.itertuples():
+        at_peak = similarity[
+            (similarity["region"] == row.region)
+            & (similarity["model"] == row.peak_model)
+            & np.isclose(similarity["time"], row.peak_time)
+        ]["similarity"].dropna()
+        n = len(at_peak)
+        text = (
+            f"{row.region}: {row.models} from {row.time_from:.2f} to {row.time_to:.2f} s "
+            f"(p = {row.p_corrected:.4f}, corrected); at its peak ({row.peak_model}, "
+            f"{row.peak_time:.2f} s) mean similarity {number(at_peak.mean())}"
+        )
+        if n > 1:
+            half = at_peak.sem() * stats.t.ppf(0.975, n - 1)
+            text += (
+                f" (95 % interval {number(at_peak.mean() - half)} to "
+                f"{number(at_peak.mean() + half)}, {n} patients)"
+            )
+        found.append(f"{text}.")
+    if "networks" in tables:
+        found += [
+            f"{row.region}: {row.network_a} less {row.network_b} {number(row.difference)} "
+            f"(standard error {number(row.sem)}, p = {row.p_corrected:.4f}, corrected, "
+            f"{row.n_subjects} patients)."
+            for row in tables["networks"]
+            .drop_duplicates(["region", "network_a", "network_b"])
+            .itertuples()
+        ]
+    return found
+
+
+def _methods(run: TimecourseRun) -> str:
+    """Write the methods paragraph."""
+    config, electrodes = run.config, run.tables["electrodes"]
+    used = electrodes[electrodes["used"]]
+    counts = ", ".join(
+        f"{region} {len(rows)}" for region, rows in used.groupby("region", sort=False)
+    )
     simulated = config.data.simulated is not None
     source = "Simulated recordings" if simulated else "Intracranial recordings"
-    methods = (
-        f"{source} of {n_patients} patients ({config.signal}; windows of {config.window:g} s, "
-        f"every {config.step:g} s) were made into RDMs of the electrodes of each region "
-        f"({config.measure}) and compared with RDMs of layers of "
-        f"{', '.join(entry.name for entry in config.networks)} ({config.method}). Similarity above "
+    layers = ", ".join(
+        f"{name} ({counted(len(layers), 'layer')})" for name, layers in run.networks.layers.items()
+    )
+    signal = config.signal if config.signal == "high gamma" else "voltage"
+    baseline = ""
+    if config.baseline is not None:
+        baseline = f"; baseline {config.baseline[0]:g} to {config.baseline[1]:g} s"
+    noise = "not whitened"
+    if config.noise is not None:
+        runs = "all runs" if config.noise_from == "all" else "the runs of each fold"
+        noise = f"whitened by the noise covariance of {runs}, shrunk ({config.noise})"
+    chosen = config.data.face_selective
+    selected = ""
+    if chosen is not None:
+        on = "a localiser" if chosen.localiser is not None else "the other half of the trials"
+        selected = f" Electrodes that prefer faces were chosen on {on} ({chosen.test} test)."
+    blocks = "" if config.blocks is None else " Only pairs of stimuli within a run were used."
+    return (
+        f"{source} of {run.n_patients} patients ({len(used)} electrodes: {counts}; {signal}"
+        f"{baseline}; windows of {config.window:g} s, every {config.step:g} s) were made into RDMs "
+        f"of the electrodes of each region ({MEASURES[config.measure].label}, {noise}) over "
+        f"{len(run.stimuli.ids)} stimuli, and compared by {METHODS[config.method].label} with RDMs "
+        f"of layers of {layers}, which were shown the stimuli.{selected}{blocks} Similarity above "
         f"0 was tested over patients by {config.test.n_permutations:,} sign flips, with the mass "
         f"of clusters along {config.test.along}, corrected for all regions; α = "
-        f"{config.test.alpha:g}. Conclusions generalise to patients. Computed with rsa-faces "
-        f"{__version__}, seed {config.seed}."
-    )
-    return Account(
-        findings=findings or ["No cluster of times and layers is shown to be above 0."],
-        tables=listed,
-        methods=methods + crops(networks),
-        sources=sources([config.stimuli.dataset], [entry.name for entry in config.networks]),
-        legend="All numbers are in clusters.csv, similarity.csv and networks.csv.",
+        f"{config.test.alpha:g}. Conclusions generalise to patients, not to other stimuli. "
+        f"Computed with rsa-faces {__version__}, seed {config.seed}."
     )
 
 

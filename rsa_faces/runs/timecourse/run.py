@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Mapping
 from typing import ClassVar
 
 import pandas as pd
@@ -104,9 +105,18 @@ class TimecourseRun(Run):
         """Draw layers by time, and the electrodes."""
         draw(self, self.found, self.test, self.tables["electrodes"], self.n_patients)
 
+    def meanings(self) -> Mapping[str, Mapping[str, str]]:
+        """Return what columns are where electrodes that prefer faces were chosen."""
+        chosen = {
+            "difference": "mean of faces less mean of others, on the trials that choose electrodes",
+            "p": "one-sided p value of that difference",
+            "p_corrected": "the same, corrected over the electrodes of the patient",
+        }
+        return {"electrodes": chosen}
+
     def account(self) -> Account:
         """Return clusters, methods and sources."""
-        return account(self.config, self.networks, self.found, self.tables, self.n_patients)
+        return account(self)
 
 
 def _compared(found: LayerMap, networks: list[str], seed: int) -> pd.DataFrame:

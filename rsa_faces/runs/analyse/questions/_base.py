@@ -16,6 +16,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.extraction import Activations
 from rsa_faces.networks import Network
 from rsa_faces.runs._reading import Section
+from rsa_faces.runs._sentences import number
 from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.degradations import DEGRADATIONS
 
@@ -167,7 +168,7 @@ class Question(Section, abc.ABC):
         about = [str(row[c]) for c in self.one_of_each if c in row and pd.notna(row[c])]
         layer = f" in layer {row['layer']}" if "layer" in row and "layer" not in about else ""
         text = f"{', '.join(about) or self.title()}: {effect.replace('_', ' ')} "
-        text += number(row.get(effect)) + layer
+        text += number(row[effect]) + layer
         low = next((c for c in (f"{effect}_low", "ci_low") if pd.notna(row.get(c))), None)
         inside = []
         if low:
@@ -182,11 +183,6 @@ class Question(Section, abc.ABC):
             if pd.notna(row.get(key)):
                 inside.append(f"{int(row[key])} {'people' if key == 'n_people' else 'images'}")
         return f"{text} ({', '.join(inside)})." if inside else f"{text}."
-
-
-def number(value: Any) -> str:
-    """Return a number with three decimals and a true minus sign."""
-    return "undefined" if pd.isna(value) else f"{value:.3f}".replace("-", "−")
 
 
 def highest(table: pd.DataFrame, column: str, of: Sequence[str]) -> pd.DataFrame:

@@ -40,7 +40,6 @@ class Map(Question):
         "auc",
         "auc_low",
         "auc_high",
-        "accuracy",
     )
     highest: ClassVar = "n_pairs"
     one_of_each: ClassVar = ("source_network", "target_network", "map")

@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces.runs._sentences import number
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
@@ -17,7 +18,6 @@ from rsa_faces.runs.analyse.questions._base import (
     Study,
     in_front,
     layer,
-    number,
     people,
     permutations,
     score_measure,

@@ -12,7 +12,8 @@ from pydantic import Field
 from rsa_faces import analyses
 from rsa_faces.rdm import load_rdms
 from rsa_faces.runs._entries import Method
-from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, number
+from rsa_faces.runs._sentences import number
+from rsa_faces.runs.analyse.questions._base import Answer, Question, Study
 
 
 class Topography(Question):

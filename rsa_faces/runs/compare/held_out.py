@@ -1,0 +1,183 @@
+"""The best layer of each network, judged by data that did not choose it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._core.files import file_names
+from rsa_faces.inference import BestLayer, best_layer
+from rsa_faces.rdm import RDMs
+from rsa_faces.report import Table
+from rsa_faces.runs._sentences import number
+from rsa_faces.runs.compare.config import DataConfig
+
+if TYPE_CHECKING:
+    from rsa_faces.runs.compare.run import CompareRun
+
+#: Bootstrap samples at most: each cross-validates, and 200 tell a standard error to 5 %.
+MOST_SAMPLES = 200
+# Conditions and subjects are halved; fewer leave nothing to choose by.
+_FEWEST_CONDITIONS, _FEWEST_SUBJECTS = 12, 4
+_DROPPED = ["layer", "layer_index", "depth", "max_similarity", "n_pairs"]
+
+#: What columns of the table are.
+MEANINGS = {
+    "similarity": "mean similarity with held-out conditions and subjects, of the layer that is "
+    "best for the others",
+    "chosen_layer": "the layer that was best most often",
+    "share": "share of the folds in which it was",
+    "ceiling_low": "lower noise ceiling, cross-validated with the same folds",
+    "ceiling_high": "upper noise ceiling, cross-validated with the same folds",
+}
+
+
+def judged_regions(run: CompareRun) -> list[DataConfig]:
+    """Return the regions in which layers can be chosen and judged on different data."""
+    inputs, config = run.inputs, run.config
+    conditions = next(iter(inputs.subsets.values()))
+    several = any(len(layers) > 1 for layers in run.networks.layers.values())
+    if not several or inputs.blocks is not None or inputs.given is not None:
+        return []
+    n_units = len(conditions)
+    if inputs.groups is not None:
+        n_units = len({inputs.groups[name] for name in conditions})
+    if n_units < _FEWEST_CONDITIONS:
+        return []
+    found = []
+    for entry in config.data:
+        data = inputs.data[entry.region]
+        drawn = entry.generalise_to or config.inference.generalise_to
+        subjects = data.labels[config.inference.by].nunique() if _has(data, config) else 1
+        if np.isnan(data.vectors).any() or (drawn != "conditions" and subjects < _FEWEST_SUBJECTS):
+            continue
+        found.append(entry)
+    return found
+
+
+def _has(data: RDMs, config: Any) -> bool:
+    """Return whether subjects are told apart."""
+    return config.inference.by in data.labels
+
+
+def judge(run: CompareRun) -> pd.DataFrame:
+    """Return the held-out similarity of each network's best layer in each region."""
+    inference = run.config.inference
+    subset, conditions = next(iter(run.inputs.subsets.items()))
+    models = run.models.subset(conditions)
+    counts = models.labels.groupby("network")["layer"].transform("size").to_numpy()
+    named = models.labels["network"].isin([e.name for e in run.config.networks]).to_numpy()
+    models = models[np.flatnonzero((counts > 1) & named).tolist()]
+    regions = file_names(entry.region for entry in run.config.data)
+    begun = []
+    for entry in judged_regions(run):
+        path = f"parts/best-layers--{regions[entry.region]}.h5"
+        data = run.inputs.data[entry.region].subset(conditions)
+        options = {
+            "method": run.config.method,
+            "generalise_to": entry.generalise_to or inference.generalise_to,
+            "n_boot": min(inference.n_boot, MOST_SAMPLES),
+            "groups": run._of(run.inputs.groups, conditions),
+            "alpha": inference.alpha,
+            "correction": inference.correction,
+            "family": inference.family,
+            "tail": inference.tail,
+            "by": inference.by,
+            "seed": run.config.seed,
+        }
+        part = run.begin(
+            f"best layers in {entry.region}",
+            f"best layers {entry.region}",
+            [models.hash, data.hash, subset, repr(options)],
+            [path],
+            _make,
+            models,
+            data,
+            {"subset": subset, **options},
+            run.folder / path,
+        )
+        begun.append((part, path))
+    tables = []
+    for part, path in begun:
+        run.finish(part)
+        best = BestLayer.load(run.folder / path)
+        chosen = best.chosen.sort_values("share", ascending=False, kind="stable")
+        first = chosen.drop_duplicates("network").set_index("network")
+        table = best.result.table.drop(columns=_DROPPED)
+        table.insert(3, "chosen_layer", table["network"].map(first["layer"]))
+        table.insert(4, "share", table["network"].map(first["share"]))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _make(models: RDMs, data: RDMs, options: dict, path: Path) -> None:
+    """Write the best layers of one region. May run on another machine."""
+    with warnings.catch_warnings():
+        # The notes are those of all layers, which the run has said.
+        warnings.simplefilter("ignore", UserWarning)
+        best = best_layer(models, data, **options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    best.save(path)
+
+
+def findings(table: pd.DataFrame) -> list[str]:
+    """Say for each region how similar each network's best layer is on held-out data."""
+    texts: list[str] = []
+    if table.empty:
+        return texts
+    for region, rows in table.groupby("region", sort=False):
+        rows = rows.sort_values("similarity", ascending=False, kind="stable")
+        parts = [
+            f"{row.network} {number(row.similarity)} (95 % interval {number(row.ci_low)} to "
+            f"{number(row.ci_high)}; mostly {row.chosen_layer})"
+            for row in rows.itertuples()
+        ]
+        head = rows.iloc[0]
+        ceiling = ""
+        if head["n_subjects"] > 1:
+            ceiling = (
+                f" Noise ceiling on the same data {number(head['ceiling_low'])} to "
+                f"{number(head['ceiling_high'])}."
+            )
+        texts.append(
+            f"{region or 'The data'}: similarity of each network's best layer, judged by "
+            f"conditions and subjects that did not choose it: {', '.join(parts)}.{ceiling}"
+        )
+    return texts
+
+
+def tables(table: pd.DataFrame) -> list[Table]:
+    """Return the best layers of each region as text, the most similar first."""
+    if table.empty:
+        return []
+    found = []
+    for region, rows in table.groupby("region", sort=False):
+        rows = rows.sort_values("similarity", ascending=False, kind="stable")
+        cells = pd.DataFrame(
+            {
+                "network": rows["network"],
+                "similarity": rows["similarity"].map(number),
+                "interval": rows["ci_low"].map(number) + " to " + rows["ci_high"].map(number),
+                "layer chosen most often": rows["chosen_layer"],
+                "in": [f"{share:.0%} of folds" for share in rows["share"]],
+            }
+        )
+        caption = f"{region or 'The data'}: best layer of each network, on held-out data"
+        found.append(Table(caption, cells, ("similarity", "interval", "in")))
+    return found
+
+
+def methods(table: pd.DataFrame, n_boot: int) -> str:
+    """Return the sentences on held-out layers."""
+    if table.empty:
+        return ""
+    regions = ", ".join(map(str, dict.fromkeys(table["region"])))
+    return (
+        " The best layer of each network was chosen in one half of conditions and subjects and "
+        f"judged in the other ({regions}; 100 random halvings; standard errors from "
+        f"{min(n_boot, MOST_SAMPLES)} bootstrap samples)."
+    )
