@@ -43,7 +43,8 @@ def compare(
     Extracts activations, builds RDMs, correlates them with each region, tests the similarities
     (bootstrap, FDR, noise ceilings), draws the figures and writes a report. The folder it leaves
     holds `results.csv`, `tests.csv`, `best_layers.csv` (the best layer of each network, judged by
-    data that did not choose it), `figures/`, `report.html`, `methods.md` and the provenance. A run that was stopped goes on where it was and ends with the same numbers.
+    data that did not choose it), `figures/`, `report.html`, `methods.md` and the provenance. A run
+    that was stopped goes on where it was and ends with the same numbers.
     """
     from rsa_faces.runs.compare.run import CompareRun
 
