@@ -1,6 +1,7 @@
 """The multi-arrangement task over HTTP: rules, security, crashes, many raters at once."""
 
 import asyncio
+import base64
 import contextlib
 import io
 import json
@@ -417,7 +418,7 @@ def test_extra_fields_and_what_is_no_json_are_refused(shared):
     for content in (b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 5000):
         assert shared.post(url, content=content, headers=json_type).status_code in (400, 422)
     form = {"content-type": "application/x-www-form-urlencoded"}
-    assert shared.post(url, content=b"a=1", headers=form).status_code == 422
+    assert shared.post(url, content=b"a=1", headers=form).status_code == 415
     assert shared.get(url).status_code == 405
 
 
@@ -779,6 +780,96 @@ def test_browsers_keep_nothing_that_is_typed():
     assert all('autocomplete: "off"' in one for one in made)
 
 
+def test_other_kinds_of_requests_are_refused(shared):
+    link = links(shared)[0]
+    body = json.dumps({"token": TOKEN}).encode()
+    url = "/api/experimenter/login"
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+        headers = {"content-type": kind} if kind else {}
+        assert shared.post(url, content=body, headers=headers).status_code == 415
+    json_type = {"content-type": "application/json; charset=utf-8"}
+    assert shared.post(url, content=body, headers=json_type).status_code == 204
+    shared.cookies.clear()
+    for method in ("DELETE", "PUT", "PATCH", "TRACE", "CONNECT"):
+        for path in ("/", "/api/texts", link, "/api/experimenter/overview"):
+            assert shared.request(method, path).status_code == 405, (method, path)
+
+
+def test_nothing_of_the_framework_is_shown(shared):
+    assert [shared.get(p).status_code for p in ("/docs", "/redoc", "/openapi.json")] == [404] * 3
+    assert shared.app.debug is False
+
+
+def test_answers_say_what_they_are(shared):
+    kinds = {
+        "/": "text/html; charset=utf-8",
+        "/static/task.js": "text/javascript; charset=utf-8",
+        "/static/task.css": "text/css; charset=utf-8",
+        "/api/texts": "application/json",
+        links(shared)[0]: "application/json",
+    }
+    for path, kind in kinds.items():
+        answer = shared.get(path)
+        assert answer.headers["content-type"] == kind
+        attached = answer.headers.get("content-disposition", "")
+        assert attached == ('attachment; filename="api.json"' if "/api/" in path else "")
+        assert answer.headers["permissions-policy"] == "camera=(), microphone=(), geolocation=()"
+
+
+def test_redirects_stay_here(shared):
+    answer = shared.get("/experimenter/", follow_redirects=False)
+    assert answer.status_code == 307
+    assert answer.headers["location"] == "http://testserver/experimenter"
+    elsewhere = shared.get(
+        "/experimenter/", headers={"host": "evil.example.org"}, follow_redirects=False
+    )
+    assert elsewhere.status_code == 400
+    assert "location" not in elsewhere.headers
+
+
+def test_text_of_any_language_comes_back_as_it_was(client):
+    collect(client)
+    reason = 'ねこ, O\'Hara: "<b>" \U0001f431'
+    url = "/api/experimenter/raters/r0001/trials"
+    client.post(f"{url}/1/void", json={"reason": reason}, headers=BEARER)
+    assert client.get(url, headers=BEARER).json()[0]["void_reason"] == reason
+    export = client.get("/api/experimenter/export/voided.csv", headers=BEARER)
+    assert set(pd.read_csv(io.BytesIO(export.content))["void_reason"]) == {reason}
+
+
+def test_sessions_are_new_long_and_random(client):
+    found = set()
+    for _ in range(20):
+        answer = login(client)
+        found.add(re.search(r"rsa_faces_experimenter=([\w-]+);", answer.headers["set-cookie"])[1])
+    assert len(found) == 20
+    # 256 bits, and no bit that is always the same.
+    bits = [
+        np.unpackbits(np.frombuffer(base64.urlsafe_b64decode(f + "="), np.uint8)) for f in found
+    ]
+    assert {len(one) for one in bits} == {256}
+    assert not (np.all(bits, axis=0) | ~np.any(bits, axis=0)).any()
+
+
+def test_tokens_are_taken_whole_and_of_any_letters(tmp_path, monkeypatch):
+    from fastapi.testclient import TestClient
+
+    config = load_arrange_config(write_config(tmp_path))
+    token = "ü ねこ\U0001f431  " + "".join(chr(0x100 + k) for k in range(119))
+    assert len(token) == 126
+    monkeypatch.setenv(config.token_variable, token)
+    with TestClient(create_app(config)) as client:
+        assert login(client, token).status_code == 204
+        assert login(client, token[:-1]).status_code == 401
+        assert login(client, token.replace("  ", " ")).status_code == 401
+        assert login(client, token + "x" * 3).status_code == 422
+    monkeypatch.setenv(config.token_variable, token + "x" * 3)
+    with pytest.raises(
+        InputError, match="got 129 characters that can be guessed .or more than 128"
+    ):
+        create_app(config)
+
+
 def test_the_security_page_names_tests_that_there_are():
     here = Path(__file__).parent
     text = (here.parent / "docs" / "security.md").read_text(encoding="utf-8")
@@ -995,7 +1086,7 @@ def test_attempts_do_not_fill_the_memory(monkeypatch):
     assert attempts.wait("10.0.0.1") > 0
 
 
-def test_sessions_end_when_nobody_is_there(client, monkeypatch):
+def test_sessions_end_when_nobody_is_there(client, monkeypatch, caplog):
     from rsa_faces.behaviour.arrange import _security
 
     now = [1000.0]
@@ -1003,6 +1094,7 @@ def test_sessions_end_when_nobody_is_there(client, monkeypatch):
     url = "/api/experimenter/overview"
     timer = {"x-automatic": "1"}
     assert login(client).status_code == 204
+    assert "experimenter logged in from testclient" in caplog.text
     for _ in range(5):
         now[0] += 29 * 60
         assert client.get(url).status_code == 200

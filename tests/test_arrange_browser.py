@@ -347,6 +347,12 @@ def test_a_trial_is_voided_on_the_page(driver, task, path):
     until(lambda: not driver.find_elements("css selector", f'#raters [data-rater="{who}"]'))
     press(driver, "#logout")
     until(lambda: element(driver, "#login-page").is_displayed())
+    # The back button shows nothing of what was there.
+    driver.get(task.url + "/")
+    driver.back()
+    until(lambda: element(driver, "#login-page").is_displayed())
+    assert not element(driver, "#all").is_displayed()
+    assert not driver.find_elements("css selector", "#raters tr")
 
 
 def violations(driver):

@@ -29,7 +29,14 @@ from sqlalchemy.exc import OperationalError
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour.arrange._export import EXPORTS, person_json, rater_rdms
-from rsa_faces.behaviour.arrange._security import SESSION_SECONDS, Attempts, Quota, Sessions, Shield
+from rsa_faces.behaviour.arrange._security import (
+    MAX_TOKEN,
+    SESSION_SECONDS,
+    Attempts,
+    Quota,
+    Sessions,
+    Shield,
+)
 from rsa_faces.behaviour.arrange._store import DatabaseBusyError, Rater, StoredTrial
 from rsa_faces.behaviour.arrange._study import Study, mean_evidence
 from rsa_faces.behaviour.raters import group_rdm, rater_agreement
@@ -91,7 +98,7 @@ class Submission(_Body):
 class Login(_Body):
     """The experimenter's token."""
 
-    token: str = Field(min_length=1, max_length=500)
+    token: str = Field(min_length=1, max_length=MAX_TOKEN)
 
 
 class Void(_Body):
@@ -385,6 +392,7 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
         if not check_token(body.token, request):
             raise HTTPException(401, "wrong token")
         session = sessions.begin(study.token_hash)
+        _log.warning("experimenter logged in from %s", _address(request))
         response.set_cookie(value=session, max_age=SESSION_SECONDS, **_cookie(request))
 
     @router.post("/logout", status_code=204)

@@ -18,7 +18,7 @@ IDLE_SECONDS = 30 * 60
 FREE_ATTEMPTS = 5
 LONGEST_DELAY = 300
 _MOST_ADDRESSES = 10_000
-MIN_TOKEN = 16
+MIN_TOKEN, MAX_TOKEN = 16, 128
 MIN_BITS = 64
 
 _HEADERS = {
@@ -60,6 +60,8 @@ class Shield:
                 begun = True
                 present = {name for name, _ in message["headers"]}
                 added = {"cache-control": "no-store", **_HEADERS}
+                if scope["path"].startswith("/api/"):
+                    added["content-disposition"] = 'attachment; filename="api.json"'
                 if scope["scheme"] == "https":
                     added["strict-transport-security"] = "max-age=31536000"
                 message["headers"] = [
@@ -81,6 +83,10 @@ class Shield:
         body = await self._read(scope, receive)
         if body is None:
             await _refuse(send_with_headers, 413, "request too large")
+            return
+        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if body and kind != b"application/json":
+            await _refuse(send_with_headers, 415, "expected application/json")
             return
         given = False
 
@@ -219,7 +225,8 @@ class Quota:
 
 def is_strong(token: str) -> bool:
     """Tell whether a token could be random: long, and of many different characters."""
-    return len(token) >= MIN_TOKEN and len(token) * math.log2(len(set(token))) >= MIN_BITS
+    long_enough = MIN_TOKEN <= len(token) <= MAX_TOKEN
+    return long_enough and len(token) * math.log2(len(set(token))) >= MIN_BITS
 
 
 def is_host(header: str, names: Collection[str]) -> bool:

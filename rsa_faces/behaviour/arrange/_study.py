@@ -17,7 +17,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._trials import Arrangements
 from rsa_faces.behaviour.arrange import _engine
 from rsa_faces.behaviour.arrange._config import ArrangeConfig
-from rsa_faces.behaviour.arrange._security import MIN_TOKEN, is_strong
+from rsa_faces.behaviour.arrange._security import MAX_TOKEN, MIN_TOKEN, is_strong
 from rsa_faces.behaviour.arrange._stimuli import Served
 from rsa_faces.behaviour.arrange._store import Rater, Store, StoredTrial, private_key
 from rsa_faces.behaviour.arrange._texts import load_texts
@@ -72,7 +72,8 @@ class Study:
                 raise InputError(
                     f"expected an experimenter's token of at least {MIN_TOKEN} characters, and "
                     f"random, in {self.config.token_variable}, got {len(given)} characters that "
-                    'can be guessed. Make one with: python -c "import secrets; '
+                    f"can be guessed (or more than {MAX_TOKEN}). "
+                    'Make one with: python -c "import secrets; '
                     'print(secrets.token_urlsafe(24))"'
                 )
             if new:
