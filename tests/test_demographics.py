@@ -487,3 +487,51 @@ def test_input_errors():
         similarity_scores({"fc": np.eye(3)}, conditions=list("abc"), layer="fd")
     with pytest.raises(InputError, match="none that was measured"):
         false_matches(scores * np.nan, groups, fmr=0.1)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_dyadic_error_is_a_jackknife_over_people_less_pairs_counted_twice(inside):
+    from rsa_faces.analyses._groups import dyadic_error
+
+    rng = np.random.default_rng(0)
+    n, code = 24, np.repeat([0, 1], 12)
+    own = rng.normal(size=n)
+    scores = own[:, None] + own + rng.normal(size=(n, n))
+    scores = (scores + scores.T) / 2
+    np.fill_diagonal(scores, 0)
+    weights = np.eye(2) if inside else 1 - np.eye(2)
+    chosen = weights[code][:, code] * (1 - np.eye(n))
+    cells = [(0, 0), (1, 1)] if inside else [(0, 1)]
+
+    def means(kept):
+        """Return the mean of each cell, whose shares of all pairs stay as they are."""
+        rows = [np.flatnonzero(kept & (code == g)) for g in (0, 1)]
+        parts = [(scores[np.ix_(rows[a], rows[b])], a == b) for a, b in cells]
+        return [part.sum() / (part.size - same * len(part)) for part, same in parts]
+
+    jackknife = np.array([np.mean(means(np.arange(n) != i)) for i in range(n)])
+    cell = np.zeros((2, 2))
+    for (a, b), mean in zip(cells, means(np.ones(n, bool)), strict=True):
+        cell[a, b] = cell[b, a] = mean
+    off = chosen * (scores - cell[code][:, code])
+    spread = sum(11 / 12 * ((jackknife[code == g] - jackknife[code == g].mean()) ** 2).sum()
+                 for g in (0, 1))  # fmt: skip
+    expected = np.sqrt(spread - (off**2).sum() / 2 / (chosen.sum() / 2) ** 2)
+    error = dyadic_error(scores, 1 - np.eye(n), np.eye(2)[code], weights)
+    assert error == pytest.approx(expected, rel=0.02)
+
+
+def test_intervals_of_scores_are_as_wide_as_estimates_vary():
+    """Percentiles of drawn people were half as wide again."""
+    found, widths = [], []
+    for seed in range(100):
+        x = np.random.default_rng(seed).normal(size=(20, 16))
+        x[10:, 0] += 1
+        names = [f"face {i}" for i in range(20)]
+        scores = similarity_scores({"fc": x}, conditions=names)
+        groups = {name: "one" if i < 10 else "other" for i, name in enumerate(names)}
+        row = score_distributions(scores, groups, n_permutations=1, n_boot=2).summary.iloc[0]
+        found.append(row["difference"])
+        widths.append(row["ci_high"] - row["ci_low"])
+    # t with 18 degrees of freedom; the deviation of 100 estimates is known to 7 %.
+    assert np.mean(widths) == pytest.approx(2 * 2.1 * np.std(found), rel=0.2)

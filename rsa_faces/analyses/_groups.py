@@ -186,6 +186,34 @@ def draws_of_people(onehot: np.ndarray, n_boot: int, rng: np.random.Generator) -
     return counts
 
 
+def dyadic_error(total: np.ndarray, count: np.ndarray, onehot: np.ndarray, weights) -> float:
+    """Return the standard error of a weighted sum of means over pairs of people.
+
+    `weights` (n_groups, n_groups) is symmetric: equal weights are pooled into one mean, and 0
+    leaves pairs out. People are drawn within groups; pairs that share a person are dependent:
+    squared sums over each person's pairs, less what single pairs are counted twice.
+    """
+    code = onehot.argmax(axis=1)
+    own = np.zeros_like(total)
+    for weight in np.unique(weights[weights != 0]):
+        chosen = weights == weight
+        n_pairs = (onehot.T @ count @ onehot)[chosen].sum() / 2
+        if not n_pairs:
+            return np.nan
+        sums, counts = (onehot.T @ values @ onehot for values in (total, count))
+        mean = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+        inside = chosen[code][:, code]
+        own += weight * inside * (total - mean[code][:, code] * count) / n_pairs
+    size = onehot.sum(axis=0)
+    # As leaving out each person does: with the mean, a part of a person's own deviation is lost.
+    lost = np.where(code[:, None] == code, ((size - 1) / np.maximum(size - 2, 1))[code], 1.0)
+    toward = (own * lost).sum(axis=1)
+    off = toward - (onehot.T @ toward / size)[code]
+    few = np.divide(size, size - 1, out=np.full(len(size), np.nan), where=size > 1)
+    single = (own**2).sum() / 2
+    return float(np.sqrt(max((off**2 * few[code])[off != 0].sum() - single, single)))
+
+
 def cell_sums(draws: np.ndarray, onehot: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return sums over pairs of people, (n_draws, n_groups, n_groups)."""
     return np.stack([((draws * group) @ matrix * draws) @ onehot for group in onehot.T], axis=1)

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import (
     SELF_REPORT,
-    cell_sums,
     check_share,
     draws_of_people,
+    dyadic_error,
     grouped_faces,
     permutations,
 )
@@ -156,9 +157,18 @@ def score_distributions(
 
     Notes
     -----
-    A person drawn c times counts c times in every pair with others; pairs of a person with itself
-    are never pairs of different people. Intervals are percentiles. Scores that share a person are
-    not independent: a t test over pairs would be far too lenient.
+    Scores that share a person are not independent: a t test over pairs would be far too lenient.
+    Intervals of means over pairs of different people, and of their difference, are dyadic [1]_,
+    with t of the number of people less that of groups, and people drawn within groups. In
+    simulations 95 % intervals hold the mean in 91 to 99 % (2 groups of 10 or 20 people, 4 of 12; 97
+    to 100 % where groups do not differ; ``scripts/simulate_scores.py``); percentiles of drawn
+    people did in 94 to 100 %.
+    Those of mated pairs are percentiles of a bootstrap of people.
+
+    References
+    ----------
+    .. [1] Aronow P. M., Samii C., Assenova V. A. (2015). Political Analysis 23, 564-577.
+       doi:10.1093/pan/mpv018
 
     Examples
     --------
@@ -184,7 +194,6 @@ def score_distributions(
     rng = as_rng(seed)
     onehot = np.eye(len(kinds))[faces.person_codes(codes)]
     draws = draws_of_people(onehot, n_boot, rng)
-    means = cell_sums(draws, onehot, total), cell_sums(draws, onehot, count)
     number = onehot.T @ count @ onehot
     same = np.eye(len(kinds), dtype=bool)
     if number[same].sum() == 0 or number[~same].sum() == 0:
@@ -195,6 +204,17 @@ def score_distributions(
     pairs = faces.pairs(codes, kinds)
     tail = 100 * alpha / 2
 
+    def around(value: float, weights: np.ndarray) -> tuple[float, float]:
+        error = dyadic_error(total, count, onehot, weights)
+        size = onehot.sum(axis=0)[weights.any(axis=0)]
+        free = max(size.sum() - len(size), 1)
+        reach = student.ppf(1 - alpha / 2, free) * error if error > 0 else np.nan
+        return value - reach, value + reach
+
+    def mean_of(weights: np.ndarray) -> tuple[float, float]:
+        sums, counts = ((onehot.T @ v @ onehot)[weights > 0].sum() for v in (total, count))
+        return around(sums / counts, weights) if counts else (np.nan,) * 2
+
     def interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
         values = sums[counts > 0] / counts[counts > 0]
         return tuple(np.percentile(values, [tail, 100 - tail])) if len(values) else (np.nan,) * 2
@@ -202,14 +222,16 @@ def score_distributions(
     own = draws @ total_own, draws @ count_own
     rows = [_describe(pairs, "mated", "", "", interval(*own))]
     for kind, mask in (("within", same), ("between", ~same)):
-        ends = interval(*(m[:, mask].sum(axis=1) for m in means))
+        ends = mean_of(mask.astype(float))
         rows.append(_describe(pairs, kind, "", "", ends))
     for a, name in enumerate(kinds):
         mine = onehot[:, a] > 0
         ends = interval(draws[:, mine] @ total_own[mine], draws[:, mine] @ count_own[mine])
         rows.append(_describe(pairs, "mated", name, name, ends))
         for b in range(a, len(kinds)):
-            ends = interval(*(m[:, a, b] for m in means))
+            cell = np.zeros(same.shape)
+            cell[[a, b], [b, a]] = 1
+            ends = mean_of(cell)
             rows.append(_describe(pairs, "within" if a == b else "between", name, kinds[b], ends))
     table = pd.DataFrame([row for row in rows if row["n_pairs"]])
     observed = _contrast(onehot[None], total, count)[0]
@@ -217,10 +239,7 @@ def score_distributions(
     for permuted in permutations(faces, n_permutations, rng):
         found = _contrast(onehot[permuted], total, count)
         extreme += int((found >= observed - 1e-12 * abs(observed)).sum())
-    with np.errstate(invalid="ignore"):  # a sample of one person per group has no pairs within
-        boot = (means[0][:, same].sum(1) / means[1][:, same].sum(1)
-                - means[0][:, ~same].sum(1) / means[1][:, ~same].sum(1))  # fmt: skip
-    low, high = np.nanpercentile(boot, [tail, 100 - tail])
+    low, high = around(observed, np.where(same, 1.0, -1.0))
     others = pairs.loc[pairs["kind"] != "mated", "score"]
     summary = pd.DataFrame([{
         "within": pairs.loc[pairs["kind"] == "within", "score"].mean(),
