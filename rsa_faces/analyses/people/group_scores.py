@@ -84,7 +84,7 @@ class ScoreDistributions(BaseResult, figure="plot_score_distributions"):
         One row per kind of pair: ``kind`` ("mated": two images of a person; "within", "between":
         different people of one or two groups), ``group_a``, ``group_b`` ("" for all together),
         ``n_pairs``, ``mean``, ``sd``, ``q05``, ``median``, ``q95``, and ``ci_low``,
-        ``ci_high`` of the mean (bootstrap over people).
+        ``ci_high`` of the mean (dyadic; of mated pairs from a bootstrap of people).
     summary : DataFrame
         One row: ``within``, ``between`` (means over pairs of different people), ``difference``
         with ``ci_low``, ``ci_high``, ``standardized`` (difference by the standard deviation of
@@ -137,7 +137,7 @@ def score_distributions(
         Permute groups only among people of one stratum.
     n_permutations : int, default 9999
     n_boot : int, default 2000
-        Samples of people, drawn with replacement within each group.
+        Samples of people, drawn with replacement within each group, for intervals of mated pairs.
     alpha : float, default 0.05
         Intervals cover 1 − alpha.
     match : {"same", "intersection"}, default "same"
