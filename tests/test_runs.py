@@ -270,3 +270,15 @@ def test_files_are_the_same_bytes_each_time(tmp_path):
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["vectors"].shape == (1, 6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", RUNS)
+def test_killed_runs_go_on_and_end_with_the_same_bytes(command):
+    script = Path(__file__).parents[1] / "scripts" / "kill_runs.py"
+    done = subprocess.run(
+        [sys.executable, script, "--kills", "3", "--commands", command],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 ended with the same bytes and nothing left" in done.stdout
