@@ -522,7 +522,7 @@ def test_dyadic_error_is_a_jackknife_over_people_less_pairs_counted_twice(inside
 
 
 def test_intervals_of_scores_are_as_wide_as_estimates_vary():
-    """Percentiles of drawn people were half as wide again."""
+    """Of the difference within less between, over studies of two groups of 10 people."""
     found, widths = [], []
     for seed in range(100):
         x = np.random.default_rng(seed).normal(size=(20, 16))
