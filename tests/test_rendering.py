@@ -150,7 +150,7 @@ def test_expressions_are_documented():
 
 
 @pytest.mark.parametrize("kwargs, message", [
-    ({"size": 4}, "size to be a whole number of at least 16, got 4"),
+    ({"size": 4}, "size to be a whole number of pixels from 16 to 8192, got 4"),
     ({"supersampling": 0}, "supersampling to be a whole number of at least 1, got 0"),
     ({"intensity": 3}, "intensity from 0 to 2, got 3"),
     ({"expressions": []}, "at least one expression, got none"),

@@ -140,7 +140,7 @@ def test_results_are_frozen_dataclasses_of_one_base():
     """A public dataclass with a table is a result, or one of the few that are data."""
     data = {
         "FaceTable", "Faces", "IeegPatterns", "RDMs", "SimulatedFaces", "SimulatedRecordings",
-        "SimulatedBrain", "SimulatedCortex", "StimulusSet", "Table",
+        "SimulatedBrain", "SimulatedCortex", "StimulusSet", "Study", "Table",
     }  # fmt: skip
     public = {
         value

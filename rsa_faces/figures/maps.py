@@ -199,7 +199,7 @@ def plot_best_models(
     >>> from rsa_faces.mapping import BestModels
     >>> space = Volume(np.ones((8, 8, 8), bool), np.diag([3.0, 3, 3, 1]))
     >>> best = BestModels(np.repeat([0, 1], 256), np.full(512, 0.2), None, None,
-    ...                   ("conv1", "conv2"), space, "")
+    ...                   ("conv1", "conv2"), space)
     >>> len(plot_best_models(best, cuts=3))
     3
     """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path
 from rsa_faces._core.optional import require
@@ -240,6 +241,7 @@ def void_trial(config: ArrangeConfig, rater: str, trial: int, reason: str | None
     >>> from rsa_faces.behaviour.arrange import load_arrange_config, void_trial
     >>> void_trial(load_arrange_config("task.yaml"), "r0001", 2, "interrupted")  # doctest: +SKIP
     """
+    check_arguments(void_trial, locals())
     with _study(config) as study:
         study.void(rater, trial, reason)
 
