@@ -286,7 +286,8 @@ def _task(study: Study) -> APIRouter:
         else:
             trial, done = study.next_trial(rater)
             phase = "finished" if trial is None else "trial"
-            rater = study.store.rater_again(rater)
+            if trial is None:
+                rater = study.store.rater_again(rater)
         if rater is None:
             raise HTTPException(404, "unknown link")  # deleted in this moment
         if done is None:
