@@ -224,9 +224,11 @@ def test_what_clips_cannot_do_is_said(clips):
                     "data.0.allow_missing=true")  # fmt: skip
     assert run.exit_code == 2
     assert "expected no `crop_faces` for pixels: it is for images" in sentence(run)
-    analyse = {"title": "x", "stimuli": {"clips": "clips"}, "networks": ["pixels"],
-               "analyses": [{"analysis": "embedding map", "labels": ["identity"]}]}  # fmt: skip
+    question = {"analysis": "readout", "labels": "expression", "across": "identity"}
+    analyse = {"title": "x", "stimuli": {"clips": "clips"}, "networks": ["pixels"]}
+    analyse["analyses"] = [question]
     (clips / "a.yaml").write_text(yaml.safe_dump(analyse))
     run = rsa_faces("analyse", clips / "a.yaml", "--out", clips / "no")
     assert run.exit_code == 2
+    assert "got clips, which `rsa-faces analyse` cannot take" in sentence(run)
     assert not (clips / "no").exists()
