@@ -77,6 +77,17 @@ class Study:
         """Return a column of labels, or None."""
         return None if name is None else self.labels[name]
 
+    def cells(self, columns: str | list[str] | None) -> pd.Series | None:
+        """Return the cell of each stimulus: a column of labels, or several as tuples."""
+        return None if columns is None else cells_of(self.labels, columns)
+
+
+def cells_of(labels: pd.DataFrame, columns: str | list[str]) -> pd.Series:
+    """Return a column of labels, or the tuples of several."""
+    if isinstance(columns, str):
+        return labels[columns]
+    return pd.Series(list(labels[columns].itertuples(index=False, name=None)), index=labels.index)
+
 
 class Question(Section, abc.ABC):
     """A question to the features of networks; each subclass is one.
@@ -252,6 +263,15 @@ def people() -> Any:
 def score_measure() -> Any:
     """Return the field of the measure of scores."""
     return Field(default="cosine", description="How alike two images are in the layer.")
+
+
+def cells() -> Any:
+    """Return the field of cells of the other factors of a design."""
+    return Field(
+        default=None,
+        description="Column (or list of columns) of the other factors of the design, such as the "
+        "view of identity x expression x view: labels are exchanged inside its cells only.",
+    )
 
 
 def within() -> Any:

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from rsa_faces import analyses
-from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, permutations
+from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, cells, permutations
 
 
 class Congruence(Question):
@@ -20,10 +20,15 @@ class Congruence(Question):
     across: str | None = Field(
         default=None, description="Column of units that are drawn and split whole."
     )
+    within: str | list[str] | None = cells()
+    directions: Literal["means", "readout"] = Field(
+        default="means",
+        description="Directions of class means, or of a linear read-out of each label.",
+    )
     n_dimensions: int = Field(default=10, ge=1, description="Dimensions of each subspace at most.")
     n_permutations: int = permutations(1000)
 
-    label_keys: ClassVar = ("first", "second", "across")
+    label_keys: ClassVar = ("first", "second", "across", "within")
     columns: ClassVar = (
         "network",
         "layer",
@@ -85,6 +90,8 @@ class Congruence(Question):
                 study.labels[self.first],
                 study.labels[self.second],
                 across=study.column(self.across),
+                within=study.cells(self.within),
+                directions=self.directions,
                 n_dimensions=self.n_dimensions,
                 n_permutations=self.n_permutations,
                 names=(self.first, self.second),

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from rsa_faces import analyses
-from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, permutations
+from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, cells, permutations
 
 #: Columns that a baseline adds to a read-out of numbers.
 BASELINE = {
@@ -41,9 +41,10 @@ class Landmarks(Question):
         description="Column of people; training and test share none. By default `identity` or "
         "`person` where images repeat people.",
     )
+    within: str | list[str] | None = cells()
     n_permutations: int = permutations(1000)
 
-    label_keys: ClassVar = ("across",)
+    label_keys: ClassVar = ("across", "within")
     people_key: ClassVar = "across"
     columns: ClassVar = (
         "network",
@@ -91,6 +92,7 @@ class Landmarks(Question):
                 activations,
                 measured,
                 across=study.column(self.across),
+                within=study.cells(self.within),
                 baseline=analyses.face_size(points)[["size"]],
                 n_permutations=self.n_permutations,
                 seed=study.seed,

@@ -8,11 +8,13 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.checks import check_choice
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
     Question,
     Study,
+    cells,
     in_front,
     layer,
     people,
@@ -27,10 +29,16 @@ class Membership(Question):
     analysis: Literal["membership"] = Field(description="Which question is asked.")
     members: str = Field(description="Column that is true for people of the training set.")
     people: str | None = people()
+    reference: str | None = Field(
+        default=None,
+        description="A network of this configuration that was not trained on them: how much better "
+        "members are told by the others is tested.",
+    )
+    within: str | list[str] | None = cells()
     layer: Layer = layer()
     n_permutations: int = permutations(9999)
 
-    label_keys: ClassVar = ("members", "people")
+    label_keys: ClassVar = ("members", "people", "within")
     people_key: ClassVar = "people"
     columns: ClassVar = ("network", "layer", "sign", "auc", "ci_low", "ci_high", "p_corrected")
     one_of_each: ClassVar = ("network", "sign")
@@ -49,6 +57,12 @@ class Membership(Question):
         "tpr": "share of members found where few others are taken for members",
         "n_members": "people of the training set",
         "n_others": "other people",
+        "reference_auc": "auc of the same sign in the network of reference",
+        "difference": "auc less that of the network of reference",
+        "difference_low": "lower end of its 95 % interval (DeLong, paired)",
+        "difference_high": "upper end of its 95 % interval",
+        "p_difference": "one-sided: members are told better than by the reference",
+        "p_difference_corrected": "corrected by the largest of the signs",
     }
 
     def figures(self, networks: Sequence[str]) -> list[str]:
@@ -60,11 +74,18 @@ class Membership(Question):
         from rsa_faces.figures import plot_membership
 
         tables, figures = [], []
-        for name, layer_name in study.layers(self.layer).items():
+        layers = study.layers(self.layer)
+        reference = None
+        if self.reference is not None:
+            check_choice(self.reference, layers, what="network for `reference`")
+            reference = scores_of(study, self.reference, layers[self.reference])
+        for name, layer_name in layers.items():
             result = analyses.membership(
                 scores_of(study, name, layer_name),
                 study.labels[self.members],
                 people=study.column(self.people),
+                reference=None if name == self.reference else reference,
+                within=study.cells(self.within),
                 n_permutations=self.n_permutations,
                 seed=study.seed,
             )

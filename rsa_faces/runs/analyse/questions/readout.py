@@ -9,7 +9,15 @@ from pydantic import Field
 
 from rsa_faces import analyses
 from rsa_faces.runs._reading import Section
-from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, people, permutations
+from rsa_faces.runs.analyse.questions._base import (
+    Answer,
+    Question,
+    Study,
+    cells,
+    cells_of,
+    people,
+    permutations,
+)
 
 #: Columns of tables of read-outs.
 MEANINGS = {
@@ -32,6 +40,7 @@ class Task(Section):
         default=None, description="Column whose values are not shared by training and test."
     )
     people: str | None = people()
+    within: str | list[str] | None = cells()
     values: Literal["class", "number"] = Field(
         default="class", description="Whether labels are classes or numbers."
     )
@@ -40,6 +49,8 @@ class Task(Section):
         """Return the arguments of a read-out."""
         columns = {"labels": self.labels, "across": self.across, "people": self.people}
         given = {key: labels[name] for key, name in columns.items() if name is not None}
+        if self.within is not None:
+            given["within"] = cells_of(labels, self.within)
         return {**given, "kind": self.values}
 
 
@@ -49,7 +60,7 @@ class Readout(Question, Task):
     analysis: Literal["readout"] = Field(description="Which question is asked.")
     n_permutations: int = permutations(1000)
 
-    label_keys: ClassVar = ("labels", "across", "people")
+    label_keys: ClassVar = ("labels", "across", "people", "within")
     people_key: ClassVar = "people"
     columns: ClassVar = (
         "network",

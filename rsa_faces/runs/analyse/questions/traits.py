@@ -16,6 +16,7 @@ from rsa_faces.runs.analyse.questions._base import (
     Layer,
     Question,
     Study,
+    cells,
     layer,
     permutations,
 )
@@ -35,10 +36,15 @@ class Traits(Question):
     baseline: list[str] = Field(
         default=[], description="Columns of numbers that are known without the network."
     )
+    standardize: bool = Field(
+        default=True,
+        description="Scale each channel (true), or each set of features as a whole (false).",
+    )
+    within: str | list[str] | None = cells()
     layer: Layer = layer()
     n_permutations: int = permutations(1000)
 
-    label_keys: ClassVar = ("ratings", "across", "baseline")
+    label_keys: ClassVar = ("ratings", "across", "baseline", "within")
     people_key: ClassVar = "across"
     columns: ClassVar = (
         "features",
@@ -98,6 +104,8 @@ class Traits(Question):
             features,
             study.labels[self.ratings].astype(float),
             across=study.column(self.across),
+            within=study.cells(self.within),
+            standardize=self.standardize,
             baseline=study.labels[self.baseline].astype(float) if self.baseline else None,
             n_permutations=self.n_permutations,
             seed=study.seed,

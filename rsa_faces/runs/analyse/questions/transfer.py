@@ -53,8 +53,9 @@ class Transfer(Question):
     def check(self, labels: pd.DataFrame) -> None:
         """Raise unless the columns of all tasks are there."""
         for task in self.tasks.values():
-            for key in ("labels", "across", "people"):
-                if (column := getattr(task, key)) is not None:
+            for key in ("labels", "across", "people", "within"):
+                named = getattr(task, key) or []
+                for column in named if isinstance(named, list) else [named]:
                     check_column(column, key, labels)
 
     def with_people(self, labels: pd.DataFrame) -> tuple[Self, str]:
