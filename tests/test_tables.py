@@ -258,6 +258,11 @@ def test_matrices_of_numbers(tmp_path, separator):
         read_matrix(written(tmp_path, "\n"))
 
 
+def test_a_header_that_two_separators_split_is_refused(tmp_path):
+    with pytest.raises(InputError, match="commas or semicolons"):
+        read_header(written(tmp_path, "a,b;c\n1,2;3\n"))
+
+
 def test_names_one_a_line(tmp_path):
     assert read_names(written(tmp_path, "01\r\n NA \r\n\r\né\r\n")) == ["01", "NA", "é"]
     assert read_names(written(tmp_path, "a\nb".encode("utf-16"))) == ["a", "b"]

@@ -82,8 +82,9 @@ def _kinds_of(function: Callable) -> list[tuple[str, list[tuple[str, Callable[[A
         kinds = [_kind_of(atom.strip(), function) for atom in atoms]
         if str(text) == "str":  # a choice, which `check_choice` names, or an object in its place
             continue
-        if name not in ("return", "seed", "budget") and None not in kinds:
-            found.append((name, kinds))
+        known = [kind for kind in kinds if kind is not None]
+        if name not in ("return", "seed", "budget") and len(known) == len(kinds):
+            found.append((name, known))
     return found
 
 

@@ -153,9 +153,9 @@ class _Rows:
                 both = isinstance(node.op, ast.And)
                 parts = [self.truth(part) for part in node.values]
                 return (np.logical_and if both else np.logical_or).reduce(parts)
-            case ast.UnaryOp(op=ast.Not(), operand=ast.Name()):
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Name() as name):
                 # pandas' `not` of a number is another number; say `column == 0`.
-                return ~self.true_or_false(self.column(node.operand), numbers=())
+                return ~self.true_or_false(self.column(name), numbers=())
             case ast.UnaryOp(op=ast.Not()):
                 return ~self.truth(node.operand)
             case ast.Compare():
@@ -202,8 +202,9 @@ class _Rows:
                 return self.column(node)
             case ast.Constant():
                 return node.value
-            case ast.UnaryOp(operand=ast.Constant(value=value), op=op) if not isinstance(
-                op, ast.Not
+            case ast.UnaryOp(
+                operand=ast.Constant(value=int() | float() as value),
+                op=ast.USub() | ast.UAdd() as op,
             ):
                 return -value if isinstance(op, ast.USub) else value
         hint = " (lists go with `in`)" if isinstance(node, (ast.List, ast.Tuple)) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
         names = names.ravel()
     if np.ndim(names) == 0 if isinstance(names, np.ndarray) else not isinstance(names, Iterable):
         raise InputTypeError(f"expected a sequence of {what} names, got {_kind(names)}.")
-    if hasattr(names, "detach"):  # a tensor
+    if hasattr(names, "detach") and hasattr(names, "tolist"):  # a tensor
         names = names.tolist()
     listed = [_as_name(name, i, what) for i, name in enumerate(names)]
     composed = [name if name.isascii() else unicodedata.normalize("NFC", name) for name in listed]
@@ -61,8 +62,7 @@ def check_unique_names(names: Iterable[Any], *, what: str) -> tuple[str, ...]:
     """Return `names` as a tuple of str; duplicates and empty names are an error that lists them."""
     names = tuple(as_names(names, what=what))
     if len(set(names)) < len(names):
-        seen: set[str] = set()
-        doubled = sorted({n for n in names if n in seen or seen.add(n)})
+        doubled = sorted(name for name, count in Counter(names).items() if count > 1)
         shown = ", ".join(repr(n) for n in doubled[:5])
         raise InputError(
             f"expected unique {what} names, but {len(doubled)} of {len(names)} occur more than "
@@ -163,7 +163,7 @@ def named(
             "another order than `conditions`. Name rows and columns."
         )
     for axis, order, move in zip(axes, orders, moved, strict=True):
-        array = array.take(order, axis=axis) if move else array
+        array = array.take(order, axis=axis) if order is not None and move else array
     return array, names
 
 
@@ -287,7 +287,7 @@ def check_kinds(labels: Sequence[Any], what: str) -> None:
         )
 
 
-def _plain_names(names: Sequence[Any]) -> bool:
+def _plain_names(names: Iterable[Any]) -> bool:
     """Whether nothing has to be done to names that were checked before."""
     if set(map(type, names)) - {str}:
         return False
@@ -352,7 +352,8 @@ def _apart(values: Any, what: str, numbers: bool, missing: bool):
     if isinstance(values, np.ma.MaskedArray):
         if np.ma.is_masked(values):
             _refuse_gaps(missing, what, int(np.ma.getmaskarray(values).sum()), "masked")
-            values = values.astype(np.result_type(values.dtype, np.float32)).filled(np.nan)
+            floats = values.astype(np.result_type(values.dtype, np.float32))
+            values = np.ma.filled(floats, np.nan)
         return _apart(np.asarray(values), what, numbers, missing)
     if isinstance(values, pd.DataFrame):
         if not numbers:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import h5py
 import numpy as np
@@ -28,7 +28,8 @@ _HOMES = ("analyses", "behaviour", "brain", "inference", "mapping")
 _ROWS, _COLUMNS, _WIDTH = 3, 6, 100  # of the table in a repr; letters in a line
 
 Made = TypeVar("Made", bound="BaseResult")
-Function = TypeVar("Function", bound=Callable[..., Any])
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -256,20 +257,20 @@ def load_result(path: str | os.PathLike[str]) -> BaseResult:
         return stored.read(file["result"])
 
 
-def keep_warnings(function: Function) -> Function:
+def keep_warnings(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
     """Put what a function warns of into the notes of the result it returns (a decorator).
 
     The warnings are given, too: each sentence once, at the line that called the function.
     """
 
     @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Any:
         caller = sys._getframe(1)
         caught: list[warnings.WarningMessage] = []
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                result = function(*args, **kwargs)
+                result: Any = function(*args, **kwargs)
         finally:
             registry = caller.f_globals.setdefault("__warningregistry__", {})
             for text, one in {str(one.message): one for one in caught}.items():

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -338,11 +338,11 @@ def _open(
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     # Empty lines above the header, and the line that Excel writes for itself.
-    above = re.match(r"(?:[ \t]*\n)*(?:sep=(.)\n)?", text)
+    above = next(re.finditer(r"(?:[ \t]*\n)*(?:sep=(.)\n)?", text))  # of nothing, maybe
     text = text[above.end() :]
     if not text.strip():
         raise InputError(f"expected {what} at {path}, but the file is empty.")
-    separator = above.group(1) or _separator(text, path, declared)
+    separator = above.group(1) or _separator(text, path, set(declared))
     if separator not in _SEPARATORS:
         raise InputError(
             f"expected columns of {path} to be separated by commas, semicolons or tabs, got "
@@ -410,7 +410,7 @@ def _encoding(start: bytes, path: Path, what: str) -> str:
     return "utf-8-sig"
 
 
-def _sheet(file: BinaryIO, path: Path, names: Sequence[str]) -> str:
+def _sheet(file: IO[bytes] | gzip.GzipFile, path: Path, names: Sequence[str]) -> str:
     """Return the one sheet of an Excel file that holds something, as tab-separated text."""
     import openpyxl
 
@@ -516,11 +516,13 @@ def _lines(text: str, separator: str, path: Path, skipped: int) -> np.ndarray:
     rows = np.ones(len(ends), dtype=bool)
     if len(odd := np.flatnonzero((widths != widths[0]) | (widths == 1))):
         content = text.split("\n")
-        for i in odd:
+        for i in odd.tolist():
             if widths[i] == 1 and not content[i].strip(" \t"):
                 rows[i] = False
             elif widths[i] != widths[0]:
-                raise _wrong_width(i + 1 + skipped, widths[i], widths[0], content[i], path)
+                raise _wrong_width(
+                    i + 1 + skipped, int(widths[i]), int(widths[0]), content[i], path
+                )
     return np.flatnonzero(rows) + 1 + skipped
 
 

@@ -309,7 +309,8 @@ def max_similarity(model: RDMs, *, method: str = "rho-a") -> np.ndarray:
 def _partial(model: np.ndarray, data: np.ndarray, given: np.ndarray, method: Method) -> np.ndarray:
     """Return what is left of the similarity once `given` is regressed out of both sides."""
     correlations = method(np.vstack([model, given]), np.vstack([data, given]))
-    return method.partial(correlations[None], len(given))[0]
+    # `align_given` refused methods without a partial form.
+    return method.partial(correlations[None], len(given))[0]  # type: ignore[misc]
 
 
 def _able(form: str) -> str:
@@ -397,8 +398,12 @@ def _warn_undefined(similarity: np.ndarray, model: RDMs, data: RDMs) -> None:
     undefined = np.isnan(similarity)
     if not undefined.any():
         return
-    culprits = [f"model {describe(model, i)}" for i in np.flatnonzero(undefined.all(axis=1))]
-    culprits += [f"data {describe(data, j)}" for j in np.flatnonzero(undefined.all(axis=0))]
+    culprits = [
+        f"model {describe(model, i)}" for i in np.flatnonzero(undefined.all(axis=1)).tolist()
+    ]
+    culprits += [
+        f"data {describe(data, j)}" for j in np.flatnonzero(undefined.all(axis=0)).tolist()
+    ]
     if undefined.all():
         culprits = [f"all {undefined.size} combinations"]
     shown = ", ".join(culprits[:5]) or f"{int(undefined.sum())} combinations"

@@ -256,15 +256,15 @@ def positive(difference: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 def rank_correlation(model, data, weights, *, finish) -> np.ndarray:
     """Spearman or rho-a under weights."""
-    sides = [sort_rows(side) for side in (model, data)]
+    (order, new), of_data = sort_rows(model), sort_rows(data)
     xy = np.empty((len(weights), len(model), len(data)))
     xx, yy = np.empty(xy.shape[:2]), np.empty((len(weights), len(data)))
     for b, w in enumerate(weights):
-        y, yy[b] = resampled_ranks(*sides[1], w)
+        y, yy[b] = resampled_ranks(*of_data, w)
         y *= w[w > 0]
         for start in range(0, len(model), _MODELS):
             part = slice(start, start + _MODELS)
-            x, xx[b, part] = resampled_ranks(*(s[part] for s in sides[0]), w)
+            x, xx[b, part] = resampled_ranks(order[part], new[part], w)
             xy[b, part] = x @ y.T
     n = weights.sum(axis=1, dtype=float)[:, None, None]
     return finish(xy, xx[:, :, None], yy[:, None, :], n)
