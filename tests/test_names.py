@@ -478,6 +478,7 @@ REPEATS = {"hyperalign", "Patterns"}
 
 #: Why a function with a parameter `conditions` is in neither table.
 ELSEWHERE = {
+    "Config": "a key of a configuration: tests/test_runs.py",
     "Design.units": "of RDMs that were checked",
     "RDMs": "vectors go by pair: those that bring names are refused, test_vectors_bring_no_names",
     "RDMs.from_rsatoolbox": "the name of a descriptor",
