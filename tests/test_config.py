@@ -162,3 +162,13 @@ def test_old_key_of_what_conclusions_hold_for(tmp_path):
     assert config.inference.generalise_to == "both"
     with pytest.raises(rf.InputError, match="expected generalise_to='both' alone, got bootstrap"):
         read_config(path, ["inference.generalise_to=both"], Config)
+
+
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("title: one\ndata: []\ntitle: other\n")
+    with pytest.raises(rf.InputError, match="line 3: the key 'title' stands there twice"):
+        Config.read(path)
+    path.write_text("title: [one\n")
+    with pytest.raises(rf.InputError, match="c.yaml is not valid YAML: line"):
+        Config.read(path)

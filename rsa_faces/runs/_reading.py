@@ -71,7 +71,11 @@ def parse_config(text: str, kind: type[Section], source: str, overrides: Iterabl
     try:
         raw = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader that refuses more)
     except yaml.YAMLError as err:
-        raise InputError(f"{source} is not valid YAML: {' '.join(str(err).split())}") from err
+        mark, problem = getattr(err, "problem_mark", None), getattr(err, "problem", None)
+        what = (
+            f"line {mark.line + 1}: {problem}" if mark and problem else " ".join(str(err).split())
+        )
+        raise InputError(f"{source} is not valid YAML: {what}.") from err
     if not isinstance(raw, dict):
         raise InputError(f"expected keys and values in {source}, got {type(raw).__name__}.")
     for override in overrides:
