@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -228,7 +228,8 @@ class _Shelf:
         self._channels, self._n_clips, self._folder = channels, n_clips, folder
         per_frame = 4 * n_clips * sum(channels.values())
         largest = 4 * n_clips * max(channels.values())
-        self._arrays = self._files = None
+        self._arrays: dict[str, np.ndarray] | None = None
+        self._files: dict[str, BinaryIO] = {}
         self.n_held = min(n_frames, budget // 2 // per_frame)
         if self.n_held == n_frames:
             shape = (self.n_held, n_clips)
@@ -258,7 +259,7 @@ class _Shelf:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for file in (self._files or {}).values():
+        for file in self._files.values():
             file.close()
 
     def write(self, clip: int, k: int, rows: Mapping[str, np.ndarray]) -> None:

@@ -116,7 +116,9 @@ def compute_rdms(
     if noise is not None and not isinstance(noise, str) and not _estimates(noise):
         noise = unnamed(noise, what="noise covariance")
     own = getattr(data, "conditions", None)  # of Activations
-    vectors, shrinkages, rows = [], [], None
+    vectors: list[np.ndarray] = []
+    shrinkages: list[float | None] = []
+    rows = None
     for name, patterns in items:
         patterns, rows = _rows(patterns, conditions if rows is None else rows, own, name)
         names = list(dict.fromkeys(rows))
@@ -153,7 +155,7 @@ def _rows(patterns, conditions, own, name: str):
     return patterns if in_order else np.asarray(patterns)[order], rows
 
 
-def _labels(data: Mapping) -> pd.DataFrame:
+def _labels(data: Any) -> pd.DataFrame:
     """Return the labels of the RDMs of a mapping."""
     network = getattr(data, "network", None)
     if network is None:
@@ -185,7 +187,7 @@ def _check_patterns(patterns: Any, rows: Sequence[str], name: str) -> np.ndarray
         return patterns
     finite = np.array([np.isfinite(row).all() for row in patterns])
     if not finite.all():
-        bad = list(dict.fromkeys(rows[i] for i in np.flatnonzero(~finite)))
+        bad = list(dict.fromkeys(rows[i] for i in np.flatnonzero(~finite).tolist()))
         raise InputError(
             f"expected finite patterns{where}, but {len(bad)} conditions hold NaN or infinite "
             f"values: {', '.join(map(repr, bad[:5]))}. Leave these conditions or channels out."

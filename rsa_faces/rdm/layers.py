@@ -99,7 +99,7 @@ def layer_rdms(
             check_finite(np.asarray(patterns), stimuli.ids, layer, network.name)
         warn_undefined(found[layer], stimuli.ids, measure, layer)
 
-    how = {
+    how: dict[str, Any] = {
         "layers": layers, "budget": budget, "reduce": reduce, "precision": precision,
         "seed": seed, "progress": progress,
     }  # fmt: skip

@@ -321,7 +321,9 @@ def crossnobis(folds: np.ndarray, covariance: np.ndarray | None = None) -> np.nd
             gram -= _gram(fold)
         total = _from_gram(gram)
     else:
-        total, scale = 0.0, np.zeros(folds.shape[1])
+        n_conditions = folds.shape[1]
+        total = np.zeros(n_conditions * (n_conditions - 1) // 2)
+        scale = np.zeros(n_conditions)
         for a in range(n_folds):
             for b in range(a + 1, n_folds):
                 pooled = (covariance[a] + covariance[b]) / 2

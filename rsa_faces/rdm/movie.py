@@ -125,7 +125,7 @@ def rdm_movie(
             f"expected patterns of shape (n_conditions, n_channels, n_times), got {patterns.shape}."
         )
     times = check_times(times, patterns.shape[2])
-    interval = None if window is None and step is None else _interval(times)
+    interval = np.nan if window is None and step is None else _interval(times)  # where needed
     n_samples = 1 if window is None else _n_samples(window, interval, len(times), "window")
     if at is not None:
         if window is None or step is not None:

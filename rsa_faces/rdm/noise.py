@@ -203,7 +203,8 @@ def estimate(residuals: np.ndarray, freedom: Freedom, method: str) -> NoiseCovar
     """
     check_choice(method, NOISE_METHODS, what="noise covariance method")
     check_freedom(freedom, len(residuals))
-    if (silent := ~residuals.any(axis=0)).any():
+    silent = np.logical_not(residuals.any(axis=0))
+    if silent.any():
         raise InputError(
             f"expected noise in every channel, but {int(silent.sum())} of {len(silent)} have none "
             f"(the first is channel {int(np.argmax(silent))}). Leave them out."
@@ -264,7 +265,7 @@ def shrinkage_of(noises: Sequence[NoiseCovariance]) -> float:
     return float(np.mean([noise.shrinkage for noise in noises]))
 
 
-def residuals_by_fold(residuals: Any, folds: Sequence[Hashable] | None) -> dict[Hashable, Any]:
+def residuals_by_fold(residuals: Any, folds: Sequence[Any] | None) -> dict[Hashable, Any]:
     """Return residuals by fold, in sorted order; what is no mapping is of ALL_FOLDS.
 
     Parameters
