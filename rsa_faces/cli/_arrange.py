@@ -254,8 +254,6 @@ def import_(
             raise InputError(f"expected two or three images in each row of task {task!r}, got one.")
     if name == "meadows":
         found = behaviour.read_meadows(path, task=task)
-        if found.rdms is None:
-            raise InputError(f"expected RDMs in {path}, got trials only: use `arrange fit`.")
     elif name == "pairs":
         if direction is None:
             raise InputError("expected --direction similarity or --direction dissimilarity.")
@@ -264,6 +262,8 @@ def import_(
         found = behaviour.triplet_rdms(source, by=by, max_failed=max_failed)
     else:
         found = behaviour.trait_rdms(source, rater=rater, stimulus=stimulus)
+    if found.rdms is None:  # as in a file of Meadows
+        raise InputError(f"expected RDMs in {path}, got trials only: use `arrange fit`.")
     _tell(found.report)
     found.rdms.save(target)
     _tell_agreement(found.rdms, None, by=rater if name == "traits" else "rater")

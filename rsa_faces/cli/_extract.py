@@ -303,7 +303,7 @@ def _cropped(stimuli, network: Network, crop: bool | None):
     if crop:
         return crop_faces(stimuli, detect_faces(stimuli), template=_template(network.spec))
     faces, reason = find_to_cut(stimuli)
-    if reason:
+    if reason or faces is None:
         say(
             "note",
             f"whole images are shown to {network.name}, trained on cut-out faces: {reason}.",

@@ -48,7 +48,7 @@ def _print_keys(context: typer.Context, wanted: bool) -> None:
     from rsa_faces.runs import COMMANDS
     from rsa_faces.runs._help import help_text
 
-    out.print(help_text(COMMANDS[context.info_name]), markup=False, soft_wrap=True)
+    out.print(help_text(COMMANDS[str(context.info_name)]), markup=False, soft_wrap=True)
     raise typer.Exit(DONE)
 
 

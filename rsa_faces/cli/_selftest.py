@@ -65,9 +65,10 @@ def selftest(
         title=f"{subjects} subjects, {conditions} conditions, {method}; simulated data",
         title_justify="left",
     )
-    columns = ("what is true", "left"), ("rejected or held", "right"), ("99 % range", "right")
-    for column, justify in (*columns, ("studies", "right"), ("", "left")):
-        shown.add_column(column, justify=justify)
+    shown.add_column("what is true", justify="left")
+    for column in ("rejected or held", "99 % range", "studies"):
+        shown.add_column(column, justify="right")
+    shown.add_column("", justify="left")
     for row in table.itertuples():
         shown.add_row(
             row.check, f"{100 * row.share:.1f} %", f"{100 * row.low:.1f} to {100 * row.high:.1f} %",

@@ -268,7 +268,9 @@ def align_given(given: RDMs, model: RDMs, data: RDMs, method: str | Method) -> R
     return given
 
 
-def max_similarity(model: RDMs, *, method: str = "rho-a") -> np.ndarray:
+def max_similarity(
+    model: RDMs, *, method: str | Method | Callable[..., np.ndarray] = "rho-a"
+) -> np.ndarray:
     """Return the largest similarity each model could reach with data that have no ties.
 
     Parameters

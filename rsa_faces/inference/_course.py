@@ -127,7 +127,7 @@ def find_curves(course: TimeCourse, model: str | None, region: str | None) -> np
     return np.flatnonzero(keep)
 
 
-def take_curves(course: TimeCourse, index: Sequence[int]) -> TimeCourse:
+def take_curves(course: TimeCourse, index: Sequence[int] | np.ndarray) -> TimeCourse:
     """Return these curves, and the subjects that have one of their regions."""
     index = np.asarray(index)
     n_times = len(course.times)

@@ -177,7 +177,7 @@ class Units:
 
 
 def t_test(
-    estimate: np.ndarray, sem: np.ndarray, freedom: int, tail: str = "two-sided"
+    estimate: np.ndarray | float, sem: np.ndarray | float, freedom: int, tail: str = "two-sided"
 ) -> np.ndarray:
     """Return p of t-tests of estimates against 0; NaN where the error is NaN."""
     t = estimate / sem

@@ -223,7 +223,7 @@ def variance_parts(
             nodes[:n_model, s] = sharing.nodes(rows[:n_model])
             if left_out is not None:
                 nodes[:n_model, s] = _where_defined(left_out[:, :, s].T, nodes[:n_model, s])
-            if low is not None:
+            if low is not None and high is not None:
                 rows[n_model:] = low.influence[s], high.influence[s]
                 nodes[n_model:, s] = low.nodes[s], high.nodes[s]
             total += rows
@@ -257,7 +257,7 @@ def influences_within(model, data, method, units, given=None) -> np.ndarray:
                 continue
             n_runs[rows] += 1
             here = pairs[~mask]
-            influence[np.ix_(range(len(model)), rows, here)] = _influence(
+            influence[np.ix_(np.arange(len(model)), rows, here)] = _influence(
                 method, model[:, here], data[np.ix_(rows, here)],
                 None if fixed is None else fixed[:, ~mask],
             )  # fmt: skip
@@ -268,9 +268,10 @@ def _influence(method: Method, model, data, given) -> np.ndarray:
     """Return influences over pairs that all have; NaN with fewer than 3."""
     if model.shape[1] < 3:
         return np.full((len(model), *data.shape), np.nan)
+    # `with_closed_form` sent methods without influences another way.
     if given is not None:
-        return method.partial_influence(model, data, given)
-    return method.influence(model, data)
+        return method.partial_influence(model, data, given)  # type: ignore[misc]
+    return method.influence(model, data)  # type: ignore[misc]
 
 
 class _Sharing:
@@ -455,4 +456,5 @@ def _ceilings(data, method, units, given, sharing) -> tuple[_Ceiling, _Ceiling]:
             squares = linear @ linear
             nodes = nodes * ((linear @ left_out) / squares if squares > 0 else 1.0)
         result.append(_Ceiling(values[which], influence[which], nodes))
-    return tuple(result)
+    low, high = result
+    return low, high

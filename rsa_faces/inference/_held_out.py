@@ -242,7 +242,10 @@ def _inner_products(layers: Layers, data: np.ndarray, counts: np.ndarray, method
 def _whitened_products(vectors: np.ndarray, data: np.ndarray, counts: np.ndarray, method: Method):
     """Return what :func:`_inner_products` does for one network, whitened."""
     size = len(vectors)
-    (white, _, own), squares = method.inner(vectors, np.vstack([vectors, data]), counts)
+    # A method of `_linear_part` has inner products.
+    (white, _, own), squares = method.inner(  # type: ignore[misc]
+        vectors, np.vstack([vectors, data]), counts
+    )
     own_layers = own[:, :size] > 0
     raw = np.where(own_layers, 0.0, np.inf)
     return (*_without_constant(white[:, :, :size].copy(), white[:, :, size:], raw),

@@ -128,7 +128,8 @@ class Pools:
         influence = np.full(pools.shape, np.nan)
         for rows, x, y, mask in self._complete(t, pools, group):
             influence[rows] = 0.0
-            influence[np.ix_(rows, mask)] = self.method.influence(x, y)[:, 0]
+            # `with_closed_form` sent methods without influences another way.
+            influence[np.ix_(rows, mask)] = self.method.influence(x, y)[:, 0]  # type: ignore[misc]
         return influence[:n], influence[n + t]
 
     def _complete(self, t: int, pools: np.ndarray, group: np.ndarray) -> Iterator[tuple]:

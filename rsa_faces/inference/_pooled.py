@@ -61,8 +61,8 @@ def subject_ceilings(
 def _from_inner_products(data, counts, method: Method, given) -> tuple[np.ndarray, np.ndarray]:
     """Where the pool is a sum of scaled RDMs, their inner products tell all."""
     if given is None:
-        # Pools are of RDMs of the same length before they are whitened.
-        (between, _, _), (squares, _) = method.inner(data, data, counts)
+        # Pools are of RDMs of the same length before they are whitened. The method is linear.
+        (between, _, _), (squares, _) = method.inner(data, data, counts)  # type: ignore[misc]
         scale = np.sqrt(squares)
         with np.errstate(divide="ignore", invalid="ignore"):
             between = between / (scale[:, :, None] * scale[:, None, :])

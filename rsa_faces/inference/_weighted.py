@@ -43,8 +43,10 @@ def weighted_similarities(
     """
     method = resolve(method)
     if given is not None:
-        sides = (np.vstack([side, given]) for side in (model, data))
-        return method.partial(weighted_similarities(*sides, counts, method), len(given))
+        beside = np.vstack([model, given]), np.vstack([data, given])
+        correlations = weighted_similarities(*beside, counts, method)
+        # `align_given` refused methods without a partial form.
+        return method.partial(correlations, len(given))  # type: ignore[misc]
     if evidence is not None:
         weights, filled = pair_weights(counts), np.where(evidence > 0, data, 0.0)
         each = [

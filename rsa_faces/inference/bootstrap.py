@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -200,23 +200,25 @@ def bootstrap_samples(statistic: Statistic, draws: Draws, block: int) -> dict[st
     if draws.subjects is not None:
         once = np.ones((1, draws.n_conditions))
         (samples["subjects"],) = statistic(once, [draws.subjects])
-    if draws.conditions is not None:
+    if (conditions := draws.conditions) is not None:
 
         def of_conditions(part: slice) -> np.ndarray:
-            counts = draws.conditions[part]
+            counts = conditions[part]
             ways = [np.ones((len(counts), draws.n_subjects))]
             if draws.subjects is not None:
                 ways.append(draws.subjects[part])
             return np.stack(statistic(counts, ways), axis=1)
 
-        drawn = in_blocks(of_conditions, len(draws.conditions), block)
+        drawn = in_blocks(of_conditions, len(conditions), block)
         samples["conditions"] = drawn[:, 0]
         if draws.subjects is not None:
             samples["both"] = drawn[:, 1]
     return samples
 
 
-def corrected(variances: dict[str, Sequence[np.ndarray]], draws: Draws) -> tuple[np.ndarray, ...]:
+def corrected(
+    variances: Mapping[str, Sequence[np.ndarray]], draws: Draws
+) -> tuple[np.ndarray, ...]:
     """Return variances of estimates from those of bootstrap samples.
 
     Parameters
@@ -233,8 +235,8 @@ def corrected(variances: dict[str, Sequence[np.ndarray]], draws: Draws) -> tuple
     if len(variances) == 3:
         kinds = (variances[kind] for kind in ("subjects", "conditions", "both"))
         return tuple(
-            dual_variance(*parts, draws.n_subjects, draws.n_groups)
-            for parts in zip(*kinds, strict=True)
+            dual_variance(subjects, conditions, both, draws.n_subjects, draws.n_groups)
+            for subjects, conditions, both in zip(*kinds, strict=True)
         )
     ((kind, parts),) = variances.items()
     n = draws.n_subjects if kind == "subjects" else draws.n_groups
@@ -289,15 +291,19 @@ def estimate(
     similarity = similarities_within(model, data, once, method, units, given, evidence)[0]
     if evidence is not None:
         # The jackknife knows no weights: the bootstrap's variance of the ceilings stays.
+        variance, of_differences = corrected(parts, draws)
         freedom = design.freedom(len(data), units)
         return Estimate(
-            similarity, *corrected(parts, draws), freedom, samples[design.generalise_to]
+            similarity, variance, of_differences, freedom, samples[design.generalise_to]
         )
     values = np.vstack([similarity, jackknifed_ceilings(data, method, units, given)])
-    variances = _with_jackknife(corrected(parts, draws), parts.get("subjects"), values, len(data))
+    variance, of_differences = _with_jackknife(
+        corrected(parts, draws), parts.get("subjects"), values, len(data)
+    )
     return Estimate(
         similarity,
-        *variances,
+        variance,
+        of_differences,
         design.freedom(len(data), units),
         samples[design.generalise_to],
     )

@@ -19,7 +19,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces.comparison import resolve
+from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._design import Design, t_test
 from rsa_faces.inference._dyadic import analytic, variance_parts
 from rsa_faces.inference._result import Result
@@ -279,7 +279,7 @@ def _at_ceiling(rng, size, method, design, noise: float) -> dict:
     }  # fmt: skip
 
 
-def _noise_at_ceiling(n_subjects: int, n_conditions: int, method: str, seed: int) -> float:
+def _noise_at_ceiling(n_subjects: int, n_conditions: int, method: Method, seed: int) -> float:
     """Return the noise that makes a model as similar as the lower ceiling, on average."""
     rng = np.random.default_rng([seed, n_subjects, n_conditions])
     levels = np.geomspace(0.05, 3.0, 25)

@@ -413,7 +413,8 @@ def _cv_variances(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for mean, parts in zip(of_mean, zip(*single, strict=True), strict=True):
         corrected = (n_cv * mean - np.mean(parts, axis=0)) / (n_cv - 1)
         variances.append(np.where(corrected > 0, corrected, mean))
-    return tuple(variances)
+    of_columns, of_differences = variances
+    return of_columns, of_differences
 
 
 def _flexible(
@@ -434,7 +435,9 @@ def _flexible(
     return result, pd.concat(chosen, ignore_index=True)[columns]
 
 
-def _fitted(layers: Layers, region: Region, options: _Options) -> tuple[Outcome, np.ndarray]:
+def _fitted(
+    layers: Layers, region: Region, options: _Options
+) -> tuple[Outcome, np.ndarray | float]:
     """Return what is found of fitted models in a region, and how often each layer was chosen."""
     design, data, where = region.design, region.data, region.where
     n_subjects, n_conditions = len(data), data.n_conditions
@@ -482,11 +485,12 @@ def _fitted(layers: Layers, region: Region, options: _Options) -> tuple[Outcome,
             )
     repetitions = mean_over_subjects(mean_over_folds(similarity), observed.subjects[0][0])
     means = _mean_defined(repetitions)
+    ways: list[tuple[str, bool, tuple[np.ndarray | None, ...]]]
     ways = [("subjects", draws.subjects is not None, (None, draws.subjects))]
     ways.append(("conditions", draws.conditions is not None, (draws.conditions, None)))
     if design.generalise_to == "both":
         ways[1] = ("conditions", True, (draws.conditions, None, draws.subjects))
-    samples = {}
+    samples: dict[str, np.ndarray] = {}
     for kind, is_drawn, drawn in ways:
         if is_drawn:
             splits = split(design.n_boot, options.n_cv, *drawn)
@@ -494,16 +498,19 @@ def _fitted(layers: Layers, region: Region, options: _Options) -> tuple[Outcome,
             samples |= dict(zip((kind, "both"), found, strict=False))
     variances = corrected({kind: _cv_variances(some) for kind, some in samples.items()}, draws)
     # What the random folds leave of their variance in the mean over repetitions.
-    variances = [
+    variance, of_differences = (
         value + extra / REPETITIONS
         for value, extra in zip(variances, contrast_variances(repetitions), strict=True)
-    ]
+    )
     freedom = design.freedom(n_subjects, region.units)
     per_subject = _mean_defined(mean_over_folds(by_fold))
     low, high = means[n_networks:] if n_subjects > 1 else (np.nan, np.nan)
     outcome = Outcome(
         names,
-        Estimate(per_subject, *variances, freedom, samples[design.generalise_to].mean(axis=1)),
+        Estimate(
+            per_subject, variance, of_differences, freedom,
+            samples[design.generalise_to].mean(axis=1),
+        ),
         means[:n_networks],
         (low, high),
         _largest(layers, data, options.fit, options.method),
@@ -546,7 +553,7 @@ def _network_names(layers: Layers, fit: str) -> pd.DataFrame:
     )
 
 
-def _largest(layers: Layers, data: RDMs, fit: str, method: str) -> np.ndarray:
+def _largest(layers: Layers, data: RDMs, fit: str, method: Method) -> np.ndarray:
     """Return the largest similarity that ties allow each flexible model."""
     largest = []
     for rows in layers.networks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -262,7 +263,7 @@ def _find(course, kind, baseline_end, between, fraction) -> tuple[pd.DataFrame, 
     return frame[list(LATENCY)], samples
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     """Whether a value is one finite number."""
     known = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     return known and bool(np.isfinite(value))

@@ -231,7 +231,8 @@ def sign_flip_test(
         p = p_values(np.abs(enhanced))
         enhanced = as_map(enhanced)
     else:
-        labels, clusters = _clusters(t, graph, tail, threshold)
+        # `_threshold` gives one where clusters are formed.
+        labels, clusters = _clusters(t, graph, tail, threshold)  # type: ignore[arg-type]
         clusters["p"] = p_values(clusters["mass"].to_numpy())
         p = np.concatenate([[1.0], clusters["p"]])[labels]
         peaks = np.unravel_index(np.flatnonzero(measured)[clusters["peak"]], shape)
@@ -284,7 +285,8 @@ def _threshold(threshold, statistic: str, tail: str, n_subjects: int) -> float |
         return None
     if threshold is None:
         return float(stats.t.isf(0.005 if tail == "two-sided" else 0.01, n_subjects - 1))
-    if not np.isscalar(threshold) or not 0 < threshold < np.inf:
+    is_number = np.isscalar(threshold)
+    if not is_number or not 0 < threshold < np.inf:
         raise InputError(f"expected threshold to be a t value above 0, got {threshold!r}.")
     return float(threshold)
 

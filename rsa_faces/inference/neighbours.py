@@ -83,7 +83,7 @@ def grid_neighbours(
     n_dims = mask.ndim
     steps = [s for s in itertools.product((-1, 0, 1), repeat=n_dims) if any(s)]
     # Neighbours that differ in 1, in up to 2, ... coordinates.
-    counts = [sum(np.count_nonzero(s) <= k for s in steps) for k in range(1, n_dims + 1)]
+    counts = [sum(int(np.count_nonzero(s)) <= k for s in steps) for k in range(1, n_dims + 1)]
     wanted = counts[0] if n_neighbours is None else n_neighbours
     if wanted not in counts:
         raise InputError(

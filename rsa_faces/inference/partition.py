@@ -515,7 +515,7 @@ def _statistic(runs, sides: np.ndarray, method: str, models, to_parts: np.ndarra
     n_subjects = int((sides[0] > 0).sum())
 
     def statistic(counts: np.ndarray, ways) -> list[np.ndarray]:
-        adjusted = [0.0] * len(ways)
+        adjusted: list[np.ndarray] = [np.zeros(())] * len(ways)
         for run in runs:
             drawn = counts[:, run.members]
             correlations = _correlations(run.vectors, drawn, method)

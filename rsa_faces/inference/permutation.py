@@ -148,7 +148,7 @@ def permutation_test(
             row, col = np.triu_indices(len(run), k=1)
             own = np.searchsorted(run, order[:, run])
             total = total + of_run(pair_index(own[:, row], own[:, col], len(run)))
-        return total / len(runs)
+        return np.asarray(total / len(runs))
 
     rng = as_rng(seed)
     observed = similarity_of(np.arange(len(conditions))[None])[0]

@@ -93,7 +93,8 @@ def subject_tests(
     """
     check_choice(test, _ONE_SAMPLE, what="test over subjects")
     check_choice(correction, CORRECTIONS, what="correction")
-    tables, pairs = [], []
+    tables: list[pd.DataFrame] = []
+    pairs: list[pd.DataFrame] = []
     for where, values, models in _similarities(result):
         if values.shape[1] < 2:
             raise InputError(
@@ -225,7 +226,8 @@ def _similarities(result: Result):
 def _signed_rank(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return Wilcoxon's W and two-sided p of each row; p = 1 where all is 0."""
     test = [_signed_rank_of_one(row) for row in rows]
-    return tuple(np.array(test, dtype=np.float64).reshape(len(rows), 2).T)
+    statistic, p = np.array(test, dtype=np.float64).reshape(len(rows), 2).T
+    return statistic, p
 
 
 def _signed_rank_of_one(row: np.ndarray) -> tuple[float, float]:

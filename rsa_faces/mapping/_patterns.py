@@ -63,10 +63,10 @@ class Patterns:
 
     def fill(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
         """Fill the RDMs of a batch of centres."""
-        if self.measure.compiled is None:
+        if (loop := self.measure.compiled) is None:
             self._fill_plain(indptr, indices, min_voxels, vectors, n_used, state)
             return
-        self._fill_compiled(indptr, indices, min_voxels, vectors, n_used, state)
+        self._fill_compiled(loop, indptr, indices, min_voxels, vectors, n_used, state)
         # As in the measures themselves: products are over channels without the mean pattern, or of
         # patterns of length 1, whose nearest pairs come from differences.
         sums = rounding_of_sums(int(n_used.max(initial=0)))
@@ -88,13 +88,15 @@ class Patterns:
             exact = (0.0,)
         vectors[:] = settle(vectors, rounding, exact=exact)
 
-    def _fill_compiled(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
+    def _fill_compiled(
+        self, loop: str, indptr, indices, min_voxels, vectors, n_used, state
+    ) -> None:
         spheres.fill_rdms(
             self.values,
             self.usable,
             indptr,
             indices,
-            getattr(spheres, self.measure.compiled),
+            getattr(spheres, loop),
             min_voxels,
             self.noise,
             self.residuals,
@@ -126,7 +128,7 @@ class Patterns:
         """Return the noise covariance of these places, if there is one."""
         if self.noise == spheres.NO_NOISE:
             return ()
-        name = next(name for name, code in _NOISE.items() if code == self.noise)
+        name = next(name for name, code in _NOISE.items() if name and code == self.noise)
         covariances = [
             estimate(self.residuals[used, start:stop].T, freedom, name).covariance
             for start, stop, freedom in zip(
@@ -166,7 +168,8 @@ def load_patterns(
     observed[~usable] = 0.0
     keys, cells = _cells(names, order, measure, folds)
     means = _means(observed, keys, cells)
-    left, freedom = {ALL_FOLDS: np.zeros((1, 1))}, {ALL_FOLDS: Freedom(1, 1.0)}
+    left: dict[Any, np.ndarray] = {ALL_FOLDS: np.zeros((1, 1))}
+    freedom: dict[Any, Freedom] = {ALL_FOLDS: Freedom(1, 1.0)}
     if noise is not None:
         if residuals is None:
             left, freedom = _deviations(observed, means, keys, cells, measure)
@@ -274,7 +277,9 @@ def _observations(img, mask_img, mesh, n_expected, budget, what):
 
 def _mask_of(mask_img: Any, image: Image) -> Volume:
     """Return the voxels of a mask, which must be on the grid of the image."""
-    mask, own = as_region(mask_img).volume, image.space.volume
+    mask = as_region(mask_img).volume
+    # Images of a surface, with or without voxels, were refused.
+    own: Volume = image.space.volume  # type: ignore[assignment]
     if mask is None:
         raise InputError(f"expected a mask of voxels for {image.label}, got vertices in mask_img.")
     if mask.mask.shape != own.mask.shape:
@@ -408,7 +413,7 @@ def _deviations(observed, means, keys, cells, measure):
 
 def _prepared(values: np.ndarray, usable: np.ndarray, measure: Measure) -> np.ndarray:
     """Return the patterns as the measure's loop wants them."""
-    prepare = _PREPARED.get(measure.compiled)
+    prepare = _PREPARED.get(measure.compiled or "")
     return values if prepare is None else prepare(values, usable)
 
 

@@ -80,7 +80,7 @@ def to_cifti(
         kind = Volume if name == "volume" else Surface
         if not isinstance(one.space, kind):
             raise InputError(f"expected {name} to be a map in a {kind.__name__}, got {one.space}.")
-        if name == "volume":
+        if isinstance(one.space, Volume):
             part = cifti2.BrainModelAxis.from_mask(
                 one.space.mask, name="CIFTI_STRUCTURE_OTHER", affine=one.space.affine
             )

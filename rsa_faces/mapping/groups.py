@@ -167,7 +167,7 @@ def ceiling_map(
     check_arguments(ceiling_map, locals())
     from rsa_faces._kernels.spheres import FINE
     from rsa_faces.mapping import _stream
-    from rsa_faces.mapping._patterns import load_patterns
+    from rsa_faces.mapping._patterns import Patterns, load_patterns
 
     method = resolve(method)
     check_count(min_voxels, what="min_voxels")
@@ -175,8 +175,9 @@ def ceiling_map(
     imgs = list(imgs)
     conditions, folds = (_per_subject(v, len(imgs)) for v in (conditions, folds))
     residuals = [None] * len(imgs) if residuals is None else list(residuals)
-    several = isinstance(n_estimated, Sequence)
-    estimated = list(n_estimated) if several else [n_estimated] * len(imgs)
+    estimated: list[Any] = [n_estimated] * len(imgs)
+    if isinstance(n_estimated, Sequence):
+        estimated = list(n_estimated)
     for what, given in (
         ("conditions", conditions),
         ("folds", folds),
@@ -186,7 +187,7 @@ def ceiling_map(
         if len(given) != len(imgs):
             raise InputError(f"expected {what} of {len(imgs)} subjects, got {len(given)}.")
     order = list(dict.fromkeys(map(str, conditions[0]))) if conditions else []
-    subjects = []
+    subjects: list[Patterns] = []
     for img, own, own_folds, left, parameters in zip(
         imgs, conditions, folds, residuals, estimated, strict=True
     ):

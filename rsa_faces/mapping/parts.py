@@ -151,7 +151,7 @@ def group_test_parts(
 
 def _of_part(test: SignFlipTest, start: int, stop: int) -> SignFlipTest:
     """Return what a test found from one place to another."""
-    arrays = {
+    arrays: dict[str, Any] = {
         name: None if (whole := getattr(test, name)) is None else whole[start:stop]
         for name in ("t", "p", "enhanced", "labels")
     }

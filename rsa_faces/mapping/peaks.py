@@ -69,7 +69,8 @@ def peak_table(
     0    0.4  1  2  3  3.0  6.0  9.0
     """
     check_count(n, what="n")
-    if not np.isscalar(min_distance) or not 0 <= min_distance < np.inf:
+    is_number = np.isscalar(min_distance)
+    if not is_number or not 0 <= min_distance < np.inf:
         raise InputError(
             f"expected min_distance to be a length in mm of at least 0, got {min_distance!r}."
         )

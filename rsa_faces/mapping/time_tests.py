@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -159,7 +160,7 @@ def map_clusters(
     curves, rows, minus_rows = _layers(course, network, minus)
     tail = tail or ("greater" if minus is None else "two-sided")
     regions = list(dict.fromkeys(course.curves["region"]))
-    options = {
+    options: dict[str, Any] = {
         "statistic": statistic, "threshold": threshold, "tail": tail, "seed": seed,
         "n_permutations": n_permutations,
     }  # fmt: skip
