@@ -227,8 +227,9 @@ def test_what_clips_cannot_do_is_said(clips):
     question = {"analysis": "readout", "labels": "expression", "across": "identity"}
     analyse = {"title": "x", "stimuli": {"clips": "clips"}, "networks": ["pixels"]}
     analyse["analyses"] = [question]
-    (clips / "a.yaml").write_text(yaml.safe_dump(analyse))
-    run = rsa_faces("analyse", clips / "a.yaml", "--out", clips / "no")
-    assert run.exit_code == 2
-    assert "got clips, which `rsa-faces analyse` cannot take" in sentence(run)
+    for labels in ("table", "kdef"):
+        (clips / "a.yaml").write_text(yaml.safe_dump(analyse | {"labels": labels}))
+        run = rsa_faces("analyse", clips / "a.yaml", "--out", clips / "no")
+        assert run.exit_code == 2
+        assert "got clips, which `rsa-faces analyse` cannot take" in sentence(run)
     assert not (clips / "no").exists()

@@ -148,7 +148,7 @@ class AnalyseRun(Run):
 def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
     """Return the stimuli that were selected, and their labels."""
     source = config.stimuli
-    if config.labels == "kdef" and source.dataset is None and source.manifest is None:
+    if config.labels == "kdef" and source.folder is not None and source.manifest is None:
         stimuli = _kdef(source.folder)
     else:
         stimuli = read_images(source, "analyse")
