@@ -22,10 +22,10 @@ def take_means_of_rows(rows, start, stop, rest, offsets, total):
         for k in range(width):
             mean += row[k]
         mean /= width
-        offset = left.dtype.type(mean)
-        offsets[i] = offset
+        offsets[i] = mean
+        # In float64: a mean rounded to float32 would leave its error in every channel alike.
         for k in range(width):
-            value = row[k] - offset
+            value = left.dtype.type(row[k] - mean)
             left[k] = value
             total[k] += value
 

@@ -42,9 +42,9 @@ def take_means_of_rows(
         call(loops.take_means_of_rows, rows, start, stop, rest, offsets, total)
         return
     rows = rows[:, start:stop]
-    offset = rows.mean(axis=1, dtype=np.float64).astype(rest.dtype)
-    offsets[:] = offset
-    np.subtract(rows, offset[:, None], out=rest, casting="unsafe")
+    offsets[:] = rows.mean(axis=1, dtype=np.float64)
+    # In float64: a mean rounded to float32 would leave its error in every channel alike.
+    np.subtract(rows, offsets[:, None], out=rest, casting="unsafe")
     # Row by row, so that rows in several arrays give the same.
     for row in rest:
         total += row

@@ -343,8 +343,8 @@ def _tested(tests: Sequence[_Contrast], n_permutations: int, rng) -> dict[str, n
     if n_permutations and np.isfinite(observed).all():
         extreme = np.zeros(len(observed), dtype=int)
         block = max(1, _BLOCK // max(t.width for t in tests))
-        # Sums in another order differ in the last digits: what is equal counts as equal.
-        bound = observed - 1e-12 * np.abs(observed)
+        # Sums in another order differ in the last digits: what is equal counts as equal, at 0 too.
+        bound = observed - 1e-12 * (np.abs(between) + np.abs(within))
         for start in range(0, n_permutations, block):
             size = min(block, n_permutations - start)
             shuffled = np.mean([t.shuffled(rng, size) for t in tests], axis=0)

@@ -554,8 +554,8 @@ def _permutation(runs, sides, transform, n_permutations: int, orders: Draw, rng)
             of_run.append((own, np.vstack([rest, basis])))
             observed[k - 1] += (own @ rest) ** 2 / (own @ own) / x.shape[1]
         tests.append(of_run)
-    # Sums in another order differ in the last digits: what is equal counts as equal.
-    bound = observed * (1 - 1e-12)
+    # Sums in another order differ in the last digits: what is equal counts as equal, at 0 as well.
+    bound = observed - 1e-12
     step = int(np.clip(_MEMORY // (16 * max(run.n_pairs for run in runs)), 1, _PERMUTED))
     for start in range(0, n_permutations, step):
         n = min(step, n_permutations - start)

@@ -153,8 +153,8 @@ def permutation_test(
     rng = as_rng(seed)
     observed = similarity_of(np.arange(len(conditions))[None])[0]
     extreme, extreme_max = np.zeros(len(model), int), np.zeros(len(model), int)
-    # Sums in another order differ in the last digits: what is equal counts as equal.
-    bound = observed - 1e-12 * np.abs(observed)
+    # Sums in another order differ in the last digits: what is equal counts as equal, at 0 as well.
+    bound = observed - 1e-12 * np.maximum(np.abs(observed), 1.0)
     for start in range(0, n_permutations, _BLOCK):
         shuffled = similarity_of(orders(rng, _BLOCK)[: n_permutations - start])
         extreme += (shuffled >= bound).sum(axis=0)

@@ -17,6 +17,7 @@ from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference._within import pairs_of
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._ties import UNIT, settle
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,19 +166,27 @@ def split_half(
     method = resolve(method)
     check_count(n_splits, what="n_splits")
     subjects = subject_means(data, by)
-    _check_complete(subjects, Design(by=by, blocks=blocks).units(subjects.conditions))
+    units = Design(by=by, blocks=blocks).units(subjects.conditions)
+    _check_complete(subjects, units)
     rng = as_rng(seed)
     half = len(subjects) // 2
     order = np.argsort(rng.random((n_splits, len(subjects))), axis=1)
     weights = np.zeros((2, n_splits, len(subjects)))
     for which in range(2):
         taken = order[:, which * half : (which + 1) * half]
-        np.put_along_axis(weights[which], taken, 1 / half, axis=1)
+        np.put_along_axis(weights[which], taken, 1.0, axis=1)
+    # Means that are equal must be: whole dissimilarities are summed exactly, others to rounding.
+    rounding = UNIT * (half + 1) * float(np.abs(subjects.vectors[:, units.used]).max())
     similarity = np.empty(n_splits)
     for start in range(0, n_splits, 64):
         part = slice(start, start + 64)
         first, second = (
-            RDMs(w[part] @ subjects.vectors, subjects.conditions, subjects.measure) for w in weights
+            RDMs(
+                settle(w[part] @ subjects.vectors / half, rounding),
+                subjects.conditions,
+                subjects.measure,
+            )
+            for w in weights
         )
         similarity[part] = np.diagonal(compare(first, second, method=method, blocks=blocks))
     return spearman_brown(mean_correlation(similarity, what=f"values of {method.name!r}"))

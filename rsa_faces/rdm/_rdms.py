@@ -15,6 +15,7 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces._core.names import as_names, check_unique_names, named, unnamed
+from rsa_faces.rdm._ties import UNIT, settle
 
 #: Columns of a tidy table of RDMs that are no labels.
 TIDY_COLUMNS = ("condition_a", "condition_b", "dissimilarity")
@@ -233,7 +234,8 @@ class RDMs:
         RDMs
             One RDM per group, in order of first appearance. Labels that are the same throughout
             a group are kept; ``n_averaged`` counts the RDMs that entered, and ``n_averaged_min``
-            the fewest that entered any pair. A pair measured nowhere in a group stays NaN.
+            the fewest that entered any pair. A pair measured nowhere in a group stays NaN. Means
+            that only rounding sets apart are equal.
 
         Examples
         --------
@@ -256,7 +258,10 @@ class RDMs:
             measured = (~np.isnan(values)).sum(axis=0)
             total = np.where(np.isnan(values), 0.0, values).sum(axis=0)
             with np.errstate(invalid="ignore"):
-                vectors.append(np.where(measured > 0, total / measured, np.nan))
+                mean = np.where(measured > 0, total / measured, np.nan)
+                # Means that are equal must be: sums in another order differ in the last digit.
+                known_to = UNIT * (len(rows) + 1) * np.nanmax(np.abs(values), initial=0.0)
+            vectors.append(settle(mean, known_to) if len(rows) > 1 else mean)
             part = self._labels.iloc[rows]
             row = {c: part[c].iloc[0] for c in part if part[c].nunique(dropna=False) == 1}
             row["n_averaged"] = len(rows)
