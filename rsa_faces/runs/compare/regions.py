@@ -19,7 +19,7 @@ from rsa_faces.brain import (
 from rsa_faces.networks import load_network
 from rsa_faces.rdm import MEASURES, RDMs, clip_rdms, concat, layer_rdms
 from rsa_faces.runs._brains import read_subject
-from rsa_faces.runs._images import named, of_subject
+from rsa_faces.runs._images import BidsConfig, named, of_subject
 from rsa_faces.runs._sentences import about
 from rsa_faces.runs.compare.config import Config, FmriConfig, SimulatedRegionConfig
 from rsa_faces.stimuli import StimulusSet
@@ -32,12 +32,15 @@ def region_rdms(entry: FmriConfig, region: str) -> RDMs:
     """Return one RDM for each subject, label subject."""
     with about(f"region {region!r}"):
         subjects = entry.bids.subjects if entry.bids is not None else entry.names(region)
-    make = _of_files if entry.bids is None else _of_bids
     parts = []
     for subject in subjects:
         where = f"region {region!r}, subject {subject!r}{_where(entry, subject, region)}"
         with about(where, _KEYS):
-            patterns = make(entry, region, subject)
+            patterns = (
+                _of_files(entry, region, subject)
+                if entry.bids is None
+                else _of_bids(entry.bids, entry, region, subject)
+            )
             # Repeats are averaged where folds do not matter.
             of = patterns.mean() if MEASURES[entry.measure].plain else patterns
             parts.append(
@@ -70,9 +73,8 @@ def _of_files(entry: FmriConfig, region: str, subject: str) -> Patterns:
     )
 
 
-def _of_bids(entry: FmriConfig, region: str, subject: str) -> Patterns:
+def _of_bids(bids: BidsConfig, entry: FmriConfig, region: str, subject: str) -> Patterns:
     """Estimate a subject's patterns in the region from preprocessed BOLD."""
-    bids = entry.bids
     brain = bids_mask(bids.root, subject=subject, **bids.files())
     roi = _roi(entry, region, subject, brain).on_grid_of(brain, resample=entry.resample)
     # Within the brain: outside of it there is no signal.
@@ -115,11 +117,10 @@ def simulated_rdms(
 ) -> RDMs:
     """Return crossnobis RDMs of simulated subjects in whose region a layer is planted."""
     network = load_network(entry.network, device="cpu", seed=config.seed)
-    options = {"measure": "sqeuclidean", "budget": config.budget, "progress": False}
+    options: dict[str, Any] = {"measure": "sqeuclidean", "budget": config.budget, "progress": False}
     if isinstance(stimuli, ClipSet):
-        planted = clip_rdms(
-            network, stimuli, layers=[entry.layer], rate=config.stimuli.rate, **options
-        )
+        rate = None if config.stimuli is None else config.stimuli.rate
+        planted = clip_rdms(network, stimuli, layers=[entry.layer], rate=rate, **options)
     else:
         planted = layer_rdms(network, stimuli, layers=[entry.layer], **options)
     name = f"simulated {entry.network} {entry.layer}"

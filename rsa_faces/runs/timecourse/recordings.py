@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,11 @@ from rsa_faces.networks import load_network
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
 from rsa_faces.runs._run import Part, Run
 from rsa_faces.runs._sentences import about
-from rsa_faces.runs.timecourse.config import TimecourseConfig
+from rsa_faces.runs.timecourse.config import (
+    BidsRecordingsConfig,
+    PlantedConfig,
+    TimecourseConfig,
+)
 from rsa_faces.stimuli import StimulusSet
 
 _PURPOSE = "Intracranial recordings"
@@ -49,17 +53,20 @@ def read_recordings(config: TimecourseConfig, stimuli: StimulusSet) -> Recording
     """Return the recordings of a configuration; files are opened when their turn comes."""
     data = config.data
     if data.simulated is not None:
-        return _simulated(config, stimuli)
+        return _simulated(data.simulated, config, stimuli)
     if data.bids is not None:
-        return _of_bids(config)
+        return _of_bids(data.bids)
+    # The section has both, unless it names another source.
+    patients: dict[str, Path] = data.patients  # type: ignore[assignment]
+    electrodes: Path = data.electrodes  # type: ignore[assignment]
     chosen = data.face_selective
     localisers = chosen.localiser or {} if chosen is not None else {}
-    for path in [*data.patients.values(), *localisers.values(), data.electrodes]:
+    for path in [*patients.values(), *localisers.values(), electrodes]:
         if not path.is_file():
             raise InputError(f"expected the file {path}, but it does not exist.")
-    hashes = {p: sha256_file(path) for p, path in data.patients.items()}
-    hashes["electrodes"] = sha256_file(data.electrodes)
-    return Recordings(dict(data.patients), read_electrodes(data.electrodes, unit="mm"), hashes)
+    hashes = {p: sha256_file(path) for p, path in patients.items()}
+    hashes["electrodes"] = sha256_file(electrodes)
+    return Recordings(dict(patients), read_electrodes(electrodes, unit="mm"), hashes)
 
 
 def patient_rdms(
@@ -189,9 +196,8 @@ def _epochs(path: Path):
         ) from err
 
 
-def _of_bids(config: TimecourseConfig) -> Recordings:
+def _of_bids(bids: BidsRecordingsConfig) -> Recordings:
     """Return where each patient's run is, with the hash of its files."""
-    bids = config.data.bids
     mne_bids = require("mne_bids", extra="ieeg", purpose=_PURPOSE)
     if not bids.root.is_dir():
         raise InputError(f"expected a data set in BIDS, but there is no folder {bids.root}.")
@@ -209,10 +215,13 @@ def _of_bids(config: TimecourseConfig) -> Recordings:
     return Recordings(patients, None, hashes)
 
 
-def _simulated(config: TimecourseConfig, stimuli: StimulusSet) -> Recordings:
+def _simulated(
+    entries: Sequence[PlantedConfig], config: TimecourseConfig, stimuli: StimulusSet
+) -> Recordings:
     """Return recordings in which layers are planted."""
-    parts, planted = [], []
-    for entry in config.data.simulated:
+    parts: list[RDMs] = []
+    planted = []
+    for entry in entries:
         network = load_network(entry.network, device="cpu", seed=config.seed)
         rdms = layer_rdms(
             network, stimuli, layers=[entry.layer], measure="sqeuclidean", budget=config.budget,

@@ -81,7 +81,7 @@ class Readout(Question, Task):
     meanings: ClassVar = MEANINGS
 
     @property
-    def highest(self) -> str:
+    def highest(self) -> str:  # type: ignore[override]  # for each instance its own
         """What layers are ranked by."""
         return "accuracy" if self.values == "class" else "r"
 
