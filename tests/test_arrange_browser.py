@@ -1,5 +1,6 @@
 """The multi-arrangement task in a real Chromium: a simulated rater drags, and things go wrong."""
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,9 @@ httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
 pytest.importorskip("sqlalchemy")
 webdriver = pytest.importorskip("selenium.webdriver")
+StaleElementReferenceException = pytest.importorskip(
+    "selenium.common.exceptions"
+).StaleElementReferenceException
 
 AXE = Path(path) if (path := os.environ.get("RSA_FACES_AXE")) else None
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -91,8 +95,10 @@ def until(condition, seconds=30):
     """Wait until something holds, and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if found := condition():
-            return found
+        # The page draws its lists anew by itself: what was just found may be gone.
+        with contextlib.suppress(StaleElementReferenceException):
+            if found := condition():
+                return found
         time.sleep(0.05)
     raise AssertionError("waited in vain")
 
@@ -327,8 +333,8 @@ def test_a_trial_is_voided_on_the_page(driver, task, path):
         "s.dispatchEvent(new Event('change'))",
         who,
     )
-    field = until(lambda: driver.find_elements("css selector", "#trials input"))[0]
-    field.send_keys("the phone rang")
+    until(lambda: driver.find_elements("css selector", "#trials input"))
+    until(lambda: not element(driver, "#trials input").send_keys("the phone rang"))
     press(driver, "#trials button")
     until(lambda: "is void" in element(driver, "#one-told").text)
     until(lambda: "the phone rang" in element(driver, "#trials").get_attribute("textContent"))

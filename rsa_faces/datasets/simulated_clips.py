@@ -91,7 +91,8 @@ def simulated_clips(
     check_count(n_per_run, what="n_per_run", low=6)
     check_count(n_subjects, what="n_subjects", low=2)
     faces = simulated_faces()
-    shown = faces.stimuli.metadata.query("yaw == 0")[["identity", "expression"]]
+    table = faces.stimuli.metadata
+    shown = table.loc[table["yaw"] == 0, ["identity", "expression"]]
     if n_runs * n_per_run > len(shown):
         raise InputError(
             f"expected at most {len(shown)} clips, each an identity with an expression, got "
