@@ -16,13 +16,12 @@ from rsa_faces.inference import Design, check_design
 from rsa_faces.rdm import RDMs, concat, model_rdm_from_labels
 from rsa_faces.runs._entries import ModelConfig
 from rsa_faces.runs._networks import read_stimuli
+from rsa_faces.runs._people import PEOPLE
 from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.regions import region_rdms, simulated_rdms
 from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.clips import ClipSet
 
-#: Columns of a stimulus table that say which person an image shows.
-PEOPLE = ("people", "person", "identity")
 _FEWEST = 3
 
 

@@ -8,10 +8,10 @@ import pandas as pd
 
 from rsa_faces import __version__
 from rsa_faces.report import Account, Table
+from rsa_faces.runs._people import people_column
 from rsa_faces.runs._sentences import counted
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.analyse.questions import Question
-from rsa_faces.runs.analyse.questions._base import people_column
 
 if TYPE_CHECKING:
     from rsa_faces.runs.analyse.run import AnalyseRun

@@ -15,6 +15,7 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.extraction import Activations
 from rsa_faces.networks import Network
+from rsa_faces.runs._people import people_column
 from rsa_faces.runs._reading import Section
 from rsa_faces.runs._sentences import number
 from rsa_faces.stimuli import StimulusSet
@@ -24,8 +25,6 @@ Answer = tuple[pd.DataFrame, Sequence[Any]]  # a table, and figures in the order
 Layer = str | dict[str, str]
 ScoreMeasure = Literal["cosine", "correlation", "euclidean", "sqeuclidean"]
 
-#: Columns of a stimulus table that say which person an image shows.
-PEOPLE = ("identity", "person", "people")
 _ROWS = 12
 
 
@@ -204,14 +203,6 @@ def highest(table: pd.DataFrame, column: str, of: Sequence[str]) -> pd.DataFrame
     keys = [table[c].reset_index(drop=True) for c in of]
     best = values.groupby(keys, sort=False, dropna=False).idxmax()
     return table.iloc[best.to_list()]
-
-
-def people_column(labels: pd.DataFrame) -> str:
-    """Return the column that tells people apart where images repeat them, or ""."""
-    for column in PEOPLE:
-        if column in labels and labels[column].notna().all() and labels[column].duplicated().any():
-            return column
-    return ""
 
 
 def check_column(column: str, key: str, labels: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces.runs._people import people_column
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
@@ -15,7 +16,6 @@ from rsa_faces.runs.analyse.questions._base import (
     Study,
     check_column,
     layer,
-    people_column,
     permutations,
 )
 from rsa_faces.runs.analyse.questions.readout import MEANINGS, Task
