@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsa_faces import __version__
+from rsa_faces._core.words import between, counted
 from rsa_faces.comparison import METHODS
 from rsa_faces.comparison.methods import NILI, SCHUETT
 from rsa_faces.inference import Result
@@ -163,8 +164,8 @@ def _models(result: Result, measure: str, networks: Sequence[str], cite: str) ->
     sentences = []
     if of_network.any():
         sentences.append(
-            f"Activations of {_count(int(of_network.sum()), 'layer')} of "
-            f"{_count(len(networks), 'network')} ({', '.join(networks)}) were turned into "
+            f"Activations of {counted(int(of_network.sum()), 'layer')} of "
+            f"{counted(len(networks), 'network')} ({', '.join(networks)}) were turned into "
             f"representational dissimilarity matrices (RDMs; {_label(MEASURES, measure)} "
             f"between the patterns of each pair of conditions){cite}."
         )
@@ -181,20 +182,15 @@ def _regions(result: Result) -> str:
     for _, row in result.ceilings.iterrows():
         name = row["region"] or "the data"
         name += "" if row["subset"] == "all" else f", {row['subset']}"
-        text = f"{name} (n = {_count(row['n_subjects'], 'subject')}, "
+        text = f"{name} (n = {counted(row['n_subjects'], 'subject')}, "
         text += f"{row['n_conditions']} conditions; "
         if row["n_subjects"] < 2:
             text += "no noise ceiling)"
         else:
-            text += f"noise ceiling {row['ceiling_low']:.3f} to {row['ceiling_high']:.3f}"
+            text += f"noise ceiling {between(row['ceiling_low'], row['ceiling_high'])}"
             text += ")" if row["reliable"] else ", no reliable signal)"
         parts.append(text)
     return "; ".join(parts)
-
-
-def _count(n: int, noun: str) -> str:
-    """Return a number and its noun."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _by_region(value: Any, words: Mapping[Any, str] | None = None) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rsa_faces._core.files import write_text
+from rsa_faces._core.words import between, counted, number, p_value
 from rsa_faces.inference import Result
 
 
@@ -221,10 +222,10 @@ def result_tables(result: Result) -> list[Table]:
     tables = []
     for (subset, region), rows in result.table.groupby(["subset", "region"], sort=False):
         head = rows.iloc[0]
-        n = f"{head['n_subjects']} subject{'s' if head['n_subjects'] > 1 else ''}"
+        n = counted(head["n_subjects"], "subject")
         caption = f"{_where(region, subset)}: {n}, {head['n_conditions']} conditions"
         if head["n_subjects"] > 1:
-            caption += f", noise ceiling {head['ceiling_low']:.3f} to {head['ceiling_high']:.3f}"
+            caption += f", noise ceiling {between(head['ceiling_low'], head['ceiling_high'])}"
             caption += "" if head["reliable"] else ", no reliable signal"
         else:
             caption += ", no noise ceiling"
@@ -238,11 +239,11 @@ def result_tables(result: Result) -> list[Table]:
                 {
                     "network or model": network,
                     "last layer": last["layer"] if several else "",
-                    "similarity": _number(last["similarity"]),
-                    "interval": f"{_number(last['ci_low'])} to {_number(last['ci_high'])}",
-                    "p, against 0": _p(last["p_corrected"]),
-                    "p, against the lower ceiling": _p(last["p_ceiling_corrected"]),
-                    "highest layer": f"{best['layer']} {_number(best['similarity'])}"
+                    "similarity": number(last["similarity"]),
+                    "interval": between(last["ci_low"], last["ci_high"]),
+                    "p, against 0": p_value(last["p_corrected"]),
+                    "p, against the lower ceiling": p_value(last["p_ceiling_corrected"]),
+                    "highest layer": f"{best['layer']} {number(best['similarity'])}"
                     if several
                     else "",
                 }
@@ -250,18 +251,6 @@ def result_tables(result: Result) -> list[Table]:
         numbers = ("similarity", "interval", "p, against 0", "p, against the lower ceiling")
         tables.append(Table(caption, pd.DataFrame(lines), numbers))
     return tables
-
-
-def _number(value: float) -> str:
-    """Return a similarity with three decimals and a true minus sign."""
-    return "undefined" if pd.isna(value) else f"{value:.3f}".replace("-", "−")
-
-
-def _p(value: float) -> str:
-    """Return a p value as papers print it."""
-    if pd.isna(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _data_uri(path: Path) -> str:

@@ -44,13 +44,3 @@ def in_keys(sentence: str, keys: Mapping[str, str]) -> str:
     for argument, key in {**_NAMES, **keys}.items():
         sentence = re.sub(rf"(?<![`\w]){argument}(?![`\w])", f"`{key}`", sentence)
     return sentence
-
-
-def number(value: float) -> str:
-    """Return a number with three decimals and a true minus sign."""
-    return "undefined" if value != value else f"{value:.3f}".replace("-", "−")
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number and its noun."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rsa_faces import __version__
+from rsa_faces._core.words import counted
 from rsa_faces.report import Account, Table
 from rsa_faces.runs._people import people_column
-from rsa_faces.runs._sentences import counted
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.analyse.questions import Question
 

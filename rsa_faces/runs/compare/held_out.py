@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.files import file_names
+from rsa_faces._core.words import between, number
 from rsa_faces.inference import BestLayer, best_layer
 from rsa_faces.rdm import RDMs
 from rsa_faces.report import Table
-from rsa_faces.runs._sentences import number
 from rsa_faces.runs.compare.config import DataConfig
 
 if TYPE_CHECKING:
@@ -132,16 +132,16 @@ def findings(table: pd.DataFrame) -> list[str]:
     for region, rows in table.groupby("region", sort=False):
         rows = rows.sort_values("similarity", ascending=False, kind="stable")
         parts = [
-            f"{row.network} {number(row.similarity)} (95 % interval {number(row.ci_low)} to "
-            f"{number(row.ci_high)}; mostly {row.chosen_layer})"
+            f"{row.network} {number(row.similarity)} (95 % interval "
+            f"{between(row.ci_low, row.ci_high)}; mostly {row.chosen_layer})"
             for row in rows.itertuples()
         ]
         head = rows.iloc[0]
         ceiling = ""
         if head["n_subjects"] > 1:
             ceiling = (
-                f" Noise ceiling on the same data {number(head['ceiling_low'])} to "
-                f"{number(head['ceiling_high'])}."
+                " Noise ceiling on the same data "
+                f"{between(head['ceiling_low'], head['ceiling_high'])}."
             )
         texts.append(
             f"{region or 'The data'}: similarity of each network's best layer, judged by "
@@ -161,7 +161,7 @@ def tables(table: pd.DataFrame) -> list[Table]:
             {
                 "network": rows["network"],
                 "similarity": rows["similarity"].map(number),
-                "interval": rows["ci_low"].map(number) + " to " + rows["ci_high"].map(number),
+                "interval": [*map(between, rows["ci_low"], rows["ci_high"])],
                 "layer chosen most often": rows["chosen_layer"],
                 "in": [f"{share:.0%} of folds" for share in rows["share"]],
             }

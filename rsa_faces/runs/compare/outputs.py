@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rsa_faces._core.files import file_names
+from rsa_faces._core.words import between, p_value, percent
 from rsa_faces.inference import Partition, Result
 from rsa_faces.rdm import MEASURES, RDMs, concat
 from rsa_faces.report import (
@@ -137,12 +138,10 @@ def _shares(partitions: Mapping[tuple[str, str], Partition]) -> list[str]:
     for (subset, region), partition in partitions.items():
         total = partition.models["r2_adjusted"].iloc[-1]
         unique = partition.table[partition.table["kind"] == "unique"]
-        alone = ", ".join(
-            f"{row.part} {100 * row.r2_adjusted:.1f} %" for row in unique.itertuples()
-        )
+        alone = ", ".join(f"{row.part} {percent(row.r2_adjusted)} %" for row in unique.itertuples())
         texts.append(
             f"{region}, {_of(subset)}: {' and '.join(partition.settings['predictors'])} explain "
-            f"{100 * total:.1f} % of the variance together; {alone}."
+            f"{percent(total)} % of the variance together; {alone}."
         )
     return texts
 
@@ -154,12 +153,12 @@ def _partition_tables(partitions: Mapping[tuple[str, str], Partition]) -> list[T
         rows = pd.DataFrame(
             {
                 "part": partition.table["part"],
-                "variance explained": [f"{100 * v:.1f} %" for v in partition.table["r2_adjusted"]],
+                "variance explained": [f"{percent(v)} %" for v in partition.table["r2_adjusted"]],
                 "interval": [
-                    f"{100 * low:.1f} to {100 * high:.1f} %"
+                    f"{between(100 * low, 100 * high, 1)} %"
                     for low, high in partition.table[["ci_low", "ci_high"]].to_numpy()
                 ],
-                "p": ["–" if pd.isna(p) else f"{p:.3f}" for p in partition.table["p"]],
+                "p": [*map(p_value, partition.table["p"])],
             }
         )
         caption = f"Variance of {region}, {_of(subset)}: {partition.n_pairs} pairs"
@@ -328,7 +327,7 @@ def _numbers(result: Result, alphas: Sequence[float]) -> dict[str, dict[str, str
         ceiling = (
             "no noise ceiling"
             if row["n_subjects"] < 2
-            else f"noise ceiling {row['ceiling_low']:.2f} to {row['ceiling_high']:.2f}"
+            else f"noise ceiling {between(row['ceiling_low'], row['ceiling_high'], 2)}"
             if row["reliable"]
             else "no reliable signal"
         )

@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import stats
 
 from rsa_faces import __version__
+from rsa_faces._core.words import between, counted, number, p_sentence
 from rsa_faces.comparison import METHODS
 from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
-from rsa_faces.runs._sentences import counted, number
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 
@@ -53,15 +53,13 @@ def _findings(config: SearchlightConfig, peaks: pd.DataFrame, n: int) -> list[st
         if n > 1 and "t" in rows and best["t"]:
             half = abs(best["similarity"] / best["t"]) * stats.t.ppf(0.975, n - 1)
             low, high = best["similarity"] - half, best["similarity"] + half
-            inside.append(f"95 % interval at this place {number(low)} to {number(high)}")
+            inside.append(f"95 % interval at this place {between(low, high)}")
         if "ceiling_low" in rows and pd.notna(best["ceiling_low"]):
-            ceiling = f"{number(best['ceiling_low'])} to {number(best['ceiling_high'])}"
-            inside.append(f"noise ceiling {ceiling}")
+            inside.append(f"noise ceiling {between(best['ceiling_low'], best['ceiling_high'])}")
         if "p" in rows and n > 1:
             shown = best["p"] < config.test.alpha
-            inside.append(
-                f"p = {best['p']:.4f}, corrected{'' if shown else ', not shown to be above chance'}"
-            )
+            unsure = "" if shown else ", not shown to be above chance"
+            inside.append(f"{p_sentence(best['p'])}, corrected{unsure}")
         place = [f"{best[axis]:.0f}" for axis in ("x", "y", "z") if axis in rows]
         text += f" at {', '.join(place)} mm" if place else ""
         text += f", {best['part']}" if "part" in rows else ""
@@ -89,7 +87,7 @@ def _methods(run: SearchlightRun, n: int) -> str:
     what = "vertices" if surface else "voxels"
     shape = "discs on the cortical surface" if surface else "spheres"
     text = (
-        f"{_source(config)} of {n} subject{'s' if n > 1 else ''} were searched in {shape} of "
+        f"{_source(config)} of {counted(n, 'subject')} were searched in {shape} of "
         f"{config.radius:g} mm (median {np.median(around[around > 0]):g} {what}, at least "
         f"{config.min_voxels}) around each of {places} {what}. In each, an RDM was made "
         f"({MEASURES[config.measure].label}{_noise(config)}) over {len(some.conditions)} "

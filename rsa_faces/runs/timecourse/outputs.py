@@ -11,12 +11,12 @@ from scipy import stats
 
 from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import between, counted, number, p_sentence
 from rsa_faces.comparison import METHODS
 from rsa_faces.mapping import LayerMap
 from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
 from rsa_faces.runs._run import Run
-from rsa_faces.runs._sentences import counted, number
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.timecourse.config import TimecourseConfig
 
@@ -84,20 +84,20 @@ def _findings(shown: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> list[s
         n = len(at_peak)
         text = (
             f"{row.region}: {row.models} from {row.time_from:.2f} to {row.time_to:.2f} s "
-            f"(p = {row.p_corrected:.4f}, corrected); at its peak ({row.peak_model}, "
+            f"({p_sentence(row.p_corrected)}, corrected); at its peak ({row.peak_model}, "
             f"{row.peak_time:.2f} s) mean similarity {number(at_peak.mean())}"
         )
         if n > 1:
             half = at_peak.sem() * stats.t.ppf(0.975, n - 1)
             text += (
-                f" (95 % interval {number(at_peak.mean() - half)} to "
-                f"{number(at_peak.mean() + half)}, {n} patients)"
+                f" (95 % interval {between(at_peak.mean() - half, at_peak.mean() + half)}, "
+                f"{n} patients)"
             )
         found.append(f"{text}.")
     if "networks" in tables:
         found += [
             f"{row.region}: {row.network_a} less {row.network_b} {number(row.difference)} "
-            f"(standard error {number(row.sem)}, p = {row.p_corrected:.4f}, corrected, "
+            f"(standard error {number(row.sem)}, {p_sentence(row.p_corrected)}, corrected, "
             f"{row.n_subjects} patients)."
             for row in tables["networks"]
             .drop_duplicates(["region", "network_a", "network_b"])

@@ -13,11 +13,11 @@ from pydantic import Field
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import between, number, p_sentence
 from rsa_faces.extraction import Activations
 from rsa_faces.networks import Network
 from rsa_faces.runs._people import people_column
 from rsa_faces.runs._reading import Section
-from rsa_faces.runs._sentences import number
 from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.degradations import DEGRADATIONS
 
@@ -183,12 +183,11 @@ class Question(Section, abc.ABC):
         inside = []
         if low:
             high = row[low.removesuffix("low") + "high"]
-            inside.append(f"95 % interval {number(row[low])} to {number(high)}")
+            inside.append(f"95 % interval {between(row[low], high)}")
         if pd.notna(row.get("chance")):
             inside.append(f"chance {number(row['chance'])}")
         if self.p and pd.notna(row.get(self.p)):
-            value = row[self.p]
-            inside.append("p < 0.001" if value < 0.001 else f"p = {value:.3f}")
+            inside.append(p_sentence(row[self.p]))
         for key in ("n_people", "n_conditions"):
             if pd.notna(row.get(key)):
                 inside.append(f"{int(row[key])} {'people' if key == 'n_people' else 'images'}")

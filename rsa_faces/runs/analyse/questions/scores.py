@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from rsa_faces import analyses
-from rsa_faces.runs._sentences import number
+from rsa_faces._core.words import number, p_sentence
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
@@ -84,7 +84,7 @@ class Scores(Question):
         return [
             f"{row.network}: scores within groups less those between them {number(row.difference)} "
             f"(95 % interval {number(row.difference_low)} to {number(row.difference_high)}, "
-            f"p = {row.p:.3f})."
+            f"{p_sentence(row.p)})."
             for row in table.drop_duplicates("network").itertuples()
         ]
 

@@ -10,9 +10,9 @@ import pandas as pd
 from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.words import number
 from rsa_faces.rdm import load_rdms
 from rsa_faces.runs._entries import Method
-from rsa_faces.runs._sentences import number
 from rsa_faces.runs.analyse.questions._base import Answer, Question, Study
 
 
