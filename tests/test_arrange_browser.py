@@ -17,9 +17,12 @@ httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
 pytest.importorskip("sqlalchemy")
 webdriver = pytest.importorskip("selenium.webdriver")
-StaleElementReferenceException = pytest.importorskip(
-    "selenium.common.exceptions"
-).StaleElementReferenceException
+exceptions = pytest.importorskip("selenium.common.exceptions")
+NOT_YET = (
+    exceptions.StaleElementReferenceException,
+    exceptions.NoSuchElementException,
+    exceptions.NoAlertPresentException,
+)
 
 AXE = Path(path) if (path := os.environ.get("RSA_FACES_AXE")) else None
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -91,12 +94,13 @@ def rater_of(server, path):
     return one
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=60):
     """Wait until something holds, and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        # The page draws its lists anew by itself: what was just found may be gone.
-        with contextlib.suppress(StaleElementReferenceException):
+        # The page draws its lists anew by itself, and itself after a click: what was just found
+        # may be gone, what is looked for not there yet.
+        with contextlib.suppress(*NOT_YET):
             if found := condition():
                 return found
         time.sleep(0.05)
@@ -104,11 +108,11 @@ def until(condition, seconds=30):
 
 
 def element(driver, css):
-    return driver.find_element("css selector", css)
+    """Return an element, once the page has it."""
+    return until(lambda: driver.find_element("css selector", css))
 
 
 def press(driver, css="#message-buttons button"):
-    until(lambda: driver.find_elements("css selector", css))
     button = until(lambda: b if (b := element(driver, css)).is_enabled() else None)
     button.click()
 
@@ -345,10 +349,10 @@ def test_a_trial_is_voided_on_the_page(driver, task, path):
     assert n_done(task, path) == 1
     # Deleting asks first.
     press(driver, "#one-forget")
-    driver.switch_to.alert.dismiss()
+    until(lambda: driver.switch_to.alert).dismiss()
     assert rater_of(task, path)["rater"] == who
     press(driver, "#one-forget")
-    driver.switch_to.alert.accept()
+    until(lambda: driver.switch_to.alert).accept()
     until(lambda: who not in [r["rater"] for r in overview(task)["raters"]])
     until(lambda: not driver.find_elements("css selector", f'#raters [data-rater="{who}"]'))
     press(driver, "#logout")

@@ -1039,6 +1039,10 @@ module = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(36, 4))
 initialise(module, int(os.environ.get("RANK", 0)))
 train({out!r}, module=module, augment=None, recipe={{"epochs": 2, "clip": 1.0}},
       batches=partial(shuffled, n_images=16, batch_size=4))
+# Threads of the group that outlive it can abort the process while it exits.
+tasks = Path("/proc/self/task")
+names = [(task / "comm").read_text() for task in tasks.glob("*")]
+sys.exit(any("gloo" in name for name in names))
 """
 
 
@@ -1050,8 +1054,8 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
     program.write_text(code)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
                "--nproc-per-node", "2", str(program)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
     module = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(36, 4))
     initialise(module, 0)
     _, log = train(tmp_path / "one", module=module, augment=None,

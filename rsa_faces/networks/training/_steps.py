@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import math
 import os
@@ -36,6 +37,9 @@ def world() -> Iterator[tuple[int, int]]:
         return
     ours = not distributed.is_initialized()
     if ours:
+        # DistributedDataParallel imports this anyhow. Imported after the group is made it keeps the
+        # group, whose threads then end a process that exits under load with SIGABRT.
+        importlib.import_module("torch._dynamo")
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield distributed.get_rank(), n_ranks
