@@ -1627,7 +1627,7 @@ def test_data_is_deleted_when_its_time_is_over(tmp_path):
         tmp_path, keep_days=30, consent="Gone after {days} days.", device=False
     ) as client:
         assert client.get("/api/texts").json()["texts"]["consent"] == "Gone after 30 days."
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         store = client.app.state.study.store
         while len(store.raters()) == 2 and time.monotonic() < end:
             time.sleep(0.05)
@@ -1652,10 +1652,10 @@ def test_a_writer_elsewhere_is_waited_for(tmp_path, client):
     link, state = begin(client)
     other = sqlite3.connect(tmp_path / "arrange.sqlite", check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
-    threading.Timer(0.5, other.rollback).start()
-    start = time.perf_counter()
+    gone = threading.Event()
+    threading.Timer(0.5, lambda: (gone.set(), other.rollback())).start()
     assert submit(client, link, state["trial"], body_of(state["trial"])).status_code == 200
-    assert time.perf_counter() - start > 0.3
+    assert gone.is_set()
 
 
 def test_a_database_of_other_stimuli_is_refused(tmp_path):
