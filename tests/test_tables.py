@@ -3,13 +3,16 @@
 import csv
 import gzip
 import io
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
 
+import rsa_faces
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import (
     PIVOT_BUDGET,
@@ -19,7 +22,7 @@ from rsa_faces._core.tables import (
     read_names,
     read_rows,
     read_table,
-    spreadsheet_safe,
+    write_table,
 )
 
 
@@ -273,13 +276,27 @@ def test_names_one_a_line(tmp_path):
     ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1", "'=1", "''+x", "'quoted'", "ann", "a=b", "-", "'"],
 )
 def test_no_name_is_a_formula_in_a_spreadsheet(tmp_path, name):
-    table = pd.DataFrame({"stimulus": [name, "other"], "x": [-1.5, 2.0]})
+    table = pd.DataFrame({"stimulus": [name, "other"], "x": [-1.5, 2.0], f"{name} 2": ["a", "b"]})
     path = tmp_path / "a.csv"
-    spreadsheet_safe(table).to_csv(path, index=False)
-    written = path.read_text(encoding="utf-8").splitlines()[1]
+    write_table(table, path)
+    header, written, _ = path.read_text(encoding="utf-8").splitlines()
     assert written[0] not in "=+-@\uff1d"
-    assert written.endswith(",-1.5")
+    assert written.endswith(",-1.5,a")
+    assert header.split(",")[2][0] not in "=+-@\uff1d"
     again = read_table(path, text=["stimulus"], numbers=["x"])
     assert again["stimulus"].tolist() == [name, "other"]
+    assert list(again.columns) == list(table.columns)
+    rows = [row for _, row in read_rows(path)]
+    assert rows[0] == {"stimulus": name, "x": "-1.5", f"{name} 2": "a"}
     # Tables in memory were never written for a spreadsheet.
     assert read_table(table, text=["stimulus"])["stimulus"].tolist() == [name, "other"]
+
+
+def test_tables_are_written_in_one_place():
+    package = Path(rsa_faces.__file__).parent
+    writers = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"\.to_(csv\([^)]|excel)|csv\.writer", path.read_text(encoding="utf-8"))
+    }
+    assert writers == {"_core/tables.py"}

@@ -21,6 +21,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import nearest
 from rsa_faces._core.errors import InputError, MissingFileError
+from rsa_faces._core.files import atomic_path
 
 #: Words that pandas and R write where a number is missing; an empty cell is missing too.
 MISSING = ("NaN", "nan", "NA")
@@ -223,14 +224,33 @@ def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
         return f"'{cell}" if isinstance(cell, str) and guard.match(cell) else cell
 
     texts = table.select_dtypes(exclude="number").columns
-    return table.assign(**{name: table[name].map(guarded) for name in texts})
+    safe = table.assign(**{name: table[name].map(guarded) for name in texts})
+    return safe.set_axis([guarded(name) for name in table.columns], axis=1)
 
 
-def _unguarded(cell: object) -> object:
+def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a table as CSV: UTF-8, numbers with all digits, missing values empty, no formulas.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Its index is left out.
+    path : path-like
+        Written whole or not at all; the same table gives the same bytes. :func:`read_table` reads
+        it, also names that a spreadsheet would take for formulas (:func:`spreadsheet_safe`).
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(table_bytes(table))
+
+
+def table_bytes(table: pd.DataFrame) -> bytes:
+    """Return what :func:`write_table` writes."""
+    return spreadsheet_safe(table).to_csv(index=False, lineterminator="\n").encode()
+
+
+def _unguarded(cell: str) -> str:
     """Return text without the apostrophe that kept it from being a formula."""
-    if isinstance(cell, str) and re.match(f"'+[{_FORMULA}]", cell):
-        return cell[1:]
-    return cell
+    return cell[1:] if re.match(f"'+[{_FORMULA}]", cell) else cell
 
 
 def read_rows(
@@ -245,7 +265,7 @@ def read_rows(
         reader = csv.reader(stream, strict=True)
         rows = _checked_rows(reader, path, 0)
         _, header = next(rows, (0, []))
-        header = [name.strip() for name in header]
+        header = [_unguarded(name.strip()) for name in header]
         for column in required:
             if column not in header:
                 raise InputError(
@@ -253,7 +273,7 @@ def read_rows(
                     f"{', '.join(map(repr, header)) or 'none'}.{nearest(column, header)}"
                 )
         for line, row in rows:
-            yield line, dict(zip(header, map(str.strip, row), strict=True))
+            yield line, dict(zip(header, (_unguarded(cell.strip()) for cell in row), strict=True))
 
 
 def read_header(path: str | os.PathLike[str], *, what: str = "a table") -> list[str]:
@@ -364,7 +384,7 @@ def _open(
 def _header(text: str, separator: str) -> list[str]:
     """Return the names of columns in the first line."""
     start = io.StringIO(text[: 2**20], "")
-    return [name.strip() for name in next(csv.reader(start, delimiter=separator))]
+    return [_unguarded(name.strip()) for name in next(csv.reader(start, delimiter=separator))]
 
 
 @contextlib.contextmanager

@@ -178,7 +178,7 @@ def faces(
 ) -> None:
     """Find the face in each photograph; cut faces out as networks were trained to see them."""
     import rsa_faces as rf
-    from rsa_faces._core.files import atomic_path
+    from rsa_faces._core.tables import write_table
     from rsa_faces.networks import NETWORKS
     from rsa_faces.stimuli.images import write_images
 
@@ -189,8 +189,7 @@ def faces(
     for name in found.missing:
         say("none", f"{name}: {found.table.at[name, 'reason']}", style="yellow")
     if table is not None:
-        with atomic_path(table) as temporary:
-            found.table.to_csv(temporary, index_label="id")
+        write_table(found.table.rename_axis("id").reset_index(), table)
         out.print(f"Wrote {table}", markup=False, soft_wrap=True)
     if crops is not None:
         if template in NETWORKS:
@@ -316,11 +315,10 @@ def _cropped(stimuli, network: Network, crop: bool | None):
 
 def _save(rdms: RDMs, target: Path) -> None:
     """Write RDMs, as HDF5 or as a table."""
-    from rsa_faces._core.files import atomic_path
+    from rsa_faces._core.tables import write_table
 
     if target.suffix == ".csv":
-        with atomic_path(target) as temporary:
-            rdms.to_frame().to_csv(temporary, index=False)
+        write_table(rdms.to_frame(), target)
     else:
         rdms.save(target)
     out.print(f"{rdms!r}", markup=False, soft_wrap=True)

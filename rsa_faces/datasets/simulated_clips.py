@@ -11,7 +11,7 @@ from PIL import Image
 
 from rsa_faces._core.checks import check_arguments, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path
+from rsa_faces._core.tables import write_table
 from rsa_faces.datasets.simulated_faces import simulated_faces
 from rsa_faces.rdm import RDMs
 from rsa_faces.stimuli import _video
@@ -109,8 +109,7 @@ def simulated_clips(
         views = [faces.stimuli.image(middle.replace("yaw+0", f"yaw{yaw:+d}")) for yaw in _YAWS]
         _video.write(folder / f"{name}.mp4", _turning(views), rate=_RATE)
     first = ["file", "id"]
-    with atomic_path(folder / "clips.csv") as temporary:
-        table[[*first, *table.columns.drop(first)]].to_csv(temporary, index=False)
+    write_table(table[[*first, *table.columns.drop(first)]], folder / "clips.csv")
     models = faces.models.sel(name=["face shape", "facial actions"]).subset(list(frontal))
     models = RDMs(models.vectors, names, models.measure, models.labels)
     models.save(folder / "models.h5")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.files import atomic_path
+from rsa_faces._core.tables import write_table
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.mapping._map import SearchlightMap
 
@@ -89,8 +90,7 @@ def write_map(
             temporary.write_bytes(_image(maps.space, rows, names, outside))
     for name, table in (("models", models), ("peaks", peaks)):
         paths.append(folder / f"{name}.csv")
-        with atomic_path(paths[-1]) as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        write_table(table, paths[-1])
     return paths
 
 

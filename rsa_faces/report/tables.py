@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
-from rsa_faces._core.files import atomic_path
+from rsa_faces._core.tables import write_table
 from rsa_faces.inference import Result
 
 #: File of each table of a result.
@@ -38,17 +36,3 @@ def write_results(result: Result, folder: Path) -> list[Path]:
         write_table(getattr(result, attribute), Path(folder) / name)
         paths.append(Path(folder) / name)
     return paths
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV: UTF-8, numbers with all digits, missing values empty.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Its index is left out.
-    path : Path
-        Written whole or not at all; the same table gives the same bytes.
-    """
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")

@@ -14,7 +14,7 @@ import pandas as pd
 
 from rsa_faces import datasets
 from rsa_faces._core.files import atomic_path, file_names, sha256_file
-from rsa_faces._core.tables import read_table
+from rsa_faces._core.tables import read_table, write_table
 from rsa_faces.brain import Surface, bids_mask, bids_patterns, fsaverage, load_surface
 from rsa_faces.brain.betas import files_of_maps
 from rsa_faces.brain.bids_fmri import bids_hash
@@ -250,11 +250,9 @@ def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list
             ],
             columns=["fold", "n_scans", "n_estimated"],
         )
-        with atomic_path(stem.with_name(f"{stem.name}_residuals.csv")) as temporary:
-            runs.to_csv(temporary, index=False)
+        write_table(runs, stem.with_name(f"{stem.name}_residuals.csv"))
     table = pd.DataFrame({"condition": patterns.conditions, "fold": patterns.folds})
-    with atomic_path(stem.with_name(f"{stem.name}.csv")) as temporary:
-        table.to_csv(temporary, index=False)
+    write_table(table, stem.with_name(f"{stem.name}.csv"))
     ends = ("left out.", "not modelled.", "one unit of it.")
     ours = [w for w in caught if str(w.message).endswith(ends)]
     return [f"{subject}: {w.message}" for w in ours]

@@ -15,8 +15,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError, some
-from rsa_faces._core.files import atomic_path
-from rsa_faces._core.tables import read_table
+from rsa_faces._core.tables import read_table, write_table
 from rsa_faces.stimuli.alignment import MAX_MARGIN, POINTS_68, TEMPLATE_68, warp
 from rsa_faces.stimuli.images import check_side
 
@@ -161,8 +160,7 @@ class FaceTable:
         path : path-like
         """
         options = {"min_score": self.min_score, "min_size": self.min_size, "several": self.several}
-        with atomic_path(path) as temporary:
-            self.table.assign(**options).to_csv(temporary, index_label="id", lineterminator="\n")
+        write_table(self.table.assign(**options).rename_axis("id").reset_index(), path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FaceTable:

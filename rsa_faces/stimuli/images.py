@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, features
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path, file_names
+from rsa_faces._core.tables import write_table
 
 if TYPE_CHECKING:
     from rsa_faces.stimuli._stimulus_set import StimulusSet
@@ -240,8 +241,7 @@ def write_images(stimuli: StimulusSet, folder: str | os.PathLike[str]) -> dict[s
             Image.fromarray(stimuli.image(name)).save(temporary, format="PNG")
     table = stimuli.metadata.reset_index()
     table.insert(0, "file", [files[name] for name in table["id"]])
-    with atomic_path(folder / "images.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    write_table(table, folder / "images.csv")
     return {name: folder / file for name, file in files.items()}
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path
-from rsa_faces._core.tables import spreadsheet_safe
+from rsa_faces._core.tables import table_bytes
 from rsa_faces.behaviour.arrange._store import MOMENTS, Rater, StoredTrial
 from rsa_faces.behaviour.arrange._study import Study
 from rsa_faces.behaviour.raters import RaterRDMs
@@ -84,18 +84,13 @@ def rater_rdms(study: Study) -> RaterRDMs | None:
 
 def trials_csv(study: Study) -> bytes:
     """Return the trials as CSV."""
-    return _csv(trials_frame(study))
+    return table_bytes(trials_frame(study))
 
 
 def voided_csv(study: Study) -> bytes:
     """Return the trials that were voided, with the reasons, as CSV."""
     table = _all_trials(study)
-    return _csv(table[table["voided_at"].notna()])
-
-
-def _csv(table: pd.DataFrame) -> bytes:
-    """Return a table as CSV that is safe to open in a spreadsheet."""
-    return spreadsheet_safe(table).to_csv(index=False, lineterminator="\n").encode()
+    return table_bytes(table[table["voided_at"].notna()])
 
 
 def rdms_csv(study: Study) -> bytes:
@@ -119,7 +114,7 @@ def _tidy(rdms: RDMs | None, column: str) -> bytes:
         table = pd.DataFrame(columns=["rater", "condition_a", "condition_b", column])
     else:
         table = rdms.to_frame().rename(columns={"dissimilarity": column})
-    return _csv(table)
+    return table_bytes(table)
 
 
 def as_json(study: Study) -> bytes:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path
+from rsa_faces._core.tables import write_table
 from rsa_faces.networks._spec import Preprocessing
 from rsa_faces.networks.training.augmentation import Augmentation
 from rsa_faces.networks.training.faces import LabelledFaces
@@ -173,8 +174,7 @@ def _write(out: Path, trainer, rows: list[dict], settings: dict) -> None:
     """Write weights, log and, last, the checkpoint that says the epoch is done."""
     with atomic_path(out / WEIGHTS) as path:
         trainer.save_weights(path, settings)
-    with atomic_path(out / LOG) as path:
-        pd.DataFrame(rows).to_csv(path, index=False)
+    write_table(pd.DataFrame(rows), out / LOG)
     with atomic_path(out / CHECKPOINT) as path:
         trainer.save(path, rows, settings)
 

@@ -174,7 +174,7 @@ def _kdef(folder: Path) -> StimulusSet:
         return load_stimuli(folder)
     with tempfile.TemporaryDirectory() as place:
         manifest = Path(place) / "files.csv"
-        pd.DataFrame({"file": [path.as_posix() for path in files]}).to_csv(manifest, index=False)
+        write_table(pd.DataFrame({"file": [path.as_posix() for path in files]}), manifest)
         return load_stimuli(folder, manifest=manifest)
 
 

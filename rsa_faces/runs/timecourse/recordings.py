@@ -12,9 +12,9 @@ import pandas as pd
 
 from rsa_faces import __version__, datasets
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, file_names, sha256_bytes, sha256_file
+from rsa_faces._core.files import file_names, sha256_bytes, sha256_file
 from rsa_faces._core.optional import require
-from rsa_faces._core.tables import read_table
+from rsa_faces._core.tables import read_table, write_table
 from rsa_faces.brain import (
     IeegPatterns,
     face_selective,
@@ -97,8 +97,7 @@ def patient_rdms(
             if rdms is not None:
                 rdms.save(folder / name)
                 files.append(name)
-        with atomic_path(folder / table_name) as temporary:
-            table.to_csv(temporary, index=False)
+        write_table(table, folder / table_name)
         return [f"{patient}: {w.message}" for w in caught if w.category is UserWarning]
 
     chosen = data.face_selective
