@@ -15,6 +15,7 @@ from rsa_faces import analyses
 from rsa_faces.analyses import congruence, readout
 from rsa_faces.runs.analyse.config import AnalysesConfig
 from rsa_faces.runs.analyse.run import AnalyseRun
+from rsa_faces.runs.analyse.run import _stimuli as selected_stimuli
 
 PEOPLE, EXPRESSIONS = 8, ("happy", "sad", "angry")
 ANALYSES = [
@@ -411,6 +412,25 @@ def test_names_of_kdef_are_read_and_some_are_selected(tmp_path, nested):
     (table,) = output.tables.values()
     assert (table["n_conditions"] == 8).all()
     assert (table["n_classes"] == 2).all()
+
+
+def test_stimuli_are_selected_by_an_expression(tmp_path):
+    (tmp_path / "faces").mkdir()
+    rows = ["file,age"]
+    for k, age in enumerate(["18", "", "40"]):
+        Image.new("RGB", (8, 8), (k, 0, 0)).save(tmp_path / "faces" / f"{k}.png")
+        rows.append(f"{k}.png,{age}")
+    (tmp_path / "faces.csv").write_text("\n".join(rows))
+    config = AnalysesConfig(
+        title="ages",
+        stimuli={"folder": tmp_path / "faces", "manifest": tmp_path / "faces.csv"},
+        select="age > 0",
+        networks=["pixels"],
+        analyses=[{"analysis": "readout", "labels": "age"}],
+    )
+    assert selected_stimuli(config)[0].ids == ("0", "2")
+    with pytest.raises(rf.InputError, match="but none has all of these"):
+        selected_stimuli(config.model_copy(update={"select": "age > 99"}))
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_every_shipped_configuration_is_valid_and_survives_a_round_trip(path, tm
         "analyses.yaml": AnalysesConfig,
         "photographs.yaml": AnalysesConfig,
         "kdef.yaml": AnalysesConfig,
+        "london.yaml": AnalysesConfig,
         "searchlight.yaml": SearchlightConfig,
         "surface.yaml": SearchlightConfig,
         "timecourse.yaml": TimecourseConfig,

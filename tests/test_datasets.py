@@ -146,6 +146,6 @@ def test_origin_is_in_the_file_and_beside_it(data):
 def test_load_by_name():
     assert load_dataset("images92") is images92()
     assert load_dataset("simulated_faces") is simulated_faces()
-    assert set(DATASETS) == {"images92", "simulated_faces"}
+    assert set(DATASETS) == {"images92", "simulated_faces", "london", "facesim3d"}
     with pytest.raises(rf.InputError, match="unknown data set 'image92'. Did you mean 'images92'"):
         load_dataset("image92")

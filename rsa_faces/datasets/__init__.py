@@ -1,7 +1,9 @@
-"""Data sets that ship: real images with the brains, the behaviour and the models they met."""
+"""Data sets that ship, with the brains and the behaviour they met; and two that are fetched."""
 
 from rsa_faces.datasets._dataset import Dataset
+from rsa_faces.datasets.facesim3d import facesim3d
 from rsa_faces.datasets.images92 import images92
+from rsa_faces.datasets.london import LondonFaces, london
 from rsa_faces.datasets.simulated_brain import SimulatedBrain, simulated_brain, simulated_layers
 from rsa_faces.datasets.simulated_clips import simulated_clips
 from rsa_faces.datasets.simulated_cortex import SimulatedCortex, simulated_cortex
@@ -9,7 +11,12 @@ from rsa_faces.datasets.simulated_faces import SimulatedFaces, simulated_faces
 from rsa_faces.datasets.simulated_recordings import SimulatedRecordings, simulated_recordings
 
 #: Every data set by name. An entry here can be named in a configuration.
-DATASETS = {"images92": images92, "simulated_faces": simulated_faces}
+DATASETS = {
+    "images92": images92,
+    "simulated_faces": simulated_faces,
+    "london": london,
+    "facesim3d": facesim3d,
+}
 
 
 def load_dataset(name: str) -> Dataset:
@@ -27,7 +34,8 @@ def load_dataset(name: str) -> Dataset:
     Raises
     ------
     InputError
-        If there is no such data set (the nearest is named).
+        If there is no such data set (the nearest is named), or it is one that is fetched and cannot
+        be.
 
     Examples
     --------
@@ -43,12 +51,15 @@ def load_dataset(name: str) -> Dataset:
 __all__ = [
     "DATASETS",
     "Dataset",
+    "LondonFaces",
     "SimulatedBrain",
     "SimulatedCortex",
     "SimulatedFaces",
     "SimulatedRecordings",
+    "facesim3d",
     "images92",
     "load_dataset",
+    "london",
     "simulated_brain",
     "simulated_clips",
     "simulated_cortex",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rsa_faces._core.errors import InputError
 from rsa_faces.rdm import RDMs
 from rsa_faces.stimuli import StimulusSet
 
@@ -16,8 +17,8 @@ class Dataset:
     ----------
     name : str
         The name :func:`rsa_faces.datasets.load_dataset` takes.
-    stimuli : StimulusSet
-        The images; their ids are the conditions of the RDMs.
+    stimuli : StimulusSet or None
+        The images; their ids are the conditions of the RDMs. None where they may not be passed on.
     rdms : RDMs
         Brain and behaviour: labels ``region``, ``subject``, ``session``, ``measure``.
     models : RDMs
@@ -31,10 +32,26 @@ class Dataset:
     """
 
     name: str
-    stimuli: StimulusSet
+    stimuli: StimulusSet | None
     rdms: RDMs
     models: RDMs
     origin: str
     licence: str
     citations: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def images(self) -> StimulusSet:
+        """Return the stimuli, or say that there are none.
+
+        Raises
+        ------
+        InputError
+            If the data set has no images.
+        """
+        if self.stimuli is None:
+            raise InputError(
+                f"the data set {self.name!r} has no images, which its licence does not let others "
+                "pass on: give a `folder` with your copy of them (their names are the conditions "
+                f"of its RDMs), for example {self.rdms.conditions[0]}.jpg."
+            )
+        return self.stimuli

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def read_stimuli(source: StimuliConfig) -> StimulusSet | ClipSet:
     """Return the images, or clips, of a configuration."""
     if source.dataset is not None:
-        return datasets.load_dataset(source.dataset).stimuli
+        return datasets.load_dataset(source.dataset).images()
     if source.clips is not None:
         return load_clips(source.clips, manifest=source.manifest)
     return load_stimuli(source.folder, manifest=source.manifest)

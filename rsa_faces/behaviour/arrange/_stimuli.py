@@ -88,7 +88,7 @@ class Served:
 def _load(source: StimuliSource, clips: bool):
     """Load the images or the clips."""
     if source.dataset is not None:
-        return load_dataset(source.dataset).stimuli
+        return load_dataset(source.dataset).images()
     if not clips:
         return load_stimuli(source.folder, manifest=source.manifest)
     from rsa_faces.stimuli.clips import load_clips

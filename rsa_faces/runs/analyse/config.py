@@ -22,8 +22,10 @@ class AnalysesConfig(RunConfig):
         default="table",
         description="Where labels come from: the stimulus table, or the file names of KDEF.",
     )
-    select: dict[str, Label | list[Label]] = Field(
-        default_factory=dict, description="Only stimuli with these labels: {view: [-45, 0]}."
+    select: dict[str, Label | list[Label]] | str = Field(
+        default_factory=dict,
+        description="Only stimuli with these labels: {view: [-45, 0]}; or for which an expression "
+        "on the labels is true: age > 0.",
     )
     networks: list[NetworkConfig] = Field(min_length=1, description="Networks and their layers.")
     analyses: list[AnyQuestion] = Field(min_length=1, description="Questions, answered in order.")

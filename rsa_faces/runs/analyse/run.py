@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces import analyses
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.files import file_names, sha256_file, slug
 from rsa_faces._core.tables import read_table
 from rsa_faces.extraction import extract
@@ -156,7 +157,10 @@ def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
     if config.labels == "kdef":
         labels = analyses.kdef_table(stimuli.ids).set_axis(list(stimuli.ids))
     keep = pd.Series(True, index=labels.index)
-    for column, wanted in config.select.items():
+    by_label = {} if isinstance(config.select, str) else config.select
+    if isinstance(config.select, str):
+        keep &= rows_where(config.select, labels, rows="stimuli")
+    for column, wanted in by_label.items():
         check_choice(column, list(labels.columns), what="column of `select`")
         wanted = wanted if isinstance(wanted, list) else [wanted]
         same = labels[column].isin(wanted)  # numbers as numbers: 0 is 0.0
