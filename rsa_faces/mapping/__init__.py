@@ -2,6 +2,7 @@
 
 from rsa_faces.mapping._map import SearchlightMap
 from rsa_faces.mapping.cifti import to_cifti
+from rsa_faces.mapping.electrodes import ElectrodeLines, electrode_lines
 from rsa_faces.mapping.files import write_map
 from rsa_faces.mapping.groups import (
     BestModels,
@@ -21,6 +22,7 @@ from rsa_faces.mapping.time_tests import MapClusters, compare_networks, map_clus
 __all__ = [
     "BestModels",
     "CeilingMap",
+    "ElectrodeLines",
     "LayerMap",
     "MapClusters",
     "RegionModels",
@@ -29,6 +31,7 @@ __all__ = [
     "ceiling_map",
     "compare_networks",
     "compare_region_models",
+    "electrode_lines",
     "group_test",
     "group_test_parts",
     "image_parts",

@@ -88,16 +88,21 @@ def compare_region_models(
         Of how many patients are left out because they lack a region, and as
         :func:`rsa_faces.inference.sign_flip_test` with few patients.
 
+    See Also
+    --------
+    electrode_lines : The published comparison, over electrodes.
+
     Notes
     -----
     In each patient, the RDMs of regions (each z-scored over pairs, so that all count the same) are
     regressed on the z-scored RDMs of the layers of their network, by least squares. With n =
-    n_regions · n_pairs values, k coefficients and mse over all of them [1]_ [2]_,
+    n_regions · n_pairs values, k coefficients and mse over all of them [1]_,
     BIC = n ln(mse) + k ln n.
 
     The pairs of an RDM depend on each other, so that n overstates what was measured, and a BIC of
     one patient prefers larger candidates more surely than it should. The test is therefore over
-    patients, whose signs are flipped: does the difference of BIC lie around 0?
+    patients, whose signs are flipped: does the difference of BIC lie around 0? This is not the BIC
+    of [2]_, which is taken over electrodes: see :func:`electrode_lines`.
 
     References
     ----------
