@@ -26,7 +26,7 @@ from scipy import stats
 
 from rsa_faces._core.files import write_text
 from rsa_faces.comparison import resolve
-from rsa_faces.inference import _dyadic
+from rsa_faces.inference import _dyadic, _study
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._dyadic import analytic
 from rsa_faces.inference._pooled import subject_ceilings
@@ -180,7 +180,7 @@ class Study:
         """Return standard errors of the quantities."""
         design = Design(uncertainty=uncertainty, n_boot=N_BOOT, seed=seed)
         by = analytic if uncertainty == "analytic" else estimate
-        found = by(model, data, method=self.method, design=design, units=self.units)
+        found = by(_study.Study(model, data, self.method, self.units), design)
         own, pairs, low = found.variance, found.difference_variance, len(model)
         return np.sqrt([own[0], pairs[1, 2], pairs[3, low], own[1], own[4], pairs[5, 1]])
 

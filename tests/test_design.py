@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 import rsa_faces as rf
+from rsa_faces.comparison._forms import Covariance
 from rsa_faces.inference import (
     cronbach_alpha,
     evaluate_flexible,
@@ -18,7 +19,7 @@ from rsa_faces.inference import (
 )
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._orders import exchanges
-from rsa_faces.inference._within import ceilings_within, similarities_within
+from rsa_faces.inference._study import Study
 from rsa_faces.inference.bootstrap import draw_conditions, dual_variance
 from rsa_faces.inference.partition import Partition
 
@@ -211,14 +212,13 @@ def test_samples_within_runs_are_resamples(method):
     design = Design(blocks=runs)
     units = design.units(model.conditions)
     counts, _ = draw_conditions(np.random.default_rng(3), 5, units, fewest=8)
-    found = similarities_within(model.vectors, data.vectors, counts, method, units)
-    bounds = ceilings_within(data.vectors, counts, method, units)
+    whole = Study(model.vectors, data.vectors, rf.comparison.resolve(method), units)
+    found, bounds = whole.similarities(counts), whole.ceilings(counts)
     for run, members in zip(units.names, units.runs, strict=True):
         sides = [in_run(rdms, runs, run).vectors for rdms in (model, data)]
-        own = of(np.arange(len(members)))
-        found = found - similarities_within(*sides, counts[:, members], method, own) / 2
-        theirs = ceilings_within(sides[1], counts[:, members], method, own)
-        bounds = [b - t / 2 for b, t in zip(bounds, theirs, strict=True)]
+        own = Study(*sides, rf.comparison.resolve(method), of(np.arange(len(members))))
+        found = found - own.similarities(counts[:, members]) / 2
+        bounds = bounds - own.ceilings(counts[:, members]) / 2
     np.testing.assert_allclose(found, 0, atol=1e-12)
     np.testing.assert_allclose(bounds, 0, atol=1e-12)
 
@@ -575,8 +575,85 @@ def test_doors_of_weights():
     two = data.with_labels(subject=["a", "a", "b", "b"])
     with pytest.raises(rf.InputError, match="one RDM per subject with `weights`, got 4 RDMs of 2"):
         rf.evaluate(model, two, weights=weights, method="pearson")
-    with pytest.raises(rf.InputError, match="the closed form knows no weights"):
-        rf.evaluate(model, data, weights=weights, method="pearson", uncertainty="analytic")
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman", "cosine"])
+@pytest.mark.parametrize("in_runs", [False, True])
+def test_closed_form_under_weights(method, in_runs):
+    model, data, runs = study(n_subjects=6, n_conditions=24, n_runs=2, between=0.5)
+    options = {"method": method, "blocks": runs if in_runs else None, "uncertainty": "analytic"}
+    weights = np.random.default_rng(2).random(data.vectors.shape)
+    weights[0, :9] = 0
+    columns = ["sem", "p_ceiling", "ceiling_low", "ci_low"]
+    found = quiet(rf.evaluate, model, data, weights=weights, **options).table[columns]
+    # Only ratios of a subject's weights matter.
+    scaled = weights * np.arange(1, 7)[:, None]
+    again = quiet(rf.evaluate, model, data, weights=scaled, **options).table[columns]
+    np.testing.assert_allclose(again, found, rtol=1e-9)
+    # Weights that are all the same are none, and those of 0 are missing pairs.
+    same = quiet(rf.evaluate, model, data, weights=np.full_like(weights, 3.0), **options)
+    none = quiet(rf.evaluate, model, data, **options)
+    np.testing.assert_allclose(same.table[columns], none.table[columns], rtol=1e-9)
+    vectors = np.where(weights > 0, data.vectors, np.nan)
+    lacking = rf.RDMs(vectors, data.conditions, "simulated", data.labels)
+    zero = quiet(rf.evaluate, model, data, weights=np.sign(weights), **options)
+    missing = quiet(rf.evaluate, model, lacking, **options)
+    np.testing.assert_allclose(zero.table[columns], missing.table[columns], rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["corr_cov", "cosine_cov"])
+@pytest.mark.parametrize("in_runs", [False, True])
+def test_covariance_of_patterns_in_evaluation(method, in_runs):
+    model, data, runs = study(n_subjects=5, n_conditions=16, n_runs=2, between=0.5)
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(16, 40))
+    sigma_k = root @ root.T / 40
+    options = {"method": method, "blocks": runs if in_runs else None}
+    with pytest.warns(UserWarning, match="come from the closed form: how copies"):
+        found = rf.evaluate(model, data, sigma_k=sigma_k, **options)
+    expected = rf.compare(model, data, sigma_k=sigma_k, **options)
+    np.testing.assert_allclose(found.subjects["similarity"], expected.ravel(), atol=1e-12)
+    assert found.settings["sigma_k"]
+    assert found.settings["uncertainty"] == "analytic"
+    # The lower ceiling: each subject and the mean of the others, scaled as the method wants.
+    names = np.unique(list(runs.values())) if in_runs else ["all"]
+    lower = []
+    for run in names:
+        own, kept = data, np.arange(16)
+        if in_runs:
+            own = in_run(data, runs, run)
+            kept = np.array([runs[c] == run for c in data.conditions]).nonzero()[0]
+        scaled = own.vectors - own.vectors.mean(axis=1, keepdims=True) * (method == "corr_cov")
+        scaled /= np.sqrt((scaled**2).mean(axis=1, keepdims=True))
+        for s in range(5):
+            pool = rf.RDMs(scaled[np.arange(5) != s].mean(axis=0), own.conditions, "pool")
+            here = sigma_k[np.ix_(kept, kept)]
+            lower.append(rf.compare(pool, own[s], method=method, sigma_k=here)[0, 0])
+    assert found.table["ceiling_low"][0] == pytest.approx(np.mean(lower), abs=1e-12)
+    # For subjects alone samples are drawn, and nothing is left out.
+    drawn = quiet(rf.evaluate, model, data, sigma_k=sigma_k, generalise_to="subjects", **options)
+    assert drawn.settings["uncertainty"] == "bootstrap"
+    # Independent patterns of any variance are as if nothing was known.
+    known = quiet(rf.evaluate, model, data, sigma_k=3 * np.eye(16), **options).table
+    none = quiet(rf.evaluate, model, data, uncertainty="analytic", **options).table
+    same = ["similarity", "ceiling_low", "ceiling_high"]
+    np.testing.assert_allclose(known[same], none[same], atol=1e-12)
+    np.testing.assert_allclose(known["sem"], none["sem"], rtol=0.05)
+
+
+def test_doors_of_sigma_k():
+    model, data, _ = study(between=0.5)
+    with pytest.raises(rf.InputError, match="uses no `sigma_k`"):
+        rf.evaluate(model, data, sigma_k=np.eye(18), method="pearson")
+    with pytest.raises(rf.InputError, match="expected a sigma_k of shape"):
+        rf.evaluate(model, data, sigma_k=np.eye(3), method="corr_cov")
+    with pytest.raises(rf.InputError, match="closed form|analytic"):
+        rf.evaluate(model, data, sigma_k=np.eye(18), method="corr_cov", interval="percentile")
+    copies = np.ones((1, 18))
+    copies[0, :2] = 2, 0
+    method = rf.comparison.resolve("corr_cov").with_sigma_k(Covariance(np.eye(18)))
+    with pytest.raises(rf.InputError, match="each condition at most once"):
+        method.with_counts(model.vectors, data.vectors, copies)
 
 
 # --- levels --------------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ import pytest
 import rsa_faces as rf
 from rsa_faces._kernels import concordance
 from rsa_faces.comparison import METHODS, Method
+from rsa_faces.comparison._forms import Covariance
 from rsa_faces.inference import _dyadic
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._dyadic import analytic, variance_parts
+from rsa_faces.inference._study import Study
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.calibration import _distances
 
@@ -80,6 +82,40 @@ def test_influences_are_derivatives_by_weights(name):
     np.testing.assert_allclose(influence, derivative, atol=0.03 * largest)
 
 
+@pytest.mark.parametrize("name", ["pearson", "spearman", "cosine"])
+def test_influences_under_weights(name):
+    method, (model, data) = METHODS[name], study(1, n_conditions=12)
+    rng = np.random.default_rng(1)
+    evidence = rng.random(66) + 0.1
+    model[0] = np.round(model[0])
+    influence = method.influence(model, data, evidence)
+    np.testing.assert_allclose(influence.sum(axis=2), 0, atol=1e-12)
+    step = 1e-4
+    weights = evidence * (1 + step * np.vstack([np.eye(66), -np.eye(66)]))
+    more, less = np.split(method.with_weights(model, data, weights), 2)
+    derivative = np.moveaxis(more - less, 0, 2) / (2 * step)
+    np.testing.assert_allclose(influence, derivative, atol=1e-6 * np.abs(influence).max())
+    once = method.influence(model, data, np.full(66, 7.0))
+    np.testing.assert_allclose(once, method.influence(model, data), atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["corr_cov", "cosine_cov"])
+def test_leaving_conditions_out_where_patterns_covary(name):
+    model, data = study(6, n_conditions=14)
+    root = np.random.default_rng(6).normal(size=(14, 30))
+    sigma_k = Covariance(root @ root.T / 30)
+    method = METHODS[name].with_sigma_k(sigma_k)
+    counts = np.vstack([np.ones(14), 1 - np.eye(14), np.arange(14) % 3 > 0])
+    found = method.with_counts(model, data, counts)
+    row, col = np.triu_indices(14, k=1)
+    for drawn, similarity in zip(counts > 0, found, strict=True):
+        own = METHODS[name].with_sigma_k(sigma_k.among(np.flatnonzero(drawn)))
+        kept = drawn[row] & drawn[col]
+        np.testing.assert_allclose(similarity, own(model[:, kept], data[:, kept]), atol=1e-10)
+    influence = method.influence(model, data)
+    np.testing.assert_allclose(influence.sum(axis=2), 0, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["pearson", "spearman"])
 def test_influences_on_partial_correlations(name):
     method, (model, data) = METHODS[name], study(2, n_conditions=40)
@@ -133,7 +169,7 @@ def expected_variance(units: Units, n_subjects: int, which: str, own: float = 0.
         for s in range(-1, n_subjects):
             data = np.zeros((n_subjects, len(row)))
             data[slice(None) if s < 0 else s] = effect if s < 0 else own * effect
-            parts = variance_parts(model, data, method=MEAN, units=units, ceilings=False)
+            parts = variance_parts(Study(model, data, MEAN, units), ceilings=False)
             total += getattr(parts, which)[0, 0]
             if which == "crossed":
                 total += parts.subjects[0, 0]
@@ -164,18 +200,17 @@ def test_variance_with_equal_groups_is_nearly_unbiased():
     person = np.repeat(np.random.default_rng(5).normal(size=(8, 8)), 3, axis=0)
     data = _distances(person)[None] + 0.1 * data
     by_image, by_person = (
-        analytic(_distances(person)[None], data, method=METHODS["pearson"],
-                 design=Design("conditions"), units=u).variance[0]
+        analytic(
+            Study(_distances(person)[None], data, METHODS["pearson"], u), Design("conditions")
+        ).variance[0]
         for u in (alone, together)
-    )  # fmt: skip
+    )
     assert by_person > 1.5 * by_image
 
 
 def test_new_subjects_alone_are_a_mean_over_subjects():
     model, data = study(6)
-    found = analytic(
-        model, data, method=METHODS["rho-a"], design=Design("subjects"), units=units_of(range(16))
-    )
+    found = analytic(Study(model, data, METHODS["rho-a"], units_of(range(16))), Design("subjects"))
     expected = METHODS["rho-a"](model, data)
     np.testing.assert_allclose(found.similarity, expected)
     np.testing.assert_allclose(found.variance[:3], expected.var(axis=1, ddof=1) / 5)
@@ -189,9 +224,7 @@ def test_new_subjects_alone_are_a_mean_over_subjects():
 def test_who_generalises_to_both_is_never_surer(name):
     model, data = study(7, n_conditions=12)
     of = {
-        kind: analytic(
-            model, data, method=METHODS[name], design=Design(kind), units=units_of(range(12))
-        )
+        kind: analytic(Study(model, data, METHODS[name], units_of(range(12))), Design(kind))
         for kind in ("subjects", "conditions", "both")
     }
     for kind in ("subjects", "conditions"):
@@ -206,15 +239,20 @@ def test_order_of_conditions_subjects_and_models_does_not_matter(name):
     rng = np.random.default_rng(8)
     order, subjects = rng.permutation(12), rng.permutation(len(data))
     groups = np.array([0, 0, 1, 2, 3, 3, 3, 4, 5, 6, 7, 7])
-    first = analytic(model, data, method=METHODS[name], design=Design(), units=units_of(groups))
+    first = analytic(Study(model, data, METHODS[name], units_of(groups)), Design())
     row, col = np.triu_indices(12, k=1)
     index = np.zeros((12, 12), int)
     index[row, col] = index[col, row] = np.arange(66)
     pairs = index[order[row], order[col]]
     second = analytic(
-        model[::-1, pairs], data[np.ix_(subjects, pairs)], method=METHODS[name], design=Design(),
-        units=units_of(groups[order]),
-    )  # fmt: skip
+        Study(
+            model[::-1, pairs],
+            data[np.ix_(subjects, pairs)],
+            METHODS[name],
+            units_of(groups[order]),
+        ),
+        Design(),
+    )
     backwards = [2, 1, 0, 3, 4]
     np.testing.assert_allclose(first.variance, second.variance[backwards], rtol=1e-9)
     np.testing.assert_allclose(
@@ -228,9 +266,7 @@ def test_order_of_conditions_subjects_and_models_does_not_matter(name):
 def test_equal_models_do_not_differ():
     model, data = study(9)
     model[1] = 3 * model[0] + 1
-    found = analytic(
-        model, data, method=METHODS["pearson"], design=Design(), units=units_of(range(16))
-    )
+    found = analytic(Study(model, data, METHODS["pearson"], units_of(range(16))), Design())
     assert found.difference_variance[0, 1] == 0 < found.difference_variance[0, 2]
 
 
@@ -241,7 +277,7 @@ def test_a_condition_nobody_has_counts_for_nothing():
     missing = np.where(there, data, np.nan)
     for name in ("pearson", "rho-a"):
         found, expected = (
-            variance_parts(x, y, method=METHODS[name], units=units)
+            variance_parts(Study(x, y, METHODS[name], units))
             for x, y, units in (
                 (model, missing, units_of(range(16))),
                 (model[:, there], data[:, there], units_of(range(15))),
@@ -256,9 +292,9 @@ def test_a_condition_nobody_has_counts_for_nothing():
 def test_missing_pairs_of_some_subjects():
     model, data = study(11, n_conditions=20)
     units, rng = units_of(range(20)), np.random.default_rng(11)
-    whole = variance_parts(model, data, method=METHODS["pearson"], units=units)
+    whole = variance_parts(Study(model, data, METHODS["pearson"], units))
     data[rng.random(data.shape) < 0.05] = np.nan
-    some = variance_parts(model, data, method=METHODS["pearson"], units=units)
+    some = variance_parts(Study(model, data, METHODS["pearson"], units))
     for kind in ("subjects", "conditions", "both"):
         ratio = np.sqrt(some.variances(kind)[0] / whole.variances(kind)[0])
         assert (np.abs(ratio - 1) < 0.25).all(), kind
@@ -270,15 +306,14 @@ def test_runs_are_independent_parts():
     row, col = np.triu_indices(24, k=1)
     runs = [(row < 12) & (col < 12), (row >= 12) & (col >= 12)]
     both = variance_parts(
-        model, data, method=METHODS["rho-a"], units=units_of(range(24), blocks), ceilings=False
+        Study(model, data, METHODS["rho-a"], units_of(range(24), blocks)), ceilings=False
     )
     each = [
         variance_parts(
-            model[:, r], data[:, r], method=METHODS["rho-a"], units=units_of(range(12)),
-            ceilings=False,
+            Study(model[:, r], data[:, r], METHODS["rho-a"], units_of(range(12))), ceilings=False
         )
         for r in runs
-    ]  # fmt: skip
+    ]
     models = slice(0, 3)
     np.testing.assert_allclose(both.similarity, (each[0].similarity + each[1].similarity) / 2)
     for part in ("crossed", "conditions", "pairs"):
@@ -292,9 +327,7 @@ def test_groups_in_several_runs_are_one_sample():
     model, data = study(13, n_conditions=24)
     blocks = np.repeat([0, 1], 12)
     people = np.tile(np.arange(6), 4)
-    found = analytic(
-        model, data, method=METHODS["pearson"], design=Design(), units=units_of(people, blocks)
-    )
+    found = analytic(Study(model, data, METHODS["pearson"], units_of(people, blocks)), Design())
     assert found.freedom == 4
     assert (found.variance > 0).all()
 
@@ -302,16 +335,16 @@ def test_groups_in_several_runs_are_one_sample():
 def test_many_conditions_need_not_be_left_out_one_by_one(monkeypatch):
     model, data = study(14, n_conditions=60)
     units = units_of(range(60))
-    exact = variance_parts(model, data, method=METHODS["pearson"], units=units)
+    exact = variance_parts(Study(model, data, METHODS["pearson"], units))
     monkeypatch.setattr(_dyadic, "_MANY", 0)
-    linear = variance_parts(model, data, method=METHODS["pearson"], units=units)
+    linear = variance_parts(Study(model, data, METHODS["pearson"], units))
     ratio = np.diagonal(exact.conditions) / np.diagonal(linear.conditions)
     assert (np.abs(ratio - 1) < 0.2).all()
 
 
 def test_ceilings_by_jackknife():
     model, data = study(15, n_subjects=6)
-    parts = variance_parts(model, data, method=METHODS["spearman"], units=units_of(range(16)))
+    parts = variance_parts(Study(model, data, METHODS["spearman"], units_of(range(16))))
     names = [f"c{i:02d}" for i in range(16)]
     rdms = rf.RDMs(data, names, "simulated", {"subject": range(6)})
     for column, bound in ((3, "lower"), (4, "upper")):
@@ -327,9 +360,7 @@ def test_ceilings_by_jackknife():
 
 def test_two_subjects_have_no_error_of_their_ceiling():
     model, data = study(16, n_subjects=2)
-    found = analytic(
-        model, data, method=METHODS["pearson"], design=Design(), units=units_of(range(16))
-    )
+    found = analytic(Study(model, data, METHODS["pearson"], units_of(range(16))), Design())
     assert np.isnan(found.variance[3:]).all()
     assert not np.isnan(found.variance[:3]).any()
 
@@ -337,9 +368,8 @@ def test_two_subjects_have_no_error_of_their_ceiling():
 def test_one_subject_generalises_to_conditions():
     model, data = study(17, n_subjects=1)
     found = analytic(
-        model, data, method=METHODS["pearson"], design=Design("conditions"),
-        units=units_of(range(16)),
-    )  # fmt: skip
+        Study(model, data, METHODS["pearson"], units_of(range(16))), Design("conditions")
+    )
     assert (found.variance[:3] > 0).all()
     assert found.freedom == 15
 
@@ -372,7 +402,7 @@ def test_models_as_good_as_the_ceiling_seldom_differ_from_it():
     for _ in range(shown):
         common, data = draw()
         model = _distances(common + level * rng.normal(size=common.shape))[None]
-        found = analytic(model, data, method=METHODS["pearson"], design=Design(), units=units)
+        found = analytic(Study(model, data, METHODS["pearson"], units), Design())
         gap = found.similarity.mean() - ceiling(data)
         rejected += abs(gap) > stats.t.ppf(0.975, 7) * np.sqrt(found.difference_variance[0, 1])
     assert rejected <= stats.binom.ppf(0.995, shown, 0.05)

@@ -9,6 +9,7 @@ from scipy import stats
 import rsa_faces as rf
 from rsa_faces.inference import adjust, check_design, shared_structure
 from rsa_faces.inference._design import Design
+from rsa_faces.inference._study import Study
 from rsa_faces.inference.bootstrap import (
     contrast_variances,
     draw_counts,
@@ -416,10 +417,8 @@ def test_percentile_intervals_are_quantiles_of_the_samples(bootstrap):
     by_t = rf.evaluate(models, data, **options).table
     result = rf.evaluate(models, data, interval="percentile", alpha=0.1, **options)
     design = Design(generalise_to=bootstrap, n_boot=300)
-    found = estimate(
-        models.vectors, data.vectors, method="pearson", design=design,
-        units=design.units(models.conditions),
-    )  # fmt: skip
+    pearson, units = rf.comparison.resolve("pearson"), design.units(models.conditions)
+    found = estimate(Study(models.vectors, data.vectors, pearson, units), design)
     expected = np.quantile(found.samples[:, :3], [0.05, 0.95], axis=0)
     np.testing.assert_allclose(result.table[["ci_low", "ci_high"]].to_numpy().T, expected)
     np.testing.assert_array_equal(result.table["p"], by_t["p"])

@@ -8,10 +8,11 @@ from rsatoolbox.rdm import RDMs as ToolboxRDMs
 from rsatoolbox.rdm import compare as toolbox_compare
 from scipy import stats
 
-from rsa_faces.comparison import METHODS
+from rsa_faces.comparison import METHODS, resolve
 from rsa_faces.comparison._forms import pair_weights
 from rsa_faces.inference._design import Design
 from rsa_faces.inference._pooled import subject_ceilings
+from rsa_faces.inference._study import Study
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.bootstrap import (
     Draws,
@@ -48,7 +49,8 @@ def sampled(model, data, method, subjects, conditions, *, ceilings=True):
     """Return samples of subjects, conditions and both."""
     n = conditions.shape[1]
     units = Design().units([str(i) for i in range(n)])
-    statistic = mean_similarities(model, data, method, units, ceilings=ceilings)
+    study = Study(model, data, resolve(method), units)
+    statistic = mean_similarities(study, ceilings=ceilings)
     draws = Draws(subjects, conditions, len(data), n, n)
     return bootstrap_samples(statistic, draws, block_size(data, method))
 

@@ -10,7 +10,7 @@ import numpy as np
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import codes_of
-from rsa_faces.comparison._forms import bounded
+from rsa_faces.comparison._forms import Covariance, bounded
 from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
 
@@ -99,9 +99,9 @@ def compare(
     if weights is not None:
         weights = weights.subset(data.conditions)
     if sigma_k is not None:
-        sigma_k = _check_sigma_k(sigma_k, method, model.n_conditions)
+        method = with_sigma_k(method, sigma_k, model.n_conditions)
     if blocks is None:
-        similarity = _similarity(model, data, method, sigma_k, given, weights)
+        similarity = _similarity(model, data, method, given, weights)
     else:
         codes, names = codes_of(blocks, model.conditions, "block")
         total, n_runs = np.zeros((2, len(model), len(data)))
@@ -119,8 +119,7 @@ def compare(
                 continue
             rows, columns = (np.flatnonzero(t) for t in there)
             of_run = _similarity(
-                sides[0][rows], sides[1][columns], method,
-                None if sigma_k is None else sigma_k[np.ix_(members, members)], given,
+                sides[0][rows], sides[1][columns], method.among(members), given,
                 None if weights is None else weights.subset(some)[columns],
             )  # fmt: skip
             total[both] += of_run.ravel()
@@ -135,30 +134,21 @@ def _similarity(
     model: RDMs,
     data: RDMs,
     method: Method,
-    sigma_k: np.ndarray | None,
     given: RDMs | None,
     weights: RDMs | None,
 ) -> np.ndarray:
     """Return similarities of RDMs over the same conditions, (n_model, n_data)."""
     if weights is not None:
         return _with_weights(model, data, weights, method)
-    options = {} if sigma_k is None else {"sigma_k": sigma_k}
-    compare_vectors = method
     if given is not None:
-        options = {"given": align_given(given, model, data, method).vectors, "method": method}
-        compare_vectors = _partial
+        fixed = align_given(given, model, data, method).vectors
+        similarity = _partial(model.vectors, data.vectors, fixed, method)
+        return bounded(similarity)
     missing = np.isnan(model.vectors), np.isnan(data.vectors)
     if not missing[0].any() and not missing[1].any():
-        enough = model.n_pairs >= MIN_PAIRS
         similarity = np.full((len(model), len(data)), np.nan)
-        if enough:
-            try:
-                similarity = compare_vectors(model.vectors, data.vectors, **options)
-            except np.linalg.LinAlgError as err:
-                raise InputError(
-                    "expected a sigma_k that gives an invertible covariance of dissimilarities; "
-                    "this one does not. Estimate it from more data, or leave it out."
-                ) from err
+        if model.n_pairs >= MIN_PAIRS:
+            similarity = method(model.vectors, data.vectors)
     else:
         if method.whitened:
             raise InputError(
@@ -310,6 +300,8 @@ def max_similarity(
 
 def _partial(model: np.ndarray, data: np.ndarray, given: np.ndarray, method: Method) -> np.ndarray:
     """Return what is left of the similarity once `given` is regressed out of both sides."""
+    if model.shape[1] < MIN_PAIRS:
+        return np.full((len(model), len(data)), np.nan)
     correlations = method(np.vstack([model, given]), np.vstack([data, given]))
     # `align_given` refused methods without a partial form.
     return method.partial(correlations[None], len(given))[0]  # type: ignore[misc]
@@ -339,8 +331,8 @@ def _with_missing(model, data, missing_model, missing_data, function) -> np.ndar
 
 def check_weights(weights, method: Method, data: RDMs, given: RDMs | None) -> RDMs:
     """Return weights with the names of their conditions."""
-    if method.weighted is None or method.whole_weights or given is not None:
-        able = [m.name for m in METHODS.values() if m.weighted and not m.whole_weights]
+    if not method.takes_evidence or given is not None:
+        able = [m.name for m in METHODS.values() if m.takes_evidence]
         without = " with `given`" if given is not None else ""
         raise InputError(
             f"expected a method that takes weights ({', '.join(able[:-1])} or {able[-1]}), "
@@ -375,8 +367,8 @@ def _with_weights(model: RDMs, data: RDMs, weights: RDMs, method: Method) -> np.
     return bounded(similarity)
 
 
-def _check_sigma_k(sigma_k: np.ndarray, method: Method, n_conditions: int) -> np.ndarray:
-    """Return sigma_k if it fits the method and the conditions."""
+def with_sigma_k(method: Method, sigma_k: np.ndarray, n_conditions: int) -> Method:
+    """Return the method for patterns that covary so, if it fits the method and the conditions."""
     sigma_k = np.asarray(sigma_k, dtype=np.float64)
     if not method.whitened:
         raise InputError(f"the method {method.name!r} uses no `sigma_k`; leave it out.")
@@ -392,7 +384,7 @@ def _check_sigma_k(sigma_k: np.ndarray, method: Method, n_conditions: int) -> np
             "expected a covariance as sigma_k (no negative eigenvalue), got one with the "
             f"eigenvalue {eigenvalues[0]:.6g}."
         )
-    return sigma_k
+    return method.with_sigma_k(Covariance(sigma_k))
 
 
 def _warn_undefined(similarity: np.ndarray, model: RDMs, data: RDMs) -> None:

@@ -7,8 +7,11 @@ every pair is there as often as its weight says.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
+from rsa_faces._core.errors import InputError
 from rsa_faces._kernels.kendall import kendall_sums
 from rsa_faces._kernels.ranks import average_ranks, centred_ranks, dense_codes
 from rsa_faces._kernels.resampled import resampled_ranks
@@ -56,7 +59,56 @@ def same(vectors: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def whitened(vectors: np.ndarray, sigma_k: np.ndarray | None = None) -> np.ndarray:
+class Covariance:
+    """How pattern estimates covary over conditions, and what follows for dissimilarities.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (n_conditions, n_conditions)
+
+    Raises
+    ------
+    InputError
+        When used, if the covariance V of dissimilarities has no inverse.
+    """
+
+    def __init__(self, matrix: np.ndarray):
+        self.matrix = matrix
+
+    def among(self, conditions: np.ndarray) -> Covariance:
+        """Return that of some conditions."""
+        return Covariance(self.matrix[np.ix_(conditions, conditions)])
+
+    @cached_property
+    def _factor(self) -> tuple:
+        """The Cholesky factor of V."""
+        from scipy.linalg import cho_factor
+
+        row, col = np.triu_indices(len(self.matrix), k=1)
+        xi = self.matrix[np.ix_(row, row)] + self.matrix[np.ix_(col, col)]
+        xi -= self.matrix[np.ix_(row, col)] + self.matrix[np.ix_(col, row)]
+        xi *= xi
+        try:
+            return cho_factor(xi, overwrite_a=True)
+        except np.linalg.LinAlgError as err:
+            raise InputError(
+                "expected a sigma_k that gives an invertible covariance of dissimilarities; "
+                "this one does not. Estimate it from more data, or leave it out."
+            ) from err
+
+    def whitened(self, vectors: np.ndarray) -> np.ndarray:
+        """Return V⁻¹ x for each row x."""
+        from scipy.linalg import cho_solve
+
+        return cho_solve(self._factor, vectors.T).T
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """V⁻¹, (n_pairs, n_pairs)."""
+        return self.whitened(np.eye(len(self._factor[0])))
+
+
+def whitened(vectors: np.ndarray, sigma_k: Covariance | None = None) -> np.ndarray:
     """Return V⁻¹ x for each row x.
 
     For independent conditions V = A Aᵀ + 2 I, with A the incidence of pairs and conditions, so the
@@ -71,15 +123,7 @@ def whitened(vectors: np.ndarray, sigma_k: np.ndarray | None = None) -> np.ndarr
             out += np.bincount(row, values, n) + np.bincount(col, values, n)
         own = (sums - sums.sum(axis=1, keepdims=True) / (2 * n)) / n
         return (vectors - own[:, row] - own[:, col]) / 2
-    from scipy.linalg import cho_factor, cho_solve
-
-    xi = (
-        sigma_k[np.ix_(row, row)]
-        + sigma_k[np.ix_(col, col)]
-        - sigma_k[np.ix_(row, col)]
-        - sigma_k[np.ix_(col, row)]
-    )
-    return cho_solve(cho_factor(xi * xi), vectors.T).T
+    return sigma_k.whitened(vectors)
 
 
 def bounded(similarity: np.ndarray) -> np.ndarray:
@@ -312,9 +356,9 @@ def _paired_sums(x, y, weights) -> list[np.ndarray]:
     return [np.einsum("bp,bp,bp->b", weights, a, b) for a, b in ((x, y), (x, x), (y, y))]
 
 
-def whitened_resampled(model, data, counts, *, centre: bool) -> np.ndarray:
+def whitened_resampled(model, data, counts, *, centre: bool, sigma_k=None) -> np.ndarray:
     """cosine_cov or corr_cov of conditions that are there as often as counts say."""
-    (xy, xx, yy), _ = whitened_inner(model, data, counts, centre=centre)
+    (xy, xx, yy), _ = whitened_inner(model, data, counts, centre=centre, sigma_k=sigma_k)
     return correlation_of(xy, xx[:, :, None], yy[:, None, :])
 
 
@@ -324,15 +368,25 @@ def pair_weights(counts: np.ndarray) -> np.ndarray:
     return counts[:, row].astype(np.float64) * counts[:, col]
 
 
-def whitened_inner(model: np.ndarray, data: np.ndarray, counts: np.ndarray, *, centre: bool):
+def whitened_inner(
+    model: np.ndarray,
+    data: np.ndarray,
+    counts: np.ndarray,
+    *,
+    centre: bool,
+    sigma_k: Covariance | None = None,
+):
     """Return (xᵀV⁻¹y, xᵀV⁻¹x, yᵀV⁻¹y) and (xᵀx, yᵀy) in every resample.
 
     V restricted to the pairs of a resample is A Aᵀ + 2 I, with A the incidence of its pairs and
     positions. V⁻¹ x is the same for all copies of a condition, so the system to solve has one
     unknown per condition: (diag(g) + 1 cᵀ) u = r, g = n + 2 − 2c, r the row sums of x. The
     condition with most copies is solved for by itself, because its g may be 0 or below; all others
-    are at least 2.
+    are at least 2. Where patterns covary, copies of a condition would too: conditions can be left
+    out only.
     """
+    if sigma_k is not None:
+        return _without_conditions(model, data, counts, sigma_k, centre)
     weights = pair_weights(counts)
     counts = counts.astype(np.float64)
     n_conditions = counts.shape[1]
@@ -372,6 +426,41 @@ def whitened_inner(model: np.ndarray, data: np.ndarray, counts: np.ndarray, *, c
         taken = np.einsum("bmk,bk,bmk->bm", r, share, r) - o**2 / gamma[:, None]
         selves.append(positive(q - taken - alone[:, None] * m**2, q))
     return (white / 2, selves[0] / 2, selves[1] / 2), squares
+
+
+def _without_conditions(model, data, counts, sigma_k: Covariance, centre: bool):
+    """Return what `whitened_inner` does where patterns covary; counts are 0 or 1.
+
+    With P = V⁻¹ of all pairs, that of those that are left is P_rr − P_ro P_oo⁻¹ P_or.
+    """
+    if not np.isin(counts, [0, 1]).all():
+        raise InputError(
+            "expected each condition at most once in a sample with `sigma_k`, got copies: how "
+            "these would covary is not known. Use uncertainty='analytic'."
+        )
+    n_model, n = len(model), len(model) + len(data)
+    if centre:
+        model, data = standard(model), standard(data)
+    # The last row is what the mean of each row is taken off with.
+    rows = np.vstack([model, data, np.full(model.shape[1], float(centre))])
+    grams, squares = np.empty((len(counts), n, n)), np.empty((len(counts), n))
+    for b, kept in enumerate(pair_weights(counts) > 0):
+        here = np.where(kept, rows, 0.0)
+        white = here @ sigma_k.precision
+        gram, out = white @ here.T, np.flatnonzero(~kept)
+        if out.size:
+            across = white[:, out]
+            gram -= across @ np.linalg.solve(sigma_k.precision[np.ix_(out, out)], across.T)
+        mean = here[:-1].sum(axis=1) / kept.sum() * centre
+        plain = (here[:-1] ** 2).sum(axis=1)
+        squares[b] = positive(plain - kept.sum() * mean**2, plain)
+        grams[b] = gram[:-1, :-1] - mean[:, None] * gram[-1, :-1] - gram[:-1, -1:] * mean
+        grams[b] += np.outer(mean, mean) * gram[-1, -1]
+    selves = positive(np.einsum("bii->bi", grams), squares)
+    return (
+        (grams[:, :n_model, n_model:], selves[:, :n_model], selves[:, n_model:]),
+        (squares[:, :n_model], squares[:, n_model:]),
+    )
 
 
 def partial_correlations(correlations: np.ndarray, n_given: int) -> np.ndarray:

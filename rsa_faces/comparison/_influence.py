@@ -4,6 +4,9 @@ Each function takes model vectors (n_model, n_pairs) and data vectors (n_data, n
 and returns influences ψ of shape (n_model, n_data, n_pairs): the derivative of the similarity by
 the weight of a pair, all weights 1 before. A similarity depends on the relative weights only, so
 influences sum to 0 over pairs. Where a similarity is undefined, so are they (NaN).
+
+Some take weights of evidence, (n_pairs,), under which RDMs are compared: the influence of a pair is
+then that of being there more often with its weight.
 """
 
 from __future__ import annotations
@@ -11,33 +14,38 @@ from __future__ import annotations
 import numpy as np
 
 from rsa_faces._kernels.concordance import concordances
+from rsa_faces.comparison._forms import Covariance
+
+Weights = np.ndarray | None
 
 
-def pearson(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+def pearson(model: np.ndarray, data: np.ndarray, weights: Weights = None) -> np.ndarray:
     """Influences on Pearson's correlation, (x y − r (x² + y²) / 2) / n with z-scores x and y."""
-    return _of_products(_unit_square(_centred(model)), _unit_square(_centred(data)))
+    return cosine(_centred(model, weights), _centred(data, weights), weights)
 
 
-def cosine(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+def cosine(model: np.ndarray, data: np.ndarray, weights: Weights = None) -> np.ndarray:
     """Influences on the cosine: as Pearson's, with x and y of mean square 1, not centred."""
-    return _of_products(_unit_square(model), _unit_square(data))
+    return _of_products(_unit_square(model, weights), _unit_square(data, weights), weights)
 
 
-def spearman(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+def spearman(model: np.ndarray, data: np.ndarray, weights: Weights = None) -> np.ndarray:
     """Influences on Spearman's correlation: Pearson's of ranks, and what a pair does to ranks.
 
     A pair raises the ranks of all pairs above it: Σ_q [x_q > x_p] (y_q − r x_q) / n, and the same
     the other way round.
     """
-    sides = [_Ranked(v) for v in (model, data)]
-    x, y = (_unit_square(side.ranks) for side in sides)
-    influence = _of_products(x, y)
+    sides = [_Ranked(v, weights) for v in (model, data)]
+    x, y = (_unit_square(side.ranks, weights) for side in sides)
+    influence = _of_products(x, y, weights)
+    own = np.ones(x.shape[1]) if weights is None else weights
+    share = own / own.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
-        spread = [np.sqrt((side.ranks**2).mean(axis=1)) for side in sides]
+        spread = [np.sqrt(side.ranks**2 @ share) for side in sides]
         for j in range(len(data)):
-            r = x @ y[j] / x.shape[1]
-            influence[:, j] += sides[0].above(y[j] - r[:, None] * x) / spread[0][:, None]
-            influence[:, j] += sides[1].above(x - r[:, None] * y[j], row=j) / spread[1][j]
+            r = x @ (share * y[j])
+            influence[:, j] += own * sides[0].above(y[j] - r[:, None] * x) / spread[0][:, None]
+            influence[:, j] += own * sides[1].above(x - r[:, None] * y[j], row=j) / spread[1][j]
     return influence
 
 
@@ -84,19 +92,26 @@ def kendall(model: np.ndarray, data: np.ndarray) -> np.ndarray:
         return 2 * sums / scale[:, :, None] - tau * (shares[0][:, None] + shares[1])
 
 
-def cosine_cov(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+def cosine_cov(
+    model: np.ndarray, data: np.ndarray, sigma_k: Covariance | None = None
+) -> np.ndarray:
     """Influences on the whitened cosine.
 
     Drawing a condition anew changes V too. What a condition does is therefore not the sum of what
     its pairs do with V as it is: the difference is shared out evenly among its pairs, so that
-    sums over the pairs of a condition are right.
+    sums over the pairs of a condition are right. Not where patterns covary (`sigma_k`), for which
+    what conditions do is found by leaving them out.
     """
-    return _of_whitened(model, data)
+    if sigma_k is None:
+        return _of_whitened(model, data)
+    scaled = [_unit_square(v) for v in (model, data)]
+    white = [v @ sigma_k.precision for v in scaled]
+    return _of_inner_products(scaled, white)[0]
 
 
-def corr_cov(model: np.ndarray, data: np.ndarray) -> np.ndarray:
+def corr_cov(model: np.ndarray, data: np.ndarray, sigma_k: Covariance | None = None) -> np.ndarray:
     """Influences on the whitened correlation: as those on the whitened cosine, once centred."""
-    return _of_whitened(_centred(model), _centred(data))
+    return cosine_cov(_centred(model), _centred(data), sigma_k)
 
 
 def partial_pearson(model: np.ndarray, data: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -130,8 +145,10 @@ def partial_spearman(model: np.ndarray, data: np.ndarray, given: np.ndarray) -> 
 class _Ranked:
     """Ranks of rows, and sums over the entries above each."""
 
-    def __init__(self, vectors: np.ndarray):
+    def __init__(self, vectors: np.ndarray, weights: Weights = None):
         n = vectors.shape[1]
+        own = np.ones(n) if weights is None else weights
+        self.share = own / own.sum()
         self.order = np.argsort(vectors, axis=1, kind="stable")
         ordered = np.take_along_axis(vectors, self.order, axis=1)
         new = np.ones(vectors.shape, dtype=bool)
@@ -143,40 +160,57 @@ class _Ranked:
         self.first = np.maximum.accumulate(np.where(new, place, 0), axis=1)
         self.last = np.minimum.accumulate(np.where(last, place, n)[:, ::-1], axis=1)[:, ::-1]
         self.ranks = np.empty(vectors.shape)
-        #: Average ranks minus their mean.
-        middle = (self.first + self.last - (n - 1)) / 2.0
-        np.put_along_axis(self.ranks, self.order, middle, axis=1)
+        #: Average ranks minus their mean; each entry counts as many ranks as its weight.
+        ends = np.zeros((len(vectors), n + 1))
+        np.cumsum(own[self.order], axis=1, out=ends[:, 1:])
+        middle = np.take_along_axis(ends, self.first, axis=1)
+        middle += np.take_along_axis(ends, self.last + 1, axis=1)
+        middle -= own.sum()
+        np.put_along_axis(self.ranks, self.order, middle / 2, axis=1)
 
     def above(self, values: np.ndarray, row: int | None = None) -> np.ndarray:
-        """Return the sum of `values` over the entries above each, half of its equals, over n.
+        """Return the mean of `values`, 0 but for the entries above each and half of its equals.
 
         `values` (n_rows, n_pairs); in the order of each row, or all in the order of one.
         """
-        n = values.shape[1]
+        values = values * self.share
         if row is None:
             order, first, last = self.order, self.first, self.last
         else:
             order, first, last = (
                 np.broadcast_to(v[row], values.shape) for v in (self.order, self.first, self.last)
             )
-        sums = np.zeros((len(values), n + 1))
+        sums = np.zeros((len(values), values.shape[1] + 1))
         np.cumsum(np.take_along_axis(values, order, axis=1), axis=1, out=sums[:, 1:])
         below = np.take_along_axis(sums, first, axis=1)
         until = np.take_along_axis(sums, last + 1, axis=1)
         result = np.empty(values.shape)
-        np.put_along_axis(result, order, (sums[:, -1:] - (below + until) / 2) / n, axis=1)
+        np.put_along_axis(result, order, sums[:, -1:] - (below + until) / 2, axis=1)
         return result
 
 
-def _of_products(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _of_products(x: np.ndarray, y: np.ndarray, weights: Weights = None) -> np.ndarray:
     """Return (x y − r (x² + y²) / 2) / n for rows of mean square 1."""
-    n = x.shape[1]
+    share = 1 / x.shape[1] if weights is None else weights / weights.sum()
     influence = x[:, None] * y
-    r = influence.mean(axis=2)[:, :, None]
+    r = (influence * share).sum(axis=2)[:, :, None]
     influence -= r / 2 * (x**2)[:, None]
     influence -= r / 2 * y**2
-    influence /= n
+    influence *= share
     return influence
+
+
+def _of_inner_products(scaled: list[np.ndarray], white: list[np.ndarray]) -> tuple:
+    """Return influences with V as it is; and, for more, √(xᵀ V⁻¹ x · yᵀ V⁻¹ y), r and squares."""
+    own = [(v * w).sum(axis=1) for v, w in zip(scaled, white, strict=True)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.sqrt(np.outer(*own))
+        r = (scaled[0] @ white[1].T / scale)[:, :, None]
+        shares = [v * w / o[:, None] for v, w, o in zip(scaled, white, own, strict=True)]
+        products = scaled[0][:, None] * white[1] + white[0][:, None] * scaled[1]
+        influence = products / (2 * scale[:, :, None])
+        influence -= r / 2 * (shares[0][:, None] + shares[1])
+    return influence, scale, r, own
 
 
 def _of_whitened(model: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -195,20 +229,10 @@ def _of_whitened(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     for v, r in zip(scaled, sums, strict=True):
         u = (r - r.sum(axis=1, keepdims=True) / (2 * size)) / size
         white.append((v - u[:, row] - u[:, col]) / 2)
-    own = [(v * w).sum(axis=1) for v, w in zip(scaled, white, strict=True)]
-    own_pairs = [v * w for v, w in zip(scaled, white, strict=True)]
+    influence, scale, r, own = _of_inner_products(scaled, white)
     own_nodes = [_whitened_nodes(s, s, r, r, same=True) for s, r in zip(square, sums, strict=True)]
-    across = scaled[0] @ white[1].T
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.sqrt(np.outer(*own))
-        r = (across / scale)[:, :, None]
-        shares, nodes = (
-            [p / o[:, None] for p, o in zip(parts, own, strict=True)]
-            for parts in (own_pairs, own_nodes)
-        )
-        products = scaled[0][:, None] * white[1] + white[0][:, None] * scaled[1]
-        influence = products / (2 * scale[:, :, None])
-        influence -= r / 2 * (shares[0][:, None] + shares[1])
+        nodes = [p / o[:, None] for p, o in zip(own_nodes, own, strict=True)]
         node = _whitened_nodes(*square, *sums) / scale[:, :, None]
         node -= r / 2 * (nodes[0][:, None] + nodes[1])
     here = np.zeros((*influence.shape[:2], size))
@@ -254,9 +278,9 @@ def residuals(values: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.nda
     return rest, weights
 
 
-def _centred(vectors: np.ndarray) -> np.ndarray:
+def _centred(vectors: np.ndarray, weights: Weights = None) -> np.ndarray:
     """Return rows minus their mean; exactly 0 for constant rows."""
-    centred = vectors - vectors.mean(axis=1, keepdims=True)
+    centred = vectors - np.average(vectors, axis=1, weights=weights)[:, None]
     centred[_constant(vectors)] = 0.0
     return centred
 
@@ -266,11 +290,11 @@ def _constant(vectors: np.ndarray) -> np.ndarray:
     return (vectors == vectors[:, :1]).all(axis=1)
 
 
-def _unit_square(vectors: np.ndarray) -> np.ndarray:
+def _unit_square(vectors: np.ndarray, weights: Weights = None) -> np.ndarray:
     """Return rows of mean square 1; NaN for rows of zeros."""
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = vectors / np.abs(vectors).max(axis=1, keepdims=True)
-        return scaled / np.sqrt((scaled**2).mean(axis=1, keepdims=True))
+        return scaled / np.sqrt(np.average(scaled**2, axis=1, weights=weights))[:, None]
 
 
 def _untied(vectors: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ function of model and data vectors will do.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial as bound
 
 import numpy as np
@@ -20,6 +20,7 @@ from rsa_faces._kernels.kendall import kendall_sums
 from rsa_faces._kernels.ranks import centred_ranks
 from rsa_faces.comparison import _forms, _influence
 from rsa_faces.comparison._forms import (
+    Covariance,
     centred,
     centred_or_nan,
     centred_unit,
@@ -59,6 +60,9 @@ class Method:
         What it is called in sentences and on axes; by default the name.
     citation : str, optional
         Its source, for the methods text.
+    correlates : bool, default False
+        Matrices of its similarities have no negative eigenvalue, and a diagonal of 1: layers can be
+        taken out of others (:func:`rsa_faces.mapping.semi_partial`).
     uses_ranks : bool, default False
         Only the order of dissimilarities matters.
     centres : bool, default True
@@ -69,7 +73,8 @@ class Method:
         (xᵀy, xᵀx, yᵀy) in each sample, (n_samples, n_model, n_data), (n_samples, n_model),
         (n_samples, n_data), and to (xᵀx, yᵀy) before whitening.
     whitened : bool, default False
-        Uses the covariance of dissimilarities: needs every pair, and takes `sigma_k`.
+        Uses the covariance of dissimilarities: needs every pair. `function`, `inner`, `resampled`
+        and `influence` take a keyword `sigma_k`.
     weighted : callable, optional
         Of model and data vectors and weights (n_samples, n_pairs), at least 0, to similarities
         (n_samples, n_model, n_data): those of RDMs in which each pair is there as often as its
@@ -94,11 +99,14 @@ class Method:
         Of one model vector that varies to the largest similarity its ties allow.
     influence : callable, optional
         Of model and data vectors to influences, (n_model, n_data, n_pairs): derivatives of the
-        similarities by the weight of each pair. What standard errors in closed form need.
+        similarities by the weight of each pair. What standard errors in closed form need. With
+        weights of evidence (where `weighted` takes any) these are a third argument, (n_pairs,).
     partial_influence : callable, optional
         The same of the partial form: of model and data vectors, and those regressed out.
     code : int, optional
         Its number in the compiled loops of flexible models; without one they are not used.
+    sigma_k : Covariance, optional
+        What a whitened method is bound to: :meth:`with_sigma_k`.
 
     Examples
     --------
@@ -117,6 +125,7 @@ class Method:
     label: str = ""
     symbol: str = ""
     citation: str | None = None
+    correlates: bool = False
     uses_ranks: bool = False
     centres: bool = True
     whitened: bool = False
@@ -132,6 +141,7 @@ class Method:
     influence: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     partial_influence: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
     code: int | None = None
+    sigma_k: Covariance | None = None
 
     def __post_init__(self):
         for field in ("label", "symbol"):
@@ -158,6 +168,23 @@ class Method:
 
     def __repr__(self) -> str:
         return f"Method({self.name!r})"
+
+    @property
+    def takes_evidence(self) -> bool:
+        """Whether pairs may have any weight."""
+        return self.weighted is not None and not self.whole_weights
+
+    def with_sigma_k(self, sigma_k: Covariance) -> Method:
+        """Return the method for pattern estimates that covary over conditions as `sigma_k` says."""
+        takes = ("function", "inner", "resampled", "influence")
+        forms = {form: bound(getattr(self, form), sigma_k=sigma_k) for form in takes}
+        return replace(self, **forms, sigma_k=sigma_k, code=None, factors=None)
+
+    def among(self, conditions: np.ndarray) -> Method:
+        """Return the method for some of the conditions, given by their positions."""
+        if self.sigma_k is None:
+            return self
+        return self.with_sigma_k(self.sigma_k.among(conditions))
 
     def with_counts(self, model: np.ndarray, data: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Compare RDMs whose conditions are there as often as counts say.
@@ -284,7 +311,7 @@ def cosine(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     return unit(model) @ unit(data).T
 
 
-def corr_cov(model: np.ndarray, data: np.ndarray, sigma_k: np.ndarray | None = None) -> np.ndarray:
+def corr_cov(model: np.ndarray, data: np.ndarray, sigma_k: Covariance | None = None) -> np.ndarray:
     """Whitened Pearson correlation: centred vectors, then as `cosine_cov` [1]_.
 
     References
@@ -296,12 +323,12 @@ def corr_cov(model: np.ndarray, data: np.ndarray, sigma_k: np.ndarray | None = N
 
 
 def cosine_cov(
-    model: np.ndarray, data: np.ndarray, sigma_k: np.ndarray | None = None
+    model: np.ndarray, data: np.ndarray, sigma_k: Covariance | None = None
 ) -> np.ndarray:
     """Whitened cosine, xᵀ V⁻¹ y / √(xᵀ V⁻¹ x · yᵀ V⁻¹ y) [1]_.
 
     V is the covariance of the estimates of dissimilarities under noise alone, when the patterns'
-    estimates covary over conditions as `sigma_k` (n_conditions, n_conditions; None: independent).
+    estimates covary over conditions as `sigma_k` says (None: independent).
 
     References
     ----------
@@ -325,6 +352,7 @@ METHODS: dict[str, Method] = {
             "pearson",
             pearson,
             code=1,
+            correlates=True,
             label="Pearson correlation",
             symbol="Pearson r",
             inner=bound(_forms.linear_inner, centre=True),
@@ -339,6 +367,7 @@ METHODS: dict[str, Method] = {
             "spearman",
             spearman,
             code=2,
+            correlates=True,
             label="Spearman correlation",
             symbol="Spearman ρ",
             uses_ranks=True,
@@ -371,6 +400,7 @@ METHODS: dict[str, Method] = {
             "kendall",
             kendall,
             code=4,
+            correlates=True,
             label="Kendall's tau-b",
             symbol="Kendall τ-b",
             uses_ranks=True,

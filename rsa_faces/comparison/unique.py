@@ -7,14 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsa_faces._core.checks import check_arguments, check_choice
+from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
 from rsa_faces.comparison._compare import MIN_PAIRS, align_pair
-from rsa_faces.comparison.methods import METHODS
+from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
 
-#: Methods whose matrices of correlations have no negative eigenvalue.
-UNIQUE_METHODS = ("kendall", "spearman", "pearson")
 _EXPLAINED = 1e-10  # what is left of a variance of 1 is rounding
 
 
@@ -84,7 +82,7 @@ def semi_partial(
            [0.01, 1.  ]])
     """
     check_arguments(semi_partial, locals())
-    check_choice(method, UNIQUE_METHODS, what="method for semi-partial correlation")
+    method = check_unique(resolve(method))
     model, data = align_pair(model, data)
     sides = [("model", model)]
     if given is not None:
@@ -116,6 +114,16 @@ def semi_partial(
     return values
 
 
+def check_unique(method: Method) -> Method:
+    """Return a method of which layers can be made unique: matrices of it are of correlations."""
+    if not method.correlates:
+        able = ", ".join(name for name, known in METHODS.items() if known.correlates)
+        raise InputError(
+            f"expected a method for semi-partial correlation ({able}), got {method.name!r}."
+        )
+    return method
+
+
 def layers_before(model: RDMs) -> list[np.ndarray]:
     """Return the rows of the layers before each, within its network."""
     labels = model.labels
@@ -126,7 +134,7 @@ def layers_before(model: RDMs) -> list[np.ndarray]:
 def unique_similarities(
     model: np.ndarray,
     data: np.ndarray,
-    method: str,
+    method: Method,
     before: Sequence[np.ndarray] | None,
     given: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -134,8 +142,7 @@ def unique_similarities(
     pool = model if given is None else np.vstack([model, given])
     if before is None:
         before = [np.arange(len(model), len(pool))] * len(model)
-    correlate = METHODS[method]
-    among, across = correlate(pool, pool), correlate(pool, data)
+    among, across = method(pool, pool), method(pool, data)
     return semi_partial_correlations(among[None], across[None], before)[0]
 
 

@@ -42,11 +42,11 @@ from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._estimate import Estimate, of_differences
 from rsa_faces.inference._jackknife import (
     CeilingsWithout,
+    influences,
     jackknifed_ceilings,
-    pooled_as,
     pools_of_runs,
 )
-from rsa_faces.inference._within import ceilings_within, pairs_of, similarities_within
+from rsa_faces.inference._study import Study, pairs_of
 
 #: With more groups of conditions, leaving one out takes long, and differs little from its influence
 _MANY = 150
@@ -56,7 +56,9 @@ _MEMORY = 256 * 2**20
 def with_closed_form(
     design: Design, method: Method, *, partial: bool = False, unique: bool = False
 ) -> tuple[Design, list[str]]:
-    """Return the design, with a bootstrap and a note where there is no closed form.
+    """Return the design with the uncertainty that there is, and a note where it is another.
+
+    Without influence functions samples are drawn; where patterns covary the closed form is used.
 
     Parameters
     ----------
@@ -73,7 +75,15 @@ def with_closed_form(
     notes : list of str
     """
     influence = method.partial_influence if partial else method.influence
-    if design.uncertainty != "analytic" or design.generalise_to == "subjects":
+    if design.generalise_to == "subjects":
+        return design, []
+    if design.uncertainty == "bootstrap" and method.sigma_k is not None:
+        note = (
+            "standard errors come from the closed form: how copies of a condition, which samples "
+            "hold, would covary is not known (`sigma_k`)."
+        )
+        return replace(design, uncertainty="analytic"), [note]
+    if design.uncertainty == "bootstrap":
         return design, []
     if influence is not None and not unique:
         return design, []
@@ -86,29 +96,15 @@ def with_closed_form(
     return replace(design, uncertainty="bootstrap"), [note]
 
 
-def analytic(
-    model: np.ndarray,
-    data: np.ndarray,
-    *,
-    method: Method,
-    design: Design,
-    units: Units,
-    given: np.ndarray | None = None,
-) -> Estimate:
+def analytic(study: Study, design: Design) -> Estimate:
     """Return observed similarities and the variances of their means, in closed form.
 
     Parameters
     ----------
-    model, data : ndarray, shape (n_model, n_pairs) and (n_subjects, n_pairs)
-        NaN in `data` is a pair not measured.
-    method : Method
-        One that has influence functions.
+    study : Study
+        With a method that has influence functions.
     design : Design
         What conclusions are to hold for.
-    units : Units
-        Groups and runs of the conditions.
-    given : ndarray, shape (n_given, n_pairs), optional
-        RDMs to regress out.
 
     Returns
     -------
@@ -116,17 +112,14 @@ def analytic(
         Without samples. Variances of both ceilings and of differences to them are NaN with fewer
         than 3 subjects.
     """
-    freedom = design.freedom(len(data), units)
+    freedom = design.freedom(len(study.data), study.units)
     if design.generalise_to == "subjects":
         # Without influences, which not all methods have.
-        once = np.ones((1, len(units.groups)))
-        similarity = similarities_within(model, data, once, method, units, given)[0]
-        covariance = _of_subjects(
-            np.vstack([similarity, jackknifed_ceilings(data, method, units, given)])
-        )
+        similarity = study.similarities(study.once)[0]
+        covariance = of_subjects(np.vstack([similarity, jackknifed_ceilings(study)]))
         own, difference = np.diagonal(covariance).copy(), of_differences(covariance)
     else:
-        parts = variance_parts(model, data, method=method, units=units, given=given)
+        parts = variance_parts(study)
         similarity = parts.similarity
         own, difference = parts.variances(design.generalise_to)
     return Estimate(similarity, own, difference, freedom, np.empty((0, len(own))))
@@ -172,21 +165,12 @@ class Parts:
         return tuple(variances)
 
 
-def variance_parts(
-    model: np.ndarray,
-    data: np.ndarray,
-    *,
-    method: Method,
-    units: Units,
-    given: np.ndarray | None = None,
-    ceilings: bool = True,
-) -> Parts:
+def variance_parts(study: Study, *, ceilings: bool = True) -> Parts:
     """Return observed similarities and the parts of their covariance.
 
     Parameters
     ----------
-    model, data, method, units, given
-        As for :func:`analytic`.
+    study : Study
     ceilings : bool, default True
         Without, the columns of the ceilings are NaN, and time is saved.
 
@@ -194,31 +178,27 @@ def variance_parts(
     -------
     Parts
     """
-    n_model, n_subjects = len(model), len(data)
-    size = n_model + 2
-    n_conditions = len(units.groups)
-    once = np.ones((1, n_conditions))
-    similarity = similarities_within(model, data, once, method, units, given)[0]
+    n_model, units = len(study.model), study.units
+    size, (n_subjects, n_pairs) = n_model + 2, study.data.shape
+    similarity = study.similarities(study.once)[0]
     values = np.full((size, n_subjects), np.nan)
     values[:n_model] = similarity
-    shares = _shares(data, units)
-    sharing = _Sharing(units, shares.mean(axis=0))
+    sharing = _Sharing(units, _shares(study).mean(axis=0))
     left_out = None
     if units.n_groups <= _MANY:
-        left_out = _left_out(model, data, method, units, given, similarity)
+        left_out = _left_out(study, similarity)
         left_out *= (1 - sharing.share_of_run)[:, None, None]
     low = high = None
     if ceilings and n_subjects > 2:
-        low, high = _ceilings(data, method, units, given, sharing)
+        low, high = _ceilings(study, sharing)
         values[n_model:] = low.values, high.values
     nodes = np.full((size, n_subjects, units.n_groups), np.nan)
-    total, own = np.zeros((size, data.shape[1])), _Products(size)
-    step = int(np.clip(_MEMORY // (8 * data.shape[1] * size * 4), 1, n_subjects))
+    total, own = np.zeros((size, n_pairs)), _Products(size)
+    step = int(np.clip(_MEMORY // (8 * n_pairs * size * 4), 1, n_subjects))
     for start in range(0, n_subjects, step):
-        part = slice(start, start + step)
-        influence = influences_within(model, data[part], method, units, given)
+        influence = _influences(study.of_subjects(slice(start, start + step)))
         for s in range(start, min(start + step, n_subjects)):
-            rows = np.full((size, data.shape[1]), np.nan)
+            rows = np.full((size, n_pairs), np.nan)
             rows[:n_model] = influence[:, s - start]
             nodes[:n_model, s] = sharing.nodes(rows[:n_model])
             if left_out is not None:
@@ -234,44 +214,31 @@ def variance_parts(
     if n_subjects > 1:
         crossed = mean.sharing - own.sharing / n_subjects**2
         crossed *= n_subjects / (n_subjects - 1)
-    return Parts(similarity, _of_subjects(values), crossed, mean.sharing, mean.within)
+    return Parts(similarity, of_subjects(values), crossed, mean.sharing, mean.within)
 
 
-def influences_within(model, data, method, units, given=None) -> np.ndarray:
+def _influences(study: Study) -> np.ndarray:
     """Return influences on similarities within runs, their mean, (n_model, n_data, n_pairs).
 
-    0 for pairs that are not used or not measured.
+    0 for pairs that are not used or not measured; NaN with fewer than 3.
     """
-    influence = np.zeros((len(model), *data.shape))
-    n_runs = np.zeros(len(data))
-    for run in units.runs:
-        pairs = pairs_of(run, len(units.groups))
-        fixed = None if given is None else given[:, pairs]
-        missing = np.isnan(data[:, pairs])
-        masks, group = missing[:1], np.zeros(len(data), int)
-        if missing.any():
-            masks, group = np.unique(missing, axis=0, return_inverse=True)
-        for i, mask in enumerate(masks):
-            rows = np.flatnonzero(group.ravel() == i)
-            if mask.all():
-                continue
-            n_runs[rows] += 1
-            here = pairs[~mask]
-            influence[np.ix_(np.arange(len(model)), rows, here)] = _influence(
-                method, model[:, here], data[np.ix_(rows, here)],
-                None if fixed is None else fixed[:, ~mask],
-            )  # fmt: skip
+    influence = np.zeros((len(study.model), *study.data.shape))
+    n_runs = np.zeros(len(study.data))
+    for run in study.runs:
+        n_runs[run.members] += 1
+        for own, rows, pairs in run.study.complete():
+            here = np.ix_(np.arange(len(study.model)), run.members[rows], run.pairs[pairs])
+            sides = own.model, own.data
+            if len(pairs) < 3:
+                influence[here] = np.nan
+            elif own.given is not None:
+                # `with_closed_form` sent methods without influences another way.
+                of = own.method.partial_influence
+                influence[here] = of(*sides, own.given)  # type: ignore[misc]
+            else:
+                weights = None if own.evidence is None else own.evidence[0]
+                influence[here] = influences(own.method, *sides, weights)
     return influence / np.maximum(n_runs, 1)[:, None]
-
-
-def _influence(method: Method, model, data, given) -> np.ndarray:
-    """Return influences over pairs that all have; NaN with fewer than 3."""
-    if model.shape[1] < 3:
-        return np.full((len(model), *data.shape), np.nan)
-    # `with_closed_form` sent methods without influences another way.
-    if given is not None:
-        return method.partial_influence(model, data, given)  # type: ignore[misc]
-    return method.influence(model, data)  # type: ignore[misc]
 
 
 class _Sharing:
@@ -353,13 +320,12 @@ class _Products:
         self.within += cells @ cells.T
 
 
-def _shares(data: np.ndarray, units: Units) -> np.ndarray:
+def _shares(study: Study) -> np.ndarray:
     """Return how much each pair counts in the similarity of each subject, (n_subjects, n_pairs)."""
-    shares = np.zeros(data.shape)
-    for run in units.runs:
-        pairs = pairs_of(run, len(units.groups))
-        present = ~np.isnan(data[:, pairs])
-        shares[:, pairs] = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    shares = np.zeros(study.data.shape)
+    for run in study.runs:
+        counted = run.study.counted
+        shares[np.ix_(run.members, run.pairs)] = counted / counted.sum(axis=1, keepdims=True)
     total = shares.sum(axis=1, keepdims=True)
     return np.divide(shares, total, out=shares, where=total > 0)
 
@@ -369,14 +335,13 @@ def _all_but_one(units: Units) -> np.ndarray:
     return (units.groups != np.arange(units.n_groups)[:, None]).astype(float)
 
 
-def _left_out(model, data, method, units, given, similarity) -> np.ndarray:
+def _left_out(study: Study, similarity: np.ndarray) -> np.ndarray:
     """Return what leaving a group out takes from similarities, (n_groups, n_model, n_subjects)."""
-    counts = _all_but_one(units)
+    counts = _all_but_one(study.units)
     parts = np.empty((len(counts), *similarity.shape))
-    step = int(np.clip(_MEMORY // (8 * data.size), 1, 32))
+    step = int(np.clip(_MEMORY // (8 * study.data.size), 1, 32))
     for start in range(0, len(counts), step):
-        part = slice(start, start + step)
-        parts[part] = similarities_within(model, data, counts[part], method, units, given)
+        parts[start : start + step] = study.similarities(counts[start : start + step])
     return similarity - parts
 
 
@@ -385,7 +350,7 @@ def _where_defined(values: np.ndarray, instead: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), instead, values)
 
 
-def _of_subjects(values: np.ndarray) -> np.ndarray:
+def of_subjects(values: np.ndarray) -> np.ndarray:
     """Return the covariance of means of values, (n, n_subjects); NaN with one subject."""
     n_subjects = values.shape[1]
     if n_subjects < 2:
@@ -413,22 +378,22 @@ class _Ceiling:
     nodes: np.ndarray
 
 
-def _ceilings(data, method, units, given, sharing) -> tuple[_Ceiling, _Ceiling]:
+def _ceilings(study: Study, sharing: _Sharing) -> tuple[_Ceiling, _Ceiling]:
     """Return the lower and the upper ceiling.
 
     A subject adds its own similarity with a pool and its share in the pools of the others. For
     influences of pairs pools count as fixed (of the upper ceiling, only those on the subject's own
     similarity); what leaving conditions out does to the mean is exact.
     """
-    data, method = pooled_as(data, method, units, given)
-    n_subjects, n_pairs = data.shape
+    study, units = study.left(), study.units
+    n_subjects, n_pairs = study.data.shape
     without = CeilingsWithout(n_subjects)
     influence, everyone = np.zeros((2, n_subjects, n_pairs)), np.zeros((2, n_pairs))
-    runs = list(pools_of_runs(data, method, units))
     n_runs = np.zeros(n_subjects)
-    for _, members, _ in runs:
-        n_runs[members] += 1
-    for pairs, members, pools in runs:
+    runs = list(pools_of_runs(study))
+    for run, _ in runs:
+        n_runs[run.members] += 1
+    for (_, _, pairs, members), pools in runs:
         for t, who in enumerate(members):
             against = pools.against(t)
             without.add(members, t, pools.similarities(t, against))
@@ -445,7 +410,7 @@ def _ceilings(data, method, units, given, sharing) -> tuple[_Ceiling, _Ceiling]:
     exact = None
     if units.n_groups <= _MANY:
         counts = np.vstack([np.ones((1, len(units.groups))), _all_but_one(units)])
-        exact = [b.mean(axis=1) for b in ceilings_within(data, counts, method, units)]
+        exact = study.ceilings(counts).mean(axis=2)
     values, result = without.values(), []
     for which in range(2):
         nodes = sharing.nodes(influence[which])

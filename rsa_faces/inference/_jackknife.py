@@ -6,27 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rsa_faces._kernels.ranks import average_ranks
-from rsa_faces.comparison import METHODS, Method, resolve
-from rsa_faces.comparison._influence import residuals
-from rsa_faces.inference._design import Units
-from rsa_faces.inference._within import pairs_of
+from rsa_faces.comparison import Method
+from rsa_faces.inference._study import Run, Study
 
 
-def jackknifed_ceilings(
-    data: np.ndarray, method: str | Method, units: Units, given: np.ndarray | None = None
-) -> np.ndarray:
+def jackknifed_ceilings(study: Study) -> np.ndarray:
     """Return what each subject adds to the lower and the upper ceiling.
 
     Parameters
     ----------
-    data : ndarray, shape (n_subjects, n_pairs)
-        NaN is a pair not measured.
-    method : str or Method
-    units : Units
-        Runs of the conditions: the ceiling is the mean over runs.
-    given : ndarray, shape (n_given, n_pairs), optional
-        RDMs to regress out.
+    study : Study
 
     Returns
     -------
@@ -34,55 +23,33 @@ def jackknifed_ceilings(
         n · ceiling − (n − 1) · ceiling without the subject: the variance of their mean is that of
         the ceiling. NaN with fewer than 3 subjects, as one has no ceiling.
     """
-    data, method = pooled_as(data, resolve(method), units, given)
-    without = CeilingsWithout(len(data))
-    if len(data) > 2:
-        for _, members, pools in pools_of_runs(data, method, units):
-            for t in range(len(members)):
-                without.add(members, t, pools.similarities(t, pools.against(t)))
+    without = CeilingsWithout(len(study.data))
+    if len(study.data) > 2:
+        for run, pools in pools_of_runs(study.left()):
+            for t in range(len(run.members)):
+                without.add(run.members, t, pools.similarities(t, pools.against(t)))
     return without.values()
 
 
-def pooled_as(
-    data: np.ndarray, method: Method, units: Units, given: np.ndarray | None
-) -> tuple[np.ndarray, Method]:
-    """Return what is compared with pools and how: what is left, once `given` is regressed out."""
-    if given is None:
-        return data, method
-    rest = np.full(data.shape, np.nan)
-    for run in units.runs:
-        pairs = pairs_of(run, len(units.groups))
-        sides = data[:, pairs], given[:, pairs]
-        if method.uses_ranks:
-            sides = tuple(average_ranks(side) for side in sides)
-        y, z = (side - side.mean(axis=1, keepdims=True) for side in sides)
-        rest[:, pairs] = residuals(y, z)[0]
-    return rest, METHODS["pearson"]
-
-
-def pools_of_runs(
-    data: np.ndarray, method: Method, units: Units
-) -> Iterator[tuple[np.ndarray, np.ndarray, Pools]]:
-    """Yield pairs, subjects and their pools of each run that two subjects have."""
-    for run in units.runs:
-        pairs = pairs_of(run, len(units.groups))
-        members = np.flatnonzero(~np.isnan(data[:, pairs]).all(axis=1))
-        if len(members) > 1:
-            yield pairs, members, Pools(data[np.ix_(members, pairs)], method)
+def pools_of_runs(study: Study) -> Iterator[tuple[Run, Pools]]:
+    """Yield each run that two subjects have, and their pools."""
+    for run in study.runs:
+        if len(run.members) > 1:
+            yield run, Pools(run.study)
 
 
 class Pools:
     """The pooled RDMs that the subjects of one run are compared with."""
 
-    def __init__(self, data: np.ndarray, method: Method):
-        missing = np.isnan(data)
-        self.data, self.method = data, method
-        self.present = (~missing).astype(float)
-        filled = np.where(missing, 0.0, data)
+    def __init__(self, study: Study):
+        self.data, self.method, self.evidence = study.data, study.method, study.evidence
+        self.counted = study.counted
+        filled = np.where(self.counted > 0, self.data, 0.0)
         scaled = [
-            method.pooling(v[None], p[None])[0] for v, p in zip(filled, self.present, strict=True)
+            self.method.pooling(v[None], w[None])[0]
+            for v, w in zip(filled, self.counted, strict=True)
         ]
-        self.scaled = np.where(missing, 0.0, scaled)
+        self.scaled = np.where(self.counted > 0, scaled, 0.0) * self.counted
 
     def against(self, t: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the pools of the others than t and of all, each without one subject.
@@ -92,14 +59,15 @@ class Pools:
         """
         n = len(self.data)
         out, left = np.zeros((2, 2 * n, self.data.shape[1]))
-        for array, of in ((out, self.scaled), (left, self.present)):
+        for array, of in ((out, self.scaled), (left, self.counted)):
             array[:n], array[n:] = of, of
             array[[t, n + t]] = 0.0
             array[:n] += of[t]
             np.subtract(of.sum(axis=0), array, out=array)
         with np.errstate(divide="ignore", invalid="ignore"):
-            pools = out / left
-        both = ~np.isnan(self.data[t]) & ~np.isnan(pools)
+            # Differences of evidence leave rounding where nobody else has a pair.
+            pools = np.where(left > 1e-9, out / left, np.nan)
+        both = (self.counted[t] > 0) & ~np.isnan(pools)
         if both.all():
             return pools, np.zeros(2 * n, int)
         masks, group = np.unique(both, axis=0, return_inverse=True)
@@ -110,8 +78,12 @@ class Pools:
         """Return similarities of subject t with pools, (2, n): see `against`."""
         pools, group = against
         similarity = np.full(len(pools), np.nan)
-        for rows, x, y, _ in self._complete(t, pools, group):
-            similarity[rows] = self.method(x, y)[:, 0]
+        for rows, x, y, mask in self._complete(t, pools, group):
+            if self.evidence is None:
+                similarity[rows] = self.method(x, y)[:, 0]
+            else:
+                own = self.evidence[t, mask][None]
+                similarity[rows] = self.method.with_weights(x, y, own)[0, :, 0]
         return similarity.reshape(2, -1)
 
     def influences(
@@ -128,16 +100,23 @@ class Pools:
         influence = np.full(pools.shape, np.nan)
         for rows, x, y, mask in self._complete(t, pools, group):
             influence[rows] = 0.0
-            # `with_closed_form` sent methods without influences another way.
-            influence[np.ix_(rows, mask)] = self.method.influence(x, y)[:, 0]  # type: ignore[misc]
+            own = None if self.evidence is None else self.evidence[t, mask]
+            influence[np.ix_(rows, mask)] = influences(self.method, x, y, own)[:, 0]
         return influence[:n], influence[n + t]
 
     def _complete(self, t: int, pools: np.ndarray, group: np.ndarray) -> Iterator[tuple]:
         """Yield rows of pools, and these and t's RDM over the pairs that all have."""
         for g in np.unique(group[group >= 0]):
             rows = np.flatnonzero(group == g)
-            mask = ~np.isnan(self.data[t]) & ~np.isnan(pools[rows[0]])
+            mask = (self.counted[t] > 0) & ~np.isnan(pools[rows[0]])
             yield rows, pools[np.ix_(rows, mask)], self.data[t, mask][None], mask
+
+
+def influences(method: Method, model, data, weights=None) -> np.ndarray:
+    """Return influences over pairs that all have, (n_model, n_data, n_pairs)."""
+    # `with_closed_form` sent methods without influences another way.
+    of = method.influence
+    return of(model, data) if weights is None else of(model, data, weights)  # type: ignore[misc]
 
 
 class CeilingsWithout:

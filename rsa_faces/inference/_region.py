@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import Method
 from rsa_faces.inference._design import Design, Units, check_design, t_test
 from rsa_faces.inference._estimate import Estimate
 from rsa_faces.inference._result import CEILINGS, PAIRS, SUBJECTS, TABLE, Result, with_corrected
+from rsa_faces.inference._study import pairs_of
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._within import pairs_of
-from rsa_faces.inference.ceilings import shared_structure
+from rsa_faces.inference.ceilings import check_one_each, shared_structure
 from rsa_faces.rdm import RDMs
 
 MODEL = ["network", "layer", "layer_index", "depth"]
@@ -98,6 +97,8 @@ class Region:
             if drop:
                 kept = [c for c, there in zip(self.data.conditions, has, strict=True) if there]
                 region = region.reduced(lambda rdms: rdms.subset(kept))
+                method = self.method.among(np.flatnonzero(has))
+                region = replace(region, method=method)
         return region, notes
 
     def reduced(self, take: Callable[[RDMs], RDMs]) -> Region:
@@ -133,11 +134,8 @@ def regions_of(
             part = data.sel(region=name)
             own = None if weights is None else weights.sel(region=name)
         subjects = subject_means(part, design.by)
-        if own is not None and len(subjects) < len(part):
-            raise InputError(
-                f"expected one RDM per subject with `weights`, got {len(part)} RDMs of "
-                f"{len(subjects)} subjects. Average those of a subject first."
-            )
+        if own is not None:
+            check_one_each(part, subjects)
         yield Region(subjects, str(name), subset, method, design, units, own)
 
 

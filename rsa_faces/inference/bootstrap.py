@@ -15,8 +15,8 @@ from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._estimate import Estimate, of_differences
 from rsa_faces.inference._jackknife import jackknifed_ceilings
+from rsa_faces.inference._study import Study
 from rsa_faces.inference._weighted import BLOCK, LINEAR_BLOCK
-from rsa_faces.inference._within import ceilings_within, similarities_within
 
 MEMORY = 256 * 2**20
 #: Fewest distinct conditions of a sample in which RDMs can be compared: they have three pairs.
@@ -243,32 +243,14 @@ def corrected(
     return tuple(part * n / (n - 1) for part in parts)
 
 
-def estimate(
-    model: np.ndarray,
-    data: np.ndarray,
-    *,
-    method: str | Method,
-    design: Design,
-    units: Units,
-    given: np.ndarray | None = None,
-    evidence: np.ndarray | None = None,
-) -> Estimate:
+def estimate(study: Study, design: Design) -> Estimate:
     """Return observed similarities and the variances of their means, from bootstrap samples.
 
     Parameters
     ----------
-    model, data : ndarray, shape (n_model, n_pairs) and (n_subjects, n_pairs)
-        NaN in `data` is a pair not measured.
-    method : str
-        A comparison method.
+    study : Study
     design : Design
         What is drawn, how often, from which seed.
-    units : Units
-        Groups and runs of the conditions.
-    given : ndarray, shape (n_given, n_pairs), optional
-        RDMs to regress out.
-    evidence : ndarray, shape (n_subjects, n_pairs), optional
-        How much each pair of each subject counts.
 
     Returns
     -------
@@ -283,30 +265,21 @@ def estimate(
     ceiling then rejected 10 to 24 % of models as good as it is): the share of the subjects in
     variances of the ceilings, and of differences to them, is that of a jackknife over subjects.
     """
-    draws = draw(design, units, len(data), as_rng(design.seed))
-    statistic = mean_similarities(model, data, method, units, given, evidence)
-    samples = bootstrap_samples(statistic, draws, block_size(data, method))
+    n_subjects = len(study.data)
+    draws = draw(design, study.units, n_subjects, as_rng(design.seed))
+    samples = bootstrap_samples(
+        mean_similarities(study), draws, block_size(study.data, study.method)
+    )
     parts = {k: contrast_variances(v) for k, v in samples.items()}
-    once = np.ones((1, draws.n_conditions))
-    similarity = similarities_within(model, data, once, method, units, given, evidence)[0]
-    if evidence is not None:
-        # The jackknife knows no weights: the bootstrap's variance of the ceilings stays.
-        variance, of_differences = corrected(parts, draws)
-        freedom = design.freedom(len(data), units)
-        return Estimate(
-            similarity, variance, of_differences, freedom, samples[design.generalise_to]
-        )
-    values = np.vstack([similarity, jackknifed_ceilings(data, method, units, given)])
+    similarity = study.similarities(study.once)[0]
     variance, of_differences = _with_jackknife(
-        corrected(parts, draws), parts.get("subjects"), values, len(data)
+        corrected(parts, draws),
+        parts.get("subjects"),
+        np.vstack([similarity, jackknifed_ceilings(study)]),
+        n_subjects,
     )
-    return Estimate(
-        similarity,
-        variance,
-        of_differences,
-        design.freedom(len(data), units),
-        samples[design.generalise_to],
-    )
+    freedom = design.freedom(n_subjects, study.units)
+    return Estimate(similarity, variance, of_differences, freedom, samples[design.generalise_to])
 
 
 def _with_jackknife(
@@ -338,23 +311,14 @@ def _with_jackknife(
     return tuple(corrected_)
 
 
-def mean_similarities(
-    model: np.ndarray,
-    data: np.ndarray,
-    method: str | Method,
-    units: Units,
-    given: np.ndarray | None = None,
-    evidence: np.ndarray | None = None,
-    *,
-    ceilings: bool = True,
-) -> Statistic:
+def mean_similarities(study: Study, *, ceilings: bool = True) -> Statistic:
     """Return the statistic of an evaluation: mean similarities, then the two ceilings."""
 
     def statistic(counts: np.ndarray, ways: Sequence[np.ndarray]) -> list[np.ndarray]:
-        columns = similarities_within(model, data, counts, method, units, given, evidence)
+        columns = study.similarities(counts)
         if ceilings:
-            bounds = ceilings_within(data, counts, method, units, given, evidence)
-            columns = np.concatenate([columns, *(b[:, None] for b in bounds)], axis=1)
+            bounds = study.ceilings(counts).transpose(1, 0, 2)
+            columns = np.concatenate([columns, bounds], axis=1)
         return [mean_over_subjects(columns, way) for way in ways]
 
     return statistic

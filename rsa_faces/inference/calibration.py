@@ -23,6 +23,7 @@ from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._design import Design, t_test
 from rsa_faces.inference._dyadic import analytic, variance_parts
 from rsa_faces.inference._result import Result
+from rsa_faces.inference._study import Study
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.bootstrap import (
     block_size,
@@ -265,13 +266,8 @@ def _at_ceiling(rng, size, method, design, noise: float) -> dict:
     data = _subjects(rng, size, _distances(common))
     model = _distances(common + noise * rng.normal(size=common.shape))[None]
     rdms, by = _rdms(data), analytic if design.uncertainty == "analytic" else estimate
-    found = by(
-        model,
-        data,
-        method=method,
-        design=replace(design, seed=int(rng.integers(2**31))),
-        units=design.units(rdms.conditions),
-    )
+    study = Study(model, data, method, design.units(rdms.conditions))
+    found = by(study, replace(design, seed=int(rng.integers(2**31))))
     difference = found.similarity.mean() - noise_ceiling(rdms, method=method).lower
     return {
         "model as good as the lower ceiling, against it; both drawn":
@@ -299,13 +295,14 @@ def _noise_at_ceiling(n_subjects: int, n_conditions: int, method: Method, seed: 
 def _variances(rng, model, data, method, design):
     """Return similarities, and variances of means and differences for each generalisation."""
     units = design.units([f"c{i}" for i in range(_n_conditions(data))])
+    study = Study(model, data, method, units)
     if design.uncertainty == "analytic":
-        parts = variance_parts(model, data, method=method, units=units, ceilings=False)
+        parts = variance_parts(study, ceilings=False)
         kinds = ("subjects", "conditions", "both")
         return parts.similarity, {kind: parts.variances(kind) for kind in kinds}
-    similarity = weighted_similarities(model, data, np.ones((1, len(units.groups))), method)[0]
+    similarity = study.similarities(study.once)[0]
     draws = draw(design, units, len(data), rng)
-    statistic = mean_similarities(model, data, method, units, ceilings=False)
+    statistic = mean_similarities(study, ceilings=False)
     samples = bootstrap_samples(statistic, draws, block_size(data, method))
     parts = {kind: contrast_variances(values) for kind, values in samples.items()}
     variances = {kind: corrected({kind: parts[kind]}, draws) for kind in ("subjects", "conditions")}

@@ -16,8 +16,8 @@ from rsa_faces._kernels.resampled import shuffled_lengths
 from rsa_faces.comparison import Method, align_given, resolve
 from rsa_faces.comparison._compare import check_weights
 from rsa_faces.inference._design import Design
+from rsa_faces.inference._study import Study, pairs_of
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._within import ceilings_within, pairs_of
 from rsa_faces.rdm import RDMs
 
 
@@ -130,26 +130,33 @@ def noise_ceiling(
             "there is nobody to agree with."
         )
     given = None if given is None else align_given(given, subjects, subjects, method).vectors
-    once = np.ones((1, subjects.n_conditions))
     units = Design(by=by, blocks=blocks).units(subjects.conditions)
-    evidence = None if weights is None else evidence_of(weights, method, data, subjects)
-    bounds = ceilings_within(subjects.vectors, once, method, units, given, evidence)
-    lower, upper = (b.mean() for b in bounds)
-    return NoiseCeiling(float(lower), float(upper), len(subjects), method.name)
+    evidence = None
+    if weights is not None:
+        weights = check_weights(weights, method, data, None)
+        check_one_each(data, subjects)
+        evidence = evidence_of(weights, data)
+    vectors = subjects.vectors
+    study = Study(vectors[:0], vectors, method, units, given, evidence)
+    lower, upper = study.ceilings(study.once)[:, 0].mean(axis=1).tolist()
+    return NoiseCeiling(lower, upper, len(subjects), method.name)
 
 
-def evidence_of(weights, method: Method, data: RDMs, subjects: RDMs) -> np.ndarray:
-    """Return weights with a mean of 1 over the pairs each subject has; 0 where it has none."""
-    weights = check_weights(weights, method, data, None).vectors
+def check_one_each(data: RDMs, subjects: RDMs) -> None:
+    """Check that evidence weights are of subjects."""
     if len(subjects) < len(data):
         raise InputError(
             f"expected one RDM per subject with `weights`, got {len(data)} RDMs of "
             f"{len(subjects)} subjects. Average those of a subject first."
         )
-    weights = np.where(np.isnan(data.vectors), 0.0, weights)
-    n_pairs = (weights > 0).sum(axis=1, keepdims=True)
+
+
+def evidence_of(weights: RDMs, data: RDMs) -> np.ndarray:
+    """Return weights with a mean of 1 over the pairs each subject has; 0 where it has none."""
+    own = np.where(np.isnan(data.vectors), 0.0, weights.vectors)
+    n_pairs = (own > 0).sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
-        return np.nan_to_num(weights * n_pairs / weights.sum(axis=1, keepdims=True))
+        return np.nan_to_num(own * n_pairs / own.sum(axis=1, keepdims=True))
 
 
 def shared_structure(

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.comparison import Method, align_pair, resolve
-from rsa_faces.comparison.unique import UNIQUE_METHODS, layers_before, semi_partial_correlations
+from rsa_faces.comparison.unique import check_unique, layers_before, semi_partial_correlations
 from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._design import Design, Units, check_design
-from rsa_faces.inference._dyadic import variance_parts, with_closed_form
+from rsa_faces.inference._dyadic import of_subjects, variance_parts, with_closed_form
 from rsa_faces.inference._recording import Recording, recording_of
 from rsa_faces.inference._region import model_names
-from rsa_faces.inference._within import ceilings_within, similarities_within
+from rsa_faces.inference._study import Study
 from rsa_faces.inference.bootstrap import (
     Draws,
     block_size,
@@ -199,13 +199,16 @@ class CourseStudy:
         """What each region is called in notes."""
         return [f"region {region!r}" if region else "the data" for region in self.recording.regions]
 
+    def with_data(self, data: np.ndarray) -> Study:
+        """Return the comparison of the models with some of the RDMs."""
+        return Study(self.model.vectors, data, self.method, self.units)
+
     def similarities(self, data: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Return similarities in samples of conditions, (n_samples, n_model, n_data)."""
-        vectors = self.model.vectors
-        across = similarities_within(vectors, data, counts, self.method, self.units)
+        across = self.with_data(data).similarities(counts)
         if not self.unique:
             return across
-        among = similarities_within(vectors, vectors, counts, self.method, self.units)
+        among = self.with_data(self.model.vectors).similarities(counts)
         return semi_partial_correlations(among, across, layers_before(self.model))
 
 
@@ -215,7 +218,7 @@ def course_study(
     """Check models and data, and put the data in order of regions, subjects and times."""
     method = resolve(method)
     if unique:
-        check_choice(method.name, UNIQUE_METHODS, what="method for semi-partial correlation")
+        check_unique(method)
     if design.by == "electrode":
         raise InputError(
             "expected patients as the random factor, got by='electrode': electrodes of a patient "
@@ -363,18 +366,13 @@ def _region(
 
 def _closed_form(study: CourseStudy, vectors: np.ndarray, similarity: np.ndarray) -> np.ndarray:
     """Return the variance of each model's mean at each time, (n_model, n_times)."""
-    design, n_subjects = study.design, len(vectors)
-    if design.generalise_to == "subjects":
-        with np.errstate(invalid="ignore", divide="ignore"):
-            deviation = similarity - similarity.mean(axis=2, keepdims=True)
-            return (deviation**2).sum(axis=2) / np.float64(n_subjects * (n_subjects - 1))
-    variances = []
+    kind, variances = study.design.generalise_to, []
     for t in range(vectors.shape[1]):
-        parts = variance_parts(
-            study.model.vectors, vectors[:, t], method=study.method, units=study.units,
-            ceilings=False,
-        )  # fmt: skip
-        variances.append(parts.variances(design.generalise_to)[0][: len(study.model)])
+        if kind == "subjects":
+            variances.append(np.diagonal(of_subjects(similarity[:, t])))
+            continue
+        parts = variance_parts(study.with_data(vectors[:, t]), ceilings=False)
+        variances.append(parts.variances(kind)[0][: len(study.model)])
     return np.transpose(variances)
 
 
@@ -385,10 +383,10 @@ def _ceilings(
     n_subjects, n_times, _ = vectors.shape
     design, conditions = study.design, study.model.conditions
     low, high, p = np.full((3, n_times), np.nan)
-    once, labels = np.ones((1, len(conditions))), {"subject": range(n_subjects)}
+    labels = {"subject": range(n_subjects)}
     for t in range(n_times if n_subjects > 1 else 0):
-        bounds = ceilings_within(vectors[:, t], once, study.method, study.units)
-        low[t], high[t] = (b.mean() for b in bounds)
+        own = study.with_data(vectors[:, t])
+        low[t], high[t] = own.ceilings(own.once)[:, 0].mean(axis=1)
         if n_permutations:
             rdms = RDMs(vectors[:, t], conditions, "any", labels)
             p[t] = shared_structure(

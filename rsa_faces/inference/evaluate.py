@@ -12,13 +12,14 @@ from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.comparison import Method, align_given, align_pair, max_similarity, resolve
-from rsa_faces.comparison._compare import check_weights
+from rsa_faces.comparison._compare import check_weights, with_sigma_k
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._dyadic import analytic, with_closed_form
 from rsa_faces.inference._region import Outcome, Region, model_names, regions_of, result_of
 from rsa_faces.inference._result import Result
+from rsa_faces.inference._study import Study
 from rsa_faces.inference.bootstrap import estimate
-from rsa_faces.inference.ceilings import evidence_of, noise_ceiling
+from rsa_faces.inference.ceilings import evidence_of
 from rsa_faces.rdm import RDMs
 
 
@@ -43,6 +44,7 @@ def evaluate(
     tail: str = "two-sided",
     given: RDMs | None = None,
     weights: np.ndarray | None = None,
+    sigma_k: np.ndarray | None = None,
     unusable: str = "keep",
     subset: str = "all",
 ) -> Result:
@@ -93,6 +95,11 @@ def evaluate(
     weights : array_like, shape (n_data, n_pairs), optional
         How much each pair of the data counts, such as the evidence of arrangements, as in
         :func:`rsa_faces.compare`; also in the ceilings. One RDM per subject and region then.
+    sigma_k : ndarray, shape (n_conditions, n_conditions), optional
+        For corr_cov and cosine_cov: covariance of the pattern estimates over conditions, in the
+        order of `model.conditions`, as in :func:`rsa_faces.compare`; also in the ceilings. Drawn
+        conditions would be there more than once, and how copies covary is not known: unless
+        conclusions are for subjects alone, errors are those of the closed form, with a note.
     unusable : {"keep", "drop"}, default "keep"
         What happens to a subject whose RDM is constant or empty (in a run), and to a condition that
         no subject has: "keep" leaves them in, so that similarities they spoil are NaN; "drop"
@@ -168,15 +175,12 @@ def evaluate(
         generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, interval, seed,
         tail, family,
     )  # fmt: skip
-    design, method_notes = with_closed_form(design, method, partial=given is not None)
     if weights is not None:
         weights = check_weights(weights, method, data, given)
-        if design.uncertainty == "analytic" and design.generalise_to != "subjects":
-            raise InputError(
-                "expected uncertainty='bootstrap' with `weights`, got 'analytic': the closed form "
-                "knows no weights."
-            )
     model, data = align_pair(model, data)
+    if sigma_k is not None:
+        method = with_sigma_k(method, sigma_k, model.n_conditions)
+    design, method_notes = with_closed_form(design, method, partial=given is not None)
     used = design.units(model.conditions).used
     if missing := int(np.isnan(model.vectors[:, used]).sum()):
         raise InputError(
@@ -214,26 +218,18 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
         )
     if given is not None:
         given = given.subset(data.conditions)
-    weighted = {}
-    if region.weights is not None:
-        weighted = {"evidence": evidence_of(region.weights.vectors, method, data, data)}
-    by = analytic if design.uncertainty == "analytic" and not weighted else estimate
-    found = by(
+    study = Study(
         model.vectors,
         data.vectors,
-        method=method,
-        design=design,
-        units=units,
-        given=None if given is None else given.vectors,
-        **weighted,
+        method,
+        units,
+        None if given is None else given.vectors,
+        None if region.weights is None else evidence_of(region.weights, data),
     )
+    found = (analytic if design.uncertainty == "analytic" else estimate)(study, design)
     low = high = np.nan
     if len(data) > 1:
-        ceiling = noise_ceiling(
-            data, method=method, by=design.by, given=given, blocks=design.blocks,
-            weights=None if region.weights is None else region.weights.vectors,
-        )  # fmt: skip
-        low, high = ceiling.lower, ceiling.upper
+        low, high = study.ceilings(study.once)[:, 0].mean(axis=1).tolist()
     names = model_names(model)
     undefined = np.isnan(found.similarity)
     if undefined.any():
@@ -254,6 +250,7 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
         {
             "given": [] if given is None else _given_names(given),
             "weights": region.weights is not None,
+            "sigma_k": method.sigma_k is not None,
         },
         interval,
         given,

@@ -18,9 +18,9 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.inference._design import Design, Units, check_design
 from rsa_faces.inference._orders import Draw, exchanges
+from rsa_faces.inference._study import pairs_of
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference._weighted import LINEAR_BLOCK, weighted_similarities
-from rsa_faces.inference._within import pairs_of
 from rsa_faces.inference.bootstrap import (
     bootstrap_samples,
     column_variances,

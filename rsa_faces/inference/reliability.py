@@ -14,8 +14,8 @@ from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, compare, resolve
 from rsa_faces.inference._design import Design, Units
+from rsa_faces.inference._study import pairs_of
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._within import pairs_of
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._ties import UNIT, settle
 
