@@ -66,7 +66,7 @@ def exchanges(groups: np.ndarray, cells: np.ndarray) -> Draw:
         order = np.empty((n, len(groups)), np.int64)
         for own in classes:
             places = np.argsort(rng.random((n, len(own))), axis=1)
-            order[:, own.ravel()] = own[places].reshape(n, -1)
+            order[:, own.ravel()] = own[places].reshape(n, own.size)
         return order
 
     return orders

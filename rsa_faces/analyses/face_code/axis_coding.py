@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,12 @@ from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.analyses._ridge import deal_folds
 from rsa_faces.analyses._targets import LEVEL, held_out_r
 from rsa_faces.analyses.face_code import _axis, _cells
 from rsa_faces.analyses.information.readout import STRENGTHS
+from rsa_faces.inference._orders import exchanges
 
 _N_DRAWS = 2000
 _LEFT = 10  # faces beyond dimensions that the test of the space beside the axis needs
@@ -104,6 +107,7 @@ def axis_tuning(
     responses,
     *,
     conditions: Sequence[str] | None = None,
+    within: Mapping[str, Any] | pd.Series | None = None,
     method: str = "regression",
     n_folds: int = 10,
     n_permutations: int = 1000,
@@ -124,6 +128,9 @@ def axis_tuning(
         n_cells) or (n_repeats, n_faces, n_cells). Matched to the faces by name.
     conditions : sequence of str, optional
         The faces of an array.
+    within : mapping or Series, face to cell, optional
+        Cells of the other factors of the design (tuples for several): faces are exchanged inside
+        them only. The test of the space beside an axis exchanges residuals, not faces.
     method : {"regression", "sta"}, default "regression"
         How the axis is found: ridge regression, or the response-weighted mean of the faces
         (spike-triggered average), which is right where components are uncorrelated only.
@@ -224,7 +231,7 @@ def axis_tuning(
     ridge = check_strengths(strengths)
     rng = as_rng(seed)
     fold_of = deal_folds(np.arange(n), min(n_folds, n), rng)
-    orders = np.argsort(rng.random((n_permutations, n)), axis=1)
+    orders = exchanges(np.arange(n), cells_of(within, frame.index))(rng, n_permutations)
     draws = rng.multinomial(n, np.full(n, 1 / n), size=_N_DRAWS).astype(float)
     normals = rng.standard_normal((_N_DRAWS, 2))
     means = repeats.mean(axis=0).T

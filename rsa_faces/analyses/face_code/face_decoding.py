@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,14 @@ from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.analyses._ridge import deal_folds
 from rsa_faces.analyses._targets import LEVEL, held_out_r
 from rsa_faces.analyses.face_code import _cells
 from rsa_faces.analyses.face_code._axis import fit_sets
 from rsa_faces.analyses.face_code.axis_coding import check_strengths
 from rsa_faces.analyses.information.readout import STRENGTHS
+from rsa_faces.inference._orders import exchanges
 
 _SETS = 10_000  # targets fitted at a time
 
@@ -82,6 +85,7 @@ def decode_faces(
     responses,
     *,
     conditions: Sequence[str] | None = None,
+    within: Mapping[str, Any] | pd.Series | None = None,
     n_units: Sequence[int] | None = None,
     n_distractors: Sequence[int] = (1, 9),
     n_draws: int = 10,
@@ -98,6 +102,9 @@ def decode_faces(
     ----------
     space, responses, conditions
         As for :func:`axis_tuning`; repeats are averaged.
+    within : mapping or Series, face to cell, optional
+        Cells of the other factors of the design (tuples for several): faces are exchanged
+        inside them only.
     n_units : sequence of int, optional
         Numbers of cells to decode from; by default 1, 2, 5, 10, 20, 50, … up to all.
     n_distractors : sequence of int, default (1, 9)
@@ -182,7 +189,8 @@ def decode_faces(
             tell(i + 1)
         decoded, baseline = _decoded(cells, truth.T, fold_of, ridge)
         observed = _accuracies(decoded.T, truth, others)
-        null = _null(cells, truth, fold_of, ridge, others, n_permutations, rng)
+        orders = exchanges(np.arange(n), cells_of(within, frame.index))
+        null = _null(cells, truth, fold_of, ridge, others, n_permutations, rng, orders)
         tell(len(sizes) + 1)
     table = pd.DataFrame(rows)
     p = (1 + (null >= observed - 1e-12).sum(axis=0)) / (1 + n_permutations)
@@ -248,13 +256,13 @@ def _accuracies(decoded: np.ndarray, truth: np.ndarray, n_distractors: list[int]
     return np.array(shares)
 
 
-def _null(cells, truth, fold_of, strengths, n_distractors, n_permutations, rng) -> np.ndarray:
+def _null(cells, truth, fold_of, strengths, n_distractors, n_permutations, rng, draw) -> np.ndarray:
     """Return accuracies with faces shuffled against responses, (n_permutations, n_sizes)."""
     n, k = truth.shape
     step = max(_SETS // k, 1)
     out = []
     for start in range(0, n_permutations, step):
-        orders = np.argsort(rng.random((min(step, n_permutations - start), n)), axis=1)
+        orders = draw(rng, min(step, n_permutations - start))
         targets = truth.T[:, orders].transpose(1, 0, 2)
         decoded = _decoded(cells, targets.reshape(-1, n), fold_of, strengths)[0]
         for order, one in zip(orders, decoded.reshape(targets.shape), strict=True):

@@ -25,6 +25,7 @@ from rsa_faces.analyses.information._measurements import (
     read_landmarks,
 )
 from rsa_faces.analyses.information.readout import STRENGTHS
+from rsa_faces.inference._orders import exchanges
 
 __all__ = [
     "LandmarkReadout", "face_size", "landmark_readout", "measure_landmarks", "read_landmarks",
@@ -163,7 +164,7 @@ def landmark_readout(
     wanted += [("within", within)] if within is not None else []
     layers, found, n_left_out = matched(layers, wanted, match)
     n = len(layers.conditions)
-    cells = codes_of(found.pop())[0] if within is not None else None
+    cells = codes_of(found.pop())[0] if within is not None else np.zeros(n, np.int64)
     values = np.array(found[0]).T
     people = codes_of(found[-1])[0] if across is not None else np.arange(n)
     if people.max() < 2:
@@ -171,7 +172,7 @@ def landmark_readout(
     names = [str(name) for name in measurements.columns]
     targets = [_target(v, name) for v, name in zip(values, names, strict=True)]
     fold_of = deal_folds(people, n_folds, rng)
-    orders = _exchanges(people, n_permutations, rng, cells)
+    orders = exchanges(people, cells)(rng, n_permutations)
     draws = rng.multinomial(people.max() + 1, np.full(people.max() + 1, 1 / (people.max() + 1)),
                             size=_N_BOOT)  # fmt: skip
     split = [(np.flatnonzero(fold_of != f), np.flatnonzero(fold_of == f))
@@ -279,34 +280,6 @@ def _residual(left: np.ndarray, values: np.ndarray, name: str) -> Numbers:
             "its columns. Leave it out of either."
         )
     return Numbers(left)
-
-
-def _exchanges(people, n: int, rng: np.random.Generator, cells=None) -> np.ndarray:
-    """Return orders of conditions in which whole people change places, (n, n_conditions).
-
-    Between people with as many conditions in each cell, which change places cell by cell.
-    """
-    cells = np.zeros(len(people), np.int64) if cells is None else cells
-    counts = np.zeros((people.max() + 1, cells.max() + 1), np.int64)
-    np.add.at(counts, (people, cells), 1)
-    kinds, kind_of = np.unique(counts, axis=0, return_inverse=True)
-    kind_of = kind_of.ravel()
-    places = np.lexsort([cells, people])
-    orders = np.tile(np.arange(len(people)), (n, 1))
-    exchanged = 0
-    for kind in range(len(kinds)):
-        # One row per person of this kind.
-        whom = np.flatnonzero(kind_of == kind)
-        rows = np.array([places[people[places] == person] for person in whom])
-        exchanged += len(rows) > 1
-        moved = np.argsort(rng.random((n, len(rows))), axis=1)
-        orders[:, rows.ravel()] = rows[moved].reshape(n, -1)
-    if not exchanged:
-        raise InputError(
-            "expected people with equal numbers of conditions (in each cell of `within`), to "
-            f"exchange them; all numbers differ: {counts.sum(axis=1).tolist()[:5]}."
-        )
-    return orders
 
 
 def _gain(y, predicted, before, fold_of, people, draws) -> np.ndarray:

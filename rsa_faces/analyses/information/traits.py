@@ -15,12 +15,13 @@ from rsa_faces._core.names import check_unique_names, named
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
-from rsa_faces.analyses._inputs import codes_of
+from rsa_faces.analyses._inputs import cells_of, codes_of
 from rsa_faces.analyses._ridge import fit_fold
 from rsa_faces.analyses._targets import LEVEL, Numbers, rowwise_r
 from rsa_faces.analyses.face_code.axis_coding import check_strengths
 from rsa_faces.analyses.information.landmarks import landmark_readout
 from rsa_faces.analyses.information.readout import STRENGTHS
+from rsa_faces.inference._orders import exchanges
 
 _N_BOOT = 1000
 _N_SPLITS = 200
@@ -189,6 +190,7 @@ def trait_generalization(
     test_features: Mapping[str, pd.DataFrame],
     test_ratings: pd.DataFrame,
     *,
+    within: Mapping[str, Any] | pd.Series | None = None,
     n_permutations: int = 1000,
     strengths: Sequence[float] = STRENGTHS,
     standardize: bool = True,
@@ -202,6 +204,9 @@ def trait_generalization(
         The same sets with the same columns, of two data sets.
     train_ratings, test_ratings : DataFrame, shape (n_faces, n_traits)
         Mean ratings; traits in both are used, and the scales may differ.
+    within : mapping or Series, test face to cell, optional
+        Cells of the other factors of the design (tuples for several): test faces are exchanged
+        inside them only.
     n_permutations : int, default 1000
         Of the test faces.
     strengths : sequence of float
@@ -247,7 +252,7 @@ def trait_generalization(
             f"{', '.join(map(str, asked.columns))}."
         )
     n, m = len(names), len(other)
-    orders = np.argsort(rng.random((n_permutations, m)), axis=1)
+    orders = exchanges(np.arange(m), cells_of(within, other))(rng, n_permutations)
     draws = rng.multinomial(m, np.full(m, 1 / m), size=_N_BOOT)
     train, test = np.arange(n), np.arange(n, n + m)
     rows, null = [], []

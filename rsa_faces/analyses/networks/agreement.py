@@ -16,7 +16,7 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
-from rsa_faces.analyses._inputs import Layers, as_layers, codes_of, matched
+from rsa_faces.analyses._inputs import Layers, as_layers, cells_of, codes_of, matched
 from rsa_faces.analyses.networks._geometry import (
     METHODS,
     Geometry,
@@ -24,6 +24,7 @@ from rsa_faces.analyses.networks._geometry import (
     alike_permuted,
     alike_resampled,
 )
+from rsa_faces.inference._orders import exchanges
 from rsa_faces.rdm.measures import MEASURES
 
 
@@ -83,6 +84,7 @@ def layer_agreement(
     *,
     conditions: Sequence[str] | None = None,
     people: Mapping[str, Any] | pd.Series | None = None,
+    within: Mapping[str, Any] | pd.Series | None = None,
     methods: Sequence[str] = ("spearman", "cka", "procrustes"),
     measure: str = "correlation",
     n_boot: int = 500,
@@ -103,6 +105,9 @@ def layer_agreement(
     people : mapping or Series, condition to person, optional
         Whom intervals generalise to, drawn whole: give it if there are several images of a person.
         By default every condition is another person.
+    within : mapping or Series, condition to cell, optional
+        Cells of the other factors of the design (tuples for several): conditions are exchanged
+        inside them only.
     methods : sequence of {"spearman", "pearson", "cka", "procrustes"}
         See the notes.
     measure : {"correlation", "cosine", "euclidean", "sqeuclidean"}, default "correlation"
@@ -148,7 +153,8 @@ def layer_agreement(
     pair of one person's conditions as often as the person; pairs of a condition with itself are
     left out, as they agree in all layers; ranks and centring are those of the whole set. p is of
     conditions that mean nothing: any structure that both layers have (who it is, the expression,
-    the light) makes it small.
+    the light) makes it small. With cells of such a factor as `within`, p is of what both layers
+    have beside it.
 
     References
     ----------
@@ -190,7 +196,7 @@ def layer_agreement(
     if n_boot and k < 4:
         raise InputError(f"expected at least 4 people to draw from, got {k}.")
     draws = rng.multinomial(k, np.full(k, 1 / k), size=n_boot)
-    orders = np.argsort(rng.random((n_permutations, n)), axis=1)
+    orders = exchanges(np.arange(n), cells_of(within, one.conditions))(rng, n_permutations)
     depth_a, depth_b = ([layers.depth[name] for name in layers.arrays] for layers in (one, two))
     tables, order = [], []
     for method in chosen:

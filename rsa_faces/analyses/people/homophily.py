@@ -15,7 +15,8 @@ from rsa_faces._core.checks import as_rng, check_choice, check_count, check_uniq
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, score_matrix
-from rsa_faces.analyses._inputs import codes_of
+from rsa_faces.analyses._inputs import cells_of
+from rsa_faces.inference._orders import exchanges
 from rsa_faces.rdm import RDMs
 
 _VALUES = 2**22  # of a block of permuted predictors
@@ -182,7 +183,7 @@ def homophily(
             stacklevel=2,
         )
     rng = as_rng(seed)
-    orders = _orders(names, within, n_permutations, rng)
+    orders = exchanges(np.arange(len(names)), cells_of(within, names))(rng, n_permutations)
     reach = student.ppf(1 - alpha / 2, n - 1)
     kind_of = tie[first, second]
     out = []
@@ -270,29 +271,6 @@ def _people(network, faces, controls, within, match: str) -> tuple[list[str], in
             )  # fmt: skip
         names = [name for name in names if name in others]
     return names, len(set(network.index).union(*given.values())) - len(names)
-
-
-def _orders(names: list[str], within, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return permutations of people, (n, n_people), within strata if there are any."""
-    if within is None:
-        return np.argsort(rng.random((n, len(names))), axis=1)
-    stratum = {str(name): value for name, value in dict(within).items()}
-    lacking = [name for name in names if pd.isna(stratum[name])]
-    if lacking:
-        raise InputError(
-            f"expected a stratum for every person, but {len(lacking)} have none, such as "
-            f"{lacking[0]!r}: leave these people out and use match='intersection'."
-        )
-    strata = codes_of([stratum[name] for name in names])[0]
-    if len(np.unique(strata)) == len(names):
-        raise InputError(
-            f"expected strata of several people, to exchange them, got {len(names)} strata of "
-            "one person each."
-        )
-    places = np.argsort(strata, kind="stable")
-    orders = np.empty((n, len(names)), np.int64)
-    orders[:, places] = np.argsort(strata + rng.random((n, len(names))), axis=1)
-    return orders
 
 
 def _terms(tie: np.ndarray, controls, names: list[str]) -> list[tuple[str, str, np.ndarray]]:

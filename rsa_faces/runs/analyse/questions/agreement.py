@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from rsa_faces import analyses
-from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, people
+from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, cells, people
 
 
 class Agreement(Question):
@@ -18,13 +18,14 @@ class Agreement(Question):
 
     analysis: Literal["agreement"] = Field(description="Which question is asked.")
     people: str | None = people()
+    within: str | list[str] | None = cells()
     methods: list[Literal["spearman", "cka", "procrustes"]] = Field(
         default=["spearman", "cka", "procrustes"], description="How layers are compared."
     )
     n_boot: int = Field(default=500, ge=99, description="Bootstrap samples of people.")
     n_permutations: int = Field(default=500, ge=99, description="Permutations for p values.")
 
-    label_keys: ClassVar = ("people",)
+    label_keys: ClassVar = ("people", "within")
     people_key: ClassVar = "people"
     columns: ClassVar = (
         "network_a",
@@ -78,6 +79,7 @@ class Agreement(Question):
                 *(study.features[name] for name in names),
                 methods=self.methods,
                 people=study.column(self.people),
+                within=study.cells(self.within),
                 n_boot=self.n_boot,
                 n_permutations=self.n_permutations,
                 seed=study.seed,
