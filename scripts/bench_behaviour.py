@@ -62,11 +62,14 @@ def through_the_application(n_images: int, n_trials: int, n_max: int) -> list[fl
             Image.fromarray(pixels).save(Path(folder, f"image {i:03d}.png"))
         config = ArrangeConfig(
             title="bench", stimuli={"folder": folder}, stop={"trials": n_trials}, max_items=n_max,
-            raters={"links": 1}, database=f"sqlite:///{folder}/bench.sqlite",
+            raters={"links": 1}, fastest=0, plain_http=True, hosts=["testserver"],
+            encrypted_disk=True, second_factor=False, link_key=f"{folder}/arrange.key", database=f"sqlite:///{folder}/bench.sqlite",
         )  # fmt: skip
-        app = create_app(config, token="a token of the bench")  # noqa: S106
+        app = create_app(config, token="a token of the bench, long enough")  # noqa: S106
         with TestClient(app) as client:
-            link = f"/api/t/{app.state.study.store.raters()[0].token}"
+            token = app.state.study.store.raters()[0].token
+            client.headers["authorization"] = f"Bearer {token}"
+            link = "/api/t"
             client.post(link + "/consent")
             state = client.post(link + "/ready").json()
             while state["trial"] is not None:

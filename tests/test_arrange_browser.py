@@ -1,17 +1,27 @@
 """The multi-arrangement task in a real Chromium: a simulated rater drags, and things go wrong."""
 
-import contextlib
 import importlib.util
 import json
 import re
 import shutil
+import sqlite3
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from test_arrange import BEARER, TOKEN, Server, n_free_port, stored, url_of, write_config
+from test_arrange import (
+    EXPERIMENTER,
+    TOKEN,
+    Client,
+    Server,
+    ask,
+    n_free_port,
+    stored,
+    url_of,
+    write_config,
+)
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
@@ -22,7 +32,11 @@ NOT_YET = (
     exceptions.StaleElementReferenceException,
     exceptions.NoSuchElementException,
     exceptions.NoAlertPresentException,
+    exceptions.ElementNotInteractableException,
+    exceptions.ElementClickInterceptedException,
 )
+
+from rsa_faces.behaviour.arrange._keys import Keeper  # noqa: E402
 
 # The package of axe-core for another driver; its script is the same for all.
 AXE = importlib.util.find_spec("axe_playwright_python")
@@ -76,16 +90,16 @@ def task(tmp_path_factory):
 def path(task):
     """The link of a new rater."""
     url = task.url + "/api/experimenter/raters"
-    return httpx.post(url, headers=BEARER, json={"count": 1}).json()[0]["path"]
+    return ask("POST", url, headers=EXPERIMENTER, json={"count": 1}).json()[0]["path"]
 
 
 def overview(server):
-    return httpx.get(server.url + "/api/experimenter/overview", headers=BEARER).json()
+    return ask("GET", server.url + "/api/experimenter/overview", headers=EXPERIMENTER).json()
 
 
 def numbers(server):
     """Return the number of each stimulus by its id on the page."""
-    matrix = httpx.get(server.url + "/api/experimenter/matrix/rdm", headers=BEARER).json()
+    matrix = ask("GET", server.url + "/api/experimenter/matrix/rdm", headers=EXPERIMENTER).json()
     return {item: i for i, item in enumerate(matrix["items"])}
 
 
@@ -95,27 +109,74 @@ def rater_of(server, path):
     return one
 
 
+def eventually(check, seconds=60):
+    """Wait until a check fails no longer, and return what it returns.
+
+    The page draws its lists anew by itself, and itself after a click: what was just found may be
+    gone, what is looked for not there yet.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return check()
+        except (AssertionError, *NOT_YET):
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.05)
+
+
 def until(condition, seconds=60):
     """Wait until something holds, and return it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        # The page draws its lists anew by itself, and itself after a click: what was just found
-        # may be gone, what is looked for not there yet.
-        with contextlib.suppress(*NOT_YET):
-            if found := condition():
-                return found
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
+
+    def check():
+        found = condition()
+        assert found, "waited in vain"
+        return found
+
+    return eventually(check, seconds)
 
 
 def element(driver, css):
     """Return an element, once the page has it."""
-    return until(lambda: driver.find_element("css selector", css))
+    return eventually(lambda: driver.find_element("css selector", css))
 
 
 def press(driver, css="#message-buttons button"):
-    button = until(lambda: b if (b := element(driver, css)).is_enabled() else None)
-    button.click()
+    def pressed():
+        button = element(driver, css)
+        assert button.is_enabled()
+        button.click()
+
+    eventually(pressed)
+
+
+def visit(driver, url):
+    """Open a page anew: an address that differs behind the # only would leave the old one there."""
+    driver.get("about:blank")
+    driver.get(url)
+
+
+def open_login(driver, server):
+    """Open the experimenter's page as somebody who has not logged in."""
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    visit(driver, server.url + "/experimenter")
+    until(lambda: element(driver, "#login-page").is_displayed())
+
+
+def log_in(driver, server):
+    open_login(driver, server)
+    element(driver, "#token").send_keys(TOKEN)
+    press(driver, "#login button")
+    until(lambda: element(driver, "#all").is_displayed())
+
+
+def choose_rater(driver, who):
+    until(lambda: driver.find_elements("css selector", f'#whom option[value="{who}"]'))
+    driver.execute_script(
+        "const s = document.getElementById('whom'); s.value = arguments[0]; "
+        "s.dispatchEvent(new Event('change'))",
+        who,
+    )
 
 
 def items(driver):
@@ -125,9 +186,9 @@ def items(driver):
 def open_trial(driver, server, path):
     """Open a link and go past consent, instructions and practice."""
     link = f"{server.url}/api{path}"
-    httpx.post(link + "/consent")
-    httpx.post(link + "/ready")
-    driver.get(server.url + path)
+    ask("POST", link + "/consent")
+    ask("POST", link + "/ready")
+    visit(driver, server.url + path)
     until(lambda: len(items(driver)) == N_IMAGES)
 
 
@@ -158,7 +219,7 @@ def n_done(server, path):
 def test_a_rater_completes_a_session_by_dragging(driver, task, path):
     number = numbers(task)
     driver.get_log("performance")
-    driver.get(task.url + path)
+    visit(driver, task.url + path)
     press(driver)  # consent
     until(lambda: "What to do" in element(driver, "#message").text)
     press(driver)  # instructions
@@ -175,7 +236,7 @@ def test_a_rater_completes_a_session_by_dragging(driver, task, path):
     until(lambda: not items(driver) and element(driver, "#message-heading").text)
     assert n_done(task, path) == 2
     rdm = f"{task.url}/api/experimenter/matrix/rdm?rater={rater_of(task, path)['rater']}"
-    values = httpx.get(rdm, headers=BEARER).json()["values"]
+    values = ask("GET", rdm, headers=EXPERIMENTER).json()["values"]
     row, col = np.triu_indices(N_IMAGES, k=1)
     truth = np.linalg.norm(TRUTH[row] - TRUTH[col], axis=1)
     r = np.corrcoef(np.array(values, float), truth)[0, 1]
@@ -200,9 +261,13 @@ def test_a_refresh_in_the_middle_loses_nothing(driver, task, path):
     driver.refresh()
     until(lambda: len(items(driver)) == N_IMAGES)
     until(lambda: element(driver, "#remaining").text == left)
-    for old, new in zip(before, [item.rect for item in items(driver)[:3]], strict=True):
-        assert old["x"] == pytest.approx(new["x"], abs=1)
-        assert old["y"] == pytest.approx(new["y"], abs=1)
+
+    def same_places():
+        for old, new in zip(before, [item.rect for item in items(driver)[:3]], strict=True):
+            assert old["x"] == pytest.approx(new["x"], abs=1)
+            assert old["y"] == pytest.approx(new["y"], abs=1)
+
+    eventually(same_places)
 
 
 def test_two_tabs_of_one_rater_do_not_mix(driver, task, path):
@@ -210,7 +275,7 @@ def test_two_tabs_of_one_rater_do_not_mix(driver, task, path):
     first = driver.current_window_handle
     driver.switch_to.new_window("tab")
     try:
-        driver.get(task.url + path)
+        visit(driver, task.url + path)
         until(lambda: "message" and element(driver, "#message-heading").text)
         assert not items(driver)
         press(driver)  # go on here
@@ -286,7 +351,7 @@ def test_a_killed_server_loses_nothing(driver, tmp_path):
         driver.get("about:blank")
         server = Server(config, port)
         assert n_done(server, path) == 1
-        driver.get(server.url + path)
+        visit(driver, server.url + path)
         until(lambda: element(driver, "#message-heading").text == "Thank you!")
         assert n_done(server, path) == 2
     finally:
@@ -299,12 +364,12 @@ def test_the_next_person_is_not_offered_the_link_of_the_last(driver, tmp_path):
     try:
         driver.get(server.url + "/")
         press(driver)
-        until(lambda: "/t/" in driver.current_url)
-        mine = driver.current_url.rsplit("/", 1)[1]
+        until(lambda: "/t#" in driver.current_url)
+        mine = driver.current_url.rsplit("#", 1)[1]
         press(driver)
         until(lambda: "What to do" in element(driver, "#message-heading").text)
         url = server.url + "/api/experimenter/export/arrangements.json"
-        raters = httpx.get(url, headers=BEARER).json()["raters"]
+        raters = ask("GET", url, headers=EXPERIMENTER).json()["raters"]
         (rater,) = [r for r in raters if r["consented_at"] is not None]
         assert re.fullmatch(r"\d+00x\d+00", rater["screen"])
         assert rater["pointer"] in ("mouse", "touch")
@@ -315,7 +380,7 @@ def test_the_next_person_is_not_offered_the_link_of_the_last(driver, tmp_path):
         stored = driver.execute_script("return JSON.stringify(localStorage)")
         assert mine not in stored
         press(driver)
-        until(lambda: "/t/" in driver.current_url)
+        until(lambda: "/t#" in driver.current_url)
         assert mine not in driver.current_url
     finally:
         server.stop()
@@ -328,16 +393,8 @@ def test_a_trial_is_voided_on_the_page(driver, task, path):
     press(driver, "#done")
     until(lambda: n_done(task, path) == 1)
     who = rater_of(task, path)["rater"]
-    driver.get(task.url + "/experimenter")
-    until(lambda: element(driver, "#login-page").is_displayed())
-    element(driver, "#token").send_keys(TOKEN)
-    press(driver, "#login button")
-    until(lambda: driver.find_elements("css selector", f'#whom option[value="{who}"]'))
-    driver.execute_script(
-        "const s = document.getElementById('whom'); s.value = arguments[0]; "
-        "s.dispatchEvent(new Event('change'))",
-        who,
-    )
+    log_in(driver, task)
+    choose_rater(driver, who)
     until(lambda: driver.find_elements("css selector", "#trials input"))
     until(lambda: not element(driver, "#trials input").send_keys("the phone rang"))
     press(driver, "#trials button")
@@ -395,19 +452,19 @@ def test_no_page_violates_wcag(driver, tmp_path):
     try:
         driver.get(server.url + "/")
         check("start", "#message-buttons input")
-        driver.get(server.url + "/t/" + "x" * 32)
+        visit(driver, server.url + "/t#" + "x" * 32)
         check("unknown link", "#message-heading")
         url = server.url + "/api/experimenter/raters"
-        path = httpx.post(url, headers=BEARER, json={"count": 1}).json()[0]["path"]
-        driver.get(server.url + path)
+        path = ask("POST", url, headers=EXPERIMENTER, json={"count": 1}).json()[0]["path"]
+        visit(driver, server.url + path)
         check("consent", "#message-buttons button")
         press(driver)
         until(lambda: "What to do" in element(driver, "#message-heading").text)
         check("instructions", "#message-buttons button")
         press(driver)
         check("practice", ".item")
-        httpx.post(server.url + "/api" + path + "/ready")
-        driver.get(server.url + path)
+        ask("POST", server.url + "/api" + path + "/ready")
+        visit(driver, server.url + path)
         until(lambda: len(items(driver)) == N_IMAGES)
         check("trial", ".item")
         press(driver, "#show-help")
@@ -417,16 +474,11 @@ def test_no_page_violates_wcag(driver, tmp_path):
         press(driver, "#done")
         until(lambda: "Thank you" in element(driver, "#message-heading").text)
         check("finished", "#message-heading")
-        driver.get(server.url + "/experimenter")
+        open_login(driver, server)
         check("log in", "#token")
-        element(driver, "#token").send_keys(TOKEN)
-        press(driver, "#login button")
-        until(lambda: driver.find_elements("css selector", '#whom option[value="r0002"]'))
-        check("experimenter", "#all")
-        driver.execute_script(
-            "const s = document.getElementById('whom'); s.value = 'r0002'; "
-            "s.dispatchEvent(new Event('change'))"
-        )
+        log_in(driver, server)
+        check("experimenter", "#sessions tr")
+        choose_rater(driver, "r0002")
         check("trials of a rater", "#trials input")
     finally:
         server.stop()
@@ -444,15 +496,15 @@ def test_the_keyboard_is_enough(driver, task, path):
     first = items(driver)[0]
     # Escape takes back; what is focused is seen.
     first.send_keys(Keys.ENTER)
-    assert "picked up" in said()
+    until(lambda: "picked up" in said())
     assert first.get_attribute("aria-pressed") == "true"
-    assert first.value_of_css_property("outline-style") == "solid"
-    assert first.value_of_css_property("outline-width") == "3px"
+    until(lambda: first.value_of_css_property("outline-style") == "solid")
+    until(lambda: first.value_of_css_property("outline-width") == "3px")
     first.send_keys(Keys.HOME)
-    assert said() == "the centre"
+    until(lambda: said() == "the centre")
     first.send_keys(Keys.ESCAPE)
-    assert "back where it was" in said()
-    assert "outside the circle" in first.get_attribute("aria-label")
+    until(lambda: "back where it was" in said())
+    until(lambda: "outside the circle" in first.get_attribute("aria-label"))
     for k, item in enumerate(items(driver)):
         item.send_keys(Keys.ENTER)
         item.send_keys(Keys.HOME)
@@ -461,14 +513,15 @@ def test_the_keyboard_is_enough(driver, task, path):
         item.send_keys(Keys.ENTER)
         # A step is 8 % of the radius.
         place = f"{8 * k} % {'right' if k % 2 else 'up'}" if k else "the centre"
-        assert item.get_attribute("aria-label") == f"Picture {k + 1}, in the circle at {place}"
-        assert f"put down at {place}" in said()
-    assert "All pictures are placed" in said()
+        label = f"Picture {k + 1}, in the circle at {place}"
+        until(lambda item=item, label=label: item.get_attribute("aria-label") == label)
+        until(lambda place=place: f"put down at {place}" in said())
+    until(lambda: "All pictures are placed" in said())
     element(driver, "#done").send_keys(Keys.ENTER)
     until(lambda: n_done(task, path) == 1)
     # The next trial is read out from its heading on.
     until(lambda: element(driver, "#trial-heading").text == "Trial 2")
-    assert driver.switch_to.active_element.get_attribute("id") == "trial-heading"
+    until(lambda: driver.switch_to.active_element.get_attribute("id") == "trial-heading")
 
 
 def middle(of):
@@ -498,7 +551,30 @@ def test_fingers_drag_as_well(driver, task, path):
     item, arena = items(driver)[0], element(driver, "#arena")
     touch(driver, item, arena)
     until(lambda: element(driver, "#remaining").text != before)
-    assert middle(item.rect) == pytest.approx(middle(arena.rect), abs=2)
+    until(lambda: middle(item.rect) == pytest.approx(middle(arena.rect), abs=2))
+
+
+def check_layout(driver, width, height):
+    """Check that all is on the screen, and that nothing lies on anything else."""
+    shown = ("#trial-heading", "#preview", "#done", "#show-help", "#arena", ".item")
+    boxes = [e.rect for css in shown for e in driver.find_elements("css selector", css)]
+    assert len(boxes) == 5 + N_IMAGES
+    for box in boxes:
+        assert box["x"] >= 0
+        assert box["y"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= height
+    (arena,) = boxes[4:5]
+    assert arena["width"] == arena["height"] >= 0.8 * min(width, height)
+    scrolls = "return arguments[0].scrollHeight > arguments[0].clientHeight"
+    assert not driver.execute_script(scrolls, element(driver, "aside"))
+    # Items wait outside the circle and do not lie on each other.
+    centre, half = middle(arena), arena["width"] / 2
+    places = [middle(box) for box in boxes[5:]]
+    assert min(np.hypot(x - centre[0], y - centre[1]) for x, y in places) > half
+    for k, (x, y) in enumerate(places):
+        for other in places[:k]:
+            assert max(abs(x - other[0]), abs(y - other[1])) >= boxes[5]["width"]
 
 
 @pytest.mark.parametrize(
@@ -511,25 +587,7 @@ def test_everything_is_on_the_screen_without_scrolling(driver, task, path, width
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
         open_trial(driver, task, path)
-        shown = ("#trial-heading", "#preview", "#done", "#show-help", "#arena", ".item")
-        boxes = [e.rect for css in shown for e in driver.find_elements("css selector", css)]
-        assert len(boxes) == 5 + N_IMAGES
-        for box in boxes:
-            assert box["x"] >= 0
-            assert box["y"] >= 0
-            assert box["x"] + box["width"] <= width
-            assert box["y"] + box["height"] <= height
-        (arena,) = boxes[4:5]
-        assert arena["width"] == arena["height"] >= 0.8 * min(width, height)
-        scrolls = "return arguments[0].scrollHeight > arguments[0].clientHeight"
-        assert not driver.execute_script(scrolls, element(driver, "aside"))
-        # Items wait outside the circle and do not lie on each other.
-        centre, half = middle(arena), arena["width"] / 2
-        places = [middle(box) for box in boxes[5:]]
-        assert min(np.hypot(x - centre[0], y - centre[1]) for x, y in places) > half
-        for k, (x, y) in enumerate(places):
-            for other in places[:k]:
-                assert max(abs(x - other[0]), abs(y - other[1])) >= boxes[5]["width"]
+        eventually(lambda: check_layout(driver, width, height))
     finally:
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -556,13 +614,15 @@ def test_clips_play_while_looked_at(driver, tmp_path):
     server = Server(config)
     try:
         path = overview(server)["raters"][0]["path"]
-        httpx.post(f"{server.url}/api{path}/consent")
-        httpx.post(f"{server.url}/api{path}/ready")
-        driver.get(server.url + path)
+        ask("POST", f"{server.url}/api{path}/consent")
+        ask("POST", f"{server.url}/api{path}/ready")
+        visit(driver, server.url + path)
         until(lambda: len(items(driver)) == 4)
         video = items(driver)[0].find_element("tag name", "video")
         paused = "return arguments[0].paused"
-        assert driver.execute_script(paused, video)
+        # Wherever the pointer was left by the test before.
+        ActionChains(driver).move_to_element(element(driver, "#trial-heading")).perform()
+        until(lambda: driver.execute_script(paused, video))
         ActionChains(driver).move_to_element(items(driver)[0]).perform()
         until(lambda: not driver.execute_script(paused, video))
         until(lambda: driver.execute_script("return arguments[0].currentTime", video) > 0.1)
@@ -571,7 +631,7 @@ def test_clips_play_while_looked_at(driver, tmp_path):
         ActionChains(driver).click().perform()
         ActionChains(driver).move_to_element(element(driver, "#trial-heading")).perform()
         until(lambda: driver.execute_script(paused, video))
-        assert driver.execute_script(paused, element(driver, "#preview video"))
+        until(lambda: driver.execute_script(paused, element(driver, "#preview video")))
         # With the keyboard a clip plays while it has the focus.
         driver.execute_script("arguments[0].focus()", element(driver, "#show-help"))
         ActionChains(driver).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
@@ -580,7 +640,7 @@ def test_clips_play_while_looked_at(driver, tmp_path):
         # A finger that has left still means this clip, until it touches another.
         touch(driver, items(driver)[0], items(driver)[0])
         until(lambda: driver.execute_script(paused, last))
-        assert not driver.execute_script(paused, video)
+        until(lambda: not driver.execute_script(paused, video))
         touch(driver, items(driver)[1], element(driver, "#arena"))
         until(lambda: driver.execute_script(paused, video))
     finally:
@@ -593,16 +653,106 @@ def test_the_experimenter_sees_raters_and_rdm(driver, task, path, tmp_path):
     drag_all(driver, number)
     press(driver, "#done")
     until(lambda: n_done(task, path) == 1)
-    driver.get(task.url + "/experimenter")
-    field = until(lambda: element(driver, "#token"))
-    field.send_keys("not the token, and long enough")
+    open_login(driver, task)
+    element(driver, "#token").send_keys("not the token, and long enough")
     press(driver, "#login button")
-    time.sleep(0.3)
+    until(lambda: "not right" in element(driver, "#login-error").text)
     assert element(driver, "#login").is_displayed()
-    field.clear()
-    field.send_keys(TOKEN)
+    element(driver, "#token").clear()
+    element(driver, "#token").send_keys(TOKEN)
     press(driver, "#login button")
     until(lambda: f"{overview(task)['n_trials']} trial" in element(driver, "#facts").text)
     picture = tmp_path / "experimenter.png"
     driver.save_screenshot(str(picture))
     assert np.asarray(Image.open(picture).convert("RGB")).std() > 5
+
+
+def test_nothing_secret_is_in_an_address(driver, task, path):
+    secret = path.partition("#")[2]
+    assert len(secret) == 32
+    driver.get_log("performance")
+    open_trial(driver, task, path)
+    drag_all(driver, numbers(task))
+    press(driver, "#done")
+    until(lambda: n_done(task, path) == 1)
+    sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    requests = [m["params"]["request"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+    assert len([r for r in requests if "/api/t" in r["url"]]) >= 3
+    assert all(secret not in r["url"] for r in requests)
+    assert secret not in driver.execute_script("return document.referrer")
+    # Links that older versions gave have it in the path once, and then no more.
+    until(lambda: element(driver, "#trial-heading").text == "Trial 2")
+    visit(driver, f"{task.url}/t/{secret}")
+    until(lambda: driver.current_url == task.url + path)
+    until(lambda: element(driver, "#trial-heading").text == "Trial 2")
+    # Another link in the same window is another rater.
+    driver.get(f"{task.url}/t#{'x' * 32}")
+    until(lambda: "link" in element(driver, "#message-heading").text.lower())
+
+
+def test_a_browser_keeps_no_link_and_no_name(driver, task, path):
+    kept = "return JSON.stringify([localStorage, sessionStorage, document.cookie])"
+    visit(driver, task.url)
+    driver.execute_script("localStorage.clear()")
+    open_trial(driver, task, path)
+    drag_all(driver, numbers(task))
+    until(lambda: "rsa-faces:layout" in driver.execute_script(kept))
+    while_working = driver.execute_script(kept)
+    assert path.partition("#")[2] not in while_working
+    assert "secret_name" not in while_working
+    press(driver, "#done")
+    until(lambda: element(driver, "#trial-heading").text == "Trial 2")
+    until(lambda: len(items(driver)) >= 3)
+    drag_all(driver, numbers(task))
+    press(driver, "#done")
+    until(lambda: "Thank you" in element(driver, "#message-heading").text)
+    until(lambda: driver.execute_script(kept) == '[{},{},""]')
+
+
+def test_a_session_that_ends_leaves_nothing_in_the_page(driver, task, path):
+    who = rater_of(task, path)["rater"]
+    log_in(driver, task)
+    until(lambda: driver.find_elements("css selector", f'#raters [data-rater="{who}"]'))
+    until(lambda: driver.find_elements("css selector", "#sessions tr"))
+    with Client(base_url=task.url) as client:
+        url = "/api/experimenter/sessions"
+        for one in client.get(url, headers=EXPERIMENTER).json():
+            if not one["own"]:
+                client.delete(f"{url}/{one['name']}", headers=EXPERIMENTER)
+    # The page asks every few seconds.
+    until(lambda: element(driver, "#login-page").is_displayed())
+    assert not driver.find_elements("css selector", "#raters tr, #sessions tr, #exports a")
+    assert who not in driver.page_source
+
+
+def test_the_token_can_be_seen_pasted_and_kept_by_the_browser(driver, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+
+    server = Server(write_config(tmp_path, second_factor=True))
+    try:
+        open_login(driver, server)
+        until(lambda: element(driver, "#code").is_displayed())
+        field = element(driver, "#token")
+        assert field.get_attribute("autocomplete") == "current-password"
+        assert field.get_attribute("type") == "password"
+        press(driver, "#show-token")
+        until(lambda: field.get_attribute("type") == "text")
+        field.send_keys(TOKEN)
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(Keys.CONTROL, "x")
+        until(lambda: field.get_attribute("value") == "")
+        press(driver, "#show-token")
+        until(lambda: field.get_attribute("type") == "password")
+        field.send_keys(Keys.CONTROL, "v")
+        until(lambda: field.get_attribute("value") == TOKEN)
+        with sqlite3.connect(tmp_path / "arrange.sqlite") as db:
+            query = "SELECT value FROM settings WHERE key = 'second_factor'"
+            (name,) = db.execute(query).fetchone()
+        keeper = Keeper(tmp_path / "arrange.key")
+        (code,) = keeper.codes(name, [int(time.time() // 30)])
+        keeper.close()
+        element(driver, "#code").send_keys(code)
+        press(driver, "#login button")
+        until(lambda: element(driver, "#all").is_displayed())
+    finally:
+        server.stop()

@@ -15,11 +15,12 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; move it there if the block succeeds.
 
     A reader sees the old file or the new one, never half of one; an interrupted write leaves the
-    old file. The temporary name keeps the suffix, because writers choose formats by it.
+    old file. The temporary name keeps the suffix, because writers choose formats by it. `mode` is
+    who may read it, less what the umask takes away.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +34,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         # mkstemp makes private files; results should be as readable as any other file.
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(mode & ~umask)
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)

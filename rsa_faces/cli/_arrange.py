@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
@@ -55,35 +56,59 @@ def serve(
     if port is not None:
         settled = settled.model_copy(update={"port": port})
 
-    def on_ready(url: str, token: str | None) -> None:
+    def on_ready(url: str, token: str | None, second_factor: str | None) -> None:
         out.print(f"Task:         {url}/", markup=False, soft_wrap=True)
         out.print(f"Experimenter: {url}/experimenter", markup=False, soft_wrap=True)
-        if token is not None:
-            out.print(f"Token:        {token}", markup=False, soft_wrap=True)
-            out.print("The token is shown this once: keep it.")
+        _show_once(token, second_factor)
         if settled.host not in ("127.0.0.1", "localhost", "::1"):
             out.print("Other computers reach this server: put HTTPS in front of it.")
         out.file.flush()
 
     # Who tried to log in, what was deleted: with the time, whatever else is told.
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log = logging.getLogger("rsa_faces.behaviour.arrange")
-    log.addHandler(handler)
-    log.setLevel(logging.WARNING)
-    log.propagate = False
+    handler.setFormatter(line_of_log())
+    for name in ("rsa_faces.behaviour.arrange", "uvicorn"):
+        log = logging.getLogger(name)
+        log.addHandler(handler)
+        log.setLevel(logging.WARNING)
+        log.propagate = False
     serve_task(settled, new_token=new_token, on_ready=on_ready)
 
 
 @arrange.command("new-token")
 @guarded
 def new_token_(config: ConfigFile) -> None:
-    """Make a new experimenter's token; the old one and its sessions are dead at once."""
+    """Make a new experimenter's token and second factor; the old ones are dead at once."""
     from rsa_faces.behaviour.arrange import load_arrange_config, new_token
 
-    token = new_token(load_arrange_config(config))
-    out.print(f"Token:        {token}", markup=False, soft_wrap=True)
-    out.print("The token is shown this once: keep it.")
+    _show_once(*new_token(load_arrange_config(config)))
+
+
+class _OneLine(logging.Formatter):
+    """One line for each event, in UTC, whatever is in its text."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        text = super().format(record)
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def line_of_log() -> logging.Formatter:
+    """Return what makes lines of events."""
+    return _OneLine("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+
+def _show_once(token: str | None, second_factor: str | None) -> None:
+    """Print what is not kept."""
+    if token is not None:
+        out.print(f"Token:        {token}", markup=False, soft_wrap=True)
+    if second_factor is not None:
+        out.print(f"Authenticator: {second_factor}", markup=False, soft_wrap=True)
+        out.print("Add this address to an authenticator app (as a QR code, or its secret by hand).")
+    if token is not None or second_factor is not None:
+        out.print("This is shown this once: keep it.")
 
 
 @arrange.command()

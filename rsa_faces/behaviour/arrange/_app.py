@@ -7,6 +7,8 @@ import contextlib
 import hmac
 import logging
 import math
+import secrets
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,12 +32,16 @@ from sqlalchemy.exc import OperationalError
 from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour.arrange._export import EXPORTS, person_json, rater_rdms
 from rsa_faces.behaviour.arrange._security import (
+    FRESH_SECONDS,
     MAX_TOKEN,
     SESSION_SECONDS,
     Attempts,
     Quota,
+    Session,
     Sessions,
     Shield,
+    address_of,
+    is_loopback,
 )
 from rsa_faces.behaviour.arrange._store import DatabaseBusyError, Rater, StoredTrial
 from rsa_faces.behaviour.arrange._study import Study, mean_evidence
@@ -47,8 +53,8 @@ _log = logging.getLogger(__name__)
 STATIC = Path(__file__).with_name("static")
 N_THREADS = 4
 COOKIE = "rsa_faces_experimenter"
-# Behind TLS no other host of the domain, and nothing without TLS, can set the cookie.
-HOST_COOKIE = f"__Host-{COOKIE}"
+DEVICE = "rsa_faces_device"
+DEVICE_SECONDS = 180 * 86_400
 
 # Positions are in diameters of the arena from its centre.
 RADIUS, TOLERANCE = 0.5, 1e-3
@@ -96,15 +102,16 @@ class Submission(_Body):
 
 
 class Login(_Body):
-    """The experimenter's token."""
+    """The experimenter's token, and the code of the second factor."""
 
     token: str = Field(min_length=1, max_length=MAX_TOKEN)
+    code: str = Field(default="", max_length=6)
 
 
 class Void(_Body):
     """Why a trial is void; without a reason it is valid again."""
 
-    reason: str | None = Field(max_length=500)
+    reason: str | None = Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")
 
 
 class Consent(_Body):
@@ -137,7 +144,8 @@ def make_app(study: Study) -> FastAPI:
         openapi_url=None,
         lifespan=_running,
     )
-    app.add_middleware(Shield, hosts=study.config.hosts)
+    plain_http = study.config.plain_http
+    app.add_middleware(Shield, watch=study.watch, hosts=study.config.hosts, plain_http=plain_http)
     app.state.study = study
     app.add_exception_handler(RequestValidationError, _refused)
     for error in (DatabaseBusyError, OperationalError):
@@ -193,7 +201,9 @@ def _pages(study: Study) -> APIRouter:
     """Return the routes of pages, texts and stimuli."""
     router = APIRouter()
 
+    # Links have their secret behind a #, where no server and no log sees it; older ones do not.
     @router.get("/")
+    @router.get("/t")
     @router.get("/t/{token}")
     def page(token: str = "") -> FileResponse:
         return FileResponse(STATIC / "task.html", headers={"cache-control": "no-store"})
@@ -221,21 +231,22 @@ def _pages(study: Study) -> APIRouter:
 
     @router.post("/api/enrol")
     def enrol(body: Enrolment, request: Request) -> dict:
-        plan, address = study.config.raters, _address(request)
+        plan, address = study.config.raters, address_of(request.scope)
         if not plan.open:
             raise HTTPException(403, "closed")
         if plan.code is not None:
-            if wait := guesses.wait(address):
+            # Each address for itself: strangers must not close the door to a class.
+            if wait := guesses.wait(address, known=True):
                 raise HTTPException(409, "wait", {"retry-after": str(wait)})
             if not hmac.compare_digest(body.code.strip().encode(), plan.code.encode()):
-                guesses.failed(address)
+                guesses.failed(address, known=True)
                 raise HTTPException(403, "wrong code")
         if not quota.take(address):
             raise HTTPException(409, "too many from this address")
         rater = study.enrol()
         if rater is None:
             raise HTTPException(409, "full")
-        return {"path": f"/t/{rater.token}"}
+        return {"path": f"/t#{rater.token}"}
 
     @router.get("/stimuli/{public}")
     def stimulus(public: str) -> Response:
@@ -260,12 +271,18 @@ def _pages(study: Study) -> APIRouter:
 # --- the task ---------------------------------------------------------------------------------
 
 
-def _who(token: str, request: Request) -> Rater:
+def _who(request: Request) -> Rater:
     """Return the rater of a link."""
-    rater = request.app.state.study.store.rater(token)
+    rater = request.app.state.study.store.rater(_bearer(request))
     if rater is None:
         raise HTTPException(404, "unknown link")
     return rater
+
+
+def _bearer(request: Request) -> str:
+    """Return the secret of a link, which no address holds."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
 
 
 _Who = Annotated[Rater, Depends(_who)]
@@ -273,7 +290,7 @@ _Who = Annotated[Rater, Depends(_who)]
 
 def _task(study: Study) -> APIRouter:
     """Return the routes of the raters: each needs the link."""
-    router = APIRouter(prefix="/api/t/{token}")
+    router = APIRouter(prefix="/api/t")
 
     def state(rater: Rater | None) -> dict:
         trial, done = None, None
@@ -324,7 +341,10 @@ def _task(study: Study) -> APIRouter:
         if None in names or len(set(items)) != len(items):
             raise HTTPException(422, "expected each stimulus of the trial once")
         xy = {n: (p.x, p.y) for n, p in zip(names, body.placements, strict=True)}
-        outcome = study.store.submit(rater.id, trial, xy, body.seconds)
+        fastest = study.config.fastest * len(items)
+        outcome = study.store.submit(rater.id, trial, xy, body.seconds, fastest)
+        if outcome == "early":
+            raise HTTPException(429, "too fast", {"retry-after": str(math.ceil(fastest))})
         if outcome == "unknown":
             raise HTTPException(404, "unknown trial")
         if outcome == "names":
@@ -349,58 +369,85 @@ def _shown(trial: StoredTrial, study: Study) -> dict:
 # --- the experimenter -------------------------------------------------------------------------
 
 
-def _address(request: Request) -> str:
-    """Return where a request comes from; behind a proxy on this computer, what that says."""
-    return request.client.host if request.client else "unknown"
-
-
-def _cookie(request: Request) -> dict:
-    """Return name and properties of the session's cookie."""
+def _cookie(request: Request, name: str, path: str = "/api/experimenter") -> dict:
+    """Return name and properties of a cookie."""
     common = {"httponly": True, "samesite": "strict"}
     if request.url.scheme == "https":
-        return {"key": HOST_COOKIE, "secure": True, "path": "/", **common}
-    return {"key": COOKIE, "secure": False, "path": "/api/experimenter", **common}
+        # No other host of the domain, and nothing without TLS, can set such a cookie.
+        return {"key": f"__Host-{name}", "secure": True, "path": "/", **common}
+    return {"key": name, "secure": False, "path": path, **common}
+
+
+def _kept(request: Request, name: str) -> str:
+    """Return what a browser keeps in a cookie."""
+    return request.cookies.get(_cookie(request, name)["key"], "")
 
 
 def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRouter:
-    """Return the routes of the experimenter: each needs the token or a session."""
+    """Return the routes of the experimenter: each but the log-in needs a session."""
     router = APIRouter(prefix="/api/experimenter")
 
-    def check_token(token: str, request: Request) -> bool:
-        address = _address(request)
-        if wait := attempts.wait(address):
-            raise HTTPException(429, "too many wrong tokens", {"retry-after": str(wait)})
-        if study.is_token(token):
-            attempts.passed(address)
-            return True
-        attempts.failed(address)
-        _log.warning("wrong experimenter's token from %s", address)
-        return False
-
-    def allowed(request: Request) -> None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and token and check_token(token, request):
-            return
-        session = request.cookies.get(_cookie(request)["key"])
+    def allowed(request: Request) -> Session:
         automatic = "x-automatic" in request.headers
-        if not sessions.holds(session, study.token_hash, automatic=automatic):
-            raise HTTPException(401, "token needed", {"www-authenticate": "Bearer"})
+        found = sessions.find(_kept(request, COOKIE), study.token_hash, automatic=automatic)
+        if found is None:
+            asked = "token and code needed" if study.config.asks_code else "token needed"
+            raise HTTPException(401, asked)
+        return found
 
-    guarded = [Depends(allowed)]
+    def fresh(request: Request) -> None:
+        if time.monotonic() - allowed(request).begun > FRESH_SECONDS:
+            raise HTTPException(403, "log in again")
+
+    guarded, once_more = [Depends(allowed)], [Depends(fresh)]
+
+    def audit(what: str, request: Request) -> None:
+        _log.warning("%s for the experimenter at %s", what, address_of(request.scope))
 
     @router.post("/login", status_code=204)
     def login(body: Login, request: Request, response: Response) -> None:
-        if not check_token(body.token, request):
+        address, device = address_of(request.scope), _kept(request, DEVICE)
+        known = study.is_device(device)
+        # Whoever sits at the server gets in, however many elsewhere guess.
+        at_ease = known or is_loopback(address)
+        if wait := attempts.wait(address, known=at_ease):
+            raise HTTPException(429, "too many wrong tokens", {"retry-after": str(wait)})
+        if not (study.is_token(body.token) and study.is_code(body.code)):
+            attempts.failed(address, known=at_ease)
+            _log.warning("wrong experimenter's token from %s", address)
             raise HTTPException(401, "wrong token")
-        session = sessions.begin(study.token_hash)
-        _log.warning("experimenter logged in from %s", _address(request))
-        response.set_cookie(value=session, max_age=SESSION_SECONDS, **_cookie(request))
+        attempts.passed(address)
+        sessions.end(_kept(request, COOKIE))
+        session = sessions.begin(study.token_hash, address)
+        _log.warning("experimenter logged in from %s", address)
+        if not known:
+            device = study.device(secrets.token_hex(16))
+            study.watch.tell(f"the experimenter logged in with a new browser from {address}")
+        response.set_cookie(value=session, max_age=SESSION_SECONDS, **_cookie(request, COOKIE))
+        response.set_cookie(value=device, max_age=DEVICE_SECONDS, **_cookie(request, DEVICE))
 
     @router.post("/logout", status_code=204)
     def logout(request: Request, response: Response) -> None:
-        cookie = _cookie(request)
-        sessions.end(request.cookies.get(cookie["key"]))
-        response.delete_cookie(**cookie)
+        sessions.end(_kept(request, COOKIE))
+        response.delete_cookie(**_cookie(request, COOKIE))
+
+    @router.get("/sessions")
+    def list_sessions(request: Request) -> list[dict]:
+        own = allowed(request)
+        return [
+            {
+                "name": one.name,
+                "address": one.address,
+                "begun_at": one.begun_at,
+                "last_at": one.last_at,
+                "own": one.name == own.name,
+            }
+            for one in sessions.all(study.token_hash)
+        ]
+
+    @router.delete("/sessions/{name}", dependencies=once_more, status_code=204)
+    def end_session(name: str) -> None:
+        sessions.end(name=name)
 
     @router.get("/overview", dependencies=guarded)
     def overview() -> dict:
@@ -412,7 +459,7 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
             last = max((t.done_at for t in trials), default=None)
             raters.append({
                 "rater": rater.label,
-                "path": None if rater.token is None else f"/t/{rater.token}",
+                "path": None if rater.token is None else f"/t#{rater.token}",
                 "created_at": rater.created_at,
                 "consented_at": rater.consented_at,
                 "finished_at": rater.finished_at,
@@ -433,7 +480,7 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
     @router.post("/raters", dependencies=guarded)
     def new_raters(body: NewRaters) -> list[dict]:
         made = study.store.add_raters(body.count, most=study.config.raters.most)
-        return [{"rater": r.label, "path": f"/t/{r.token}"} for r in made]
+        return [{"rater": r.label, "path": f"/t#{r.token}"} for r in made]
 
     def named(label: str) -> Rater:
         try:
@@ -442,14 +489,15 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
             raise HTTPException(404, "unknown rater") from err
 
     @router.get("/raters/{label}/export", dependencies=guarded)
-    def export_person(label: str) -> Response:
+    def export_person(label: str, request: Request) -> Response:
         rater = named(label)
+        audit("all data of one person", request)
         disposition = {"content-disposition": f'attachment; filename="{rater.label}.json"'}
         return Response(
             person_json(study, rater), media_type="application/json", headers=disposition
         )
 
-    @router.delete("/raters/{label}", dependencies=guarded, status_code=204)
+    @router.delete("/raters/{label}", dependencies=once_more, status_code=204)
     def forget(label: str) -> None:
         study.forget([named(label)])
 
@@ -512,9 +560,10 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
         ]  # fmt: skip
 
     @router.get("/export/{name}", dependencies=guarded)
-    def export(name: str) -> Response:
+    def export(name: str, request: Request) -> Response:
         if name not in EXPORTS:
             raise HTTPException(404, "unknown export")
+        audit(name, request)
         content, kind = EXPORTS[name]
         disposition = {"content-disposition": f'attachment; filename="{name}"'}
         return Response(content(study), media_type=kind, headers=disposition)

@@ -121,9 +121,26 @@ class ArrangeConfig(_Section):
     hosts : list of str
         Names under which browsers reach the server, such as "task.example.org", if not by number
         or as localhost; requests for other names are refused.
+    encrypted_disk : bool, default False
+        Say that the disk of the database and its backups is encrypted: what raters did is personal
+        data. The program cannot see it; a task with `hosts` does not start without.
+    plain_http : bool, default False
+        Whether other computers may come without HTTPS: only in a network nobody else listens to.
+    second_factor : bool, optional
+        Whether the experimenter's page asks for the code of an authenticator app beside the token;
+        by default where there are `hosts`.
     token_variable : str, default "RSA_FACES_ARRANGE_TOKEN"
-        Environment variable with the experimenter's token, at least 16 characters, random. If it
+        Environment variable with the experimenter's token, at least 22 characters, random. If it
         is not set, one is made at the first start and shown once.
+    fastest : float, default 0.1
+        Seconds per stimulus: a trial that is done in less time is none of a person, and the page
+        has to wait.
+    alert : list of str
+        A command, such as ``[mail, -s, arrange, me@example.org]``, that gets a line on its input
+        when something is unusual: many refused requests, a new browser or token, a code used twice.
+    alert_after : int, default 100
+        So many refused requests of one address in an hour are unusual, and a hundred times as many
+        requests.
     seed : int, default 0
         Of the choice of trials; every rater and trial has its own.
     """
@@ -146,6 +163,12 @@ class ArrangeConfig(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     hosts: tuple[str, ...] = ()
+    encrypted_disk: bool = False
+    plain_http: bool = False
+    second_factor: bool | None = None
+    fastest: float = Field(default=0.1, ge=0, le=10)
+    alert: tuple[str, ...] = ()
+    alert_after: int = Field(default=100, ge=1)
     token_variable: str = TOKEN_VARIABLE
     seed: int = Field(default=0, ge=0)
 
@@ -169,7 +192,17 @@ class ArrangeConfig(_Section):
             raise ValueError(f"expected at most raters.most={self.raters.most} links.")
         if self.keep_days is None and self.consent is not None and "{days}" in self.consent:
             raise ValueError("expected keep_days, because the consent text names {days}.")
+        if self.hosts and not self.encrypted_disk:
+            raise ValueError(
+                "expected encrypted_disk: true with hosts. Raters' data is personal: encrypt the "
+                "disk of the database and of its backups, and say so here."
+            )
         return self
+
+    @property
+    def asks_code(self) -> bool:
+        """Whether the experimenter's page asks for a second factor."""
+        return bool(self.hosts) if self.second_factor is None else self.second_factor
 
 
 def load_arrange_config(path: str | os.PathLike[str]) -> ArrangeConfig:

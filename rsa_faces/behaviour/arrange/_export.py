@@ -227,8 +227,7 @@ def write_all(study: Study, folder: Path) -> list[Path]:
         except Exception as err:  # noqa: BLE001 (one export must not stop the others)
             failed.append(f"{name} ({err})")
             continue
-        with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(made)
+        write_private(folder / name, made)
         paths.append(folder / name)
     if failed:
         raise InputError(
@@ -236,6 +235,12 @@ def write_all(study: Study, folder: Path) -> list[Path]:
             f"The others are in {folder}."
         )
     return paths
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads: it holds what people did."""
+    with atomic_path(path, mode=0o600) as temporary:
+        temporary.write_bytes(content)
 
 
 def _iso(moment: float | None) -> str | None:

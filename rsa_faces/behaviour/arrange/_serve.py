@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path
 from rsa_faces._core.optional import require
 from rsa_faces.behaviour.arrange._config import ArrangeConfig
+from rsa_faces.behaviour.arrange._keys import forbid_dumps
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from rsa_faces.behaviour.arrange._study import Study
+
+_log = logging.getLogger(__name__)
 
 
 def create_app(config: ArrangeConfig, *, token: str | None = None) -> FastAPI:
@@ -30,14 +32,15 @@ def create_app(config: ArrangeConfig, *, token: str | None = None) -> FastAPI:
     config : ArrangeConfig
         From :func:`load_arrange_config`.
     token : str, optional
-        The experimenter's token, at least 16 characters; by default that of the environment
+        The experimenter's token, at least 22 characters; by default that of the environment
         variable `config.token_variable`, or the one made at the first start.
 
     Returns
     -------
     FastAPI
-        ``app.state.study`` gives access to the database; ``app.state.new_token`` is the token if
-        it was made now (it is not kept and cannot be shown again), else None.
+        ``app.state.study`` gives access to the database; ``app.state.new_token`` and
+        ``app.state.new_second_factor`` (the address for an authenticator app) are there if they
+        were made now (they are not kept and cannot be shown again), else None.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def create_app(config: ArrangeConfig, *, token: str | None = None) -> FastAPI:
     from rsa_faces.behaviour.arrange._app import make_app
 
     app = make_app(study)
-    app.state.new_token = made
+    app.state.new_token, app.state.new_second_factor = made
     return app
 
 
@@ -72,7 +75,7 @@ def serve(
     config: ArrangeConfig,
     *,
     new_token: bool = False,
-    on_ready: Callable[[str, str | None], None] | None = None,
+    on_ready: Callable[[str, str | None, str | None], None] | None = None,
 ) -> None:
     """Serve a task until it is stopped (Ctrl-C).
 
@@ -83,7 +86,8 @@ def serve(
     new_token : bool, default False
         Make a new experimenter's token; the old one is no longer valid.
     on_ready : callable, optional
-        Called with the server's address and the token if it was made now, else None.
+        Called with the server's address, and with the token and the address of the second factor
+        if they were made now, else None.
 
     Raises
     ------
@@ -117,7 +121,10 @@ def serve(
         raise
     host = f"[{config.host}]" if ":" in config.host else config.host
     if on_ready is not None:
-        on_ready(f"http://{host}:{listening.getsockname()[1]}", made)
+        on_ready(f"http://{host}:{listening.getsockname()[1]}", *made)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        _log.warning("running as root: give the task an account of its own (docs/security.md)")
+    forbid_dumps()
     _connections.Connection.most = _connections.most_connections()
     # No access log: it would hold the raters' links.
     settings = uvicorn.Config(
@@ -125,13 +132,15 @@ def serve(
         http=_connections.Connection,
         ws="none",
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
         timeout_keep_alive=_connections.IDLE_SECONDS,
         backlog=_connections.AT_ONCE,
     )
     sparse = _connections.Sparse()
-    for name in ("uvicorn.error", "asyncio", "rsa_faces.behaviour.arrange._app"):
+    ours = (f"rsa_faces.behaviour.arrange.{name}" for name in ("_app", "_security"))
+    for name in ("uvicorn.error", "asyncio", *ours):
         logging.getLogger(name).addFilter(sparse)
     try:
         _connections.Server(settings).run(sockets=[listening])
@@ -140,8 +149,8 @@ def serve(
         study.store.close()
 
 
-def new_token(config: ArrangeConfig) -> str:
-    """Make a new experimenter's token; the old one and its sessions are dead at once.
+def new_token(config: ArrangeConfig) -> tuple[str, str | None]:
+    """Make a new experimenter's token and second factor; the old ones are dead at once.
 
     Parameters
     ----------
@@ -150,8 +159,10 @@ def new_token(config: ArrangeConfig) -> str:
 
     Returns
     -------
-    str
-        The token. Only its hash is kept.
+    token : str
+        Only its hash is kept.
+    second_factor : str or None
+        The address for an authenticator app, where the configuration asks for one.
 
     Raises
     ------
@@ -161,10 +172,10 @@ def new_token(config: ArrangeConfig) -> str:
     Examples
     --------
     >>> from rsa_faces.behaviour.arrange import load_arrange_config, new_token
-    >>> token = new_token(load_arrange_config("task.yaml"))  # doctest: +SKIP
+    >>> token, _ = new_token(load_arrange_config("task.yaml"))  # doctest: +SKIP
     """
     with _study(config) as study:
-        return study.set_token(new=True)
+        return study.set_token(new=True), study.set_second_factor(new=True)
 
 
 def export_study(config: ArrangeConfig, folder: str | os.PathLike[str]) -> list[Path]:
@@ -274,12 +285,11 @@ def export_person(config: ArrangeConfig, rater: str, folder: str | os.PathLike[s
     >>> export_person(load_arrange_config("task.yaml"), "r0001", "theirs")  # doctest: +SKIP
     """
     with _study(config) as study:
-        from rsa_faces.behaviour.arrange._export import person_json
+        from rsa_faces.behaviour.arrange._export import person_json, write_private
 
         one = study.rater_of(rater)
         path = Path(folder) / f"{one.label}.json"
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(person_json(study, one))
+        write_private(path, person_json(study, one))
         return path
 
 
@@ -333,10 +343,11 @@ def _study(config: ArrangeConfig) -> Iterator[Study]:
 
 
 def _open(config: ArrangeConfig, token: str | None, new_token: bool = False):
-    """Return the study and the token if it was made now."""
+    """Return the study, and token and second factor if they were made now."""
     for module in ("fastapi", "sqlalchemy"):
         require(module, extra="arrange", purpose="The arrangement task")
     from rsa_faces.behaviour.arrange._study import Study
 
     study = Study(config)
-    return study, study.set_token(token, new=new_token)
+    made = study.set_token(token, new=new_token)
+    return study, (made, study.set_second_factor(new=new_token))

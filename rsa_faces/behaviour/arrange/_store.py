@@ -5,20 +5,21 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import hmac
+import ipaddress
 import json
 import os
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Double,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    cast,
     create_engine,
     delete,
     event,
@@ -38,11 +40,12 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.engine import Row, make_url
+from sqlalchemy.engine import URL, Row, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
 from rsa_faces._core.errors import InputError, MissingExtraError
 from rsa_faces.behaviour._trials import Trial
+from rsa_faces.behaviour.arrange._keys import Keeper
 
 _metadata = MetaData()
 _settings = Table(
@@ -142,8 +145,8 @@ class Store:
     number for each rater, and found by their hash.
     """
 
-    def __init__(self, url: str, key: bytes) -> None:
-        self._key = key
+    def __init__(self, url: str, keeper: Keeper) -> None:
+        self.keeper = keeper
         self._engine = _connect(url)
         self._sqlite = self._engine.dialect.name == "sqlite"
         # SQLite has one writer at a time; a queue here is fairer than its polling.
@@ -163,6 +166,7 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        self.keeper.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -210,6 +214,17 @@ class Store:
         with self._writing() as db:
             _set(db, key, value)
 
+    def raise_setting(self, key: str, value: int) -> bool:
+        """Store a number if it is larger than the one that is there; tell if it was."""
+        with self._writing() as db:
+            there = _settings.c.key == key
+            lower = cast(_settings.c.value, BigInteger) < value
+            done = db.execute(update(_settings).where(there, lower).values(value=str(value)))
+            if not done.rowcount and db.scalar(select(_settings.c.value).where(there)) is None:
+                _set(db, key, str(value))
+                return True
+        return done.rowcount > 0
+
     # --- raters -------------------------------------------------------------------------------
 
     def add_raters(self, n_raters: int, *, most: int | None = None) -> list[Rater]:
@@ -220,11 +235,11 @@ class Store:
             if most is not None:
                 n_raters = min(n_raters, max(most - there, 0))
             made = []
-            for k in range(n_raters):
-                nonce = secrets.token_urlsafe(24)
+            nonces = [secrets.token_urlsafe(24) for _ in range(n_raters)]
+            for k, (nonce, token) in enumerate(zip(nonces, self._tokens(nonces), strict=True)):
                 values = {
                     "label": nonce,
-                    "token": hash_of_link(self._token(nonce)),
+                    "token": LINK_HASHES[0](token),
                     "nonce": nonce,
                     "created_at": time.time(),
                 }
@@ -238,20 +253,21 @@ class Store:
                 )
                 made.append(number)
             rows = db.execute(select(_raters).where(_raters.c.id.in_(made)).order_by(_raters.c.id))
-            return [self._rater(row) for row in rows]
+            return self._with_tokens(rows)
 
-    def _token(self, nonce: str) -> str:
-        """Return the token of a link: 192 bits that only the key gives."""
-        digest = hmac.digest(self._key, f"link/{nonce}".encode(), "sha256")
-        return base64.urlsafe_b64encode(digest[:24]).decode()
+    def _tokens(self, nonces: Sequence[str]) -> list[str]:
+        """Return the tokens of links: 192 bits that only the key gives."""
+        digests = self.keeper.digests([f"link/{nonce}" for nonce in nonces])
+        return [base64.urlsafe_b64encode(digest[:24]).decode() for digest in digests]
 
-    def _rater(self, row: Row) -> Rater:
-        """Return a row of the raters as an object."""
-        values = dict(row._mapping)
-        nonce = values.pop("nonce")
-        token = None if nonce is None else self._token(nonce)
-        known = token is not None and hash_of_link(token) == values["token"]
-        return Rater(**values | {"token": token if known else None})
+    def _with_tokens(self, rows: Iterable[Row]) -> list[Rater]:
+        """Return raters with the tokens of those links that this key made."""
+        rows = list(rows)
+        tokens = self._tokens([row.nonce or "" for row in rows])
+        return [
+            _rater(row, token if row.token in _hashes_of_link(token) else None)
+            for row, token in zip(rows, tokens, strict=True)
+        ]
 
     def count_raters(self) -> int:
         """Return how many links were made, also of raters whose data was deleted."""
@@ -283,22 +299,22 @@ class Store:
     def raters(self) -> list[Rater]:
         """Return all raters, in the order in which they were made."""
         with self._reading() as db:
-            return [self._rater(r) for r in db.execute(select(_raters).order_by(_raters.c.id))]
+            return self._with_tokens(db.execute(select(_raters).order_by(_raters.c.id)))
 
     def rater(self, token: str) -> Rater | None:
         """Return the rater of a link."""
         if not _MADE.fullmatch(token):
             return None
         with self._reading() as db:
-            query = select(_raters).where(_raters.c.token == hash_of_link(token))
+            query = select(_raters).where(_raters.c.token.in_(_hashes_of_link(token)))
             row = db.execute(query).first()
-        return None if row is None else self._rater(row)
+        return None if row is None else _rater(row, token)
 
     def rater_again(self, rater: Rater) -> Rater | None:
         """Return a rater as they are now; None if they were deleted."""
         with self._reading() as db:
             row = db.execute(select(_raters).where(_raters.c.id == rater.id)).first()
-        return None if row is None else self._rater(row)
+        return None if row is None else _rater(row, rater.token)
 
     def set_device(self, rater: int, screen: str, pointer: str) -> None:
         """Store what a rater works with; the first time counts."""
@@ -356,11 +372,17 @@ class Store:
         return None if row is None else _stored(row)
 
     def submit(
-        self, rater: int, trial: str, xy: dict[str, tuple[float, float]], seconds: float
-    ) -> Literal["saved", "again", "other", "names", "unknown"]:
+        self,
+        rater: int,
+        trial: str,
+        xy: dict[str, tuple[float, float]],
+        seconds: float,
+        fastest: float = 0.0,
+    ) -> Literal["saved", "again", "other", "names", "unknown", "early"]:
         """Store what a rater did, once; say what came of it.
 
-        The same positions again are fine ("again"), different ones are not ("other").
+        The same positions again are fine ("again"), different ones are not ("other"), and neither
+        is what took less than `fastest` seconds since it was shown ("early").
         """
         if not _MADE.fullmatch(trial):
             return "unknown"
@@ -375,6 +397,8 @@ class Store:
             places = tuple(tuple(xy[name]) for name in stored.names)
             if stored.done_at is not None:
                 return "again" if places == stored.xy else "other"
+            if time.time() - stored.shown_at < fastest:
+                return "early"
             db.execute(
                 update(_trials)
                 .where(_trials.c.id == trial)
@@ -411,6 +435,12 @@ def _number(db: Connection, key: str) -> int:
     return int(db.scalar(select(_settings.c.value).where(_settings.c.key == key)) or 0)
 
 
+def _rater(row: Row, token: str | None) -> Rater:
+    """Return a row of the raters as an object."""
+    values = {key: value for key, value in row._mapping.items() if key != "nonce"}
+    return Rater(**values | {"token": token})
+
+
 def _of(db: Connection, rater: int) -> list[StoredTrial]:
     """Return the trials of a rater."""
     query = select(_trials).where(_trials.c.rater_id == rater).order_by(_trials.c.number)
@@ -431,6 +461,15 @@ def hash_of_link(token: str) -> str:
     return base64.urlsafe_b64encode(digest[:30]).decode()
 
 
+#: How links are hashed; the first is used for new ones, the others find what was made before.
+LINK_HASHES: tuple[Callable[[str], str], ...] = (hash_of_link,)
+
+
+def _hashes_of_link(token: str) -> list[str]:
+    """Return the hashes by which a link may be kept."""
+    return [hashed(token) for hashed in LINK_HASHES]
+
+
 def _hash_links(db: Connection) -> bool:
     """Hash the links of a database of an older version, which go on working; tell if any were."""
     changed = False
@@ -444,22 +483,6 @@ def _hash_links(db: Connection) -> bool:
 
 
 _HASHED = 40
-
-
-def private_key(path: Path) -> bytes:
-    """Return the key of the links from a file that only its owner reads; made if not there."""
-    if not path.exists():
-        with contextlib.suppress(FileExistsError):
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(secrets.token_hex(32))
-    try:
-        key = bytes.fromhex(path.read_text(encoding="ascii"))
-    except (OSError, ValueError) as err:
-        raise InputError(f"expected the key of the links in {path}: {err}.") from err
-    if len(key) != 32:
-        raise InputError(f"expected a key of 32 bytes in {path}, got {len(key)}.")
-    return key
 
 
 def _own_file(path: Path) -> None:
@@ -491,6 +514,8 @@ def _connect(url: str):
                 "expected a database that outlives the server, such as sqlite:///arrange.sqlite, "
                 f"got one in memory: {url!r}."
             )
+        if parsed.drivername.startswith("postgresql"):
+            _check_remote(parsed)
         engine = create_engine(
             parsed,
             hide_parameters=True,
@@ -516,6 +541,31 @@ def _connect(url: str):
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _check_remote(url: URL) -> None:
+    """Refuse a password in the configuration, and a connection that others could read or fake."""
+    if url.password:
+        raise InputError(
+            "expected a database URL without a password: put that into the file ~/.pgpass, which "
+            "only you can read, or let PostgreSQL know you by your account (peer)."
+        )
+    hosts = [host for host in (url.host, url.query.get("host")) if host]
+    if not all(_is_here(host) for host in hosts) and url.query.get("sslmode") != "verify-full":
+        raise InputError(
+            f"expected ?sslmode=verify-full in the URL of a database elsewhere ({hosts[-1]}): "
+            "without it others on the way could read or change what is sent."
+        )
+
+
+def _is_here(host: object) -> bool:
+    """Tell whether a database is on this computer: by its socket or by the loopback address."""
+    if str(host).startswith("/") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:
+        return False
 
 
 def _set_up_sqlite(connection, record) -> None:

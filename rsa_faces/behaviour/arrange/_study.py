@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 import os
+import re
 import secrets
 import threading
 import time
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import numpy as np
 
@@ -17,13 +18,17 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._trials import Arrangements
 from rsa_faces.behaviour.arrange import _engine
 from rsa_faces.behaviour.arrange._config import ArrangeConfig
-from rsa_faces.behaviour.arrange._security import MAX_TOKEN, MIN_TOKEN, is_strong
+from rsa_faces.behaviour.arrange._keys import Keeper
+from rsa_faces.behaviour.arrange._security import MAX_TOKEN, MIN_TOKEN, Watch, hashed, is_strong
 from rsa_faces.behaviour.arrange._stimuli import Served
-from rsa_faces.behaviour.arrange._store import Rater, Store, StoredTrial, private_key
+from rsa_faces.behaviour.arrange._store import Rater, Store, StoredTrial
 from rsa_faces.behaviour.arrange._texts import load_texts
 from rsa_faces.behaviour.inverse_mds import ArrangementRDM
 
 _log = logging.getLogger(__name__)
+
+# Of one-time codes; one before and one after are taken too, for clocks that are not quite right.
+STEP_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Study:
         self.config = config
         self.texts = load_texts(config.language)
         self.stimuli = Served(config.stimuli)
-        self.store = Store(config.database, private_key(config.link_key))
+        self.watch = Watch(config.alert, config.alert_after)
+        self.store = Store(config.database, Keeper(config.link_key))
         self._check_belongs()
         self.stimuli.make_ids(self.store.setting("secret", lambda: secrets.token_hex(32)))
         missing = config.raters.links - self.store.count_raters()
@@ -81,14 +87,41 @@ class Study:
                     f"expected no token in {self.config.token_variable} for a new one to be made: "
                     "change it there, or unset the variable."
                 )
-            self._given_hash = _hash(given)
+            self._given_hash = hashed(given)
             return None
         self._given_hash = None
         if not new and self.store.setting("token") is not None:
             return None
         made = secrets.token_urlsafe(24)
-        self.store.set_setting("token", _hash(made))
+        if self.store.setting("token") is not None:
+            self.watch.tell("a new experimenter's token was made")
+        self.store.set_setting("token", hashed(made))
         return made
+
+    def set_second_factor(self, *, new: bool = False) -> str | None:
+        """Settle the second factor; return its address if it was made now (to be shown once)."""
+        if not self.config.asks_code or not (new or self.store.setting("second_factor") is None):
+            return None
+        name = secrets.token_hex(16)
+        self.store.set_setting("second_factor", name)
+        title = quote(self.config.title)
+        secret = self.store.keeper.second_factor(name)
+        return f"otpauth://totp/rsa-faces:{title}?secret={secret}&issuer=rsa-faces"
+
+    def is_code(self, code: str) -> bool:
+        """Tell whether a one-time code is right at this moment, and was not used before."""
+        if not self.config.asks_code:
+            return True
+        now = int(time.time() // STEP_SECONDS)
+        steps = (now - 1, now, now + 1)
+        codes = self.store.keeper.codes(self.store.setting("second_factor") or "", steps)
+        right = [s for s, one in zip(steps, codes, strict=True) if hmac.compare_digest(one, code)]
+        if not right:
+            return False
+        if not self.store.raise_setting("last_step", right[0]):
+            self.watch.tell("a one-time code was used a second time, and refused")
+            return False
+        return True
 
     @property
     def token_hash(self) -> str:
@@ -97,7 +130,18 @@ class Study:
 
     def is_token(self, token: str) -> bool:
         """Compare in a time that does not depend on the token."""
-        return hmac.compare_digest(_hash(token), self.token_hash)
+        return hmac.compare_digest(hashed(token, like=self.token_hash), self.token_hash)
+
+    def device(self, name: str) -> str:
+        """Return what a browser keeps that has logged in with the token of this moment."""
+        (digest,) = self.store.keeper.digests([f"device/{self.token_hash}/{name}"])
+        return f"{name}.{digest.hex()}"
+
+    def is_device(self, kept: str) -> bool:
+        """Tell whether a browser has logged in before."""
+        name = kept.partition(".")[0]
+        known = re.fullmatch(r"[0-9a-f]{32}\.[0-9a-f]{64}", kept) is not None
+        return known and hmac.compare_digest(self.device(name), kept)
 
     # --- raters ---------------------------------------------------------------------------------
 
@@ -260,7 +304,7 @@ class Study:
 
     def rater_of(self, who: str) -> Rater:
         """Return a rater by label, by link or by the last part of the link."""
-        rater = self.store.rater(who.rstrip("/").rpartition("/")[2])
+        rater = self.store.rater(re.split("[/#]", who.rstrip("/"))[-1])
         return self.rater_named(who) if rater is None else rater
 
     def rater_named(self, label: str) -> Rater:
@@ -276,11 +320,6 @@ class Study:
         """Return the lock of one rater: a trial is chosen once even if it is asked for twice."""
         with self._guard:
             return self._locks.setdefault(rater, threading.Lock())
-
-
-def _hash(token: str) -> str:
-    """Return the hash under which a token is kept; it is long and random, so one round does."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def mean_evidence(fits: dict[str, ArrangementRDM]) -> np.ndarray:

@@ -40,29 +40,40 @@ function make(tag, properties = {}, ...children) {
 
 // --- logging in --------------------------------------------------------------------------------
 
-function showLogin() {
+async function showLogin(answer) {
   clearTimeout(timer);
-  $("all").hidden = true;
+  // Nothing of what was shown stays behind the page.
+  if (!$("all").hidden) {
+    location.reload();
+    return;
+  }
+  const { detail } = await answer.json();
+  $("code-line").hidden = !detail.includes("code");
+  $("code").required = detail.includes("code");
   $("login-page").hidden = false;
   $("token").focus();
 }
+
+$("show-token").addEventListener("change", () => {
+  $("token").type = $("show-token").checked ? "text" : "password";
+});
 
 $("login").addEventListener("submit", async (event) => {
   event.preventDefault();
   $("login-error").textContent = "";
   try {
-    const answer = await call("/login", { token: $("token").value });
+    const answer = await call("/login", { token: $("token").value, code: $("code").value });
     if (!answer.ok) {
       $("login-error").textContent = answer.status === 429
         ? `Too many attempts: wait ${answer.headers.get("retry-after")} seconds.`
-        : "This token is not right.";
+        : "This token (or its code) is not right.";
       return;
     }
   } catch {
     $("login-error").textContent = "No connection to the server.";
     return;
   }
-  $("token").value = "";
+  for (const field of ["token", "code"]) $(field).value = "";
   await refresh();
 });
 
@@ -83,12 +94,12 @@ async function refresh() {
   try {
     if (!$("all").hidden && Date.now() - touched > IDLE) {
       await call("/logout", {});
-      showLogin();
+      location.reload();
       return;
     }
     const answer = await call("/overview");
     if (answer.status === 401) {
-      showLogin();
+      await showLogin(answer);
       return;
     }
     if (answer.ok) {
@@ -116,6 +127,7 @@ async function show(overview) {
       make("a", { href: `${API}/export/${name}`, download: name, textContent: name })));
   }
   showRaters(raters);
+  await showSessions();
   const voided = raters.reduce((sum, r) => sum + r.n_voided, 0);
   const key = `${$("whom").value}/${overview.n_trials}/${voided}`;
   if (key !== seen) {
@@ -220,17 +232,36 @@ async function showTrials() {
 $("one-forget").addEventListener("click", async () => {
   const whom = $("whom").value;
   if (!confirm(`Delete everything that is known of ${whom}? This cannot be undone.`)) return;
-  const path = `${API}/raters/${encodeURIComponent(whom)}`;
-  const done = await fetch(path, { method: "DELETE", credentials: "same-origin" });
-  if (!done.ok) {
-    $("one-told").textContent = "Not deleted.";
-    return;
-  }
+  const path = `/raters/${encodeURIComponent(whom)}`;
+  if (!(await remove(path, "one-told"))) return;
   $("whom").value = "";
   $("created").textContent = `The data of ${whom} is deleted.`;
   seen = "";
   await refresh();
 });
+
+// What cannot be undone is asked for by somebody who has just logged in.
+async function remove(path, told) {
+  const done = await fetch(API + path, { method: "DELETE", credentials: "same-origin" });
+  $(told).textContent = done.status === 403
+    ? "For this, log out and log in again: your log-in is older than five minutes."
+    : done.ok ? "" : "Not deleted.";
+  return done.ok;
+}
+
+async function showSessions() {
+  const answer = await call("/sessions");
+  if (!answer.ok) return;
+  $("sessions").replaceChildren(...(await answer.json()).map((one) => {
+    const end = make("button", { type: "button", textContent: "End" });
+    end.addEventListener("click", async () => {
+      if (await remove(`/sessions/${one.name}`, "sessions-told")) await refresh();
+    });
+    const texts = [one.address, timeText(one.begun_at), timeText(one.last_at)];
+    const cells = texts.map((text) => make("td", { textContent: text }));
+    return make("tr", {}, ...cells, make("td", {}, one.own ? "this one" : end));
+  }));
+}
 
 function trialRow(whom, trial) {
   const cell = (text, name = "") => make("td", { className: name, textContent: text });

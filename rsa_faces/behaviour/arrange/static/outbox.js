@@ -51,12 +51,19 @@ export function waiting(kind) {
 
 export const onlyInMemory = () => memory.size > 0;
 
+let identity = {};
+
+// Whose link it is goes with every question, in a header.
+export function identify(token) {
+  identity = token ? { authorization: `Bearer ${token}` } : {};
+}
+
 // Ask the server; what fails for want of a connection throws, every answer comes back.
 export async function ask(path, body) {
-  const options = { cache: "no-store", credentials: "same-origin" };
+  const options = { cache: "no-store", credentials: "same-origin", headers: identity };
   if (body !== undefined) {
     options.method = "POST";
-    options.headers = { "content-type": "application/json" };
+    options.headers = { ...identity, "content-type": "application/json" };
     options.body = JSON.stringify(body);
   }
   const stop = new AbortController();

@@ -1,14 +1,18 @@
 // The task from the first page to the last; what phase a rater is in is known by the server.
 
 import { Arena, remainingText } from "./arena.js";
-import { ask, forget, keep, kept, onlyInMemory, persist, waiting } from "./outbox.js";
+import { ask, forget, identify, keep, kept, onlyInMemory, persist, waiting } from "./outbox.js";
 import { PRACTICE, drawShape } from "./shapes.js";
 import { claim } from "./tabs.js";
 import { paragraphs, setTexts, t } from "./texts.js";
 
 const $ = (id) => document.getElementById(id);
-const token = location.pathname.startsWith("/t/") ? location.pathname.slice(3) : "";
-const api = `/api/t/${token}`;
+// What is behind the # is sent to no server. Links of older versions had it in the path.
+const old = location.pathname.startsWith("/t/") ? location.pathname.slice(3) : "";
+if (old) history.replaceState(null, "", `/t#${old}`);
+const token = location.pathname === "/t" ? location.hash.slice(1) : "";
+const api = "/api/t";
+identify(token);
 // Enough of the link to tell raters on one computer apart, not enough to use it.
 const me = token.slice(-8);
 
@@ -291,6 +295,9 @@ addEventListener("popstate", () => {
 });
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
+});
+addEventListener("hashchange", () => {
+  if (location.pathname === "/t" && location.hash.slice(1) !== token) location.reload();
 });
 addEventListener("pagehide", autosave);
 addEventListener("beforeunload", (event) => {
