@@ -137,11 +137,10 @@ class Study:
         row = (self.part, network, layer, quantity, group, value, low, high, p, n)
         self.numbers.append(dict(zip(COLUMNS, row, strict=True)))
 
-    def keep(self, name: str, table: pd.DataFrame, axes=None) -> None:
+    def keep(self, name: str, table: pd.DataFrame, figure=None) -> None:
         """Write a table and its figure."""
         table.to_csv(self.out / "tables" / f"{name}.csv", index=False)
-        if axes is not None:
-            figure = np.ravel(axes)[0].figure
+        if figure is not None:
             figures.save_figure(figure, self.out / "figures" / name)
             plt.close(figure)
 
@@ -382,8 +381,8 @@ def _confidence(study: Study, name: str) -> None:
         strengths=[5] if study.quick else (1, 2, 3, 4, 5), n_variants=2 if study.quick else 8,
     )  # fmt: skip
     for value in ("share", "stability", "covered"):
-        axes = figures.plot_flags(checked.table, value=value)
-        study.keep(f"confidence {name} {value}", checked.table, axes)
+        figure = figures.plot_flags(checked.table, value=value)
+        study.keep(f"confidence {name} {value}", checked.table, figure)
     for row in checked.table.itertuples():
         if row.strength not in (0, 5):
             continue

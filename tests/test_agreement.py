@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import legend_of, panels
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
@@ -280,13 +281,12 @@ def test_wrong_input_is_told():
 def test_figures():
     found = layer_agreement(chain(0, shared=0.6), chain(1, shared=0.6), conditions=NAMES,
                             n_boot=0, n_permutations=39)  # fmt: skip
-    axes = plot_layer_agreement(found)
+    axes = panels(plot_layer_agreement(found))
     assert len(axes) == 3
     assert axes[0].get_yticklabels()[0].get_text() == "l0"
     seeds = [chain(s, shared=0.6) for s in range(3)]
     table = seed_consistency(seeds, untrained=seeds, conditions=NAMES)
-    ax = plot_seed_consistency({"one": table})
-    assert len(ax.get_legend().get_texts()) == 2
+    assert len(legend_of(plot_seed_consistency({"one": table}))) == 2
     with pytest.raises(InputError, match="1 to 8 tables"):
         plot_seed_consistency({})
     plt.close("all")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.analyses import check_confidence
@@ -349,12 +350,12 @@ def test_figure():
         for d, s in (("none", 0), ("blur", 1), ("blur", 5), ("jpeg", 3))
         for g in ("all", "women")
     ]
-    panels = plot_flags(pd.DataFrame(rows))
-    assert panels[0].get_lines()[0].get_ydata().tolist() == [0, 0.1, 0.5]
+    axes = panels(plot_flags(pd.DataFrame(rows)))
+    assert axes[0].get_lines()[0].get_ydata().tolist() == [0, 0.1, 0.5]
     with pytest.raises(InputError, match="expected the columns"):
         plot_flags(pd.DataFrame(rows).drop(columns="low"))
     signs = pd.DataFrame(rows).assign(covered=0.9, covered_low=0.8, covered_high=1.0)
-    panel = plot_flags(signs, value="covered", alpha=0.2)[0]
+    panel = panels(plot_flags(signs, value="covered", alpha=0.2))[0]
     assert panel.get_lines()[0].get_ydata().tolist() == [0.9] * 3
     assert list(panel.get_lines()[-1].get_ydata()) == [0.8, 0.8]  # asked for
     matplotlib.pyplot.close("all")

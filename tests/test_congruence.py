@@ -5,6 +5,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from drawn import panels
 
 from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses.information.congruence import _halves, _shuffled, congruence
@@ -208,7 +209,7 @@ def test_features_are_checked():
 
 def test_figure():
     results = [run(simulated(seed)) for seed in range(2)]
-    ax = plot_congruence(results)
+    ax = panels(plot_congruence(results))[0]
     assert len(ax.collections) == 2
     assert "48 images" in ax.get_title(loc="left")
     plt.close(ax.figure)

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels, said_in
 from scipy.stats import binom
 from sklearn.decomposition import PCA
 
@@ -405,17 +406,19 @@ def test_figures():
     scores, groups, people = simulated(n_people=24, n_images=2, effect=3.0)
     options = {"people": people, "n_permutations": 99}
     found = group_components(scores, groups, **options)
-    left, right = plot_group_components(found)
+    left, right = panels(plot_group_components(found))
     assert len(left.lines) == 3
     assert "48 faces" in left.get_title(loc="left")
     assert len(right.patches) == len(found.table)
-    assert "described themselves" in right.texts[0].get_text()
-    ax = plot_score_distributions(score_distributions(scores, groups, n_boot=50, **options))
+    assert "described themselves" in said_in(right.figure)
+    ax = panels(
+        plot_score_distributions(score_distributions(scores, groups, n_boot=50, **options))
+    )[0]
     labels = [t.get_text() for t in ax.get_yticklabels()]
     assert labels[0].startswith("one person")
     assert labels[-1].startswith("two people, different groups")
     matches = false_matches(scores, groups, fmr=0.05, n_boot=50, **options)
-    ax = plot_false_matches(matches)
+    ax = panels(plot_false_matches(matches))[0]
     rate = matches.matrix().iat[0, 0]
     assert ax.texts[0].get_text().startswith(f"{100 * rate:.2f} %")
     with pytest.raises(InputError, match="attribute"):

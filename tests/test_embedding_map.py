@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import legend_of
 from scipy.linalg import orthogonal_procrustes
 from sklearn.linear_model import Ridge
 
@@ -180,8 +181,7 @@ def test_wrong_input_is_told():
 
 def test_figure():
     result = run(*spaces())
-    ax = plot_embedding_map({"a to b": result}, score="tar@0.1")
-    labels = [t.get_text() for t in ax.get_legend().get_texts()]
+    labels = legend_of(plot_embedding_map({"a to b": result}, score="tar@0.1"))
     assert labels == ["a to b, ridge", "a to b, procrustes", "target's own space"]
     with pytest.raises(InputError, match="unknown score 'eer'"):
         plot_embedding_map(result, score="eer")

@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 from scipy import ndimage, stats
 from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import ConvexHull, Delaunay
@@ -664,12 +665,12 @@ def test_figures_mark_what_is_extrapolated(made):
     from rsa_faces.figures.face_space import plot_components, plot_faces
 
     _, _, names, space = made
-    axes = plot_faces(space.caricature(names[0], [0, 1, 2]))
+    axes = panels(plot_faces(space.caricature(names[0], [0, 1, 2])))
     texts = [ax.get_xlabel() for ax in axes]
     assert texts == ["inside", "inside", "extrapolated × 2.0"]
     assert axes[0].spines["left"].get_linestyle() != axes[2].spines["left"].get_linestyle()
-    axes = plot_components(space, 2, steps=(-3, 0, 3), zoom=False)
-    assert axes.shape == (4, 3)
+    axes = panels(plot_components(space, 2, steps=(-3, 0, 3), zoom=False))
+    axes = axes.reshape(4, 3)
     assert axes[2, 0].get_ylabel().startswith("appearance 1\n")
     assert axes[0, 1].get_title() == "mean face"
     with pytest.raises(rf.InputError, match="expected 1 labels, got 2"):
@@ -690,7 +691,7 @@ def test_figures_of_cells():
     rng = np.random.default_rng(0)
     cells = faces @ rng.normal(size=(6, 8)) + rng.normal(size=(60, 8))
     found = axis_tuning(faces, cells, n_permutations=19)
-    axes = plot_axis_tuning(found)
+    axes = panels(plot_axis_tuning(found))
     assert len(axes) == 6
     best = found.table.sort_values("r", ascending=False)["cell"].iloc[0]
     assert axes[0].get_title(loc="left").startswith(f"{best}: r = ")
@@ -699,7 +700,7 @@ def test_figures_of_cells():
         plot_axis_tuning(found, ["z"])
     with pytest.raises(rf.InputError, match="at least one cell"):
         plot_axis_tuning(found, [])
-    ax = plot_identification(decode_faces(faces, cells, n_permutations=3))
+    ax = panels(plot_identification(decode_faces(faces, cells, n_permutations=3)))[0]
     assert [t.get_text() for t in ax.figure.legends[0].get_texts()] == [
         "among 2 faces",
         "among 10 faces",

@@ -8,6 +8,7 @@ import dataclasses
 import matplotlib as mpl
 import numpy as np
 import pytest
+from drawn import by_region, overlaps, panels
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from PIL import Image
@@ -50,33 +51,6 @@ def texts(figure):
     return [t.get_text() for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
 
 
-def boxes(figure):
-    """Return (text, box in pixels) of all texts that are drawn."""
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()
-    hidden = set()  # labels that exist but are not drawn: beyond the limits, or of no axis
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-                if not (low <= tick.get_loc() <= high and axes.axison):
-                    hidden.add(tick.label1)
-    return [
-        (text.get_text(), text.get_window_extent(renderer))
-        for text in figure.findobj(Text)
-        if text.get_visible() and text.get_text().strip() and text not in hidden
-    ]
-
-
-def overlaps(figure):
-    """Return pairs of texts that lie on each other by more than a pixel."""
-    found = boxes(figure)
-    x0, y0, x1, y1 = np.array([box.extents for _, box in found]).T
-    width = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)
-    height = np.minimum(y1[:, None], y1) - np.maximum(y0[:, None], y0)
-    return [(found[i][0], found[j][0]) for i, j in np.argwhere((width > 1) & (height > 1)) if i < j]
-
-
 def width_mm(figure):
     """Return the width of what is drawn."""
     figure.canvas.draw()
@@ -87,7 +61,7 @@ def width_mm(figure):
 
 
 def test_layers_have_a_panel_per_region_and_network_and_one_for_single_layers(simulated):
-    ax = figures.plot_layers(simulated)
+    ax = by_region(figures.plot_layers(simulated))
     assert ax.shape == (2, 3)
     titles = [a.get_title() for a in ax[0]]
     assert titles == ["dlib-face\n(identity)", "mini-xception\n(expression)", "one layer"]
@@ -102,7 +76,7 @@ def test_layers_have_a_panel_per_region_and_network_and_one_for_single_layers(si
 
 def test_layers_are_drawn_at_their_values_in_order(simulated):
     shuffled = dataclasses.replace(simulated, table=simulated.table.sample(frac=1, random_state=1))
-    ax = figures.plot_layers(shuffled, regions=["FFA"], networks=["dlib-face"])
+    ax = by_region(figures.plot_layers(shuffled, regions=["FFA"], networks=["dlib-face"]))
     rows = simulated.table.query("region == 'FFA' and network == 'dlib-face'")
     line = next(x for x in ax[0, 0].lines if x.get_linestyle() == "-" and len(x.get_xdata()) == 6)
     np.testing.assert_array_equal(line.get_ydata(), rows["similarity"])
@@ -111,7 +85,7 @@ def test_layers_are_drawn_at_their_values_in_order(simulated):
 
 
 def test_the_untrained_twin_is_dashed_in_the_same_colour(simulated):
-    ax = figures.plot_layers(simulated)
+    ax = by_region(figures.plot_layers(simulated))
     curves = {x.get_linestyle(): x for x in ax[0, 0].lines if len(x.get_xdata()) == 6}
     twin = simulated.table.query("region == 'FFA' and network == 'untrained:dlib-face'")
     np.testing.assert_array_equal(curves["--"].get_ydata(), twin["similarity"])
@@ -121,21 +95,21 @@ def test_the_untrained_twin_is_dashed_in_the_same_colour(simulated):
 
 
 def test_an_untrained_network_alone_has_its_own_panel(simulated):
-    ax = figures.plot_layers(simulated, networks=["untrained:dlib-face"])
-    assert ax[0, 0].get_title() == "untrained:dlib-face"
+    ax = by_region(figures.plot_layers(simulated, networks=["untrained:dlib-face"]))
+    assert ax[0, 0].get_title() == "untrained dlib-face"
 
 
 def test_marks_are_where_corrected_p_is_below_alpha_and_below_the_data(simulated):
     p = np.full(len(simulated.table), 0.9)
     rows = (simulated.table["network"] == "dlib-face") & (simulated.table["layer_index"] == 2)
     p[rows] = 0.049
-    ax = figures.plot_layers(changed(simulated, p_corrected=p, p=0.0))
+    ax = by_region(figures.plot_layers(changed(simulated, p_corrected=p, p=0.0)))
     marks = [x for x in ax[0, 0].lines if x.get_linestyle() == "None" and len(x.get_xdata())]
     assert [m.get_xdata().tolist() for m in marks] == [[2.0]]
     lowest = simulated.table[["similarity", "ci_low"]].min(axis=None)
     assert marks[0].get_ydata()[0] < min(lowest, 0)
     strict = dataclasses.replace(simulated, settings={**simulated.settings, "alpha": 0.01})
-    ax = figures.plot_layers(changed(strict, p_corrected=p))
+    ax = by_region(figures.plot_layers(changed(strict, p_corrected=p)))
     assert not [x for x in ax[0, 0].lines if x.get_linestyle() == "None" and len(x.get_xdata())]
     assert "99 % interval" in texts(ax[0, 0].figure)
 
@@ -149,7 +123,7 @@ def grey_band(axes):
 
 
 def test_the_ceiling_is_a_band_from_lower_to_upper(simulated):
-    ax = figures.plot_layers(simulated)
+    ax = by_region(figures.plot_layers(simulated))
     np.testing.assert_allclose(grey_band(ax[1, 0]), (0.35, 0.6))
 
 
@@ -162,7 +136,7 @@ def test_the_ceiling_is_a_band_from_lower_to_upper(simulated):
 )
 def test_without_a_ceiling_none_is_drawn_and_the_reason_is_said(options, words):
     result = simulated_result(**options)
-    for ax in (figures.plot_layers(result), figures.plot_models(result)):
+    for ax in (by_region(figures.plot_layers(result)), panels(figures.plot_models(result))):
         assert all(grey_band(a) is None for a in ax.flat)
         said = texts(ax.flat[0].figure)
         assert "noise ceiling (lower to upper)" not in said
@@ -172,7 +146,7 @@ def test_without_a_ceiling_none_is_drawn_and_the_reason_is_said(options, words):
 def test_similarities_below_zero_and_wide_intervals_stay_in_the_panel():
     result = simulated_result(shift=-0.6)
     result = changed(result, ci_low=-1.7, ci_high=1.9)
-    ax = figures.plot_layers(result)
+    ax = by_region(figures.plot_layers(result))
     low, high = ax[0, 0].get_ylim()
     assert low < -1 < 1 < high < 1.2
     band = ax[0, 0].collections[0].get_paths()[0].vertices[:, 1]
@@ -182,18 +156,18 @@ def test_similarities_below_zero_and_wide_intervals_stay_in_the_panel():
 def test_undefined_similarities_leave_a_gap(simulated):
     similarity = simulated.table["similarity"].where(simulated.table["layer_index"] != 1)
     result = changed(simulated, similarity=similarity)
-    ax = figures.plot_layers(result)
+    ax = by_region(figures.plot_layers(result))
     line = next(x for x in ax[0, 0].lines if x.get_linestyle() == "-" and len(x.get_xdata()) == 6)
     assert np.isnan(line.get_ydata()).tolist() == [False, True, False, False, False, False]
     nothing = changed(simulated, similarity=np.nan, ci_low=np.nan, ci_high=np.nan, reliable=False)
-    assert figures.plot_layers(nothing)[0, 0].get_ylim()[1] > 1
+    assert by_region(figures.plot_layers(nothing))[0, 0].get_ylim()[1] > 1
 
 
 def test_networks_regions_and_subset_can_be_chosen(simulated):
     other = simulated_result(subset="faces", n_conditions=12)
     both = rf.Result.concat([simulated, other])
-    ax = figures.plot_layers(
-        both, subset="faces", regions=["OFA"], networks=["pixels", "dlib-face"]
+    ax = by_region(
+        figures.plot_layers(both, subset="faces", regions=["OFA"], networks=["pixels", "dlib-face"])
     )
     assert ax.shape == (1, 2)
     assert "OFA: 8 subjects, 12 conditions" in texts(ax[0, 0].figure)
@@ -208,7 +182,7 @@ def test_networks_regions_and_subset_can_be_chosen(simulated):
 
 def test_layers_are_drawn_in_given_axes(simulated):
     figure, given = plt.subplots(2, 3)
-    ax = figures.plot_layers(simulated, ax=given)
+    ax = by_region(figures.plot_layers(simulated, ax=given))
     assert ax.shape == (2, 3)
     assert ax[1, 2] is given[1, 2]
     assert not figure.legends
@@ -218,7 +192,7 @@ def test_layers_are_drawn_in_given_axes(simulated):
 
 def test_model_names_are_all_shown_and_layer_names_thinned():
     networks = {"net": 100} | {f"model {i}": 1 for i in range(9)}
-    ax = figures.plot_layers(simulated_result(networks))
+    ax = by_region(figures.plot_layers(simulated_result(networks)))
     assert len(ax[1, 1].get_xticks()) == 9
     layers = [t.get_text() for t in ax[1, 0].get_xticklabels()]
     assert 20 <= len(layers) < 100
@@ -245,13 +219,13 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_texts_of_layer_figures_do_not_overlap_and_fit_the_page(case):
-    figure = figures.plot_layers(simulated_result(**CASES[case])).flat[0].figure
+    figure = figures.plot_layers(simulated_result(**CASES[case]))
     assert overlaps(figure) == []
     assert width_mm(figure) <= PAGE_MM + 0.5
 
 
 def test_many_networks_go_below_each_other():
-    ax = figures.plot_layers(simulated_result(**CASES["many networks"]))
+    ax = by_region(figures.plot_layers(simulated_result(**CASES["many networks"])))
     assert ax.shape == (1, 8)
     tops = {round(a.get_position().y1, 4) for a in ax[0]}
     assert len(tops) == 2
@@ -265,32 +239,34 @@ def test_many_networks_go_below_each_other():
 
 
 def test_models_are_sorted_and_show_last_layers(simulated):
-    left, right = figures.plot_models(simulated, region="OFA")
+    left, right = panels(figures.plot_models(simulated, region="OFA"))
     last = figures.last_layers(simulated.table).query("region == 'OFA'").sort_values("similarity")
     shown = [t.get_text() for t in left.get_yticklabels()]
     assert len(shown) == 4
     assert "dlib-face block5.conv   " in "".join(shown)
     assert any(s.startswith("untrained dlib-face block5.conv") for s in shown)
     assert any(s.startswith("pixels   ") for s in shown)
-    points = next(x for x in left.lines if x.get_label().startswith("mean"))
-    np.testing.assert_array_equal(points.get_xdata(), last["similarity"])
+    points = [x.get_xdata()[0] for x in left.lines if x.get_label().startswith("mean")]
+    np.testing.assert_array_equal(points, last["similarity"])
     assert left.get_title(loc="left") == "OFA: 8 subjects, 24 conditions"
     assert left.get_xlabel() == "similarity (Spearman ρ-a)"
     assert right.get_title(loc="left") == "pairs that differ, corrected p < 0.05"
 
 
 def test_models_show_every_subject_ceiling_and_stars(simulated):
-    left, _ = figures.plot_models(simulated)
+    left, _ = panels(figures.plot_models(simulated))
     dots = [x for x in left.lines if x.get_label() == "one subject"]
     assert [len(d.get_xdata()) for d in dots] == [8] * 4
     band = left.patches[0]
     np.testing.assert_allclose((band.get_x(), band.get_x() + band.get_width()), (0.35, 0.6))
     last = figures.last_layers(simulated.table).query("region == 'FFA'")
-    assert [t.get_text() for t in left.texts] == ["*"] * (last["p_corrected"] < 0.05).sum()
+    (stars,) = (x for x in left.lines if x.get_label().startswith("differs from 0"))
+    last = last.sort_values("similarity")
+    np.testing.assert_array_equal(stars.get_ydata(), np.flatnonzero(last["p_corrected"] < 0.05))
 
 
 def test_pairs_are_coloured_by_sign_and_corrected_p(simulated):
-    left, right = figures.plot_models(simulated)
+    left, right = panels(figures.plot_models(simulated))
     image = np.asarray(right.images[0].get_array().filled(np.nan))
     rows = figures.last_layers(simulated.table).query("region == 'FFA'").sort_values("similarity")
     similarity = rows["similarity"].to_numpy()
@@ -303,23 +279,23 @@ def test_pairs_are_coloured_by_sign_and_corrected_p(simulated):
 
 def test_chosen_rows_are_drawn(simulated):
     rows = simulated.table[simulated.table["layer_index"] == 0]
-    left, _ = figures.plot_models(simulated, rows=rows)
+    left, _ = panels(figures.plot_models(simulated, rows=rows))
     assert len(left.get_yticks()) == 4
     assert any("block0.conv" in t.get_text() for t in left.get_yticklabels())
 
 
 def test_the_most_a_model_with_ties_can_reach_is_marked(simulated):
-    left, _ = figures.plot_models(simulated)
+    left, _ = panels(figures.plot_models(simulated))
     assert not [x for x in left.lines if x.get_label().startswith("most")]
-    left, _ = figures.plot_models(changed(simulated, max_similarity=0.7))
+    left, _ = panels(figures.plot_models(changed(simulated, max_similarity=0.7)))
     (most,) = [x for x in left.lines if x.get_label().startswith("most")]
     np.testing.assert_array_equal(most.get_xdata(), [0.7] * 4)
 
 
 def test_undefined_models_are_counted_not_drawn(simulated):
     similarity = simulated.table["similarity"].where(simulated.table["network"] != "pixels")
-    left, _ = figures.plot_models(changed(simulated, similarity=similarity))
-    assert left.get_title(loc="left").endswith("\n1 models undefined")
+    left, _ = panels(figures.plot_models(changed(simulated, similarity=similarity)))
+    assert left.get_title(loc="left").endswith("\n1 model undefined")
     assert len(left.get_yticks()) == 3
 
 
@@ -340,7 +316,7 @@ def test_models_refuse_none_and_too_many(simulated):
 
 def test_models_are_drawn_in_given_axes(simulated):
     figure, given = plt.subplots(1, 2)
-    assert figures.plot_models(simulated, ax=given)[1] is given[1]
+    assert panels(figures.plot_models(simulated, ax=given))[1] is given[1]
     assert not figure.legends
 
 
@@ -350,7 +326,7 @@ def test_texts_of_model_figures_do_not_overlap_and_fit_the_page(n_models):
     result = simulated_result(networks, reliable=False)
     similarity = result.table["similarity"].copy()
     similarity[1] = np.nan
-    figure = figures.plot_models(changed(result, similarity=similarity))[0].figure
+    figure = figures.plot_models(changed(result, similarity=similarity))
     assert overlaps(figure) == []
     assert width_mm(figure) <= PAGE_MM + 0.5
 
@@ -366,24 +342,24 @@ def rdms():
 
 
 def test_ranked_rdms_show_percentiles_and_say_so(rdms):
-    ax = figures.plot_rdms(rdms)
+    ax = panels(figures.plot_rdms(rdms))
     assert [a.get_title() for a in ax] == ["conv", "fc"]
     image = np.ma.filled(ax[1].images[0].get_array(), np.nan)
     assert np.isnan(np.diag(image)).all()
     np.testing.assert_allclose(image[0, 1:], 30)  # three ties among five measured pairs
     assert np.isnan(image[1, 3])
     np.testing.assert_allclose(image[2, 3], 80)
-    assert "dissimilarity (percentile in each RDM)" in texts(ax[0].figure)
+    assert "dissimilarity (percentile in each RDM)\nof 4 conditions" in texts(ax[0].figure)
 
 
 def test_raw_rdms_have_a_colour_bar_each(rdms):
-    ax = figures.plot_rdms(rdms, ranked=False, titles=["one", "two"])
+    ax = panels(figures.plot_rdms(rdms, ranked=False, titles=["one", "two"]))
     np.testing.assert_array_equal(ax[0].images[0].get_array()[0, 1:], [1, 2, 3])
-    assert texts(ax[0].figure).count("dissimilarity") == 2
+    assert texts(ax[0].figure).count("dissimilarity, 4 conditions") == 2
 
 
 def test_conditions_are_sorted_by_group_and_groups_named(rdms):
-    ax = figures.plot_rdms(rdms[0], groups=["x", "y", "x", "y"], ranked=False)
+    ax = panels(figures.plot_rdms(rdms[0], groups=["x", "y", "x", "y"], ranked=False))
     image = np.ma.filled(ax[0].images[0].get_array(), np.nan)
     expected = rdms.align(["a", "c", "b", "d"]).matrices()[0]
     np.fill_diagonal(expected, np.nan)
@@ -394,14 +370,14 @@ def test_conditions_are_sorted_by_group_and_groups_named(rdms):
 
 
 def test_groups_too_small_to_name_are_not_named(d92):
-    ax = figures.plot_rdms(d92.models[:2], groups=range(92))
+    ax = panels(figures.plot_rdms(d92.models[:2], groups=range(92)))
     assert len(ax[0].get_yticks()) == 0
     assert not ax[0].lines
 
 
 def test_rdms_without_labels_and_wrong_numbers(rdms):
     plain = rf.RDMs(rdms.vectors, rdms.conditions, "euclidean")
-    assert [a.get_title() for a in figures.plot_rdms(plain)] == ["", ""]
+    assert [a.get_title() for a in panels(figures.plot_rdms(plain))] == ["", ""]
     with pytest.raises(rf.InputError, match="expected 2 titles, one per RDM, got 1"):
         figures.plot_rdms(rdms, titles=["one"])
     with pytest.raises(rf.InputError, match="expected 4 groups, one per condition, got 3"):
@@ -414,10 +390,10 @@ def test_rdms_without_labels_and_wrong_numbers(rdms):
 @pytest.mark.parametrize("ranked", [True, False])
 def test_texts_of_a_gallery_do_not_overlap_and_fit_the_page(d92, ranked):
     titles = [f"untrained face-api-expression-{i}\nclassifier" for i in range(8)]
-    ax = figures.plot_rdms(
+    ax = panels(figures.plot_rdms(
         d92.models, titles=titles, groups=d92.stimuli.metadata["category"], ranked=ranked,
         n_columns=5,
-    )  # fmt: skip
+    ))  # fmt: skip
     assert overlaps(ax[0].figure) == []
     assert width_mm(ax[0].figure) <= PAGE_MM + 0.5
 
@@ -425,7 +401,10 @@ def test_texts_of_a_gallery_do_not_overlap_and_fit_the_page(d92, ranked):
 def test_text_keeps_the_font_it_was_measured_with(monkeypatch, d92, simulated):
     # Another than the reader's default, as on most machines.
     monkeypatch.setattr(_style, "_fonts", lambda: ["DejaVu Sans Mono"])
-    for ax in (figures.plot_rdms(d92.models[:2])[0], figures.plot_layers(simulated)):
+    for ax in (
+        panels(figures.plot_rdms(d92.models[:2]))[0],
+        by_region(figures.plot_layers(simulated)),
+    ):
         figure = ax.figure if hasattr(ax, "figure") else np.ravel(ax)[0].figure
         figure.canvas.draw()
         fonts = {t.get_fontname() for t in figure.findobj(Text) if t.get_text()}
@@ -442,9 +421,9 @@ def test_a_map_follows_distances_in_the_plane():
     names = [f"c{i}" for i in range(6)]
     stimuli = rf.StimulusSet.from_arrays(pixels, names, {"kind": list("aabbcc")})
     rdm = rf.compute_rdms(points, conditions=names, measure="euclidean")
-    ax = figures.plot_mds(rdm, stimuli, color="kind", title="plane")
+    ax = panels(figures.plot_mds(rdm, stimuli, color="kind", title="plane"))[0]
     assert ax.get_title(loc="left").startswith("plane: multidimensional scaling of 6 conditions")
-    assert ax.get_title(loc="left").endswith("stress-1 = 0.00")
+    assert ax.get_title(loc="left").endswith("stress-1 = 0.00 (0: exact)")
     extents = np.array([i.get_extent() for i in ax.images])
     centres = np.stack([extents[:, :2].mean(1), extents[:, 2:].mean(1)], axis=1)
     row, col = np.triu_indices(6, k=1)
@@ -460,7 +439,7 @@ def test_a_map_follows_distances_in_the_plane():
 
 def test_thumbnails_of_92_images_do_not_cover_each_other(d92):
     mean = d92.rdms.sel(region="behaviour").mean()
-    ax = figures.plot_mds(mean, d92.stimuli, color="category")
+    ax = panels(figures.plot_mds(mean, d92.stimuli, color="category"))[0]
     extents = np.array([i.get_extent() for i in ax.images])
     assert len(extents) == 92
     wide = np.minimum(extents[:, None, 1], extents[None, :, 1]) - np.maximum(
@@ -489,7 +468,7 @@ def test_squares_at_one_place_are_moved_apart():
 def test_a_map_is_the_same_each_time_and_differs_by_seed(d92):
     rdm = d92.rdms.sel(region="monkey IT").subset(d92.stimuli.ids[:12])
     one, again, other = (
-        [i.get_extent() for i in figures.plot_mds(rdm, d92.stimuli, seed=s).images]
+        [i.get_extent() for i in panels(figures.plot_mds(rdm, d92.stimuli, seed=s))[0].images]
         for s in (0, 0, 1)
     )
     assert one == again
@@ -515,10 +494,10 @@ def test_a_map_refuses_what_it_cannot_draw(d92, rdms):
 def draw(request, simulated, d92):
     mean = d92.rdms.sel(region="monkey IT").subset(d92.stimuli.ids[:8])
     return {
-        "layers": lambda: figures.plot_layers(simulated)[0, 0].figure,
-        "models": lambda: figures.plot_models(simulated)[0].figure,
-        "rdms": lambda: figures.plot_rdms(d92.models[:2])[0].figure,
-        "mds": lambda: figures.plot_mds(mean, d92.stimuli, color="face").figure,
+        "layers": lambda: figures.plot_layers(simulated),
+        "models": lambda: figures.plot_models(simulated),
+        "rdms": lambda: figures.plot_rdms(d92.models[:2]),
+        "mds": lambda: figures.plot_mds(mean, d92.stimuli, color="face"),
     }[request.param]
 
 
@@ -532,7 +511,7 @@ def test_the_same_figure_gives_the_same_bytes(draw, tmp_path):
 
 
 def test_files_have_text_as_text_no_date_and_300_dpi(simulated, tmp_path):
-    svg, png, pdf = figures.save_figure(figures.plot_models(simulated)[0].figure, tmp_path / "f")
+    svg, png, pdf = figures.save_figure(figures.plot_models(simulated), tmp_path / "f")
     text = svg.read_text(encoding="utf-8")
     assert "FFA: 8 subjects, 24 conditions" in text
     assert "<dc:date>" not in text
@@ -545,7 +524,7 @@ def test_files_have_text_as_text_no_date_and_300_dpi(simulated, tmp_path):
 
 
 def test_a_failed_save_leaves_the_old_file(simulated, tmp_path, monkeypatch):
-    figure = figures.plot_models(simulated)[0].figure
+    figure = figures.plot_models(simulated)
     (tmp_path / "f.svg").write_text("old")
     monkeypatch.setattr(figure, "savefig", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -563,7 +542,7 @@ def test_the_users_settings_are_left_alone(draw):
 
 def test_names_with_dollar_signs_are_text(simulated, tmp_path):
     names = simulated.table["network"].replace("pixels", "$x$")
-    ax = figures.plot_layers(changed(simulated, network=names))
+    ax = by_region(figures.plot_layers(changed(simulated, network=names)))
     svg = figures.save_figure(ax[0, 0].figure, tmp_path / "f")[0]
     assert ">$x$<" in svg.read_text(encoding="utf-8")
 
@@ -598,14 +577,14 @@ def _evaluated(names, layer_index):
 
 
 def test_models_without_layer_index_are_drawn():
-    left, _ = figures.plot_models(_evaluated(["a", "b"], [np.nan, np.nan]))
+    left, _ = panels(figures.plot_models(_evaluated(["a", "b"], [np.nan, np.nan])))
     assert len(left.get_yticklabels()) == 2
 
 
 def test_every_model_of_one_layer_has_its_name_however_narrow():
     names = [f"model {i}" for i in range(8)]
     _, own = plt.subplots(figsize=(0.6, 2), squeeze=False)
-    (axes,) = figures.plot_layers(_evaluated(names, [0] * 8), ax=own).flat
+    (axes,) = by_region(figures.plot_layers(_evaluated(names, [0] * 8), ax=own)).flat
     assert [t.get_text() for t in axes.get_xticklabels()] == names
 
 
@@ -614,7 +593,7 @@ def test_every_model_of_one_layer_has_its_name_however_narrow():
 
 def test_heatmap_holds_the_similarities_ceilings_and_tests():
     result = simulated_result(networks={"dlib-face": 6, "pixels": 1, "gender": 1}, shift=0.4)
-    axes = figures.plot_heatmap(result, regions=["OFA", "FFA"])
+    axes = panels(figures.plot_heatmap(result, regions=["OFA", "FFA"])).reshape(-1, 2)
     assert axes.shape == (2, 2)
     table = result.table.set_index(["region", "network", "layer"])
     drawn = np.asarray(axes[0, 0].images[0].get_array())
@@ -634,9 +613,9 @@ def test_heatmap_holds_the_similarities_ceilings_and_tests():
     assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx((0.35, 0.6))
     highest = axes[0, 1].lines[0].get_xdata()[0]
     assert highest == pytest.approx(drawn[0].max())
-    # No value below 0: from light to dark; with one, around 0.
-    assert axes[0, 0].images[0].norm.vmin == 0
-    signed = figures.plot_heatmap(simulated_result(reliable=False))
+    # Around 0, with values below it and without: the same colour is the same similarity.
+    assert axes[0, 0].images[0].norm.vmin == -axes[0, 0].images[0].norm.vmax
+    signed = panels(figures.plot_heatmap(simulated_result(reliable=False))).reshape(-1, 2)
     norm = signed[0, 0].images[0].norm
     assert norm.vmin == -norm.vmax
     assert not signed[0, 1].patches  # no ceiling without a reliable signal

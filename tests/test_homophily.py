@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 
 from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses import homophily, similarity_scores
@@ -232,7 +233,7 @@ def test_figure():
         "alone": homophily(ties, scores, n_permutations=19),
         "with controls": homophily(ties, scores, controls=people, n_permutations=19),
     }
-    left, right = plot_homophily(named)
+    left, right = panels(plot_homophily(named))
     assert len(left.get_legend().get_texts()) == 3
     assert [t.get_text() for t in right.get_yticklabels()][-1] == "difference of age"
     with pytest.raises(InputError, match="1 to 8 results"):

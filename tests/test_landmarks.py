@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 from scipy import stats
 
 import rsa_faces as rf
@@ -216,7 +217,7 @@ def test_figures():
     layers, table, size = simulated(n=30)
     plain = landmark_readout(layers, table, conditions=table.index, n_permutations=19)
     full = landmark_readout(layers, table, conditions=table.index, n_permutations=19, baseline=size)
-    ax = plot_landmark_readout(full)
+    ax = panels(plot_landmark_readout(full))[0]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["baseline", "noise", "nose", "size"]
     assert [t.get_text() for t in ax.get_yticklabels()] == list(table.columns)
     at = full.table.set_index(["measurement", "layer"])
@@ -225,15 +226,17 @@ def test_figures():
     assert shown[2, 0] == pytest.approx(at.loc[("pupils", "nose"), "baseline_r"])
     n_dots = len(ax.collections[0].get_offsets())
     assert n_dots == (full.table["p_corrected"] <= 0.05).sum() > 0
-    assert len(plot_landmark_readout(full, score="gain").get_xticks()) == 3
+    assert len(panels(plot_landmark_readout(full, score="gain"))[0].get_xticks()) == 3
     with pytest.raises(rf.InputError, match="baseline for score='gain'"):
         plot_landmark_readout(plain, score="gain")
     with pytest.raises(rf.InputError, match="unknown score 'R'"):
         plot_landmark_readout(plain, score="R")
     points = np.random.default_rng(0).uniform(0, 40, size=(68, 2))
-    ax = plot_landmarks(np.zeros((40, 40), np.uint8), points, template="ibug-68")
+    ax = panels(plot_landmarks(np.zeros((40, 40), np.uint8), points, template="ibug-68"))[0]
     assert {t.get_text().strip() for t in ax.texts} >= {"pupil left", "chin"}
-    ax = plot_landmarks(np.zeros((40, 40), np.uint8), points, template=None, numbers=True)
+    ax = panels(plot_landmarks(np.zeros((40, 40), np.uint8), points, template=None, numbers=True))[
+        0
+    ]
     assert [t.get_text() for t in ax.texts] == [str(i) for i in range(68)]
     with pytest.raises(rf.InputError, match="at least 140 points, got 68"):
         plot_landmarks(np.zeros((40, 40), np.uint8), points)

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 
 from rsa_faces import InputError
 from rsa_faces.brain import Surface, Volume
@@ -76,7 +77,7 @@ def test_a_voxel_is_drawn_where_it_is():
     where = {"x": -6.0, "y": 21.0, "z": 12.0}
     for axis in "xyz":
         others = [a for a in "xyz" if a != axis]
-        (ax,) = plot_map(values, space=space, label="one", axis=axis, cuts=[where[axis]])
+        (ax,) = panels(plot_map(values, space=space, label="one", axis=axis, cuts=[where[axis]]))
         image = ax.images[-1]
         shown = image.get_array().filled(0)
         row, column = np.unravel_index(shown.argmax(), shown.shape)
@@ -87,7 +88,8 @@ def test_a_voxel_is_drawn_where_it_is():
         # From left to right and from below to above.
         assert x0 < x1
         assert y0 < y1
-        assert ax.get_title() == f"{axis} = {where[axis]:g} mm".replace("-", "−")
+        side = {"x": ", left"}.get(axis, "")
+        assert ax.get_title() == f"{axis} = {where[axis]:g} mm{side}".replace("-", "−")
         sides = [t.get_text() for t in ax.texts]
         assert sides == (["P", "A"] if axis == "x" else ["L", "R"])
 
@@ -99,7 +101,7 @@ def test_every_voxel_of_a_rotated_image_keeps_a_value_of_the_map():
     affine[2, 2] = 3.0
     space = space_of(affine)
     values = np.random.default_rng(0).choice([0.25, 0.5, 1.0], space.n_places)
-    axes = plot_map(values, space=space, label="a", cuts=3)
+    axes = panels(plot_map(values, space=space, label="a", cuts=3))
     for ax in axes:
         shown = ax.images[-1].get_array().compressed()
         assert len(shown) > 20
@@ -111,19 +113,19 @@ def test_colours_follow_threshold_where_and_limit():
     rng = np.random.default_rng(0)
     values = rng.uniform(0.0, 0.5, space.n_places)
     found = a_map([values, -values], space)
-    (ax,) = plot_map(found, model="conv1", threshold=0.3, cuts=1)
+    (ax,) = panels(plot_map(found, model="conv1", threshold=0.3, cuts=1))
     image = ax.images[-1]
-    assert image.norm.vmin == 0
+    assert image.norm.vmin == -image.norm.vmax  # white is 0 in every map of similarity
     assert image.norm.vmax == pytest.approx(values.max())
     assert image.get_array().compressed().min() >= 0.3
     labels = [a.get_ylabel() for a in ax.figure.axes]
     assert "similarity (Spearman ρ)" in labels
     assert [t.get_text() for t in ax.figure.texts] == ["conv1"]
-    (ax,) = plot_map(found, model=1, where=values > 0.4, limit=0.6, cuts=1)
+    (ax,) = panels(plot_map(found, model=1, where=values > 0.4, limit=0.6, cuts=1))
     assert (ax.images[-1].norm.vmin, ax.images[-1].norm.vmax) == (-0.6, 0.6)
     assert ax.images[-1].get_array().compressed().max() < -0.4
     # Nothing left: the brain is drawn, and a scale.
-    (ax,) = plot_map(found, model=0, threshold=0.9, cuts=1)
+    (ax,) = panels(plot_map(found, model=0, threshold=0.9, cuts=1))
     assert ax.images[-1].get_array().count() == 0
     assert ax.images[0].get_array().count() > 0
 
@@ -133,7 +135,7 @@ def test_ceilings_have_bounds():
     lower, upper = np.full(space.n_places, 0.1), np.full(space.n_places, 0.3)
     ceilings = CeilingMap(lower, upper, lower, 5, "correlation", "pearson", 8.0, space)
     for bound, value in ((None, 0.1), ("lower", 0.1), ("upper", 0.3)):
-        (ax,) = plot_map(ceilings, model=bound, cuts=1)
+        (ax,) = panels(plot_map(ceilings, model=bound, cuts=1))
         assert ax.images[-1].get_array().max() == pytest.approx(value)
     with pytest.raises(InputError, match="bound 'middle'"):
         plot_map(ceilings, model="middle")
@@ -145,7 +147,7 @@ def test_best_models_have_colours_in_order_of_depth():
     # The deepest comes first in the map.
     found = a_map(rng.random((3, space.n_places)), space, depth=[1.0, 0.0, 0.5])
     best = found.best()
-    (ax,) = plot_best_models(best, cuts=[12.0])
+    (ax,) = panels(plot_best_models(best, cuts=[12.0]))
     image = ax.images[-1]
     shown = image.get_array()
     expected = space.to_array(np.array([2, 0, 1])[best.index])[::-1, :, 6].T
@@ -159,7 +161,7 @@ def test_best_models_have_colours_in_order_of_depth():
     brightness = image.cmap(np.arange(3))[:, :3].mean(axis=1)
     assert (np.diff(brightness) > 0).all()
     assert "chosen in the same data" in ax.figure.texts[0].get_text()
-    (ax,) = plot_best_models(best, threshold=0.9, cuts=1)
+    (ax,) = panels(plot_best_models(best, threshold=0.9, cuts=1))
     assert ax.images[-1].get_array().count() < shown.count()
 
 
@@ -168,7 +170,7 @@ def test_many_models_are_named_beside_a_bar():
     names = tuple(f"layer {i}" for i in range(40))
     index = np.random.default_rng(0).integers(0, 40, space.n_places)
     best = BestModels(index, np.ones(space.n_places), None, None, names, space)
-    (ax,) = plot_best_models(best, cuts=1)
+    (ax,) = panels(plot_best_models(best, cuts=1))
     assert not ax.figure.legends
     ticks = [t.get_text() for t in ax.figure.axes[-1].get_yticklabels()]
     assert ticks[0] == "layer 0"
@@ -182,10 +184,10 @@ def test_a_background_of_another_resolution_is_in_place():
     affine = np.diag([-1.5, 1.5, 1.5, 1])
     affine[:3, 3] = [3, -12, -6]
     # The bright voxel lies at −13.5, 37.5, 18 mm.
-    (ax,) = plot_map(
+    (ax,) = panels(plot_map(
         np.ones(space.n_places), space=space, label="a", cuts=[18.0],
         background=nibabel.Nifti1Image(fine, affine),
-    )  # fmt: skip
+    ))  # fmt: skip
     image = ax.images[0]
     shown = image.get_array().filled(0)
     row, column = np.unravel_index(shown.argmax(), shown.shape)
@@ -199,24 +201,24 @@ def test_a_background_of_another_resolution_is_in_place():
 def test_surface():
     surface = sheet()
     values = np.linspace(0.0, 1.0, 144)
-    axes = plot_map(
+    axes = panels(plot_map(
         values, space=surface, label="a", threshold=0.2, background=-values,
         views=("dorsal", "lateral"),
-    )  # fmt: skip
+    ))  # fmt: skip
     assert [ax.get_title() for ax in axes] == ["left, dorsal", "left, lateral"]
     assert all(len(ax.collections) for ax in axes)
     # Coordinates are as they were: the viewer moves its own copy.
     np.testing.assert_array_equal(surface.vertices, sheet().vertices)
     index = np.repeat([0, 1, 2], 48)
     best = BestModels(index, values, None, values[None], NAMES, surface)
-    (ax,) = plot_best_models(best, views=["dorsal"], hemisphere="right")
+    (ax,) = panels(plot_best_models(best, views=["dorsal"], hemisphere="right"))
     assert "chosen in the other subjects" in ax.figure.texts[0].get_text()
 
 
 def test_own_axes_and_files(tmp_path):
     space = space_of()
     figure, ax = plt.subplots(1, 2)
-    axes = plot_map(np.ones(space.n_places), space=space, label="a", cuts=2, ax=ax)
+    axes = panels(plot_map(np.ones(space.n_places), space=space, label="a", cuts=2, ax=ax))
     assert list(axes) == list(ax)
     assert len(figure.axes) == 2
     save_figure(figure, tmp_path / "map")
@@ -289,11 +291,11 @@ def test_peaks_are_written_as_a_table():
         {"model": ["a", "b"], "similarity": [0.41234, -0.2], "n_voxels": [81, 7],
          "x": [-42.0, 3.25], "p": [0.00098, np.nan]}
     )  # fmt: skip
-    ax = plot_peaks(table, title="peaks")
+    ax = panels(plot_peaks(table, title="peaks"))[0]
     texts = [t.get_text() for t in ax.texts]
     assert texts == ["model", "a", "b", "similarity", "0.412", "−0.200", "n voxels", "81", "7",
-                     "x (mm)", "−42.0", "3.2", "p", "0.00098", "–"]  # fmt: skip
-    long = plot_peaks(pd.concat([table] * 20))
+                     "x (mm)", "−42.0", "3.2", "p", "< 0.001", "–"]  # fmt: skip
+    long = panels(plot_peaks(pd.concat([table] * 20)))[0]
     assert "and 10 more" in [t.get_text() for t in long.texts]
     with pytest.raises(InputError, match="at least one peak"):
         plot_peaks(table.iloc[:0])

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from rsa_faces import ConditionMismatchError, InputError
@@ -119,7 +120,7 @@ def test_few_others_give_no_rate_and_no_overlap_an_open_interval():
 def test_figure():
     scores, member, person = simulated()
     result = membership(scores, member, people=person, n_permutations=9)
-    axes = plot_membership(result)
+    axes = panels(plot_membership(result))
     assert len(axes) == 4
     assert axes[2].get_xlabel() == "own (needs labels)"
     assert axes[2].get_title(loc="left").startswith(f"AUC {result.table['auc'][2]:.2f}")

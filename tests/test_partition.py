@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 from matplotlib.patches import Ellipse
 from matplotlib.text import Text
 from scipy import stats
@@ -581,7 +582,7 @@ def overlaps(ax):
     ],
 )  # fmt: skip
 def test_drawn_areas_are_the_numbers(values, kind):
-    ax = plot_partition(made_up(values))
+    ax = panels(plot_partition(made_up(values)))[0]
     expected = np.array(values) / sum(values)
     np.testing.assert_allclose(drawn_areas(ax), expected, atol=0.003 * expected.max() + 0.0005)
     legend = ax.get_legend().get_window_extent()
@@ -620,7 +621,7 @@ def test_three_circles_where_they_are_true():
 )
 def test_bars_where_areas_cannot_show_it(values, why):
     partition = made_up(np.array(values) / 3)
-    ax = plot_partition(partition)
+    ax = panels(plot_partition(partition))[0]
     assert f"bars, because {why}" in ax.get_title(loc="left").replace("\n", " ")
     np.testing.assert_allclose([p.get_width() for p in ax.patches], 100 * np.array(values) / 3)
     ends = np.array([s[:, 0] for s in ax.collections[0].get_segments()])
@@ -634,7 +635,7 @@ def test_bars_where_areas_cannot_show_it(values, why):
 def test_every_part_is_named_with_its_value_and_interval():
     for values in (BALANCED, [0.3, 0.05, 0.02], [0.2, 0.02, 0]):
         partition = made_up(values)
-        texts = [t.replace("\n", " ") for t in said(plot_partition(partition))]
+        texts = [t.replace("\n", " ") for t in said(panels(plot_partition(partition))[0])]
         for row in partition.table.itertuples():
             number = drawing._with_interval(row)
             assert any(row.part in t and number in t for t in texts), row.part
@@ -644,14 +645,14 @@ def test_every_part_is_named_with_its_value_and_interval():
 
 
 def test_the_title_says_how_much_of_how_many():
-    title = plot_partition(made_up([0.3, 0.05, 0.02])).get_title(loc="left").split("\n")
+    title = panels(plot_partition(made_up([0.3, 0.05, 0.02])))[0].get_title(loc="left").split("\n")
     assert title == [
         "identity and expression explain 37.0 % of variance together",
         "mean of 12 subjects, 60 conditions, 1,770 pairs",
         "adjusted R² with 95 % interval; areas of circles are true to size",
     ]
     other = made_up([0.3, 0.05, 0.02], n_subjects=1, n_blocks=4, transform="rank")
-    title = plot_partition(other).get_title(loc="left").split("\n")
+    title = panels(plot_partition(other))[0].get_title(loc="left").split("\n")
     assert title[1] == "1 subject, 60 conditions in 4 blocks, 1,770 pairs"
     assert title[2].startswith("adjusted R² of ranks with 95 % interval")
 
@@ -665,7 +666,7 @@ def test_numbers_keep_their_sign_and_small_ones_their_digits():
 
 @pytest.mark.parametrize("values", [BALANCED, TINY, [0.2, 0.18, 0.12]])
 def test_long_names_do_not_overlap_and_fit_a_page(values):
-    ax = plot_partition(made_up(values, LONG))
+    ax = panels(plot_partition(made_up(values, LONG)))[0]
     assert overlaps(ax) == []
     assert ax.figure.get_size_inches()[0] <= 7.21
 
@@ -673,14 +674,14 @@ def test_long_names_do_not_overlap_and_fit_a_page(values):
 def test_own_axes_are_used_if_they_are_large_enough():
     _, axes = plt.subplots(1, 2, figsize=(14, 4), gridspec_kw={"wspace": 0.6, "top": 0.8})
     partition = made_up(BALANCED)
-    assert plot_partition(partition, ax=axes[1]) is axes[1]
+    assert plot_partition(partition, ax=axes[1]) is axes[1].figure
     expected = np.array(BALANCED) / sum(BALANCED)
     np.testing.assert_allclose(drawn_areas(axes[1]), expected, atol=0.002)
     assert overlaps(axes[1]) == []
     negative = dataclasses.replace(
         partition, table=partition.table.assign(r2_adjusted=[-0.1, *BALANCED[1:]])
     )
-    assert len(plot_partition(negative, ax=axes[0]).patches) == 7
+    assert len(panels(plot_partition(negative, ax=axes[0]))[0].patches) == 7
     _, small = plt.subplots(figsize=(2, 2))
     _, moving = plt.subplots(layout="constrained")
     with pytest.raises(rf.InputError, match=r"keep their size, .*ConstrainedLayoutEngine"):
@@ -695,6 +696,6 @@ def test_the_92_images():
     found = variance_partition(d92.rdms.sel(region="human IT"), models, n_boot=20)
     assert found.table["part"].iloc[found.table["r2_adjusted"].argmax()] == "animacy only"
     assert (found.n_subjects, found.n_conditions, found.n_pairs) == (4, 92, 4186)
-    ax = plot_partition(found)
+    ax = panels(plot_partition(found))[0]
     assert overlaps(ax) == []
     np.testing.assert_allclose(drawn_areas(ax), found.table["share"], atol=0.004)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import legend_of, panels
 
 import rsa_faces as rf
 from rsa_faces._core.exchange import exchanged
@@ -234,7 +235,7 @@ def test_transfer_matrix_reads_every_task_out_of_every_network():
     for task in tasks:
         assert score[(task, task)] > 0.9
     assert score[("identity", "expression")] < 0.6
-    ax = rf.figures.plot_transfer(table)
+    ax = panels(rf.figures.plot_transfer(table))[0]
     assert len(ax.texts) == 4
     with pytest.raises(rf.InputError, match="layer of identity: 'lst'. Did you mean"):
         transfer_matrix(networks, tasks, layer="lst", conditions=all_names)
@@ -251,8 +252,9 @@ def test_figure_shows_each_network(tmp_path):
         readout(a, expression(all_names), across=person(all_names), n_permutations=50, task="smile")
         for a in acts
     ]
-    ax = rf.figures.plot_readout(found)
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["one", "two"]
+    figure = rf.figures.plot_readout(found)
+    assert legend_of(figure) == ["one", "two"]
+    ax = panels(figure)[0]
     assert "14 people, 42 images" in ax.get_title(loc="left")
     with pytest.raises(rf.InputError, match="results of one task"):
         rf.figures.plot_readout([found[0], readout(

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 from scipy.stats import rankdata, spearmanr
 
 from rsa_faces._core.errors import ConditionMismatchError, InputError
@@ -319,10 +320,10 @@ def test_figure():
         load_network("pixels"), stimuli, identity=who, strengths=[1, 5], n_bootstrap=20,
         degradations=["blur", "jpeg", "contrast"],
     )  # fmt: skip
-    panels = plot_robustness(found)
-    assert [p.get_title(loc="left") for p in panels] == ["blur", "jpeg", "contrast"]
+    axes = panels(plot_robustness(found))
+    assert [p.get_title(loc="left") for p in axes] == ["blur", "jpeg", "contrast"]
     shown = found.table.set_index(["degradation", "strength"])["stability"]
-    drawn = panels[0].get_lines()[0].get_ydata()
+    drawn = axes[0].get_lines()[0].get_ydata()
     assert drawn == pytest.approx([1, shown["blur", 1], shown["blur", 5]])
     with pytest.raises(InputError, match="unknown value 'stabilit'"):
         plot_robustness(found, value="stabilit")

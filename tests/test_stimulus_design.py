@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 
 import rsa_faces as rf
 from rsa_faces import InputError
@@ -246,11 +247,13 @@ def test_wrong_input_is_told(networks):
 def test_figures(networks):
     models = pool(20)
     design = choose_stimuli(models, 6, n_starts=1, n_random=20, progress=False)
-    axes = plot_stimulus_design(design, simulate_selection(models, design, n_simulations=50))
+    axes = panels(
+        plot_stimulus_design(design, simulate_selection(models, design, n_simulations=50))
+    )
     assert "simulated" in axes[2].get_title(loc="left")
-    assert len(plot_stimulus_design(design)) == 2
+    assert len(panels(plot_stimulus_design(design))) == 2
     start = faces()
     made = synthesise_images(networks, ("conv1", "block1.relu1"), start, n_steps=1, progress=False)
-    axes = plot_synthesis(start, made)
+    axes = panels(plot_synthesis(start, made)).reshape(2, -1)
     assert axes.shape == (2, 5)
     plt.close("all")

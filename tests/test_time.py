@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import rsatoolbox
+from drawn import panels
 from matplotlib.text import Text
 from scipy import stats
 
@@ -735,7 +736,7 @@ def two_regions():
 
 
 def test_figure_of_a_course(two_regions):
-    axes = plot_time(two_regions)
+    axes = panels(plot_time(two_regions))
     figure = axes[0].figure
     assert axes.shape == (2,)
     assert {"ventral: 8 subjects, 12 conditions", "lateral: 8 subjects, 12 conditions", "time (ms)",
@@ -761,19 +762,19 @@ def test_band_only_where_reliable(two_regions):
     reliable = np.zeros(len(TIMES), dtype=bool)
     reliable[[5, 20, 21, 22]] = True
     table["reliable"] = np.tile(reliable, 4).astype(object)
-    axes = plot_time(dataclasses.replace(two_regions, table=table))
+    axes = panels(plot_time(dataclasses.replace(two_regions, table=table)))
     # one run as a band, one time alone as a line
     assert len(axes[0].collections[0].get_paths()) == 1
     assert len(axes[0].collections[1].get_paths()) == 1
     x = axes[0].collections[0].get_paths()[0].vertices[:, 0]
     assert (x.min(), x.max()) == pytest.approx((TIMES[20] * 1000, TIMES[22] * 1000))
-    plain = plot_time(dataclasses.replace(two_regions, table=table.assign(reliable=None)))
+    plain = panels(plot_time(dataclasses.replace(two_regions, table=table.assign(reliable=None))))
     assert "noise ceiling (lower to upper)" not in texts(plain[0].figure)
 
 
 def test_figure_in_given_axes(two_regions):
     _, ax = plt.subplots()
-    (drawn,) = plot_time(two_regions.sel(region="ventral"), unit="s", ax=ax)
+    (drawn,) = panels(plot_time(two_regions.sel(region="ventral"), unit="s", ax=ax))
     assert drawn is ax
     assert ax.get_xlabel() == "time (s)"
     assert ax.get_xlim() == pytest.approx((TIMES[0], TIMES[-1]))
@@ -792,7 +793,7 @@ def test_figure_in_given_axes(two_regions):
 def test_figure_of_generalization():
     _, data = recording(n_subjects=4)
     found = time_generalization(data.with_labels(region="ventral"))
-    ax = plot_generalization(found)
+    ax = panels(plot_generalization(found))[0]
     (mesh,) = ax.collections
     np.testing.assert_allclose(mesh.get_array().reshape(40, 40), found.similarity)
     assert mesh.get_clim() == pytest.approx((-np.abs(found.similarity).max(),
@@ -806,7 +807,7 @@ def test_figure_of_generalization():
     box = ax.get_position()
     assert box.width * size[0] == pytest.approx(box.height * size[1])
     undefined = dataclasses.replace(found, similarity=np.full((40, 40), np.nan))
-    assert plot_generalization(undefined).collections[0].get_clim() == (-1, 1)
+    assert panels(plot_generalization(undefined))[0].collections[0].get_clim() == (-1, 1)
 
 
 # --- calibration ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 from matplotlib.collections import LineCollection
 from scipy import stats
 
@@ -605,7 +606,7 @@ def test_comparison_of_networks_is_calibrated():
 def test_figure_of_layers_over_time():
     found = mapped(n_permutations=99)
     clusters = map_clusters(found, along="time and layers", n_permutations=500)
-    axes = plot_layer_map(found, clusters)
+    axes = panels(plot_layer_map(found, clusters))[::2].reshape(2, -1)
     assert axes.shape == (2, 2)
     figure = axes[0, 0].figure
     assert figure.get_figwidth() <= 183 / 25.4 + 1e-6
@@ -623,25 +624,29 @@ def test_figure_of_layers_over_time():
     texts = [a.get_title(loc="left") for a in figure.axes]
     assert "ventral: 8 patients, 12 conditions" in texts
     legend = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert legend == ["mean over layers", "noise ceiling (lower to upper)", "corrected p < 0.05"]
+    assert legend == [
+        "above: mean over layers",
+        "noise ceiling (lower to upper)",
+        "corrected p < 0.05",
+    ]
 
 
 def test_figure_of_a_difference_and_of_one_patient():
     model = networks()
     found = mapped(model)
     difference = map_clusters(found, network="identity", minus="expression", n_permutations=200)
-    axes = plot_layer_map(found, difference, unit="s")
+    axes = panels(plot_layer_map(found, difference, unit="s"))[::2].reshape(2, -1)
     assert axes.shape == (2, 1)
     assert any(
         t.get_text() == "identity − expression" for a in axes[0, 0].figure.axes for t in a.texts
     )
     assert any(a.get_ylabel().startswith("difference of") for a in axes[0, 0].figure.axes)
-    axes = plot_layer_map(mapped(model, recording(model, n_patients=1)))
-    titles = [a.get_title(loc="left") for a in axes[0, 0].figure.axes]
+    axes = panels(plot_layer_map(mapped(model, recording(model, n_patients=1))))
+    titles = [a.get_title(loc="left") for a in axes[0].figure.axes]
     assert "ventral: 1 patient, 12 conditions; no ceiling: one patient" in titles
     nothing = recording(model, gain=0.0)
-    axes = plot_layer_map(mapped(model, nothing, n_permutations=99))
-    titles = [a.get_title(loc="left") for a in axes[0, 0].figure.axes]
+    axes = panels(plot_layer_map(mapped(model, nothing, n_permutations=99)))
+    titles = [a.get_title(loc="left") for a in axes[0].figure.axes]
     assert "ventral: 8 patients, 12 conditions; no reliable signal" in titles
     with pytest.raises(rf.InputError, match="expected the clusters of this map"):
         plot_layer_map(mapped(model, recording(model, rows={"ventral": 2})), difference)

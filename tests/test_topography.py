@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import panels
 from torch import nn
 
 import rsa_faces as rf
@@ -530,24 +531,24 @@ def test_figures():
 
     net = network(convolutions())
     fields = receptive_fields(net, ["0", "2"])
-    ax = plot_receptive_fields(fields, layer="2")
+    ax = panels(plot_receptive_fields(fields, layer="2"))[0]
     drawn = sum(len(line.get_xdata()) for line in ax.lines)
     assert drawn == 144
     units = receptive_fields(net, ["7"], method="gradient", n_images=1)
-    assert "units" in plot_receptive_fields(units, radius=None).get_title(loc="left")
+    assert "units" in panels(plot_receptive_fields(units, radius=None))[0].get_title(loc="left")
     with pytest.raises(rf.InputError, match="unknown layer"):
         plot_receptive_fields(fields, layer="9")
     bias = central_bias(net, ["0", "2", "7"], n_images=1)
-    ax = plot_central_bias(bias)
+    ax = panels(plot_central_bias(bias))[0]
     medians = bias.groupby("layer", sort=False)["field_bias"].median()
     np.testing.assert_allclose(ax.lines[0].get_ydata(), medians)
-    assert len(plot_central_bias(bias, of="activation").lines[0].get_ydata()) == 2
+    assert len(panels(plot_central_bias(bias, of="activation"))[0].lines[0].get_ydata()) == 2
     with pytest.raises(rf.InputError, match="unknown bias"):
         plot_central_bias(bias, of="size")
     rng = np.random.default_rng(0)
     rdms, truth = simulated(rng, 22, 10, 10, (1, 1))
     found = compare_topography(rdms, subjects_of(truth, rdms.conditions, rng), n_boot=50)
-    ax = plot_topography(found)
+    ax = panels(plot_topography(found))[0]
     np.testing.assert_allclose(ax.lines[0].get_ydata(), found.table["central"])
     with pytest.raises(rf.InputError, match="unknown region"):
         plot_topography(found, region="V1")

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import legend_of, panels
 from sklearn.linear_model import Ridge
 
 from rsa_faces import ConditionMismatchError, InputError
@@ -223,10 +224,11 @@ def test_figures():
     features, ratings = simulated()
     found = trait_readout(features, ratings, n_permutations=19,
                           reliability=pd.Series(0.8, ratings.columns))  # fmt: skip
-    ax = plot_traits(found)
+    figure = plot_traits(found)
+    ax = panels(figure)[0]
     assert [t.get_text() for t in ax.get_yticklabels()] == list(ratings.columns)
-    assert "ceiling of the ratings" in [t.get_text() for t in ax.get_legend().get_texts()]
-    ax = plot_specificity(found, "landmarks")
+    assert "ceiling: reliability of the ratings" in legend_of(figure)
+    ax = panels(plot_specificity(found, "landmarks"))[0]
     assert len(ax.texts) == 16
     with pytest.raises(InputError, match="unknown features 'pixels'"):
         plot_specificity(found, "pixels")

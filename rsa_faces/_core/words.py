@@ -38,4 +38,10 @@ def p_sentence(p: float) -> str:
 
 def counted(n: int, noun: str) -> str:
     """Return a number and its noun, in the plural where there is not one."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    several = "people" if noun == "person" else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else several}"
+
+
+def interval_label(alpha: float) -> str:
+    """Return the name of an interval that covers 1 - alpha."""
+    return f"{100 * (1 - alpha):g} % interval"

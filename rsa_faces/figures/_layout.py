@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 
+from rsa_faces.figures._parts import entries_per_row
 from rsa_faces.figures._style import COLUMN, PAGE, text_width, wrapped
 
 # Inches. A panel is as wide as its number of layers asks for; _UNIT is the least for one layer.
 _UNIT, _WIDEST_UNIT, _FEWEST = 0.04, 0.11, 9
-_LEFT, _RIGHT, _GAP = 0.52, 0.06, 0.08
+_LEFT, _RIGHT, _GAP = 0.62, 0.06, 0.08
 _HEADING, _LINE = 0.2, 0.118
 
 
@@ -48,7 +49,7 @@ def layer_grid(
         for block, some in zip(blocks, ordered, strict=True)
     ]
     legend = [h.get_label() for h in handles]
-    per_row = _entries_per_row(legend, width)
+    per_row = entries_per_row(legend, width)
     legend_height = 0.06 + 0.14 * int(np.ceil(len(legend) / per_row))
     height = sum(tops) + sum(bottoms) + len(blocks) * n_rows * (panel + _HEADING) + legend_height
     figure = plt.figure(figsize=(width, height))
@@ -68,12 +69,23 @@ def layer_grid(
             figure.text(
                 (_LEFT / width + axes[0, some[-1]].get_position().x1) / 2,
                 (y - max(named[i] for i in some) - 0.11) / height,
-                "layer, in order of computation", ha="center", va="center", fontsize=7,
-            )  # fmt: skip
+                "layer, in order of computation",
+                ha="center",
+                va="center",
+                fontsize=7,
+            )
         y -= bottom
-    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=per_row,
-                  frameon=False, handlelength=1.6, columnspacing=1.2, borderpad=0.2,
-                  borderaxespad=0.0)  # fmt: skip
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=per_row,
+        frameon=False,
+        handlelength=1.6,
+        columnspacing=1.2,
+        borderpad=0.2,
+        borderaxespad=0.0,
+    )
     return axes
 
 
@@ -97,13 +109,3 @@ def _blocks(units: np.ndarray) -> list[list[int]]:
         if len(fill(limit)) == len(blocks):
             return fill(limit)
     return blocks
-
-
-def _entries_per_row(labels: Sequence[str], width: float) -> int:
-    """Return how many legend entries fit beside each other."""
-    widths = [text_width(label, 6) + 0.45 for label in labels]
-    for n in range(len(labels), 1, -1):
-        # Entries fill one column after the other.
-        if sum(max(column) for column in np.array_split(widths, n)) < width:
-            return n
-    return 1

@@ -57,10 +57,18 @@ class Page:
 
 
 def surface_page(
-    vertices: np.ndarray, faces: np.ndarray, values: np.ndarray, colors: np.ndarray, *,
-    scale: list, limits: tuple[float, float], names: tuple[str, ...], label: str, view: str,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    values: np.ndarray,
+    colors: np.ndarray,
+    *,
+    scale: list,
+    limits: tuple[float, float],
+    names: tuple[str, ...],
+    label: str,
+    view: str,
     title: str,
-) -> Page:  # fmt: skip
+) -> Page:
     """Return a page with a surface that can be turned.
 
     Parameters
@@ -78,19 +86,34 @@ def surface_page(
     points = vertices - middle
     points /= np.linalg.norm(points, axis=1).max()
     data = {
-        "points": _packed(points, "<f4"), "faces": _packed(faces, "<u4"),
-        "colors": _packed(np.rint(255 * colors), "u1"), "values": _packed(values, "<f4"),
-        "scale": [to_hex(color) for color in scale], "names": list(names), "label": label,
-        "low": limits[0], "high": limits[1], "view": view,
-    }  # fmt: skip
+        "points": _packed(points, "<f4"),
+        "faces": _packed(faces, "<u4"),
+        "colors": _packed(np.rint(255 * colors), "u1"),
+        "values": _packed(values, "<f4"),
+        "scale": [to_hex(color) for color in scale],
+        "names": list(names),
+        "label": label,
+        "low": limits[0],
+        "high": limits[1],
+        "view": view,
+    }
     return _page(data, "surface.js", title)
 
 
 def volume_page(
-    grid: dict, under: dict, codes: np.ndarray, *, palette: list, scale: list,
-    limits: tuple[float, float], names: tuple[str, ...], label: str, start: list[float],
-    smooth: bool, title: str,
-) -> Page:  # fmt: skip
+    grid: dict,
+    under: dict,
+    codes: np.ndarray,
+    *,
+    palette: list,
+    scale: list,
+    limits: tuple[float, float],
+    names: tuple[str, ...],
+    label: str,
+    start: list[float],
+    smooth: bool,
+    title: str,
+) -> Page:
     """Return a page with three slices through a point that can be moved.
 
     Parameters
@@ -110,17 +133,25 @@ def volume_page(
 
     def packed(one: dict, name: str, kind: str) -> dict:
         return {
-            name: _packed(one["array"], kind), "shape": list(one["array"].shape),
-            "origin": [float(v) for v in one["origin"]], "step": [float(v) for v in one["step"]],
-        }  # fmt: skip
+            name: _packed(one["array"], kind),
+            "shape": list(one["array"].shape),
+            "origin": [float(v) for v in one["origin"]],
+            "step": [float(v) for v in one["step"]],
+        }
 
     data = {
-        "grid": packed(grid, "values", "<f4"), "under": packed(under, "gray", "u1"),
+        "grid": packed(grid, "values", "<f4"),
+        "under": packed(under, "gray", "u1"),
         "codes": _packed(codes, "u1"),
         "palette": [[int(round(255 * float(v))) for v in color[:3]] for color in palette],
-        "scale": [to_hex(color) for color in scale], "names": list(names), "label": label,
-        "low": limits[0], "high": limits[1], "start": start, "smooth": smooth,
-    }  # fmt: skip
+        "scale": [to_hex(color) for color in scale],
+        "names": list(names),
+        "label": label,
+        "low": limits[0],
+        "high": limits[1],
+        "start": start,
+        "smooth": smooth,
+    }
     return _page(data, "volume.js", title)
 
 

@@ -17,12 +17,13 @@ from matplotlib.font_manager import get_font_names
 from matplotlib.textpath import TextPath
 
 from rsa_faces._core.checks import check_choice
-from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path
+from rsa_faces._core.words import counted
 from rsa_faces.comparison import METHODS
 
 # Widths of one and two columns of a journal, in inches.
 COLUMN, PAGE = 89 / 25.4, 183 / 25.4
+PAGE_HEIGHT = 240 / 25.4
 # Okabe and Ito's colours, told apart by colour-blind readers (black is for data).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#6A6A6A")
 CEILING = "#D9D9D9"
@@ -85,15 +86,24 @@ def save_figure(figure: Figure, path: str | Path) -> list[Path]:
         The three files. The same figure gives the same bytes.
     """
     path = Path(path)
-    without_date = {"svg": {"Date": None}, "png": {"Software": None},
-                    "pdf": {"CreationDate": None, "ModDate": None}}  # fmt: skip
+    without_date = {
+        "svg": {"Date": None},
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "ModDate": None},
+    }
     saved = []
     with style():
         for suffix, metadata in without_date.items():
             target = path.with_name(f"{path.name}.{suffix}")
             with atomic_path(target) as temporary:
-                figure.savefig(temporary, format=suffix, dpi=300, metadata=metadata,
-                               bbox_inches="tight", pad_inches=0.03)  # fmt: skip
+                figure.savefig(
+                    temporary,
+                    format=suffix,
+                    dpi=300,
+                    metadata=metadata,
+                    bbox_inches="tight",
+                    pad_inches=0.03,
+                )
             saved.append(target)
     return saved
 
@@ -115,16 +125,12 @@ def similarity_label(method: str) -> str:
     return f"similarity ({method_symbol(method)})"
 
 
-def interval_label(alpha: float) -> str:
-    """Return the name of an interval that covers 1 - alpha."""
-    return f"{100 * (1 - alpha):g} % interval"
-
-
-def numbers(row: pd.Series) -> str:
+def numbers(row: pd.Series, *, caveats: bool = True) -> str:
     """Return a region with its numbers, and why there is no ceiling where there is none."""
-    n = "1 subject" if row["n_subjects"] == 1 else f"{row['n_subjects']} subjects"
     text = f"{row['region']}: " if row["region"] else ""
-    text += f"{n}, {row['n_conditions']} conditions"
+    text += f"{counted(row['n_subjects'], 'subject')}, {row['n_conditions']} conditions"
+    if not caveats:
+        return text
     if row["n_subjects"] == 1:
         return f"{text}; no ceiling: one subject"
     return text if row["reliable"] else f"{text}; no reliable signal"
@@ -151,14 +157,6 @@ def choose_all(values: Sequence[str] | None, column: Iterable[str], what: str) -
     """Return the values asked for, or all of the column, each once."""
     options = list(dict.fromkeys(column))
     return options if values is None else [check_choice(v, options, what=what) for v in values]
-
-
-def as_axes(ax, shape: tuple[int, ...]) -> np.ndarray:
-    """Return axes given by the user as an array of `shape`."""
-    ax = np.asarray(ax, dtype=object)
-    if ax.size != np.prod(shape):
-        raise InputError(f"expected {np.prod(shape)} axes, shape {shape}, got {ax.size}.")
-    return ax.reshape(shape)
 
 
 def text_width(text: str, size: float) -> float:

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import counted
+from rsa_faces.figures._parts import UNDEFINED, color_bar, entry, signed_scale
 from rsa_faces.figures._style import COLORS, PAGE, shortened, style
 
 _GROUPS = ("region", "patient")
@@ -87,21 +86,25 @@ def plot_electrodes(
         )
     colors, handles, scale = _marker_colors(electrodes[shown], values, shown, by)
     n_hidden = int((~shown).sum())
-    text = plural(int(shown.sum()), "electrode") + " of "
-    text += plural(electrodes["patient"][shown].nunique(), "patient")
+    text = counted(int(shown.sum()), "electrode") + " of "
+    text += counted(electrodes["patient"][shown].nunique(), "patient")
     text += f"; {n_hidden} without coordinates not shown" if n_hidden else ""
     with style():
         figure = plt.figure(figsize=(PAGE, 2.05))
         _brain(figure, views, coordinates[shown], colors, (0.0, 0.2, 0.9 if scale else 1.0, 0.8))
         figure.text(0.01, 0.02, text, fontsize=6, va="bottom")
         if scale is not None:
-            bar = figure.add_axes((0.915, 0.3, 0.012, 0.56))
-            figure.colorbar(scale, cax=bar).set_label(label, fontsize=7)
-            bar.tick_params(labelsize=6)
+            color_bar(scale, label, box=(figure, (0.915, 0.3, 0.012, 0.56)))
         else:
-            figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.07),
-                          ncols=len(handles), frameon=False, handletextpad=0.2,
-                          columnspacing=1.2)  # fmt: skip
+            figure.legend(
+                handles=handles,
+                loc="lower center",
+                bbox_to_anchor=(0.5, 0.07),
+                ncols=len(handles),
+                frameon=False,
+                handletextpad=0.2,
+                columnspacing=1.2,
+            )
     return figure
 
 
@@ -115,41 +118,48 @@ def _brain(figure, views, coordinates, colors, box) -> None:
             None, display_mode=views, figure=figure, axes=box, annotate=True
         )
     display.add_markers(
-        coordinates, marker_color=colors, marker_size=9, edgecolors="black", linewidths=0.25,
+        coordinates,
+        marker_color=colors,
+        marker_size=9,
+        edgecolors="black",
+        linewidths=0.25,
         alpha=1.0,
-    )  # fmt: skip
+    )
 
 
 def _marker_colors(electrodes: pd.DataFrame, values, shown, by: str):
     """Return the colours of electrodes, and the legend or the scale that explains them."""
     if values is not None:
         values = values[shown]
-        largest = np.abs(values[np.isfinite(values)]).max(initial=0.0) or 1.0
-        scale = ScalarMappable(Normalize(-largest, largest), plt.get_cmap("RdBu_r"))
-        colors = scale.to_rgba(np.nan_to_num(values))
-        colors[~np.isfinite(values)] = (0.6, 0.6, 0.6, 1.0)
-        return colors, [], scale
+        scale = signed_scale(values)
+        return scale.to_rgba(np.ma.masked_invalid(values)), [], scale
     names = electrodes[by].fillna("unknown").astype(str)
     counts = names.value_counts()
     most = counts.index[: len(COLORS)]
     chosen = [n for n in dict.fromkeys(names) if n != "unknown" and n in most]
     color = dict(zip(chosen, COLORS, strict=False))
-    gray = "#BBBBBB"
     handles = [
-        Line2D([], [], linestyle="none", marker="o", markersize=3.5, color=color[name],
-               markeredgecolor="black", markeredgewidth=0.25,
-               label=f"{shortened(name, 24)} ({counts[name]})")
+        entry(
+            f"{shortened(name, 24)} ({counts[name]})",
+            "o",
+            markersize=3.5,
+            color=color[name],
+            markeredgecolor="black",
+            markeredgewidth=0.25,
+        )
         for name in chosen
-    ]  # fmt: skip
+    ]
     others = int(counts.sum() - counts[chosen].sum())
     if others:
         what = "unknown" if len(counts) == len(chosen) + ("unknown" in counts) else "others"
-        handles.append(Line2D([], [], linestyle="none", marker="o", markersize=3.5, color=gray,
-                              markeredgecolor="black", markeredgewidth=0.25,
-                              label=f"{what} ({others})"))  # fmt: skip
-    return [color.get(name, gray) for name in names], handles, None
-
-
-def plural(n: int, what: str) -> str:
-    """Return a number of things."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+        handles.append(
+            entry(
+                f"{what} ({others})",
+                "o",
+                markersize=3.5,
+                color=UNDEFINED,
+                markeredgecolor="black",
+                markeredgewidth=0.25,
+            )
+        )
+    return [color.get(name, UNDEFINED) for name in names], handles, None

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rsa_faces._core.checks import check_choice
-from rsa_faces._core.errors import InputError
 from rsa_faces.analyses import EmbeddingMap
+from rsa_faces.figures._parts import (
+    PALE,
+    check_few,
+    count_axis,
+    figure_of,
+    legend_below,
+    network_colors,
+    panels,
+    reference,
+)
 from rsa_faces.figures._style import COLORS, COLUMN, style
 
 _STYLES = {"ridge": "-", "procrustes": "--"}
+_SCORES = {"auc": "verification, AUC", "accuracy": "verification accuracy"}
 
 
 def plot_embedding_map(
@@ -20,7 +30,7 @@ def plot_embedding_map(
     *,
     score: str = "auc",
     ax: Axes | None = None,
-) -> Axes:
+) -> Figure:
     """Draw recognition across networks against the number of training pairs.
 
     Parameters
@@ -34,9 +44,9 @@ def plot_embedding_map(
 
     Returns
     -------
-    Axes
-        Means over draws with the middle 95 % of draws (AUC and accuracy); grey: the networks' own
-        spaces.
+    matplotlib.figure.Figure
+        Means over draws with the middle 95 % of draws (AUC and accuracy); dotted: the networks'
+        own spaces.
 
     Raises
     ------
@@ -44,39 +54,47 @@ def plot_embedding_map(
         If there are no results or more than 8, or no such score.
     """
     named = dict(results) if isinstance(results, Mapping) else {"": results}
-    if not 1 <= len(named) <= len(COLORS):
-        raise InputError(f"expected 1 to {len(COLORS)} results, got {len(named)}.")
+    check_few(named, "results")
+    banded = False
     with style():
-        if ax is None:
-            _, ax = plt.subplots(figsize=(COLUMN, 2.5), layout="constrained")
-        for color, (name, result) in zip(COLORS, named.items(), strict=False):
-            known = [c for c in result.table if c in ("auc", "accuracy") or c.startswith("tar@")]
+        ((one,),) = panels(ax, 1, 1, COLUMN, 2.7)
+        sources = [str(result.settings["source"]) for result in named.values()]
+        several = len(set(sources)) == len(sources)
+        colors = [*network_colors(sources).values()] if several else COLORS
+        for color, (name, result) in zip(colors, named.items(), strict=False):
+            known = [c for c in result.table if c in _SCORES or c.startswith("tar@")]
             check_choice(score, known, what="score")
-            own = result.table.set_index("map")[score]
-            ax.axhline(own["target"], color="#888888", linewidth=0.7, linestyle=":")
+            own = result.table.set_index("map")[score]["target"]
+            one.axhline(own, color=color if len(named) > 1 else PALE, linewidth=0.7, linestyle=":")
             for kind, line in _STYLES.items():
                 rows = result.table[result.table["map"] == kind]
                 if not len(rows):
                     continue
                 label = f"{name}, {kind}" if name else kind
-                ax.plot(rows["n_pairs"], rows[score], f"o{line}", color=color, markersize=3,
-                        label=label)  # fmt: skip
+                one.plot(
+                    rows["n_pairs"], rows[score], f"o{line}", color=color, markersize=3, label=label
+                )
                 if f"{score}_low" in rows:
-                    ax.fill_between(rows["n_pairs"], rows[f"{score}_low"], rows[f"{score}_high"],
-                                    color=color, alpha=0.12, linewidth=0)  # fmt: skip
-        ax.plot([], [], color="#888888", linewidth=0.7, linestyle=":", label="target's own space")
-        if score != "auc":
-            ax.set_ylim(bottom=0)
+                    banded = True
+                    one.fill_between(
+                        rows["n_pairs"],
+                        rows[f"{score}_low"],
+                        rows[f"{score}_high"],
+                        color=color,
+                        alpha=0.12,
+                        linewidth=0,
+                    )
+        one.plot([], [], color=PALE, linewidth=0.7, linestyle=":", label="target's own space")
+        if score == "auc":
+            reference(one, 0.5, text="chance")
         else:
-            ax.axhline(0.5, color="#444444", linewidth=0.5)
-        ax.set_xscale("log")
-        ticks = sorted({n for r in named.values() for n in r.table["n_pairs"] if n})
-        ax.set_xticks(ticks, [str(t) for t in ticks])
-        ax.minorticks_off()
-        ax.set_xlabel("training pairs")
-        ax.set_ylabel({"auc": "verification, AUC", "accuracy": "verification accuracy"}.get(
-            score, f"true accepts at {score.removeprefix('tar@')} false"))  # fmt: skip
+            one.set_ylim(bottom=0)
+        counts = [n for result in named.values() for n in result.table["n_pairs"]]
+        pairing = next(iter(named.values())).settings["pairing"]
+        count_axis(one, counts, f"training pairs ({pairing} of a person)")
+        rate = score.removeprefix("tar@")
+        one.set_ylabel(_SCORES.get(score, f"true accepts at {rate} false accepts"))
         people = next(iter(named.values())).table["n_people"].iloc[0]
-        ax.set_title(f"{people} people, tested on those left out", loc="left")
-        ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-    return ax
+        one.set_title(f"{people} people, tested on those left out", loc="left")
+        legend_below(one, ax is None, title="bands: middle 95 % of draws" if banded else "")
+    return figure_of(one)

@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import fill
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import number, percent
 from rsa_faces.analyses.face_code._face_space import FaceSpace
 from rsa_faces.analyses.face_code._faces import Faces
 from rsa_faces.analyses.face_code.axis_coding import AxisTuning
 from rsa_faces.analyses.face_code.face_decoding import FaceDecoding
-from rsa_faces.figures._style import COLORS, COLUMN, PAGE, as_axes, style
+from rsa_faces.figures._parts import (
+    count_axis,
+    curve,
+    figure_of,
+    legend_below,
+    panels,
+    wrapped_panels,
+)
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, style
 
 _INSIDE, _OUTSIDE = "#009E73", "#D55E00"
 _ROW = 0.16  # inches of text over a face
@@ -34,7 +43,7 @@ def plot_faces(
     n_columns: int = 7,
     zoom: bool = True,
     ax=None,
-) -> np.ndarray:
+) -> Figure:
     """Draw made faces in rows, each marked inside or outside the region of known faces.
 
     Parameters
@@ -51,7 +60,7 @@ def plot_faces(
 
     Returns
     -------
-    ndarray of Axes, shape (n_faces,)
+    matplotlib.figure.Figure
         Green frame: a mixture of known faces. Orange, dashed: extrapolated, with the factor by
         which the region of known faces would have to grow.
 
@@ -65,26 +74,18 @@ def plot_faces(
     if len(labels) != len(faces):
         raise InputError(f"expected {len(faces)} labels, got {len(labels)}.")
     view = _view(faces.landmarks, faces.images.shape, zoom)
+    n_columns = max(min(n_columns, len(faces)), 1)
+    width = min(PAGE / n_columns, 1.4)
+    tall = width * (view[3] - view[2]) / (view[1] - view[0])
     with style():
-        if ax is None:
-            n_columns = max(min(n_columns, len(faces)), 1)
-            n_rows = -(-len(faces) // n_columns)
-            width = min(PAGE / n_columns, 1.4)
-            tall = width * (view[3] - view[2]) / (view[1] - view[0])
-            _, grid = plt.subplots(
-                n_rows, n_columns, squeeze=False, layout="constrained",
-                figsize=(width * n_columns, (tall + 2 * _ROW) * n_rows),
-            )  # fmt: skip
-            for spare in grid.ravel()[len(faces) :]:
-                spare.set_axis_off()
-            ax = grid.ravel()[: len(faces)]
-        axes = as_axes(ax, (len(faces),))
-        for one, image, label, row in zip(
+        axes = wrapped_panels(ax, len(faces), n_columns, width, tall + 2 * _ROW)
+        for one, picture, label, row in zip(
             axes, faces.images, labels, faces.table.itertuples(), strict=True
         ):
             note = "inside" if row.inside else f"extrapolated × {row.extent:.1f}"
-            _face(one, image, str(label), note, view, inside=row.inside)
-    return axes
+            _face(one, picture, str(label), note, view, inside=row.inside)
+        _explain(axes, ax is None, faces.table["inside"], "; ×: growth of their region it takes")
+    return figure_of(axes)
 
 
 def plot_components(
@@ -94,7 +95,7 @@ def plot_components(
     steps: Sequence[float] = (-3, -1.5, 0, 1.5, 3),
     zoom: bool = True,
     ax=None,
-) -> np.ndarray:
+) -> Figure:
     """Draw what the components of a face space do to the mean face.
 
     Parameters
@@ -110,7 +111,7 @@ def plot_components(
 
     Returns
     -------
-    ndarray of Axes, shape (n_components, n_steps)
+    matplotlib.figure.Figure
         Frames as in :func:`plot_faces`.
 
     Raises
@@ -121,36 +122,38 @@ def plot_components(
     about = space.components.set_index("component")
     if isinstance(components, (int, np.integer)):
         components = [
-            name for part in ("shape", "appearance")
+            name
+            for part in ("shape", "appearance")
             for name in about.index[about["part"] == part][:components]
-        ]  # fmt: skip
+        ]
     names = [check_choice(name, about.index, what="component") for name in components]
     if not names or not len(steps):
         raise InputError("expected at least one component and one step, got none.")
     view = _view(space.mean_shape[None], (1, *space.mean_image.shape), zoom)
+    width = min((PAGE - 0.5) / len(steps), 1.1)
+    tall = width * (view[3] - view[2]) / (view[1] - view[0])
+    height = min((tall + 2 * _ROW) * len(names) + 0.3, 9.5)
     with style():
-        if ax is None:
-            width = min((PAGE - 0.5) / len(steps), 1.1)
-            tall = width * (view[3] - view[2]) / (view[1] - view[0])
-            _, ax = plt.subplots(
-                len(names), len(steps), squeeze=False, layout="constrained",
-                figsize=(width * len(steps) + 0.5, (tall + 2 * _ROW) * len(names)),
-            )  # fmt: skip
-        axes = as_axes(ax, (len(names), len(steps)))
+        axes = panels(ax, len(names), len(steps), width * len(steps) + 0.5, height)
+        all_inside = []
         for row, name in zip(axes, names, strict=True):
             faces = space.along(name, steps)
-            for one, image, step, inside in zip(
+            for one, picture, step, inside in zip(
                 row, faces.images, steps, faces.table["inside"], strict=True
             ):
-                label = "mean face" if step == 0 else f"{step:+g} SD"
-                _face(one, image, label, "" if inside else "extrapolated", view, inside=inside)
-            row[0].set_ylabel(f"{name}\n{about.at[name, 'explained']:.0%} of {name.split()[0]}")
-    return axes
+                label = "mean face" if step == 0 else f"{step:+g} SD".replace("-", "−")
+                _face(one, picture, label, "" if inside else "extrapolated", view, inside=inside)
+                all_inside.append(inside)
+            share = percent(about.at[name, "explained"], 0)
+            row[0].set_ylabel(f"{name}\n{share} % of {name.split()[0]}")
+        of = f"; SD: of {len(space.coordinates)} known faces; %: of their variance"
+        _explain(axes, ax is None, all_inside, of)
+    return figure_of(axes)
 
 
 def plot_axis_tuning(
     tuning: AxisTuning, cells: Sequence[str] | None = None, *, alpha: float = 0.05, ax=None
-) -> np.ndarray:
+) -> Figure:
     """Draw tuning of cells along their axis and beside it.
 
     Parameters
@@ -165,7 +168,7 @@ def plot_axis_tuning(
 
     Returns
     -------
-    ndarray of Axes, shape (n_cells,)
+    matplotlib.figure.Figure
         Mean responses ± SEM in bins of equal numbers of faces. An axis code rises along the axis
         and is flat beside it.
 
@@ -180,38 +183,36 @@ def plot_axis_tuning(
     cells = [check_choice(cell, table.index, what="cell") for cell in cells]
     if not cells:
         raise InputError("expected at least one cell, got none.")
+    n_columns = min(len(cells), 3)
     with style():
-        if ax is None:
-            n_columns = min(len(cells), 3)
-            n_rows = -(-len(cells) // n_columns)
-            _, grid = plt.subplots(
-                n_rows, n_columns, squeeze=False, layout="constrained",
-                figsize=(PAGE * max(n_columns, 2) / 3, 1.9 * n_rows + 0.3),
-            )  # fmt: skip
-            for spare in grid.ravel()[len(cells) :]:
-                spare.set_axis_off()
-            ax = grid.ravel()[: len(cells)]
-        axes = as_axes(ax, (len(cells),))
+        width = PAGE * max(n_columns, 2) / 3 / n_columns
+        axes = wrapped_panels(ax, len(cells), n_columns, width, 2.05)
         for one, cell in zip(axes, cells, strict=True):
             curves = tuning.curves[tuning.curves["cell"] == cell]
             for color, (direction, label) in zip(COLORS, _DIRECTIONS.items(), strict=False):
                 rows = curves[curves["direction"] == direction]
                 one.errorbar(
-                    rows["position"], rows["response"], rows["sem"], color=color, label=label,
-                    marker="o", markersize=2.5, elinewidth=0.6,
-                )  # fmt: skip
+                    rows["position"],
+                    rows["response"],
+                    rows["sem"],
+                    color=color,
+                    label=label,
+                    marker="o",
+                    markersize=2.5,
+                    elinewidth=0.6,
+                )
             row = table.loc[cell]
-            one.set_title(
-                f"{cell}: r = {row['r']:.2f}\n{_beside(row['p_orthogonal'], alpha)}", loc="left"
-            )
-            one.set_xlabel("position")
+            beside = _beside(row["p_orthogonal"], alpha)
+            one.set_title(f"{cell}: r = {number(row['r'], 2)}\n{beside}", loc="left")
+            one.set_xlabel("position (SD or z)")
             one.set_ylabel("response")
-        handles, labels = axes[0].get_legend_handles_labels()
-        axes[0].figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    return axes
+        n = f"{len(tuning.predictions)} faces"
+        marks = f"{n}; points: mean ± standard error of a bin; r: predicted and measured, held out"
+        legend_below(axes, ax is None, title=marks)
+    return figure_of(axes)
 
 
-def plot_identification(decoding: FaceDecoding, *, ax: Axes | None = None) -> Axes:
+def plot_identification(decoding: FaceDecoding, *, ax: Axes | None = None) -> Figure:
     """Draw how well faces are picked out against the number of units.
 
     Parameters
@@ -222,34 +223,38 @@ def plot_identification(decoding: FaceDecoding, *, ax: Axes | None = None) -> Ax
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         A curve per number of distractors; shaded: 95 % of subsets of units; dashed: chance.
     """
-    own = ax is None
     with style():
-        if own:
-            _, ax = plt.subplots(figsize=(COLUMN, 2.5), layout="constrained")
+        ((one,),) = panels(ax, 1, 1, COLUMN, 2.6)
         for k, (m, rows) in enumerate(decoding.table.groupby("n_distractors")):
             color = COLORS[k % len(COLORS)]
-            ax.fill_between(rows["n_units"], rows["low"], rows["high"], color=color, alpha=0.15,
-                            linewidth=0)  # fmt: skip
-            ax.plot(rows["n_units"], rows["accuracy"], "o-", color=color, markersize=3,
-                    label=f"among {m + 1} faces")  # fmt: skip
-            ax.axhline(rows["chance"].iloc[0], color=color, linewidth=0.6, linestyle="--")
-        ax.set_xscale("log")
-        *ticks, last = sorted(decoding.table["n_units"].unique())
-        ticks = [*(t for t in ticks if last / t >= 1.5), last]  # labels must not touch
-        ax.set_xticks(ticks, [str(t) for t in ticks])
-        ax.minorticks_off()
-        ax.set_ylim(0, 1.03)
-        ax.set_xlabel("number of units")
-        ax.set_ylabel("faces identified, held out")
-        ax.set_title(f"{decoding.table['n_faces'].iloc[0]} faces; dashed: chance", loc="left")
-        if own:
-            ax.figure.legend(loc="outside lower center", ncols=3, frameon=False)
-        else:
-            ax.legend(frameon=False)
-    return ax
+            curve(
+                one,
+                rows["n_units"],
+                rows["accuracy"],
+                low=rows["low"],
+                high=rows["high"],
+                color=color,
+                label=f"among {m + 1} faces",
+            )
+            one.axhline(rows["chance"].iloc[0], color=color, linewidth=0.6, linestyle="--")
+        count_axis(one, decoding.table["n_units"], "number of units")
+        one.set_ylim(0, 1.03)
+        one.set_ylabel("share of faces identified, held out")
+        one.set_title(f"{decoding.table['n_faces'].iloc[0]} faces", loc="left")
+        legend_below(one, ax is None, title="bands: 95 % of subsets of units; dashed: chance")
+    return figure_of(one)
+
+
+def _explain(axes, own: bool, inside, more: str) -> None:
+    """Say below what frames mean, of those that there are."""
+    inside = np.asarray(inside, dtype=bool)
+    frames = ["green: a mixture of known faces"] * bool(inside.any())
+    frames += ["orange, dashed: extrapolated"] * bool((~inside).any())
+    if own:
+        legend_below(axes, own, handles=[], title=f"frame {'; '.join(frames)}{more}")
 
 
 def _view(points: np.ndarray, shape: tuple[int, ...], zoom: bool) -> tuple[float, ...]:
@@ -271,8 +276,12 @@ def _face(ax: Axes, image: np.ndarray, label: str, note: str, view, *, inside: b
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
-        spine.set(visible=True, color=_INSIDE if inside else _OUTSIDE, linewidth=1.2,
-                  linestyle="-" if inside else (0, (3, 2)))  # fmt: skip
+        spine.set(
+            visible=True,
+            color=_INSIDE if inside else _OUTSIDE,
+            linewidth=1.2,
+            linestyle="-" if inside else (0, (3, 2)),
+        )
     ax.set_title(fill(label, _LETTERS), fontsize=6, pad=2)
     if note:
         ax.set_xlabel(note, fontsize=5.5, labelpad=1.5, color=_INSIDE if inside else _OUTSIDE)

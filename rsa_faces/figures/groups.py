@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import counted, interval_label, number, p_sentence, percent
 from rsa_faces.analyses import FalseMatches, GroupComponents, ScoreDistributions
-from rsa_faces.figures._style import COLORS, COLUMN, PAGE, as_axes, shown_name, style
+from rsa_faces.figures._parts import (
+    GRAY,
+    amount_scale,
+    cells,
+    color_bar,
+    entry,
+    figure_of,
+    legend_below,
+    panels,
+)
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, shown_name, style
 
-_NOTE = "Groups as people described themselves; what this can show: result.notes"
+_NOTE = "groups as people described themselves; what this can show: result.notes"
+_KINDS = {"mated": "one person", "within": "two people", "between": "two people, different groups"}
 
 
 def plot_group_components(
     result: GroupComponents, *, attribute: str | None = None, alpha: float = 0.05, ax=None
-) -> np.ndarray:
+) -> Figure:
     """Draw faces on the first two components, and how far each component separates groups.
 
     Parameters
@@ -34,7 +48,7 @@ def plot_group_components(
 
     Returns
     -------
-    ndarray of Axes, shape (2,)
+    matplotlib.figure.Figure
         Left: faces by group. Right: share of each component's variance that lies between groups;
         ticks show what permuted groups give.
 
@@ -54,38 +68,48 @@ def plot_group_components(
             f"and {len(kinds)}."
         )
     with style():
-        if ax is None:
-            _, ax = plt.subplots(1, 2, figsize=(PAGE, 2.6), layout="constrained")
-        axes = as_axes(ax, (2,))
+        ((left, right),) = panels(ax, 1, 2, PAGE, 2.9)
         for color, kind in zip(COLORS, kinds, strict=False):
             chosen = result.components[(labels == kind).to_numpy()]
-            axes[0].plot(
-                chosen[1], chosen[2], "o", markersize=3, color=color, alpha=0.8,
-                markeredgewidth=0, label=f"{kind} ({len(chosen)})",
-            )  # fmt: skip
+            left.plot(
+                chosen[1],
+                chosen[2],
+                "o",
+                markersize=3,
+                color=color,
+                alpha=0.8,
+                markeredgewidth=0,
+                label=f"{kind} ({counted(len(chosen), 'face')})",
+            )
         for k, name in enumerate(("x", "y")):
-            share = table["explained"].iloc[k]
-            axes[0].set(**{f"{name}label": f"component {k + 1} ({share:.0%} of variance)"})
-        axes[0].legend(frameon=False, fontsize=5.5, loc="center left", bbox_to_anchor=(1, 0.5))
-        axes[0].set_title(f"{attribute}: {len(labels)} faces", loc="left")
-        x, share = table["component"], table["between_group_share"]
-        found = table["p_max"] <= alpha
-        face = ["#0072B2" if f else "white" for f in found]
-        axes[1].bar(x, share, color=face, edgecolor="#0072B2", linewidth=0.7)
-        axes[1].plot(
-            x, table["expected_share"], "_", color="#444444", markersize=8,
-            label="permuted groups, mean",
-        )  # fmt: skip
-        axes[1].set_xticks(x)
-        axes[1].set_ylim(0, 1.03)
-        axes[1].set_xlabel(f"component (filled: p ≤ {alpha:g}, corrected)")
-        axes[1].set_ylabel("variance between groups")
-        axes[1].legend(frameon=False, fontsize=5.5, loc="upper right")
-        _say(axes[1])
-    return axes
+            share = percent(table["explained"].iloc[k], 0)
+            left.set(**{f"{name}label": f"component {k + 1} ({share} % of variance)"})
+        n = table["n_people"].iloc[0]
+        left.set_title(f"{attribute}: {len(labels)} faces of {n} people", loc="left")
+        x, found = table["component"], (table["p_max"] <= alpha).to_numpy()
+        right.bar(
+            x,
+            table["between_group_share"],
+            edgecolor=GRAY,
+            linewidth=0.7,
+            color=np.where(found, GRAY, "white"),
+        )
+        right.plot(x, table["expected_share"], "_", color=COLORS[1], markersize=9)
+        right.set_xticks(x)
+        right.set_ylim(0, 1.03)
+        right.set_xlabel("component")
+        right.set_ylabel("share of its variance between groups")
+        handles = left.get_legend_handles_labels()[0]
+        if found.any():
+            handles.append(Patch(color=GRAY, label=f"separates groups, p ≤ {alpha:g}, corrected"))
+        if not found.all():
+            handles.append(Patch(facecolor="white", edgecolor=GRAY, label="not shown to"))
+        handles.append(entry("mean of permuted groups", "_", color=COLORS[1], markersize=9))
+        legend_below([left, right], ax is None, handles=handles, title=_NOTE)
+    return figure_of(left)
 
 
-def plot_score_distributions(result: ScoreDistributions, *, ax: Axes | None = None) -> Axes:
+def plot_score_distributions(result: ScoreDistributions, *, ax: Axes | None = None) -> Figure:
     """Draw the distributions of scores within a person, within groups and between them.
 
     Parameters
@@ -96,51 +120,52 @@ def plot_score_distributions(result: ScoreDistributions, *, ax: Axes | None = No
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         One row per kind of pair and group: a violin of all scores, its mean with the interval over
         people.
     """
     table = result.table
     table = table[(table["group_a"] != "") | (table["kind"] == "between")]
     table = table[(table["kind"] != "between") | (table["group_a"] == "")]
+    order = list(_KINDS)
+    rows = sorted(table.itertuples(), key=lambda row: order.index(row.kind))
     with style():
-        if ax is None:
-            size = (COLUMN, 0.8 + 0.22 * len(table))
-            _, ax = plt.subplots(figsize=size, layout="constrained")
-        colors = dict(zip(("between", "within", "mated"), COLORS, strict=False))
+        ((one,),) = panels(ax, 1, 1, COLUMN, 1.2 + 0.24 * len(rows))
+        colors = dict(zip(order, COLORS, strict=False))
         names = []
-        order = {"mated": 0, "within": 1, "between": 2}
-        rows = sorted(table.itertuples(), key=lambda row: order[row.kind])
         for i, row in enumerate(rows):
             pairs = result.pairs[result.pairs["kind"] == row.kind]
             if row.group_a != "":
                 pairs = pairs[(pairs["group_a"] == row.group_a)]
+            color = colors[row.kind]
             if len(pairs) > 1 and pairs["score"].std() > 0:
-                violin = ax.violinplot(
+                violin = one.violinplot(
                     pairs["score"], [i], orientation="horizontal", showextrema=False, widths=0.9
                 )
                 for body in violin["bodies"]:
-                    body.set(color=colors[row.kind], alpha=0.3, linewidth=0)
-            ax.plot([row.ci_low, row.ci_high], [i, i], color=colors[row.kind])
-            ax.plot(row.mean, i, "o", markersize=3, color=colors[row.kind])
-            what = {
-                "mated": f"one person, {row.group_a}", "within": f"two people, {row.group_a}",
-                "between": "two people, different groups",
-            }[row.kind]  # fmt: skip
-            names.append(f"{what} ({row.n_pairs})")
-        ax.set_yticks(range(len(names)), names)
-        ax.invert_yaxis()
-        ax.set_xlabel("score; mean with 95 %")
+                    body.set(color=color, alpha=0.3, linewidth=0)
+            one.plot([row.ci_low, row.ci_high], [i, i], color=color)
+            one.plot(row.mean, i, "o", markersize=3, color=color)
+            group = f", {row.group_a}" if row.group_a else ""
+            names.append(f"{_KINDS[row.kind]}{group} ({counted(row.n_pairs, 'pair')})")
+        one.set_yticks(range(len(names)), names)
+        one.invert_yaxis()
+        one.set_xlabel("score (similarity of two images)")
         first = result.summary.iloc[0]
-        ax.set_title(
-            f"within − between groups: {first['difference']:.3f}, p = {first['p']:.2g}",
+        # Beside the names, which are wider than the panel.
+        one.set_title(
+            f"{first['n_people']} people; within − between groups: "
+            f"{number(first['difference'])}, {p_sentence(first['p'])}",
             loc="right",
         )
-        _say(ax)
-    return ax
+        ends = "area: all pairs; dot and line: mean with its 95 % interval over people"
+        legend_below(one, ax is None, handles=[], title=f"{ends}\n{_NOTE}")
+    return figure_of(one)
 
 
-def plot_false_matches(results: FalseMatches | Mapping[str, FalseMatches], *, ax=None):
+def plot_false_matches(
+    results: FalseMatches | Mapping[str, FalseMatches], *, ax: Any = None
+) -> Figure:
     """Draw how often two different people are taken for one, by their groups.
 
     Parameters
@@ -151,53 +176,54 @@ def plot_false_matches(results: FalseMatches | Mapping[str, FalseMatches], *, ax
 
     Returns
     -------
-    Axes, or ndarray of Axes for a mapping
-        One cell per pair of groups: the rate in per cent, its interval, and the number of pairs
-        that match; colour by the rate.
+    matplotlib.figure.Figure
+        A panel per network, one cell per pair of groups: the rate in per cent, its interval, and
+        the number of pairs that match; colour by the rate, one scale for all.
     """
-    several = isinstance(results, Mapping)
-    named = dict(results) if several else {"": results}
+    named = dict(results) if isinstance(results, Mapping) else {"": results}
     n_groups = max(len(result.groups) for result in named.values())
+    width = min(PAGE, 2.2 + 0.75 * n_groups)
+    height = min(9.5, (0.55 + 0.42 * n_groups) * len(named) + 0.7)
     with style():
-        if ax is None:
-            size = (1.2 + 0.72 * n_groups, (1.0 + 0.45 * n_groups) * len(named))
-            _, ax = plt.subplots(len(named), 1, figsize=size, layout="constrained")
-        axes = as_axes(ax, (len(named),))
+        axes = panels(ax, len(named), 1, width, height)[:, 0]
+        scale = amount_scale(
+            np.concatenate(
+                [100 * result.table["rate"].to_numpy(float) for result in named.values()]
+            )
+        )
         for one, (name, result) in zip(axes, named.items(), strict=True):
-            _matches(one, name, result)
-    return axes if several else axes[0]
+            _matches(one, name, result, scale)
+        color_bar(scale, "false matches (% of pairs)", ax=list(axes))
+        first = next(iter(named.values()))
+        level = interval_label(first.settings.get("alpha", 0.05))
+        rule = f"rate, {level}, number of pairs that match"
+        legend_below(axes, ax is None, handles=[], title=f"cells: {rule}\n{_NOTE}")
+    return figure_of(axes)
 
 
-def _matches(ax: Axes, name: str, result: FalseMatches) -> None:
+def _matches(ax: Axes, name: str, result: FalseMatches, scale) -> None:
     """Draw one matrix of false matches."""
-    rates, low, high, n = (result.matrix(c) for c in ("rate", "ci_low", "ci_high", "n_false"))
-    size, shown = len(rates), rates.to_numpy(float)
-    ax.imshow(shown, cmap="Oranges", vmin=0, vmax=np.nanmax(shown) or 1, aspect="auto")
-    for i in range(size):
-        for j in range(size):
-            value = shown[i, j]
-            text = "no pairs" if np.isnan(value) else (
-                f"{100 * value:.2f} %\n{100 * low.iat[i, j]:.2f}–{100 * high.iat[i, j]:.2f}"
-                f"\nn = {int(n.iat[i, j])}"
-            )  # fmt: skip
-            dark = np.nan_to_num(value) > 0.6 * np.nanmax(shown)
-            ax.text(j, i, text, ha="center", va="center", fontsize=5.5,
-                    color="white" if dark else "black")  # fmt: skip
+    rates, low, high, n = (
+        result.matrix(c).to_numpy(float) for c in ("rate", "ci_low", "ci_high", "n_false")
+    )
+    texts = [
+        [
+            "no pairs"
+            if np.isnan(rates[i, j])
+            else (
+                f"{percent(rates[i, j], 2)} %\n{percent(low[i, j], 2)} to "
+                f"{percent(high[i, j], 2)}\nn = {int(n[i, j])}"
+            )
+            for j in range(len(rates))
+        ]
+        for i in range(len(rates))
+    ]
+    cells(ax, 100 * rates, texts, scale, 5.0)
     people = dict(zip(result.groups["group"], result.groups["n_people"], strict=True))
-    ax.set_xticks(range(size), [str(g) for g in rates.columns])
-    ax.set_yticks(range(size), [f"{g} ({people[g]} people)" for g in rates.index])
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    groups = result.matrix("rate").index
+    ax.set_xticks(range(len(groups)), [str(group) for group in groups])
+    names = [f"{group}\n({counted(people[group], 'person')})" for group in groups]
+    ax.set_yticks(range(len(groups)), names)
     threshold = result.overall["threshold"].iloc[0]
     set_at = "a threshold per group" if np.isnan(threshold) else f"threshold {threshold:.3f}"
-    name = f"{shown_name(name)}, " if name else "false matches, "
-    ax.set_title(f"{name}{set_at}", loc="right")
-    _say(ax)
-
-
-def _say(ax: Axes) -> None:
-    """Write under the axes what groups are."""
-    ax.annotate(
-        _NOTE, (1, 0), xytext=(0, -30), xycoords="axes fraction", textcoords="offset points",
-        fontsize=4.5, color="#444444", ha="right", va="top",
-    )  # fmt: skip
+    ax.set_title(f"{shown_name(name)}, {set_at}" if name else set_at, loc="left")

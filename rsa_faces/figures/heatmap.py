@@ -9,18 +9,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from rsa_faces.figures._parts import (
+    CEILING_LABEL,
+    color_bar,
+    entries_per_row,
+    entry,
+    figure_of,
+    image,
+    ink,
+    name_places,
+    signed_scale,
+)
 from rsa_faces.figures._style import (
     CEILING,
     COLUMN,
     PAGE,
+    PAGE_HEIGHT,
     choose,
     choose_all,
-    light_to_dark,
     shortened,
     shown_name,
     similarity_label,
@@ -29,9 +39,11 @@ from rsa_faces.figures._style import (
 )
 from rsa_faces.inference import Result
 
-# Inches: a cell, the strip of ceilings, gaps, room above a block, colour bar, legend.
-_WIDEST, _TALL, _STRIP, _GAP, _HEADING, _BAR, _LEGEND = 0.16, 0.17, 0.75, 0.1, 0.22, 0.62, 0.34
+# Inches: a cell, the strip of ceilings, gaps, room above a block, colour bar.
+_WIDEST, _TALL, _STRIP, _GAP, _BESIDE, _HEADING, _BAR = 0.16, 0.17, 0.62, 0.08, 0.2, 0.22, 0.62
+_LOWEST = 0.09  # of a row: its name can just be read
 _LONGEST = 24  # characters of a name
+_MOST_COLUMNS = 4
 
 
 def plot_heatmap(
@@ -40,7 +52,7 @@ def plot_heatmap(
     subset: str | None = None,
     networks: Sequence[str] | None = None,
     regions: Sequence[str] | None = None,
-) -> np.ndarray:
+) -> Figure:
     """Draw similarity of each layer with each region as colours, a block per network.
 
     Parameters
@@ -57,12 +69,13 @@ def plot_heatmap(
 
     Returns
     -------
-    ndarray of Axes, shape (n_blocks, 2)
-        Images: layers in order of computation by regions, with their numbers of subjects (n);
-        grey is undefined, a dot differs from 0 after correction. Right of each: the noise ceiling
-        of each region in grey, lower to upper, where subjects share structure, and the layer that
-        is highest on these data, whose value is optimistic. All blocks share their scales, with 0
-        at the light end, or white in the middle where there are values below 0.
+    matplotlib.figure.Figure
+        In ``axes`` an image and a strip per block. Images: layers in order of computation by
+        regions, with their numbers of subjects (n); grey is undefined, a dot differs from 0 after
+        correction. Right of each: the noise ceiling of each region in grey, lower to upper, where
+        subjects share structure, and the layer that is highest on these data, whose value is
+        optimistic. All blocks share their scales, white is 0. They stand side by side where one
+        column would not fit a page.
 
     Raises
     ------
@@ -75,8 +88,8 @@ def plot_heatmap(
     >>> d92 = rf.datasets.images92()
     >>> models = d92.models.sel(name=["animacy", "HMAX"])
     >>> result = rf.evaluate(models, d92.rdms.sel(region="behaviour"), n_boot=100)
-    >>> rf.figures.plot_heatmap(result).shape
-    (1, 2)
+    >>> len(rf.figures.plot_heatmap(result).axes)
+    3
     """
     table = result.table
     subset = choose(subset, table["subset"], "subset")
@@ -86,16 +99,22 @@ def plot_heatmap(
     table = table[table["region"].isin(regions) & table["network"].isin(names)]
     blocks = _blocks(table, names)
     alpha = result.settings.get("alpha", 0.05)
-    scale = _scale(table["similarity"].to_numpy(float))
     with style():
-        axes = _axes(blocks, _labels(table, regions))
-        for row, (title, rows, places) in zip(axes, blocks, strict=True):
-            _image(row[0], rows, places, regions, alpha, scale)
-            row[0].set_title(title, loc="left", pad=3)
-            _strip(row[1], rows, regions, _limits(table))
-        axes[-1, 1].set_xlabel("similarity", labelpad=2)
-        _explain(axes, table, alpha, scale)
-    return axes
+        scale = signed_scale(table["similarity"])
+        handles = _handles(table, alpha)
+        axes = _axes(blocks, _labels(table, regions), handles)
+        limits = _limits(table)
+        for (left, right), (title, rows, places) in zip(axes, blocks, strict=True):
+            _image(left, rows, places, regions, alpha, scale)
+            left.set_title(title, loc="left", pad=3)
+            _strip(right, rows, regions, limits)
+        figure = figure_of(axes)
+        width, height = figure.get_size_inches()
+        top, low = axes[0, 1].get_position().y1, axes[-1, 1].get_position().y0
+        tall = min(1.2 / height, top - low)
+        box = (1 - (_BAR - 0.12) / width, top - tall, 0.09 / width, tall)
+        color_bar(scale, similarity_label(table["method"].iloc[0]), box=(figure, box))
+    return figure
 
 
 def _blocks(table: pd.DataFrame, names: list[str]) -> list[tuple[str, pd.DataFrame, list[str]]]:
@@ -123,43 +142,63 @@ def _labels(table: pd.DataFrame, regions: list[str]) -> list[str]:
     return [f"{shortened(region, _LONGEST)} (n = {n[region]:.0f})" for region in regions]
 
 
-def _axes(blocks, labels: list[str]) -> np.ndarray:
-    """Return axes of images and of ceilings, below each other; regions are named."""
+def _axes(blocks, labels: list[str], handles: list) -> np.ndarray:
+    """Return axes of images and of ceilings, (n_blocks, 2), in as few columns as fit a page."""
     left = max(text_width(label, 6) for label in labels) + 0.14
-    most = max(len(places) for _, _, places in blocks)
-    room = PAGE - left - _GAP - _STRIP - _BAR
-    cell = min(_WIDEST, room / most)
-    tall = _TALL * len(labels)
     below = [
-        max(text_width(shortened(p, _LONGEST), 5) for p in places) + 0.1 for _, _, places in blocks
+        max(max(text_width(shortened(p, _LONGEST), 5) for p in places) + 0.1, 0.36)
+        for _, _, places in blocks
     ]
-    below[-1] = max(below[-1], 0.32)
-    wide = max(cell * most, COLUMN - left - _GAP - _STRIP - _BAR)
-    width = left + wide + _GAP + _STRIP + _BAR
-    height = len(blocks) * (_HEADING + tall) + sum(below) + _LEGEND
+    n_places = [len(places) for _, _, places in blocks]
+    legend = 0.1 + 0.14 * len(handles)
+    best = None
+    for tall in (_TALL, 0.13, _LOWEST):
+        for n_columns in range(1, min(_MOST_COLUMNS, len(blocks)) + 1):
+            starts = range(0, len(blocks), n_columns)
+            rows = [range(i, min(i + n_columns, len(blocks))) for i in starts]
+            room = PAGE - left - _BAR - n_columns * (_GAP + _STRIP + _BESIDE)
+            cell = min(_WIDEST, room / max(sum(n_places[i] for i in row) for row in rows))
+            height = legend + sum(
+                _HEADING + tall * len(labels) + max(below[i] for i in row) for row in rows
+            )
+            if cell > 0 and (best is None or height < best[0]):
+                best = height, tall, cell, rows
+            if height <= PAGE_HEIGHT:
+                break
+        if best[0] <= PAGE_HEIGHT:
+            break
+    height, tall, cell, rows = best
+    wide = max(
+        sum(cell * n_places[i] + _GAP + _STRIP + _BESIDE for i in row) - _BESIDE for row in rows
+    )
+    width = max(left + wide + _BAR, COLUMN)
     figure = plt.figure(figsize=(width, height))
     axes = np.empty((len(blocks), 2), dtype=object)
     y = height
-    for i, (_, _, places) in enumerate(blocks):
-        y -= _HEADING + tall
-        box = (left / width, y / height, cell * len(places) / width, tall / height)
-        axes[i, 0] = figure.add_axes(box)
-        axes[i, 0].set_yticks(range(len(labels)), labels, fontsize=6)
-        x = left + cell * len(places) + _GAP
-        box = (x / width, y / height, _STRIP / width, tall / height)
-        axes[i, 1] = figure.add_axes(box)
-        y -= below[i]
-    return axes
-
-
-def _scale(values: np.ndarray) -> ScalarMappable:
-    """Return colours: from light to dark, or around 0 where there are values below it."""
-    largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
-    signed = bool((values < 0).any())
-    colors = plt.get_cmap("RdBu_r") if signed else light_to_dark()
-    return ScalarMappable(
-        Normalize(-largest if signed else 0.0, largest), colors.with_extremes(bad="#BBBBBB")
+    for row in rows:
+        y -= _HEADING + tall * len(labels)
+        x = left
+        for i in row:
+            for j, w in enumerate((cell * n_places[i], _STRIP)):
+                box = (x / width, y / height, w / width, tall * len(labels) / height)
+                axes[i, j] = figure.add_axes(box)
+                x += w + (_GAP if j == 0 else _BESIDE)
+            name_places(axes[i, 0], "y", labels if i == row[0] else [], tall * len(labels), size=6)
+            axes[i, 1].set_xlabel("similarity", fontsize=5.5, labelpad=1)
+        y -= max(below[i] for i in row)
+    figure.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 0.0),
+        frameon=False,
+        ncols=entries_per_row([handle.get_label() for handle in handles], width),
+        handlelength=1.4,
+        columnspacing=1.2,
+        borderpad=0.2,
+        borderaxespad=0.0,
+        labelspacing=0.3,
     )
+    return axes
 
 
 def _image(axes: Axes, rows, places, regions, alpha: float, scale: ScalarMappable) -> None:
@@ -168,17 +207,21 @@ def _image(axes: Axes, rows, places, regions, alpha: float, scale: ScalarMappabl
     place = rows["place"].to_numpy()
     values = np.full((len(regions), len(places)), np.nan)
     values[line, place] = rows["similarity"]
-    axes.imshow(np.ma.masked_invalid(values), cmap=scale.cmap, norm=scale.norm, aspect="auto",
-                interpolation="nearest")  # fmt: skip
+    image(axes, values, scale)
     found = rows["p_corrected"].to_numpy(float) < alpha
-    dark = np.abs(rows["similarity"].to_numpy(float)) > 0.6 * scale.norm.vmax
-    for some, color in ((found & dark, "white"), (found & ~dark, "black")):
-        axes.plot(place[some], line[some], linestyle="none", marker="o", markersize=1.4,
-                  color=color, markeredgewidth=0)  # fmt: skip
-    per_name = 72 * axes.get_window_extent().width / axes.figure.dpi / len(places)
-    shown = np.arange(len(places))[::-1][:: int(np.ceil(6.2 / per_name))][::-1]
-    axes.set_xticks(shown, [shortened(places[i], _LONGEST) for i in shown], rotation=90,
-                    fontsize=5)  # fmt: skip
+    inks = np.array([ink(scale, value) for value in rows["similarity"]])
+    for color in ("white", "black"):
+        some = found & (inks == color)
+        axes.plot(
+            place[some],
+            line[some],
+            linestyle="none",
+            marker="o",
+            markersize=1.4,
+            color=color,
+            markeredgewidth=0,
+        )
+    name_places(axes, "x", places, axes.get_window_extent().width / axes.figure.dpi)
     axes.tick_params(length=1.5, pad=1.5)
     axes.spines[["top", "right"]].set_visible(True)
 
@@ -198,10 +241,10 @@ def _strip(axes: Axes, rows: pd.DataFrame, regions, limits) -> None:
         head = own.iloc[0]
         if head["reliable"] and np.isfinite(head["ceiling_low"]):
             low, high = np.clip([head["ceiling_low"], head["ceiling_high"]], -1, 1)
-            axes.barh(line, max(high - low, 0.01), left=low, height=0.8, color=CEILING,
-                      linewidth=0)  # fmt: skip
-        axes.plot(own["similarity"].max(), line, "|", color="black", markersize=6,
-                  markeredgewidth=1.0)  # fmt: skip
+            axes.barh(line, max(high - low, 0.01), left=low, height=0.8, color=CEILING, linewidth=0)
+        axes.plot(
+            own["similarity"].max(), line, "|", color="black", markersize=6, markeredgewidth=1.0
+        )
     axes.axvline(0, color="black", linewidth=0.4)
     axes.set_ylim(len(regions) - 0.5, -0.5)
     axes.set_xlim(*limits)
@@ -211,25 +254,14 @@ def _strip(axes: Axes, rows: pd.DataFrame, regions, limits) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _explain(axes, table: pd.DataFrame, alpha: float, scale: ScalarMappable) -> None:
-    """Draw the colour bar and the legend."""
-    figure = axes[0, 0].figure
-    width, height = figure.get_size_inches()
-    top = axes[0, 1].get_position().y1
-    tall = min(1.2, height - _HEADING - _LEGEND) / height
-    bar = figure.add_axes((1 - (_BAR - 0.12) / width, top - tall, 0.09 / width, tall))
-    label = similarity_label(table["method"].iloc[0])
-    figure.colorbar(scale, cax=bar).set_label(label, fontsize=6)
-    bar.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    bar.tick_params(labelsize=5)
-    handles = [
-        Line2D([], [], linestyle="none", marker="|", color="black", markersize=6,
-               label="highest layer, chosen on these data"),
-        Line2D([], [], linestyle="none", marker="o", markersize=2, color="black",
-               label=f"differs from 0, corrected p < {alpha:g}"),
-    ]  # fmt: skip
+def _handles(table: pd.DataFrame, alpha: float) -> list:
+    """Return the legend's entries: those that occur."""
+    handles = []
     if (table["reliable"] == True).any():  # noqa: E712
-        handles.insert(0, Patch(color=CEILING, linewidth=0, label="noise ceiling (lower to upper)"))
-    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 0.0), frameon=False,
-                  ncols=len(handles) if width > 5 else 1, handlelength=1.4, columnspacing=1.2,
-                  borderpad=0.2, borderaxespad=0.0, labelspacing=0.3)  # fmt: skip
+        handles.append(Patch(color=CEILING, linewidth=0, label=CEILING_LABEL))
+    handles.append(entry("highest layer, chosen on these data", "|", color="black", markersize=6))
+    if (table["p_corrected"] < alpha).any():
+        handles.append(
+            entry(f"differs from 0, corrected p < {alpha:g}", "o", markersize=2, color="black")
+        )
+    return handles

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import counted, interval_label
 from rsa_faces.analyses import Homophily
-from rsa_faces.figures._style import COLORS, PAGE, as_axes, style
+from rsa_faces.figures._parts import (
+    PALE,
+    check_few,
+    figure_of,
+    network_colors,
+    panels,
+    points,
+    reference,
+)
+from rsa_faces.figures._style import COLORS, PAGE, shown_name, style
 
-_KINDS = {0: ("no tie", "#888888"), 1: ("tie", COLORS[0]), -1: ("negative tie", COLORS[1])}
+_KINDS = {0: ("no tie", PALE), 1: ("tie", COLORS[0]), -1: ("negative tie", COLORS[1])}
 
 
-def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> np.ndarray:
+def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> Figure:
     """Draw scores of linked people and others, and what ties and controls explain.
 
     Parameters
@@ -27,7 +36,7 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
 
     Returns
     -------
-    ndarray of Axes, shape (2,)
+    matplotlib.figure.Figure
         Left: distributions of scores. Right: estimates in standard deviations with their
         intervals; filled: p ≤ alpha of the result (permutation).
 
@@ -37,56 +46,52 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
         If there are no results or more than 8.
     """
     named = dict(results) if isinstance(results, Mapping) else {"": results}
-    if not 1 <= len(named) <= len(COLORS):
-        raise InputError(f"expected 1 to {len(COLORS)} results, got {len(named)}.")
+    check_few(named, "results")
+    terms = list(dict.fromkeys(t for r in named.values() for t in r.table["term"]))
+    name, first = next(iter(named.items()))
+    alpha = first.settings["alpha"]
     with style():
-        terms = list(dict.fromkeys(t for r in named.values() for t in r.table["term"]))
-        if ax is None:
-            height = max(2.3, 1.0 + 0.2 * len(terms) * len(named))
-            _, ax = plt.subplots(1, 2, figsize=(PAGE, height), layout="constrained")
-        left, right = axes = as_axes(ax, (2,))
-        first = next(iter(named.values()))
+        height = min(9.0, max(2.6, 1.2 + 0.2 * len(terms) * len(named)))
+        ((left, right),) = panels(ax, 1, 2, PAGE, height)
         bins = np.linspace(first.pairs["score"].min(), first.pairs["score"].max(), 31)
         for kind, (label, color) in _KINDS.items():
             scores = first.pairs.loc[first.pairs["tie"] == kind, "score"]
             if len(scores):
                 left.hist(
-                    scores, bins, density=True, histtype="stepfilled", color=color, alpha=0.3,
-                    label=f"{label} ({len(scores)} pairs)",
-                )  # fmt: skip
+                    scores,
+                    bins,
+                    density=True,
+                    histtype="stepfilled",
+                    color=color,
+                    alpha=0.3,
+                    label=f"{label} ({counted(len(scores), 'pair')})",
+                )
                 left.axvline(scores.mean(), color=color, linewidth=1)
-        n_people = first.table["n_people"].iloc[0]
-        left.set_xlabel(f"similarity of faces of {n_people} people (lines: means)")
-        left.set_ylabel("density")
+        of = f"{shown_name(name)}: " if name else ""
+        left.set_title(f"{of}{first.table['n_people'].iloc[0]} people; lines: means", loc="left")
+        left.set_xlabel("score (similarity of two faces)")
+        left.set_ylabel("density of pairs")
         left.set_yticks([])
-        left.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=5.5,
-            borderaxespad=0.2, columnspacing=1,
-        )  # fmt: skip
+        left.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2)
         offsets = np.linspace(-0.2, 0.2, len(named)) if len(named) > 1 else [0.0]
-        for offset, color, (name, result) in zip(offsets, COLORS, named.items(), strict=False):
-            rows = result.table
+        for offset, (name, color) in zip(offsets, network_colors(list(named)).items(), strict=True):
+            rows = named[name].table
             scale = rows["standardized"] / rows["estimate"]
             y = np.array([terms.index(term) for term in rows["term"]]) + offset
-            right.hlines(y, rows["ci_low"] * scale, rows["ci_high"] * scale, color=color)
-            found = (rows["p"] <= result.settings["alpha"]).to_numpy()
-            for filled, these in ((True, found), (False, ~found)):
-                right.plot(
-                    rows["standardized"][these], y[these], "o", markersize=4, color=color,
-                    markerfacecolor=color if filled else "white", markeredgewidth=0.8,
-                )  # fmt: skip
-            right.plot([], [], "o-", color=color, markersize=4, label=name)
-        right.axvline(0, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
+            right.hlines(
+                y,
+                rows["ci_low"] * scale,
+                rows["ci_high"] * scale,
+                color=color,
+                label=shown_name(name),
+            )
+            found = rows["p"] <= named[name].settings["alpha"]
+            points(right, rows["standardized"], y, color, found, 4)
+        reference(right, axis="x")
         right.set_yticks(range(len(terms)), terms)
         right.set_ylim(len(terms) - 0.5, -0.5)
-        alpha = first.settings["alpha"]
-        right.set_xlabel(
-            f"difference of similarity (SD), {100 * (1 - alpha):g} % interval; "
-            f"filled: p ≤ {alpha:g}"
-        )
+        right.set_xlabel("difference of similarity (SD of the scores)")
+        right.set_title(f"line: {interval_label(alpha)}; filled: p ≤ {alpha:g}", loc="left")
         if len(named) > 1:
-            right.legend(
-                loc="lower left", bbox_to_anchor=(0, 1), ncols=len(named), frameon=False,
-                fontsize=5.5,
-            )  # fmt: skip
-    return axes
+            right.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=3)
+    return figure_of(left)

@@ -6,16 +6,26 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import counted
+from rsa_faces.figures._parts import (
+    CEILING_LABEL,
+    GRAY,
+    color_bar,
+    entries_per_row,
+    entry,
+    figure_of,
+    name_places,
+    network_colors,
+    signed_scale,
+)
 from rsa_faces.figures._style import (
     CEILING,
-    COLORS,
     COLUMN,
     PAGE,
     shortened,
@@ -24,14 +34,13 @@ from rsa_faces.figures._style import (
     style,
     text_width,
 )
-from rsa_faces.figures.electrodes import plural
 from rsa_faces.mapping.time_courses import LayerMap
 from rsa_faces.mapping.time_tests import MapClusters
 
 _UNITS = {"ms": 1000.0, "s": 1.0}
 # Inches: strip of the ceiling, heading, room for time and legend, between panels, colour bar.
 _STRIP, _HEADING, _BELOW, _GAP, _BAR = 0.32, 0.27, 0.6, 0.12, 0.72
-_MOST_NAMES, _NAME_LENGTH = 12, 18
+_NAME_LENGTH = 18
 
 
 def plot_layer_map(
@@ -40,7 +49,7 @@ def plot_layer_map(
     *,
     alpha: float = 0.05,
     unit: str = "ms",
-) -> np.ndarray:
+) -> Figure:
     """Draw the similarity of every layer over time, clusters outlined, ceilings above.
 
     Parameters
@@ -57,11 +66,12 @@ def plot_layer_map(
 
     Returns
     -------
-    ndarray of Axes, shape (n_regions, n_networks)
-        Images: layers upwards in order of computation, white is a similarity of 0, grey undefined.
-        Strip above each: mean over layers, and in grey the noise ceiling, lower to upper, where
-        patients share structure (not for differences). Dotted line: time 0. All panels share
-        their scales. An outline says where an effect was found as a whole, not where it begins.
+    matplotlib.figure.Figure
+        An image and a strip above it per region (rows) and network (columns). Images: layers
+        upwards in order of computation, white is a similarity of 0, grey undefined. Strips: mean
+        over layers, and in grey the noise ceiling, lower to upper, where patients share structure
+        (not for differences). Dotted line: time 0. All panels share their scales. An outline says
+        where an effect was found as a whole, not where it begins.
 
     Raises
     ------
@@ -80,8 +90,8 @@ def plot_layer_map(
     >>> model = rf.RDMs(rng.random((2, 120)), names, "simulated", labels)
     >>> labels = {"subject": np.repeat(range(8), 5), "time": np.tile(np.arange(5) / 10, 8)}
     >>> data = rf.RDMs(rng.random((40, 120)), names, "simulated", labels | {"region": "ventral"})
-    >>> plot_layer_map(layer_map(model, data, n_permutations=0)).shape
-    (1, 1)
+    >>> len(plot_layer_map(layer_map(model, data, n_permutations=0)).axes)
+    3
     """
     check_choice(unit, _UNITS, what="unit of time")
     if not 0 < alpha < 1:
@@ -90,7 +100,8 @@ def plot_layer_map(
     curves, values, found = _drawn(layer_map, clusters, regions, alpha)
     networks = list(dict.fromkeys(curves["network"]))
     difference = clusters is not None and bool(clusters.minus)
-    largest = max(np.nanmax(np.abs(v), initial=0.0) for v in values.values()) or 1.0
+    scale = signed_scale(np.concatenate([v.ravel() for v in values.values()]))
+    colors = network_colors(networks)
     columns = [(curves["network"] == n).to_numpy() for n in networks]
     with style():
         axes, strips = _grid(layer_map, curves, columns, regions, found is not None)
@@ -98,23 +109,45 @@ def plot_layer_map(
         for r, region in enumerate(regions):
             for c, rows in enumerate(columns):
                 outlined = None if found is None else found[region][rows]
-                _image(axes[r, c], layer_map.times * _UNITS[unit], values[region][rows],
-                       list(curves["layer"][rows]), outlined, largest)  # fmt: skip
-                _strip(strips[r, c], layer_map, region, values[region][rows].mean(axis=0),
-                       limits, unit, difference)  # fmt: skip
+                _image(
+                    axes[r, c],
+                    layer_map.times * _UNITS[unit],
+                    values[region][rows],
+                    list(curves["layer"][rows]),
+                    outlined,
+                    scale,
+                )
+                _strip(
+                    strips[r, c],
+                    layer_map,
+                    region,
+                    values[region][rows].mean(axis=0),
+                    limits,
+                    unit,
+                    difference,
+                    colors[networks[c]],
+                )
                 axes[r, c].tick_params(labelbottom=r == len(regions) - 1)
                 if r == len(regions) - 1:
                     axes[r, c].set_xlabel(f"time ({unit})", labelpad=2)
                 strips[r, c].tick_params(labelleft=c == 0)
-            strips[r, 0].set_title(_heading(layer_map, region), loc="left", fontweight="bold",
-                                   pad=13 if r == 0 else 4)  # fmt: skip
+            strips[r, 0].set_title(
+                _heading(layer_map, region), loc="left", fontweight="bold", pad=13 if r == 0 else 4
+            )
         for c, network in enumerate(networks):
             name = shown_name(network)
             name += f" − {shown_name(clusters.minus)}" if difference else ""
-            strips[0, c].text(0.5, 1.06, name, transform=strips[0, c].transAxes, ha="center",
-                              va="bottom", fontsize=7)  # fmt: skip
-        _explain(axes, layer_map, largest, alpha, difference, found)
-    return axes
+            strips[0, c].text(
+                0.5,
+                1.06,
+                name,
+                transform=strips[0, c].transAxes,
+                ha="center",
+                va="bottom",
+                fontsize=7,
+            )
+        _explain(axes, layer_map, scale, alpha, difference, found, colors)
+    return figure_of(axes)
 
 
 def _drawn(layer_map, clusters, regions, alpha):
@@ -175,7 +208,7 @@ def _strip_limits(layer_map, values, columns, difference: bool) -> tuple[float, 
     return max(low - space, -1.0), min(high + space, 1.0)
 
 
-def _strip(axes, layer_map, region: str, mean, limits, unit: str, difference: bool) -> None:
+def _strip(axes, layer_map, region, mean, limits, unit, difference: bool, color: str) -> None:
     """Draw the mean over layers, and the ceiling where patients share structure."""
     times = layer_map.times * _UNITS[unit]
     rows = layer_map.ceilings[layer_map.ceilings["region"] == region]
@@ -186,7 +219,7 @@ def _strip(axes, layer_map, region: str, mean, limits, unit: str, difference: bo
             low, high = rows[["ceiling_low", "ceiling_high"]].iloc[t].clip(-1, 1)
             axes.fill_between(edges[t : t + 2], low, high, color=CEILING, linewidth=0, zorder=0)
     axes.axhline(0, color="black", linewidth=0.4)
-    axes.plot(times, mean, color=COLORS[0], linewidth=0.9)
+    axes.plot(times, mean, color=color, linewidth=0.9)
     edges = _edges(times)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(*limits)
@@ -195,20 +228,22 @@ def _strip(axes, layer_map, region: str, mean, limits, unit: str, difference: bo
     axes.spines["bottom"].set_visible(False)
 
 
-def _image(axes, times, values, layers, outlined, largest: float) -> None:
+def _image(axes, times, values, layers, outlined, scale: ScalarMappable) -> None:
     """Draw one image of layers over time, with outlines."""
-    colors = plt.get_cmap("RdBu_r").with_extremes(bad="#BBBBBB")
     x, y = _edges(times), np.arange(len(values) + 1) - 0.5
-    axes.pcolormesh(x, y, np.ma.masked_invalid(values), cmap=colors, vmin=-largest, vmax=largest,
-                    rasterized=True)  # fmt: skip
+    axes.pcolormesh(
+        x, y, np.ma.masked_invalid(values), cmap=scale.cmap, norm=scale.norm, rasterized=True
+    )
     if outlined is not None and outlined.any():
-        axes.add_collection(LineCollection(_outline(outlined, x, y), colors="black",
-                                           linewidths=0.9, capstyle="projecting"))  # fmt: skip
+        axes.add_collection(
+            LineCollection(
+                _outline(outlined, x, y), colors="black", linewidths=0.9, capstyle="projecting"
+            )
+        )
     if x[0] < 0 < x[-1]:
         axes.axvline(0, color="black", linewidth=0.6, linestyle=":")
-    every = int(np.ceil(len(layers) / _MOST_NAMES))
-    axes.set_yticks(range(0, len(layers), every))
-    axes.set_yticklabels([shortened(n, _NAME_LENGTH) for n in layers[::every]], fontsize=5)
+    room = axes.get_window_extent().height / axes.figure.dpi
+    name_places(axes, "y", layers, room, length=_NAME_LENGTH)
     axes.tick_params(axis="y", length=1.5, pad=1.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.spines[["top", "right"]].set_visible(True)
@@ -241,7 +276,7 @@ def _heading(layer_map, region: str) -> str:
     """Return a region with its numbers."""
     rows = layer_map.ceilings[layer_map.ceilings["region"] == region]
     text = f"{region}: " if region else ""
-    text += plural(int(rows["n_subjects"].iloc[0]), "patient")
+    text += counted(int(rows["n_subjects"].iloc[0]), "patient")
     text += f", {layer_map.n_conditions} conditions"
     if rows["n_subjects"].iloc[0] == 1:
         return f"{text}; no ceiling: one patient"
@@ -249,29 +284,34 @@ def _heading(layer_map, region: str) -> str:
     return text if not tested or rows["reliable"].any() else f"{text}; no reliable signal"
 
 
-def _explain(axes, layer_map, largest: float, alpha: float, difference: bool, found) -> None:
+def _explain(axes, layer_map, scale, alpha: float, difference: bool, found, colors) -> None:
     """Draw the colour bar and the legend."""
     figure = axes[0, 0].figure
     width, height = figure.get_size_inches()
     top, low = axes[0, -1].get_position(), axes[-1, -1].get_position()
     x = top.x1 + 0.09 / width
-    bar = figure.add_axes((x, low.y0, 0.09 / width, min(top.y1 - low.y0, 1.9 / height)))
-    scale = ScalarMappable(Normalize(-largest, largest), plt.get_cmap("RdBu_r"))
+    box = (x, low.y0, 0.09 / width, min(top.y1 - low.y0, 1.9 / height))
     text = similarity_label(layer_map.method)
     kind = ["difference of"] * difference + ["semi-partial"] * layer_map.unique
-    figure.colorbar(scale, cax=bar).set_label(
-        f"{' '.join(kind)}\n{text}" if kind else text, fontsize=6
-    )
-    bar.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    bar.tick_params(labelsize=5)
-    handles = [Line2D([], [], color=COLORS[0], linewidth=0.9, label="mean over layers")]
+    color_bar(scale, f"{' '.join(kind)}\n{text}" if kind else text, box=(figure, box))
+    color = next(iter(colors.values())) if len(colors) == 1 else GRAY
+    handles = [entry("above: mean over layers", color=color, linewidth=0.9)]
     if not difference and (layer_map.ceilings["reliable"] == True).any():  # noqa: E712
-        handles.append(Patch(color=CEILING, linewidth=0, label="noise ceiling (lower to upper)"))
+        handles.append(Patch(color=CEILING, linewidth=0, label=CEILING_LABEL))
     if found is not None and any(f.any() for f in found.values()):
         handles.append(
-            Patch(facecolor="none", edgecolor="black", linewidth=0.9,
-                  label=f"corrected p < {alpha:g}")
-        )  # fmt: skip
-    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), frameon=False,
-                  ncols=len(handles) if width > 4.5 else 1, handlelength=1.6,
-                  columnspacing=1.2, borderpad=0.2, borderaxespad=0.0)  # fmt: skip
+            Patch(
+                facecolor="none", edgecolor="black", linewidth=0.9, label=f"corrected p < {alpha:g}"
+            )
+        )
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.0),
+        frameon=False,
+        ncols=entries_per_row([h.get_label() for h in handles], width),
+        handlelength=1.6,
+        columnspacing=1.2,
+        borderpad=0.2,
+        borderaxespad=0.0,
+    )

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.analyses.information._templates import TEMPLATES
 from rsa_faces.analyses.information.landmarks import LandmarkReadout
-from rsa_faces.figures._style import COLUMN, shown_name, style
+from rsa_faces.figures._parts import (
+    color_bar,
+    figure_of,
+    image,
+    ink,
+    legend_below,
+    name_places,
+    panels,
+    signed_scale,
+)
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, shown_name, style
 
 _SCORES = {
     "r": ("p_corrected", "correlation with prediction, held out"),
@@ -24,7 +34,7 @@ _SCORES = {
 
 def plot_landmark_readout(
     result: LandmarkReadout, *, score: str = "r", alpha: float = 0.05, ax: Axes | None = None
-) -> Axes:
+) -> Figure:
     """Draw how well each measurement is read from each layer.
 
     Parameters
@@ -40,7 +50,7 @@ def plot_landmark_readout(
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         Measurements (rows) by layers (columns); in front, where there is one, the baseline.
         Colours from -1 (blue) to 1 (red).
 
@@ -65,27 +75,29 @@ def plot_landmark_readout(
         alone = table.groupby("measurement", sort=False)[before].first().loc[names].to_numpy()
         values = np.column_stack([alone, np.full(len(names), np.nan), values])
         first = 2
+    wide = min(PAGE - 2.3, 0.2 * values.shape[1])
     with style():
-        if ax is None:
-            size = (1.9 + 0.2 * values.shape[1], 1.1 + 0.17 * len(names))
-            _, ax = plt.subplots(figsize=size, layout="constrained")
-        image = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        ((one,),) = panels(ax, 1, 1, max(COLUMN, 2.3 + wide), 1.5 + 0.17 * len(names))
+        # All scores are correlations or shares of variance: one scale for all figures.
+        scale = signed_scale(values, 1.0)
+        image(one, values, scale)
         y, x = np.nonzero(marked.to_numpy(bool))
-        dots = np.abs(values[y, x + first]) > 0.6
-        ax.scatter(x + first, y, s=3, c=np.where(dots, "white", "black"), linewidths=0)
+        colors = [ink(scale, value) for value in values[y, x + first]]
+        one.scatter(x + first, y, s=3, c=colors, linewidths=0)
         places = ([0] if first else []) + list(range(first, values.shape[1]))
-        ax.set_xticks(places, (["baseline"] if first else []) + layers, rotation=90)
-        ax.set_yticks(range(len(names)), names)
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-        ax.set_xlabel(shown_name(str(table["network"].iloc[0])) or "layer")
+        shown = (["baseline"] if first else []) + layers
+        name_places(one, "x", shown, wide, places=places, size=5.5)
+        one.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+        one.spines[:].set_visible(False)
+        head = table.iloc[0]
+        network = shown_name(str(head["network"]))
+        one.set_xlabel(f"layers of {network}" if network else "layer")
+        one.set_title(f"{head['n_people']} people, {head['n_conditions']} images", loc="left")
+        color_bar(scale, _SCORES[score][1], ax=one)
         what = "interval above 0" if column is None else f"p ≤ {alpha:g}, corrected"
-        people = f"{table['n_people'].iloc[0]} people"
-        ax.set_title(f"{people}; dots: {what}", loc="left")
-        bar = ax.figure.colorbar(image, ax=ax, shrink=0.6, pad=0.02)
-        bar.set_label(_SCORES[score][1])
-        bar.outline.set_visible(False)
-    return ax
+        before = "; baseline: the other measurements given, alone" if first else ""
+        legend_below(one, ax is None, handles=[], title=f"dots: {what}{before}")
+    return figure_of(one)
 
 
 def plot_landmarks(
@@ -95,7 +107,7 @@ def plot_landmarks(
     template: str | Mapping[str, Sequence[int]] | None = "london-189",
     numbers: bool = False,
     ax: Axes | None = None,
-) -> Axes:
+) -> Figure:
     """Draw landmarks on a face, to see which is which.
 
     Parameters
@@ -112,7 +124,8 @@ def plot_landmarks(
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
+        Named points are the means of their members.
 
     Raises
     ------
@@ -128,24 +141,30 @@ def plot_landmarks(
     highest = max((max(v) for v in named.values()), default=0)
     if highest >= len(points):
         raise InputError(f"expected at least {highest + 1} points, got {len(points)}.")
+    middle = points[:, 0].mean()
     with style():
-        if ax is None:
-            _, ax = plt.subplots(figsize=(COLUMN, COLUMN * 1.1), layout="constrained")
-        ax.imshow(image, cmap="gray", vmin=0, vmax=255, alpha=0.7)
-        ax.plot(*points.T, ".", color="#0072B2", markersize=2, markeredgewidth=0)
+        width = PAGE if numbers else COLUMN
+        ((one,),) = panels(ax, 1, 1, width, 1.1 * width + 0.15)
+        one.imshow(image, cmap="gray", vmin=0, vmax=255, alpha=0.7)
+        label = f"{len(points)} landmarks"
+        one.plot(*points.T, ".", color=COLORS[0], markersize=2, markeredgewidth=0, label=label)
         if numbers:
             for i, (x, y) in enumerate(points):
-                ax.text(x, y, str(i), fontsize=3, color="#0072B2", clip_on=True)
+                one.text(x, y, str(i), fontsize=5, color=COLORS[0], clip_on=True)
+        label = "named: mean of their landmarks"
         for name, members in named.items():
             x, y = points[list(members)].mean(axis=0)
-            ax.plot(x, y, "o", color="#D55E00", markersize=2)
+            one.plot(x, y, "o", color=COLORS[1], markersize=2.5, label=label)
+            label = None
             if not numbers:
                 # Away from the middle, so that the names of both sides do not meet.
-                side = "right" if x < points[:, 0].mean() - 1 else "left"
-                ax.text(x, y, f"  {name.replace('_', ' ')}  ", fontsize=3.5, va="center", ha=side)
+                side = "right" if x < middle - 1 else "left"
+                text = f"  {name.replace('_', ' ')}  "
+                one.text(x, y, text, fontsize=5, va="center", ha=side)
         low, high = points.min(axis=0), points.max(axis=0)
         margin = 0.08 * (high - low).max()
-        ax.set_xlim(low[0] - margin, high[0] + margin)
-        ax.set_ylim(high[1] + margin, low[1] - margin)
-        ax.set_axis_off()
-    return ax
+        one.set_xlim(low[0] - margin, high[0] + margin)
+        one.set_ylim(high[1] + margin, low[1] - margin)
+        one.set_axis_off()
+        legend_below(one, ax is None)
+    return figure_of(one)

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from rsa_faces._core.words import interval_label
 from rsa_faces.figures._layout import layer_grid
+from rsa_faces.figures._parts import (
+    CEILING_LABEL,
+    GRAY,
+    SUBJECT,
+    entry,
+    figure_of,
+    name_places,
+    network_colors,
+    panels,
+)
 from rsa_faces.figures._style import (
     CEILING,
-    COLORS,
-    as_axes,
     base_name,
     choose,
     choose_all,
-    interval_label,
     method_symbol,
     numbers,
     shortened,
+    shown_name,
     style,
     wrapped,
 )
 from rsa_faces.inference import Result
 from rsa_faces.networks import NETWORKS
 
-_GRAY = "#444444"
-_NAME_LENGTH = 24  # characters of a layer's or model's name on the axis
+_NAME_LENGTH = 20  # characters of a layer's or model's name on the axis
 
 
 def plot_layers(
@@ -39,8 +49,9 @@ def plot_layers(
     subset: str | None = None,
     networks: Sequence[str] | None = None,
     regions: Sequence[str] | None = None,
+    subjects: bool = False,
     ax: np.ndarray | None = None,
-) -> np.ndarray:
+) -> Figure:
     """Draw similarity from layer to layer: a row of panels per region, a column per network.
 
     Parameters
@@ -54,15 +65,18 @@ def plot_layers(
         the panel of NAME. Networks and models of one layer stand side by side in the last column.
     regions : sequence of str, optional
         Rows; all by default.
+    subjects : bool, default False
+        Draw each subject's similarity as a dot.
     ax : ndarray of Axes, optional
         Axes to draw in, shape (n_regions, n_columns); the legend is then left to you.
 
     Returns
     -------
-    ndarray of Axes, shape (n_regions, n_columns)
-        Their ``figure`` is the whole. Grey band: noise ceiling, lower to upper, where subjects
-        share structure. Coloured band or bar: interval of the similarity. Dots below: differs from
-        0 after correction. At most 183 mm wide: columns that do not fit go below.
+    matplotlib.figure.Figure
+        A panel per region (rows) and network (columns), in ``axes`` row by row. Grey band: noise
+        ceiling, lower to upper, where subjects share structure. Coloured band or bar: interval of
+        the similarity, of untrained networks dashed at its ends. Dots below: differs from 0 after
+        correction. At most 183 mm wide: columns that do not fit go below.
 
     Raises
     ------
@@ -80,9 +94,9 @@ def plot_layers(
     >>> d92 = rf.datasets.images92()
     >>> models = d92.models.sel(name=["animacy", "HMAX"])
     >>> result = rf.evaluate(models, d92.rdms.sel(region="behaviour"), n_boot=100)
-    >>> axes = rf.figures.plot_layers(result)
-    >>> axes.shape
-    (1, 1)
+    >>> figure = rf.figures.plot_layers(result)
+    >>> len(figure.axes)
+    1
     """
     table = result.table
     subset = choose(subset, table["subset"], "subset")
@@ -97,7 +111,9 @@ def plot_layers(
     alpha = result.settings.get("alpha", 0.05)
     limits = _limits(drawn)
     with style():
-        handles = _handles(drawn, alpha, twins, curves, single)
+        handles = _handles(drawn, alpha, twins, curves, single, subjects)
+        of_subjects = result.subjects[result.subjects["subset"] == subset] if subjects else None
+        colors = network_colors(curves)
         if ax is None:
             labels = [
                 [shortened(x, _NAME_LENGTH) for x in (single if n is None else _layers(table, n))]
@@ -106,7 +122,7 @@ def plot_layers(
             headings = [numbers(table[table["region"] == region].iloc[0]) for region in regions]
             titles = [_title(n) if curves else "" for n in columns]
             ax = layer_grid(headings, labels, titles, handles, n_curves=len(curves))
-        ax = as_axes(ax, (len(regions), len(columns)))
+        ax = panels(ax, len(regions), len(columns), 0.0, 0.0)
         for row, region in enumerate(regions):
             of_region = table[table["region"] == region]
             for column, network in enumerate(columns):
@@ -114,9 +130,17 @@ def plot_layers(
                 _frame(axes, of_region.iloc[0], limits)
                 if network is None:
                     _draw_single(axes, of_region, single, alpha, limits)
+                    places = {
+                        (name, layer): i
+                        for i, name in enumerate(single)
+                        for layer in _layers(of_region, name)
+                    }
                 else:
-                    color = COLORS[column % len(COLORS)]
-                    _draw_network(axes, of_region, network, color, alpha, limits)
+                    _draw_network(axes, of_region, network, colors[network], alpha, limits)
+                    layers = _layers(of_region, network)
+                    places = {(network, layer): i for i, layer in enumerate(layers)}
+                if of_subjects is not None:
+                    _draw_subjects(axes, of_subjects[of_subjects["region"] == region], places)
                 left = axes.get_position().x0
                 first = column == 0 or left < ax[row, column - 1].get_position().x0
                 if first:
@@ -125,7 +149,7 @@ def plot_layers(
                 if row == 0 and curves:
                     width = axes.get_window_extent().width / axes.figure.dpi
                     axes.set_title(wrapped(_title(network), width, 7), pad=13)
-    return ax
+    return figure_of(ax)
 
 
 def _columns(table: pd.DataFrame, names: list[str]) -> tuple[list[str], list[str]]:
@@ -151,7 +175,8 @@ def _title(network: str | None) -> str:
     if network is None:
         return "one layer"
     spec = NETWORKS.get(network)
-    return network if spec is None or spec.task == "none" else f"{network}\n({spec.task})"
+    none = spec is None or spec.task == "none"
+    return shown_name(network) if none else f"{network}\n({spec.task})"
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
@@ -181,8 +206,17 @@ def _mark(axes: Axes, x, limits, color: str, *, level: int, filled: bool) -> Non
     """Draw marks of significance in the strip below the data, one row per level."""
     low, high = limits
     y = np.full(len(x), low - (0.05 + 0.055 * level) * (high - low))
-    axes.plot(x, y, linestyle="none", marker="o", markersize=1.7, color=color, clip_on=False,
-              markerfacecolor=color if filled else "white", markeredgewidth=0.4)  # fmt: skip
+    axes.plot(
+        x,
+        y,
+        linestyle="none",
+        marker="o",
+        markersize=1.7,
+        color=color,
+        clip_on=False,
+        markerfacecolor=color if filled else "white",
+        markeredgewidth=0.4,
+    )
 
 
 def _draw_network(axes, table, network, color, alpha, limits) -> None:
@@ -195,16 +229,29 @@ def _draw_network(axes, table, network, color, alpha, limits) -> None:
         if rows.empty:
             continue
         x = rows["layer"].map(place).to_numpy(float)
+        ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
         if trained:
-            ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
             axes.fill_between(x, *ends.T, color=color, alpha=0.2, linewidth=0)
+        else:
+            axes.fill_between(x, *ends.T, **_untrained_band(color))
         axes.plot(
-            x, rows["similarity"], color=color, linestyle="-" if trained else "--",
-            marker="o" if trained else None, markersize=1.8, linewidth=1.0 if trained else 0.7,
-        )  # fmt: skip
+            x,
+            rows["similarity"],
+            color=color,
+            linestyle="-" if trained else "--",
+            marker="o" if trained else None,
+            markersize=1.8,
+            linewidth=1.0 if trained else 0.7,
+        )
         found = rows["p_corrected"].to_numpy(float) < alpha
         _mark(axes, x[found], limits, color, level=0 if trained else 1, filled=trained)
     _label_places(axes, layers)
+
+
+def _untrained_band(color: str) -> dict[str, Any]:
+    """Return how the interval of an untrained network looks: dashed at its ends."""
+    inside, edge = to_rgba(color, 0.07), to_rgba(color, 0.6)
+    return {"facecolor": inside, "edgecolor": edge, "linestyle": (0, (2, 2)), "linewidth": 0.4}
 
 
 def _draw_single(axes, table, names, alpha, limits) -> None:
@@ -212,20 +259,33 @@ def _draw_single(axes, table, names, alpha, limits) -> None:
     rows = table[table["network"].isin(names)]
     x = rows["network"].map({name: i for i, name in enumerate(names)}).to_numpy(float)
     ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
-    axes.vlines(x, *ends.T, color=_GRAY, linewidth=0.7)
+    axes.vlines(x, *ends.T, color=GRAY, linewidth=0.7)
     axes.plot(x, rows["similarity"], "_", markersize=4, markeredgewidth=1.3, color="black")
     found = rows["p_corrected"].to_numpy(float) < alpha
     _mark(axes, x[found], limits, "black", level=0, filled=True)
     _label_places(axes, names, every=True)
 
 
+def _draw_subjects(axes: Axes, subjects: pd.DataFrame, places: dict) -> None:
+    """Draw each subject as a dot at its layer."""
+    keys = zip(subjects["network"], subjects["layer"], strict=True)
+    x = np.array([places.get(key, np.nan) for key in keys])
+    here = np.isfinite(x)
+    axes.plot(
+        x[here],
+        subjects["similarity"].to_numpy(float)[here],
+        "o",
+        color=SUBJECT,
+        markersize=1.2,
+        markeredgewidth=0,
+        zorder=2,
+    )
+
+
 def _label_places(axes: Axes, names: Sequence[str], *, every: bool = False) -> None:
     """Name places along x, all or as many as are readable and the last; a tick for each."""
-    per_name = 72 * axes.get_window_extent().width / axes.figure.dpi / (len(names) + 0.2)
-    step = 1 if every else int(np.ceil(6.2 / per_name))
-    places = np.arange(len(names))[::-1][::step][::-1]
-    axes.set_xticks(places, [shortened(names[i], _NAME_LENGTH) for i in places], rotation=90,
-                    fontsize=5)  # fmt: skip
+    room = axes.get_window_extent().width / axes.figure.dpi * len(names) / (len(names) + 0.2)
+    name_places(axes, "x", names, None if every else room, length=_NAME_LENGTH)
     axes.set_xticks(range(len(names)), minor=True)
     axes.tick_params(axis="x", which="both", length=1.8, pad=1.5)
     axes.set_xlim(-0.6, len(names) - 0.4)
@@ -233,30 +293,43 @@ def _label_places(axes: Axes, names: Sequence[str], *, every: bool = False) -> N
 
 def _label_row(axes: Axes, head: pd.Series) -> None:
     """Write what a row of panels is, and the unit of its axis."""
-    axes.annotate(numbers(head), (0, 1), (0, 3), xycoords="axes fraction",
-                  textcoords="offset points", fontsize=7, fontweight="bold")  # fmt: skip
+    axes.annotate(
+        numbers(head),
+        (0, 1),
+        (0, 3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=7,
+        fontweight="bold",
+    )
     method = head["method"]
     axes.set_ylabel(f"similarity\n({method_symbol(method)})", labelpad=2)
 
 
-def _handles(drawn: pd.DataFrame, alpha: float, twins: bool, curves, single) -> list:
+def _handles(drawn: pd.DataFrame, alpha, twins: bool, curves, single, subjects: bool) -> list:
     """Return the legend's entries: those that occur."""
     handles: list = []
+    interval = interval_label(alpha)
     if curves:
         trained = "trained" if twins else "network"
-        handles.append(Line2D([], [], color=_GRAY, marker="o", markersize=2, label=trained))
+        handles.append(entry(trained, "o", markersize=2, linestyle="-"))
+        color = network_colors(curves)[curves[0]]
+        handles.append(Patch(color=color, alpha=0.2, linewidth=0, label=interval))
     if twins:
-        handles.append(Line2D([], [], color=_GRAY, linestyle="--", linewidth=0.7,
-                              label="same architecture, untrained"))  # fmt: skip
-    if curves:
-        handles.append(Patch(color=COLORS[0], alpha=0.2, linewidth=0, label=interval_label(alpha)))
+        same = "same architecture, untrained"
+        handles.append(entry(same, linewidth=0.7, linestyle="--"))
+        handles.append(Patch(**_untrained_band(color), label=f"{interval}, untrained"))
     if single:
-        label = "one layer" if curves else f"model, {interval_label(alpha)}"
-        handles.append(Line2D([], [], color="black", marker="_", markersize=5, linestyle="none",
-                              markeredgewidth=1.3, label=label))  # fmt: skip
+        label = f"{'one layer' if curves else 'model'}, {interval}"
+        handles.append(entry(label, "_", color="black", markersize=5, markeredgewidth=1.3))
+    if subjects:
+        handles.append(entry("one subject", "o", color=SUBJECT, markersize=1.2))
     if (drawn["reliable"] == True).any():  # noqa: E712
-        handles.append(Patch(color=CEILING, linewidth=0, label="noise ceiling (lower to upper)"))
-    label = f"differs from 0, corrected p < {alpha:g}" + (" (open: untrained)" if twins else "")
-    handles.append(Line2D([], [], linestyle="none", marker="o", markersize=1.8, color=_GRAY,
-                          label=label))  # fmt: skip
+        handles.append(Patch(color=CEILING, linewidth=0, label=CEILING_LABEL))
+    found = drawn[drawn["p_corrected"] < alpha]
+    if len(found):
+        untrained = found["network"].isin([f"untrained:{name}" for name in curves])
+        label = f"differs from 0, corrected p < {alpha:g}"
+        label += " (open: untrained)" * bool(twins and untrained.any())
+        handles.append(entry(label, "o", markersize=1.8))
     return handles

@@ -15,24 +15,25 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import number, p_value
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain.images import load_file
 from rsa_faces.figures._pages import Page, surface_page, volume_page
-from rsa_faces.figures._style import (
-    COLUMN,
-    PAGE,
-    as_axes,
-    light_to_dark,
-    shortened,
-    similarity_label,
-    style,
-    text_width,
+from rsa_faces.figures._parts import (
+    amount_scale,
+    color_bar,
+    figure_of,
+    panels,
+    scale_of,
+    signed_scale,
 )
+from rsa_faces.figures._style import COLUMN, PAGE, shortened, similarity_label, style, text_width
 from rsa_faces.mapping import BestModels, CeilingMap, SearchlightMap
 
 AXES = ("x", "y", "z")
@@ -71,7 +72,7 @@ def plot_map(
     views: Sequence[str] = ("lateral", "medial", "ventral"),
     title: str | None = None,
     ax: Any = None,
-) -> np.ndarray:
+) -> Figure:
     """Draw a map as slices through the brain, or as views of a surface.
 
     Parameters
@@ -114,8 +115,8 @@ def plot_map(
 
     Returns
     -------
-    ndarray of Axes
-        One per slice or view.
+    matplotlib.figure.Figure
+        A panel per slice or view.
 
     Raises
     ------
@@ -126,9 +127,10 @@ def plot_map(
     Notes
     -----
     Voxels are drawn as they are, not smoothed; images at an angle to the scanner's axes are
-    resampled to the nearest voxel. The left side of the brain is on the left. Colours from blue
-    through white to red, symmetric around 0, where there are values below 0, else from light to
-    dark. Beyond 0 and the limit nothing is clipped in the data.
+    resampled to the nearest voxel. The left side of the brain is on the left. Similarities have
+    colours from blue through white to red, symmetric around 0, also where none is below it;
+    ceilings from light to dark; other numbers the first where some are below 0, else the second.
+    Beyond 0 and the limit nothing is clipped in the data.
 
     Examples
     --------
@@ -136,8 +138,8 @@ def plot_map(
     >>> from rsa_faces.brain import Volume
     >>> from rsa_faces.figures import plot_map
     >>> space = Volume(np.ones((8, 8, 8), bool), np.diag([3.0, 3, 3, 1]))
-    >>> axes = plot_map(np.linspace(0, 1, 512), space=space, label="a number", cuts=3)
-    >>> [a.get_title() for a in axes]
+    >>> figure = plot_map(np.linspace(0, 1, 512), space=space, label="a number", cuts=3)
+    >>> [a.get_title() for a in figure.axes[:3]]
     ['z = 3 mm', 'z = 12 mm', 'z = 18 mm']
     """
     shown, name = _numbers(similarity, model, space, label)
@@ -159,7 +161,7 @@ def plot_best_models(
     views: Sequence[str] = ("lateral", "medial", "ventral"),
     title: str | None = None,
     ax: Any = None,
-) -> np.ndarray:
+) -> Figure:
     """Draw which model is best at each place, one colour per model in order of depth.
 
     Parameters
@@ -178,8 +180,8 @@ def plot_best_models(
 
     Returns
     -------
-    ndarray of Axes
-        One per slice or view.
+    matplotlib.figure.Figure
+        A panel per slice or view.
 
     Raises
     ------
@@ -189,7 +191,8 @@ def plot_best_models(
     Notes
     -----
     Colours run from dark to light along the depth of models in their network (``best.depth``),
-    or along their order if they have none. Models that are best nowhere keep their colour.
+    or along their order if they have none. Models that are best nowhere keep their colour, and are
+    not named.
 
     Examples
     --------
@@ -200,7 +203,7 @@ def plot_best_models(
     >>> space = Volume(np.ones((8, 8, 8), bool), np.diag([3.0, 3, 3, 1]))
     >>> best = BestModels(np.repeat([0, 1], 256), np.full(512, 0.2), None, None,
     ...                   ("conv1", "conv2"), space)
-    >>> len(plot_best_models(best, cuts=3))
+    >>> len(plot_best_models(best, cuts=3).axes)
     3
     """
     shown = _best(best, threshold, where)
@@ -278,7 +281,7 @@ def view_map(
     return page
 
 
-def plot_peaks(table: pd.DataFrame, *, title: str | None = None, ax: Axes | None = None) -> Axes:
+def plot_peaks(table: pd.DataFrame, *, title: str | None = None, ax: Axes | None = None) -> Figure:
     """Draw a table of peaks.
 
     Parameters
@@ -292,7 +295,7 @@ def plot_peaks(table: pd.DataFrame, *, title: str | None = None, ax: Axes | None
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -304,7 +307,7 @@ def plot_peaks(table: pd.DataFrame, *, title: str | None = None, ax: Axes | None
     >>> import pandas as pd
     >>> from rsa_faces.figures import plot_peaks
     >>> peaks = pd.DataFrame({"similarity": [0.41], "x": [-42.0], "y": [-51.0], "z": [-18.0]})
-    >>> ax = plot_peaks(peaks)
+    >>> figure = plot_peaks(peaks)
     """
     if not len(table):
         raise InputError("expected at least one peak, got a table without rows.")
@@ -318,9 +321,8 @@ def plot_peaks(table: pd.DataFrame, *, title: str | None = None, ax: Axes | None
     number = [pd.api.types.is_numeric_dtype(rows[c]) for c in rows.columns]
     lines = len(cells) + 1 + (len(table) > len(rows))
     with style():
-        if ax is None:
-            size = (max(sum(widths), 1.5), 0.16 * lines + (0.3 if title else 0.08))
-            _, ax = plt.subplots(figsize=size, layout="constrained")
+        height = 0.16 * lines + (0.3 if title else 0.08)
+        ((ax,),) = panels(ax, 1, 1, max(sum(widths), 1.5), height)
         ax.set_axis_off()
         ax.set(xlim=(0, sum(widths)), ylim=(lines, -0.1))
         left = np.concatenate([[0.0], np.cumsum(widths)])
@@ -334,7 +336,7 @@ def plot_peaks(table: pd.DataFrame, *, title: str | None = None, ax: Axes | None
             ax.text(0.1, lines - 0.5, f"and {len(table) - len(rows)} more", va="center")
         if title:
             ax.set_title(title, loc="left")
-    return ax
+    return figure_of(ax)
 
 
 # What is shown ------------------------------------------------------------------------------------
@@ -348,8 +350,9 @@ def _numbers(similarity, model, space, label) -> tuple[_Shown, str]:
         index = similarity.model_index(model)
         values, name = similarity.similarity[index], similarity.names[index]
     elif isinstance(similarity, CeilingMap):
-        bound = "lower" if model is None else check_choice(str(model), ["lower", "upper"],
-                                                           what="bound")  # fmt: skip
+        bound = (
+            "lower" if model is None else check_choice(str(model), ["lower", "upper"], what="bound")
+        )
         values, name = getattr(similarity, bound), f"{bound} noise ceiling"
     else:
         if not isinstance(space, (Volume, Surface)) or label is None:
@@ -366,7 +369,12 @@ def _numbers(similarity, model, space, label) -> tuple[_Shown, str]:
             f"expected one value for each of {space.n_places} places, got shape {values.shape}."
         )
     values = values.astype(np.float64)
-    return _Shown(values, space, plt.get_cmap("Reds"), Normalize(0, 1), label), name
+    scale = scale_of(values)
+    if isinstance(similarity, SearchlightMap):
+        scale = signed_scale(values)
+    elif isinstance(similarity, CeilingMap):
+        scale = amount_scale(values)
+    return _Shown(values, space, _over_anatomy(scale), scale.norm, label), name
 
 
 def _limited(shown: _Shown, threshold, where, limit) -> _Shown:
@@ -381,11 +389,13 @@ def _limited(shown: _Shown, threshold, where, limit) -> _Shown:
     # The scale is that of all values at hand if none is left.
     rest = values[np.isfinite(values)]
     rest = rest if len(rest) else shown.values[np.isfinite(shown.values)]
-    limit = limit or float(np.abs(rest).max(initial=0.0)) or 1.0
-    signed = bool((rest < 0).any())
-    cmap = plt.get_cmap("RdBu_r") if signed else light_to_dark()
-    norm = Normalize(-limit if signed else 0.0, limit)
-    return _Shown(values, shown.space, cmap, norm, shown.label)
+    scale = (signed_scale if shown.norm.vmin < 0 else amount_scale)(rest, limit)
+    return _Shown(values, shown.space, _over_anatomy(scale), scale.norm, shown.label)
+
+
+def _over_anatomy(scale: ScalarMappable) -> Colormap:
+    """Return the colours of a scale; places without a number show what is below."""
+    return scale.cmap.with_extremes(bad=(0.0, 0.0, 0.0, 0.0))
 
 
 def _best(best: BestModels, threshold, where) -> _Shown:
@@ -423,15 +433,16 @@ def _allowed(where, space) -> np.ndarray:
 def _cell(name: str, value: Any) -> str:
     """Return a number or name as a reader wants it."""
     if isinstance(value, (float, np.floating)):
-        text = f"{value:.1f}" if name in AXES else f"{value:.3g}" if name == "p" else f"{value:.3f}"
-        return text.replace("-", "−") if np.isfinite(value) else "–"
+        if name == "p":
+            return p_value(value)
+        return number(value, 1 if name in AXES else 3) if np.isfinite(value) else "–"
     return shortened(str(value), 40)
 
 
 # Drawing ------------------------------------------------------------------------------------------
 
 
-def _draw(shown, background, axis, cuts, mesh, hemisphere, views, title, ax) -> np.ndarray:
+def _draw(shown, background, axis, cuts, mesh, hemisphere, views, title, ax) -> Figure:
     """Draw slices or views, and what colours mean."""
     if isinstance(shown.space, Surface):
         return _draw_surface(shown, background, mesh, hemisphere, views, title, ax)
@@ -453,11 +464,18 @@ def _draw(shown, background, axis, cuts, mesh, hemisphere, views, title, ax) -> 
             _imshow(at, values, along, mm, cmap=shown.cmap, norm=shown.norm)
             (x0, y0), (x1, y1) = mask.corners(along)
             at.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal", xticks=[], yticks=[])
-            at.set_title(f"{axis} = {round(mm, 1):g} mm".replace("-", "−"), pad=2, fontsize=6)
+            at.set_title(_cut(axis, mm), pad=2, fontsize=6)
             for spine in at.spines.values():
                 spine.set_visible(False)
         _sides(axes[0], along)
-    return axes
+    return figure_of(axes)
+
+
+def _cut(axis: str, mm: float) -> str:
+    """Return where a slice is, and in which hemisphere."""
+    mm = round(mm, 1)
+    side = "" if axis != "x" or mm == 0 else ", right" if mm > 0 else ", left"
+    return f"{axis} = {mm:g} mm{side}".replace("-", "−")
 
 
 @dataclass(frozen=True)
@@ -507,9 +525,13 @@ def _upright_image(img: Any) -> _Upright:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             img = resample_img(
-                img, target_affine=np.diag([step.min()] * 3), interpolation="nearest",
-                fill_value=np.nan, force_resample=True, copy_header=True,
-            )  # fmt: skip
+                img,
+                target_affine=np.diag([step.min()] * 3),
+                interpolation="nearest",
+                fill_value=np.nan,
+                force_resample=True,
+                copy_header=True,
+            )
         step = np.full(3, step.min())
     array = np.asarray(img.dataobj, dtype=np.float64)
     return _Upright(array.reshape(array.shape[:3]), img.affine[:3, 3], step)
@@ -543,9 +565,12 @@ def _imshow(ax: Axes, upright: _Upright, along: int, mm: float, **options) -> No
         return
     (x0, y0), (x1, y1) = upright.corners(along)
     ax.imshow(
-        np.ma.masked_invalid(upright.array.take(i, axis=along).T), origin="lower",
-        extent=(x0, x1, y0, y1), interpolation="nearest", **options,
-    )  # fmt: skip
+        np.ma.masked_invalid(upright.array.take(i, axis=along).T),
+        origin="lower",
+        extent=(x0, x1, y0, y1),
+        interpolation="nearest",
+        **options,
+    )
 
 
 def _outline(ax: Axes, mask: _Upright, along: int, mm: float) -> None:
@@ -569,14 +594,22 @@ def _sides(ax: Axes, along: int) -> None:
     ends = {0: ("P", "A"), 1: ("L", "R"), 2: ("L", "R")}[along]
     for x, text, side in ((0.0, ends[0], "left"), (1.0, ends[1], "right")):
         edge = [withStroke(linewidth=1.2, foreground="white")]  # read on any background
-        ax.text(x, 0.0, text, transform=ax.transAxes, fontsize=6, ha=side, va="bottom",
-                path_effects=edge)  # fmt: skip
+        ax.text(
+            x,
+            0.0,
+            text,
+            transform=ax.transAxes,
+            fontsize=6,
+            ha=side,
+            va="bottom",
+            path_effects=edge,
+        )
 
 
 def _axes(ax, n: int, aspect: float, shown: _Shown, title, options: dict) -> np.ndarray:
     """Return axes: those given, or new ones in rows, with a scale beside them."""
     if ax is not None:
-        return as_axes(ax, (n,))
+        return panels(ax, 1, n, 0.0, 0.0)[0]
     names = [shortened(name, 28) for name in shown.names]
     beside = _BAR if not names else 0.45 + max(text_width(name, 6) for name in names)
     room = PAGE - beside - 0.05
@@ -606,30 +639,32 @@ def _explain(figure, shown: _Shown, names, width, height, head, x) -> None:
     scale = ScalarMappable(shown.norm, shown.cmap)
     if 0 < len(names) <= _MOST_NAMES:
         # The deepest on top.
+        there = np.unique(shown.values[np.isfinite(shown.values)])
         handles = [
-            Patch(color=shown.cmap(i), label=name) for i, name in reversed([*enumerate(names)])
+            Patch(color=shown.cmap(i), label=name)
+            for i, name in reversed([*enumerate(names)])
+            if i in there
         ]
         figure.legend(
-            handles=handles, loc="center left", frameon=False, handlelength=0.9,
-            bbox_to_anchor=(x / width, 0.5 * (1 - head / height)), labelspacing=0.35,
-        )  # fmt: skip
+            handles=handles,
+            loc="center left",
+            frameon=False,
+            handlelength=0.9,
+            bbox_to_anchor=(x / width, 0.5 * (1 - head / height)),
+            labelspacing=0.35,
+        )
         return
     tall = min(1.1, height - head - 0.3)
     y = (height - head - tall) / 2
-    bar = figure.add_axes(((x + 0.1) / width, y / height, 0.09 / width, tall / height))
-    colorbar = figure.colorbar(scale, cax=bar)
-    colorbar.outline.set_linewidth(0.4)
-    bar.tick_params(labelsize=6, width=0.4, length=2)
+    box = ((x + 0.1) / width, y / height, 0.09 / width, tall / height)
+    colorbar = color_bar(scale, "" if names else shown.label, box=(figure, box))
     if names:
         ticks = np.unique(np.linspace(0, len(names) - 1, 8).round().astype(int))
         colorbar.set_ticks(ticks, labels=[names[i] for i in ticks])
         colorbar.ax.minorticks_off()
-    else:
-        colorbar.set_label(shown.label, fontsize=6)
-        bar.locator_params(axis="y", nbins=5)
 
 
-def _draw_surface(shown, background, mesh, hemisphere, views, title, ax) -> np.ndarray:
+def _draw_surface(shown, background, mesh, hemisphere, views, title, ax) -> Figure:
     """Draw views of a surface."""
     check_choice(hemisphere, ["left", "right"], what="hemisphere")
     views = [check_choice(view, VIEWS, what="view") for view in views]
@@ -644,14 +679,24 @@ def _draw_surface(shown, background, mesh, hemisphere, views, title, ax) -> np.n
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 plotting.plot_surf(
-                    [coordinates, faces], full, bg_map=background, hemi=hemisphere, view=view,
-                    cmap=shown.cmap, vmin=shown.norm.vmin, vmax=shown.norm.vmax, colorbar=False,
-                    axes=at, figure=at.figure, avg_method="median", bg_on_data=False,
-                )  # fmt: skip
+                    [coordinates, faces],
+                    full,
+                    bg_map=background,
+                    hemi=hemisphere,
+                    view=view,
+                    cmap=shown.cmap,
+                    vmin=shown.norm.vmin,
+                    vmax=shown.norm.vmax,
+                    colorbar=False,
+                    axes=at,
+                    figure=at.figure,
+                    avg_method="median",
+                    bg_on_data=False,
+                )
             at.set_title(f"{hemisphere}, {view}", pad=-2, fontsize=6)
             at.set_box_aspect(None, zoom=1.35)
             at.set_rasterization_zorder(np.inf)
-    return axes
+    return figure_of(axes)
 
 
 def _surface(shown: _Shown, values, background, mesh):
@@ -687,10 +732,17 @@ def _surface_page(shown: _Shown, background, mesh, hemisphere, title) -> Page:
     colors[has] = shown.cmap(shown.norm(values[has]))[:, :3]
     n_colors = len(shown.names) or 32
     return surface_page(
-        vertices, faces, values, colors, names=shown.names, label=shown.label, title=title,
+        vertices,
+        faces,
+        values,
+        colors,
+        names=shown.names,
+        label=shown.label,
+        title=title,
         scale=[*shown.cmap(np.arange(n_colors) if shown.names else np.linspace(0, 1, n_colors))],
-        limits=(float(shown.norm.vmin), float(shown.norm.vmax)), view=hemisphere,
-    )  # fmt: skip
+        limits=(float(shown.norm.vmin), float(shown.norm.vmax)),
+        view=hemisphere,
+    )
 
 
 def _volume_page(shown: _Shown, background, title) -> Page:
@@ -716,8 +768,14 @@ def _volume_page(shown: _Shown, background, title) -> Page:
     start = found.origin + found.step * np.unravel_index(place, codes.shape)
     return volume_page(
         {"array": found.array, "origin": found.origin, "step": found.step},
-        {"array": gray, "origin": under.origin, "step": under.step}, codes, palette=colors,
-        scale=colors if shown.names else colors[::8], names=shown.names, label=shown.label,
-        limits=(float(shown.norm.vmin), float(shown.norm.vmax)), start=start.tolist(),
-        smooth=background is not None, title=title,
-    )  # fmt: skip
+        {"array": gray, "origin": under.origin, "step": under.step},
+        codes,
+        palette=colors,
+        scale=colors if shown.names else colors[::8],
+        names=shown.names,
+        label=shown.label,
+        limits=(float(shown.norm.vmin), float(shown.norm.vmax)),
+        start=start.tolist(),
+        smooth=background is not None,
+        title=title,
+    )

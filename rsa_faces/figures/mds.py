@@ -5,13 +5,15 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 from sklearn.manifold import smacof
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces.figures._style import COLORS, PAGE, style, text_width
+from rsa_faces.figures._parts import SUBJECT, figure_of
+from rsa_faces.figures._style import COLORS, PAGE, style, text_width, wrapped
 from rsa_faces.rdm import RDMs
 from rsa_faces.stimuli import StimulusSet
 
@@ -26,7 +28,7 @@ def plot_mds(
     title: str = "",
     seed: int = 0,
     ax: Axes | None = None,
-) -> Axes:
+) -> Figure:
     """Draw conditions in two dimensions, so that distances follow one RDM.
 
     Parameters
@@ -46,7 +48,7 @@ def plot_mds(
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         With the stress in its title: Kruskal's stress-1, 0 (distances exact) to 1.
 
     Raises
@@ -72,8 +74,8 @@ def plot_mds(
     >>> import rsa_faces as rf
     >>> d92 = rf.datasets.images92()
     >>> mean = d92.rdms.sel(region="monkey IT").subset(d92.stimuli.ids[:6])
-    >>> ax = rf.figures.plot_mds(mean, d92.stimuli, color="category", title="monkey IT")
-    >>> ax.get_title(loc="left")[:30]
+    >>> figure = rf.figures.plot_mds(mean, d92.stimuli, color="category", title="monkey IT")
+    >>> figure.axes[0].get_title(loc="left")[:30]
     'monkey IT: multidimensional sc'
     """
     check_arguments(plot_mds, locals())
@@ -84,12 +86,21 @@ def plot_mds(
             f"expected every pair measured, but {int(np.isnan(rdm.vectors).sum())} are missing."
         )
     if set(rdm.conditions) - set(stimuli.ids):
-        raise ConditionMismatchError(rdm.conditions, stimuli.ids, left_name="the RDM",
-                                     right_name="the stimuli")  # fmt: skip
+        raise ConditionMismatchError(
+            rdm.conditions, stimuli.ids, left_name="the RDM", right_name="the stimuli"
+        )
     distances = np.maximum(rdm.matrices()[0], 0.0)
     distances /= distances.max() or 1.0
-    points, _ = smacof(distances, n_components=2, n_init=8, random_state=seed, max_iter=500,
-                       eps=1e-6, normalized_stress=False, n_jobs=1)  # fmt: skip
+    points, _ = smacof(
+        distances,
+        n_components=2,
+        n_init=8,
+        random_state=seed,
+        max_iter=500,
+        eps=1e-6,
+        normalized_stress=False,
+        n_jobs=1,
+    )
     row, col = np.triu_indices(len(points), k=1)
     drawn = np.linalg.norm(points[row] - points[col], axis=1)
     stress = np.sqrt(((drawn - distances[row, col]) ** 2).sum() / (drawn**2).sum())
@@ -104,35 +115,62 @@ def plot_mds(
             ax = plt.figure(figsize=size).add_axes((0, 0, 1, 1))
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         pixels = _DPI * ax.get_window_extent().width / ax.figure.dpi * side / (high - low)[0]
+        shifted = False
         for name, point, place, code in zip(rdm.conditions, points, places, codes, strict=True):
             if np.abs(place - point).max() > side / 2:
-                ax.plot(*zip(place, point, strict=True), color="#767676", linewidth=0.5, zorder=1)
-                ax.plot(*point, ".", color="#767676", markersize=2, zorder=1)
+                shifted = True
+                ax.plot(*zip(place, point, strict=True), color=SUBJECT, linewidth=0.5, zorder=1)
+                ax.plot(*point, ".", color=SUBJECT, markersize=2, zorder=1)
             image = Image.fromarray(stimuli.image(name))
             image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
             width, height = side * np.array(image.size) / max(image.size)
             x, y = place - (width / 2, height / 2)
-            ax.imshow(image, extent=(x, x + width, y, y + height), interpolation="nearest",
-                      aspect="equal", zorder=2)  # fmt: skip
-            frame = COLORS[code % len(COLORS)] if kinds else "#767676"
-            ax.add_patch(Rectangle((x, y), width, height, facecolor="none", edgecolor=frame,
-                                   linewidth=1.1 if kinds else 0.4, zorder=3))  # fmt: skip
+            ax.imshow(
+                image,
+                extent=(x, x + width, y, y + height),
+                interpolation="nearest",
+                aspect="equal",
+                zorder=2,
+            )
+            frame = COLORS[code % len(COLORS)] if kinds else SUBJECT
+            ax.add_patch(
+                Rectangle(
+                    (x, y),
+                    width,
+                    height,
+                    facecolor="none",
+                    edgecolor=frame,
+                    linewidth=1.1 if kinds else 0.4,
+                    zorder=3,
+                )
+            )
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))  # imshow has changed them
         ax.set_axis_off()
+        room = ax.get_window_extent().width / ax.figure.dpi
         what = f"{title}: multidimensional" if title else "Multidimensional"
-        ax.set_title(f"{what} scaling of {rdm.n_conditions} conditions, stress-1 = {stress:.2f}",
-                     loc="left")  # fmt: skip
+        moved = "; grey lines lead to where moved pictures belong" if shifted else ""
+        heading = (
+            f"{what} scaling of {rdm.n_conditions} conditions; near: similar; distances have no "
+            f"unit; stress-1 = {stress:.2f} (0: exact){moved}"
+        )
+        ax.set_title(wrapped(heading, 0.95 * room, 7), loc="left")
         if kinds:
-            room = ax.get_window_extent().width / ax.figure.dpi
             widest = max(text_width(kind, 6) for kind in kinds) + 0.4
             n_rows = int(np.ceil(len(kinds) / max(room // widest, 1)))
+            handles = [
+                Patch(facecolor="white", edgecolor=COLORS[i % len(COLORS)], label=k, linewidth=1.2)
+                for i, k in enumerate(kinds)
+            ]
             ax.legend(
-                handles=[Patch(facecolor="white", edgecolor=COLORS[i % len(COLORS)], label=k,
-                               linewidth=1.2) for i, k in enumerate(kinds)],
-                loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False,
-                ncols=int(np.ceil(len(kinds) / n_rows)), title=color, title_fontsize=6,
-            )  # fmt: skip
-    return ax
+                handles=handles,
+                loc="upper center",
+                bbox_to_anchor=(0.5, 0.0),
+                frameon=False,
+                ncols=int(np.ceil(len(kinds) / n_rows)),
+                title=color,
+                title_fontsize=6,
+            )
+    return figure_of(ax)
 
 
 def _thumbnail_side(points: np.ndarray) -> float:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
+from rsa_faces._core.words import between, counted, number
 from rsa_faces.analyses import Membership
-from rsa_faces.figures._style import COLORS, PAGE, as_axes, style
+from rsa_faces.figures._parts import PALE, figure_of, legend_below, panels
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, style
 
 _BINS = 16
 
 
-def plot_membership(result: Membership, *, ax=None) -> np.ndarray:
+def plot_membership(result: Membership, *, ax=None) -> Figure:
     """Draw each sign of membership for members and for others.
 
     Parameters
@@ -22,30 +24,34 @@ def plot_membership(result: Membership, *, ax=None) -> np.ndarray:
 
     Returns
     -------
-    ndarray of Axes, shape (n_signs,)
-        Distributions over people; above: the AUC with its interval.
+    matplotlib.figure.Figure
+        A panel per sign. Distributions over people; above: the AUC with its interval.
     """
     signs = list(result.table["sign"])
     member = result.people["member"].to_numpy()
     with style():
-        if ax is None:
-            size = (min(1.8 * len(signs), PAGE), 2.2)
-            _, ax = plt.subplots(1, len(signs), figsize=size, layout="constrained", squeeze=False)
-        axes = as_axes(ax, (len(signs),))
+        axes = panels(ax, 1, len(signs), min(max(1.8 * len(signs), COLUMN), PAGE), 2.4)[0]
         for one, row in zip(axes, result.table.itertuples(), strict=True):
             values = result.people[row.sign].to_numpy()
             bins = np.linspace(values.min(), values.max(), _BINS)
             for chosen, color, label in (
-                (~member, "#888888", f"others ({row.n_others})"),
-                (member, COLORS[0], f"members ({row.n_members})"),
+                (~member, PALE, f"others ({counted(row.n_others, 'person')})"),
+                (member, COLORS[0], f"members ({counted(row.n_members, 'person')})"),
             ):
-                one.hist(values[chosen], bins, density=True, histtype="stepfilled", color=color,
-                         alpha=0.45, label=label)  # fmt: skip
+                one.hist(
+                    values[chosen],
+                    bins,
+                    density=True,
+                    histtype="stepfilled",
+                    color=color,
+                    alpha=0.45,
+                    label=label,
+                )
             labels = " (needs labels)" if row.needs_labels else ""
             one.set_xlabel(f"{row.sign}{labels}")
             one.set_yticks([])
-            one.set_title(f"AUC {row.auc:.2f} [{row.ci_low:.2f}, {row.ci_high:.2f}]", loc="left")
-        axes[0].set_ylabel("people, density")
-        axes[0].set_ylim(top=1.25 * axes[0].get_ylim()[1])  # room for the legend
-        axes[0].legend(frameon=False, fontsize=5.5, loc="upper left", ncols=2)
-    return axes
+            auc = f"AUC {number(row.auc, 2)}, {between(row.ci_low, row.ci_high, 2)}"
+            one.set_title(auc, loc="left", fontsize=6)
+        axes[0].set_ylabel("density of people")
+        legend_below(axes, ax is None, title="above: AUC (0.5 is chance) with its 95 % interval")
+    return figure_of(axes)

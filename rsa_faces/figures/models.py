@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import counted, interval_label
+from rsa_faces.figures._parts import (
+    CEILING_LABEL,
+    GRAY,
+    STAR,
+    SUBJECT,
+    entry,
+    figure_of,
+    legend_below,
+    network_colors,
+    panels,
+)
 from rsa_faces.figures._style import (
     CEILING,
-    COLORS,
     PAGE,
-    as_axes,
+    base_name,
     choose,
-    interval_label,
     numbers,
     shown_name,
     similarity_label,
@@ -53,8 +62,9 @@ def plot_models(
     region: str | None = None,
     subset: str | None = None,
     rows: pd.DataFrame | None = None,
+    subjects: bool = True,
     ax: np.ndarray | None = None,
-) -> np.ndarray:
+) -> Figure:
     """Draw similarities of models with one region, and which of them differ.
 
     Parameters
@@ -67,15 +77,17 @@ def plot_models(
         Rows of ``result.table`` to draw; by default the last layer of each network and all models.
         A layer chosen because it is highest on these data looks better than it is: if you draw
         one, write "best layer chosen on these data: optimistic" beside it.
+    subjects : bool, default True
+        Draw each subject's similarity as a small dot.
     ax : ndarray of 2 Axes, optional
         For the similarities and for the pairwise tests; the legend is then left to you.
 
     Returns
     -------
-    ndarray of Axes, shape (2,)
-        Left: similarity with interval, subjects as small dots, noise ceiling where subjects share
-        structure; models are sorted. Right: which pairs differ after correction; the colour says
-        which of the two is nearer.
+    matplotlib.figure.Figure
+        Left: similarity with interval (networks in their colours, untrained ones open), noise
+        ceiling where subjects share structure; models are sorted. Right: which pairs differ after
+        correction; the colour says which of the two is nearer.
 
     Raises
     ------
@@ -94,8 +106,8 @@ def plot_models(
     >>> d92 = rf.datasets.images92()
     >>> models = d92.models.sel(name=["animacy", "HMAX", "RADON"])
     >>> result = rf.evaluate(models, d92.rdms.sel(region="behaviour"), n_boot=100)
-    >>> left, right = rf.figures.plot_models(result, region="behaviour")
-    >>> left.get_xlabel()
+    >>> figure = rf.figures.plot_models(result, region="behaviour")
+    >>> figure.axes[0].get_xlabel()
     'similarity (Spearman ρ-a)'
     """
     table = result.table
@@ -112,69 +124,93 @@ def plot_models(
         )
     alpha = result.settings.get("alpha", 0.05)
     with style():
-        figure = None
-        if ax is None:
-            figure, ax = plt.subplots(
-                1, 2, figsize=(PAGE, 1.1 + 0.15 * max(len(rows), 4)), layout="constrained",
-                gridspec_kw={"width_ratios": [1.35, 1]},
-            )  # fmt: skip
-        ax = as_axes(ax, (2,))
-        handles = _draw_similarities(ax[0], rows, result, alpha)
+        height = 1.1 + 0.15 * max(len(rows), 4)
+        ((left, right),) = panels(ax, 1, 2, PAGE, height, width_ratios=[1.35, 1])
+        handles = _draw_similarities(left, rows, result, alpha, subjects)
         caveats = numbers(rows.iloc[0]).split("; ")
         if n_undefined:
-            caveats.append(f"{n_undefined} models undefined")
-        ax[0].set_title("\n".join(caveats), loc="left")
-        handles += _draw_pairs(ax[1], rows, result, alpha)
-        if figure is not None:
-            figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False,
-                          handlelength=1.2, columnspacing=1.2)  # fmt: skip
-    return ax
+            caveats.append(f"{counted(n_undefined, 'model')} undefined")
+        left.set_title("\n".join(caveats), loc="left")
+        handles += _draw_pairs(right, rows, result, alpha)
+        if ax is None:
+            legend_below([left, right], True, handles=handles)
+    return figure_of(left)
 
 
-def _draw_similarities(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) -> list:
+def _draw_similarities(axes, rows: pd.DataFrame, result: Result, alpha, subjects: bool) -> list:
     """Draw points, intervals, subjects and the ceiling; return handles for the legend."""
     head = rows.iloc[0]
     place = np.arange(len(rows))
     handles: list = []
     if head["reliable"] and np.isfinite(head["ceiling_low"]):
-        axes.axvspan(head["ceiling_low"], head["ceiling_high"], color=CEILING, linewidth=0,
-                     zorder=0)  # fmt: skip
-        handles.append(Patch(color=CEILING, label="noise ceiling (lower to upper)"))
+        axes.axvspan(
+            head["ceiling_low"], head["ceiling_high"], color=CEILING, linewidth=0, zorder=0
+        )
+        handles.append(Patch(color=CEILING, label=CEILING_LABEL))
     axes.axvline(0, color="black", linewidth=0.4, zorder=1)
-    if head["n_subjects"] > 1:
-        subjects = result.subjects
-        subjects = subjects[(subjects["region"] == head["region"])
-                            & (subjects["subset"] == head["subset"])]  # fmt: skip
-        of_model = subjects.groupby(["network", "layer"], sort=False)["similarity"]
+    if subjects and head["n_subjects"] > 1:
+        of_subjects = result.subjects[
+            (result.subjects["region"] == head["region"])
+            & (result.subjects["subset"] == head["subset"])
+        ]
+        of_model = of_subjects.groupby(["network", "layer"], sort=False)["similarity"]
         for y, key in zip(place, zip(rows["network"], rows["layer"], strict=True), strict=True):
             values = of_model.get_group(key)
             (dots,) = axes.plot(
-                values, np.full(len(values), y - 0.27), "o", color="#767676", markersize=1.5,
-                markeredgewidth=0, label="one subject",
-            )  # fmt: skip
+                values,
+                np.full(len(values), y - 0.27),
+                "o",
+                color=SUBJECT,
+                markersize=1.5,
+                markeredgewidth=0,
+                label="one subject",
+            )
         handles.append(dots)
+    # Networks have the colours that they have elsewhere; what has one layer is grey.
+    layers = result.table.groupby("network")["layer"].nunique()
+    several = [name for name in rows["network"] if layers[name] > 1]
+    colors = [network_colors(several).get(name, GRAY) for name in rows["network"]]
     ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
-    axes.hlines(place, *ends.T, color=COLORS[0], linewidth=1.0)
-    handles += axes.plot(
-        rows["similarity"], place, "o", markersize=3, color=COLORS[0],
-        label=f"mean, {interval_label(alpha)}",
-    )  # fmt: skip
+    mean = f"mean, {interval_label(alpha)}"
+    axes.hlines(place, *ends.T, color=colors, linewidth=1.0)
+    for y, value, color, name in zip(
+        place, rows["similarity"], colors, rows["network"], strict=True
+    ):
+        inside = color if base_name(name) == name else "white"
+        axes.plot(value, y, "o", markersize=3, color=color, markerfacecolor=inside, label=mean)
+    handles.append(entry(mean, "o", markersize=3, linestyle="-"))
+    if any(base_name(name) != name for name in rows["network"]):
+        handles.append(
+            entry("untrained network", "o", markersize=3, markerfacecolor="white", linestyle="-")
+        )
     largest = rows["max_similarity"].to_numpy(float)
     capped = largest < 0.995
     if capped.any():
         handles += axes.plot(
-            largest[capped], place[capped], "|", color="black", markersize=5,
+            largest[capped],
+            place[capped],
+            "|",
+            color="black",
+            markersize=5,
             label="most that the model's ties allow",
-        )  # fmt: skip
+        )
     names = map(shown_name, rows["network"], rows["layer"])
     axes.set_yticks(place, [f"{name}   {i}" for i, name in enumerate(names, start=1)])
     axes.set_ylim(-0.7, len(rows) - 0.3)
-    for y in place[rows["p_corrected"].to_numpy(float) < alpha]:
-        axes.annotate("*", (1, y), (2, -2), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", va="center")  # fmt: skip
-    handles.append(Line2D([], [], linestyle="none", marker=(6, 2), color="black", markersize=3.5,
-                          markeredgewidth=0.5,
-                          label=f"differs from 0, corrected p < {alpha:g}"))  # fmt: skip
+    found = place[rows["p_corrected"].to_numpy(float) < alpha]
+    if len(found):
+        handles += axes.plot(
+            np.full(len(found), 1.02),
+            found,
+            linestyle="none",
+            marker=STAR,
+            color="black",
+            markersize=3.5,
+            markeredgewidth=0.5,
+            clip_on=False,
+            transform=axes.get_yaxis_transform(),
+            label=f"differs from 0, corrected p < {alpha:g}",
+        )
     axes.set_xlabel(similarity_label(head["method"]))
     return handles
 
@@ -194,9 +230,14 @@ def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) ->
         value = np.sign(d) if p < alpha else 0.0
         image[i, j], image[j, i] = value, -value
     axes.imshow(
-        image, cmap=ListedColormap([_LESS, _SAME, _MORE]), vmin=-1.5, vmax=1.5,
-        origin="lower", interpolation="nearest", aspect="auto",
-    )  # fmt: skip
+        image,
+        cmap=ListedColormap([_LESS, _SAME, _MORE]),
+        vmin=-1.5,
+        vmax=1.5,
+        origin="lower",
+        interpolation="nearest",
+        aspect="auto",
+    )
     places = [str(i) for i in range(1, len(rows) + 1)]
     axes.set_xticks(range(len(rows)), places, fontsize=5, rotation=90)
     axes.set_yticks(range(len(rows)), places, fontsize=5)
@@ -210,8 +251,13 @@ def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) ->
     axes.set_title(f"pairs that differ, corrected p < {alpha:g}", loc="left")
     axes.set_xlabel("column (numbers as on the left)")
     axes.set_ylabel("row")
+    labels = {
+        1: (_MORE, "row more similar than column"),
+        -1: (_LESS, "row less similar than column"),
+        0: (_SAME, "no difference shown"),
+    }
     return [
-        Patch(color=_MORE, label="row more similar than column"),
-        Patch(color=_LESS, label="row less similar than column"),
-        Patch(color=_SAME, label="no difference shown"),
+        Patch(color=color, label=label)
+        for value, (color, label) in labels.items()
+        if (image == value).any()
     ]

@@ -8,16 +8,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Patch
 from scipy import ndimage
 from scipy.optimize import brentq, least_squares, linear_sum_assignment
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import counted, interval_label, percent
+from rsa_faces.figures._parts import figure_of
 from rsa_faces.figures._style import (
     COLORS,
     COLUMN,
     PAGE,
-    interval_label,
     style,
     text_width,
     wrapped,
@@ -34,7 +36,7 @@ _STEP = 0.01
 _ALPHA = 0.35
 
 
-def plot_partition(partition: Partition, *, ax: Axes | None = None) -> Axes:
+def plot_partition(partition: Partition, *, ax: Axes | None = None) -> Figure:
     """Draw how much predictors explain alone and together.
 
     Parameters
@@ -47,7 +49,7 @@ def plot_partition(partition: Partition, *, ax: Axes | None = None) -> Axes:
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         Two or three circles (or ellipses) whose areas, and those of all their parts, are the
         adjusted R². Parts that are below 0, or that no such shapes have, are drawn as bars with
         their intervals, and the title says so.
@@ -70,8 +72,8 @@ def plot_partition(partition: Partition, *, ax: Axes | None = None) -> Axes:
     >>> from rsa_faces.inference.partition import variance_partition
     >>> d92 = rf.datasets.images92()
     >>> models = {name: d92.models.sel(name=name) for name in ["animacy", "HMAX"]}
-    >>> ax = plot_partition(variance_partition(d92.rdms.sel(region="human IT"), models))
-    >>> ax.get_title(loc="left").splitlines()[0]
+    >>> figure = plot_partition(variance_partition(d92.rdms.sel(region="human IT"), models))
+    >>> figure.axes[0].get_title(loc="left").splitlines()[0]
     'animacy and HMAX explain 35.9 % of variance together'
     """
     values = partition.table["r2_adjusted"].to_numpy(float)
@@ -80,8 +82,8 @@ def plot_partition(partition: Partition, *, ax: Axes | None = None) -> Axes:
         shapes, why = _fit(values), "bars, because no circles or ellipses have these areas"
     with style():
         if shapes is None:
-            return _draw_bars(partition, why, ax)
-        return _draw_areas(partition, shapes, ax)
+            return figure_of(_draw_bars(partition, why, ax))
+        return figure_of(_draw_areas(partition, shapes, ax))
 
 
 # Shapes: rows of x, y, two half axes, and the angle of the first in radians.
@@ -264,15 +266,10 @@ def _raster(shapes: np.ndarray, left: float, bottom: float, step: float, size) -
 # Words
 
 
-def _percent(value: float, digits: int = 1) -> str:
-    """Return a share of variance in percent."""
-    return f"{100 * value:.{digits}f}".replace("-", "−")
-
-
 def _with_interval(row) -> str:
     """Return value and interval of a part or a model, with more digits for very small ones."""
     digits = 1 if abs(row.r2_adjusted) >= 0.001 else 2
-    value, low, high = (_percent(v, digits) for v in (row.r2_adjusted, row.ci_low, row.ci_high))
+    value, low, high = (percent(v, digits) for v in (row.r2_adjusted, row.ci_low, row.ci_high))
     return f"{value} % ({low} to {high})"
 
 
@@ -280,10 +277,11 @@ def _title(partition: Partition, how: str, width: float) -> str:
     """Return what is explained, by what, of how many, and how it is drawn."""
     names = partition.settings["predictors"]
     listed = f"{', '.join(names[:-1])} and {names[-1]}"
-    n = "1 subject" if partition.n_subjects == 1 else f"mean of {partition.n_subjects} subjects"
+    of = "" if partition.n_subjects == 1 else "mean of "
+    n = of + counted(partition.n_subjects, "subject")
     n_blocks = partition.settings["n_blocks"]
     of_blocks = f" in {n_blocks} blocks" if n_blocks else ""
-    total = _percent(partition.models["r2_adjusted"].iloc[-1])
+    total = percent(partition.models["r2_adjusted"].iloc[-1])
     ranked = " of ranks" if partition.settings["transform"] == "rank" else ""
     lines = (
         f"{listed} explain {total} % of variance together",
@@ -337,8 +335,15 @@ def _draw_bars(partition: Partition, how: str, ax: Axes | None) -> Axes:
     ax.spines["left"].set_visible(False)
     ax.set_ylim(edges[-1], 0)
     for y, text in zip(place, numbers, strict=True):
-        ax.annotate(text, (1, y), (4, 0), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", va="center", fontsize=6)  # fmt: skip
+        ax.annotate(
+            text,
+            (1, y),
+            (4, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=6,
+        )
     ax.set_xlabel("variance explained (adjusted R², %)")
     return ax
 
@@ -360,8 +365,9 @@ def _draw_areas(partition: Partition, shapes: np.ndarray, ax: Axes | None) -> Ax
     points = _inner_points(shapes)
     legend += [
         f"too small to be seen: {row.part}, {_with_interval(row)}"
-        for row, point in zip(partition.table.itertuples(), points, strict=True) if point is None
-    ]  # fmt: skip
+        for row, point in zip(partition.table.itertuples(), points, strict=True)
+        if point is None
+    ]
     if ax is None:
         width = min(size[0] + 2 * _LABEL + 0.1, PAGE)
         title = _title(partition, how, 0.93 * width - 0.1)
@@ -402,8 +408,16 @@ def _draw_areas(partition: Partition, shapes: np.ndarray, ax: Axes | None) -> Ax
     _place_texts(ax, shapes, partition, room, foot)
     handles = [Patch(facecolor=to_rgba(c, _ALPHA), edgecolor=c) for c in COLORS[: len(shapes)]]
     handles += [Patch(visible=False)] * (len(legend) - len(shapes))
-    ax.legend(handles, legend, loc="lower left", frameon=False, borderpad=0.3, borderaxespad=0.0,
-              handlelength=1.2, labelspacing=0.4)  # fmt: skip
+    ax.legend(
+        handles,
+        legend,
+        loc="lower left",
+        frameon=False,
+        borderpad=0.3,
+        borderaxespad=0.0,
+        handlelength=1.2,
+        labelspacing=0.4,
+    )
     return ax
 
 

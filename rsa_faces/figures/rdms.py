@@ -8,11 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rsa_faces._core.checks import check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._kernels.ranks import average_ranks
-from rsa_faces.figures._style import COLUMN, PAGE, as_axes, style, wrapped
+from rsa_faces.figures._parts import color_bar, figure_of, wrapped_panels
+from rsa_faces.figures._style import COLUMN, PAGE, style, wrapped
 from rsa_faces.rdm import RDMs
 
 
@@ -24,7 +26,7 @@ def plot_rdms(
     ranked: bool = True,
     n_columns: int = 5,
     ax: np.ndarray | None = None,
-) -> np.ndarray:
+) -> Figure:
     """Draw RDMs as images, side by side.
 
     Parameters
@@ -46,7 +48,8 @@ def plot_rdms(
 
     Returns
     -------
-    ndarray of Axes, shape (n_rdms,)
+    matplotlib.figure.Figure
+        A panel per RDM.
 
     Raises
     ------
@@ -63,8 +66,8 @@ def plot_rdms(
     >>> import rsa_faces as rf
     >>> d92 = rf.datasets.images92()
     >>> groups = d92.stimuli.metadata["category"]
-    >>> axes = rf.figures.plot_rdms(d92.models[:2], titles=["a", "b"], groups=groups)
-    >>> [a.get_title() for a in axes]
+    >>> figure = rf.figures.plot_rdms(d92.models[:2], titles=["a", "b"], groups=groups)
+    >>> [a.get_title() for a in figure.axes[:2]]
     ['a', 'b']
     """
     check_arguments(plot_rdms, locals())
@@ -79,29 +82,18 @@ def plot_rdms(
     square = np.full((len(rdms), rdms.n_conditions, rdms.n_conditions), np.nan)
     row, col = np.triu_indices(rdms.n_conditions, k=1)
     square[:, row, col] = square[:, col, row] = values
+    n_columns = min(n_columns, len(rdms))
+    width = max(PAGE / 5, COLUMN / n_columns)
     with style():
-        if ax is None:
-            n_columns = min(n_columns, len(rdms))
-            n_rows = int(np.ceil(len(rdms) / n_columns))
-            width = max(PAGE * n_columns / 5, COLUMN)
-            height = 0.87 * width / n_columns + (0.2 if ranked else 0.45)
-            figure, grid = plt.subplots(
-                n_rows, n_columns, squeeze=False, layout="constrained",
-                figsize=(width, 0.1 + n_rows * height),
-            )  # fmt: skip
-            ax = grid.ravel()
-            for spare in ax[len(rdms):]:  # fmt: skip
-                spare.set_axis_off()
-            ax = ax[: len(rdms)]
-        ax = as_axes(ax, (len(rdms),))
-        for i, (axes, matrix, title) in enumerate(zip(ax, square, titles, strict=True)):
-            _draw(axes, matrix[np.ix_(order, order)], title, edges, names if i == 0 else (), ranked)
+        room = (0.2 if ranked else 0.45) / -(-len(rdms) // n_columns)
+        axes = wrapped_panels(ax, len(rdms), n_columns, width, 0.87 * width + room + 0.15)
+        for i, (one, matrix, title) in enumerate(zip(axes, square, titles, strict=True)):
+            shown = matrix[np.ix_(order, order)]
+            _draw(one, shown, title, edges, names if i == 0 else (), ranked)
         if ranked:
-            image = ax[-1].images[0]
-            bar = ax[0].figure.colorbar(image, ax=list(ax), shrink=0.5, aspect=25, pad=0.01)
-            bar.set_label("dissimilarity (percentile in each RDM)", fontsize=6)
-            bar.outline.set_linewidth(0.4)
-    return ax
+            label = f"dissimilarity (percentile in each RDM)\nof {rdms.n_conditions} conditions"
+            color_bar(axes[-1].images[0], label, ax=list(axes))
+    return figure_of(axes)
 
 
 def _titles(labels: pd.DataFrame) -> list[str]:
@@ -160,6 +152,6 @@ def _draw(axes: Axes, matrix, title, edges, names, ranked) -> None:
         bar = axes.figure.colorbar(
             image, ax=axes, shrink=0.7, aspect=15, pad=0.03, location="bottom"
         )
-        bar.set_label("dissimilarity", fontsize=5)
+        bar.set_label(f"dissimilarity, {len(matrix)} conditions", fontsize=5)
         bar.ax.tick_params(labelsize=5, length=1.5)
         bar.outline.set_linewidth(0.4)

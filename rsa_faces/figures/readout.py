@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import number
 from rsa_faces.analyses import Readout
-from rsa_faces.figures._style import COLORS, COLUMN, shown_name, style
+from rsa_faces.figures._parts import (
+    amount_scale,
+    cells,
+    check_few,
+    color_bar,
+    curve,
+    depth_axis,
+    figure_of,
+    legend_below,
+    network_curves,
+    panels,
+    reference,
+)
+from rsa_faces.figures._style import COLUMN, PAGE, shown_name, style
 
-_HEIGHT = 2.3  # inches
 _SCORES = {"accuracy": "accuracy, held out", "r": "correlation with prediction, held out"}
 
 
 def plot_readout(
     results: Readout | Sequence[Readout], *, alpha: float = 0.05, ax: Axes | None = None
-) -> Axes:
+) -> Figure:
     """Draw read-out accuracy from layer to layer.
 
     Parameters
@@ -33,7 +46,7 @@ def plot_readout(
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         A curve per network over relative depth, with 95 % intervals; dashed: chance.
 
     Raises
@@ -42,56 +55,57 @@ def plot_readout(
         If tasks differ, there are no results or more than 8, or classes and numbers are mixed.
     """
     results = [results] if isinstance(results, Readout) else list(results)
-    if not 1 <= len(results) <= len(COLORS):
-        raise InputError(f"expected 1 to {len(COLORS)} results, got {len(results)}.")
+    check_few(results, "results")
     tasks = list(dict.fromkeys(result.task for result in results))
     scores = {"accuracy" if result.classes else "r" for result in results}
     if len(tasks) > 1 or len(scores) > 1:
         raise InputError(f"expected results of one task, got {', '.join(map(repr, tasks))}.")
     score = scores.pop()
     with style():
-        if ax is None:
-            _, ax = plt.subplots(figsize=(COLUMN, _HEIGHT), layout="constrained")
-        for color, result in zip(COLORS, results, strict=False):
-            _curve(ax, result.table, score, color, alpha)
+        ((one,),) = panels(ax, 1, 1, COLUMN, 2.6)
+        for table, look in network_curves([result.table for result in results]):
+            curve(
+                one,
+                table["depth"],
+                table[score],
+                low=table["ci_low"],
+                high=table["ci_high"],
+                found=table["p_corrected"] <= alpha,
+                **look,
+            )
         chance = float(np.mean([result.table["chance"].mean() for result in results]))
-        ax.axhline(chance, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
-        ax.annotate(
-            f"chance {chance:.2f}", (0, chance), xytext=(2, 2), textcoords="offset points",
-            fontsize=5.5, color="#444444", xycoords=("axes fraction", "data"),
-        )  # fmt: skip
+        reference(one, chance, text=f"chance {number(chance, 2)}")
         first = results[0].table.iloc[0]
         n = f"{first['n_people']} people, " if first["n_people"] < first["n_conditions"] else ""
-        ax.set_title(f"{tasks[0]}: {n}{first['n_conditions']} images", loc="left")
-        ax.set_xlabel("relative depth of the layer")
-        ax.set_ylabel(_SCORES[score])
-        ax.set_xlim(-0.02, 1.02)
+        one.set_title(f"{tasks[0]}: {n}{first['n_conditions']} images", loc="left")
+        one.set_ylabel(_SCORES[score])
+        depth_axis(one)
         if score == "accuracy":
-            ax.set_ylim(0, 1.03)
-        ax.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False,
-            title="filled: above chance, corrected over layers", title_fontsize=5.5,
-        )  # fmt: skip
-    return ax
+            one.set_ylim(0, 1.03)
+        marks = f"bands: 95 % interval\nfilled: above chance, p ≤ {alpha:g}, corrected over layers"
+        legend_below(one, ax is None, title=marks)
+    return figure_of(one)
 
 
-def plot_transfer(table: pd.DataFrame, *, score: str = "accuracy", ax: Axes | None = None) -> Axes:
+def plot_transfer(
+    table: pd.DataFrame, *, score: str = "accuracy", ax: Axes | None = None
+) -> Figure:
     """Draw which task can be read out of which network.
 
     Parameters
     ----------
     table : DataFrame
-        From :func:`rsa_faces.analyses.transfer_matrix`; tasks of one kind.
+        From :func:`rsa_faces.analyses.transfer_matrix`.
     score : str, default "accuracy"
-        Column to show.
+        Column to show; of tasks that are numbers, the correlation ``r``.
     ax : Axes, optional
         To draw in; by default a new figure.
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         One cell per network (row) and task (column): the score, chance in brackets; colours from
-        chance (white) to 1.
+        chance or less (light) to 1.
 
     Raises
     ------
@@ -104,41 +118,30 @@ def plot_transfer(table: pd.DataFrame, *, score: str = "accuracy", ax: Axes | No
             "gives."
         )
     rows, columns = (list(dict.fromkeys(table[key])) for key in ("trained", "task"))
-    wide = table.set_index(["trained", "task"])
+    value = table[score]
+    numbers = value.isna() & table["r"].notna() if "r" in table else value != value
+    table = table.assign(shown=value.where(~numbers, table.get("r")), numbers=numbers)
+    value, chance = (
+        table.pivot(index="trained", columns="task", values=key).loc[rows, columns].to_numpy(float)
+        for key in ("shown", "chance")
+    )
+    texts = [
+        [f"{number(v, 2)}\n({number(c, 2)})" for v, c in zip(*pair, strict=True)]
+        for pair in zip(value, chance, strict=True)
+    ]
     with style():
-        if ax is None:
-            size = (0.9 + 0.75 * len(columns), 0.6 + 0.32 * len(rows))
-            _, ax = plt.subplots(figsize=size, layout="constrained")
-        shown = np.array([
-            [(wide.at[(r, c), score] - wide.at[(r, c), "chance"]) / (1 - wide.at[(r, c), "chance"])
-             for c in columns] for r in rows
-        ])  # fmt: skip
-        ax.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for i, r in enumerate(rows):
-            for j, c in enumerate(columns):
-                cell = wide.loc[(r, c)]
-                ax.text(
-                    j, i, f"{cell[score]:.2f} ({cell['chance']:.2f})", ha="center", va="center",
-                    fontsize=6, color="white" if shown[i, j] > 0.6 else "black",
-                )  # fmt: skip
-        ax.set_xticks(range(len(columns)), columns)
-        ax.set_yticks(range(len(rows)), [shown_name(str(r)) for r in rows])
-        ax.set_xlabel(f"read out: {score} (chance)")
-        ax.set_ylabel("network")
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-    return ax
-
-
-def _curve(ax: Axes, table: pd.DataFrame, score: str, color: str, alpha: float) -> None:
-    """Draw one network's layers."""
-    x, y = table["depth"].to_numpy(), table[score].to_numpy()
-    name = shown_name(str(table["network"].iloc[0])) or "features"
-    ax.fill_between(x, table["ci_low"], table["ci_high"], color=color, alpha=0.15, linewidth=0)
-    ax.plot(x, y, color=color, label=name, zorder=3)
-    above = (table["p_corrected"] <= alpha).to_numpy()
-    for filled, these in ((True, above), (False, ~above)):
-        ax.plot(
-            x[these], y[these], "o", markersize=3, color=color, markeredgewidth=0.7,
-            markerfacecolor=color if filled else "white", zorder=4,
-        )  # fmt: skip
+        width = min(PAGE, max(COLUMN, 2.3 + 0.7 * len(columns)))
+        ((one,),) = panels(ax, 1, 1, width, min(9.5, 1.2 + 0.34 * len(rows)))
+        scale = amount_scale(None, 1.0)
+        cells(one, np.clip((value - chance) / (1 - chance), 0, None), texts, scale)
+        of_numbers = set(table.loc[numbers, "task"])
+        one.set_xticks(
+            range(len(columns)), [f"{c}\n({'r' if c in of_numbers else score})" for c in columns]
+        )
+        one.set_yticks(range(len(rows)), [shown_name(str(r)) for r in rows])
+        one.set_xlabel("task that is read out (held out)")
+        color_bar(scale, "from chance (0)\nto perfect (1)", ax=one)
+        first = table.iloc[0]
+        n = f"{first['n_people']} people, {first['n_conditions']} images"
+        legend_below(one, ax is None, handles=[], title=f"{n}; in brackets: chance")
+    return figure_of(one)

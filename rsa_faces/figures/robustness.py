@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import interval_label
 from rsa_faces.analyses.quality.robustness import Robustness
+from rsa_faces.figures._parts import (
+    check_few,
+    curve,
+    figure_of,
+    legend_below,
+    network_curves,
+    reference,
+    wrapped_panels,
+)
 from rsa_faces.figures._style import (
     COLORS,
+    COLUMN,
     PAGE,
-    as_axes,
     choose,
     choose_all,
-    interval_label,
     shown_name,
     style,
 )
@@ -32,7 +41,6 @@ _SIGNS = {
     "stability": "stability (mean cosine)",
     "covered": "share inside the interval",
 }
-_ROW = 1.45  # inches
 
 
 def plot_robustness(
@@ -42,7 +50,7 @@ def plot_robustness(
     layer: str | None = None,
     degradations: Sequence[str] | None = None,
     ax=None,
-) -> np.ndarray:
+) -> Figure:
     """Draw stability or verification against strength, one panel per degradation.
 
     Parameters
@@ -59,7 +67,7 @@ def plot_robustness(
 
     Returns
     -------
-    ndarray of Axes
+    matplotlib.figure.Figure
         One panel per degradation: the value at each strength with its interval; dashed: chance of
         verification. Strength 0 is the clean images.
 
@@ -71,8 +79,7 @@ def plot_robustness(
     """
     results = [results] if isinstance(results, Robustness) else list(results)
     check_choice(value, _LABELS, what="value")
-    if not 1 <= len(results) <= len(COLORS):
-        raise InputError(f"expected 1 to {len(COLORS)} results, got {len(results)}.")
+    check_few(results, "results")
     chosen = []
     for result in results:
         last = result.table["layer"].iloc[-1] if layer is None else layer
@@ -84,32 +91,30 @@ def plot_robustness(
     kinds = [k for k in pd.concat(chosen)["degradation"].unique() if k != "none"]
     kinds = choose_all(degradations, kinds, "degradation")
     with style():
-        panels = _panels(ax, len(kinds))
-        for panel, kind in zip(panels, kinds, strict=True):
-            for color, part in zip(COLORS, chosen, strict=False):
+        axes = wrapped_panels(ax, len(kinds), 4, *_size(len(kinds)), sharex=True, sharey=True)
+        curves = network_curves(chosen)
+        for one, kind in zip(axes, kinds, strict=True):
+            for part, look in curves:
                 rows = part[part["degradation"].isin(["none", kind])].sort_values("strength")
                 if (rows["degradation"] == kind).any():
-                    name = shown_name(str(rows["network"].iloc[0]), str(rows["layer"].iloc[0]))
-                    _curve(panel, rows, value, color, name)
+                    _curve(one, rows, value, **look | {"label": _name(part)})
             if value != "stability":
-                panel.axhline(0.5, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
-            panel.set_title(kind, loc="left")
-            panel.set_xticks(range(6))
-            panel.set_ylim((-0.05, 1.03) if value == "stability" else (0.35, 1.03))
+                reference(one, 0.5)
+            one.set_title(kind, loc="left")
+            one.set_ylim((-0.05, 1.03) if value == "stability" else (0.35, 1.03))
         first = chosen[0].iloc[0]
         n = f"{first['n_conditions']} images"
         if first["n_people"] == first["n_people"]:
             n = f"{first['n_people']:g} people, {n}"
-        _finish(panels, _LABELS[value], ax is None)
-        spread = interval_label(results[0].settings["alpha"])
-        if ax is None:
-            panels[0].figure.suptitle(f"{n}; shaded: {spread}", fontsize=7, x=0.01, ha="left")
-    return panels
+        chance = "" if value == "stability" else "; dashed: chance"
+        bands = f"bands: {interval_label(results[0].settings['alpha'])}"
+        _finish(axes, _LABELS[value], ax is None, f"{n}; strength 0: clean images; {bands}{chance}")
+    return figure_of(axes)
 
 
 def plot_flags(
     table: pd.DataFrame, *, value: str = "share", alpha: float = 0.05, ax=None
-) -> np.ndarray:
+) -> Figure:
     """Draw the share of flagged images, or another sign of confidence, against strength, by group.
 
     Parameters
@@ -127,7 +132,7 @@ def plot_flags(
 
     Returns
     -------
-    ndarray of Axes
+    matplotlib.figure.Figure
         One panel per degradation, a curve per group; shaded: the table's intervals.
 
     Raises
@@ -147,65 +152,60 @@ def plot_flags(
             f"{list(table.columns)}, {kinds} and {len(groups)} groups."
         )
     with style():
-        panels = _panels(ax, len(kinds))
-        for panel, kind in zip(panels, kinds, strict=True):
+        axes = wrapped_panels(ax, len(kinds), 4, *_size(len(kinds)), sharex=True, sharey=True)
+        for one, kind in zip(axes, kinds, strict=True):
             part = table[table["degradation"].isin(["none", kind])]
             for color, group in zip(("#000000", *COLORS), groups, strict=False):
                 rows = part[part["group"] == group].sort_values("strength")
                 n = f" ({rows['n_images'].iloc[0]} images)" if "n_images" in rows else ""
                 names = dict(zip(ends, (f"{value}_low", f"{value}_high"), strict=True))
-                _curve(panel, rows.rename(columns=names), value, color, f"{group}{n}")
+                rows = rows.rename(columns=names)
+                _curve(one, rows, value, color=color, label=f"{group}{n}")
             if value != "stability":
-                asked = alpha if value == "share" else 1 - alpha
-                panel.axhline(asked, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
-            panel.set_title(kind, loc="left")
-            panel.set_xticks(range(6))
-            panel.set_ylim(-0.03, 1.03)
-        _finish(panels, _SIGNS[value], ax is None)
-        if ax is None:
-            title = {
-                "share": f"dashed: rate of false flags asked for, {alpha:g}; ",
-                "covered": f"dashed: coverage asked for, {1 - alpha:g}; ",
-            }.get(value, "") + "strength 0: clean images"  # fmt: skip
-            panels[0].figure.suptitle(title, fontsize=7, x=0.01, ha="left")
-    return panels
+                reference(one, alpha if value == "share" else 1 - alpha)
+            one.set_title(kind, loc="left")
+            one.set_ylim(-0.03, 1.03)
+        asked = {
+            "share": f"; dashed: rate of false flags asked for, {alpha:g}",
+            "covered": f"; dashed: coverage asked for, {1 - alpha:g}",
+        }.get(value, "")
+        marks = f"strength 0: clean images; bands: 95 % interval{asked}"
+        _finish(axes, _SIGNS[value], ax is None, marks)
+    return figure_of(axes)
 
 
-def _panels(ax, n: int) -> np.ndarray:
-    """Return one panel per degradation, at most four in a row."""
-    if ax is not None:
-        return as_axes(ax, (n,))
+def _size(n: int) -> tuple[float, float]:
+    """Return width and height of one of n panels."""
     columns = min(n, 4)
-    rows = -(-n // columns)
-    _, made = plt.subplots(
-        rows, columns, figsize=(PAGE * columns / 4 if n > 2 else PAGE / 2, _ROW * rows + 0.75),
-        sharex=True, sharey=True, squeeze=False, layout="constrained",
-    )  # fmt: skip
-    for spare in made.ravel()[n:]:
-        spare.remove()
-    return made.ravel()[:n]
+    return (PAGE if n > 2 else COLUMN * n) / columns, 1.45 + 0.75 / -(-n // columns)
 
 
-def _curve(ax, rows: pd.DataFrame, value: str, color: str, name: str) -> None:
+def _name(rows: pd.DataFrame) -> str:
+    """Return network and layer of a curve."""
+    return shown_name(str(rows["network"].iloc[0]), str(rows["layer"].iloc[0]))
+
+
+def _curve(ax, rows: pd.DataFrame, value: str, **look: str) -> None:
     """Draw one curve with its interval."""
-    x, y = rows["strength"].to_numpy(float), rows[value].to_numpy(float)
-    low, high = (rows[f"{value}_{end}"].to_numpy(float) for end in ("low", "high"))
-    ax.fill_between(x, low, high, color=color, alpha=0.13, linewidth=0)
-    ax.plot(x, y, "o-", color=color, label=name, markersize=2.2, zorder=3)
+    curve(
+        ax,
+        rows["strength"],
+        rows[value],
+        low=rows[f"{value}_low"],
+        high=rows[f"{value}_high"],
+        markersize=2.2,
+        **look,
+    )
 
 
-def _finish(panels: np.ndarray, label: str, own: bool) -> None:
+def _finish(axes: np.ndarray, label: str, own: bool, marks: str) -> None:
     """Label the outside, and draw one legend."""
-    figure = panels[0].figure
-    if not own:
-        for panel in panels:
-            panel.set_xlabel("strength")
-        panels[0].set_ylabel(label)
-        panels[0].legend(frameon=False)
-        return
-    for panel in panels[-min(len(panels), 4) :]:
-        panel.set_xlabel("strength")
-        panel.tick_params(labelbottom=True)
-    figure.supylabel(label, fontsize=7)
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False)
+    for one in axes[-min(len(axes), 4) :]:
+        one.set_xlabel("strength (0 to 5)")
+        one.tick_params(labelbottom=True)
+        one.set_xticks(range(6))
+    if own:
+        figure_of(axes).supylabel(label, fontsize=7)
+    else:
+        axes[0].set_ylabel(label)
+    legend_below(axes, own, title=marks)

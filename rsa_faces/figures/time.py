@@ -6,20 +6,30 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces.figures._layout import _entries_per_row
+from rsa_faces._core.words import interval_label
+from rsa_faces.figures._parts import (
+    CEILING_LABEL,
+    GRAY,
+    color_bar,
+    entries_per_row,
+    entry,
+    figure_of,
+    network_colors,
+    panels,
+    signed_scale,
+)
 from rsa_faces.figures._style import (
     CEILING,
     COLORS,
     COLUMN,
-    as_axes,
-    interval_label,
     method_symbol,
+    numbers,
     shortened,
     similarity_label,
     style,
@@ -27,14 +37,13 @@ from rsa_faces.figures._style import (
 from rsa_faces.inference import TimeCourse, TimeGeneralization
 
 _UNITS = {"ms": 1000.0, "s": 1.0}
-_GRAY = "#444444"
-_NAME_LENGTH = 32  # characters of a model's name in the legend
+_LENGTH = 32  # characters of a model's name in the legend
 _LINE_STYLES = ("-", "--", ":", "-.")
 # Inches: margins, height of a panel, of its heading, of a line of the legend.
-_LEFT, _RIGHT, _PANEL, _HEADING, _LINE = 0.52, 0.08, 1.35, 0.22, 0.14
+_LEFT, _RIGHT, _PANEL, _HEADING, _LINE = 0.62, 0.08, 1.35, 0.22, 0.14
 
 
-def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = None) -> np.ndarray:
+def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = None) -> Figure:
     """Draw similarity over time: a panel per region, a curve per model.
 
     Parameters
@@ -48,8 +57,8 @@ def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = N
 
     Returns
     -------
-    ndarray of Axes, shape (n_regions,)
-        Their ``figure`` is the whole, 89 mm wide. Coloured band: interval of each time on its own.
+    matplotlib.figure.Figure
+        A panel per region, 89 mm wide. Coloured band: interval of each time on its own.
         Grey band: noise ceiling of each time, lower to upper, where subjects share structure.
         Dots below, a row per model: differs from 0 after correction. Dotted line: time 0.
 
@@ -76,8 +85,8 @@ def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = N
     >>> gain = np.tile([0.0, 1.0, 0.5], 6)[:, None]
     >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
     >>> data = rf.RDMs(gain * model.vectors + rng.random((18, 190)), names, "simulated", labels)
-    >>> axes = plot_time(time_course(model, data, n_boot=200))
-    >>> axes[0].get_xlabel()
+    >>> figure = plot_time(time_course(model, data, n_boot=200))
+    >>> figure.axes[0].get_xlabel()
     'time (ms)'
     """
     check_choice(unit, _UNITS, what="unit of time")
@@ -89,28 +98,32 @@ def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = N
         )
     regions = list(course.curves["region"].unique())
     limits = _limits(course.table)
+    colors = network_colors(models)
     with style():
         if ax is None:
-            ax = _panels(len(regions), _handles(models, course))
-        ax = as_axes(ax, (len(regions),))
+            ax = _panels(len(regions), _handles(colors, course))
+        ax = panels(ax, 1, len(regions), 0.0, 0.0)[0]
         for axes, region in zip(ax, regions, strict=True):
             table = course.table[course.table["region"] == region]
             _frame(axes, table, course.times * _UNITS[unit], limits, len(models))
             for level, model in enumerate(models):
                 rows = table[table["model"] == model]
-                _curve(axes, rows, _UNITS[unit], limits, level, course.settings["alpha"])
-            axes.set_title(_numbers(table.iloc[0]), loc="left", fontweight="bold", pad=3)
+                alpha = course.settings["alpha"]
+                _curve(axes, rows, _UNITS[unit], limits, level, alpha, colors[model])
+            axes.set_title(
+                numbers(table.iloc[0], caveats=False), loc="left", fontweight="bold", pad=3
+            )
             method = table["method"].iloc[0]
             axes.set_ylabel(f"similarity\n({method_symbol(method)})", labelpad=2)
             last = axes is ax[-1]
             axes.tick_params(labelbottom=last)
             axes.set_xlabel(f"time ({unit})" if last else "")
-    return ax
+    return figure_of(ax)
 
 
 def plot_generalization(
     generalization: TimeGeneralization, *, unit: str = "ms", ax: Axes | None = None
-) -> Axes:
+) -> Figure:
     """Draw the similarity of RDMs between all pairs of times.
 
     Parameters
@@ -124,7 +137,7 @@ def plot_generalization(
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         Rows (upwards): time of one subject; columns: time of the others, pooled. White is a
         similarity of 0, red above, blue below, grey undefined. Dotted lines: time 0. Dashed: the
         diagonal, where both times are the same.
@@ -143,21 +156,25 @@ def plot_generalization(
     >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
     >>> values = np.random.default_rng(0).random((18, 190))
     >>> data = rf.RDMs(values, [f"image {i}" for i in range(20)], "simulated", labels)
-    >>> plot_generalization(time_generalization(data)).get_xlabel()
+    >>> plot_generalization(time_generalization(data)).axes[0].get_xlabel()
     'time of the other subjects (ms)'
     """
     check_choice(unit, _UNITS, what="unit of time")
     times = generalization.times * _UNITS[unit]
     values = generalization.similarity
-    largest = np.abs(values[~np.isnan(values)]).max(initial=0.0) or 1.0
+    scale = signed_scale(values)
     with style():
         if ax is None:
             ax = plt.figure(figsize=(COLUMN, 2.9)).add_axes((0.17, 0.15, 0.62, 0.75))
-        colors = plt.get_cmap("RdBu_r").with_extremes(bad="#BBBBBB")
-        image = ax.pcolormesh(
-            times, times, np.ma.masked_invalid(values), cmap=colors, vmin=-largest, vmax=largest,
-            shading="nearest", rasterized=True,
-        )  # fmt: skip
+        ax.pcolormesh(
+            times,
+            times,
+            np.ma.masked_invalid(values),
+            cmap=scale.cmap,
+            norm=scale.norm,
+            shading="nearest",
+            rasterized=True,
+        )
         ax.set_aspect("equal")
         ax.axline((times[0], times[0]), slope=1, color="black", linewidth=0.5, linestyle="--")
         if times[0] < 0 < times[-1]:
@@ -168,17 +185,16 @@ def plot_generalization(
         ax.spines[["top", "right"]].set_visible(True)
         ax.set_xlabel(f"time of the other subjects ({unit})")
         ax.set_ylabel(f"time of one subject ({unit})")
-        head = pd.Series({
-            "region": generalization.region, "n_subjects": len(generalization.subject_names),
-            "n_conditions": generalization.n_conditions,
-        })  # fmt: skip
-        ax.set_title(_numbers(head), loc="left", fontweight="bold", pad=4)
-        bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.04)
-        bar.set_label(similarity_label(generalization.method))
-        bar.outline.set_linewidth(0.6)
-        bar.locator = MaxNLocator(5, symmetric=True)
-        bar.update_ticks()
-    return ax
+        head = pd.Series(
+            {
+                "region": generalization.region,
+                "n_subjects": len(generalization.subject_names),
+                "n_conditions": generalization.n_conditions,
+            }
+        )
+        ax.set_title(numbers(head, caveats=False), loc="left", fontweight="bold", pad=4)
+        color_bar(scale, similarity_label(generalization.method), ax=ax)
+    return figure_of(ax)
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
@@ -191,32 +207,36 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
     return (values.min(), values.max()) if np.ptp(values) > 0 else (0.0, 1.0)
 
 
-def _numbers(row: pd.Series) -> str:
-    """Return a region with its numbers."""
-    n = "1 subject" if row["n_subjects"] == 1 else f"{row['n_subjects']} subjects"
-    return (
-        f"{row['region']}: " if row["region"] else ""
-    ) + f"{n}, {row['n_conditions']} conditions"
-
-
 def _panels(n_regions: int, handles: list) -> np.ndarray:
     """Return one axes per region, below each other, with a legend."""
-    per_row = _entries_per_row([h.get_label() for h in handles], COLUMN)
+    per_row = entries_per_row([h.get_label() for h in handles], COLUMN)
     legend = 0.06 + _LINE * int(np.ceil(len(handles) / per_row))
     bottom = legend + 0.31
     height = bottom + n_regions * (_PANEL + _HEADING)
     figure = plt.figure(figsize=(COLUMN, height))
     width = (COLUMN - _LEFT - _RIGHT) / COLUMN
     axes = [
-        figure.add_axes((
-            _LEFT / COLUMN, (bottom + (n_regions - 1 - i) * (_PANEL + _HEADING)) / height,
-            width, _PANEL / height,
-        ))
+        figure.add_axes(
+            (
+                _LEFT / COLUMN,
+                (bottom + (n_regions - 1 - i) * (_PANEL + _HEADING)) / height,
+                width,
+                _PANEL / height,
+            )
+        )
         for i in range(n_regions)
-    ]  # fmt: skip
-    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=per_row,
-                  frameon=False, handlelength=1.6, columnspacing=1.2, borderpad=0.2,
-                  borderaxespad=0.0)  # fmt: skip
+    ]
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=per_row,
+        frameon=False,
+        handlelength=1.6,
+        columnspacing=1.2,
+        borderpad=0.2,
+        borderaxespad=0.0,
+    )
     return np.array(axes, dtype=object)
 
 
@@ -242,35 +262,43 @@ def _frame(axes: Axes, table: pd.DataFrame, times, limits, n_models: int) -> Non
     axes.spines["left"].set_bounds(low, high)
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, scale: float, limits, level: int, alpha: float) -> None:
+def _curve(axes, rows: pd.DataFrame, scale: float, limits, level, alpha, color: str) -> None:
     """Draw one model's curve, interval and dots."""
     low, high = limits
-    color = COLORS[level]
     times = rows["time"].to_numpy(float) * scale
     ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
     axes.fill_between(times, *ends.T, color=color, alpha=0.2, linewidth=0)
-    axes.plot(times, rows["similarity"], color=color, linewidth=1.0,
-              linestyle=_LINE_STYLES[level % 4])  # fmt: skip
+    axes.plot(
+        times, rows["similarity"], color=color, linewidth=1.0, linestyle=_LINE_STYLES[level % 4]
+    )
     found = times[rows["p_corrected"].to_numpy(float) < alpha]
     y = np.full(len(found), low - (0.06 + 0.06 * level) * (high - low))
-    axes.plot(found, y, linestyle="none", marker="o", markersize=1.6, color=color, clip_on=False,
-              markeredgewidth=0)  # fmt: skip
+    axes.plot(
+        found,
+        y,
+        linestyle="none",
+        marker="o",
+        markersize=1.6,
+        color=color,
+        clip_on=False,
+        markeredgewidth=0,
+    )
 
 
-def _handles(models: list[str], course: TimeCourse) -> list:
+def _handles(colors: dict[str, str], course: TimeCourse) -> list:
     """Return the legend's entries: those that occur."""
     alpha = course.settings["alpha"]
-    ceiling = Patch(color=CEILING, linewidth=0, label="noise ceiling (lower to upper)")
-    reliable = (course.table["reliable"] == True).any()  # noqa: E712
-    lines = [
-        Line2D([], [], color=COLORS[i], linestyle=_LINE_STYLES[i % 4],
-               label=shortened(name, _NAME_LENGTH))
-        for i, name in enumerate(models)
-    ]  # fmt: skip
-    return [
-        *lines,
-        Patch(color=COLORS[0], alpha=0.2, linewidth=0, label=f"{interval_label(alpha)}, each time"),
-        *([ceiling] if reliable else []),
-        Line2D([], [], linestyle="none", marker="o", markersize=1.8, color=_GRAY,
-               label=f"differs from 0, corrected p < {alpha:g}"),
-    ]  # fmt: skip
+    handles: list = [
+        entry(shortened(name, _LENGTH), color=color, linestyle=_LINE_STYLES[i % 4])
+        for i, (name, color) in enumerate(colors.items())
+    ]
+    color = next(iter(colors.values())) if len(colors) == 1 else GRAY
+    interval = f"{interval_label(alpha)}, each time"
+    handles.append(Patch(color=color, alpha=0.2, linewidth=0, label=interval))
+    if (course.table["reliable"] == True).any():  # noqa: E712
+        handles.append(Patch(color=CEILING, linewidth=0, label=CEILING_LABEL))
+    if (course.table["p_corrected"] < alpha).any():
+        handles.append(
+            entry(f"differs from 0, corrected p < {alpha:g}", "o", markersize=1.8, color=color)
+        )
+    return handles

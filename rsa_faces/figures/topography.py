@@ -6,30 +6,50 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Circle
-from matplotlib.ticker import MaxNLocator
 
 from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import counted, interval_label, percent
 from rsa_faces.analyses.networks.topography import ReceptiveFields, TopographyComparison
+from rsa_faces.figures._parts import (
+    CEILING_LABEL,
+    GRAY,
+    STAR,
+    check_few,
+    curve,
+    depth_axis,
+    figure_of,
+    legend_below,
+    line_of,
+    name_places,
+    network_colors,
+    panels,
+    reference,
+)
 from rsa_faces.figures._style import (
+    CEILING,
     COLORS,
     COLUMN,
     choose,
-    interval_label,
     shown_name,
     similarity_label,
     style,
 )
 
-_HEIGHT = 2.3  # inches
+_TICKS = (0, 0.5, 1)
 _PARTS = {"central": COLORS[1], "peripheral": COLORS[0]}
 
 
 def plot_receptive_fields(
-    fields: ReceptiveFields, *, layer: str | None = None, radius: float | None = 0.25,
-    n_boxes: int | None = None, ax: Axes | None = None,
-) -> Axes:  # fmt: skip
+    fields: ReceptiveFields,
+    *,
+    layer: str | None = None,
+    radius: float | None = 0.25,
+    n_boxes: int | None = None,
+    ax: Axes | None = None,
+) -> Figure:
     """Draw the centres of a layer's receptive fields on the image, and the size of some.
 
     Parameters
@@ -44,11 +64,11 @@ def plot_receptive_fields(
         Fields to outline, spread over the units: boxes, or circles of one spread for gradients.
         By default 9, or fewer where they would overlap much.
     ax : Axes, optional
-        To draw in; by default a new square figure.
+        To draw in; by default a new figure, 89 mm wide.
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         The square input of the network, 0 to 1 on both sides, y downwards.
 
     Raises
@@ -61,48 +81,60 @@ def plot_receptive_fields(
     layer = choose(layer, table["layer"], "layer")
     units = table[table["layer"] == layer].dropna(subset=["x", "y"]).reset_index(drop=True)
     size = fields.settings["size"]
+    boxes = "left" in units
     with style():
-        if ax is None:
-            _, ax = plt.subplots(figsize=(_HEIGHT, _HEIGHT), layout="constrained")
+        ((one,),) = panels(ax, 1, 1, COLUMN, COLUMN + 0.1)
         central = units["eccentricity"] <= (np.inf if radius is None else radius)
-        for mask, color in ((central, _PARTS["central"]), (~central, _PARTS["peripheral"])):
-            dot = float(np.clip(60 / np.sqrt(max(len(units), 1)), 0.4, 3))
-            ax.plot(units["x"][mask], units["y"][mask], ".", color=color, markersize=dot)
+        for part, mask in (("central", central), ("peripheral", ~central)):
+            dot = float(np.clip(60 / np.sqrt(max(len(units), 1)), 0.8, 4))
+            if mask.any():
+                one.plot(
+                    units["x"][mask],
+                    units["y"][mask],
+                    ".",
+                    color=_PARTS[part],
+                    markersize=dot,
+                    label="centre of a field" + (f", {part}" if radius is not None else ""),
+                )
         if n_boxes is None:
             side = (units["width"] if "width" in units else 2 * units["spread"]).median()
             n_boxes = int(np.clip(1 / side, 1, 3)) ** 2 if len(units) else 0
+        label = "field" if boxes else "field: one spread"
         for i in _spread_out(units, n_boxes):
             unit = units.iloc[i]
-            color = _PARTS["central" if central[i] else "peripheral"]
-            if "left" in units:
+            if boxes:
                 corner = (unit["left"] / size, unit["top"] / size)
                 shape = plt.Rectangle(corner, unit["width"], unit["height"])
             else:
                 shape = Circle((unit["x"], unit["y"]), unit["spread"])
-            shape.set(fill=False, edgecolor=color, linewidth=0.8)
-            ax.add_patch(shape)
+            color = _PARTS["central" if central[i] else "peripheral"]
+            shape.set(fill=False, edgecolor=color, linewidth=0.8, label=label)
+            one.add_patch(shape)
+            label = None
         if radius is not None:
-            ax.add_patch(
-                Circle((0.5, 0.5), radius, fill=False, edgecolor="black", linestyle="--",
-                       linewidth=0.8)
-            )  # fmt: skip
-        ax.set(xlim=(0, 1), ylim=(1, 0), aspect="equal", xlabel="x, share of the image",
-               ylabel="y, share of the image")  # fmt: skip
-        ticks = [0, 0.5, 1]
-        ax.set_xticks(ticks)
-        ax.set_yticks(ticks)
-        ax.spines[:].set_visible(True)
-        kind = "boxes" if "left" in units else "circles: one spread"
+            one.add_patch(
+                Circle(
+                    (0.5, 0.5),
+                    radius,
+                    fill=False,
+                    edgecolor="black",
+                    linestyle="--",
+                    linewidth=0.8,
+                    label=f"disc of radius {radius:g}",
+                )
+            )
+        one.set(xlim=(0, 1), ylim=(1, 0), aspect="equal", xticks=_TICKS, yticks=_TICKS)
+        one.set(xlabel="x (share of the image)", ylabel="y (share of the image)")
+        one.spines[:].set_visible(True)
         name = shown_name(fields.settings["network"], layer)
-        what = "units" if (units["row"] < 0).all() else "places"
-        ax.set_title(f"{name}\n{len(units)} {what}; {kind} of {fields.settings['method']} fields",
-                     loc="left")  # fmt: skip
-    return ax
+        what = "unit" if (units["row"] < 0).all() else "place"
+        method = fields.settings["method"]
+        one.set_title(f"{name}\n{counted(len(units), what)}; {method} fields", loc="left")
+        legend_below(one, ax is None)
+    return figure_of(one)
 
 
-def plot_central_bias(
-    table: pd.DataFrame, *, of: str = "field", ax: Axes | None = None
-) -> Axes:  # fmt: skip
+def plot_central_bias(table: pd.DataFrame, *, of: str = "field", ax: Axes | None = None) -> Figure:
     """Draw how far units favour the centre, layer by layer.
 
     Parameters
@@ -116,7 +148,7 @@ def plot_central_bias(
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         A curve per network: the median over units; band: their middle half.
 
     Raises
@@ -126,35 +158,50 @@ def plot_central_bias(
     """
     column = f"{choose(of, ['field', 'activation'], 'bias')}_bias"
     networks = list(dict.fromkeys(table["network"]))
-    if not 1 <= len(networks) <= len(COLORS):
-        raise InputError(f"expected 1 to {len(COLORS)} networks, got {len(networks)}.")
+    check_few(networks, "networks")
+    same = len({tuple(g["layer"].unique()) for _, g in table.groupby("network")}) == 1
     with style():
-        if ax is None:
-            _, ax = plt.subplots(figsize=(COLUMN, _HEIGHT), layout="constrained")
-        for color, network in zip(COLORS, networks, strict=False):
+        ((one,),) = panels(ax, 1, 1, COLUMN, 2.8)
+        for network, color in network_colors(networks).items():
             part = table[table["network"] == network].dropna(subset=[column])
             groups = part.groupby("layer", sort=False)[column]
             low, middle, high = (groups.quantile(q) for q in (0.25, 0.5, 0.75))
-            x = np.arange(len(middle))
-            ax.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
-            ax.plot(x, middle, "o-", color=color, markersize=3, label=shown_name(network))
-        if len({tuple(g["layer"].unique()) for _, g in table.groupby("network")}) == 1:
-            ax.set_xticks(x, middle.index, rotation=45, ha="right", rotation_mode="anchor")
+            layers = list(dict.fromkeys(table.loc[table["network"] == network, "layer"]))
+            x = np.array([layers.index(layer) for layer in middle.index], dtype=float)
+            x = x if same else (x + 1) / len(layers)
+            n = int(groups.size().sum())
+            label = f"{shown_name(network)} ({counted(n, 'unit')})"
+            curve(
+                one,
+                x,
+                middle,
+                low=low,
+                high=high,
+                color=color,
+                label=label,
+                linestyle=line_of(network),
+            )
+        if same:
+            name_places(one, "x", layers, COLUMN - 0.7)
+            one.set_xlabel("layer, in order of computation")
         else:
-            ax.set_xlabel("layer, in order of computation")
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.axhline(0, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
-        ax.set_ylabel(f"central bias of {'fields' if of == 'field' else 'activation'}")
-        ax.set_title("share in the disc, less expected; band: half of the units",
-                     loc="left")  # fmt: skip
-        ax.legend(frameon=False, ncols=2)
-    return ax
+            depth_axis(one)
+        reference(one)
+        one.set_ylabel("central bias (share in the disc\nless what is expected)")
+        area = percent(table[f"{of}_expected"].mean(), 0)
+        marks = f"disc: middle of the image, {area} % of it; bands: middle half of the units"
+        one.set_title("fields" if of == "field" else "activation", loc="left")
+        legend_below(one, ax is None, title=marks)
+    return figure_of(one)
 
 
 def plot_topography(
-    result: TopographyComparison, *, region: str | None = None, title: str = "",
+    result: TopographyComparison,
+    *,
+    region: str | None = None,
+    title: str = "",
     ax: Axes | None = None,
-) -> Axes:  # fmt: skip
+) -> Figure:
     """Draw how similar data are to central and to peripheral units, layer by layer.
 
     Parameters
@@ -170,7 +217,7 @@ def plot_topography(
 
     Returns
     -------
-    Axes
+    matplotlib.figure.Figure
         Two curves over layers; squares: central less peripheral, with its interval; stars: layers
         in which the parts differ, corrected over layers.
 
@@ -187,43 +234,51 @@ def plot_topography(
         )
     alpha = result.settings["alpha"]
     x = np.arange(len(table))
-    own = ax is None
     with style():
-        if own:
-            _, ax = plt.subplots(figsize=(COLUMN, 1.25 * _HEIGHT), layout="constrained")
+        ((one,),) = panels(ax, 1, 1, COLUMN, 3.1)
         for part, color in _PARTS.items():
-            ax.plot(x, table[part], "o-", color=color, markersize=3, label=part, zorder=3)
+            one.plot(x, table[part], "o-", color=color, markersize=3, label=part, zorder=3)
         difference = table["difference"].to_numpy()
-        half = table["ci_high"].to_numpy() - difference
-        ax.errorbar(
-            x, difference, half, fmt="s", color="#444444", markersize=2.5, capsize=2,
-            elinewidth=0.8, label=f"difference, {interval_label(alpha)}", zorder=2,
-        )  # fmt: skip
-        ax.axhline(0, color="#444444", linewidth=0.6, linestyle="--", zorder=1)
+        one.errorbar(
+            x,
+            difference,
+            table["ci_high"].to_numpy() - difference,
+            fmt="s",
+            color=GRAY,
+            markersize=2.5,
+            capsize=2,
+            elinewidth=0.8,
+            zorder=2,
+            label=f"central − peripheral, {interval_label(alpha)}",
+        )
+        reference(one)
+        low, high = table["ceiling_low"].mean(), table["ceiling_high"].mean()
         if table["ceiling_low"].notna().all():
-            ax.axhline(table["ceiling_low"].mean(), color="#999999", linewidth=0.8, zorder=1,
-                       label="lower noise ceiling")  # fmt: skip
-        top = table[["central", "peripheral"]].max(axis=1).to_numpy()
-        for i in np.flatnonzero(table["p_corrected"] <= alpha):
-            ax.annotate("*", (x[i], top[i]), xytext=(0, 1), textcoords="offset points",
-                        ha="center", fontsize=9)  # fmt: skip
+            one.axhspan(low, high, color=CEILING, linewidth=0, zorder=0, label=CEILING_LABEL)
+        found = (table["p_corrected"] <= alpha).to_numpy()
+        if found.any():
+            top = table[["central", "peripheral"]].max(axis=1).to_numpy()
+            one.plot(
+                x[found],
+                top[found] + 0.05 * np.ptp(one.get_ylim()),
+                linestyle="none",
+                marker=STAR,
+                color="black",
+                markersize=4,
+                markeredgewidth=0.5,
+                label=f"parts differ, corrected p ≤ {alpha:g}",
+            )
         first = table.iloc[0]
-        numbers = f"{first['n_subjects']} subjects, {first['n_conditions']} conditions"
+        numbers = f"{counted(first['n_subjects'], 'subject')}, {first['n_conditions']} conditions"
         name = shown_name(str(first["network"]))
-        lines = [f"{title}{name}{f' and {region}' if region else ''}", numbers]
-        ax.set_title("\n".join(lines), loc="left")
-        ax.set_xticks(x, table["layer"], rotation=45, ha="right", rotation_mode="anchor")
-        ax.set_ylabel(similarity_label(first["method"]))
-        ax.margins(y=0.12)
-        legend = {
-            "frameon": False, "ncols": 2, "title_fontsize": 5.5,
-            "title": f"*: parts differ, corrected over layers (alpha {alpha:g})",
-        }  # fmt: skip
-        if own:
-            ax.figure.legend(loc="outside lower center", **legend)
-        else:
-            ax.legend(loc="best", **legend)
-    return ax
+        name = f"{title}: {name}" if title and title != name else name
+        lines = [f"{name}{f' and {region}' if region else ''}", numbers]
+        one.set_title("\n".join(lines), loc="left")
+        name_places(one, "x", list(table["layer"]), COLUMN - 0.7)
+        one.set_xlabel("layer, in order of computation")
+        one.set_ylabel(similarity_label(first["method"]))
+        legend_below(one, ax is None, title="central: units whose field has its centre in the disc")
+    return figure_of(one)
 
 
 def _spread_out(units: pd.DataFrame, n: int) -> list[int]:

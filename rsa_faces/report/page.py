@@ -61,6 +61,8 @@ class Account:
     ----------
     findings : sequence of str
         What was found, in plain words; the first is what matters most.
+    lead : sequence of Table
+        Effect sizes with their intervals that stand before the sentences.
     tables : sequence of Table
     methods : str
         A paragraph for the methods of a paper; [1], [2] … are `references`.
@@ -76,6 +78,7 @@ class Account:
     references: Sequence[str] = ()
     sources: Sequence[str] = ()
     legend: str = ""
+    lead: Sequence[Table] = ()
 
 
 def write_report(

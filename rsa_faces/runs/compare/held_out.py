@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.files import file_names
-from rsa_faces._core.words import between, number
-from rsa_faces.inference import BestLayer, best_layer
+from rsa_faces._core.words import between, interval_label, number
+from rsa_faces.inference import BestLayer, Result, best_layer
 from rsa_faces.rdm import RDMs
 from rsa_faces.report import Table
 from rsa_faces.runs.compare.config import DataConfig
@@ -124,28 +124,50 @@ def _make(models: RDMs, data: RDMs, options: dict, path: Path) -> None:
     best.save(path)
 
 
-def findings(table: pd.DataFrame) -> list[str]:
-    """Say for each region how similar each network's best layer is on held-out data."""
-    texts: list[str] = []
-    if table.empty:
-        return texts
-    for region, rows in table.groupby("region", sort=False):
-        rows = rows.sort_values("similarity", ascending=False, kind="stable")
-        parts = [
-            f"{row.network} {number(row.similarity)} (95 % interval "
-            f"{between(row.ci_low, row.ci_high)}; mostly {row.chosen_layer})"
-            for row in rows.itertuples()
-        ]
-        head = rows.iloc[0]
-        ceiling = ""
-        if head["n_subjects"] > 1:
-            ceiling = (
-                " Noise ceiling on the same data "
-                f"{between(head['ceiling_low'], head['ceiling_high'])}."
-            )
+def lead(table: pd.DataFrame, result: Result) -> list[Table]:
+    """Return the table that comes first: a row per network, a column per region.
+
+    The best layer of each network on held-out data; in regions where that cannot be judged, its
+    last layer, which was chosen before looking.
+    """
+    from rsa_faces.figures import last_layers
+
+    subset = result.table["subset"].iloc[0]
+    rows = last_layers(result.table)
+    rows = rows[rows["subset"] == subset]
+    columns, names = {}, []
+    for region, of_region in rows.groupby("region", sort=False):
+        judged = table[table["region"] == region] if len(table) else table
+        shown = judged if len(judged) else of_region
+        name = region or "the data"
+        head = shown.iloc[0]
+        known = head["n_subjects"] > 1
+        ceiling = between(head["ceiling_low"], head["ceiling_high"]) if known else "none"
+        cells = {"noise ceiling": ceiling}
+        for row in shown.sort_values("similarity", ascending=False, kind="stable").itertuples():
+            if row.similarity == row.similarity:
+                interval = between(row.ci_low, row.ci_high)
+                cells[row.network] = f"{number(row.similarity)} ({interval})"
+        columns[f"{name}{'' if len(judged) or not len(table) else ', last layer'}"] = cells
+        names += [network for network in cells if network not in names]
+    cells = pd.DataFrame(columns).reindex([*names[1:], names[0]]).fillna("–")
+    what = "best layer, judged by data that did not choose it" if len(table) else "last layer"
+    level = interval_label(result.settings["alpha"])
+    caption = f"Similarity of each network's {what}, with its {level}"
+    cells.insert(0, "network", cells.index)
+    return [Table(caption, cells, tuple(columns))]
+
+
+def findings(table: pd.DataFrame, alpha: float) -> list[str]:
+    """Say for each region which network's best layer is most similar on held-out data."""
+    texts = []
+    for region, rows in table.groupby("region", sort=False) if len(table) else ():
+        row = rows.loc[rows["similarity"].idxmax()]
+        n = f"n = {row['n_subjects']}, {row['n_conditions']} conditions"
         texts.append(
-            f"{region or 'The data'}: similarity of each network's best layer, judged by "
-            f"conditions and subjects that did not choose it: {', '.join(parts)}.{ceiling}"
+            f"{region or 'The data'} ({n}): {row['network']} is highest, "
+            f"{number(row['similarity'])} ({interval_label(alpha)} "
+            f"{between(row['ci_low'], row['ci_high'])}; mostly {row['chosen_layer']})."
         )
     return texts
 

@@ -35,7 +35,12 @@ def account(run: CompareRun) -> Account:
     config, networks, result = run.config, run.networks, run.evaluated
     names = [n.name for n in config.networks]
     return Account(
-        findings=[*held_out.findings(run.best), *answers(result), *_shares(run.partitions)],
+        lead=held_out.lead(run.best, result),
+        findings=[
+            *held_out.findings(run.best, result.settings["alpha"]),
+            *answers(result),
+            *_shares(run.partitions),
+        ],
         tables=[
             *held_out.tables(run.best),
             *result_tables(result),
@@ -213,7 +218,7 @@ def draw(run: CompareRun) -> None:
             "the same architecture untrained.",
             f"Line plots of similarity by layer, {_of(subset)}: a row of panels per region, a "
             "panel per network. The tables below hold the values of last and highest layers.",
-            lambda subset=subset: figures.plot_layers(result, subset=subset).flat[0].figure,
+            lambda subset=subset: figures.plot_layers(result, subset=subset),
             content,
             subset,
         )
@@ -224,7 +229,7 @@ def draw(run: CompareRun) -> None:
             "highest layer, which was chosen on these data.",
             f"Colour images of similarity by layer and region, {_of(subset)}. The tables below "
             "hold the values of last and highest layers.",
-            lambda subset=subset: figures.plot_heatmap(result, subset=subset).flat[0].figure,
+            lambda subset=subset: figures.plot_heatmap(result, subset=subset),
             content,
             subset,
         )
@@ -238,9 +243,7 @@ def draw(run: CompareRun) -> None:
             "before looking.",
             f"Point plot of the similarity of models with {region}, sorted, and a matrix of "
             "pairwise tests. The tables below hold the values.",
-            lambda region=region: (
-                figures.plot_models(result, region=region, subset=first)[0].figure
-            ),
+            lambda region=region: figures.plot_models(result, region=region, subset=first),
             content,
             first,
             region,
@@ -253,7 +256,7 @@ def draw(run: CompareRun) -> None:
             f"adjusted R² with {interval}.",
             f"Diagram of the variance of {region} that sets of networks explain. The tables below "
             "hold the values.",
-            lambda partition=partition: figures.plot_partition(partition).figure,
+            lambda partition=partition: figures.plot_partition(partition),
             partition.to_frame().to_json(double_precision=15),
             subset,
             region,
@@ -266,7 +269,7 @@ def draw(run: CompareRun) -> None:
         "RDMs of the regions (mean over subjects), of the last layer of each network, and of the "
         "models; percentiles within each RDM.",
         "Square colour images, one per RDM, with conditions in rows and columns.",
-        lambda: figures.plot_rdms(gallery, titles=titles, groups=groups)[0].figure,
+        lambda: figures.plot_rdms(gallery, titles=titles, groups=groups),
         gallery.hash,
         *titles,
         str(group),
@@ -287,7 +290,7 @@ def draw(run: CompareRun) -> None:
             lambda: figures.plot_mds(
                 mean, inputs.stimuli, color=run.config.figures.mds_color, title=region,
                 seed=run.config.seed,
-            ).figure,
+            ),
             mean.hash,
             inputs.stimuli.hash,
             str(run.config.figures.mds_color),

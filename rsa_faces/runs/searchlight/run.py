@@ -386,9 +386,9 @@ def _draw(maps: Any, how: dict[str, Any], path: Path) -> None:
     if threading.current_thread() is not threading.main_thread():
         plt.switch_backend("agg")  # windows belong to the main thread
     plot = plot_best_models if isinstance(maps, BestModels) else plot_map
-    axes = plot(maps, **how)
-    save_figure(axes[0].figure, path)
-    plt.close(axes[0].figure)
+    figure = plot(maps, **how)
+    save_figure(figure, path)
+    plt.close(figure)
     view_map(maps, **how, path=path.with_name(f"{path.name}.html"))
 
 

@@ -36,7 +36,7 @@ def draw(run: Run, found: LayerMap, test: Any, electrodes: pd.DataFrame, n_patie
         f"{n_patients} patients; windows of {config.window:g} s. Outlined: clusters in which "
         f"it is above 0 (p < {config.test.alpha:g}, corrected).",
         "Colour images, one per network and region: layers in rows, time in columns.",
-        lambda: figures.plot_layer_map(found, test, alpha=config.test.alpha).flat[0].figure,
+        lambda: figures.plot_layer_map(found, test, alpha=config.test.alpha),
         *content,
     )
     used = electrodes[electrodes["used"]]

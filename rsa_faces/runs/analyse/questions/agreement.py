@@ -86,7 +86,7 @@ class Agreement(Question):
                 progress=False,
             )
             tables.append(result.table)
-            figures.append(plot_layer_agreement(result)[0].figure)
+            figures.append(plot_layer_agreement(result))
         return pd.concat(tables), figures
 
 

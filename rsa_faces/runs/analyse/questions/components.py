@@ -89,7 +89,5 @@ class Components(Question):
                 seed=study.seed,
             )
             tables.append(result.table.assign(network=name, layer=layer_name))
-            figures += [
-                plot_group_components(result, attribute=group)[0].figure for group in self.groups
-            ]
+            figures += [plot_group_components(result, attribute=group) for group in self.groups]
         return in_front(tables, "network", "layer"), figures

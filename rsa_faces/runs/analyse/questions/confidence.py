@@ -103,6 +103,5 @@ class Confidence(Question):
             )
             tables.append(result.table.assign(network=name, layer=layer_name))
             for sign in ("share", "stability"):
-                panels = plot_flags(result.table, value=sign, alpha=self.alpha)
-                figures.append(panels[0].figure)
+                figures.append(plot_flags(result.table, value=sign, alpha=self.alpha))
         return in_front(tables, "network", "layer"), figures

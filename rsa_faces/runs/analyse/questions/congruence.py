@@ -101,4 +101,4 @@ class Congruence(Question):
             for activations in study.features.values()
         ]
         table = pd.concat([result.table for result in results])
-        return table, [plot_congruence(results).figure]
+        return table, [plot_congruence(results)]

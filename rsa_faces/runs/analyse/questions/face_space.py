@@ -53,4 +53,4 @@ class FaceSpace(Question):
             progress=False,
         )
         drawn = min(3, self.n_shape, self.n_appearance)
-        return space.components, [plot_components(space, drawn)[0, 0].figure]
+        return space.components, [plot_components(space, drawn)]

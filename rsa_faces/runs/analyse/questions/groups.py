@@ -79,4 +79,4 @@ class Groups(Question):
             result.table.assign(network=name, layer=layers[name])
             for name, result in results.items()
         ]
-        return in_front(tables, "network", "layer"), [plot_false_matches(results)[0].figure]
+        return in_front(tables, "network", "layer"), [plot_false_matches(results)]

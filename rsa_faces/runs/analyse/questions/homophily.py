@@ -94,7 +94,7 @@ class Homophily(Question):
                 seed=study.seed,
             )
         tables = [result.table.assign(network=name) for name, result in results.items()]
-        return in_front(tables, "network"), [plot_homophily(results)[0].figure]
+        return in_front(tables, "network"), [plot_homophily(results)]
 
     def _adjacency(self, people: pd.Series) -> pd.DataFrame:
         """Return ties between people from the table."""

@@ -99,7 +99,7 @@ class Landmarks(Question):
                 progress=False,
             )
             tables.append(result.table)
-            figures.append(plot_landmark_readout(result).figure)
+            figures.append(plot_landmark_readout(result))
         return pd.concat(tables), figures
 
 

@@ -104,4 +104,4 @@ class Map(Question):
         ]
         drawn = {f"{name} to {target}": result for name, result in results.items()}
         table = in_front(tables, "source_network", "target_network")
-        return table, [plot_embedding_map(drawn).figure]
+        return table, [plot_embedding_map(drawn)]

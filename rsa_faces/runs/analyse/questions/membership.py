@@ -90,5 +90,5 @@ class Membership(Question):
                 seed=study.seed,
             )
             tables.append(result.table.assign(network=name, layer=layer_name))
-            figures.append(plot_membership(result)[0].figure)
+            figures.append(plot_membership(result))
         return in_front(tables, "network", "layer"), figures

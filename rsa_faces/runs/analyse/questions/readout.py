@@ -107,4 +107,4 @@ class Readout(Question, Task):
             for activations in study.features.values()
         ]
         table = pd.concat([result.table for result in results])
-        return table, [plot_readout(results).figure]
+        return table, [plot_readout(results)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -94,5 +93,5 @@ class Robustness(Question):
             for name, layer_name in study.layers(self.layer).items()
         ]
         values = ["stability"] if self.people is None else ["stability", "auc"]
-        figures = [np.ravel(plot_robustness(results, value=value))[0].figure for value in values]
+        figures = [plot_robustness(results, value=value) for value in values]
         return pd.concat([result.table for result in results]), figures

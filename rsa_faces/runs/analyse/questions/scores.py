@@ -113,5 +113,5 @@ class Scores(Question):
                     p=summary["p"],
                 )
             )
-            figures.append(plot_score_distributions(result).figure)
+            figures.append(plot_score_distributions(result))
         return in_front(tables, "network", "layer"), figures

@@ -62,7 +62,7 @@ class StimuliChoice(Question):
         selection = analyses.simulate_selection(models, design, seed=study.seed)
         table = pd.DataFrame({"place": range(1, self.n + 1), "stimulus": design.stimuli})
         table = table.merge(study.labels, left_on="stimulus", right_index=True, how="left")
-        return table, [plot_stimulus_design(design, selection)[0].figure]
+        return table, [plot_stimulus_design(design, selection)]
 
 
 def _rdm(activations: Activations, layer_name: str, measure: str) -> RDMs:

@@ -123,7 +123,7 @@ class Topography(Question):
                     for name, activations in study.features.items()
                 ]
             )
-            return table, [plot_central_bias(table).figure]
+            return table, [plot_central_bias(table)]
         data = load_rdms(self.rdms)
         tables, figures = [], []
         for name, activations in study.features.items():
@@ -139,5 +139,5 @@ class Topography(Question):
                 rdms, data, method=self.method, generalise_to=self.generalise_to, seed=study.seed
             )
             tables.append(result.table)
-            figures.append(plot_topography(result, title=name).figure)
+            figures.append(plot_topography(result))
         return pd.concat(tables), figures

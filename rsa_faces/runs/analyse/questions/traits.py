@@ -111,5 +111,5 @@ class Traits(Question):
             seed=study.seed,
             progress=False,
         )
-        figures = [plot_traits(result).figure]
-        return result.table, figures + [plot_specificity(result, name).figure for name in features]
+        figures = [plot_traits(result)]
+        return result.table, figures + [plot_specificity(result, name) for name in features]

@@ -81,4 +81,4 @@ class Transfer(Question):
             seed=study.seed,
             progress=False,
         )
-        return table, [plot_transfer(table).figure]
+        return table, [plot_transfer(table)]
