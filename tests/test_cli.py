@@ -140,10 +140,14 @@ def test_what_was_found_leads_with_best_layers_on_held_out_data(finished):
     assert list(table["share"]) == list(expected.chosen.groupby("network")["share"].max())
     report = (out / "report.html").read_text()
     found = report.partition('id="found"')[2].partition("</ul>")[0]
-    first = found.partition("<li>")[2].partition("</li>")[0]
-    assert "best layer, judged by conditions and subjects that did not choose it" in first
-    for value in table["similarity"]:
-        assert f"{value:.3f}".replace("-", "−") in first
+    first = found.partition("</table>")[0]
+    assert "best layer, judged by data that did not choose it" in first
+    for row in table.itertuples():
+        shown = f"{row.similarity:.3f} ({row.ci_low:.3f} to {row.ci_high:.3f})"
+        assert shown.replace("-", "−") in first
+    # Then short sentences.
+    for sentence in found.split("<li>")[1:]:
+        assert len(sentence.partition("</li>")[0]) < 400
     methods = (out / "methods.md").read_text()
     assert "halvings" in methods
     assert f"Networks were shown {N_IMAGES} images." in methods

@@ -16,6 +16,7 @@ from rsa_faces._core.words import counted
 from rsa_faces.figures._parts import UNDEFINED, color_bar, entry, signed_scale
 from rsa_faces.figures._style import COLORS, PAGE, shortened, style
 
+_SIDES = {"l": "left", "r": "right", "x": "from the side", "y": "from behind", "z": "from above"}
 _GROUPS = ("region", "patient")
 _FARTHEST, _NEAREST = 150.0, 1.0  # mm: what can be a brain in a template's space
 
@@ -117,6 +118,9 @@ def _brain(figure, views, coordinates, colors, box) -> None:
         display = plotting.plot_glass_brain(
             None, display_mode=views, figure=figure, axes=box, annotate=True
         )
+    for letter, shown in display.axes.items():
+        if letter in _SIDES:
+            shown.ax.set_title(_SIDES[letter], fontsize=6, pad=1)
     display.add_markers(
         coordinates,
         marker_color=colors,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -36,14 +37,20 @@ class BrainImagesConfig(SubjectsConfig):
     mesh: MeshConfig | None = Field(
         default=None, description="Geometry of the cortex, for surfaces."
     )
+    anatomy: Path | None = Field(
+        default=None,
+        description="Image below the maps of volumes, in their space; of BIDS in MNI152 by "
+        "default that template.",
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> BrainImagesConfig:
         exactly_one(self, "subjects", "bids", "dataset")
-        given = [k for k in ("conditions", "mask", "mesh", "residuals") if getattr(self, k)]
+        keys = ("conditions", "mask", "mesh", "residuals", "anatomy")
+        given = [k for k in keys if getattr(self, k)]
         if self.dataset is not None and given:
             raise ValueError(f"expected no {given[0]!r} beside `dataset`.")
-        if self.bids is not None and (extra := [k for k in given if k != "mask"]):
+        if self.bids is not None and (extra := [k for k in given if k not in ("mask", "anatomy")]):
             raise ValueError(f"expected no {extra[0]!r} beside `bids`.")
         if self.subjects is None:
             return self

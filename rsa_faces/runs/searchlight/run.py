@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ import pandas as pd
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path, file_names
 from rsa_faces.brain import Volume, fsaverage, sulcal_depth
+from rsa_faces.comparison import METHODS
 from rsa_faces.mapping import (
     BestModels,
     CeilingMap,
@@ -330,6 +332,9 @@ def _figures(run: SearchlightRun) -> list[Picture]:
     config, tests = run.config, run.tests
     waiting = []
     alpha = config.test.alpha
+    # One scale for all models and parts, and one for the ceilings.
+    limit = _largest(mean.similarity for mean in run.means.values())
+    highest = _largest(ceiling.lower for ceiling in run.ceilings.values())
 
     def add(maps: Any, how: dict[str, Any], name: str, caption: str) -> None:
         path = run.folder / "figures" / name
@@ -344,19 +349,20 @@ def _figures(run: SearchlightRun) -> list[Picture]:
         for name in mean.names:
             where = tests[name][part].p < alpha if name in tests else None
             title = _title(config, name, n, tested=name in tests)
-            caption = f"{title}{where_}; {config.method}, spheres or discs of {config.radius:g} mm."
-            options = {**how, "model": name, "where": where, "title": title}
+            caption = f"{title}{where_}. {_seen(config, how, mean)}"
+            options = {**how, "model": name, "where": where, "title": title, "limit": limit}
             add(mean, options, f"{stems[name]}{side}", caption)
         if part in run.ceilings:
             title = f"noise ceiling (lower bound) of {n} subjects"
-            add(run.ceilings[part], {**how, "title": title}, f"noise_ceiling{side}",
-                f"{title}{where_}.")  # fmt: skip
+            options = {**how, "title": title, "limit": highest}
+            add(run.ceilings[part], options, f"noise_ceiling{side}",
+                f"{title}{where_}. {_seen(config, how, mean)}")  # fmt: skip
         if n >= 3 and len(mean.names) > 1:
             best = best_model_map(run.maps[part])
             anywhere = np.any([test[part].p < alpha for test in tests.values()], axis=0)
             add(best, {**how, "where": anywhere}, f"best_model{side}",
                 f"The most similar model at each place{where_}, where any is shown (p < {alpha:g}, "
-                f"corrected), {n} subjects.")  # fmt: skip
+                f"corrected), {n} subjects. {_seen(config, how, mean)}")  # fmt: skip
             save_image(best.to_img(), run.folder / _image_name("best_model", part, mean))
     pictures = []
     for wait, path, caption in waiting:
@@ -366,11 +372,37 @@ def _figures(run: SearchlightRun) -> list[Picture]:
     return pictures
 
 
+def _seen(config: SearchlightConfig, how: dict[str, Any], mean: SearchlightMap) -> str:
+    """Say what a place is, how similarity is measured, what scales share, and what lies below."""
+    volume = isinstance(mean.space, Volume)
+    shape = "sphere" if volume else "disc on the cortical surface"
+    if "background" in how:
+        below = "anatomy" if volume else "depth of sulci on the inflated template"
+    else:
+        below = "the mask" if volume else "the cortex"
+    return (
+        f"Each place: a {shape} of {config.radius:g} mm; similarity is "
+        f"{METHODS[config.method].label}, and all maps of a kind share one scale. Grey: {below}."
+    )
+
+
+def _largest(parts: Iterable[np.ndarray]) -> float | None:
+    """Return the largest number without its sign; None where there is none above 0."""
+    found = [np.abs(values[np.isfinite(values)]).max(initial=0.0) for values in parts]
+    return float(max(found, default=0.0)) or None
+
+
 def _view(config: SearchlightConfig, part: str, mean: SearchlightMap) -> dict[str, Any]:
-    """Return how a part is looked at: the template inflated, with its sulci."""
-    if isinstance(mean.space, Volume):
-        return {}
+    """Return how a part is looked at: on its anatomy, or the template inflated, with its sulci."""
     data = config.data
+    if isinstance(mean.space, Volume):
+        if data.anatomy is not None:
+            return {"background": data.anatomy}
+        if data.bids is None or not (data.bids.space or "MNI152").startswith("MNI152"):
+            return {}
+        from nilearn.datasets import load_mni152_template
+
+        return {"background": load_mni152_template(resolution=2)}
     how: dict[str, Any] = {"hemisphere": part}
     if data.dataset is not None or data.mesh.template is not None:
         how |= {"mesh": fsaverage(part, part="inflated"), "background": sulcal_depth(part)}
