@@ -7,13 +7,26 @@ from types import ModuleType
 
 from rsa_faces._core.errors import MissingExtraError
 
+#: What networks need. They come with rsa-faces; where they were left out or taken away, everything
+#: but networks and the extraction of activations works all the same.
+TORCH = ("torch", "torchvision", "timm")
 
-def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import `module`, or say which extra of rsa-faces brings it."""
+
+def require(module: str, *, purpose: str, extra: str | None = None) -> ModuleType:
+    """Import `module`, or say which extra of rsa-faces (or which line) brings it."""
     try:
         return importlib.import_module(module)
     except ImportError as err:
+        what = " ".join(TORCH) if extra is None else f"'rsa-faces[{extra}]'"
         raise MissingExtraError(
             f"{purpose} needs the package {module!r}, which is not installed. "
-            f"Install it with: pip install 'rsa-faces[{extra}]'"
+            f"Install it with: pip install {what}"
         ) from err
+
+
+def torch_if_there() -> ModuleType | None:
+    """Import torch; None where it is not installed."""
+    try:
+        return importlib.import_module("torch")
+    except ImportError:
+        return None

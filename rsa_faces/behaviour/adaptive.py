@@ -61,9 +61,9 @@ def next_trial(
     -----
     Evidence w of a pair has utility u = 1 − exp(−10 w): a pair that is known well gains little. A
     trial of a set S is predicted from the current RDM, scaled so that its largest distance fills
-    the arena; its efficiency is Σ_{pairs in S} [u(after) − u(before)] / |S|^c, the gain for what it
-    costs. From the pair with the least evidence the set grows by the image that makes the trial
-    most efficient, until no image helps, to at least 3 images [1]_.
+    the arena; its efficiency is ``Σ_{pairs in S} [u(after) − u(before)] / |S|^c``, the gain for
+    what it costs. From the pair with the least evidence the set grows by the image that makes the
+    trial most efficient, until no image helps, to at least 3 images [1]_.
 
     The first trial shows all images, or `n_max` at random. As long as pairs have never been shown
     together, the first pair is one that has been, with the most unseen pairs around its two images

@@ -67,14 +67,15 @@ def _on_one_screen(checks: list) -> Iterator[tuple]:
 
 def _checks():
     """Yield (what, whether it is well: True, False or None for optional, found, what to do)."""
-    import torch
-
+    from rsa_faces._core.optional import TORCH, torch_if_there
     from rsa_faces.runs._provenance import versions
 
+    torch = torch_if_there()
     for name, version in versions().items():
         yield name, True, version, ""
     cores = os.cpu_count() or 1
-    yield "processor", True, f"{cores} cores, {torch.get_num_threads()} threads", ""
+    threads = f", {torch.get_num_threads()} threads" if torch else ""
+    yield "processor", True, f"{cores} cores{threads}", ""
     if memory := _memory():
         enough = memory > 4e9
         yield (
@@ -82,7 +83,9 @@ def _checks():
             "" if enough else "Lower `budget` in the configuration, e.g. 500MB.",
         )  # fmt: skip
     yield "disk here", True, f"{shutil.disk_usage('.').free / 1e9:.0f} GB free", ""
-    if torch.cuda.is_available():
+    if torch is None:
+        yield "torch", None, "not installed", f"For networks: pip install {' '.join(TORCH)}"
+    elif torch.cuda.is_available():
         yield "GPU", True, torch.cuda.get_device_name(0), ""
     else:
         yield "GPU", None, "none that torch can use", "Not needed; extraction is slower."
@@ -96,7 +99,7 @@ def _checks():
 def _bundled():
     """Check the files that ship, and the weights that the user brings."""
     from rsa_faces import datasets
-    from rsa_faces._core.errors import InputError
+    from rsa_faces._core.errors import InputError, MissingExtraError
     from rsa_faces.networks import get_spec, list_networks, load_network
 
     try:
@@ -110,6 +113,8 @@ def _bundled():
             yield name, True, get_spec(name).task, ""
         except InputError as error:
             yield name, None, "weights not on this machine", str(error)
+        except MissingExtraError as error:
+            yield name, None, "no torch", str(error)
 
 
 def _memory() -> int | None:

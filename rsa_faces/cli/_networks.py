@@ -126,7 +126,7 @@ def check(
     from rsa_faces.networks._load import is_published
 
     network = load_network(name, weights=weights, device=device)
-    image = images92().stimuli.query("face").subset(["image_13"])
+    image = images92().images().query("face").subset(["image_13"])
     start = time.perf_counter()
     activations = extract(network, image, progress=False)
     seconds = time.perf_counter() - start

@@ -44,12 +44,12 @@ class SignFlipTest(BaseResult):
         With "tfce" the enhanced map, with the sign of t; 0 where t is not in the tail.
     clusters : DataFrame or None
         With "cluster-mass" one row per cluster, the largest mass first: label, sign (1 or −1),
-        size (number of places), mass (sum of |t|), p, peak (index of the largest |t|, a tuple
-        that fits the map) and peak_t.
+        size (number of places), mass (sum of ``|t|``), p, peak (index of the largest ``|t|``, a
+        tuple that fits the map) and peak_t.
     labels : ndarray of int or None
         With "cluster-mass" the label of each place, as in `clusters`; 0 outside clusters.
     threshold : float or None
-        With "cluster-mass" the |t| from which a place belongs to a cluster.
+        With "cluster-mass" the ``|t|`` from which a place belongs to a cluster.
     maxima : ndarray, shape (n_flips,)
         Largest statistic over all places in each flip, ascending. In an exact two-sided test a
         flip and its mirror image give the same and are held once.
@@ -125,7 +125,7 @@ def sign_flip_test(
         symmetric, entries other than 0 count. Places are in the order of
         ``values.reshape(n_subjects, -1)``. See :mod:`rsa_faces.inference.neighbours`.
     threshold : float, optional
-        Of "cluster-mass" only: places with |t| of at least this, in the tail, form clusters. By
+        Of "cluster-mass" only: places with ``|t|`` of at least this, in the tail, form clusters. By
         default the t of p = 0.01 in the tail (two-sided: 0.005 on each side).
     tail : {"two-sided", "greater", "less"}, default "two-sided"
         Two-sided tests form clusters of positive and of negative t separately, and compare with

@@ -16,6 +16,7 @@ import numpy as np
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import as_names as names_as_text
+from rsa_faces._core.optional import require
 from rsa_faces._core.tables import read_names
 
 Names = Sequence[str] | str | os.PathLike[str]
@@ -139,8 +140,7 @@ def opened_npz(path: Path) -> Iterator[_Npz]:
 
 def load_torch(path: Path) -> Any:
     """Return what a .pt file holds: tensors in plain containers, nothing that runs code."""
-    import torch
-
+    torch = require("torch", purpose=f"A file of tensors ({path.name})")
     # Before 2.6 weights_only could be tricked into running code (CVE-2025-32434).
     if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < (2, 6):
         raise InputError(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from rsa_faces._core.checks import check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_file
+from rsa_faces._core.optional import require
 from rsa_faces.networks._network import Network
 from rsa_faces.networks._registry import (
     LIBRARIES,
@@ -102,6 +103,8 @@ def load_network(
         cannot be reached, or the device does not exist.
     FileNotFoundError
         If there is no file at `weights`.
+    MissingExtraError
+        If torch, or the library of the network, is not installed.
 
     Notes
     -----
@@ -223,8 +226,7 @@ def _filled(spec: NetworkSpec, base: str, path):
 
 def _device(device: str):
     """Return the torch device that `device` names, if it is here."""
-    import torch
-
+    torch = require("torch", purpose="A network")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from rsa_faces._core.checks import nearest
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.optional import require
 from rsa_faces.networks._preprocess import FILTERS
 from rsa_faces.networks._spec import NetworkSpec, Preprocessing
 
@@ -54,17 +56,18 @@ def build(library: str, model: str, *, from_hub: bool) -> nn.Module:
 def _create(library: str, model: str, *, pretrained: bool) -> nn.Module:
     """Call the library's own constructor."""
     if library == "timm":
-        import timm
+        return _opened("timm").create_model(model, pretrained=pretrained)
+    return _opened("torchvision").models.get_model(model, weights="DEFAULT" if pretrained else None)
 
-        return timm.create_model(model, pretrained=pretrained)
-    import torchvision
 
-    return torchvision.models.get_model(model, weights="DEFAULT" if pretrained else None)
+def _opened(library: str) -> ModuleType:
+    """Import the library, or say how it is installed."""
+    return require(library, purpose=f"A network of {library}")
 
 
 def _timm(model: str) -> tuple[Preprocessing, str]:
     """Read the input of a timm network from its pretrained configuration."""
-    import timm
+    timm = _opened("timm")
     from timm.data import resolve_data_config
 
     if not timm.is_model(model):
@@ -96,8 +99,7 @@ def _timm(model: str) -> tuple[Preprocessing, str]:
 
 def _torchvision(model: str) -> tuple[Preprocessing, str]:
     """Read the input of a torchvision network from the transforms of its default weights."""
-    import torchvision
-
+    torchvision = _opened("torchvision")
     options = torchvision.models.list_models(module=torchvision.models)
     if model not in options:
         raise InputError(f"torchvision has no image network {model!r}.{nearest(model, options)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from rsa_faces._core.optional import require
+from rsa_faces._core.optional import require, torch_if_there
 from rsa_faces.runs._cluster_config import ClusterConfig, load_cluster_config
 
 _PURPOSE = "Running on a cluster"
@@ -57,16 +57,18 @@ def limited_threads(threads: int | None) -> Iterator[None]:
         yield
         return
     import numba
-    import torch
 
-    before = torch.get_num_threads(), numba.get_num_threads()
-    torch.set_num_threads(threads)
+    torch = torch_if_there()
+    before = torch.get_num_threads() if torch else 0, numba.get_num_threads()
+    if torch:
+        torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     try:
         with threadpool_limits(limits=threads):
             yield
     finally:
-        torch.set_num_threads(before[0])
+        if torch:
+            torch.set_num_threads(before[0])
         numba.set_num_threads(before[1])
 
 

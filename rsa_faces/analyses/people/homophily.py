@@ -116,7 +116,7 @@ def homophily(
     For p the residuals of a term, given all others, are permuted over people
     (rows and columns alike) and the regression is repeated: double semi-partialling, the multiple
     regression quadratic assignment procedure, made for predictors that are correlated [2]_;
-    p = (1 + #{|t*| ≥ |t|}) / (1 + n_permutations). At 5 % it was 5.0 % in simulations without
+    p = ``(1 + #{|t*| ≥ |t|}) / (1 + n_permutations)``. At 5 % it was 5.0 % in simulations without
     groups and 4.0 % with directed ties; where ties and faces both follow a group that is
     controlled, it was slightly liberal: 6.5 %, and 7.4 % with a stronger group; with the group
     in `within` as well it was 5.5 and, with a stronger group, 4.7 % of 1,000.

@@ -1,0 +1,60 @@
+"""How the site is built: `scripts/docs`, or `sphinx-build -W docs FOLDER`."""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import pages  # noqa: E402 (beside this file)
+
+import rsa_faces as rf  # noqa: E402
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+pages.write(HERE)
+
+project = "rsa-faces"
+author = "The rsa-faces developers"
+copyright = author
+version = release = rf.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery", "tutorials", "reproductions", "made/gallery_scripts"]
+templates_path = ["_templates"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "none"  # types are in the text, with shapes and units
+numpydoc_show_class_members = False
+default_role = "literal"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "rsa-faces"
+html_show_sourcelink = False
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "footer_end": []}
+suppress_warnings = [
+    "config.cache",  # functions among the settings of the gallery
+    "myst.xref_missing",  # pages link to files of the repository, too
+]
+
+sphinx_gallery_conf = {
+    "examples_dirs": [str(HERE / folder) for folder in pages.EXECUTED.values()],
+    "gallery_dirs": [str(HERE / "made" / name) for name in pages.EXECUTED],
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "abort_on_example_error": True,
+    "min_reported_time": 10,
+}

@@ -1,0 +1,320 @@
+"""Pages that are made from the package itself, so that they cannot say something else."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import typer.main
+
+import rsa_faces as rf
+
+Words = tuple[str, ...]
+#: Folders of scripts that are run while the site is built.
+EXECUTED = {
+    "tutorials": "tutorials",
+    "gallery": "made/gallery_scripts",
+    "reproductions": "reproductions",
+}
+
+
+def write(docs: Path) -> None:
+    """Write all pages below docs/made, and an example of each figure that has none of its own."""
+    made = docs / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    (made / "api").mkdir(parents=True)
+    texts = {
+        "command_line.md": command_line(),
+        "configuration.md": configuration(),
+        "networks.md": networks(),
+        "outputs.md": outputs(),
+        "data.md": data(),
+        "measures_and_methods.md": measures_and_methods(),
+        **api(),
+    }
+    for name, text in texts.items():
+        (made / name).write_text(text, encoding="utf-8")
+    scripts = made / "gallery_scripts"
+    shutil.copytree(docs / "gallery", scripts)
+    for name, text in figure_examples().items():
+        if not (scripts / f"{name}.py").exists():
+            (scripts / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+# ---- the interface in Python -------------------------------------------------------------------
+
+
+def public_modules() -> Iterator[ModuleType]:
+    """Yield the package and its public modules, the outer ones first."""
+    names = ["rsa_faces"]
+    for subpackage in rf._SUBPACKAGES:
+        name = f"rsa_faces.{subpackage}"
+        names.append(name)
+        path = importlib.import_module(name).__path__
+        names += [
+            found.name
+            for found in pkgutil.walk_packages(path, f"{name}.")
+            if not any(part.startswith("_") for part in found.name.split("."))
+        ]
+    for name in sorted(names, key=lambda name: (name.count("."), name)):
+        yield importlib.import_module(name)
+
+
+def public_names() -> dict[str, list[str]]:
+    """Return functions and classes under the shortest name that they have, by module."""
+    names: dict[str, list[str]] = {}
+    seen: set[int] = set()
+    for module in public_modules():
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if not (
+                inspect.isfunction(value) or inspect.isclass(value) or hasattr(value, "cache_info")
+            ):
+                continue
+            if id(value) not in seen:
+                seen.add(id(value))
+                names.setdefault(module.__name__, []).append(name)
+    return names
+
+
+def api() -> dict[str, str]:
+    """Return a page for each part of the package, and the one that lists them."""
+    names = public_names()
+    pages, listed = {}, []
+    for part in ["rsa_faces", *(f"rsa_faces.{name}" for name in rf._SUBPACKAGES)]:
+        inside = [
+            m for m in names if m == part or (part != "rsa_faces" and m.startswith(f"{part}."))
+        ]
+        if not inside:
+            continue
+        lines = [part, "=" * len(part), "", _first_paragraph(importlib.import_module(part)), ""]
+        for module in inside:
+            if module != part:
+                lines += [module, "-" * len(module), ""]
+                lines += [_first_paragraph(importlib.import_module(module)), ""]
+            lines += [f".. currentmodule:: {module}", "", ".. autosummary::"]
+            lines += ["   :toctree: objects", "   :nosignatures:", ""]
+            lines += [f"   {name}" for name in sorted(names[module], key=str.lower)]
+            lines.append("")
+        stem = part.replace("rsa_faces.", "")
+        pages[f"api/{stem}.rst"] = "\n".join(lines)
+        listed.append(stem)
+    head = ["In Python", "=========", "", "Every public function and class.", ""]
+    head += [".. toctree::", "   :maxdepth: 1", "", *(f"   {name}" for name in listed), ""]
+    pages["api/index.rst"] = "\n".join(head)
+    return pages
+
+
+def _first_paragraph(value: object) -> str:
+    """Return the first paragraph of a docstring in one line."""
+    return " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
+
+
+# ---- the command line, and what runs read and leave --------------------------------------------
+
+
+def command_line() -> str:
+    """Return every command with its options."""
+    from rsa_faces.cli import _app  # noqa: F401 (registers the commands)
+    from rsa_faces.cli._console import app
+
+    root = typer.main.get_command(app)
+    lines = ["# Command line", "", "```text", "rsa-faces COMMAND --help", "```", ""]
+    lines += ["Exit codes: 0 done, 1 the run failed, 2 the input is wrong.", ""]
+    for path, command in _commands(root, ("rsa-faces",)):
+        lines += [f"## {' '.join(path)}", "", _markdown(command.help or ""), ""]
+        for parameter in command.params:
+            if parameter.name in ("help", "install_completion", "show_completion"):
+                continue
+            names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+            if isinstance(parameter, click.Argument):
+                names = f"`{parameter.human_readable_name}`"
+            told = _markdown(getattr(parameter, "help", None) or "")
+            lines += [names, f": {told or 'see above'}", ""]
+    return "\n".join(lines)
+
+
+def _commands(command: click.Command, path: Words) -> Iterator[tuple[Words, click.Command]]:
+    """Yield commands that do something, in the order of their help."""
+    if isinstance(command, click.Group) or hasattr(command, "commands"):
+        for name, child in command.commands.items():
+            if not child.hidden:
+                yield from _commands(child, (*path, name))
+    else:
+        yield path, command
+
+
+def _markdown(text: str) -> str:
+    """Return a help text as Markdown: what looks like a tag or a role is shown as it is."""
+    paragraphs = (" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
+    return "\n\n".join(
+        re.sub(r"([<>*_|])", r"\\\1", part) if "`" not in part else part for part in paragraphs
+    )
+
+
+def configuration() -> str:
+    """Return every key of every configuration."""
+    from rsa_faces.runs import AnalysesConfig, Config, SearchlightConfig, TimecourseConfig
+    from rsa_faces.runs._help import help_text
+
+    kinds = {
+        "compare": Config,
+        "searchlight": SearchlightConfig,
+        "timecourse": TimecourseConfig,
+        "analyse": AnalysesConfig,
+    }
+    lines = [
+        "# Keys of configurations",
+        "",
+        "Each command prints its own: `rsa-faces compare --help-config`. Any key can be set for "
+        "one run: `--set inference.n_boot=10000`. Configurations with comments that run as they "
+        "are: `rsa-faces example`.",
+        "",
+    ]
+    for command, kind in kinds.items():
+        lines += [f"## rsa-faces {command}", "", "```text", help_text(kind, width=88), "```", ""]
+    return "\n".join(lines)
+
+
+def outputs() -> str:
+    """Return what files and columns of an output folder are."""
+    from rsa_faces.runs._columns import COLUMNS, FILES
+
+    lines = [
+        "# What a run leaves",
+        "",
+        "The same is said in `README.md` of each output folder.",
+        "",
+    ]
+    for title, meanings in (("Files", FILES), ("Columns", COLUMNS)):
+        lines += [f"## {title}", "", "| name | meaning |", "| --- | --- |"]
+        lines += [
+            f"| `{name}` | {what.replace('|', chr(92) + '|')} |" for name, what in meanings.items()
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+# ---- networks, data, measures ------------------------------------------------------------------
+
+
+def networks() -> str:
+    """Return the networks by name, with task, origin, licence, size of input and weights."""
+    from rsa_faces.networks import get_spec, list_networks
+
+    lines = [
+        "# Networks",
+        "",
+        "`rsa-faces networks show NAME` says more. `untrained:NAME` is the same architecture "
+        "untrained; `timm:NAME` and `torchvision:NAME` are any of theirs.",
+        "",
+        "| name | trained on | architecture | input | weights | licence |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in list_networks():
+        if ":" in name:
+            continue
+        spec = get_spec(name)
+        ships = "ship" if spec.weights or not spec.weights_help else "yours, from a file"
+        cells = (
+            f"`{name}`",
+            f"{spec.task}: {spec.training_set}" if spec.training_set else spec.task,
+            spec.architecture,
+            f"{spec.preprocessing.size} px" if spec.preprocessing else "",
+            ships,
+            spec.licence,
+        )
+        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+    lines += ["", "## What to cite", ""]
+    for name in list_networks():
+        if ":" not in name and get_spec(name).citation:
+            lines.append(f"- `{name}`: {get_spec(name).citation}")
+    return "\n".join([*lines, ""])
+
+
+def data() -> str:
+    """Return the data sets: what ships, what is fetched."""
+    from rsa_faces.datasets import DATASETS, images92, simulated_faces
+    from rsa_faces.datasets.facesim3d import ARCHIVE as FACESIM3D
+    from rsa_faces.datasets.london import ARCHIVE as LONDON
+
+    lines = [
+        "# Data sets",
+        "",
+        "`rf.datasets.NAME()` in Python, `dataset: NAME` in a configuration.",
+        "",
+    ]
+    for load in (images92, simulated_faces):
+        found = load()
+        lines += [f"## {found.name}", "", _first_paragraph(load), "", "Ships with the package.", ""]
+        lines += [f"- From: {found.origin}", f"- Licence: {found.licence}"]
+        lines += [f"- Cite: {citation}" for citation in found.citations]
+        lines += [f"- Mind: {note}" for note in found.notes] + [""]
+    for archive in (LONDON, FACESIM3D):
+        lines += [f"## {archive.name}", "", _first_paragraph(DATASETS[archive.name]), ""]
+        lines += [f"Fetched once from <{archive.page}>, licence {archive.licence}.", ""]
+    return "\n".join(lines)
+
+
+def measures_and_methods() -> str:
+    """Return the names of measures and methods with what they are called in figures."""
+    from rsa_faces.comparison import METHODS
+    from rsa_faces.rdm import MEASURES
+
+    lines = ["# Names of measures and methods", ""]
+    for title, registry in (
+        ("Measures: patterns to RDM", MEASURES),
+        ("Methods: RDM against RDM", METHODS),
+    ):
+        lines += [f"## {title}", "", "| name | in figures |", "| --- | --- |"]
+        lines += [
+            f"| `{name}` | {getattr(entry, 'label', name)} |" for name, entry in registry.items()
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+# ---- the gallery -------------------------------------------------------------------------------
+
+
+def figure_examples() -> dict[str, str]:
+    """Return a script for each figure whose docstring has an example."""
+    scripts = {}
+    for name in rf.figures.__all__:
+        code = example_of(getattr(rf.figures, name))
+        if code and name.startswith("plot_"):
+            scripts[name] = gallery_page(name, code)
+    return scripts
+
+
+def example_of(function: object) -> str:
+    """Return the code of a docstring's example."""
+    text = inspect.getdoc(function) or ""
+    _, _, example = text.partition("Examples\n--------\n")
+    lines = [line for line in example.split("\n") if line.startswith((">>>", "..."))]
+    return "\n".join(line[4:] for line in lines)
+
+
+def gallery_page(name: str, code: str) -> str:
+    """Return a script of the gallery."""
+    what = _first_paragraph(getattr(rf.figures, name)).rstrip(".")
+    title = what.partition(":")[0]
+    return "\n".join(
+        [
+            f'"""{title}',
+            "=" * len(title),
+            "",
+            f"{what}. See :func:`rsa_faces.figures.{name}`.",
+            '"""',
+            "",
+            code,
+            "",
+        ]
+    )

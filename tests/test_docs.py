@@ -1,0 +1,98 @@
+"""README and pages of the site: what they show runs, and what they name is there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pytest
+import typer.main
+
+from rsa_faces.cli import _app  # noqa: F401 (registers the commands)
+from rsa_faces.cli._console import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*/*.md"))]
+PAGES = [page for page in PAGES if page.parent.name not in ("made", "_build", "project")]
+# Their example is that of the README, word for word.
+SAME = {"first_run.md"}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the blocks of a page in one language."""
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=named)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    code = "\n".join(blocks(page, "python"))
+    if page.name in SAME:
+        assert code in "\n".join(blocks(PAGES[0], "python"))
+        return
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
+    # Scripts whose functions are pickled need a module; these blocks need names only.
+    exec(compile(code, named(page), "exec"), {"__name__": "page"})  # noqa: S102
+    plt.close("all")
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "sh")], ids=named)
+def test_commands_are_commands(page):
+    root = typer.main.get_command(app)
+    text = "\n".join(blocks(page, "sh")).replace("\\\n", " ")
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["rsa-faces"]:
+            assert parses(root, words[1:]), line
+        elif words and words[0].startswith("./scripts/"):
+            assert (ROOT / words[0]).is_file(), line
+
+
+def parses(command: click.Command, words: list[str]) -> bool:
+    """Whether a command line is one: its command and options exist; files need not."""
+    while isinstance(command, click.Group) or hasattr(command, "commands"):
+        command, words = command.commands[words[0]], words[1:]
+    parser = command.make_parser(click.Context(command))
+    _, rest, _ = parser.parse_args(list(words))
+    return not rest
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_to_files(page):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+        path = (page.parent / target).resolve()
+        made = "made" in path.relative_to(ROOT).parts
+        assert made or path.exists() or path.with_suffix(".md").exists(), target
+
+
+def test_every_page_is_reached():
+    listed = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs").rglob("*.md"))
+    for page in (ROOT / "docs").glob("**/*.md"):
+        if page.name != "index.md" and "made" not in page.parts and "_build" not in page.parts:
+            assert re.search(rf"{re.escape(page.stem)}(\.md)?\b", listed), page
+
+
+def test_pages_are_made_from_the_package(tmp_path):
+    (tmp_path / "gallery").mkdir()
+    folders = str(ROOT / "docs"), str(tmp_path)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[1]); import pages; pages.write(Path(sys.argv[2]))"
+    )
+    subprocess.run([sys.executable, "-c", code, *folders], check=True, timeout=300)
+    made = {path.name: path.read_text() for path in (tmp_path / "made").rglob("*.*")}
+    assert "## rsa-faces arrange forget" in made["command_line.md"]
+    assert "n_boot" in made["configuration.md"]
+    assert "| `dlib-face` | identity" in made["networks.md"]
+    assert "`similarity`" in made["outputs.md"]
+    assert "   compute_rdms" in made["rsa_faces.rst"]
+    assert "   plot_layers" in made["figures.rst"]
