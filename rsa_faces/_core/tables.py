@@ -376,8 +376,11 @@ def _open(
             f"expected text in every row of {path}, but line {lines[gaps.argmax()] + 1} is empty."
         )
     # Spreadsheets leave rows of separators at the end; above it they are gaps.
-    last = text.rstrip(f" \t\n{separator}").count("\n") + 1 + skipped
-    n_rows = int((lines[1:] <= last).sum())
+    end = text[len(text.rstrip(f" \t\n{separator}")) :]
+    n_rows = len(lines) - 1
+    if end.strip("\n"):
+        last = text.count("\n") - end.count("\n") + 1 + skipped
+        n_rows = int((lines[1:] <= last).sum())
     return _Source(text, separator, header, lines[1:], n_rows, path)
 
 
@@ -530,9 +533,12 @@ def _lines(text: str, separator: str, path: Path, skipped: int) -> np.ndarray:
         return np.array([line for line, _ in _checked_rows(reader, path, skipped)])
     # Without quotes every separator separates: counted at once.
     data = np.frombuffer((text if text.endswith("\n") else text + "\n").encode(), np.uint8)
-    ends = np.flatnonzero(data == ord("\n"))
-    counts = np.searchsorted(np.flatnonzero(data == ord(separator)), ends)
-    widths = 1 + np.diff(counts, prepend=0)
+    ends, marks = (np.flatnonzero(data == ord(mark)) for mark in ("\n", separator))
+    if (n_marks := int(np.searchsorted(marks, ends[0]))) and len(marks) == n_marks * len(ends):
+        of_lines = marks.reshape(len(ends), n_marks)
+        if (of_lines[:, -1] < ends).all() and (of_lines[1:, 0] > ends[:-1]).all():
+            return np.arange(len(ends)) + 1 + skipped
+    widths = 1 + np.diff(np.searchsorted(marks, ends), prepend=0)
     rows = np.ones(len(ends), dtype=bool)
     if len(odd := np.flatnonzero((widths != widths[0]) | (widths == 1))):
         content = text.split("\n")
@@ -588,7 +594,7 @@ def _parse(file: _Source, numbers: Sequence[str], words: list[str], notes: list[
     wanted = [i for i in columns if file.header[i] in set(numbers)]
     options = {
         "sep": file.separator, "header": 0, "names": columns, "index_col": False,
-        "keep_default_na": False, "low_memory": False,
+        "keep_default_na": False,
     }  # fmt: skip
     if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):
         options["float_precision"] = "round_trip"  # later the only one
@@ -644,8 +650,11 @@ def _text(
     """
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
         values = values.astype("Int64")  # whole numbers that a gap made into floats
-    codes, found = pd.factorize(values, use_na_sentinel=False)
-    plain = ["" if pd.isna(c) else str(c) for c in found]
+    codes, found = pd.factorize(values)
+    plain = [str(c) for c in found]
+    if (absent := codes < 0).any():
+        codes[absent] = len(plain)
+        plain.append("")
     short = [c.strip() for c in plain]
     if short != plain:
         changed = np.array([a != b and b != "" for a, b in zip(plain, short, strict=True)])

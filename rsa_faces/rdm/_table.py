@@ -66,40 +66,42 @@ def read_rdm_table(path: Path) -> RDMs:
         path, what="a table of RDMs", text=[*pair, *_NAMES], optional=_NAMES, numbers=[value],
         guess=True,
     )  # fmt: skip
-    first, second = (table[column].to_numpy(object) for column in pair)
+    names = np.stack([table[column].to_numpy(object) for column in pair], axis=1)
+    codes, conditions = pd.factorize(names.ravel())
+    first, second = codes[::2], codes[1::2]
     if (same := first == second).any():
         row = int(same.argmax())
         raise InputError(
             f"expected pairs of different conditions in {path}, but data row {row + 1} pairs "
-            f"{first[row]!r} with itself. Leave the diagonal out."
+            f"{names[row, 0]!r} with itself. Leave the diagonal out."
         )
-    codes, conditions = pd.factorize(np.stack([first, second], axis=1).ravel())
+    rdm_of_row = np.zeros(len(table), dtype=np.int64)
     label_columns = [c for c in table.columns if c not in TIDY_COLUMNS]
     for column in label_columns:
-        if (gaps := table[column].isna()).any():
-            row = int(gaps.to_numpy().argmax())
+        values, found = pd.factorize(table[column])
+        if (gaps := values < 0).any():
             raise InputError(
                 f"expected a value of the label {column!r} in every row of {path}, but data row "
-                f"{row + 1} has none: each combination of labels is one RDM. Fill it in, or leave "
-                "the column out."
+                f"{int(gaps.argmax()) + 1} has none: each combination of labels is one RDM. Fill "
+                "it in, or leave the column out."
             )
-    if label_columns:
-        groups = table.groupby(label_columns, sort=False)
-        rdm_of_row, labels = groups.ngroup().to_numpy(), groups.first().index.to_frame(index=False)
-    else:
-        rdm_of_row, labels = np.zeros(len(table), dtype=int), pd.DataFrame(index=[0])
+        rdm_of_row, _ = pd.factorize(rdm_of_row * len(found) + values)
+    # RDMs are numbered as they come: the first row of each is where the number grows.
+    starts = np.flatnonzero(np.diff(np.maximum.accumulate(rdm_of_row), prepend=-1))
+    labels = table[label_columns].iloc[starts].reset_index(drop=True)
     check_pivot(len(conditions), len(labels), what=str(path))
-    pairs = pair_index(codes[::2], codes[1::2], len(conditions))
-    keys = pd.DataFrame({"rdm": rdm_of_row, "pair": pairs})
-    if (twice := keys.duplicated()).any():
-        row = int(twice.to_numpy().argmax())
+    pairs = pair_index(first, second, len(conditions))
+    n_pairs = len(conditions) * (len(conditions) - 1) // 2
+    places = rdm_of_row * n_pairs + pairs
+    if (np.bincount(places) > 1).any():
+        row = int(pd.Series(places).duplicated().to_numpy().argmax())
         raise InputError(
             f"expected each pair once per RDM in {path}, but data row {row + 1} gives "
-            f"({first[row]!r}, {second[row]!r}) again. Add a label column (subject, session) that "
-            "tells the RDMs apart, or average the repeats first."
+            f"({names[row, 0]!r}, {names[row, 1]!r}) again. Add a label column (subject, session) "
+            "that tells the RDMs apart, or average the repeats first."
         )
-    vectors = np.full((len(labels), len(conditions) * (len(conditions) - 1) // 2), np.nan)
-    vectors[rdm_of_row, pairs] = table[value]
+    vectors = np.full((len(labels), n_pairs), np.nan)
+    vectors.ravel()[places] = table[value]
     measures = labels["measure"].unique() if "measure" in labels else []
     measure = str(measures[0]) if len(measures) == 1 else "unknown"
     return RDMs(vectors, list(conditions), measure, labels)
