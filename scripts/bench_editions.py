@@ -61,9 +61,7 @@ def tables(folder: Path, rng) -> dict[str, Callable]:
     return {
         "table of RDMs, 502,320 rows": lambda: rf.load_rdms(folder / "many.csv"),
         "table of RDMs, 16,744 rows": lambda: rf.load_rdms(folder / "few.csv"),
-        "table of ratings, 8,000 rows": lambda: trait_rdms(
-            folder / "ratings.csv"
-        ),
+        "table of ratings, 8,000 rows": lambda: trait_rdms(folder / "ratings.csv"),
         "HDF5 of RDMs, 120 x 92": lambda: rf.load_rdms(folder / "many.h5"),
         "writing HDF5 of RDMs, 120 x 92": lambda: many.save(folder / "out.h5"),
     }
@@ -130,8 +128,8 @@ def comparisons(folder: Path, rng) -> dict[str, Callable]:
     calls = {}
     for method in ("pearson", "cosine", "spearman", "rho-a", "tau-a", "corr_cov"):
         n_boot = 200 if method in ("tau-a", "corr_cov") else 1000
-        calls[f"evaluate, 20 x 20 x 92 x {n_boot:,}, {method}"] = (
-            lambda m=method, n=n_boot: rf.evaluate(models, data, method=m, n_boot=n)
+        calls[f"evaluate, 20 x 20 x 92 x {n_boot:,}, {method}"] = lambda m=method, n=n_boot: (
+            rf.evaluate(models, data, method=m, n_boot=n)
         )
     for method, n in (("pearson", 10_000), ("spearman", 10_000), ("tau-a", 1000)):
         calls[f"compare, 50 x {n:,} x 92, {method}"] = lambda m=method, k=n: rf.compare(
@@ -145,10 +143,8 @@ def comparisons(folder: Path, rng) -> dict[str, Callable]:
         *small, n_boot=200, fit="nnls", method="cosine", n_folds=2, n_cv=2
     )
     for method in ("pearson", "rho-a"):
-        calls[f"permutation test, 20 x 20 x 92 x 1,000, {method}"] = (
-            lambda m=method: rf.inference.permutation_test(
-                models, data, method=m, n_permutations=1000
-            )
+        calls[f"permutation test, 20 x 20 x 92 x 1,000, {method}"] = lambda m=method: (
+            rf.inference.permutation_test(models, data, method=m, n_permutations=1000)
         )
     calls["noise ceiling, 20 x 92, spearman"] = lambda: rf.noise_ceiling(data, method="spearman")
     return calls

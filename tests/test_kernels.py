@@ -52,6 +52,20 @@ def test_sorting_and_ranking(forms, seed, ties):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("seed", range(50))
+def test_values_that_are_close(forms, seed):
+    rng = np.random.default_rng(seed)
+    row = values(seed, 2, int(rng.integers(60, 900)), ties=seed % 3 == 0)[1]
+    row[50] = np.nan
+    row[7] = row[31]
+    limit = 10.0 ** rng.uniform(-14, -4) * np.nanmax(np.abs(row))
+    plain, compiled = forms(lambda: sort.any_closer(row, limit))
+    assert plain == compiled
+    assert forms(lambda: sort.any_closer(row, 1e-18 * limit)) == [False, False]
+    row[7] += 0.9 * limit
+    assert forms(lambda: sort.any_closer(row, limit)) == [True, True]
+
+
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("seed", range(5))
 def test_ranks_of_resamples(forms, seed, ties):

@@ -102,3 +102,36 @@ def rank_rows(vectors, low, high, ranks, squares, start, stop):
             total += (after - first) * rank * rank
             first = after
         squares[row] = total
+
+
+@njit(nogil=True, cache=True)
+def any_closer(values, limit):
+    """Return whether two values differ by `limit` or less: such lie in one cell or side by side.
+
+    Cells share places in a table by the last bits of their number; equal values are entered once.
+    """
+    n = len(values)
+    size = 64
+    while size < min(4 * n, 2**26):
+        size *= 2
+    last = np.full(size, -1, np.int32)
+    before = np.empty(n, np.int32)
+    per_cell = 1.0 / (8.0 * limit)
+    for i in range(n):
+        value = values[i]
+        if np.isnan(value):
+            continue
+        cell = np.int64(np.floor(value * per_cell))
+        is_new = True
+        for near in range(cell - 1, cell + 2):
+            j = last[near & (size - 1)]
+            while j >= 0:
+                gap = abs(value - values[j])
+                if 0.0 < gap <= limit:
+                    return True
+                is_new &= gap > 0.0
+                j = before[j]
+        if is_new:
+            before[i] = last[cell & (size - 1)]
+            last[cell & (size - 1)] = i
+    return False

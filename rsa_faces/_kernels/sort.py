@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsa_faces._kernels.choice import compiled_pays, in_threads
+from rsa_faces._kernels.choice import call, compiled_pays, in_threads
 
 #: Values after which the compiled form pays.
 LIMIT = 4 * 10**7
@@ -74,6 +74,31 @@ def plain_rank_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from rsa_faces._kernels.resampled import plain_resampled_ranks
 
     return plain_resampled_ranks(*plain_sort_rows(vectors), np.ones(vectors.shape[1]))
+
+
+def any_closer(values: np.ndarray, limit: float) -> bool:
+    """Return whether any two values differ by `limit` or less, but do differ.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        NaN is far from all.
+    limit : float
+        More than 0.
+    """
+    # Cells of the compiled form are finer than the values themselves: few are that close.
+    fine = not np.nanmax(np.abs(values), initial=0.0) < limit * 2.0**52
+    if fine or not compiled_pays("_sort_loops", values.size, LIMIT):
+        return plain_any_closer(values, limit)
+    from rsa_faces._kernels import _sort_loops
+
+    return call(_sort_loops.any_closer, np.ascontiguousarray(values), limit)
+
+
+def plain_any_closer(values: np.ndarray, limit: float) -> bool:
+    """Do what :func:`any_closer` does, in NumPy."""
+    gaps = np.diff(np.sort(values))
+    return bool(((gaps > 0) & (gaps <= limit)).any())
 
 
 def _range(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -75,7 +75,7 @@ def _squared(patterns, single: bool, n_workers: int) -> np.ndarray:
         return _squared(patterns, False, n_workers) if single else _all_nan(patterns)
     spread = products.offsets - products.offsets.mean(axis=0)
     gram = products.gram + (spread * products.widths) @ spread.T
-    row, col = np.triu_indices(len(gram), k=1)
+    row, col = _pairs(len(gram))
     norms = np.diagonal(gram)
     scale = norms[row] + norms[col]
     squared = scale - 2.0 * gram[row, col]
@@ -88,7 +88,8 @@ def _squared(patterns, single: bool, n_workers: int) -> np.ndarray:
     sums = rounding_of_sums(patterns.shape[1])
     if _whole_numbers(patterns) and sums * scale.max() < 0.25:
         return np.rint(squared)
-    rounding = sums * np.where(doubtful, squared, 0.0 if single else scale)
+    rounding = np.zeros(len(row)) if single else sums * scale
+    rounding[again] = sums * squared[again]
     return settle(squared, rounding)
 
 
@@ -128,7 +129,7 @@ def _angular(patterns, centered: bool, single: bool, n_workers: int) -> np.ndarr
     lengths = np.sqrt(np.where(known, squares, np.nan))
     # With D = ‖c_i − c_j‖², 1 − cosine = (D − (|b_i| − |b_j|)²) / (2 |b_i| |b_j|): what patterns
     # share is nowhere in it.
-    row, col = np.triu_indices(len(gram), k=1)
+    row, col = _pairs(len(gram))
     scale = norms[row] + norms[col]
     product = lengths[row] * lengths[col]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -145,13 +146,23 @@ def _angular(patterns, centered: bool, single: bool, n_workers: int) -> np.ndarr
     distance = np.minimum(distance, 2.0)
     sums = rounding_of_sums(patterns.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"):
+        rounding = np.zeros(len(row)) if single else sums * scale / (2.0 * product)
         # Patterns of length 1 are known as well as their mean was, and differences are squared.
         known_to = sums * (1.0 + level / lengths)
-        known_to = np.maximum(known_to[row], known_to[col])
-        of_differences = known_to * np.sqrt(2.0 * distance) + known_to**2
-        of_products = 0.0 if single else sums * scale / (2.0 * product)
-    rounding = np.where(doubtful, of_differences, of_products)
+        known_to = np.maximum(known_to[row[again]], known_to[col[again]])
+    rounding[again] = known_to * np.sqrt(2.0 * distance[again]) + known_to**2
     return settle(distance, rounding, exact=(0.0, 2.0))
+
+
+def _pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of the upper triangle; small ones are asked for again and again."""
+    return _kept_pairs(n) if n <= _MANY else np.triu_indices(n, k=1)
+
+
+@lru_cache(maxsize=4)
+def _kept_pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what :func:`_pairs` does."""
+    return np.triu_indices(n, k=1)
 
 
 def _whole_numbers(patterns) -> bool:
@@ -201,7 +212,10 @@ def _collect(patterns, single: bool, n_workers: int) -> Products:
     # One for each thread: fresh memory for each group would cost as much as its products.
     size = n * min(width, patterns.shape[1])
     rooms = [np.empty(size, np.float32 if single else np.float64) for _ in range(n_workers)]
-    with ThreadPoolExecutor(n_workers) as executor:
+    with contextlib.ExitStack() as stack:
+        side_by_side = map
+        if n_workers > 1 and patterns.shape[1] > _GROUP:
+            side_by_side = stack.enter_context(ThreadPoolExecutor(n_workers)).map
         for slab in _slabs(patterns):
             edges = _edges(slab[0].shape[1])
 
@@ -212,8 +226,7 @@ def _collect(patterns, single: bool, n_workers: int) -> Products:
                 finally:
                     rooms.append(work)
 
-            run = executor.map if n_workers > 1 and len(edges) > 2 else map
-            for part in run(of_group, range(len(edges) - 1)):
+            for part in side_by_side(of_group, range(len(edges) - 1)):
                 gram += part.gram
                 toward += part.toward
                 shared += part.shared

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rsa_faces._kernels.sort import any_closer
+
 if TYPE_CHECKING:
     from rsa_faces.rdm._rdms import RDMs
 
@@ -50,13 +52,14 @@ def settle(values: np.ndarray, rounding, *, exact: tuple[float, ...] = (0.0,)) -
     if rows.shape[1] < 2:
         return values
     bounds = np.broadcast_to(rounding, rows.shape)
-    ordered = np.sort(rows, axis=1)
+    limit = 2.0 * np.nanmax(bounds, axis=1, initial=0.0)
+    if not limit.any():
+        return values
     with np.errstate(invalid="ignore"):
-        gaps = np.diff(ordered, axis=1)
-        limit = 2.0 * np.nanmax(bounds, axis=1, initial=0.0)
-        close = ((gaps > 0) & (gaps <= limit[:, None])).any(axis=1)
+        close = np.array([any_closer(row, most) for row, most in zip(rows, limit, strict=True)])
         for number in exact:
-            close |= ((rows != number) & (np.abs(rows - number) <= bounds)).any(axis=1)
+            if (near := np.abs(rows - number) <= bounds).any():
+                close |= (near & (rows != number)).any(axis=1)
     if not close.any():
         return values
     settled = rows.copy()
@@ -92,7 +95,7 @@ def values_repeat(patterns: np.ndarray) -> bool:
     if patterns.shape[1] <= 3:
         return True
     few = patterns[:, :: max(1, patterns.shape[1] // 128)]
-    if len(np.unique(few, axis=0)) < len(few):
+    if len({row.tobytes() for row in few + 0.0}) < len(few):  # -0.0 becomes 0.0
         return True
     values = few[few != 0]
     return len(np.unique(values)) < 0.9 * len(values)

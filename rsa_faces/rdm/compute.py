@@ -27,6 +27,8 @@ from rsa_faces.rdm.noise import (
 if TYPE_CHECKING:
     from rsa_faces.extraction import Activations
 
+_AT_A_TIME = 2**17  # values that are looked at together, so that little memory is needed
+
 
 def compute_rdms(
     data: Activations | Mapping[str, np.ndarray] | np.ndarray,
@@ -185,7 +187,9 @@ def _check_patterns(patterns: Any, rows: Sequence[str], name: str) -> np.ndarray
         )
     if on_disk:
         return patterns
-    finite = np.array([np.isfinite(row).all() for row in patterns])
+    step = max(1, _AT_A_TIME // patterns.shape[1])
+    parts = [patterns[k : k + step] for k in range(0, len(patterns), step)]
+    finite = np.concatenate([np.isfinite(part).all(axis=1) for part in parts])
     if not finite.all():
         bad = list(dict.fromkeys(rows[i] for i in np.flatnonzero(~finite).tolist()))
         raise InputError(
