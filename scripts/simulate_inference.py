@@ -81,7 +81,7 @@ class Study:
     def __init__(self, setting: Setting, n_subjects: int, n_conditions: int, method: str):
         self.setting, self.n_subjects, self.n_conditions = setting, n_subjects, n_conditions
         self.method = resolve(method)
-        self.units = Units(np.arange(n_conditions), np.zeros(n_conditions, int), ("all",))
+        self.units = Units.of_groups(np.arange(n_conditions))
         self.at_ceiling, self.weak, self.better = 1.0, 0.5, 0.5
 
     def patterns(self, rng: np.random.Generator, *shape: int) -> np.ndarray:

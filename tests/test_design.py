@@ -211,7 +211,7 @@ def test_samples_within_runs_are_resamples(method):
     model, data, runs = study(n_runs=2, n_conditions=14)
     design = Design(blocks=runs)
     units = design.units(model.conditions)
-    counts, _ = draw_conditions(np.random.default_rng(3), 5, units, fewest=8)
+    counts, _ = draw_conditions(np.random.default_rng(3), 5, units, fewest=5)
     whole = Study(model.vectors, data.vectors, rf.comparison.resolve(method), units)
     found, bounds = whole.similarities(counts), whole.ceilings(counts)
     for run, members in zip(units.names, units.runs, strict=True):

@@ -22,6 +22,8 @@ from rsa_faces.inference import (
     reweighted_similarity,
     reweighting,
 )
+from rsa_faces.inference._design import Units
+from rsa_faces.inference._study import Study
 from rsa_faces.inference.bootstrap import draw_counts
 
 RANK_METHODS = frozenset(name for name, method in METHODS.items() if method.uses_ranks)
@@ -55,6 +57,21 @@ def simulated(
     )
 
 
+def alone(n):
+    """Return conditions (or subjects) of which each is drawn by itself."""
+    return Units.of_groups(np.arange(n))
+
+
+def whole(data):
+    """Return what predictions are compared with."""
+    return Study(data.vectors[:0], data.vectors, METHODS["pearson"], alone(data.n_conditions))
+
+
+def scaled_layers(model, method):
+    every = np.ones(model.n_pairs, bool)
+    return _held_out.layers_of(model, "network", method, every)[0]
+
+
 def some_splits(data, seed, *, n_folds=2, n_subject_folds=2, n=4, once=False):
     rng = np.random.default_rng(seed)
     k = data.n_conditions
@@ -64,8 +81,8 @@ def some_splits(data, seed, *, n_folds=2, n_subject_folds=2, n=4, once=False):
         conditions, subjects = np.ones((n, k)), np.ones((n, len(data)))
     return _held_out.Splits(
         conditions,
-        _held_out.draw_folds(rng, conditions, np.arange(k), n_folds),
-        ((subjects, _held_out.draw_folds(rng, subjects, np.arange(len(data)), n_subject_folds)),),
+        _held_out.draw_folds(rng, conditions, alone(k), n_folds),
+        ((subjects, _held_out.draw_folds(rng, subjects, alone(len(data)), n_subject_folds)),),
     )
 
 
@@ -182,9 +199,11 @@ def test_held_out_similarities_equal_those_of_resampled_rdms(method, fit, ties):
         pytest.skip("equal scores of two layers may be broken either way")
     for seed in range(2):
         model, data = simulated(seed=seed, n_subjects=4, n_conditions=16, noise=2.0, ties=ties)
-        layers, _ = _held_out.layers_of(model, "network", method)
+        layers = scaled_layers(model, method)
         splits = some_splits(data, seed, n=3)
-        (ours,), _ = _held_out.held_out_means(layers, data.vectors, splits, fit, method, 2, 2)
+        (ours,), _ = _held_out.held_out_means(
+            layers, data.vectors, splits, alone(data.n_conditions), fit, METHODS[method], 2, 2
+        )
         expected = slow_held_out(
             model.vectors, layers.starts, data.vectors, splits, fit, method, 2, 2
         )
@@ -269,11 +288,13 @@ def test_negatively_related_layers_give_the_least_negative_one():
 @pytest.mark.parametrize("method", ["cosine", "pearson", "rho-a", "corr_cov"])
 def test_one_layer_is_a_fixed_model_on_the_held_out_pairs(method):
     model, data = simulated(n_networks=2, n_layers=1)
-    layers, _ = _held_out.layers_of(model, "network", method)
+    layers = scaled_layers(model, method)
     splits = some_splits(data, 0, once=True)
     found = []
     for fit in FITS:
-        (ours,), _ = _held_out.held_out_means(layers, data.vectors, splits, fit, method, 2, 2)
+        (ours,), _ = _held_out.held_out_means(
+            layers, data.vectors, splits, alone(data.n_conditions), fit, METHODS[method], 2, 2
+        )
         found.append(ours)
         for t in range(len(splits)):
             for f in range(2):
@@ -304,8 +325,10 @@ def test_test_pairs_change_no_weight():
     rng = np.random.default_rng(0)
     for method in ("cosine", "rho-a", "corr_cov"):
         for fit in FITS:
-            layers, _ = _held_out.layers_of(model, "network", method)
-            before = _held_out.fold_weights(layers, data.vectors, splits, fit, method, 2, 2)
+            layers = scaled_layers(model, method)
+            before = _held_out.fold_weights(
+                layers, data.vectors, splits, alone(data.n_conditions), fit, METHODS[method], 2, 2
+            )
             for f in range(2):
                 for g in range(2):
                     held = (splits.folds[0][row] == f) | (splits.folds[0][col] == f)
@@ -313,7 +336,16 @@ def test_test_pairs_change_no_weight():
                     changed[:, held] = rng.normal(size=(4, held.sum()))
                     tested = subject_folds[0] == g
                     changed[tested] = rng.normal(size=changed[tested].shape)
-                    after = _held_out.fold_weights(layers, changed, splits, fit, method, 2, 2)
+                    after = _held_out.fold_weights(
+                        layers,
+                        changed,
+                        splits,
+                        alone(data.n_conditions),
+                        fit,
+                        METHODS[method],
+                        2,
+                        2,
+                    )
                     np.testing.assert_allclose(after[0, f, g], before[0, f, g], atol=1e-9)
                     if fit == "nnls":
                         assert not np.allclose(after[0, 1 - f, 1 - g], before[0, 1 - f, 1 - g])
@@ -323,7 +355,7 @@ def test_conditions_groups_and_subjects_are_whole_in_their_fold():
     rng = np.random.default_rng(0)
     groups = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
     counts = draw_counts(rng, 50, groups)
-    folds = _held_out.draw_folds(rng, counts, groups, 2)
+    folds = _held_out.draw_folds(rng, counts, Units.of_groups(groups), 2)
     assert (folds[:, ::2] == folds[:, 1::2]).all()
     assert ((folds == -1) == (counts == 0)).all()
     sizes = np.stack([(folds == f).sum(axis=1) for f in range(2)])
@@ -409,7 +441,7 @@ def test_one_subject():
 def test_one_distinct_subject_in_a_sample():
     _, data = simulated()
     counts = np.array([[3.0, 0, 0]])
-    folds = _held_out.draw_folds(np.random.default_rng(0), counts, np.arange(3), 2)
+    folds = _held_out.draw_folds(np.random.default_rng(0), counts, alone(3), 2)
     np.testing.assert_array_equal(folds, [[0, -1, -1]])
     train = _held_out.training_subjects(counts, folds, 2)
     np.testing.assert_array_equal(train, [[[3, 0, 0], [3, 0, 0]]])
@@ -498,7 +530,7 @@ def test_reweighting_equals_scikit_learn(n_features, monkeypatch):
     np.testing.assert_allclose(found.weights, ridge.coef_, atol=1e-9)
     expected = ridge.predict((z[row] - z[col]) ** 2)
     np.testing.assert_allclose(found.fitted.vectors[0], expected, atol=1e-9)
-    folds = _held_out.draw_folds(np.random.default_rng(0), np.ones((1, 20)), np.arange(20), 3)[0]
+    folds = _held_out.draw_folds(np.random.default_rng(0), np.ones((1, 20)), alone(20), 3)[0]
     for fold, ours, plain in found.folds[["fold", "similarity", "unweighted"]].to_numpy():
         ridge, z = slow_ridge(x, y, np.flatnonzero(folds != fold), 0.5)
         test = np.flatnonzero(folds == fold)
@@ -536,17 +568,16 @@ def test_test_pairs_change_no_reweighting():
     x = rng.normal(size=(24, 6))
     _, data = simulated(n_conditions=24)
     first = reweighted_similarity(x, data, conditions=data.conditions, n_folds=3)
-    folds = _held_out.draw_folds(np.random.default_rng(0), np.ones((1, 24)), np.arange(24), 3)[0]
+    folds = _held_out.draw_folds(np.random.default_rng(0), np.ones((1, 24)), alone(24), 3)[0]
     assert first.folds["n_test"].tolist() == [(folds == f).sum() for f in range(3)]
-    ridge = reweighting._Ridge(x, data, np.array([0.1, 10.0]), False, "pearson")
+    ridge = reweighting._Ridge(x, whole(data), np.array([0.1, 10.0]), False)
     weights = ridge.fit(np.flatnonzero(folds != 0), ridge.penalties)[0]
     row, col = np.triu_indices(24, k=1)
     changed = data.vectors.copy()
     held = (folds[row] == 0) & (folds[col] == 0)
     changed[:, held] = changed[:, held][:, ::-1]
-    other = reweighting._Ridge(
-        x, rf.RDMs(changed, data.conditions, "d", data.labels), ridge.penalties, False, "pearson"
-    )
+    changed = rf.RDMs(changed, data.conditions, "d", data.labels)
+    other = reweighting._Ridge(x, whole(changed), ridge.penalties, False)
     np.testing.assert_allclose(other.fit(np.flatnonzero(folds != 0), ridge.penalties)[0], weights)
 
 
@@ -608,9 +639,9 @@ def test_noise_layers_help_in_sample_only():
         splits = some_splits(data, seed, once=True)
         values, fitted = [], []
         for m in (model, more):
-            layers, _ = _held_out.layers_of(m, "network", "pearson")
+            layers = scaled_layers(m, "pearson")
             (sims,), _ = _held_out.held_out_means(
-                layers, data.vectors, splits, "nnls", "pearson", 2, 2
+                layers, data.vectors, splits, alone(24), "nnls", METHODS["pearson"], 2, 2
             )
             values.append(sims[:, :, 0].mean())
             w = fit_layers(m, data, method="pearson")["weight"].to_numpy()
@@ -631,7 +662,7 @@ def test_held_out_similarity_is_that_of_new_conditions_and_subjects():
         model, data = simulated(
             n_networks=1, n_layers=6, n_conditions=36, n_subjects=9, seed=seed, noise=2.0
         )
-        layers, _ = _held_out.layers_of(model, "network", "pearson")
+        layers = scaled_layers(model, "pearson")
         # The study: 24 conditions, 6 subjects. Half of them also train for 12 and 3 new ones: as
         # many as a fold holds, because similarities over more conditions are a little higher.
         counts = np.zeros((1, 36))
@@ -645,7 +676,7 @@ def test_held_out_similarity_is_that_of_new_conditions_and_subjects():
         folds[0, :24:2], folds[0, 24:] = 1, 0
         subjects = np.array([[1.0, 0] * 3 + [1] * 3]), np.array([[1, -1] * 3 + [0] * 3])
         beyond = _held_out.Splits(counts, folds, (subjects,))
-        options = ("nnls", "pearson", 2, 2)
+        options = (alone(36), "nnls", METHODS["pearson"], 2, 2)
         (here,), _ = _held_out.held_out_means(layers, data.vectors, study, *options)
         (there,), _ = _held_out.held_out_means(layers, data.vectors, beyond, *options)
         found.append(here[0, :, 0, :6].mean())
@@ -681,3 +712,119 @@ def test_difference_of_equally_good_models_is_calibrated(monkeypatch):
         p.append(result.pairs["p"][0])
     low, high = stats.binom.interval(0.99, n, 0.05)
     assert low <= (np.array(p) <= 0.05).sum() <= high
+
+
+# --- runs ----------------------------------------------------------------------------------------
+
+
+def in_runs(rdms, run_of, name):
+    return rdms.subset([c for c in rdms.conditions if run_of[c] == name])
+
+
+def lacking(rdms, run_of):
+    """Return RDMs without the pairs of conditions of different runs."""
+    codes = np.array([run_of[c] for c in rdms.conditions])
+    row, col = np.triu_indices(len(codes), k=1)
+    vectors = np.where(codes[row] == codes[col], rdms.vectors, np.nan)
+    return rf.RDMs(vectors, rdms.conditions, "within", rdms.labels)
+
+
+@pytest.mark.parametrize("method", ["pearson", "cosine", "rho-a", "corr_cov"])
+@pytest.mark.parametrize("fit", FITS)
+def test_fits_within_runs_are_judged_within_runs(fit, method):
+    model, data = simulated(n_conditions=24, n_subjects=4)
+    run_of = {c: "ab"[i % 2] for i, c in enumerate(model.conditions)}
+    options = {"fit": fit, "method": method, "n_boot": 4, "blocks": run_of}
+    found = evaluate_flexible(model, data, **options)
+    # Pairs of different runs are used nowhere.
+    again = evaluate_flexible(lacking(model, run_of), lacking(data, run_of), **options)
+    numbers = found.table.select_dtypes("number").columns
+    np.testing.assert_allclose(found.table[numbers], again.table[numbers], rtol=1e-9)
+    # Held-out similarities are means over runs, each as if it were all there is.
+    units, rows = Units(*codes(run_of, model), ("a", "b")), np.arange(24)
+    rng = np.random.default_rng(1)
+    counts, everyone = np.ones((3, 24)), np.ones((3, 4))
+    folds = _held_out.draw_folds(rng, counts, units, 2)
+    for run in (0, 1):
+        assert (np.sort(folds[:, rows % 2 == run], axis=1) == np.repeat([0, 1], 6)).all()
+    subjects = everyone, _held_out.draw_folds(rng, everyone, alone(4), 2)
+    splits = _held_out.Splits(counts, folds, (subjects,))
+    layers = scaled_layers(model, method)
+    (ours,), weights = _held_out.held_out_means(
+        layers, data.vectors, splits, units, fit, METHODS[method], 2, 2
+    )
+    expected = []
+    for name, run in (("a", 0), ("b", 1)):
+        own = rows % 2 == run
+        sides = [
+            in_runs(rf.RDMs(v, model.conditions, "x"), run_of, name).vectors
+            for v in (layers.vectors, data.vectors)
+        ]
+        expected.append(
+            _held_out.held_out_plain(
+                sides[0], layers.starts, weights, sides[1], (counts[:, own], folds[:, own]),
+                subjects, METHODS[method],
+            )
+        )  # fmt: skip
+    np.testing.assert_allclose(ours, np.mean(expected, axis=0), atol=1e-12)
+
+
+def codes(run_of, rdms):
+    blocks = np.array([run_of[c] for c in rdms.conditions])
+    return np.arange(len(blocks)), (blocks == "b").astype(int)
+
+
+def test_weights_of_runs_on_different_scales():
+    model, data = simulated(n_networks=1, n_conditions=30, noise=0.05)
+    run_of = {c: "ab"[i % 2] for i, c in enumerate(model.conditions)}
+    second = np.array([run_of[c] == "b" for c in data.conditions])
+    row, col = np.triu_indices(30, k=1)
+    scaled = np.where(second[row] & second[col], 1000 * data.vectors + 50, data.vectors)
+    scaled = rf.RDMs(scaled, data.conditions, "x", data.labels)
+    first, other = (
+        fit_layers(model, d, method="pearson", blocks=run_of)["weight"] for d in (data, scaled)
+    )
+    np.testing.assert_allclose(first, other, atol=1e-9)
+    assert first.argmax() == 0
+    best = [best_layer(model, d, n_boot=4, blocks=run_of).table for d in (data, scaled)]
+    np.testing.assert_allclose(best[0]["similarity"], best[1]["similarity"])
+
+
+def test_doors_of_fits_within_runs():
+    model, data = simulated(n_conditions=24)
+    run_of = {c: "a" if i < 5 else "b" for i, c in enumerate(model.conditions)}
+    with pytest.raises(rf.InputError, match="expected at least 6 distinct conditions in run 'a'"):
+        evaluate_flexible(model, data, n_boot=4, blocks=run_of)
+    with pytest.warns(UserWarning, match="10 bootstrap samples: what is held out of fits has no"):
+        found = evaluate_flexible(model, data, n_boot=10, uncertainty="analytic")
+    drawn = evaluate_flexible(model, data, n_boot=10)
+    np.testing.assert_array_equal(found.table["sem"], drawn.table["sem"])
+
+
+@pytest.mark.parametrize("n_features", [6, 90])
+def test_reweighting_within_runs(n_features):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(24, n_features))
+    names = [f"c{i}" for i in range(24)]
+    run_of = {c: "ab"[i % 2] for i, c in enumerate(names)}
+    second = np.arange(24) % 2 == 1
+    row, col = np.triu_indices(24, k=1)
+    truth = rf.compute_rdms(x[:, :2], conditions=names, measure="sqeuclidean").vectors
+    across = np.where(second[row] & second[col], 100 * truth + 7, truth)
+    across = np.where(second[row] != second[col], np.nan, across)
+    data = rf.RDMs(across, names, "within")
+    options = {"conditions": names, "n_folds": 2, "penalties": (1e-3,), "blocks": run_of}
+    found = reweighted_similarity(x, data, **options)
+    # The scale of a run does not matter.
+    plain = reweighted_similarity(x, rf.RDMs(truth, names, "x"), **options)
+    np.testing.assert_allclose(found.folds, plain.folds, rtol=1e-8)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    d, y = (z[row] - z[col]) ** 2, np.full(len(row), np.nan)
+    for run in (False, True):
+        own = (second[row] == run) & (second[col] == run)
+        y[own] = (truth[0, own] - truth[0, own].mean()) / truth[0, own].std()
+    used = ~np.isnan(y)
+    penalty = 1e-3 * d[used].var(axis=0).sum()
+    expected = Ridge(alpha=penalty, solver="cholesky").fit(d[used], y[used]).coef_
+    np.testing.assert_allclose(found.weights, expected, rtol=1e-6, atol=1e-10)
+    assert found.similarity > 0.9 if n_features == 6 else found.similarity > found.unweighted

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial as bound
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ class Method:
     partial: Callable[[np.ndarray, int], np.ndarray] | None = None
     factors: tuple[Rows, Rows] | None = None
     largest: Callable[[np.ndarray], float] = _forms.no_less
-    influence: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    influence: Callable[..., np.ndarray] | None = None
     partial_influence: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
     code: int | None = None
     sigma_k: Covariance | None = None
@@ -177,7 +178,9 @@ class Method:
     def with_sigma_k(self, sigma_k: Covariance) -> Method:
         """Return the method for pattern estimates that covary over conditions as `sigma_k` says."""
         takes = ("function", "inner", "resampled", "influence")
-        forms = {form: bound(getattr(self, form), sigma_k=sigma_k) for form in takes}
+        forms: dict[str, Any] = {
+            form: bound(getattr(self, form), sigma_k=sigma_k) for form in takes
+        }
         return replace(self, **forms, sigma_k=sigma_k, code=None, factors=None)
 
     def among(self, conditions: np.ndarray) -> Method:

@@ -85,7 +85,7 @@ class Design:
         if self.groups is not None:
             groups = codes_of(self.groups, conditions, "group")[0]
         if self.blocks is None:
-            return Units(groups, np.zeros(len(conditions), int), ("all",))
+            return Units.of_groups(groups)
         return Units(groups, *codes_of(self.blocks, conditions, "block"))
 
     def freedom(self, n_subjects: int, units: Units) -> int:
@@ -143,6 +143,11 @@ class Units:
     blocks: np.ndarray
     names: tuple[str, ...]
 
+    @classmethod
+    def of_groups(cls, groups: np.ndarray) -> Units:
+        """Return groups of conditions in one run."""
+        return cls(groups, np.zeros(len(groups), int), ("all",))
+
     @property
     def n_groups(self) -> int:
         """Number of groups."""
@@ -152,6 +157,12 @@ class Units:
     def runs(self) -> list[np.ndarray]:
         """The positions of the conditions of each run."""
         return [np.flatnonzero(self.blocks == run) for run in range(len(self.names))]
+
+    def among(self, conditions: np.ndarray) -> Units:
+        """Return those of some conditions, given by their positions."""
+        groups = np.unique(self.groups[conditions], return_inverse=True)[1]
+        runs, blocks = np.unique(self.blocks[conditions], return_inverse=True)
+        return Units(groups, blocks, tuple(self.names[run] for run in runs))
 
     @property
     def strata(self) -> np.ndarray:

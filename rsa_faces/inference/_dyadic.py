@@ -54,7 +54,7 @@ _MEMORY = 256 * 2**20
 
 
 def with_closed_form(
-    design: Design, method: Method, *, partial: bool = False, unique: bool = False
+    design: Design, method: Method, *, partial: bool = False, without: str = ""
 ) -> tuple[Design, list[str]]:
     """Return the design with the uncertainty that there is, and a note where it is another.
 
@@ -66,8 +66,8 @@ def with_closed_form(
     method : Method
     partial : bool, default False
         RDMs are regressed out.
-    unique : bool, default False
-        Similarities are semi-partial.
+    without : str, optional
+        What is estimated, where it has no closed form with any method.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def with_closed_form(
     notes : list of str
     """
     influence = method.partial_influence if partial else method.influence
-    if design.generalise_to == "subjects":
+    if design.generalise_to == "subjects" and not without:
         return design, []
     if design.uncertainty == "bootstrap" and method.sigma_k is not None:
         note = (
@@ -85,13 +85,12 @@ def with_closed_form(
         return replace(design, uncertainty="analytic"), [note]
     if design.uncertainty == "bootstrap":
         return design, []
-    if influence is not None and not unique:
+    if influence is not None and not without:
         return design, []
     what = f"partial {method.name}" if partial else f"the method {method.name!r}"
-    what = "what layers have beyond those before them" if unique else what
     note = (
-        f"standard errors come from {design.n_boot} bootstrap samples: {what} has no influence "
-        "function, which closed forms need."
+        f"standard errors come from {design.n_boot} bootstrap samples: {without or what} has no "
+        "influence function, which closed forms need."
     )
     return replace(design, uncertainty="bootstrap"), [note]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from rsa_faces._core.numbers import best_index
 from rsa_faces._kernels.choice import call
 from rsa_faces.comparison import METHODS, Method, resolve
 from rsa_faces.comparison._forms import pair_weights, standard
+from rsa_faces.inference._design import Units
+from rsa_faces.inference._study import Study, pairs_of
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
@@ -55,8 +58,13 @@ class Splits:
         return len(self.counts)
 
 
-def layers_of(model: RDMs, by_model: str, method: str | Method) -> tuple[Layers, np.ndarray]:
-    """Return layers scaled for the method, network after network, and what they were divided by."""
+def layers_of(
+    model: RDMs, by_model: str, method: str | Method, used: np.ndarray
+) -> tuple[Layers, np.ndarray]:
+    """Return layers scaled for the method, network after network, and what they were divided by.
+
+    `used` says which pairs count, (n_pairs,); layers are 0 at the others.
+    """
     method = resolve(method)
     labels = model.labels
     check_choice(by_model, labels.columns, what="label that tells flexible models apart")
@@ -81,11 +89,11 @@ def layers_of(model: RDMs, by_model: str, method: str | Method) -> tuple[Layers,
         order.append(rows[np.argsort(index[rows], kind="stable")])
     starts = np.cumsum([0, *map(len, order)])
     order = np.concatenate(order)
-    vectors = model.vectors[order]
-    scaled = vectors / _scale(np.sqrt((vectors**2).mean(axis=1, keepdims=True)))
+    vectors, scaled = model.vectors[order][:, used], np.zeros((len(order), len(used)))
     scale = _scale(np.sqrt((vectors**2).mean(axis=1)))
+    scaled[:, used] = vectors / scale[:, None]
     if _linear_part(method).centres:
-        scaled, scale = standard(vectors), _scale(vectors.std(axis=1))
+        scaled[:, used], scale = standard(vectors), _scale(vectors.std(axis=1))
     return Layers(scaled, starts, names.iloc[order].reset_index(drop=True)), scale
 
 
@@ -99,41 +107,50 @@ def _linear_part(method: Method) -> Method:
     return method if method.linear else METHODS["pearson"]
 
 
-def check_folds(n_folds: int, groups: np.ndarray, drawn: bool, where: str) -> int:
-    """Return the fewest groups a sample must hold, if there are enough for so many folds."""
-    n_groups = int(groups.max()) + 1
-    smallest = int(np.bincount(groups).min())
-    per_fold = 3 if smallest == 1 else 2
-    # Of n conditions a bootstrap sample holds about 63 %.
-    expected = (1 - np.exp(-1)) * n_groups if drawn else n_groups
+def check_folds(n_folds: int, units: Units, drawn: bool, where: str) -> int:
+    """Return the fewest groups a sample must hold in a run, if there are enough for the folds."""
     check_count(n_folds, what="n_folds", low=2)
-    if n_folds * per_fold > expected:
-        held = f"{n_groups}"
-        if drawn:
-            held += f", of which a bootstrap sample holds about {expected:.0f}"
-        what = "conditions" if smallest == 1 else "groups of conditions"
-        raise InputError(
-            f"expected at least {n_folds * per_fold} distinct {what} in {where} for {n_folds} "
-            f"folds of at least {per_fold}, got {held}. Use fewer folds, or more conditions."
-        )
+    smallest = int(np.bincount(units.groups).min())
+    per_fold = 3 if smallest == 1 else 2
+    what = "conditions" if smallest == 1 else "groups of conditions"
+    for name, run in zip(units.names, units.runs, strict=True):
+        n_groups = len(np.unique(units.groups[run]))
+        # Of n conditions a bootstrap sample holds about 63 %.
+        expected = (1 - np.exp(-1)) * n_groups if drawn else n_groups
+        if n_folds * per_fold > expected:
+            held = f"{n_groups}"
+            if drawn:
+                held += f", of which a bootstrap sample holds about {expected:.0f}"
+            place = where if len(units.names) == 1 else f"run {name!r} of {where}"
+            raise InputError(
+                f"expected at least {n_folds * per_fold} distinct {what} in {place} for {n_folds} "
+                f"folds of at least {per_fold}, got {held}. Use fewer folds, or more conditions."
+            )
     return n_folds * per_fold
 
 
-def draw_folds(rng, counts: np.ndarray, groups: np.ndarray, n_folds: int) -> np.ndarray:
-    """Return the fold of each item, -1 where it is not in the sample; whole groups, equal folds."""
-    first = np.unique(groups, return_index=True)[1]
-    drawn = counts[:, first] > 0
+def draw_folds(rng, counts: np.ndarray, units: Units, n_folds: int) -> np.ndarray:
+    """Return the fold of each condition, -1 where it is not in the sample.
+
+    Whole groups, and folds of equal size, in each run (if no group is in several).
+    """
+    first = np.unique(units.groups, return_index=True)[1]
+    drawn, strata = counts[:, first] > 0, units.strata
     keys = np.where(drawn, rng.random(drawn.shape), 2.0)
-    rank = np.argsort(np.argsort(keys, axis=1), axis=1)
-    return np.where(drawn, rank % n_folds, -1)[:, groups]
+    rank = np.empty(drawn.shape, int)
+    for stratum in range(int(strata.max()) + 1):
+        own = strata == stratum
+        rank[:, own] = np.argsort(np.argsort(keys[:, own], axis=1), axis=1)
+    return np.where(drawn, rank % n_folds, -1)[:, units.groups]
 
 
 def fold_weights(
     layers: Layers,
     data: np.ndarray,
     splits: Splits,
+    units: Units,
     fit: str,
-    method: str | Method,
+    method: Method,
     n_folds: int,
     n_subject_folds: int,
 ) -> np.ndarray:
@@ -141,9 +158,9 @@ def fold_weights(
 
     Returns weights of the scaled layers, (n_splits, n_folds, n_subject_folds, n_layers), the
     folds of all ways to draw subjects one after the other; NaN where no layer of a network differs
-    between the training pairs.
+    between the training pairs. In runs, what is most similar to the data of all of them together,
+    each centred and scaled on its own.
     """
-    method = resolve(method)
     fold = np.arange(n_folds)[None, :, None]
     train = np.where(splits.folds[:, None] != fold, splits.counts[:, None], 0.0)
     train = train.reshape(-1, train.shape[2])
@@ -151,23 +168,29 @@ def fold_weights(
         [training_subjects(*drawn, n_subject_folds) for drawn in splits.subjects], axis=1
     )
     shape = (len(splits), n_folds, subjects.shape[1], len(layers.vectors))
-    if fit == "select" and not method.linear:
+    if fit == "select" and not (method.linear and len(units.names) == 1):
+        study = Study(layers.vectors, data, method, units)
         similarity = np.concatenate(
             [
-                weighted_similarities(layers.vectors, data, train[i : i + _RANK_BLOCK], method)
+                study.similarities(train[i : i + _RANK_BLOCK])
                 for i in range(0, len(train), _RANK_BLOCK)
             ]
         ).reshape(*shape[:2], shape[3], len(data))
         return _best_of_each(_pooled(similarity, subjects), layers)
+    sums: list[list[Any]] = [[0.0, 0.0] for _ in layers.networks]
+    for run in units.runs:
+        pairs = pairs_of(run, len(units.groups))
+        here = replace(layers, vectors=layers.vectors[:, pairs]), data[:, pairs], train[:, run]
+        products = _inner_products(*here, _linear_part(method))
+        for total, (xx, xy, yy, plain) in zip(sums, products, strict=True):
+            length = np.sqrt(yy if fit == "select" else plain)
+            total[0] = total[0] + xx
+            total[1] = total[1] + xy / np.where(length > 0, length, np.inf)[:, None, :]
     weights = np.empty(shape)
-    products = _inner_products(layers, data, train, _linear_part(method))
-    for rows, (xx, xy, yy, plain) in zip(layers.networks, products, strict=True):
+    for rows, (gram, target) in zip(layers.networks, sums, strict=True):
         size = rows.stop - rows.start
-        length = np.sqrt(yy if fit == "select" else plain)
-        scaled = xy / np.where(length > 0, length, np.inf)[:, None, :]
-        target = _pooled(scaled.reshape(*shape[:2], size, -1), subjects)
-        gram = xx.reshape(*shape[:2], size, size)
-        weights[..., rows] = _FITTED[fit](gram, target)
+        pooled = _pooled(target.reshape(*shape[:2], size, -1), subjects)
+        weights[..., rows] = _FITTED[fit](gram.reshape(*shape[:2], size, size), pooled)
     return weights
 
 
@@ -329,33 +352,31 @@ def _fit_interpolation(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
     return weights
 
 
-def held_out_means(layers, data, splits, fit, method, n_folds, n_subject_folds):
+def held_out_means(layers, data, splits, units, fit, method, n_folds, n_subject_folds):
     """Return held-out similarities, (n_splits, n_folds, n_networks + 2, n_subjects), and weights.
 
-    One array of similarities for each way to draw subjects.
+    One array of similarities for each way to draw subjects; means over runs, NaN for folds with
+    fewer than 3 conditions in one.
     """
-    method = resolve(method)
-    weights = fold_weights(layers, data, splits, fit, method, n_folds, n_subject_folds)
-    compare = held_out_plain
+    weights = fold_weights(layers, data, splits, units, fit, method, n_folds, n_subject_folds)
+    compare, code = held_out_plain, method
     if method.code is not None:
         from rsa_faces._kernels._fits_loops import held_out_similarities
 
-        compare = partial(call, held_out_similarities)
-    similarities = [
-        compare(
-            layers.vectors,
-            layers.starts,
-            fitted,
-            data,
-            (splits.counts, splits.folds),
-            drawn,
-            method if method.code is None else method.code,
-        )
-        for fitted, drawn in zip(
-            np.split(weights, len(splits.subjects), axis=2), splits.subjects, strict=True
-        )
-    ]
-    return similarities, weights
+        compare, code = partial(call, held_out_similarities), method.code
+    ways = list(zip(np.split(weights, len(splits.subjects), axis=2), splits.subjects, strict=True))
+    totals: list[Any] = [0.0] * len(ways)
+    for run in units.runs:
+        pairs = pairs_of(run, len(units.groups))
+        # The compiled loop is for rows that lie one after the other in memory.
+        sides = [np.take(v, pairs, axis=1) for v in (layers.vectors, data)]
+        conditions = tuple(np.take(v, run, axis=1) for v in (splits.counts, splits.folds))
+        small = np.array([((conditions[1] == f).sum(axis=1) < 3) for f in range(n_folds)]).T
+        for way, (fitted, drawn) in enumerate(ways):
+            of_run = compare(sides[0], layers.starts, fitted, sides[1], conditions, drawn, code)
+            of_run[small] = np.nan
+            totals[way] = totals[way] + of_run / len(units.names)
+    return totals, weights
 
 
 def held_out_plain(

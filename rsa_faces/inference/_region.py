@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces.comparison import Method
+from rsa_faces.comparison import Method, max_similarity
 from rsa_faces.inference._design import Design, Units, check_design, t_test
 from rsa_faces.inference._estimate import Estimate
 from rsa_faces.inference._result import CEILINGS, PAIRS, SUBJECTS, TABLE, Result, with_corrected
@@ -231,7 +231,7 @@ def result_of(region: Region, outcome: Outcome) -> Result:
         settings=design.settings(
             method=outcome.label,
             degrees_of_freedom=freedom,
-            **{"given": [], "weights": False} | outcome.settings,
+            **{"given": [], "weights": False, "sigma_k": False} | outcome.settings,
         ),
         notes=tuple(notes),
     )
@@ -257,6 +257,12 @@ def model_names(model: RDMs) -> pd.DataFrame:
         },
         index=rows,
     )
+
+
+def largest_within(model: RDMs, units: Units, method: Method) -> np.ndarray:
+    """Return the largest similarity ties allow each model, the mean over runs."""
+    runs = [model.subset([model.conditions[i] for i in run]) for run in units.runs]
+    return np.mean([max_similarity(run, method=method) for run in runs], axis=0)
 
 
 def _reliable(region: Region, outcome: Outcome, notes: list[str]) -> dict:

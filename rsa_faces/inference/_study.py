@@ -73,7 +73,7 @@ class Study:
                 own = replace(
                     self.of_subjects(members)._over(pairs),
                     method=self.method.among(run),
-                    units=Units(self.units.groups[run], np.zeros(len(run), int), ("all",)),
+                    units=Units.of_groups(self.units.groups[run]),
                 )
             runs.append(Run(own, run, pairs, members))
         return runs
@@ -167,9 +167,9 @@ class Study:
             return self
         rest = np.full(self.data.shape, np.nan)
         for own, _, pairs, members in self.runs:
-            sides = own.data, own.given
+            sides = own.data, np.asarray(own.given)
             if self.method.uses_ranks:
-                sides = tuple(average_ranks(side) for side in sides)
+                sides = average_ranks(sides[0]), average_ranks(sides[1])
             y, z = (side - side.mean(axis=1, keepdims=True) for side in sides)
             rest[np.ix_(members, pairs)] = residuals(y, z)[0]
         return replace(self, data=rest, method=METHODS["pearson"], given=None)

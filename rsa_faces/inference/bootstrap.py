@@ -110,8 +110,7 @@ def draw_counts(
     ndarray of float, shape (n_boot, n_items)
         How often each item is in each sample.
     """
-    groups = np.asarray(groups)
-    units = Units(groups, np.zeros(len(groups), int), ("all",))
+    units = Units.of_groups(np.asarray(groups))
     return draw_conditions(rng, n_boot, units, fewest=min_distinct, apart=1)[0]
 
 
@@ -128,7 +127,7 @@ def draw_conditions(
     units : Units
         Groups and runs.
     fewest : int, default 1
-        Samples with fewer distinct groups are drawn again.
+        Samples with fewer distinct groups in a run are drawn again.
     apart : int, default 3
         So are samples with fewer distinct conditions in a run: no RDMs can be compared in them.
 
@@ -149,6 +148,7 @@ def draw_conditions(
     members = [np.flatnonzero(strata == s) for s in range(int(strata.max()) + 1)]
     in_run = np.zeros((len(units.names), units.n_groups))
     np.add.at(in_run, (units.blocks, units.groups), 1)
+    has_run = (in_run.T > 0).astype(float)
 
     def of_groups(n: int) -> np.ndarray:
         counts = np.empty((n, units.n_groups), np.int64)
@@ -158,7 +158,8 @@ def draw_conditions(
 
     def is_poor(counts: np.ndarray) -> np.ndarray:
         drawn = counts > 0
-        return (drawn.sum(axis=1) < fewest) | (drawn @ in_run.T < apart).any(axis=1)
+        few = (drawn @ has_run < fewest) | (drawn @ in_run.T < apart)
+        return few.any(axis=1)
 
     counts = of_groups(n_boot)
     poor = is_poor(counts)
@@ -172,7 +173,7 @@ def draw_conditions(
         raise InputError(
             f"expected conditions of which samples can be compared, but of {len(strata)} groups in "
             f"{len(units.names)} runs hardly any sample holds {apart} different conditions in each "
-            f"run, and {fewest} different groups. Use more, or generalise_to='subjects'."
+            f"run, of {fewest} different groups. Use more, or generalise_to='subjects'."
         )
     sizes = np.bincount(strata)
     spread = float(((counts - 1.0) ** 2).mean()) if again else float(1 - (1 / sizes[strata]).mean())

@@ -168,7 +168,8 @@ def time_course(
         generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, "t", seed, tail,
         family,
     )  # fmt: skip
-    design, notes = with_closed_form(design, resolve(method), unique=unique)
+    beyond = "what layers have beyond those before them" if unique else ""
+    design, notes = with_closed_form(design, resolve(method), without=beyond)
     study = course_study(model, data, method=method, unique=unique, design=design)
     for place, members in zip(study.places, study.recording.members, strict=True):
         notes += check_design(

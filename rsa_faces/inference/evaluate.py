@@ -11,11 +11,18 @@ from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import keep_warnings
-from rsa_faces.comparison import Method, align_given, align_pair, max_similarity, resolve
+from rsa_faces.comparison import align_given, align_pair, resolve
 from rsa_faces.comparison._compare import check_weights, with_sigma_k
-from rsa_faces.inference._design import Design, Units
+from rsa_faces.inference._design import Design
 from rsa_faces.inference._dyadic import analytic, with_closed_form
-from rsa_faces.inference._region import Outcome, Region, model_names, regions_of, result_of
+from rsa_faces.inference._region import (
+    Outcome,
+    Region,
+    largest_within,
+    model_names,
+    regions_of,
+    result_of,
+)
 from rsa_faces.inference._result import Result
 from rsa_faces.inference._study import Study
 from rsa_faces.inference.bootstrap import estimate
@@ -244,7 +251,7 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
         found.similarity.mean(axis=1),
         (low, high),
         # How far ties allow a partial rank correlation to go is not known.
-        np.nan if given is not None else _largest(model, units, method),
+        np.nan if given is not None else largest_within(model, units, method),
         method.name if given is None else f"partial-{method}",
         notes,
         {
@@ -255,12 +262,6 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
         interval,
         given,
     )
-
-
-def _largest(model: RDMs, units: Units, method: Method) -> np.ndarray:
-    """Return the largest similarity ties allow each model, the mean over runs."""
-    runs = [model.subset([model.conditions[i] for i in run]) for run in units.runs]
-    return np.mean([max_similarity(run, method=method) for run in runs], axis=0)
 
 
 def _given_names(given: RDMs) -> list[str]:

@@ -13,8 +13,9 @@ from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
-from rsa_faces.comparison import Method, align_pair, max_similarity, resolve
-from rsa_faces.inference._design import Design
+from rsa_faces.comparison import Method, align_pair, resolve
+from rsa_faces.inference._design import Design, Units
+from rsa_faces.inference._dyadic import with_closed_form
 from rsa_faces.inference._held_out import (
     Layers,
     Splits,
@@ -25,7 +26,7 @@ from rsa_faces.inference._held_out import (
     layers_of,
     mean_over_folds,
 )
-from rsa_faces.inference._region import Outcome, Region, regions_of, result_of
+from rsa_faces.inference._region import Outcome, Region, largest_within, regions_of, result_of
 from rsa_faces.inference._result import Result
 from rsa_faces.inference.bootstrap import (
     Estimate,
@@ -101,9 +102,11 @@ def evaluate_flexible(
     n_folds: int = 2,
     n_cv: int = 2,
     generalise_to: str = "both",
+    uncertainty: str = "bootstrap",
     n_boot: int = 1000,
     by: str = "subject",
     groups: Mapping[str, Hashable] | None = None,
+    blocks: Mapping[str, Hashable] | None = None,
     seed: int = 0,
     alpha: float = 0.05,
     correction: str = "fdr",
@@ -118,8 +121,8 @@ def evaluate_flexible(
     model : RDMs
         Layer RDMs. Those with the same value of the label `by_model` are one flexible model.
     data : RDMs
-        RDMs of subjects, every pair measured. If there is a label ``region``, each region is
-        evaluated on its own.
+        RDMs of subjects, every pair (within a run) measured. If there is a label ``region``, each
+        region is evaluated on its own.
     fit : {"nnls", "interpolation", "select"}, default "nnls"
         The weighted sum of a network's layers with weights of at least 0, the mixture of two
         neighbouring layers (in the order of the label ``layer_index``, else of the rows), or the
@@ -133,7 +136,10 @@ def evaluate_flexible(
         leave more conditions to fit with, but see the notes.
     n_cv : int, default 2
         Repetitions of the cross-validation in each bootstrap sample, at least 2.
-    generalise_to, n_boot, by, groups, seed, alpha, correction, family, tail, subset
+    uncertainty : {"bootstrap", "analytic"}, default "bootstrap"
+        There is no closed form: what a condition does to the fit is not known. With "analytic"
+        samples are drawn all the same, and a note says so.
+    generalise_to, n_boot, by, groups, blocks, seed, alpha, correction, family, tail, subset
         As in :func:`rsa_faces.evaluate`.
 
     Returns
@@ -164,7 +170,9 @@ def evaluate_flexible(
     condition and no subject is on both sides, and pairs of a training with a test condition are
     not used. Each fold has at least 3 distinct conditions. All copies of a condition, of the
     conditions of a group, and of a subject in a bootstrap sample are in one fold. With one subject
-    (or one distinct subject in a bootstrap sample) only conditions are held out.
+    (or one distinct subject in a bootstrap sample) only conditions are held out. With `blocks`
+    every fold takes its share of each run, one set of parameters is fitted to the pairs within
+    runs, each run centred and scaled on its own, and predictions are judged within runs.
 
     What "nnls" and "interpolation" maximise: the similarity with the pooled training subjects (the
     mean after scaling to unit root mean square; for pearson, corr_cov and the rank methods
@@ -179,8 +187,7 @@ def evaluate_flexible(
     Standard errors: as in :func:`rsa_faces.evaluate`, from variances V freed of the share that
     comes from the random folds, as in [1]_: (n_cv · V(mean over repetitions) − V(one repetition))
     / (n_cv − 1), in each bootstrap; where that is not positive, V(mean over repetitions). What the
-    100 repetitions leave of that share in the estimate itself is added. There is no closed form
-    (`uncertainty` of :func:`rsa_faces.evaluate`): what a condition does to the fit is not known.
+    100 repetitions leave of that share in the estimate itself is added.
 
     Similarities within a fold rest on few conditions and are a little lower than over many: in a
     simulation (pearson) those of 12 held-out conditions agreed with 12 new ones, and were 0.019
@@ -221,7 +228,7 @@ def evaluate_flexible(
         data,
         _Options(fit, by_model, resolve(method), n_folds, n_cv),
         Design(
-            generalise_to, "bootstrap", n_boot, by, groups, None, alpha, correction, "t", seed,
+            generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, "t", seed,
             tail, family,
         ),
         subset,
@@ -240,9 +247,11 @@ def best_layer(
     n_folds: int = 2,
     n_cv: int = 2,
     generalise_to: str = "both",
+    uncertainty: str = "bootstrap",
     n_boot: int = 1000,
     by: str = "subject",
     groups: Mapping[str, Hashable] | None = None,
+    blocks: Mapping[str, Hashable] | None = None,
     seed: int = 0,
     alpha: float = 0.05,
     correction: str = "fdr",
@@ -254,8 +263,8 @@ def best_layer(
 
     Parameters
     ----------
-    model, data, by_model, method, n_folds, n_cv, generalise_to, n_boot, by, groups, seed, alpha, \
-correction, family, tail, subset
+    model, data, by_model, method, n_folds, n_cv, generalise_to, uncertainty, n_boot, by, groups, \
+blocks, seed, alpha, correction, family, tail, subset
         As in :func:`evaluate_flexible`.
 
     Returns
@@ -294,7 +303,7 @@ correction, family, tail, subset
         data,
         _Options("select", by_model, resolve(method), n_folds, n_cv),
         Design(
-            generalise_to, "bootstrap", n_boot, by, groups, None, alpha, correction, "t", seed,
+            generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, "t", seed,
             tail, family,
         ),
         subset,
@@ -310,12 +319,13 @@ def fit_layers(
     by_model: str = "network",
     method: str = "cosine",
     by: str = "subject",
+    blocks: Mapping[str, Hashable] | None = None,
 ) -> pd.DataFrame:
     """Fit flexible models to all data: their weights, without any similarity.
 
     Parameters
     ----------
-    model, data, fit, by_model, method, by
+    model, data, fit, by_model, method, by, blocks
         As in :func:`evaluate_flexible`.
 
     Returns
@@ -352,10 +362,11 @@ def fit_layers(
     check_arguments(fit_layers, locals())
     check_choice(fit, FITS, what="fit")
     method = resolve(method)
-    model, data = _aligned(model, data)
-    layers, scale = layers_of(model, by_model, method)
+    design = Design(by=by, blocks=blocks)
+    model, data, used = aligned(model, data, design)
+    layers, scale = layers_of(model, by_model, method, used)
     frames = []
-    for region in regions_of(data, Design(by=by), method, "all"):
+    for region in regions_of(data, design, method, "all"):
         n = len(region.data)
         once = Splits(
             np.ones((1, model.n_conditions)),
@@ -363,7 +374,10 @@ def fit_layers(
             ((np.ones((1, n)), np.full((1, n), -1)),),
         )
         weights = (
-            fold_weights(layers, region.data.vectors, once, fit, method, 1, 1)[0, 0, 0] / scale
+            fold_weights(layers, region.data.vectors, once, region.units, fit, method, 1, 1)[
+                0, 0, 0
+            ]
+            / scale
         )
         for rows in layers.networks:
             weights[rows] /= np.sqrt((weights[rows] ** 2).sum())
@@ -372,16 +386,23 @@ def fit_layers(
     return pd.concat(frames, ignore_index=True)[columns]
 
 
-def _aligned(model: RDMs, data: RDMs) -> tuple[RDMs, RDMs]:
-    """Return both in the model's order of conditions, if no pair is missing."""
+def aligned(model: RDMs, data: RDMs, design: Design) -> tuple[RDMs, RDMs, np.ndarray]:
+    """Return both in the model's order of conditions, and which pairs are used.
+
+    Raises
+    ------
+    InputError
+        If a pair that is used is missing.
+    """
     model, data = align_pair(model, data)
+    used = design.units(model.conditions).used
     for rdms, what in ((model, "model"), (data, "data")):
-        if (missing := int(np.isnan(rdms.vectors).sum())) > 0:
+        if (missing := int(np.isnan(rdms.vectors[:, used]).sum())) > 0:
             raise InputError(
                 f"expected every pair measured in the {what} RDMs of a flexible model, but "
                 f"{missing} are missing (NaN). Leave those conditions out with subset()."
             )
-    return model, data
+    return model, data, used
 
 
 def _cv_means(layers, data, splits, n_repeats, *options) -> np.ndarray:
@@ -421,11 +442,13 @@ def _flexible(
     model: RDMs, data: RDMs, options: _Options, design: Design, subset: str
 ) -> tuple[Result, pd.DataFrame]:
     """Put the regions' results together."""
-    model, data = _aligned(model, data)
-    layers, _ = layers_of(model, options.by_model, options.method)
+    model, data, used = aligned(model, data, design)
+    design, notes = with_closed_form(design, options.method, without="what is held out of fits")
+    layers, _ = layers_of(model, options.by_model, options.method, used)
     results, chosen = [], []
     for region in regions_of(data, design, options.method, subset):
         outcome, share = _fitted(layers, region, options)
+        outcome.notes[:0] = notes
         results.append(result_of(region, outcome))
         chosen.append(layers.names.assign(region=region.name, share=share))
     result = Result.concat(results)
@@ -441,11 +464,11 @@ def _fitted(
     """Return what is found of fitted models in a region, and how often each layer was chosen."""
     design, data, where = region.design, region.data, region.where
     n_subjects, n_conditions = len(data), data.n_conditions
-    groups = region.units.groups
+    units = region.units
     notes = region.check_numbers()
-    fewest = check_folds(options.n_folds, groups, design.draws_conditions, where)
+    fewest = check_folds(options.n_folds, units, design.draws_conditions, where)
     folds = options.n_folds, min(options.n_folds, n_subjects)
-    fit = options.fit, options.method, *folds
+    fit = units, options.fit, options.method, *folds
     if n_subjects == 1:
         notes.append(
             f"{where}: one subject, so models are fitted and judged on the same subject; only "
@@ -464,11 +487,11 @@ def _fitted(
         counts = np.repeat(counts, n_repeats, axis=0)
         subjects = [np.ones((n, n_subjects)) if way is None else way for way in ways]
         subjects = [np.repeat(way, n_repeats, axis=0) for way in subjects]
-        own = np.arange(n_subjects)
+        each = Units.of_groups(np.arange(n_subjects))
         return Splits(
             counts,
-            draw_folds(rng, counts, groups, folds[0]),
-            tuple((way, draw_folds(rng, way, own, folds[1])) for way in subjects),
+            draw_folds(rng, counts, units, folds[0]),
+            tuple((way, draw_folds(rng, way, each, folds[1])) for way in subjects),
         )
 
     observed = split(1, REPETITIONS, None, None)
@@ -513,7 +536,7 @@ def _fitted(
         ),
         means[:n_networks],
         (low, high),
-        _largest(layers, data, options.fit, options.method),
+        _largest(layers, region, options.fit),
         options.method.name,
         notes,
         {
@@ -553,7 +576,7 @@ def _network_names(layers: Layers, fit: str) -> pd.DataFrame:
     )
 
 
-def _largest(layers: Layers, data: RDMs, fit: str, method: Method) -> np.ndarray:
+def _largest(layers: Layers, region: Region, fit: str) -> np.ndarray:
     """Return the largest similarity that ties allow each flexible model."""
     largest = []
     for rows in layers.networks:
@@ -561,6 +584,7 @@ def _largest(layers: Layers, data: RDMs, fit: str, method: Method) -> np.ndarray
         if fit != "select":
             # Unequal weights: what is tied in this sum is tied in any.
             vectors = (np.sqrt(np.arange(2, 2 + len(vectors))) @ vectors)[None]
-        found = max_similarity(RDMs(vectors, data.conditions, "layers"), method=method)
+        model = RDMs(vectors, region.data.conditions, "layers")
+        found = largest_within(model, region.units, region.method)
         largest.append(np.nanmax(found) if not np.isnan(found).all() else np.nan)
     return np.array(largest)

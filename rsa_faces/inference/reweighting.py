@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,9 @@ from rsa_faces.comparison import resolve
 from rsa_faces.comparison._forms import standard
 from rsa_faces.inference._design import Design
 from rsa_faces.inference._held_out import MEMORY, check_folds, draw_folds
+from rsa_faces.inference._study import Study, pairs_of
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference._weighted import weighted_similarities
-from rsa_faces.inference.flexible import _aligned, _mean_defined
+from rsa_faces.inference.flexible import _mean_defined, aligned
 from rsa_faces.rdm import RDMs
 
 _LARGEST_GRAM = 16_000
@@ -72,6 +72,7 @@ def reweighted_similarity(
     nonnegative: bool = False,
     by: str = "subject",
     groups: Mapping[str, object] | None = None,
+    blocks: Mapping[str, object] | None = None,
     seed: int = 0,
 ) -> Reweighting:
     """Predict data RDMs by features (channels) of a layer, each with a weight of its own.
@@ -81,7 +82,7 @@ def reweighted_similarity(
     patterns : ndarray, shape (n_conditions, n_features)
         Activations of one layer.
     data : RDMs
-        RDMs of one or more subjects over the same conditions, every pair measured.
+        RDMs of one or more subjects over the same conditions, every pair (within a run) measured.
     conditions : sequence of str
         Names of the rows of `patterns`.
     method : str, default "pearson"
@@ -97,6 +98,9 @@ def reweighted_similarity(
         Label that tells subjects apart; several RDMs of one are averaged.
     groups : mapping of condition to group, optional
         Conditions of a group are in the same fold.
+    blocks : mapping of condition to run, optional
+        Pairs of conditions of different runs are not used, the target is z-scored in each run, and
+        similarities are those within each run, averaged.
     seed : int, default 0
         Of the folds.
 
@@ -159,8 +163,10 @@ def reweighted_similarity(
     penalties = np.asarray(list(penalties), dtype=np.float64)
     if not penalties.size or not (np.isfinite(penalties) & (penalties > 0)).all():
         raise InputError(f"expected penalties above 0, got {penalties.tolist()}.")
+    design = Design(by=by, groups=groups, blocks=blocks)
     subjects = subject_means(data.align(names), by)
-    subjects, _ = _aligned(subjects, subjects)
+    subjects, _, _ = aligned(subjects, subjects, design)
+    units = design.units(names)
     n_used = int((x.std(axis=0) > 0).sum())
     if not n_used:
         raise InputError("expected features that differ between conditions, got constant ones.")
@@ -171,21 +177,21 @@ def reweighted_similarity(
             f"expected at most {_LARGEST_GRAM} features or pairs, got {n_used} features and "
             f"{subjects.n_pairs} pairs. Reduce the features (principal components) first."
         )
-    codes = Design(groups=groups).units(names).groups
-    check_folds(n_folds, codes, False, "the data")
+    check_folds(n_folds, units, False, "the data")
     rng = as_rng(seed)
-    once = np.ones((1, len(names)))
-    folds = draw_folds(rng, once, codes, n_folds)[0]
-    problem = _Ridge(x, subjects, penalties, nonnegative, method)
+    folds = draw_folds(rng, np.ones((1, len(names))), units, n_folds)[0]
+    problem = _Ridge(
+        x, Study(np.empty((0, 0)), subjects.vectors, method, units), penalties, nonnegative
+    )
     rows = []
     for fold in range(n_folds):
         train, test = (np.flatnonzero(chosen) for chosen in (folds != fold, folds == fold))
-        penalty = problem.choose(train, codes, n_folds, rng)
+        penalty = problem.choose(train, n_folds, rng)
         fitted = problem.fit(train, [penalty])
         similarity, unweighted = problem.judge(fitted, test)
         rows.append((fold, len(train), len(test), penalty, similarity[0], unweighted))
     everything = np.arange(len(names))
-    penalty = problem.choose(everything, codes, n_folds, rng)
+    penalty = problem.choose(everything, n_folds, rng)
     weights, constant = problem.fit(everything, [penalty])
     row, col = np.triu_indices(len(names), k=1)
     fitted = RDMs(
@@ -205,24 +211,26 @@ def reweighted_similarity(
 class _Ridge:
     """Ridge of pooled dissimilarities on squared differences of features."""
 
-    def __init__(self, patterns, subjects: RDMs, penalties, nonnegative, method):
+    def __init__(self, patterns, study: Study, penalties: np.ndarray, nonnegative: bool):
         spread = patterns.std(axis=0)
         self.used = spread > 0
         self.x = (patterns[:, self.used] - patterns[:, self.used].mean(axis=0)) / spread[self.used]
-        self.subjects = subjects
-        self.target = standard(subjects.vectors).mean(axis=0)
-        self.penalties, self.nonnegative, self.method = penalties, nonnegative, method
-        self.matrix = np.zeros((len(patterns),) * 2)
-        row, col = np.triu_indices(len(patterns), k=1)
-        self.matrix[row, col] = self.matrix[col, row] = self.target
+        self.study, self.penalties, self.nonnegative = study, penalties, nonnegative
+        #: What is fitted: NaN between runs.
+        self.matrix = np.full((len(patterns),) * 2, np.nan)
+        for run in study.units.runs:
+            row, col = (run[i] for i in np.triu_indices(len(run), k=1))
+            own = study.data[:, pairs_of(run, len(patterns))]
+            self.matrix[row, col] = self.matrix[col, row] = standard(own).mean(axis=0)
 
-    def choose(self, train: np.ndarray, groups: np.ndarray, n_folds: int, rng) -> float:
+    def choose(self, train: np.ndarray, n_folds: int, rng) -> float:
         """Return the penalty with the highest mean similarity in folds of these conditions."""
         if len(self.penalties) == 1:
             return float(self.penalties[0])
-        own = np.unique(groups[train], return_inverse=True)[1]
-        per_fold = 3 if np.bincount(own).min() == 1 else 2
-        n_folds = max(2, min(n_folds, (int(own.max()) + 1) // per_fold))
+        own = self.study.units.among(train)
+        per_fold = 3 if np.bincount(own.groups).min() == 1 else 2
+        fewest = min(len(np.unique(own.groups[run])) for run in own.runs)
+        n_folds = max(2, min(n_folds, fewest // per_fold))
         folds = draw_folds(rng, np.ones((1, len(train))), own, n_folds)[0]
         scores = [
             self.judge(self.fit(train[folds != f], self.penalties), train[folds == f])[0]
@@ -238,9 +246,12 @@ class _Ridge:
     def fit(self, train: np.ndarray, penalties) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (n_penalties, n_features) and constants, fitted to these conditions."""
         row, col = (train[i] for i in np.triu_indices(len(train), k=1))
+        blocks = self.study.units.blocks
+        used = blocks[row] == blocks[col]
+        row, col = row[used], col[used]
         y = self.matrix[row, col]
         n_features = self.x.shape[1]
-        mean = self._pairs_mean(row, col)
+        mean = self._pairs_mean(train)
         centred = y - y.mean()
         if n_features <= len(row) or self.nonnegative:
             gram = np.zeros((n_features, n_features))
@@ -288,19 +299,21 @@ class _Ridge:
         n_features = self.x.shape[1]
         plain = self.predict((np.ones((1, n_features)), np.zeros(1)), row, col)
         predictions = np.vstack([self.predict(fitted, row, col), plain])
-        conditions = [self.subjects.conditions[i] for i in test]
-        similarity = weighted_similarities(
-            predictions, self.subjects.subset(conditions).vectors, np.ones((1, len(test))),
-            self.method,
-        )[0]  # fmt: skip
+        data = self.study.data[:, pairs_of(test, self.study.n_conditions)]
+        study = replace(
+            self.study, model=predictions, data=data, units=self.study.units.among(test)
+        )
+        similarity = study.similarities(study.once)[0]
         means = _mean_defined(similarity.T)
         return means[:-1], float(means[-1])
 
-    def _pairs_mean(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
-        """Return the mean squared difference of each feature over pairs of these conditions."""
-        members = np.union1d(row, col)
-        n = len(members)
-        return 2 * self.x[members].var(axis=0) * n / (n - 1)
+    def _pairs_mean(self, members: np.ndarray) -> np.ndarray:
+        """Return the mean squared difference of each feature over the pairs within runs."""
+        total, n_pairs = np.zeros(self.x.shape[1]), 0
+        for run in self.study.units.among(members).runs:
+            total += len(run) ** 2 * self.x[members[run]].var(axis=0)
+            n_pairs += len(run) * (len(run) - 1) // 2
+        return total / n_pairs
 
     @staticmethod
     def _blocks(n: int, width: int) -> list[slice]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.files import file_names
 from rsa_faces._core.words import between, interval_label, number
-from rsa_faces.inference import BestLayer, Result, best_layer
+from rsa_faces.inference import BestLayer, Design, Result, best_layer
 from rsa_faces.rdm import RDMs
 from rsa_faces.report import Table
 from rsa_faces.runs.compare.config import DataConfig
@@ -41,19 +41,19 @@ def judged_regions(run: CompareRun) -> list[DataConfig]:
     inputs, config = run.inputs, run.config
     conditions = next(iter(inputs.subsets.values()))
     several = any(len(layers) > 1 for layers in run.networks.layers.values())
-    if not several or inputs.blocks is not None or inputs.given is not None:
+    if not several or inputs.given is not None:
         return []
-    n_units = len(conditions)
-    if inputs.groups is not None:
-        n_units = len({inputs.groups[name] for name in conditions})
-    if n_units < _FEWEST_CONDITIONS:
+    groups, blocks = (run._of(part, conditions) for part in (inputs.groups, inputs.blocks))
+    units = Design(groups=groups, blocks=blocks).units(conditions)
+    if min(len(np.unique(units.groups[own])) for own in units.runs) < _FEWEST_CONDITIONS:
         return []
     found = []
     for entry in config.data:
         data = inputs.data[entry.region]
         drawn = entry.generalise_to or config.inference.generalise_to
         subjects = data.labels[config.inference.by].nunique() if _has(data, config) else 1
-        if np.isnan(data.vectors).any() or (drawn != "conditions" and subjects < _FEWEST_SUBJECTS):
+        missing = np.isnan(data.subset(conditions).vectors[:, units.used]).any()
+        if missing or (drawn != "conditions" and subjects < _FEWEST_SUBJECTS):
             continue
         found.append(entry)
     return found
@@ -82,6 +82,7 @@ def judge(run: CompareRun) -> pd.DataFrame:
             "generalise_to": entry.generalise_to or inference.generalise_to,
             "n_boot": min(inference.n_boot, MOST_SAMPLES),
             "groups": run._of(run.inputs.groups, conditions),
+            "blocks": run._of(run.inputs.blocks, conditions),
             "alpha": inference.alpha,
             "correction": inference.correction,
             "family": inference.family,
