@@ -215,7 +215,7 @@ def test_slurm_job_scripts_hold_what_was_asked_for():
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ({"kind": "sge"}, "'local', 'slurm' or 'address'"),
+        ({"kind": "sge"}, "'local', 'slurm', 'array' or 'address'"),
         ({"kind": "slurm"}, "expected `memory` of each job"),
         ({"kind": "address"}, "expected `address` with kind: address"),
         ({"kind": "local", "address": "tcp://1"}, "expected `address` with kind: address"),

@@ -6,59 +6,28 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from rsa_faces.cli._console import app, guarded
-from rsa_faces.cli._running import (
-    Cluster,
-    ConfigFile,
-    Device,
-    Folder,
-    Fresh,
-    HelpConfig,
-    Jobs,
-    Json,
-    Settings,
-    execute,
-)
+from rsa_faces.cli._running import run_command
 
 if TYPE_CHECKING:
-    from rsa_faces.runs._run import Output
+    from rsa_faces.runs._run import Output, Run
     from rsa_faces.runs.analyse.config import AnalysesConfig
 
 
-@app.command()
-@guarded
-def analyse(
-    config: ConfigFile,
-    settings: Settings = None,
-    folder: Folder = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
-    jobs: Jobs = None,
-    cluster: Cluster = None,
-    as_json: Json = False,
-    help_config: HelpConfig = False,
-) -> None:
-    """Ask what features tell: read-out, transfer, congruence, robustness, groups and more.
+HELP = """\
+Ask what features tell: read-out, transfer, congruence, robustness, groups and more.
 
-    Features are taken once from each network and kept; a run that was stopped goes on. Leaves a
-    table (CSV) and figures (SVG, PDF, PNG) for each question, a report and the provenance. The
-    questions are in the examples analyses, kdef and photographs; each is a function of
-    rsa_faces.analyses.
-    """
+Features are taken once from each network and kept; a run that was stopped goes on. Leaves a
+table (CSV) and figures (SVG, PDF, PNG) for each question, a report and the provenance. The
+questions are in the examples analyses, kdef and photographs; each is a function of
+rsa_faces.analyses.
+"""
+
+
+def _kind() -> type[Run]:
+    """Return the kind of run."""
     from rsa_faces.runs.analyse.run import AnalyseRun
 
-    execute(
-        AnalyseRun,
-        config,
-        settings,
-        folder,
-        fresh=fresh,
-        device=device,
-        jobs=jobs,
-        cluster=cluster,
-        as_json=as_json,
-        show=_tables,
-    )
+    return AnalyseRun
 
 
 def _tables(config: AnalysesConfig, output: Output) -> list[Table]:
@@ -86,3 +55,6 @@ def _tables(config: AnalysesConfig, output: Output) -> list[Table]:
             table.add_row(*row)
         tables.append(table)
     return tables
+
+
+run_command("analyse", HELP, _kind, _tables)

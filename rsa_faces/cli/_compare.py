@@ -6,60 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from rsa_faces.cli._console import app, guarded
-from rsa_faces.cli._running import (
-    Cluster,
-    ConfigFile,
-    Device,
-    Folder,
-    Fresh,
-    HelpConfig,
-    Jobs,
-    Json,
-    Settings,
-    execute,
-)
+from rsa_faces.cli._running import run_command
 
 if TYPE_CHECKING:
-    from rsa_faces.runs._run import Output
+    from rsa_faces.runs._run import Output, Run
     from rsa_faces.runs.compare.config import Config
 
 
-@app.command()
-@guarded
-def compare(
-    config: ConfigFile,
-    settings: Settings = None,
-    folder: Folder = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
-    jobs: Jobs = None,
-    cluster: Cluster = None,
-    as_json: Json = False,
-    help_config: HelpConfig = False,
-) -> None:
-    """Compare every layer of every network with brain and behaviour RDMs.
+HELP = """\
+Compare every layer of every network with brain and behaviour RDMs.
 
-    Extracts activations, builds RDMs, correlates them with each region, tests the similarities
-    (bootstrap, FDR, noise ceilings), draws the figures and writes a report. The folder it leaves
-    holds `results.csv`, `tests.csv`, `best_layers.csv` (the best layer of each network, judged by
-    data that did not choose it), `figures/`, `report.html`, `methods.md` and the provenance. A run
-    that was stopped goes on where it was and ends with the same numbers.
-    """
+Extracts activations, builds RDMs, correlates them with each region, tests the similarities
+(bootstrap, FDR, noise ceilings), draws the figures and writes a report. The folder it leaves
+holds `results.csv`, `tests.csv`, `best_layers.csv` (the best layer of each network, judged by
+data that did not choose it), `figures/`, `report.html`, `methods.md` and the provenance. A run
+that was stopped goes on where it was and ends with the same numbers.
+"""
+
+
+def _kind() -> type[Run]:
+    """Return the kind of run."""
     from rsa_faces.runs.compare.run import CompareRun
 
-    execute(
-        CompareRun,
-        config,
-        settings,
-        folder,
-        fresh=fresh,
-        device=device,
-        jobs=jobs,
-        cluster=cluster,
-        as_json=as_json,
-        show=_tables,
-    )
+    return CompareRun
 
 
 def _tables(config: Config, output: Output) -> list[Table]:
@@ -127,3 +96,6 @@ def _best(highest: Any, judged: Any) -> str:
         interval = f"{judged.ci_low:.3f} to {judged.ci_high:.3f}"
         return f"{judged.chosen_layer} {judged.similarity:.3f} ({interval})"
     return "" if highest is None else f"{highest['layer']} {highest['similarity']:.3f}"
+
+
+run_command("compare", HELP, _kind, _tables)

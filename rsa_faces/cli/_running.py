@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rsa_faces.cli._console import DONE, err, out, say
+from rsa_faces._core.errors import InputError
+from rsa_faces.cli._console import DONE, app, err, guarded, out, say
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from rsa_faces.runs._plan import Plan
     from rsa_faces.runs._run import Output, Run
 
 ConfigFile = Annotated[Path, typer.Argument(help="The configuration, a YAML file.")]
@@ -37,6 +44,13 @@ Jobs = Annotated[
 ]
 Cluster = Annotated[
     Path | None, typer.Option(help="Do parts side by side: `rsa-faces example cluster`.")
+]
+Part = Annotated[
+    str | None,
+    typer.Option("--part", metavar="K/N", help="Do one of N shares, as jobs of an array do."),
+]
+PlanFirst = Annotated[
+    bool, typer.Option("--plan", help="Print parts, time, memory and disk, and run nothing.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
 
@@ -63,32 +77,83 @@ HelpConfig = Annotated[
 ]
 
 
-def execute(
-    kind: type[Run],
-    config: Path,
-    settings: list[str] | None,
-    folder: Path | None,
-    *,
-    as_json: bool,
+def run_command(
+    name: str,
+    help: str,
+    load: Callable[[], type[Run]],
     show: Callable[[Any, Output], list[Table]],
-    **options: Any,
 ) -> None:
-    """Read a configuration, run it with progress, and print what it left.
+    """Add a command that runs, with the options of all of them.
 
     Parameters
     ----------
-    kind : type of Run
-    config, settings, folder
-        As given on the command line.
-    as_json : bool
-        Print folder, report, figures, notes and tables as one JSON object.
+    name : str
+    help : str
+        What it does and leaves.
+    load : callable
+        Returns the kind of run; imports it late.
     show : callable
         From configuration and output to the tables that are printed.
-    **options
-        Of the run: fresh, device, jobs, cluster.
     """
-    settled = kind.takes.read(config, settings or [])
-    target = folder or Path("results") / config.stem
+
+    def command(
+        config: ConfigFile,
+        settings: Settings = None,
+        folder: Folder = None,
+        fresh: Fresh = False,
+        device: Device = "auto",
+        jobs: Jobs = None,
+        cluster: Cluster = None,
+        part: Part = None,
+        plan: PlanFirst = False,
+        as_json: Json = False,
+        help_config: HelpConfig = False,
+    ) -> None:
+        from rsa_faces.runs._cluster_config import load_cluster_config
+
+        kind = load()
+        settled = kind.takes.read(config, settings or [])
+        where = None if cluster is None else load_cluster_config(cluster)
+        target = folder or Path("results") / config.stem
+        share = None if part is None else _share(part)
+        with _telling(quiet=as_json) as on_step:
+            run = kind(settled, target, device, jobs, fresh, where, on_step, share)
+            if plan:
+                told = _of_plan(run.plan())
+            elif share is not None:
+                run.do_share()
+                told = Told({"part": part})
+            elif where is not None and where.kind == "array":
+                sent = run.send(where)
+                told = Told({"folder": str(run.folder), "notes": sent}, lines=sent)
+            else:
+                told = _of_output(run.command, settled, run.run(), show)
+        if as_json:
+            typer.echo(json.dumps({"command": run.command, **told.machine}, indent=1))
+            return
+        for table in told.tables:
+            out.print(table)
+        for note in told.notes:
+            say("note", note, style="yellow")
+        for line in told.lines:
+            out.print(line, markup=False, soft_wrap=True)
+
+    app.command(name, help=help)(guarded(command))
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command prints: for machines, or tables, notes and lines for people."""
+
+    machine: dict[str, Any]
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    lines: Sequence[str] = ()
+
+
+@contextlib.contextmanager
+def _telling(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """Show the steps: a bar on a terminal, elsewhere a line each."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -96,35 +161,34 @@ def execute(
         TimeElapsedColumn(),
         console=err,
         transient=True,
-        disable=as_json or not err.is_terminal,
+        disable=quiet or not err.is_terminal,
     )
     with bar:
         task = bar.add_task("reading", total=None)
 
         def on_step(done: int, total: int, what: str) -> None:
             bar.update(task, completed=done, total=total, description=what)
-            if bar.disable and not as_json:
+            if bar.disable and not quiet:
                 err.print(f"[{done}/{total}] {what}", markup=False)
 
-        output = kind(settled, target, on_step=on_step, **options).run()
-    if as_json:
-        typer.echo(json.dumps(_machine(kind.command, output), indent=1))
-        return
-    for table in show(settled, output):
-        out.print(table)
-    for note in output.notes:
-        say("note", note, style="yellow")
-    for path in output.figures[:1] if kind.command == "compare" else output.figures:
-        out.print(f"Figure: {path}", markup=False, soft_wrap=True)
-    out.print(f"Report: {output.report}", markup=False, soft_wrap=True)
-    first = next(iter(output.tables))
-    out.print(f"Table:  {output.folder / first}.csv", markup=False, soft_wrap=True)
+        yield on_step
 
 
-def _machine(command: str, output: Output) -> dict:
-    """Return what `--json` prints, the same shape for every command."""
-    return {
-        "command": command,
+def _share(part: str) -> tuple[int, int]:
+    """Read which of how many shares of a run to do, from 0."""
+    found = re.fullmatch(r"(\d+)/(\d+)", part, re.ASCII)
+    if not found or not int(found[1]) < int(found[2]):
+        raise InputError(
+            f"expected --part K/N, such as 0/20, with K from 0 to N - 1, got {part!r}."
+        )
+    return int(found[1]), int(found[2])
+
+
+def _of_output(
+    command: str, config: Any, output: Output, show: Callable[[Any, Output], list[Table]]
+) -> Told:
+    """Return what is printed of a run: the tables people read, and where the rest is."""
+    machine = {
         "folder": str(output.folder),
         "report": str(output.report),
         "figures": [str(path) for path in output.figures],
@@ -134,3 +198,39 @@ def _machine(command: str, output: Output) -> dict:
             for name, table in output.tables.items()
         },
     }
+    figures = output.figures[:1] if command == "compare" else output.figures
+    lines = [f"Figure: {path}" for path in figures]
+    lines += [f"Report: {output.report}"]
+    lines += [f"Table:  {output.folder / next(iter(output.tables))}.csv"]
+    return Told(machine, show(config, output), output.notes, lines)
+
+
+def _of_plan(plan: Plan) -> Told:
+    """Return what is printed of a plan: its parts, the sum, and what does not fit."""
+    table = text_table(plan.title, plan.shown(), right=("time", "memory", "disk"))
+    machine = {
+        "seconds": round(plan.seconds, 1),
+        "peak_bytes": plan.peak_bytes,
+        "disk_bytes": plan.disk_bytes,
+        "parts": plan.to_frame().to_dict("records"),
+        "notes": list(plan.advice),
+    }
+    return Told(machine, [table], plan.advice)
+
+
+def text_table(title: str, rows: pd.DataFrame, right: Sequence[str], caption: str = "") -> Table:
+    """Return rows of text as a table for the terminal; columns in `right` hold numbers."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=caption or None,
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for column in rows:
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        table.add_column(str(column), justify=justify, overflow="fold")
+    for row in rows.itertuples(index=False):
+        table.add_row(*row)
+    return table

@@ -6,58 +6,27 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from rsa_faces.cli._console import app, guarded
-from rsa_faces.cli._running import (
-    Cluster,
-    ConfigFile,
-    Device,
-    Folder,
-    Fresh,
-    HelpConfig,
-    Jobs,
-    Json,
-    Settings,
-    execute,
-)
+from rsa_faces.cli._running import run_command
 
 if TYPE_CHECKING:
-    from rsa_faces.runs._run import Output
+    from rsa_faces.runs._run import Output, Run
     from rsa_faces.runs.searchlight.config import SearchlightConfig
 
 
-@app.command()
-@guarded
-def searchlight(
-    config: ConfigFile,
-    settings: Settings = None,
-    folder: Folder = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
-    jobs: Jobs = None,
-    cluster: Cluster = None,
-    as_json: Json = False,
-    help_config: HelpConfig = False,
-) -> None:
-    """Compare the RDM around every voxel or vertex with models, and test maps over subjects.
+HELP = """\
+Compare the RDM around every voxel or vertex with models, and test maps over subjects.
 
-    Leaves a map for each subject, the mean, t and corrected p of each model, noise ceilings and
-    the best model (NIfTI, GIFTI, CIFTI), a table of peaks, figures with pages to look around in
-    (HTML), a report and the provenance. A run that was stopped goes on with the next subject.
-    """
+Leaves a map for each subject, the mean, t and corrected p of each model, noise ceilings and
+the best model (NIfTI, GIFTI, CIFTI), a table of peaks, figures with pages to look around in
+(HTML), a report and the provenance. A run that was stopped goes on with the next subject.
+"""
+
+
+def _kind() -> type[Run]:
+    """Return the kind of run."""
     from rsa_faces.runs.searchlight.run import SearchlightRun
 
-    execute(
-        SearchlightRun,
-        config,
-        settings,
-        folder,
-        fresh=fresh,
-        device=device,
-        jobs=jobs,
-        cluster=cluster,
-        as_json=as_json,
-        show=_tables,
-    )
+    return SearchlightRun
 
 
 def _tables(config: SearchlightConfig, output: Output) -> list[Table]:
@@ -72,3 +41,6 @@ def _tables(config: SearchlightConfig, output: Output) -> list[Table]:
         for row in rows.head(3)[columns].itertuples(index=False):
             table.add_row(*[v if isinstance(v, str) else f"{v:.4g}" for v in row])
     return [table]
+
+
+run_command("searchlight", HELP, _kind, _tables)

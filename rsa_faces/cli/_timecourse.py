@@ -6,58 +6,27 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from rsa_faces.cli._console import app, guarded
-from rsa_faces.cli._running import (
-    Cluster,
-    ConfigFile,
-    Device,
-    Folder,
-    Fresh,
-    HelpConfig,
-    Jobs,
-    Json,
-    Settings,
-    execute,
-)
+from rsa_faces.cli._running import run_command
 
 if TYPE_CHECKING:
-    from rsa_faces.runs._run import Output
+    from rsa_faces.runs._run import Output, Run
     from rsa_faces.runs.timecourse.config import TimecourseConfig
 
 
-@app.command()
-@guarded
-def timecourse(
-    config: ConfigFile,
-    settings: Settings = None,
-    folder: Folder = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
-    jobs: Jobs = None,
-    cluster: Cluster = None,
-    as_json: Json = False,
-    help_config: HelpConfig = False,
-) -> None:
-    """Compare every layer with every time of each patient, and test clusters over patients.
+HELP = """\
+Compare every layer with every time of each patient, and test clusters over patients.
 
-    Leaves RDMs by patient, region and time, `similarity.csv`, `clusters.csv`, `networks.csv` (pairs
-    of networks in each region), `electrodes.csv`, figures of layers by time and of electrodes, a
-    report and the provenance. A run that was stopped goes on with the next patient.
-    """
+Leaves RDMs by patient, region and time, `similarity.csv`, `clusters.csv`, `networks.csv` (pairs
+of networks in each region), `electrodes.csv`, figures of layers by time and of electrodes, a
+report and the provenance. A run that was stopped goes on with the next patient.
+"""
+
+
+def _kind() -> type[Run]:
+    """Return the kind of run."""
     from rsa_faces.runs.timecourse.run import TimecourseRun
 
-    execute(
-        TimecourseRun,
-        config,
-        settings,
-        folder,
-        fresh=fresh,
-        device=device,
-        jobs=jobs,
-        cluster=cluster,
-        as_json=as_json,
-        show=_tables,
-    )
+    return TimecourseRun
 
 
 def _tables(config: TimecourseConfig, output: Output) -> list[Table]:
@@ -90,3 +59,6 @@ def _tables(config: TimecourseConfig, output: Output) -> list[Table]:
             )
         tables.append(table)
     return tables
+
+
+run_command("timecourse", HELP, _kind, _tables)

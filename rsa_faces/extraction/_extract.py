@@ -75,7 +75,7 @@ def extract(
         The images; each goes through ``network.preprocess``.
     layers : str or sequence of str, default "all"
         "all" takes the default analysis layers, ``network.layers()``; otherwise module names and
-        globs over ``network.all_layers()``.
+        globs, as for :func:`rsa_faces.extraction.select_layers`.
     store : path-like, optional
         An HDF5 file to keep the activations in, one per network. If it holds activations of the
         same weights, preprocessing, images, device and code, those are not computed again, and an

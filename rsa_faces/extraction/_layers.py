@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rsa_faces._core.checks import check_arguments, check_choice, check_is
+from rsa_faces._core.checks import check_arguments, check_is
 from rsa_faces._core.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list
     network : Network
         From :func:`rsa_faces.load_network`.
     layers : str or sequence of str, default "all"
-        Module names (any module of the network), globs over ``network.all_layers()`` such as
-        ``"layer4.*"``, or "all": the default analysis layers, ``network.layers()``. Of a module
-        that runs several times in a pass, the last call counts; ``"layer1.0.relu#1"`` is its
-        first.
+        Module names (any module of the network), globs such as ``"block1*"``, or "all": the
+        default analysis layers, ``network.layers()``. A glob takes those of them that it matches;
+        where it matches none of them, the modules of ``network.all_layers()`` that it matches;
+        ``"*"`` takes all of these. Of a module that runs several times in a pass, the last call
+        counts; ``"layer1.0.relu#1"`` is its first.
 
     Returns
     -------
@@ -52,13 +54,35 @@ def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list
         elif split_call(pattern)[0] in modules:
             chosen.add(pattern)
         else:
-            matched = [name for name in listed if fnmatch.fnmatchcase(name, pattern)]
+            usual = [] if pattern == "*" else _matching(network.layers(), pattern)
+            matched = usual or _matching(listed, pattern)
             if not matched:
-                check_choice(pattern, listed or modules, what=f"layer of {network.name}:")
+                raise InputError(_unknown(pattern, network))
             chosen.update(matched)
     # Modules that all_layers() leaves out come after those it lists.
     order = list(dict.fromkeys([*listed, *modules]))
     return sorted(chosen, key=lambda layer: (order.index(split_call(layer)[0]), layer))
+
+
+def _matching(names: Sequence[str], pattern: str) -> list[str]:
+    """Return the names that a glob matches."""
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+
+
+def _unknown(pattern: str, network: Network) -> str:
+    """Say that a network has no such layer, and which come near."""
+    listed = network.all_layers() or [name for name, _ in network.module.named_modules() if name]
+    near = difflib.get_close_matches(pattern.lower(), listed, n=3, cutoff=0.5)
+    what = f"unknown layer of {network.name}: {pattern!r}."
+    if near:
+        return f"{what} Did you mean {' or '.join(map(repr, near))}?"
+    usual = network.layers() or listed
+    shown = ", ".join(map(repr, usual[:5]))
+    more = f" and {len(usual) - 5} more" if len(usual) > 5 else ""
+    return (
+        f"{what} Its layers are {shown}{more}; `rsa-faces networks layers {network.name}` lists "
+        "them."
+    )
 
 
 def split_call(layer: str) -> tuple[str, int | None]:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rsa_faces._core.checks import check_count
+from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import codes_of
 from rsa_faces._core.progress import progress_bar
@@ -144,6 +144,15 @@ def n_workers(
             f"models, got {budget / 1e6:.4g} MB."
         )
     return min(n_jobs, (budget - shared) // each)
+
+
+def share_of(order: np.ndarray, share: tuple[int, int], size: int) -> np.ndarray:
+    """Return a share of the centres: whole blocks, so that no number depends on the shares."""
+    number, n_shares = share
+    check_count(n_shares, what="number of shares")
+    check_choice(str(number), [str(i) for i in range(n_shares)], what="share")
+    per_share = -(-len(order) // (n_shares * size)) * size
+    return order[number * per_share : (number + 1) * per_share]
 
 
 def in_blocks(

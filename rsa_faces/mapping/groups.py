@@ -242,12 +242,7 @@ def ceiling_map(
                 [_ceilings(whole[..., inside], method) for inside in pairs], axis=0
             )
 
-    # Whole blocks, so that no number depends on the shares.
-    number, n_shares = share
-    check_count(n_shares, what="number of shares")
-    check_choice(str(number), [str(i) for i in range(n_shares)], what="share")
-    per_share = -(-n_centers // (n_shares * size)) * size
-    own = searchlights.order[number * per_share : (number + 1) * per_share]
+    own = _stream.share_of(searchlights.order, share, size)
     _stream.in_blocks(work, own, size, n_threads, progress)
     if (n_none := int(np.isnan(bounds[0, own]).sum())) > 0:
         warnings.warn(

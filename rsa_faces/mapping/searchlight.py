@@ -35,6 +35,7 @@ def searchlight(
     n_estimated: int | Mapping[Any, int] = 0,
     blocks: Mapping[str, Hashable] | None = None,
     min_voxels: int = 5,
+    share: tuple[int, int] = (0, 1),
     budget: str | int = "2GB",
     n_jobs: int | None = None,
     progress: bool = True,
@@ -87,6 +88,8 @@ def searchlight(
         runs are not used.
     min_voxels : int, default 5
         Centres with fewer usable voxels are NaN.
+    share : (int, int), default (0, 1)
+        Which of how many shares of the centres to map, from 0; all others are NaN.
     budget : str or int, default "2GB"
         Memory for patterns, models and work. It limits how many threads work side by side. While
         the image is read, patterns take up to three times their memory.
@@ -167,9 +170,9 @@ def searchlight(
     )  # fmt: skip
     searchlights = patterns.space.searchlights(radius)
     n_centers, n_pairs = searchlights.n_centers, models.n_pairs
-    similarity = np.empty((n_centers, len(models)))
-    n_voxels, n_within = np.empty(n_centers, np.int32), np.empty(n_centers, np.int32)
-    state = np.empty(n_centers, np.int8)
+    similarity = np.full((n_centers, len(models)), np.nan)
+    n_voxels, n_within = np.zeros(n_centers, np.int32), np.zeros(n_centers, np.int32)
+    state = np.zeros(n_centers, np.int8)
     shared = patterns.n_bytes + 2 * models.vectors.nbytes + similarity.nbytes
     n_threads = _stream.n_workers(n_jobs, allowed, shared, searchlights, patterns, n_pairs)
     pairs = _stream.pairs_within(blocks, models.conditions)
@@ -187,8 +190,9 @@ def searchlight(
         n_voxels[centers], n_within[centers] = n_used, np.diff(indptr)
         state[centers] = of_block[:n_here]
 
-    _stream.in_blocks(work, searchlights.order, size, n_threads, progress)
-    n_few, n_undefined = int((state == FEW).sum()), int((state == UNDEFINED).sum())
+    own = _stream.share_of(searchlights.order, share, size)
+    _stream.in_blocks(work, own, size, n_threads, progress)
+    n_few, n_undefined = int((state[own] == FEW).sum()), int((state[own] == UNDEFINED).sum())
     if n_few == n_centers:
         raise InputError(
             f"expected at least {min_voxels} usable voxels within {radius:g} mm of some centre, "

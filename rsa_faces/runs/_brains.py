@@ -29,6 +29,7 @@ from rsa_faces.runs._images import (
     named,
     of_subject,
 )
+from rsa_faces.runs._job import Job
 from rsa_faces.runs._sentences import about
 from rsa_faces.runs.searchlight.config import BrainImagesConfig
 
@@ -125,7 +126,7 @@ def read_volumes(path: Path) -> pd.DataFrame:
 def read_subject(data: SubjectsConfig, subject: str, region: str = "") -> Subject:
     """Return the images of a subject and what their maps show; a table may name files."""
     names = {"subject": subject, "region": region}
-    table = read_volumes(named(data.conditions, **names))
+    table = read_volumes(named(data.conditions or "", **names))  # never without
     image = data.image_of(subject).image(f"images of {subject!r}", **names)
     if "file" in table:
         image = files_of_maps(image, table["file"].tolist(), f"images of {subject!r}")
@@ -179,7 +180,8 @@ def _hash_of(*images: Any) -> str:
 
 def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -> Brains:
     """Estimate the patterns of each subject and keep them as images with a table of volumes."""
-    begun, hashes, common = [], {}, None
+    jobs: list[Job] = []
+    hashes, common = {}, None
     stems = file_names(bids.subjects)
     for subject in bids.subjects:
         name = f"betas/{stems[subject]}"
@@ -188,28 +190,26 @@ def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -
         who = f"data.bids, subject {subject!r}"
         with about(who):
             hashes[subject] = bids_hash(bids.root, subject=subject, **bids.files())
-        part = run.begin(
-            f"GLM of {subject}",
-            f"betas {subject}",
-            [hashes[subject], repr(bids.options()), repr(noise)],
-            files,
-            _make_betas,
-            bids,
-            subject,
-            run.folder / name,
-            noise,
+        jobs.append(
+            Job(
+                f"GLM of {subject}",
+                f"betas {subject}",
+                [hashes[subject], repr(bids.options()), repr(noise)],
+                files,
+                _make_betas,
+                (bids, subject, run.folder / name, noise),
+                who,
+            )
         )
-        begun.append((subject, part))
         if mask is None:
             with about(who):
                 own = bids_mask(bids.root, subject=subject, **bids.files())
                 own = own.named(f"mask of {subject}")
                 common = own if common is None else common.keep(own.positions(common))
+    run.do(jobs)
     subjects = {}
-    for subject, part in begun:
-        with about(f"data.bids, subject {subject!r}"):
-            run.finish(part)
-        image, volumes, *residuals = (run.folder / file for file in part.files)
+    for subject, job in zip(bids.subjects, jobs, strict=True):
+        image, volumes, *residuals = (run.folder / file for file in job.files)
         table = read_volumes(volumes)
         subjects[subject] = Subject(
             str(image),
@@ -218,7 +218,7 @@ def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -
             str(residuals[0]) if residuals else None,
             residual_runs=residuals[1] if residuals else None,
         )
-    if common is None:
+    if mask is not None:
         hashes["mask"] = _hash_of(mask.files("the mask"))
         with about("data.mask"):
             where = mask.region("the mask", "")
@@ -241,12 +241,13 @@ def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list
         )  # fmt: skip
     save_image(patterns.to_img(), stem.with_name(f"{stem.name}.nii.gz"))
     if noise:
-        left = patterns.to_img(np.concatenate(list(patterns.residuals.values())))
+        residuals = patterns.residuals or {}
+        left = patterns.to_img(np.concatenate(list(residuals.values())))
         save_image(left, stem.with_name(f"{stem.name}_residuals.nii.gz"))
         runs = pd.DataFrame(
             [
                 (fold, len(rows), patterns.n_estimated.get(fold, 0))
-                for fold, rows in patterns.residuals.items()
+                for fold, rows in residuals.items()
             ],
             columns=["fold", "n_scans", "n_estimated"],
         )

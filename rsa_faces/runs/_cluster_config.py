@@ -17,8 +17,9 @@ class ClusterConfig(Section):
 
     Parameters
     ----------
-    kind : {"local", "slurm", "address"}
-        Processes of this machine, jobs that SLURM starts, or a Dask scheduler that runs already.
+    kind : {"local", "slurm", "array", "address"}
+        Processes of this machine, jobs that SLURM starts while the run waits for them, an array of
+        jobs that is left to SLURM, or a Dask scheduler that runs already.
     workers : int, default 2
         Processes, or jobs.
     threads : int, default 1
@@ -38,8 +39,8 @@ class ClusterConfig(Section):
         Where workers keep what does not fit in memory.
     """
 
-    kind: Literal["local", "slurm", "address"] = Field(
-        description="Processes here, SLURM jobs, or a Dask scheduler that runs."
+    kind: Literal["local", "slurm", "array", "address"] = Field(
+        description="Processes here, SLURM jobs, a SLURM job array, or a running Dask scheduler."
     )
     workers: int = Field(default=2, ge=1, description="Processes, or jobs.")
     threads: int = Field(default=1, ge=1, description="Processor threads of each.")
@@ -64,7 +65,7 @@ class ClusterConfig(Section):
     def _enough(self) -> ClusterConfig:
         if (self.kind == "address") != (self.address is not None):
             raise ValueError("expected `address` with kind: address, and only there.")
-        if self.kind == "slurm" and self.memory is None:
+        if self.kind in {"slurm", "array"} and self.memory is None:
             raise ValueError("expected `memory` of each job, such as 16GB.")
         if self.memory is not None:
             parse_bytes(self.memory)

@@ -149,9 +149,15 @@ class RdmsConfig(Section):
         description="New names of conditions: a mapping, or a table with the columns old and new.",
     )
 
+    @property
+    def paths(self) -> list[Path]:
+        """All files."""
+        one = [] if self.rdms is None else [self.rdms]
+        return self.rdms if isinstance(self.rdms, list) else one  # type: ignore[return-value]
+
     def read(self, by: str = "subject") -> RDMs:
         """Return what the files hold."""
-        paths = self.rdms if isinstance(self.rdms, list) else [self.rdms]
+        paths = self.paths
         parts = [read_rdms(path) for path in paths]
         if len(parts) > 1:
             parts = [
@@ -164,8 +170,9 @@ class RdmsConfig(Section):
         """Return RDMs with conditions renamed as wanted."""
         if self.rename is None:
             return rdms
-        named = isinstance(self.rename, dict)
-        return rdms.rename(self.rename if named else read_names(self.rename))
+        if isinstance(self.rename, dict):
+            return rdms.rename(self.rename)
+        return rdms.rename(read_names(self.rename))
 
 
 class ModelConfig(RdmsConfig):

@@ -90,7 +90,7 @@ def _tag_of(name: str, field: FieldInfo) -> str:
 
 def _sections(annotation: Any) -> list[type[Section]]:
     """Return the sections in an annotation, in order."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     found: list[type[Section]] = []
     for part in get_args(annotation):

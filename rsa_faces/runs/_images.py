@@ -219,14 +219,18 @@ class SubjectsConfig(Section):
 
     def check_same_subjects(self, key: str, given: Any) -> None:
         """Raise if a mapping is not of the subjects."""
-        if isinstance(given, dict) and self.subjects != "all" and set(given) != set(self.subjects):
+        if (
+            isinstance(given, dict)
+            and self.subjects != "all"
+            and set(given) != set(self.subjects or ())
+        ):
             raise ValueError(f"expected {key} of the same subjects as `subjects`.")
 
     def names(self, region: str = "") -> list[str]:
         """Return the subjects; those of ``all`` are the ones whose files there are."""
         if self.subjects != "all":
-            return list(self.subjects)
-        pattern = named(self.images.paths[0], region=region)
+            return list(self.subjects or ())
+        pattern = named(self.image_of("").paths[0], region=region)
         found = _subjects_of(pattern)
         if not found:
             raise InputError(
@@ -237,7 +241,9 @@ class SubjectsConfig(Section):
 
     def image_of(self, subject: str) -> ImageConfig:
         """Return where the images of a subject are."""
-        return self.subjects[subject] if isinstance(self.subjects, dict) else self.images
+        # Names come with a pattern: see above.
+        one_for_all: Any = self.images
+        return self.subjects[subject] if isinstance(self.subjects, dict) else one_for_all
 
 
 def _subjects_of(pattern: Path) -> list[str]:

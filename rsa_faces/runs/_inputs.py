@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,13 +24,17 @@ from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.clips import ClipSet
 
 _FEWEST = 3
+Stimuli = StimulusSet | ClipSet
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a run compares, in one order of conditions: that of the stimuli, if there are."""
+    """Everything a run compares, in one order of conditions: that of the stimuli, if there are.
 
-    stimuli: StimulusSet | ClipSet | None
+    `stimuli` are images or clips, or None: where something needs them the configuration has them.
+    """
+
+    stimuli: Any
     conditions: tuple[str, ...]
     data: Mapping[str, RDMs]
     models: RDMs | None
@@ -140,9 +145,7 @@ def _check_partition(config: Config, models: RDMs | None) -> None:
             check_choice(member, known, what=f"network or model in partition.{name}:")
 
 
-def column_of(
-    stimuli: StimulusSet | ClipSet | None, name: str | None, key: str
-) -> dict[str, Hashable] | None:
+def column_of(stimuli: Any, name: str | None, key: str) -> dict[str, Hashable] | None:
     """Return what a column of the stimulus table says of each stimulus; None without a name."""
     if name is None:
         return None
@@ -156,7 +159,7 @@ def column_of(
     return dict(zip(stimuli.ids, column.tolist(), strict=True))
 
 
-def people_note(stimuli: StimulusSet | ClipSet) -> tuple[str, ...]:
+def people_note(stimuli: Stimuli) -> tuple[str, ...]:
     """Return a note if the stimulus table says that images show the same people."""
     for name in PEOPLE:
         if name in stimuli.metadata and stimuli.metadata[name].duplicated().any():
@@ -169,7 +172,7 @@ def people_note(stimuli: StimulusSet | ClipSet) -> tuple[str, ...]:
     return ()
 
 
-def _fitting(rdms: RDMs, stimuli: StimulusSet, what: str) -> RDMs:
+def _fitting(rdms: RDMs, stimuli: Stimuli, what: str) -> RDMs:
     """Return the RDMs in the order of the stimuli; other names are an error."""
     if set(rdms.conditions) != set(stimuli.ids):
         raise ConditionMismatchError(
@@ -188,7 +191,7 @@ def _selected(rdms: RDMs, select: Mapping) -> RDMs:
     return rdms.sel(**select) if select else rdms
 
 
-def _data(entry: DataConfig, stimuli: StimulusSet | ClipSet | None, config: Config) -> RDMs:
+def _data(entry: DataConfig, stimuli: Any, config: Config) -> RDMs:
     """Return one region's data RDMs, with all their conditions."""
     what = f"the data of region {entry.region!r}"
     if entry.dataset is not None:
@@ -200,7 +203,7 @@ def _data(entry: DataConfig, stimuli: StimulusSet | ClipSet | None, config: Conf
     else:
         rdms = entry.read(config.inference.by)
     if entry.average == "evidence":
-        raters = load_rater_rdms(entry.rdms).sel(**entry.select)
+        raters = load_rater_rdms(entry.paths[0]).sel(**entry.select)
         rdms = group_rdm(raters.rdms, evidence=raters.evidence)
     else:
         rdms = _selected(rdms, entry.select)
@@ -237,7 +240,7 @@ def _n_subjects(rdms: RDMs, by: str) -> int:
     return rdms.labels[by].nunique(dropna=False)
 
 
-def read_models(entry: ModelConfig, stimuli: StimulusSet | ClipSet | None) -> RDMs:
+def read_models(entry: ModelConfig, stimuli: Stimuli | None) -> RDMs:
     """Return whole model RDMs, each with its name in the label `network`.
 
     Without stimuli, those of a file are taken as they are.
@@ -258,7 +261,7 @@ def _whole(rdms: RDMs) -> RDMs:
     return rdms
 
 
-def _read_models(entry: ModelConfig, stimuli: StimulusSet | ClipSet | None) -> RDMs:
+def _read_models(entry: ModelConfig, stimuli: Stimuli | None) -> RDMs:
     """Return model RDMs with all their conditions."""
     if entry.metadata is not None:
         if stimuli is None:
@@ -279,8 +282,7 @@ def _read_models(entry: ModelConfig, stimuli: StimulusSet | ClipSet | None) -> R
         if entry.dataset is not None:
             rdms, source = datasets.load_dataset(entry.dataset).models, entry.dataset
         else:
-            first = entry.rdms[0] if isinstance(entry.rdms, list) else entry.rdms
-            rdms, source = entry.read(), first.stem
+            rdms, source = entry.read(), entry.paths[0].stem
         rdms = _selected(rdms, entry.select)
         names = _model_names(rdms, source)
     rdms = entry.with_new_names(rdms)
@@ -302,7 +304,7 @@ def _subset(
     name: str,
     query: str | list[str],
     conditions: tuple[str, ...],
-    stimuli: StimulusSet | ClipSet | None,
+    stimuli: Any,
 ) -> tuple[str, ...]:
     """Return the conditions of a named subset."""
     if query == "all":
@@ -322,9 +324,7 @@ def _subset(
     return tuple(ids)
 
 
-def _check_figures(
-    config: Config, data: Mapping[str, RDMs], stimuli: StimulusSet | ClipSet | None
-) -> None:
+def _check_figures(config: Config, data: Mapping[str, RDMs], stimuli: Any) -> None:
     """Check the names in the `figures` section."""
     section = config.figures
     if section.mds_region is not None:

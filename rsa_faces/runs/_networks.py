@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from rsa_faces.extraction import select_layers
 from rsa_faces.networks import Network, get_spec, load_network
 from rsa_faces.rdm import RDMs, clip_rdms, layer_rdms, load_rdms
 from rsa_faces.runs._entries import NetworkConfig, StimuliConfig
+from rsa_faces.runs._job import Job
 from rsa_faces.stimuli import FaceTable, StimulusSet, crop_faces, detect_faces, load_stimuli
-from rsa_faces.stimuli.clips import ClipSet, load_clips
+from rsa_faces.stimuli.clips import ClipSet, crop_clips, first_frames, load_clips
 from rsa_faces.stimuli.faces import find_to_cut
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 def read_stimuli(source: StimuliConfig) -> StimulusSet | ClipSet:
     """Return the images, or clips, of a configuration."""
-    if source.dataset is not None:
-        return datasets.load_dataset(source.dataset).images()
+    if source.folder is not None:
+        return load_stimuli(source.folder, manifest=source.manifest)
     if source.clips is not None:
         return load_clips(source.clips, manifest=source.manifest)
-    return load_stimuli(source.folder, manifest=source.manifest)
+    return datasets.load_dataset(str(source.dataset)).images()
 
 
 def read_images(source: StimuliConfig, command: str) -> StimulusSet:
@@ -53,8 +54,8 @@ class Networks:
     Parameters
     ----------
     entries : sequence of NetworkConfig
-    stimuli : StimulusSet or ClipSet
-        Frames of clips are shown whole.
+    stimuli : StimulusSet, ClipSet or None
+        None without entries.
     device : str
     seed : int
     known : Path, optional
@@ -69,27 +70,22 @@ class Networks:
     """
 
     entries: Sequence[NetworkConfig]
-    stimuli: StimulusSet | ClipSet
+    stimuli: Any
     device: str
     seed: int
     known: Path | None = None
     rate: float | None = None
     notes: list[str] = field(default_factory=list, init=False)
-    _crops: dict[str, StimulusSet] = field(default_factory=dict, init=False)
+    _crops: dict[str, Any] = field(default_factory=dict, init=False)
 
     def check(self) -> None:
         """Raise now if layers are unknown, weights missing, or faces that are asked for."""
-        if isinstance(self.stimuli, ClipSet):
-            for entry in self.entries:
-                for key, wrong in (
-                    ("crop_faces", entry.crop_faces is True),
-                    ("reduce", entry.reduce),
-                ):
-                    if wrong:
-                        raise InputError(
-                            f"expected no `{key}` for {entry.name}: it is for images, and the "
-                            "stimuli are clips."
-                        )
+        for entry in self.entries:
+            if isinstance(self.stimuli, ClipSet) and entry.reduce:
+                raise InputError(
+                    f"expected no `reduce` for {entry.name}: it is for images, and the stimuli are "
+                    "clips."
+                )
         for entry in self.entries:
             self.layers[entry.name], self.weights[entry.name], self.templates[entry.name]
 
@@ -118,19 +114,30 @@ class Networks:
     @cached_property
     def _found(self) -> tuple[FaceTable | None, str]:
         """The face of each image, and why images are left whole by ``auto``."""
-        if isinstance(self.stimuli, ClipSet):
-            return None, "frames of clips are not searched for faces"
         known = self._known_faces
         if any(entry.crop_faces is True for entry in self.entries):
-            known = known or detect_faces(self.stimuli, progress=False)
+            known = known or detect_faces(self._looked_at, progress=False)
         if any(e.crop_faces == "auto" and get_spec(e.name).crop for e in self.entries):
-            return find_to_cut(self.stimuli, known=known)
+            return find_to_cut(self._looked_at, known=known)
         return known, ""
+
+    @cached_property
+    def _looked_at(self) -> StimulusSet:
+        """Images in which faces are looked for: of clips their first frames."""
+        clips = isinstance(self.stimuli, ClipSet)
+        return first_frames(self.stimuli) if clips else self.stimuli
 
     @property
     def faces(self) -> FaceTable | None:
         """The face of each image; None where no network wants it cut out, or it cannot be."""
         return self._found[0]
+
+    @property
+    def _sure_faces(self) -> FaceTable:
+        """The face of each image, where some are cut out."""
+        if self.faces is None:
+            raise InputError("expected faces that are cut out, but none were looked for.")
+        return self.faces
 
     @cached_property
     def _known_faces(self) -> FaceTable | None:
@@ -141,7 +148,7 @@ class Networks:
             faces = FaceTable.load(self.known)
         except InputError:
             return None
-        same = dict(zip(self.stimuli.ids, self.stimuli.sha256, strict=True))
+        same = dict(zip(self._looked_at.ids, self._looked_at.sha256, strict=True))
         return faces if faces.table["sha256"].to_dict() == same else None
 
     @cached_property
@@ -157,7 +164,7 @@ class Networks:
             if entry.crop_faces is True:
                 # Networks that were not trained on faces are shown the box.
                 chosen[entry.name] = own or "box"
-                crop_faces(self.stimuli, self.faces)  # says which images have no face
+                crop_faces(self._looked_at, self._sure_faces)  # says which have no face
             elif entry.crop_faces == "auto" and own and not self._found[1]:
                 chosen[entry.name] = own
             else:
@@ -177,13 +184,19 @@ class Networks:
             )
         return chosen
 
-    def shown(self, name: str) -> StimulusSet:
+    def shown(self, name: str) -> Any:
         """Return the stimuli as a network is shown them."""
         template = self.templates[name]
         if not template:
             return self.stimuli
         if template not in self._crops:
-            self._crops[template] = crop_faces(self.stimuli, self.faces, template=template)
+            if isinstance(self.stimuli, ClipSet):
+                earlier = next(iter(self._crops.values()), self.stimuli)
+                self._crops[template] = crop_clips(earlier, template=template)
+            else:
+                self._crops[template] = crop_faces(
+                    self.stimuli, self._sure_faces, template=template
+                )
         return self._crops[template]
 
     def key(self, name: str) -> list[str]:
@@ -201,13 +214,40 @@ class Networks:
     def write_faces(self, folder: Path) -> None:
         """Write the table of faces, where any are cut out."""
         if any(self.templates.values()):
-            self.faces.save(folder / "faces.csv")
+            self._sure_faces.save(folder / "faces.csv")
+
+
+def networks_of(run: Run, stimuli: StimulusSet | ClipSet | None) -> Networks:
+    """Return the networks of a run, checked; notes and hashes of what they are go to the run."""
+    config = run.config
+    networks = Networks(
+        config.networks,
+        stimuli,
+        run.device,
+        config.seed,
+        known=run.folder / "faces.csv",
+        rate=None if config.stimuli is None else config.stimuli.rate,
+    )
+    networks.check()
+    run.notes += networks.notes
+    run.hashes |= {
+        "stimuli_sha256": None if stimuli is None else stimuli.hash,
+        "weights_sha256": dict(networks.weights),
+    }
+    return networks
 
 
 def network_rdms(run: Run, networks: Networks, measure: str) -> list[RDMs]:
     """Return the RDMs of each network's layers, from disk where they are done."""
     networks.write_faces(run.folder)
-    begun = []
+    jobs = network_jobs(run, networks, measure)
+    run.do(jobs)
+    return [load_rdms(run.folder / job.files[0]) for job in jobs]
+
+
+def network_jobs(run: Run, networks: Networks, measure: str) -> list[Job]:
+    """Return the steps that make the RDMs of each network's layers."""
+    jobs = []
     stems = file_names(entry.name for entry in networks.entries)
     for entry in networks.entries:
         path = f"rdms/{stems[entry.name]}.h5"
@@ -219,24 +259,23 @@ def network_rdms(run: Run, networks: Networks, measure: str) -> list[RDMs]:
             "budget": run.config.budget,
             "progress": False,
         }
-        part = run.begin(
-            f"layers of {entry.name}",
-            f"rdms {entry.name}",
-            [*networks.key(entry.name), measure],
-            [path],
-            _make_rdms,
-            entry.name,
-            networks.opening(entry.name),
-            networks.shown(entry.name),
-            options,
-            run.folder / path,
+        jobs.append(
+            Job(
+                f"layers of {entry.name}",
+                f"rdms {entry.name}",
+                [*networks.key(entry.name), measure],
+                [path],
+                _make_rdms,
+                (
+                    entry.name,
+                    networks.opening(entry.name),
+                    networks.shown(entry.name),
+                    options,
+                    run.folder / path,
+                ),
+            )
         )
-        begun.append((part, path))
-    found = []
-    for part, path in begun:
-        run.finish(part)
-        found.append(load_rdms(run.folder / path))
-    return found
+    return jobs
 
 
 def _make_rdms(
@@ -247,8 +286,11 @@ def _make_rdms(
     with warnings.catch_warnings():
         # Of constant patterns: an error of its own follows.
         warnings.simplefilter("ignore", UserWarning)
-        make = clip_rdms if isinstance(stimuli, ClipSet) else layer_rdms
-        rdms = make(network, stimuli, **options)
+        rdms = (
+            clip_rdms(network, stimuli, **options)
+            if isinstance(stimuli, ClipSet)
+            else layer_rdms(network, stimuli, **options)
+        )
     _check_defined(rdms, name)
     rdms.save(path)
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from rsa_faces._core.checks import parse_bytes
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import write_text
 from rsa_faces._core.optional import require, torch_if_there
 from rsa_faces.runs._cluster_config import ClusterConfig, load_cluster_config
+from rsa_faces.runs._steps import ARRAY
 
 _PURPOSE = "Running on a cluster"
 # Dask has its workers give freed memory back at once; faulting it in again for every block of
@@ -62,7 +69,7 @@ def limited_threads(threads: int | None) -> Iterator[None]:
     before = torch.get_num_threads() if torch else 0, numba.get_num_threads()
     if torch:
         torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     try:
         with threadpool_limits(limits=threads):
             yield
@@ -94,6 +101,82 @@ def opened(cluster: str | os.PathLike[str] | ClusterConfig | None) -> Iterator[P
         made = stack.enter_context(_made(config, distributed))
         client = stack.enter_context(distributed.Client(made))
         yield Parts(client, threads=config.threads, workers=config.workers)
+
+
+def write_array(
+    folder: Path, command: str, options: str, array: ClusterConfig, n_stages: int
+) -> Path:
+    """Write the scripts of a job array in a run's folder; return the one that sends them to SLURM.
+
+    One script does a share of the run, and is sent once for each stage (what a stage needs, the
+    stages before it have made); another gathers the shares.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run; its ``config.yaml`` is what the jobs read.
+    command, options : str
+        Of the command line.
+    array : ClusterConfig
+        How many shares, on what.
+    n_stages : int
+        How many stages the run has.
+    """
+    place = folder / ARRAY
+    run = f"rsa-faces {command} {quote(str(folder / 'config.yaml'))} --out {quote(str(folder))}"
+    megabytes = parse_bytes(array.memory or "1GB") // 2**20
+    lines = [
+        "#!/bin/sh",
+        f"#SBATCH --job-name=rsa-faces-{command}",
+        f"#SBATCH --cpus-per-task={array.threads} --mem={megabytes}M",
+        f"#SBATCH --time={array.walltime}",
+        *(f"#SBATCH --partition={queue}" for queue in [array.queue] if queue),
+        *(f"#SBATCH --account={account}" for account in [array.account] if account),
+        f"#SBATCH --output={quote(str(place / '%A_%a.log'))}",
+        *(f"#SBATCH {line}" for line in array.directives),
+        "set -e",
+        *(
+            f"mkdir -p {s} && export TMPDIR={s}"
+            for s in [quote(str(array.scratch))]
+            if array.scratch
+        ),
+        *array.before,
+    ]
+    share = f'{run} {options} --part "$SLURM_ARRAY_TASK_ID/{array.workers}"'
+    # A stage that failed is not waited for: the run that gathers does what is left, and says why.
+    submit = ["#!/bin/sh", "set -e", 'after=""']
+    shares = f"--array=0-{array.workers - 1} {quote(str(place / 'share.sh'))}"
+    for job in [*[shares] * n_stages, quote(str(place / "gather.sh"))]:
+        submit += [
+            f"job=$(sbatch --parsable $after {job})",
+            "job=${job%%;*}; echo $job",
+            'after="--dependency=afterany:$job"',
+        ]
+    for name, script in (
+        ("share.sh", [*lines, share]),
+        ("gather.sh", [*lines, f"{run} {options}"]),
+        ("submit.sh", submit),
+    ):
+        write_text(place / name, "\n".join(script) + "\n")
+    return place / "submit.sh"
+
+
+def submit_array(script: Path) -> list[str]:
+    """Run the script that gives an array to SLURM, if SLURM is here; return what to say of it."""
+    if shutil.which("sbatch") is None:
+        return [f"there is no `sbatch` here: where SLURM is, start the run with `sh {script}`."]
+    done = subprocess.run(["sh", script], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(
+            f"expected SLURM to take the jobs of {script}, but sbatch said: "
+            f"{' '.join(done.stderr.split()) or 'nothing'}."
+        )
+    *shares, last = done.stdout.split()
+    return [
+        f"SLURM has taken {len(shares)} arrays, one after the other ({', '.join(shares)}), and a "
+        f"job that gathers what they make ({last}).",
+        f"What they say is in {script.parent}, the results will be in {script.parents[1]}.",
+    ]
 
 
 def _made(config: ClusterConfig, distributed: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import functools
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +20,17 @@ from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes, write_text
 from rsa_faces.report import Account, Picture, write_report, write_table
-from rsa_faces.runs._cluster_config import ClusterConfig
+from rsa_faces.runs import _plan
+from rsa_faces.runs._cluster_config import ClusterConfig, load_cluster_config
 from rsa_faces.runs._columns import describe_folder
 from rsa_faces.runs._entries import RunConfig
-from rsa_faces.runs._parts import Parts, limited_threads, opened
+from rsa_faces.runs._job import Job
+from rsa_faces.runs._parts import Parts, limited_threads, opened, submit_array, write_array
+from rsa_faces.runs._plan import Plan, Trials, trials
 from rsa_faces.runs._provenance import git_state, machine, versions
 from rsa_faces.runs._reading import dump_config, parse_config
-from rsa_faces.runs._steps import Steps, check_place, claimed
+from rsa_faces.runs._sentences import about
+from rsa_faces.runs._steps import Steps, check_place, claimed, joined, remove_array
 
 OnStep = Callable[[int, int, str], None]
 SUFFIXES = ("svg", "png", "pdf")
@@ -58,15 +63,8 @@ class Output:
     result: Any = None
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A step that was begun, perhaps elsewhere; :meth:`Run.finish` waits for it."""
-
-    what: str
-    step: str
-    depends_on: Sequence[str]
-    files: Sequence[str]
-    wait: Callable[[], Any] | None
+class Elsewhere(Exception):  # noqa: N818 (no error: what is left is done by others)
+    """Raised where a share of a run is done, and what follows is for others."""
 
 
 @dataclass(eq=False)
@@ -90,6 +88,8 @@ class Run(abc.ABC):
         input must be on storage that workers share.
     on_step : callable, optional
         Called as ``on_step(done, total, what)`` before each step.
+    share : (int, int), optional
+        Of :meth:`do_share`: which of how many shares, from 0.
     """
 
     config: Any
@@ -99,6 +99,7 @@ class Run(abc.ABC):
     fresh: bool = False
     cluster: str | Path | ClusterConfig | None = None
     on_step: OnStep | None = None
+    share: tuple[int, int] | None = None
 
     #: What the command is called, and the kind of configuration that it takes.
     command: ClassVar[str]
@@ -112,6 +113,7 @@ class Run(abc.ABC):
     #: Hashes of what was read, for the provenance: kind → name → SHA-256.
     hashes: dict[str, Any] = field(default_factory=dict, init=False)
     _done: int = field(default=0, init=False)
+    _stages: int = field(default=0, init=False)
 
     # --- what a subclass says -----------------------------------------------------------------
 
@@ -122,6 +124,17 @@ class Run(abc.ABC):
     @abc.abstractmethod
     def n_steps(self) -> int:
         """Return how often :meth:`tell` will be called; known after :meth:`check`."""
+
+    @abc.abstractmethod
+    def n_stages(self) -> int:
+        """Return how often :meth:`do` will be called; known after :meth:`check`."""
+
+    @abc.abstractmethod
+    def estimate(self, trials: Trials) -> None:
+        """Try small versions of the parts, and add what the parts will take; after :meth:`check`.
+
+        The folder is a temporary one meanwhile.
+        """
 
     @abc.abstractmethod
     def make(self) -> None:
@@ -159,23 +172,7 @@ class Run(abc.ABC):
             another configuration and `fresh` is False, or another run is writing there.
         """
         started, clock = datetime.now(UTC), time.perf_counter()
-        self.folder = Path(self.folder).resolve()
-        with ExitStack() as stack:
-            stack.enter_context(limited_threads(self.jobs))
-            caught = stack.enter_context(warnings.catch_warnings(record=True))
-            warnings.simplefilter("always", UserWarning)
-            check_place(self.folder)
-            self.check()
-            stack.enter_context(
-                claimed(
-                    self.folder,
-                    f"# rsa-faces {self.command}\n{dump_config(self.config)}",
-                    fresh=self.fresh,
-                    tables=[f"{name}.csv" for name in self.writes],
-                    differences=self._differences,
-                )
-            )
-            self.parts: Parts = stack.enter_context(opened(self.cluster))
+        with self._checked() as caught, self._claimed(), opened(self.cluster) as self.parts:
             self.steps = Steps(self.folder)
             self.make()
             self._write_tables()
@@ -184,6 +181,7 @@ class Run(abc.ABC):
             self.notes += [str(w.message) for w in caught if w.category is UserWarning]
             self.notes = list(dict.fromkeys(self.notes))
             self._write_account(started, time.perf_counter() - clock)
+            remove_array(self.folder)
             total = self.n_steps()
             self._say(total, total, "done")
         return Output(
@@ -195,6 +193,77 @@ class Run(abc.ABC):
             self.result(),
         )
 
+    def plan(self) -> Plan:
+        """Return parts, time, memory and disk of the run, from trials of its parts.
+
+        Input is read and checked; nothing is written but to a temporary folder.
+
+        Returns
+        -------
+        Plan
+        """
+        folder, start = Path(self.folder).resolve(), _plan.CLOCK()
+        with self._checked(), trials() as found:
+            found.add("reading and checking", _plan.CLOCK() - start)
+            self.folder, self.parts, self.steps = found.scratch, Parts(), Steps(found.scratch)
+            self.on_step = None
+            self.estimate(found)
+            workers = 1
+            if self.cluster is not None:
+                where = self.cluster
+                if not isinstance(where, ClusterConfig):
+                    where = load_cluster_config(where)
+                workers = where.workers
+            return found.plan(folder, workers)
+
+    def send(self, array: ClusterConfig) -> list[str]:
+        """Write the scripts of a job array and give them to SLURM; return what to say of it.
+
+        Nothing stays running here: jobs do shares of the run, and a last one gathers them.
+        """
+        with self._checked(), self._claimed():
+            if not self.n_stages():
+                raise InputError(
+                    f"expected a run that can be shared out, but `rsa-faces {self.command}` "
+                    "cannot: give it one job of its own."
+                )
+            remove_array(self.folder)
+            options = f"--device {self.device} --jobs {array.threads}"
+            script = write_array(self.folder, self.command, options, array, self.n_stages())
+        # Not before the folder is free: jobs may start at once.
+        return submit_array(script)
+
+    def do_share(self) -> None:
+        """Do this process's share of the first steps that are not done, beside other processes."""
+        with self._checked(), joined(self.folder, self._resolved()):
+            self.parts, self.steps, self._stages = Parts(), Steps(self.folder), self.n_stages()
+            with contextlib.suppress(Elsewhere):
+                self.make()
+
+    @contextlib.contextmanager
+    def _checked(self) -> Iterator[list[warnings.WarningMessage]]:
+        """Check the input; then yield the warnings of the block, on its number of threads."""
+        self.folder = Path(self.folder).resolve()
+        with limited_threads(self.jobs), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            check_place(self.folder)
+            self.check()
+            yield caught
+
+    def _claimed(self) -> contextlib.AbstractContextManager[None]:
+        """Claim the folder for this run."""
+        return claimed(
+            self.folder,
+            self._resolved(),
+            fresh=self.fresh,
+            tables=[f"{name}.csv" for name in self.writes],
+            differences=self._differences,
+        )
+
+    def _resolved(self) -> str:
+        """Return what ``config.yaml`` in the folder holds."""
+        return f"# rsa-faces {self.command}\n{dump_config(self.config)}"
+
     def tell(self, what: str) -> None:
         """Report the step about to be done."""
         self._say(self._done, self.n_steps(), what)
@@ -205,28 +274,39 @@ class Run(abc.ABC):
         if self.on_step is not None:
             self.on_step(done, total, what)
 
-    def begin(
-        self,
-        what: str,
-        step: str,
-        depends_on: Sequence[str],
-        files: Sequence[str],
-        function: Callable[..., Any],
-        *arguments: Any,
-    ) -> Part:
-        """Begin a step unless it is done: `function` writes `files`, perhaps elsewhere.
+    def do(self, jobs: Iterable[Job]) -> None:
+        """Do steps, side by side where there is a cluster, and keep their notes.
 
-        What `function` returns, if anything, are notes.
+        A process that has one share of the run does its share of the first steps that are not
+        done; then it ends, as others need the rest.
         """
-        wait = None
-        if not self.steps.is_done(step, depends_on):
-            wait = self.parts.begin(function, *arguments)
-        return Part(what, step, depends_on, files, wait)
+        jobs = list(jobs)
+        if self.share is not None:
+            self._do_share(jobs, *self.share)
+            return
+        waits = [
+            functools.partial(job.function, *job.arguments)
+            if job.here or self.steps.is_done(job.step, job.depends_on)
+            else self.parts.begin(job.function, *job.arguments)
+            for job in jobs
+        ]
+        for job, wait in zip(jobs, waits, strict=True):
+            self.tell(job.what)
+            with about(job.about, job.keys):
+                self.notes += self.steps.run(job.step, job.depends_on, job.files, wait)
 
-    def finish(self, part: Part) -> None:
-        """Wait for a part, and keep its notes."""
-        self.tell(part.what)
-        self.notes += self.steps.run(part.step, part.depends_on, part.files, part.wait)
+    def _do_share(self, jobs: list[Job], share: int, n_shares: int) -> None:
+        """Do a share of the steps; raise unless all of them were done before, by whomever."""
+        self._stages -= 1
+        left = [job for job in jobs if not self.steps.is_done(job.step, job.depends_on)]
+        mine = [job for job in jobs[share::n_shares] if job in left]
+        for job in mine:
+            self.tell(job.what)
+            with about(job.about, job.keys):
+                make = functools.partial(job.function, *job.arguments)
+                self.steps.run_apart(job.step, job.depends_on, job.files, make)
+        if left or not self._stages:
+            raise Elsewhere
 
     def picture(
         self, name: str, caption: str, alt: str, draw: Callable[[], Any], *depends_on: str

@@ -27,13 +27,15 @@ def about(what: str, keys: Mapping[str, str] | None = None) -> Iterator[None]:
     Parameters
     ----------
     what : str
-        Region, subject and file.
+        Region, subject and file; nothing is added to the error if empty.
     keys : mapping of str to str, optional
         What arguments are called in this configuration.
     """
     try:
         yield
     except InputError as err:
+        if not what:
+            raise
         raise InputError(f"{what}: {in_keys(str(err), keys or {})}") from err
 
 

@@ -6,9 +6,11 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
@@ -19,6 +21,9 @@ try:
 except ImportError:  # not on Windows, where the lock is left out
     fcntl = None  # type: ignore[assignment]
 
+#: Folder, in that of a run, of the scripts of a job array and of what its jobs have done.
+ARRAY = ".array"
+
 
 class Steps:
     """The steps of the run in one output folder, kept in ``state.json``.
@@ -27,6 +32,8 @@ class Steps:
     the recorded one and its files still have the recorded bytes. The record is written after the
     files, so that a run killed at any moment repeats the step it was in and nothing else. What a
     step had to note is recorded with it: a run that goes on says the same as one that was whole.
+    Steps that jobs of an array did are recorded one by one in the folder ``.array``, until the run
+    that gathers them takes their records over.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,6 +46,11 @@ class Steps:
             self._done = json.loads(self._path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             self._done = {}
+        self._apart: dict[str, dict[str, Any]] = {}
+        for path in sorted((folder / ARRAY).glob("*.json")):
+            with contextlib.suppress(ValueError):
+                record = json.loads(path.read_text(encoding="utf-8"))
+                self._apart[record["step"]] = record
 
     def run(
         self,
@@ -47,30 +59,74 @@ class Steps:
         files: Sequence[str],
         make: Callable[[], Sequence[str] | None],
     ) -> tuple[str, ...]:
-        """Run `make`, which writes `files` (relative names), unless it is done already.
+        """Run `make`, which writes `files` (relative names), or some, unless it is done already.
 
         Returns
         -------
         tuple of str
             What `make` returned: notes.
         """
-        if self.is_done(name, depends_on):
+        record = self._found(name, depends_on)
+        if record is None:
+            record = self._make(name, depends_on, files, make)
+        elif record is self._done.get(name):
             self.reused.append(name)
-            return tuple(self._done[name].get("notes", ()))
+            return tuple(record.get("notes", ()))
+        else:
+            self.seconds[name], self.peak_bytes[name] = record["seconds"], record["peak_bytes"]
+        self._done[name] = {key: record[key] for key in ("key", "files", "notes")}
+        write_text(self._path, json.dumps(self._done, indent=1, ensure_ascii=False))
+        return tuple(record["notes"])
+
+    def run_apart(
+        self,
+        name: str,
+        depends_on: Sequence[str],
+        files: Sequence[str],
+        make: Callable[[], Sequence[str] | None],
+    ) -> None:
+        """Run a step beside other processes in the same folder, and record it for them."""
+        record = {"step": name, **self._make(name, depends_on, files, make)}
+        path = self.folder / ARRAY / f"{sha256_bytes(name.encode())[:16]}.json"
+        write_text(path, json.dumps(record, ensure_ascii=False))
+
+    def _make(
+        self,
+        name: str,
+        depends_on: Sequence[str],
+        files: Sequence[str],
+        make: Callable[[], Sequence[str] | None],
+    ) -> dict[str, Any]:
+        """Run a step, and return its record."""
         start = time.perf_counter()
         with peak_memory() as peak:
-            notes = tuple(make() or ())
+            notes = list(make() or ())
         self.seconds[name] = round(time.perf_counter() - start, 3)
         self.peak_bytes[name] = peak[0]
-        hashes = {file: sha256_file(self.folder / file) for file in files}
-        self._done[name] = {"key": _key(depends_on), "files": hashes, "notes": list(notes)}
-        write_text(self._path, json.dumps(self._done, indent=1, ensure_ascii=False))
-        return notes
+        return {
+            "key": _key(depends_on),
+            "files": {
+                file: sha256_file(self.folder / file)
+                for file in files
+                if (self.folder / file).exists()
+            },
+            "notes": notes,
+            "seconds": self.seconds[name],
+            "peak_bytes": peak[0],
+        }
 
     def is_done(self, name: str, depends_on: Sequence[str]) -> bool:
         """Return whether a step need not be run."""
-        record = self._done.get(name, {})
-        return record.get("key") == _key(depends_on) and self._intact(record["files"])
+        return self._found(name, depends_on) is not None
+
+    def _found(self, name: str, depends_on: Sequence[str]) -> dict[str, Any] | None:
+        """Return the record of a step that is done."""
+        key = _key(depends_on)
+        for records in (self._done, self._apart):
+            record = records.get(name, {})
+            if record.get("key") == key and self._intact(record["files"]):
+                return record
+        return None
 
     def _intact(self, files: dict[str, str]) -> bool:
         """Whether all files exist with the recorded bytes."""
@@ -84,14 +140,15 @@ def _key(depends_on: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def peak_memory() -> Iterator[list[int]]:
+def peak_memory(*, reset: bool = True) -> Iterator[list[int]]:
     """Yield a list that holds, at the end, the most bytes that were resident in the block.
 
     On Linux the system's mark is set back first; elsewhere it is the most since the process began.
     """
     peak = [0]
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if reset:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     try:
         yield peak
     finally:
@@ -113,14 +170,17 @@ def _high_water() -> int:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the output folder for this process; a second run of the same folder is refused."""
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the output folder for this process; a second run of the same folder is refused.
+
+    Jobs of one array share it with each other.
+    """
     if fcntl is None:
         yield
         return
     with (folder / ".lock").open("w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as err:
             raise InputError(
                 f"expected {folder} to be free, but another run is writing there. "
@@ -213,6 +273,25 @@ def claimed(
         yield
 
 
+@contextlib.contextmanager
+def joined(folder: Path, resolved: str) -> Iterator[None]:
+    """Hold, beside other jobs of an array, a folder that the command which sent them has claimed.
+
+    Raises
+    ------
+    InputError
+        If it holds another configuration, or none, or a run that is no job of an array.
+    """
+    claim = folder / "config.yaml"
+    if not claim.is_file() or claim.read_text(encoding="utf-8") != resolved:
+        raise InputError(
+            f"expected the run of this configuration in {folder}, of which --part does one share. "
+            "Start it without --part first: that writes the job array."
+        )
+    with locked(folder, shared=True):
+        yield
+
+
 def _forget(folder: Path) -> None:
     """Remove the files that earlier runs recorded, and their records; nothing else."""
     recorded: set[str] = set()
@@ -224,6 +303,12 @@ def _forget(folder: Path) -> None:
         path = (root / name).resolve()
         if path.is_relative_to(root) and path.is_file():
             path.unlink()
+    remove_array(folder)
+
+
+def remove_array(folder: Path) -> None:
+    """Remove the scripts and records of a job array."""
+    shutil.rmtree(folder / ARRAY, ignore_errors=True)
 
 
 def _files_of_steps(state: dict) -> set[str]:

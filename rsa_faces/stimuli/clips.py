@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError, some
-from rsa_faces._core.files import sha256_file
+from rsa_faces._core.files import sha256_bytes, sha256_file
 from rsa_faces.stimuli import _video
 from rsa_faces.stimuli._load import listed
 from rsa_faces.stimuli._stimulus_set import StimulusSet
+from rsa_faces.stimuli.alignment import warp
+from rsa_faces.stimuli.faces import TEMPLATES, cut_of, detect_faces
 
 MAX_RATE = 1000.0
 
@@ -92,7 +94,7 @@ class ClipSet:
 
     def __repr__(self) -> str:
         columns = ", ".join(map(str, self._table._metadata.columns)) or "none"
-        return f"ClipSet({len(self)} clips, metadata: {columns})"
+        return f"{type(self).__name__}({len(self)} clips, metadata: {columns})"
 
     def frames(self, name: str, *, rate: float | None = None) -> Iterator[np.ndarray]:
         """Decode the frames of one clip, one at a time.
@@ -165,7 +167,7 @@ class ClipSet:
         InputError
             If an id does not occur (the nearest is named), occurs twice, or none is given.
         """
-        return ClipSet(self._table.subset(ids))
+        return replace(self, _table=self._table.subset(ids))
 
     def query(self, expression: str) -> ClipSet:
         """Return the clips for which an expression on the metadata is true.
@@ -181,14 +183,14 @@ class ClipSet:
             If the expression cannot be evaluated, is not true or false for each clip, or is true
             for none.
         """
-        return ClipSet(self._table.query(expression))
+        return replace(self, _table=self._table.query(expression))
 
     def _checked(self, name: str, rate: float | None) -> tuple[Path, Fraction | None]:
         """Return the file of a clip, unchanged since it was loaded, and the rate as a fraction."""
         fraction = check_rate(rate)
         places = self._table._positions
         i = places[check_choice(name, places, what="clip")]
-        if _hash(self.paths[i]) != self.sha256[i]:
+        if _hash(self.paths[i]) != self._table.sha256[i]:
             raise InputError(
                 f"{self.paths[i]} has changed since the clips were loaded. Load them again."
             )
@@ -203,6 +205,92 @@ class ClipSet:
                 last, array = frame, _video.pixels(frame)
                 array.flags.writeable = False
             yield array
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FaceClips(ClipSet):
+    """Clips of which each frame is the face in it, cut out as a network was trained to see it.
+
+    Made by :func:`crop_clips`, and otherwise a :class:`ClipSet`. A frame in which no face is found
+    is cut where the face was in the frame before.
+
+    Attributes
+    ----------
+    template : str
+        As of :func:`rsa_faces.crop_faces`.
+    """
+
+    template: str
+    # Faces of each clip's frames at a rate, which sets of other templates share.
+    _faces: dict[tuple[str, float | None], list[pd.Series]]
+
+    @property
+    def sha256(self) -> tuple[str, ...]:
+        """The hash of each file, with the template."""
+        return tuple(f"{digest} {self.template}" for digest in super().sha256)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all content, with the template."""
+        return sha256_bytes(super().hash.encode(), self.template.encode())
+
+    def frames(self, name: str, *, rate: float | None = None) -> Iterator[np.ndarray]:
+        """Decode the frames of one clip and cut the face out of each; as :meth:`ClipSet.frames`."""
+        known = self._faces.setdefault((name, rate), [])
+        for k, frame in enumerate(super().frames(name, rate=rate)):
+            if k == len(known):
+                row = _face_in(frame, name)
+                if row is None and not known:
+                    raise InputError(f"expected a face in the first frame of {name!r}, got none.")
+                known.append(known[-1] if row is None else row)
+            yield warp(frame, cut_of(known[k], name, self.template), TEMPLATES[self.template])
+
+
+def crop_clips(clips: ClipSet, *, template: str = "arcface") -> FaceClips:
+    """Cut the face out of every frame of clips, as a network was trained to see it.
+
+    Parameters
+    ----------
+    clips : ClipSet
+        Each shows a face from its first frame on.
+    template : {"arcface", "dlib", "box"}, default "arcface"
+        As for :func:`rsa_faces.crop_faces`.
+
+    Returns
+    -------
+    FaceClips
+        The same clips; faces are found when frames are decoded.
+
+    Raises
+    ------
+    InputError
+        If the template is unknown; while decoding, if a first frame shows no face.
+
+    See Also
+    --------
+    rsa_faces.crop_faces : The same for images.
+
+    Examples
+    --------
+    >>> from rsa_faces.stimuli.clips import crop_clips, load_clips
+    >>> crop_clips(load_clips("clips/"), template="dlib")  # doctest: +SKIP
+    FaceClips(96 clips, metadata: identity, expression)
+    """
+    check_arguments(crop_clips, locals())
+    check_choice(template, TEMPLATES, what="template")
+    faces = clips._faces if isinstance(clips, FaceClips) else {}
+    return FaceClips(clips._table, template, faces)
+
+
+def first_frames(clips: ClipSet) -> StimulusSet:
+    """Return the first frame of each clip, as images."""
+    return StimulusSet.from_arrays([next(clips.frames(name)) for name in clips.ids], clips.ids)
+
+
+def _face_in(frame: np.ndarray, name: str) -> pd.Series | None:
+    """Return the row of the face in a frame, if one is found."""
+    found = detect_faces(StimulusSet.from_arrays([frame], [name]), progress=False).table.iloc[0]
+    return found if found["found"] else None
 
 
 def load_clips(

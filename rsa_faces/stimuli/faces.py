@@ -704,18 +704,25 @@ def crop_faces(
     kept = stimuli.subset([name for name in stimuli.ids if rows.at[name, "found"]])
     crops = []
     for name in kept.ids:
-        face = rows.loc[name, ["score", *_MEASURES[:14]]].to_numpy(float)
-        if not np.isfinite(face).all():
-            raise InputError(f"expected a box and five points of {name!r}, but some are NaN.")
-        if template == "box":
-            transform = _box_transform(face, margin, size)
-        else:
-            points = face[5:].reshape(5, 2)
-            if not np.ptp(points, axis=0).any():
-                raise InputError(f"face of {name!r}: the points fit a face at no size above 0.")
-            transform = _points_transform(points, template, size)
+        transform = cut_of(rows.loc[name], name, template, size, margin)
         crops.append(warp(kept.image(name), transform, size))
     return type(stimuli).from_arrays(crops, kept.ids, kept.metadata, cropped=True)
+
+
+def cut_of(
+    row: pd.Series, name: str, template: str, size: int | None = None, margin: float = 0.3
+) -> np.ndarray:
+    """Return the transform from an image, by the row of its face, to the crop."""
+    size = size or TEMPLATES[template]
+    face = row[["score", *_MEASURES[:14]]].to_numpy(float)
+    if not np.isfinite(face).all():
+        raise InputError(f"expected a box and five points of {name!r}, but some are NaN.")
+    if template == "box":
+        return _box_transform(face, margin, size)
+    points = face[5:].reshape(5, 2)
+    if not np.ptp(points, axis=0).any():
+        raise InputError(f"face of {name!r}: the points fit a face at no size above 0.")
+    return _points_transform(points, template, size)
 
 
 def _matched(stimuli: StimulusSet, faces: FaceTable) -> pd.DataFrame:

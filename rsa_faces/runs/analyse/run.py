@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
 from rsa_faces import analyses
@@ -15,14 +16,18 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.files import file_names, sha256_file, slug
 from rsa_faces._core.tables import read_table
-from rsa_faces.extraction import extract
+from rsa_faces.extraction import Activations, extract
+from rsa_faces.networks import load_network
 from rsa_faces.report import Account, Picture, write_table
-from rsa_faces.runs._networks import Networks, read_images
+from rsa_faces.runs._job import Job
+from rsa_faces.runs._networks import networks_of, read_images
+from rsa_faces.runs._plan import Trials, n_channels
 from rsa_faces.runs._run import SUFFIXES, Run
 from rsa_faces.runs.analyse.config import AnalysesConfig
 from rsa_faces.runs.analyse.outputs import account
 from rsa_faces.runs.analyse.questions import Question, Study
 from rsa_faces.stimuli import StimulusSet, load_stimuli
+from rsa_faces.stimuli.degradations import DEGRADATIONS
 
 
 class AnalyseRun(Run):
@@ -52,19 +57,15 @@ class AnalyseRun(Run):
             self.questions.append(question)
             if people:
                 self.notes.append(_told_by(people, self.labels))
-        self.networks = Networks(
-            config.networks, self.stimuli, self.device, config.seed, known=self.folder / "faces.csv"
-        )
-        self.networks.check()
-        self.notes += self.networks.notes
-        self.hashes = {
-            "stimuli_sha256": self.stimuli.hash,
-            "weights_sha256": dict(self.networks.weights),
-        }
+        self.networks = networks_of(self, self.stimuli)
 
     def n_steps(self) -> int:
         """Networks, questions, and the report."""
         return len(self.config.networks) + len(self.config.analyses) + 1
+
+    def n_stages(self) -> int:
+        """Nothing is shared out: features of all networks are asked together."""
+        return 0
 
     def make(self) -> None:
         """Take features, then answer each question: its table and its figures."""
@@ -73,31 +74,77 @@ class AnalyseRun(Run):
             (self.folder / part).mkdir(exist_ok=True)
         self.networks.write_faces(self.folder)
         features, depends_on = {}, [self.labels.to_csv(), str(config.seed)]
-        stores = file_names(entry.name for entry in config.networks)
-        for entry in config.networks:
-            self.tell(f"layers of {entry.name}")
-            features[entry.name] = extract(
-                self.networks.load(entry.name),
-                self.networks.shown(entry.name),
-                layers=entry.layers,
-                reduce=entry.reduce,
-                seed=config.seed,
-                store=self.folder / "activations" / f"{stores[entry.name]}.h5",
-                budget=config.budget,
-                progress=False,
-            )
-            depends_on += [entry.model_dump_json(), *self.networks.key(entry.name)]
-        study = Study(
-            self.stimuli,
-            self.labels,
-            features,
-            self.networks.load,
-            self.networks.shown,
-            config.budget,
-            config.seed,
-        )
+        for entry, job in zip(config.networks, self._jobs(), strict=True):
+            self.tell(job.what)
+            features[entry.name] = job.function(*job.arguments)
+            depends_on += job.depends_on
+        study = self._study(features)
         for number, question in enumerate(self.questions, start=1):
             self._answer(number, question, study, depends_on)
+
+    def _jobs(self) -> list[Job]:
+        """Return what takes the features of each network; a store of them goes on by itself."""
+        config, jobs = self.config, []
+        stores = file_names(entry.name for entry in config.networks)
+        for entry in config.networks:
+            options = {
+                "layers": entry.layers,
+                "reduce": entry.reduce,
+                "seed": config.seed,
+                "budget": config.budget,
+                "progress": False,
+            }
+            path = self.folder / "activations" / f"{stores[entry.name]}.h5"
+            jobs.append(
+                Job(
+                    f"layers of {entry.name}",
+                    f"features {entry.name}",
+                    [entry.model_dump_json(), *self.networks.key(entry.name)],
+                    [],
+                    _features,
+                    (
+                        entry.name,
+                        self.networks.opening(entry.name),
+                        self.networks.shown(entry.name),
+                        options,
+                        path,
+                    ),
+                )
+            )
+        return jobs
+
+    def _study(self, features: Mapping[str, Activations]) -> Study:
+        """Return what answers are made from."""
+        return Study(
+            self.stimuli,
+            self.labels,
+            dict(features),
+            self.networks.load,
+            self.networks.shown,
+            self.config.budget,
+            self.config.seed,
+        )
+
+    def estimate(self, trials: Trials) -> None:
+        """Try networks with some images, and questions with few permutations of random features."""
+        jobs = self._jobs()
+        trials.networks(self.networks, jobs)
+        n = len(self.stimuli)
+        features, stored, largest = {}, 0, 0
+        for entry in self.config.networks:
+            network, layers = self.networks.load(entry.name), self.networks.layers[entry.name]
+            channels = n_channels(network, layers)
+            stored += 4 * n * sum(channels)
+            largest = max(largest, 4 * n * max(channels))
+            chance = Chance(dict(zip(layers, channels, strict=True)), n)
+            features[entry.name] = Activations(chance, self.stimuli.ids, network=entry.name)
+        trials.add("keeping features", 0.0, 0, stored)
+        study = self._study(features)
+        for number, question in enumerate(self.questions, start=1):
+            make, whole, sizes = _trial_of(question, study)
+            seconds = trials.seconds((number, "question"), make, whole, sizes)
+            trials.add(f"{number} {question.title()}", seconds, 8 * largest + 400 * n**2, 2**21)
+        trials.figures("report", 2)
 
     def draw(self) -> None:
         """Figures are drawn with their answers."""
@@ -146,6 +193,49 @@ class AnalyseRun(Run):
             self.notes.append(analyses.SELF_REPORT)
 
 
+def _features(
+    name: str, opening: dict, stimuli: StimulusSet, options: dict, path: Path
+) -> Activations:
+    """Return the features of a network, kept in a store."""
+    return extract(load_network(name, **opening), stimuli, store=path, **options)
+
+
+class Chance(Mapping):
+    """Random features, made when they are asked for: layer to values, (n_stimuli, n_channels)."""
+
+    def __init__(self, channels: Mapping[str, int], n_stimuli: int) -> None:
+        self._channels, self._n = channels, n_stimuli
+
+    def __getitem__(self, layer: str) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        return rng.random((self._n, self._channels[layer]), np.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._channels)
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+
+def _trial_of(question: Question, study: Study) -> tuple[Callable[[int], Any], int, tuple]:
+    """Return what answers a question a number of times less often, how often, and tries."""
+    settings = dict(question)
+    key = next((k for k in ("n_permutations", "n_boot") if settings.get(k)), "")
+    kinds = settings.get("degradations") or list(DEGRADATIONS)
+
+    def answer(k: int) -> None:
+        update: dict[str, Any] = {key: k} if key else {}
+        if "degradations" in settings:
+            update = {"degradations": kinds[:1], "strengths": settings["strengths"][:k]}
+        _, drawn = question.model_copy(update=update).answer(study)
+        close(drawn)
+
+    if "degradations" in settings:
+        return answer, len(kinds) * len(settings["strengths"]), (1, 2)
+    whole = settings[key] if key else 1
+    return answer, whole, (19, 19 + whole // 8) if key else (1, 1)
+
+
 def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
     """Return the stimuli that were selected, and their labels."""
     source = config.stimuli
@@ -192,10 +282,16 @@ def _told_by(column: str, labels: pd.DataFrame) -> str:
 
 def _draw(folder: Path, figures: dict[str, Any]) -> None:
     """Write figures, each by its name."""
-    import matplotlib.pyplot as plt
-
     from rsa_faces.figures import save_figure
 
     for stem, figure in figures.items():
         save_figure(figure, folder / stem)
+    close(figures.values())
+
+
+def close(figures: Iterable[Any]) -> None:
+    """Forget figures."""
+    import matplotlib.pyplot as plt
+
+    for figure in figures:
         plt.close(figure)

@@ -114,7 +114,7 @@ class FmriConfig(SubjectsConfig):
             ("parcel", localiser and localiser.parcel),
         ):
             names = self.bids.subjects if self.bids is not None else self.subjects
-            if isinstance(given, dict) and names != "all" and set(given) != set(names):
+            if isinstance(given, dict) and names != "all" and set(given) != set(names or ()):
                 raise ValueError(f"expected {key} of the same subjects as `subjects`.")
         return self
 
@@ -240,7 +240,7 @@ class Config(RunConfig):
         description="Two or three sets of networks and models that share the variance of the data.",
     )
     subsets: dict[str, str | list[str]] = Field(
-        default_factory=lambda: {"all": "all"},
+        default={"all": "all"},
         description="Sets of conditions: `all`, an expression of columns, or names.",
     )
     inference: InferenceConfig = Field(

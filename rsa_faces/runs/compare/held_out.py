@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from rsa_faces._core.words import between, interval_label, number
 from rsa_faces.inference import BestLayer, Design, Result, best_layer
 from rsa_faces.rdm import RDMs
 from rsa_faces.report import Table
+from rsa_faces.runs._job import Job
 from rsa_faces.runs.compare.config import DataConfig
 
 if TYPE_CHECKING:
@@ -64,48 +66,41 @@ def _has(data: RDMs, config: Any) -> bool:
     return config.inference.by in data.labels
 
 
-def judge(run: CompareRun) -> pd.DataFrame:
-    """Return the held-out similarity of each network's best layer in each region."""
-    inference = run.config.inference
+def jobs(run: CompareRun) -> list[Job]:
+    """Return what finds each region's held-out similarity of each network's best layer."""
     subset, conditions = next(iter(run.inputs.subsets.items()))
     models = run.models.subset(conditions)
     counts = models.labels.groupby("network")["layer"].transform("size").to_numpy()
     named = models.labels["network"].isin([e.name for e in run.config.networks]).to_numpy()
     models = models[np.flatnonzero((counts > 1) & named).tolist()]
     regions = file_names(entry.region for entry in run.config.data)
-    begun = []
+    found = []
     for entry in judged_regions(run):
         path = f"parts/best-layers--{regions[entry.region]}.h5"
         data = run.inputs.data[entry.region].subset(conditions)
         options = {
             "method": run.config.method,
-            "generalise_to": entry.generalise_to or inference.generalise_to,
-            "n_boot": min(inference.n_boot, MOST_SAMPLES),
-            "groups": run._of(run.inputs.groups, conditions),
-            "blocks": run._of(run.inputs.blocks, conditions),
-            "alpha": inference.alpha,
-            "correction": inference.correction,
-            "family": inference.family,
-            "tail": inference.tail,
-            "by": inference.by,
-            "seed": run.config.seed,
+            **run.options(entry, conditions, "correction", "family", "tail"),
         }
-        part = run.begin(
-            f"best layers in {entry.region}",
-            f"best layers {entry.region}",
-            [models.hash, data.hash, subset, repr(options)],
-            [path],
-            _make,
-            models,
-            data,
-            {"subset": subset, **options},
-            run.folder / path,
+        options["n_boot"] = min(options["n_boot"], MOST_SAMPLES)
+        found.append(
+            Job(
+                f"best layers in {entry.region}",
+                f"best layers {entry.region}",
+                [models.hash, data.hash, subset, repr(options)],
+                [path],
+                _make,
+                (models, data, {"subset": subset, **options}, run.folder / path),
+            )
         )
-        begun.append((part, path))
+    return found
+
+
+def table(paths: Sequence[Path]) -> pd.DataFrame:
+    """Return the held-out similarity of each network's best layer in each region."""
     tables = []
-    for part, path in begun:
-        run.finish(part)
-        best = BestLayer.load(run.folder / path)
+    for path in paths:
+        best = BestLayer.load(path)
         chosen = best.chosen.sort_values("share", ascending=False, kind="stable")
         first = chosen.drop_duplicates("network").set_index("network")
         table = best.result.table.drop(columns=_DROPPED)

@@ -69,7 +69,7 @@ def account(run: CompareRun) -> Account:
 def _shown(run: CompareRun) -> str:
     """Return a sentence on what networks were shown; none where RDM files are compared."""
     stimuli, config = run.inputs.stimuli, run.config.stimuli
-    if stimuli is None or not run.config.networks:
+    if stimuli is None or config is None or not run.config.networks:
         return ""
     what = "images" if isinstance(stimuli, StimulusSet) else "clips"
     if config.dataset == "simulated_faces":
@@ -188,11 +188,11 @@ def _methods_of_partition(partitions: Mapping[tuple[str, str], Partition], confi
     if not partitions:
         return ""
     settings = next(iter(partitions.values())).settings
-    sets = "; ".join(f"{name}: {', '.join(m)}" for name, m in config.partition.items())
+    sets = "; ".join(f"{name}: {', '.join(m)}" for name, m in (config.partition or {}).items())
     ranks = "ranks of the " if settings["transform"] == "rank" else ""
     return (
         f" The variance of the {ranks}dissimilarities (mean over subjects of z-scored RDMs) was "
-        f"split by regression on those of {len(config.partition)} sets, each the mean of its "
+        f"split by regression on those of {len(config.partition or {})} sets, each the mean of its "
         f"z-scored RDMs, of networks those of their last layers ({sets}); R² is adjusted, and p of "
         f"unique parts comes from {settings['n_permutations']} shuffles of conditions."
     )

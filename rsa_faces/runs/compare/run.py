@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import file_names, write_text
@@ -17,10 +19,12 @@ from rsa_faces.inference import Partition, Result, cronbach_alpha, evaluate, var
 from rsa_faces.rdm import RDMs, concat
 from rsa_faces.report import Account
 from rsa_faces.runs._inputs import Inputs, read_inputs
-from rsa_faces.runs._networks import Networks, network_rdms
+from rsa_faces.runs._job import Job
+from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of
+from rsa_faces.runs._plan import Trials
 from rsa_faces.runs._run import Run
 from rsa_faces.runs.compare import held_out
-from rsa_faces.runs.compare.config import Config
+from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.outputs import account, draw, partition_tables
 
 
@@ -43,22 +47,10 @@ class CompareRun(Run):
     def check(self) -> None:
         """Read all input; unknown names, layers and missing weights are errors now."""
         self.inputs: Inputs = read_inputs(self.config)
-        self.networks = Networks(
-            self.config.networks,
-            self.inputs.stimuli,
-            self.device,
-            self.config.seed,
-            known=self.folder / "faces.csv",
-            rate=None if self.config.stimuli is None else self.config.stimuli.rate,
-        )
-        stimuli = self.inputs.stimuli
-        self.hashes = {
-            "stimuli_sha256": None if stimuli is None else stimuli.hash,
-            "weights_sha256": dict(self.networks.weights),
-            "data_sha256": {region: rdms.hash for region, rdms in self.inputs.data.items()},
+        self.networks = networks_of(self, self.inputs.stimuli)
+        self.hashes["data_sha256"] = {
+            region: rdms.hash for region, rdms in self.inputs.data.items()
         }
-        self.networks.check()
-        self.notes += self.networks.notes
 
     def n_steps(self) -> int:
         """Networks, regions of each subset (and their partition), best layers, and the figures."""
@@ -67,14 +59,56 @@ class CompareRun(Run):
         n_judged = len(held_out.judged_regions(self))
         return len(self.config.networks) + n_evaluated * n_times + n_judged + 1
 
+    def n_stages(self) -> int:
+        """Networks, and what needs their RDMs."""
+        return 2
+
+    def estimate(self, trials: Trials) -> None:
+        """Try networks with some images, and inference with some samples, on random models."""
+        trials.networks(self.networks, network_jobs(self, self.networks, self.config.measure))
+        layers = self.networks.layers.items()
+        names = [(network, layer) for network, some in layers for layer in some]
+        n_models = 0 if self.inputs.models is None else len(self.inputs.models)
+        parts = [] if self.inputs.models is None else [self.inputs.models]
+        if names:
+            n_pairs = len(self.inputs.conditions) * (len(self.inputs.conditions) - 1) // 2
+            labels = pd.DataFrame(names, columns=["network", "layer"])
+            labels = labels.assign(layer_index=labels.groupby("network").cumcount(), depth=0.5)
+            values = np.random.default_rng(0).random((len(names), n_pairs))
+            parts.insert(0, RDMs(values, self.inputs.conditions, "random", labels))
+        self.models: RDMs = concat([part.subset(self.inputs.conditions) for part in parts])
+        n_boot = self.config.inference.n_boot
+        for job in (*self._evaluations(), *held_out.jobs(self), *self._partitions()):
+            data = next(a for a in job.arguments if isinstance(a, RDMs) and "region" in a.labels)
+            n_subjects, n_rdms = len(data), len(names) + n_models
+            trials.job(
+                job,
+                "n_boot",
+                (n_rdms, n_subjects, data.n_conditions, str(job.step.split()[0])),
+                more_bytes=80 * (n_rdms + n_subjects) * data.n_pairs
+                + 24 * n_boot * n_rdms * (n_subjects + 4)
+                + 200 * n_rdms**2,
+                disk_bytes=300 * n_rdms * (n_rdms + n_subjects),
+            )
+        n_panels = len(self.inputs.data) * (len(self.networks.entries) + 1)
+        n_subsets = len(self.inputs.subsets)
+        trials.figures("figures and report", 4 + n_subsets * (4 + n_panels) + 2 * n_panels)
+
     def make(self) -> None:
         """Make RDMs and test their similarities with the data."""
         parts = network_rdms(self, self.networks, self.config.measure)
         if self.inputs.models is not None:
             parts.append(self.inputs.models)
-        self.models: RDMs = concat([part.subset(self.inputs.conditions) for part in parts])
+        self.models = concat([part.subset(self.inputs.conditions) for part in parts])
         self.hashes["models_sha256"] = self.models.hash
-        self.evaluated = self._evaluations()
+        jobs = self._evaluations(), held_out.jobs(self), self._partitions()
+        self.do(itertools.chain(*jobs))
+        # Always read back: a resumed run then ends with the same bytes.
+        parts = [
+            Result.from_json((self.folder / job.files[0]).read_text("utf-8")) for job in jobs[0]
+        ]
+        result = Result.concat(parts)
+        self.evaluated = replace(result, notes=(*self.inputs.notes, *result.notes))
         self.notes += self.evaluated.notes
         self.models.save(self.folder / "rdms" / "models.h5")
         concat(self.inputs.data.values()).save(self.folder / "rdms" / "data.h5")
@@ -84,18 +118,19 @@ class CompareRun(Run):
             "subjects": self.evaluated.subjects,
             "ceilings": self.evaluated.ceilings.assign(cronbach_alpha=self._alphas()),
         }
-        self.best = held_out.judge(self)
+        self.best = held_out.table([self.folder / job.files[0] for job in jobs[1]])
         if len(self.best):
             self.tables["best_layers"] = self.best
-        self.partitions = {}
-        if self.config.partition is not None:
-            self.partitions = self._partitions()
+        places = itertools.product(self.inputs.subsets, self.inputs.data)
+        files = [self.folder / job.files[0] for job in jobs[2]]
+        self.partitions = dict(zip(places, map(Partition.load, files), strict=False))
+        if self.partitions:
             self.tables |= partition_tables(self.partitions)
-            self.notes += [
-                f"{region}, {subset}: {note}"
-                for (subset, region), partition in self.partitions.items()
-                for note in partition.notes
-            ]
+        self.notes += [
+            f"{region}, {subset}: {note}"
+            for (subset, region), partition in self.partitions.items()
+            for note in partition.notes
+        ]
 
     def draw(self) -> None:
         """Draw layers, heat maps, models, RDMs, partitions and the map of conditions."""
@@ -113,52 +148,57 @@ class CompareRun(Run):
         """Return the result of :func:`rsa_faces.evaluate` over regions and subsets."""
         return self.evaluated
 
-    def _evaluations(self) -> Result:
-        """Return the tests of every subset and region, from disk where they are done."""
-        begun = []
+    def places(self) -> Iterator[tuple[str, DataConfig, tuple[str, ...], str]]:
+        """Yield each subset and region with the conditions, and a name for files."""
         subsets = file_names(self.inputs.subsets)
         regions = file_names(entry.region for entry in self.config.data)
         for subset, conditions in self.inputs.subsets.items():
             for entry in self.config.data:
-                path = f"parts/{subsets[subset]}--{regions[entry.region]}.json"
-                data = self.inputs.data[entry.region].subset(conditions)
-                models = self.models.subset(conditions)
-                inference = self.config.inference
-                options = {
-                    "method": self.config.method,
-                    "generalise_to": entry.generalise_to or inference.generalise_to,
-                    "uncertainty": inference.uncertainty,
-                    "n_boot": inference.n_boot,
-                    "groups": self._of(self.inputs.groups, conditions),
-                    "blocks": self._of(self.inputs.blocks, conditions),
-                    "family": inference.family,
-                    "tail": inference.tail,
-                    "alpha": inference.alpha,
-                    "correction": inference.correction,
-                    "by": inference.by,
-                    "seed": self.config.seed,
-                }
-                given = self.inputs.given
-                given = None if given is None else given.subset(conditions)
-                part = self.begin(
+                yield subset, entry, conditions, f"{subsets[subset]}--{regions[entry.region]}"
+
+    def options(self, entry: DataConfig, conditions: tuple[str, ...], *more: str) -> dict[str, Any]:
+        """Return how a region is tested, with `more` of the keys of the inference."""
+        inference = self.config.inference
+        return {
+            "generalise_to": entry.generalise_to or inference.generalise_to,
+            "n_boot": inference.n_boot,
+            "groups": self._of(self.inputs.groups, conditions),
+            "blocks": self._of(self.inputs.blocks, conditions),
+            "by": inference.by,
+            "seed": self.config.seed,
+            "alpha": inference.alpha,
+            **{key: getattr(inference, key) for key in more},
+        }
+
+    def _evaluations(self) -> list[Job]:
+        """Return the tests of every subset and region."""
+        jobs = []
+        for subset, entry, conditions, name in self.places():
+            path = f"parts/{name}.json"
+            data = self.inputs.data[entry.region].subset(conditions)
+            models = self.models.subset(conditions)
+            options = {
+                "method": self.config.method,
+                **self.options(entry, conditions, "uncertainty", "family", "tail", "correction"),
+            }
+            given = self.inputs.given
+            given = None if given is None else given.subset(conditions)
+            jobs.append(
+                Job(
                     f"{entry.region}, {subset}",
                     f"evaluate {subset} {entry.region}",
                     [models.hash, data.hash, given.hash if given else "", subset, repr(options)],
                     [path],
                     _make_evaluation,
-                    models,
-                    data,
-                    {"subset": subset, "given": given, **options},
-                    self.folder / path,
+                    (
+                        models,
+                        data,
+                        {"subset": subset, "given": given, **options},
+                        self.folder / path,
+                    ),
                 )
-                begun.append((part, path))
-        results = []
-        for part, path in begun:
-            self.finish(part)
-            # Always read back: a resumed run then ends with the same bytes.
-            results.append(Result.from_json((self.folder / path).read_text(encoding="utf-8")))
-        result = Result.concat(results)
-        return replace(result, notes=(*self.inputs.notes, *result.notes))
+            )
+        return jobs
 
     @staticmethod
     def _of(labels: Mapping | None, conditions: tuple[str, ...]) -> Mapping | None:
@@ -180,50 +220,36 @@ class CompareRun(Run):
             alphas.append(alpha.overall if blocks is None else alpha.mean)
         return alphas
 
-    def _partitions(self) -> dict[tuple[str, str], Partition]:
-        """Return what sets of networks and models explain of each subset and region."""
-        begun = []
-        inference = self.config.inference
-        subsets = file_names(self.inputs.subsets)
-        regions = file_names(entry.region for entry in self.config.data)
+    def _partitions(self) -> list[Job]:
+        """Return what splits the variance of each subset and region among sets of models."""
+        jobs: list[Job] = []
         labels = self.models.labels
-        for subset, conditions in self.inputs.subsets.items():
+        for subset, entry, conditions, name in self.places():
+            if self.config.partition is None:
+                break
             models = self.models.subset(conditions)
-            predictors = {}
-            for name, members in self.config.partition.items():
+            predictors = {
                 # Of a network the last layer, which was chosen before looking.
-                rows = [int(np.flatnonzero(labels["network"] == m)[-1]) for m in members]
-                predictors[name] = models[rows]
-            for entry in self.config.data:
-                path = f"parts/partition-{subsets[subset]}--{regions[entry.region]}.h5"
-                data = self.inputs.data[entry.region].subset(conditions)
-                options = {
-                    "groups": self._of(self.inputs.groups, conditions),
-                    "blocks": self._of(self.inputs.blocks, conditions),
-                    "generalise_to": entry.generalise_to or inference.generalise_to,
-                    "n_boot": inference.n_boot,
-                    "by": inference.by,
-                    "seed": self.config.seed,
-                    "alpha": inference.alpha,
-                    "transform": "rank" if METHODS[self.config.method].uses_ranks else None,
-                }
-                part = self.begin(
+                each: models[[int(np.flatnonzero(labels["network"] == m)[-1]) for m in members]]
+                for each, members in self.config.partition.items()
+            }
+            path = f"parts/partition-{name}.h5"
+            data = self.inputs.data[entry.region].subset(conditions)
+            options = {
+                **self.options(entry, conditions),
+                "transform": "rank" if METHODS[self.config.method].uses_ranks else None,
+            }
+            jobs.append(
+                Job(
                     f"partition of {entry.region}, {subset}",
                     f"partition {subset} {entry.region}",
                     [*(p.hash for p in predictors.values()), *predictors, data.hash, repr(options)],
                     [path],
                     _make_partition,
-                    data,
-                    predictors,
-                    options,
-                    self.folder / path,
+                    (data, predictors, options, self.folder / path),
                 )
-                begun.append(((subset, entry.region), part, path))
-        found = {}
-        for place, part, path in begun:
-            self.finish(part)
-            found[place] = Partition.load(self.folder / path)
-        return found
+            )
+        return jobs
 
 
 def _make_evaluation(models: RDMs, data: RDMs, arguments: dict, path: Path) -> None:

@@ -38,7 +38,7 @@ def account(run: SearchlightRun) -> Account:
         legend="The five highest peaks of each model; all are in peaks.csv. p is corrected for all "
         "places of all parts of the brain. Peaks are chosen on these data: their similarity and "
         "its interval are optimistic.",
-        methods=_methods(run, n) + ("" if run.networks is None else crops(run.networks)),
+        methods=_methods(run, n) + crops(run.networks),
         sources=sources([*data, *(entry.dataset for entry in config.models)], names),
     )
 
@@ -134,7 +134,7 @@ def _noise(config: SearchlightConfig) -> str:
 def _models(run: SearchlightRun) -> str:
     """Return where models come from."""
     parts = []
-    if run.networks is not None:
+    if run.networks.entries:
         layers = ", ".join(
             f"{name} ({counted(len(layers), 'layer')})"
             for name, layers in run.networks.layers.items()

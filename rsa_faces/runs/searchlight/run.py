@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.checks import parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path, file_names
 from rsa_faces.brain import Volume, fsaverage, sulcal_depth
@@ -32,12 +34,15 @@ from rsa_faces.rdm import MEASURES, RDMs, concat
 from rsa_faces.report import Account, Picture
 from rsa_faces.runs._brains import Brains, Subject, read_brains, save_image, split
 from rsa_faces.runs._inputs import column_of, read_models
-from rsa_faces.runs._networks import Networks, network_rdms, read_stimuli
+from rsa_faces.runs._job import Job
+from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of, read_stimuli
+from rsa_faces.runs._plan import Trials, size_of, timed
 from rsa_faces.runs._run import SUFFIXES, Run
-from rsa_faces.runs._sentences import about
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 from rsa_faces.runs.searchlight.outputs import account
 
+# Into how many shares places are split to try some; small figures that a map takes the time of.
+_SHARES, _FIGURES_PER_MAP = 40, 6.0
 _KEYS = {"img": "images", "mask_img": "mask", "min_voxels": "min_voxels"}
 
 
@@ -60,24 +65,9 @@ class SearchlightRun(Run):
     def check(self) -> None:
         """Read stimuli and models; unknown layers and missing weights are errors now."""
         config = self.config
-        self.stimuli = None if config.stimuli is None else read_stimuli(config.stimuli)
-        self.networks = None
-        if config.networks:
-            self.networks = Networks(
-                config.networks,
-                self.stimuli,
-                self.device,
-                config.seed,
-                known=self.folder / "faces.csv",
-                rate=config.stimuli.rate,
-            )
-            self.networks.check()
-            self.notes += self.networks.notes
-            self.hashes["stimuli_sha256"] = self.stimuli.hash
-            self.hashes["weights_sha256"] = dict(self.networks.weights)
-        self.blocks = None
-        if config.blocks is not None:
-            self.blocks = column_of(self.stimuli, config.blocks, "blocks")
+        self.stimuli: Any = None if config.stimuli is None else read_stimuli(config.stimuli)
+        self.networks = networks_of(self, self.stimuli)
+        self.blocks = column_of(self.stimuli, config.blocks, "blocks")
         models = [read_models(entry, self.stimuli) for entry in config.models]
         self._models = [m.with_labels(name=list(m.labels["network"])) for m in models]
 
@@ -86,6 +76,95 @@ class SearchlightRun(Run):
         n = _n_subjects(self.config) * (2 if self.config.data.bids is not None else 1)
         return len(self.config.networks) + n + 3
 
+    def n_stages(self) -> int:
+        """Patterns of BIDS, networks, maps and ceilings."""
+        return 3 + (self.config.data.bids is not None)
+
+    def estimate(self, trials: Trials) -> None:
+        """Try a subject's map at some places, ceilings of some subjects, and some permutations.
+
+        Of BIDS the patterns of the first subject are estimated, and count for the others.
+        """
+        config, data, n = self.config, self.config.data, _n_subjects(self.config)
+        trials.networks(self.networks, network_jobs(self, self.networks, "correlation"))
+        if data.bids is not None:
+            one = data.bids.model_copy(update={"subjects": data.bids.subjects[:1]})
+            data = data.model_copy(update={"bids": one})
+
+        def read(_: int) -> None:
+            self.brains = read_brains(self, data, noise=config.noise is not None)
+
+        seconds = timed(read, 0)
+        name, subject = next(iter(self.brains.subjects.items()))
+        own = size_of(subject.image) + size_of(subject.residuals)
+        if data.bids is not None:
+            for who in (config.data.bids or data.bids).subjects:
+                trials.add(f"GLM of {who}", seconds, 12 * own, own, shared=True)
+        else:
+            trials.add("reading images", seconds)
+        models = [] if self.brains.models is None else [self.brains.models]
+        n_layers = sum(map(len, self.networks.layers.values()))
+        n_models = n_layers + sum(map(len, [*models, *self._models]))
+        conditions = list(dict.fromkeys(subject.conditions))
+        n_pairs = len(conditions) * (len(conditions) - 1) // 2
+        names = [f"model {i}" for i in range(n_models)]
+        values = np.random.default_rng(0).random((n_models, n_pairs))
+        random = RDMs(values, conditions, "random", {"name": names})
+        space = self.brains.mask, self.brains.meshes
+        shared = {**self._settings, "budget": config.budget, "n_jobs": self.jobs}
+        places = list(split(subject, self.brains))
+        paths = {part: trials.scratch / f"{part}.h5" for part in places}
+
+        def map_some(k: int) -> None:
+            of = -(-_SHARES // k)
+            how = {**shared, "models": random, "share": (of // 2, of)}
+            _make_maps(name, subject, *space, how, paths)
+
+        seconds = trials.seconds("maps", map_some, _SHARES, (2, 8))
+        maps = {part: SearchlightMap.load(path) for part, path in paths.items()}
+        n_centers = sum(some.similarity.shape[-1] for some in maps.values())
+        more = parse_bytes(config.budget) + 6 * own + 24 * n_models * n_centers
+        for i in range(n):
+            what = f"searchlights of {list(self.brains.subjects)[i]}" if data.bids is None else ""
+            disk = 8 * n_models * n_centers + own // 50
+            trials.add(what or f"searchlights of subject {i + 1}", seconds, more, disk, shared=True)
+        few = min(n, 3)
+        if n > 1:
+
+            def ceilings_some(k: int) -> None:
+                of = -(-_SHARES // k)
+                for part in places:
+                    how = {**shared, "share": (of // 2, of)}
+                    _make_ceilings([subject] * few, *space, part, how)
+
+            seconds = trials.seconds("ceilings", ceilings_some, _SHARES, (2, 8)) * n / few
+            trials.add("noise ceilings", seconds, more + 3 * n * own, 16 * n_centers, shared=True)
+            rng = np.random.default_rng(0)
+            group = {
+                part: [
+                    replace(
+                        some,
+                        similarity=rng.normal(size=(1, some.similarity.shape[-1])),
+                        labels=some.labels.iloc[:1],
+                    )
+                    for _ in range(n)
+                ]
+                for part, some in maps.items()
+            }
+            test = config.test
+
+            def test_some(k: int) -> None:
+                group_test_parts(
+                    group, model=0, statistic=test.statistic, threshold=test.threshold,
+                    tail=test.tail, n_permutations=k, seed=config.seed,
+                )  # fmt: skip
+
+            flips = test.n_permutations
+            seconds = trials.seconds("test", test_some, flips, (flips // 50 + 1, flips // 10 + 2))
+            trials.add("group", n_models * seconds, 40 * n * n_models * n_centers, 0)
+        n_figures = (n_models + 2 * (n > 1)) * len(places)
+        trials.figures("figures and report", 4 + _FIGURES_PER_MAP * n_figures)
+
     def make(self) -> None:
         """Make maps of subjects, ceilings, the group's mean and test, and the table of peaks."""
         (self.folder / "maps").mkdir(exist_ok=True)
@@ -93,12 +172,11 @@ class SearchlightRun(Run):
         self.brains = read_brains(self, config.data, noise=config.noise is not None)
         self.hashes["data_sha256"] = dict(self.brains.hashes)
         models = [] if self.brains.models is None else [self.brains.models]
-        if self.networks is not None:
-            # Networks' RDMs are made as images' are: measures of repeats estimate this one.
-            for rdms in network_rdms(self, self.networks, "correlation"):
-                labels = rdms.labels
-                names = labels["network"] + " " + labels["layer"]
-                models.append(rdms.with_labels(name=list(names)))
+        # Networks' RDMs are made as images' are: measures of repeats estimate this one.
+        for rdms in network_rdms(self, self.networks, "correlation"):
+            labels = rdms.labels
+            names = labels["network"] + " " + labels["layer"]
+            models.append(rdms.with_labels(name=list(names)))
         self.models: RDMs = concat([*models, *self._models])
         self.hashes["models_sha256"] = self.models.hash
         self.maps = self._subjects()
@@ -144,79 +222,87 @@ class SearchlightRun(Run):
         }  # fmt: skip
         first = next(iter(brains.subjects.values()))
         places = ["volume"] if brains.meshes is None else list(split(first, brains))
-        begun = []
+        jobs, files_of = [], {}
         stems = file_names(brains.subjects)
         for name, subject in brains.subjects.items():
             files = {
                 part: f"maps/{stems[name]}{'' if brains.meshes is None else f'_{part}'}.h5"
                 for part in places
             }
+            files_of[name] = files
             paths = {part: self.folder / file for part, file in files.items()}
-            part = self.begin(
-                f"searchlights of {name}",
-                f"map {name}",
-                [*self._key_of(name), self.models.hash],
-                list(files.values()),
-                _make_maps,
-                name,
-                subject,
-                brains.mask,
-                brains.meshes,
-                shared,
-                paths,
+            jobs.append(
+                Job(
+                    f"searchlights of {name}",
+                    f"map {name}",
+                    [*self._key_of(name), self.models.hash],
+                    list(files.values()),
+                    _make_maps,
+                    (name, subject, brains.mask, brains.meshes, shared, paths),
+                    f"subject {name!r}, {subject.where}",
+                    _KEYS,
+                )
             )
-            begun.append((name, part, files))
-        maps: dict[str, list[SearchlightMap]] = {place: [] for place in places}
-        for name, part, files in begun:
-            with about(f"subject {name!r}, {brains.subjects[name].where}", _KEYS):
-                self.finish(part)
-            for place, file in files.items():
-                maps[place].append(SearchlightMap.load(self.folder / file))
-        return maps
+        self.do(jobs)
+        return {
+            place: [SearchlightMap.load(self.folder / files[place]) for files in files_of.values()]
+            for place in places
+        }
 
     def _ceilings(self) -> dict[str, CeilingMap]:
         """Return the noise ceilings of each part; none of one subject, or where they do not fit."""
         brains, config = self.brains, self.config
-        found: dict[str, CeilingMap] = {}
         subjects = list(brains.subjects.values())
         if len(subjects) < 2:
-            return found
+            return {}
+        depends_on = [key for subject in brains.subjects for key in self._key_of(subject)]
+        files = {part: f"ceilings/{part}.npz" for part in self.maps}
+        jobs = [
+            Job(
+                "",
+                f"ceilings {part}",
+                depends_on,
+                [file],
+                self._make_ceilings,
+                (part, file),
+                here=True,
+            )
+            for part, file in files.items()
+        ]
+        try:
+            self.do(jobs)
+        except InputError as err:  # all subjects at once need more memory than one
+            if self.share is not None:
+                raise
+            self.notes.append(f"no map of noise ceilings: {err}")
+            return {}
+        found = {}
         for part, some in self.maps.items():
-            name = f"ceilings/{part}.npz"
-            depends_on = [key for subject in brains.subjects for key in self._key_of(subject)]
-
-            def make(part=part, name=name) -> list[str]:
-                shared = {**self._settings, "budget": config.budget, "n_jobs": self.jobs}
-                waits = [
-                    self.parts.begin(
-                        _make_ceilings, subjects, brains.mask, brains.meshes, part,
-                        {**shared, "share": (k, self.parts.workers)},
-                    )
-                    for k in range(self.parts.workers)
-                ]  # fmt: skip
-                shares = [wait() for wait in waits]
-                # Each share is NaN, or 0, where others are not.
-                bounds = np.stack([bounds for bounds, *_ in shares])
-                whole = np.where(np.isnan(bounds), 0.0, bounds).sum(axis=0)
-                whole[np.isnan(bounds).all(axis=0)] = np.nan
-                n_voxels = np.sum([counts for _, counts, _ in shares], axis=0, dtype=np.int32)
-                with atomic_path(self.folder / name) as temporary:
-                    np.savez_compressed(
-                        temporary, lower=whole[0], upper=whole[1], n_voxels=n_voxels
-                    )
-                return [note for *_, more in shares for note in more]
-
-            try:
-                self.notes += self.steps.run(f"ceilings {part}", depends_on, [name], make)
-            except InputError as err:  # all subjects at once need more memory than one
-                self.notes.append(f"no map of noise ceilings: {err}")
-                return {}
-            with np.load(self.folder / name) as arrays:
+            with np.load(self.folder / files[part]) as arrays:
                 found[part] = CeilingMap(
                     arrays["lower"], arrays["upper"], arrays["n_voxels"], len(subjects),
                     config.measure, config.method, config.radius, some[0].space,
                 )  # fmt: skip
         return found
+
+    def _make_ceilings(self, part: str, file: str) -> list[str]:
+        """Write the noise ceilings of a part of the brain, shared out to all workers."""
+        brains, n = self.brains, self.parts.workers
+        shared = {**self._settings, "budget": self.config.budget, "n_jobs": self.jobs}
+        arguments = list(brains.subjects.values()), brains.mask, brains.meshes, part
+        waits = [
+            self.parts.begin(_make_ceilings, *arguments, {**shared, "share": (k, n)})
+            for k in range(n)
+        ]
+        shares = [wait() for wait in waits]
+        # Each share is NaN, or 0, where others are not.
+        bounds = np.stack([bounds for bounds, *_ in shares])
+        whole = np.where(np.isnan(bounds), 0.0, bounds).sum(axis=0)
+        whole[np.isnan(bounds).all(axis=0)] = np.nan
+        n_voxels = np.sum([counts for _, counts, _ in shares], axis=0, dtype=np.int32)
+        with atomic_path(self.folder / file) as temporary:
+            np.savez_compressed(temporary, lower=whole[0], upper=whole[1], n_voxels=n_voxels)
+        return [note for *_, more in shares for note in more]
 
 
 def _n_subjects(config: SearchlightConfig) -> int:
@@ -404,7 +490,7 @@ def _view(config: SearchlightConfig, part: str, mean: SearchlightMap) -> dict[st
 
         return {"background": load_mni152_template(resolution=2)}
     how: dict[str, Any] = {"hemisphere": part}
-    if data.dataset is not None or data.mesh.template is not None:
+    if data.dataset is not None or (data.mesh is not None and data.mesh.template is not None):
         how |= {"mesh": fsaverage(part, part="inflated"), "background": sulcal_depth(part)}
     return how
 

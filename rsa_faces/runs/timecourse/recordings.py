@@ -27,8 +27,8 @@ from rsa_faces.brain import (
 )
 from rsa_faces.networks import load_network
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
-from rsa_faces.runs._run import Part, Run
-from rsa_faces.runs._sentences import about
+from rsa_faces.runs._job import Job
+from rsa_faces.runs._run import Run
 from rsa_faces.runs.timecourse.config import (
     BidsRecordingsConfig,
     PlantedConfig,
@@ -70,53 +70,76 @@ def read_recordings(config: TimecourseConfig, stimuli: StimulusSet) -> Recording
 
 
 def patient_rdms(
-    run: Run, recordings: Recordings, patient: str, stimuli: StimulusSet
-) -> tuple[RDMs | None, pd.DataFrame]:
-    """Return RDMs by region and time (None without electrodes that prefer faces), and electrodes.
+    run: Run, recordings: Recordings, stimuli: StimulusSet
+) -> tuple[list[RDMs], list[pd.DataFrame]]:
+    """Return each patient's RDMs by region and time, and electrodes.
 
-    The table of electrodes says in `used` which entered.
+    Patients without electrodes that prefer faces have no RDMs. The tables of electrodes say in
+    `used` which entered.
     """
+    jobs = patient_jobs(run, recordings, stimuli)
+    run.do(jobs)
+    found, tables = [], []
+    for patient, job in zip(recordings.patients, jobs, strict=True):
+        text = ["patient", "name", "region"]
+        table = read_table(run.folder / job.files[0], text=text, gaps=["region"], guess=True)
+        tables.append(table)
+        if table["used"].any():
+            found.append(load_rdms(job.arguments[-1]))
+        else:
+            run.notes.append(f"{patient}: left out, no electrode prefers faces.")
+    return found, tables
+
+
+def patient_jobs(run: Run, recordings: Recordings, stimuli: StimulusSet) -> list[Job]:
+    """Return the steps that make each patient's electrodes and RDMs."""
     config: TimecourseConfig = run.config
-    data, folder = config.data, run.folder
-    stem = file_names(recordings.patients)[patient]
-    name, table_name = f"rdms/patient-{stem}.h5", f"rdms/electrodes-{stem}.csv"
-    files = [table_name]
+    chosen = config.data.face_selective
+    stems = file_names(recordings.patients)
+    jobs = []
+    for patient in recordings.patients:
+        localiser = chosen.localiser[patient] if chosen is not None and chosen.localiser else None
+        depends_on = [
+            recordings.hashes[patient],
+            recordings.hashes.get("electrodes", ""),
+            "" if localiser is None else sha256_file(localiser),
+            stimuli.hash,
+            # All of the configuration but what comes after: a key that is added is in it.
+            repr(config.model_dump(exclude={"title", "networks", "method", "test", "stimuli"})),
+        ]
+        files = [f"rdms/electrodes-{stems[patient]}.csv", f"rdms/patient-{stems[patient]}.h5"]
+        jobs.append(
+            Job(
+                f"RDMs of {patient}",
+                f"patient {patient}",
+                depends_on,
+                files,
+                _make_patient,
+                (config, recordings, patient, stimuli, *(run.folder / file for file in files)),
+                f"patient {patient!r}, {_where(recordings.patients[patient])}",
+            )
+        )
+    return jobs
 
-    def make() -> list[str]:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            with about(f"patient {patient!r}, {_where(recordings.patients[patient])}"):
-                patterns, table = _patterns(config, recordings, patient, stimuli)
-                options = {
-                    name: getattr(config, name)
-                    for name in ("measure", "noise", "noise_from", "window", "step")
-                }
-                rdms = None
-                if patterns is not None:
-                    rdms = ieeg_rdms(patterns, per="region", progress=False, **options)
-            if rdms is not None:
-                rdms.save(folder / name)
-                files.append(name)
-        write_table(table, folder / table_name)
-        return [f"{patient}: {w.message}" for w in caught if w.category is UserWarning]
 
-    chosen = data.face_selective
-    localiser = chosen.localiser[patient] if chosen is not None and chosen.localiser else None
-    depends_on = [
-        recordings.hashes[patient],
-        recordings.hashes.get("electrodes", ""),
-        "" if localiser is None else sha256_file(localiser),
-        stimuli.hash,
-        # All of the configuration but what comes after: a key that is added is in it.
-        repr(config.model_dump(exclude={"title", "networks", "method", "test", "stimuli"})),
-    ]
-    run.finish(Part(f"RDMs of {patient}", f"patient {patient}", depends_on, files, make))
-    text = ["patient", "name", "region"]
-    table = read_table(folder / table_name, text=text, gaps=["region"], guess=True)
-    if not table["used"].any():
-        run.notes.append(f"{patient}: left out, no electrode prefers faces.")
-        return None, table
-    return load_rdms(folder / name), table
+def _make_patient(
+    config: TimecourseConfig,
+    recordings: Recordings,
+    patient: str,
+    stimuli: StimulusSet,
+    table_file: Path,
+    rdms_file: Path,
+) -> list[str]:
+    """Write a patient's electrodes and RDMs; return what was warned of. May run elsewhere."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        patterns, table = _patterns(config, recordings, patient, stimuli)
+        if patterns is not None:
+            keys = ("measure", "noise", "noise_from", "window", "step")
+            options = {name: getattr(config, name) for name in keys}
+            ieeg_rdms(patterns, per="region", progress=False, **options).save(rdms_file)
+    write_table(table, table_file)
+    return [f"{patient}: {w.message}" for w in caught if w.category is UserWarning]
 
 
 def _where(source: Any) -> str:

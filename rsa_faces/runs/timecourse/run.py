@@ -5,21 +5,24 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.inference.multiple import adjust
 from rsa_faces.mapping import LayerMap, compare_networks, layer_map, map_clusters
-from rsa_faces.rdm import MEASURES, RDMs, concat
+from rsa_faces.rdm import MEASURES, RDMs, concat, load_rdms
 from rsa_faces.report import Account
 from rsa_faces.runs._inputs import column_of
-from rsa_faces.runs._networks import Networks, network_rdms, read_images
+from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of, read_images
+from rsa_faces.runs._plan import Trials, timed
 from rsa_faces.runs._run import Run
 from rsa_faces.runs.timecourse.config import TimecourseConfig
 from rsa_faces.runs.timecourse.outputs import account, draw
-from rsa_faces.runs.timecourse.recordings import patient_rdms, read_recordings
+from rsa_faces.runs.timecourse.recordings import patient_jobs, patient_rdms, read_recordings
 
 
 class TimecourseRun(Run):
@@ -43,35 +46,64 @@ class TimecourseRun(Run):
         config = self.config
         self.stimuli = read_images(config.stimuli, self.command)
         self.blocks = column_of(self.stimuli, config.blocks, "blocks")
-        self.networks = Networks(
-            config.networks, self.stimuli, self.device, config.seed, known=self.folder / "faces.csv"
-        )
-        self.networks.check()
-        self.notes += self.networks.notes
+        self.networks = networks_of(self, self.stimuli)
         self.recordings = read_recordings(config, self.stimuli)
         self.notes += [self.recordings.note] if self.recordings.note else []
-        self.hashes = {
-            "stimuli_sha256": self.stimuli.hash,
-            "weights_sha256": dict(self.networks.weights),
-            "data_sha256": dict(self.recordings.hashes),
-        }
+        self.hashes["data_sha256"] = dict(self.recordings.hashes)
 
     def n_steps(self) -> int:
         """Networks, patients, the map, and figures."""
         return len(self.config.networks) + len(self.recordings.patients) + 2
 
+    def n_stages(self) -> int:
+        """Networks, and patients."""
+        return 2
+
+    def estimate(self, trials: Trials) -> None:
+        """Make the RDMs of the first patient; try layers with some of these, and some flips."""
+        config, n = self.config, len(self.recordings.patients)
+        trials.networks(self.networks, network_jobs(self, self.networks, self._measure))
+        jobs = patient_jobs(self, self.recordings, self.stimuli)
+        (trials.scratch / "rdms").mkdir()
+        first = timed(lambda _: jobs[0].function(*jobs[0].arguments), 0)
+        source = next(iter(self.recordings.patients.values()))
+        own = source.stat().st_size if isinstance(source, Path) else 0
+        table, path = jobs[0].arguments[-2:]
+        left = (path if path.exists() else table).stat().st_size
+        for job in jobs:
+            trials.add(job.what, first, 20 * own + 20 * left, left, shared=True)
+        layers = self.networks.layers.items()
+        names = [(network, layer) for network, some in layers for layer in some]
+        more = 40 * left * n
+        if path.exists():
+            rdms = load_rdms(path)
+            labels = pd.DataFrame(names, columns=["network", "layer"])
+            values = np.random.default_rng(0).random((len(names), rdms.n_pairs))
+            models = RDMs(
+                values, rdms.conditions, "random", labels.assign(layer_index=0, depth=0.5)
+            )
+            found = {}
+
+            def map_some(k: int) -> None:
+                patients = [rdms.with_labels(subject=f"patient {i}") for i in range(k)]
+                found[0] = self._layer_map(models, patients)
+
+            def test_some(k: int) -> None:
+                map_clusters(found[0], along=config.test.along, n_permutations=k, seed=0)
+
+            seconds = trials.seconds("layers", map_some, n, (3, 4))
+            flips = config.test.n_permutations
+            seconds += trials.seconds("test", test_some, flips, (flips // 50 + 99, flips // 5 + 99))
+            more += 8 * flips * len(rdms) + 100 * n * len(rdms) * len(names)
+            trials.add("layers and times", seconds, more, 60 * n * len(rdms) * len(names))
+        n_panels = len(self.networks.entries) * 2
+        trials.figures("figures and report", 6 + 3 * n_panels)
+
     def make(self) -> None:
         """Make RDMs of layers and patients, and the map of their similarity with its tests."""
         config = self.config
-        # Measures that need repeats estimate squared distances.
-        measure = config.measure if MEASURES[config.measure].plain else "sqeuclidean"
-        models = concat(network_rdms(self, self.networks, measure))
-        data: list[RDMs] = []
-        electrodes = []
-        for patient in self.recordings.patients:
-            rdms, table = patient_rdms(self, self.recordings, patient, self.stimuli)
-            data += [] if rdms is None else [rdms]
-            electrodes.append(table)
+        models = concat(network_rdms(self, self.networks, self._measure))
+        data, electrodes = patient_rdms(self, self.recordings, self.stimuli)
         if not data:
             raise InputError(
                 "expected patients with electrodes that prefer faces, but none of "
@@ -79,13 +111,7 @@ class TimecourseRun(Run):
             )
         self.tell("layers and times")
         self.n_patients = len(data)
-        self.found = layer_map(
-            models,
-            concat(data),
-            method=config.method,
-            blocks=self.blocks,
-            seed=config.seed,
-        )
+        self.found = self._layer_map(models, data)
         self.test = map_clusters(
             self.found,
             along=config.test.along,
@@ -100,6 +126,16 @@ class TimecourseRun(Run):
         networks = _compared(self.found, [entry.name for entry in config.networks], config.seed)
         if len(networks):
             self.tables["networks"] = networks
+
+    def _layer_map(self, models: RDMs, patients: list[RDMs]) -> LayerMap:
+        """Compare layers with every time of patients."""
+        config, data = self.config, concat(patients)
+        return layer_map(models, data, method=config.method, blocks=self.blocks, seed=config.seed)
+
+    @property
+    def _measure(self) -> str:
+        """How layers' RDMs are made: measures that need repeats estimate squared distances."""
+        return self.config.measure if MEASURES[self.config.measure].plain else "sqeuclidean"
 
     def draw(self) -> None:
         """Draw layers by time, and the electrodes."""

@@ -1,0 +1,359 @@
+"""What a run will take, known before it: parts, time, memory and disk."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._core.checks import parse_bytes
+from rsa_faces.brain.images import load_file
+from rsa_faces.extraction._layers import split_call
+from rsa_faces.networks import Network
+from rsa_faces.runs._steps import peak_memory
+
+if TYPE_CHECKING:
+    from rsa_faces.runs._job import Job
+    from rsa_faces.runs._networks import Networks
+
+#: What time is: a check on a busy machine takes the processor's.
+CLOCK: Callable[[], float] = time.perf_counter
+#: Beside what a process keeps when memory is counted again and again.
+_SLACK = 200 * 2**20
+_SIZES = (2, 10)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a part of a run takes.
+
+    Attributes
+    ----------
+    what : str
+        As it is told when it runs.
+    seconds : float
+        On the machine that plans.
+    peak_bytes : int
+        At most resident in the process meanwhile.
+    disk_bytes : int
+        That it leaves.
+    shared : bool
+        Whether a cluster does it beside others.
+    """
+
+    what: str
+    seconds: float
+    peak_bytes: int
+    disk_bytes: int = 0
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will take, and what of it does not fit this machine.
+
+    Attributes
+    ----------
+    works : tuple of Work
+    workers : int
+        How many parts are done side by side.
+    free_disk, memory : int
+        Bytes that there are.
+    """
+
+    works: tuple[Work, ...]
+    workers: int
+    free_disk: int
+    memory: int
+
+    @property
+    def seconds(self) -> float:
+        """Time from start to end; shared parts are spread over workers."""
+        shared = [work.seconds for work in self.works if work.shared]
+        own = sum(work.seconds for work in self.works if not work.shared)
+        return own + max(sum(shared) / self.workers, max(shared, default=0.0))
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most memory of one process."""
+        return max(work.peak_bytes for work in self.works)
+
+    @property
+    def disk_bytes(self) -> int:
+        """All that is left on disk."""
+        return sum(work.disk_bytes for work in self.works)
+
+    @property
+    def title(self) -> str:
+        """All of it in one line."""
+        return (
+            f"What this takes, about: {duration(self.seconds)}, at most {size(self.peak_bytes)} of "
+            f"memory, {size(self.disk_bytes)} of disk"
+        )
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What does not fit, and what to change."""
+        found = []
+        most = max(self.works, key=lambda work: work.peak_bytes)
+        if most.peak_bytes > self.memory:
+            found.append(
+                f"{most.what} may take {size(most.peak_bytes)} of memory, and this machine has "
+                f"{size(self.memory)}: give a smaller `budget`, fewer layers, or run it elsewhere "
+                "(--cluster)."
+            )
+        if self.disk_bytes > self.free_disk:
+            largest = max(self.works, key=lambda work: work.disk_bytes)
+            found.append(
+                f"results take {size(self.disk_bytes)} of disk, and {size(self.free_disk)} are "
+                f"free: choose another folder with --out, or leave less of {largest.what} "
+                "(fewer layers, or `reduce`)."
+            )
+        return tuple(found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per part, numbers in seconds and bytes."""
+        columns = ("what", "seconds", "peak_bytes", "disk_bytes", "shared")
+        rows = [[getattr(work, column) for column in columns] for work in self.works]
+        return pd.DataFrame(rows, columns=list(columns)).rename(columns={"what": "part"})
+
+    def shown(self) -> pd.DataFrame:
+        """Return one row per part, as text."""
+        return pd.DataFrame(
+            {
+                "part": [work.what for work in self.works],
+                "time": [duration(work.seconds) for work in self.works],
+                "memory": [size(work.peak_bytes) for work in self.works],
+                "disk": [size(work.disk_bytes) for work in self.works],
+            }
+        )
+
+
+@dataclass(eq=False)
+class Trials:
+    """Small versions of parts, timed: from a few units of what takes the time to all of them."""
+
+    scratch: Path
+    _works: list[tuple[str, float, int, int, bool]] = field(default_factory=list)
+    _known: dict[Hashable, float] = field(default_factory=dict)
+
+    def add(
+        self,
+        what: str,
+        seconds: float,
+        more_bytes: float = 0,
+        disk_bytes: float = 0,
+        *,
+        shared: bool = False,
+    ) -> None:
+        """Add a part that takes so much memory beyond what this process has taken by now."""
+        self._works.append((what, seconds, int(more_bytes), int(disk_bytes), shared))
+
+    def plan(self, folder: Path, workers: int) -> Plan:
+        """Return all parts; each process will hold what this one has loaded by now."""
+        held = peak_bytes() + _SLACK
+        works = tuple(
+            Work(what, seconds, held + more, disk, shared)
+            for what, seconds, more, disk, shared in self._works
+        )
+        return Plan(works, workers, free_disk(folder), memory_of_machine())
+
+    def figures(self, what: str, n: float) -> None:
+        """Add figures, and what is written at the end: as so many small ones."""
+        self.add(what, n * self.figure_seconds, 300 * 2**20, 2**20 * n)
+
+    def seconds(
+        self,
+        key: Hashable,
+        make: Callable[[int], Any],
+        whole: int,
+        sizes: tuple[int, int] = _SIZES,
+    ) -> float:
+        """Return how long `make` of all units takes, from two smaller sizes; of each key once.
+
+        The first call counts as it is: it loads and compiles what the run has to load, too.
+        """
+        if key in self._known:
+            return self._known[key]
+        few, more = (min(n, whole) for n in sizes)
+        first = timed(make, few)
+        if few == whole:
+            self._known[key] = first
+            return first
+        again = min(timed(make, few), first)
+        slope = max(0.0, timed(make, more) - again) / max(1, more - few)
+        # A part that is done again has no more to load.
+        self._known[key] = again + slope * (whole - few)
+        return first + slope * (whole - few)
+
+    def job(
+        self,
+        job: Job,
+        unit: str,
+        shape: Hashable,
+        *,
+        more_bytes: float = 0,
+        disk_bytes: float = 0,
+        sizes: tuple[int, int] = _SIZES,
+    ) -> None:
+        """Add a step that is repeated as often as the option `unit` of its function says."""
+        options = next(a for a in job.arguments if isinstance(a, dict) and unit in a)
+
+        def make(n: int) -> None:
+            arguments = [
+                {**options, unit: n}
+                if argument is options
+                else self.scratch / argument.name
+                if isinstance(argument, Path)
+                else argument
+                for argument in job.arguments
+            ]
+            job.function(*arguments)
+
+        seconds = self.seconds((job.function, shape), make, options[unit], sizes)
+        self.add(job.what, seconds, more_bytes, disk_bytes, shared=True)
+
+    def networks(self, networks: Networks, jobs: Sequence[Job]) -> None:
+        """Add the RDMs of networks' layers, from passes of some of the stimuli."""
+        for entry, job in zip(networks.entries, jobs, strict=True):
+            name, opening, stimuli, options, path = job.arguments
+            network = networks.load(entry.name)
+            channels = n_channels(network, networks.layers[entry.name])
+            n, budget = len(stimuli), parse_bytes(options["budget"])
+
+            def make(k: int, job=job, stimuli=stimuli) -> None:
+                name, opening, _, options, path = job.arguments
+                shown = stimuli.subset(stimuli.ids[:k])
+                job.function(name, opening, shown, options, self.scratch / path.name)
+
+            seconds = self.seconds((name, path), make, n)
+            # What two stimuli are compared by is not in the passes.
+            seconds += 2 * n**2 * sum(channels) / self.products_per_second
+            n_pairs = n * (n - 1) // 2
+            weights = sum(p.numel() for p in network.module.parameters()) * 4
+            side = network.spec.preprocessing.size
+            images = n * 3 * side**2 * 4 if hasattr(stimuli, "image") else 0
+            largest = 4 * n * max(channels)
+            held = min(budget, 4 * n * sum(channels)) + min(2 * largest, 2 * budget)
+            more = 2 * held + 3 * weights + 3 * images + 24 * n_pairs * len(channels)
+            self.add(job.what, seconds, more, 8 * n_pairs * len(channels) + 2**14, shared=True)
+
+    @cached_property
+    def products_per_second(self) -> float:
+        """Multiplications and additions of float32 in a second, of large products."""
+        a = np.ones((256, 4096), np.float32)
+        return 2 * 256 * 256 * 4096 / min(timed(lambda _: a @ a.T, 0) for _ in range(5))
+
+    @cached_property
+    def figure_seconds(self) -> float:
+        """Time of one small figure, drawn and saved as all figures are."""
+        from rsa_faces.figures import save_figure
+
+        def draw(_: int) -> None:
+            import matplotlib.pyplot as plt
+
+            figure, axes = plt.subplots(figsize=(4, 3))
+            axes.plot(range(20), range(20), "o-", label="a line")
+            axes.legend()
+            save_figure(figure, self.scratch / "figure")
+            plt.close(figure)
+
+        draw(0)
+        return min(timed(draw, 0), timed(draw, 0))
+
+
+@contextlib.contextmanager
+def trials() -> Iterator[Trials]:
+    """Yield a place for trials, silent and gone afterwards."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rsa-faces-plan-") as scratch,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield Trials(Path(scratch))
+
+
+def timed(make: Callable[[int], Any], n: int) -> float:
+    """Return the seconds that one call takes."""
+    gc.collect()
+    start = CLOCK()
+    make(n)
+    return CLOCK() - start
+
+
+def n_channels(network: Network, layers: Sequence[str]) -> list[int]:
+    """Return how many values each layer gives for one image."""
+    modules = list(dict.fromkeys(split_call(layer)[0] for layer in layers))
+    return network.layer_table(modules)["n_channels"].tolist()
+
+
+def size_of(image: Any) -> int:
+    """Return the bytes of an image, its files or its parts, as float32 in memory."""
+    if image is None:
+        return 0
+    if isinstance(image, dict):
+        return sum(map(size_of, image.values()))
+    if isinstance(image, (list, tuple)):
+        return sum(map(size_of, image))
+    if isinstance(image, (str, Path)):
+        image = load_file(image, "an image")
+    shape = getattr(image, "shape", None) or np.shape(image.agg_data())
+    return 4 * int(np.prod(shape))
+
+
+def peak_bytes() -> int:
+    """Return the most bytes that were resident in this process since they were counted last."""
+    with peak_memory(reset=False) as peak:
+        pass
+    return peak[0]
+
+
+def resident_bytes() -> int:
+    """Return the bytes that are resident in this process now; 0 where this is not told."""
+    with contextlib.suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def memory_of_machine() -> int:
+    """Return the bytes of memory that this machine has."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**63 - 1  # not told here
+
+
+def free_disk(folder: Path) -> int:
+    """Return the bytes that are free where a folder is, or will be."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def duration(seconds: float) -> str:
+    """Return a time as text."""
+    if seconds < 100:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes as text."""
+    unit, factor = next(
+        (u, f)
+        for u, f in (("KB", 1e3), ("MB", 1e6), ("GB", 1e9))
+        if n_bytes < 1000 * f or u == "GB"
+    )
+    return f"{n_bytes / factor:.{int(n_bytes < 10 * factor)}f} {unit}"
