@@ -217,13 +217,13 @@ def test_what_clips_cannot_do_is_said(clips):
         "data": [
             {"rdms": "clips/subjects.h5", "select": {"region": "simulated STS"}, "region": "x"}
         ],
-        "networks": [{"name": "pixels", "crop_faces": True}],
+        "networks": [{"name": "pixels", "reduce": "mean"}],
     }
     (clips / "c.yaml").write_text(yaml.safe_dump(config))
     run = rsa_faces("compare", clips / "c.yaml", "--out", clips / "no", "--set",
                     "data.0.allow_missing=true")  # fmt: skip
     assert run.exit_code == 2
-    assert "expected no `crop_faces` for pixels: it is for images" in sentence(run)
+    assert "expected no `reduce` for pixels: it is for images" in sentence(run)
     question = {"analysis": "readout", "labels": "expression", "across": "identity"}
     analyse = {"title": "x", "stimuli": {"clips": "clips"}, "networks": ["pixels"]}
     analyse["analyses"] = [question]

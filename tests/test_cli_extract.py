@@ -152,7 +152,7 @@ def test_import_reads_by_name(tmp_path):
         (["rdm", ".", "--out", "o.h5"], "expected --network NAME for a folder of images"),
         (
             ["rdm", ".", "--out", "o.h5", "--network", "sface", "--rate", "2", "--reduce", "mean"],
-            "clips .* take no --crop-faces, --reduce",
+            "clips .* take no --reduce",
         ),
         (
             ["faces", "PHOTOS", "--crops", "c", "--template", "pixels"],

@@ -134,11 +134,9 @@ def rdm(
         opened = rf.load_network(network, weights=weights, device=device)
         which = layers or "all"
         if rate is not None:
-            if crop is not None or reduce is not None or precision != "float32":
-                raise InputError(
-                    "clips (--rate) take no --crop-faces, --reduce and --precision: leave them out."
-                )
-            clips = rf.load_clips(source, manifest=manifest)
+            if reduce is not None or precision != "float32":
+                raise InputError("clips (--rate) take no --reduce and --precision: leave them out.")
+            clips = _cropped(rf.load_clips(source, manifest=manifest), opened, crop)
             rdms = rf.clip_rdms(
                 opened, clips, layers=which, rate=rate, measure=measure, average=average,
                 shortest=shortest, budget=budget,
@@ -295,13 +293,18 @@ def _template(spec) -> str:
 def _cropped(stimuli, network: Network, crop: bool | None):
     """Return the stimuli as the network is shown them, and say what was decided."""
     from rsa_faces.stimuli import crop_faces, detect_faces
+    from rsa_faces.stimuli.clips import ClipSet, crop_clips, first_frames
     from rsa_faces.stimuli.faces import find_to_cut
 
     if crop is False or (crop is None and not network.spec.crop):
         return stimuli
+    clips = isinstance(stimuli, ClipSet)
+    images = first_frames(stimuli) if clips else stimuli
     if crop:
-        return crop_faces(stimuli, detect_faces(stimuli), template=_template(network.spec))
-    faces, reason = find_to_cut(stimuli)
+        template, faces, reason = _template(network.spec), detect_faces(images), ""
+    else:
+        template = network.spec.crop
+        faces, reason = find_to_cut(images)
     if reason or faces is None:
         say(
             "note",
@@ -309,8 +312,10 @@ def _cropped(stimuli, network: Network, crop: bool | None):
             style="yellow",
         )
         return stimuli
-    say("note", f"faces are cut out for {network.name}, as in its training.", style="yellow")
-    return crop_faces(stimuli, faces, template=network.spec.crop)
+    if crop is None:
+        say("note", f"faces are cut out for {network.name}, as in its training.", style="yellow")
+    cut = crop_faces(images, faces, template=template)  # says which have no face
+    return crop_clips(stimuli, template=template) if clips else cut
 
 
 def _save(rdms: RDMs, target: Path) -> None:

@@ -81,7 +81,7 @@ def run_command(
     name: str,
     help: str,
     load: Callable[[], type[Run]],
-    show: Callable[[Any, Output], list[Table]],
+    show: Callable[[Any, Output], list[Table]] | None = None,
 ) -> None:
     """Add a command that runs, with the options of all of them.
 
@@ -93,7 +93,8 @@ def run_command(
     load : callable
         Returns the kind of run; imports it late.
     show : callable
-        From configuration and output to the tables that are printed.
+        From configuration and output to the tables that are printed; by default those of the
+        report.
     """
 
     def command(
@@ -185,7 +186,7 @@ def _share(part: str) -> tuple[int, int]:
 
 
 def _of_output(
-    command: str, config: Any, output: Output, show: Callable[[Any, Output], list[Table]]
+    command: str, config: Any, output: Output, show: Callable[[Any, Output], list[Table]] | None
 ) -> Told:
     """Return what is printed of a run: the tables people read, and where the rest is."""
     machine = {
@@ -202,7 +203,10 @@ def _of_output(
     lines = [f"Figure: {path}" for path in figures]
     lines += [f"Report: {output.report}"]
     lines += [f"Table:  {output.folder / next(iter(output.tables))}.csv"]
-    return Told(machine, show(config, output), output.notes, lines)
+    if show is not None:
+        return Told(machine, show(config, output), output.notes, lines)
+    answers = [text_table(each.caption, each.rows, each.numbers) for each in output.answers]
+    return Told(machine, answers, output.notes, [output.legend, *lines])
 
 
 def _of_plan(plan: Plan) -> Told:
@@ -218,13 +222,11 @@ def _of_plan(plan: Plan) -> Told:
     return Told(machine, [table], plan.advice)
 
 
-def text_table(title: str, rows: pd.DataFrame, right: Sequence[str], caption: str = "") -> Table:
+def text_table(title: str, rows: pd.DataFrame, right: Sequence[str]) -> Table:
     """Return rows of text as a table for the terminal; columns in `right` hold numbers."""
     table = Table(
         title=title,
         title_justify="left",
-        caption=caption or None,
-        caption_justify="left",
         box=None,
         pad_edge=False,
     )

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from rsa_faces.cli._running import run_command
 
 if TYPE_CHECKING:
-    from rsa_faces.runs._run import Output, Run
-    from rsa_faces.runs.timecourse.config import TimecourseConfig
+    from rsa_faces.runs._run import Run
 
 
 HELP = """\
@@ -29,36 +26,4 @@ def _kind() -> type[Run]:
     return TimecourseRun
 
 
-def _tables(config: TimecourseConfig, output: Output) -> list[Table]:
-    """Return the clusters that are shown, and the pairs of networks."""
-    table = Table(title=f"Clusters above 0 ({config.method})")
-    for column in ("region", "from, s", "to, s", "layers", "p"):
-        table.add_column(column, justify="right" if column in {"from, s", "to, s", "p"} else "left")
-    for row in output.tables["clusters"].itertuples():
-        if row.p_corrected < config.test.alpha:
-            table.add_row(
-                row.region,
-                f"{row.time_from:.2f}",
-                f"{row.time_to:.2f}",
-                row.models,
-                f"{row.p_corrected:.4f}",
-            )
-    tables = [table]
-    if "networks" in output.tables:
-        table = Table(title="Networks, paired within patients")
-        for column in ("region", "networks"):
-            table.add_column(column)
-        for column in ("difference", "p"):
-            table.add_column(column, justify="right")
-        for row in output.tables["networks"].itertuples():
-            table.add_row(
-                row.region,
-                f"{row.network_a} − {row.network_b}",
-                f"{row.difference:.3f}",
-                f"{row.p_corrected:.4f}",
-            )
-        tables.append(table)
-    return tables
-
-
-run_command("timecourse", HELP, _kind, _tables)
+run_command("timecourse", HELP, _kind)

@@ -19,7 +19,7 @@ import pandas as pd
 from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes, write_text
-from rsa_faces.report import Account, Picture, write_report, write_table
+from rsa_faces.report import Account, Picture, Table, write_report, write_table
 from rsa_faces.runs import _plan
 from rsa_faces.runs._cluster_config import ClusterConfig, load_cluster_config
 from rsa_faces.runs._columns import describe_folder
@@ -51,6 +51,10 @@ class Output:
         What a reader has to know.
     report : Path
         One HTML page.
+    answers : tuple of Table
+        The rows that a reader wants first, as text; the report shows them, too.
+    legend : str
+        How they are read.
     result : object
         Of `compare`: the :class:`rsa_faces.inference.Result`; else None.
     """
@@ -60,6 +64,8 @@ class Output:
     figures: tuple[Path, ...]
     notes: tuple[str, ...]
     report: Path
+    answers: tuple[Table, ...] = ()
+    legend: str = ""
     result: Any = None
 
 
@@ -180,7 +186,8 @@ class Run(abc.ABC):
             self.draw()
             self.notes += [str(w.message) for w in caught if w.category is UserWarning]
             self.notes = list(dict.fromkeys(self.notes))
-            self._write_account(started, time.perf_counter() - clock)
+            account = self.account()
+            self._write_account(account, started, time.perf_counter() - clock)
             remove_array(self.folder)
             total = self.n_steps()
             self._say(total, total, "done")
@@ -190,6 +197,8 @@ class Run(abc.ABC):
             tuple(picture.path for picture in self.pictures),
             tuple(self.notes),
             self.folder / "report.html",
+            tuple(account.tables),
+            account.legend,
             self.result(),
         )
 
@@ -347,9 +356,8 @@ class Run(abc.ABC):
         for name, table in self.tables.items():
             write_table(table, self.folder / f"{name}.csv")
 
-    def _write_account(self, started: datetime, seconds: float) -> None:
+    def _write_account(self, account: Account, started: datetime, seconds: float) -> None:
         """Write methods, notes, report, the folder's README and the provenance."""
-        account = self.account()
         numbered = "\n".join(f"{i}. {r}" for i, r in enumerate(account.references, start=1))
         listed = "\n".join(f"- {source}" for source in account.sources)
         write_text(

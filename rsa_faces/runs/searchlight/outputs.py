@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from rsa_faces import __version__
-from rsa_faces._core.words import between, counted, number, p_sentence
+from rsa_faces._core.words import between, counted, number, p_sentence, p_value
 from rsa_faces.comparison import METHODS
 from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
+from rsa_faces.runs._held_out import best_findings, best_methods, best_table
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 
 if TYPE_CHECKING:
     from rsa_faces.runs.searchlight.run import SearchlightRun
 
+# Who chose layers, and what beside them.
+_CHOSEN = "subjects", "place"
+_text: dict[str, Callable[[Any], str]] = {
+    "model": str,
+    "part": str,
+    "similarity": number,
+    "t": lambda t: number(t, 2),
+    "p": p_value,
+    "ceiling_low": number,
+    "ceiling_high": number,
+}
 _TESTS = {
     "tfce": "threshold-free cluster enhancement",
     "max": "the largest statistic",
@@ -28,17 +41,20 @@ _TESTS = {
 
 def account(run: SearchlightRun) -> Account:
     """Return peaks, methods and sources."""
-    config, peaks = run.config, run.tables["peaks"]
+    config, peaks = run.config, _of_highest(run)
     n = len(next(iter(run.maps.values())))
     names = [entry.name for entry in config.networks]
     data = [config.stimuli.dataset] if config.stimuli is not None else []
     return Account(
-        findings=_findings(config, peaks, n),
-        tables=[_table(rows, model) for model, rows in peaks.groupby("model", sort=False)],
-        legend="The five highest peaks of each model; all are in peaks.csv. p is corrected for all "
-        "places of all parts of the brain. Peaks are chosen on these data: their similarity and "
-        "its interval are optimistic.",
-        methods=_methods(run, n) + crops(run.networks),
+        findings=[*best_findings(run.best, *_CHOSEN), *_findings(config, peaks, n)],
+        tables=[
+            *([best_table(run.best, *_CHOSEN)] if len(run.best) else []),
+            _peaks(peaks),
+        ],
+        legend="The highest peaks of each network's highest layer, and of each model; all are in "
+        "peaks.csv. p is corrected for all places of all parts of the brain. Peaks are chosen on "
+        "these data: their similarity and its interval are optimistic.",
+        methods=_methods(run, n) + best_methods(run.best, *_CHOSEN) + crops(run.networks),
         sources=sources([*data, *(entry.dataset for entry in config.models)], names),
     )
 
@@ -67,14 +83,26 @@ def _findings(config: SearchlightConfig, peaks: pd.DataFrame, n: int) -> list[st
     return found
 
 
-def _table(rows: pd.DataFrame, model: object) -> Table:
-    """Return the highest peaks of a model as text."""
-    shown = rows.drop(columns="model").head(5)
-    numbers = tuple(c for c in shown if c != "part")
-    cells = {
-        column: [v if isinstance(v, str) else f"{v:.4g}" for v in shown[column]] for column in shown
-    }
-    return Table(str(model), pd.DataFrame(cells), numbers)
+def _of_highest(run: SearchlightRun) -> pd.DataFrame:
+    """Return the peaks of the layer of each network with the highest, and of all models."""
+    peaks = run.tables["peaks"]
+    highest = peaks.groupby("model", sort=False)["similarity"].max()
+    wanted = [
+        max((name for name, _ in maps), key=lambda name: highest.get(name, -np.inf))
+        for maps in run.members.values()
+    ]
+    return peaks[peaks["model"].isin(wanted)]
+
+
+def _peaks(peaks: pd.DataFrame) -> Table:
+    """Return the three highest peaks of each model as text."""
+    columns = ("model", "part", "similarity", "t", "p", "ceiling_low", "ceiling_high")
+    rows = peaks.groupby("model", sort=False).head(3)
+    cells = {column: rows[column].map(_text[column]) for column in columns if column in rows}
+    places = [axis for axis in "xyz" if axis in rows]
+    cells |= {f"{axis}, mm": rows[axis].map("{:.0f}".format) for axis in places}
+    named = pd.DataFrame(cells).rename(columns=lambda column: column.replace("_", " "))
+    return Table("Peaks", named, tuple(c for c in named if c not in ("model", "part")))
 
 
 def _methods(run: SearchlightRun, n: int) -> str:
@@ -140,6 +168,13 @@ def _models(run: SearchlightRun) -> str:
             for name, layers in run.networks.layers.items()
         )
         parts.append(f"of {layers}, shown {len(run.stimuli.ids)} stimuli")
-    if run.config.models:
-        parts.append("of data sets, files or labels")
+    if run.brains.models is not None:
+        parts.append("of the simulated layers that are planted, and some that are not")
+    for entry in run.config.models:
+        if entry.metadata is not None:
+            parts.append(f"of the label {entry.metadata} ({entry.kind})")
+        elif entry.dataset is not None:
+            parts.append(f"of the data set {entry.dataset}")
+        else:
+            parts.append(f"of the file {', '.join(path.name for path in entry.paths)}")
     return f" ({'; '.join(parts)})" if parts else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,6 +33,7 @@ from rsa_faces.mapping import (
 from rsa_faces.rdm import MEASURES, RDMs, concat
 from rsa_faces.report import Account, Picture
 from rsa_faces.runs._brains import Brains, Subject, read_brains, save_image, split
+from rsa_faces.runs._held_out import MEANINGS, held_out_layers
 from rsa_faces.runs._inputs import column_of, read_models
 from rsa_faces.runs._job import Job
 from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of, read_stimuli
@@ -58,7 +59,7 @@ class SearchlightRun(Run):
 
     command: ClassVar[str] = "searchlight"
     takes: ClassVar = SearchlightConfig
-    writes: ClassVar = ("peaks",)
+    writes: ClassVar = ("peaks", "best_layers")
 
     config: SearchlightConfig
 
@@ -189,6 +190,9 @@ class SearchlightRun(Run):
         _write_maps(self.means, self.ceilings, self.folder)
         self.tests, peaks = _tested(config, self.maps, self.means, self.ceilings, self.folder)
         self.tables = {"peaks": peaks}
+        self.best = self._best_layers()
+        if len(self.best):
+            self.tables["best_layers"] = self.best
 
     def draw(self) -> None:
         """Draw every model, the ceiling and the best model."""
@@ -197,6 +201,32 @@ class SearchlightRun(Run):
     def account(self) -> Account:
         """Return peaks and methods."""
         return account(self)
+
+    def meanings(self) -> Mapping[str, Mapping[str, str]]:
+        """Return what columns of the table of best layers are."""
+        return {"best_layers": MEANINGS}
+
+    @property
+    def members(self) -> dict[str, list[tuple[str, str]]]:
+        """Layers of each network, with the names of their maps; other models are their own."""
+        found = {
+            network: [(f"{network} {layer}", layer) for layer in layers]
+            for network, layers in self.networks.layers.items()
+        }
+        listed = {name for maps in found.values() for name, _ in maps}
+        names = next(iter(self.maps.values()))[0].names
+        return found | {name: [(name, "")] for name in names if name not in listed}
+
+    def _best_layers(self) -> pd.DataFrame:
+        """Return each network's and model's similarity where other subjects found it highest."""
+        names = list(next(iter(self.maps.values()))[0].names)
+        values = {}
+        for network, maps in self.members.items():
+            rows = [names.index(name) for name, _ in maps]
+            parts = [[m.similarity[rows] for m in some] for some in self.maps.values()]
+            values[network] = np.concatenate([np.stack(p, axis=1) for p in parts], axis=2)
+        layers = {network: [layer for _, layer in maps] for network, maps in self.members.items()}
+        return held_out_layers(values, layers)
 
     @property
     def _settings(self) -> dict[str, Any]:

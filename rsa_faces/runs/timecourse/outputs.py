@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,21 @@ from scipy import stats
 
 from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.words import between, counted, number, p_sentence
+from rsa_faces._core.words import between, counted, number, p_sentence, p_value
 from rsa_faces.comparison import METHODS
 from rsa_faces.mapping import LayerMap
 from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
+from rsa_faces.runs._held_out import best_findings, best_methods, best_table
 from rsa_faces.runs._run import Run
 from rsa_faces.runs._sources import crops, sources
 from rsa_faces.runs.timecourse.config import TimecourseConfig
 
 if TYPE_CHECKING:
     from rsa_faces.runs.timecourse.run import TimecourseRun
+
+# Who chose layers, and what beside them.
+_CHOSEN = "patients", "time"
 
 
 def draw(run: Run, found: LayerMap, test: Any, electrodes: pd.DataFrame, n_patients: int) -> None:
@@ -57,18 +62,48 @@ def account(run: TimecourseRun) -> Account:
     config, tables = run.config, run.tables
     clusters = tables["clusters"]
     shown = clusters[clusters["p_corrected"] < config.test.alpha]
-    listed = [Table("Clusters above 0", _text(shown), ())] if len(shown) else []
+    listed = [best_table(run.best, *_CHOSEN)] if len(run.best) else []
+    if len(shown):
+        listed.append(_clusters(shown))
     if "networks" in tables:
-        listed.append(Table("Networks, paired within patients", _text(tables["networks"]), ()))
+        listed.append(_pairs(tables["networks"]))
+    none = ["No cluster of times and layers is shown to be above 0."]
     return Account(
-        findings=_findings(shown, tables)
-        or ["No cluster of times and layers is shown to be above 0."],
+        findings=[*best_findings(run.best, *_CHOSEN), *(_findings(shown, tables) or none)],
         tables=listed,
-        methods=_methods(run) + crops(run.networks),
+        methods=_methods(run) + best_methods(run.best, *_CHOSEN) + crops(run.networks),
         sources=sources([config.stimuli.dataset], [entry.name for entry in config.networks]),
-        legend="All numbers are in clusters.csv, similarity.csv and networks.csv. Peaks are chosen "
-        "on these data: their similarity and its interval are optimistic.",
+        legend="All numbers are in best_layers.csv, clusters.csv, similarity.csv and networks.csv. "
+        "Peaks of clusters are chosen on these data: their similarity and its interval are "
+        "optimistic.",
     )
+
+
+def _clusters(shown: pd.DataFrame) -> Table:
+    """Return the clusters as text."""
+    cells = {
+        "region": shown["region"],
+        "layers": shown["models"],
+        "time, s": [
+            *map(functools.partial(between, digits=2), shown["time_from"], shown["time_to"])
+        ],
+        "peak": shown["peak_model"] + " at " + shown["peak_time"].map("{:.2f} s".format),
+        "p": shown["p_corrected"].map(p_value),
+    }
+    return Table("Clusters above 0", pd.DataFrame(cells), ("time, s", "p"))
+
+
+def _pairs(networks: pd.DataFrame) -> Table:
+    """Return the differences of networks as text."""
+    cells = {
+        "region": networks["region"],
+        "networks": networks["network_a"] + " − " + networks["network_b"],
+        "difference": networks["difference"].map(number),
+        "standard error": networks["sem"].map(number),
+        "p": networks["p_corrected"].map(p_value),
+    }
+    right = ("difference", "standard error", "p")
+    return Table("Networks, paired within patients", pd.DataFrame(cells), right)
 
 
 def _findings(shown: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -143,8 +178,3 @@ def _methods(run: TimecourseRun) -> str:
         f"{config.test.alpha:g}. Conclusions generalise to patients, not to other stimuli. "
         f"Computed with rsa-faces {__version__}, seed {config.seed}."
     )
-
-
-def _text(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with numbers as they are printed."""
-    return table.map(lambda v: f"{v:.4g}" if isinstance(v, float) else str(v))

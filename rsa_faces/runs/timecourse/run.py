@@ -16,6 +16,7 @@ from rsa_faces.inference.multiple import adjust
 from rsa_faces.mapping import LayerMap, compare_networks, layer_map, map_clusters
 from rsa_faces.rdm import MEASURES, RDMs, concat, load_rdms
 from rsa_faces.report import Account
+from rsa_faces.runs._held_out import MEANINGS, held_out_layers
 from rsa_faces.runs._inputs import column_of
 from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of, read_images
 from rsa_faces.runs._plan import Trials, timed
@@ -37,7 +38,7 @@ class TimecourseRun(Run):
 
     command: ClassVar[str] = "timecourse"
     takes: ClassVar = TimecourseConfig
-    writes: ClassVar = ("clusters", "similarity", "electrodes", "networks")
+    writes: ClassVar = ("clusters", "similarity", "electrodes", "networks", "best_layers")
 
     config: TimecourseConfig
 
@@ -126,6 +127,9 @@ class TimecourseRun(Run):
         networks = _compared(self.found, [entry.name for entry in config.networks], config.seed)
         if len(networks):
             self.tables["networks"] = networks
+        self.best = _best_layers(self.found)
+        if len(self.best):
+            self.tables["best_layers"] = self.best
 
     def _layer_map(self, models: RDMs, patients: list[RDMs]) -> LayerMap:
         """Compare layers with every time of patients."""
@@ -148,11 +152,27 @@ class TimecourseRun(Run):
             "p": "one-sided p value of that difference",
             "p_corrected": "the same, corrected over the electrodes of the patient",
         }
-        return {"electrodes": chosen}
+        return {"electrodes": chosen, "best_layers": MEANINGS}
 
     def account(self) -> Account:
         """Return clusters, methods and sources."""
         return account(self)
+
+
+def _best_layers(found: LayerMap) -> pd.DataFrame:
+    """Return each network's similarity where other patients found it highest, in each region."""
+    tables = []
+    for region, curves in found.curves.groupby("region", sort=False):
+        groups = list(curves.groupby("network", sort=False))
+        values = {
+            network: np.moveaxis(found.subjects[:, rows.index], 0, 1) for network, rows in groups
+        }
+        layers = {network: rows["layer"].tolist() for network, rows in groups}
+        table = held_out_layers(values, layers)
+        if len(table):
+            table.insert(0, "region", region)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def _compared(found: LayerMap, networks: list[str], seed: int) -> pd.DataFrame:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
+from scipy import stats
 
 from rsa_faces import analyses
+from rsa_faces._core.words import between, number
 from rsa_faces.runs._reading import Section
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -29,6 +32,11 @@ MEANINGS = {
     "chance": "mean accuracy, or r, of permuted labels",
     "n_groups": "groups of `across`, left out in turn",
     "n_classes": "classes of the label",
+    "held_out": "accuracy, or r, of the best layer in each fold, which the other folds chose; the "
+    "same for all layers of a network",
+    "held_out_low": "lower end of its 95 % interval over folds (t)",
+    "held_out_high": "upper end of its 95 % interval over folds (t)",
+    "held_out_layer": "the layer that they chose most often",
 }
 
 
@@ -71,12 +79,17 @@ class Readout(Question, Task):
         "ci_high",
         "chance",
         "p_corrected",
+        "held_out",
+        "held_out_low",
+        "held_out_high",
+        "held_out_layer",
     )
     one_of_each: ClassVar = ("network",)
     p: ClassVar = "p_corrected"
     how: ClassVar = (
         "ridge regression on each layer, judged on groups that were not trained on; intervals "
-        "draw people, p values permute labels and are corrected over layers"
+        "draw people, p values permute labels and are corrected over layers; the best layer is "
+        "judged in folds that did not choose it"
     )
     meanings: ClassVar = MEANINGS
 
@@ -106,5 +119,51 @@ class Readout(Question, Task):
             )
             for activations in study.features.values()
         ]
-        table = pd.concat([result.table for result in results])
+        table = pd.concat([result.table.assign(**_held_out(result)) for result in results])
         return table, [plot_readout(results)]
+
+    def _sentence(self, row: pd.Series) -> str:
+        text = super()._sentence(row)
+        if pd.isna(row.get("held_out")):
+            return text
+        interval = between(row["held_out_low"], row["held_out_high"])
+        return (
+            f"{row['network']}: {self.effect} {number(row['held_out'])} in the best layer, chosen "
+            f"by other folds (95 % interval {interval}; mostly {row['held_out_layer']}); highest "
+            f"on the same data: {text.partition(': ')[2]}"
+        )
+
+
+def _held_out(result: analyses.Readout) -> dict[str, Any]:
+    """Return how well the best layer does in folds that did not choose it; nothing of one layer."""
+    rows = result.predictions
+    by_class = bool(result.classes)
+    right = rows["label"] == rows["predicted"] if by_class else None
+    loss = ~right if right is not None else (rows["label"] - rows["predicted"]) ** 2
+    losses = loss.astype(float).groupby([rows["layer"], rows["fold"]], sort=False).sum().unstack()
+    layers = [layer for layer in result.table["layer"] if layer in losses.index]
+    if len(layers) < 2 or losses.shape[1] < 2:
+        return {}
+    losses = losses.loc[layers]
+    others = losses.to_numpy().sum(axis=1, keepdims=True) - losses.to_numpy()
+    chosen = dict(zip(losses.columns, others.argmin(axis=0), strict=True))
+    parts = [
+        rows[(rows["fold"] == fold) & (rows["layer"] == layers[k])] for fold, k in chosen.items()
+    ]
+    if by_class:
+        values = [float((part["label"] == part["predicted"]).mean()) for part in parts]
+        whole = pd.concat(parts)
+        value = float((whole["label"] == whole["predicted"]).mean())
+    else:
+        values = [float(part["label"].corr(part["predicted"])) for part in parts if len(part) > 2]
+        whole = pd.concat(parts)
+        value = float(whole["label"].astype(float).corr(whole["predicted"].astype(float)))
+    n = len(values)
+    half = np.std(values, ddof=1) / np.sqrt(n) * stats.t.ppf(0.975, n - 1) if n > 1 else np.nan
+    most = int(np.bincount(list(chosen.values())).argmax())
+    return {
+        "held_out": value,
+        "held_out_low": value - half,
+        "held_out_high": value + half,
+        "held_out_layer": layers[most],
+    }

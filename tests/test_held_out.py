@@ -1,0 +1,93 @@
+"""The best layer, chosen by others than those who judge it: no optimism where nothing is there."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rsa_faces.runs._held_out import best_findings, best_table, held_out_layers
+from rsa_faces.runs.analyse.questions.readout import _held_out
+
+LAYERS = {"net": ["a", "b", "c"]}
+
+
+def test_chance_is_not_made_better_by_choosing():
+    rng = np.random.default_rng(0)
+    means, covered = [], 0
+    for _ in range(300):
+        values = rng.normal(size=(3, 8, 40))
+        row = held_out_layers({"net": values}, LAYERS).iloc[0]
+        means.append(row["similarity"])
+        covered += row["ci_low"] <= 0 <= row["ci_high"]
+        assert values.mean(axis=1).max() > 0.5  # what choosing and judging on the same gives
+    assert abs(np.mean(means)) < 3 * np.std(means) / np.sqrt(300)
+    assert covered / 300 > 0.9
+
+
+def test_what_holds_is_found_with_its_layer_and_at_its_value():
+    rng = np.random.default_rng(1)
+    values = rng.normal(scale=0.1, size=(3, 10, 30))
+    values[1, :, 7] += 0.8
+    values[0, 2] = np.nan  # a subject without the layer there
+    row = held_out_layers({"net": values}, LAYERS).iloc[0]
+    assert (row["chosen_layer"], row["share"], row["n_subjects"]) == ("b", 1.0, 10)
+    assert row["similarity"] == pytest.approx(values[1, :, 7].mean())
+    half = np.std(values[1, :, 7], ddof=1) / np.sqrt(10) * 2.262157
+    assert row["ci_high"] - row["similarity"] == pytest.approx(half, rel=1e-5)
+
+
+def test_three_subjects_judge_nothing():
+    assert held_out_layers({"net": np.ones((3, 3, 5))}, LAYERS).empty
+    assert best_findings(pd.DataFrame(), "subjects", "place") == []
+
+
+def test_networks_are_ordered_and_said():
+    rng = np.random.default_rng(2)
+    values = {name: rng.normal(level, 0.1, (3, 6, 4)) for name, level in (("low", 0.1), ("x", 0.5))}
+    table = held_out_layers(values, {"low": list("abc"), "x": list("abc")})
+    assert table["network"].tolist() == ["x", "low"]
+    (sentence,) = best_findings(table, "patients", "time")
+    assert "judged by patients who did not choose layer and time: x 0." in sentence
+    assert best_table(table, "patients", "time").rows.shape == (2, 5)
+
+
+@pytest.mark.parametrize("kind", ["class", "number"])
+def test_readout_is_judged_in_folds_that_did_not_choose_the_layer(kind):
+    rng = np.random.default_rng(0)
+    n, folds = 120, np.repeat(np.arange(6), 20)
+    frames = []
+    for layer, right in (("a", 0.5), ("b", 0.9)):
+        label = rng.integers(0, 2, n) if kind == "class" else rng.normal(size=n)
+        predicted = label.copy()
+        wrong = rng.random(n) > right
+        if kind == "class":
+            predicted[wrong] = 1 - label[wrong]
+        else:
+            predicted = label + rng.normal(scale=2 * (1 - right) + 0.1, size=n)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "layer": layer,
+                    "condition": range(n),
+                    "label": label,
+                    "predicted": predicted,
+                    "fold": folds,
+                }
+            )  # fmt: skip
+        )
+
+    class Result:
+        predictions = pd.concat(frames)
+        table = pd.DataFrame({"layer": ["a", "b"]})
+        classes = (0, 1) if kind == "class" else ()
+
+    found = _held_out(Result)
+    own = frames[1]
+    expected = (
+        (own["label"] == own["predicted"]).mean()
+        if kind == "class"
+        else np.corrcoef(own["label"], own["predicted"])[0, 1]
+    )
+    assert found["held_out_layer"] == "b"
+    assert found["held_out"] == pytest.approx(expected)
+    assert found["held_out_low"] < expected < found["held_out_high"]
+    assert _held_out(type("One", (Result,), {"table": Result.table[:1]})) == {}
