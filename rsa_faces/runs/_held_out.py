@@ -13,20 +13,21 @@ from rsa_faces.report import Table
 
 #: Fewer subjects leave nothing to choose by.
 FEWEST_SUBJECTS = 4
+_N_HALVINGS = 50
 #: What columns of the table are.
 MEANINGS = {
     "similarity": "mean similarity in subjects who did not choose layer and place",
-    "ci_low": "lower end of the 95 % interval over subjects (t)",
-    "ci_high": "upper end of the 95 % interval over subjects (t)",
-    "chosen_layer": "the layer that the other subjects chose most often",
-    "share": "share of subjects for whom they did",
+    "ci_low": "lower end of the 95 % interval, of one half of the subjects (t)",
+    "ci_high": "upper end of the 95 % interval, of one half of the subjects (t)",
+    "chosen_layer": "the layer that was chosen most often",
+    "share": "share of halves that chose it",
 }
 
 
 def held_out_layers(
-    values: Mapping[str, np.ndarray], layers: Mapping[str, Sequence[str]]
+    values: Mapping[str, np.ndarray], layers: Mapping[str, Sequence[str]], *, seed: int = 0
 ) -> pd.DataFrame:
-    """Choose each network's best layer and place by all subjects but one, and judge it in that one.
+    """Choose each network's best layer and place in one half of subjects, judge it in the other.
 
     Parameters
     ----------
@@ -34,48 +35,63 @@ def held_out_layers(
         Similarity of each network's layers; NaN where there is none.
     layers : mapping of str to sequence of str
         Layers of each network.
+    seed : int, default 0
+        Of the random halves.
 
     Returns
     -------
     DataFrame
-        One row per network: its similarity over subjects with an interval, and the layer that was
-        chosen most often with its share. Without rows if there are fewer than 4 subjects. The
-        interval takes subjects as independent; that they share those who choose is not in it.
+        One row per network: its similarity over halves with an interval, and the layer that was
+        chosen most often with its share. Without rows if there are fewer than 4 subjects.
+
+    Notes
+    -----
+    The mean over 50 random halvings is not made better by choosing. The interval is that of one
+    half of the subjects, whose values are independent of the choice: halvings share subjects, and
+    what averaging over them gains is not counted.
     """
     rows = []
     for network, similarity in values.items():
-        known = ~np.isnan(similarity)
-        filled = np.where(known, similarity, 0.0)
-        total, count = filled.sum(axis=1), known.sum(axis=1)
-        judged, chosen = [], []
-        for s in range(similarity.shape[1]):
-            n_others = count - known[:, s]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                others = np.where(
-                    known[:, s] & (n_others > 0), (total - filled[:, s]) / n_others, -np.inf
-                )
-            layer, place = np.unravel_index(int(others.argmax()), others.shape)
-            if np.isfinite(others[layer, place]):
-                judged.append(similarity[layer, s, place])
-                chosen.append(int(layer))
-        if len(judged) < FEWEST_SUBJECTS:
+        rng = np.random.default_rng(seed)
+        there = np.flatnonzero(~np.isnan(similarity).all(axis=(0, 2)))
+        if len(there) < FEWEST_SUBJECTS:
             continue
-        mean, n = float(np.mean(judged)), len(judged)
-        half = np.std(judged, ddof=1) / np.sqrt(n) * stats.t.ppf(0.975, n - 1)
-        most = int(np.bincount(chosen).argmax())
+        halves = []
+        for _ in range(_N_HALVINGS):
+            order = rng.permutation(there)
+            one, other = order[: len(order) // 2], order[len(order) // 2 :]
+            halves += [_judged(similarity, *pair) for pair in ((one, other), (other, one))]
+        means, variances, sizes, chosen = map(np.array, zip(*halves, strict=True))
+        mean = float(means.mean())
+        half = np.sqrt(variances.mean()) * stats.t.ppf(0.975, sizes.min() - 1)
+        most = int(np.bincount(chosen.astype(int)).argmax())
         rows.append(
             {
                 "network": network,
                 "chosen_layer": layers[network][most],
-                "share": chosen.count(most) / n,
+                "share": float((chosen == most).mean()),
                 "similarity": mean,
                 "ci_low": mean - half,
                 "ci_high": mean + half,
-                "n_subjects": n,
+                "n_subjects": len(there),
             }
         )
     table = pd.DataFrame(rows)
     return table.sort_values("similarity", ascending=False, kind="stable") if rows else table
+
+
+def _judged(
+    similarity: np.ndarray, choosing: np.ndarray, judging: np.ndarray
+) -> tuple[float, float, int, int]:
+    """Return mean, its squared error and number of judging subjects, and the layer chosen.
+
+    Only places are chosen at which all subjects have a similarity.
+    """
+    mean = similarity[:, choosing].mean(axis=1)
+    known = ~np.isnan(mean) & ~np.isnan(similarity[:, judging]).any(axis=1)
+    layer, place = np.unravel_index(int(np.where(known, mean, -np.inf).argmax()), mean.shape)
+    values = similarity[layer, judging, place]
+    return float(values.mean()), float(values.var(ddof=1) / len(values)), len(values), int(layer)
 
 
 def best_table(table: pd.DataFrame, who: str, where: str) -> Table:
@@ -117,6 +133,6 @@ def best_methods(table: pd.DataFrame, who: str, where: str) -> str:
     if table.empty:
         return ""
     return (
-        f" The best layer of each network and its {where} were chosen by the mean of all {who} but "
-        "one and judged in that one, each in turn; intervals are t over them."
+        f" The best layer of each network and its {where} were chosen in one half of the {who} and "
+        f"judged in the other ({_N_HALVINGS} random halvings); intervals are those of one half."
     )

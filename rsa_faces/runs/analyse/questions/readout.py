@@ -34,8 +34,8 @@ MEANINGS = {
     "n_classes": "classes of the label",
     "held_out": "accuracy, or r, of the best layer in each fold, which the other folds chose; the "
     "same for all layers of a network",
-    "held_out_low": "lower end of its 95 % interval over folds (t)",
-    "held_out_high": "upper end of its 95 % interval over folds (t)",
+    "held_out_low": "lower end of its 95 % interval over folds (corrected resampled t)",
+    "held_out_high": "upper end of its 95 % interval over folds (corrected resampled t)",
     "held_out_layer": "the layer that they chose most often",
 }
 
@@ -159,7 +159,9 @@ def _held_out(result: analyses.Readout) -> dict[str, Any]:
         whole = pd.concat(parts)
         value = float(whole["label"].astype(float).corr(whole["predicted"].astype(float)))
     n = len(values)
-    half = np.std(values, ddof=1) / np.sqrt(n) * stats.t.ppf(0.975, n - 1) if n > 1 else np.nan
+    # Nadeau and Bengio (2003): folds share those who choose.
+    error = np.std(values, ddof=1) * np.sqrt(1 / n + 1 / (n - 1)) if n > 1 else np.nan
+    half = error * stats.t.ppf(0.975, n - 1)
     most = int(np.bincount(list(chosen.values())).argmax())
     return {
         "held_out": value,
