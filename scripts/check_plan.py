@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from kill_runs import RUNS, make_project
 
-from rsa_faces.runs import COMMANDS, _plan
+from rsa_faces.runs import COMMANDS, _plan, _steps
 
 
 def planned(command: str, config: str, settings: list[str], out: Path) -> None:
     """Write what the plan of a run says."""
-    _plan.CLOCK = time.process_time
+    _steps.CLOCK = time.process_time
     run = RUNS[command]
     plan = run(run.takes.read(config, settings), out / "run", device="cpu", jobs=1).plan()
     parts = {work.what: round(work.seconds, 2) for work in plan.works}
@@ -42,6 +42,7 @@ def done(command: str, config: str, settings: list[str], out: Path) -> None:
         while not over.wait(0.01):
             most[0] = max(most[0], _plan.resident_bytes())
 
+    _steps.CLOCK = time.process_time
     watcher = threading.Thread(target=look, daemon=True)
     run = RUNS[command]
     watcher.start()
@@ -111,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("configs", nargs="*", help="configurations to run whole")
     parser.add_argument("--random", type=int, default=0, help="how many small runs of chance")
+    parser.add_argument("--parts", action="store_true", help="print all parts, too")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
@@ -135,7 +137,7 @@ def main() -> None:
                 f"{said['disk'] / was['disk']:.2f}",
                 flush=True,
             )
-            if options.configs:
+            if options.parts:
                 print("  planned", said["parts"], "\n  took   ", was["parts"], flush=True)
     print(f"{len(jobs)} runs, {over} took more memory than their plan said")
     raise SystemExit(1 if over else 0)

@@ -7,7 +7,6 @@ import gc
 import os
 import shutil
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,14 +21,12 @@ from rsa_faces._core.checks import parse_bytes
 from rsa_faces.brain.images import load_file
 from rsa_faces.extraction._layers import split_call
 from rsa_faces.networks import Network
-from rsa_faces.runs._steps import peak_memory
+from rsa_faces.runs import _steps
 
 if TYPE_CHECKING:
     from rsa_faces.runs._job import Job
     from rsa_faces.runs._networks import Networks
 
-#: What time is: a check on a busy machine takes the processor's.
-CLOCK: Callable[[], float] = time.perf_counter
 #: Beside what a process keeps when memory is counted again and again.
 _SLACK = 200 * 2**20
 _SIZES = (2, 10)
@@ -288,9 +285,9 @@ def trials() -> Iterator[Trials]:
 def timed(make: Callable[[int], Any], n: int) -> float:
     """Return the seconds that one call takes."""
     gc.collect()
-    start = CLOCK()
+    start = _steps.CLOCK()
     make(n)
-    return CLOCK() - start
+    return _steps.CLOCK() - start
 
 
 def n_channels(network: Network, layers: Sequence[str]) -> list[int]:
@@ -315,7 +312,7 @@ def size_of(image: Any) -> int:
 
 def peak_bytes() -> int:
     """Return the most bytes that were resident in this process since they were counted last."""
-    with peak_memory(reset=False) as peak:
+    with _steps.peak_memory(reset=False) as peak:
         pass
     return peak[0]
 

@@ -20,7 +20,7 @@ from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes, write_text
 from rsa_faces.report import Account, Picture, Table, write_report, write_table
-from rsa_faces.runs import _plan
+from rsa_faces.runs import _steps
 from rsa_faces.runs._cluster_config import ClusterConfig, load_cluster_config
 from rsa_faces.runs._columns import describe_folder
 from rsa_faces.runs._entries import RunConfig
@@ -211,9 +211,9 @@ class Run(abc.ABC):
         -------
         Plan
         """
-        folder, start = Path(self.folder).resolve(), _plan.CLOCK()
+        folder, start = Path(self.folder).resolve(), _steps.CLOCK()
         with self._checked(), trials() as found:
-            found.add("reading and checking", _plan.CLOCK() - start)
+            found.add("reading and checking", _steps.CLOCK() - start)
             self.folder, self.parts, self.steps = found.scratch, Parts(), Steps(found.scratch)
             self.on_step = None
             self.estimate(found)
