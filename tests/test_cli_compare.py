@@ -179,7 +179,8 @@ def clips(tmp_path_factory):
 def test_the_study_of_clips_in_runs_is_one_configuration(clips):
     written = rsa_faces("example", "clips", "--out", clips / "clips.yaml")
     assert written.exit_code == 0, written.output
-    options = ["networks=[pixels, gabor-v1, mini-xception]", "inference.n_boot=100",
+    whole = "{name: mini-xception, crop_faces: false}"
+    options = [f"networks=[pixels, gabor-v1, {whole}]", "inference.n_boot=100",
                "partition={plain: [pixels, gabor-v1], faces: [mini-xception]}"]  # fmt: skip
     run = rsa_faces(
         "compare", clips / "clips.yaml", "--out", clips / "out",

@@ -19,7 +19,9 @@ from rsa_faces.networks import Network, Preprocessing
 from rsa_faces.networks._spec import NetworkSpec
 from rsa_faces.rdm import clips as clip_module
 from rsa_faces.rdm.clips import clip_rdms
-from rsa_faces.stimuli.clips import load_clips
+from rsa_faces.runs._entries import NetworkConfig
+from rsa_faces.runs._networks import Networks
+from rsa_faces.stimuli.clips import crop_clips, load_clips
 
 av = pytest.importorskip("av")
 
@@ -466,3 +468,76 @@ def test_memory_stays_within_the_budget(network, tmp_path, average, monkeypatch)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < budget + 1_500_000  # what Python, HDF5 and the tables take besides
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """Two simulated clips of faces in photographs."""
+    folder = tmp_path_factory.mktemp("faces")
+    rf.datasets.simulated_clips(folder, n_runs=2, n_per_run=6, n_subjects=2)
+    clips = load_clips(folder, manifest=folder / "clips.csv")
+    return clips.subset(clips.ids[:2])
+
+
+def test_faces_are_cut_out_of_every_frame_as_out_of_an_image(faces):
+    cut = crop_clips(faces, template="dlib")
+    name = faces.ids[0]
+    frames = list(faces.frames(name, rate=2))
+    made = list(cut.frames(name, rate=2))
+    assert len(made) == len(frames) == cut.n_frames(name, rate=2)
+    images = rf.StimulusSet.from_arrays(frames, [f"{i:02d}" for i in range(len(frames))])
+    expected = rf.crop_faces(images, rf.detect_faces(images, progress=False), template="dlib")
+    for image, crop in zip(expected.ids, made, strict=True):
+        np.testing.assert_array_equal(expected.image(image), crop)
+    assert cut.ids == faces.ids
+    assert not set(cut.sha256) & set(faces.sha256)
+    assert cut.hash != faces.hash
+    assert crop_clips(faces, template="box").hash != cut.hash
+    assert cut.subset(faces.ids[:1]).template == "dlib"
+    copied = pickle.loads(pickle.dumps(cut))
+    np.testing.assert_array_equal(next(copied.frames(name)), made[0])
+    network = rf.load_network("mini-xception", device="cpu")
+    whole, crops = (extract_clips(network, c, layers="pool", rate=1) for c in (faces, cut))
+    assert not np.allclose(whole["pool"], crops["pool"])
+
+
+def test_a_frame_without_a_face_is_cut_where_the_face_was(faces, monkeypatch):
+    first = next(faces.frames(faces.ids[0]))
+    blank = np.zeros_like(first)
+    shown = [first, blank, first]
+    monkeypatch.setattr(type(faces), "frames", lambda self, name, *, rate=None: iter(shown))
+    made = list(crop_clips(faces).frames(faces.ids[0]))
+    np.testing.assert_array_equal(made[0], made[2])
+    assert not made[1].any()
+    shown[:] = [blank]
+    with pytest.raises(InputError, match="a face in the first frame of"):
+        next(crop_clips(faces).frames(faces.ids[0]))
+
+
+def test_runs_cut_faces_out_of_clips_for_networks_that_were_trained_so(faces):
+    def networks(*entries, stimuli=faces):
+        settled = [NetworkConfig.model_validate(entry) for entry in entries]
+        return Networks(settled, stimuli, "cpu", 0, rate=1.0)
+
+    some = networks("mini-xception", "pixels", {"name": "sface", "crop_faces": False})
+    some.check()
+    assert some.templates == {"mini-xception": "box", "pixels": "", "sface": ""}
+    assert some.shown("pixels") is faces
+    assert some.shown("mini-xception").template == "box"
+    assert some.notes == ["faces were cut out for mini-xception, as in their training "
+                          "(crop_faces: auto)."]  # fmt: skip
+    both = networks({"name": "pixels", "crop_faces": True}, "dlib-face")
+    assert both.shown("pixels")._faces is both.shown("dlib-face")._faces
+
+
+def test_clips_without_faces_stay_whole_or_are_an_error(tmp_path):
+    make(tmp_path / "a.mkv", [30, 60])
+    make(tmp_path / "b.mkv", [90, 60])
+    clips = load_clips(tmp_path)
+    auto = Networks([NetworkConfig(name="mini-xception")], clips, "cpu", 0)
+    auto.check()
+    assert auto.shown("mini-xception") is clips
+    assert "'a' shows no face that could be cut out" in auto.notes[0]
+    asked = Networks([NetworkConfig(name="mini-xception", crop_faces=True)], clips, "cpu", 0)
+    with pytest.raises(InputError, match="expected a face in each image, but none was found"):
+        asked.check()

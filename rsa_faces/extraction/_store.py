@@ -24,7 +24,8 @@ import h5py
 import numpy as np
 
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, sha256_bytes
+from rsa_faces._core.files import sha256_bytes
+from rsa_faces._core.stored import new_file
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._layout import Layout
 
@@ -264,7 +265,7 @@ def _create(
             f"{free / 1e9:.1f} GB. Take fewer layers, or a store on another disk."
         )
     names, text = list(layouts), h5py.string_dtype("utf-8")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_file(path) as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         file.attrs["key"] = json.dumps(dict(key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import warnings
 from collections.abc import Mapping
@@ -181,7 +182,7 @@ def _hash_of(*images: Any) -> str:
 def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -> Brains:
     """Estimate the patterns of each subject and keep them as images with a table of volumes."""
     jobs: list[Job] = []
-    hashes, common = {}, None
+    hashes, masks = {}, []
     stems = file_names(bids.subjects)
     for subject in bids.subjects:
         name = f"betas/{stems[subject]}"
@@ -204,8 +205,7 @@ def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -
         if mask is None:
             with about(who):
                 own = bids_mask(bids.root, subject=subject, **bids.files())
-                own = own.named(f"mask of {subject}")
-                common = own if common is None else common.keep(own.positions(common))
+                masks.append(own.named(f"mask of {subject}"))
     run.do(jobs)
     subjects = {}
     for subject, job in zip(bids.subjects, jobs, strict=True):
@@ -224,6 +224,7 @@ def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -
             where = mask.region("the mask", "")
         return Brains(subjects, where, None, hashes)
     notes = []
+    common = functools.reduce(lambda one, own: one.keep(own.positions(one)), masks)
     if len(subjects) > 1:
         notes.append(f"mapped are the {common.n_places} voxels in the brain masks of all subjects.")
     save_image(common.to_img(), run.folder / "mask.nii.gz")

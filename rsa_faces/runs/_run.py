@@ -318,7 +318,7 @@ class Run(abc.ABC):
             raise Elsewhere
 
     def picture(
-        self, name: str, caption: str, alt: str, draw: Callable[[], Any], *depends_on: str
+        self, name: str, caption: str, alt: str, draw: Callable[..., Any], *depends_on: str
     ) -> None:
         """Draw one figure unless it is done, and put it into the report.
 
@@ -329,7 +329,7 @@ class Run(abc.ABC):
         caption, alt : str
             What it shows, with n; the same for those who cannot see it.
         draw : callable
-            Returns a matplotlib figure.
+            Returns a matplotlib figure; called without arguments.
         *depends_on : str
             All that the figure depends on.
         """
