@@ -169,7 +169,7 @@ class Trials:
 
     def figures(self, what: str, n: float) -> None:
         """Add figures, and what is written at the end: as so many small ones."""
-        self.add(what, n * self.figure_seconds, 300 * 2**20, 2**20 * n)
+        self.add(what, n * self.figure_seconds, 300 * 2**20, 2**17 * n)
 
     def seconds(
         self,
@@ -180,20 +180,16 @@ class Trials:
     ) -> float:
         """Return how long `make` of all units takes, from two smaller sizes; of each key once.
 
-        The first call counts as it is: it loads and compiles what the run has to load, too.
+        A call before does not count: it loads and compiles what is then there for the run.
         """
         if key in self._known:
             return self._known[key]
         few, more = (min(n, whole) for n in sizes)
-        first = timed(make, few)
-        if few == whole:
-            self._known[key] = first
-            return first
-        again = min(timed(make, few), first)
-        slope = max(0.0, timed(make, more) - again) / max(1, more - few)
-        # A part that is done again has no more to load.
-        self._known[key] = again + slope * (whole - few)
-        return first + slope * (whole - few)
+        make(few)
+        least = timed(make, few)
+        slope = 0.0 if few == whole else max(0.0, timed(make, more) - least) / max(1, more - few)
+        self._known[key] = least + slope * (whole - few)
+        return self._known[key]
 
     def job(
         self,
