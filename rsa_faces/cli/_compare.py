@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from rich.table import Table
 
-from rsa_faces.cli._running import run_command
+from rsa_faces._core.words import between, counted, number
+from rsa_faces.cli._running import run_command, text_table
 
 if TYPE_CHECKING:
     from rsa_faces.runs._run import Output, Run
@@ -32,70 +34,57 @@ def _kind() -> type[Run]:
 
 
 def _tables(config: Config, output: Output) -> list[Table]:
-    """Return one table per region for the first subset: each network's last layer."""
+    """Return one table per region for the first subset: each network's last and best layer."""
     frame = output.result.to_frame()
     first = frame["subset"].iloc[0]
     alpha = output.result.settings["alpha"]
     judged = output.tables.get("best_layers")
+    ceilings = output.tables["ceilings"].set_index(["subset", "region"])
     tables = []
     for region, rows in frame[frame["subset"] == first].groupby("region", sort=False):
-        head = rows.iloc[0]
-        ceiling = (
-            "no ceiling: one subject"
-            if head["n_subjects"] < 2
-            else f"noise ceiling {head['ceiling_low']:.3f} to {head['ceiling_high']:.3f}"
-        )
-        if head["n_subjects"] >= 2 and not head["reliable"]:
-            ceiling += ", no reliable signal"
         held_out = {}
         if judged is not None:
-            here = judged[judged["region"] == region]
-            held_out = {row.network: row for row in here.itertuples()}
-        table = Table(
-            title=f"{region} ({head['method']}; {ceiling}; {head['n_subjects']} subject"
-            f"{'s' if head['n_subjects'] > 1 else ''}, "
-            f"{head['n_conditions']} conditions)",
-            title_justify="left",
-            caption=f"* differs from 0 after correction, p < {alpha}. {_of_best(held_out)}",
-            caption_justify="left",
-        )
-        best_name = "best, held out" if held_out else "highest"
-        for name in ("network or model", "last layer", "similarity", "95 % interval", best_name):
-            right = name == "similarity"
-            table.add_column(name, justify="right" if right else "left", overflow="fold")
+            held_out = {row.network: row for row in judged[judged["region"] == region].itertuples()}
+        column = "best, held out" if held_out else "highest (optimistic)"
+        lines = []
         for network, layers in rows.groupby("network", sort=False):
             last = layers.iloc[-1]
-            star = "*" if last["p_corrected"] < alpha else " "
             best = layers.loc[layers["similarity"].idxmax()] if len(layers) > 1 else None
-            if last["similarity"] != last["similarity"]:
-                similarity, interval = "undefined", ""
-            else:
-                similarity = f"{last['similarity']:.3f}{star}"
-                interval = f"{last['ci_low']:.3f} to {last['ci_high']:.3f}"
-            table.add_row(
-                str(network),
-                "" if best is None else str(last["layer"]),
-                similarity,
-                interval,
-                _best(best, held_out.get(network)),
+            tested = last["similarity"] == last["similarity"]
+            lines.append(
+                {
+                    "network or model": str(network),
+                    "last layer": "" if best is None else str(last["layer"]),
+                    "similarity": number(last["similarity"])
+                    + ("*" if last["p_corrected"] < alpha else " " if tested else ""),
+                    "95 % interval": between(last["ci_low"], last["ci_high"]) if tested else "",
+                    column: _best(best, held_out.get(network)),
+                }
             )
-        tables.append(table)
+        ceiling = ceilings.loc[(first, region)]
+        title = f"{region} ({rows.iloc[0]['method']}; {_of_ceiling(ceiling)}; * p < {alpha})"
+        tables.append(text_table(title, pd.DataFrame(lines), right=["similarity"]))
     return tables
 
 
-def _of_best(held_out: dict) -> str:
-    """Return how the column of best layers is read."""
-    if held_out:
-        return "The best layer is judged by data that did not choose it."
-    return "The highest layer is chosen on these data: its value is optimistic."
+def _of_ceiling(row: pd.Series) -> str:
+    """Return how reliable the data are, and their numbers."""
+    n = counted(row["n_conditions"], "condition")
+    if row["n_subjects"] < 2:
+        return f"no ceiling: one subject; {n}"
+    text = f"noise ceiling {between(row['ceiling_low'], row['ceiling_high'])}"
+    if row["cronbach_alpha"] == row["cronbach_alpha"]:
+        text += f", Cronbach's α {number(row['cronbach_alpha'], 2)}"
+    unsure = "" if row["reliable"] else ", no reliable signal"
+    return f"{text}{unsure}; {row['n_subjects']} subjects, {n}"
 
 
 def _best(highest: Any, judged: Any) -> str:
-    """Return the cell of a network's best layer."""
+    """Return the cell of a network's best layer, judged by data that did not choose it if any."""
     if judged is not None:
-        interval = f"{judged.ci_low:.3f} to {judged.ci_high:.3f}"
-        return f"{judged.chosen_layer} {judged.similarity:.3f} ({interval})"
-    return "" if highest is None else f"{highest['layer']} {highest['similarity']:.3f}"
+        interval = between(judged.ci_low, judged.ci_high)
+        return f"{judged.chosen_layer} {number(judged.similarity)} ({interval})"
+    return "" if highest is None else f"{highest['layer']} {number(highest['similarity'])}"
 
 
 run_command("compare", HELP, _kind, _tables)
