@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Iterable, Mapping
@@ -125,7 +126,11 @@ class SearchlightRun(Run):
         seconds = trials.seconds("maps", map_some, _SHARES, (2, 8))
         maps = {part: SearchlightMap.load(path) for part, path in paths.items()}
         n_centers = sum(some.similarity.shape[-1] for some in maps.values())
-        more = parse_bytes(config.budget) + 6 * own + 24 * n_models * n_centers
+        budget = parse_bytes(config.budget)
+        # Blocks of RDMs, one for each thread, and 20 copies of them; whitening takes what it may.
+        blocks = 8 * 20 * 64 * (self.jobs or os.cpu_count() or 1) * max(n_pairs, 500)
+        held = budget if config.noise else min(budget, 8 * own + blocks)
+        more = held + 6 * own + 24 * n_models * n_centers
         for i in range(n):
             what = f"searchlights of {list(self.brains.subjects)[i]}" if data.bids is None else ""
             disk = 8 * n_models * n_centers + own // 50
@@ -140,7 +145,9 @@ class SearchlightRun(Run):
                     _make_ceilings([subject] * few, *space, part, how)
 
             seconds = trials.seconds("ceilings", ceilings_some, _SHARES, (2, 8)) * n / few
-            trials.add("noise ceilings", seconds, more + 3 * n * own, 16 * n_centers, shared=True)
+            held = budget if config.noise else min(budget, n * (8 * own + blocks))
+            more = held + 9 * n * own + 24 * n_models * n_centers
+            trials.add("noise ceilings", seconds, more, 16 * n_centers, shared=True)
             rng = np.random.default_rng(0)
             group = {
                 part: [
