@@ -80,7 +80,10 @@ def test_tables_are_those_of_the_functions(project, tmp_path):
     ).table
     assert (expected["n_people"] == PEOPLE).all()
     ours = found[found["network"] == "gabor-v1"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(ours, expected, check_dtype=False, atol=1e-12)
+    # Beside the function's columns the best layer in folds that did not choose it.
+    assert [c for c in ours if c not in expected] == [c for c in ours if c.startswith("held_out")]
+    assert ours["held_out"].nunique() == 1
+    same(ours, expected)
     assert (found["accuracy"] > 0.9).all()  # planted in the lower half
     found = pd.read_csv(tmp_path / "o" / "3-congruence-of-identity-and-expression.csv")
     expected = congruence(acts, labels["identity"], labels["expression"], n_permutations=19,

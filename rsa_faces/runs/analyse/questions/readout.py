@@ -137,32 +137,34 @@ class Readout(Question, Task):
 def _held_out(result: analyses.Readout) -> dict[str, Any]:
     """Return how well the best layer does in folds that did not choose it; nothing of one layer."""
     rows = result.predictions
-    by_class = bool(result.classes)
-    right = rows["label"] == rows["predicted"] if by_class else None
-    loss = ~right if right is not None else (rows["label"] - rows["predicted"]) ** 2
-    losses = loss.astype(float).groupby([rows["layer"], rows["fold"]], sort=False).sum().unstack()
-    layers = [layer for layer in result.table["layer"] if layer in losses.index]
-    if len(layers) < 2 or losses.shape[1] < 2:
-        return {}
-    losses = losses.loc[layers]
-    others = losses.to_numpy().sum(axis=1, keepdims=True) - losses.to_numpy()
-    chosen = dict(zip(losses.columns, others.argmin(axis=0), strict=True))
-    parts = [
-        rows[(rows["fold"] == fold) & (rows["layer"] == layers[k])] for fold, k in chosen.items()
-    ]
-    if by_class:
-        values = [float((part["label"] == part["predicted"]).mean()) for part in parts]
-        whole = pd.concat(parts)
-        value = float((whole["label"] == whole["predicted"]).mean())
+    if result.classes:
+        rows = rows.assign(loss=(rows["label"] != rows["predicted"]).astype(float))
     else:
-        values = [float(part["label"].corr(part["predicted"])) for part in parts if len(part) > 2]
-        whole = pd.concat(parts)
-        value = float(whole["label"].astype(float).corr(whole["predicted"].astype(float)))
+        rows = rows.assign(loss=(rows["label"] - rows["predicted"]).astype(float) ** 2)
+    losses = rows.groupby(["layer", "fold"], sort=False)["loss"].sum().unstack()
+    losses = losses.loc[[layer for layer in result.table["layer"] if layer in losses.index]]
+    if min(losses.shape) < 2:
+        return {}
+
+    def score(some: pd.DataFrame) -> float:
+        if result.classes:
+            return float(1 - some["loss"].mean())
+        return float(some["label"].astype(float).corr(some["predicted"].astype(float)))
+
+    others = losses.sum(axis=1).to_numpy()[:, None] - losses.to_numpy()
+    chosen = others.argmin(axis=0)
+    layers = losses.index.to_numpy()
+    parts = [
+        rows[(rows["fold"] == fold) & (rows["layer"] == layers[k])]
+        for fold, k in zip(losses.columns, chosen, strict=True)
+    ]
+    values = [score(part) for part in parts if result.classes or len(part) > 2]
+    value = score(pd.concat(parts))
     n = len(values)
     # Nadeau and Bengio (2003): folds share those who choose.
     error = np.std(values, ddof=1) * np.sqrt(1 / n + 1 / (n - 1)) if n > 1 else np.nan
     half = error * stats.t.ppf(0.975, n - 1)
-    most = int(np.bincount(list(chosen.values())).argmax())
+    most = int(np.bincount(chosen).argmax())
     return {
         "held_out": value,
         "held_out_low": value - half,
