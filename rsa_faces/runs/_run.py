@@ -197,7 +197,7 @@ class Run(abc.ABC):
             tuple(picture.path for picture in self.pictures),
             tuple(self.notes),
             self.folder / "report.html",
-            tuple(account.tables),
+            (*account.lead, *account.tables),
             account.legend,
             self.result(),
         )

@@ -47,10 +47,8 @@ def account(run: SearchlightRun) -> Account:
     data = [config.stimuli.dataset] if config.stimuli is not None else []
     return Account(
         findings=[*best_findings(run.best, *_CHOSEN), *_findings(config, peaks, n)],
-        tables=[
-            *([best_table(run.best, *_CHOSEN)] if len(run.best) else []),
-            _peaks(peaks),
-        ],
+        lead=[best_table(run.best, *_CHOSEN)] if len(run.best) else [],
+        tables=[_peaks(peaks)],
         legend="The highest peaks of each network's highest layer, and of each model; all are in "
         "peaks.csv. p is corrected for all places of all parts of the brain. Peaks are chosen on "
         "these data: their similarity and its interval are optimistic.",

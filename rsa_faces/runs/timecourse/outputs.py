@@ -62,14 +62,13 @@ def account(run: TimecourseRun) -> Account:
     config, tables = run.config, run.tables
     clusters = tables["clusters"]
     shown = clusters[clusters["p_corrected"] < config.test.alpha]
-    listed = [best_table(run.best, *_CHOSEN)] if len(run.best) else []
-    if len(shown):
-        listed.append(_clusters(shown))
+    listed = [_clusters(shown)] if len(shown) else []
     if "networks" in tables:
         listed.append(_pairs(tables["networks"]))
     none = ["No cluster of times and layers is shown to be above 0."]
     return Account(
         findings=[*best_findings(run.best, *_CHOSEN), *(_findings(shown, tables) or none)],
+        lead=[best_table(run.best, *_CHOSEN)] if len(run.best) else [],
         tables=listed,
         methods=_methods(run) + best_methods(run.best, *_CHOSEN) + crops(run.networks),
         sources=sources([config.stimuli.dataset], [entry.name for entry in config.networks]),
