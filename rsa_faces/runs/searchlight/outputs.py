@@ -21,6 +21,7 @@ from rsa_faces.runs.searchlight.config import SearchlightConfig
 if TYPE_CHECKING:
     from rsa_faces.runs.searchlight.run import SearchlightRun
 
+_NOWHERE = "No model is shown to be more similar than chance anywhere."
 # Who chose layers, and what beside them.
 _CHOSEN = "subjects", "place"
 _text: dict[str, Callable[[Any], str]] = {
@@ -46,9 +47,12 @@ def account(run: SearchlightRun) -> Account:
     names = [entry.name for entry in config.networks]
     data = [config.stimuli.dataset] if config.stimuli is not None else []
     return Account(
-        findings=[*best_findings(run.best, *_CHOSEN), *_findings(config, peaks, n)],
+        findings=[
+            *best_findings(run.best, *_CHOSEN),
+            *(_findings(config, peaks, n) or [_NOWHERE]),
+        ],
         lead=[best_table(run.best, *_CHOSEN)] if len(run.best) else [],
-        tables=[_peaks(peaks)],
+        tables=[_peaks(peaks)] if len(peaks) else [],
         legend="The highest peaks of each network's highest layer, and of each model; all are in "
         "peaks.csv. p is corrected for all places of all parts of the brain. Peaks are chosen on "
         "these data: their similarity and its interval are optimistic.",
