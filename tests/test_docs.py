@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 import typer.main
 
+import rsa_faces as rf
 from rsa_faces.cli import _app  # noqa: F401 (registers the commands)
 from rsa_faces.cli._console import app
 
@@ -96,3 +97,15 @@ def test_pages_are_made_from_the_package(tmp_path):
     assert "`similarity`" in made["outputs.md"]
     assert "   compute_rdms" in made["rsa_faces.rst"]
     assert "   plot_layers" in made["figures.rst"]
+
+
+def test_every_figure_has_a_page_of_the_gallery():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import pages
+    finally:
+        sys.path.pop(0)
+    written = {path.stem for path in (ROOT / "docs" / "gallery").glob("plot_*.py")}
+    drawn = {name for name in rf.figures.__all__ if name.startswith("plot_")}
+    assert written <= drawn
+    assert drawn <= written | set(pages.figure_examples())

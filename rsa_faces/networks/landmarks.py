@@ -54,9 +54,9 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
     (2, 68, 2)
     """
     check_arguments(detect_landmarks, locals())
-    import torch
-
     network = load_network("face-api-landmarks", device=device)
+    import torch  # once it is known to be there
+
     size = network.spec.preprocessing.size
     ids = list(stimuli.ids)
     points = np.empty((len(ids), 68, 2))

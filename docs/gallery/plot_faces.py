@@ -1,0 +1,17 @@
+"""
+Faces of a face space, in a row
+===============================
+
+Antiface, mean, half-way face, face and caricature, made from 18 simulated faces (nobody's). See
+:func:`rsa_faces.figures.plot_faces`.
+"""
+
+import rsa_faces as rf
+
+faces = rf.datasets.simulated_faces().stimuli.query("expression == 'neutral' and yaw == 0")
+crops = rf.crop_faces(faces, rf.detect_faces(faces, progress=False), template="box")
+points = rf.networks.detect_landmarks(crops, device="cpu")
+space = rf.analyses.face_space(
+    crops, dict(zip(crops.ids, points, strict=True)), n_shape=8, n_appearance=8, progress=False
+)
+rf.figures.plot_faces(space.caricature(crops.ids[0], [-1, 0, 0.5, 1, 1.5]))
