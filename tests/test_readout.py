@@ -350,3 +350,49 @@ def test_false_positive_rate_is_nominal(task):
     # 99 % of binomial counts at 0.05; classes tie, which makes p larger.
     assert hits <= 25
     assert hits >= 3
+
+
+# --- a softmax layer ------------------------------------------------------------------------------
+
+
+def test_softmax_predicts_as_scikit_learn_does():
+    from sklearn.linear_model import LogisticRegression
+
+    rows = names()
+    x, who, what = features(rows, smile=0.3), person(rows), expression(rows)
+    found = readout(
+        {"fc": x}, what, conditions=rows, across=who, classifier="softmax", strengths=[0.1],
+        n_permutations=0,
+    )  # fmt: skip
+    predictions = found.predictions.set_index("condition").loc[rows]
+    fold_of, y = predictions["fold"].to_numpy(), np.array([what[name] for name in rows])
+    for fold in np.unique(fold_of):
+        train = fold_of != fold
+        z = x - x[train].mean(axis=0)
+        z /= np.sqrt((z[train] ** 2).sum() / train.sum())
+        layer = LogisticRegression(C=10, tol=1e-8, max_iter=5000).fit(z[train], y[train])
+        assert (layer.predict(z[~train]) == predictions["predicted"][~train]).all()
+    row = found.table.iloc[0]
+    assert row["accuracy"] == (predictions["predicted"] == y).mean()
+    assert found.table[["p", "p_corrected", "chance"]].isna().all(axis=None)
+    again = readout({"fc": x[:, ::-1]}, what, conditions=rows, across=who, classifier="softmax",
+                    strengths=[0.1], n_permutations=0)  # fmt: skip
+    assert again.table["accuracy"][0] == row["accuracy"]
+
+
+def test_softmax_finds_what_is_planted_and_nothing_else():
+    rows = names(10)
+    who, what = person(rows), expression(rows)
+    options = {"conditions": rows, "across": who, "classifier": "softmax", "n_folds": 5,
+               "strengths": [0.01, 1], "n_permutations": 19}  # fmt: skip
+    layers = {"planted": features(rows, smile=1.0), "nothing": features(rows, seed=1)}
+    table = readout(layers, what, **options).table.set_index("layer")
+    assert table.loc["planted", "accuracy"] > 0.9
+    assert table.loc["planted", "p"] == 0.05
+    assert table.loc["nothing", "p"] > 0.1
+    assert table["chance"].between(0.2, 0.45).all()
+    pd.testing.assert_frame_equal(readout(layers, what, **options).table.set_index("layer"), table)
+    with pytest.raises(rf.InputError, match="kind='class' for classifier='softmax'"):
+        readout(layers, dict.fromkeys(rows, 1.0), **options, kind="number")
+    with pytest.raises(rf.InputError, match="unknown classifier 'svm'"):
+        readout(layers, what, **(options | {"classifier": "svm"}))

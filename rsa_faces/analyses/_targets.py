@@ -48,7 +48,7 @@ class Classes:
         """Return columns of the table, and hits."""
         row = {
             "accuracy": scores[0, 0], "balanced_accuracy": scores[0, 1],
-            "chance": scores[1:, 0].mean(),
+            "chance": _mean(scores[1:, 0]),
         }  # fmt: skip
         return row, (predicted == self.codes).astype(float)
 
@@ -106,7 +106,7 @@ class Numbers:
 
     def row(self, predicted: np.ndarray, scores: np.ndarray) -> tuple[dict, np.ndarray]:
         """Return columns of the table."""
-        row = {"r": scores[0, 0], "r2": scores[0, 1], "chance": scores[1:, 0].mean()}
+        row = {"r": scores[0, 0], "r2": scores[0, 1], "chance": _mean(scores[1:, 0])}
         return row, predicted
 
     def interval(self, hits, predicted, units, draws) -> tuple[float, float]:
@@ -124,6 +124,11 @@ class Numbers:
     def names(self, predicted: np.ndarray) -> list:
         """Return predictions."""
         return predicted.tolist()
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return the mean, NaN of nothing."""
+    return float(values.mean()) if len(values) else np.nan
 
 
 def held_out_r(predicted: np.ndarray, values: np.ndarray, baseline: np.ndarray) -> np.ndarray:

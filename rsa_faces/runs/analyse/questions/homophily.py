@@ -16,11 +16,11 @@ from rsa_faces.runs.analyse.questions._base import (
     Layer,
     Question,
     Study,
+    cells,
     in_front,
     layer,
     permutations,
     scores_of,
-    within,
 )
 
 
@@ -33,7 +33,10 @@ class Homophily(Question):
     controls: list[str] = Field(
         default=[], description="Columns in which linked people may be alike, held fixed."
     )
-    within: str | None = within()
+    interactions: list[list[str]] = Field(
+        default=[], description="Controls that act together, such as [[gender, ethnicity]]."
+    )
+    within: str | list[str] | None = cells()
     directed: bool = Field(default=False, description="A tie from a to b is none from b to a.")
     layer: Layer = layer()
     n_permutations: int = permutations(1999)
@@ -80,7 +83,8 @@ class Homophily(Question):
         people = study.labels[self.people].astype(str)
         ties = self._adjacency(people)
         controls = study.labels[self.controls].set_axis(people) if self.controls else None
-        strata = None if self.within is None else study.labels[self.within].set_axis(people)
+        cells = study.cells(self.within)
+        strata = None if cells is None else cells.set_axis(people)
         results = {}
         for name, layer_name in study.layers(self.layer).items():
             scores = scores_of(study, name, layer_name)
@@ -89,6 +93,7 @@ class Homophily(Question):
                 ties,
                 scores.set_axis(called).set_axis(called, axis=1),
                 controls=controls,
+                interactions=self.interactions,
                 within=strata,
                 n_permutations=self.n_permutations,
                 seed=study.seed,

@@ -53,13 +53,19 @@ class Task(Section):
         default="class", description="Whether labels are classes or numbers."
     )
 
+    classifier: Literal["ridge", "softmax"] = Field(
+        default="ridge",
+        description="How classes are told: ridge regression on one-hot labels, or a softmax layer "
+        "(trained anew for each permutation: hundreds of times slower).",
+    )
+
     def arguments(self, labels: pd.DataFrame) -> dict[str, Any]:
         """Return the arguments of a read-out."""
         columns = {"labels": self.labels, "across": self.across, "people": self.people}
         given = {key: labels[name] for key, name in columns.items() if name is not None}
         if self.within is not None:
             given["within"] = cells_of(labels, self.within)
-        return {**given, "kind": self.values}
+        return {**given, "kind": self.values, "classifier": self.classifier}
 
 
 class Readout(Question, Task):
@@ -87,9 +93,9 @@ class Readout(Question, Task):
     one_of_each: ClassVar = ("network",)
     p: ClassVar = "p_corrected"
     how: ClassVar = (
-        "ridge regression on each layer, judged on groups that were not trained on; intervals "
-        "draw people, p values permute labels and are corrected over layers; the best layer is "
-        "judged in folds that did not choose it"
+        "a linear read-out of each layer (ridge regression unless `classifier: softmax`), judged "
+        "on groups that were not trained on; intervals draw people, p values permute labels and "
+        "are corrected over layers; the best layer is judged in folds that did not choose it"
     )
     meanings: ClassVar = MEANINGS
 
