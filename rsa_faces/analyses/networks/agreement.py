@@ -151,7 +151,11 @@ def layer_agreement(
 
     In a bootstrap sample a pair of two people counts as often as the product of their counts, a
     pair of one person's conditions as often as the person; pairs of a condition with itself are
-    left out, as they agree in all layers; ranks and centring are those of the whole set. p is of
+    left out, as they agree in all layers; ranks and centring are those of the whole set. In 200
+    simulated studies each, 95 % intervals held the value of 1,500 people in 92 to 97 % (layers that
+    agree at .4 to .7, 20 and 40 people), and in 99 to 100 % where layers are unrelated: there the
+    value depends on no single person to first order, and a jackknife over people, the closed form
+    for pairs, is as wide (99 to 100 %). p is of
     conditions that mean nothing: any structure that both layers have (who it is, the expression,
     the light) makes it small. With cells of such a factor as `within`, p is of what both layers
     have beside it.
