@@ -173,8 +173,10 @@ def readout(
     prediction. The strength is chosen in the training folds by leaving out each group (exactly,
     without refitting), anew for every permutation. All is computed from the inner products of the
     patterns, so that the number of channels hardly matters. A softmax layer chooses its strength on
-    a fifth of the training groups instead. On the 102 neutral and 102 smiling people of the London
-    set the two hardly differ: SOFTMAXNUMBERS
+    a fifth of the training groups instead. On the London set (102 people, neutral and smiling,
+    three layers of each of four networks) its accuracies differ from the ridge's by −2.9 to 2.5
+    percentage points for expression (mean −0.2), −4.4 to 0 for gender (mean −2.0;
+    ``scripts/compare_readouts.py``).
 
     Permutations respect the groups [1]_: labels are shuffled within groups where a group holds
     several (expressions of a person), and over whole groups where each group has one label
