@@ -79,14 +79,24 @@ class TimecourseRun(Run):
         if path.exists():
             rdms = load_rdms(path)
             labels = pd.DataFrame(names, columns=["network", "layer"])
-            values = np.random.default_rng(0).random((len(names), rdms.n_pairs))
+            rng, spread = np.random.default_rng(0), float(np.nanstd(rdms.vectors))
+            values = rng.random((len(names), rdms.n_pairs))
             models = RDMs(
                 values, rdms.conditions, "random", labels.assign(layer_index=0, depth=0.5)
             )
             found = {}
 
             def map_some(k: int) -> None:
-                patients = [rdms.with_labels(subject=f"patient {i}") for i in range(k)]
+                # Each with noise of its own: of equal patients there is no t.
+                patients = [
+                    RDMs(
+                        rdms.vectors + rng.normal(scale=spread, size=rdms.vectors.shape),
+                        rdms.conditions,
+                        rdms.measure,
+                        rdms.labels.assign(subject=f"patient {i}"),
+                    )
+                    for i in range(k)
+                ]
                 found[0] = self._layer_map(models, patients)
 
             def test_some(k: int) -> None:
