@@ -21,6 +21,7 @@ from rsa_faces.rdm import clips as clip_module
 from rsa_faces.rdm.clips import clip_rdms
 from rsa_faces.runs._entries import NetworkConfig
 from rsa_faces.runs._networks import Networks
+from rsa_faces.runs.compare.run import CompareRun
 from rsa_faces.stimuli.clips import crop_clips, load_clips
 
 av = pytest.importorskip("av")
@@ -541,3 +542,18 @@ def test_clips_without_faces_stay_whole_or_are_an_error(tmp_path):
     asked = Networks([NetworkConfig(name="mini-xception", crop_faces=True)], clips, "cpu", 0)
     with pytest.raises(InputError, match="expected a face in each image, but none was found"):
         asked.check()
+
+
+def test_init_writes_a_configuration_for_a_folder_of_clips(faces, tmp_path):
+    from test_cli import rsa_faces
+
+    folder = faces.paths[0].parent
+    done = rsa_faces("init", "--stimuli", folder, "--out", tmp_path / "c.yaml")
+    assert done.exit_code == 0, done.output
+    assert "12 clips" in done.stdout
+    text = (tmp_path / "c.yaml").read_text()
+    config = CompareRun.takes.read(tmp_path / "c.yaml")
+    assert config.stimuli.clips.resolve() == folder.resolve()
+    assert config.stimuli.rate == 5
+    assert [entry.crop_faces for entry in config.networks] == ["auto"] * len(config.networks)
+    assert "crop_faces: auto" in text

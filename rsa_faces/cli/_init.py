@@ -22,15 +22,17 @@ _TEMPLATE = """\
 title: {title}
 
 stimuli:
-  folder: {folder}
-{manifest}
+  {key}: {folder}
+{manifest}{rate}
 # One entry per region; conditions must have the names of the images ({example}).
 data:
 {data}
 # `rsa-faces networks list` shows all; `rsa-faces networks layers NAME` the layers.
+# crop_faces: auto cuts faces out for networks trained on cut-out faces, where every image (or first
+# frame of a clip) has one; true: for any network, false: whole images.
 networks:
-  - dlib-face                 # identity
-  - face-api-expression       # expression
+  - {{name: dlib-face, crop_faces: auto}}             # identity
+  - {{name: face-api-expression, crop_faces: auto}}   # expression
   - efficientnet-lite0        # objects
   - untrained:dlib-face
   - gabor-v1
@@ -55,7 +57,7 @@ seed: 0
 @guarded
 def init(
     stimuli: Annotated[
-        Path, typer.Option("--stimuli", metavar="DIR", help="Your folder of images.")
+        Path, typer.Option("--stimuli", metavar="DIR", help="Your folder of images, or of clips.")
     ],
     data: Annotated[
         list[Path] | None,
@@ -70,19 +72,23 @@ def init(
     Example: `rsa-faces init --stimuli faces/ --data FFA.csv --data OFA.csv`
     """
     from rsa_faces._core.files import write_text
-    from rsa_faces.stimuli import load_stimuli
+    from rsa_faces.stimuli import _video, load_clips, load_stimuli
 
     if path.exists():
         raise InputError(f"expected a new file, but {path} exists. Choose another with --out.")
     manifest = _find_manifest(stimuli)
-    faces = load_stimuli(stimuli, manifest=manifest)
+    clips = any(file.suffix.lower() in _video.SUFFIXES for file in stimuli.glob("*"))
+    faces = (load_clips if clips else load_stimuli)(stimuli, manifest=manifest)
+    kind = "clips" if clips else "images"
     blocks, generalise_to, by = _data_blocks(data or [], set(faces.ids), path.resolve().parent)
     columns = [c for c in faces.metadata.columns if faces.metadata[c].nunique() > 1]
     shown = f"  # columns of your table: {', '.join(map(str, columns))}; a subset is a query:\n"
     text = _TEMPLATE.format(
         name=path,
-        title=f"Which layers see {len(faces)} images the way people do",
+        title=f"Which layers see {len(faces)} {kind} the way people do",
+        key="clips" if clips else "folder",
         folder=_relative(stimuli, path),
+        rate="  rate: 5     # frames of a second that networks are shown\n" if clips else "",
         manifest="" if manifest is None else f"  manifest: {_relative(manifest, path)}\n",
         example=f"{faces.ids[0]}, …",
         data=blocks,
@@ -93,7 +99,13 @@ def init(
         by=by,
     )
     write_text(path, text)
-    out.print(f"Wrote {path}: {len(faces)} images. Next: rsa-faces compare {path}", markup=False)
+    told = by.partition("#")[0].strip() or "by: subject"
+    out.print(f"Wrote {path}: {len(faces)} {kind}. Next: rsa-faces compare {path}", markup=False)
+    out.print(
+        "Faces are cut out where networks were trained so and every image has one (crop_faces: "
+        f"auto); subjects are told apart by their label ({told}).",
+        markup=False,
+    )
 
 
 def _find_manifest(folder: Path) -> Path | None:
