@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rsa_faces import datasets
 from rsa_faces.networks import get_spec
 from rsa_faces.runs._networks import Networks
+from rsa_faces.stimuli.clips import ClipSet
 
 _CUT = {
     "arcface": "eyes, nose and mouth brought to the template of ArcFace",
@@ -38,8 +39,10 @@ def crops(networks: Networks) -> str:
     for name, template in networks.templates.items():
         shown.setdefault(template, []).append(name)
     whole = shown.pop("", [])
+    things = "frames" if isinstance(networks.stimuli, ClipSet) else "images"
     if not shown:
-        return " All networks were shown whole images." if whole else ""
+        return f" All networks were shown whole {things}." if whole else ""
     parts = [f"{_CUT[template]} ({', '.join(names)})" for template, names in shown.items()]
-    text = f" Faces were found by YuNet and cut out of the images: {'; '.join(parts)}."
-    return text + (f" {', '.join(whole)} were shown whole images." if whole else "")
+    text = f" Faces were found by YuNet and cut out of the {things}: {'; '.join(parts)}."
+    were = "was" if len(whole) == 1 else "were"
+    return text + (f" {', '.join(whole)} {were} shown whole {things}." if whole else "")
