@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 #: Beside what a process keeps when memory is counted again and again.
 _SLACK = 200 * 2**20
-_SIZES = (2, 10)
+# Images of a trial: a few, and two batches more.
+_IMAGES = (2, 18)
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class Trials:
         key: Hashable,
         make: Callable[[int], Any],
         whole: int,
-        sizes: tuple[int, int] = _SIZES,
+        sizes: tuple[int, int],
     ) -> float:
         """Return how long `make` of all units takes, from two smaller sizes; of each key once.
 
@@ -199,7 +200,6 @@ class Trials:
         *,
         more_bytes: float = 0,
         disk_bytes: float = 0,
-        sizes: tuple[int, int] = _SIZES,
     ) -> None:
         """Add a step that is repeated as often as the option `unit` of its function says."""
         options = next(a for a in job.arguments if isinstance(a, dict) and unit in a)
@@ -215,7 +215,9 @@ class Trials:
             ]
             job.function(*arguments)
 
-        seconds = self.seconds((job.function, shape), make, options[unit], sizes)
+        whole = options[unit]
+        sizes = whole // 50 + 2, whole // 6 + 10
+        seconds = self.seconds((job.function, shape), make, whole, sizes)
         self.add(job.what, seconds, more_bytes, disk_bytes, shared=True)
 
     def networks(self, networks: Networks, jobs: Sequence[Job]) -> None:
@@ -231,7 +233,7 @@ class Trials:
                 shown = stimuli.subset(stimuli.ids[:k])
                 job.function(name, opening, shown, options, self.scratch / path.name)
 
-            seconds = self.seconds((name, path), make, n)
+            seconds = self.seconds((name, path), make, n, _IMAGES)
             # What two stimuli are compared by is not in the passes.
             seconds += 2 * n**2 * sum(channels) / self.products_per_second
             n_pairs = n * (n - 1) // 2
