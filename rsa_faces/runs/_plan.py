@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from rsa_faces.brain.images import load_file
 from rsa_faces.extraction._layers import split_call
 from rsa_faces.networks import Network
 from rsa_faces.runs import _steps
+from rsa_faces.stimuli.clips import FaceClips
 
 if TYPE_CHECKING:
     from rsa_faces.runs._job import Job
@@ -222,16 +223,23 @@ class Trials:
 
     def networks(self, networks: Networks, jobs: Sequence[Job]) -> None:
         """Add the RDMs of networks' layers, from passes of some of the stimuli."""
+        cut = 0
         for entry, job in zip(networks.entries, jobs, strict=True):
             name, opening, stimuli, options, path = job.arguments
+            cut += isinstance(stimuli, FaceClips)
             network = networks.load(entry.name)
             channels = n_channels(network, networks.layers[entry.name])
             n, budget = len(stimuli), parse_bytes(options["budget"])
 
-            def make(k: int, job=job, stimuli=stimuli) -> None:
-                name, opening, _, options, path = job.arguments
+            def make(k: int, job=job, first=cut == 1) -> None:
+                name, opening, stimuli, options, path = job.arguments
                 shown = stimuli.subset(stimuli.ids[:k])
-                job.function(name, opening, shown, options, self.scratch / path.name)
+                if first and isinstance(shown, FaceClips):
+                    # The first network finds the faces, for all others.
+                    shown = replace(shown, _faces={})
+                target = self.scratch / path.name
+                target.unlink(missing_ok=True)
+                job.function(name, opening, shown, options, target)
 
             seconds = self.seconds((name, path), make, n, _IMAGES)
             # What two stimuli are compared by is not in the passes.
