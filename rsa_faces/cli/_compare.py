@@ -11,7 +11,7 @@ from rsa_faces._core.words import between, counted, number
 from rsa_faces.cli._running import run_command, text_table
 
 if TYPE_CHECKING:
-    from rsa_faces.runs._run import Output, Run
+    from rsa_faces.runs._run import Output
     from rsa_faces.runs.compare.config import Config
 
 
@@ -24,13 +24,6 @@ holds `results.csv`, `tests.csv`, `best_layers.csv` (the best layer of each netw
 data that did not choose it), `figures/`, `report.html`, `methods.md` and the provenance. A run
 that was stopped goes on where it was and ends with the same numbers.
 """
-
-
-def _kind() -> type[Run]:
-    """Return the kind of run."""
-    from rsa_faces.runs.compare.run import CompareRun
-
-    return CompareRun
 
 
 def _tables(config: Config, output: Output) -> list[Table]:
@@ -87,4 +80,4 @@ def _best(highest: Any, judged: Any) -> str:
     return "" if highest is None else f"{highest['layer']} {number(highest['similarity'])}"
 
 
-run_command("compare", HELP, _kind, _tables)
+run_command("compare", "CompareRun", HELP, _tables)
