@@ -31,3 +31,18 @@ def folders_are_described():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_run, "describe_folder", checked)
         yield
+
+
+@pytest.fixture
+def figures_keep_the_rules(monkeypatch):
+    """Look at each figure that a run saves: n, units, sizes, legends; nothing is cut off."""
+    from drawn import broken_rules
+
+    from rsa_faces import figures
+
+    def checked(figure, path):
+        assert broken_rules(figure) == [], path
+        return save(figure, path)
+
+    save = figures.save_figure
+    monkeypatch.setattr(figures, "save_figure", checked)

@@ -54,6 +54,7 @@ def run(project, *arguments):
     return rsa_faces("searchlight", project[0] / "c.yaml", *arguments)
 
 
+@pytest.mark.usefixtures("figures_keep_the_rules")
 def test_the_planted_model_is_found_where_it_is(project, tmp_path):
     folder, brain = project
     done = run(project, "--out", tmp_path / "out")

@@ -71,6 +71,7 @@ def test_noise_of_a_time_course(project, tmp_path):
     )  # files of epochs hold float32
 
 
+@pytest.mark.usefixtures("figures_keep_the_rules")
 def test_similarity_is_there_when_it_was_planted(project, tmp_path):
     folder, made, stimuli = project
     done = rsa_faces("timecourse", folder / "c.yaml", "--out", tmp_path / "o")

@@ -8,7 +8,7 @@ import dataclasses
 import matplotlib as mpl
 import numpy as np
 import pytest
-from drawn import by_region, overlaps, panels
+from drawn import broken_rules, by_region, legend_of, overlaps, panels
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from PIL import Image
@@ -621,3 +621,105 @@ def test_heatmap_holds_the_similarities_ceilings_and_tests():
     assert not signed[0, 1].patches  # no ceiling without a reliable signal
     with pytest.raises(rf.InputError, match="Did you mean 'FFA'"):
         figures.plot_heatmap(result, regions=["FFB"])
+
+
+# Rules of all figures
+
+
+def test_every_figure_function_returns_a_figure(simulated, d92):
+    public = {name: getattr(figures, name) for name in figures.__all__ if name.startswith("plot_")}
+    assert len(public) >= 38
+    for name, function in public.items():
+        assert function.__annotations__["return"] == "Figure", name
+    given = plt.subplots(2, 3)[1]
+    assert figures.plot_layers(simulated, ax=given) is given[0, 0].figure
+
+
+BIG = {f"net{i}": 17 for i in range(10)} | {"pixels": 1}
+
+
+@pytest.mark.parametrize("case", ["usual", "one subject", "no ceiling", "many", "many regions"])
+@pytest.mark.parametrize("draw", ["plot_layers", "plot_heatmap", "plot_models"])
+def test_figures_of_results_keep_the_rules(draw, case):
+    result = simulated_result(**{
+        "usual": {},
+        "one subject": {"n_subjects": 1},
+        "no ceiling": {"reliable": False, "networks": {"sface": 9, "animacy": 1}},
+        "many": {"networks": BIG, "regions": ("FFA", "OFA", "STS")},
+        "many regions": {"regions": tuple(f"region {i}" for i in range(12))},
+    }[case])  # fmt: skip
+    fits = draw == "plot_heatmap" or not case.startswith("many")
+    assert broken_rules(getattr(figures, draw)(result), size=fits) == []
+
+
+def test_figures_of_rdms_keep_the_rules(d92):
+    groups = d92.stimuli.metadata["category"]
+    few = d92.rdms.sel(region="monkey IT").subset(d92.stimuli.ids[:12])
+    assert broken_rules(figures.plot_rdms(d92.models[:4], groups=groups)) == []
+    assert broken_rules(figures.plot_rdms(d92.models[:2], ranked=False)) == []
+    assert broken_rules(figures.plot_mds(few, d92.stimuli, color="category", title="IT")) == []
+
+
+def test_broken_rules_are_found():
+    figure, ax = plt.subplots(figsize=(3, 2))
+    ax.plot([0, 1], label="a curve")
+    ax.legend(handles=[ax.plot([], [], "s", label="squares")[0]])
+    ax.text(0.5, 0.5, "tiny", fontsize=3)
+    ax.text(1.5, 0.5, "far out", fontsize=7)
+    found = "; ".join(broken_rules(figure))
+    assert "no n in" in found
+    assert "cut off: 'far out'" in found
+    assert "too small: 'tiny'" in found
+    assert "not in the figure: 'squares'" in found
+    assert "no unit on the x axis" in found
+    assert "no unit on the y axis" in found
+
+
+def test_a_network_has_one_colour_in_every_figure(simulated):
+    names = ["dlib-face", "mini-xception"]
+    colors = figures.network_colors([*names, "untrained:dlib-face"])
+    assert colors["untrained:dlib-face"] == colors["dlib-face"]
+    curves = by_region(figures.plot_layers(simulated))
+    for column, name in enumerate(names):
+        assert {x.get_color() for x in curves[0, column].lines if x.get_linestyle() == "-"} == {
+            colors[name], "black"}  # fmt: skip
+    # Whatever else is drawn, and in whatever order.
+    alone = by_region(figures.plot_layers(simulated, networks=["mini-xception", "pixels"]))
+    assert alone[0, 0].lines[1].get_color() == colors["mini-xception"]
+    left, _ = panels(figures.plot_models(simulated))
+    points = [x for x in left.lines if x.get_label().startswith("mean")]
+    shown = {label.get_text().split()[-2]: x.get_color() for label, x in
+             zip(left.get_yticklabels(), points, strict=True)}  # fmt: skip
+    assert colors["mini-xception"] in shown.values()
+    assert [x.get_color() for x in points].count(colors["dlib-face"]) == 2
+    assert [x.get_markerfacecolor() for x in points].count("white") == 1  # the untrained one
+
+
+def test_colours_of_a_study_differ_and_stay():
+    names = [f"net {i}" for i in range(16)]
+    all_colors = figures.network_colors(names)
+    assert len(set(all_colors.values())) == 16
+    assert figures.network_colors(names[::-1]) == all_colors
+    with figures.palette(names):
+        for name in names:
+            assert figures.network_colors([name])[name] == all_colors[name]
+        assert figures.network_colors(["net 3", "dlib-face"])["net 3"] == all_colors["net 3"]
+
+
+def test_untrained_networks_have_intervals_and_subjects_are_dots_on_request(simulated):
+    axes = by_region(figures.plot_layers(simulated))[0, 0]
+    assert len(axes.collections) == 2
+    assert "95 % interval, untrained" in legend_of(axes.figure)
+    assert "one subject" not in legend_of(axes.figure)
+    figure = figures.plot_layers(simulated, subjects=True)
+    assert "one subject" in legend_of(figure)
+    dots = [x for x in by_region(figure)[0, 0].lines if x.get_markersize() == 1.2]
+    assert [len(x.get_xdata()) for x in dots] == [8 * 6]
+    assert "one subject" not in legend_of(figures.plot_models(simulated, subjects=False))
+
+
+def test_a_legend_names_only_what_is_drawn(simulated):
+    nothing = changed(simulated, p_corrected=0.9)
+    for draw in (figures.plot_layers, figures.plot_models, figures.plot_heatmap):
+        assert any("differs from 0" in text for text in legend_of(draw(simulated)))
+        assert not any("differs from 0" in text for text in legend_of(draw(nothing)))

@@ -107,8 +107,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_through_the_command_line(folder, tmp_path, monkeypatch, question):
+def test_every_question_through_the_command_line(folder, tmp_path, monkeypatch, request, question):
     monkeypatch.setattr(rf.figures, "save_figure", drawn_small)
+    request.getfixturevalue("figures_keep_the_rules")
     entry, changes = QUESTIONS[question]
     config = {
         "title": f"small: {question}",

@@ -1,5 +1,10 @@
-"""Figures ready for a paper: each takes results or RDMs and returns axes."""
+"""Figures ready for a paper: each takes results or RDMs and returns a matplotlib Figure.
 
+Its ``axes`` are the panels in reading order, then what explains colours; of a figure that was drawn
+into axes of your own (``ax=``) the figure that they are in.
+"""
+
+from rsa_faces.figures._parts import network_colors, palette
 from rsa_faces.figures._style import save_figure
 from rsa_faces.figures.agreement import plot_layer_agreement, plot_seed_consistency
 from rsa_faces.figures.congruence import plot_congruence
@@ -37,6 +42,8 @@ from rsa_faces.figures.traits import plot_specificity, plot_traits
 
 __all__ = [
     "last_layers",
+    "network_colors",
+    "palette",
     "plot_axis_tuning",
     "plot_best_models",
     "plot_central_bias",

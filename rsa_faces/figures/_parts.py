@@ -105,7 +105,21 @@ _run: dict[str, str] = {}
 
 @contextlib.contextmanager
 def palette(names: Sequence[str]) -> Iterator[None]:
-    """Keep the colours of these networks, told apart, in all figures that are drawn meanwhile."""
+    """Keep the colours of these networks, told apart, in all figures that are drawn meanwhile.
+
+    Parameters
+    ----------
+    names : sequence of str
+        All networks of a study, also those that only some of its figures show.
+
+    Examples
+    --------
+    >>> from rsa_faces.figures import network_colors, palette
+    >>> with palette(["dlib-face", "one of mine", "another"]):
+    ...     colors = network_colors(["another"])
+    >>> list(colors)
+    ['another']
+    """
     global _run
     before, _run = _run, {}
     _run = network_colors(names)
@@ -233,10 +247,12 @@ def cells(ax: Axes, values: np.ndarray, texts: Any, scale: ScalarMappable, size=
     ax.spines[:].set_visible(False)
 
 
-def color_bar(scale: ScalarMappable, label: str, *, ax: Any = None, box: Any = None) -> Colorbar:
+def color_bar(
+    scale: ScalarMappable, label: str, *, ax: Any = None, box: Any = None, shrink: float = 0.8
+) -> Colorbar:
     """Draw what colours mean, beside axes, or in a box of the figure (left, bottom, …)."""
     if box is None:
-        bar = figure_of(ax).colorbar(scale, ax=ax, shrink=0.8, aspect=22, pad=0.02)
+        bar = figure_of(ax).colorbar(scale, ax=ax, shrink=shrink, aspect=22, pad=0.02)
     else:
         figure, place = box
         bar = figure.colorbar(scale, cax=figure.add_axes(place, label=BAR))

@@ -58,7 +58,8 @@ def plot_embedding_map(
     banded = False
     with style():
         ((one,),) = panels(ax, 1, 1, COLUMN, 2.7)
-        sources = [str(result.settings["source"]) for result in named.values()]
+        # Of "SOURCE to TARGET" the source is what differs.
+        sources = [name.partition(" to ")[0] for name in named]
         several = len(set(sources)) == len(sources)
         colors = [*network_colors(sources).values()] if several else COLORS
         for color, (name, result) in zip(colors, named.items(), strict=False):

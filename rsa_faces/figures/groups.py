@@ -103,7 +103,7 @@ def plot_group_components(
         if found.any():
             handles.append(Patch(color=GRAY, label=f"separates groups, p ≤ {alpha:g}, corrected"))
         if not found.all():
-            handles.append(Patch(facecolor="white", edgecolor=GRAY, label="not shown to"))
+            handles.append(Patch(facecolor="white", edgecolor=GRAY, label="no separation shown"))
         handles.append(entry("mean of permuted groups", "_", color=COLORS[1], markersize=9))
         legend_below([left, right], ax is None, handles=handles, title=_NOTE)
     return figure_of(left)
@@ -154,7 +154,7 @@ def plot_score_distributions(result: ScoreDistributions, *, ax: Axes | None = No
         first = result.summary.iloc[0]
         # Beside the names, which are wider than the panel.
         one.set_title(
-            f"{first['n_people']} people; within − between groups: "
+            f"{first['n_people']:g} people; within − between groups: "
             f"{number(first['difference'])}, {p_sentence(first['p'])}",
             loc="right",
         )

@@ -86,13 +86,14 @@ def plot_rdms(
     width = max(PAGE / 5, COLUMN / n_columns)
     with style():
         room = (0.2 if ranked else 0.45) / -(-len(rdms) // n_columns)
-        axes = wrapped_panels(ax, len(rdms), n_columns, width, 0.87 * width + room + 0.15)
+        axes = wrapped_panels(ax, len(rdms), n_columns, width, 0.87 * width + room + 0.05)
         for i, (one, matrix, title) in enumerate(zip(axes, square, titles, strict=True)):
             shown = matrix[np.ix_(order, order)]
             _draw(one, shown, title, edges, names if i == 0 else (), ranked)
         if ranked:
             label = f"dissimilarity (percentile in each RDM)\nof {rdms.n_conditions} conditions"
-            color_bar(axes[-1].images[0], label, ax=list(axes))
+            rows = -(-len(rdms) // n_columns)
+            color_bar(axes[-1].images[0], label, ax=list(axes), shrink=0.8 / rows**0.5)
     return figure_of(axes)
 
 

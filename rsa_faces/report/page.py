@@ -154,7 +154,8 @@ def _answer(table: pd.DataFrame, head: pd.Series, settings: Mapping[str, Any]) -
     found = layers[(layers["p_corrected"] < settings["alpha"]) & (layers["similarity"] > 0)]
     text = f"{name}: {len(found)} of {len(layers)} {what} are shown to be more similar than zero"
     counts = found.groupby("network", sort=False).size()
-    if what == "layers" and len(counts):
+    # More would make a paragraph of it; all are in the tables.
+    if what == "layers" and 0 < len(counts) <= 4:
         text += f" ({', '.join(f'{network} {n}' for network, n in counts.items())})"
     text += ". "
     if head["n_subjects"] < 2:

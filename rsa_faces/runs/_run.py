@@ -337,9 +337,10 @@ class Run(abc.ABC):
         def make() -> None:
             import matplotlib.pyplot as plt
 
-            from rsa_faces.figures import save_figure
+            from rsa_faces.figures import palette, save_figure
 
-            with warnings.catch_warnings():
+            names = [entry.name for entry in getattr(self.config, "networks", [])]
+            with warnings.catch_warnings(), palette(names):
                 # What figures warn of, the numbers warned of before.
                 warnings.simplefilter("ignore", UserWarning)
                 figure = draw()

@@ -16,6 +16,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.files import file_names, sha256_file, slug
 from rsa_faces._core.tables import read_table
+from rsa_faces._core.words import counted
 from rsa_faces.extraction import Activations, extract
 from rsa_faces.networks import load_network
 from rsa_faces.report import Account, Picture, write_table
@@ -171,7 +172,10 @@ class AnalyseRun(Run):
         files = [f"figures/{stem}.{suffix}" for stem in stems.values() for suffix in SUFFIXES]
 
         def make() -> None:
-            table, drawn = question.answer(study)
+            from rsa_faces.figures import palette
+
+            with palette(list(study.features)):
+                table, drawn = question.answer(study)
             write_table(table, self.folder / table_file)
             _draw(self.folder / "figures", dict(zip(stems.values(), drawn, strict=True)))
 
@@ -185,12 +189,23 @@ class AnalyseRun(Run):
             guess=True,
             empty=True,
         )
+        counts = self._counts(self.tables[slug(name)])
         for part, stem in stems.items():
-            caption = f"{name.partition(' ')[2]}{f': {part}' if part else ''}"
+            what = f"{name.partition(' ')[2]}{f': {part}' if part else ''}"
             path = self.folder / "figures" / f"{stem}.png"
-            self.pictures.append(Picture(path, f"{caption}.", f"Figure of {caption}."))
+            caption = f"{what[0].upper()}{what[1:]} ({counts}). {question.marks}"
+            self.pictures.append(Picture(path, caption, f"Figure of {what}."))
         if getattr(question, "groups", None) or getattr(question, "controls", None):
             self.notes.append(analyses.SELF_REPORT)
+
+    def _counts(self, table: pd.DataFrame) -> str:
+        """Return how many people and images an answer is about."""
+        n_images, n_people = (
+            table[column].max() if column in table else float("nan")
+            for column in ("n_conditions", "n_people")
+        )
+        images = counted(len(self.stimuli) if pd.isna(n_images) else int(n_images), "image")
+        return images if pd.isna(n_people) else f"{counted(int(n_people), 'person')}, {images}"
 
 
 def _features(

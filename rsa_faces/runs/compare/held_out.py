@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.files import file_names
-from rsa_faces._core.words import between, interval_label, number
+from rsa_faces._core.words import between, counted, interval_label, number
 from rsa_faces.inference import BestLayer, Design, Result, best_layer
 from rsa_faces.rdm import RDMs
 from rsa_faces.report import Table
@@ -135,8 +135,8 @@ def lead(table: pd.DataFrame, result: Result) -> list[Table]:
     for region, of_region in rows.groupby("region", sort=False):
         judged = table[table["region"] == region] if len(table) else table
         shown = judged if len(judged) else of_region
-        name = region or "the data"
         head = shown.iloc[0]
+        name = f"{region or 'the data'} (n = {head['n_subjects']})"
         known = head["n_subjects"] > 1
         ceiling = between(head["ceiling_low"], head["ceiling_high"]) if known else "none"
         cells = {"noise ceiling": ceiling}
@@ -149,7 +149,8 @@ def lead(table: pd.DataFrame, result: Result) -> list[Table]:
     cells = pd.DataFrame(columns).reindex([*names[1:], names[0]]).fillna("–")
     what = "best layer, judged by data that did not choose it" if len(table) else "last layer"
     level = interval_label(result.settings["alpha"])
-    caption = f"Similarity of each network's {what}, with its {level}"
+    n = counted(int(rows["n_conditions"].iloc[0]), "condition")
+    caption = f"Similarity of each network's {what}, with its {level} ({n})"
     cells.insert(0, "network", cells.index)
     return [Table(caption, cells, tuple(columns))]
 
@@ -159,9 +160,8 @@ def findings(table: pd.DataFrame, alpha: float) -> list[str]:
     texts = []
     for region, rows in table.groupby("region", sort=False) if len(table) else ():
         row = rows.loc[rows["similarity"].idxmax()]
-        n = f"n = {row['n_subjects']}, {row['n_conditions']} conditions"
         texts.append(
-            f"{region or 'The data'} ({n}): {row['network']} is highest, "
+            f"{region or 'The data'}: {row['network']} is highest, "
             f"{number(row['similarity'])} ({interval_label(alpha)} "
             f"{between(row['ci_low'], row['ci_high'])}; mostly {row['chosen_layer']})."
         )

@@ -214,8 +214,8 @@ def draw(run: CompareRun) -> None:
             f"layers-{subsets[subset]}",
             f"Similarity of layers, {_of(subset)}, in order of computation, with "
             f"{'; '.join(numbers[subset].values())}. Grey: noise ceiling. Coloured band: "
-            f"{interval} of trained networks. Dots below: differs from 0 after correction. Dashed: "
-            "the same architecture untrained.",
+            f"{interval}. Dots below: differs from 0 after correction (open: untrained). Dashed: "
+            f"the same architecture untrained, with its {interval}.",
             f"Line plots of similarity by layer, {_of(subset)}: a row of panels per region, a "
             "panel per network. The tables below hold the values of last and highest layers.",
             lambda subset=subset: figures.plot_layers(result, subset=subset),
@@ -224,9 +224,10 @@ def draw(run: CompareRun) -> None:
         )
         add(
             f"heatmap-{subsets[subset]}",
-            f"The same similarities as colours, {_of(subset)}: regions by layers, a block per "
-            "network; a dot differs from 0 after correction. Right: noise ceiling (grey) and the "
-            "highest layer, which was chosen on these data.",
+            f"The same similarities as colours (white: 0), {_of(subset)}: regions, with their "
+            "numbers of subjects (n), by layers, a block per network; a dot differs from 0 after "
+            "correction. Right: noise ceiling (grey, lower to upper) and the highest layer (line), "
+            "which was chosen on these data.",
             f"Colour images of similarity by layer and region, {_of(subset)}. The tables below "
             "hold the values of last and highest layers.",
             lambda subset=subset: figures.plot_heatmap(result, subset=subset),
@@ -266,8 +267,9 @@ def draw(run: CompareRun) -> None:
     groups = None if group is None else _column(inputs, group)
     add(
         "rdms",
-        "RDMs of the regions (mean over subjects), of the last layer of each network, and of the "
-        "models; percentiles within each RDM.",
+        f"RDMs of {gallery.n_conditions} conditions: of the regions (mean over subjects), of the "
+        "last layer of each network, and of the models. Colours: percentiles of dissimilarity "
+        "within each RDM; white: not measured.",
         "Square colour images, one per RDM, with conditions in rows and columns.",
         lambda: figures.plot_rdms(gallery, titles=titles, groups=groups),
         gallery.hash,
@@ -284,8 +286,10 @@ def draw(run: CompareRun) -> None:
         mean = inputs.data[region].mean()
         add(
             f"mds-{regions[region]}",
-            f"Map of the conditions in {region} (mean over subjects): near means similar, as far "
-            "as two dimensions allow (stress 0: exactly).",
+            f"Map of {mean.n_conditions} conditions in {region} (mean over subjects, "
+            f"{numbers[first][region].partition(' (')[2].partition(',')[0]}): near means "
+            "similar, as far as two dimensions allow (stress 0: exactly); distances have no unit. "
+            "Frames: groups of the legend.",
             f"The stimuli as small pictures, placed so that those alike in {region} are near.",
             lambda: figures.plot_mds(
                 mean, inputs.stimuli, color=run.config.figures.mds_color, title=region,

@@ -37,9 +37,11 @@ def draw(run: Run, found: LayerMap, test: Any, electrodes: pd.DataFrame, n_patie
     content = run.tables["similarity"].to_csv(), run.tables["clusters"].to_csv()
     run.picture(
         "layers_by_time",
-        f"Similarity ({config.method}) of layers with each region at each time, mean of "
-        f"{n_patients} patients; windows of {config.window:g} s. Outlined: clusters in which "
-        f"it is above 0 (p < {config.test.alpha:g}, corrected).",
+        f"Similarity ({METHODS[config.method].label}) of layers with each region at each time, "
+        f"mean of {counted(n_patients, 'patient')}; windows of {config.window:g} s. White: 0; one "
+        "scale for all. Above: mean over layers; grey: noise ceiling, where patients share "
+        "structure. Outlined: clusters in which similarity is above 0 (p < "
+        f"{config.test.alpha:g}, corrected); dotted: onset of the stimulus.",
         "Colour images, one per network and region: layers in rows, time in columns.",
         lambda: figures.plot_layer_map(found, test, alpha=config.test.alpha),
         *content,
@@ -48,7 +50,8 @@ def draw(run: Run, found: LayerMap, test: Any, electrodes: pd.DataFrame, n_patie
     try:
         run.picture(
             "electrodes",
-            f"The {len(used)} electrodes that were used, of {n_patients} patients.",
+            f"The {len(used)} electrodes that were used, of {counted(n_patients, 'patient')}, in "
+            "MNI space; colours: regions.",
             "Places of electrodes in the brain, seen from its sides.",
             lambda: figures.plot_electrodes(used),
             used.to_csv(),

@@ -115,6 +115,8 @@ class Question(Section, abc.ABC):
     p: ClassVar[str] = ""
     #: What the table's columns are, where they are not what they are in every table.
     meanings: ClassVar[Mapping[str, str]] = {}
+    #: What its figures show: units, and what marks mean.
+    marks: ClassVar[str]
     #: How it is answered and tested, for the methods; and what conclusions generalise to.
     how: ClassVar[str]
     generalises_to: ClassVar[str] = "people"

@@ -42,6 +42,10 @@ class Agreement(Question):
     one_of_each: ClassVar = ("network_a", "network_b", "method")
     effect: ClassVar = "value"
     p: ClassVar = "p_corrected"
+    marks: ClassVar = (
+        "Colours: agreement of each pair of layers; dots: for each row the layer it agrees "
+        "with most; crosses: not shown to be above 0, corrected."
+    )
     how: ClassVar = (
         "similarity of each two layers; intervals draw people, p values permute images and "
         "are corrected by the largest value of the map"

@@ -54,6 +54,11 @@ class Components(Question):
     one_of_each: ClassVar = ("network", "attribute")
     effect: ClassVar = "between_group_share"
     p: ClassVar = "p_max"
+    marks: ClassVar = (
+        "Left: faces on the first two components. Right: share of each component's variance "
+        "between groups (filled: separates groups, corrected); lines: mean of permuted "
+        "groups."
+    )
     how: ClassVar = (
         "principal components of the scores against groups that are permuted over people, "
         "corrected over components"

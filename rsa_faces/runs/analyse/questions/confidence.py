@@ -50,6 +50,10 @@ class Confidence(Question):
     highest: ClassVar = "strength"
     one_of_each: ClassVar = ("network", "degradation", "group")
     effect: ClassVar = "share"
+    marks: ClassVar = (
+        "Curves: images at each strength (0: clean) by group, with 95 % intervals; dashed: "
+        "the rate asked for."
+    )
     how: ClassVar = (
         "a flag set on some people and judged on others while images get worse; intervals "
         "draw people"

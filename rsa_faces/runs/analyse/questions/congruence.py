@@ -43,6 +43,10 @@ class Congruence(Question):
     one_of_each: ClassVar = ("network",)
     effect: ClassVar = "congruence"
     p: ClassVar = "p_greater"
+    marks: ClassVar = (
+        "Curves: congruence less the mean of its null by relative depth of the layer (1: the "
+        "last); bands: middle 95 % of the null; filled: outside it, not corrected."
+    )
     how: ClassVar = (
         "overlap of the subspaces in which each layer holds both labels, against directions "
         "that say nothing of the second label"

@@ -22,6 +22,10 @@ class FaceSpace(Question):
     n_appearance: int = Field(default=25, ge=1, description="Components of appearance.")
 
     columns: ClassVar = ("component", "explained", "cumulative")
+    marks: ClassVar = (
+        "Rows: components; columns: steps in standard deviations. Green frames: mixtures of "
+        "known faces; orange, dashed: extrapolated."
+    )
     how: ClassVar = "principal components of landmarks, and of images warped to the mean shape"
     generalises_to: ClassVar = ""
     meanings: ClassVar = {

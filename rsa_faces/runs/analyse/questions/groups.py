@@ -40,6 +40,10 @@ class Groups(Question):
     columns: ClassVar = ("network", "group_a", "group_b", "n_pairs", "rate", "ci_low", "ci_high")
     one_of_each: ClassVar = ("network", "group_a", "group_b")
     effect: ClassVar = "rate"
+    marks: ClassVar = (
+        "Cells: rate of false matches in per cent, its interval, and the number of pairs "
+        "that match."
+    )
     how: ClassVar = (
         "share of pairs of different people at or above a threshold of the scores; intervals "
         "draw people"

@@ -46,6 +46,10 @@ class Homophily(Question):
     one_of_each: ClassVar = ("network", "term")
     effect: ClassVar = "estimate"
     p: ClassVar = "p"
+    marks: ClassVar = (
+        "Left: scores of linked and other pairs (lines: means). Right: differences in "
+        "standard deviations with intervals; filled: p within alpha."
+    )
     how: ClassVar = (
         "regression of scores on ties between people and controls; p values permute people, "
         "intervals leave people out"

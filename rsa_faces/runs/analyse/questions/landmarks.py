@@ -60,6 +60,10 @@ class Landmarks(Question):
     one_of_each: ClassVar = ("network", "measurement")
     effect: ClassVar = "r"
     p: ClassVar = "p_corrected"
+    marks: ClassVar = (
+        "Colours: correlation of measured and predicted, held out, from −1 to 1; dots: above "
+        "chance, corrected."
+    )
     how: ClassVar = (
         "ridge regression of measurements on each layer, judged on people who were not "
         "trained on, beside the size of the face alone; intervals draw people, p values "

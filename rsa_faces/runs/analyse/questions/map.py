@@ -44,6 +44,10 @@ class Map(Question):
     highest: ClassVar = "n_pairs"
     one_of_each: ClassVar = ("source_network", "target_network", "map")
     effect: ClassVar = "auc"
+    marks: ClassVar = (
+        "Curves: verification of people left out, by number of training pairs (bands: middle "
+        "95 % of draws); dotted: the target's own space; dashed: chance."
+    )
     how: ClassVar = (
         "linear maps between networks, learned from other people than they are judged on; "
         "intervals are the middle 95 % of draws"

@@ -44,6 +44,9 @@ class Membership(Question):
     one_of_each: ClassVar = ("network", "sign")
     effect: ClassVar = "auc"
     p: ClassVar = "p_corrected"
+    marks: ClassVar = (
+        "Areas: distributions over people; above: AUC (0.5 is chance) with its 95 % interval."
+    )
     how: ClassVar = (
         "signs by which people of the training set are told from others; intervals by DeLong, "
         "p values permute people and are corrected by the largest sign"

@@ -92,6 +92,11 @@ class Readout(Question, Task):
     )
     one_of_each: ClassVar = ("network",)
     p: ClassVar = "p_corrected"
+    marks: ClassVar = (
+        "Curves: accuracy or correlation on held-out images by relative depth of the layer "
+        "(1: the last), with 95 % intervals; filled: above chance (dashed), corrected over "
+        "layers."
+    )
     how: ClassVar = (
         "a linear read-out of each layer (ridge regression unless `classifier: softmax`), judged "
         "on groups that were not trained on; intervals draw people, p values permute labels and "

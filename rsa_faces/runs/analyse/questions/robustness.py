@@ -49,6 +49,10 @@ class Robustness(Question):
     )
     one_of_each: ClassVar = ("network", "degradation")
     effect: ClassVar = "stability"
+    marks: ClassVar = (
+        "Curves: value at each strength (0: clean images) with intervals; dashed: chance of "
+        "verification."
+    )
     how: ClassVar = (
         "RDMs of degraded images against those of clean ones, and verification of people; "
         "intervals draw people"

@@ -50,6 +50,7 @@ class Scores(Question):
         "ci_high",
     )
     effect: ClassVar = "difference"
+    marks: ClassVar = "Areas: all pairs; dots and lines: means with 95 % intervals over people."
     how: ClassVar = (
         "scores of pairs of different people within groups and between them; intervals draw "
         "people, p values permute groups over people"

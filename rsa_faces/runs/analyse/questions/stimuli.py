@@ -28,6 +28,11 @@ class StimuliChoice(Question):
 
     least_networks: ClassVar = 2
     columns: ClassVar = ("place", "stimulus")
+    marks: ClassVar = (
+        "Left: information of random subsets and of the chosen one, in nats. Middle: "
+        "correlations of the models. Right: how often the right model is found in "
+        "simulation."
+    )
     how: ClassVar = (
         "the stimuli for which the RDMs of the networks' layers differ most, of those that "
         "were shown"

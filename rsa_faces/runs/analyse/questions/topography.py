@@ -51,6 +51,11 @@ class Topography(Question):
         "ci_high",
         "p_corrected",
     )
+    marks: ClassVar = (
+        "Curves over layers: of fields, the share in a disc in the middle less what is "
+        "expected (bands: middle half of the units); of data, similarity to central and to "
+        "peripheral units (squares: difference with its interval)."
+    )
     how: ClassVar = (
         "effective fields of units, and with data the similarity of central less that of "
         "peripheral units (two-sided t-tests, false discovery rate)"

@@ -59,6 +59,11 @@ class Traits(Question):
     one_of_each: ClassVar = ("features", "trait")
     effect: ClassVar = "r"
     p: ClassVar = "p_corrected"
+    marks: ClassVar = (
+        "Dots: correlation with ratings, held out, with 95 % intervals; filled: above "
+        "chance, corrected; grey: ceiling. In tables of traits: * less than with its own "
+        "trait."
+    )
     how: ClassVar = (
         "ridge regression of mean ratings on one layer of each network, judged on people who "
         "were not trained on; intervals draw people, p values permute people and are "

@@ -43,6 +43,9 @@ class Transfer(Question):
     one_of_each: ClassVar = ("trained", "task")
     effect: ClassVar = "accuracy"
     p: ClassVar = "p"
+    marks: ClassVar = (
+        "Cells: score on held-out images, in brackets chance; colours from chance to perfect."
+    )
     how: ClassVar = (
         "read-out of each label from one layer of each network by ridge regression, judged on "
         "groups that were not trained on; intervals draw people, p values permute labels and "
