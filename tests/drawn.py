@@ -49,7 +49,7 @@ def boxes(figure):
             low, high = sorted(axis.get_view_interval())
             for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
                 if not (low <= tick.get_loc() <= high and axes.axison):
-                    hidden.add(tick.label1)
+                    hidden.update({tick.label1, tick.label2})
     return [
         (text.get_text(), text.get_window_extent(renderer))
         for text in figure.findobj(Text)
@@ -78,12 +78,12 @@ _TOLERANCE = 2.0  # pixels of a figure at 100 dpi
 _GENERIC = {to_rgb(GRAY)}  # stands for the colours of all networks
 
 
-def broken_rules(figure, *, size=True):
+def broken_rules(figure):
     """Return in words which rules of all figures this one breaks."""
     figure.canvas.draw()
     found = [f"no n in {said_in(figure)!r}"] * (not N.search(said_in(figure)))
     width, height = figure.get_size_inches()
-    if size and (width > PAGE + 0.02 or height > PAGE_HEIGHT + 0.1):
+    if width > PAGE + 0.02 or height > PAGE_HEIGHT + 0.5:
         found.append(f"larger than a page: {25.4 * width:.0f} x {25.4 * height:.0f} mm")
     edge = figure.bbox.padded(_TOLERANCE)
     shown = boxes(figure)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rsa_faces.figures._parts import entries_per_row
+from rsa_faces.figures._parts import bottom_legend, entries_per_row
 from rsa_faces.figures._style import COLUMN, PAGE, text_width, wrapped
 
 # Inches. A panel is as wide as its number of layers asks for; _UNIT is the least for one layer.
@@ -75,17 +75,7 @@ def layer_grid(
                 fontsize=7,
             )
         y -= bottom
-    figure.legend(
-        handles=handles,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 0.0),
-        ncols=per_row,
-        frameon=False,
-        handlelength=1.6,
-        columnspacing=1.2,
-        borderpad=0.2,
-        borderaxespad=0.0,
-    )
+    bottom_legend(figure, handles)
     return axes
 
 

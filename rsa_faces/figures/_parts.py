@@ -27,6 +27,7 @@ from rsa_faces.figures._style import (
     shortened,
     shown_name,
     text_width,
+    wrapped,
 )
 
 CEILING_LABEL = "noise ceiling (lower to upper)"
@@ -95,7 +96,7 @@ _KNOWN = (
     "pixels",
 )
 # The eight, then a darker or lighter one of each.
-_MIXED = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
+_MIXED = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0)
 _PALETTE = COLORS + tuple(
     mpl.colors.to_hex(0.6 * np.array(to_rgb(color)) + 0.4 * white)
     for color, white in zip(COLORS, _MIXED, strict=True)
@@ -376,6 +377,7 @@ def legend_below(axes: Any, own: bool, *, handles: Sequence | None = None, title
     figure = figure_of(axes)
     # In one column the legend is as wide as its longest line.
     width = figure.get_figwidth()
+    title = wrapped(title, 0.95 * width, 5.5, " ")
     legend = figure.legend(
         handles,
         labels,
@@ -389,6 +391,22 @@ def legend_below(axes: Any, own: bool, *, handles: Sequence | None = None, title
         borderpad=0.2,
     )
     legend.get_title().set_multialignment("center")
+
+
+def bottom_legend(figure: Figure, handles: Sequence) -> None:
+    """Draw a legend at the lower edge of a figure whose panels keep their places."""
+    labels = [handle.get_label() for handle in handles]
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.0),
+        frameon=False,
+        ncols=entries_per_row(labels, figure.get_figwidth()),
+        handlelength=1.6,
+        columnspacing=1.2,
+        borderpad=0.2,
+        borderaxespad=0.0,
+    )
 
 
 def entry(label: str, marker: str | tuple | None = None, **look: Any) -> Line2D:

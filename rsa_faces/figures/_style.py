@@ -164,12 +164,12 @@ def text_width(text: str, size: float) -> float:
     return TextPath((0, 0), text, size=size).vertices[:, 0].max() / 72 if text.strip() else 0.0
 
 
-def wrapped(text: str, width: float, size: float) -> str:
-    """Break text into lines of at most `width` inches, after spaces and - _ . : / only."""
+def wrapped(text: str, width: float, size: float, after: str = "-_.:/ ") -> str:
+    """Break text into lines of at most `width` inches, after these characters only."""
     lines = []
     for paragraph in text.split("\n"):
         lines.append("")
-        for piece in re.findall(r".+?(?:[-_.:/ ]+|$)", paragraph):
+        for piece in re.findall(rf".+?(?:[{re.escape(after)}]+|$)", paragraph):
             if lines[-1] and text_width((lines[-1] + piece).rstrip(), size) > width:
                 lines.append("")
             lines[-1] += piece

@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from rsa_faces.figures._parts import (
     CEILING_LABEL,
+    bottom_legend,
     color_bar,
-    entries_per_row,
     entry,
     figure_of,
     image,
@@ -186,18 +186,7 @@ def _axes(blocks, labels: list[str], handles: list) -> np.ndarray:
             name_places(axes[i, 0], "y", labels if i == row[0] else [], tall * len(labels), size=6)
             axes[i, 1].set_xlabel("similarity", fontsize=5.5, labelpad=1)
         y -= max(below[i] for i in row)
-    figure.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 0.0),
-        frameon=False,
-        ncols=entries_per_row([handle.get_label() for handle in handles], width),
-        handlelength=1.4,
-        columnspacing=1.2,
-        borderpad=0.2,
-        borderaxespad=0.0,
-        labelspacing=0.3,
-    )
+    bottom_legend(figure, handles)
     return axes
 
 

@@ -13,6 +13,7 @@ from rsa_faces.figures._parts import (
     PALE,
     check_few,
     figure_of,
+    line_of,
     network_colors,
     panels,
     points,
@@ -78,13 +79,9 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
             rows = named[name].table
             scale = rows["standardized"] / rows["estimate"]
             y = np.array([terms.index(term) for term in rows["term"]]) + offset
-            right.hlines(
-                y,
-                rows["ci_low"] * scale,
-                rows["ci_high"] * scale,
-                color=color,
-                label=shown_name(name),
-            )
+            ends = rows["ci_low"] * scale, rows["ci_high"] * scale
+            look = {"color": color, "linestyle": line_of(name), "label": shown_name(name)}
+            right.hlines(y, *ends, **look)
             found = rows["p"] <= named[name].settings["alpha"]
             points(right, rows["standardized"], y, color, found, 4)
         reference(right, axis="x")

@@ -16,8 +16,8 @@ from rsa_faces._core.words import counted
 from rsa_faces.figures._parts import (
     CEILING_LABEL,
     GRAY,
+    bottom_legend,
     color_bar,
-    entries_per_row,
     entry,
     figure_of,
     name_places,
@@ -304,14 +304,4 @@ def _explain(axes, layer_map, scale, alpha: float, difference: bool, found, colo
                 facecolor="none", edgecolor="black", linewidth=0.9, label=f"corrected p < {alpha:g}"
             )
         )
-    figure.legend(
-        handles=handles,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 0.0),
-        frameon=False,
-        ncols=entries_per_row([h.get_label() for h in handles], width),
-        handlelength=1.6,
-        columnspacing=1.2,
-        borderpad=0.2,
-        borderaxespad=0.0,
-    )
+    bottom_legend(figure, handles)

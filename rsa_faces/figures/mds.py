@@ -13,7 +13,7 @@ from sklearn.manifold import smacof
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.figures._parts import SUBJECT, figure_of
-from rsa_faces.figures._style import COLORS, PAGE, style, text_width, wrapped
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, style, text_width, wrapped
 from rsa_faces.rdm import RDMs
 from rsa_faces.stimuli import StimulusSet
 
@@ -109,16 +109,24 @@ def plot_mds(
         side = _thumbnail_side(points)
         places = _apart(points, 1.12 * side)
         low, high = places.min(axis=0) - 0.6 * side, places.max(axis=0) + 0.6 * side
+        moved = np.abs(places - points).max(axis=1) > side / 2
+        what = f"{title}: multidimensional" if title else "Multidimensional"
+        lines = "; grey lines lead to where moved pictures belong" if moved.any() else ""
+        heading = (
+            f"{what} scaling of {rdm.n_conditions} conditions; near: similar; distances have no "
+            f"unit; stress-1 = {stress:.2f} (0: exact){lines}"
+        )
         if ax is None:
             longer = PAGE if len(points) > 30 else 0.7 * PAGE
             size = longer * (high - low) / (high - low).max()
-            ax = plt.figure(figsize=size).add_axes((0, 0, 1, 1))
+            ax = _axes(size, heading, kinds)
+        room = ax.get_window_extent().width / ax.figure.dpi
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         pixels = _DPI * ax.get_window_extent().width / ax.figure.dpi * side / (high - low)[0]
-        shifted = False
-        for name, point, place, code in zip(rdm.conditions, points, places, codes, strict=True):
-            if np.abs(place - point).max() > side / 2:
-                shifted = True
+        for name, point, place, code, away in zip(
+            rdm.conditions, points, places, codes, moved, strict=True
+        ):
+            if away:
                 ax.plot(*zip(place, point, strict=True), color=SUBJECT, linewidth=0.5, zorder=1)
                 ax.plot(*point, ".", color=SUBJECT, markersize=2, zorder=1)
             image = Image.fromarray(stimuli.image(name))
@@ -146,17 +154,9 @@ def plot_mds(
             )
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))  # imshow has changed them
         ax.set_axis_off()
-        room = ax.get_window_extent().width / ax.figure.dpi
-        what = f"{title}: multidimensional" if title else "Multidimensional"
-        moved = "; grey lines lead to where moved pictures belong" if shifted else ""
-        heading = (
-            f"{what} scaling of {rdm.n_conditions} conditions; near: similar; distances have no "
-            f"unit; stress-1 = {stress:.2f} (0: exact){moved}"
-        )
-        ax.set_title(wrapped(heading, 0.95 * room, 7), loc="left")
+        ax.set_title(wrapped(heading, 0.95 * room, 7, " "), loc="left")
         if kinds:
-            widest = max(text_width(kind, 6) for kind in kinds) + 0.4
-            n_rows = int(np.ceil(len(kinds) / max(room // widest, 1)))
+            n_rows = _n_rows(kinds, room)
             handles = [
                 Patch(facecolor="white", edgecolor=COLORS[i % len(COLORS)], label=k, linewidth=1.2)
                 for i, k in enumerate(kinds)
@@ -171,6 +171,22 @@ def plot_mds(
                 title_fontsize=6,
             )
     return figure_of(ax)
+
+
+def _axes(size: np.ndarray, heading: str, kinds: list[str]) -> Axes:
+    """Return axes of this size (inches) in a figure with room for heading and legend."""
+    width = max(size[0], COLUMN)
+    top = 0.08 + 0.13 * (wrapped(heading, 0.95 * size[0], 7, " ").count("\n") + 1)
+    bottom = 0.3 + 0.14 * _n_rows(kinds, size[0]) if kinds else 0.02
+    height = size[1] + top + bottom
+    box = (0.5 - size[0] / width / 2, bottom / height, size[0] / width, size[1] / height)
+    return plt.figure(figsize=(width, height)).add_axes(box)
+
+
+def _n_rows(kinds: list[str], room: float) -> int:
+    """Return how many rows a legend of these names takes."""
+    widest = max(text_width(kind, 6) for kind in kinds) + 0.4
+    return int(np.ceil(len(kinds) / max(room // widest, 1)))
 
 
 def _thumbnail_side(points: np.ndarray) -> float:

@@ -16,14 +16,7 @@ from scipy.optimize import brentq, least_squares, linear_sum_assignment
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import counted, interval_label, percent
 from rsa_faces.figures._parts import figure_of
-from rsa_faces.figures._style import (
-    COLORS,
-    COLUMN,
-    PAGE,
-    style,
-    text_width,
-    wrapped,
-)
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, style, text_width, wrapped
 from rsa_faces.inference.partition import Partition
 
 # Areas differ from the numbers by at most this share of the largest part.

@@ -91,7 +91,7 @@ def plot_rdms(
             shown = matrix[np.ix_(order, order)]
             _draw(one, shown, title, edges, names if i == 0 else (), ranked)
         if ranked:
-            label = f"dissimilarity (percentile in each RDM)\nof {rdms.n_conditions} conditions"
+            label = f"dissimilarity\n(percentile in each RDM)\nof {rdms.n_conditions} conditions"
             rows = -(-len(rdms) // n_columns)
             color_bar(axes[-1].images[0], label, ax=list(axes), shrink=0.8 / rows**0.5)
     return figure_of(axes)

@@ -21,15 +21,7 @@ from rsa_faces.figures._parts import (
     reference,
     wrapped_panels,
 )
-from rsa_faces.figures._style import (
-    COLORS,
-    COLUMN,
-    PAGE,
-    choose,
-    choose_all,
-    shown_name,
-    style,
-)
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, choose, choose_all, shown_name, style
 
 _LABELS = {
     "stability": "stability of the RDM (Spearman ρ)",

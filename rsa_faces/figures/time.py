@@ -16,6 +16,7 @@ from rsa_faces._core.words import interval_label
 from rsa_faces.figures._parts import (
     CEILING_LABEL,
     GRAY,
+    bottom_legend,
     color_bar,
     entries_per_row,
     entry,
@@ -226,17 +227,7 @@ def _panels(n_regions: int, handles: list) -> np.ndarray:
         )
         for i in range(n_regions)
     ]
-    figure.legend(
-        handles=handles,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 0.0),
-        ncols=per_row,
-        frameon=False,
-        handlelength=1.6,
-        columnspacing=1.2,
-        borderpad=0.2,
-        borderaxespad=0.0,
-    )
+    bottom_legend(figure, handles)
     return np.array(axes, dtype=object)
 
 

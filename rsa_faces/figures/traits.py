@@ -16,6 +16,7 @@ from rsa_faces.figures._parts import (
     color_bar,
     figure_of,
     legend_below,
+    line_of,
     name_places,
     network_colors,
     panels,
@@ -59,14 +60,8 @@ def plot_traits(result: TraitReadout, *, alpha: float = 0.05, ax: Axes | None = 
         for offset, (name, color) in zip(offsets, network_colors(sets).items(), strict=True):
             rows = result.table[result.table["features"] == name].set_index("trait").loc[traits]
             y = np.arange(len(traits)) + offset
-            one.hlines(
-                y,
-                rows["ci_low"],
-                rows["ci_high"],
-                color=color,
-                linewidth=0.8,
-                label=shown_name(name),
-            )
+            look = {"color": color, "linewidth": 0.8, "linestyle": line_of(name)}
+            one.hlines(y, rows["ci_low"], rows["ci_high"], label=shown_name(name), **look)
             points(one, rows["r"], y, color, rows["p_corrected"] <= alpha, 3.5)
         if "ceiling" in result.table:
             ceiling = result.table.drop_duplicates("trait").set_index("trait").loc[traits]
