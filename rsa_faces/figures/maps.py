@@ -21,7 +21,7 @@ from matplotlib.patheffects import withStroke
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.words import number, p_value
+from rsa_faces._core.words import counted, number, p_value
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain.images import load_file
 from rsa_faces.figures._pages import Page, surface_page, volume_page
@@ -209,7 +209,8 @@ def plot_best_models(
     shown = _best(best, threshold, where)
     if title is None:
         chosen = "the same data" if best.subjects is None else "the other subjects"
-        title = f"best model, chosen in {chosen}"
+        n = "" if best.subjects is None else f", {counted(len(best.subjects), 'subject')}"
+        title = f"best model, chosen in {chosen}{n}"
     return _draw(shown, background, axis, cuts, mesh, hemisphere, views, title, ax)
 
 
@@ -353,7 +354,8 @@ def _numbers(similarity, model, space, label) -> tuple[_Shown, str]:
         bound = (
             "lower" if model is None else check_choice(str(model), ["lower", "upper"], what="bound")
         )
-        values, name = getattr(similarity, bound), f"{bound} noise ceiling"
+        values = getattr(similarity, bound)
+        name = f"{bound} noise ceiling, {counted(similarity.n_subjects, 'subject')}"
     else:
         if not isinstance(space, (Volume, Surface)) or label is None:
             raise InputError(
