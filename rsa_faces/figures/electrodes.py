@@ -91,8 +91,8 @@ def plot_electrodes(
     text += counted(electrodes["patient"][shown].nunique(), "patient")
     text += f"; {n_hidden} without coordinates not shown" if n_hidden else ""
     with style():
-        figure = plt.figure(figsize=(PAGE, 2.05))
-        _brain(figure, views, coordinates[shown], colors, (0.0, 0.2, 0.9 if scale else 1.0, 0.8))
+        figure = plt.figure(figsize=(PAGE, 2.2))
+        _brain(figure, views, coordinates[shown], colors, (0.0, 0.2, 0.9 if scale else 1.0, 0.73))
         figure.text(0.01, 0.02, text, fontsize=6, va="bottom")
         if scale is not None:
             color_bar(scale, label, box=(figure, (0.915, 0.3, 0.012, 0.56)))
