@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rsa_faces.cli import (  # noqa: F401 (each registers its commands)
+    _analyse,
     _arrange,
     _compare,
     _doctor,
@@ -10,8 +11,9 @@ from rsa_faces.cli import (  # noqa: F401 (each registers its commands)
     _extract,
     _init,
     _networks,
-    _runs,
+    _searchlight,
     _selftest,
+    _timecourse,
 )
 from rsa_faces.cli._console import app
 

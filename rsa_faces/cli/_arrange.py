@@ -87,7 +87,7 @@ def new_token_(config: ConfigFile) -> None:
 class _OneLine(logging.Formatter):
     """One line for each event, in UTC, whatever is in its text."""
 
-    converter = time.gmtime  # type: ignore[assignment]  # as the documentation of logging says
+    converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
