@@ -87,7 +87,9 @@ def new_token_(config: ConfigFile) -> None:
 class _OneLine(logging.Formatter):
     """One line for each event, in UTC, whatever is in its text."""
 
-    converter = time.gmtime
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Return the time of an event."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -97,7 +99,7 @@ class _OneLine(logging.Formatter):
 
 def line_of_log() -> logging.Formatter:
     """Return what makes lines of events."""
-    return _OneLine("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    return _OneLine("%(asctime)s %(levelname)s %(message)s")
 
 
 def _show_once(token: str | None, second_factor: str | None) -> None:
