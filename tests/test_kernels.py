@@ -71,12 +71,12 @@ def test_values_that_are_close(forms, seed):
 def test_ranks_of_resamples(forms, seed, ties):
     order, new = sort.sort_rows(values(seed, ties=ties))
     weights = np.random.default_rng(seed).integers(0, 4, size=order.shape[1]).astype(float)
-    plain, compiled = forms(lambda: resampled.resampled_ranks(order, new, weights))
+    plain, compiled = forms(lambda: next(resampled.resampled_ranks([(order, new)], weights)))
     np.testing.assert_array_equal(plain[0], compiled[0])
     np.testing.assert_array_equal(plain[1], compiled[1])
     assert plain[0].shape == (len(order), (weights > 0).sum())
     # Weights of evidence are no whole numbers.
-    plain, compiled = forms(lambda: resampled.resampled_ranks(order, new, weights / 7))
+    plain, compiled = forms(lambda: next(resampled.resampled_ranks([(order, new)], weights / 7)))
     np.testing.assert_allclose(plain[0], compiled[0], atol=1e-12)
 
 

@@ -82,10 +82,10 @@ def in_threads(function: Callable[..., None], n_items: int, *arguments: object) 
 
     alone = threading.current_thread() is threading.main_thread()
     n_threads = max(1, min(numba.get_num_threads(), n_items)) if alone else 1
-    bounds = np.linspace(0, n_items, n_threads + 1).astype(np.int64)
     if n_threads == 1:
         call(function, *arguments, 0, n_items)
         return
+    bounds = np.linspace(0, n_items, n_threads + 1).astype(np.int64)
     with ThreadPoolExecutor(n_threads) as pool:
         parts = zip(bounds[:-1], bounds[1:], strict=True)
         for done in [pool.submit(call, function, *arguments, a, b) for a, b in parts]:

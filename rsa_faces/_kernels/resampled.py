@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from rsa_faces._kernels.choice import call, compiled_pays, in_threads
@@ -12,35 +14,40 @@ _SHUFFLED_LIMIT = 10**8
 
 
 def resampled_ranks(
-    order: np.ndarray, new: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rank fixed RDMs in one resample.
+    rdms: Iterable[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rank fixed RDMs in one resample, some of them at a time.
 
     Parameters
     ----------
-    order, new : ndarray, shape (n_rdms, n_pairs)
+    rdms : iterable of (order, new), each of shape (n_rdms, n_pairs)
         From :func:`rsa_faces._kernels.sort.sort_rows`.
     weights : ndarray, shape (n_pairs,)
         How often each pair is in the sample, at least 0.
 
-    Returns
-    -------
+    Yields
+    ------
     ranks : ndarray, shape (n_rdms, n_drawn)
         Of the pairs with a weight above 0: average ranks, cumulative weight − (w − 1) / 2 with ties
         together, minus their mean.
     squares : ndarray, shape (n_rdms,)
         Weighted sums of squared centred ranks.
     """
-    if not compiled_pays("_resampled_loops", order.size, LIMIT):
-        return plain_resampled_ranks(order, new, weights)
-    from rsa_faces._kernels import _resampled_loops
+    used = None
+    for order, new in rdms:
+        if not compiled_pays("_resampled_loops", order.size, LIMIT):
+            yield plain_resampled_ranks(order, new, weights)
+            continue
+        from rsa_faces._kernels import _resampled_loops
 
-    drawn = np.flatnonzero(weights)
-    places = np.full(len(weights), len(drawn), dtype=np.int32)
-    places[drawn] = np.arange(len(drawn))
-    used = np.append(weights[drawn], 0.0)
-    ranks, squares = call(_resampled_loops.resampled_ranks, order, new, places, used)
-    return ranks[:, :-1], squares
+        if used is None:
+            drawn = np.flatnonzero(weights)
+            places = np.full(len(weights), len(drawn), dtype=np.int32)
+            places[drawn] = np.arange(len(drawn))
+            used = np.zeros(len(drawn) + 1)
+            used[:-1] = weights[drawn]
+        ranks, squares = call(_resampled_loops.resampled_ranks, order, new, places, used)
+        yield ranks[:, :-1], squares
 
 
 def plain_resampled_ranks(

@@ -232,7 +232,7 @@ def ranks_of(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
     ranks = np.zeros(weights.shape)
     for b, w in enumerate(weights):
         own = slice(b, b + 1) if len(rows) > 1 else slice(None)
-        ranks[b, w > 0] = resampled_ranks(order[own], new[own], w)[0][0]
+        ranks[b, w > 0] = next(resampled_ranks([(order[own], new[own])], w))[0][0]
     return ranks
 
 
@@ -300,16 +300,17 @@ def positive(difference: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 def rank_correlation(model, data, weights, *, finish) -> np.ndarray:
     """Spearman or rho-a under weights."""
-    (order, new), of_data = sort_rows(model), sort_rows(data)
+    order, new = sort_rows(model)
+    parts = [slice(start, start + _MODELS) for start in range(0, len(model), _MODELS)]
+    sides = [sort_rows(data), *((order[part], new[part]) for part in parts)]
     xy = np.empty((len(weights), len(model), len(data)))
     xx, yy = np.empty(xy.shape[:2]), np.empty((len(weights), len(data)))
     for b, w in enumerate(weights):
-        y, yy[b] = resampled_ranks(*of_data, w)
+        ranked = resampled_ranks(sides, w)
+        y, yy[b] = next(ranked)
         y *= w[w > 0]
-        for start in range(0, len(model), _MODELS):
-            part = slice(start, start + _MODELS)
-            x, xx[b, part] = resampled_ranks(order[part], new[part], w)
-            xy[b, part] = x @ y.T
+        for part, (x, squares) in zip(parts, ranked, strict=True):
+            xy[b, part], xx[b, part] = x @ y.T, squares
     n = weights.sum(axis=1, dtype=float)[:, None, None]
     return finish(xy, xx[:, :, None], yy[:, None, :], n)
 

@@ -83,7 +83,7 @@ def _from_ranks(data, counts, method) -> tuple[np.ndarray, np.ndarray]:
     weights = pair_weights(counts)
     for b, w in enumerate(weights):
         # Ranks are whole or half numbers, so that sums in any order have the same ties.
-        ranks, squares = resampled_ranks(*sides, w)
+        ((ranks, squares),) = resampled_ranks([sides], w)
         total = ranks.sum(axis=0)
         pools, drawn = np.concatenate([total - ranks, total[None]]), w[w > 0]
         if method.factors is None:
@@ -93,7 +93,7 @@ def _from_ranks(data, counts, method) -> tuple[np.ndarray, np.ndarray]:
             parts = kendall_sums(pools[-1:], ranks, drawn[None])
             sums[1, 0, b], sums[1, 1, b], sums[1, 2, b] = parts[0][0, 0], parts[2][0], parts[1][0]
             continue
-        pooled, pooled_squares = resampled_ranks(*sort_rows(pools), drawn)
+        ((pooled, pooled_squares),) = resampled_ranks([sort_rows(pools)], drawn)
         ranks *= drawn
         sums[0, 0, b] = np.einsum("sp,sp->s", ranks, pooled[:-1])
         sums[1, 0, b] = ranks @ pooled[-1]
