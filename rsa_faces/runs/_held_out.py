@@ -14,6 +14,7 @@ from rsa_faces.report import Table
 #: Fewer subjects leave nothing to choose by.
 FEWEST_SUBJECTS = 4
 _N_HALVINGS = 50
+_AT_ONCE = 2**16
 #: What columns of the table are.
 MEANINGS = {
     "similarity": "mean similarity in subjects who did not choose layer and place",
@@ -42,7 +43,8 @@ def held_out_layers(
     -------
     DataFrame
         One row per network: its similarity over halves with an interval, and the layer that was
-        chosen most often with its share. Without rows if there are fewer than 4 subjects.
+        chosen most often with its share. Without rows if there are fewer than 4 subjects. Only
+        places count at which all subjects have a similarity.
 
     Notes
     -----
@@ -52,24 +54,23 @@ def held_out_layers(
     """
     rows = []
     for network, similarity in values.items():
-        rng = np.random.default_rng(seed)
         there = np.flatnonzero(~np.isnan(similarity).all(axis=(0, 2)))
-        if len(there) < FEWEST_SUBJECTS:
+        known = ~np.isnan(similarity[:, there]).any(axis=1)
+        if len(there) < FEWEST_SUBJECTS or not known.any():
             continue
-        halves = []
-        for _ in range(_N_HALVINGS):
-            order = rng.permutation(there)
-            one, other = order[: len(order) // 2], order[len(order) // 2 :]
-            halves += [_judged(similarity, *pair) for pair in ((one, other), (other, one))]
-        means, variances, sizes, chosen = map(np.array, zip(*halves, strict=True))
-        mean = float(means.mean())
-        half = np.sqrt(variances.mean()) * stats.t.ppf(0.975, sizes.min() - 1)
-        most = int(np.bincount(chosen.astype(int)).argmax())
+        flat = np.moveaxis(similarity, 1, 0)[there][:, known]
+        halves = _halves(len(there), seed)
+        chosen = _highest(flat, halves)
+        judged = [flat[~half, place] for half, place in zip(halves, chosen, strict=True)]
+        mean = float(np.mean([some.mean() for some in judged]))
+        error = np.sqrt(np.mean([some.var(ddof=1) / len(some) for some in judged]))
+        half = error * stats.t.ppf(0.975, min(map(len, judged)) - 1)
+        layer = np.bincount(np.nonzero(known)[0][chosen], minlength=len(similarity))
         rows.append(
             {
                 "network": network,
-                "chosen_layer": layers[network][most],
-                "share": float((chosen == most).mean()),
+                "chosen_layer": layers[network][int(layer.argmax())],
+                "share": layer.max() / layer.sum(),
                 "similarity": mean,
                 "ci_low": mean - half,
                 "ci_high": mean + half,
@@ -80,18 +81,25 @@ def held_out_layers(
     return table.sort_values("similarity", ascending=False, kind="stable") if rows else table
 
 
-def _judged(
-    similarity: np.ndarray, choosing: np.ndarray, judging: np.ndarray
-) -> tuple[float, float, int, int]:
-    """Return mean, its squared error and number of judging subjects, and the layer chosen.
+def _halves(n_subjects: int, seed: int) -> np.ndarray:
+    """Return who chooses, (2 * halvings, n_subjects): each half of each random halving."""
+    rng = np.random.default_rng(seed)
+    one = np.zeros((_N_HALVINGS, n_subjects), bool)
+    one[:, : n_subjects // 2] = True
+    one = rng.permuted(one, axis=1)
+    return np.concatenate([one, ~one])
 
-    Only places are chosen at which all subjects have a similarity.
-    """
-    mean = similarity[:, choosing].mean(axis=1)
-    known = ~np.isnan(mean) & ~np.isnan(similarity[:, judging]).any(axis=1)
-    layer, place = np.unravel_index(int(np.where(known, mean, -np.inf).argmax()), mean.shape)
-    values = similarity[layer, judging, place]
-    return float(values.mean()), float(values.var(ddof=1) / len(values)), len(values), int(layer)
+
+def _highest(values: np.ndarray, halves: np.ndarray) -> np.ndarray:
+    """Return for each half where the mean of its subjects is highest; some places at a time."""
+    best, chosen = np.full(len(halves), -np.inf), np.zeros(len(halves), int)
+    for start in range(0, values.shape[1], _AT_ONCE):
+        sums = halves.astype(float) @ values[:, start : start + _AT_ONCE]
+        place = sums.argmax(axis=1)
+        highest = sums[np.arange(len(halves)), place]
+        better = highest > best
+        best[better], chosen[better] = highest[better], start + place[better]
+    return chosen
 
 
 def best_table(table: pd.DataFrame, who: str, where: str) -> Table:

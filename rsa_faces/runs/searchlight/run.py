@@ -229,13 +229,16 @@ class SearchlightRun(Run):
     def _best_layers(self) -> pd.DataFrame:
         """Return each network's and model's similarity where other subjects found it highest."""
         names = list(next(iter(self.maps.values()))[0].names)
-        values = {}
-        for network, maps in self.members.items():
+        tables = []
+        for network, maps in self.members.items():  # one at a time: maps of all layers are large
             rows = [names.index(name) for name, _ in maps]
-            parts = [[m.similarity[rows] for m in some] for some in self.maps.values()]
-            values[network] = np.concatenate([np.stack(p, axis=1) for p in parts], axis=2)
-        layers = {network: [layer for _, layer in maps] for network, maps in self.members.items()}
-        return held_out_layers(values, layers)
+            parts = [
+                np.stack([m.similarity[rows] for m in ms], axis=1) for ms in self.maps.values()
+            ]
+            layers = {network: [layer for _, layer in maps]}
+            tables.append(held_out_layers({network: np.concatenate(parts, axis=2)}, layers))
+        table = pd.concat(tables, ignore_index=True)
+        return table.sort_values("similarity", ascending=False) if len(table) else table
 
     @property
     def _settings(self) -> dict[str, Any]:
