@@ -87,8 +87,8 @@ def test_what_does_not_fit_says_what_to_change():
     plan = Plan(works, 2, free_disk=10**10, memory=8 * 10**9)
     memory, disk = plan.advice
     assert memory == (
-        "layers of vgg16 may take 9.0 GB of memory, and this machine has 8.0 GB: give a smaller "
-        "`budget`, fewer layers, or run it elsewhere (--cluster)."
+        "layers of vgg16 may take 9.0 GB of memory, and there are 8.0 GB: give a smaller `budget` "
+        "or fewer layers, or run it where there is more (`memory` of --cluster)."
     )
     assert "results take 1001 GB of disk, and 10 GB are free" in disk
     assert "leave less of layers of pixels" in disk

@@ -67,7 +67,7 @@ class Plan:
     workers : int
         How many parts are done side by side.
     free_disk, memory : int
-        Bytes that there are.
+        Bytes that there are: of this machine, or of each worker.
     """
 
     works: tuple[Work, ...]
@@ -107,9 +107,9 @@ class Plan:
         most = max(self.works, key=lambda work: work.peak_bytes)
         if most.peak_bytes > self.memory:
             found.append(
-                f"{most.what} may take {size(most.peak_bytes)} of memory, and this machine has "
-                f"{size(self.memory)}: give a smaller `budget`, fewer layers, or run it elsewhere "
-                "(--cluster)."
+                f"{most.what} may take {size(most.peak_bytes)} of memory, and there are "
+                f"{size(self.memory)}: give a smaller `budget` or fewer layers, or run it where "
+                "there is more (`memory` of --cluster)."
             )
         if self.disk_bytes > self.free_disk:
             largest = max(self.works, key=lambda work: work.disk_bytes)
@@ -158,14 +158,14 @@ class Trials:
         """Add a part that takes so much memory beyond what this process has taken by now."""
         self._works.append((what, seconds, int(more_bytes), int(disk_bytes), shared))
 
-    def plan(self, folder: Path, workers: int) -> Plan:
+    def plan(self, folder: Path, workers: int, memory: int) -> Plan:
         """Return all parts; each process will hold what this one has loaded by now."""
         held = peak_bytes() + _SLACK
         works = tuple(
             Work(what, seconds, held + more, disk, shared)
             for what, seconds, more, disk, shared in self._works
         )
-        return Plan(works, workers, free_disk(folder), memory_of_machine())
+        return Plan(works, workers, free_disk(folder), memory)
 
     def figures(self, what: str, n: float) -> None:
         """Add figures, and what is written at the end: as so many small ones."""

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from rsa_faces import __version__
+from rsa_faces._core.checks import parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes, write_text
 from rsa_faces.report import Account, Picture, Table, write_report, write_table
@@ -26,7 +27,7 @@ from rsa_faces.runs._columns import describe_folder
 from rsa_faces.runs._entries import RunConfig
 from rsa_faces.runs._job import Job
 from rsa_faces.runs._parts import Parts, limited_threads, opened, submit_array, write_array
-from rsa_faces.runs._plan import Plan, Trials, trials
+from rsa_faces.runs._plan import Plan, Trials, memory_of_machine, trials
 from rsa_faces.runs._provenance import git_state, machine, versions
 from rsa_faces.runs._reading import dump_config, parse_config
 from rsa_faces.runs._sentences import about
@@ -217,13 +218,14 @@ class Run(abc.ABC):
             self.folder, self.parts, self.steps = found.scratch, Parts(), Steps(found.scratch)
             self.on_step = None
             self.estimate(found)
-            workers = 1
+            workers, memory = 1, memory_of_machine()
             if self.cluster is not None:
                 where = self.cluster
                 if not isinstance(where, ClusterConfig):
                     where = load_cluster_config(where)
                 workers = where.workers
-            return found.plan(folder, workers)
+                memory = parse_bytes(where.memory) if where.memory else memory
+            return found.plan(folder, workers, memory)
 
     def send(self, array: ClusterConfig) -> list[str]:
         """Write the scripts of a job array and give them to SLURM; return what to say of it.
