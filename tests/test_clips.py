@@ -5,6 +5,7 @@ import logging
 import pickle
 import sys
 import tracemalloc
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -498,7 +499,11 @@ def test_faces_are_cut_out_of_every_frame_as_out_of_an_image(faces):
     copied = pickle.loads(pickle.dumps(cut))
     np.testing.assert_array_equal(next(copied.frames(name)), made[0])
     network = rf.load_network("mini-xception", device="cpu")
-    whole, crops = (extract_clips(network, c, layers="pool", rate=1) for c in (faces, cut))
+    with pytest.warns(UserWarning, match=r"cut out .*crop_clips\(clips, template='box'\)"):
+        whole = extract_clips(network, faces, layers="pool", rate=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        crops = extract_clips(network, cut, layers="pool", rate=1)
     assert not np.allclose(whole["pool"], crops["pool"])
 
 

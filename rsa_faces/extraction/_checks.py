@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rsa_faces.extraction._forward import Probe
     from rsa_faces.networks import Network
     from rsa_faces.stimuli import StimulusSet
+    from rsa_faces.stimuli.clips import ClipSet
 
 _log = logging.getLogger(__name__)
 
@@ -34,16 +35,24 @@ def check_options(network: Network, reduce: str | int | None, precision: str) ->
         )
 
 
-def warn_whole(network: Network, stimuli: StimulusSet) -> None:
-    """Warn if a network that was trained on cut-out faces is shown images not marked as such."""
-    if network.spec.crop and not stimuli.cropped:
-        warnings.warn(
-            f"{network.name} was trained on faces cut out of photographs, and these images are not "
-            "marked as such: on whole photographs it sees faces badly. Cut them out with "
-            f"rf.crop_faces(stimuli, rf.detect_faces(stimuli), template={network.spec.crop!r}), or "
-            "load crops of your own with rf.load_stimuli(..., cropped=True).",
-            stacklevel=3,
+def warn_whole(network: Network, stimuli: StimulusSet | ClipSet) -> None:
+    """Warn if a network that was trained on cut-out faces is shown stimuli not marked as such."""
+    template = network.spec.crop
+    if not template or stimuli.cropped:
+        return
+    if hasattr(stimuli, "frames"):
+        what, how = "clips", f"rf.stimuli.clips.crop_clips(clips, template={template!r})"
+    else:
+        what = "images"
+        how = (
+            f"rf.crop_faces(stimuli, rf.detect_faces(stimuli), template={template!r}), or load "
+            "crops of your own with rf.load_stimuli(..., cropped=True)"
         )
+    warnings.warn(
+        f"{network.name} was trained on faces cut out of photographs, and these {what} are not "
+        f"marked as such: on whole photographs it sees faces badly. Cut them out with {how}.",
+        stacklevel=3,
+    )
 
 
 def check_layers(network: Network, found: Probe, layers: str | Sequence[str]) -> None:

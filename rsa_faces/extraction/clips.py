@@ -16,7 +16,7 @@ import numpy as np
 from rsa_faces._core.checks import check_arguments, check_count, parse_bytes
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._activations import Activations
-from rsa_faces.extraction._checks import check_alone, check_finite, check_layers
+from rsa_faces.extraction._checks import check_alone, check_finite, check_layers, warn_whole
 from rsa_faces.extraction._extract import (
     _attempt,
     _key,
@@ -87,6 +87,12 @@ def extract_clips(
         As :func:`rsa_faces.extract` does, and if a clip cannot be decoded (it is named).
     MissingExtraError
         If PyAV is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If the network was trained on cut-out faces and the clips are not cut:
+        :func:`rsa_faces.stimuli.clips.crop_clips`.
 
     Notes
     -----
@@ -170,6 +176,7 @@ def plan_clips(
     check_rate(rate)
     if batch_size is not None:
         check_count(batch_size, what="batch_size")
+    warn_whole(network, clips)
     names = select_layers(network, layers)
     frame = next(clips.frames(clips.ids[0]))
     image = network.preprocess([frame])

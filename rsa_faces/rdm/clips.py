@@ -85,7 +85,8 @@ def clip_rdms(
     -----
     UserWarning
         If a pattern is constant (correlation) or zero (cosine): its pairs are NaN. For "rdms" only
-        if it is so in every frame; otherwise the frames in which it is not are averaged.
+        if it is so in every frame; otherwise the frames in which it is not are averaged. Also if
+        the network was trained on cut-out faces and the clips are not cut.
 
     Notes
     -----

@@ -64,6 +64,11 @@ class ClipSet:
         return self._table.ids
 
     @property
+    def cropped(self) -> bool:
+        """Whether frames are cut-out faces, as :func:`crop_clips` makes them."""
+        return False
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The file of each clip."""
         return self._table._sources
@@ -223,6 +228,11 @@ class FaceClips(ClipSet):
     template: str
     # Faces of each clip's frames at a rate, which sets of other templates share.
     _faces: dict[tuple[str, float | None], list[pd.Series]]
+
+    @property
+    def cropped(self) -> bool:
+        """Whether frames are cut-out faces: they are."""
+        return True
 
     @property
     def sha256(self) -> tuple[str, ...]:
