@@ -212,6 +212,11 @@ def read_arrangements(
         If images lie further apart than the arena is wide: `arena_diameter` is then in other units
         than the positions, and evidence would be wrong.
 
+    See Also
+    --------
+    fit_raters : Estimate one RDM per rater.
+    inverse_mds : Estimate one RDM from a rater's arrangements.
+
     Examples
     --------
     >>> import pandas as pd

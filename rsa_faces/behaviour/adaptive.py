@@ -57,6 +57,11 @@ def next_trial(
     InputError
         With fewer than 3 conditions, `n_max` below 3, an unknown rule, or exponents not above 0.
 
+    See Also
+    --------
+    inverse_mds : Estimate one RDM from a rater's arrangements.
+    enough_evidence : Tell whether a rater may stop.
+
     Notes
     -----
     Evidence w of a pair has utility u = 1 − exp(−10 w): a pair that is known well gains little. A
@@ -142,6 +147,10 @@ def enough_evidence(
     ------
     InputError
         If the threshold is not above 0 or the share not in (0, 1].
+
+    See Also
+    --------
+    next_trial : Choose the images of a rater's next trial.
 
     Examples
     --------

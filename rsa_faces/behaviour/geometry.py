@@ -48,6 +48,10 @@ def feature_masks(
     InputError
         If conditions have no row, a feature in `bins` does not exist or holds no numbers.
 
+    See Also
+    --------
+    feature_contrast : Compare distances between groups of faces with those within groups.
+
     Examples
     --------
     >>> from rsa_faces.behaviour import feature_masks
@@ -117,6 +121,11 @@ def feature_contrast(
         If conditions have no row in `features`, no person in `people` or run in `blocks`, a person
         is in several runs, or a feature leaves no pair within or between groups in some RDM (in a
         run).
+
+    See Also
+    --------
+    feature_masks : Tell for every pair whether two faces are of one group.
+    rsa_faces.figures.plot_contrast : Draw how far apart groups of faces are.
 
     Notes
     -----

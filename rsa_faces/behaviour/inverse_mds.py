@@ -116,6 +116,11 @@ def inverse_mds(
         compare, a trial has two images only although others show them too, or the estimate did not
         settle.
 
+    See Also
+    --------
+    fit_raters : Estimate one RDM per rater.
+    next_trial : Choose the images of a rater's next trial.
+
     Notes
     -----
     The weighted average of aligned trials of [1]_. With screen distances δ_ij(t) in arena
@@ -256,6 +261,11 @@ def trial_reliability(
     ------
     InputError
         With fewer than 2 trials.
+
+    See Also
+    --------
+    rater_agreement : Correlate each rater with the others, and say who stands apart and why.
+    rsa_faces.inference.split_half : Compute split-half reliability over subjects.
 
     Notes
     -----

@@ -76,6 +76,11 @@ def read_meadows(path: str | Path, *, task: str | None = None) -> MeadowsData:
     ConditionMismatchError
         If raters or tasks have different images.
 
+    See Also
+    --------
+    fit_raters : Estimate one RDM per rater.
+    read_meadows_annotations : Read ratings or choices from a Meadows "annotations" file.
+
     Notes
     -----
     A participation may be one task, tasks by name or in an array, or an array of these. Times are
@@ -143,6 +148,10 @@ def read_meadows_annotations(source: pd.DataFrame | str | Path, *, task: str) ->
     InputError
         If a column or the task is missing, a rating is no number, an image is missing in some rows,
         or a choice among three is neither name, id nor 1 to 3.
+
+    See Also
+    --------
+    read_meadows : Read multi-arrangement data from a Meadows tree (JSON) or matrix (MAT) file.
 
     Examples
     --------

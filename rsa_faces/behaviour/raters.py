@@ -87,6 +87,12 @@ def fit_raters(arrangements: Iterable[Arrangements], *, evidence_floor: float = 
     ConditionMismatchError
         If raters have different conditions.
 
+    See Also
+    --------
+    read_arrangements : Read positions from a table (CSV, TSV, Excel, DataFrame).
+    rater_agreement : Correlate each rater with the others, and say who stands apart and why.
+    group_rdm : Average raters to one RDM, pair by pair, weighted with evidence.
+
     Examples
     --------
     >>> from rsa_faces.behaviour import Arrangements, Trial, fit_raters
@@ -143,6 +149,11 @@ def load_rater_rdms(path: str | os.PathLike[str]) -> RaterRDMs:
         If there is no such file.
     InputError
         If it holds no RDMs, or no evidence that fits them.
+
+    See Also
+    --------
+    fit_raters : Estimate one RDM per rater.
+    group_rdm : Average raters to one RDM, pair by pair, weighted with evidence.
 
     Examples
     --------
@@ -204,6 +215,11 @@ def rater_agreement(
     InputError
         With fewer than 3 raters, an unknown label, a rater who occurs twice, or evidence of
         another shape.
+
+    See Also
+    --------
+    fit_raters : Estimate one RDM per rater.
+    rsa_faces.noise_ceiling : Compute the noise ceiling of data RDMs.
 
     Notes
     -----
@@ -317,6 +333,10 @@ def group_rdm(
     InputError
         If the label or the scale is unknown, a rater occurs twice, or evidence is negative, not
         finite, or of another shape.
+
+    See Also
+    --------
+    fit_raters : Estimate one RDM per rater.
 
     Notes
     -----

@@ -87,6 +87,11 @@ def pair_rating_rdms(
         If a column is missing, the direction unknown, a rating outside the scale, a name no
         condition, or nobody is left.
 
+    See Also
+    --------
+    trait_rdms : Make RDMs from ratings of single faces on traits.
+    matrix_rdms : Make RDMs from square matrices of judgements, of confusions or of other programs.
+
     Notes
     -----
     The report has these rules: rating missing (row left out), image with itself (row left out),
@@ -184,6 +189,11 @@ def matrix_rdms(
     ------
     InputError
         If an option is unknown, the matrices are not square, or they are refused.
+
+    See Also
+    --------
+    pair_rating_rdms : Make RDMs from ratings of pairs.
+    rsa_faces.io.read_rdms : Read RDMs that another tool, or this one, wrote.
 
     Examples
     --------
@@ -284,6 +294,11 @@ def trait_rdms(
     ------
     InputError
         If a column is missing, a trait holds no numbers, or there are fewer than 2 faces.
+
+    See Also
+    --------
+    pair_rating_rdms : Make RDMs from ratings of pairs.
+    rsa_faces.analyses.trait_readout
 
     Notes
     -----

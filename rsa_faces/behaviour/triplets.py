@@ -100,6 +100,11 @@ def triplet_rdms(
     InputError
         If a column is missing, a choice is none of the three, or a name is no condition.
 
+    See Also
+    --------
+    triplet_embedding : Find positions of images that predict odd-one-out choices.
+    pair_rating_rdms : Make RDMs from ratings of pairs.
+
     Notes
     -----
     The report's rules: no choice (row left out), image twice in a triplet (row left out), triplet
@@ -189,6 +194,10 @@ def triplet_embedding(
     -----
     UserWarning
         If the optimiser stopped before it settled.
+
+    See Also
+    --------
+    triplet_rdms : Make RDMs from odd-one-out choices: how often the third image was the odd one.
 
     Notes
     -----

@@ -205,6 +205,10 @@ def hyperalign(
     ConditionMismatchError
         If subjects have different conditions.
 
+    See Also
+    --------
+    load_patterns : Read maps of responses, one per condition and repeat: betas, t values, means.
+
     Notes
     -----
     Profiles B_s (n_profiles × n_channels) are centred per channel. The rotation of subject s onto

@@ -79,6 +79,12 @@ def load_patterns(
         If the number of maps, grids, spaces or tables do not fit, the mask is empty, or as
         `missing` and `unusable` say.
 
+    See Also
+    --------
+    bids_patterns : Estimate patterns of a subject from preprocessed BOLD in BIDS.
+    glm_patterns : Estimate patterns from preprocessed BOLD.
+    load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
+
     Examples
     --------
     >>> import nibabel

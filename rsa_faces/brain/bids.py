@@ -70,6 +70,11 @@ def read_bids_ieeg(
     UserWarning
         Of how many epochs are left out, at the edges of the recording or in what is marked as BAD.
 
+    See Also
+    --------
+    ieeg_patterns : Turn the epochs of a patient into responses of electrodes, one row per trial.
+    read_electrodes : Read where electrodes are.
+
     Notes
     -----
     Time of an event is the column ``onset`` in seconds from the beginning of the recording [1]_,

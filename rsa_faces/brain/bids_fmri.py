@@ -78,6 +78,11 @@ def bids_patterns(
         several resolutions or echoes, confounds are asked for and not there, repetition time is
         not stated, or as :func:`glm_patterns` does.
 
+    See Also
+    --------
+    glm_patterns : Estimate patterns from preprocessed BOLD.
+    load_patterns : Read maps of responses, one per condition and repeat: betas, t values, means.
+
     Notes
     -----
     Images end with ``desc-preproc_bold.nii.gz``; events, repetition time and the time of the

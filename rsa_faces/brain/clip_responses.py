@@ -73,6 +73,11 @@ def clip_patterns(
     InputError
         If images and tables do not fit, or as `missing`, `outside` and `unusable` say.
 
+    See Also
+    --------
+    load_patterns : Read maps of responses, one per condition and repeat: betas, t values, means.
+    hyperalign : Fit rotations.
+
     Notes
     -----
     Scan k stands for the time from k·t_r to (k + 1)·t_r. The pattern of a clip is the mean over

@@ -86,6 +86,11 @@ def ieeg_rdms(
     UserWarning
         Of how many electrodes have an unknown region and so enter no region's RDM.
 
+    See Also
+    --------
+    ieeg_patterns : Turn the epochs of a patient into responses of electrodes, one row per trial.
+    rsa_faces.mapping.layer_map : Compare every layer.
+
     References
     ----------
     .. [1] Kriegeskorte N., Mur M., Bandettini P. (2008). Frontiers in Systems Neuroscience 2, 4.

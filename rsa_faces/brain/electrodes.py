@@ -62,6 +62,10 @@ def read_electrodes(
         If there is no name, patient or unit to be found, names of a patient occur twice, a column
         or an entry of `regions` does not occur, or coordinates are no numbers.
 
+    See Also
+    --------
+    ieeg_patterns : Turn the epochs of a patient into responses of electrodes, one row per trial.
+
     Notes
     -----
     Coordinates stay in the space of the table. Figures of several patients, and glass brains, need

@@ -146,6 +146,11 @@ def glm_patterns(
         If images, masks, tables and runs do not fit, a trial type is not in `conditions`, an event
         lies outside its run, a beta is not determined, or as `missing` and `unusable` say.
 
+    See Also
+    --------
+    bids_patterns : Estimate patterns of a subject from preprocessed BOLD in BIDS.
+    load_patterns : Read maps of responses, one per condition and repeat: betas, t values, means.
+
     Notes
     -----
     Each run is fitted on its own with :func:`nilearn.glm.first_level.run_glm`; for one run the

@@ -211,6 +211,12 @@ def ieeg_patterns(
     UserWarning
         Of how many electrodes have no place, where they are dropped or kept.
 
+    See Also
+    --------
+    read_bids_ieeg : Read the epochs and electrodes of one run of a BIDS-iEEG data set.
+    ieeg_rdms : Build RDMs over time windows of intracranial recordings.
+    select_electrodes : Keep the electrodes that prefer faces, unless the same trials chose them.
+
     Notes
     -----
     High gamma, as it is common since [1]_: the band is divided into sub-bands of at most 20 Hz

@@ -59,6 +59,12 @@ def load_roi(
         If the mask is empty, holds other values without a `threshold`, or a label file does not
         fit.
 
+    See Also
+    --------
+    atlas_rois : Return regions of an atlas by name.
+    roi_sphere : Return the voxels within a radius of a point.
+    localiser_roi : Return the voxels or vertices of a parcel.
+
     Examples
     --------
     >>> import nibabel
@@ -116,6 +122,11 @@ def atlas_rois(
     InputError
         If a label does not occur (the nearest is named) or has no place, an index has no name, or
         the atlas is probabilistic.
+
+    See Also
+    --------
+    load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
+    roi_sphere : Return the voxels within a radius of a point.
 
     Examples
     --------
@@ -194,6 +205,11 @@ def roi_sphere(
     InputError
         If `center` or `radius` is no point or length, or no voxel is within the radius.
 
+    See Also
+    --------
+    load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
+    atlas_rois : Return regions of an atlas by name.
+
     Examples
     --------
     >>> import numpy as np
@@ -268,6 +284,11 @@ def localiser_roi(
     UserWarning
         If places of the parcel are NaN in the contrast (they are counted), or a place that is
         taken has a contrast of 0 or below.
+
+    See Also
+    --------
+    load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
+    face_selective : Find the electrodes of a patient.
 
     Notes
     -----

@@ -89,6 +89,11 @@ def face_selective(
         If the source is not known, conditions are in both lists or not there, trials are too few,
         the window lies outside of the recording, or an option is unknown.
 
+    See Also
+    --------
+    select_electrodes : Keep the electrodes that prefer faces, unless the same trials chose them.
+    split_trials : Split trials into two halves.
+
     Notes
     -----
     Trials are the random factor: this says which electrodes of this patient to use, nothing of
@@ -178,6 +183,11 @@ def select_electrodes(patterns: IeegPatterns, selection: FaceSelection) -> IeegP
         If a trial of `patterns` chose the electrodes: the same events of the same source, or the
         same data under another name; if electrodes were not in the selection, or none is
         selective.
+
+    See Also
+    --------
+    face_selective : Find the electrodes of a patient.
+    ieeg_patterns : Turn the epochs of a patient into responses of electrodes, one row per trial.
     """
     _need_source(patterns, "recording to analyse")
     same_source = patterns.source == selection.source
@@ -225,6 +235,10 @@ def split_trials(patterns: IeegPatterns) -> tuple[IeegPatterns, IeegPatterns]:
     ------
     InputError
         If a condition has one trial only.
+
+    See Also
+    --------
+    face_selective : Find the electrodes of a patient.
 
     Notes
     -----

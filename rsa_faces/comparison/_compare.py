@@ -78,6 +78,11 @@ def compare(
         Once, naming the RDMs, where a similarity is undefined (NaN): an RDM is constant, or fewer
         than 3 pairs are measured in both.
 
+    See Also
+    --------
+    evaluate : Evaluate how well models predict data, and how far the answer can be trusted.
+    compute_rdms : Build RDMs from patterns.
+
     Notes
     -----
     Missing pairs (NaN) are left out for each combination of RDMs: the pairs measured in both are

@@ -37,6 +37,13 @@ def load_dataset(name: str) -> Dataset:
         If there is no such data set (the nearest is named), or it is one that is fetched and cannot
         be.
 
+    See Also
+    --------
+    images92 : Load the 92-image set of Kriegeskorte et al. (2008) and Mur et al. (2013).
+    simulated_faces : Load 378 simulated faces: 18 identities x 7 expressions x 3 views.
+    london : Load the Face Research Lab London Set: 102 real people, neutral and smiling.
+    facesim3d : Load FaceSim3D: similarity of all pairs of 100 faces, from odd-one-out triplets.
+
     Examples
     --------
     >>> from rsa_faces.datasets import load_dataset

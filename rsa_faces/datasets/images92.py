@@ -35,6 +35,11 @@ def images92() -> Dataset:
 
         ``.models``: 8 RDMs, labels ``name`` and ``note``.
 
+    See Also
+    --------
+    simulated_faces : Load 378 simulated faces: 18 identities x 7 expressions x 3 views.
+    load_dataset : Load a data set by its name.
+
     Notes
     -----
     The model "monkeyIT" is the RDM of region "monkey IT", the same numbers: correlating the two

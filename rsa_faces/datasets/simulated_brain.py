@@ -160,6 +160,11 @@ def simulated_brain(
         If a model has missing pairs or no distances, names are not there or not unique, a region
         leaves the brain, overlaps another or has no voxels, or an option is out of range.
 
+    See Also
+    --------
+    simulated_cortex : Simulate a group's cortex.
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+
     Notes
     -----
     y = signal · Σ_m [v in region m] Σ_d Z_m(k, d) w_s(d, v) + e. With Z Zᵀ = −½ H D H (classical

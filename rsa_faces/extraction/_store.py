@@ -222,6 +222,10 @@ def load_activations(path: str | os.PathLike[str]) -> Activations:
     InputError
         If the file is no store, cannot be read, or the extraction was not finished (the layers
         are named).
+
+    See Also
+    --------
+    extract : Record what the layers of a network answer to each stimulus.
     """
     path = Path(path)
     if not path.is_file():

@@ -94,6 +94,11 @@ def extract_clips(
         If the network was trained on cut-out faces and the clips are not cut:
         :func:`rsa_faces.stimuli.clips.crop_clips`.
 
+    See Also
+    --------
+    clip_rdms : Build the RDM of each layer over clips.
+    extract : Record what the layers of a network answer to each stimulus.
+
     Notes
     -----
     Frames are decoded one batch at a time, and only that batch and the sums of the clip at hand

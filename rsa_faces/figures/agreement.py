@@ -50,6 +50,10 @@ def plot_layer_agreement(result: LayerAgreement, *, alpha: float = 0.05, ax=None
     -------
     matplotlib.figure.Figure
         A panel per method, all with one scale. Dots: for each row the layer it agrees with most.
+
+    See Also
+    --------
+    rsa_faces.analyses.layer_agreement : Compare the geometry of every layer of a network.
     """
     methods = list(result.table["method"].unique())
     rows = result.table.iloc[0]
@@ -112,6 +116,10 @@ def plot_seed_consistency(
     ------
     InputError
         If there are no tables or more than 8.
+
+    See Also
+    --------
+    rsa_faces.analyses.seed_consistency : Ask how far networks.
     """
     named = dict(tables) if isinstance(tables, Mapping) else {"between seeds": tables}
     check_few(named, "tables")

@@ -47,6 +47,10 @@ def plot_congruence(
     ------
     InputError
         If labels differ, there are no results or more than 8.
+
+    See Also
+    --------
+    rsa_faces.analyses.congruence : Compare the subspaces in which two labels vary.
     """
     results = [results] if isinstance(results, Congruence) else list(results)
     check_few(results, "results")

@@ -50,6 +50,10 @@ def plot_contrast(table: pd.DataFrame, *, alpha: float = 0.05, ax: Axes | None =
         If a column is missing, there are no or more than 8 features, or layers are of several
         networks.
 
+    See Also
+    --------
+    rsa_faces.behaviour.feature_contrast : Compare distances between groups of faces.
+
     Examples
     --------
     >>> import rsa_faces as rf

@@ -57,6 +57,10 @@ def plot_electrodes(
         If no electrode has coordinates, they cannot be mm in a template's space, there are not as
         many values as electrodes, or an option is unknown.
 
+    See Also
+    --------
+    rsa_faces.brain.read_electrodes : Read where electrodes are.
+
     Examples
     --------
     >>> import pandas as pd

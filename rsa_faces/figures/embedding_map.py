@@ -52,6 +52,10 @@ def plot_embedding_map(
     ------
     InputError
         If there are no results or more than 8, or no such score.
+
+    See Also
+    --------
+    rsa_faces.analyses.embedding_map : Map one network's embeddings into another's space.
     """
     named = dict(results) if isinstance(results, Mapping) else {"": results}
     check_few(named, "results")

@@ -68,6 +68,10 @@ def plot_faces(
     ------
     InputError
         If there are more or fewer labels or axes than faces.
+
+    See Also
+    --------
+    rsa_faces.analyses.face_space : Make a space of faces from landmarks and images.
     """
     check_arguments(plot_faces, locals())
     labels = list(faces.coordinates.index) if labels is None else list(labels)
@@ -118,6 +122,10 @@ def plot_components(
     ------
     InputError
         If a component is unknown.
+
+    See Also
+    --------
+    rsa_faces.analyses.face_space : Make a space of faces from landmarks and images.
     """
     about = space.components.set_index("component")
     if isinstance(components, (int, np.integer)):
@@ -176,6 +184,10 @@ def plot_axis_tuning(
     ------
     InputError
         If a cell is unknown.
+
+    See Also
+    --------
+    rsa_faces.analyses.axis_tuning
     """
     table = tuning.table.set_index("cell")
     if cells is None:
@@ -225,6 +237,10 @@ def plot_identification(decoding: FaceDecoding, *, ax: Axes | None = None) -> Fi
     -------
     matplotlib.figure.Figure
         A curve per number of distractors; shaded: 95 % of subsets of units; dashed: chance.
+
+    See Also
+    --------
+    rsa_faces.analyses.decode_faces
     """
     with style():
         ((one,),) = panels(ax, 1, 1, COLUMN, 2.6)

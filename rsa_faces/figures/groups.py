@@ -56,6 +56,10 @@ def plot_group_components(
     ------
     InputError
         If the attribute is unknown, there is one component only, or more than 8 groups.
+
+    See Also
+    --------
+    rsa_faces.analyses.group_components : Ask which principal components of a score matrix go.
     """
     attribute = result.groups.columns[0] if attribute is None else attribute
     check_choice(attribute, result.groups.columns, what="attribute")
@@ -123,6 +127,10 @@ def plot_score_distributions(result: ScoreDistributions, *, ax: Axes | None = No
     matplotlib.figure.Figure
         One row per kind of pair and group: a violin of all scores, its mean with the interval over
         people.
+
+    See Also
+    --------
+    rsa_faces.analyses.score_distributions : Compare scores within groups.
     """
     table = result.table
     table = table[(table["group_a"] != "") | (table["kind"] == "between")]
@@ -179,6 +187,10 @@ def plot_false_matches(
     matplotlib.figure.Figure
         A panel per network, one cell per pair of groups: the rate in per cent, its interval, and
         the number of pairs that match; colour by the rate, one scale for all.
+
+    See Also
+    --------
+    rsa_faces.analyses.false_matches : Count how often different people are taken for one.
     """
     named = dict(results) if isinstance(results, Mapping) else {"": results}
     n_groups = max(len(result.groups) for result in named.values())

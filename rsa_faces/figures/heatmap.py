@@ -82,6 +82,11 @@ def plot_heatmap(
     InputError
         If a subset, network or region is unknown.
 
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data.
+    plot_layers : Draw similarity from layer to layer.
+
     Examples
     --------
     >>> import rsa_faces as rf

@@ -45,6 +45,10 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
     ------
     InputError
         If there are no results or more than 8.
+
+    See Also
+    --------
+    rsa_faces.analyses.homophily : Regress how alike two faces are on whether the people are linked.
     """
     named = dict(results) if isinstance(results, Mapping) else {"": results}
     check_few(named, "results")

@@ -78,6 +78,10 @@ def plot_layer_map(
     InputError
         If the clusters are of other regions, layers or times, or an option is unknown.
 
+    See Also
+    --------
+    rsa_faces.mapping.layer_map : Compare every layer.
+
     Examples
     --------
     >>> import numpy as np

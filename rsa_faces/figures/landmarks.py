@@ -58,6 +58,10 @@ def plot_landmark_readout(
     ------
     InputError
         If the score is unknown or was not computed.
+
+    See Also
+    --------
+    rsa_faces.analyses.landmark_readout : Read measurements of faces from each layer.
     """
     check_choice(score, _SCORES, what="score")
     table = result.table
@@ -131,6 +135,10 @@ def plot_landmarks(
     ------
     InputError
         If points have another shape or are fewer than the template's.
+
+    See Also
+    --------
+    rsa_faces.analyses.measure_landmarks : Measure faces.
     """
     points = np.asarray(points, float)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():

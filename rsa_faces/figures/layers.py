@@ -83,6 +83,12 @@ def plot_layers(
     InputError
         If a subset, network or region is unknown, or `ax` has another number of axes.
 
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data.
+    plot_heatmap : Draw similarity of each layer with each region as colours, a block per network.
+    plot_models : Draw similarities of models with one region, and which of them differ.
+
     Notes
     -----
     All panels share the axis of similarity. Intervals end at -1 and 1. Similarities that are not

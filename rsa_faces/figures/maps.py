@@ -124,6 +124,11 @@ def plot_map(
         If there is no such model, arrays do not fit the space, a slice misses the brain, or an
         option is unknown.
 
+    See Also
+    --------
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+    view_map : Make a page to look around in a map: one HTML file that needs nothing else.
+
     Notes
     -----
     Voxels are drawn as they are, not smoothed; images at an angle to the scanner's axes are
@@ -188,6 +193,10 @@ def plot_best_models(
     InputError
         As for :func:`plot_map`.
 
+    See Also
+    --------
+    rsa_faces.mapping.best_model_map : Find the best model of each place.
+
     Notes
     -----
     Colours run from dark to light along the depth of models in their network (``best.depth``),
@@ -250,6 +259,10 @@ def view_map(
     InputError
         As for :func:`plot_map`.
 
+    See Also
+    --------
+    plot_map : Draw a map as slices through the brain, or as views of a surface.
+
     Notes
     -----
     Nothing is fetched from the network, and nothing sent. Volumes are three slices through a
@@ -302,6 +315,10 @@ def plot_peaks(table: pd.DataFrame, *, title: str | None = None, ax: Axes | None
     ------
     InputError
         If the table has no rows.
+
+    See Also
+    --------
+    rsa_faces.mapping.peak_table : Find the places where a map is larger than at all places around.
 
     Examples
     --------

@@ -58,6 +58,10 @@ def plot_mds(
     ConditionMismatchError
         If a condition has no image.
 
+    See Also
+    --------
+    plot_rdms : Draw RDMs as images, side by side.
+
     Notes
     -----
     Metric scaling by SMACOF from 8 starts [1]_. Negative dissimilarities (crossnobis) count as 0.

@@ -26,6 +26,10 @@ def plot_membership(result: Membership, *, ax=None) -> Figure:
     -------
     matplotlib.figure.Figure
         A panel per sign. Distributions over people; above: the AUC with its interval.
+
+    See Also
+    --------
+    rsa_faces.analyses.membership
     """
     signs = list(result.table["sign"])
     member = result.people["member"].to_numpy()

@@ -95,6 +95,11 @@ def plot_models(
         If region or subset is unknown, there are no models with a defined similarity, or more than
         30, or `ax` does not hold two axes.
 
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data.
+    plot_layers : Draw similarity from layer to layer.
+
     Notes
     -----
     The corrected p values of pairs are those of ``result.pairs``: corrected for all pairs of layers

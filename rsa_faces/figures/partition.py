@@ -52,6 +52,10 @@ def plot_partition(partition: Partition, *, ax: Axes | None = None) -> Figure:
     InputError
         If `ax` is too small for circles with their labels, or in a figure with a layout.
 
+    See Also
+    --------
+    rsa_faces.variance_partition
+
     Notes
     -----
     Two circles can have any three parts that are not below 0. Three circles are drawn if all seven

@@ -56,6 +56,10 @@ def plot_rdms(
     InputError
         If the number of titles, groups or axes does not fit.
 
+    See Also
+    --------
+    plot_mds : Draw conditions in two dimensions, so that distances follow one RDM.
+
     Notes
     -----
     The colour bar says whether colours are percentiles (ties share their mean rank) or

@@ -53,6 +53,10 @@ def plot_readout(
     ------
     InputError
         If tasks differ, there are no results or more than 8, or classes and numbers are mixed.
+
+    See Also
+    --------
+    rsa_faces.analyses.readout : Read labels from frozen features.
     """
     results = [results] if isinstance(results, Readout) else list(results)
     check_few(results, "results")
@@ -111,6 +115,10 @@ def plot_transfer(
     ------
     InputError
         If the column is missing or a network and task occur twice.
+
+    See Also
+    --------
+    rsa_faces.analyses.transfer_matrix : Read several tasks out of several networks.
     """
     if score not in table.columns or table.duplicated(["trained", "task"]).any():
         raise InputError(

@@ -68,6 +68,10 @@ def plot_robustness(
     InputError
         If a layer, a degradation or the value is unknown, there are no results or more than 8, or
         the value is not measured in one.
+
+    See Also
+    --------
+    rsa_faces.analyses.robustness
     """
     results = [results] if isinstance(results, Robustness) else list(results)
     check_choice(value, _LABELS, what="value")
@@ -131,6 +135,10 @@ def plot_flags(
     ------
     InputError
         If a column is missing, or there are no degradations or more than 8 groups.
+
+    See Also
+    --------
+    rsa_faces.analyses.check_confidence
     """
     check_choice(value, _SIGNS, what="value")
     ends = ["low", "high"] if value == "share" else [f"{value}_low", f"{value}_high"]

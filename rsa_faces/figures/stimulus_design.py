@@ -43,6 +43,10 @@ def plot_stimulus_design(
         Expected information (its lower bound) of the chosen stimuli and of random subsets; the
         correlations of the models on the chosen stimuli; how often the right model is found in
         simulation.
+
+    See Also
+    --------
+    rsa_faces.analyses.choose_stimuli
     """
     n = 2 if selection is None else 3
     designed = design.table.set_index("choice").loc["designed"]
@@ -95,6 +99,10 @@ def plot_synthesis(start, made: Synthesis, *, n: int = 10, ax=None) -> Figure:
     -------
     matplotlib.figure.Figure
         Above: where each image started; below: what was made of it.
+
+    See Also
+    --------
+    rsa_faces.analyses.synthesise_images
     """
     check_arguments(plot_synthesis, locals())
     before = [start.image(i) for i in start.ids] if hasattr(start, "ids") else list(start)

@@ -68,6 +68,10 @@ def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = N
     InputError
         If there are more than 8 models, the unit is unknown, or `ax` has another number of axes.
 
+    See Also
+    --------
+    rsa_faces.inference.time_course : Evaluate how well models predict data at each time.
+
     Notes
     -----
     All panels share both axes. Intervals and ceilings end at -1 and 1. Times that are not defined
@@ -147,6 +151,10 @@ def plot_generalization(
     ------
     InputError
         If the unit is unknown.
+
+    See Also
+    --------
+    rsa_faces.inference.time_generalization : Compare RDMs between all pairs of times.
 
     Examples
     --------

@@ -75,6 +75,10 @@ def plot_receptive_fields(
     ------
     InputError
         If there is no such layer.
+
+    See Also
+    --------
+    rsa_faces.analyses.receptive_fields : Find where in the image each place of a layer looks.
     """
     check_arguments(plot_receptive_fields, locals())
     table = fields.table
@@ -155,6 +159,10 @@ def plot_central_bias(table: pd.DataFrame, *, of: str = "field", ax: Axes | None
     ------
     InputError
         If `of` is unknown or there are more than 8 networks.
+
+    See Also
+    --------
+    rsa_faces.analyses.central_bias : Measure how far units favour the centre of the image.
     """
     column = f"{choose(of, ['field', 'activation'], 'bias')}_bias"
     networks = list(dict.fromkeys(table["network"]))
@@ -225,6 +233,10 @@ def plot_topography(
     ------
     InputError
         If there is no such region, or the table has several networks.
+
+    See Also
+    --------
+    rsa_faces.analyses.compare_topography
     """
     region = choose(region, result.table["region"], "region")
     table = result.table[result.table["region"] == region]

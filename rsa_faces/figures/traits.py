@@ -49,6 +49,10 @@ def plot_traits(result: TraitReadout, *, alpha: float = 0.05, ax: Axes | None = 
     ------
     InputError
         If there are more than 8 sets.
+
+    See Also
+    --------
+    rsa_faces.analyses.trait_readout
     """
     sets = list(result.table["features"].unique())
     traits = list(result.table["trait"].unique())
@@ -107,6 +111,10 @@ def plot_specificity(
     ------
     InputError
         If there is no such set.
+
+    See Also
+    --------
+    rsa_faces.analyses.trait_readout
     """
     sets = list(result.specificity["features"].unique())
     features = sets[0] if features is None else check_choice(features, sets, what="features")

@@ -222,6 +222,10 @@ def check_design(
         If new subjects are asked for and there is one, or new conditions and there are fewer
         than 4.
 
+    See Also
+    --------
+    calibrate : Simulate how often tests reject what is true.
+
     Examples
     --------
     >>> from rsa_faces.inference import check_design

@@ -107,6 +107,11 @@ def calibrate(
     InputError
         If a number is too small, or the method or the uncertainty is unknown.
 
+    See Also
+    --------
+    check_design : Check whether numbers allow the conclusions asked for.
+    rsa_faces.evaluate : Evaluate how well models predict data.
+
     Notes
     -----
     Simulated patterns have 20 normal channels; an RDM holds squared Euclidean distances; the RDM

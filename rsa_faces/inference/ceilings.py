@@ -93,6 +93,12 @@ def noise_ceiling(
     InputError
         With fewer than 2 subjects, or an unknown method or label.
 
+    See Also
+    --------
+    rsa_faces.inference.shared_structure : Test whether subjects share any structure at all.
+    rsa_faces.inference.cronbach_alpha : Compute Cronbach's alpha over subjects.
+    rsa_faces.inference.split_half : Compute split-half reliability over subjects.
+
     Notes
     -----
     Upper: mean over subjects of the similarity with the RDM pooled over all; lower: pooled over
@@ -194,6 +200,10 @@ def shared_structure(
         p value, (1 + permutations with at least the observed mean correlation between subjects) /
         (1 + permutations). Small: the subjects agree more than subjects whose conditions have
         nothing to do with each other.
+
+    See Also
+    --------
+    rsa_faces.noise_ceiling : Compute the noise ceiling of data RDMs.
 
     Notes
     -----

@@ -124,6 +124,13 @@ def time_course(
     UserWarning
         For each note of the result: few subjects or conditions, similarities that are undefined.
 
+    See Also
+    --------
+    rsa_faces.rdm.rdm_movie : Build one RDM for each time window of a recording.
+    latency : Find when each curve peaks or sets in, with bootstrap intervals.
+    time_generalization : Compare RDMs between all pairs of times, across subjects.
+    rsa_faces.figures.plot_time : Draw similarity over time: a panel per region, a curve per model.
+
     Notes
     -----
     At each time, similarity, standard error, interval and p are those of

@@ -137,6 +137,13 @@ def evaluate(
         For each note of the result: fewer than 5 subjects or 20 conditions, no ceiling with one
         subject, subjects that share no structure, models that are constant.
 
+    See Also
+    --------
+    compare : Compare model RDMs with data RDMs.
+    noise_ceiling : Compute the noise ceiling of data RDMs.
+    rsa_faces.inference.best_layer : Choose the best layer of each network.
+    rsa_faces.inference.permutation_test : Test whether conditions matter to a similarity.
+
     Notes
     -----
     A bootstrap sample of conditions never compares a condition with its own copy. "both" combines

@@ -163,6 +163,12 @@ def evaluate_flexible(
     UserWarning
         For each note of the result.
 
+    See Also
+    --------
+    best_layer : Choose the best layer of each network, and judge it by data that did not choose it.
+    fit_layers : Fit flexible models to all data: their weights, without any similarity.
+    reweighted_similarity : Predict data RDMs by features.
+
     Notes
     -----
     Conditions and subjects are divided at random. Parameters are fitted to the training subjects'
@@ -277,6 +283,11 @@ blocks, seed, alpha, correction, family, tail, subset
     ConditionMismatchError, InputError
         As in :func:`evaluate_flexible`.
 
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data.
+    evaluate_flexible : Evaluate models.
+
     Notes
     -----
     :func:`evaluate_flexible` with ``fit="select"``. The similarity of the layer that is best in
@@ -339,6 +350,10 @@ def fit_layers(
     ------
     ConditionMismatchError, InputError
         As in :func:`evaluate_flexible`.
+
+    See Also
+    --------
+    evaluate_flexible : Evaluate models.
 
     Notes
     -----

@@ -99,6 +99,11 @@ def time_generalization(
     UserWarning
         If a similarity is undefined (NaN) because an RDM is constant.
 
+    See Also
+    --------
+    time_course : Evaluate how well models predict data at each time.
+    rsa_faces.figures.plot_generalization : Draw the similarity of RDMs between all pairs of times.
+
     Notes
     -----
     As in the generalisation of decoders over time [1]_, but a subject is never compared with

@@ -71,6 +71,11 @@ def latency(
         If a curve has no latency, no effect (no p_corrected below alpha), or samples without a
         latency.
 
+    See Also
+    --------
+    time_course : Evaluate how well models predict data at each time.
+    latency_difference : Compare the latencies of two curves, sample by sample.
+
     Notes
     -----
     The onset is the fractional peak latency [1]_: it does not depend on the number of subjects, as
@@ -160,6 +165,10 @@ def latency_difference(
     -----
     UserWarning
         As in :func:`latency`, for these two curves.
+
+    See Also
+    --------
+    latency : Find when each curve peaks or sets in, with bootstrap intervals.
 
     Notes
     -----

@@ -156,6 +156,13 @@ def sign_flip_test(
     UserWarning
         With fewer than 6 subjects, where p values cannot be small.
 
+    See Also
+    --------
+    permutation_test : Test whether conditions matter to a similarity, by shuffling their labels.
+    grid_neighbours : Make cells of a grid neighbours: voxels of a volume, or time × time.
+    surface_neighbours
+    time_neighbours : Make each time point (or layer) the neighbour of those just before and after.
+
     Notes
     -----
     t = mean / (sd / √n), sd with n − 1. Under the null hypothesis a subject's map might as well

@@ -32,6 +32,10 @@ def adjust(p: np.ndarray, *, method: str = "fdr") -> np.ndarray:
     InputError
         If a value is outside 0 to 1, or the method is unknown.
 
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data.
+
     References
     ----------
     .. [1] Benjamini Y., Hochberg Y. (1995). Journal of the Royal Statistical Society B 57,

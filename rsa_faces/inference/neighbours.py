@@ -30,6 +30,11 @@ def time_neighbours(n_times: int) -> sparse.csr_array:
     InputError
         If `n_times` is not a whole number of at least 1.
 
+    See Also
+    --------
+    sign_flip_test : Test where similarities differ from 0 over subjects.
+    combine_neighbours : Combine neighbours along several axes, such as space and time.
+
     Examples
     --------
     >>> from rsa_faces.inference.neighbours import time_neighbours
@@ -68,6 +73,11 @@ def grid_neighbours(
     InputError
         If the grid is neither a shape nor a mask with at least one place, or if there is no such
         number of neighbours in its dimensions.
+
+    See Also
+    --------
+    sign_flip_test : Test where similarities differ from 0 over subjects.
+    surface_neighbours
 
     Examples
     --------
@@ -127,6 +137,11 @@ def surface_neighbours(triangles: np.ndarray, n_vertices: int | None = None) -> 
     InputError
         If the triangles are not three whole numbers each, or name a vertex that does not exist.
 
+    See Also
+    --------
+    sign_flip_test : Test where similarities differ from 0 over subjects.
+    grid_neighbours : Make cells of a grid neighbours: voxels of a volume, or time × time.
+
     Notes
     -----
     Two hemispheres are one graph without edges between them:
@@ -180,6 +195,11 @@ def combine_neighbours(*neighbours: sparse.sparray) -> sparse.csr_array:
     ------
     InputError
         If there is no graph, or one is not symmetric.
+
+    See Also
+    --------
+    sign_flip_test : Test where similarities differ from 0 over subjects.
+    time_neighbours : Make each time point (or layer) the neighbour of those just before and after.
 
     Examples
     --------

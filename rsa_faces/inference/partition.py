@@ -161,6 +161,11 @@ def variance_partition(
         For each note of the result: few subjects or conditions, pairs or samples left out, parts
         below 0.
 
+    See Also
+    --------
+    evaluate : Evaluate how well models predict data, and how far the answer can be trusted.
+    rsa_faces.figures.plot_partition : Draw how much predictors explain alone and together.
+
     Notes
     -----
     The dissimilarities are regressed on those of the predictors by least squares, with an

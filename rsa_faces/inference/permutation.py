@@ -104,6 +104,11 @@ def permutation_test(
     UserWarning
         If there are fewer than 20 orders.
 
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data.
+    sign_flip_test : Test where similarities differ from 0 over subjects.
+
     Notes
     -----
     Rows and columns of the data RDMs are shuffled together, the same way in all subjects; entries

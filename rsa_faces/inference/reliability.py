@@ -77,6 +77,11 @@ def cronbach_alpha(
     InputError
         With fewer than 2 subjects, missing pairs, or a block of fewer than 3 conditions.
 
+    See Also
+    --------
+    split_half : Compute split-half reliability over subjects.
+    rsa_faces.noise_ceiling : Compute the noise ceiling of data RDMs.
+
     References
     ----------
     .. [1] Cronbach L. J. (1951). Psychometrika 16, 297-334. doi:10.1007/BF02310555
@@ -144,6 +149,11 @@ def split_half(
     ------
     InputError
         With fewer than 2 subjects or missing pairs, or if similarities are not from -1 to 1.
+
+    See Also
+    --------
+    cronbach_alpha : Compute Cronbach's alpha over subjects.
+    rsa_faces.noise_ceiling : Compute the noise ceiling of data RDMs.
 
     Notes
     -----

@@ -116,6 +116,10 @@ def reweighted_similarity(
         If patterns are not finite or of another shape, a pair is missing, there are too few
         conditions for the folds, or both features and pairs are too many to be solved.
 
+    See Also
+    --------
+    evaluate_flexible : Evaluate models.
+
     Notes
     -----
     The dissimilarity of conditions i and j is predicted as Σ_k w_k (x_ik − x_jk)² + w_0, with

@@ -71,6 +71,11 @@ def subject_tests(
     UserWarning
         Where there are so few subjects that signed ranks cannot reach p < 0.05 (fewer than 6).
 
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data.
+    group_tests : Compare two groups of different subjects by the rank-sum test.
+
     Notes
     -----
     Similarities of 0, or equal ones of two models, count by Pratt's method: they are ranked, and
@@ -152,6 +157,10 @@ def group_tests(first: Result, second: Result, *, correction: str = "fdr") -> pd
     ------
     InputError
         If no region and subset, or no model, is in both, or a subject is in both groups.
+
+    See Also
+    --------
+    subject_tests : Test the similarities of single subjects against 0 and between models.
 
     Notes
     -----

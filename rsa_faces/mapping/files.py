@@ -51,6 +51,10 @@ def write_map(
     InputError
         If `n_peaks` or `min_distance` are out of range.
 
+    See Also
+    --------
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+
     Examples
     --------
     >>> import tempfile

@@ -142,6 +142,10 @@ def ceiling_map(
     UserWarning
         Of how many centres have no ceiling because a subject has no RDM there.
 
+    See Also
+    --------
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+
     Notes
     -----
     At each centre as :func:`rsa_faces.noise_ceiling` [1]_. Without any shared structure the upper
@@ -312,6 +316,11 @@ def best_model_map(maps: Sequence[SearchlightMap]) -> BestModels:
     InputError
         With fewer than 3 subjects, or maps of other models or in other spaces.
 
+    See Also
+    --------
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+    rsa_faces.figures.plot_best_models : Draw which model is best at each place.
+
     Notes
     -----
     A place where any subject lacks a similarity with any model that has one elsewhere has no best
@@ -374,6 +383,10 @@ def mean_map(maps: Sequence[SearchlightMap]) -> SearchlightMap:
     ------
     InputError
         With fewer than 2 subjects, or maps of other models or in other spaces.
+
+    See Also
+    --------
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
     """
     maps = list(maps)
     similarity = _stack(maps, None, 2)
@@ -432,6 +445,12 @@ def group_test(
     -----
     UserWarning
         Of how many centres are left out because some subjects have no similarity there.
+
+    See Also
+    --------
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+    rsa_faces.inference.sign_flip_test : Test where similarities differ from 0 over subjects.
+    peak_table : Find the places where a map is larger than at all places around.
 
     Notes
     -----

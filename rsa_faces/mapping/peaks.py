@@ -52,6 +52,11 @@ def peak_table(
     InputError
         If arrays do not fit the space, or `n` or `min_distance` are out of range.
 
+    See Also
+    --------
+    group_test : Test where similarity.
+    rsa_faces.figures.plot_peaks : Draw a table of peaks.
+
     Notes
     -----
     Of equal neighbours each can be a peak; `min_distance` keeps the first.

@@ -118,6 +118,13 @@ def searchlight(
         Of models that are constant; of how many centres are NaN for want of voxels, and at how
         many some pairs are undefined (a condition without a pattern there).
 
+    See Also
+    --------
+    rsa_faces.mapping.ceiling_map : Compute the noise ceiling at every place.
+    rsa_faces.mapping.best_model_map : Find the best model of each place.
+    rsa_faces.mapping.group_test : Test where similarity.
+    rsa_faces.figures.plot_map : Draw a map as slices through the brain, or as views of a surface.
+
     Notes
     -----
     A voxel that is NaN, infinite or the same in all volumes is left out, of its sphere only; with

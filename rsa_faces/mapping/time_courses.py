@@ -90,6 +90,12 @@ def layer_map(
     UserWarning
         If similarities are undefined (NaN).
 
+    See Also
+    --------
+    rsa_faces.brain.ieeg_rdms : Build RDMs over time windows of intracranial recordings.
+    map_clusters : Test when and in which layers similarity differs from 0.
+    rsa_faces.figures.plot_layer_map : Draw the similarity of every layer over time.
+
     Notes
     -----
     The :func:`rsa_faces.inference.time_course` with ``uncertainty="analytic"``, for patients as

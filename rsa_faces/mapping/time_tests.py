@@ -123,6 +123,10 @@ def map_clusters(
         Where a region has fewer than 6 patients, or similarities are undefined in some patients:
         those layers and times are left out.
 
+    See Also
+    --------
+    layer_map : Compare every layer with every time of every patient, region by region.
+
     Notes
     -----
     All layers and times of a patient are flipped together, and p is corrected for all of them in

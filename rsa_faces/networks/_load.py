@@ -44,6 +44,11 @@ def get_spec(name: str) -> NetworkSpec:
     InputError
         If there is no such network.
 
+    See Also
+    --------
+    rsa_faces.load_network : Open a network by name.
+    rsa_faces.list_networks : List the networks that :func:`load_network` knows by name.
+
     Examples
     --------
     >>> from rsa_faces.networks import get_spec
@@ -105,6 +110,11 @@ def load_network(
         If there is no file at `weights`.
     MissingExtraError
         If torch, or the library of the network, is not installed.
+
+    See Also
+    --------
+    list_networks : List the networks that :func:`load_network` knows by name.
+    rsa_faces.networks.get_spec : Describe a network without opening it.
 
     Notes
     -----

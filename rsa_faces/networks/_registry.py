@@ -214,6 +214,11 @@ def list_networks(pattern: str = "*") -> list[str]:
         Names in alphabetical order. ``"untrained:<name>"``, ``"timm:<name>"`` and
         ``"torchvision:<name>"`` also load, but are too many to list.
 
+    See Also
+    --------
+    load_network : Open a network by name.
+    rsa_faces.networks.get_spec : Describe a network without opening it.
+
     Examples
     --------
     >>> from rsa_faces.networks import list_networks

@@ -93,6 +93,10 @@ def load_rdms(path: str | os.PathLike[str]) -> RDMs:
     UserWarning
         If dissimilarities differ in the last digit only, as equal ones do after rounding: they are
         left as they are, and rank methods count the difference.
+
+    See Also
+    --------
+    rsa_faces.io.read_rdms : Read RDMs that another tool, or this one, wrote.
     """
     path = Path(path)
     if not path.is_file():

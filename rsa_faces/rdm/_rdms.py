@@ -477,6 +477,10 @@ def concat(rdms: Iterable[RDMs], *, conditions: str = "same") -> RDMs:
     InputError
         If there is nothing to put together.
 
+    See Also
+    --------
+    load_rdms : Read RDMs from an HDF5 file written by :meth:`RDMs.save`, or from a tidy CSV table.
+
     Examples
     --------
     >>> import rsa_faces as rf

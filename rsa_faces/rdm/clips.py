@@ -88,6 +88,11 @@ def clip_rdms(
         if it is so in every frame; otherwise the frames in which it is not are averaged. Also if
         the network was trained on cut-out faces and the clips are not cut.
 
+    See Also
+    --------
+    layer_rdms : Build the RDM of each layer while the stimuli pass through the network.
+    load_clips : Load the video clips of a folder.
+
     Notes
     -----
     With b_ik the pattern of frame k of clip i, D the dissimilarity and K the number of frames,

@@ -90,6 +90,12 @@ def compute_rdms(
         If a pattern is constant (correlation) or zero (cosine): its pairs are NaN, and it is
         named. A NaN never spreads to other pairs.
 
+    See Also
+    --------
+    layer_rdms : Build the RDM of each layer while the stimuli pass through the network.
+    compare : Compare model RDMs with data RDMs.
+    rsa_faces.rdm.noise_covariance : Estimate the noise covariance of channels from residuals.
+
     Notes
     -----
     Sums are kept in float64 whatever the type of the patterns. See `rsa_faces.rdm.measures` for

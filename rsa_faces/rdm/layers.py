@@ -69,6 +69,12 @@ def layer_rdms(
     InputError
         As :func:`rsa_faces.extract` and :func:`rsa_faces.compute_rdms` do.
 
+    See Also
+    --------
+    compute_rdms : Build RDMs from patterns.
+    extract : Record what the layers of a network answer to each stimulus.
+    clip_rdms : Build the RDM of each layer over clips.
+
     Notes
     -----
     All stimuli go through in one pass, in batches that take turns: each runs up to the next layer

@@ -54,6 +54,10 @@ def model_rdm_from_labels(
         values are no finite numbers where numbers are needed, conditions are not unique, or the
         period is not above 0.
 
+    See Also
+    --------
+    rsa_faces.compute_rdms : Build RDMs from patterns.
+
     Examples
     --------
     >>> from rsa_faces.rdm import model_rdm_from_labels

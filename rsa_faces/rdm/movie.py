@@ -89,6 +89,10 @@ def rdm_movie(
         If a pattern is constant (correlation) or zero (cosine) in a window, as it is where a
         recording was set to 0: its pairs are NaN there. One warning for all windows.
 
+    See Also
+    --------
+    rsa_faces.inference.time_course : Evaluate how well models predict data at each time.
+
     Notes
     -----
     The RDM of a window is that of :func:`rsa_faces.compute_rdms` on the pooled samples. Windows

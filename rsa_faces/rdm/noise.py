@@ -143,6 +143,10 @@ def noise_covariance(
     InputError
         If residuals are not finite, too few, or a channel does not vary.
 
+    See Also
+    --------
+    rsa_faces.compute_rdms : Build RDMs from patterns.
+
     Notes
     -----
     With f degrees of freedom, S the sum of squares and products of the residuals over f, and

@@ -53,6 +53,11 @@ def load_stimuli(
     InputError
         If the folder, the manifest, its column ``file`` or an image is missing; if an image
         cannot be read (it is named), ids are not unique, or there are no images.
+
+    See Also
+    --------
+    load_clips : Load the video clips of a folder.
+    detect_faces : Find the face in each photograph, with five points and measures of quality.
     """
     paths, ids, metadata = listed(folder, manifest, SUFFIXES, "image")
     hashes, several = [], []

@@ -182,6 +182,11 @@ def align_faces(
     InputError
         If there is not one set of 5 or 68 points per image.
 
+    See Also
+    --------
+    detect_faces : Find the face in each photograph, with five points and measures of quality.
+    crop_faces : Cut every face out as a network was trained to see it.
+
     Examples
     --------
     >>> import numpy as np

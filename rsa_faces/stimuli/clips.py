@@ -335,6 +335,11 @@ def load_clips(
         clips.
     MissingExtraError
         If PyAV is not installed.
+
+    See Also
+    --------
+    load_stimuli : Load the images of a folder.
+    clip_rdms : Build the RDM of each layer over clips.
     """
     paths, ids, metadata = listed(folder, manifest, _video.SUFFIXES, "clip")
     hashes, notes = [], {}

@@ -238,6 +238,11 @@ def detect_faces(
         If `min_score`, `min_size` or `several` is not valid, or ``several="refuse"`` and an image
         shows more than one face.
 
+    See Also
+    --------
+    crop_faces : Cut every face out as a network was trained to see it.
+    align_faces : Cut every face out in the same place and size, eyes level.
+
     Notes
     -----
     The detector is YuNet [1]_, run by OpenCV. It looks at the whole image in three sizes, then at
@@ -657,6 +662,11 @@ def crop_faces(
     InputError
         If `faces` has no row for a stimulus or was made from other images; if stimuli have no
         face (up to five are named), or none has; if an option is not valid.
+
+    See Also
+    --------
+    detect_faces : Find the face in each photograph, with five points and measures of quality.
+    align_faces : Cut every face out in the same place and size, eyes level.
 
     Notes
     -----

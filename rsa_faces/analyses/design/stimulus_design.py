@@ -100,6 +100,11 @@ def choose_stimuli(
         If there are fewer than 2 models, `n` does not fit the pool, a pair is missing, a model's
         dissimilarities are all the same, or `noise` is not above 0.
 
+    See Also
+    --------
+    simulate_selection : Simulate how often the right model is found.
+    rsa_faces.figures.plot_stimulus_design : Draw what chosen stimuli are expected to tell.
+
     Notes
     -----
     The measured RDM is taken to be the right model's dissimilarities, standardised over the
@@ -227,6 +232,10 @@ def simulate_selection(
     ------
     InputError
         If the design's stimuli are not in the pool, or as for :func:`choose_stimuli`.
+
+    See Also
+    --------
+    choose_stimuli
     """
     check_arguments(simulate_selection, locals())
     names = _model_names(models, by)

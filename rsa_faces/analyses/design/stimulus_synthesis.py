@@ -117,6 +117,12 @@ def synthesise_images(
         If there are fewer than 4 images, they are not square or differ in size, or a layer is not
         one of its network.
 
+    See Also
+    --------
+    synthesise_faces : Change coordinates in a face space until two networks' RDMs disagree.
+    choose_stimuli
+    rsa_faces.figures.plot_synthesis
+
     Notes
     -----
     Maximised is 1 − r of the correlation-distance RDMs, less the two penalties [1]_. Networks see
@@ -227,6 +233,10 @@ def synthesise_faces(
     ------
     InputError
         If there are fewer than 4 faces, or as for :func:`synthesise_images`.
+
+    See Also
+    --------
+    synthesise_images : Change pixels by gradient ascent until two networks' RDMs disagree.
 
     Notes
     -----

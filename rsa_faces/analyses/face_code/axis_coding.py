@@ -174,6 +174,12 @@ def axis_tuning(
     UserWarning
         If there are too few faces to test the space beside the axis (columns are NaN).
 
+    See Also
+    --------
+    face_space : Make a space of faces from landmarks and images.
+    decode_faces : Decode faces from responses of a population and pick them out among others.
+    rsa_faces.figures.plot_axis_tuning : Draw tuning of cells along their axis and beside it.
+
     Notes
     -----
     *Axis* [1]_: r = a + Σ_j w_j x_j, x the coordinates. r2 = 1 - Σ(r - r̂)² / Σ(r - r̄_train)²,

@@ -130,6 +130,12 @@ def decode_faces(
     InputError
         As :func:`axis_tuning`, or for numbers of cells or distractors that there are not.
 
+    See Also
+    --------
+    face_space : Make a space of faces from landmarks and images.
+    axis_tuning : Find each cell's axis in a face space and test what an axis code predicts.
+    rsa_faces.figures.plot_identification
+
     Notes
     -----
     Each coordinate of a held-out face is predicted by ridge regression from the responses,

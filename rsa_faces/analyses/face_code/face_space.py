@@ -71,6 +71,13 @@ def face_space(
         If images differ in size or kind, landmarks are outside the image or not finite, there are
         too few faces for so many components, or names do not match.
 
+    See Also
+    --------
+    axis_tuning : Find each cell's axis in a face space and test what an axis code predicts.
+    decode_faces : Decode faces from responses of a population and pick them out among others.
+    rsa_faces.figures.plot_faces : Draw made faces in rows.
+    rsa_faces.figures.plot_components
+
     Notes
     -----
     Generalised Procrustes analysis: shapes are centred, scaled to the mean centroid size and

@@ -32,6 +32,11 @@ def read_landmarks(path: str | Path) -> dict[str, np.ndarray]:
     ------
     InputError
         If the file cannot be read or holds something else.
+
+    See Also
+    --------
+    measure_landmarks : Measure faces: distances between landmarks, and where the head points.
+    face_space : Make a space of faces from landmarks and images.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -84,6 +89,11 @@ def measure_landmarks(
     ------
     InputError
         If landmarks are not finite, do not fit the template, or nothing can be measured.
+
+    See Also
+    --------
+    read_landmarks : Read landmarks from a NumPy archive with ``files`` and ``points``.
+    landmark_readout : Read measurements of faces from each layer, cross-validated over people.
 
     References
     ----------
@@ -143,6 +153,10 @@ def face_size(landmarks, *, conditions: Sequence[str] | None = None) -> pd.DataF
     ------
     InputError
         If landmarks are not finite or differ in number.
+
+    See Also
+    --------
+    landmark_readout : Read measurements of faces from each layer, cross-validated over people.
     """
     points = as_points(landmarks, conditions)
     values = np.stack(list(points.values()))

@@ -130,6 +130,11 @@ def congruence(
         If a label has fewer than two classes, or every condition has a class of its own; if
         features are not finite or do not vary.
 
+    See Also
+    --------
+    readout : Read labels from frozen features with one linear layer, cross-validated.
+    rsa_faces.figures.plot_congruence : Draw the congruence of two labels from layer to layer.
+
     Notes
     -----
     The subspace of a label is spanned by the leading principal components of its class means

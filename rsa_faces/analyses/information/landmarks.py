@@ -123,6 +123,12 @@ def landmark_readout(
         If values are not finite or do not vary, conditions do not match, or there are fewer than
         3 people or none that can be exchanged.
 
+    See Also
+    --------
+    measure_landmarks : Measure faces: distances between landmarks, and where the head points.
+    face_size : Return how large a face is in its image, and where.
+    rsa_faces.figures.plot_landmark_readout
+
     Notes
     -----
     Ridge regression as in :func:`readout`. r2 = 1 - Σ(y - ŷ)² / Σ(y - ȳ_train)², negative if the

@@ -167,6 +167,12 @@ def readout(
         tested on groups left out), labels are missing, features are not finite, or an option is
         unknown.
 
+    See Also
+    --------
+    transfer_matrix : Read several tasks out of several networks: what transfers to what.
+    congruence : Compare the subspaces in which two labels vary, such as identity and expression.
+    rsa_faces.figures.plot_readout : Draw read-out accuracy from layer to layer.
+
     Notes
     -----
     Ridge regression on one-hot labels with intercept; the class of the largest value is the
@@ -330,6 +336,11 @@ def transfer_matrix(
     ------
     InputError
         As :func:`readout`, or if a network has no such layer.
+
+    See Also
+    --------
+    readout : Read labels from frozen features with one linear layer, cross-validated.
+    rsa_faces.figures.plot_transfer : Draw which task can be read out of which network.
     """
     rows = []
     for name, activations in networks.items():
@@ -367,6 +378,10 @@ def kdef_table(names: Iterable[str]) -> pd.DataFrame:
     ------
     InputError
         If a name is not of this form (up to five are shown).
+
+    See Also
+    --------
+    readout : Read labels from frozen features with one linear layer, cross-validated.
 
     References
     ----------

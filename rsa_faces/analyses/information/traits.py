@@ -116,6 +116,13 @@ def trait_readout(
     InputError
         If features or ratings are not finite numbers or do not vary, or names do not match.
 
+    See Also
+    --------
+    trait_generalization : Train on one set of faces and raters, test on another.
+    rating_reliability : Return the reliability of mean ratings, from halves of the raters.
+    rsa_faces.figures.plot_traits : Draw how well each trait is predicted from each set of features.
+    rsa_faces.figures.plot_specificity : Draw which ratings the prediction of each trait follows.
+
     Notes
     -----
     Features that are all but silent in the training people and fire in one left out are bounded
@@ -227,6 +234,10 @@ def trait_generalization(
     InputError
         If sets or their columns differ, no trait is in both, or values are not finite.
 
+    See Also
+    --------
+    trait_readout : Predict mean ratings of faces from features by ridge regression.
+
     Notes
     -----
     r does not depend on the scales of the two questionnaires; whether predicted values fit too is
@@ -318,6 +329,11 @@ def rating_reliability(
     InputError
         If columns are missing, there are fewer than 4 raters, or fewer than 3 faces are rated by
         both halves.
+
+    See Also
+    --------
+    trait_readout : Predict mean ratings of faces from features by ridge regression.
+    rsa_faces.noise_ceiling : Compute the noise ceiling of data RDMs.
 
     References
     ----------

@@ -114,6 +114,12 @@ def receptive_fields(
         If a layer is unknown, runs more than once, is a vector and the method is "analytic", or
         has no gradient.
 
+    See Also
+    --------
+    central_bias : Measure how far units favour the centre of the image.
+    topographic_rdms : Build one RDM from the units.
+    rsa_faces.figures.plot_receptive_fields
+
     Notes
     -----
     Analytic: a row of the image is made not a number, and so is every unit that depends on it;
@@ -234,6 +240,11 @@ def central_bias(
     ------
     InputError
         If `radius` is no radius, or a layer cannot be used.
+
+    See Also
+    --------
+    receptive_fields : Find where in the image each place of a layer looks.
+    rsa_faces.figures.plot_central_bias : Draw how far units favour the centre, layer by layer.
 
     Notes
     -----

@@ -138,6 +138,11 @@ def layer_agreement(
     ConditionMismatchError
         If the conditions, or those of `people`, differ.
 
+    See Also
+    --------
+    seed_consistency : Ask how far networks that differ only in their seed agree, layer by layer.
+    rsa_faces.figures.plot_layer_agreement : Draw layer by layer maps of agreement.
+
     Notes
     -----
     "spearman" and "pearson": correlation of the upper triangles of two RDMs, −1 to 1. "cka":
@@ -279,6 +284,11 @@ def seed_consistency(
         If there are fewer than 3 networks, layers differ, or as for :func:`layer_agreement`.
     ConditionMismatchError
         If the conditions differ.
+
+    See Also
+    --------
+    layer_agreement : Compare the geometry of every layer of a network with every layer of another.
+    rsa_faces.figures.plot_seed_consistency : Draw how far networks of different seeds agree.
 
     Notes
     -----

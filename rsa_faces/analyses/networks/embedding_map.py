@@ -120,6 +120,11 @@ def embedding_map(
     ConditionMismatchError
         If images and people differ.
 
+    See Also
+    --------
+    shape_distance : Return the angle.
+    rsa_faces.figures.plot_embedding_map
+
     Notes
     -----
     Test pairs are a mapped embedding of one image and the target's own embedding of another, of
@@ -241,6 +246,11 @@ def shape_distance(
     ------
     InputError
         If there are fewer than 5 people, or as for :func:`embedding_map`.
+
+    See Also
+    --------
+    layer_agreement : Compare the geometry of every layer of a network with every layer of another.
+    embedding_map : Map one network's embeddings into another's space.
 
     Notes
     -----

@@ -99,6 +99,11 @@ def membership(
         If there are fewer than 2 members or 2 others, a person is both, scores are missing or
         `members` is not true or false.
 
+    See Also
+    --------
+    similarity_scores : Return scores between all faces: how similar a layer finds them.
+    rsa_faces.figures.plot_membership : Draw each sign of membership for members and for others.
+
     Notes
     -----
     The signs, averaged over a person's images. Without labels: ``nearest``, the score with the

@@ -131,6 +131,11 @@ def topographic_rdms(
         If a layer has no unit in one of the parts, cannot be divided, or activations are those of
         another network or reduced.
 
+    See Also
+    --------
+    compare_topography : Test whether data resemble the RDM of central or of peripheral units more.
+    receptive_fields : Find where in the image each place of a layer looks.
+
     Notes
     -----
     Draws are of places, not of single channels, so that both parts hold the same mixture of
@@ -280,6 +285,11 @@ def compare_topography(
     -----
     UserWarning
         As :func:`rsa_faces.evaluate` does.
+
+    See Also
+    --------
+    topographic_rdms : Build one RDM from the units.
+    rsa_faces.figures.plot_topography
 
     Notes
     -----

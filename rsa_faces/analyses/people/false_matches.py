@@ -140,6 +140,12 @@ def false_matches(
     ConditionMismatchError
         If faces and labels differ and `match` is "same".
 
+    See Also
+    --------
+    similarity_scores : Return scores between all faces: how similar a layer finds them.
+    score_distributions : Compare scores within groups with scores between groups.
+    rsa_faces.figures.plot_false_matches : Draw how often two different people are taken for one.
+
     Notes
     -----
     The threshold is the lowest score at which the rate of scores at or above it is at most `fmr`

@@ -115,6 +115,11 @@ def group_components(
     ConditionMismatchError
         If faces and labels differ and `match` is "same".
 
+    See Also
+    --------
+    similarity_scores : Return scores between all faces: how similar a layer finds them.
+    rsa_faces.figures.plot_group_components : Draw faces on the first two components.
+
     Notes
     -----
     With x_j the position of face j on component k, x̄ the mean and x̄_D that of group D, the

@@ -51,6 +51,12 @@ def similarity_scores(
     InputError
         If the layer or measure is unknown, or activations are not finite.
 
+    See Also
+    --------
+    score_distributions : Compare scores within groups with scores between groups.
+    group_components : Ask which principal components of a score matrix go with groups of people.
+    false_matches : Count how often different people are taken for one, group by group.
+
     Examples
     --------
     >>> from rsa_faces.analyses import similarity_scores
@@ -154,6 +160,12 @@ def score_distributions(
         or of different groups, were compared.
     ConditionMismatchError
         If faces and labels differ and `match` is "same".
+
+    See Also
+    --------
+    similarity_scores : Return scores between all faces: how similar a layer finds them.
+    false_matches : Count how often different people are taken for one, group by group.
+    rsa_faces.figures.plot_score_distributions : Draw the distributions of scores within a person.
 
     Notes
     -----

@@ -117,6 +117,11 @@ def homophily(
     ConditionMismatchError
         If the people differ and `match` is "same".
 
+    See Also
+    --------
+    similarity_scores : Return scores between all faces: how similar a layer finds them.
+    rsa_faces.figures.plot_homophily : Draw scores of linked people and others.
+
     Notes
     -----
     Pairs that share a person are not independent. Intervals allow all of them to be correlated:

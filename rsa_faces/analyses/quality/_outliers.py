@@ -290,6 +290,10 @@ def flag_rates(
     InputError
         If an image has no group or no person.
 
+    See Also
+    --------
+    check_confidence : Degrade images and see whether confidence falls and flags rise.
+
     Examples
     --------
     >>> import pandas as pd

@@ -71,6 +71,11 @@ def image_confidence(
     InputError
         If the layer or an option is not valid.
 
+    See Also
+    --------
+    check_confidence : Degrade images and see whether confidence falls and flags rise.
+    robustness
+
     Notes
     -----
     A variant is shifted (standard deviation 1.5 % of the width, each way), turned (2°), enlarged

@@ -121,6 +121,12 @@ def check_confidence(
         If there are fewer than 16 people, a person has one image or is in two groups, or an
         option is not valid.
 
+    See Also
+    --------
+    image_confidence : Measure how little an image's embedding moves under changes.
+    flag_rates : Count flags by group, with exact intervals.
+    rsa_faces.figures.plot_flags : Draw the share of flagged images.
+
     Notes
     -----
     The people are halved (within groups). Clean images of one half set the flag. Of each of

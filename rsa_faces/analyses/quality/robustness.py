@@ -109,6 +109,11 @@ def robustness(
         If a degradation, a strength or another option is not valid; there are fewer than 3 images;
         or fewer than 4 people have two images (two folds of two).
 
+    See Also
+    --------
+    image_confidence : Measure how little an image's embedding moves under changes.
+    rsa_faces.figures.plot_robustness : Draw stability or verification against strength.
+
     Notes
     -----
     Verification takes a degraded image of each person and the clean images of all, as when an
