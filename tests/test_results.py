@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import rsa_faces as rf
 from rsa_faces import figures
@@ -132,7 +133,7 @@ def test_plot_calls_its_figure(cls):
     assert cls.figure in figures.__all__
     result = made_by_examples(cls)
     options = {"start": result.stimuli} if cls.__name__ == "Synthesis" else {}
-    assert result.plot(**options) is not None
+    assert isinstance(result.plot(**options), Figure)
     plt.close("all")
 
 

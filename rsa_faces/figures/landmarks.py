@@ -85,6 +85,8 @@ def plot_landmark_readout(
         # All scores are correlations or shares of variance: one scale for all figures.
         scale = signed_scale(values, 1.0)
         image(one, values, scale)
+        if first:
+            one.axvspan(0.5, 1.5, color="white")  # between baseline and layers
         y, x = np.nonzero(marked.to_numpy(bool))
         colors = [ink(scale, value) for value in values[y, x + first]]
         one.scatter(x + first, y, s=3, c=colors, linewidths=0)
