@@ -64,6 +64,14 @@ def test_the_planted_model_is_found_where_it_is(project, tmp_path):
     top = peaks[peaks["model"] == "simulated layer_1"].iloc[0]
     place = brain.regions.iloc[0][["x", "y", "z"]].to_numpy(float)
     assert np.linalg.norm(top[["x", "y", "z"]].to_numpy(float) - place) <= 6
+    best = pd.read_csv(out / "best_layers.csv")  # chosen by other subjects than judge it
+    assert best["network"].iloc[0] == "simulated layer_1"
+    assert set(best["n_subjects"]) == {4}
+    assert best["similarity"].iloc[0] == pytest.approx(top["similarity"], abs=0.1)
+    methods = (out / "methods.md").read_text(encoding="utf-8")
+    assert "of the file models.h5" in methods
+    assert "chosen in one half of the subjects and judged in the other" in methods
+    assert "Best layer of each network, with its place chosen by other" in done.stdout
     # The maps of subjects are those of the function.
     maps = rf.mapping.SearchlightMap.load(out / "maps" / "sub-2.h5")
     expected = rf.searchlight(
