@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -57,14 +56,3 @@ def some(names: Iterable[object], n: int = 5) -> str:
         return "none"
     more = f" and {len(names) - n} more" if len(names) > n else ""
     return ", ".join(repr(name) for name in names[:n]) + more
-
-
-def wrong_keys(problems: Iterable[Mapping[str, Any]], source: object) -> str:
-    """Return one sentence of what pydantic found wrong in a configuration: ``err.errors()``."""
-    lines = []
-    for problem in problems:
-        where = ".".join(map(str, problem["loc"])) or "top level"
-        message = problem["msg"].removeprefix("Value error, ")
-        came = "" if isinstance(problem["input"], (dict, list)) else f" (got {problem['input']!r})"
-        lines.append(f"{where}: {message[0].lower()}{message[1:]}{came}")
-    return f"{source} is not a valid configuration: " + "; ".join(lines)

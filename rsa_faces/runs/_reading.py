@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from rsa_faces._core.checks import nearest
 from rsa_faces._core.deprecated import renamed_key
-from rsa_faces._core.errors import InputError, wrong_keys
+from rsa_faces._core.errors import InputError
 
 Label = str | int | float | bool
 
@@ -83,7 +83,7 @@ def parse_config(text: str, kind: type[Section], source: str, overrides: Iterabl
     try:
         return kind.model_validate(raw)
     except ValidationError as err:
-        raise InputError(wrong_keys(err.errors(), source) + _other_command(raw, kind)) from err
+        raise InputError(_sentences(err, source) + _other_command(raw, kind)) from err
 
 
 class _Loader(yaml.SafeLoader):
@@ -142,6 +142,17 @@ def _set(raw: dict, override: str) -> None:
             raise TypeError(f"{'.'.join(parents)} is {place!r}, not a section")
     except (IndexError, ValueError, TypeError, AttributeError, yaml.YAMLError) as err:
         raise InputError(f"--set {override!r} does not fit the configuration: {err}.") from err
+
+
+def _sentences(err: ValidationError, source: str) -> str:
+    """Turn a validation error into one line per wrong key."""
+    lines = []
+    for problem in err.errors():
+        where = ".".join(map(str, problem["loc"])) or "top level"
+        message = problem["msg"].removeprefix("Value error, ")
+        came = "" if isinstance(problem["input"], (dict, list)) else f" (got {problem['input']!r})"
+        lines.append(f"{where}: {message[0].lower()}{message[1:]}{came}")
+    return f"{source} is not a valid configuration: " + "; ".join(lines)
 
 
 def _absolute(section: Any, folder: Path) -> Any:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rsa_faces._core.checks import nearest
-from rsa_faces._core.errors import InputError, wrong_keys
+from rsa_faces._core.errors import InputError
 
 TOKEN_VARIABLE = "RSA_FACES_ARRANGE_TOKEN"  # noqa: S105 (a name, not a secret)
 
@@ -244,8 +244,19 @@ def load_arrange_config(path: str | os.PathLike[str]) -> ArrangeConfig:
     try:
         config = ArrangeConfig.model_validate(raw)
     except ValidationError as err:
-        raise InputError(wrong_keys(err.errors(), path)) from err
+        raise InputError(_sentences(err, path)) from err
     return _absolute(config, path.resolve().parent)
+
+
+def _sentences(err: ValidationError, path: Path) -> str:
+    """Turn a validation error into one line per wrong key."""
+    lines = []
+    for problem in err.errors():
+        where = ".".join(map(str, problem["loc"])) or "top level"
+        message = problem["msg"].removeprefix("Value error, ")
+        came = "" if isinstance(problem["input"], (dict, list)) else f" (got {problem['input']!r})"
+        lines.append(f"{where}: {message[0].lower()}{message[1:]}{came}")
+    return f"{path} is not a valid configuration: " + "; ".join(lines)
 
 
 def _absolute(config: ArrangeConfig, folder: Path) -> ArrangeConfig:
