@@ -262,6 +262,9 @@ def test_a_configuration_that_is_no_yaml_or_not_there(tmp_path):
     (tmp_path / "a.yaml").write_text("a: [")
     with pytest.raises(InputError, match="not valid YAML"):
         load_arrange_config(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("port: 1\ntitle: a\nport: 2\n")
+    with pytest.raises(InputError, match="line 3: the key 'port' stands there twice"):
+        load_arrange_config(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_text("- a")
     with pytest.raises(InputError, match="keys and values.*got list"):
         load_arrange_config(tmp_path / "a.yaml")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rsa_faces.cli import (  # noqa: F401 (each registers its commands)
-    _analyse,
     _arrange,
     _compare,
     _doctor,
@@ -11,9 +10,8 @@ from rsa_faces.cli import (  # noqa: F401 (each registers its commands)
     _extract,
     _init,
     _networks,
-    _searchlight,
+    _runs,
     _selftest,
-    _timecourse,
 )
 from rsa_faces.cli._console import app
 

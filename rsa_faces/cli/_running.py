@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -79,8 +80,8 @@ HelpConfig = Annotated[
 
 def run_command(
     name: str,
+    kind: str,
     help: str,
-    load: Callable[[], type[Run]],
     show: Callable[[Any, Output], list[Table]] | None = None,
 ) -> None:
     """Add a command that runs, with the options of all of them.
@@ -88,10 +89,10 @@ def run_command(
     Parameters
     ----------
     name : str
+    kind : str
+        Its run, a class of ``rsa_faces.runs.NAME.run``; imported late.
     help : str
         What it does and leaves.
-    load : callable
-        Returns the kind of run; imports it late.
     show : callable
         From configuration and output to the tables that are printed; by default those of the
         report.
@@ -112,13 +113,13 @@ def run_command(
     ) -> None:
         from rsa_faces.runs._cluster_config import load_cluster_config
 
-        kind = load()
-        settled = kind.takes.read(config, settings or [])
+        made: type[Run] = getattr(import_module(f"rsa_faces.runs.{name}.run"), kind)
+        settled = made.takes.read(config, settings or [])
         where = None if cluster is None else load_cluster_config(cluster)
         target = folder or Path("results") / config.stem
         share = None if part is None else _share(part)
         with _telling(quiet=as_json) as on_step:
-            run = kind(settled, target, device, jobs, fresh, where, on_step, share)
+            run = made(settled, target, device, jobs, fresh, where, on_step, share)
             if plan:
                 told = _of_plan(run.plan())
             elif share is not None:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from rsa_faces.brain.images import load_file
 from rsa_faces.extraction._layers import split_call
 from rsa_faces.networks import Network
 from rsa_faces.runs import _steps
+from rsa_faces.stimuli.clips import FaceClips
 
 if TYPE_CHECKING:
     from rsa_faces.runs._job import Job
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 #: Beside what a process keeps when memory is counted again and again.
 _SLACK = 200 * 2**20
-_SIZES = (2, 10)
+# Images of a trial: a few, and two batches more.
+_IMAGES = (2, 18)
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class Trials:
         key: Hashable,
         make: Callable[[int], Any],
         whole: int,
-        sizes: tuple[int, int] = _SIZES,
+        sizes: tuple[int, int],
     ) -> float:
         """Return how long `make` of all units takes, from two smaller sizes; of each key once.
 
@@ -199,7 +201,6 @@ class Trials:
         *,
         more_bytes: float = 0,
         disk_bytes: float = 0,
-        sizes: tuple[int, int] = _SIZES,
     ) -> None:
         """Add a step that is repeated as often as the option `unit` of its function says."""
         options = next(a for a in job.arguments if isinstance(a, dict) and unit in a)
@@ -215,23 +216,32 @@ class Trials:
             ]
             job.function(*arguments)
 
-        seconds = self.seconds((job.function, shape), make, options[unit], sizes)
+        whole = options[unit]
+        sizes = whole // 50 + 2, whole // 6 + 10
+        seconds = self.seconds((job.function, shape), make, whole, sizes)
         self.add(job.what, seconds, more_bytes, disk_bytes, shared=True)
 
     def networks(self, networks: Networks, jobs: Sequence[Job]) -> None:
         """Add the RDMs of networks' layers, from passes of some of the stimuli."""
+        cut = 0
         for entry, job in zip(networks.entries, jobs, strict=True):
             name, opening, stimuli, options, path = job.arguments
+            cut += isinstance(stimuli, FaceClips)
             network = networks.load(entry.name)
             channels = n_channels(network, networks.layers[entry.name])
             n, budget = len(stimuli), parse_bytes(options["budget"])
 
-            def make(k: int, job=job, stimuli=stimuli) -> None:
-                name, opening, _, options, path = job.arguments
+            def make(k: int, job=job, first=cut == 1) -> None:
+                name, opening, stimuli, options, path = job.arguments
                 shown = stimuli.subset(stimuli.ids[:k])
-                job.function(name, opening, shown, options, self.scratch / path.name)
+                if first and isinstance(shown, FaceClips):
+                    # The first network finds the faces, for all others.
+                    shown = replace(shown, _faces={})
+                target = self.scratch / path.name
+                target.unlink(missing_ok=True)
+                job.function(name, opening, shown, options, target)
 
-            seconds = self.seconds((name, path), make, n)
+            seconds = self.seconds((name, path), make, n, _IMAGES)
             # What two stimuli are compared by is not in the passes.
             seconds += 2 * n**2 * sum(channels) / self.products_per_second
             n_pairs = n * (n - 1) // 2

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
-from rsa_faces._core.checks import nearest
-from rsa_faces._core.deprecated import renamed_key
+from rsa_faces._core.configurations import Section, absolute, parse_yaml, read_utf8, sentences
 from rsa_faces._core.errors import InputError
 
 Label = str | int | float | bool
 
 #: Kind of configuration of each command that runs; filled by :mod:`rsa_faces.runs`.
 COMMANDS: dict[str, type[Section]] = {}
-
-
-class Section(BaseModel):
-    """A part of a configuration: frozen, and an unknown key is an error that names the nearest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    #: Old names of keys, and the names they have now.
-    renamed: ClassVar[Mapping[str, str]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for old, new in cls.renamed.items():
-                values = renamed_key(values, old, new, what=f"key of {cls.__name__}")
-            for key in values:
-                if key not in cls.model_fields:
-                    raise ValueError(
-                        f"unknown key {key!r}.{nearest(str(key), cls.model_fields)} "
-                        f"Valid keys here: {', '.join(cls.model_fields)}."
-                    )
-        return values
 
 
 def exactly_one(section: BaseModel, *keys: str) -> None:
@@ -58,55 +35,19 @@ def read_config(path: str | os.PathLike[str], overrides: Iterable[str], kind: ty
             f"expected a configuration file, but {path} does not exist. `rsa-faces init` writes "
             "one for your folders, `rsa-faces example` one that runs as it is."
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as err:
-        raise InputError(f"{path} is not text in UTF-8: {err}") from err
-    config = parse_config(text, kind, str(path), overrides)
-    return _absolute(config, path.resolve().parent)
+    config = parse_config(read_utf8(path), kind, str(path), overrides)
+    return absolute(config, path.resolve().parent)
 
 
 def parse_config(text: str, kind: type[Section], source: str, overrides: Iterable[str] = ()) -> Any:
     """Return the configuration in a text; its paths are as they stand there."""
-    try:
-        raw = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader that refuses more)
-    except yaml.YAMLError as err:
-        mark, problem = getattr(err, "problem_mark", None), getattr(err, "problem", None)
-        what = (
-            f"line {mark.line + 1}: {problem}" if mark and problem else " ".join(str(err).split())
-        )
-        raise InputError(f"{source} is not valid YAML: {what}.") from err
-    if not isinstance(raw, dict):
-        raise InputError(f"expected keys and values in {source}, got {type(raw).__name__}.")
+    raw = parse_yaml(text, source)
     for override in overrides:
         _set(raw, override)
     try:
         return kind.model_validate(raw)
     except ValidationError as err:
-        raise InputError(_sentences(err, source) + _other_command(raw, kind)) from err
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads YAML; a key that stands twice in one place is an error, not the last of both."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: dict[Any, Any] = {}
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            try:
-                first = seen.setdefault(key, key_node)
-            except TypeError:
-                continue  # not hashable: the loader's own error follows
-            if first is not key_node:
-                raise yaml.constructor.ConstructorError(
-                    "while reading keys",
-                    first.start_mark,
-                    f"the key {key!r} stands there twice; leave one out",
-                    key_node.start_mark,
-                )
-        return super().construct_mapping(node, deep)
+        raise InputError(sentences(err, source) + _other_command(raw, kind)) from err
 
 
 def _other_command(raw: dict, kind: type[Section]) -> str:
@@ -142,28 +83,3 @@ def _set(raw: dict, override: str) -> None:
             raise TypeError(f"{'.'.join(parents)} is {place!r}, not a section")
     except (IndexError, ValueError, TypeError, AttributeError, yaml.YAMLError) as err:
         raise InputError(f"--set {override!r} does not fit the configuration: {err}.") from err
-
-
-def _sentences(err: ValidationError, source: str) -> str:
-    """Turn a validation error into one line per wrong key."""
-    lines = []
-    for problem in err.errors():
-        where = ".".join(map(str, problem["loc"])) or "top level"
-        message = problem["msg"].removeprefix("Value error, ")
-        came = "" if isinstance(problem["input"], (dict, list)) else f" (got {problem['input']!r})"
-        lines.append(f"{where}: {message[0].lower()}{message[1:]}{came}")
-    return f"{source} is not a valid configuration: " + "; ".join(lines)
-
-
-def _absolute(section: Any, folder: Path) -> Any:
-    """Return the section with relative paths taken from `folder`."""
-    if isinstance(section, Path):
-        return folder / section.expanduser()
-    if isinstance(section, list):
-        return [_absolute(item, folder) for item in section]
-    if isinstance(section, dict):
-        return {key: _absolute(item, folder) for key, item in section.items()}
-    if isinstance(section, BaseModel):
-        changes = {k: _absolute(getattr(section, k), folder) for k in type(section).model_fields}
-        return section.model_copy(update=changes)
-    return section

@@ -6,31 +6,18 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rsa_faces._core.checks import nearest
+from rsa_faces._core.configurations import Section, absolute, parse_yaml, read_utf8, sentences
 from rsa_faces._core.errors import InputError
 
 TOKEN_VARIABLE = "RSA_FACES_ARRANGE_TOKEN"  # noqa: S105 (a name, not a secret)
 
 
-class _Section(BaseModel):
-    """A part of a configuration: frozen, and an unknown key is an error that names the nearest."""
+class _Section(Section):
+    """A part of a configuration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for key in values:
-                if key not in cls.model_fields:
-                    raise ValueError(
-                        f"unknown key {key!r}.{nearest(str(key), cls.model_fields)} "
-                        f"Valid keys here: {', '.join(cls.model_fields)}."
-                    )
-        return values
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class StimuliSource(_Section):
@@ -235,43 +222,20 @@ def load_arrange_config(path: str | os.PathLike[str]) -> ArrangeConfig:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"expected a configuration file, but {path} does not exist.")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise InputError(f"{path} is not valid YAML: {err}") from err
-    if not isinstance(raw, dict):
-        raise InputError(f"expected keys and values in {path}, got {type(raw).__name__}.")
+    raw = parse_yaml(read_utf8(path), str(path))
     try:
         config = ArrangeConfig.model_validate(raw)
     except ValidationError as err:
-        raise InputError(_sentences(err, path)) from err
-    return _absolute(config, path.resolve().parent)
+        raise InputError(sentences(err, str(path))) from err
+    return _with_paths(config, path.resolve().parent)
 
 
-def _sentences(err: ValidationError, path: Path) -> str:
-    """Turn a validation error into one line per wrong key."""
-    lines = []
-    for problem in err.errors():
-        where = ".".join(map(str, problem["loc"])) or "top level"
-        message = problem["msg"].removeprefix("Value error, ")
-        came = "" if isinstance(problem["input"], (dict, list)) else f" (got {problem['input']!r})"
-        lines.append(f"{where}: {message[0].lower()}{message[1:]}{came}")
-    return f"{path} is not a valid configuration: " + "; ".join(lines)
-
-
-def _absolute(config: ArrangeConfig, folder: Path) -> ArrangeConfig:
+def _with_paths(config: ArrangeConfig, folder: Path) -> ArrangeConfig:
     """Return the configuration with relative paths taken from `folder`."""
-    stimuli = config.stimuli.model_copy(update={
-        key: folder / value.expanduser()
-        for key in ("folder", "manifest") if (value := getattr(config.stimuli, key)) is not None
-    })  # fmt: skip
-    changes: dict[str, Any] = {
-        "stimuli": stimuli,
-        "link_key": folder / config.link_key.expanduser(),
-    }
+    changes: dict[str, Any] = {}
     if config.language.endswith((".yaml", ".yml")):
         changes["language"] = str(folder / config.language)
     scheme, _, name = config.database.partition(":///")
     if scheme.startswith("sqlite") and name and not name.startswith((":memory:", "file:")):
         changes["database"] = f"{scheme}:///{folder / name}"
-    return config.model_copy(update=changes)
+    return absolute(config, folder).model_copy(update=changes)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
-
 from rsa_faces._core.checks import check_choice, nearest
+from rsa_faces._core.configurations import parse_yaml, read_utf8
 from rsa_faces._core.errors import InputError
 
 FOLDER = Path(__file__).with_name("languages")
@@ -50,12 +49,7 @@ def load_texts(language: str) -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, str]:
     """Read a file of keys and texts."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise InputError(f"{path} is not valid YAML: {err}") from err
-    if not isinstance(raw, dict):
-        raise InputError(f"expected keys and texts in {path}, got {type(raw).__name__}.")
+    raw = parse_yaml(read_utf8(path), str(path))
     for key, text in raw.items():
         if not isinstance(text, str) or not text.strip():
             raise InputError(f"{path}: expected a text for {key!r}, got {text!r}.")

@@ -92,7 +92,9 @@ class CompareRun(Run):
             )
         n_panels = len(self.inputs.data) * (len(self.networks.entries) + 1)
         n_subsets = len(self.inputs.subsets)
-        trials.figures("figures and report", 4 + n_subsets * (4 + n_panels) + 2 * n_panels)
+        n_figures = 4 + n_subsets * (4 + 0.7 * n_panels) + 1.4 * n_panels
+        n_figures += 10 * (self.config.figures.mds_region is not None)
+        trials.figures("figures and report", n_figures)
 
     def make(self) -> None:
         """Make RDMs and test their similarities with the data."""
