@@ -76,6 +76,8 @@ def test_time_is_what_takes_the_time_and_what_is_there_anyway():
         assert asked == [10, 10, 50]
         assert found.seconds("b", make, 5, (10, 50)) == pytest.approx(4.5)
         assert asked[3:] == [5, 5]
+        assert found.seconds("c", lambda n: make(n / 1e3 - 4), 1000, (10, 50)) == pytest.approx(0.5)
+        assert len(asked) == 10  # short ones twice
         assert isinstance(found, Trials)
     assert not found.scratch.exists()
 

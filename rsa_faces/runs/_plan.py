@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Beside what a process keeps when memory is counted again and again.
 _SLACK = 200 * 2**20
+# Trials that take less are done twice.
+_SHORT = 0.5
 # Images of a trial: a few, and two batches more.
 _IMAGES = (2, 18)
 
@@ -189,7 +191,12 @@ class Trials:
         few, more = (min(n, whole) for n in sizes)
         make(few)
         least = timed(make, few)
-        slope = 0.0 if few == whole else max(0.0, timed(make, more) - least) / max(1, more - few)
+        slope = 0.0
+        if few < whole:
+            most = timed(make, more)
+            if most < _SHORT:  # something may have been loaded that fewer did not need
+                least, most = min(least, timed(make, few)), min(most, timed(make, more))
+            slope = max(0.0, most - least) / (more - few)
         self._known[key] = least + slope * (whole - few)
         return self._known[key]
 
