@@ -802,6 +802,37 @@ def test_clips_are_weighted_means_of_scans():
     assert scored.mean().rdms(measure="correlation").n_conditions == 5
 
 
+def test_scans_that_are_left_out_are_in_no_clip():
+    rng = np.random.default_rng(11)
+    data = rng.normal(size=(*SHAPE, 30))
+    clean = [image(data)]
+    data = data.copy()
+    data[..., [3, 20, 21]] += 500.0  # scans with much movement
+    clips = pd.DataFrame({"clip": ["a", "b", "c"], "onset": [0.0, 12.0, 36.0], "duration": 4.0})
+    options = {"t_r": 2.0, "delay": 4.0, "outside": "drop"}
+    kept = np.setdiff1d(np.arange(30), [3, 20, 21])
+    for mask in (kept, np.isin(np.arange(30), kept)):
+        with pytest.warns(UserWarning, match="1 of 3 clips, .*'c' in run 1"):
+            got = clip_patterns(
+                [image(data)], [clips], sample_masks=[mask], standardize=False, **options
+            )
+        assert got.conditions == ("a", "b")
+        signal = clean[0].get_fdata().reshape(-1, 30)
+        np.testing.assert_allclose(got.values[0], signal[:, 2], atol=1e-12)
+        np.testing.assert_allclose(got.values[1], signal[:, 8:10].mean(axis=1), atol=1e-12)
+    confound = rng.normal(size=(30, 2))
+    with pytest.warns(UserWarning, match="left out"):
+        got = clip_patterns(
+            [image(data)], [clips], sample_masks=[kept], confounds=[confound], **options
+        )
+    x = np.column_stack([np.ones(27), confound[kept]])
+    left = signal.T[kept] - x @ np.linalg.lstsq(x, signal.T[kept], rcond=None)[0]
+    left = left / left.std(axis=0, ddof=1)
+    np.testing.assert_allclose(got.values[0], left[2], atol=1e-6)
+    with pytest.raises(InputError, match="sample_masks of 1 runs, got 2"):
+        clip_patterns([image(data)], [clips], sample_masks=[kept, kept], **options)
+
+
 def test_clips_are_checked():
     bold = [image(np.random.default_rng(9).normal(size=(*SHAPE, 30)))]
     clips = pd.DataFrame({"clip": ["a", "b", "c"], "onset": [0.0, 30, 54], "duration": 4.0})

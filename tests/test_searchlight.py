@@ -751,6 +751,23 @@ def test_ceilings_of_subjects_with_volumes_in_their_own_order():
         ceiling_map(imgs, conditions=NAMES * 2, folds=folds, **options | {"residuals": left[:2]})
 
 
+def test_errors_of_ceilings_name_the_subject():
+    rng = np.random.default_rng(0)
+    mask = brain_of(rng)[1]
+    options = dict(conditions=NAMES, mask_img=mask, radius=6.0, progress=False)
+    imgs = {
+        name: nibabel.Nifti1Image(rng.normal(size=(6, 5, 4, 9)), AFFINE) for name in ("ann", "bob")
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        named, listed = (ceiling_map(i, **options) for i in (imgs, list(imgs.values())))
+    np.testing.assert_array_equal(named.lower, listed.lower)
+    imgs["bob"] = nibabel.Nifti1Image(rng.normal(size=(6, 5, 4, 8)), AFFINE)
+    for given, who in ((imgs, "bob"), (list(imgs.values()), "subject 1")):
+        with pytest.raises(InputError, match=f"^{who}: .*each of 8 volumes"):
+            ceiling_map(given, **options)
+
+
 def test_shares_of_a_ceiling_map_make_the_whole():
     rng = np.random.default_rng(0)
     mask = brain_of(rng, shape=(9, 8, 7))[1]

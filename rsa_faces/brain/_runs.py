@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import InputError
+from rsa_faces.brain._design import kept_scans
 from rsa_faces.brain._region import Region
 from rsa_faces.brain._usable import usable_places
 from rsa_faces.brain.images import Image, as_region, mask_on, open_image
@@ -54,6 +55,17 @@ def open_runs(
                 f"{space.n_places} are there."
             )
     return space, images
+
+
+def kept_by_run(sample_masks: Any, runs: Sequence[Any], images: Sequence[Image]):
+    """Return which scans of each run count; all where there are no sample masks."""
+    masks = [None] * len(images) if sample_masks is None else list(sample_masks)
+    if len(masks) != len(images):
+        raise InputError(f"expected sample_masks of {len(images)} runs, got {len(masks)}.")
+    return [
+        kept_scans(mask, run, image.n_maps)
+        for mask, run, image in zip(masks, runs, images, strict=True)
+    ]
 
 
 def usable_signal(

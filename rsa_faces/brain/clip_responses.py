@@ -13,7 +13,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain._design import read_confounds
 from rsa_faces.brain._missing import settle_missing
-from rsa_faces.brain._runs import open_runs, per_run, usable_signal
+from rsa_faces.brain._runs import kept_by_run, open_runs, per_run, usable_signal
 from rsa_faces.brain.fmri import Patterns
 
 OUTSIDE = ("raise", "drop")
@@ -27,6 +27,7 @@ def clip_patterns(
     delay: float = 5.0,
     mask_img: Any = None,
     confounds: Any = None,
+    sample_masks: Sequence[Any] | None = None,
     runs: Sequence[Any] | None = None,
     high_pass: float | None = None,
     standardize: bool = True,
@@ -48,7 +49,7 @@ def clip_patterns(
         Repetition time in s.
     delay : float, default 5.0
         Seconds from what is shown to the response that is taken.
-    mask_img, confounds, runs, subject, unusable, resample
+    mask_img, confounds, sample_masks, runs, subject, unusable, resample
         As for :func:`rsa_faces.brain.glm_patterns`.
     high_pass : float, optional
         Take out what is slower, in Hz.
@@ -59,8 +60,8 @@ def clip_patterns(
         What to do with clips that are not in every run: by default nothing, as films are often
         shown once.
     outside : {"raise", "drop"}, default "raise"
-        What to do with clips whose delayed time is not entirely within the run: list them in an
-        error, or leave them out, with a warning.
+        What to do with clips whose delayed time is not entirely within the run, or of which no
+        scan is left: list them in an error, or leave them out, with a warning.
 
     Returns
     -------
@@ -83,8 +84,8 @@ def clip_patterns(
     Scan k stands for the time from k·t_r to (k + 1)·t_r. The pattern of a clip is the mean over
     scans, weighted by how long each overlaps with onset + delay to onset + delay + duration. If
     times are multiples of t_r this is the plain mean of the scans; a fraction of a scan counts
-    with its fraction. Confounds and slow drifts are taken out before, in one step
-    (:func:`nilearn.signal.clean`).
+    with its fraction, and scans that are left out (`sample_masks`) not at all. Confounds and slow
+    drifts are taken out before, in one step (:func:`nilearn.signal.clean`).
 
     References
     ----------
@@ -110,17 +111,22 @@ def clip_patterns(
     imgs, clips, confounds, runs = per_run(imgs, clips, confounds, runs, what="clips")
     space, images = open_runs(imgs, mask_img, runs, resample)
     tables = [_read_clips(table, run) for table, run in zip(clips, runs, strict=True)]
-    weights, names, folds = _weights(tables, images, runs, t_r, delay, outside)
+    kept = kept_by_run(sample_masks, runs, images)
+    weights, names, folds = _weights(tables, kept, runs, t_r, delay, outside)
     keep = settle_missing(names, folds, list(dict.fromkeys(names)), missing)
-    good, left_out = usable_signal(images, space, unusable)
+    good, left_out = usable_signal(images, space, unusable, kept=kept)
     space = space.keep(good)
     values = []
-    for image, weight, confound, run in zip(images, weights, confounds, runs, strict=True):
-        signal = _cleaned(
-            image.read(space), read_confounds(confound, run, image.n_maps), high_pass, standardize,
-            t_r,
+    for image, weight, confound, run, scans in zip(
+        images, weights, confounds, runs, kept, strict=True
+    ):
+        values.append(
+            weight[:, scans]
+            @ _cleaned(
+                image.read(space), read_confounds(confound, run, image.n_maps), high_pass,
+                standardize, t_r, scans,
+            )
         )  # fmt: skip
-        values.append(weight @ signal)
     rows = np.flatnonzero(keep)
     return Patterns(
         np.concatenate(values)[rows], [names[i] for i in rows], space, [folds[i] for i in rows],
@@ -147,19 +153,21 @@ def _read_clips(table: Any, run: Any) -> pd.DataFrame:
     )
 
 
-def _weights(tables, images, runs, t_r, delay, outside):
+def _weights(tables, kept, runs, t_r, delay, outside):
     """Return the weights of scans of each run, and the clip and run of each row."""
     weights, names, folds, lost = [], [], [], []
-    for table, image, run in zip(tables, images, runs, strict=True):
+    for table, counts, run in zip(tables, kept, runs, strict=True):
         start = table["onset"].to_numpy() + delay
         stop = start + table["duration"].to_numpy()
-        scans = np.arange(image.n_maps) * t_r
+        scans = np.arange(len(counts)) * t_r
         # Times in tables are rounded: a clip that ends with the run ends within it.
         slack = 1e-6 * t_r
-        inside = (start >= -slack) & (stop <= image.n_maps * t_r + slack)
-        lost += [f"{name!r} in run {run!r}" for name in table["clip"][~inside]]
         overlap = np.minimum(stop[:, None], scans + t_r) - np.maximum(start[:, None], scans)
-        overlap = np.maximum(overlap, 0.0)[inside]
+        overlap = np.maximum(overlap, 0.0) * counts
+        inside = (start >= -slack) & (stop <= len(counts) * t_r + slack)
+        inside &= overlap.sum(axis=1) > slack
+        lost += [f"{name!r} in run {run!r}" for name in table["clip"][~inside]]
+        overlap = overlap[inside]
         weights.append(overlap / overlap.sum(axis=1, keepdims=True))
         names += table["clip"][inside].tolist()
         folds += [run] * int(inside.sum())
@@ -174,8 +182,8 @@ def settle_outside(lost: list[str], n_left: int, delay: float, outside: str) -> 
 
     more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
     counted = (
-        f"{len(lost)} of {len(lost) + n_left} clips, delayed by {delay:g} s, are not within their "
-        f"run: {', '.join(lost[:5])}{more}"
+        f"{len(lost)} of {len(lost) + n_left} clips, delayed by {delay:g} s, are not within the "
+        f"scans of their run: {', '.join(lost[:5])}{more}"
     )
     if outside == "raise" or not n_left:
         raise InputError(
@@ -185,13 +193,14 @@ def settle_outside(lost: list[str], n_left: int, delay: float, outside: str) -> 
     warnings.warn(f"{counted}. They are left out.", stacklevel=4)
 
 
-def _cleaned(signal, confounds, high_pass, standardize, t_r) -> np.ndarray:
-    """Take out confounds and drifts, and standardise over scans."""
+def _cleaned(signal, confounds, high_pass, standardize, t_r, kept) -> np.ndarray:
+    """Take out confounds and drifts, and standardise over the scans that are kept."""
     if confounds is None and high_pass is None and not standardize:
-        return signal
+        return signal[kept]
     from nilearn.signal import clean
 
     return clean(
         signal, confounds=confounds, high_pass=high_pass, t_r=t_r, detrend=False,
         standardize="zscore_sample" if standardize else None,
+        sample_mask=None if kept.all() else np.flatnonzero(kept),
     )  # fmt: skip

@@ -18,13 +18,12 @@ from rsa_faces.brain._design import (
     check_estimable,
     condition_names,
     design_matrix,
-    kept_scans,
     read_confounds,
     read_events,
 )
 from rsa_faces.brain._lss import single_trials
 from rsa_faces.brain._missing import settle_missing
-from rsa_faces.brain._runs import open_runs, per_run, usable_signal
+from rsa_faces.brain._runs import kept_by_run, open_runs, per_run, usable_signal
 from rsa_faces.brain.fmri import Patterns
 
 MODELS = ("condition", "trial")
@@ -196,13 +195,7 @@ def glm_patterns(
     options = DesignOptions(t_r, hrf_model, drift_model, high_pass, drift_order, slice_time_ref)
     imgs, events, confounds, runs = per_run(imgs, events, confounds, runs)
     space, images = open_runs(imgs, mask_img, runs, resample)
-    masks = [None] * len(images) if sample_masks is None else list(sample_masks)
-    if len(masks) != len(images):
-        raise InputError(f"expected sample_masks of {len(images)} runs, got {len(masks)}.")
-    kept = [
-        kept_scans(mask, run, image.n_maps)
-        for mask, run, image in zip(masks, runs, images, strict=True)
-    ]
+    kept = kept_by_run(sample_masks, runs, images)
     plans, order = _plan(events, confounds, runs, kept, t_r, conditions, nuisance, condition_column)
     rows = [(name, plan.name) for plan in plans for name in plan.regressors[: plan.n_conditions]]
     stays = settle_missing([c for c, _ in rows], [r for _, r in rows], order, missing)

@@ -85,7 +85,7 @@ class CeilingMap(BaseResult, figure="plot_map"):
 
 @keep_warnings
 def ceiling_map(
-    imgs: Iterable[Any],
+    imgs: Iterable[Any] | Mapping[str, Any],
     *,
     conditions: Sequence[str] | Sequence[Sequence[str]],
     mask_img: Any = None,
@@ -109,8 +109,9 @@ def ceiling_map(
 
     Parameters
     ----------
-    imgs : iterable of nibabel images, paths, or ndarrays
-        One for each subject, at least 2, as :func:`searchlight` takes them.
+    imgs : iterable of nibabel images, paths, or ndarrays, or mapping of subject to one
+        One for each subject, at least 2, as :func:`searchlight` takes them. Errors name subjects,
+        or count them from 0.
     conditions, folds
         As for :func:`searchlight`, for all subjects; or a sequence for each subject.
     mask_img, mesh, radius, measure, noise, noise_from, blocks, min_voxels, n_jobs, progress
@@ -176,7 +177,9 @@ def ceiling_map(
     method = resolve(method)
     check_count(min_voxels, what="min_voxels")
     allowed = parse_bytes(budget)
-    imgs = list(imgs)
+    names = list(imgs) if isinstance(imgs, Mapping) else None
+    imgs = list(imgs.values() if isinstance(imgs, Mapping) else imgs)
+    names = names or [f"subject {k}" for k in range(len(imgs))]
     conditions, folds = (_per_subject(v, len(imgs)) for v in (conditions, folds))
     residuals = [None] * len(imgs) if residuals is None else list(residuals)
     estimated: list[Any] = [n_estimated] * len(imgs)
@@ -192,12 +195,12 @@ def ceiling_map(
             raise InputError(f"expected {what} of {len(imgs)} subjects, got {len(given)}.")
     order = list(dict.fromkeys(map(str, conditions[0]))) if conditions else []
     subjects: list[Patterns] = []
-    for img, own, own_folds, left, parameters in zip(
-        imgs, conditions, folds, residuals, estimated, strict=True
+    for name, img, own, own_folds, left, parameters in zip(
+        names, imgs, conditions, folds, residuals, estimated, strict=True
     ):
         used = sum(p.n_bytes for p in subjects)
-        subjects.append(
-            load_patterns(
+        try:
+            patterns = load_patterns(
                 img,
                 mask_img=mask_img,
                 mesh=mesh,
@@ -210,12 +213,14 @@ def ceiling_map(
                 residuals=left,
                 n_estimated=parameters,
                 budget=allowed - used,
-            )  # fmt: skip
-        )
-        if not subjects[-1].space.equals(subjects[0].space):
+            )
+        except InputError as err:
+            raise InputError(f"{name}: {err}") from err
+        subjects.append(patterns)
+        if not patterns.space.equals(subjects[0].space):
             raise InputError(
-                f"expected all subjects in one space, but subject {len(subjects) - 1} is in "
-                f"{subjects[-1].space} and subject 0 in {subjects[0].space}."
+                f"expected all subjects in one space, but {name} is in {patterns.space} and "
+                f"{names[0]} in {subjects[0].space}."
             )
     if (n_subjects := len(subjects)) < 2:
         raise InputError(f"expected at least 2 subjects for a noise ceiling, got {n_subjects}.")

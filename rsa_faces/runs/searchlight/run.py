@@ -40,6 +40,7 @@ from rsa_faces.runs._job import Job
 from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of, read_stimuli
 from rsa_faces.runs._plan import Trials, size_of, timed
 from rsa_faces.runs._run import SUFFIXES, Run
+from rsa_faces.runs._sentences import about
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 from rsa_faces.runs.searchlight.outputs import account
 
@@ -142,7 +143,7 @@ class SearchlightRun(Run):
                 of = -(-_SHARES // k)
                 for part in places:
                     how = {**shared, "share": (of // 2, of)}
-                    _make_ceilings([subject] * few, *space, part, how)
+                    _make_ceilings(dict.fromkeys(range(few), subject), *space, part, how)
 
             seconds = trials.seconds("ceilings", ceilings_some, _SHARES, (2, 8)) * n / few
             held = budget if config.noise else min(budget, n * (8 * own + blocks))
@@ -307,6 +308,8 @@ class SearchlightRun(Run):
                 [file],
                 self._make_ceilings,
                 (part, file),
+                "noise ceilings",
+                _KEYS,
                 here=True,
             )
             for part, file in files.items()
@@ -316,7 +319,7 @@ class SearchlightRun(Run):
         except InputError as err:  # all subjects at once need more memory than one
             if self.share is not None:
                 raise
-            self.notes.append(f"no map of noise ceilings: {err}")
+            self.notes.append(f"no map of {err}")
             return {}
         found = {}
         for part, some in self.maps.items():
@@ -331,7 +334,7 @@ class SearchlightRun(Run):
         """Write the noise ceilings of a part of the brain, shared out to all workers."""
         brains, n = self.brains, self.parts.workers
         shared = {**self._settings, "budget": self.config.budget, "n_jobs": self.jobs}
-        arguments = list(brains.subjects.values()), brains.mask, brains.meshes, part
+        arguments = brains.subjects, brains.mask, brains.meshes, part
         waits = [
             self.parts.begin(_make_ceilings, *arguments, {**shared, "share": (k, n)})
             for k in range(n)
@@ -372,19 +375,25 @@ def _make_maps(
     return notes
 
 
-def _make_ceilings(subjects: list[Subject], mask, meshes, part: str, arguments: dict):
+def _make_ceilings(
+    subjects: Mapping[Any, Subject], mask, meshes, part: str, arguments: dict
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return bounds, numbers of voxels and warnings of a share. May run on another machine."""
-    images = [split(subject, Brains({}, mask, meshes, {}))[part] for subject in subjects]
+    images, whose = {}, [f"subject {name!r}, {own.where}" for name, own in subjects.items()]
+    for who, own in zip(whose, subjects.values(), strict=True):
+        with about(who):
+            images[who] = split(own, Brains({}, mask, meshes, {}))[part]
     crossed = MEASURES[arguments["measure"]].needs_folds
+    first = images[whose[0]]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         ceilings = ceiling_map(
-            [image["img"] for image in images],
-            conditions=[subject.conditions for subject in subjects],
-            folds=[subject.folds for subject in subjects] if crossed else None,
-            residuals=[image["residuals"] for image in images],
-            n_estimated=[image["n_estimated"] for image in images],
-            mask_img=images[0].get("mask_img"), mesh=images[0].get("mesh"), progress=False,
+            {who: image["img"] for who, image in images.items()},
+            conditions=[own.conditions for own in subjects.values()],
+            folds=[own.folds for own in subjects.values()] if crossed else None,
+            residuals=[image["residuals"] for image in images.values()],
+            n_estimated=[image["n_estimated"] for image in images.values()],
+            mask_img=first.get("mask_img"), mesh=first.get("mesh"), progress=False,
             **arguments,
         )  # fmt: skip
     notes = [str(w.message) for w in caught if w.category is UserWarning]
