@@ -100,7 +100,6 @@ def draw(command: str, rng: np.random.Generator) -> list[str]:
         settings += [
             shown, f"step={one(0.05, 0.1)}", f"test.n_permutations={one(99, 500)}",
             f"test.along={one('time', 'time and layers')}",
-            f"signal={one('raw', 'high gamma')}",
         ]  # fmt: skip
     if command == "analyse":
         settings += [shown, f"analyses.0.n_permutations={one(19, 99, 199)}"]

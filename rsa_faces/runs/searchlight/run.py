@@ -46,7 +46,7 @@ from rsa_faces.runs.searchlight.outputs import account
 
 # Into how many shares places are split to try some; small figures that a map takes the time of; the
 # bytes of a page to look around in.
-_SHARES, _FIGURES_PER_MAP, _PAGE = 40, 6.0, 2 * 2**20
+_SHARES, _FIGURES_PER_MAP, _PAGE = 40, 4.0, 2**18
 _KEYS = {"img": "images", "mask_img": "mask", "min_voxels": "min_voxels"}
 
 
@@ -172,7 +172,7 @@ class SearchlightRun(Run):
             flips = test.n_permutations
             seconds = trials.seconds("test", test_some, flips, (flips // 50 + 1, flips // 10 + 2))
             trials.add("group", n_models * seconds, 40 * n * n_models * n_centers, 0)
-        n_figures = (n_models + 2 * (n > 1)) * len(places)
+        n_figures = (n_models + (n > 1) + (n > 2 and n_models > 1)) * len(places)
         trials.figures("figures and report", 4 + _FIGURES_PER_MAP * n_figures)
         trials.add("pages of maps", 0.0, 0, _PAGE * n_figures)
 
