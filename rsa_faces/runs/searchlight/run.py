@@ -44,9 +44,8 @@ from rsa_faces.runs._sentences import about
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 from rsa_faces.runs.searchlight.outputs import account
 
-# Into how many shares places are split to try some; small figures that a map takes the time of; the
-# bytes of a page to look around in.
-_SHARES, _FIGURES_PER_MAP, _PAGE = 40, 4.0, 2**18
+# Into how many shares places are split to try some; small figures that a map takes the time of.
+_SHARES, _FIGURES_PER_MAP = 40, 4.0
 _KEYS = {"img": "images", "mask_img": "mask", "min_voxels": "min_voxels"}
 
 
@@ -174,7 +173,7 @@ class SearchlightRun(Run):
             trials.add("group", n_models * seconds, 40 * n * n_models * n_centers, 0)
         n_figures = (n_models + (n > 1) + (n > 2 and n_models > 1)) * len(places)
         trials.figures("figures and report", 4 + _FIGURES_PER_MAP * n_figures)
-        trials.add("pages of maps", 0.0, 0, _PAGE * n_figures)
+        trials.add("pages of maps", 0.0, 0, n_figures * (2**17 + 16 * n_centers))
 
     def make(self) -> None:
         """Make maps of subjects, ceilings, the group's mean and test, and the table of peaks."""
