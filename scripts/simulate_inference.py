@@ -26,6 +26,7 @@ from scipy import stats
 
 from rsa_faces._core.files import write_text
 from rsa_faces.comparison import resolve
+from rsa_faces.figures._style import COLORS, style
 from rsa_faces.inference import _dyadic, _study
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._dyadic import analytic
@@ -315,12 +316,13 @@ def highest(n: int) -> float:
     return 100 * stats.binom.ppf(0.995, n, 0.05) / n
 
 
+@style()
 def draw(table: pd.DataFrame, path: Path) -> None:
     """Draw level, coverage and power of both kinds."""
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.9), layout="constrained")
     sizes = sorted({*zip(table["n_conditions"], table["n_subjects"], strict=True)})
     place = {size: i for i, size in enumerate(sizes)}
-    colors = dict(zip(SETTINGS, plt.get_cmap("tab10").colors, strict=False))
+    colors = dict(zip(SETTINGS, COLORS, strict=True))
     for (kind, method), rows in table.groupby(["kind", "method"]):
         x = np.array([place[k, s] for k, s in zip(rows["n_conditions"], rows["n_subjects"],
                                                   strict=True)])  # fmt: skip

@@ -285,6 +285,25 @@ def network():
     return Network(spec, Small(), torch.device("cpu"))
 
 
+@pytest.mark.parametrize("measure", ["correlation", "euclidean"])
+def test_equal_means_over_frames_are_equal(tmp_path, measure):
+    """The same frames in another order: sums of dissimilarities differ in the last digit."""
+    rng = np.random.default_rng(0)
+    pictures = 255 * rng.integers(0, 2, (2, 9, *SIZE, 1), dtype=np.uint8).repeat(3, axis=-1)
+    network = rf.load_network("pixels", device="cpu")
+    for k, order in enumerate([rng.permutation(9) for _ in range(8)]):
+        for i, name in enumerate("ab"):
+            make(tmp_path / f"{name}{k}.mkv", list(pictures[i][order]))
+    clips = load_clips(tmp_path)
+    rdms = clip_rdms(network, clips, average="rdms", measure=measure, progress=False)
+    row, col = np.triu_indices(16, k=1)
+    # Of a clip and the one whose frames are in the same order: a0 with b0, a1 with b1, …
+    pairs = col == row + 8
+    assert pairs.sum() == 8
+    for vector in rdms.vectors:
+        assert len(np.unique(vector[pairs])) == 1
+
+
 LAYERS = ["conv", "relu", "fc"]
 
 

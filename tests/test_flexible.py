@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 from sklearn.linear_model import Ridge
 
 import rsa_faces as rf
-from rsa_faces._kernels._fits_loops import nnls_gram
+from rsa_faces._kernels import fits
 from rsa_faces.comparison import METHODS
 from rsa_faces.inference import (
     _held_out,
@@ -213,26 +213,28 @@ def test_held_out_similarities_equal_those_of_resampled_rdms(method, fit, ties):
 # --- fits ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 5, 20])
-def test_nnls_equals_scipy(size):
+def test_nnls_equals_scipy(size, compiled):
     rng = np.random.default_rng(size)
     for _ in range(40):
         x = rng.normal(size=(60, size)) + rng.choice([0, 3]) * rng.normal(size=(60, 1))
         y = rng.normal(size=(3, 60)) + x @ np.maximum(rng.normal(size=size), 0)
-        ours = nnls_gram((x.T @ x)[None], (y @ x)[None])[0]
+        ours = fits.nnls((x.T @ x)[None], (y @ x)[None], compiled=compiled)[0]
         for w, target in zip(ours, y, strict=True):
             np.testing.assert_allclose(w, nnls(x, target)[0], atol=1e-9)
 
 
-def test_nnls_of_equal_and_of_empty_predictors():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_nnls_of_equal_and_of_empty_predictors(compiled):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 3))
     x = np.column_stack([x, x[:, 0], np.zeros(30)])
     y = x[:, 0] + 0.5 * x[:, 1]
-    w = nnls_gram((x.T @ x)[None], (x.T @ y)[None, None])[0, 0]
+    w = fits.nnls((x.T @ x)[None], (x.T @ y)[None, None], compiled=compiled)[0, 0]
     np.testing.assert_allclose(x @ w, y, atol=1e-10)
     assert w[4] == 0
-    assert not nnls_gram((x.T @ x)[None], np.full((1, 1, 5), -1.0)).any()
+    assert not fits.nnls((x.T @ x)[None], np.full((1, 1, 5), -1.0), compiled=compiled).any()
 
 
 @pytest.mark.parametrize("seed", range(5))

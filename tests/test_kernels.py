@@ -6,13 +6,27 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 
+import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 
 import rsa_faces as rf
-from rsa_faces._kernels import choice, kendall, products, resampled, sort
+from rsa_faces._kernels import (
+    choice,
+    clusters,
+    fits,
+    kendall,
+    products,
+    resampled,
+    sort,
+    spheres,
+)
 from rsa_faces.comparison import METHODS
+from rsa_faces.inference import flexible
+from rsa_faces.rdm.measures import MEASURES
 
 NEVER, ALWAYS = 10**18, 0
 
@@ -119,9 +133,80 @@ def test_products(kind):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_nnls(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(6, 30, 7)) * 10.0 ** rng.integers(-3, 4, size=7)
+    x[0, :, 2] = 0
+    y = rng.normal(size=(6, 4, 30))
+    problems = x.transpose(0, 2, 1) @ x, y @ x
+    plain, compiled = (fits.nnls(*problems, compiled=c) for c in (False, True))
+    predicted = [w @ x.transpose(0, 2, 1) for w in (plain, compiled)]
+    np.testing.assert_allclose(*predicted, atol=1e-9)
+    assert not plain[0, :, 2].any()
+
+
+@pytest.mark.parametrize("tail", ["two-sided", "greater", "less"])
+@pytest.mark.parametrize("statistic", ["max", "cluster-mass", "tfce"])
+@pytest.mark.parametrize("ties", [False, True])
+def test_statistics_of_maps(monkeypatch, statistic, tail, ties):
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(7, 6, 9)) + 0.3
+    if ties:
+        maps = np.round(maps)
+    neighbours = None if statistic == "max" else rf.inference.grid_neighbours(maps.shape[1:])
+    tests = []
+    for limit in (np.inf, -1.0):
+        monkeypatch.setattr(clusters, "PLAIN", limit)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tests.append(
+                rf.inference.sign_flip_test(
+                    maps, statistic=statistic, neighbours=neighbours, tail=tail, n_permutations=60
+                )
+            )
+    plain, compiled = tests
+    np.testing.assert_array_equal(plain.p, compiled.p)
+    if statistic == "tfce":
+        np.testing.assert_allclose(plain.enhanced, compiled.enhanced, rtol=1e-12)
+    if statistic == "cluster-mass":
+        pd.testing.assert_frame_equal(plain.clusters, compiled.clusters)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("ties", [False, True])
+def test_spheres(monkeypatch, measure, ties):
+    """Continuous patterns with an equal pair, and codes; small ones go to the measure itself."""
+    rng = np.random.default_rng(0)
+    images = np.abs(rng.normal(size=(4, 4, 4, 24))) + 0.1
+    if ties:
+        images = rng.integers(0, 3, size=images.shape).astype(float)
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    names = [f"c{i:02d}" for i in range(12)]
+    resolved = MEASURES[measure]
+    options = {"folds": np.repeat([0, 1], 12)} if resolved.needs_folds else {}
+    if resolved.needs_noise:
+        options["noise"] = "ledoit-wolf"
+    maps = []
+    for limit in (10**12, -1):
+        monkeypatch.setattr(spheres, "PLAIN", limit)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            maps.append(
+                rf.mapping.searchlight(
+                    nibabel.Nifti1Image(images, affine), conditions=names * 2, radius=5.0,
+                    mask_img=nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), affine),
+                    models=rf.RDMs(np.random.default_rng(1).random((2, 66)), names, "simulated"),
+                    measure=measure, method="kendall", progress=False, **options,
+                )
+            )  # fmt: skip
+    np.testing.assert_allclose(*(m.similarity for m in maps), atol=1e-12)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("fit", ["nnls", "select"])
-def test_held_out_similarities(method, fit):
+def test_held_out_similarities(method, fit, monkeypatch):
+    monkeypatch.setattr(flexible, "PLAIN", 0)
     rng = np.random.default_rng(0)
     names = [f"c{i}" for i in range(12)]
     layers = {"network": ["n"] * 3, "layer": list("abc"), "layer_index": [0, 1, 2]}

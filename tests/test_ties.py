@@ -154,6 +154,35 @@ def test_searchlights():
                 np.testing.assert_allclose(maps.similarity[0, c], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("measure", ["crossnobis", "poisson"])
+def test_searchlights_have_the_ties_of_compute_rdms(measure):
+    rng = np.random.default_rng(0)
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    counts = rng.integers(0, 3, size=(4, 4, 4, 24)).astype(float)
+    names = [f"face {i:02d}" for i in range(12)]
+    model = rf.RDMs(rng.random(66), names, "simulated")
+    options = {"folds": np.repeat([0, 1], 12)} if measure == "crossnobis" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        maps = searchlight(
+            nibabel.Nifti1Image(counts, affine), conditions=names * 2, models=model, radius=5.0,
+            mask_img=nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), affine),
+            measure=measure, method="kendall", progress=False, **options,
+        )  # fmt: skip
+        inside = counts[maps.space.mask]
+        n_tied = 0
+        for (c,), _, indices in maps.space.searchlights(5.0).batches(1):
+            patterns = inside[indices].T
+            if not options:
+                patterns = patterns.reshape(2, 12, -1).mean(axis=0)
+            own = names * (len(patterns) // 12)
+            here = rf.compute_rdms(patterns, conditions=own, measure=measure, **options)
+            n_tied += 66 - len(np.unique(here.vectors))
+            expected = rf.compare(model, here, method="kendall")[0, 0]
+            np.testing.assert_allclose(maps.similarity[0, c], expected, atol=1e-12)
+    assert n_tied > 20
+
+
 def test_settling():
     tiny = 1e-16
     values = np.array([1.0, 1 + 3e-16, 0.5, np.nan, tiny, 0.5 - 1e-16, 2 - 4e-16])

@@ -13,6 +13,7 @@ from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.analyses._ridge import Fold
 
 LEVEL = (2.5, 97.5)
+_HELD = 2**22  # pairs of conditions held at a time
 
 
 class Classes:
@@ -31,18 +32,14 @@ class Classes:
 
     def scores(self, parts: Sequence[Fold], permuted: np.ndarray, n: int):
         """Return predictions of the labels, and accuracies of all label sets, (n_sets, 2)."""
-        from rsa_faces._kernels import readout
-
         predicted = np.empty((len(permuted), n), np.int64)
         for part in parts:
-            labels = np.ascontiguousarray(permuted[:, part.train])
-            errors = np.ascontiguousarray(part.errors.transpose(1, 2, 0))
-            chosen = best_index(-readout.left_out_errors(errors, labels), axis=1, last=True)
-            predicted[:, part.test] = readout.predicted_classes(
-                part.smoother, labels, chosen, len(self.classes)
-            )
-        scores = readout.accuracies(predicted, permuted, len(self.classes))
-        return predicted[0], scores
+            labels = permuted[:, part.train]
+            chosen = best_index(-_left_out_errors(part.errors, labels), axis=1, last=True)
+            one_hot = np.eye(len(self.classes))[labels]
+            scores = [part.smoother[k] @ own for k, own in zip(chosen, one_hot, strict=True)]
+            predicted[:, part.test] = best_index(np.array(scores), axis=2)
+        return predicted[0], _accuracies(predicted, permuted, len(self.classes))
 
     def row(self, predicted: np.ndarray, scores: np.ndarray) -> tuple[dict, np.ndarray]:
         """Return columns of the table, and hits."""
@@ -62,6 +59,29 @@ class Classes:
     def names(self, predicted: np.ndarray) -> list:
         """Return predictions as labels."""
         return [self.classes[code] for code in predicted]
+
+
+def _left_out_errors(errors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return squared errors of one-hot targets: sums of `errors` over pairs of the same class.
+
+    errors (n_strengths, n, n), labels (n_sets, n): result (n_sets, n_strengths).
+    """
+    flat, sums = errors.reshape(len(errors), -1).T, []
+    step = max(1, _HELD // len(flat))
+    for start in range(0, len(labels), step):
+        own = labels[start : start + step]
+        same = own[:, :, None] == own[:, None]
+        sums.append(same.reshape(len(own), -1).astype(float) @ flat)
+    return np.concatenate(sums)
+
+
+def _accuracies(predicted: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return accuracy and balanced accuracy of each set of labels, (n_sets, 2)."""
+    hits = predicted == labels
+    own = labels[:, :, None] == np.arange(n_classes)
+    with np.errstate(invalid="ignore"):
+        of_classes = (own & hits[:, :, None]).sum(axis=1) / own.sum(axis=1)
+    return np.stack([hits.mean(axis=1), np.nanmean(of_classes, axis=1)], axis=1)
 
 
 class Numbers:

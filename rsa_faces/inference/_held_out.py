@@ -13,6 +13,7 @@ from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.numbers import best_index
 from rsa_faces._kernels.choice import call
+from rsa_faces._kernels.fits import nnls
 from rsa_faces.comparison import METHODS, Method, resolve
 from rsa_faces.comparison._forms import pair_weights, standard
 from rsa_faces.inference._design import Units
@@ -43,16 +44,18 @@ class Layers:
 class Splits:
     """Counts and folds of every repetition of the cross-validation, (n_splits, n_items).
 
-    `subjects` holds counts and folds of one or more ways to draw subjects for the same conditions.
+    `subjects` holds counts and folds of one or more ways to draw subjects for the same conditions;
+    `compiled` says whether there are so many that compiling loops pays.
     """
 
     counts: np.ndarray
     folds: np.ndarray
     subjects: tuple[tuple[np.ndarray, np.ndarray], ...]
+    compiled: bool = False
 
     def __getitem__(self, part: slice) -> Splits:
         subjects = tuple((counts[part], folds[part]) for counts, folds in self.subjects)
-        return Splits(self.counts[part], self.folds[part], subjects)
+        return Splits(self.counts[part], self.folds[part], subjects, self.compiled)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -190,7 +193,13 @@ def fold_weights(
     for rows, (gram, target) in zip(layers.networks, sums, strict=True):
         size = rows.stop - rows.start
         pooled = _pooled(target.reshape(*shape[:2], size, -1), subjects)
-        weights[..., rows] = _FITTED[fit](gram.reshape(*shape[:2], size, size), pooled)
+        square = gram.reshape(*shape[:2], size, size)
+        if fit == "nnls":
+            weights[..., rows] = _fit_nnls(square, pooled, compiled=splits.compiled)
+        elif fit == "interpolation":
+            weights[..., rows] = _fit_interpolation(square, pooled)
+        else:
+            weights[..., rows] = _one_hot(_single_scores(square, pooled))
     return weights
 
 
@@ -308,15 +317,11 @@ def _best_of_each(scores: np.ndarray, layers: Layers) -> np.ndarray:
     return np.concatenate([_one_hot(scores[..., rows]) for rows in layers.networks], axis=-1)
 
 
-def _fit_nnls(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
+def _fit_nnls(gram: np.ndarray, target: np.ndarray, *, compiled: bool) -> np.ndarray:
     """Return the weights ≥ 0 of the prediction most similar to the target."""
-    from rsa_faces._kernels._fits_loops import nnls_gram
-
     size = gram.shape[-1]
-    weights = call(
-        nnls_gram,
-        np.ascontiguousarray(gram.reshape(-1, size, size)),
-        np.ascontiguousarray(target.reshape(-1, *target.shape[2:])),
+    weights = nnls(
+        gram.reshape(-1, size, size), target.reshape(-1, *target.shape[2:]), compiled=compiled
     ).reshape(target.shape)
     # Where all are negatively related, the cosine has its maximum at a single layer.
     alone = ~weights.any(axis=-1)
@@ -360,7 +365,7 @@ def held_out_means(layers, data, splits, units, fit, method, n_folds, n_subject_
     """
     weights = fold_weights(layers, data, splits, units, fit, method, n_folds, n_subject_folds)
     compare, code = held_out_plain, method
-    if method.code is not None:
+    if splits.compiled and method.code is not None:
         from rsa_faces._kernels._fits_loops import held_out_similarities
 
         compare, code = partial(call, held_out_similarities), method.code
@@ -421,10 +426,3 @@ def mean_over_folds(similarity: np.ndarray) -> np.ndarray:
     total = np.where(defined, similarity, 0.0).sum(axis=1)
     with np.errstate(invalid="ignore"):
         return total / defined.sum(axis=1)
-
-
-_FITTED = {
-    "nnls": _fit_nnls,
-    "interpolation": _fit_interpolation,
-    "select": lambda gram, target: _one_hot(_single_scores(gram, target)),
-}

@@ -12,6 +12,7 @@ from scipy import sparse, stats
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._kernels import clusters as loops
 from rsa_faces.inference.neighbours import check_neighbours
 
 STATISTICS = ("max", "cluster-mass", "tfce")
@@ -19,7 +20,6 @@ TAILS = ("two-sided", "greater", "less")
 CLUSTERS = ("label", "sign", "size", "mass", "p", "peak", "peak_t")
 _FEW = 6
 _SAME = 1 - 1e-10  # sums in another order differ in the last digits: what is equal counts as equal
-_HELD = 2**21  # t values held at a time by each thread
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -216,7 +216,12 @@ def sign_flip_test(
     _warn_if_few(len(maps), tail)
     units = _units(maps)
     signs, exact = _signs(len(maps), n_permutations, tail, seed)
-    maxima = np.sort(_maxima(units, signs, graph, statistic, tail, threshold))
+    maxima = np.sort(
+        loops.null_maxima(
+            units, signs, graph, STATISTICS.index(statistic), _sides(tail),
+            0.0 if threshold is None else threshold * _SAME,
+        )
+    )  # fmt: skip
     n_permutations = 2 ** len(maps) if exact else n_permutations
 
     def p_values(observed: np.ndarray) -> np.ndarray:
@@ -229,7 +234,7 @@ def sign_flip_test(
         full[measured] = of_measured
         return full.reshape(shape)
 
-    t = _observed_t(units)
+    t = loops.t_values(units, np.ones((1, len(units)), np.int8))[0]
     enhanced = clusters = labels = None
     if statistic == "max":
         p = p_values({"two-sided": np.abs(t), "greater": t, "less": -t}[tail])
@@ -356,30 +361,6 @@ def _signs(n_subjects: int, n_permutations: int, tail: str, seed) -> tuple[np.nd
     return (1 - 2 * bits).astype(np.int8), True
 
 
-def _maxima(units, signs, graph, statistic: str, tail: str, threshold) -> np.ndarray:
-    """Return the largest statistic over all places in each flip."""
-    from rsa_faces._kernels import clusters
-    from rsa_faces._kernels.choice import in_threads
-
-    maxima = np.empty(len(signs))
-    block = max(1, min(32, _HELD // units.shape[1]))
-    in_threads(
-        clusters.null_maxima, len(signs), units, signs, graph.indptr, graph.indices,
-        STATISTICS.index(statistic), tail != "less", tail != "greater",
-        0.0 if threshold is None else threshold * _SAME, block, maxima,
-    )  # fmt: skip
-    return maxima
-
-
-def _observed_t(units: np.ndarray) -> np.ndarray:
-    """Return t of each place, computed as in the flips."""
-    from rsa_faces._kernels import clusters
-
-    t = np.empty((1, units.shape[1]))
-    clusters.t_values(units, np.ones((1, len(units)), np.int8), t)
-    return t[0]
-
-
 def _sides(tail: str) -> tuple[int, ...]:
     """Return the signs of t that count."""
     return {"two-sided": (1, -1), "greater": (1,), "less": (-1,)}[tail]
@@ -387,30 +368,16 @@ def _sides(tail: str) -> tuple[int, ...]:
 
 def _enhanced(t: np.ndarray, graph, tail: str) -> np.ndarray:
     """Return the enhanced map, with the sign of t."""
-    from rsa_faces._kernels import clusters
-
-    n_places = len(t)
-    total, one = np.zeros(n_places), np.empty(n_places)
-    root, tree = np.empty(n_places, np.int32), np.empty((6, n_places), np.int32)
-    keys = np.empty((2, n_places), np.int64)
-    for sign in _sides(tail):
-        clusters.enhance(sign * t, graph.indptr, graph.indices, one, root, tree, keys)
-        total += sign * one
-    return total
+    return np.sum([sign * loops.enhance(sign * t, graph) for sign in _sides(tail)], axis=0)
 
 
 def _clusters(t: np.ndarray, graph, tail: str, threshold: float):
     """Return the label of each place and the table of clusters, the largest mass first."""
-    from rsa_faces._kernels import clusters
-
-    root, mass = np.empty(len(t), np.int32), np.empty(len(t))
     found, masses, signs = [], [], []
     for sign in _sides(tail):
-        clusters.cluster_masses(
-            sign * t, graph.indptr, graph.indices, threshold * _SAME, root, mass
-        )
+        root, mass = loops.cluster_masses(sign * t, graph, threshold * _SAME)
         roots = np.flatnonzero(root == np.arange(len(t)))
-        found.append(np.where(root >= 0, root, -1))
+        found.append(root)
         masses.append(mass[roots])
         signs.append(np.full(len(roots), sign))
     # A place is in a cluster of one sign at most: roots tell all clusters apart.

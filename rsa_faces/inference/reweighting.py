@@ -14,6 +14,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._kernels.fits import nnls
 from rsa_faces.comparison import resolve
 from rsa_faces.comparison._forms import standard
 from rsa_faces.inference._design import Design
@@ -267,11 +268,9 @@ class _Ridge:
             scale = np.trace(gram) / len(row)
             eye = np.eye(n_features)
             if self.nonnegative:
-                from rsa_faces._kernels._fits_loops import nnls_gram
-
                 stacked = np.stack([gram + p * scale * eye for p in penalties])
                 target = np.tile(right, (len(stacked), 1, 1))
-                weights = nnls_gram(stacked, target)[:, 0]
+                weights = nnls(stacked, target, compiled=False)[:, 0]
             else:
                 weights = np.stack([_solve(gram + p * scale * eye, right) for p in penalties])
         else:

@@ -56,6 +56,12 @@ class Patterns:
         """Whether dissimilarities may be tied: to look for ties takes as long as to make an RDM."""
         return values_repeat(self.values[0][self.usable][:1000].T)
 
+    @cached_property
+    def small(self) -> bool:
+        """Whether the measure itself takes less time at each place than its loop to compile."""
+        steps = int(self.usable.sum()) * self.values.shape[2] ** 2 // 2
+        return self.noise == spheres.NO_NOISE and steps <= spheres.PLAIN
+
     @property
     def n_bytes(self) -> int:
         """Memory of the arrays."""
@@ -63,10 +69,13 @@ class Patterns:
 
     def fill(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
         """Fill the RDMs of a batch of centres."""
-        if (loop := self.measure.compiled) is None:
+        loop, cancels = self.measure.compiled, self.measure.cancels
+        if loop is None or (cancels and self.repeating) or self.small:
             self._fill_plain(indptr, indices, min_voxels, vectors, n_used, state)
             return
         self._fill_compiled(loop, indptr, indices, min_voxels, vectors, n_used, state)
+        if cancels:
+            return
         # As in the measures themselves: products are over channels without the mean pattern, or of
         # patterns of length 1, whose nearest pairs come from differences.
         sums = rounding_of_sums(int(n_used.max(initial=0)))
@@ -118,6 +127,8 @@ class Patterns:
                 state[c], vectors[c] = spheres.FEW, np.nan
                 continue
             here = self.values[:, used].transpose(0, 2, 1)
+            if (restore := _RESTORED.get(self.measure.compiled or "")) is not None:
+                here = restore(here)
             vectors[c] = self.measure(
                 here if self.measure.needs_folds else here[0], *self._noise_of(used)
             )
@@ -424,12 +435,19 @@ def _rates(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
     return np.stack([rates, np.log(np.where(usable[:, None], rates, 1.0))])
 
 
+def _counts(values: np.ndarray) -> np.ndarray:
+    """Return what :func:`_rates` was made of."""
+    prior = _PRIOR_RATE * _PRIOR_WEIGHT
+    return np.maximum(values[:1] * (1 + _PRIOR_WEIGHT) - prior, 0.0)
+
+
 def _without_mean(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Take the mean pattern off: it is in no difference; without it fewer digits cancel."""
     values -= values.mean(axis=2, keepdims=True)
     return values
 
 
+_RESTORED = {"POISSON": _counts}
 _PREPARED = {
     "POISSON": _rates,
     **dict.fromkeys(("SQEUCLIDEAN", "EUCLIDEAN", "MAHALANOBIS", "CROSSNOBIS"), _without_mean),

@@ -18,6 +18,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction.clips import Plan, extract_clips, frame_patterns, plan_clips
 from rsa_faces.rdm._rdms import RDMs
+from rsa_faces.rdm._ties import UNIT, settle
 from rsa_faces.rdm.compute import compute_rdms, warn_undefined
 from rsa_faces.rdm.measures import Measure, resolve_plain
 
@@ -213,7 +214,10 @@ def _mean_of_frames(
                         counts[layer] += measured
     with np.errstate(invalid="ignore"):
         mean = {layer: total[layer] / counts[layer] for layer in layouts}
-    return mean, counts
+    # Means that are equal must be: sums in another order differ in the last digit.
+    known_to = UNIT * (n_frames + 1)
+    most = {layer: np.nanmax(np.abs(vector), initial=0.0) for layer, vector in mean.items()}
+    return {layer: settle(mean[layer], known_to * most[layer]) for layer in layouts}, counts
 
 
 class _Shelf:

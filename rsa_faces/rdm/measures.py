@@ -57,6 +57,9 @@ class Measure:
         Which patterns have no dissimilarity, in words: their pairs are NaN.
     angular : bool, default False
         Whether the length of patterns does not matter.
+    cancels : bool, default False
+        Dissimilarities may be far smaller than what they are differences of, so that how far
+        rounding goes does not follow from them: the compiled loop serves where nothing is tied.
     rounding : float, optional
         How far rounding goes, as a share of the largest dissimilarity: closer ones are made equal.
         By default that of sums over channels; 0 for functions that see to it themselves.
@@ -73,6 +76,7 @@ class Measure:
     uses_noise: bool = False
     undefined: str | None = None
     angular: bool = False
+    cancels: bool = False
     rounding: float | None = None
 
     def __post_init__(self):
@@ -442,6 +446,7 @@ MEASURES: dict[str, Measure] = {
             citation=WALTHER,
             rounding=0.0,
             compiled="CROSSNOBIS",
+            cancels=True,
             needs_folds=True,
             uses_noise=True,
         ),
@@ -453,6 +458,7 @@ MEASURES: dict[str, Measure] = {
             streamed=poisson,
             rounding=0.0,
             compiled="POISSON",
+            cancels=True,
         ),
     )
 }
