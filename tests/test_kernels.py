@@ -147,7 +147,7 @@ def test_nnls(seed):
 
 
 @pytest.mark.parametrize("tail", ["two-sided", "greater", "less"])
-@pytest.mark.parametrize("statistic", ["max", "cluster-mass", "tfce"])
+@pytest.mark.parametrize("statistic", ["max", "cluster-mass"])
 @pytest.mark.parametrize("ties", [False, True])
 def test_statistics_of_maps(monkeypatch, statistic, tail, ties):
     rng = np.random.default_rng(0)
@@ -156,8 +156,8 @@ def test_statistics_of_maps(monkeypatch, statistic, tail, ties):
         maps = np.round(maps)
     neighbours = None if statistic == "max" else rf.inference.grid_neighbours(maps.shape[1:])
     tests = []
-    for limit in (np.inf, -1.0):
-        monkeypatch.setattr(clusters, "PLAIN", limit)
+    for limit in (NEVER, ALWAYS):
+        monkeypatch.setattr(clusters, "LIMIT", limit)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tests.append(
@@ -167,10 +167,20 @@ def test_statistics_of_maps(monkeypatch, statistic, tail, ties):
             )
     plain, compiled = tests
     np.testing.assert_array_equal(plain.p, compiled.p)
-    if statistic == "tfce":
-        np.testing.assert_allclose(plain.enhanced, compiled.enhanced, rtol=1e-12)
+    np.testing.assert_array_equal(plain.maxima, compiled.maxima)
     if statistic == "cluster-mass":
         pd.testing.assert_frame_equal(plain.clusters, compiled.clusters)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("ties", [False, True])
+def test_enhancement_of_clusters(seed, ties):
+    t = np.random.default_rng(seed).normal(size=54)
+    t = np.round(t) if ties else t
+    graph = rf.inference.grid_neighbours((6, 9))
+    np.testing.assert_allclose(
+        clusters.enhance(t, graph), clusters.plain_enhance(t, graph), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("measure", MEASURES)

@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage, sparse, stats
 from scipy.sparse.csgraph import connected_components
 
+from rsa_faces._kernels import clusters
 from rsa_faces.inference import maps
 from rsa_faces.inference.maps import STATISTICS, TAILS, sign_flip_test
 from rsa_faces.inference.neighbours import (
@@ -207,7 +208,8 @@ def test_results_do_not_depend_on_blocks_or_threads(statistic, monkeypatch):
     before = numba.get_num_threads()
     results = []
     for held, threads in ((2**21, before), (1, 1), (1200 * 7, 1)):
-        monkeypatch.setattr(maps, "_HELD", held)
+        monkeypatch.setattr(clusters, "_HELD", held)
+        monkeypatch.setattr(clusters, "LIMIT", 0)
         numba.set_num_threads(threads)
         try:
             results.append(sign_flip_test(values, **settings))

@@ -9,14 +9,14 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from rsa_faces._kernels.choice import call, in_threads
+from rsa_faces._kernels.choice import call, compiled_pays, in_threads
 
 MAX, MASS, TFCE = 0, 1, 2
-#: Seconds of the plain form, as estimated, up to which it takes less time than compiling. By size
-#: alone, so that the last digits never depend on what was done before.
-PLAIN = 5.0
-#: Seconds of the plain form for each value of a subject, and for each look at clusters.
-_VALUE, _LOOK = 1e-9, 2e-4
+_LOOPS = "_clusters_loops"
+#: Nanoseconds of the plain form, as estimated, after which the compiled form pays.
+LIMIT = 5 * 10**9
+#: Those for each value of a subject, and for each look at clusters.
+_VALUE, _LOOK = 1, 2 * 10**5
 _HELD = 2**21  # t values of flips held at a time
 
 
@@ -51,8 +51,9 @@ def null_maxima(
     """
     maxima = np.empty(len(signs))
     block = max(1, min(32, _HELD // units.shape[1]))
-    looks = {MAX: 0, MASS: 1, TFCE: units.shape[1]}[kind]
-    if len(signs) * (_VALUE * units.size + _LOOK * looks) > PLAIN:
+    steps = len(signs) * (_VALUE * units.size + _LOOK * (kind == MASS))
+    # TFCE looks at every level, and differs in the last digits: it is always compiled.
+    if kind == TFCE or compiled_pays(_LOOPS, steps, LIMIT):
         from rsa_faces._kernels import _clusters_loops
 
         in_threads(
@@ -62,17 +63,12 @@ def null_maxima(
         return maxima
     for start in range(0, len(signs), block):
         for b, t in enumerate(t_values(units, signs[start : start + block]), start):
-            maxima[b] = max(_largest(side * t, graph, kind, threshold) for side in sides)
+            of_sides = [
+                t if kind == MAX else cluster_masses(t, graph, threshold)[1]
+                for t in (side * t for side in sides)
+            ]
+            maxima[b] = np.max(of_sides)
     return maxima
-
-
-def _largest(t: np.ndarray, graph: sparse.csr_array, kind: int, threshold: float) -> float:
-    """Return the largest statistic of one map."""
-    if kind == MAX:
-        return float(t.max())
-    if kind == MASS:
-        return float(cluster_masses(t, graph, threshold)[1].max(initial=0.0))
-    return float(plain_enhance(t, graph).max(initial=0.0))
 
 
 def t_values(units: np.ndarray, signs: np.ndarray) -> np.ndarray:
@@ -108,8 +104,6 @@ def enhance(t: np.ndarray, graph: sparse.csr_array) -> np.ndarray:
        doi:10.1016/j.neuroimage.2008.03.061
     """
     n_places = len(t)
-    if n_places * _LOOK <= PLAIN / 10:
-        return plain_enhance(t, graph)
     from rsa_faces._kernels import _clusters_loops
 
     enhanced = np.empty(n_places)
