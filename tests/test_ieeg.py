@@ -472,7 +472,7 @@ def test_refusals_of_selection():
         face_selective(patterns, faces=["face"], others=["face", "house"])
     with pytest.raises(rf.InputError, match="unknown condition 'faces'. Did you mean 'face'"):
         face_selective(patterns, faces=["faces"], others=["house"])
-    with pytest.raises(TypeError, match="got the string 'face'"):
+    with pytest.raises(TypeError, match="got the single string 'face'"):
         face_selective(patterns, faces="face", others=["house"])
     with pytest.raises(rf.InputError, match="at least 3 trials of faces, got 2"):
         face_selective(localiser(n=2), **sides)

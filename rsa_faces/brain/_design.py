@@ -14,6 +14,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import as_names
 from rsa_faces._core.tables import read_header, read_table
 
 HRF_MODELS = (
@@ -124,8 +125,8 @@ def condition_names(
     if isinstance(conditions, pd.DataFrame):
         for column in ("trial_type", "condition"):
             check_choice(column, conditions.columns, what="column of the table of conditions")
-        check_unique_names(conditions["trial_type"].astype(str), what="trial_type")
-        conditions = dict(zip(conditions["trial_type"], conditions["condition"], strict=True))
+        types = check_unique_names(conditions["trial_type"], what="trial_type")
+        conditions = dict(zip(types, as_names(conditions["condition"]), strict=True))
     if not isinstance(conditions, Mapping):
         conditions = {name: name for name in check_unique_names(conditions, what="condition")}
     table = {str(trial_type): str(name) for trial_type, name in conditions.items()}

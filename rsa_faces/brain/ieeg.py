@@ -322,7 +322,7 @@ def _conditions(epochs, conditions) -> tuple[str, ...]:
         event_names = {code: name for name, code in epochs.event_id.items()}
         return tuple(event_names[code] for code in epochs.events[:, 2])
     if isinstance(conditions, str):
-        return tuple(map(str, _column(epochs, conditions, "conditions")))
+        return tuple(as_names(_column(epochs, conditions, "conditions")))
     names = tuple(as_names(conditions))
     if len(names) != len(epochs):
         raise InputError(f"expected {len(epochs)} conditions, one per epoch, got {len(names)}.")
@@ -354,7 +354,7 @@ def _folds(epochs, folds: str | None) -> tuple | None:
 
 def _check_stimuli(names: Sequence[str], stimuli) -> None:
     """Check that all conditions are stimuli."""
-    known = set(map(str, getattr(stimuli, "ids", stimuli)))
+    known = set(as_names(list(getattr(stimuli, "ids", stimuli)), what="stimulus"))
     foreign = [n for n in dict.fromkeys(names) if n not in known]
     if foreign:
         n_trials = sum(n in set(foreign) for n in names)

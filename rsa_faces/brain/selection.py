@@ -11,6 +11,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain._signals import between_times
 from rsa_faces.brain.ieeg import IeegPatterns
@@ -134,7 +135,7 @@ def face_selective(
     if not 0 < alpha < 1:
         raise InputError(f"expected alpha between 0 and 1, got {alpha!r}.")
     _need_source(localiser, "localiser")
-    faces, others = (_names(n, what) for n, what in ((faces, "faces"), (others, "others")))
+    faces, others = (as_names(names) for names in (faces, others))
     if both := sorted(set(faces) & set(others)):
         raise InputError(
             f"expected different conditions as faces and others, but {len(both)} are in both: "
@@ -268,13 +269,6 @@ def _need_source(patterns: IeegPatterns, what: str) -> None:
             "independent of the analysis must be declared. Give ieeg_patterns(..., source=...) the "
             "name of each recording, the same for epochs of the same recording."
         )
-
-
-def _names(names: Sequence[str], what: str) -> list[str]:
-    """Return condition names as a list."""
-    if isinstance(names, str):
-        raise TypeError(f"expected a sequence of conditions as {what}, got the string {names!r}.")
-    return list(map(str, names))
 
 
 def _rank(first: np.ndarray, second: np.ndarray):

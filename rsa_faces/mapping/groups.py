@@ -13,6 +13,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_count, parse_bytes
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.comparison import Method, resolve
@@ -193,7 +194,7 @@ def ceiling_map(
     ):
         if len(given) != len(imgs):
             raise InputError(f"expected {what} of {len(imgs)} subjects, got {len(given)}.")
-    order = list(dict.fromkeys(map(str, conditions[0]))) if conditions else []
+    order = list(dict.fromkeys(as_names(conditions[0]))) if conditions else []
     subjects: list[Patterns] = []
     for name, img, own, own_folds, left, parameters in zip(
         names, imgs, conditions, folds, residuals, estimated, strict=True

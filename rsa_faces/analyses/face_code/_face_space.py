@@ -10,6 +10,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult
 from rsa_faces.analyses import _procrustes as procrustes
 from rsa_faces.analyses._face_images import check_in_frame, matched, pixels
@@ -328,7 +329,7 @@ class FaceSpace(BaseResult, figure="plot_components"):
                 raise ConditionMismatchError(
                     self._columns, faces.columns, left_name="the space", right_name="coordinates"
                 )
-            frame = faces[self._columns].set_axis(faces.index.astype(str))
+            frame = faces[self._columns].set_axis(as_names(faces.index, what="face"))
         elif len(faces) and isinstance(faces[0], str):
             for name in faces:
                 check_choice(name, self.conditions, what="face")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces._core.names import check_unique_names, named
+from rsa_faces._core.names import as_names, check_unique_names, named
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
@@ -431,7 +431,7 @@ def _numbers(frame, what: str, *, gaps: bool = False) -> pd.DataFrame:
 
 def _common(names: Sequence[str], others: Sequence[str], match: str, what: str) -> tuple[str, ...]:
     """Return the names that both have, in the first's order."""
-    others = set(map(str, others))
+    others = set(as_names(others, what="face"))
     if match == "same" and set(names) != others:
         raise ConditionMismatchError(
             names, sorted(others), left_name="the features", right_name=what,

@@ -13,6 +13,7 @@ from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, score_matrix
 from rsa_faces.analyses._inputs import cells_of
@@ -310,7 +311,7 @@ def _terms(tie: np.ndarray, controls, names: list[str]) -> list[tuple[str, str, 
         ties = [("tie", positive)]
     terms = [(name, "tie", values.astype(float)) for name, values in ties]
     for column in [] if controls is None else controls.columns:
-        values = controls.set_axis(list(map(str, controls.index)))[column].loc[names]
+        values = controls.set_axis(as_names(controls.index, what="person"))[column].loc[names]
         if values.isna().any():
             raise InputError(
                 f"expected a value of {column!r} for every person, but {values.isna().sum()} have "
@@ -335,7 +336,7 @@ def _interactions(controls, interactions, names: list[str]) -> list[tuple[str, s
         there = [] if controls is None else list(map(str, controls.columns))
         for column in columns:
             check_choice(column, there, what="column of controls in interactions")
-        people = controls.set_axis(list(map(str, controls.index))).set_axis(there, axis=1)
+        people = controls.set_axis(as_names(controls.index, what="person")).set_axis(there, axis=1)
         cells = pd.Series(list(people.loc[names, columns].itertuples(index=False, name=None)))
         codes, kinds = pd.factorize(cells, sort=True)
         if len(kinds) > len(names) / 2:
