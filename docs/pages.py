@@ -341,7 +341,8 @@ def example_of(function: object) -> str:
 def gallery_page(name: str, code: str, remark: str = "") -> str:
     """Return a script of the gallery."""
     what = _first_paragraph(getattr(rf.figures, name)).rstrip(".")
-    title = what.partition(":")[0]
+    title = what.partition(":")[0].removeprefix("Draw ").removeprefix("Show ")
+    title = title[0].upper() + title[1:]
     return "\n".join(
         [
             f'"""{title}',
