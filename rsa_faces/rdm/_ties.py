@@ -117,7 +117,10 @@ def n_almost_tied(vectors: np.ndarray) -> int:
     """Return how many values differ from the next larger one of their RDM by rounding only."""
     n = 0
     for row in np.atleast_2d(vectors):
-        ordered = np.sort(row[~np.isnan(row)])
+        row = row[~np.isnan(row)]
+        if not any_closer(row, _LAST_DIGIT * np.abs(row).max(initial=0.0)):
+            continue
+        ordered = np.sort(row)
         gaps = np.diff(ordered)
         n += int(((gaps > 0) & (gaps <= _LAST_DIGIT * np.abs(ordered[1:]))).sum())
     return n
