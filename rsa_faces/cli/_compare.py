@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.table import Table
 
 from rsa_faces._core.words import between, counted, number
 from rsa_faces.cli._running import run_command, text_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rsa_faces.runs._run import Output
     from rsa_faces.runs.compare.config import Config
 
@@ -28,6 +29,8 @@ that was stopped goes on where it was and ends with the same numbers.
 
 def _tables(config: Config, output: Output) -> list[Table]:
     """Return one table per region for the first subset: each network's last and best layer."""
+    from pandas import DataFrame
+
     frame = output.result.to_frame()
     first = frame["subset"].iloc[0]
     alpha = output.result.settings["alpha"]
@@ -56,7 +59,7 @@ def _tables(config: Config, output: Output) -> list[Table]:
             )
         ceiling = ceilings.loc[(first, region)]
         title = f"{region} ({rows.iloc[0]['method']}; {_of_ceiling(ceiling)}; * p < {alpha})"
-        tables.append(text_table(title, pd.DataFrame(lines), right=["similarity"]))
+        tables.append(text_table(title, DataFrame(lines), right=["similarity"]))
     return tables
 
 
