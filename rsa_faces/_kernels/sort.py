@@ -87,7 +87,7 @@ def any_closer(values: np.ndarray, limit: float) -> bool:
         More than 0.
     """
     # Cells of the compiled form are finer than the values themselves: few are that close.
-    fine = not np.nanmax(np.abs(values), initial=0.0) < limit * 2.0**52
+    fine = not np.fmax.reduce(np.abs(values), initial=0.0) < limit * 2.0**52
     if fine or not compiled_pays("_sort_loops", values.size, LIMIT):
         return plain_any_closer(values, limit)
     from rsa_faces._kernels import _sort_loops

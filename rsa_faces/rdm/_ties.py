@@ -117,8 +117,7 @@ def n_almost_tied(vectors: np.ndarray) -> int:
     """Return how many values differ from the next larger one of their RDM by rounding only."""
     n = 0
     for row in np.atleast_2d(vectors):
-        row = row[~np.isnan(row)]
-        if not any_closer(row, _LAST_DIGIT * np.abs(row).max(initial=0.0)):
+        if not any_closer(row, _LAST_DIGIT * np.fmax.reduce(np.abs(row), initial=0.0)):
             continue
         ordered = np.sort(row)
         gaps = np.diff(ordered)
