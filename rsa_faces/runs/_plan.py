@@ -194,7 +194,8 @@ class Trials:
         slope = 0.0
         if few < whole:
             most = timed(make, more)
-            if most < _SHORT:  # something may have been loaded that fewer did not need
+            # Something may have been loaded, or compiled, that fewer did not need.
+            if most < _SHORT or most > 2 * least * more / few:
                 least, most = min(least, timed(make, few)), min(most, timed(make, more))
             slope = max(0.0, most - least) / (more - few)
         self._known[key] = least + slope * (whole - few)
