@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+#: What sums of float32 in another order change at most, as a share of a layer's largest value.
+_CHANGE = 1e-3
+
 
 def check_options(network: Network, reduce: str | int | None, precision: str) -> None:
     """Check what all layers are asked for."""
@@ -94,13 +97,24 @@ def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: 
         )
 
 
-def check_alone(alone: Probe, rows: Mapping[str, np.ndarray], name: str, network: str) -> None:
-    """Refuse networks whose answer to an image depends on the others in its batch."""
+def check_calls(layer: str, ran: int, expected: int, network: str) -> None:
+    """Refuse a layer that does not run as often as with the first image."""
+    if ran != expected:
+        raise InputError(
+            f"expected layer {layer!r} of {network} to run {expected} times in each pass, as with "
+            f"the first image alone, but it ran {ran} times. Choose another layer, or batch_size=1."
+        )
+
+
+def check_alone(
+    alone: Probe, rows: Mapping[str, np.ndarray], place: int, name: str, network: str
+) -> None:
+    """Refuse networks whose answer to an image, at `place`, depends on the others in its batch."""
     for layer, values in rows.items():
-        if len(values) > 1 and (change := alone.change(layer, values[0])) > 0.05:
+        if len(values) > 1 and (change := alone.change(layer, values[place])) > _CHANGE:
             raise InputError(
                 f"expected the answer to an image not to depend on the others in its batch, but in "
                 f"layer {layer!r} of {network} some values of {name!r} differ from those it gets "
-                f"alone by {change:.0%} of the largest. Does it normalise over the batch, or draw "
+                f"alone by {change:.1%} of the largest. Does it normalise over the batch, or draw "
                 "at random? Use extract(..., batch_size=1)."
             )

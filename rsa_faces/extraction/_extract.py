@@ -26,6 +26,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._checks import (
     check_alone,
+    check_calls,
     check_finite,
     check_layers,
     check_options,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import torch
 
     from rsa_faces.extraction._forward import Forward, Probe
-    from rsa_faces.extraction._layout import Layout, RowParts
+    from rsa_faces.extraction._layout import Layout
     from rsa_faces.extraction._store import Store
     from rsa_faces.networks import Network
     from rsa_faces.stimuli import StimulusSet
@@ -181,10 +182,8 @@ def extract(
     sink = _sink(network, stimuli, image, found, store, n_bytes, batch_size, key)
     size = batch_size or sink.batch_size
     if sink.pending:
-        # Beside what is kept in memory, the batch's quarter of the budget.
-        room = sink.n_bytes + n_bytes // 4
         with (
-            recording(network, found, sink.pending, precision, room) as forward,
+            recording(network, found, sink.pending, precision) as forward,
             sink.writing(),
             progress_bar(network.name, len(stimuli), show=progress) as tell,
         ):
@@ -203,7 +202,7 @@ def extract(
 def stream(
     network: Network,
     stimuli: StimulusSet,
-    act: Callable[[str, RowParts], None],
+    act: Callable[[str, np.ndarray], None],
     *,
     layers: str | Sequence[str] = "all",
     budget: str | int = "4GB",
@@ -229,13 +228,11 @@ def stream(
     -------
     dict of str to float or None
         The depth of each layer. None if it cannot be done, and what `act` was shown does not
-        count: the budget is too small, memory ran out, or the network keeps something from one
-        layer to another, so that parts of the stimuli cannot take turns.
+        count: the budget is too small, or memory ran out.
     """
     check_arguments(stream, locals())
     check_seed(seed)
     from rsa_faces.extraction._forward import (
-        CannotTakeTurns,
         is_out_of_memory,
         probe,
         release_memory,
@@ -253,24 +250,24 @@ def stream(
         _log.info("%s: %.1f GB for all images at once is over budget", network.name, needed / 1e9)
         return None
     batch = network.preprocess([stimuli.image(name) for name in stimuli.ids])
+    # The last image alone, too: whether all take the same way, and each is answered by itself.
+    last = probe(network, batch[-1:], select_layers(network, layers), reduce, seed, precision)
+    for layer, (_, expected) in found.calls.items():
+        check_calls(layer, last.calls.get(layer, (0, 0))[1], expected, network.name)
     with progress_bar(network.name, len(found.layouts), show=progress) as tell:
         n_done = 0
 
-        def act_and_tell(layer: str, patterns: RowParts) -> None:
+        def act_and_tell(layer: str, patterns: np.ndarray) -> None:
             nonlocal n_done
+            # In fewer digits the same answers differ more.
+            for place, alone in ((0, found), (-1, last)) if precision == "float32" else ():
+                check_alone(alone, {layer: patterns}, place, stimuli.ids[place], network.name)
             act(layer, patterns)
             n_done += 1
             tell(n_done)
 
         try:
-            # Between two looks at the memory, one or two outputs may come on top.
-            room = needed if 3 * needed <= 2 * n_bytes else None
-            run_through(network, batch, found, act_and_tell, size=largest_batch(network), room=room,
-                        precision=precision)  # fmt: skip
-        except CannotTakeTurns as err:
-            _log.warning("%s: images cannot take turns from layer to layer, they go through in "
-                         "batches (%s)", network.name, err)  # fmt: skip
-            return None
+            run_through(network, batch, found, act_and_tell, precision=precision)
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
@@ -380,7 +377,7 @@ def _fill(
         for layer, values in rows.items():
             check_finite(values, ids, layer, network.name)
         if alone is not None and start == 0:
-            check_alone(alone, rows, ids[0], network.name)
+            check_alone(alone, rows, 0, ids[0], network.name)
         sink.write(start, rows, batch_size)
         start += len(ids)
         tell(start)

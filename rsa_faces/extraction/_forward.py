@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
-import ctypes
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from greenlet import getcurrent, greenlet
 
 from rsa_faces._core.errors import InputError
+from rsa_faces.extraction._checks import check_calls
 from rsa_faces.extraction._layers import split_call
-from rsa_faces.extraction._layout import Layout, Reduce, RowParts, reduced
+from rsa_faces.extraction._layout import Layout, Reduce, reduced
 from rsa_faces.networks._trace import first_tensor
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
 
-# Parameters of glibc's mallopt.
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-# Of madvise: memory in pages of this size, which come faster than a hundred times as many small
-# ones.
-_MADV_HUGEPAGE, _HUGE = 14, 2**21
 _N_SAMPLED = 1000  # values of the first image that are kept of each layer
 Forward = Callable[[torch.Tensor], dict[str, np.ndarray]]
 
@@ -56,10 +48,6 @@ class Probe:
         with np.errstate(invalid="ignore"):
             change = np.abs(_sampled(first) - alone).max() / max(np.abs(alone).max(), 1e-6)
         return float(np.nan_to_num(change, nan=0.0))
-
-
-class CannotTakeTurns(Exception):
-    """Parts of a batch that go through a network side by side get into each other's way."""
 
 
 def probe(
@@ -144,13 +132,9 @@ def _sampled(row: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def recording(
-    network: Network, found: Probe, layers: Sequence[str], precision: str = "float32",
-    room: int | None = None,
-) -> Iterator[Forward]:  # fmt: skip
-    """Yield a function from a batch to copies of the layers' outputs; then remove the hooks.
-
-    With `room` in bytes, freed memory is kept for the next batch, as :func:`run_through` does.
-    """
+    network: Network, found: Probe, layers: Sequence[str], precision: str = "float32"
+) -> Iterator[Forward]:
+    """Yield a function from a batch to copies of the layers' outputs; then remove the hooks."""
     taken: dict[str, np.ndarray] = {}
     expected = 0
     calls = _Calls(network, found, layers)
@@ -160,12 +144,11 @@ def recording(
             tensor = _checked(network, found.layouts, layer, output, expected)
             taken[layer] = found.layouts[layer].rows(tensor)
 
-    with _hooked(network, layers, copy), _memory_reused(room) as tidy:
+    with _hooked(network, layers, copy):
 
         def forward(batch: torch.Tensor) -> dict[str, np.ndarray]:
             nonlocal expected
             taken.clear()
-            tidy()
             expected = len(batch)
             with calls.of_one_pass(), _computing(network, precision):
                 network.module(_on_device(batch, network))
@@ -178,87 +161,29 @@ def run_through(
     network: Network,
     batch: torch.Tensor,
     found: Probe,
-    act: Callable[[str, RowParts], None],
+    act: Callable[[str, np.ndarray], None],
     *,
-    size: int,
-    room: int | None,
     precision: str,
 ) -> None:
-    """Run images and call ``act(layer, patterns)`` as soon as each layer has seen all of them.
+    """Run all images at once and call ``act(layer, patterns)`` as soon as each layer returns.
 
-    Parts of `size` images take turns, so that what passes between two layers stays in the cache.
     Patterns have shape (n_images, n_channels), float32 on the host, in the order of the layout.
     Where they are there already they are not copied: they are good during the call only, before a
-    following in-place operation. With `room` in bytes, freed memory is kept for
-    the next layers up to about that much, which spares the time to get it anew.
-
-    Raises
-    ------
-    CannotTakeTurns
-        If the network keeps something between two layers, which another part then finds; or if
-        the parts go different ways. Seen from the first image, which always runs after the last
-        part, and has to answer as it did alone.
+    following in-place operation.
     """
-    # What a part leaves to the next could not be seen in the first image if it is there twice;
-    # with autocast, blocks that switch it off would switch it off for all.
-    parts = batch.split(size)
-    if torch.equal(parts[0][0], parts[-1][0]) or precision == "bfloat16":
-        parts = (batch,)
     calls = _Calls(network, found, list(found.layouts))
-    with _memory_reused(room) as tidy, calls.of_one_pass(), _computing(network, precision):
 
-        def pass_on(layer: str, outputs: Sequence[Any]) -> None:
-            tidy()
-            if not calls.is_due(layer):
-                return
-            layout, rows = found.layouts[layer], []
-            for part, output in zip(parts, outputs, strict=True):
-                tensor = _checked(network, found.layouts, layer, output, len(part))
-                rows.append(layout.rows(tensor, copy=False))
-            if len(parts) > 1 and found.change(layer, rows[0][0]) > 1e-3:
-                raise CannotTakeTurns(f"layer {layer!r} answers otherwise than to one image alone")
-            act(layer, RowParts(rows))
+    def pass_on(layer: str, output: Any) -> None:
+        if calls.is_due(layer):
+            tensor = _checked(network, found.layouts, layer, output, len(batch))
+            act(layer, found.layouts[layer].rows(tensor, copy=False))
 
-        _in_turns(network, parts, list(found.layouts), pass_on)
-
-
-def _in_turns(
-    network: Network,
-    parts: Sequence[torch.Tensor],
-    layers: Sequence[str],
-    act: Callable[[str, Sequence[Any]], None],
-) -> None:
-    """Run each part up to the next layer, one after the other; show the layer's outputs; go on."""
-    here = getcurrent()
-
-    def wait(layer: str, output: Any) -> None:
-        here.switch(layer, output)
-
-    def run_on(i: int, *given: torch.Tensor) -> Any:
-        try:
-            return runs[i].switch(*given)
-        except Exception as err:
-            if len(parts) == 1 or is_out_of_memory(err):
-                raise
-            raise CannotTakeTurns(f"{type(err).__name__}: {err}") from err
-
-    runs = [greenlet(network.module) for _ in parts]
-    for run in runs:
-        run.gr_context = contextvars.copy_context()
-    with _hooked(network, layers, wait):
-        try:
-            reached = [run_on(i, _on_device(part, network)) for i, part in enumerate(parts)]
-            while not all(run.dead for run in runs):
-                if any(run.dead for run in runs) or len({layer for layer, _ in reached}) > 1:
-                    raise CannotTakeTurns("not all images take the same way")
-                act(reached[0][0], [output for _, output in reached])
-                for i in range(len(parts)):
-                    reached[i] = None  # not kept longer than the network keeps it
-                    reached[i] = run_on(i)
-        finally:
-            for run in runs:
-                if run:  # begun and not at its end
-                    run.throw()
+    with (
+        _hooked(network, list(found.layouts), pass_on),
+        calls.of_one_pass(),
+        _computing(network, precision),
+    ):
+        network.module(_on_device(batch, network))
 
 
 class _Calls:
@@ -283,64 +208,7 @@ class _Calls:
         yield
         for layer in self._layers:
             ran, expected = self._passed.get(layer, 0), self._found.calls[layer][1]
-            if ran != expected:
-                raise InputError(
-                    f"expected layer {layer!r} of {self._network.name} to run {expected} times in "
-                    f"each pass, as with the first image alone, but it ran {ran} times. Choose "
-                    "another layer, or batch_size=1."
-                )
-
-
-@contextlib.contextmanager
-def _memory_reused(room: int | None) -> Iterator[Callable[[], None]]:
-    """Keep freed memory for the next layer: getting it anew costs as much as the layer.
-
-    By default glibc hands large blocks back to the system at once. Kept, they fall to pieces in
-    time, and memory grows: what is called between layers gives all of them back when this process
-    has grown by more than `room` bytes. Nothing happens elsewhere, or without `room`.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        mallopt, trim = libc.mallopt, libc.malloc_trim
-        before = _resident()
-    except (OSError, AttributeError):
-        room = None
-    if room is None:
-        yield lambda: None
-        return
-
-    def tidy() -> None:
-        if _resident() - before > room:
-            trim(0)
-
-    try:
-        mallopt(_MMAP_THRESHOLD, 2**30)
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        _expect(libc, min(room, 2**30 - _HUGE))
-        yield tidy
-    finally:
-        # Where glibc's own adjustment of both ends.
-        mallopt(_MMAP_THRESHOLD, 2**25)
-        mallopt(_TRIM_THRESHOLD, 2**26)
-        trim(0)
-
-
-def _expect(libc: ctypes.CDLL, n_bytes: int) -> None:
-    """Let the next `n_bytes` that are allocated lie in huge pages, where the system has them."""
-    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-    libc.free.argtypes = [ctypes.c_void_p]
-    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    if start := libc.malloc(n_bytes):
-        first, end = -(-start // _HUGE) * _HUGE, (start + n_bytes) // _HUGE * _HUGE
-        if first < end:
-            libc.madvise(first, end - first, _MADV_HUGEPAGE)
-        libc.free(start)  # and kept for what comes
-
-
-def _resident() -> int:
-    """Return the bytes of memory that this process occupies."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            check_calls(layer, ran, expected, self._network.name)
 
 
 def _checked(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -69,22 +68,6 @@ class Layout:
             n_kept, key = self.numbers
             return np.ascontiguousarray((projection(values.shape[1], n_kept, key) @ values.T).T)
         return values
-
-
-class RowParts:
-    """Patterns, shape (n_images, n_channels), whose rows lie in several arrays, in order."""
-
-    def __init__(self, parts: Sequence[np.ndarray]) -> None:
-        self.parts = parts
-        self.shape = (sum(map(len, parts)), parts[0].shape[1])
-        self.dtype = parts[0].dtype
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        """Return one array."""
-        return np.concatenate(self.parts, dtype=dtype)
 
 
 def reduced(

@@ -228,7 +228,7 @@ def frame_patterns(
             for layer, values in rows.items():
                 check_finite(values, shown, layer, network.name)
             if name == clips.ids[0] and start == 0:
-                check_alone(found, rows, shown[0], network.name)
+                check_alone(found, rows, 0, shown[0], network.name)
             yield start, rows
             del waiting[:n]
             start += n

@@ -9,7 +9,7 @@ digits to what patterns share, or to a row's offset.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -185,19 +185,13 @@ def blocks(patterns, width: int | None = None) -> Iterator[np.ndarray]:
     """Yield blocks of channels; those of a layer on disk are read one after the other."""
     step = width or max(1, _BLOCK_BYTES // (8 * len(patterns)))
     for slab in _slabs(patterns):
-        for start in range(0, slab[0].shape[1], step):
-            block = [rows[:, start : start + step] for rows in slab]
-            yield block[0] if len(block) == 1 else np.concatenate(block)
+        for start in range(0, slab.shape[1], step):
+            yield slab[:, start : start + step]
 
 
-def _slabs(patterns) -> Iterable[Sequence[np.ndarray]]:
-    """Return the channels that come at a time: all, or what is read from disk.
-
-    Each slab is a sequence of arrays whose rows follow each other.
-    """
-    if hasattr(patterns, "slabs"):
-        return ([slab] for slab in patterns.slabs())
-    return [patterns.parts if hasattr(patterns, "parts") else [patterns]]
+def _slabs(patterns) -> Iterable[np.ndarray]:
+    """Return the channels that come at a time: all, or what is read from disk."""
+    return patterns.slabs() if hasattr(patterns, "slabs") else [patterns]
 
 
 def _collect(patterns, single: bool, n_workers: int) -> Products:
@@ -217,7 +211,7 @@ def _collect(patterns, single: bool, n_workers: int) -> Products:
         if n_workers > 1 and patterns.shape[1] > _GROUP:
             side_by_side = stack.enter_context(ThreadPoolExecutor(n_workers)).map
         for slab in _slabs(patterns):
-            edges = _edges(slab[0].shape[1])
+            edges = _edges(slab.shape[1])
 
             def of_group(k: int, slab=slab, edges=edges) -> Products:
                 work = rooms.pop()
@@ -265,12 +259,10 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-def _of_group(
-    slab: Sequence[np.ndarray], start: int, stop: int, width: int, work: np.ndarray
-) -> Products:
+def _of_group(slab: np.ndarray, start: int, stop: int, width: int, work: np.ndarray) -> Products:
     """Return the products of some blocks, in the type of `work`, which is written over."""
-    n, kind = sum(map(len, slab)), work.dtype
-    compiled = n * slab[0].shape[1] > PLAIN
+    n, kind = len(slab), work.dtype
+    compiled = slab.size > PLAIN
     edges = [*range(start, stop, width), stop]
     widths = np.diff(edges)
     gram, toward, shared = np.zeros((n, n)), np.zeros(n), 0.0
@@ -279,12 +271,7 @@ def _of_group(
         for left, size, offset in zip(edges, widths, offsets, strict=False):
             rest = work[: n * size].reshape(n, size)
             mean = np.zeros(size, kind)
-            first = 0
-            for rows in slab:
-                last = first + len(rows)
-                here = slice(first, last)
-                take_means_of_rows(rows, left, rest[here], offset[here], mean, compiled)
-                first = last
+            take_means_of_rows(slab, left, rest, offset, mean, compiled)
             mean /= n
             take_mean_row(rest, mean, toward, compiled)
             gram += rest @ rest.T

@@ -77,14 +77,11 @@ def layer_rdms(
 
     Notes
     -----
-    All stimuli go through in one pass, in batches that take turns: each runs up to the next layer
-    and waits there for the others. The layer's RDM is computed when all have reached it, from the
-    outputs as they lie in memory, and the outputs are not kept: memory does not grow with the
-    number of layers. A network that keeps something between layers (``self.x = …``) would mix up
-    the batches: this is seen from the first image, whose answers would not be those it gave alone,
-    and activations are kept instead, as when the budget is too small. Products are float32, as
-    activations are, and added up in float64 every 4,096 channels: within 1e-6 of float64
-    throughout.
+    All stimuli go through in one pass. A layer's RDM is computed when it returns, from its output
+    as it lies in memory, and outputs are not kept: memory does not grow with the number of layers.
+    Where the budget is too small for all stimuli at once, activations are kept in a file instead.
+    Products are float32, as activations are, and added up in float64 every 4,096 channels: within
+    1e-6 of float64 throughout.
 
     Examples
     --------
@@ -101,7 +98,7 @@ def layer_rdms(
     def act(layer: str, patterns: Any) -> None:
         found[layer] = measure.of_layer(patterns)
         # Those that :func:`extract` returns are finite.
-        if np.isnan(found[layer]).any() and hasattr(patterns, "parts"):
+        if np.isnan(found[layer]).any() and isinstance(patterns, np.ndarray):
             check_finite(np.asarray(patterns), stimuli.ids, layer, network.name)
         warn_undefined(found[layer], stimuli.ids, measure, layer)
 
