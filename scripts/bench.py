@@ -63,10 +63,13 @@ def bench_bootstrap(rng, method: str, n_boot: int, their_boot: int) -> None:
     theirs_data = data.to_rsatoolbox()
     theirs = seconds(
         lambda: rsatoolbox.inference.eval_dual_bootstrap(
-            fixed, theirs_data, method=TOOLBOX.get(method, method), N=their_boot,
+            fixed,
+            theirs_data,
+            method=TOOLBOX.get(method, method),
+            N=their_boot,
             rdm_descriptor="subject",
         )
-    )  # fmt: skip
+    )
     what = f"dual bootstrap, 20 × 20 × 92, {method}"
     row(what, ours, n_boot, theirs, their_boot, "sample")
 
@@ -93,8 +96,10 @@ def bench_rdm(rng, n_conditions: int, n_channels: int) -> None:
     dataset = rsatoolbox.data.Dataset(doubles, obs_descriptors={"c": names})
     theirs = seconds(lambda: rsatoolbox.rdm.calc_rdm(dataset, "correlation", "c"))
     row(f"correlation RDM, {n_conditions} × {n_channels:,}", ours, 1, theirs, 1, "RDM")
-    print(f"|   the bare float64 matrix product | {product:.2f} s | | ours is "
-          f"{ours / product:.2f} of it |")  # fmt: skip
+    print(
+        f"|   the bare float64 matrix product | {product:.2f} s | | ours is "
+        f"{ours / product:.2f} of it |"
+    )
 
 
 def bench_flexible(rng, n_boot: int, their_boot: int) -> None:
@@ -102,8 +107,9 @@ def bench_flexible(rng, n_boot: int, their_boot: int) -> None:
 
     Dissimilarities are small: with large ones the solver of rsatoolbox does not come to an end.
     """
-    layers = simulated_rdms(rng, 20, 92, network="net", layer=[f"l{i}" for i in range(20)],
-                            layer_index=list(range(20)))  # fmt: skip
+    layers = simulated_rdms(
+        rng, 20, 92, network="net", layer=[f"l{i}" for i in range(20)], layer_index=list(range(20))
+    )
     data = simulated_rdms(rng, 20, 92, subject=list(range(20)))
     layers, data = (
         rf.RDMs(r.vectors / 1000, r.conditions, r.measure, r.labels) for r in (layers, data)
@@ -115,12 +121,25 @@ def bench_flexible(rng, n_boot: int, their_boot: int) -> None:
     theirs_data = data.to_rsatoolbox()
     theirs = seconds(
         lambda: rsatoolbox.inference.bootstrap_crossval(
-            [model], theirs_data, method="cosine", k_pattern=2, k_rdm=2, N=their_boot, n_cv=2,
-            fitter=[rsatoolbox.model.fitter.fit_regress_nn], rdm_descriptor="subject",
+            [model],
+            theirs_data,
+            method="cosine",
+            k_pattern=2,
+            k_rdm=2,
+            N=their_boot,
+            n_cv=2,
+            fitter=[rsatoolbox.model.fitter.fit_regress_nn],
+            rdm_descriptor="subject",
         )
-    )  # fmt: skip
-    row("weighted model of 20 layers, 20 × 92, cosine, 2 folds", ours, n_boot, theirs, their_boot,
-        "sample")  # fmt: skip
+    )
+    row(
+        "weighted model of 20 layers, 20 × 92, cosine, 2 folds",
+        ours,
+        n_boot,
+        theirs,
+        their_boot,
+        "sample",
+    )
 
 
 def bench_movie(rng, n_times: int) -> None:
@@ -142,8 +161,11 @@ def bench_large(rng) -> None:
     for method in ("pearson", "rho-a"):
         taken = seconds(lambda m=method: rf.evaluate(models, data, method=m, n_boot=1000))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"| dual bootstrap, 60 × 21 × 707, {method} | {taken:.0f} s for 1,000, memory so far "
-              f"{peak:.1f} GiB | | |", flush=True)  # fmt: skip
+        print(
+            f"| dual bootstrap, 60 × 21 × 707, {method} | {taken:.0f} s for 1,000, memory so far "
+            f"{peak:.1f} GiB | | |",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -154,8 +176,14 @@ def main() -> None:
     rng = np.random.default_rng(0)
     print(f"rsatoolbox {metadata.version('rsatoolbox')}; times are for what stands beside them\n")
     print("| what | rsa-faces | rsatoolbox | faster |\n| --- | --- | --- | --- |")
-    for method, their_boot in (("pearson", 20), ("cosine", 20), ("spearman", 4), ("rho-a", 4),
-                               ("tau-a", 3), ("corr_cov", 4)):  # fmt: skip
+    for method, their_boot in (
+        ("pearson", 20),
+        ("cosine", 20),
+        ("spearman", 4),
+        ("rho-a", 4),
+        ("tau-a", 3),
+        ("corr_cov", 4),
+    ):
         bench_bootstrap(rng, method, 128 if small else 1000, 2 if small else their_boot)
     for method, n_data, their_data in (("spearman", 10_000, 500), ("tau-a", 10_000, 20)):
         bench_compare(rng, method, n_data // 20 if small else n_data, their_data)

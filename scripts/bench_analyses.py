@@ -40,8 +40,9 @@ def simulated(seed: int = 0):
             x, y = rng.integers(0, 400 - SIDE, 2)
             images.append(np.asarray(image)[y : y + SIDE, x : x + SIDE])
             ids.append(f"{i + 1:03d}_{what}")
-    table = pd.DataFrame({"identity": [name[:3] for name in ids],
-                          "expression": [name[4:] for name in ids]})  # fmt: skip
+    table = pd.DataFrame(
+        {"identity": [name[:3] for name in ids], "expression": [name[4:] for name in ids]}
+    )
     mean = rng.uniform(60, SIDE - 60, (189, 2))
     points = {name: mean + rng.normal(0, 3, mean.shape) for name in ids if "neutral" in name}
     return rf.StimulusSet.from_arrays(images, ids, table), points
@@ -57,26 +58,38 @@ def readout(stimuli, _, network) -> None:
     """Expression across identity from all layers."""
     labels = stimuli.metadata
     with tempfile.TemporaryDirectory() as folder:
-        acts = rf.extract(network, stimuli, layers="all", store=Path(folder) / "a.h5",
-                          progress=False)  # fmt: skip
+        acts = rf.extract(
+            network, stimuli, layers="all", store=Path(folder) / "a.h5", progress=False
+        )
         asked = {"across": labels["identity"], "progress": False}
-        analyses.readout({"one": np.asarray(acts[list(acts)[-1]])}, labels["expression"],
-                         conditions=acts.conditions, n_permutations=19, **asked)  # fmt: skip
+        analyses.readout(
+            {"one": np.asarray(acts[list(acts)[-1]])},
+            labels["expression"],
+            conditions=acts.conditions,
+            n_permutations=19,
+            **asked,
+        )
         start = time.perf_counter()
         analyses.readout(acts, labels["expression"], n_permutations=1000, **asked)
         report(f"readout, {len(acts)} layers of {network.name}, 1,000 permutations", start, 60)
         start = time.perf_counter()
-        analyses.readout(acts, labels["identity"], across=labels["expression"],
-                         people=labels["identity"], n_permutations=1000,
-                         progress=False)  # fmt: skip
+        analyses.readout(
+            acts,
+            labels["identity"],
+            across=labels["expression"],
+            people=labels["identity"],
+            n_permutations=1000,
+            progress=False,
+        )
         report(f"the same, {PEOPLE} identities across expression", start, 60)
 
 
 def face_space(stimuli, points, _) -> None:
     """Shape and appearance."""
     some = dict(list(points.items())[:12])
-    analyses.face_space(stimuli, some, n_shape=2, n_appearance=2, match="intersection",
-                        progress=False)  # fmt: skip
+    analyses.face_space(
+        stimuli, some, n_shape=2, n_appearance=2, match="intersection", progress=False
+    )
     start = time.perf_counter()
     analyses.face_space(stimuli, points, match="intersection", progress=False)
     report(f"face space, {len(points)} faces, 25 + 25 components", start, 20)
@@ -86,19 +99,21 @@ def robustness(stimuli, _, network) -> None:
     """8 degradations at 5 strengths."""
     crops = rf.StimulusSet.from_arrays(
         [np.asarray(Image.fromarray(stimuli.image(i)).resize((112, 112))) for i in stimuli.ids],
-        stimuli.ids, stimuli.metadata,
-    )  # fmt: skip
+        stimuli.ids,
+        stimuli.metadata,
+    )
     start = time.perf_counter()
-    found = analyses.robustness(network, crops, identity=crops.metadata["identity"],
-                                progress=False)  # fmt: skip
+    found = analyses.robustness(network, crops, identity=crops.metadata["identity"], progress=False)
     n = len(found.table) - 1
     report(f"robustness of {network.name}, {n} degradations x strengths", start, 180)
 
 
 def report(what: str, start: float, allowed: float) -> None:
     """Print one line."""
-    print(f"{what}: {time.perf_counter() - start:.1f} s (at most {allowed:.0f})",  # noqa: T201
-          flush=True)  # fmt: skip
+    print(
+        f"{what}: {time.perf_counter() - start:.1f} s (at most {allowed:.0f})",  # noqa: T201
+        flush=True,
+    )
 
 
 WHAT = {"readout": readout, "face_space": face_space, "robustness": robustness}

@@ -61,10 +61,19 @@ def through_the_application(n_images: int, n_trials: int, n_max: int) -> list[fl
             pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(Path(folder, f"image {i:03d}.png"))
         config = ArrangeConfig(
-            title="bench", stimuli={"folder": folder}, stop={"trials": n_trials}, max_items=n_max,
-            raters={"links": 1}, fastest=0, plain_http=True, hosts=["testserver"],
-            encrypted_disk=True, second_factor=False, link_key=f"{folder}/arrange.key", database=f"sqlite:///{folder}/bench.sqlite",
-        )  # fmt: skip
+            title="bench",
+            stimuli={"folder": folder},
+            stop={"trials": n_trials},
+            max_items=n_max,
+            raters={"links": 1},
+            fastest=0,
+            plain_http=True,
+            hosts=["testserver"],
+            encrypted_disk=True,
+            second_factor=False,
+            link_key=f"{folder}/arrange.key",
+            database=f"sqlite:///{folder}/bench.sqlite",
+        )
         app = create_app(config, token="a token of the bench, long enough")  # noqa: S106
         with TestClient(app) as client:
             token = app.state.study.store.raters()[0].token
@@ -76,8 +85,10 @@ def through_the_application(n_images: int, n_trials: int, n_max: int) -> list[fl
                 items = state["trial"]["items"]
                 angle, far = rng.random(len(items)) * 2 * np.pi, np.sqrt(rng.random(len(items))) / 2
                 xy = np.round(np.stack([far * np.cos(angle), far * np.sin(angle)], axis=1), 5)
-                places = [{"item": i, "x": x, "y": y}
-                          for i, (x, y) in zip(items, xy.tolist(), strict=True)]  # fmt: skip
+                places = [
+                    {"item": i, "x": x, "y": y}
+                    for i, (x, y) in zip(items, xy.tolist(), strict=True)
+                ]
                 body = {"placements": places, "seconds": 1.0}
                 client.post(f"{link}/trials/{state['trial']['id']}", json=body).raise_for_status()
                 start = time.perf_counter()
@@ -100,12 +111,16 @@ def main() -> None:
         first = "20" if n_max else "all"
         trials, waits = session(distances, names, options.trials, n_max)
         median, longest = timed(lambda trials=trials: inverse_mds(trials, names), 5)
-        print(f"{what}, first of {first}: inverse MDS median {median:.3f} s, longest "
-              f"{longest:.3f} s; next trial median {np.median(waits):.3f} s, 95 % within "
-              f"{np.percentile(waits, 95):.3f} s, longest {max(waits):.3f} s")  # fmt: skip
+        print(
+            f"{what}, first of {first}: inverse MDS median {median:.3f} s, longest "
+            f"{longest:.3f} s; next trial median {np.median(waits):.3f} s, 95 % within "
+            f"{np.percentile(waits, 95):.3f} s, longest {max(waits):.3f} s"
+        )
     times = through_the_application(options.images, options.trials, 20)
-    print(f"{what}, through the web application: next trial median {np.median(times):.3f} s, 95 % "
-          f"within {np.percentile(times, 95):.3f} s, longest {max(times):.3f} s")  # fmt: skip
+    print(
+        f"{what}, through the web application: next trial median {np.median(times):.3f} s, 95 % "
+        f"within {np.percentile(times, 95):.3f} s, longest {max(times):.3f} s"
+    )
 
 
 if __name__ == "__main__":

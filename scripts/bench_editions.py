@@ -192,13 +192,16 @@ def analyses(folder: Path, rng) -> dict[str, Callable]:
         ),
         "RDMs of activations of mini-xception, 204": lambda: rf.compute_rdms(activations),
         "read-out of expression, 204, 200 permutations": lambda: analyses.readout(
-            activations, labels["expression"], across=labels["identity"], n_permutations=200,
+            activations,
+            labels["expression"],
+            across=labels["identity"],
+            n_permutations=200,
             progress=False,
         ),
         "face space, 40 faces": lambda: analyses.face_space(
             few, points, match="intersection", progress=False, n_shape=10, n_appearance=10
         ),
-    }  # fmt: skip
+    }
 
 
 PARTS = {
@@ -231,9 +234,12 @@ def round_of(folder: Path, arguments: list[str]) -> dict[str, float]:
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(threads, "1"), "PYTHONPATH": str(folder.resolve())}
     done = subprocess.run(
-        [sys.executable, __file__, *arguments, "--child"], env=environment, check=True,
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, __file__, *arguments, "--child"],
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -109,10 +109,11 @@ def resnet50(budget: str) -> None:
             m, images, size
         )
         for how, module, images in (
-            ("plain", network.module, batch), ("channels last", careful, last)
+            ("plain", network.module, batch),
+            ("channels last", careful, last),
         )
         for size in SIZES
-    }  # fmt: skip
+    }
     first = {name: timed(function, 2)[0] for name, function in plain.items()}
     # In turns, so that both meet the same moods of the machine.
     names = sorted(first, key=first.get)[:2]
@@ -120,9 +121,11 @@ def resnet50(budget: str) -> None:
     times, all_ours = np.array(rounds).T
     best, time_ours = min(times.min(), *first.values()), all_ours.min()
     print(f"best plain forward pass: {best:.2f} s ({names[0]})")
-    print(f"layer_rdms: {time_ours:.2f} s, {time_ours / best:.2f} x the best plain pass; median of "
-          f"{ROUNDS} rounds {np.median(all_ours / times):.2f} x; resident memory up to "
-          f"{memory.peak:.2f} GB")  # fmt: skip
+    print(
+        f"layer_rdms: {time_ours:.2f} s, {time_ours / best:.2f} x the best plain pass; median of "
+        f"{ROUNDS} rounds {np.median(all_ours / times):.2f} x; resident memory up to "
+        f"{memory.peak:.2f} GB"
+    )
     time_usual, usual = timed(lambda: the_usual_way(network, batch, layers))
     print(f"append, concatenate, corrcoef: {time_usual:.2f} s, {time_usual / best:.2f} x")
     row, col = np.triu_indices(len(stimuli), k=1)
@@ -146,8 +149,10 @@ def vgg16(budget: str) -> None:
     with Memory() as memory:
         before = memory.peak
         time_ours, rdms = timed(lambda: rf.layer_rdms(network, stimuli, budget=budget))
-    print(f"layer_rdms: {time_ours:.0f} s, resident memory up to {memory.peak:.2f} GB "
-          f"({before:.2f} GB before)")  # fmt: skip
+    print(
+        f"layer_rdms: {time_ours:.0f} s, resident memory up to {memory.peak:.2f} GB "
+        f"({before:.2f} GB before)"
+    )
     some = stimuli.ids[::24]
     part = rf.extract(network, stimuli.subset(some), progress=False)
     row, col = np.triu_indices(len(some), k=1)
@@ -189,8 +194,10 @@ def clips(budget: str, n_clips: int = 707) -> None:
         with Memory() as memory:
             before = memory.peak
             time_ours, rdms = timed(lambda: rf.clip_rdms(network, found, rate=2, budget=budget))
-        print(f"clip_rdms: {time_ours:.0f} s, resident memory up to {memory.peak:.2f} GB "
-              f"({before:.2f} GB before)")  # fmt: skip
+        print(
+            f"clip_rdms: {time_ours:.0f} s, resident memory up to {memory.peak:.2f} GB "
+            f"({before:.2f} GB before)"
+        )
         some = found.ids[:: max(1, n_clips // 20)]
         means: dict[str, list[np.ndarray]] = {}
         for name in some:

@@ -100,8 +100,11 @@ def brain_and_behaviour(files: dict[str, dict], ids: list[str]) -> RDMs:
     parts = []
     for cell in human.ravel():
         _, subject, session = str(cell["name"][0]).split(" | ")
-        labels = {"region": "human IT", "subject": subject,
-                  "session": int(session.removeprefix("Session: "))}  # fmt: skip
+        labels = {
+            "region": "human IT",
+            "subject": subject,
+            "session": int(session.removeprefix("Session: ")),
+        }
         parts.append(RDMs.from_matrices(cell["RDM"], ids, "correlation", labels))
     published = files["Kriegeskorte_Neuron2008_supplementalData.mat"]["RDMs_mIT_hIT_fig1"][0]
     vectors = {str(entry["name"][0]): entry["RDM"] for entry in published}
@@ -152,9 +155,12 @@ def write(files: dict[str, dict], path: Path) -> None:
         file.create_dataset("ids", data=ids, dtype=text)
         images = np.stack([s["image"] for s in stimuli])
         file.create_dataset(
-            "images", data=images, chunks=(1, *images.shape[1:]), compression="gzip",
+            "images",
+            data=images,
+            chunks=(1, *images.shape[1:]),
+            compression="gzip",
             compression_opts=9,
-        )  # fmt: skip
+        )
         table = file.create_group("metadata")
         table.attrs["columns"] = list(metadata)
         for name, column in metadata.items():
@@ -168,13 +174,23 @@ def describe(archive: Path) -> str:
     with tarfile.open(archive) as tar:
         licence = tar.extractfile("rsatoolbox-0.0.4/LICENSE").read().decode()
     lines = [
-        TITLE, "", f"File      images92.h5, SHA-256 {sha256_file(PATH)}", f"Origin    {ORIGIN}",
+        TITLE,
+        "",
+        f"File      images92.h5, SHA-256 {sha256_file(PATH)}",
+        f"Origin    {ORIGIN}",
         f"Archive   rsatoolbox-0.0.4.tar.gz, SHA-256 {ARCHIVE_SHA256}",
         *(f"          {digest}  {name}" for name, digest in MEMBERS.items()),
-        "Built by  scripts/build_images92.py", "", "Cite",
-        *(f"- {citation}" for citation in CITATIONS), "", "Notes",
-        *(f"- {note}" for note in NOTES), "", "Licence of the origin", licence,
-    ]  # fmt: skip
+        "Built by  scripts/build_images92.py",
+        "",
+        "Cite",
+        *(f"- {citation}" for citation in CITATIONS),
+        "",
+        "Notes",
+        *(f"- {note}" for note in NOTES),
+        "",
+        "Licence of the origin",
+        licence,
+    ]
     return "\n".join(lines)
 
 

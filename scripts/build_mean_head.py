@@ -40,8 +40,15 @@ def main() -> None:
     people = rendering.sample_identities(1, seed=0)
     person = people.iloc[0].to_dict() | rendering._PAINT
     person |= {name: 0.0 for name in people if name.startswith("shape:")}
-    person |= {"gender": 0.5, "age": 0.2, "muscle": 0.5, "weight": 0.5,
-               "african": 1 / 3, "asian": 1 / 3, "caucasian": 1 / 3}  # fmt: skip
+    person |= {
+        "gender": 0.5,
+        "age": 0.2,
+        "muscle": 0.5,
+        "weight": 0.5,
+        "african": 1 / 3,
+        "asian": 1 / 3,
+        "caucasian": 1 / 3,
+    }
     head = _head.Head(person, {})
     picture = _head.render(head, 0, 0, rendering.LIGHTS["front"], SIZE, 1)
     stimuli = rf.StimulusSet.from_arrays([picture], ["mean"])
@@ -62,9 +69,11 @@ def main() -> None:
     unit = pupils * _head.FIELD / SIZE
     depth = gaussian_filter(depth / unit, 0.01 * SIZE)[np.ix_(rows, columns)]
     np.savez_compressed(
-        PATH, landmarks=((points - middle) / pupils).astype(np.float32),
-        depth=depth.astype(np.float16), reach=np.float32(REACH),
-    )  # fmt: skip
+        PATH,
+        landmarks=((points - middle) / pupils).astype(np.float32),
+        depth=depth.astype(np.float16),
+        reach=np.float32(REACH),
+    )
     write_text(PATH.with_suffix(".LICENSE.txt"), LICENCE)
 
 
@@ -73,8 +82,9 @@ def _depth(head, size: int) -> np.ndarray:
     turned = head.vertices - head.middle
     distance = _head.DISTANCE - turned[:, 2]
     scale = _head.DISTANCE / _head.FIELD * size / distance
-    screen = np.stack([size / 2 + turned[:, 0] * scale, size / 2 - turned[:, 1] * scale, distance],
-                      axis=1)  # fmt: skip
+    screen = np.stack(
+        [size / 2 + turned[:, 0] * scale, size / 2 - turned[:, 1] * scale, distance], axis=1
+    )
     from rsa_faces.stimuli._zbuffer import rasterise
 
     near = rasterise(screen, head.faces, size, size)[2]

@@ -293,9 +293,13 @@ def convert_keras(data: bytes, read) -> dict[str, np.ndarray]:
             for path in group.attrs["weight_names"]:
                 path = path.decode() if isinstance(path, bytes) else path
                 stored[layer, path.split("/")[-1].split(":")[0]] = group[path][()]
-    names = {"conv1.conv": "conv2d_1", "conv2.conv": "conv2d_2", "conv3": "conv2d_7",
-             "conv1.norm": "batch_normalization_1",
-             "conv2.norm": "batch_normalization_2"}  # fmt: skip
+    names = {
+        "conv1.conv": "conv2d_1",
+        "conv2.conv": "conv2d_2",
+        "conv3": "conv2d_7",
+        "conv1.norm": "batch_normalization_1",
+        "conv2.norm": "batch_normalization_2",
+    }
     for i in range(4):
         block = f"block{i + 1}"
         names[f"{block}.conv1"] = f"separable_conv2d_{2 * i + 1}"

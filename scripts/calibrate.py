@@ -33,8 +33,12 @@ SIZES = ((4, 12), (5, 20), (10, 30), (20, 60))
 MAPS = {name: f"map of 60 time points, {name}; nothing anywhere" for name in STATISTICS}
 PARTITION = "unique part of a predictor of a variance partition; nothing unique"
 CHECKS.update(dict.fromkeys([*MAPS.values(), PARTITION], 0.05))
-COLORS = {"as stated": "#0072B2", "cautious": "#009E73", "too lenient": "#D55E00",
-          "too few": "#6A6A6A"}  # fmt: skip
+COLORS = {
+    "as stated": "#0072B2",
+    "cautious": "#009E73",
+    "too lenient": "#D55E00",
+    "too few": "#6A6A6A",
+}
 
 
 def further(i: int, size: tuple[int, int]) -> dict[str, bool]:

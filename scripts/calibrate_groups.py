@@ -138,14 +138,22 @@ for people, images, targets in (
 for test in (evaluated, permuted, partitioned):
     for groups in (False, True):
         CASES[f"{test.__name__}, 6 people x 10 images, {'' if groups else 'no '}groups"] = {
-            "people": 6, "images": 10, "subjects": 8, "groups": groups, "test": test,
+            "people": 6,
+            "images": 10,
+            "subjects": 8,
+            "groups": groups,
+            "test": test,
             "options": target("conditions") if test is evaluated else {},
-        }  # fmt: skip
+        }
 for conditions in (12, 24):
     CASES[f"both, 3 subjects, {conditions} conditions"] = {
-        "people": conditions, "images": 1, "subjects": 3, "share": 0.0, "test": evaluated,
+        "people": conditions,
+        "images": 1,
+        "subjects": 3,
+        "share": 0.0,
+        "test": evaluated,
         "options": target("both"),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -79,28 +79,37 @@ def draw(command: str, rng: np.random.Generator) -> list[str]:
     def one(*options):
         return options[rng.integers(len(options))]
 
-    networks = [n for n in ("gabor-v1", "mini-xception", "untrained:mini-xception", "sface")
-                if rng.random() < 0.4]  # fmt: skip
+    networks = [
+        n
+        for n in ("gabor-v1", "mini-xception", "untrained:mini-xception", "sface")
+        if rng.random() < 0.4
+    ]
     settings = [f"budget={one('100MB', '500MB', '2GB')}"]
     shown = f"networks={json.dumps(['pixels', *networks])}"
     if command == "compare":
         settings += [
-            shown, "partition=null", f"inference.n_boot={one(100, 300, 1000)}",
+            shown,
+            "partition=null",
+            f"inference.n_boot={one(100, 300, 1000)}",
             f"method={one('rho-a', 'spearman', 'tau-a', 'cosine')}",
             f"inference.generalise_to={one('both', 'subjects', 'conditions')}",
             f"measure={one('correlation', 'euclidean')}",
-        ]  # fmt: skip
+        ]
     if command == "searchlight":
         settings += [
-            f"radius={one(4.0, 6.0, 9.0)}", f"test.n_permutations={one(99, 300)}",
-            f"test.statistic={one('tfce', 'max')}", f"method={one('spearman', 'pearson')}",
+            f"radius={one(4.0, 6.0, 9.0)}",
+            f"test.n_permutations={one(99, 300)}",
+            f"test.statistic={one('tfce', 'max')}",
+            f"method={one('spearman', 'pearson')}",
             f"measure={one('correlation', 'crossnobis')}",
-        ]  # fmt: skip
+        ]
     if command == "timecourse":
         settings += [
-            shown, f"step={one(0.05, 0.1)}", f"test.n_permutations={one(99, 500)}",
+            shown,
+            f"step={one(0.05, 0.1)}",
+            f"test.n_permutations={one(99, 500)}",
             f"test.along={one('time', 'time and layers')}",
-        ]  # fmt: skip
+        ]
     if command == "analyse":
         settings += [shown, f"analyses.0.n_permutations={one(19, 99, 199)}"]
     return settings

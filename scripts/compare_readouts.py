@@ -47,11 +47,16 @@ def main() -> None:
         for task, values in tasks.items():
             found = {
                 classifier: readout(
-                    features, values, conditions=stimuli.ids, across=labels["identity"],
-                    classifier=classifier, n_permutations=0, progress=False,
+                    features,
+                    values,
+                    conditions=stimuli.ids,
+                    across=labels["identity"],
+                    classifier=classifier,
+                    n_permutations=0,
+                    progress=False,
                 ).table.set_index("layer")["accuracy"]
                 for classifier in ("ridge", "softmax")
-            }  # fmt: skip
+            }
             rows.append(pd.DataFrame(found).assign(network=name, task=task).reset_index())
             sys.stderr.write(f"{rows[-1].round(3).to_string()}\n")
     table = pd.concat(rows, ignore_index=True)

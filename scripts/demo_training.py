@@ -91,8 +91,12 @@ def judge(scores, faces: LabelledFaces, pairs: np.ndarray, folds) -> dict[str, f
     left = np.array([area_under_roc(values[w], kind[w]) for w in without])
     error = np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum())
     found = verification(scores(folds[0]), same(folds[0]), folds[1])
-    return {"AUC": area_under_roc(values, kind), "AUC error": error,
-            "accuracy": found.accuracy, "accuracy error": found.standard_error}  # fmt: skip
+    return {
+        "AUC": area_under_roc(values, kind),
+        "AUC error": error,
+        "accuracy": found.accuracy,
+        "accuracy error": found.standard_error,
+    }
 
 
 def compare(test, weights: Path) -> pd.DataFrame:
@@ -137,8 +141,9 @@ def main() -> None:
     if args.london:
         tests["London, photographs"] = london_test(args.london, crop=False)
         tests["London, faces cut out"] = london_test(args.london, crop=True)
-    table = pd.concat({name: compare(test, args.weights) for name, test in tests.items()},
-                      names=["test", "by"])  # fmt: skip
+    table = pd.concat(
+        {name: compare(test, args.weights) for name, test in tests.items()}, names=["test", "by"]
+    )
     print(table.round(3).to_string())
     if args.out:
         with atomic_path(args.out) as path:

@@ -67,34 +67,55 @@ def make_project(folder: Path) -> dict[str, Path]:
     volumes = pd.DataFrame({"condition": brain.conditions, "fold": brain.runs})
     volumes.to_csv(folder / "volumes.csv", index=False)
     shown = {"folder": "faces", "manifest": "faces.csv"}
-    planted = {"region": "simulated ventral", "network": "pixels", "layer": "pixels",
-               "start": 0.1, "stop": 0.3}  # fmt: skip
+    planted = {
+        "region": "simulated ventral",
+        "network": "pixels",
+        "layer": "pixels",
+        "start": 0.1,
+        "stop": 0.3,
+    }
     configs = {
         "compare": {
-            "stimuli": shown, "data": [{"rdms": "data.h5", "region": "simulated"}],
-            "networks": ["pixels", "gabor-v1"], "models": [{"metadata": "identity"}],
+            "stimuli": shown,
+            "data": [{"rdms": "data.h5", "region": "simulated"}],
+            "networks": ["pixels", "gabor-v1"],
+            "models": [{"metadata": "identity"}],
             "partition": {"images": ["pixels", "gabor-v1"], "people": ["identity"]},
             "inference": {"n_boot": 100},
         },
         "searchlight": {
             "data": {
                 "subjects": {f"sub-{i}": f"sub-{i}.nii.gz" for i in range(3)},
-                "conditions": "volumes.csv", "mask": "mask.nii.gz",
+                "conditions": "volumes.csv",
+                "mask": "mask.nii.gz",
             },
             "models": [{"rdms": "models.h5", "select": {"name": ["simulated layer_1"]}}],
-            "radius": 6.0, "test": {"n_permutations": 99},
+            "radius": 6.0,
+            "test": {"n_permutations": 99},
         },
         "timecourse": {
-            "stimuli": shown, "data": {"simulated": [planted]}, "networks": ["pixels"],
-            "signal": "raw", "window": 0.1, "step": 0.1, "measure": "sqeuclidean",
+            "stimuli": shown,
+            "data": {"simulated": [planted]},
+            "networks": ["pixels"],
+            "signal": "raw",
+            "window": 0.1,
+            "step": 0.1,
+            "measure": "sqeuclidean",
             "test": {"along": "time", "n_permutations": 99},
         },
         "analyse": {
-            "stimuli": shown, "networks": ["pixels", "gabor-v1"],
-            "analyses": [{"analysis": "readout", "labels": "expression", "across": "identity",
-                          "n_permutations": 19}],
+            "stimuli": shown,
+            "networks": ["pixels", "gabor-v1"],
+            "analyses": [
+                {
+                    "analysis": "readout",
+                    "labels": "expression",
+                    "across": "identity",
+                    "n_permutations": 19,
+                }
+            ],
         },
-    }  # fmt: skip
+    }
     paths = {}
     for command, config in configs.items():
         paths[command] = folder / f"{command}.yaml"
@@ -175,9 +196,10 @@ def main() -> None:
                 killed += kill_once(command, config, out, rng.uniform(0, seconds))
                 made = content(out)
                 differing = sorted(
-                    name for name in made.keys() | expected.keys()
+                    name
+                    for name in made.keys() | expected.keys()
                     if made.get(name) != expected.get(name)
-                )  # fmt: skip
+                )
                 left = [p.name for p in out.rglob(".*.part*")] + os.listdir(scratch)
                 if differing or left:
                     bad += 1

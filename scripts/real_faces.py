@@ -38,9 +38,12 @@ from rsa_faces.networks.training import area_under_roc
 from rsa_faces.stimuli.turning import turn_faces
 
 TRAINED_FOR = {
-    "sface": "identity", "dlib-face": "identity", "face-api-expression": "expression",
-    "mini-xception": "expression", "efficientnet-lite0": "objects",
-}  # fmt: skip
+    "sface": "identity",
+    "dlib-face": "identity",
+    "face-api-expression": "expression",
+    "mini-xception": "expression",
+    "efficientnet-lite0": "objects",
+}
 COLUMNS = ("part", "network", "layer", "quantity", "group", "value", "ci_low", "ci_high", "p", "n")
 
 
@@ -76,9 +79,10 @@ class Study:
         labels = self.stimuli.metadata[["identity", "expression"]].copy()
         info = info.loc[labels["identity"]].set_axis(labels.index)
         return labels.assign(
-            gender=info["face_gender"], ethnicity=info["face_eth"],
+            gender=info["face_gender"],
+            ethnicity=info["face_eth"],
             age=pd.to_numeric(info["face_age"]),
-        )  # fmt: skip
+        )
 
     @functools.cached_property
     def points(self) -> dict[str, np.ndarray]:
@@ -124,15 +128,27 @@ class Study:
         """
         acts, out = self.acts(name), Turned()
         for layer in acts:
-            (products,), _ = grams(np.asarray(acts[layer]), [np.arange(len(acts.conditions))],
-                                   standardize=False)  # fmt: skip
+            (products,), _ = grams(
+                np.asarray(acts[layer]), [np.arange(len(acts.conditions))], standardize=False
+            )
             values, vectors = np.linalg.eigh(products)
             out[layer] = vectors * np.sqrt(np.maximum(values, 0))
         out.conditions, out.network, out.depth = acts.conditions, acts.network, acts.depth
         return out
 
-    def note(self, quantity, value, *, network="", layer="", group="", low=np.nan, high=np.nan,
-             p=np.nan, n=np.nan) -> None:  # fmt: skip
+    def note(
+        self,
+        quantity,
+        value,
+        *,
+        network="",
+        layer="",
+        group="",
+        low=np.nan,
+        high=np.nan,
+        p=np.nan,
+        n=np.nan,
+    ) -> None:
         """Keep a number."""
         row = (self.part, network, layer, quantity, group, value, low, high, p, n)
         self.numbers.append(dict(zip(COLUMNS, row, strict=True)))
@@ -150,33 +166,53 @@ def readout(study: Study) -> None:
     labels = study.labels
     of = {
         "expression": {"labels": labels["expression"], "across": labels["identity"]},
-        "identity": {"labels": labels["identity"], "across": labels["expression"],
-                     "people": labels["identity"]},
+        "identity": {
+            "labels": labels["identity"],
+            "across": labels["expression"],
+            "people": labels["identity"],
+        },
         "gender": {"labels": labels["gender"], "across": labels["identity"]},
-        "age": {"labels": labels["age"].dropna(), "kind": "number", "match": "intersection",
-                "across": labels["identity"][labels["age"].notna()]},
-    }  # fmt: skip
+        "age": {
+            "labels": labels["age"].dropna(),
+            "kind": "number",
+            "match": "intersection",
+            "across": labels["identity"][labels["age"].notna()],
+        },
+    }
     for task, arguments in of.items():
         results = []
         for name in TRAINED_FOR:
-            found = analyses.readout(study.turned(name), **arguments, task=task,
-                                     n_permutations=study.n, progress=False)  # fmt: skip
+            found = analyses.readout(
+                study.turned(name), **arguments, task=task, n_permutations=study.n, progress=False
+            )
             results.append(found)
             score = "accuracy" if found.classes else "r"
             best = found.table[score].idxmax()
-            for what, row in (("last layer", found.table.iloc[-1]),
-                              ("highest of all layers", found.table.loc[best])):  # fmt: skip
+            for what, row in (
+                ("last layer", found.table.iloc[-1]),
+                ("highest of all layers", found.table.loc[best]),
+            ):
                 p = row["p"] if what == "last layer" else row["p_corrected"]
-                study.note(f"{score} of {task}, {what}", row[score], network=name,
-                           layer=row["layer"], low=row["ci_low"], high=row["ci_high"], p=p,
-                           n=row["n_people"])  # fmt: skip
-        study.keep(f"readout {task}", pd.concat([r.table for r in results]),
-                   figures.plot_readout(results))  # fmt: skip
+                study.note(
+                    f"{score} of {task}, {what}",
+                    row[score],
+                    network=name,
+                    layer=row["layer"],
+                    low=row["ci_low"],
+                    high=row["ci_high"],
+                    p=p,
+                    n=row["n_people"],
+                )
+        study.keep(
+            f"readout {task}", pd.concat([r.table for r in results]), figures.plot_readout(results)
+        )
     of.pop("age")
     table = analyses.transfer_matrix(
-        {f"{name} ({what})": study.turned(name) for name, what in TRAINED_FOR.items()}, of,
-        n_permutations=study.n, progress=False,
-    )  # fmt: skip
+        {f"{name} ({what})": study.turned(name) for name, what in TRAINED_FOR.items()},
+        of,
+        n_permutations=study.n,
+        progress=False,
+    )
     study.keep("transfer", table, figures.plot_transfer(table))
 
 
@@ -185,17 +221,34 @@ def congruence(study: Study) -> None:
     results = []
     for name in TRAINED_FOR:
         found = analyses.congruence(
-            study.turned(name), study.labels["identity"], study.labels["expression"],
-            names=("identity", "expression"), n_permutations=study.n, progress=False,
-        )  # fmt: skip
+            study.turned(name),
+            study.labels["identity"],
+            study.labels["expression"],
+            names=("identity", "expression"),
+            n_permutations=study.n,
+            progress=False,
+        )
         results.append(found)
         for row in (found.table.iloc[0], found.table.iloc[-1]):
-            study.note("congruence of identity and expression", row["congruence"], network=name,
-                       layer=row["layer"], p=row["p_less"], n=row["n_conditions"])  # fmt: skip
-            study.note("mean of permuted labels", row["null_mean"], network=name,
-                       layer=row["layer"], low=row["null_low"], high=row["null_high"])  # fmt: skip
-            study.note("congruence freed of noise", row["corrected"], network=name,
-                       layer=row["layer"])  # fmt: skip
+            study.note(
+                "congruence of identity and expression",
+                row["congruence"],
+                network=name,
+                layer=row["layer"],
+                p=row["p_less"],
+                n=row["n_conditions"],
+            )
+            study.note(
+                "mean of permuted labels",
+                row["null_mean"],
+                network=name,
+                layer=row["layer"],
+                low=row["null_low"],
+                high=row["null_high"],
+            )
+            study.note(
+                "congruence freed of noise", row["corrected"], network=name, layer=row["layer"]
+            )
         depth = np.arange(len(found.table))
         trend = pd.Series(depth).corr(found.table["congruence"], method="spearman")
         study.note("rank correlation of congruence with depth", trend, network=name, n=len(depth))
@@ -226,21 +279,32 @@ def face_space(study: Study) -> None:
     planted.columns = [f"simulated axis cell {i + 1}" for i in range(50)]
     center = rng.normal(size=(20, x.shape[1]))
     far = ((x.to_numpy()[:, None] - center) ** 2).sum(axis=2)
-    exemplar = pd.DataFrame(np.exp(-far / 100), x.index,
-                            [f"simulated exemplar cell {i + 1}" for i in range(20)])  # fmt: skip
+    exemplar = pd.DataFrame(
+        np.exp(-far / 100), x.index, [f"simulated exemplar cell {i + 1}" for i in range(20)]
+    )
     cells = pd.concat([planted, (exemplar - exemplar.mean()) / exemplar.std() * 2], axis=1)
     cells += rng.normal(size=cells.shape)
     found = analyses.axis_tuning(space, cells, n_permutations=study.n, progress=False)
-    study.keep("cells simulated", found.table, figures.plot_axis_tuning(
-        found, ["simulated axis cell 1", "simulated exemplar cell 1"]))  # fmt: skip
+    study.keep(
+        "cells simulated",
+        found.table,
+        figures.plot_axis_tuning(found, ["simulated axis cell 1", "simulated exemplar cell 1"]),
+    )
     kind = found.table["cell"].str.extract("simulated (axis|exemplar)")[0]
     for what in ("axis", "exemplar"):
         rows = found.table[(kind == what).to_numpy()]
-        study.note("share with an axis (p ≤ .05)", (rows["p"] <= 0.05).mean(),
-                   group=f"simulated {what} cells", n=len(rows))  # fmt: skip
-        study.note("share not flat beside the axis (p ≤ .05)",
-                   (rows["p_orthogonal"] <= 0.05).mean(), group=f"simulated {what} cells",
-                   n=len(rows))  # fmt: skip
+        study.note(
+            "share with an axis (p ≤ .05)",
+            (rows["p"] <= 0.05).mean(),
+            group=f"simulated {what} cells",
+            n=len(rows),
+        )
+        study.note(
+            "share not flat beside the axis (p ≤ .05)",
+            (rows["p_orthogonal"] <= 0.05).mean(),
+            group=f"simulated {what} cells",
+            n=len(rows),
+        )
     for name in TRAINED_FOR:
         _units(study, name)
 
@@ -259,10 +323,12 @@ def _units(study: Study, name: str) -> None:
     common = {"network": name, "layer": layer, "n": len(found)}
     study.note("units with an axis (p ≤ .05)", (found["p"] <= 0.05).mean(), **common)
     study.note("median r of held-out responses", found["r"].median(), **common)
-    study.note("units not flat beside the axis (p ≤ .05)", (found["p_orthogonal"] <= 0.05).mean(),
-               **common)  # fmt: skip
-    study.note("median preference, -1 appearance to 1 shape", found["preference"].median(),
-               **common)  # fmt: skip
+    study.note(
+        "units not flat beside the axis (p ≤ .05)", (found["p_orthogonal"] <= 0.05).mean(), **common
+    )
+    study.note(
+        "median preference, -1 appearance to 1 shape", found["preference"].median(), **common
+    )
     decoded = analyses.decode_faces(space, units, n_permutations=99, progress=False)
     study.keep(f"decoding {name}", decoded.table, figures.plot_identification(decoded))
     last = decoded.table[decoded.table["n_distractors"] == 9].iloc[-1]
@@ -297,20 +363,36 @@ def landmarks(study: Study) -> None:
     size = analyses.face_size(study.points)[["size"]]
     for name in TRAINED_FOR:
         found = analyses.landmark_readout(
-            study.turned(name), measured, baseline=size, match="intersection",
-            n_permutations=study.n, progress=False,
-        )  # fmt: skip
+            study.turned(name),
+            measured,
+            baseline=size,
+            match="intersection",
+            n_permutations=study.n,
+            progress=False,
+        )
         study.keep(f"landmarks {name}", found.table, figures.plot_landmark_readout(found))
         last = found.table[found.table["layer"] == found.table["layer"].iloc[-1]]
         best = found.table.loc[found.table.groupby("measurement")["r"].idxmax()]
         for what, rows in (("last layer", last), ("highest of all layers", best)):
             for row in rows.itertuples():
-                study.note(f"r of {row.measurement}, {what}", row.r, network=name, layer=row.layer,
-                           low=row.ci_low, high=row.ci_high, p=row.p_corrected,
-                           n=row.n_people)  # fmt: skip
-                study.note(f"r of {row.measurement} beyond size, {what}", row.r_beyond,
-                           network=name, layer=row.layer, p=row.p_beyond_corrected,
-                           n=row.n_people)  # fmt: skip
+                study.note(
+                    f"r of {row.measurement}, {what}",
+                    row.r,
+                    network=name,
+                    layer=row.layer,
+                    low=row.ci_low,
+                    high=row.ci_high,
+                    p=row.p_corrected,
+                    n=row.n_people,
+                )
+                study.note(
+                    f"r of {row.measurement} beyond size, {what}",
+                    row.r_beyond,
+                    network=name,
+                    layer=row.layer,
+                    p=row.p_beyond_corrected,
+                    n=row.n_people,
+                )
     for row in last.itertuples():
         study.note(f"r of {row.measurement} from size alone", row.baseline_r, n=row.n_people)
 
@@ -328,14 +410,28 @@ def robustness(study: Study) -> None:
         )
         results.append(found)
         clean = found.table[found.table["degradation"] == "none"].iloc[0]
-        study.note("AUC of clean images", clean["auc"], network=name, layer=clean["layer"],
-                   low=clean["auc_low"], high=clean["auc_high"], n=clean["n_people"])  # fmt: skip
+        study.note(
+            "AUC of clean images",
+            clean["auc"],
+            network=name,
+            layer=clean["layer"],
+            low=clean["auc_low"],
+            high=clean["auc_high"],
+            n=clean["n_people"],
+        )
         for row in found.table.query("strength == 5").itertuples():
             for what in ("stability", "auc"):
                 low, high = getattr(row, f"{what}_low"), getattr(row, f"{what}_high")
-                study.note(f"{what} at strength 5", getattr(row, what), network=name,
-                           layer=row.layer, group=row.degradation, low=low, high=high,
-                           n=row.n_people)  # fmt: skip
+                study.note(
+                    f"{what} at strength 5",
+                    getattr(row, what),
+                    network=name,
+                    layer=row.layer,
+                    group=row.degradation,
+                    low=low,
+                    high=high,
+                    n=row.n_people,
+                )
     table = pd.concat([r.table for r in results])
     study.keep("robustness RDMs", table, figures.plot_robustness(results))
     study.keep("robustness recognition", table, figures.plot_robustness(results, value="auc"))
@@ -354,11 +450,16 @@ def views(study: Study) -> None:
     for yaw in (-45, -30, -15, 15, 30, 45):
         turned = turn_faces(boxes, points, yaw)
         found = rf.detect_faces(turned, progress=False)
-        study.note("faces found", 1 - len(found.missing) / len(turned), group=f"yaw {yaw:+d}",
-                   n=len(turned))  # fmt: skip
+        study.note(
+            "faces found",
+            1 - len(found.missing) / len(turned),
+            group=f"yaw {yaw:+d}",
+            n=len(turned),
+        )
         for name in TRAINED_FOR:
-            crops = rf.crop_faces(turned, found, missing="leave-out",
-                                  template=study.network(name).spec.crop or "box")  # fmt: skip
+            crops = rf.crop_faces(
+                turned, found, missing="leave-out", template=study.network(name).spec.crop or "box"
+            )
             layer = list(study.acts(name))[-1]
             seen = rf.extract(study.network(name), crops, layers=[layer], progress=False)
             there = [study.stimuli.ids.index(i) for i in crops.ids]
@@ -367,8 +468,14 @@ def views(study: Study) -> None:
             use = pairs[there]
             auc = area_under_roc((a @ b.T)[use], same[there][use])
             rows.append({"network": name, "yaw": yaw, "auc": auc})
-            study.note("AUC, turned against the other photograph", auc, network=name, layer=layer,
-                       group=f"yaw {yaw:+d}", n=len(there))  # fmt: skip
+            study.note(
+                "AUC, turned against the other photograph",
+                auc,
+                network=name,
+                layer=layer,
+                group=f"yaw {yaw:+d}",
+                n=len(there),
+            )
     study.keep("views", pd.DataFrame(rows))
 
 
@@ -376,21 +483,30 @@ def _confidence(study: Study, name: str) -> None:
     """Flags, stability and intervals of one network, by group."""
     labels = study.labels
     checked = analyses.check_confidence(
-        study.network(name), study.crops(name), labels["identity"], groups=labels["gender"],
-        degradations=["blur", "low-light", "resolution", "jpeg"], progress=False,
-        strengths=[5] if study.quick else (1, 2, 3, 4, 5), n_variants=2 if study.quick else 8,
-    )  # fmt: skip
+        study.network(name),
+        study.crops(name),
+        labels["identity"],
+        groups=labels["gender"],
+        degradations=["blur", "low-light", "resolution", "jpeg"],
+        progress=False,
+        strengths=[5] if study.quick else (1, 2, 3, 4, 5),
+        n_variants=2 if study.quick else 8,
+    )
     for value in ("share", "stability", "covered"):
         figure = figures.plot_flags(checked.table, value=value)
         study.keep(f"confidence {name} {value}", checked.table, figure)
     for row in checked.table.itertuples():
         if row.strength not in (0, 5):
             continue
-        common = {"network": name, "n": row.n_people,
-                  "group": f"{row.degradation} {row.strength}, {row.group}"}  # fmt: skip
+        common = {
+            "network": name,
+            "n": row.n_people,
+            "group": f"{row.degradation} {row.strength}, {row.group}",
+        }
         study.note("flagged", row.share, low=row.low, high=row.high, **common)
-        study.note("stability", row.stability, low=row.stability_low, high=row.stability_high,
-                   **common)  # fmt: skip
+        study.note(
+            "stability", row.stability, low=row.stability_low, high=row.stability_high, **common
+        )
         study.note("covered", row.covered, low=row.covered_low, high=row.covered_high, **common)
     rows = []
     for (kind, strength), part in checked.images.groupby(["degradation", "strength"], sort=False):
@@ -402,9 +518,15 @@ def _confidence(study: Study, name: str) -> None:
     people = labels.groupby("ethnicity")["identity"].nunique()
     for row in rates.itertuples():
         if row.strength in (0, 5) and row.group != "all":
-            study.note("flagged", row.share, network=name, low=row.low, high=row.high,
-                       group=f"{row.degradation} {row.strength}, {row.group}",
-                       n=people[row.group])  # fmt: skip
+            study.note(
+                "flagged",
+                row.share,
+                network=name,
+                low=row.low,
+                high=row.high,
+                group=f"{row.degradation} {row.strength}, {row.group}",
+                n=people[row.group],
+            )
 
 
 def embedding_map(study: Study) -> None:
@@ -416,28 +538,47 @@ def embedding_map(study: Study) -> None:
             if name == "sface":
                 continue
             one = analyses.embedding_map(
-                study.acts(name), study.acts("sface"), who, pairing=pairing, n_folds=3,
-                n_pairs=[10, 20, 50, 100], progress=False,
-            )  # fmt: skip
+                study.acts(name),
+                study.acts("sface"),
+                who,
+                pairing=pairing,
+                n_folds=3,
+                n_pairs=[10, 20, 50, 100],
+                progress=False,
+            )
             found[f"{name} to sface"] = one
             for row in one.table.itertuples():
                 if row.map not in ("ridge", "procrustes", "source"):
                     continue
-                study.note(f"AUC, {row.map}, {row.n_pairs} pairs ({pairing})", row.auc,
-                           network=f"{name} to sface", low=row.auc_low, high=row.auc_high,
-                           n=row.n_people)  # fmt: skip
+                study.note(
+                    f"AUC, {row.map}, {row.n_pairs} pairs ({pairing})",
+                    row.auc,
+                    network=f"{name} to sface",
+                    low=row.auc_low,
+                    high=row.auc_high,
+                    n=row.n_people,
+                )
             last = one.table[one.table["map"] == "ridge"].iloc[-1]
             for far in ("0.1", "0.01", "0.001", "0.0001"):
-                study.note(f"TAR at FAR {far}, ridge, {last['n_pairs']} pairs ({pairing})",
-                           last[f"tar@{float(far):g}"], network=f"{name} to sface",
-                           n=last["n_different"])  # fmt: skip
+                study.note(
+                    f"TAR at FAR {far}, ridge, {last['n_pairs']} pairs ({pairing})",
+                    last[f"tar@{float(far):g}"],
+                    network=f"{name} to sface",
+                    n=last["n_different"],
+                )
         table = pd.concat([one.table.assign(maps=name) for name, one in found.items()])
         study.keep(f"maps {pairing}", table, figures.plot_embedding_map(found))
     for name in TRAINED_FOR:
         if name != "sface":
             one = analyses.shape_distance(study.acts(name), study.acts("sface"), who)
-            study.note("shape distance (radians)", one["distance"], network=f"{name} to sface",
-                       low=one["ci_low"], high=one["ci_high"], n=one["n_people"])  # fmt: skip
+            study.note(
+                "shape distance (radians)",
+                one["distance"],
+                network=f"{name} to sface",
+                low=one["ci_low"],
+                high=one["ci_high"],
+                n=one["n_people"],
+            )
 
 
 def demographics(study: Study) -> None:
@@ -447,35 +588,67 @@ def demographics(study: Study) -> None:
     for name in ("sface", "dlib-face", "face-api-expression", "efficientnet-lite0"):
         scores = analyses.similarity_scores(study.acts(name))
         scores = scores.loc[list(labels.index), list(labels.index)]
-        found = analyses.group_components(scores, groups, people=who,
-                                          n_permutations=10 * study.n)  # fmt: skip
+        found = analyses.group_components(scores, groups, people=who, n_permutations=10 * study.n)
         for attribute in groups:
-            study.keep(f"components {name} by {attribute}", found.table,
-                       figures.plot_group_components(found, attribute=attribute))  # fmt: skip
+            study.keep(
+                f"components {name} by {attribute}",
+                found.table,
+                figures.plot_group_components(found, attribute=attribute),
+            )
             rows = found.table[found.table["attribute"] == attribute]
             top = rows.loc[rows["between_group_share"].idxmax()]
             component = f"component {top['component']} ({top['explained']:.0%} of variance)"
-            study.note(f"largest between-group share, {component}", top["between_group_share"],
-                       network=name, group=attribute, p=top["p_max"],
-                       n=top["n_people"])  # fmt: skip
-            study.note(f"clustering index C_k, {component}", top["clustering_index"],
-                       network=name, group=attribute, n=top["n_people"])  # fmt: skip
-            one = analyses.score_distributions(scores, groups[attribute], people=who,
-                                               n_permutations=10 * study.n)  # fmt: skip
-            study.keep(f"scores {name} by {attribute}", one.table,
-                       figures.plot_score_distributions(one))  # fmt: skip
+            study.note(
+                f"largest between-group share, {component}",
+                top["between_group_share"],
+                network=name,
+                group=attribute,
+                p=top["p_max"],
+                n=top["n_people"],
+            )
+            study.note(
+                f"clustering index C_k, {component}",
+                top["clustering_index"],
+                network=name,
+                group=attribute,
+                n=top["n_people"],
+            )
+            one = analyses.score_distributions(
+                scores, groups[attribute], people=who, n_permutations=10 * study.n
+            )
+            study.keep(
+                f"scores {name} by {attribute}", one.table, figures.plot_score_distributions(one)
+            )
             row = one.summary.iloc[0]
-            study.note("score within less between groups", row["difference"], network=name,
-                       group=attribute, low=row["ci_low"], high=row["ci_high"], p=row["p"],
-                       n=row["n_people"])  # fmt: skip
-            matches = analyses.false_matches(scores, groups[attribute], people=who, fmr=0.01,
-                                             n_permutations=10 * study.n)  # fmt: skip
-            study.keep(f"false matches {name} by {attribute}", matches.table,
-                       figures.plot_false_matches(matches))  # fmt: skip
+            study.note(
+                "score within less between groups",
+                row["difference"],
+                network=name,
+                group=attribute,
+                low=row["ci_low"],
+                high=row["ci_high"],
+                p=row["p"],
+                n=row["n_people"],
+            )
+            matches = analyses.false_matches(
+                scores, groups[attribute], people=who, fmr=0.01, n_permutations=10 * study.n
+            )
+            study.keep(
+                f"false matches {name} by {attribute}",
+                matches.table,
+                figures.plot_false_matches(matches),
+            )
             for row in matches.groups.itertuples():
-                study.note("false matches within the group, at 1 % overall", row.fmr,
-                           network=name, group=row.group, low=row.ci_low, high=row.ci_high,
-                           p=row.p_max, n=row.n_people)  # fmt: skip
+                study.note(
+                    "false matches within the group, at 1 % overall",
+                    row.fmr,
+                    network=name,
+                    group=row.group,
+                    low=row.ci_low,
+                    high=row.ci_high,
+                    p=row.p_max,
+                    n=row.n_people,
+                )
 
 
 def traits(study: Study) -> None:
@@ -488,30 +661,51 @@ def traits(study: Study) -> None:
         study.note(f"reliability of {trait} over 11 regions", value, n=120)
     mean = ratings.drop(columns="region").groupby("stim_id").mean()
     features = pd.get_dummies(known[["Race", "Gender"]]).astype(float)
-    sets = {"age": known[["Age"]], "gender": features.filter(like="Gender"),
-            "race": features.filter(like="Race"),
-            "all": features.assign(age=known["Age"])}  # fmt: skip
-    found = analyses.trait_readout(sets, mean, reliability=reliability, n_permutations=study.n,
-                                   progress=False)  # fmt: skip
+    sets = {
+        "age": known[["Age"]],
+        "gender": features.filter(like="Gender"),
+        "race": features.filter(like="Race"),
+        "all": features.assign(age=known["Age"]),
+    }
+    found = analyses.trait_readout(
+        sets, mean, reliability=reliability, n_permutations=study.n, progress=False
+    )
     study.keep("traits", found.table, figures.plot_traits(found))
     study.keep("traits specificity", found.specificity, figures.plot_specificity(found, "all"))
     for row in found.table.itertuples():
-        study.note(f"r of {row.trait}", row.r, group=f"from {row.features}", low=row.ci_low,
-                   high=row.ci_high, p=row.p_corrected, n=row.n_people)  # fmt: skip
+        study.note(
+            f"r of {row.trait}",
+            row.r,
+            group=f"from {row.features}",
+            low=row.ci_low,
+            high=row.ci_high,
+            p=row.p_corrected,
+            n=row.n_people,
+        )
     # Other faces, other raters: half of the faces in one region, the other half in another.
     first = np.random.default_rng(0).permutation(mean.index)[:60]
     second = [face for face in mean.index if face not in set(first)]
-    by = {r: part.set_index("stim_id").drop(columns="region") for r, part in
-          ratings.groupby("region")}  # fmt: skip
+    by = {
+        r: part.set_index("stim_id").drop(columns="region") for r, part in ratings.groupby("region")
+    }
     one, other = by["Western Europe"], by["Asia"]
     table = analyses.trait_generalization(
-        {"all": sets["all"].loc[first]}, one.loc[first], {"all": sets["all"].loc[second]},
-        other.loc[second], n_permutations=study.n,
-    )  # fmt: skip
+        {"all": sets["all"].loc[first]},
+        one.loc[first],
+        {"all": sets["all"].loc[second]},
+        other.loc[second],
+        n_permutations=study.n,
+    )
     study.keep("traits across regions", table)
     for row in table.itertuples():
-        study.note(f"r of {row.trait}, 60 faces in Western Europe to 60 others in Asia", row.r,
-                   low=row.ci_low, high=row.ci_high, p=row.p_corrected, n=row.n_test)  # fmt: skip
+        study.note(
+            f"r of {row.trait}, 60 faces in Western Europe to 60 others in Asia",
+            row.r,
+            low=row.ci_low,
+            high=row.ci_high,
+            p=row.p_corrected,
+            n=row.n_test,
+        )
 
 
 def topography(study: Study) -> None:
@@ -524,26 +718,38 @@ def topography(study: Study) -> None:
         found = analyses.compare_topography(rdms, it)
         study.keep(f"topography {name}", found.table, figures.plot_topography(found, title=name))
         for row in found.table.itertuples():
-            study.note("central less peripheral, similarity to human IT", row.difference,
-                       network=name, layer=row.layer, p=row.p_corrected, n=92)  # fmt: skip
+            study.note(
+                "central less peripheral, similarity to human IT",
+                row.difference,
+                network=name,
+                layer=row.layer,
+                p=row.p_corrected,
+                n=92,
+            )
 
 
 def stimuli(study: Study) -> None:
     """11: which 20 photographs tell the last layers of five networks apart."""
-    models = rf.concat([
-        rf.compute_rdms(np.asarray(study.acts(name)[list(study.acts(name))[-1]]),
-                        conditions=study.acts(name).conditions).with_labels(name=name)
-        for name in TRAINED_FOR
-    ])  # fmt: skip
+    models = rf.concat(
+        [
+            rf.compute_rdms(
+                np.asarray(study.acts(name)[list(study.acts(name))[-1]]),
+                conditions=study.acts(name).conditions,
+            ).with_labels(name=name)
+            for name in TRAINED_FOR
+        ]
+    )
     design = analyses.choose_stimuli(models, 20, progress=False)
     selection = analyses.simulate_selection(models, design)
     study.keep("stimuli", selection, figures.plot_stimulus_design(design, selection))
     for row in design.table.itertuples():
-        study.note(f"information (nats, most {row.most:.2f})", row.information, group=row.choice,
-                   n=row.n)  # fmt: skip
+        study.note(
+            f"information (nats, most {row.most:.2f})", row.information, group=row.choice, n=row.n
+        )
     for row in selection.itertuples():
-        study.note(f"right model found, {row.n_measurements} measurements", row.correct,
-                   group=row.choice)  # fmt: skip
+        study.note(
+            f"right model found, {row.n_measurements} measurements", row.correct, group=row.choice
+        )
 
 
 def agreement(study: Study) -> None:
@@ -551,18 +757,33 @@ def agreement(study: Study) -> None:
     for name in TRAINED_FOR:
         if name == "sface":
             continue
-        found = analyses.layer_agreement(study.acts("sface"), study.acts(name), n_boot=199,
-                                         people=study.labels["identity"], n_permutations=199,
-                                         progress=False)  # fmt: skip
+        found = analyses.layer_agreement(
+            study.acts("sface"),
+            study.acts(name),
+            n_boot=199,
+            people=study.labels["identity"],
+            n_permutations=199,
+            progress=False,
+        )
         study.keep(f"agreement {name}", found.table, figures.plot_layer_agreement(found))
         for row in found.order.itertuples():
-            study.note(f"order of layers agrees ({row.method})", row.depth_r,
-                       network=f"sface and {name}", p=row.p)  # fmt: skip
+            study.note(
+                f"order of layers agrees ({row.method})",
+                row.depth_r,
+                network=f"sface and {name}",
+                p=row.p,
+            )
         rows = found.table[found.table["method"] == "spearman"]
         best = rows.loc[rows["value"].idxmax()]
-        study.note("highest agreement of two layers (Spearman)", best["value"],
-                   network=f"sface and {name}", layer=f"{best['layer_a']} and {best['layer_b']}",
-                   low=best["ci_low"], high=best["ci_high"], p=best["p_corrected"])  # fmt: skip
+        study.note(
+            "highest agreement of two layers (Spearman)",
+            best["value"],
+            network=f"sface and {name}",
+            layer=f"{best['layer_a']} and {best['layer_b']}",
+            low=best["ci_low"],
+            high=best["ci_high"],
+            p=best["p_corrected"],
+        )
 
 
 def behaviour(study: Study) -> None:
@@ -576,24 +797,36 @@ def behaviour(study: Study) -> None:
         matrix[pairs] = table["similarity"].to_numpy()
         views[view] = matrix + matrix.T
     both = pd.DataFrame({view: m[pairs] for view, m in views.items()})
-    study.note("Spearman of judgements in 2-D and 3-D view", both.corr("spearman").iloc[0, 1],
-               n=4950)  # fmt: skip
+    study.note(
+        "Spearman of judgements in 2-D and 3-D view", both.corr("spearman").iloc[0, 1], n=4950
+    )
     heads = [f"head {i + 1:03d}" for i in range(100)]
     gender = pd.Series(["female"] * 50 + ["male"] * 50, heads, name="gender")
     for view, matrix in views.items():
         scores = pd.DataFrame(matrix, heads, heads)
         found = analyses.group_components(scores, gender, n_permutations=10 * study.n)
-        study.keep(f"judgements {view} by gender", found.table,
-                   figures.plot_group_components(found))  # fmt: skip
+        study.keep(
+            f"judgements {view} by gender", found.table, figures.plot_group_components(found)
+        )
         top = found.table.loc[found.table["between_group_share"].idxmax()]
-        study.note(f"between-group share, component {top['component']}",
-                   top["between_group_share"], group=f"gender, {view} view", p=top["p_max"],
-                   n=100)  # fmt: skip
+        study.note(
+            f"between-group share, component {top['component']}",
+            top["between_group_share"],
+            group=f"gender, {view} view",
+            p=top["p_max"],
+            n=100,
+        )
         one = analyses.score_distributions(scores, gender, n_permutations=10 * study.n)
         row = one.summary.iloc[0]
-        study.note("similarity within less between genders", row["difference"],
-                   group=f"{view} view", low=row["ci_low"], high=row["ci_high"], p=row["p"],
-                   n=100)  # fmt: skip
+        study.note(
+            "similarity within less between genders",
+            row["difference"],
+            group=f"{view} view",
+            low=row["ci_low"],
+            high=row["ci_high"],
+            p=row["p"],
+            n=100,
+        )
     _heads_and_traits(study, views, heads)
     from scipy.io import loadmat
 
@@ -604,13 +837,21 @@ def behaviour(study: Study) -> None:
         parts = {"shape": apart[:, :199], "texture": apart[:, 199:]}
         for part, values in parts.items():
             r = np.corrcoef(np.linalg.norm(values, axis=1), whole)[0, 1]
-            study.note(f"r of {part} distance with distance in the whole face model", r,
-                       group=f"set {name}", n=len(whole))  # fmt: skip
+            study.note(
+                f"r of {part} distance with distance in the whole face model",
+                r,
+                group=f"set {name}",
+                n=len(whole),
+            )
         for k in (10, 25, 50):
             some = np.linalg.norm(np.hstack([v[:, :k] for v in parts.values()]), axis=1)
             r = np.corrcoef(some, whole)[0, 1]
-            study.note(f"r of distance in {k} + {k} components with all", r,
-                       group=f"set {name}", n=len(whole))  # fmt: skip
+            study.note(
+                f"r of distance in {k} + {k} components with all",
+                r,
+                group=f"set {name}",
+                n=len(whole),
+            )
 
 
 def _heads_and_traits(study: Study, views, heads) -> None:
@@ -636,18 +877,30 @@ def _heads_and_traits(study: Study, views, heads) -> None:
             found = rf.inference.permutation_test(
                 model, data, method="pearson", n_permutations=9999, blocks=blocks
             )
-            study.note(f"r of judged dissimilarity with distance of 13 trait ratings{what}",
-                       found.similarity[0], group=f"{view} view", p=found.p[0],
-                       n=len(shared))  # fmt: skip
+            study.note(
+                f"r of judged dissimilarity with distance of 13 trait ratings{what}",
+                found.similarity[0],
+                group=f"{view} view",
+                p=found.p[0],
+                n=len(shared),
+            )
 
 
 PARTS: dict[str, Callable[[Study], None]] = {
-    "readout": readout, "congruence": congruence, "face_space": face_space,
-    "landmarks": landmarks, "robustness": robustness, "views": views,
+    "readout": readout,
+    "congruence": congruence,
+    "face_space": face_space,
+    "landmarks": landmarks,
+    "robustness": robustness,
+    "views": views,
     "embedding_map": embedding_map,
-    "demographics": demographics, "traits": traits, "topography": topography, "stimuli": stimuli,
-    "agreement": agreement, "behaviour": behaviour,
-}  # fmt: skip
+    "demographics": demographics,
+    "traits": traits,
+    "topography": topography,
+    "stimuli": stimuli,
+    "agreement": agreement,
+    "behaviour": behaviour,
+}
 
 
 def main() -> None:

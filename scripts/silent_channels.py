@@ -35,8 +35,11 @@ if __name__ == "__main__":
     ratings.index = [f"{name}_neutral" for name in ratings.index]
     for standardize in (True, False):
         found = trait_readout(
-            {"global_pool": features}, ratings, standardize=standardize, n_permutations=1,
+            {"global_pool": features},
+            ratings,
+            standardize=standardize,
+            n_permutations=1,
             match="intersection",
-        )  # fmt: skip
+        )
         print("channels" if standardize else "set whole")
         print(found.table[["trait", "r", "r2", "n_faces"]].round(2).to_string(index=False))

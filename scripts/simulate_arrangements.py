@@ -65,12 +65,16 @@ def simulate(rule: str, seed: int, n_trials: int) -> list[dict]:
         off = guess / np.sqrt(np.mean(guess**2)) - truth / np.sqrt(np.mean(truth**2))
         rows.append(
             {
-                "rule": rule, "rater": seed, "trial": k + 1, "minutes": seconds / 60,
-                "seen": known.mean(), "spearman": spearmanr(guess, truth)[0],
+                "rule": rule,
+                "rater": seed,
+                "trial": k + 1,
+                "minutes": seconds / 60,
+                "seen": known.mean(),
+                "spearman": spearmanr(guess, truth)[0],
                 "pearson": np.corrcoef(guess, truth)[0, 1],
                 "error": np.sqrt(np.mean(off**2)),
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -102,8 +106,9 @@ def draw(table: pd.DataFrame):
         axes[1, 1].set_ylim(bottom=0)
         axes[0, 0].legend(frameon=False, loc="lower right")
         n = table["rater"].nunique()
-        axes[0, 0].set_title(f"{n} simulated raters, {N_IMAGES} images; band: standard error",
-                             loc="left")  # fmt: skip
+        axes[0, 0].set_title(
+            f"{n} simulated raters, {N_IMAGES} images; band: standard error", loc="left"
+        )
     return figure
 
 
@@ -122,15 +127,21 @@ def main() -> None:
     table = pd.DataFrame(rows)
     table.round(5).to_csv(options.out.with_suffix(".csv"), index=False)
     save_figure(draw(table), options.out)
-    print(table[table["trial"].isin([10, 20, options.trials])].groupby(["rule", "trial"])[
-        ["minutes", "seen", "spearman", "pearson", "error"]].mean().round(3))  # fmt: skip
+    print(
+        table[table["trial"].isin([10, 20, options.trials])]
+        .groupby(["rule", "trial"])[["minutes", "seen", "spearman", "pearson", "error"]]
+        .mean()
+        .round(3)
+    )
     for level in (0.8, 0.85, 0.9, 0.95):
         for rule, rows_of in table.groupby("rule", sort=False):
             reached = rows_of[rows_of["spearman"] >= level].groupby("rater")[["trial", "minutes"]]
             first = reached.min()
             trials, minutes = first["trial"].median(), first["minutes"].median()
-            print(f"Spearman {level}: {rule}: {len(first)} of {options.raters} raters, median "
-                  f"{trials:.1f} trials, {minutes:.1f} min")  # fmt: skip
+            print(
+                f"Spearman {level}: {rule}: {len(first)} of {options.raters} raters, median "
+                f"{trials:.1f} trials, {minutes:.1f} min"
+            )
 
 
 if __name__ == "__main__":

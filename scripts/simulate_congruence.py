@@ -49,15 +49,27 @@ def angles(n: int) -> None:
         for seed in range(n):
             x = simulated(np.random.default_rng(seed), width=width, noise=noise, shared=shared)
             row = congruence(
-                {"a": x}, WHO, FACE, within=VIEW, conditions=NAMES, n_permutations=39,
-                n_splits=10, directions=directions, seed=seed,
-            ).table.iloc[0]  # fmt: skip
+                {"a": x},
+                WHO,
+                FACE,
+                within=VIEW,
+                conditions=NAMES,
+                n_permutations=39,
+                n_splits=10,
+                directions=directions,
+                seed=seed,
+            ).table.iloc[0]
             rescaled = row["excess"] / (1 - row["null_mean"])
-            rows.append({
-                "directions": directions, "width": width, "noise": noise, "shared": shared,
-                "rescaled": rescaled,
-                **row[["congruence", "excess", "corrected", "tucker", "tucker_excess"]],
-            })  # fmt: skip
+            rows.append(
+                {
+                    "directions": directions,
+                    "width": width,
+                    "noise": noise,
+                    "shared": shared,
+                    "rescaled": rescaled,
+                    **row[["congruence", "excess", "corrected", "tucker", "tucker_excess"]],
+                }
+            )
     table = pd.DataFrame(rows)
     keys = ["directions", "noise", "width", "shared"]
     print(table.groupby(keys).mean(numeric_only=True).round(2).to_string())
@@ -73,9 +85,15 @@ def level(n: int) -> None:
         for seed in range(n):
             x = simulated(np.random.default_rng(seed), shared=None, face=face, width=24, noise=0.3)
             row = congruence(
-                {"a": x}, WHO, FACE, within=within, conditions=NAMES, n_permutations=39,
-                n_splits=0, seed=seed,
-            ).table.iloc[0]  # fmt: skip
+                {"a": x},
+                WHO,
+                FACE,
+                within=within,
+                conditions=NAMES,
+                n_permutations=39,
+                n_splits=0,
+                seed=seed,
+            ).table.iloc[0]
             wrong += row[["p_less", "p_greater"]].to_numpy(float) <= 0.05
         shown = "within view" if within else "across view"
         print(f"{shown}, expression x {face:g}: less, greater", wrong / n, flush=True)

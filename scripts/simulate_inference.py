@@ -47,9 +47,13 @@ EFFECT = 0.75
 SHARE = {12: (1.0, 1 / 3), 24: (1.0, 1 / 3), 60: (1 / 3, 0.2), 92: (0.2, 0.1)}
 #: What is estimated in each study. The first four are 0 in truth.
 QUANTITIES = (
-    "unrelated model", "two equally good models", "model as good as the ceiling, minus ceiling",
-    "good model", "weak model", "better minus good model",
-)  # fmt: skip
+    "unrelated model",
+    "two equally good models",
+    "model as good as the ceiling, minus ceiling",
+    "good model",
+    "weak model",
+    "better minus good model",
+)
 
 
 @dataclass(frozen=True)
@@ -296,9 +300,13 @@ def cells(cache: Path) -> pd.DataFrame:
             holds = np.abs(here - truth) <= critical * sem
             rows.append(
                 {
-                    "method": method, "setting": list(SETTINGS)[int(setting)],
-                    "n_subjects": n_subjects, "n_conditions": n_conditions, "kind": kind,
-                    "n": len(sem), "ms": 1000 * time_,
+                    "method": method,
+                    "setting": list(SETTINGS)[int(setting)],
+                    "n_subjects": n_subjects,
+                    "n_conditions": n_conditions,
+                    "kind": kind,
+                    "n": len(sem),
+                    "ms": 1000 * time_,
                     **dict(zip(TESTS, 100 * rejects[:, :3].mean(axis=0), strict=True)),
                     "coverage": 100 * holds[:, 3].mean(),
                     "coverage_difference": 100 * holds[:, 5].mean(),
@@ -307,7 +315,7 @@ def cells(cache: Path) -> pd.DataFrame:
                     "better": 100 * rejects[:both, 5].mean(),
                     "error": np.sqrt((sem[:, 3] ** 2).mean()) / estimates[:, 3].std(ddof=1),
                 }
-            )  # fmt: skip
+            )
     return pd.DataFrame(rows)
 
 
@@ -324,14 +332,17 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     place = {size: i for i, size in enumerate(sizes)}
     colors = dict(zip(SETTINGS, COLORS, strict=True))
     for (kind, method), rows in table.groupby(["kind", "method"]):
-        x = np.array([place[k, s] for k, s in zip(rows["n_conditions"], rows["n_subjects"],
-                                                  strict=True)])  # fmt: skip
+        x = np.array(
+            [place[k, s] for k, s in zip(rows["n_conditions"], rows["n_subjects"], strict=True)]
+        )
         x = x + (0.15 if kind == "bootstrap" else -0.15)
         style = {
-            "s": 12, "linewidths": 0.7, "marker": "o" if method == "pearson" else "^",
+            "s": 12,
+            "linewidths": 0.7,
+            "marker": "o" if method == "pearson" else "^",
             "edgecolors": [colors[name] for name in rows["setting"]],
             "facecolors": "none" if kind == "bootstrap" else [colors[n] for n in rows["setting"]],
-        }  # fmt: skip
+        }
         axes[0].scatter(x, rows[list(TESTS)].max(axis=1), **style)
         axes[1].scatter(x, rows["coverage"], **style)
     axes[0].axhline(5, color="black", linewidth=0.6)
@@ -342,15 +353,21 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         ax.set_xticks(range(len(sizes)), labels, rotation=90, fontsize=6)
         ax.set_ylabel(name, fontsize=7)
     wide = table.pivot_table(
-        index=["method", "setting", "n_subjects", "n_conditions"], columns="kind",
+        index=["method", "setting", "n_subjects", "n_conditions"],
+        columns="kind",
         values=["weak", "better"],
-    )  # fmt: skip
+    )
     for what, marker in (("weak", "o"), ("better", "s")):
         part = wide[what].reset_index()
         axes[2].scatter(
-            part["bootstrap"], part["analytic"], s=12, marker=marker, facecolors="none",
-            edgecolors=[colors[name] for name in part["setting"]], linewidths=0.7,
-        )  # fmt: skip
+            part["bootstrap"],
+            part["analytic"],
+            s=12,
+            marker=marker,
+            facecolors="none",
+            edgecolors=[colors[name] for name in part["setting"]],
+            linewidths=0.7,
+        )
     most = 1.05 * max(wide.max().max(), 1)
     axes[2].plot([0, most], [0, most], color="black", linewidth=0.6)
     axes[2].plot([0, most / 1.5], [0, most], color="black", linewidth=0.6, linestyle=":")
@@ -389,8 +406,9 @@ def markdown(table: pd.DataFrame) -> str:
         shown += [f"{a[name]:.0f} / {b[name]:.0f}" for name in ("weak", "better")]
         lines.append(
             f"| {setting} | {n_subjects} × {n_conditions} | {a['n']}, {b['n']} | "
-            + " | ".join(shown) + " |"
-        )  # fmt: skip
+            + " | ".join(shown)
+            + " |"
+        )
     return "\n".join(lines)
 
 
@@ -408,9 +426,7 @@ def verdict(table: pd.DataFrame) -> str:
 
     tests, found = list(TESTS), ["weak", "better"]
     small = [n <= 12 and c <= 24 for *_, n, c in a.index]
-    pooled = [
-        np.average(part[tests].mean(axis=1), weights=part["n"]) for part in (a, b)
-    ]  # fmt: skip
+    pooled = [np.average(part[tests].mean(axis=1), weights=part["n"]) for part in (a, b)]
     return "\n".join(
         [
             say(
@@ -419,13 +435,18 @@ def verdict(table: pd.DataFrame) -> str:
                 b[tests].gt(b["n"].map(highest), axis=0),
             )
             + f" Over all cases {pooled[0]:.1f} %, bootstrap {pooled[1]:.1f} %.",
-            say("Intervals that hold the truth in less than 93 %", a[["coverage"]] < 93,
-                b[["coverage"]] < 93),
+            say(
+                "Intervals that hold the truth in less than 93 %",
+                a[["coverage"]] < 93,
+                b[["coverage"]] < 93,
+            ),
             say("Power below that of the bootstrap", a[found] < b[found]),
-            say("Power less than 1.5 times the bootstrap's, up to 12 × 24",
-                (a[found] < 1.5 * b[found])[small]),
+            say(
+                "Power less than 1.5 times the bootstrap's, up to 12 × 24",
+                (a[found] < 1.5 * b[found])[small],
+            ),
         ]
-    )  # fmt: skip
+    )
 
 
 def by_setting(table: pd.DataFrame) -> str:

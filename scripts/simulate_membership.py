@@ -50,5 +50,6 @@ if __name__ == "__main__":
             area = np.mean([row["reference_auc"] for row in rows])
             print(
                 f"closer {closer:g} {sign}: reference area {area:.2f}, p {wrong:.3f}, "
-                f"p_difference {beyond:.3f}, interval holds 0 {held:.3f}", flush=True
-            )  # fmt: skip
+                f"p_difference {beyond:.3f}, interval holds 0 {held:.3f}",
+                flush=True,
+            )

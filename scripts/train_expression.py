@@ -45,8 +45,13 @@ def options():
     add("--label", default="expression", metavar="COLUMN", help="default expression")
     add("--people", default="identity", metavar="COLUMN", help="default identity")
     add("--held-out", type=int, default=20, metavar="PEOPLE", help="for validation (default 20)")
-    add("--network", choices=OWN, default="densenet-fer2013", metavar="NAME",
-        help=f"{', '.join(OWN)} (default densenet-fer2013)")  # fmt: skip
+    add(
+        "--network",
+        choices=OWN,
+        default="densenet-fer2013",
+        metavar="NAME",
+        help=f"{', '.join(OWN)} (default densenet-fer2013)",
+    )
     args = out.parse_args()
     if args.data and not args.manifest:
         out.error("--data needs --manifest")
@@ -87,8 +92,15 @@ def run() -> None:
     print(f"training on {shown}, outputs in this order; validating on {len(held_out)} images")
     module = network(args.network, len(faces.names), args)
     batches = partial(shuffled, n_images=len(faces), batch_size=args.batch, seed=args.seed)
-    train(module, softmax_loss, faces, network=args.network, args=args, batches=batches,
-          validate=partial(measures, faces=held_out, name=args.network))  # fmt: skip
+    train(
+        module,
+        softmax_loss,
+        faces,
+        network=args.network,
+        args=args,
+        batches=batches,
+        validate=partial(measures, faces=held_out, name=args.network),
+    )
     if args.fer2013 and FIRST:
         test = read_fer2013(args.fer2013, usage="PrivateTest")
         print("PrivateTest:", measures(module, test, args.network))

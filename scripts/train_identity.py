@@ -49,14 +49,27 @@ def options():
     out = parser(__doc__, epochs=30, rate=1e-3, batch=64, what="images")
     add = out.add_argument
     add("--data", type=Path, required=True, metavar="FOLDER", help="one folder per person")
-    add("--network", choices=OWN, default="densenet-celeba", metavar="NAME",
-        help=f"{', '.join(OWN)} (default densenet-celeba)")  # fmt: skip
-    add("--objective", choices=("softmax", "arcface", "triplet"), default="softmax",
-        help="default softmax")  # fmt: skip
+    add(
+        "--network",
+        choices=OWN,
+        default="densenet-celeba",
+        metavar="NAME",
+        help=f"{', '.join(OWN)} (default densenet-celeba)",
+    )
+    add(
+        "--objective",
+        choices=("softmax", "arcface", "triplet"),
+        default="softmax",
+        help="default softmax",
+    )
     add("--share", type=float, default=1.0, help="share of absent people that compete (default 1)")
     add("--no-correction", action="store_true", help="do not correct for --share")
-    add("--margin", type=float, help="angle in radians for arcface (default 0.5); difference of "
-        "squared distances for triplet (default 0.2)")  # fmt: skip
+    add(
+        "--margin",
+        type=float,
+        help="angle in radians for arcface (default 0.5); difference of "
+        "squared distances for triplet (default 0.2)",
+    )
     add("--scale", type=float, default=64.0, help="for arcface (default 64)")
     add("--n-out", type=int, default=128, help="for triplet: outputs (default 128)")
     add("--images", type=int, default=4, help="for triplet: images of a person (default 4)")
@@ -96,20 +109,30 @@ def run() -> None:
         objective = partial(sampled_softmax_loss, **shares)
     if triplet:
         n_people = max(2, args.batch // args.images)
-        batches = partial(by_person, labels=faces.labels, n_people=n_people,
-                          n_images=args.images, seed=args.seed)  # fmt: skip
+        batches = partial(
+            by_person, labels=faces.labels, n_people=n_people, n_images=args.images, seed=args.seed
+        )
     else:
         batches = partial(shuffled, n_images=len(faces), batch_size=args.batch, seed=args.seed)
     validate = None
     if held_out is not None:
         layer = None if triplet else spec.layers[-2]
         validate = partial(measures, faces=held_out, name=args.network, layer=layer)
-    train(module, objective, faces, network=args.network, args=args, batches=batches,
-          validate=validate)  # fmt: skip
+    train(
+        module,
+        objective,
+        faces,
+        network=args.network,
+        args=args,
+        batches=batches,
+        validate=validate,
+    )
     if not triplet:
-        print(f"outputs, in order: {', '.join(faces.names[:5])}"
-              f"{', ...' if len(faces.names) > 5 else ''} (folders in alphabetical order, without "
-              "the held-out ones)")  # fmt: skip
+        print(
+            f"outputs, in order: {', '.join(faces.names[:5])}"
+            f"{', ...' if len(faces.names) > 5 else ''} (folders in alphabetical order, without "
+            "the held-out ones)"
+        )
 
 
 if __name__ == "__main__":

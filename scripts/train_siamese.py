@@ -46,9 +46,16 @@ NETWORK = "siamese-lfw"
 INPUT = get_spec(NETWORK).preprocessing
 #: How siamese-orl was trained; chosen on people 1 to 30 alone.
 ORL = {
-    "epochs": 60, "batch": 10, "images": 4, "learning_rate": 1e-3, "clip": 1.0, "crop": 0.2,
-    "width": 16, "n_out": 256, "held_out": 0,
-}  # fmt: skip
+    "epochs": 60,
+    "batch": 10,
+    "images": 4,
+    "learning_rate": 1e-3,
+    "clip": 1.0,
+    "crop": 0.2,
+    "width": 16,
+    "n_out": 256,
+    "held_out": 0,
+}
 ORL_TRAINED = [f"s{i}" for i in range(1, 31)]
 
 
@@ -58,19 +65,36 @@ def options():
     add = out.add_argument
     data = out.add_mutually_exclusive_group(required=True)
     data.add_argument("--data", type=Path, metavar="FOLDER", help="one folder per person")
-    data.add_argument("--orl", type=Path, metavar="PATH",
-                      help="the AT&T/ORL faces: a folder with s1 to s40, or a zip that holds one; "
-                      "trains on s1 to s30 with the settings of siamese-orl")  # fmt: skip
-    add("--train-pairs", type=Path, metavar="FILE",
-        help="train on these pairs of --data only (LFW's pairsDevTrain.txt)")  # fmt: skip
+    data.add_argument(
+        "--orl",
+        type=Path,
+        metavar="PATH",
+        help="the AT&T/ORL faces: a folder with s1 to s40, or a zip that holds one; "
+        "trains on s1 to s30 with the settings of siamese-orl",
+    )
+    add(
+        "--train-pairs",
+        type=Path,
+        metavar="FILE",
+        help="train on these pairs of --data only (LFW's pairsDevTrain.txt)",
+    )
     add("--images", type=int, default=4, help="images of a person per batch (default 4)")
-    add("--held-out", type=int, default=20, metavar="PEOPLE",
-        help="people drawn for validation after each epoch (default 20; 0: none)")  # fmt: skip
+    add(
+        "--held-out",
+        type=int,
+        default=20,
+        metavar="PEOPLE",
+        help="people drawn for validation after each epoch (default 20; 0: none)",
+    )
     add("--test", type=Path, metavar="FOLDER", help="the faces of --pairs, one folder per person")
     add("--pairs", type=Path, metavar="FILE", help="pairs to test at the end (LFW's pairs.txt)")
     add("--fold", type=int, metavar="K", help="test fold K of --pairs (1 to 10) only")
-    add("--width", type=int, default=64,
-        help="channels of the first layer (default 64; siamese-lfw opens 64 only)")  # fmt: skip
+    add(
+        "--width",
+        type=int,
+        default=64,
+        help="channels of the first layer (default 64; siamese-lfw opens 64 only)",
+    )
     add("--n-out", type=int, default=4096, help="length of an embedding (default 4096)")
     args = out.parse_args()
     if (args.pairs is None) != (args.test is None):
@@ -144,10 +168,17 @@ def run() -> None:
     else:
         if args.held_out:
             faces, held_out = faces.split(args.held_out, seed=args.seed)
-        batches = partial(by_person, labels=faces.labels, n_people=args.batch,
-                          n_images=args.images, seed=args.seed)  # fmt: skip
-    print(f"training on {len(faces)} images of {len(faces.names)} people; {len(tested)} tested "
-          "people are left out")  # fmt: skip
+        batches = partial(
+            by_person,
+            labels=faces.labels,
+            n_people=args.batch,
+            n_images=args.images,
+            seed=args.seed,
+        )
+    print(
+        f"training on {len(faces)} images of {len(faces.names)} people; {len(tested)} tested "
+        "people are left out"
+    )
     network = SiameseNet(args.n_out, args.width)
     start(network, args)
     if args.weights is None:

@@ -40,28 +40,50 @@ def parser(doc: str, *, epochs: int, rate: float, batch: int, what: str) -> argp
     add("--out", type=Path, required=True, metavar="FOLDER", help="where results go")
     add("--epochs", type=int, default=epochs, help=f"passes over the images (default {epochs})")
     add("--batch", type=int, default=batch, help=f"{what} per batch (default {batch})")
-    add("--learning-rate", type=float, default=rate, metavar="RATE",
+    add(
+        "--learning-rate",
+        type=float,
+        default=rate,
+        metavar="RATE",
         help=f"the highest one (default {rate:g}); about 0.001 for adamw, 0.01 to 0.1 for sgd. "
-        "If the loss becomes nan, divide it by ten")  # fmt: skip
+        "If the loss becomes nan, divide it by ten",
+    )
     add("--optimizer", choices=("sgd", "adamw"), default="adamw", help="default adamw")
     add("--weight-decay", type=float, default=5e-4, metavar="X", help="default 0.0005")
-    add("--schedule", choices=("cosine", "steps", "constant"), default="cosine",
+    add(
+        "--schedule",
+        choices=("cosine", "steps", "constant"),
+        default="cosine",
         help="how the learning rate falls: along a cosine to 0 (default), by ten at each of "
-        "--milestones, not at all")  # fmt: skip
+        "--milestones, not at all",
+    )
     add("--milestones", type=int, nargs="+", default=(), metavar="EPOCH", help="for steps")
-    add("--warmup", type=float, default=0, metavar="EPOCHS",
-        help="epochs over which the learning rate first rises (default 0)")  # fmt: skip
+    add(
+        "--warmup",
+        type=float,
+        default=0,
+        metavar="EPOCHS",
+        help="epochs over which the learning rate first rises (default 0)",
+    )
     add("--clip", type=float, metavar="NORM", help="shorten gradients longer than this, e.g. 1")
-    add("--crop", type=float, default=0.1, metavar="SHARE",
-        help="random windows of up to this much less height and width (default 0.1)")  # fmt: skip
+    add(
+        "--crop",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="random windows of up to this much less height and width (default 0.1)",
+    )
     add("--no-flip", action="store_true", help="do not mirror half of the images at random")
     add("--weights", type=Path, metavar="FILE", help="start from this file, not at random")
     add("--seed", type=int, default=0, help="first weights, order, augmentation (default 0)")
     add("--device", default="auto", help="auto (default: a CUDA GPU if there is one), cpu, cuda:1")
     add("--workers", type=int, default=0, help="processes that read images (default 0: none extra)")
     add("--mixed", action="store_true", help="half precision where safe; CUDA GPUs only")
-    add("--resume", action="store_true",
-        help="go on after the last epoch in --out; all other options as before")  # fmt: skip
+    add(
+        "--resume",
+        action="store_true",
+        help="go on after the last epoch in --out; all other options as before",
+    )
     return out
 
 
@@ -100,11 +122,20 @@ def train(module, objective, faces, *, network: str, args, batches, validate) ->
     total = args.epochs * len(batches(0))
     with progress_bar("training", total, show=True) as on_step:
         log = fit(
-            module, objective, faces, recipe=recipe(args), batches=batches, out=args.out,
-            preprocessing=get_spec(network).preprocessing, validate=validate,
+            module,
+            objective,
+            faces,
+            recipe=recipe(args),
+            batches=batches,
+            out=args.out,
+            preprocessing=get_spec(network).preprocessing,
+            validate=validate,
             augment=Augmentation(flip=0.0 if args.no_flip else 0.5, crop=args.crop),
-            resume=args.resume, device=args.device, workers=args.workers, on_step=on_step,
-        )  # fmt: skip
+            resume=args.resume,
+            device=args.device,
+            workers=args.workers,
+            on_step=on_step,
+        )
     if FIRST:
         print(log.tail(10).round(4).to_string())
         print(f"the weights are in {args.out / 'weights.safetensors'}")

@@ -48,9 +48,13 @@ def main() -> None:
                 continue
             crops = rf.crop_faces(some, found, template="box", missing="leave-out")
             turned = random_turns(
-                crops, detect_landmarks(crops), options.turns, max_yaw=options.max_yaw,
-                max_pitch=options.max_pitch, seed=options.seed,
-            )  # fmt: skip
+                crops,
+                detect_landmarks(crops),
+                options.turns,
+                max_yaw=options.max_yaw,
+                max_pitch=options.max_pitch,
+                seed=options.seed,
+            )
             together = [*crops.ids, *turned.ids]
             write_images(
                 StimulusSet.from_arrays(

@@ -284,8 +284,9 @@ def london_chips(folder: Path) -> tuple[StimulusSet, np.ndarray, np.ndarray]:
     """
     stimuli = load_stimuli(folder / "images", manifest=folder / "images.csv")
     stored = np.load(folder / "landmarks.npz")
-    own = dict(zip((str(f)[:3] for f in stored["files"]), stored["points"][:, LONDON_FIVE],
-                   strict=True))  # fmt: skip
+    own = dict(
+        zip((str(f)[:3] for f in stored["files"]), stored["points"][:, LONDON_FIVE], strict=True)
+    )
     identities = stimuli.metadata["identity"].astype(str).str.zfill(3)
     transforms = [chip_transform(own[i], 224, 0.2) for i in identities]
     crops = StimulusSet.from_arrays(

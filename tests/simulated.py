@@ -31,21 +31,38 @@ def simulated_result(
     for region in regions:
         names = pd.DataFrame(
             [
-                (n, layer_name.format(i) if count > 1 else n if n == "pixels" else "", i,
-                 i / max(count - 1, 1))
-                for n, count in networks.items() for i in range(count)
+                (
+                    n,
+                    layer_name.format(i) if count > 1 else n if n == "pixels" else "",
+                    i,
+                    i / max(count - 1, 1),
+                )
+                for n, count in networks.items()
+                for i in range(count)
             ],
             columns=["network", "layer", "layer_index", "depth"],
-        )  # fmt: skip
+        )
         n = len(names)
         similarity = 0.25 * np.sin(np.linspace(0, 4, n)) + 0.05 * rng.normal(size=n) + shift
         p = np.where(np.arange(n) % 2, 0.001, 0.5)
         table = names.assign(
-            **common, region=region, method="rho-a", similarity=similarity, sem=0.04,
-            ci_low=similarity - 0.09, ci_high=similarity + 0.09, p=p, p_corrected=p,
-            p_ceiling=p, p_ceiling_corrected=p, max_similarity=1.0, ceiling_low=ceiling[0],
-            ceiling_high=ceiling[1], reliable=reliable, n_pairs=n_pairs,
-        )  # fmt: skip
+            **common,
+            region=region,
+            method="rho-a",
+            similarity=similarity,
+            sem=0.04,
+            ci_low=similarity - 0.09,
+            ci_high=similarity + 0.09,
+            p=p,
+            p_corrected=p,
+            p_ceiling=p,
+            p_ceiling_corrected=p,
+            max_similarity=1.0,
+            ceiling_low=ceiling[0],
+            ceiling_high=ceiling[1],
+            reliable=reliable,
+            n_pairs=n_pairs,
+        )
         tables.append(table[list(TABLE)])
         a, b = np.triu_indices(n, k=1)
         difference = similarity[a] - similarity[b]
@@ -56,32 +73,48 @@ def simulated_result(
                     "layer_a": names["layer"].to_numpy()[a],
                     "network_b": names["network"].to_numpy()[b],
                     "layer_b": names["layer"].to_numpy()[b],
-                    "difference": difference, "sem": 0.05,
+                    "difference": difference,
+                    "sem": 0.05,
                     "p": np.where(np.abs(difference) > 0.2, 0.001, 0.4),
                     "p_corrected": np.where(np.abs(difference) > 0.2, 0.002, 0.5),
                 }
             ).assign(**common, region=region)[list(PAIRS)]
-        )  # fmt: skip
+        )
         repeated = names.loc[np.repeat(np.arange(n), n_subjects), ["network", "layer"]]
         subjects.append(
             repeated.assign(
-                subset=subset, region=region,
+                subset=subset,
+                region=region,
                 subject=np.tile([f"s{i}" for i in range(n_subjects)], n),
                 similarity=np.repeat(similarity, n_subjects) + 0.1 * rng.normal(size=len(repeated)),
             )[list(SUBJECTS)]
-        )  # fmt: skip
+        )
         ceilings.append(
-            pd.DataFrame([{
-                **common, "region": region, "method": "rho-a", "ceiling_low": ceiling[0],
-                "ceiling_low_sem": np.nan if one else 0.05, "ceiling_high": ceiling[1],
-                "ceiling_high_sem": np.nan if one else 0.04,
-                "p_reliable": np.nan if one else 0.001 if reliable else 0.4, "reliable": reliable,
-            }])[list(CEILINGS)]
-        )  # fmt: skip
+            pd.DataFrame(
+                [
+                    {
+                        **common,
+                        "region": region,
+                        "method": "rho-a",
+                        "ceiling_low": ceiling[0],
+                        "ceiling_low_sem": np.nan if one else 0.05,
+                        "ceiling_high": ceiling[1],
+                        "ceiling_high_sem": np.nan if one else 0.04,
+                        "p_reliable": np.nan if one else 0.001 if reliable else 0.4,
+                        "reliable": reliable,
+                    }
+                ]
+            )[list(CEILINGS)]
+        )
     settings = {
-        "method": "rho-a", "bootstrap": "both", "n_boot": 1000, "seed": 0, "alpha": 0.05,
-        "correction": "fdr", "degrees_of_freedom": max(n_subjects - 1, 1),
+        "method": "rho-a",
+        "bootstrap": "both",
+        "n_boot": 1000,
+        "seed": 0,
+        "alpha": 0.05,
+        "correction": "fdr",
+        "degrees_of_freedom": max(n_subjects - 1, 1),
         "generalises_to": "new subjects and new conditions",
-    }  # fmt: skip
+    }
     frames = (pd.concat(f, ignore_index=True) for f in (tables, pairs, subjects, ceilings))
     return Result(*frames, settings=settings, notes=("made-up numbers: for tests only.",))

@@ -53,15 +53,18 @@ def procrustes_similarity(x, y):
 @pytest.mark.parametrize("seed", range(4))
 def test_values_are_those_of_the_definitions(seed):
     a, b = layers(seed), layers(seed + 100, (20, 5))
-    found = layer_agreement(a, b, conditions=NAMES, methods=["spearman", "pearson", "cka",
-                                                             "procrustes"], **QUICK)  # fmt: skip
+    found = layer_agreement(
+        a, b, conditions=NAMES, methods=["spearman", "pearson", "cka", "procrustes"], **QUICK
+    )
     for i, x in a.items():
         for j, y in b.items():
             one, two = pdist(x, "correlation"), pdist(y, "correlation")
             expected = {
-                "spearman": spearmanr(one, two)[0], "pearson": np.corrcoef(one, two)[0, 1],
-                "cka": debiased_cka(x, y), "procrustes": procrustes_similarity(x, y),
-            }  # fmt: skip
+                "spearman": spearmanr(one, two)[0],
+                "pearson": np.corrcoef(one, two)[0, 1],
+                "cka": debiased_cka(x, y),
+                "procrustes": procrustes_similarity(x, y),
+            }
             for method, value in expected.items():
                 assert found.matrix(method).loc[i, j] == pytest.approx(value, abs=1e-9)
 
@@ -70,8 +73,14 @@ def test_rotation_and_scale_change_nothing():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, 10))
     y = 5 * x @ np.linalg.qr(rng.normal(size=(10, 10)))[0] + rng.normal(size=10)
-    found = layer_agreement({"a": x}, {"b": y}, conditions=NAMES, measure="euclidean",
-                            methods=["spearman", "cka", "procrustes"], **QUICK)  # fmt: skip
+    found = layer_agreement(
+        {"a": x},
+        {"b": y},
+        conditions=NAMES,
+        measure="euclidean",
+        methods=["spearman", "cka", "procrustes"],
+        **QUICK,
+    )
     np.testing.assert_allclose(found.table["value"], 1, atol=1e-9)
     itself = layer_agreement(layers(1), conditions=NAMES, methods=["spearman", "cka"], **QUICK)
     for method in ("spearman", "cka"):
@@ -83,10 +92,15 @@ def test_rotation_and_scale_change_nothing():
 def test_cka_of_unrelated_wide_layers_is_0_on_average():
     rng = np.random.default_rng(0)
     found = [
-        layer_agreement({"a": rng.normal(size=(N, 2000))}, {"b": rng.normal(size=(N, 2000))},
-                        conditions=NAMES, methods=["cka"], **QUICK).table["value"][0]
+        layer_agreement(
+            {"a": rng.normal(size=(N, 2000))},
+            {"b": rng.normal(size=(N, 2000))},
+            conditions=NAMES,
+            methods=["cka"],
+            **QUICK,
+        ).table["value"][0]
         for _ in range(100)
-    ]  # fmt: skip
+    ]
     assert abs(np.mean(found)) < 0.02
 
 
@@ -145,8 +159,13 @@ def test_people_are_drawn_whole():
     a, b = layers(4, (12,)), layers(5, (9,))
     b["l0"][:, :6] += a["l0"][:, :6]
     who = {name: f"p{i // 3}" for i, name in enumerate(NAMES)}
-    options = {"conditions": NAMES, "methods": ["pearson"], "n_boot": 15, "n_permutations": 0,
-               "seed": 3}  # fmt: skip
+    options = {
+        "conditions": NAMES,
+        "methods": ["pearson"],
+        "n_boot": 15,
+        "n_permutations": 0,
+        "seed": 3,
+    }
     found = layer_agreement(a, b, people=who, **options).table.iloc[0]
     k = -(-N // 3)
     assert found["n_people"] == k
@@ -179,8 +198,14 @@ def chain(seed, n_layers=6, shared=0.0):
 
 
 def test_a_planted_correspondence_is_found():
-    found = layer_agreement(chain(0, shared=0.6), chain(1, shared=0.6), conditions=NAMES,
-                            methods=["spearman", "cka"], n_boot=50, n_permutations=199)  # fmt: skip
+    found = layer_agreement(
+        chain(0, shared=0.6),
+        chain(1, shared=0.6),
+        conditions=NAMES,
+        methods=["spearman", "cka"],
+        n_boot=50,
+        n_permutations=199,
+    )
     for method in ("spearman", "cka"):
         wide = found.matrix(method).to_numpy()
         assert list(wide.argmax(axis=1)) == list(range(6))
@@ -195,9 +220,16 @@ def test_a_planted_correspondence_is_found():
 def test_level_without_agreement():
     n, single, corrected, order = 120, [], [], []
     for seed in range(n):
-        found = layer_agreement(chain(seed), chain(seed + 1000), conditions=NAMES, n_boot=0,
-                                methods=["spearman", "cka"], n_permutations=39, seed=seed,
-                                progress=False)  # fmt: skip
+        found = layer_agreement(
+            chain(seed),
+            chain(seed + 1000),
+            conditions=NAMES,
+            n_boot=0,
+            methods=["spearman", "cka"],
+            n_permutations=39,
+            seed=seed,
+            progress=False,
+        )
         single += list(found.table["p"] <= 0.05)
         corrected += list(found.table.groupby("method")["p_corrected"].min() <= 0.05)
         order += list(found.order["p"].dropna() <= 0.05)
@@ -215,14 +247,28 @@ def test_intervals_over_conditions_cover(method):
 
     many = 2000
     a, b = pair(np.random.default_rng(0), many)
-    truth = layer_agreement(a, b, conditions=list(map(str, range(many))), methods=[method],
-                            measure="sqeuclidean", **QUICK).table["value"][0]  # fmt: skip
+    truth = layer_agreement(
+        a,
+        b,
+        conditions=list(map(str, range(many))),
+        methods=[method],
+        measure="sqeuclidean",
+        **QUICK,
+    ).table["value"][0]
     n, hits = 200, 0
     for seed in range(n):
         a, b = pair(np.random.default_rng(seed + 1), 60)
-        row = layer_agreement(a, b, conditions=list(map(str, range(60))), methods=[method],
-                              measure="sqeuclidean", n_boot=300, n_permutations=0, seed=seed,
-                              progress=False).table.iloc[0]  # fmt: skip
+        row = layer_agreement(
+            a,
+            b,
+            conditions=list(map(str, range(60))),
+            methods=[method],
+            measure="sqeuclidean",
+            n_boot=300,
+            n_permutations=0,
+            seed=seed,
+            progress=False,
+        ).table.iloc[0]
         hits += row["ci_low"] <= truth <= row["ci_high"]
     assert 0.89 <= hits / n <= 0.99
 
@@ -237,8 +283,9 @@ def test_intervals_over_seeds_cover():
     truth = seed_consistency(networks(np.random.default_rng(1), 300), conditions=NAMES)
     n, hits = 200, 0
     for seed in range(n):
-        found = seed_consistency(networks(np.random.default_rng(seed + 2), 8), conditions=NAMES,
-                                 progress=False)  # fmt: skip
+        found = seed_consistency(
+            networks(np.random.default_rng(seed + 2), 8), conditions=NAMES, progress=False
+        )
         hits += found["ci_low"][0] <= truth["agreement"][0] <= found["ci_high"][0]
     assert 0.9 <= hits / n <= 0.99
 
@@ -279,8 +326,9 @@ def test_wrong_input_is_told():
 
 
 def test_figures():
-    found = layer_agreement(chain(0, shared=0.6), chain(1, shared=0.6), conditions=NAMES,
-                            n_boot=0, n_permutations=39)  # fmt: skip
+    found = layer_agreement(
+        chain(0, shared=0.6), chain(1, shared=0.6), conditions=NAMES, n_boot=0, n_permutations=39
+    )
     axes = panels(plot_layer_agreement(found))
     assert len(axes) == 3
     assert axes[0].get_yticklabels()[0].get_text() == "l0"

@@ -215,8 +215,9 @@ def placements(trial, seed=0):
     n = len(trial["items"])
     angle, far = rng.random(n) * 2 * math.pi, np.sqrt(rng.random(n)) * 0.499
     xy = np.round(np.stack([far * np.cos(angle), far * np.sin(angle)], axis=1), 5)
-    return [{"item": i, "x": x, "y": y}
-            for i, (x, y) in zip(trial["items"], xy.tolist(), strict=True)]  # fmt: skip
+    return [
+        {"item": i, "x": x, "y": y} for i, (x, y) in zip(trial["items"], xy.tolist(), strict=True)
+    ]
 
 
 def body_of(trial, seed=0):
@@ -352,8 +353,9 @@ def test_from_consent_to_the_end(either):
         assert trial["number"] == number
         assert 3 <= len(trial["items"]) <= 5
         assert submit(either, link, trial, body_of(trial, number)).json() == {
-            "saved": True, "again": False,
-        }  # fmt: skip
+            "saved": True,
+            "again": False,
+        }
         state = either.get(link).json()
     assert state["phase"] == "finished"
     assert state["progress"]["fraction"] == 1.0
@@ -442,7 +444,7 @@ def test_twenty_submissions_at_once_save_one(either):
         lambda p: [],
         lambda p: p * 100,
     ],
-)  # fmt: skip
+)
 def test_wrong_placements_are_refused_and_nothing_is_stored(shared, spoil):
     link, state = begin(shared)
     body = body_of(state["trial"])
@@ -460,9 +462,10 @@ def test_numbers_that_are_none_are_refused_without_an_error_of_the_server(shared
         pattern = r'"x": [^,]+' if place == "x" else r'"seconds": [^}]+'
         text = re.sub(pattern, f'"{place}": {number}', text, count=1)
         answer = shared.post(
-            f"{link}/trials/{state['trial']['id']}", content=text,
+            f"{link}/trials/{state['trial']['id']}",
+            content=text,
             headers={"content-type": "application/json"},
-        )  # fmt: skip
+        )
         assert answer.status_code == (200 if (place, number) == ("seconds", "1e5") else 422)
         answer.json()
 
@@ -782,12 +785,19 @@ def test_a_data_set_that_ships_and_too_few_stimuli(tmp_path):
 def test_every_answer_binds_the_browser(shared):
     link, state = begin(shared)
     answers = [
-        shared.get("/"), shared.get(link.removeprefix("/api")), shared.get("/experimenter"),
-        shared.get("/static/task.js"), shared.get("/api/texts"), shared.get(link),
-        shared.get(f"/stimuli/{state['trial']['items'][0]}"), shared.get("/nothing"),
-        shared.get("/api/experimenter/overview"), shared.get("/favicon.ico"),
-        shared.post(f"{link}/trials/x", json={}), shared.post("/api/enrol", content=b"x" * 10**6),
-    ]  # fmt: skip
+        shared.get("/"),
+        shared.get(link.removeprefix("/api")),
+        shared.get("/experimenter"),
+        shared.get("/static/task.js"),
+        shared.get("/api/texts"),
+        shared.get(link),
+        shared.get(f"/stimuli/{state['trial']['items'][0]}"),
+        shared.get("/nothing"),
+        shared.get("/api/experimenter/overview"),
+        shared.get("/favicon.ico"),
+        shared.post(f"{link}/trials/x", json={}),
+        shared.post("/api/enrol", content=b"x" * 10**6),
+    ]
     assert [a.status_code for a in answers] == [200] * 7 + [404, 401, 200, 422, 413]
     for answer in answers:
         policy = answer.headers["content-security-policy"]
@@ -1197,10 +1207,16 @@ def test_only_names_of_this_server_are_answered(tmp_path):
 
     with make_client(tmp_path, hosts=["Task.example.org"]) as client:
         for host, status in (
-            ("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200),
-            ("task.example.org", 200), ("TASK.example.org:443", 200), ("evil.example.org", 400),
-            ("task.example.org.evil.org", 400), ("localhost.evil.org:8000", 400), ("", 400),
-        ):  # fmt: skip
+            ("127.0.0.1:8000", 200),
+            ("localhost", 200),
+            ("[::1]:8000", 200),
+            ("task.example.org", 200),
+            ("TASK.example.org:443", 200),
+            ("evil.example.org", 400),
+            ("task.example.org.evil.org", 400),
+            ("localhost.evil.org:8000", 400),
+            ("", 400),
+        ):
             answer = client.get("/api/texts", headers={"host": host})
             assert answer.status_code == status, host
             assert "content-security-policy" in answer.headers
@@ -1277,9 +1293,7 @@ def test_raters_who_stand_apart_are_named_with_the_reason(tmp_path):
             ]
             submit(client, link, state["trial"], {"placements": places, "seconds": 1})
         found = client.get(url, headers=EXPERIMENTER).json()
-        rdms = rf.concat([
-            fit.rdms.with_labels(rater=[k]) for k, fit in study.fits().items()
-        ])  # fmt: skip
+        rdms = rf.concat([fit.rdms.with_labels(rater=[k]) for k, fit in study.fits().items()])
         evidence = np.array([fit.evidence for fit in study.fits().values()])
     table = rater_agreement(rdms, evidence=evidence)
     assert [one["rater"] for one in found] == [f"r{i:04d}" for i in range(1, 5)]
@@ -1885,12 +1899,17 @@ class Server:
 
     def __init__(self, config, port=0, code=SERVE):
         environment = os.environ | {
-            "RSA_FACES_ARRANGE_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", "COLUMNS": "200",
-        }  # fmt: skip
+            "RSA_FACES_ARRANGE_TOKEN": TOKEN,
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "200",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, "arrange", "serve", str(config), "--port", str(port)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
         line = self.process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         assert found, line + self.process.stdout.read()
@@ -1951,8 +1970,9 @@ def stored(url, ids, paths):
     paths = {hash_of_link(path.removeprefix("/t#")): path for path in paths}
     with sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).connect() as db:
         for token, number, names, xy in db.exec_driver_sql(query):
-            places = {ids[n]: tuple(p) for n, p in zip(json.loads(names), json.loads(xy),
-                                                       strict=True)}  # fmt: skip
+            places = {
+                ids[n]: tuple(p) for n, p in zip(json.loads(names), json.loads(xy), strict=True)
+            }
             assert number not in out.setdefault(paths[token], {})
             out[paths[token]][number] = places
     return out
@@ -2119,8 +2139,9 @@ def test_exported_trials_become_rdms_of_raters(tmp_path):
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "trials.csv", index=False)
     target = tmp_path / "raters.h5"
-    done = CliRunner().invoke(app, ["arrange", "fit", str(tmp_path / "trials.csv"), "--out",
-                                    str(target)])  # fmt: skip
+    done = CliRunner().invoke(
+        app, ["arrange", "fit", str(tmp_path / "trials.csv"), "--out", str(target)]
+    )
     assert done.exit_code == 0, done.output
     assert "median r 0.9" in done.output
     rdms = rf.load_rdms(target)
@@ -2154,8 +2175,9 @@ def test_judgements_become_rdms_on_the_command_line(tmp_path):
     path, target = tmp_path / "judgements.csv", tmp_path / "out.h5"
 
     def run(kind, *more, exit_code=0):
-        done = CliRunner().invoke(app, ["arrange", "import", kind, str(path), "--out", str(target),
-                                        *more])  # fmt: skip
+        done = CliRunner().invoke(
+            app, ["arrange", "import", kind, str(path), "--out", str(target), *more]
+        )
         assert done.exit_code == exit_code, done.output
         return " ".join(done.stderr.split())
 
@@ -2164,8 +2186,9 @@ def test_judgements_become_rdms_on_the_command_line(tmp_path):
     told = run("pairs", "--direction", "similarity")
     assert "rater r, attention check failed: 1, of 1 checks; kept" in told
     assert rf.load_rdms(target).vectors.tolist() == [[0.0, 6.0, 6.0]]
-    assert "all failed" in run("pairs", "--direction", "similarity", "--max-failed", "0",
-                               exit_code=2)  # fmt: skip
+    assert "all failed" in run(
+        "pairs", "--direction", "similarity", "--max-failed", "0", exit_code=2
+    )
     path.write_text("rater,a,b,c,odd\nr,x,y,z,z\ns,x,y,z,x\n")
     run("triplets", "--by", "all")
     assert rf.load_rdms(target).vectors.tolist() == [[0.5, 1.0, 0.5]]
@@ -2189,19 +2212,26 @@ def test_judgements_become_rdms_on_the_command_line(tmp_path):
     assert "rater t stands apart: shares 3 pairs with the others" in told
     assert rf.load_rdms(target).conditions == ("w", "x", "y", "z")
     path.write_text(
-        "task,participation,label,stim1_name,stim2_name\n" + "".join(
-            f"alike,mole,{label},{a},{b}\n" for a, b, label in ("xy1", "xz3", "yz5"))
-    )  # fmt: skip
+        "task,participation,label,stim1_name,stim2_name\n"
+        + "".join(f"alike,mole,{label},{a},{b}\n" for a, b, label in ("xy1", "xz3", "yz5"))
+    )
     assert "expected --task NAME" in run("meadows", exit_code=2)
     run("meadows", "--task", "alike", "--direction", "dissimilarity")
     assert rf.load_rdms(target).vectors.tolist() == [[1.0, 3.0, 5.0]]
     path = tmp_path / "Meadows_twoMa_v_v1_informed-mole_tree.json"
     task = {
-        "task": {"name": "ma", "task_type": "multiarrange"}, "status": "interrupted",
-        "stimuli": [{"id": i, "name": f"{i}.png"} for i in "xyz"], "rdm": [0.6, 0.8, 0.0],
-        "trials": [{"positions": [{"id": i, "x": x, "y": 0.0} for i, x in
-                                  zip("xyz", (0.0, 0.6, 0.8), strict=True)]}],
-    }  # fmt: skip
+        "task": {"name": "ma", "task_type": "multiarrange"},
+        "status": "interrupted",
+        "stimuli": [{"id": i, "name": f"{i}.png"} for i in "xyz"],
+        "rdm": [0.6, 0.8, 0.0],
+        "trials": [
+            {
+                "positions": [
+                    {"id": i, "x": x, "y": 0.0} for i, x in zip("xyz", (0.0, 0.6, 0.8), strict=True)
+                ]
+            }
+        ],
+    }
     path.write_text(json.dumps({"tasks": [task]}))
     assert "task not finished: 1, kept" in run("meadows")
     assert rf.load_rdms(target).vectors.tolist() == [[0.6, 0.8, 0.0]]
@@ -2221,9 +2251,13 @@ def test_judgements_become_rdms_on_the_command_line(tmp_path):
 def test_200_raters_at_once_lose_nothing(tmp_path, database):
     n_raters, n_trials = 60 if database else 200, 2
     config = write_config(
-        tmp_path, n_images=30, max_items=12, stop={"trials": n_trials},
-        raters={"links": n_raters}, **database,
-    )  # fmt: skip
+        tmp_path,
+        n_images=30,
+        max_items=12,
+        stop={"trials": n_trials},
+        raters={"links": n_raters},
+        **database,
+    )
     server = Server(config)
     times, acknowledged = [], {}
     try:
@@ -2232,10 +2266,12 @@ def test_200_raters_at_once_lose_nothing(tmp_path, database):
         async def everybody():
             limits = httpx.Limits(max_connections=n_raters)
             async with AsyncClient(base_url=server.url, limits=limits, timeout=120) as client:
-                return await asyncio.gather(*(
-                    rate(client, path, seed, acknowledged, n_trials, times)
-                    for seed, path in enumerate(paths)
-                ))  # fmt: skip
+                return await asyncio.gather(
+                    *(
+                        rate(client, path, seed, acknowledged, n_trials, times)
+                        for seed, path in enumerate(paths)
+                    )
+                )
 
         start = time.perf_counter()
         states = asyncio.run(everybody())
@@ -2255,9 +2291,13 @@ def test_200_raters_at_once_lose_nothing(tmp_path, database):
 def test_killing_the_server_loses_nothing_acknowledged(tmp_path, database):
     n_raters = 12
     config = write_config(
-        tmp_path, n_images=20, max_items=8, stop={"trials": 400},
-        raters={"links": n_raters}, **database,
-    )  # fmt: skip
+        tmp_path,
+        n_images=20,
+        max_items=8,
+        stop={"trials": 400},
+        raters={"links": n_raters},
+        **database,
+    )
     acknowledged = {}
     port = n_free_port()
     paths = ids = None
@@ -2311,8 +2351,10 @@ def test_killing_the_server_loses_nothing_acknowledged(tmp_path, database):
             for token, trial, number in rows[-50:]:
                 path = path_of[token]
                 places = there[path][number]
-                body = {"placements": [{"item": i, "x": x, "y": y}
-                                       for i, (x, y) in places.items()], "seconds": 1}  # fmt: skip
+                body = {
+                    "placements": [{"item": i, "x": x, "y": y} for i, (x, y) in places.items()],
+                    "seconds": 1,
+                }
                 answer = client.post(f"/api{path}/trials/{trial}", json=body)
                 assert answer.json() == {"saved": True, "again": True}
     finally:

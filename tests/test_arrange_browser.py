@@ -49,10 +49,18 @@ pytestmark = [
 
 N_IMAGES = 8
 #: The simulated rater's picture of the stimuli: two groups, and places within them.
-TRUTH = np.array([
-    [-0.9, 0.1], [-0.7, 0.4], [-0.6, -0.3], [-0.4, 0.0],
-    [0.8, 0.5], [0.6, -0.5], [0.5, 0.1], [0.9, -0.1],
-])  # fmt: skip
+TRUTH = np.array(
+    [
+        [-0.9, 0.1],
+        [-0.7, 0.4],
+        [-0.6, -0.3],
+        [-0.4, 0.0],
+        [0.8, 0.5],
+        [0.6, -0.5],
+        [0.5, 0.1],
+        [0.9, -0.1],
+    ]
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +70,18 @@ def driver(tmp_path_factory):
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-        "--disable-sync", "--mute-audio", f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--mute-audio",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     made = webdriver.Chrome(options=options, service=Service(DRIVER))
@@ -78,9 +94,12 @@ def driver(tmp_path_factory):
 def task(tmp_path_factory):
     """A task of eight pictures, all in each trial, and its server; each test takes a new link."""
     config = write_config(
-        tmp_path_factory.mktemp("task"), n_images=N_IMAGES, max_items=N_IMAGES,
-        stop={"trials": 2}, raters={"links": 1},
-    )  # fmt: skip
+        tmp_path_factory.mktemp("task"),
+        n_images=N_IMAGES,
+        max_items=N_IMAGES,
+        stop={"trials": 2},
+        raters={"links": 1},
+    )
     server = Server(config)
     yield server
     server.stop()
@@ -244,9 +263,10 @@ def test_a_rater_completes_a_session_by_dragging(driver, task, path):
     assert r > 0.9
     # Nothing came from elsewhere.
     requests = [
-        entry["message"] for entry in driver.get_log("performance")
-        if "Network.requestWillBeSent\"" in entry["message"]
-    ]  # fmt: skip
+        entry["message"]
+        for entry in driver.get_log("performance")
+        if 'Network.requestWillBeSent"' in entry["message"]
+    ]
     urls = [json.loads(m)["message"]["params"]["request"]["url"] for m in requests]
     assert len(urls) > 10
     assert all(url.startswith((task.url, "data:")) for url in urls), urls
@@ -534,9 +554,7 @@ def touch(driver, item, target):
 
     def event(kind, *points):
         points = [{"x": x, "y": y} for x, y in points]
-        driver.execute_cdp_cmd(
-            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
-        )  # fmt: skip
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     event("touchStart", start)
     if item != target:

@@ -98,9 +98,13 @@ def test_one_time_codes_are_those_of_the_standard():
     # RFC 6238, appendix B, the last six digits.
     secret = b"12345678901234567890"
     for moment, code in {
-        59: "287082", 1111111109: "081804", 1111111111: "050471", 1234567890: "005924",
-        2000000000: "279037", 20000000000: "353130",
-    }.items():  # fmt: skip
+        59: "287082",
+        1111111109: "081804",
+        1111111111: "050471",
+        1234567890: "005924",
+        2000000000: "279037",
+        20000000000: "353130",
+    }.items():
         assert _keys.one_time_code(secret, moment // 30) == code
 
 
@@ -117,8 +121,9 @@ def test_the_second_factor(tmp_path, monkeypatch, caplog):
     token, address = app.state.new_token, app.state.new_second_factor
     secret = re.fullmatch(
         r"otpauth://totp/rsa-faces:Which%20faces%20look%20alike%3F\?secret=([A-Z2-7]{32})"
-        r"&issuer=rsa-faces", address,
-    )[1]  # fmt: skip
+        r"&issuer=rsa-faces",
+        address,
+    )[1]
 
     def code(shift=0, secret=secret):
         return _keys.one_time_code(base64.b32decode(secret), int(now[0]) // 30 + shift)
@@ -204,9 +209,17 @@ def test_common_passwords_are_no_tokens(tmp_path, monkeypatch):
 
 #: What is there for everybody; each other route asks for a link or a session.
 PUBLIC = {
-    "/", "/t", "/t/{token}", "/experimenter", "/favicon.ico", "/api/texts", "/api/enrol",
-    "/stimuli/{public}", "/api/experimenter/login", "/api/experimenter/logout",
-}  # fmt: skip
+    "/",
+    "/t",
+    "/t/{token}",
+    "/experimenter",
+    "/favicon.ico",
+    "/api/texts",
+    "/api/enrol",
+    "/stimuli/{public}",
+    "/api/experimenter/login",
+    "/api/experimenter/logout",
+}
 
 
 def test_every_route_asks_for_a_link_or_a_session(client):
@@ -466,8 +479,11 @@ def test_databases_elsewhere_need_tls_and_no_password_here(tmp_path, url, match)
     assert "secret" not in str(caught.value)
     from sqlalchemy.engine import make_url
 
-    for fine in ("postgresql://me@/x?host=/run/postgresql", "postgresql://me@127.0.0.1/x",
-                 "postgresql://me@db.example.org/x?sslmode=verify-full"):  # fmt: skip
+    for fine in (
+        "postgresql://me@/x?host=/run/postgresql",
+        "postgresql://me@127.0.0.1/x",
+        "postgresql://me@db.example.org/x?sslmode=verify-full",
+    ):
         _store._check_remote(make_url(fine))
 
 
@@ -500,8 +516,9 @@ def test_a_task_is_restored_from_its_files(tmp_path, client):
         export = again.get("/api/experimenter/export/arrangements.json", headers=EXPERIMENTER)
         assert export.json() == before
         restored.state.study.store.close()
-    run = CliRunner().invoke(app, ["arrange", "export", str(there / "task.yaml"), "--out",
-                                   str(there / "out")])  # fmt: skip
+    run = CliRunner().invoke(
+        app, ["arrange", "export", str(there / "task.yaml"), "--out", str(there / "out")]
+    )
     assert run.exit_code == 0, run.output
 
 
@@ -530,9 +547,13 @@ def test_formats_are_constant():
 def test_only_proven_algorithms_make_secrets():
     used = {name for _, name, _ in calls() if re.fullmatch(r"(hashlib|secrets|hmac)\.\w+", name)}
     assert used == {
-        "hashlib.sha256", "secrets.token_hex", "secrets.token_urlsafe", "hmac.digest", "hmac.new",
+        "hashlib.sha256",
+        "secrets.token_hex",
+        "secrets.token_urlsafe",
+        "hmac.digest",
+        "hmac.new",
         "hmac.compare_digest",
-    }  # fmt: skip
+    }
     texts = {path.name: path.read_text(encoding="utf-8") for path in ARRANGE.glob("*.py")}
     # SHA-1 only within HMAC, for authenticator apps; chance that may be guessed orders stimuli.
     assert [file for file, text in texts.items() if re.search("sha1|md5", text)] == ["_keys.py"]
@@ -586,26 +607,92 @@ def test_the_proxy_of_the_documents_speaks_strong_tls_only():
 def test_the_service_of_the_documents_has_no_rights_it_does_not_need():
     (unit,) = blocks("ini")
     for line in (
-        "User=arrange", "NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes",
-        "PrivateTmp=yes", "PrivateDevices=yes", "CapabilityBoundingSet=", "UMask=0077",
-        "LimitCORE=0", "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
-        "SystemCallFilter=@system-service", "LoadCredentialEncrypted=arrange.key",
-    ):  # fmt: skip
+        "User=arrange",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateTmp=yes",
+        "PrivateDevices=yes",
+        "CapabilityBoundingSet=",
+        "UMask=0077",
+        "LimitCORE=0",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+        "SystemCallFilter=@system-service",
+        "LoadCredentialEncrypted=arrange.key",
+    ):
         assert f"\n{line}" in unit, line
 
 
 #: How many items of levels 1 and 2 each section of ASVS 4.0.3 has; (…): only these are left of it.
 ASVS = {
-    "1.1": 7, "1.2": 4, "1.4": (1, 4, 5), "1.5": 4, "1.6": 4, "1.7": 2, "1.8": 2, "1.9": 2,
-    "1.10": 1, "1.11": 2, "1.12": (2,), "1.14": 6, "2.1": 12, "2.2": 3, "2.3": 3, "2.4": 6,
-    "2.5": 7, "2.6": 3, "2.7": 6, "2.8": 7, "2.9": 3, "2.10": 4, "3.1": 1, "3.2": 4, "3.3": 4,
-    "3.4": 5, "3.5": 3, "3.7": 1, "4.1": (1, 2, 3, 5), "4.2": 2, "4.3": 3, "5.1": 5, "5.2": 8,
-    "5.3": 10, "5.4": 3, "5.5": 4, "6.1": 3, "6.2": 6, "6.3": 2, "6.4": 2, "7.1": 4, "7.2": 2,
-    "7.3": (1, 3, 4), "7.4": 3, "8.1": 4, "8.2": 3, "8.3": 8, "9.1": 3, "9.2": 4, "10.2": 2,
-    "10.3": 3, "11.1": 8, "12.1": 3, "12.2": 1, "12.3": 6, "12.4": 2, "12.5": 2, "12.6": 1,
-    "13.1": (1, 3, 4, 5), "13.2": (1, 2, 3, 5, 6), "13.3": 2, "13.4": 2, "14.1": 4, "14.2": 6,
-    "14.3": (2, 3), "14.4": 7, "14.5": 4,
-}  # fmt: skip
+    "1.1": 7,
+    "1.2": 4,
+    "1.4": (1, 4, 5),
+    "1.5": 4,
+    "1.6": 4,
+    "1.7": 2,
+    "1.8": 2,
+    "1.9": 2,
+    "1.10": 1,
+    "1.11": 2,
+    "1.12": (2,),
+    "1.14": 6,
+    "2.1": 12,
+    "2.2": 3,
+    "2.3": 3,
+    "2.4": 6,
+    "2.5": 7,
+    "2.6": 3,
+    "2.7": 6,
+    "2.8": 7,
+    "2.9": 3,
+    "2.10": 4,
+    "3.1": 1,
+    "3.2": 4,
+    "3.3": 4,
+    "3.4": 5,
+    "3.5": 3,
+    "3.7": 1,
+    "4.1": (1, 2, 3, 5),
+    "4.2": 2,
+    "4.3": 3,
+    "5.1": 5,
+    "5.2": 8,
+    "5.3": 10,
+    "5.4": 3,
+    "5.5": 4,
+    "6.1": 3,
+    "6.2": 6,
+    "6.3": 2,
+    "6.4": 2,
+    "7.1": 4,
+    "7.2": 2,
+    "7.3": (1, 3, 4),
+    "7.4": 3,
+    "8.1": 4,
+    "8.2": 3,
+    "8.3": 8,
+    "9.1": 3,
+    "9.2": 4,
+    "10.2": 2,
+    "10.3": 3,
+    "11.1": 8,
+    "12.1": 3,
+    "12.2": 1,
+    "12.3": 6,
+    "12.4": 2,
+    "12.5": 2,
+    "12.6": 1,
+    "13.1": (1, 3, 4, 5),
+    "13.2": (1, 2, 3, 5, 6),
+    "13.3": 2,
+    "13.4": 2,
+    "14.1": 4,
+    "14.2": 6,
+    "14.3": (2, 3),
+    "14.4": 7,
+    "14.5": 4,
+}
 
 
 def items_of(section):

@@ -53,16 +53,29 @@ def test_slurm_is_given_the_arrays_and_their_jobs_make_the_same_bytes(tmp_path, 
     executable(bin_ / "sbatch", SBATCH)
     code = "from rsa_faces.cli import main; main()"
     executable(bin_ / "rsa-faces", f"#!/bin/sh\nexec {sys.executable} -c '{code}' \"$@\"\n")
-    array = {"kind": "array", "workers": 2, "memory": "2GB", "queue": "short",
-             "directives": ["--gres=gpu:0"]}  # fmt: skip
+    array = {
+        "kind": "array",
+        "workers": 2,
+        "memory": "2GB",
+        "queue": "short",
+        "directives": ["--gres=gpu:0"],
+    }
     (project / "array.yaml").write_text(yaml.safe_dump(array))
     settings = [word for setting in SMALL for word in ("--set", setting)]
-    alone = rsa_faces("compare", project / "c.yaml", "--out", project / "alone", "--jobs", 1,
-                      *settings)  # fmt: skip
+    alone = rsa_faces(
+        "compare", project / "c.yaml", "--out", project / "alone", "--jobs", 1, *settings
+    )
     assert alone.exit_code == 0, alone.output
     monkeypatch.setenv("PATH", f"{bin_}{os.pathsep}{os.environ['PATH']}")
-    sent = rsa_faces("compare", project / "c.yaml", "--out", project / "array",
-                     "--cluster", project / "array.yaml", *settings)  # fmt: skip
+    sent = rsa_faces(
+        "compare",
+        project / "c.yaml",
+        "--out",
+        project / "array",
+        "--cluster",
+        project / "array.yaml",
+        *settings,
+    )
     assert sent.exit_code == 0, sent.output
     assert "taken 2 arrays, one after the other (1, 2), and a job that gathers" in re.sub(
         r"\s+", " ", sent.stdout
@@ -73,8 +86,9 @@ def test_slurm_is_given_the_arrays_and_their_jobs_make_the_same_bytes(tmp_path, 
     assert last.startswith("--parsable --dependency=afterany:2 ")
     assert last.endswith("gather.sh")
     assert content(project / "array") == content(project / "alone"), (bin_ / "said").read_text()
-    took = [json.loads((project / name / "provenance.json").read_text()) for name in
-            ("array", "alone")]  # fmt: skip
+    took = [
+        json.loads((project / name / "provenance.json").read_text()) for name in ("array", "alone")
+    ]
     assert set(took[0]["seconds_of_steps"]) == set(took[1]["seconds_of_steps"])
 
 
@@ -102,8 +116,13 @@ def test_shares_make_what_a_run_makes(kind, projects, tmp_path):
     assert done[-1] > done[0] > 0 or kind is SearchlightRun
     assert not (tmp_path / "shared" / "report.html").exists()
     told = []
-    whole = kind(config, tmp_path / "shared", device="cpu", jobs=1,
-                 on_step=lambda done, total, what: told.append(what)).run()  # fmt: skip
+    whole = kind(
+        config,
+        tmp_path / "shared",
+        device="cpu",
+        jobs=1,
+        on_step=lambda done, total, what: told.append(what),
+    ).run()
     assert content(whole.folder) == content(alone.folder)
     provenance = json.loads((whole.folder / "provenance.json").read_text())
     assert not provenance["steps_reused"]
@@ -111,9 +130,17 @@ def test_shares_make_what_a_run_makes(kind, projects, tmp_path):
 
 def test_scripts_say_what_each_job_may_take(tmp_path):
     array = ClusterConfig(
-        kind="array", workers=20, threads=4, memory="16GiB", queue="short", account="faces",
-        walltime="02:00:00", before=["source here"], directives=["--gres=gpu:1"], scratch="/s c",
-    )  # fmt: skip
+        kind="array",
+        workers=20,
+        threads=4,
+        memory="16GiB",
+        queue="short",
+        account="faces",
+        walltime="02:00:00",
+        before=["source here"],
+        directives=["--gres=gpu:1"],
+        scratch="/s c",
+    )
     folder = tmp_path / "the results"
     submit = write_array(folder, "compare", "--device auto --jobs 4", array, 2)
     share = (submit.parent / "share.sh").read_text().splitlines()
@@ -161,8 +188,16 @@ def test_what_sbatch_refuses_is_one_sentence(tmp_path, monkeypatch):
     executable(tmp_path / "sbatch", "#!/bin/sh\necho 'no such partition' >&2\nexit 1\n")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     (project / "array.yaml").write_text("{kind: array, memory: 1GB}")
-    run = rsa_faces("compare", project / "c.yaml", "--out", project / "out",
-                    "--cluster", project / "array.yaml", "--set", "networks=[pixels]")  # fmt: skip
+    run = rsa_faces(
+        "compare",
+        project / "c.yaml",
+        "--out",
+        project / "out",
+        "--cluster",
+        project / "array.yaml",
+        "--set",
+        "networks=[pixels]",
+    )
     assert run.exit_code == 2
     assert "sbatch said: no such partition." in sentence(run)
 

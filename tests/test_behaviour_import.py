@@ -93,8 +93,10 @@ def test_meadows_mat_reports_the_rater_without_rdm():
     assert data.report.raters[-1] == "cuddly-bunny"
     row = data.report.table.iloc[0]
     assert (row["rater"], row["rule"], row["action"]) == (
-        "cuddly-bunny", "no RDM in the file", "rater left out",
-    )  # fmt: skip
+        "cuddly-bunny",
+        "no RDM in the file",
+        "rater left out",
+    )
     np.testing.assert_allclose((data.rdms.vectors**2).sum(axis=1), 1)
 
 
@@ -176,10 +178,12 @@ def test_meadows_mat_aligns_raters_by_name(tmp_path):
     savemat(
         path,
         {
-            "stimuli_a_b": ["x.png", "y.png", "z.png"], "rdmutv_a_b": [[1.0, 2.0, 3.0]],
-            "stimuli_c_d": ["z.png", "y.png", "x.png"], "rdmutv_c_d": [[1.0, 2.0, 3.0]],
+            "stimuli_a_b": ["x.png", "y.png", "z.png"],
+            "rdmutv_a_b": [[1.0, 2.0, 3.0]],
+            "stimuli_c_d": ["z.png", "y.png", "x.png"],
+            "rdmutv_c_d": [[1.0, 2.0, 3.0]],
         },
-    )  # fmt: skip
+    )
     rdms = read_meadows(path).rdms
     np.testing.assert_array_equal(rdms.vectors, [[1, 2, 3], [3, 2, 1]])
     single = tmp_path / "Meadows_e_v_v1_cuddly-bunny_3_1D.mat"
@@ -239,20 +243,29 @@ def test_pair_ratings_equal_a_loop(seed, direction):
 
 def test_pair_rating_report():
     rows = [
-        ("r1", "x", "y", 1.0, np.nan), ("r1", "x", "y", 3.0, np.nan), ("r1", "z", "x", 5.0, np.nan),
-        ("r1", "x", "z", 7.0, np.nan), ("r1", "y", "z", np.nan, np.nan),
-        ("r1", "y", "z", 2.0, 7.0), ("r1", "y", "z", 7.0, 7.0),
-        ("r2", "x", "y", 4.0, np.nan), ("r2", "x", "z", 4.0, np.nan), ("r2", "y", "z", 7.0, 7.0),
-    ]  # fmt: skip
+        ("r1", "x", "y", 1.0, np.nan),
+        ("r1", "x", "y", 3.0, np.nan),
+        ("r1", "z", "x", 5.0, np.nan),
+        ("r1", "x", "z", 7.0, np.nan),
+        ("r1", "y", "z", np.nan, np.nan),
+        ("r1", "y", "z", 2.0, 7.0),
+        ("r1", "y", "z", 7.0, 7.0),
+        ("r2", "x", "y", 4.0, np.nan),
+        ("r2", "x", "z", 4.0, np.nan),
+        ("r2", "y", "z", 7.0, 7.0),
+    ]
     table = pd.DataFrame(rows, columns=["rater", "a", "b", "rating", "expected"])
     found = pair_rating_rdms(table, direction="dissimilarity")
     np.testing.assert_array_equal(found.rdms.vectors, [[2, 6, np.nan], [4, 4, np.nan]])
     summary = found.report.summary()
     assert summary.loc["r1"].to_dict() == {
-        "attention check failed": 1, "pair judged in both orders": 1,
-        "pair judged more than once": 1, "pair not judged": 1, "rating missing": 1,
+        "attention check failed": 1,
+        "pair judged in both orders": 1,
+        "pair judged more than once": 1,
+        "pair not judged": 1,
+        "rating missing": 1,
         "same rating throughout": 0,
-    }  # fmt: skip
+    }
     assert summary.loc["r2", "same rating throughout"] == 1
     strict = pair_rating_rdms(table, direction="dissimilarity", max_failed=0.4)
     assert strict.rdms.labels["rater"].tolist() == ["r2"]
@@ -265,19 +278,30 @@ def test_pair_rating_report():
 CHECKED = {
     "pairs": (
         lambda table, **given: pair_rating_rdms(table, direction="dissimilarity", **given),
-        [("r", "x", "y", 1, None), ("r", "x", "z", 2, None), ("r", "y", "z", 3, None),
-         ("r", "dot", "cross", 1, 7), ("r", "dot", "cross", 7, 7), ("s", "x", "y", 5, None),
-         ("t", "dot", "cross", 7, 7)],
+        [
+            ("r", "x", "y", 1, None),
+            ("r", "x", "z", 2, None),
+            ("r", "y", "z", 3, None),
+            ("r", "dot", "cross", 1, 7),
+            ("r", "dot", "cross", 7, 7),
+            ("s", "x", "y", 5, None),
+            ("t", "dot", "cross", 7, 7),
+        ],
         ["rater", "a", "b", "rating", "expected"],
     ),
     "triplets": (
         lambda table, **given: triplet_rdms(table, by="rater", **given),
-        [("r", "x", "y", "z", "z", None), ("r", "z", "y", "x", "z", ""),
-         ("r", "x", "x", "dot", "x", "dot"), ("r", "y", "y", "dot", "dot", "dot"),
-         ("s", "x", "y", "z", "x", None), ("t", "y", "y", "dot", "dot", "dot")],
+        [
+            ("r", "x", "y", "z", "z", None),
+            ("r", "z", "y", "x", "z", ""),
+            ("r", "x", "x", "dot", "x", "dot"),
+            ("r", "y", "y", "dot", "dot", "dot"),
+            ("s", "x", "y", "z", "x", None),
+            ("t", "y", "y", "dot", "dot", "dot"),
+        ],
         ["rater", "a", "b", "c", "odd", "expected"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", CHECKED)
@@ -311,10 +335,15 @@ def test_attention_checks_are_reported_and_never_enter(kind, tmp_path):
 
 @pytest.mark.filterwarnings("error")
 def test_attention_checks_of_traits():
-    table = pd.DataFrame({
-        "rater": list("rrrsss"), "stimulus": list("xyzxyz"), "trust": [1.0, 2, 4, 5, 5, 1],
-        "seven": [7.0, np.nan, 6, 7, np.nan, np.nan], "one": [1.0, np.nan, np.nan, 2, 1, np.nan],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "rater": list("rrrsss"),
+            "stimulus": list("xyzxyz"),
+            "trust": [1.0, 2, 4, 5, 5, 1],
+            "seven": [7.0, np.nan, 6, 7, np.nan, np.nan],
+            "one": [1.0, np.nan, np.nan, 2, 1, np.nan],
+        }
+    )
     plain = trait_rdms(table[["rater", "stimulus", "trust"]])
     found = trait_rdms(table, checks={"seven": 7, "one": 1})
     assert found.rdms.equals(plain.rdms)
@@ -429,8 +458,9 @@ def test_traits_equal_a_loop(seed):
     values[1, 2, 3] = np.nan
     rows = [
         {"rater": f"r{r}", "stimulus": f"f{s}", **{f"t{t}": values[r, s, t] for t in range(4)}}
-        for r in range(2) for s in rng.permutation(6)
-    ]  # fmt: skip
+        for r in range(2)
+        for s in rng.permutation(6)
+    ]
     table = pd.DataFrame(rows)
     found = trait_rdms(table)
     for r in range(2):
@@ -509,14 +539,21 @@ def test_all_triplets_once_have_mean_one_third():
 
 
 def test_triplet_report_and_refusals():
-    rows = [("r", "x", "y", "z", "z"), ("r", "z", "y", "x", "z"), ("r", "x", "x", "z", "z"),
-            ("r", "x", "y", "z", None), ("s", "x", "y", "z", "x")]  # fmt: skip
+    rows = [
+        ("r", "x", "y", "z", "z"),
+        ("r", "z", "y", "x", "z"),
+        ("r", "x", "x", "z", "z"),
+        ("r", "x", "y", "z", None),
+        ("s", "x", "y", "z", "x"),
+    ]
     table = pd.DataFrame(rows, columns=["rater", "a", "b", "c", "odd"])
     found = triplet_rdms(table)
     np.testing.assert_allclose(found.rdms.vectors, [[1 / 3, 1, 2 / 3]])
     assert found.report.summary().loc["r"].to_dict() == {
-        "image twice in a triplet": 1, "no choice": 1, "triplet judged more than once": 1,
-    }  # fmt: skip
+        "image twice in a triplet": 1,
+        "no choice": 1,
+        "triplet judged more than once": 1,
+    }
     with pytest.raises(InputError, match="one of 'x', 'y', 'z' in column 'odd', but row 0 has 'w'"):
         triplet_rdms(table.assign(odd="w"))
     with pytest.raises(InputError, match="unknown by 'all raters'"):
@@ -542,8 +579,10 @@ def test_facesim3d_published_correlations():
         vectors[view] = pair_rating_rdms(rows, direction="similarity", scale=(0, 1)).rdms
     heads = vectors["2D"].conditions
     for part, published in (
-        (heads, 0.9325), (heads[:50], 0.9233), (heads[50:], 0.9392),
-    ):  # fmt: skip
+        (heads, 0.9325),
+        (heads[:50], 0.9233),
+        (heads[50:], 0.9392),
+    ):
         x, y = (vectors[view].subset(part).vectors[0] for view in ("2D", "3D"))
         assert spearmanr(x, y)[0] == pytest.approx(published, abs=5e-5)
     # Every triplet judged once would make the mean similarity one third, as triplet_rdms has it.

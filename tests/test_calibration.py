@@ -36,10 +36,14 @@ def test_it_stops_in_time():
 @pytest.mark.parametrize(
     ("level", "count", "verdict"),
     [
-        (0.05, 15, "as stated"), (0.05, 4, "cautious"), (0.05, 30, "too lenient"),
-        (0.95, 285, "as stated"), (0.95, 299, "cautious"), (0.95, 260, "too lenient"),
+        (0.05, 15, "as stated"),
+        (0.05, 4, "cautious"),
+        (0.05, 30, "too lenient"),
+        (0.95, 285, "as stated"),
+        (0.95, 299, "cautious"),
+        (0.95, 260, "too lenient"),
     ],
-)  # fmt: skip
+)
 def test_verdicts(level, count, verdict):
     name = next(name for name, right in CHECKS.items() if right == level)
     row = _row(name, [True] * count + [False] * (300 - count))
@@ -83,18 +87,31 @@ def test_distances_are_squared_euclidean():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_subjects": 1}, "n_subjects"), ({"n_conditions": 3}, "n_conditions"),
-        ({"method": "rho"}, "rho-a"), ({"seconds": 0}, "positive number of seconds, got 0"),
+        ({"n_subjects": 1}, "n_subjects"),
+        ({"n_conditions": 3}, "n_conditions"),
+        ({"method": "rho"}, "rho-a"),
+        ({"seconds": 0}, "positive number of seconds, got 0"),
     ],
-)  # fmt: skip
+)
 def test_sizes_that_cannot_be_simulated(arguments, message):
     with pytest.raises(rf.InputError, match=message):
         calibrate(**{"n_subjects": 5, "n_conditions": 12, "n_simulations": 1} | arguments)
 
 
 def test_selftest_prints_a_table_and_json():
-    options = ["selftest", "--subjects", "5", "--conditions", "10", "--method", "pearson",
-               "--simulations", "3", "--jobs", "1"]  # fmt: skip
+    options = [
+        "selftest",
+        "--subjects",
+        "5",
+        "--conditions",
+        "10",
+        "--method",
+        "pearson",
+        "--simulations",
+        "3",
+        "--jobs",
+        "1",
+    ]
     shown = CliRunner().invoke(app, options)
     assert shown.exit_code == 0
     assert "simulated data" in shown.output

@@ -107,10 +107,22 @@ def compare(project):
 
 def test_compare_leaves_everything_and_finds_what_was_simulated(finished):
     out = finished / "out"
-    for name in ("config.yaml", "provenance.json", "results.csv", "tests.csv", "report.html",
-                 "methods.md", "rdms/pixels.h5", "figures/layers-all.svg", "figures/layers-all.png",
-                 "figures/layers-all.pdf", "figures/heatmap-all.pdf", "figures/rdms.pdf",
-                 "figures/mds-simulated-IT.svg", "figures/models-simulated-IT.png"):  # fmt: skip
+    for name in (
+        "config.yaml",
+        "provenance.json",
+        "results.csv",
+        "tests.csv",
+        "report.html",
+        "methods.md",
+        "rdms/pixels.h5",
+        "figures/layers-all.svg",
+        "figures/layers-all.png",
+        "figures/layers-all.pdf",
+        "figures/heatmap-all.pdf",
+        "figures/rdms.pdf",
+        "figures/mds-simulated-IT.svg",
+        "figures/models-simulated-IT.png",
+    ):
         assert (out / name).stat().st_size > 0, name
     table = pd.read_csv(out / "results.csv")
     assert set(table["subset"]) == {"all", "smiling"}
@@ -182,8 +194,15 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(finished):
     expected = (project / "out" / "results.csv").read_bytes()
     tests = (project / "out" / "tests.csv").read_bytes()
     again = project / "again"
-    command = [sys.executable, "-c", "from rsa_faces.cli import main; main()", "compare",
-               str(project / "c.yaml"), "--out", str(again)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        "from rsa_faces.cli import main; main()",
+        "compare",
+        str(project / "c.yaml"),
+        "--out",
+        str(again),
+    ]
     rng = np.random.default_rng(0)
     killed = 0
     for _ in range(6):
@@ -263,8 +282,11 @@ def _nothing(project):
         (_missing_pairs, [], "1 of 1656 are missing .* `allow_missing: true`"),
         (_one_subject, [], "generalise_to: conditions"),
         (_nothing, ["--set", "networks.0=pixel"], "unknown network 'pixel'. Did you mean 'pixels'"),
-        (_nothing, ["--set", "networks.0={name: gabor-v1, layers: [enrgy]}",
-                    "--set", "networks.1=pixels"], "'enrgy'.* Did you mean 'energy'"),
+        (
+            _nothing,
+            ["--set", "networks.0={name: gabor-v1, layers: [enrgy]}", "--set", "networks.1=pixels"],
+            "'enrgy'.* Did you mean 'energy'",
+        ),
         (_nothing, ["--set", "methd=cosine"], "unknown key 'methd'. Did you mean 'method'"),
         (_nothing, ["--set", "method=speerman"], "Did you mean 'spearman'"),
         (_nothing, ["--set", "measure=corelation"], "Did you mean 'correlation'"),
@@ -275,7 +297,7 @@ def _nothing(project):
         (_nothing, ["--set", "inference.by=rater"], "rater"),
         (_nothing, ["--device", "tpu"], "tpu"),
     ],
-)  # fmt: skip
+)
 def test_wrong_input_is_one_sentence_exit_2_and_nothing_written(
     compare, project, spoil, options, message
 ):
@@ -335,14 +357,29 @@ def test_doctor_tells_what_is_here():
 
 def test_init_writes_a_configuration_that_runs(project):
     (project / "c.yaml").unlink()
-    run = rsa_faces("init", "--stimuli", project / "faces", "--data", project / "simulated.h5",
-                    "--out", project / "mine.yaml")  # fmt: skip
+    run = rsa_faces(
+        "init",
+        "--stimuli",
+        project / "faces",
+        "--data",
+        project / "simulated.h5",
+        "--out",
+        project / "mine.yaml",
+    )
     assert run.exit_code == 0, run.output
     text = (project / "mine.yaml").read_text()
     assert "faces.csv" in text
     assert f"{N_SUBJECTS} subjects" in text
-    run = rsa_faces("compare", project / "mine.yaml", "--out", project / "out",
-                    "--set", "networks=[pixels]", "--set", "inference.n_boot=100")  # fmt: skip
+    run = rsa_faces(
+        "compare",
+        project / "mine.yaml",
+        "--out",
+        project / "out",
+        "--set",
+        "networks=[pixels]",
+        "--set",
+        "inference.n_boot=100",
+    )
     assert run.exit_code == 0, run.output
     again = rsa_faces("init", "--stimuli", project / "faces", "--out", project / "mine.yaml")
     assert again.exit_code == 2

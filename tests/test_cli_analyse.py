@@ -21,16 +21,22 @@ PEOPLE, EXPRESSIONS = 8, ("happy", "sad", "angry")
 ANALYSES = [
     {"analysis": "readout", "labels": "expression", "across": "identity", "n_permutations": 19},
     {
-        "analysis": "transfer", "n_permutations": 19,
+        "analysis": "transfer",
+        "n_permutations": 19,
         "tasks": {
             "identity": {"labels": "identity", "across": "expression", "people": "identity"},
             "expression": {"labels": "expression", "across": "identity"},
         },
     },
     {"analysis": "congruence", "first": "identity", "second": "expression", "n_permutations": 19},
-    {"analysis": "groups", "groups": "gender", "people": "identity", "n_permutations": 19,
-     "fmr": 0.1},
-]  # fmt: skip
+    {
+        "analysis": "groups",
+        "groups": "gender",
+        "people": "identity",
+        "n_permutations": 19,
+        "fmr": 0.1,
+    },
+]
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +92,13 @@ def test_tables_are_those_of_the_functions(project, tmp_path):
     same(ours, expected)
     assert (found["accuracy"] > 0.9).all()  # planted in the lower half
     found = pd.read_csv(tmp_path / "o" / "3-congruence-of-identity-and-expression.csv")
-    expected = congruence(acts, labels["identity"], labels["expression"], n_permutations=19,
-                          names=("identity", "expression")).table  # fmt: skip
+    expected = congruence(
+        acts,
+        labels["identity"],
+        labels["expression"],
+        n_permutations=19,
+        names=("identity", "expression"),
+    ).table
     ours = found[found["network"] == "gabor-v1"].reset_index(drop=True)
     pd.testing.assert_frame_equal(ours, expected, check_dtype=False, atol=1e-12)
     transfer = pd.read_csv(tmp_path / "o" / "2-transfer.csv")
@@ -139,12 +150,18 @@ def same(found, expected):
 
 def test_maps_agreement_and_choice_of_stimuli_are_those_of_the_functions(project, tmp_path):
     (maps, agree, chosen), figures = asked(
-        project, tmp_path,
-        {"analysis": "map", "people": "identity", "target": "gabor-v1", "n_pairs": [8],
-         "n_draws": 2},
+        project,
+        tmp_path,
+        {
+            "analysis": "map",
+            "people": "identity",
+            "target": "gabor-v1",
+            "n_pairs": [8],
+            "n_draws": 2,
+        },
         {"analysis": "agreement", "methods": ["spearman"], "n_boot": 99, "n_permutations": 99},
         {"analysis": "stimuli", "n": 6},
-    )  # fmt: skip
+    )
     labels, gabor = acts(project)
     _, pixels = acts(project, "pixels")
     expected = analyses.embedding_map(
@@ -170,19 +187,29 @@ def test_maps_agreement_and_choice_of_stimuli_are_those_of_the_functions(project
 
 def test_robustness_and_topography_are_those_of_the_functions(project, tmp_path):
     (robust, central), figures = asked(
-        project, tmp_path,
-        {"analysis": "robustness", "people": "identity", "degradations": ["blur"],
-         "strengths": [1, 5]},
+        project,
+        tmp_path,
+        {
+            "analysis": "robustness",
+            "people": "identity",
+            "degradations": ["blur"],
+            "strengths": [1, 5],
+        },
         {"analysis": "topography", "n_units": 3},
         networks=["mini-xception"],
-    )  # fmt: skip
+    )
     stimuli = rf.load_stimuli(project / "faces", manifest=project / "faces.csv")
     network = rf.load_network("mini-xception", device="cpu")
     last = list(network.layers())[-1]
     expected = analyses.robustness(
-        network, stimuli, layers=last, identity=stimuli.metadata["identity"],
-        degradations=["blur"], strengths=[1, 5], progress=False,
-    )  # fmt: skip
+        network,
+        stimuli,
+        layers=last,
+        identity=stimuli.metadata["identity"],
+        degradations=["blur"],
+        strengths=[1, 5],
+        progress=False,
+    )
     same(robust, expected.table.drop(columns="unit"))
     expected = analyses.central_bias(network, n_units=3, progress=False)
     pd.testing.assert_frame_equal(central, expected, check_dtype=False, atol=1e-6)
@@ -191,11 +218,17 @@ def test_robustness_and_topography_are_those_of_the_functions(project, tmp_path)
 
 def test_groups_of_people_are_asked_of_the_functions(project, tmp_path):
     (parts, scores), figures = asked(
-        project, tmp_path,
-        {"analysis": "components", "groups": ["gender"], "people": "identity",
-         "n_components": 3, "n_permutations": 99},
+        project,
+        tmp_path,
+        {
+            "analysis": "components",
+            "groups": ["gender"],
+            "people": "identity",
+            "n_components": 3,
+            "n_permutations": 99,
+        },
         {"analysis": "scores", "groups": "gender", "people": "identity", "n_permutations": 99},
-    )  # fmt: skip
+    )
     labels, gabor = acts(project)
     options = {"people": labels["identity"], "n_permutations": 99}
     given = analyses.similarity_scores(gabor)
@@ -225,11 +258,13 @@ def test_confidence_is_that_of_the_function(tmp_path):
     table.to_csv(tmp_path / "faces.csv", index=False)
     options = {"degradations": ["jpeg"], "strengths": [5], "n_variants": 1, "alpha": 0.2}
     config = {
-        "title": "simulated", "stimuli": {"folder": "faces", "manifest": "faces.csv"},
+        "title": "simulated",
+        "stimuli": {"folder": "faces", "manifest": "faces.csv"},
         "networks": ["mini-xception"],
-        "analyses": [{"analysis": "confidence", "people": "identity", "groups": "gender",
-                      **options}],
-    }  # fmt: skip
+        "analyses": [
+            {"analysis": "confidence", "people": "identity", "groups": "gender", **options}
+        ],
+    }
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     config = AnalysesConfig.read(tmp_path / "c.yaml")
     output = AnalyseRun(config, tmp_path / "o", device="cpu").run()
@@ -237,29 +272,38 @@ def test_confidence_is_that_of_the_function(tmp_path):
     assert analyses.SELF_REPORT in output.notes
     stimuli = rf.load_stimuli(tmp_path / "faces", manifest=tmp_path / "faces.csv")
     expected = analyses.check_confidence(
-        rf.load_network("mini-xception", device="cpu"), stimuli, stimuli.metadata["identity"],
-        groups=stimuli.metadata["gender"], progress=False, **options,
-    )  # fmt: skip
-    pd.testing.assert_frame_equal(found[expected.table.columns], expected.table,
-                                  check_dtype=False, atol=1e-6)  # fmt: skip
+        rf.load_network("mini-xception", device="cpu"),
+        stimuli,
+        stimuli.metadata["identity"],
+        groups=stimuli.metadata["gender"],
+        progress=False,
+        **options,
+    )
+    pd.testing.assert_frame_equal(
+        found[expected.table.columns], expected.table, check_dtype=False, atol=1e-6
+    )
     assert [p.stem for p in figures] == [
-        "1-confidence-flags-of-mini-xception", "1-confidence-stability-of-mini-xception",
-    ]  # fmt: skip
+        "1-confidence-flags-of-mini-xception",
+        "1-confidence-stability-of-mini-xception",
+    ]
 
 
 def test_topography_of_data(project, tmp_path):
     stimuli = rf.load_stimuli(project / "faces", manifest=project / "faces.csv")
     rng = np.random.default_rng(0)
     parts = [
-        rf.compute_rdms(rng.normal(size=(len(stimuli.ids), 9)), conditions=stimuli.ids)
-        .with_labels(subject=f"s{i}", region="FFA") for i in range(6)
-    ]  # fmt: skip
+        rf.compute_rdms(rng.normal(size=(len(stimuli.ids), 9)), conditions=stimuli.ids).with_labels(
+            subject=f"s{i}", region="FFA"
+        )
+        for i in range(6)
+    ]
     rf.rdm.concat(parts).save(project / "ffa.h5")
     (found,), figures = asked(
-        project, tmp_path,
+        project,
+        tmp_path,
         {"analysis": "topography", "rdms": "ffa.h5", "generalise_to": "subjects"},
         networks=[{"name": "mini-xception", "layers": ["conv1", "block2"]}],
-    )  # fmt: skip
+    )
     assert found["layer"].tolist() == ["conv1", "block2"]
     assert {"central", "peripheral", "difference", "p"} <= set(found)
     assert figures == [["1-topography-mini-xception"]]
@@ -283,14 +327,19 @@ def known(project):
 
 def test_what_is_known_of_people_is_asked_of_the_functions(project, known, tmp_path):
     (space, traits, members), figures = asked(
-        project, tmp_path,
+        project,
+        tmp_path,
         {"analysis": "face space", "landmarks": "points.npz", "n_shape": 4, "n_appearance": 4},
-        {"analysis": "traits", "ratings": ["warm"], "across": "identity", "baseline": ["age"],
-         "n_permutations": 19},
-        {"analysis": "membership", "members": "member", "people": "identity",
-         "n_permutations": 99},
+        {
+            "analysis": "traits",
+            "ratings": ["warm"],
+            "across": "identity",
+            "baseline": ["age"],
+            "n_permutations": 19,
+        },
+        {"analysis": "membership", "members": "member", "people": "identity", "n_permutations": 99},
         **known,
-    )  # fmt: skip
+    )
     table = pd.read_csv(project / "known.csv")
     table.index = table["file"].str.removesuffix(".png")
     _, gabor = acts(project)
@@ -298,18 +347,25 @@ def test_what_is_known_of_people_is_asked_of_the_functions(project, known, tmp_p
     points = analyses.read_landmarks(project / "points.npz")
     expected = analyses.face_space(stimuli, points, n_shape=4, n_appearance=4, progress=False)
     pd.testing.assert_frame_equal(space, expected.components, check_dtype=False, atol=1e-9)
-    x = {name: pd.DataFrame(np.asarray(a[list(a)[-1]]).reshape(len(a.conditions), -1),
-                            a.conditions)
-         for name, a in (("pixels", acts(project, "pixels")[1]), ("gabor-v1", gabor))}  # fmt: skip
+    x = {
+        name: pd.DataFrame(np.asarray(a[list(a)[-1]]).reshape(len(a.conditions), -1), a.conditions)
+        for name, a in (("pixels", acts(project, "pixels")[1]), ("gabor-v1", gabor))
+    }
     expected = analyses.trait_readout(
-        x, table[["warm"]], across=table["identity"], baseline=table[["age"]], n_permutations=19,
+        x,
+        table[["warm"]],
+        across=table["identity"],
+        baseline=table[["age"]],
+        n_permutations=19,
         progress=False,
-    )  # fmt: skip
+    )
     same(traits, expected.table)
     expected = analyses.membership(
-        analyses.similarity_scores(gabor), table["member"], people=table["identity"],
+        analyses.similarity_scores(gabor),
+        table["member"],
+        people=table["identity"],
         n_permutations=99,
-    )  # fmt: skip
+    )
     same(members[members["network"] == "gabor-v1"], expected.table)
     assert figures[1:] == [
         ["2-traits", "2-traits-specificity-of-pixels", "2-traits-specificity-of-gabor-v1"],
@@ -318,8 +374,13 @@ def test_what_is_known_of_people_is_asked_of_the_functions(project, known, tmp_p
 
 
 def test_homophily_takes_one_image_of_each_person(project, known, tmp_path):
-    entry = {"analysis": "homophily", "ties": "ties.csv", "people": "identity",
-             "controls": ["gender"], "n_permutations": 99}  # fmt: skip
+    entry = {
+        "analysis": "homophily",
+        "ties": "ties.csv",
+        "people": "identity",
+        "controls": ["gender"],
+        "n_permutations": 99,
+    }
     with pytest.raises(rf.InputError, match="'p0' has several: choose one with `select`"):
         asked(project, tmp_path, entry, **known)
     (found,), _ = asked(project, tmp_path, entry, select={"expression": "sad"}, **known)
@@ -332,16 +393,25 @@ def test_homophily_takes_one_image_of_each_person(project, known, tmp_path):
     for i in range(PEOPLE - 1):
         ties.loc[f"p{i}", f"p{i + 1}"] = ties.loc[f"p{i + 1}", f"p{i}"] = 1
     expected = analyses.homophily(
-        ties, scores.set_axis(names).set_axis(names, axis=1), n_permutations=99,
+        ties,
+        scores.set_axis(names).set_axis(names, axis=1),
+        n_permutations=99,
         controls=labels.loc[keep, ["gender"]].set_axis(names),
-    )  # fmt: skip
+    )
     same(found[found["network"] == "gabor-v1"], expected.table)
-    for text, words in (("a,b\np0,nobody\n", "1 are not there, such as 'nobody'"),
-                        ("from,to\np0,p1\n", "expected the column 'a'.*got 'from'")):  # fmt: skip
+    for text, words in (
+        ("a,b\np0,nobody\n", "1 are not there, such as 'nobody'"),
+        ("from,to\np0,p1\n", "expected the column 'a'.*got 'from'"),
+    ):
         (project / "wrong.csv").write_text(text)
         with pytest.raises(rf.InputError, match=words):
-            asked(project, tmp_path, entry | {"ties": "wrong.csv"},
-                  select={"expression": "sad"}, **known)  # fmt: skip
+            asked(
+                project,
+                tmp_path,
+                entry | {"ties": "wrong.csv"},
+                select={"expression": "sad"},
+                **known,
+            )
 
 
 def test_landmarks_are_read_out(project, known, tmp_path):
@@ -350,19 +420,27 @@ def test_landmarks_are_read_out(project, known, tmp_path):
     points = rng.normal(size=(len(table), 189, 2)) + 9 * rng.normal(size=(189, 2)) + 16
     np.savez(project / "many.npz", files=table["file"].to_numpy(str), points=points)
     (found,), figures = asked(
-        project, tmp_path,
-        {"analysis": "landmarks", "landmarks": "many.npz", "across": "identity",
-         "n_permutations": 19},
-        networks=["pixels"], **known,
-    )  # fmt: skip
+        project,
+        tmp_path,
+        {
+            "analysis": "landmarks",
+            "landmarks": "many.npz",
+            "across": "identity",
+            "n_permutations": 19,
+        },
+        networks=["pixels"],
+        **known,
+    )
     _, pixels = acts(project, "pixels")
     given = analyses.read_landmarks(project / "many.npz")
     expected = analyses.landmark_readout(
-        pixels, analyses.measure_landmarks(given), across=dict(zip(
-            table["file"].str.removesuffix(".png"), table["identity"], strict=True
-        )),
-        baseline=analyses.face_size(given)[["size"]], n_permutations=19, progress=False,
-    )  # fmt: skip
+        pixels,
+        analyses.measure_landmarks(given),
+        across=dict(zip(table["file"].str.removesuffix(".png"), table["identity"], strict=True)),
+        baseline=analyses.face_size(given)[["size"]],
+        n_permutations=19,
+        progress=False,
+    )
     same(found, expected.table)
     assert figures == [["1-landmarks-pixels"]]
 
@@ -371,8 +449,17 @@ def test_what_is_done_is_not_done_again(project, tmp_path):
     config = AnalysesConfig.read(project / "c.yaml", ["networks=[pixels]"])
     first = AnalyseRun(config, tmp_path / "o", device="cpu").run()
     before = {p.name: p.read_bytes() for p in first.folder.glob("*.csv")}
-    done = rsa_faces("analyse", project / "c.yaml", "--set", "networks=[pixels]", "--json",
-                     "--out", tmp_path / "o", "--device", "cpu")  # fmt: skip
+    done = rsa_faces(
+        "analyse",
+        project / "c.yaml",
+        "--set",
+        "networks=[pixels]",
+        "--json",
+        "--out",
+        tmp_path / "o",
+        "--device",
+        "cpu",
+    )
     assert done.exit_code == 0, done.output
     assert list(json.loads(done.stdout)["tables"]) == list(first.tables)
     record = json.loads((tmp_path / "o" / "provenance.json").read_text())
@@ -404,11 +491,20 @@ def test_names_of_kdef_are_read_and_some_are_selected(tmp_path, nested):
                 folder.mkdir(exist_ok=True)
                 Image.fromarray(image).save(folder / f"A{person}{expression}{view}.JPG")
     config = {
-        "title": "simulated", "stimuli": {"folder": "KDEF"}, "labels": "kdef",
-        "select": {"view": 0}, "networks": ["pixels"],
-        "analyses": [{"analysis": "readout", "labels": "expression", "across": "identity",
-                      "n_permutations": 19}],
-    }  # fmt: skip
+        "title": "simulated",
+        "stimuli": {"folder": "KDEF"},
+        "labels": "kdef",
+        "select": {"view": 0},
+        "networks": ["pixels"],
+        "analyses": [
+            {
+                "analysis": "readout",
+                "labels": "expression",
+                "across": "identity",
+                "n_permutations": 19,
+            }
+        ],
+    }
     (tmp_path / "k.yaml").write_text(yaml.safe_dump(config))
     config = AnalysesConfig.read(tmp_path / "k.yaml")
     output = AnalyseRun(config, tmp_path / "o", device="cpu").run()
@@ -465,7 +561,8 @@ def test_an_empty_label_is_named(project, tmp_path):
     table = pd.read_csv(project / "faces.csv")
     table.loc[3, "gender"] = None
     table.to_csv(project / "gaps.csv", index=False)
-    done = rsa_faces("analyse", project / "c.yaml", "--set", "stimuli.manifest=gaps.csv",
-                     "--out", tmp_path / "o")  # fmt: skip
+    done = rsa_faces(
+        "analyse", project / "c.yaml", "--set", "stimuli.manifest=gaps.csv", "--out", tmp_path / "o"
+    )
     assert done.exit_code == 2
     assert "a value in column 'gender' for every stimulus, but '1-happy" in sentence(done)

@@ -180,12 +180,18 @@ def test_the_study_of_clips_in_runs_is_one_configuration(clips):
     written = rsa_faces("example", "clips", "--out", clips / "clips.yaml")
     assert written.exit_code == 0, written.output
     whole = "{name: mini-xception, crop_faces: false}"
-    options = [f"networks=[pixels, gabor-v1, {whole}]", "inference.n_boot=100",
-               "partition={plain: [pixels, gabor-v1], faces: [mini-xception]}"]  # fmt: skip
+    options = [
+        f"networks=[pixels, gabor-v1, {whole}]",
+        "inference.n_boot=100",
+        "partition={plain: [pixels, gabor-v1], faces: [mini-xception]}",
+    ]
     run = rsa_faces(
-        "compare", clips / "clips.yaml", "--out", clips / "out",
+        "compare",
+        clips / "clips.yaml",
+        "--out",
+        clips / "out",
         *[word for option in options for word in ("--set", option)],
-    )  # fmt: skip
+    )
     assert run.exit_code == 0, run.output
     own = rf.stimuli.load_clips(clips / "clips", manifest=clips / "clips" / "clips.csv")
     network = rf.load_network("mini-xception", device="cpu")
@@ -194,8 +200,9 @@ def test_the_study_of_clips_in_runs_is_one_configuration(clips):
     np.testing.assert_allclose(made.vectors, layers.vectors, rtol=1e-5, atol=1e-6)
     data = rf.rdm.load_rdms(clips / "clips" / "subjects.h5").sel(region="simulated STS")
     runs = own.metadata["run"].to_dict()
-    expected = rf.evaluate(made, data, method="spearman", generalise_to="subjects", n_boot=100,
-                           blocks=runs).table  # fmt: skip
+    expected = rf.evaluate(
+        made, data, method="spearman", generalise_to="subjects", n_boot=100, blocks=runs
+    ).table
     table = results(clips)
     sts = table[(table["region"] == "STS") & (table["network"] == "mini-xception")]
     np.testing.assert_allclose(sts["similarity"], expected["similarity"], atol=1e-9)
@@ -206,8 +213,9 @@ def test_the_study_of_clips_in_runs_is_one_configuration(clips):
     ceilings = results(clips, "ceilings").set_index("region")
     assert ceilings.loc["STS", "cronbach_alpha"] == pytest.approx(alpha)
     assert set(results(clips, "partition")["region"]) == {"behaviour", "FFA", "STS"}
-    again = rsa_faces("compare", clips / "clips.yaml", "--out", clips / "out", "--set",
-                      "stimuli.rate=2")  # fmt: skip
+    again = rsa_faces(
+        "compare", clips / "clips.yaml", "--out", clips / "out", "--set", "stimuli.rate=2"
+    )
     assert "another configuration" in sentence(again)
 
 
@@ -221,8 +229,9 @@ def test_what_clips_cannot_do_is_said(clips):
         "networks": [{"name": "pixels", "reduce": "mean"}],
     }
     (clips / "c.yaml").write_text(yaml.safe_dump(config))
-    run = rsa_faces("compare", clips / "c.yaml", "--out", clips / "no", "--set",
-                    "data.0.allow_missing=true")  # fmt: skip
+    run = rsa_faces(
+        "compare", clips / "c.yaml", "--out", clips / "no", "--set", "data.0.allow_missing=true"
+    )
     assert run.exit_code == 2
     assert "expected no `reduce` for pixels: it is for images" in sentence(run)
     question = {"analysis": "readout", "labels": "expression", "across": "identity"}

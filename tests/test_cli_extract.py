@@ -44,9 +44,21 @@ def test_extract_then_rdm_gives_what_rdm_gives_at_once(photographs, tmp_path):
 def test_reduced_layers_and_tables(photographs, tmp_path):
     table = tmp_path / "rdms.csv"
     done = rsa_faces(
-        "rdm", photographs, "--network", "mini-xception", "--out", table, "--reduce", "mean",
-        "--layers", "block*", "--layers", "conv1", "--measure", "cosine",
-    )  # fmt: skip
+        "rdm",
+        photographs,
+        "--network",
+        "mini-xception",
+        "--out",
+        table,
+        "--reduce",
+        "mean",
+        "--layers",
+        "block*",
+        "--layers",
+        "conv1",
+        "--measure",
+        "cosine",
+    )
     assert done.exit_code == 0, done.output
     layers = pd.read_csv(table)["layer"].unique()
     assert "conv1:mean" in layers
@@ -135,9 +147,13 @@ def test_import_reads_by_name(tmp_path):
     (tmp_path / "names.txt").write_text("d\na\nc\nb\n")
     target = tmp_path / "rdms.h5"
     done = rsa_faces(
-        "import", tmp_path / "features.npy", "--conditions", tmp_path / "names.txt",
-        "--out", target,
-    )  # fmt: skip
+        "import",
+        tmp_path / "features.npy",
+        "--conditions",
+        tmp_path / "names.txt",
+        "--out",
+        target,
+    )
     assert done.exit_code == 0, done.output
     rdms = rf.load_rdms(target)
     assert set(rdms.conditions) == set("abcd")
@@ -190,8 +206,9 @@ def test_regions_of_simulated_brains_show_the_planted_layers(tmp_path):
     table = pd.read_csv(tmp_path / "o" / "results.csv")
     table = table[table["network"] == "face-api-expression"]
     for region, layer in (
-        ("simulated early region", "block1.relu2"), ("simulated late region", "block4.relu4"),
-    ):  # fmt: skip
+        ("simulated early region", "block1.relu2"),
+        ("simulated late region", "block4.relu4"),
+    ):
         rows = table[table["region"] == region]
         best = rows.loc[rows["similarity"].idxmax()]
         assert best["layer"] == layer
@@ -218,16 +235,19 @@ def test_regions_are_read_from_images(photographs, tmp_path):
     config = {
         "title": "simulated betas",
         "stimuli": {"folder": str(photographs)},
-        "data": [{
-            "region": "ROI",
-            "fmri": {
-                "subjects": {s: f"{s}.nii.gz" for s in betas}, "conditions": "v.csv",
-                "roi": "roi.nii.gz",
-            },
-        }],
+        "data": [
+            {
+                "region": "ROI",
+                "fmri": {
+                    "subjects": {s: f"{s}.nii.gz" for s in betas},
+                    "conditions": "v.csv",
+                    "roi": "roi.nii.gz",
+                },
+            }
+        ],
         "networks": ["pixels"],
         "inference": {"n_boot": 100},
-    }  # fmt: skip
+    }
     path = tmp_path / "c.yaml"
     path.write_text(json.dumps(config))
     done = rsa_faces("compare", path, "--out", tmp_path / "o")

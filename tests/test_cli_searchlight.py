@@ -75,9 +75,12 @@ def test_the_planted_model_is_found_where_it_is(project, tmp_path):
     # The maps of subjects are those of the function.
     maps = rf.mapping.SearchlightMap.load(out / "maps" / "sub-2.h5")
     expected = rf.searchlight(
-        brain.imgs[2], mask_img=brain.mask_img, conditions=brain.conditions, models=brain.models,
+        brain.imgs[2],
+        mask_img=brain.mask_img,
+        conditions=brain.conditions,
+        models=brain.models,
         radius=6.0,
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(maps.similarity, expected.similarity, atol=1e-12)
     t = nibabel.load(out / "tests" / "simulated-layer_1_t.nii.gz").get_fdata()
     assert t.shape == (12, 12, 10)
@@ -94,8 +97,12 @@ def test_the_planted_model_is_found_where_it_is(project, tmp_path):
     i, j, k = top[["i", "j", "k"]].astype(int)
     assert top["ceiling_low"] == pytest.approx(lower[i, j, k], rel=1e-6)
     assert set(json.loads((out / "provenance.json").read_text())["data_sha256"]) == {
-        "sub-0", "sub-1", "sub-2", "sub-3", "mask",
-    }  # fmt: skip
+        "sub-0",
+        "sub-1",
+        "sub-2",
+        "sub-3",
+        "mask",
+    }
 
 
 def test_a_second_run_makes_no_map_anew_and_ends_the_same(project, tmp_path):
@@ -115,14 +122,28 @@ def test_a_second_run_makes_no_map_anew_and_ends_the_same(project, tmp_path):
 
 def test_crossnobis_takes_the_runs_as_folds(project, tmp_path):
     folder, brain = project
-    done = run(project, "--out", tmp_path / "o", "--set", "measure=crossnobis", "--set",
-               "method=cosine", *FEW)  # fmt: skip
+    done = run(
+        project,
+        "--out",
+        tmp_path / "o",
+        "--set",
+        "measure=crossnobis",
+        "--set",
+        "method=cosine",
+        *FEW,
+    )
     assert done.exit_code == 0, done.output
     maps = rf.mapping.SearchlightMap.load(tmp_path / "o" / "maps" / "sub-0.h5")
     expected = rf.searchlight(
-        brain.imgs[0], mask_img=brain.mask_img, conditions=brain.conditions, models=brain.models,
-        radius=6.0, measure="crossnobis", method="cosine", folds=brain.runs,
-    )  # fmt: skip
+        brain.imgs[0],
+        mask_img=brain.mask_img,
+        conditions=brain.conditions,
+        models=brain.models,
+        radius=6.0,
+        measure="crossnobis",
+        method="cosine",
+        folds=brain.runs,
+    )
     np.testing.assert_allclose(maps.similarity, expected.similarity[[0, 4]], atol=1e-12)
 
 
@@ -146,13 +167,22 @@ def test_noise_is_estimated_from_residuals(project, tmp_path):
     assert (tmp_path / "o" / "ceilings" / "volume.npz").is_file()
     maps = rf.mapping.SearchlightMap.load(tmp_path / "o" / "maps" / "sub-1.h5")
     expected = rf.searchlight(
-        brain.imgs[1], mask_img=brain.mask_img, conditions=brain.conditions, models=brain.models,
-        radius=6.0, measure="crossnobis", method="kendall", folds=brain.runs, noise="ledoit-wolf",
-        residuals=left["sub-1"], n_estimated=12,
-    )  # fmt: skip
+        brain.imgs[1],
+        mask_img=brain.mask_img,
+        conditions=brain.conditions,
+        models=brain.models,
+        radius=6.0,
+        measure="crossnobis",
+        method="kendall",
+        folds=brain.runs,
+        noise="ledoit-wolf",
+        residuals=left["sub-1"],
+        n_estimated=12,
+    )
     np.testing.assert_allclose(maps.similarity, expected.similarity[[0, 4]], atol=1e-12)
-    refused = rsa_faces("searchlight", folder / "residuals.yaml", "--out", tmp_path / "o",
-                        "--set", "noise=null")  # fmt: skip
+    refused = rsa_faces(
+        "searchlight", folder / "residuals.yaml", "--out", tmp_path / "o", "--set", "noise=null"
+    )
     assert refused.exit_code == 2
     assert "expected `noise` beside `residuals`" in sentence(refused)
 
@@ -210,9 +240,12 @@ def test_hemispheres_from_gifti_and_cifti_are_tested_together(tmp_path):
         "mesh": {"left": "sheet.surf.gii", "right": "sheet.surf.gii"},
     }
     config = {
-        "title": "simulated", "data": data, "models": [{"rdms": "models.h5"}], "radius": 1.5,
+        "title": "simulated",
+        "data": data,
+        "models": [{"rdms": "models.h5"}],
+        "radius": 1.5,
         "test": {"n_permutations": 99, "alpha": 0.07},
-    }  # fmt: skip
+    }
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     done = rsa_faces("searchlight", tmp_path / "c.yaml", "--out", tmp_path / "o")
     assert done.exit_code == 0, done.output
@@ -222,12 +255,13 @@ def test_hemispheres_from_gifti_and_cifti_are_tested_together(tmp_path):
     surface = rf.brain.load_surface(tmp_path / "sheet.surf.gii")
     expected = {
         side: [
-            rf.searchlight(rows[side], mesh=surface, conditions=models.conditions, models=models,
-                           radius=1.5)
+            rf.searchlight(
+                rows[side], mesh=surface, conditions=models.conditions, models=models, radius=1.5
+            )
             for rows in sides.values()
         ]
         for side in ("left", "right")
-    }  # fmt: skip
+    }
     test = rf.mapping.group_test_parts(
         expected, model="simulated layer_1", tail="greater", n_permutations=99
     )
@@ -241,8 +275,14 @@ def test_hemispheres_from_gifti_and_cifti_are_tested_together(tmp_path):
             assert (tmp_path / "o" / "figures" / f"{name}.{suffix}").is_file()
     config["data"]["subjects"] = {s: f"{s}.dscalar.nii" for s in sides}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
-    done = rsa_faces("searchlight", tmp_path / "c.yaml", "--out", tmp_path / "o2", "--set",
-                     "models.0.select.name=simulated layer_1")  # fmt: skip
+    done = rsa_faces(
+        "searchlight",
+        tmp_path / "c.yaml",
+        "--out",
+        tmp_path / "o2",
+        "--set",
+        "models.0.select.name=simulated layer_1",
+    )
     assert done.exit_code == 0, done.output
     own = peaks[peaks["model"] == "simulated layer_1"]
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "o2" / "peaks.csv"), own)
@@ -260,49 +300,80 @@ def test_bids_goes_through_the_glm(tmp_path):
     rng = np.random.default_rng(0)
     model = rf.RDMs(rng.random(6), list("abcd"), "simulated", {"name": ["a model"]})
     model.save(tmp_path / "models.h5")
-    bids = {"root": "study", "task": "faces", "subjects": ["01", "02"],
-            "derivatives": "derivatives/fmriprep", "noise_model": "ols",
-            "confounds": {"strategy": ["motion"], "motion": "basic"}}  # fmt: skip
+    bids = {
+        "root": "study",
+        "task": "faces",
+        "subjects": ["01", "02"],
+        "derivatives": "derivatives/fmriprep",
+        "noise_model": "ols",
+        "confounds": {"strategy": ["motion"], "motion": "basic"},
+    }
     config = {
-        "title": "simulated", "data": {"bids": bids}, "models": [{"rdms": "models.h5"}],
-        "radius": 4.0, "measure": "crossnobis", "method": "cosine", "noise": "ledoit-wolf",
+        "title": "simulated",
+        "data": {"bids": bids},
+        "models": [{"rdms": "models.h5"}],
+        "radius": 4.0,
+        "measure": "crossnobis",
+        "method": "cosine",
+        "noise": "ledoit-wolf",
         "test": {"n_permutations": 99, "statistic": "max"},
-    }  # fmt: skip
+    }
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     done = rsa_faces("searchlight", tmp_path / "c.yaml", "--out", tmp_path / "o")
     assert done.exit_code == 0, done.output
     assert "voxels in the brain masks of all subjects" in sentence(done)
     patterns = rf.brain.bids_patterns(
-        tmp_path / "study", task="faces", subject="02", derivatives="derivatives/fmriprep",
-        noise_model="ols", confounds={"strategy": ("motion",), "motion": "basic"},
-    )  # fmt: skip
+        tmp_path / "study",
+        task="faces",
+        subject="02",
+        derivatives="derivatives/fmriprep",
+        noise_model="ols",
+        confounds={"strategy": ("motion",), "motion": "basic"},
+    )
     left = {fold: patterns.to_img(rows) for fold, rows in patterns.residuals.items()}
     assert min(patterns.n_estimated.values()) > 4
 
     def expected(noise_from):
         return rf.searchlight(
-            patterns.to_img(), mask_img=patterns.space.to_img(), conditions=patterns.conditions,
-            folds=patterns.folds, models=model, radius=4.0, measure="crossnobis", method="cosine",
-            noise="ledoit-wolf", noise_from=noise_from, residuals=left,
+            patterns.to_img(),
+            mask_img=patterns.space.to_img(),
+            conditions=patterns.conditions,
+            folds=patterns.folds,
+            models=model,
+            radius=4.0,
+            measure="crossnobis",
+            method="cosine",
+            noise="ledoit-wolf",
+            noise_from=noise_from,
+            residuals=left,
             n_estimated=patterns.n_estimated,
-        ).similarity  # fmt: skip
+        ).similarity
 
     got = rf.mapping.SearchlightMap.load(tmp_path / "o" / "maps" / "02.h5")
     np.testing.assert_allclose(got.similarity, expected("all"), atol=1e-9)
-    done = rsa_faces("searchlight", tmp_path / "c.yaml", "--out", tmp_path / "f", "--set",
-                     "noise_from=fold")  # fmt: skip
+    done = rsa_faces(
+        "searchlight", tmp_path / "c.yaml", "--out", tmp_path / "f", "--set", "noise_from=fold"
+    )
     assert done.exit_code == 0, done.output
     by_fold = rf.mapping.SearchlightMap.load(tmp_path / "f" / "maps" / "02.h5")
     np.testing.assert_allclose(by_fold.similarity, expected("fold"), atol=1e-9)
     assert np.nanmax(np.abs(by_fold.similarity - got.similarity)) > 1e-3
     done = rsa_faces("searchlight", tmp_path / "c.yaml", "--out", tmp_path / "o")
     assert json.loads((tmp_path / "o" / "provenance.json").read_text())["steps_reused"] == [
-        "betas 01", "betas 02", "map 01", "map 02", "ceilings volume",
-    ]  # fmt: skip
+        "betas 01",
+        "betas 02",
+        "map 01",
+        "map 02",
+        "ceilings volume",
+    ]
     refused = rsa_faces(
-        "searchlight", tmp_path / "c.yaml", "--out", tmp_path / "h", "--set",
+        "searchlight",
+        tmp_path / "c.yaml",
+        "--out",
+        tmp_path / "h",
+        "--set",
         "data.bids.task=houses",
-    )  # fmt: skip
+    )
     assert refused.exit_code == 2
     assert "task 'houses'" in sentence(refused)
 
@@ -356,17 +427,19 @@ def test_planted_layers_are_found_on_the_simulated_cortex():
     for sides in cortex.imgs:
         for side, part in rf.mapping.image_parts(sides, meshes=meshes).items():
             maps[side].append(
-                rf.searchlight(**part, conditions=cortex.conditions, models=cortex.models,
-                               radius=config.radius)
-            )  # fmt: skip
+                rf.searchlight(
+                    **part, conditions=cortex.conditions, models=cortex.models, radius=config.radius
+                )
+            )
     assert list(cortex.regions["hemisphere"]) == ["left", "right", "right"]
     for row in cortex.regions.itertuples():
         best = rf.mapping.best_model_map(maps[row.hemisphere])
         where = cortex.truth[row.hemisphere] == best.names.index(row.model)
         assert where.sum() == row.n_vertices
         assert (best.index[where] == best.names.index(row.model)).mean() > 0.9
-        assert np.nanargmax(rf.mapping.mean_map(maps[row.hemisphere]).similarity[
-            best.names.index(row.model)]) in np.flatnonzero(where)  # fmt: skip
+        assert np.nanargmax(
+            rf.mapping.mean_map(maps[row.hemisphere]).similarity[best.names.index(row.model)]
+        ) in np.flatnonzero(where)
     # Far from all regions nothing is similar on average.
     far = np.linalg.norm(meshes["left"].vertices - meshes["left"].vertices[8555], axis=1) > 40
     mean = rf.mapping.mean_map(maps["left"]).similarity[:, far]
@@ -386,8 +459,9 @@ def test_planted_layers_are_found_on_the_simulated_cortex():
 
 @pytest.mark.slow
 def test_the_example_shows_planted_layers_in_their_places(tmp_path):
-    done = rsa_faces("searchlight", CONFIG, "--out", tmp_path / "o", "--set",
-                     "test.n_permutations=199")  # fmt: skip
+    done = rsa_faces(
+        "searchlight", CONFIG, "--out", tmp_path / "o", "--set", "test.n_permutations=199"
+    )
     assert done.exit_code == 0, done.output
     assert "these brains are simulated" in sentence(done)
     brain = simulated_brain()

@@ -33,9 +33,13 @@ def project(tmp_path_factory):
     stimuli = rf.load_stimuli(folder / "faces")
     rdms = rf.layer_rdms(rf.load_network("pixels"), stimuli, measure="sqeuclidean")
     made = simulated_recordings(
-        rdms.with_labels(name=["pixels"]), [("ventral", "pixels", 0.1, 0.3)], n_patients=3,
-        n_electrodes=40, times=(-0.2, 0.5), signal=2.0,
-    )  # fmt: skip
+        rdms.with_labels(name=["pixels"]),
+        [("ventral", "pixels", 0.1, 0.3)],
+        n_patients=3,
+        n_electrodes=40,
+        times=(-0.2, 0.5),
+        signal=2.0,
+    )
     for patient, epochs in made.epochs.items():
         epochs.save(folder / f"{patient}-epo.fif", overwrite=True, verbose="error")
     made.electrodes.to_csv(folder / "electrodes.tsv", sep="\t", index=False)
@@ -43,12 +47,16 @@ def project(tmp_path_factory):
         "title": "simulated",
         "stimuli": {"folder": "faces"},
         "data": {
-            "patients": {p: f"{p}-epo.fif" for p in made.epochs}, "electrodes": "electrodes.tsv",
+            "patients": {p: f"{p}-epo.fif" for p in made.epochs},
+            "electrodes": "electrodes.tsv",
         },
         "networks": ["pixels", "gabor-v1"],
-        "signal": "raw", "window": 0.05, "step": 0.05, "measure": "sqeuclidean",
+        "signal": "raw",
+        "window": 0.05,
+        "step": 0.05,
+        "measure": "sqeuclidean",
         "test": {"along": "time", "n_permutations": 99},
-    }  # fmt: skip
+    }
     (folder / "c.yaml").write_text(yaml.safe_dump(config))
     return folder, made, stimuli
 
@@ -63,8 +71,14 @@ def test_noise_of_a_time_course(project, tmp_path):
     patterns = ieeg_patterns(
         epochs, electrodes=places, stimuli=stimuli, signal="raw", patient=patient, source="x"
     )
-    expected = ieeg_rdms(patterns, per="region", measure="mahalanobis", window=0.05, step=0.05,
-                         noise="schaefer-strimmer")  # fmt: skip
+    expected = ieeg_rdms(
+        patterns,
+        per="region",
+        measure="mahalanobis",
+        window=0.05,
+        step=0.05,
+        noise="schaefer-strimmer",
+    )
     found = load_rdms(tmp_path / "o" / "rdms" / f"patient-{patient}.h5")
     np.testing.assert_allclose(
         found.vectors, expected.align(found.conditions).vectors, rtol=1e-3
@@ -140,14 +154,26 @@ def test_electrodes_that_prefer_faces_are_chosen_on_the_other_half(project, tmp_
         field = copy.get_data()
         chosen[patient] = copy.ch_names[:9] if p < 2 else []
         field[np.ix_(is_face, range(len(chosen[patient])), range(30, 60))] += 2e-4
-        changed = mne.EpochsArray(field, copy.info, events=copy.events, tmin=copy.tmin,
-                                  event_id=copy.event_id, verbose="error")  # fmt: skip
+        changed = mne.EpochsArray(
+            field,
+            copy.info,
+            events=copy.events,
+            tmin=copy.tmin,
+            event_id=copy.event_id,
+            verbose="error",
+        )
         changed.save(tmp_path / f"{patient}-epo.fif", verbose="error")
         config["data"]["patients"][patient] = f"{patient}-epo.fif"
         changed.save(tmp_path / f"{patient}-loc-epo.fif", verbose="error")
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
-    done = rsa_faces("timecourse", tmp_path / "c.yaml", "--out", tmp_path / "o", "--set",
-                     "data.face_selective.alpha=0.001")  # fmt: skip
+    done = rsa_faces(
+        "timecourse",
+        tmp_path / "c.yaml",
+        "--out",
+        tmp_path / "o",
+        "--set",
+        "data.face_selective.alpha=0.001",
+    )
     assert done.exit_code == 0, done.output
     assert "simulated03: left out, no electrode prefers faces" in sentence(done)
     table = pd.read_csv(tmp_path / "o" / "electrodes.csv")
@@ -157,22 +183,32 @@ def test_electrodes_that_prefer_faces_are_chosen_on_the_other_half(project, tmp_
     # The RDMs are those of the even trials at these electrodes.
     patient, names = next(iter(chosen.items()))
     patterns = ieeg_patterns(
-        mne.read_epochs(tmp_path / f"{patient}-epo.fif", verbose="error"), signal="raw",
-        electrodes=made.electrodes, patient=patient,
-    )  # fmt: skip
+        mne.read_epochs(tmp_path / f"{patient}-epo.fif", verbose="error"),
+        signal="raw",
+        electrodes=made.electrodes,
+        patient=patient,
+    )
     even = rf.brain.split_trials(patterns)[1]
     even = even.take_electrodes(even.electrodes["name"].isin(names).to_numpy())
     expected = ieeg_rdms(even, per="region", measure="sqeuclidean", window=0.05, step=0.05)
     found = load_rdms(tmp_path / "o" / "rdms" / f"patient-{patient}.h5")
     np.testing.assert_allclose(found.vectors, expected.align(found.conditions).vectors, rtol=1e-9)
-    again = rsa_faces("timecourse", tmp_path / "c.yaml", "--out", tmp_path / "o", "--set",
-                      "data.face_selective.alpha=0.001")  # fmt: skip
+    again = rsa_faces(
+        "timecourse",
+        tmp_path / "c.yaml",
+        "--out",
+        tmp_path / "o",
+        "--set",
+        "data.face_selective.alpha=0.001",
+    )
     assert again.exit_code == 0, again.output
     # A localiser that is the recording itself is no other data.
     config["data"]["face_selective"] = {
-        "localiser": {p: f"{p}-loc-epo.fif" for p in made.epochs}, "faces": faces,
-        "others": others, "alpha": 0.001,
-    }  # fmt: skip
+        "localiser": {p: f"{p}-loc-epo.fif" for p in made.epochs},
+        "faces": faces,
+        "others": others,
+        "alpha": 0.001,
+    }
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     refused = rsa_faces("timecourse", tmp_path / "c.yaml", "--out", tmp_path / "o2")
     assert refused.exit_code == 2
@@ -193,14 +229,26 @@ def test_bids_ieeg_is_read(tmp_path):
         (tmp_path / patient).mkdir()
         write_bids_ieeg(tmp_path / "study", tmp_path / patient, patient, seed=i)
     config = {
-        "title": "simulated", "stimuli": {"folder": "faces"}, "networks": ["pixels"],
-        "data": {"bids": {
-            "root": "study", "task": "faces", "patients": ["07", "08"], "run": "1",
-            "events": "stimulus", "query": "trial_type == 'face'", "between": [-0.5, 0.8],
-            "regions": {"fusiform": "ventral", "STS": "lateral"},
-        }},
-        "signal": "high gamma", "window": 0.1, "step": 0.1, "test": {"n_permutations": 99},
-    }  # fmt: skip
+        "title": "simulated",
+        "stimuli": {"folder": "faces"},
+        "networks": ["pixels"],
+        "data": {
+            "bids": {
+                "root": "study",
+                "task": "faces",
+                "patients": ["07", "08"],
+                "run": "1",
+                "events": "stimulus",
+                "query": "trial_type == 'face'",
+                "between": [-0.5, 0.8],
+                "regions": {"fusiform": "ventral", "STS": "lateral"},
+            }
+        },
+        "signal": "high gamma",
+        "window": 0.1,
+        "step": 0.1,
+        "test": {"n_permutations": 99},
+    }
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     done = rsa_faces("timecourse", tmp_path / "c.yaml", "--out", tmp_path / "o")
     assert done.exit_code == 0, done.output
@@ -216,14 +264,28 @@ def test_bids_ieeg_is_read(tmp_path):
     ("data", "match"),
     [
         ({"patients": {"a": "b"}}, "expected `electrodes` (a table) beside `patients`"),
-        ({"bids": {"root": "a", "task": "b", "patients": ["1"]}, "electrodes": "c"},
-         "expected `electrodes`"),
-        ({"patients": {"a": "b"}, "electrodes": "c", "face_selective": {
-            "localiser": {"x": "y"}, "faces": "f", "others": "o"}}, "a localiser of each patient"),
-        ({"patients": {"a": "b"}, "electrodes": "c", "face_selective": {
-            "faces": "f", "others": "o"}}, "exactly one of localiser, halves"),
+        (
+            {"bids": {"root": "a", "task": "b", "patients": ["1"]}, "electrodes": "c"},
+            "expected `electrodes`",
+        ),
+        (
+            {
+                "patients": {"a": "b"},
+                "electrodes": "c",
+                "face_selective": {"localiser": {"x": "y"}, "faces": "f", "others": "o"},
+            },
+            "a localiser of each patient",
+        ),
+        (
+            {
+                "patients": {"a": "b"},
+                "electrodes": "c",
+                "face_selective": {"faces": "f", "others": "o"},
+            },
+            "exactly one of localiser, halves",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_recordings_are_one_sentence(project, tmp_path, data, match):
     config = yaml.safe_load((project[0] / "c.yaml").read_text()) | {"data": data}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
@@ -235,9 +297,12 @@ def test_wrong_recordings_are_one_sentence(project, tmp_path, data, match):
 def test_simulated_recordings_hold_what_they_say():
     models = simulated_layers(2)
     made = simulated_recordings(
-        models, [("a", "simulated layer_1", 0.1, 0.3), ("b", "simulated layer_2", 0.2, 0.4)],
-        n_patients=2, n_electrodes=20, signal=3.0,
-    )  # fmt: skip
+        models,
+        [("a", "simulated layer_1", 0.1, 0.3), ("b", "simulated layer_2", 0.2, 0.4)],
+        n_patients=2,
+        n_electrodes=20,
+        signal=3.0,
+    )
     assert made.name == "simulated"
     assert set(made.electrodes["region"]) == {"a", "b"}
     for patient, epochs in made.epochs.items():
@@ -262,8 +327,16 @@ def test_simulated_recordings_hold_what_they_say():
 
 @pytest.mark.slow
 def test_the_example_shows_planted_layers_at_their_times(tmp_path):
-    done = rsa_faces("timecourse", CONFIG, "--out", tmp_path / "o", "--set",
-                     "test.n_permutations=199", "--set", "step=0.05")  # fmt: skip
+    done = rsa_faces(
+        "timecourse",
+        CONFIG,
+        "--out",
+        tmp_path / "o",
+        "--set",
+        "test.n_permutations=199",
+        "--set",
+        "step=0.05",
+    )
     assert done.exit_code == 0, done.output
     assert "these recordings are simulated" in sentence(done)
     clusters = pd.read_csv(tmp_path / "o" / "clusters.csv")
@@ -298,8 +371,9 @@ def test_runs_of_stimuli_are_a_column_of_their_table(project, tmp_path):
     data = rf.rdm.concat(
         [load_rdms(path) for path in sorted((tmp_path / "o" / "rdms").glob("patient-*.h5"))]
     )
-    models = rf.rdm.concat([load_rdms(tmp_path / "o" / "rdms" / f"{n}.h5") for n in
-                            ("pixels", "gabor-v1")])  # fmt: skip
+    models = rf.rdm.concat(
+        [load_rdms(tmp_path / "o" / "rdms" / f"{n}.h5") for n in ("pixels", "gabor-v1")]
+    )
     expected = rf.mapping.layer_map(models, data, method="spearman", blocks=run_of).to_frame()
     keys = ["network", "layer", "subject", "time"]
     found = pd.read_csv(tmp_path / "o" / "similarity.csv").sort_values(keys)

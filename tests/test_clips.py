@@ -109,8 +109,10 @@ def test_times_count_from_the_first_frame(tmp_path):
     assert levels(load_clips(tmp_path), "a", 5) == [0, 20, 40, 60, 80]
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [("mp4", "libx264"), ("mov", "mpeg4"),
-                                               ("avi", "mpeg4"), ("webm", "libvpx")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [("mp4", "libx264"), ("mov", "mpeg4"), ("avi", "mpeg4"), ("webm", "libvpx")],
+)
 def test_formats(tmp_path, suffix, codec):
     if codec not in av.codecs_available:
         pytest.skip(f"PyAV without {codec}")
@@ -124,13 +126,24 @@ def test_frames_are_turned_and_mirrored(tmp_path):
     picture = np.zeros((*SIZE, 3), np.uint8)
     picture[:8, :12] = 200  # top left
     picture[8:, :12] = 100  # bottom left
-    for name, turn in {"none": (0,), "left": (90,), "half": (180,), "right": (-90,),
-                       "mirror": (0, True, False), "both": (90, True, False)}.items():  # fmt: skip
+    for name, turn in {
+        "none": (0,),
+        "left": (90,),
+        "half": (180,),
+        "right": (-90,),
+        "mirror": (0, True, False),
+        "both": (90, True, False),
+    }.items():
         make(tmp_path / f"{name}.mov", [picture] * 3, codec="mpeg4", turn=turn)
     clips = load_clips(tmp_path)
-    expected = {"none": picture, "left": np.rot90(picture), "half": np.rot90(picture, 2),
-                "right": np.rot90(picture, -1), "mirror": picture[:, ::-1],
-                "both": np.rot90(picture)[:, ::-1]}  # fmt: skip
+    expected = {
+        "none": picture,
+        "left": np.rot90(picture),
+        "half": np.rot90(picture, 2),
+        "right": np.rot90(picture, -1),
+        "mirror": picture[:, ::-1],
+        "both": np.rot90(picture)[:, ::-1],
+    }
     for name, wanted in expected.items():
         frame = next(clips.frames(name))
         assert frame.shape == wanted.shape, name
@@ -278,10 +291,16 @@ class Small(nn.Module):
 @pytest.fixture
 def network():
     spec = NetworkSpec(
-        "small", "none", "test", "none", "none", "none", "none",
+        "small",
+        "none",
+        "test",
+        "none",
+        "none",
+        "none",
+        "none",
         Preprocessing(size=16, fit="stretch", channels="RGB", mean=(127.0,) * 3, std=(60.0,) * 3),
         "",
-    )  # fmt: skip
+    )
     return Network(spec, Small(), torch.device("cpu"))
 
 
@@ -421,10 +440,11 @@ def test_both_averages(network, folder, budget, monkeypatch):
     assert rdms.labels["n_averaged_min"].tolist() == [4] * 3
     for layer, vector in zip(LAYERS, rdms.vectors, strict=True):
         expected = [
-            np.mean([correlation_distance(single[layer][x][k], single[layer][y][k])
-                     for k in range(4)])
+            np.mean(
+                [correlation_distance(single[layer][x][k], single[layer][y][k]) for k in range(4)]
+            )
             for x, y in pairs
-        ]  # fmt: skip
+        ]
         np.testing.assert_allclose(vector, expected, rtol=1e-4)
     assert not network.module.conv._forward_hooks
 
@@ -470,8 +490,9 @@ def test_no_room_on_disk_is_said_before_anything_is_written(network, folder, mon
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(clip_module.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(InputError, match="GB free for activations"):
-        clip_rdms(network, load_clips(folder), layers=LAYERS, average="rdms", shortest=True,
-                  budget="20KB")  # fmt: skip
+        clip_rdms(
+            network, load_clips(folder), layers=LAYERS, average="rdms", shortest=True, budget="20KB"
+        )
 
 
 @pytest.mark.parametrize("average", ["patterns", "rdms"])
@@ -549,8 +570,9 @@ def test_runs_cut_faces_out_of_clips_for_networks_that_were_trained_so(faces):
     assert some.templates == {"mini-xception": "box", "pixels": "", "sface": ""}
     assert some.shown("pixels") is faces
     assert some.shown("mini-xception").template == "box"
-    assert some.notes == ["faces were cut out for mini-xception, as in their training "
-                          "(crop_faces: auto)."]  # fmt: skip
+    assert some.notes == [
+        "faces were cut out for mini-xception, as in their training (crop_faces: auto)."
+    ]
     both = networks({"name": "pixels", "crop_faces": True}, "dlib-face")
     assert both.shown("pixels")._faces is both.shown("dlib-face")._faces
 

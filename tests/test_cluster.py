@@ -76,12 +76,21 @@ def test_a_searchlight_gives_the_same_numbers_also_when_a_worker_is_killed(tmp_p
     nibabel.save(brain.mask_img, tmp_path / "mask.nii")
     brain.models.sel(name="simulated layer_1").save(tmp_path / "models.h5")
     pd.DataFrame({"condition": brain.conditions}).to_csv(tmp_path / "v.csv", index=False)
-    data = {"subjects": {f"s{i}": f"{i}.nii" for i in range(6)}, "conditions": "v.csv",
-            "mask": "mask.nii"}  # fmt: skip
+    data = {
+        "subjects": {f"s{i}": f"{i}.nii" for i in range(6)},
+        "conditions": "v.csv",
+        "mask": "mask.nii",
+    }
     (tmp_path / "s.yaml").write_text(
-        yaml.safe_dump({"title": "simulated", "data": data, "models": [{"rdms": "models.h5"}],
-                        "test": {"n_permutations": 99, "statistic": "max"}})
-    )  # fmt: skip
+        yaml.safe_dump(
+            {
+                "title": "simulated",
+                "data": data,
+                "models": [{"rdms": "models.h5"}],
+                "test": {"n_permutations": 99, "statistic": "max"},
+            }
+        )
+    )
     config = SearchlightConfig.read(tmp_path / "s.yaml")
     alone = SearchlightRun(config, tmp_path / "alone").run()
     maps = tmp_path / "shared" / "maps"
@@ -125,17 +134,24 @@ def test_slurm_jobs_are_asked_for_as_configured(monkeypatch, tmp_path):
 
     monkeypatch.setattr(jobqueue, "SLURMCluster", FakeSlurm)
     config = ClusterConfig(
-        kind="slurm", workers=7, threads=4, memory="16GB", queue="short", walltime="01:00:00",
-        before=["source here"], directives=["--gres=gpu:1"],
-    )  # fmt: skip
+        kind="slurm",
+        workers=7,
+        threads=4,
+        memory="16GB",
+        queue="short",
+        walltime="01:00:00",
+        before=["source here"],
+        directives=["--gres=gpu:1"],
+    )
     _parts._made(config, distributed)
     assert (asked["jobs"], asked["processes"]) == (7, 1)
     assert (asked["cores"], asked["job_cpu"]) == (1, 4)
     assert (asked["memory"], asked["queue"], asked["walltime"]) == ("16GB", "short", "01:00:00")
     assert asked["job_script_prologue"] == [
-        "export MALLOC_TRIM_THRESHOLD_=134217728", "export MALLOC_MMAP_THRESHOLD_=33554432",
+        "export MALLOC_TRIM_THRESHOLD_=134217728",
+        "export MALLOC_MMAP_THRESHOLD_=33554432",
         "source here",
-    ]  # fmt: skip
+    ]
     assert asked["job_extra_directives"] == ["--gres=gpu:1"]
 
 
@@ -198,9 +214,15 @@ def test_a_part_uses_the_threads_that_were_asked_for():
 def test_slurm_job_scripts_hold_what_was_asked_for():
     jobqueue = pytest.importorskip("dask_jobqueue")
     with jobqueue.SLURMCluster(
-        cores=1, job_cpu=4, processes=1, memory="16GB", queue="short", walltime="01:00:00",
-        job_script_prologue=["source here"], job_extra_directives=["--gres=gpu:1"],
-    ) as cluster:  # fmt: skip
+        cores=1,
+        job_cpu=4,
+        processes=1,
+        memory="16GB",
+        queue="short",
+        walltime="01:00:00",
+        job_script_prologue=["source here"],
+        job_extra_directives=["--gres=gpu:1"],
+    ) as cluster:
         script = cluster.job_script()
     for line in (
         "#SBATCH -p short",

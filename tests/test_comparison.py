@@ -476,9 +476,7 @@ def test_partial_correlation_is_that_of_residuals(method, n_given, ties):
     given = given[:n_given]
     sides = [stats.rankdata(v, axis=1) if method == "spearman" else v for v in (model, data, given)]
     controls = np.vstack([sides[2], np.ones(sides[2].shape[1])]).T
-    left = [
-        (v.T - controls @ np.linalg.lstsq(controls, v.T)[0]).T for v in sides[:2]
-    ]  # fmt: skip
+    left = [(v.T - controls @ np.linalg.lstsq(controls, v.T)[0]).T for v in sides[:2]]
     expected = np.corrcoef(*left)[: len(model), len(model) :]
     ours = compare(make(model), make(data), method=method, given=make(given))
     np.testing.assert_allclose(ours, expected, atol=1e-12)

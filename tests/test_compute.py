@@ -285,9 +285,11 @@ def test_mahalanobis_doors():
         rf.compute_rdms(patterns_of(), noise="ledoit-wolf", **options)
     with pytest.raises(rf.InputError, match="'ledoit'.*'ledoit-wolf'"):
         rf.compute_rdms(
-            patterns_of(shape=(6, 12)), noise="ledoit", measure="mahalanobis",
+            patterns_of(shape=(6, 12)),
+            noise="ledoit",
+            measure="mahalanobis",
             conditions=[*NAMES, "a"],
-        )  # fmt: skip
+        )
     for noise, message in [
         (np.eye(3), r"shape \(12, 12\).*got \(3, 3\)"),
         (np.stack([np.eye(12)] * 2), r"got \(2, 12, 12\)"),
@@ -304,9 +306,12 @@ def test_crossnobis_doors():
 
     def crossnobis(rows=slice(None), folds=folds, noise=None):
         return rf.compute_rdms(
-            observations[rows], measure="crossnobis", conditions=conditions[rows], folds=folds,
+            observations[rows],
+            measure="crossnobis",
+            conditions=conditions[rows],
+            folds=folds,
             noise=noise,
-        )  # fmt: skip
+        )
 
     with pytest.raises(rf.InputError, match="15 fold labels, one per row, got 14"):
         crossnobis(folds=folds[1:])

@@ -279,9 +279,15 @@ def pictures(n_people=40, noise=12, seed=0):
 def test_confidence_is_checked_on_people_who_did_not_set_it():
     stimuli, people, groups = pictures()
     found = check_confidence(
-        load_network("pixels"), stimuli, people, groups=groups, alpha=0.1, n_variants=1,
-        degradations=["gaussian-noise"], strengths=[1, 5],
-    )  # fmt: skip
+        load_network("pixels"),
+        stimuli,
+        people,
+        groups=groups,
+        alpha=0.1,
+        n_variants=1,
+        degradations=["gaussian-noise"],
+        strengths=[1, 5],
+    )
     at = found.table.set_index(["degradation", "strength", "group"])
     assert list(found.table["group"][:3]) == ["all", "few", "many"]
     assert at.loc[("none", 0, "all"), "low"] <= 0.1 <= at.loc[("none", 0, "all"), "high"]
@@ -314,8 +320,16 @@ def test_no_one_is_judged_by_a_flag_that_saw_them(monkeypatch):
 
     monkeypatch.setattr(_outliers.OutlierFlag, "fit", classmethod(noted_fit))
     monkeypatch.setattr(_outliers.OutlierFlag, "apply", noted_apply)
-    check_confidence(load_network("pixels"), stimuli, people, groups=groups, equal_groups=True,
-                     degradations=["blur"], strengths=[3], n_variants=1)  # fmt: skip
+    check_confidence(
+        load_network("pixels"),
+        stimuli,
+        people,
+        groups=groups,
+        equal_groups=True,
+        degradations=["blur"],
+        strengths=[3],
+        n_variants=1,
+    )
     assert fitted_on[0].isdisjoint(fitted_on[1])
     assert fitted_on[0] | fitted_on[1] == set(people.values())
     for one, other in zip(applied_to, fitted_on * 2, strict=True):

@@ -33,8 +33,9 @@ def simulated(seed, *, shared=0.0, noise=0.3, face=1.0, n_channels=40):
 
 def run(x, **options):
     options = {"n_permutations": 99, "n_splits": 4, **options}
-    return congruence({"a": x}, WHO, FACE, conditions=NAMES, names=("person", "expression"),
-                      **options)  # fmt: skip
+    return congruence(
+        {"a": x}, WHO, FACE, conditions=NAMES, names=("person", "expression"), **options
+    )
 
 
 def basis_by_loop(x, labels, n_dimensions):
@@ -56,8 +57,9 @@ def test_equals_bases_of_the_patterns_themselves(seed):
     assert found.table["congruence"][0] == pytest.approx(np.mean(cosines**2), abs=1e-9)
     np.testing.assert_allclose(np.cos(np.radians(found.angles["degrees"])), cosines, atol=1e-7)
     assert list(found.table[["n_dimensions_first", "n_dimensions_second"]].iloc[0]) == [
-        len(u), len(v),
-    ]  # fmt: skip
+        len(u),
+        len(v),
+    ]
 
 
 def test_one_dimension_each_is_tuckers_coefficient_squared():
@@ -100,8 +102,10 @@ def test_the_null_and_the_halves_equal_a_loop(monkeypatch):
     assert all(
         len(np.unique(side[a == person])) == 1 for side in halves for person in range(PEOPLE)
     )
-    bases = [[basis_by_loop(x[h], list(c[h]), 2) for h in (side, ~side) for c in (a, b)]
-             for side in halves]  # fmt: skip
+    bases = [
+        [basis_by_loop(x[h], list(c[h]), 2) for h in (side, ~side) for c in (a, b)]
+        for side in halves
+    ]
     first = np.mean([overlap(one, two) for one, _, two, _ in bases])
     second = np.mean([overlap(one, two) for _, one, _, two in bases])
     cross = np.mean([(overlap(a1, b2) + overlap(a2, b1)) / 2 for a1, b1, a2, b2 in bases])
@@ -129,9 +133,10 @@ def test_labels_are_exchanged_as_units_allow(kind):
     own, other = np.repeat(np.arange(12) % 2, 4), np.repeat(np.arange(12) % 3, 4)
     view, face = np.tile([0, 0, 1, 1], 12), np.tile([0, 1, 0, 1], 12)
     codes, others = {
-        "of people": (view, own), "both of people": (own, other),
+        "of people": (view, own),
+        "both of people": (own, other),
         "both within people": (face, view),
-    }[kind]  # fmt: skip
+    }[kind]
     for labels in _shuffled(codes, others, units, 20, rng):
         of_units = labels.reshape(12, 4)
         assert sorted(labels) == sorted(codes)
@@ -154,8 +159,9 @@ def test_the_same_label_twice_is_one_and_the_order_of_conditions_does_not_matter
     assert found.table["congruence"][0] == pytest.approx(1, abs=1e-9)
     assert found.angles["degrees"].max() < 1e-3
     order = np.random.default_rng(0).permutation(len(NAMES))
-    mixed = congruence({"a": x[order]}, WHO, FACE, conditions=[NAMES[i] for i in order],
-                       n_permutations=9)  # fmt: skip
+    mixed = congruence(
+        {"a": x[order]}, WHO, FACE, conditions=[NAMES[i] for i in order], n_permutations=9
+    )
     straight = congruence({"a": x}, WHO, FACE, conditions=NAMES, n_permutations=9)
     assert mixed.table["congruence"][0] == pytest.approx(straight.table["congruence"][0], abs=1e-10)
     again = congruence({"a": x}, WHO, FACE, conditions=NAMES, n_permutations=9)
@@ -171,8 +177,15 @@ def test_false_positive_rate_without_an_effect_of_the_second_label(nested):
     n = 400
     for seed in range(n):
         x = simulated(seed, face=0.0)
-        row = congruence({"a": x}, *labels, conditions=NAMES, n_permutations=39, n_splits=0,
-                         seed=seed, across=across).table.iloc[0]  # fmt: skip
+        row = congruence(
+            {"a": x},
+            *labels,
+            conditions=NAMES,
+            n_permutations=39,
+            n_splits=0,
+            seed=seed,
+            across=across,
+        ).table.iloc[0]
         few += row["p_less"] <= 0.05
         many += row["p_greater"] <= 0.05
     # 400 studies at 5 %: 2.5 to 8 % with a probability of 0.99.
@@ -189,8 +202,9 @@ def test_false_positive_rate_without_an_effect_of_the_second_label(nested):
 )
 def test_labels_are_checked(first, second, match):
     with pytest.raises(InputError, match=match):
-        congruence({"a": simulated(0)}, first, second, conditions=NAMES,
-                   names=("person", "expression"))  # fmt: skip
+        congruence(
+            {"a": simulated(0)}, first, second, conditions=NAMES, names=("person", "expression")
+        )
 
 
 def test_features_are_checked():
@@ -276,8 +290,16 @@ def test_other_factors_are_averaged_out_where_cells_are_unequal():
 def test_no_room_is_undefined_and_said(directions):
     x = simulated(0, n_channels=40)
     layers = {"narrow": x[:, 15:22], "wide": x}
-    found = congruence(layers, WHO, FACE, conditions=NAMES, n_permutations=9, n_dimensions=6,
-                       n_splits=2, directions=directions)  # fmt: skip
+    found = congruence(
+        layers,
+        WHO,
+        FACE,
+        conditions=NAMES,
+        n_permutations=9,
+        n_dimensions=6,
+        n_splits=2,
+        directions=directions,
+    )
     table = found.table.set_index("layer")
     assert table["room"].to_dict() == {"narrow": 7, "wide": 40}
     numbers = ["congruence", "null_mean", "p_less", "corrected", "tucker", "tucker_p_greater"]

@@ -41,16 +41,26 @@ def test_what_there_is(data):
     assert {data.stimuli.image(name).shape for name in data.stimuli} == {(175, 175, 3)}
     table = data.stimuli.metadata
     assert table["category"].value_counts().to_dict() == {
-        "human bodypart": 12, "human face": 12, "nonhuman bodypart": 12, "nonhuman face": 12,
-        "natural inanimate": 23, "artificial inanimate": 21,
-    }  # fmt: skip
+        "human bodypart": 12,
+        "human face": 12,
+        "nonhuman bodypart": 12,
+        "nonhuman face": 12,
+        "natural inanimate": 23,
+        "artificial inanimate": 21,
+    }
     assert table[["human", "face", "animal", "natural", "monkey_or_ape"]].sum().to_dict() == {
-        "human": 24, "face": 24, "animal": 48, "natural": 71, "monkey_or_ape": 7,
-    }  # fmt: skip
+        "human": 24,
+        "face": 24,
+        "animal": 48,
+        "natural": 71,
+        "monkey_or_ape": 7,
+    }
     labels = data.rdms.labels
     assert labels.groupby("region").size().to_dict() == {
-        "human IT": 8, "monkey IT": 1, "behaviour": 16,
-    }  # fmt: skip
+        "human IT": 8,
+        "monkey IT": 1,
+        "behaviour": 16,
+    }
     human = labels[labels["region"] == "human IT"]
     assert sorted(zip(human["subject"], human["session"], strict=True)) == [
         (s, n) for s in ("BE", "KO", "SN", "TI") for n in (1, 2)

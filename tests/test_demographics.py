@@ -60,14 +60,17 @@ def with_gaps(scores, share, seed=0):
 @pytest.mark.parametrize("measure", ["cosine", "correlation", "euclidean", "sqeuclidean"])
 def test_scores(measure):
     patterns = np.random.default_rng(0).normal(size=(6, 9))
-    found = similarity_scores({"a": patterns * 0, "fc": patterns}, conditions=list("uvwxyz"),
-                              measure=measure)  # fmt: skip
+    found = similarity_scores(
+        {"a": patterns * 0, "fc": patterns}, conditions=list("uvwxyz"), measure=measure
+    )
     difference = ((patterns[:, None] - patterns) ** 2).sum(axis=2)
     unit = patterns / np.linalg.norm(patterns, axis=1, keepdims=True)
     expected = {
-        "cosine": unit @ unit.T, "correlation": np.corrcoef(patterns),
-        "euclidean": -np.sqrt(difference), "sqeuclidean": -difference,
-    }[measure]  # fmt: skip
+        "cosine": unit @ unit.T,
+        "correlation": np.corrcoef(patterns),
+        "euclidean": -np.sqrt(difference),
+        "sqeuclidean": -difference,
+    }[measure]
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert list(found.columns) == list("uvwxyz")
 
@@ -173,8 +176,11 @@ def test_distributions_agree_with_a_loop():
     kinds = {}
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
-            kind = "mated" if people[a] == people[b] else (
-                "within" if groups[a] == groups[b] else "between")  # fmt: skip
+            kind = (
+                "mated"
+                if people[a] == people[b]
+                else ("within" if groups[a] == groups[b] else "between")
+            )
             if not np.isnan(scores.loc[a, b]):
                 key = tuple(sorted([groups[a], groups[b]]))
                 kinds.setdefault((kind, "", ""), []).append(scores.loc[a, b])
@@ -210,10 +216,12 @@ def test_bootstrap_is_that_of_a_list_of_people():
             for b in range(3):
                 values = [
                     scores.iloc[2 * i + k, 2 * j + m]
-                    for x, i in enumerate(drawn) for y, j in enumerate(drawn)
-                    for k in range(2) for m in range(2)
+                    for x, i in enumerate(drawn)
+                    for y, j in enumerate(drawn)
+                    for k in range(2)
+                    for m in range(2)
                     if x != y and i != j and onehot[i, a] and onehot[j, b]
-                ]  # fmt: skip
+                ]
                 expected = np.mean(values) if values else np.nan
                 np.testing.assert_allclose(rates[a, b], expected, atol=1e-12)
 
@@ -228,22 +236,29 @@ def test_threshold_and_rates_agree_with_a_loop(fmr, ties):
     scores = with_gaps(scores.round(1) if ties else scores, 0.1)
     found = false_matches(scores, groups, fmr=fmr, people=people, **FAST)
     names = list(scores.index)
-    others = [(a, b, scores.loc[a, b]) for i, a in enumerate(names) for b in names[i + 1 :]
-              if people[a] != people[b] and not np.isnan(scores.loc[a, b])]  # fmt: skip
+    others = [
+        (a, b, scores.loc[a, b])
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+        if people[a] != people[b] and not np.isnan(scores.loc[a, b])
+    ]
     values = np.array([s for _, _, s in others])
     allowed = [t for t in np.unique(values) if (values >= t).mean() <= fmr]
     threshold = min(allowed, default=np.inf)
     assert found.overall["threshold"].item() == threshold
     assert found.overall["achieved"].item() == pytest.approx((values >= threshold).mean())
     for row in found.table.itertuples():
-        cell = [s for a, b, s in others
-                if {groups[a], groups[b]} == {row.group_a, row.group_b}]  # fmt: skip
+        cell = [s for a, b, s in others if {groups[a], groups[b]} == {row.group_a, row.group_b}]
         assert row.n_pairs == len(cell)
         assert row.n_false == sum(s >= threshold for s in cell)
         assert row.rate == pytest.approx(row.n_false / len(cell), abs=1e-12)
     for row in found.groups.itertuples():
-        own = [scores.loc[a, b] for i, a in enumerate(names) for b in names[i + 1 :]
-               if people[a] == people[b] and groups[a] == row.group]  # fmt: skip
+        own = [
+            scores.loc[a, b]
+            for i, a in enumerate(names)
+            for b in names[i + 1 :]
+            if people[a] == people[b] and groups[a] == row.group
+        ]
         own = [s for s in own if not np.isnan(s)]
         assert row.n_mated == len(own)
         assert row.fnmr == pytest.approx(np.mean([s < threshold for s in own]))
@@ -368,15 +383,21 @@ def test_intervals_cover():
     code = np.arange(1200) % 3
     above = (scores.to_numpy() >= 0.35) & ~np.eye(1200, dtype=bool)
     cells = [(0, 0), (1, 1), (2, 2), (0, 1)]
-    truth = [above[np.ix_(code == a, code == b)].sum() / (400 * (400 - (a == b)))
-             for a, b in cells]  # fmt: skip
+    truth = [above[np.ix_(code == a, code == b)].sum() / (400 * (400 - (a == b))) for a, b in cells]
     n = 150
     covered = np.zeros(4)
     for i in range(n):
         rng = np.random.default_rng(i)
         rows = np.concatenate([rng.choice(np.flatnonzero(code == g), 40, False) for g in range(3)])
-        found = false_matches(scores.iloc[rows, rows], groups, threshold=0.35, n_boot=500,
-                              n_permutations=2, match="intersection", seed=i)  # fmt: skip
+        found = false_matches(
+            scores.iloc[rows, rows],
+            groups,
+            threshold=0.35,
+            n_boot=500,
+            n_permutations=2,
+            match="intersection",
+            seed=i,
+        )
         low, high = (found.matrix(c).to_numpy() for c in ("ci_low", "ci_high"))
         covered += [low[c] <= t <= high[c] for c, t in zip(cells, truth, strict=True)]
     # Nominally 0.95; rates of 3 to 10 %.
@@ -517,8 +538,9 @@ def test_dyadic_error_is_a_jackknife_over_people_less_pairs_counted_twice(inside
     for (a, b), mean in zip(cells, means(np.ones(n, bool)), strict=True):
         cell[a, b] = cell[b, a] = mean
     off = chosen * (scores - cell[code][:, code])
-    spread = sum(11 / 12 * ((jackknife[code == g] - jackknife[code == g].mean()) ** 2).sum()
-                 for g in (0, 1))  # fmt: skip
+    spread = sum(
+        11 / 12 * ((jackknife[code == g] - jackknife[code == g].mean()) ** 2).sum() for g in (0, 1)
+    )
     expected = np.sqrt(spread - (off**2).sum() / 2 / (chosen.sum() / 2) ** 2)
     error = dyadic_error(scores, 1 - np.eye(n), np.eye(2)[code], weights)
     assert error == pytest.approx(expected, rel=0.02)

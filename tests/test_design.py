@@ -129,16 +129,24 @@ def test_the_standard_error_of_four_people_is_not_zero():
         assert (found.table["sem"] > 0.01).all()
         assert found.settings["degrees_of_freedom"] == 3
     alone = quiet(
-        rf.evaluate, model.subset(names[:4]), data.subset(names[:4]), generalise_to="conditions",
+        rf.evaluate,
+        model.subset(names[:4]),
+        data.subset(names[:4]),
+        generalise_to="conditions",
         n_boot=200,
-    )  # fmt: skip
+    )
     assert (alone.table["sem"] > 0.1).all()
     labels = {"subject": np.repeat(range(6), 2), "time": np.tile([0.0, 0.1], 6)}
     movie = rf.RDMs(rng.random((12, 120)), names, "m", labels)
     course = quiet(
-        time_course, model, movie, groups=person, generalise_to="conditions", n_boot=200,
+        time_course,
+        model,
+        movie,
+        groups=person,
+        generalise_to="conditions",
+        n_boot=200,
         n_permutations=0,
-    )  # fmt: skip
+    )
     assert (course.table["p"] > 1e-3).all()
 
 
@@ -188,20 +196,28 @@ def test_weights_and_partial_correlations_within_runs(method):
     weights = rf.RDMs(rng.random(data.vectors.shape), data.conditions, "w")
     names = list(dict.fromkeys(runs.values()))
     expected = [
-        rf.compare(in_run(model, runs, r), in_run(data, runs, r), method=method,
-                   weights=in_run(weights, runs, r).vectors)
+        rf.compare(
+            in_run(model, runs, r),
+            in_run(data, runs, r),
+            method=method,
+            weights=in_run(weights, runs, r).vectors,
+        )
         for r in names
-    ]  # fmt: skip
+    ]
     found = rf.compare(model, data, method=method, weights=weights.vectors, blocks=runs)
     np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=1e-12)
     if method == "cosine":
         return
     given = model[1]
     expected = [
-        rf.compare(in_run(model[0], runs, r), in_run(data, runs, r), method=method,
-                   given=in_run(given, runs, r))
+        rf.compare(
+            in_run(model[0], runs, r),
+            in_run(data, runs, r),
+            method=method,
+            given=in_run(given, runs, r),
+        )
         for r in names
-    ]  # fmt: skip
+    ]
     found = rf.compare(model[0], study(between=1.0)[1], method=method, given=given, blocks=runs)
     np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=1e-12)
 
@@ -496,26 +512,33 @@ def test_searchlight_within_runs():
     options = {"mask_img": mask, "radius": 6.0, "progress": False}
     for method in ("spearman", "tau-a", "corr_cov"):
         found = searchlight(
-            images[0], conditions=model.conditions, models=model, method=method, blocks=runs,
+            images[0],
+            conditions=model.conditions,
+            models=model,
+            method=method,
+            blocks=runs,
             **options,
-        )  # fmt: skip
+        )
         alone = [
             searchlight(
                 nibabel.Nifti1Image(images[0].get_fdata()[..., places[r]], affine),
-                conditions=in_run(model, runs, r).conditions, models=in_run(model, runs, r),
-                method=method, **options,
+                conditions=in_run(model, runs, r).conditions,
+                models=in_run(model, runs, r),
+                method=method,
+                **options,
             ).similarity
             for r in names
-        ]  # fmt: skip
+        ]
         np.testing.assert_allclose(found.similarity, np.mean(alone, axis=0), atol=1e-10)
     ceiling = ceiling_map(images, conditions=model.conditions, blocks=runs, **options)
     alone = [
         ceiling_map(
             [nibabel.Nifti1Image(i.get_fdata()[..., places[r]], affine) for i in images],
-            conditions=in_run(model, runs, r).conditions, **options,
+            conditions=in_run(model, runs, r).conditions,
+            **options,
         ).lower
         for r in names
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(ceiling.lower, np.mean(alone, axis=0), atol=1e-10)
 
 
@@ -693,9 +716,15 @@ def test_few_groups_reject_at_most_their_level(n_people, n_images):
     for i in range(150):
         model, data, person = grouped_study(np.random.default_rng(i), n_people, n_images)
         found = quiet(
-            rf.evaluate, model, data, method="pearson", generalise_to="conditions",
-            groups=person, n_boot=200, seed=i,
-        )  # fmt: skip
+            rf.evaluate,
+            model,
+            data,
+            method="pearson",
+            generalise_to="conditions",
+            groups=person,
+            n_boot=200,
+            seed=i,
+        )
         rejected += found.table["p"][0] < 0.05
     assert rejected <= stats.binom.ppf(0.995, 150, 0.05)
 

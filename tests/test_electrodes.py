@@ -105,11 +105,15 @@ def test_false_positives(design):
     model = networks()
     p = [
         electrode_lines(
-            model, electrodes(model, seed, **design), **NETWORKS, method="pearson",
-            n_permutations=99, seed=seed,
+            model,
+            electrodes(model, seed, **design),
+            **NETWORKS,
+            method="pearson",
+            n_permutations=99,
+            seed=seed,
         ).p
         for seed in range(200)
-    ]  # fmt: skip
+    ]
     assert (np.array(p) <= 0.05).sum() <= 17
 
 
@@ -133,6 +137,8 @@ def test_refusals():
     vectors = data.vectors.copy()
     vectors[4] = 1.0
     with pytest.warns(UserWarning, match="constant|undefined"):
-        refused("undefined for 1 of 12 electrodes, the first 'lateral 1' of 'p0'",
-                data=rf.RDMs(vectors, CONDITIONS, "any", data.labels))  # fmt: skip
+        refused(
+            "undefined for 1 of 12 electrodes, the first 'lateral 1' of 'p0'",
+            data=rf.RDMs(vectors, CONDITIONS, "any", data.labels),
+        )
     refused("n_permutations", n_permutations=0)

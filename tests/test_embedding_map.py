@@ -118,8 +118,9 @@ def test_order_and_seed():
         conditions = tuple(NAMES)
 
     one = embedding_map(First(a), First(b), PERSON, n_pairs=[10], n_draws=2).table
-    two = embedding_map(First(a), Other({"fc": b["fc"][order]}), PERSON, n_pairs=[10],
-                        n_draws=2).table  # fmt: skip
+    two = embedding_map(
+        First(a), Other({"fc": b["fc"][order]}), PERSON, n_pairs=[10], n_draws=2
+    ).table
     pd.testing.assert_frame_equal(one, two)
 
 

@@ -26,13 +26,28 @@ TABLE = pd.DataFrame(
 @pytest.mark.parametrize(
     "expression",
     [
-        "face", "not face", "face and kind == 'a'", "face or kind == 'a'", "flag == 1",
-        "age > 20", "20 < age <= 50", "age != 20", "kind in ['a', 'c']", "kind not in ('a',)",
-        "face & (age > 30)", "face & age > 30", "~face | (flag == 1)", "kind == \"it's\"",
-        "level == 'low'", "age >= -1", "not (face or flag == 1)", "face == True",
-        "kind == 'a' and not face or age == 35", "kind != 'x & y'",
+        "face",
+        "not face",
+        "face and kind == 'a'",
+        "face or kind == 'a'",
+        "flag == 1",
+        "age > 20",
+        "20 < age <= 50",
+        "age != 20",
+        "kind in ['a', 'c']",
+        "kind not in ('a',)",
+        "face & (age > 30)",
+        "face & age > 30",
+        "~face | (flag == 1)",
+        'kind == "it\'s"',
+        "level == 'low'",
+        "age >= -1",
+        "not (face or flag == 1)",
+        "face == True",
+        "kind == 'a' and not face or age == 35",
+        "kind != 'x & y'",
     ],
-)  # fmt: skip
+)
 def test_as_pandas_finds_them(expression):
     found = TABLE.query(expression).index
     np.testing.assert_array_equal(np.flatnonzero(rows_where(expression, TABLE)), found)
@@ -42,8 +57,10 @@ def test_text_that_is_numbers_is_compared_as_numbers():
     assert rows_where("`response time` > 1", TABLE).tolist() == [False, False, True, True]
     assert rows_where("`response time` == 'n/a'", TABLE).tolist() == [False, True, False, False]
     assert rows_where("subject == 1", pd.DataFrame({"subject": ["01", "1", "10"]})).tolist() == [
-        True, True, False,
-    ]  # fmt: skip
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,9 +125,12 @@ def test_wrong_types():
 def test_no_other_place_evaluates_text():
     """Linters see no methods: `.query` is that of StimulusSet or of a tree of points."""
     own = {
-        "cli/_networks.py", "runs/_inputs.py", "runs/timecourse/recordings.py", "stimuli/clips.py",
+        "cli/_networks.py",
+        "runs/_inputs.py",
+        "runs/timecourse/recordings.py",
+        "stimuli/clips.py",
         "datasets/simulated_brain.py",
-    }  # fmt: skip
+    }
     root = Path(rsa_faces.__file__).parent
     with_query = set()
     for path in root.rglob("*.py"):

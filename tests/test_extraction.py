@@ -174,9 +174,11 @@ def test_channels_keep_one_order_when_memory_format_changes_with_the_batch():
     network.module.conv1 = nn.Sequential(network.module.conv1, Odd(moody))
     one = extract(network, faces(), layers=["conv1"], batch_size=1)["conv1"]
     np.testing.assert_allclose(
-        extract(network, faces(), layers=["conv1"], batch_size=3)["conv1"], one, rtol=1e-5,
+        extract(network, faces(), layers=["conv1"], batch_size=3)["conv1"],
+        one,
+        rtol=1e-5,
         atol=1e-6,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -483,8 +485,10 @@ def test_store_gives_the_same_and_is_not_computed_again(tmp_path, passes):
     equal(first, extract(tiny(), faces(), batch_size=3))
     passes.clear()
     equal(extract(tiny(), faces(), store=path), first)
-    equal(extract(tiny(), faces(), store=path, layers=["fc"]), Activations(
-        {"fc": first["fc"]}, first.conditions))  # fmt: skip
+    equal(
+        extract(tiny(), faces(), store=path, layers=["fc"]),
+        Activations({"fc": first["fc"]}, first.conditions),
+    )
     assert passes == []
     assert [p.name for p in path.parent.iterdir()] == ["acts.h5"]
 

@@ -294,8 +294,9 @@ def test_samples_are_marked_and_can_be_pulled_inside(made):
 
 def test_pixels_outside_the_face_do_not_vary_when_told_so():
     images, points, names = simulated_faces(channels=1)
-    space = face_space(images[..., 0], points, conditions=names, n_shape=2, n_appearance=3,
-                       region="face")  # fmt: skip
+    space = face_space(
+        images[..., 0], points, conditions=names, n_shape=2, n_appearance=3, region="face"
+    )
     assert not space.appearance_axes[:, 0, 0].any()
     x, y = np.round(space.mean_shape.mean(axis=0)).astype(int)
     assert space.appearance_axes[:, y, x].any()
@@ -339,11 +340,19 @@ def test_wrong_input_to_a_space_is_told():
     with pytest.raises(rf.InputError, match="type uint8.*float64"):
         face_space(images / 255, points, **good)
     with pytest.raises(rf.InputError, match=r"of one size, 48 x 48 px.*'b' has shape \(20, 48, 3"):
-        face_space({"a": images[0], "b": images[1][:20], "c": images[2]},
-                   dict(zip("abc", points, strict=False)), n_shape=1, n_appearance=1)  # fmt: skip
+        face_space(
+            {"a": images[0], "b": images[1][:20], "c": images[2]},
+            dict(zip("abc", points, strict=False)),
+            n_shape=1,
+            n_appearance=1,
+        )
     with pytest.raises(rf.ConditionMismatchError, match="only in images: 'face 05'"):
-        face_space(dict(zip(names, images, strict=True)), dict(zip(names[:5], points[:5],
-                   strict=True)), n_shape=2, n_appearance=2)  # fmt: skip
+        face_space(
+            dict(zip(names, images, strict=True)),
+            dict(zip(names[:5], points[:5], strict=True)),
+            n_shape=2,
+            n_appearance=2,
+        )
     with pytest.raises(rf.InputError, match="expected `conditions`.*with images: got an ndarray"):
         face_space(images, points)
     with pytest.raises(rf.InputError, match="one row for each of 6 face names, got \\(4"):
@@ -351,9 +360,12 @@ def test_wrong_input_to_a_space_is_told():
     with pytest.raises(rf.InputError, match="images of shape \\(6, .*got \\(4"):
         face_space(images[:4], points, **good)
     with pytest.raises(rf.InputError, match="differ in 2 components of appearance"):
-        face_space(np.repeat(images[:1], 6, axis=0), np.repeat(points[:1], 6, axis=0)
-                   + np.random.default_rng(0).normal(scale=1e-12, size=points.shape),
-                   **good)  # fmt: skip
+        face_space(
+            np.repeat(images[:1], 6, axis=0),
+            np.repeat(points[:1], 6, axis=0)
+            + np.random.default_rng(0).normal(scale=1e-12, size=points.shape),
+            **good,
+        )
 
 
 def test_wrong_input_to_made_faces_is_told(made):
@@ -407,8 +419,9 @@ def test_ridge_is_that_of_scikit_learn_with_the_strength_left_out_faces_choose()
         np.testing.assert_allclose(weights, model.coef_, rtol=1e-8)
     np.testing.assert_allclose(
         _axis.mapping(faces, RIDGE[fitted.chosen[0]]) @ (sets[0] - sets[0].mean()),
-        fitted.weights[0], rtol=1e-8,
-    )  # fmt: skip
+        fitted.weights[0],
+        rtol=1e-8,
+    )
     new = rng.normal(size=(4, 8))
     np.testing.assert_allclose(fitted.predict(new)[1], model.predict(new))
 
@@ -418,8 +431,14 @@ def test_predictions_are_those_of_the_readout():
     rng = np.random.default_rng(1)
     cell = pd.Series(faces.to_numpy() @ unit(rng, 8) + rng.normal(size=40), faces.index)
     one = axis_tuning(faces, cell.to_frame("a"), n_permutations=9, seed=5)
-    other = readout({"x": faces.to_numpy()}, cell, conditions=list(faces.index), kind="number",
-                    n_permutations=9, seed=5)  # fmt: skip
+    other = readout(
+        {"x": faces.to_numpy()},
+        cell,
+        conditions=list(faces.index),
+        kind="number",
+        n_permutations=9,
+        seed=5,
+    )
     np.testing.assert_allclose(
         one.predictions["a"], other.predictions["predicted"].to_numpy(float), rtol=1e-7
     )
@@ -430,8 +449,9 @@ def test_response_weighted_mean_by_hand():
     faces = coordinates(30, 3, 3)
     x = faces.to_numpy()
     rates = np.random.default_rng(2).poisson(np.exp(0.5 * x[:, 0]), size=30)
-    found = axis_tuning(faces, pd.DataFrame({"a": rates}, faces.index), method="sta",
-                        n_permutations=9)  # fmt: skip
+    found = axis_tuning(
+        faces, pd.DataFrame({"a": rates}, faces.index), method="sta", n_permutations=9
+    )
     triggered = (rates @ x) / rates.sum() - x.mean(axis=0)
     ours = found.axis("a").to_numpy()
     np.testing.assert_allclose(ours, triggered / np.linalg.norm(triggered), atol=1e-9)
@@ -523,9 +543,12 @@ def test_planted_cells_are_told_apart():
     shape = np.r_[unit(rng, 25), np.zeros(25)]
     exemplar = np.exp(-((x - rng.normal(size=50)) ** 2).sum(axis=1) / 100)
     clean = {
-        "axis": x @ axis, "ramp": np.maximum(x @ axis, 0), "shape": x @ shape,
-        "look": x @ shape[::-1], "exemplar": exemplar,
-    }  # fmt: skip
+        "axis": x @ axis,
+        "ramp": np.maximum(x @ axis, 0),
+        "shape": x @ shape,
+        "look": x @ shape[::-1],
+        "exemplar": exemplar,
+    }
     cells = {name: noisy(s, rng, 4.0) for name, s in clean.items()} | {"none": rng.normal(size=102)}
     found = axis_tuning(faces, pd.DataFrame(cells, faces.index)[::-1], n_permutations=199)
     table = found.table.set_index("cell")
@@ -539,9 +562,10 @@ def test_planted_cells_are_told_apart():
     assert table.loc["axis", "preference_low"] < 0.2
     assert found.axis("axis") @ axis > 0.8
     curves = found.curves.set_index(["cell", "direction"])
-    assert np.corrcoef(*curves.loc[("axis", "axis"), ["position", "response"]].to_numpy().T)[
-        0, 1
-    ] > 0.9  # fmt: skip
+    assert (
+        np.corrcoef(*curves.loc[("axis", "axis"), ["position", "response"]].to_numpy().T)[0, 1]
+        > 0.9
+    )
 
 
 def test_encoding_new_faces_predicts_their_responses():
@@ -550,8 +574,9 @@ def test_encoding_new_faces_predicts_their_responses():
     w = rng.normal(size=(10, 2))
     known, new = every.iloc[:150], every.iloc[150:]
     noise = 0.3 * rng.normal(size=(150, 2))
-    found = axis_tuning(known, pd.DataFrame(known.to_numpy() @ w + noise + 7, known.index),
-                        n_permutations=9)  # fmt: skip
+    found = axis_tuning(
+        known, pd.DataFrame(known.to_numpy() @ w + noise + 7, known.index), n_permutations=9
+    )
     predicted = found.predict(new[new.columns[::-1]])
     np.testing.assert_allclose(predicted, new.to_numpy() @ w + 7, atol=0.5)
     with pytest.raises(rf.ConditionMismatchError, match="only in the axes: 'shape 1'"):
@@ -564,8 +589,9 @@ def test_repeats_give_a_ceiling_that_a_perfect_model_reaches():
     faces = coordinates(300, 3, 3, seed=4)
     rng = np.random.default_rng(0)
     signal = faces.to_numpy() @ np.column_stack([unit(rng, 6), np.zeros(6)])
-    repeats = [pd.DataFrame(signal + rng.normal(size=(300, 2)), faces.index, ["a", "b"])
-               for _ in range(4)]  # fmt: skip
+    repeats = [
+        pd.DataFrame(signal + rng.normal(size=(300, 2)), faces.index, ["a", "b"]) for _ in range(4)
+    ]
     repeats[2] = repeats[2].iloc[::-1, ::-1]
     table = axis_tuning(faces, repeats, n_permutations=19).table
     assert table["ceiling"][0] == pytest.approx(0.8, abs=0.05)
@@ -627,8 +653,12 @@ def test_wrong_responses_are_told():
         axis_tuning(faces, cells.assign(c=np.nan))
     with pytest.raises(rf.ConditionMismatchError, match="only in the space: 'face 000'"):
         axis_tuning(faces, cells.iloc[1:])
-    assert axis_tuning(faces, cells.iloc[1:], match="intersection",
-                       n_permutations=3).table["n_faces"].eq(29).all()  # fmt: skip
+    assert (
+        axis_tuning(faces, cells.iloc[1:], match="intersection", n_permutations=3)
+        .table["n_faces"]
+        .eq(29)
+        .all()
+    )
     with pytest.raises(rf.InputError, match="at least 10 faces of the space, got 4"):
         axis_tuning(faces, cells.iloc[:4], match="intersection")
     with pytest.raises(
@@ -736,8 +766,9 @@ def test_axis_cells_are_flat_beside_their_axis(kind):
     cells = np.stack([noisy(bend(x @ unit(rng, 50)), rng) for _ in range(300)])
     weights = _axis.fit_sets(x, cells, RIDGE, "regression").weights
     orders = np.argsort(rng.random((199, 102 - 53)), axis=1)
-    p = np.array([_axis.beside(x, w, y, orders)["p_orthogonal"]
-                  for w, y in zip(weights, cells, strict=True)])  # fmt: skip
+    p = np.array(
+        [_axis.beside(x, w, y, orders)["p_orthogonal"] for w, y in zip(weights, cells, strict=True)]
+    )
     assert within((p <= 0.05).sum(), 300)
 
 
@@ -751,8 +782,9 @@ def test_exemplar_cells_are_not_flat(form):
     cells = np.stack([noisy(s, rng) for s in signals])
     weights = _axis.fit_sets(x, cells, RIDGE, "regression").weights
     orders = np.argsort(rng.random((199, 102 - 53)), axis=1)
-    p = np.array([_axis.beside(x, w, y, orders)["p_orthogonal"]
-                  for w, y in zip(weights, cells, strict=True)])  # fmt: skip
+    p = np.array(
+        [_axis.beside(x, w, y, orders)["p_orthogonal"] for w, y in zip(weights, cells, strict=True)]
+    )
     assert (p <= 0.05).mean() > 0.8
 
 
@@ -764,14 +796,18 @@ def test_intervals_of_the_preference_hold_the_truth(shape, look):
     truth = (shape - look) / (shape + look)
     in_shape = np.arange(50) < 25
     normals = rng.standard_normal((1000, 2))
-    cells = np.stack([
-        noisy(x @ np.r_[shape * unit(rng, 25), look * unit(rng, 25)], rng) for _ in range(200)
-    ])  # fmt: skip
+    cells = np.stack(
+        [noisy(x @ np.r_[shape * unit(rng, 25), look * unit(rng, 25)], rng) for _ in range(200)]
+    )
     chosen = _axis.fit_sets(x, cells, RIDGE, "regression").chosen
     centred = x - x.mean(axis=0)
     maps = {k: _axis.mapping(x, RIDGE[k]) for k in np.unique(chosen)}
-    found = np.array([_axis.preference(y, maps[k], centred, in_shape, normals)[:3]
-                      for y, k in zip(cells, chosen, strict=True)])  # fmt: skip
+    found = np.array(
+        [
+            _axis.preference(y, maps[k], centred, in_shape, normals)[:3]
+            for y, k in zip(cells, chosen, strict=True)
+        ]
+    )
     held = ((found[:, 1] <= truth + 1e-9) & (found[:, 2] >= truth - 1e-9)).mean()
     # 89 to 98 % are stated.
     assert 0.87 <= held <= 1.0
@@ -786,8 +822,9 @@ def test_decoding_from_noise_is_at_chance():
     p, accuracy = [], []
     for i in range(120):
         cells = pd.DataFrame(rng.normal(size=(40, 10)), faces.index)
-        table = decode_faces(faces, cells, n_units=[10], n_distractors=[9], n_permutations=39,
-                             seed=i).table  # fmt: skip
+        table = decode_faces(
+            faces, cells, n_units=[10], n_distractors=[9], n_permutations=39, seed=i
+        ).table
         p.append(table["p"][0])
         accuracy.append(table["accuracy"][0])
     assert within((np.array(p) <= 0.05).sum(), 120)
@@ -822,8 +859,9 @@ def test_london_faces(london):
     assert faces.table["inside"].all()
     assert space.antiface(chosen[0]).table["extrapolated"].all()
     # A face left out is rebuilt more like itself than like others.
-    rest = face_space(stimuli, {k: v for k, v in landmarks.items() if k not in chosen},
-                      match="intersection")  # fmt: skip
+    rest = face_space(
+        stimuli, {k: v for k, v in landmarks.items() if k not in chosen}, match="intersection"
+    )
     codes = rest.encode(stimuli.subset(chosen), {k: landmarks[k] for k in chosen})
     made = rest.reconstruct(codes).images.reshape(10, -1).astype(float)
     real = space.reconstruct(chosen).images.reshape(10, -1).astype(float)

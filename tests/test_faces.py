@@ -50,8 +50,9 @@ def in_memory(**images):
 
 def made(stimuli, points, box=(10.0, 20.0, 30.0, 40.0), **columns):
     """Return a table that says a face with these points is in each image."""
-    named = {f"{n}_{axis}": points[k, a] for k, n in enumerate(POINTS)
-             for a, axis in enumerate("xy")}  # fmt: skip
+    named = {
+        f"{n}_{axis}": points[k, a] for k, n in enumerate(POINTS) for a, axis in enumerate("xy")
+    }
     row = {"found": True, "reason": "", "n_faces": 1, "score": 0.9, **named}
     row |= dict(zip(("x", "y", "width", "height"), box, strict=True)) | columns
     table = pd.DataFrame([row] * len(stimuli), index=pd.Index(stimuli.ids, name="id"))
@@ -291,8 +292,9 @@ def test_arcface_crop_is_opencvs(people, found):
 def test_dlib_template_is_that_of_the_mean_face():
     assert DLIB.shape == (5, 2)
     np.testing.assert_allclose(DLIB[:2].mean(0)[0], 0.4901, atol=1e-3)
-    np.testing.assert_allclose(DLIB[2:], [[0.490127, 0.515625], [0.254149, 0.780233],
-                                          [0.726104, 0.780233]])  # fmt: skip
+    np.testing.assert_allclose(
+        DLIB[2:], [[0.490127, 0.515625], [0.254149, 0.780233], [0.726104, 0.780233]]
+    )
 
 
 def test_box_is_square_centred_and_wider_by_the_margin():

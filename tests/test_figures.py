@@ -391,10 +391,15 @@ def test_rdms_without_labels_and_wrong_numbers(rdms):
 @pytest.mark.parametrize("ranked", [True, False])
 def test_texts_of_a_gallery_do_not_overlap_and_fit_the_page(d92, ranked):
     titles = [f"untrained face-api-expression-{i}\nclassifier" for i in range(8)]
-    ax = panels(figures.plot_rdms(
-        d92.models, titles=titles, groups=d92.stimuli.metadata["category"], ranked=ranked,
-        n_columns=5,
-    ))  # fmt: skip
+    ax = panels(
+        figures.plot_rdms(
+            d92.models,
+            titles=titles,
+            groups=d92.stimuli.metadata["category"],
+            ranked=ranked,
+            n_columns=5,
+        )
+    )
     assert overlaps(ax[0].figure) == []
     assert width_mm(ax[0].figure) <= PAGE_MM + 0.5
 
@@ -650,13 +655,15 @@ BIG = {f"net{i}": 17 for i in range(10)} | {"pixels": 1}
     ],
 )
 def test_figures_of_results_keep_the_rules(draw, case):
-    result = simulated_result(**{
-        "usual": {},
-        "one subject": {"n_subjects": 1},
-        "no ceiling": {"reliable": False, "networks": {"sface": 9, "animacy": 1}},
-        "many": {"networks": BIG, "regions": ("FFA", "OFA", "STS")},
-        "many regions": {"regions": tuple(f"region {i}" for i in range(12))},
-    }[case])  # fmt: skip
+    result = simulated_result(
+        **{
+            "usual": {},
+            "one subject": {"n_subjects": 1},
+            "no ceiling": {"reliable": False, "networks": {"sface": 9, "animacy": 1}},
+            "many": {"networks": BIG, "regions": ("FFA", "OFA", "STS")},
+            "many regions": {"regions": tuple(f"region {i}" for i in range(12))},
+        }[case]
+    )
     assert broken_rules(getattr(figures, draw)(result)) == []
 
 
@@ -690,14 +697,18 @@ def test_a_network_has_one_colour_in_every_figure(simulated):
     curves = by_region(figures.plot_layers(simulated))
     for column, name in enumerate(names):
         assert {x.get_color() for x in curves[0, column].lines if x.get_linestyle() == "-"} == {
-            colors[name], "black"}  # fmt: skip
+            colors[name],
+            "black",
+        }
     # Whatever else is drawn, and in whatever order.
     alone = by_region(figures.plot_layers(simulated, networks=["mini-xception", "pixels"]))
     assert alone[0, 0].lines[1].get_color() == colors["mini-xception"]
     left, _ = panels(figures.plot_models(simulated))
     points = [x for x in left.lines if x.get_label().startswith("mean")]
-    shown = {label.get_text().split()[-2]: x.get_color() for label, x in
-             zip(left.get_yticklabels(), points, strict=True)}  # fmt: skip
+    shown = {
+        label.get_text().split()[-2]: x.get_color()
+        for label, x in zip(left.get_yticklabels(), points, strict=True)
+    }
     assert colors["mini-xception"] in shown.values()
     assert [x.get_color() for x in points].count(colors["dlib-face"]) == 2
     assert [x.get_markerfacecolor() for x in points].count("white") == 1  # the untrained one

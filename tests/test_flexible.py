@@ -240,9 +240,13 @@ def test_nnls_of_equal_and_of_empty_predictors(compiled):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(
     ("ours", "theirs"),
-    [("cosine", "cosine"), ("pearson", "corr"), ("cosine_cov", "cosine_cov"),
-     ("corr_cov", "corr_cov")],
-)  # fmt: skip
+    [
+        ("cosine", "cosine"),
+        ("pearson", "corr"),
+        ("cosine_cov", "cosine_cov"),
+        ("corr_cov", "corr_cov"),
+    ],
+)
 def test_weights_equal_rsatoolbox(ours, theirs, seed):
     model, data = simulated(n_networks=1, n_layers=5, seed=seed, n_conditions=14)
     w = fit_layers(model, data, method=ours)["weight"].to_numpy()
@@ -402,9 +406,10 @@ def test_result_has_the_columns_of_evaluate(bootstrap):
     assert set(fixed.settings) < set(flex.settings)
     assert flex.table["layer"].tolist() == ["weighted layers"] * 2
     np.testing.assert_allclose(
-        flex.subjects.groupby("network", sort=False)["similarity"].mean(), flex.table["similarity"],
+        flex.subjects.groupby("network", sort=False)["similarity"].mean(),
+        flex.table["similarity"],
         atol=1e-12,
-    )  # fmt: skip
+    )
     assert (flex.table["sem"] > 0).all()
     assert (flex.ceilings["ceiling_low"] < flex.ceilings["ceiling_high"]).all()
     again = rf.inference.Result.from_json(flex.to_json())
@@ -607,15 +612,20 @@ def test_reweighting_doors(monkeypatch):
     with pytest.raises(rf.InputError, match=r"shape \(20, n_features\).*got \(19, 4\)"):
         reweighted_similarity(x[1:], data, conditions=names)
     with pytest.raises(rf.InputError, match="finite patterns, got 1"):
-        reweighted_similarity(np.where(np.arange(80) == 3, np.nan, x.ravel()).reshape(20, 4), data,
-                              conditions=names)  # fmt: skip
+        reweighted_similarity(
+            np.where(np.arange(80) == 3, np.nan, x.ravel()).reshape(20, 4), data, conditions=names
+        )
     with pytest.raises(rf.InputError, match="penalties above 0"):
         reweighted_similarity(x, data, conditions=names, penalties=[0.0, 1.0])
     with pytest.raises(rf.InputError, match="features that differ between conditions"):
         reweighted_similarity(np.ones((20, 4)), data, conditions=names)
     with pytest.raises(rf.InputError, match="at most 1000 features .*got 1001"):
-        reweighted_similarity(np.random.default_rng(0).normal(size=(20, 1001)), data,
-                              conditions=names, nonnegative=True)  # fmt: skip
+        reweighted_similarity(
+            np.random.default_rng(0).normal(size=(20, 1001)),
+            data,
+            conditions=names,
+            nonnegative=True,
+        )
     with pytest.raises(rf.ConditionMismatchError):
         reweighted_similarity(x, data, conditions=[f"d{i}" for i in range(20)])
     with pytest.raises(rf.InputError, match="24 distinct conditions"):
@@ -636,8 +646,9 @@ def test_noise_layers_help_in_sample_only():
         x = rng.normal(size=(12, 24, 8))
         row, col = np.triu_indices(24, k=1)
         noise = ((x[:, row] - x[:, col]) ** 2).sum(axis=2)
-        more = rf.RDMs(np.vstack([model.vectors, noise]), model.conditions, "m",
-                       {"network": "net 0"})  # fmt: skip
+        more = rf.RDMs(
+            np.vstack([model.vectors, noise]), model.conditions, "m", {"network": "net 0"}
+        )
         splits = some_splits(data, seed, once=True)
         values, fitted = [], []
         for m in (model, more):
@@ -764,10 +775,15 @@ def test_fits_within_runs_are_judged_within_runs(fit, method):
         ]
         expected.append(
             _held_out.held_out_plain(
-                sides[0], layers.starts, weights, sides[1], (counts[:, own], folds[:, own]),
-                subjects, METHODS[method],
+                sides[0],
+                layers.starts,
+                weights,
+                sides[1],
+                (counts[:, own], folds[:, own]),
+                subjects,
+                METHODS[method],
             )
-        )  # fmt: skip
+        )
     np.testing.assert_allclose(ours, np.mean(expected, axis=0), atol=1e-12)
 
 

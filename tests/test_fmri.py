@@ -53,8 +53,18 @@ def make_gii(rows, hemisphere=None):
 def test_voxels_have_the_order_of_the_mask(tmp_path):
     rng = np.random.default_rng(0)
     betas, mask = rng.normal(size=(*SHAPE, 6)), mask_of()
-    expected = np.array([[betas[i, j, k, m] for i in range(5) for j in range(4) for k in range(3)
-                          if mask[i, j, k]] for m in range(6)])  # fmt: skip
+    expected = np.array(
+        [
+            [
+                betas[i, j, k, m]
+                for i in range(5)
+                for j in range(4)
+                for k in range(3)
+                if mask[i, j, k]
+            ]
+            for m in range(6)
+        ]
+    )
     names, folds = list("abcabc"), [1, 1, 1, 2, 2, 2]
     path = tmp_path / "betas.nii.gz"
     nibabel.save(image(betas), path)
@@ -101,11 +111,13 @@ def test_hemispheres(tmp_path):
     both = [
         {"left": make_gii(left), "right": make_gii(right)},
         {"right": right, "left": left},
-        {p: tmp_path / f"sub-1_hemi-{letter}_betas.func.gii"
-         for p, letter in (("left", "L"), ("right", "R"))},
+        {
+            p: tmp_path / f"sub-1_hemi-{letter}_betas.func.gii"
+            for p, letter in (("left", "L"), ("right", "R"))
+        },
         {p: [tmp_path / f"{p}{i}.func.gii" for i in range(4)] for p in ("left", "right")},
         {"left": column, "right": make_gii(right)},
-    ]  # fmt: skip
+    ]
     for img in both:
         got = load_patterns(img, list("abcd"))
         np.testing.assert_allclose(got.values, expected, rtol=1e-6)
@@ -260,8 +272,15 @@ def simulate_patterns(seed=0, n_conditions=5, n_folds=4, n_scans=120, rank=8):
     # As of a model with a constant.
     residuals = {f: x - x.mean(axis=0) for f, x in residuals.items()}
     values = rng.normal(size=(len(names), n)) @ mixing
-    return Patterns(values, names, region(mask, "brain"), folds.tolist(), residuals,
-                    dict.fromkeys(range(n_folds), rank), "s1")  # fmt: skip
+    return Patterns(
+        values,
+        names,
+        region(mask, "brain"),
+        folds.tolist(),
+        residuals,
+        dict.fromkeys(range(n_folds), rank),
+        "s1",
+    )
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
@@ -311,23 +330,34 @@ def test_crossnobis_of_regions_is_that_of_rsatoolbox(method, noise_from):
 
 def test_noise_of_residuals_by_hand():
     patterns = simulate_patterns(3)
-    noises = [noise_covariance(patterns.residuals[f], n_estimated=8).covariance
-              for f in range(4)]  # fmt: skip
+    noises = [noise_covariance(patterns.residuals[f], n_estimated=8).covariance for f in range(4)]
     expected = rf.compute_rdms(
-        patterns.values, measure="crossnobis", conditions=patterns.conditions,
-        folds=patterns.folds, noise=np.stack(noises),
-    )  # fmt: skip
+        patterns.values,
+        measure="crossnobis",
+        conditions=patterns.conditions,
+        folds=patterns.folds,
+        noise=np.stack(noises),
+    )
     got = patterns.rdms(noise="ledoit-wolf", noise_from="fold")
     np.testing.assert_array_equal(got.vectors, expected.vectors)
     pooled = noise_covariance(
         np.concatenate([patterns.residuals[f] for f in range(4)]), n_estimated=32
     )
-    expected = rf.compute_rdms(patterns.values, measure="mahalanobis",
-                               conditions=patterns.conditions, noise=pooled.covariance)  # fmt: skip
+    expected = rf.compute_rdms(
+        patterns.values,
+        measure="mahalanobis",
+        conditions=patterns.conditions,
+        noise=pooled.covariance,
+    )
     got = patterns.rdms(measure="mahalanobis", noise="ledoit-wolf")
     np.testing.assert_allclose(got.vectors, expected.vectors, rtol=1e-12)
-    fewer = Patterns(patterns.values, patterns.conditions, patterns.space, patterns.folds,
-                     {0: patterns.residuals[0]})  # fmt: skip
+    fewer = Patterns(
+        patterns.values,
+        patterns.conditions,
+        patterns.space,
+        patterns.folds,
+        {0: patterns.residuals[0]},
+    )
     with pytest.raises(InputError, match="residuals of every fold, but 3 of 4 have none: 1, 2, 3"):
         fewer.rdms(noise="ledoit-wolf")
 
@@ -380,8 +410,14 @@ def test_regions_and_patterns_must_fit():
 def test_residuals_are_read():
     patterns = simulate_patterns(6)
     images = {f: patterns.to_img(x) for f, x in patterns.residuals.items()}
-    got = load_patterns(patterns.to_img(), patterns.conditions, folds=patterns.folds,
-                        mask_img=patterns.space, residuals=images, n_estimated=8)  # fmt: skip
+    got = load_patterns(
+        patterns.to_img(),
+        patterns.conditions,
+        folds=patterns.folds,
+        mask_img=patterns.space,
+        residuals=images,
+        n_estimated=8,
+    )
     np.testing.assert_allclose(got.residuals[2], patterns.residuals[2], rtol=1e-5, atol=1e-6)
     expected = patterns.rdms(noise="ledoit-wolf").vectors
     np.testing.assert_allclose(got.rdms(noise="ledoit-wolf").vectors, expected, atol=1e-4)
@@ -390,8 +426,14 @@ def test_residuals_are_read():
 def test_residuals_of_all_folds_together_are_one_covariance():
     patterns = simulate_patterns(6)
     together = patterns.to_img(np.concatenate(list(patterns.residuals.values())))
-    got = load_patterns(patterns.to_img(), patterns.conditions, folds=patterns.folds,
-                        mask_img=patterns.space, residuals=together, n_estimated=32)  # fmt: skip
+    got = load_patterns(
+        patterns.to_img(),
+        patterns.conditions,
+        folds=patterns.folds,
+        mask_img=patterns.space,
+        residuals=together,
+        n_estimated=32,
+    )
     expected = patterns.rdms(noise="ledoit-wolf", noise_from="all")
     np.testing.assert_allclose(
         got.rdms(noise="ledoit-wolf").vectors, expected.vectors, rtol=1e-4, atol=1e-4
@@ -405,16 +447,18 @@ def test_residuals_of_all_folds_together_are_one_covariance():
 # ------------------------------------------------------------------------------------------- GLM
 
 
-def simulate_bold(seed=0, n_runs=2, n_scans=90, conditions=("face", "house", "cat"), reps=2,
-                  shape=SHAPE):  # fmt: skip
+def simulate_bold(
+    seed=0, n_runs=2, n_scans=90, conditions=("face", "house", "cat"), reps=2, shape=SHAPE
+):
     rng = np.random.default_rng(seed)
     bold, events, confounds = [], [], []
     for _ in range(n_runs):
         onsets = np.sort(rng.choice(np.arange(2, n_scans - 12, 3), len(conditions) * reps, False))
         types = rng.permutation(np.repeat(conditions, reps))
         # Not all are multiples of the repetition time.
-        events.append(pd.DataFrame({"onset": onsets * T_R + 0.3, "duration": 3.0,
-                                    "trial_type": types}))  # fmt: skip
+        events.append(
+            pd.DataFrame({"onset": onsets * T_R + 0.3, "duration": 3.0, "trial_type": types})
+        )
         noise = rng.normal(size=(n_scans, *shape))
         noise[1:] += 0.4 * noise[:-1]
         bold.append(image(np.moveaxis(100 + rng.normal(size=shape) + noise, 0, -1)))
@@ -430,24 +474,40 @@ def simulate_bold(seed=0, n_runs=2, n_scans=90, conditions=("face", "house", "ca
     "options",
     [
         {},
-        dict(hrf_model="spm + derivative", slice_time_ref=0.5, drift_model="polynomial",
-             drift_order=3),
+        dict(
+            hrf_model="spm + derivative",
+            slice_time_ref=0.5,
+            drift_model="polynomial",
+            drift_order=3,
+        ),
     ],
-)  # fmt: skip
+)
 def test_glm_is_that_of_nilearn(noise_model, options):
     from nilearn.glm.first_level import FirstLevelModel
 
     bold, events, confounds = simulate_bold()
     confounds = [c.rename(columns={"constant": "y"}) for c in confounds]
     mask = mask_of()
-    got = glm_patterns(bold, events, t_r=T_R, confounds=confounds, noise_model=noise_model,
-                       mask_img=image(mask.astype(np.int8)), conditions=["cat", "face", "house"],
-                       **options)  # fmt: skip
+    got = glm_patterns(
+        bold,
+        events,
+        t_r=T_R,
+        confounds=confounds,
+        noise_model=noise_model,
+        mask_img=image(mask.astype(np.int8)),
+        conditions=["cat", "face", "house"],
+        **options,
+    )
     assert got.conditions == ("cat", "face", "house") * 2
     assert got.folds == (1, 1, 1, 2, 2, 2)
     for run in range(2):
-        model = FirstLevelModel(t_r=T_R, noise_model=noise_model, minimize_memory=False,
-                                mask_img=image(mask.astype(np.int8)), **options)  # fmt: skip
+        model = FirstLevelModel(
+            t_r=T_R,
+            noise_model=noise_model,
+            minimize_memory=False,
+            mask_img=image(mask.astype(np.int8)),
+            **options,
+        )
         model.fit(bold[run], events[run], confounds[run])
         for i, name in enumerate(("cat", "face", "house")):
             with warnings.catch_warnings():
@@ -464,9 +524,15 @@ def test_glm_is_least_squares():
     from nilearn.glm.first_level import make_first_level_design_matrix
 
     bold, events, confounds = simulate_bold(1)
-    got = glm_patterns(bold, events, t_r=T_R, confounds=confounds, noise_model="ols",
-                       conditions={"face": "living", "cat": "living", "house": "thing"},
-                       runs=["A", "B"])  # fmt: skip
+    got = glm_patterns(
+        bold,
+        events,
+        t_r=T_R,
+        confounds=confounds,
+        noise_model="ols",
+        conditions={"face": "living", "cat": "living", "house": "thing"},
+        runs=["A", "B"],
+    )
     names = {"face": "living", "cat": "living", "house": "thing"}
     for r, run in enumerate("AB"):
         table = events[r].assign(trial_type=events[r]["trial_type"].map(names))
@@ -488,8 +554,15 @@ def test_single_trials_are_those_of_a_loop(noise_model):
     from nilearn.glm.first_level import make_first_level_design_matrix, run_glm
 
     bold, events, confounds = simulate_bold(2, shape=(2, 2, 2))
-    got = glm_patterns(bold, events, t_r=T_R, confounds=confounds, model="trial",
-                       noise_model=noise_model, nuisance=["cat"])  # fmt: skip
+    got = glm_patterns(
+        bold,
+        events,
+        t_r=T_R,
+        confounds=confounds,
+        model="trial",
+        noise_model=noise_model,
+        nuisance=["cat"],
+    )
     expected, names, folds = [], [], []
     for run in range(2):
         y = bold[run].get_fdata().reshape(-1, 90).T
@@ -501,9 +574,11 @@ def test_single_trials_are_those_of_a_loop(noise_model):
             types = np.where(events[run]["trial_type"] == "cat", "cat", "others").astype(object)
             types[t] = "target"
             design = make_first_level_design_matrix(
-                np.arange(90) * T_R, events[run].assign(trial_type=types),
-                add_regs=confounds[run].to_numpy(), add_reg_names=["p", "q", "r"],
-            )  # fmt: skip
+                np.arange(90) * T_R,
+                events[run].assign(trial_type=types),
+                add_regs=confounds[run].to_numpy(),
+                add_reg_names=["p", "q", "r"],
+            )
             labels, results = run_glm(y, design.to_numpy(), noise_model=noise_model)
             beta = np.empty(y.shape[1])
             for label, result in results.items():
@@ -514,8 +589,9 @@ def test_single_trials_are_those_of_a_loop(noise_model):
     np.testing.assert_allclose(got.values, expected, rtol=0, atol=1e-6)
     assert got.conditions == tuple(names)
     assert got.folds == tuple(folds)
-    by_condition = glm_patterns(bold, events, t_r=T_R, confounds=confounds, nuisance=["cat"],
-                                noise_model=noise_model)  # fmt: skip
+    by_condition = glm_patterns(
+        bold, events, t_r=T_R, confounds=confounds, nuisance=["cat"], noise_model=noise_model
+    )
     np.testing.assert_array_equal(got.residuals[2], by_condition.residuals[2])
     assert got.rdms(noise="ledoit-wolf").n_conditions == 2
 
@@ -667,9 +743,13 @@ def test_bids(tmp_path):
     mask = rf.brain.bids_mask(tmp_path, **options)
     np.testing.assert_array_equal(mask.volume.mask, both)
     with_motion = bids_patterns(
-        tmp_path, **options, confounds={"strategy": ("motion",), "motion": "basic"}, model="trial",
-        noise_model="ols", nuisance=["cat"],
-    )  # fmt: skip
+        tmp_path,
+        **options,
+        confounds={"strategy": ("motion",), "motion": "basic"},
+        model="trial",
+        noise_model="ols",
+        nuisance=["cat"],
+    )
     assert len(with_motion.values) == 8
     assert not np.allclose(with_motion.mean().values[0], got.mean().values[0])
     with pytest.raises(InputError, match="task 'houses'"):
@@ -753,8 +833,11 @@ def test_one_run_with_sample_mask_is_nilearns():
     bold, events, _ = simulate_bold(3)
     kept = np.setdiff1d(np.arange(90), [0, 1, 30])
     model = FirstLevelModel(
-        t_r=T_R, mask_img=image(np.ones(SHAPE, np.int8)), signal_scaling=0, noise_model="ols",
-    )  # fmt: skip
+        t_r=T_R,
+        mask_img=image(np.ones(SHAPE, np.int8)),
+        signal_scaling=0,
+        noise_model="ols",
+    )
     model.fit(bold[0], events[0], sample_masks=kept)
     got = glm_patterns(
         bold[:1], events[:1], t_r=T_R, noise_model="ols", sample_masks=[kept], missing="keep"
@@ -771,8 +854,10 @@ def test_clips_are_weighted_means_of_scans():
     rng = np.random.default_rng(8)
     bold = [image(rng.normal(size=(*SHAPE, 30))) for _ in range(2)]
     columns = ["clip", "onset", "duration"]
-    clips = [pd.DataFrame([["a", 0.0, 4.0], ["b", 4.5, 3.3], ["c", 20.0, 1.0]], columns=columns),
-             pd.DataFrame([["e", 12.0, 4.0], ["d", 2.0, 4.0]], columns=columns)]  # fmt: skip
+    clips = [
+        pd.DataFrame([["a", 0.0, 4.0], ["b", 4.5, 3.3], ["c", 20.0, 1.0]], columns=columns),
+        pd.DataFrame([["e", 12.0, 4.0], ["d", 2.0, 4.0]], columns=columns),
+    ]
     got = clip_patterns(bold, clips, t_r=2.0, delay=4.7, standardize=False)
     assert got.conditions == ("a", "b", "c", "d", "e")
     assert got.folds == (1, 1, 1, 2, 2)
@@ -911,14 +996,13 @@ def haxby():
 @pytest.mark.skipif(not HAXBY.is_dir(), reason="the slice of Haxby 2001 is not here")
 def test_categories_of_haxby_2001():
     bold, events, confounds, mask = haxby()
-    patterns = glm_patterns(bold, events, t_r=2.5, confounds=confounds, mask_img=mask,
-                            unusable="drop", subject="1")  # fmt: skip
+    patterns = glm_patterns(
+        bold, events, t_r=2.5, confounds=confounds, mask_img=mask, unusable="drop", subject="1"
+    )
     assert len(patterns.values) == 12 * 8
     halves = [patterns.subset(folds=folds) for folds in (range(1, 13, 2), range(2, 13, 2))]
     means = [half.mean() for half in halves]
-    odd, even = (
-        m.values[[m.conditions.index(c) for c in sorted(m.conditions)]] for m in means
-    )  # fmt: skip
+    odd, even = (m.values[[m.conditions.index(c) for c in sorted(m.conditions)]] for m in means)
     odd, even = odd - odd.mean(axis=0), even - even.mean(axis=0)
     r = np.corrcoef(odd, even)[:8, 8:]
     within, between = np.diag(r).mean(), r[~np.eye(8, dtype=bool)].mean()

@@ -72,7 +72,7 @@ def test_readout_is_judged_in_folds_that_did_not_choose_the_layer(kind):
                     "predicted": predicted,
                     "fold": folds,
                 }
-            )  # fmt: skip
+            )
         )
 
     class Result:

@@ -35,7 +35,10 @@ def test_kinds_and_defaults_are_those_of_the_models():
     assert told["inference", "correction"].default == "fdr"
     assert told["networks", "crop_faces"].kind == "true | false | auto"
     assert told["title",].required
-    questions = {key.path[1] for key in keys(COMMANDS["analyse"]) if key.path[0] == "analyses"
-                 and len(key.path) > 1}  # fmt: skip
+    questions = {
+        key.path[1]
+        for key in keys(COMMANDS["analyse"])
+        if key.path[0] == "analyses" and len(key.path) > 1
+    }
     assert "analysis: readout" in questions
     assert len(questions) == 17

@@ -39,10 +39,18 @@ def by_loop(ties, scores, people, directed):
     """Regression, and its variance by leaving out people and pairs, one by one."""
     names = list(ties.index)
     pairs = list(itertools.permutations(names, 2) if directed else itertools.combinations(names, 2))
-    x = np.array([
-        [1, ties.loc[a, b], people.loc[a, "group"] == people.loc[b, "group"],
-         abs(people.loc[a, "age"] - people.loc[b, "age"])] for a, b in pairs
-    ], float)  # fmt: skip
+    x = np.array(
+        [
+            [
+                1,
+                ties.loc[a, b],
+                people.loc[a, "group"] == people.loc[b, "group"],
+                abs(people.loc[a, "age"] - people.loc[b, "age"]),
+            ]
+            for a, b in pairs
+        ],
+        float,
+    )
     y = np.array([scores.loc[a, b] for a, b in pairs])
     beta = np.linalg.lstsq(x, y, rcond=None)[0]
     u = y - x @ beta
@@ -164,16 +172,28 @@ def test_level_within_strata_where_faces_and_ties_follow_a_strong_group():
     p = []
     for seed in range(200):
         ties, scores, people = simulated(seed, n=24, of_group=3.0)
-        p.append(homophily(ties, scores, controls=people[["group"]], within=people["group"],
-                           n_permutations=99, seed=seed).table["p"][0])  # fmt: skip
+        p.append(
+            homophily(
+                ties,
+                scores,
+                controls=people[["group"]],
+                within=people["group"],
+                n_permutations=99,
+                seed=seed,
+            ).table["p"][0]
+        )
     assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.08
 
 
 @pytest.mark.slow
 def test_level_of_directed_ties_without_controls():
     n = 200
-    p = [homophily(*simulated(seed, n=20, directed=True)[:2], n_permutations=99, seed=seed)
-         .table["p"][0] for seed in range(n)]  # fmt: skip
+    p = [
+        homophily(*simulated(seed, n=20, directed=True)[:2], n_permutations=99, seed=seed).table[
+            "p"
+        ][0]
+        for seed in range(n)
+    ]
     assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.085
 
 
@@ -266,13 +286,24 @@ def test_interactions_and_covariates_are_terms_of_the_regression():
     names = list(ties.index)
     far = pd.DataFrame(np.abs(np.subtract.outer(*[np.arange(12.0) ** 1.5] * 2)), names, names)
     table = homophily(
-        ties, scores, controls=people, interactions=[("group", "gender")],
-        covariates={"distance": far.iloc[::-1]}, n_permutations=9,
-    ).table  # fmt: skip
+        ties,
+        scores,
+        controls=people,
+        interactions=[("group", "gender")],
+        covariates={"distance": far.iloc[::-1]},
+        n_permutations=9,
+    ).table
     assert table["term"].tolist() == [
-        "tie", "same group", "difference of age", "same gender", "both 0 f", "both 0 m", "both 1 f",
-        "both 1 m", "distance",
-    ]  # fmt: skip
+        "tie",
+        "same group",
+        "difference of age",
+        "same gender",
+        "both 0 f",
+        "both 0 m",
+        "both 1 f",
+        "both 1 m",
+        "distance",
+    ]
     kinds = ["tie"] + ["control"] * 3 + ["interaction"] * 4 + ["covariate"]
     assert table["kind"].tolist() == kinds
     row, col = np.triu_indices(12, 1)
@@ -280,10 +311,17 @@ def test_interactions_and_covariates_are_terms_of_the_regression():
     same, apart = (group[row] == group[col]).astype(float), abs(age[row] - age[col])
     gender = people["gender"].to_numpy()
     cells = [(group == g) & (gender == s) for g in "01" for s in "fm"]
-    design = np.column_stack([
-        np.ones(66), ties.to_numpy()[row, col], same, apart, gender[row] == gender[col],
-        *(cell[row] & cell[col] for cell in cells), far.to_numpy()[row, col],
-    ])  # fmt: skip
+    design = np.column_stack(
+        [
+            np.ones(66),
+            ties.to_numpy()[row, col],
+            same,
+            apart,
+            gender[row] == gender[col],
+            *(cell[row] & cell[col] for cell in cells),
+            far.to_numpy()[row, col],
+        ]
+    )
     beta = np.linalg.lstsq(design, scores.to_numpy()[row, col])[0]
     np.testing.assert_allclose(table["estimate"], beta[1:], atol=1e-10)
     refuse_numbers = {"interactions": [("group", "age")]}

@@ -49,10 +49,13 @@ def loop_region(profiles, n_iterations=1):
     for p in profiles[1:]:
         aligned.append(p @ orthogonal_procrustes(p, np.mean(aligned, axis=0))[0])
     for _ in range(n_iterations):
-        others = [np.mean([a for j, a in enumerate(aligned) if j != i], axis=0)
-                  for i in range(len(aligned))]  # fmt: skip
-        aligned = [p @ orthogonal_procrustes(p, o)[0]
-                   for p, o in zip(profiles, others, strict=True)]  # fmt: skip
+        others = [
+            np.mean([a for j, a in enumerate(aligned) if j != i], axis=0)
+            for i in range(len(aligned))
+        ]
+        aligned = [
+            p @ orthogonal_procrustes(p, o)[0] for p, o in zip(profiles, others, strict=True)
+        ]
     template = np.mean(aligned, axis=0)
     return [orthogonal_procrustes(p, template)[0] for p in profiles]
 
@@ -94,8 +97,14 @@ def test_agrees_with_a_loop(n_iterations, surface):
         searchlights = volume().searchlights(4.5)
     data = {f"s{i}": rng.normal(size=(150, searchlights.n_centers)) for i in range(4)}
     names, runs = [f"c{i}" for i in range(150)], np.repeat(["a", "b", "c"], 50)
-    found = hyperalign(data, conditions=names, runs=runs, fit_runs=["a", "b"],
-                       searchlights=searchlights, n_iterations=n_iterations)  # fmt: skip
+    found = hyperalign(
+        data,
+        conditions=names,
+        runs=runs,
+        fit_runs=["a", "b"],
+        searchlights=searchlights,
+        n_iterations=n_iterations,
+    )
     expected = loop_searchlights([d[:100] for d in data.values()], searchlights, n_iterations)
     for subject, matrix in zip(data, expected, strict=True):
         assert np.abs(found.matrices[subject].toarray() - matrix).max() < 1e-10
@@ -144,8 +153,9 @@ def test_report_by_measure(metric):
     space = volume((3, 3, 2))
     data, names, runs = subjects_of(space.coordinates)
     searchlights = space.searchlights(3.0)
-    found = hyperalign(data, conditions=names, runs=runs, fit_runs=[0],
-                       searchlights=searchlights, measure=metric)  # fmt: skip
+    found = hyperalign(
+        data, conditions=names, runs=runs, fit_runs=[0], searchlights=searchlights, measure=metric
+    )
     before = loop_report([d[60:] for d in data.values()], searchlights, metric)
     np.testing.assert_allclose(found.report["before"], before, atol=1e-10)
 
@@ -270,8 +280,9 @@ def test_connectivity(searchlight):
 def test_planted_mixing_is_undone_on_held_out_runs():
     space = volume((6, 6, 4))
     data, names, runs = subjects_of(space.coordinates, n=6, n_conditions=400)
-    found = hyperalign(data, conditions=names, runs=runs, fit_runs=[0],
-                       searchlights=space.searchlights(6.0))  # fmt: skip
+    found = hyperalign(
+        data, conditions=names, runs=runs, fit_runs=[0], searchlights=space.searchlights(6.0)
+    )
     row = found.summary.iloc[0]
     assert row["difference"] > 0.1
     assert row["n_rising"] > 0.95 * row["n_defined"]
@@ -285,8 +296,9 @@ def test_unrelated_subjects_do_not_rise():
     rises = []
     for seed in range(40):
         data, names, runs = subjects_of(space.coordinates, shared=False, seed=seed)
-        found = hyperalign(data, conditions=names, runs=runs, fit_runs=[0],
-                           searchlights=space.searchlights(4.5))  # fmt: skip
+        found = hyperalign(
+            data, conditions=names, runs=runs, fit_runs=[0], searchlights=space.searchlights(4.5)
+        )
         rises.append(found.summary["difference"].item())
     mean, sem = np.mean(rises), np.std(rises, ddof=1) / np.sqrt(len(rises))
     assert abs(mean) < 2.6 * sem
@@ -369,8 +381,13 @@ def test_input_errors():
     space = volume()
     wide, names, runs = subjects_of(space.coordinates)
     with pytest.raises(InputError, match="within the budget of 1e-05 GB"):
-        small(data=wide, conditions=names, runs=runs, budget="10KB",
-              searchlights=space.searchlights(4.5))  # fmt: skip
+        small(
+            data=wide,
+            conditions=names,
+            runs=runs,
+            budget="10KB",
+            searchlights=space.searchlights(4.5),
+        )
 
 
 def test_no_report_and_constant_channels():
@@ -390,9 +407,14 @@ def test_flat_rdms_are_undefined_and_left_out_of_means():
     rng = np.random.default_rng(8)
     data = {s: rng.normal(size=(30, 6)) for s in "abc"}
     data["a"][15:, :3] = 1.0
-    found = hyperalign(data, conditions=[f"c{i}" for i in range(30)], runs=[0] * 15 + [1] * 15,
-                       fit_runs=[0], searchlights=space.searchlights(3.0),
-                       measure="euclidean")  # fmt: skip
+    found = hyperalign(
+        data,
+        conditions=[f"c{i}" for i in range(30)],
+        runs=[0] * 15 + [1] * 15,
+        fit_runs=[0],
+        searchlights=space.searchlights(3.0),
+        measure="euclidean",
+    )
     # Subject a has no RDM around the first two places; the other two subjects do.
     _, inside = space.searchlights(3.0).batch(np.array([0]))
     r = np.corrcoef(*[pdist(data[s][15:, inside]) for s in "bc"])[0, 1]

@@ -47,9 +47,15 @@ def table(names=NAMES, patient="p1", regions=None):
     n = len(names)
     regions = regions or ["ventral"] * (n - 1) + ["lateral"]
     return pd.DataFrame(
-        {"patient": patient, "name": names, "region": regions, "x": np.linspace(-45, 45, n),
-         "y": -50.0, "z": -15.0}
-    )  # fmt: skip
+        {
+            "patient": patient,
+            "name": names,
+            "region": regions,
+            "x": np.linspace(-45, 45, n),
+            "y": -50.0,
+            "z": -15.0,
+        }
+    )
 
 
 def simulated(
@@ -185,8 +191,14 @@ def test_line_noise_does_not_enter_high_gamma():
 
 def test_raw_field_is_that_of_mne_in_microvolts():
     epochs = simulated(CONDITIONS)
-    patterns = ieeg_patterns(epochs, electrodes=table(), conditions=CONDITIONS, signal="raw",
-                             baseline=(-0.2, 0.0), between=(0.0, 0.5))  # fmt: skip
+    patterns = ieeg_patterns(
+        epochs,
+        electrodes=table(),
+        conditions=CONDITIONS,
+        signal="raw",
+        baseline=(-0.2, 0.0),
+        between=(0.0, 0.5),
+    )
     expected = epochs.copy().apply_baseline((-0.2, 0.0)).crop(0.0, 0.5)
     np.testing.assert_allclose(patterns.values, expected.get_data() * 1e6, atol=1e-9)
     np.testing.assert_allclose(patterns.times, expected.times)
@@ -194,10 +206,15 @@ def test_raw_field_is_that_of_mne_in_microvolts():
 
 def test_bins_are_means_of_whole_samples():
     fine, coarse = (
-        ieeg_patterns(simulated(CONDITIONS), electrodes=table(), conditions=CONDITIONS,
-                      signal="raw", bin_width=w)
+        ieeg_patterns(
+            simulated(CONDITIONS),
+            electrodes=table(),
+            conditions=CONDITIONS,
+            signal="raw",
+            bin_width=w,
+        )
         for w in (None, 0.02)
-    )  # fmt: skip
+    )
     n = len(coarse.times)
     assert n == len(fine.times) // 10
     np.testing.assert_allclose(coarse.values[..., 3], fine.values[..., 30:40].mean(axis=2))
@@ -216,8 +233,14 @@ def test_sampling_rates_give_one_set_of_bins_and_windows(between):
         field = sum(waves[..., k, None] * np.sin(2 * np.pi * (k + 1) * times + k) for k in range(2))
         info = mne.create_info(NAMES, rate, "seeg")
         epochs = mne.EpochsArray(field, info, tmin=times[0], verbose="error")
-        options = dict(electrodes=table(patient=f"p{i}"), conditions=CONDITIONS, signal="raw",
-                       baseline=None, between=between, patient=f"p{i}")  # fmt: skip
+        options = dict(
+            electrodes=table(patient=f"p{i}"),
+            conditions=CONDITIONS,
+            signal="raw",
+            baseline=None,
+            between=between,
+            patient=f"p{i}",
+        )
         made.append(ieeg_patterns(epochs, bin_width=0.05, **options))
         movies.append(
             ieeg_rdms(ieeg_patterns(epochs, **options), per="patient", window=0.1, step=0.02)
@@ -544,8 +567,13 @@ def test_rdms_per_electrode_region_and_patient():
     times = per["patient"].labels["time"]
     np.testing.assert_allclose(times.iloc[0], patterns.times[:10].mean(), atol=1e-9)
     assert list(per["electrode"].labels.columns) == [
-        "subject", "region", "electrode", "time", "n_electrodes", "signal",
-    ]  # fmt: skip
+        "subject",
+        "region",
+        "electrode",
+        "time",
+        "n_electrodes",
+        "signal",
+    ]
 
 
 def test_pooled_rdms_are_of_all_electrodes_and_one_subject():
@@ -563,8 +591,14 @@ def test_pooled_rdms_are_of_all_electrodes_and_one_subject():
         return patterns.values[np.array(patterns.conditions) == name].mean(axis=0)[:3]
 
     values = np.stack([np.concatenate([mean(p, c) for p in patients]) for c in CONDITIONS])
-    expected = rdm_movie(values, times=patients[0].times, conditions=CONDITIONS, window=0.1,
-                         step=0.1, pool="concatenate")  # fmt: skip
+    expected = rdm_movie(
+        values,
+        times=patients[0].times,
+        conditions=CONDITIONS,
+        window=0.1,
+        step=0.1,
+        pool="concatenate",
+    )
     np.testing.assert_allclose(one.align(CONDITIONS).vectors, expected.vectors, atol=1e-12)
     with pytest.raises(rf.InputError, match="at least 2 subjects"):
         rf.inference.time_course(rf.RDMs(np.arange(15.0), CONDITIONS, "any"), one)
@@ -581,12 +615,20 @@ def test_crossnobis_over_runs_is_unbiased_and_follows_folds():
     conditions = CONDITIONS * 6
     epochs = simulated(conditions, rate=100.0, tmin=-0.2, tmax=0.6)
     epochs.metadata = pd.DataFrame({"run": np.repeat([1, 2, 3], 12)})
-    patterns = ieeg_patterns(epochs, electrodes=table(), conditions=conditions, signal="raw",
-                             folds="run")  # fmt: skip
+    patterns = ieeg_patterns(
+        epochs, electrodes=table(), conditions=conditions, signal="raw", folds="run"
+    )
     found = ieeg_rdms(patterns, per="patient", measure="crossnobis", step=0.1)
-    expected = rdm_movie(patterns.values, times=patterns.times, conditions=conditions, window=0.1,
-                         step=0.1, measure="crossnobis", pool="concatenate",
-                         folds=patterns.folds)  # fmt: skip
+    expected = rdm_movie(
+        patterns.values,
+        times=patterns.times,
+        conditions=conditions,
+        window=0.1,
+        step=0.1,
+        measure="crossnobis",
+        pool="concatenate",
+        folds=patterns.folds,
+    )
     assert found.align(expected.conditions).vectors == pytest.approx(expected.vectors)
     assert (found.vectors < 0).any()
     with pytest.raises(rf.InputError, match="expected patterns with folds"):
@@ -603,9 +645,12 @@ def test_time_courses_are_those_of_mne_rsa():
         for c in CONDITIONS
     ]
     theirs = mne_rsa.rsa_evokeds(
-        evokeds, model.vectors[0], temporal_radius=0.05, evoked_rdm_metric="correlation",
+        evokeds,
+        model.vectors[0],
+        temporal_radius=0.05,
+        evoked_rdm_metric="correlation",
         rsa_metric="spearman",
-    )  # fmt: skip
+    )
     data = ieeg_rdms(patterns, per="patient", window=0.11)  # 5 samples to each side and one
     ours = rf.compare(model, data, method="spearman")[0]
     np.testing.assert_allclose(theirs.times, data.labels["time"], atol=1e-9)

@@ -265,8 +265,12 @@ def test_net2brain_feature_errors(tmp_path):
 
 def save_net2brain_rdm(folder, layer, names=NAMES, kind="npz", seed=0):
     """Write an RDM as Net2Brain's LayerRDM.save does."""
-    data = {"rdm": torch.from_numpy(vectors(seed=seed)), "stimuli_name": tuple(names),
-            "layer_name": layer, "meta": {"distance": "pearson"}}  # fmt: skip
+    data = {
+        "rdm": torch.from_numpy(vectors(seed=seed)),
+        "stimuli_name": tuple(names),
+        "layer_name": layer,
+        "meta": {"distance": "pearson"},
+    }
     path = folder / f"RDM_{layer.replace('.', '_')}.{kind}"
     if kind == "pt":
         torch.save(data, path)
@@ -283,8 +287,9 @@ def test_net2brain_rdms(tmp_path, kind):
     assert rdms.conditions == tuple(NAMES)
     assert rdms.measure == "correlation"
     assert rdms.labels.to_dict("list") == {
-        "network": ["alexnet"] * 2, "layer": ["layer2.bn", "layer10.bn"],
-    }  # fmt: skip
+        "network": ["alexnet"] * 2,
+        "layer": ["layer2.bn", "layer10.bn"],
+    }
     np.testing.assert_array_equal(rdms.vectors, [vectors(seed=1), vectors(seed=0)])
     assert read_rdms(tmp_path, conditions=NAMES).measure == "unknown"
     with pytest.raises(InputError, match="in another order"):
@@ -297,8 +302,9 @@ def test_net2brain_rdms_are_aligned_by_name(tmp_path):
     save_net2brain_rdm(tmp_path, "a")
     order = [2, 0, 3, 1]
     turned = squareform(squareform(vectors())[np.ix_(order, order)])
-    np.savez(tmp_path / "RDM_b.npz", rdm=turned, stimuli_name=[NAMES[i] for i in order],
-             layer_name="b")  # fmt: skip
+    np.savez(
+        tmp_path / "RDM_b.npz", rdm=turned, stimuli_name=[NAMES[i] for i in order], layer_name="b"
+    )
     rdms = read_rdms(tmp_path)
     np.testing.assert_array_equal(rdms.vectors[0], rdms.vectors[1])
 
@@ -524,8 +530,7 @@ def test_nothing_is_unpickled(tmp_path):
     for key in ["arr_0", "rdm"]:
         np.savez(tmp_path / "a.npz", **{key: attack})
         refused(lambda path: read_rdms(path, conditions=NAMES), tmp_path / "a.npz")
-    np.savez(tmp_path / "b.npz", rdm=vectors(), stimuli_name=attack, layer_name=attack,
-             meta=attack)  # fmt: skip
+    np.savez(tmp_path / "b.npz", rdm=vectors(), stimuli_name=attack, layer_name=attack, meta=attack)
     assert read_rdms(tmp_path / "b.npz", conditions=NAMES).labels["layer"].tolist() == ["b"]
     assert not mark.exists()
     np.savez(tmp_path / "c.npz", conv=attack)

@@ -33,8 +33,12 @@ def simulated(n_subjects=8, signal=1.0, seed=0, n_model=3, conditions=CONDITIONS
     if region is not None:
         labels["region"] = region
     data = rf.RDMs(signal * truth + noise + 5, conditions, "simulated", labels)
-    names = {"network": "net", "layer": [f"l{i}" for i in range(n_model)],
-             "layer_index": range(n_model), "depth": np.linspace(0, 1, n_model)}  # fmt: skip
+    names = {
+        "network": "net",
+        "layer": [f"l{i}" for i in range(n_model)],
+        "layer_index": range(n_model),
+        "depth": np.linspace(0, 1, n_model),
+    }
     return rf.RDMs(vectors, conditions, "simulated", names), data
 
 
@@ -66,11 +70,15 @@ def test_sessions_of_a_subject_leave_together():
     noise = rng.normal(size=data.vectors.shape)
     sessions = rf.concat(
         [
-            rf.RDMs(data.vectors + sign * noise, CONDITIONS, "simulated",
-                    data.labels.assign(session=sign))
+            rf.RDMs(
+                data.vectors + sign * noise,
+                CONDITIONS,
+                "simulated",
+                data.labels.assign(session=sign),
+            )
             for sign in (-1, 1)
         ]
-    )  # fmt: skip
+    )
     one, two = rf.noise_ceiling(data), rf.noise_ceiling(sessions)
     assert two.n_subjects == 4
     assert two.lower == pytest.approx(one.lower, abs=1e-12)
@@ -117,8 +125,10 @@ def test_shared_structure_is_exact_for_equal_subjects():
 
 @pytest.mark.slow
 def test_shared_structure_is_calibrated():
-    p = [shared_structure(simulated(5, signal=0.0, seed=s)[1], n_permutations=99, seed=s)
-         for s in range(400)]  # fmt: skip
+    p = [
+        shared_structure(simulated(5, signal=0.0, seed=s)[1], n_permutations=99, seed=s)
+        for s in range(400)
+    ]
     rate = np.mean(np.array(p) <= 0.05)
     low, high = stats.binom.interval(0.99, 400, 0.05)
     assert low <= rate * 400 <= high
@@ -374,9 +384,13 @@ def null_p_values(bootstrap, n_simulations, n_subjects=10, n_conditions=30, seed
         distances = ((own[:, row] - own[:, col]) ** 2).sum(axis=2)
         data = rf.RDMs(signal + distances, names, "simulated", {"subject": range(n_subjects)})
         result = rf.evaluate(
-            rf.RDMs(model, names, "simulated"), data, method="pearson", generalise_to=bootstrap,
-            n_boot=200, seed=int(rng.integers(2**31)),
-        )  # fmt: skip
+            rf.RDMs(model, names, "simulated"),
+            data,
+            method="pearson",
+            generalise_to=bootstrap,
+            n_boot=200,
+            seed=int(rng.integers(2**31)),
+        )
         p.append(result.table["p"].iloc[0])
     return np.array(p)
 

@@ -135,10 +135,12 @@ def test_laws():
     stress = [
         np.sqrt(((s * t.distances() - d) ** 2).sum() / ((s * t.distances()) ** 2).sum())
         for s, t, d in zip(
-            result.scales, trials, (result.rdms.subset(t.names).vectors[0] for t in trials),
+            result.scales,
+            trials,
+            (result.rdms.subset(t.names).vectors[0] for t in trials),
             strict=True,
         )
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(result.trial_stress, stress, rtol=1e-9)
 
 
@@ -190,8 +192,9 @@ def test_a_hundred_images_in_sixty_trials_settle():
 
 
 def test_evidence_is_saved_with_the_rdms(tmp_path):
-    raters = fit_raters([Arrangements(f"r{s}", random_trials(s)[1], random_trials(0)[0])
-                         for s in range(3)])  # fmt: skip
+    raters = fit_raters(
+        [Arrangements(f"r{s}", random_trials(s)[1], random_trials(0)[0]) for s in range(3)]
+    )
     raters.save_rdms(tmp_path / "raters.h5")
     read = load_rater_rdms(tmp_path / "raters.h5")
     assert read.rdms.equals(raters.rdms)

@@ -204,12 +204,17 @@ def test_spheres(monkeypatch, measure, ties):
             warnings.simplefilter("ignore")
             maps.append(
                 rf.mapping.searchlight(
-                    nibabel.Nifti1Image(images, affine), conditions=names * 2, radius=5.0,
+                    nibabel.Nifti1Image(images, affine),
+                    conditions=names * 2,
+                    radius=5.0,
                     mask_img=nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), affine),
                     models=rf.RDMs(np.random.default_rng(1).random((2, 66)), names, "simulated"),
-                    measure=measure, method="kendall", progress=False, **options,
+                    measure=measure,
+                    method="kendall",
+                    progress=False,
+                    **options,
                 )
-            )  # fmt: skip
+            )
     np.testing.assert_allclose(*(m.similarity for m in maps), atol=1e-12)
 
 
@@ -224,10 +229,11 @@ def test_held_out_similarities(method, fit, monkeypatch):
     subjects = {"subject": list("abcde")}
     data = rf.RDMs(np.round(rng.random((5, 66)), 1), names, "simulated", subjects)
     compiled, plain = (
-        rf.inference.evaluate_flexible(model, data, method=one, fit=fit, n_folds=2, n_cv=2,
-                                       n_boot=5, bootstrap="subjects").table
+        rf.inference.evaluate_flexible(
+            model, data, method=one, fit=fit, n_folds=2, n_cv=2, n_boot=5, bootstrap="subjects"
+        ).table
         for one in (METHODS[method], dataclasses.replace(METHODS[method], code=None))
-    )  # fmt: skip
+    )
     numbers = compiled.select_dtypes("number").columns
     np.testing.assert_allclose(compiled[numbers], plain[numbers], rtol=1e-9, atol=1e-12)
 

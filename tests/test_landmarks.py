@@ -32,8 +32,14 @@ def simulated(n=60, n_channels=25, seed=0):
     """Features, measurements and sizes; channel 0 is the nose, channel 1 the size."""
     rng = np.random.default_rng(seed)
     size = rng.normal(100, 10, n)
-    table = pd.DataFrame({"nose": 0.4 * size + rng.normal(0, 4, n), "mouth": rng.normal(40, 3, n),
-                          "pupils": 0.5 * size + rng.normal(0, 2, n)}, names(n))  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "nose": 0.4 * size + rng.normal(0, 4, n),
+            "mouth": rng.normal(40, 3, n),
+            "pupils": 0.5 * size + rng.normal(0, 2, n),
+        },
+        names(n),
+    )
     features = rng.normal(size=(n, n_channels))
     nosy, sized = features.copy(), features.copy()
     nosy[:, 0] += table["nose"]
@@ -45,10 +51,15 @@ def simulated(n=60, n_channels=25, seed=0):
 def by_hand(points):
     """A measurement, its two landmarks in the London template."""
     return {
-        "pupil distance": (0, 1), "nose width": (63, 68), "mouth width": (87, 93),
-        "face width": (110, 113), "jaw width": (125, 133), "philtrum length": (55, 90),
-        "lip height": (90, 106), "chin height": (106, 129),
-    }  # fmt: skip
+        "pupil distance": (0, 1),
+        "nose width": (63, 68),
+        "mouth width": (87, 93),
+        "face width": (110, 113),
+        "jaw width": (125, 133),
+        "philtrum length": (55, 90),
+        "lip height": (90, 106),
+        "chin height": (106, 129),
+    }
 
 
 def test_distances_by_hand():
@@ -79,8 +90,15 @@ def test_relative_measurements_do_not_depend_on_size_place_and_turn():
 
 
 def test_pose_has_the_sign_that_is_said():
-    mine = {"pupil_left": [0], "pupil_right": [1], "nose_tip": [2], "cheek_left": [3],
-            "cheek_right": [4], "mouth_left": [5], "mouth_right": [6]}  # fmt: skip
+    mine = {
+        "pupil_left": [0],
+        "pupil_right": [1],
+        "nose_tip": [2],
+        "cheek_left": [3],
+        "cheek_right": [4],
+        "mouth_left": [5],
+        "mouth_right": [6],
+    }
     straight = np.array([[20, 20], [40, 20], [30, 30], [10, 28], [50, 28], [25, 40], [35, 40.0]])
     right, down = straight.copy(), straight.copy()
     right[2, 0] += 5
@@ -109,8 +127,9 @@ def test_wrong_landmarks_are_told(tmp_path):
     with pytest.raises(rf.InputError, match=r"got \['brow'\]"):
         measure_landmarks({"a": np.zeros((68, 2))}, template={"brow": [1]})
     with pytest.raises(rf.InputError, match="pupils among"):
-        measure_landmarks({"a": np.zeros((68, 2))}, relative=True,
-                          template={"nasion": [1], "subnasale": [2]})  # fmt: skip
+        measure_landmarks(
+            {"a": np.zeros((68, 2))}, relative=True, template={"nasion": [1], "subnasale": [2]}
+        )
     with pytest.raises(rf.InputError, match="at least one face"):
         measure_landmarks({})
     np.savez(tmp_path / "a.npz", points=np.zeros((1, 68, 2)))
@@ -125,11 +144,20 @@ def test_wrong_landmarks_are_told(tmp_path):
 def test_numbers_are_those_of_the_readout():
     layers, table, _ = simulated()
     people = {name: name[-3:-1] for name in table.index}  # ten of each
-    found = landmark_readout(layers, table, conditions=table.index, across=people, n_folds=4,
-                             n_permutations=9, seed=2)  # fmt: skip
+    found = landmark_readout(
+        layers, table, conditions=table.index, across=people, n_folds=4, n_permutations=9, seed=2
+    )
     for what in table:
-        one = readout(layers, table[what], conditions=list(table.index), across=people,
-                      kind="number", n_folds=4, n_permutations=9, seed=2).table  # fmt: skip
+        one = readout(
+            layers,
+            table[what],
+            conditions=list(table.index),
+            across=people,
+            kind="number",
+            n_folds=4,
+            n_permutations=9,
+            seed=2,
+        ).table
         ours = found.table[found.table["measurement"] == what]
         np.testing.assert_allclose(ours[["r", "r2"]], one[["r", "r2"]], rtol=1e-9)
     shown = found.predictions.query("layer == 'nose' and measurement == 'nose'")
@@ -139,8 +167,9 @@ def test_numbers_are_those_of_the_readout():
 
 def test_planted_layers_are_found_and_size_is_not_taken_for_the_nose():
     layers, table, size = simulated(n=90)
-    found = landmark_readout(layers, table, conditions=table.index, baseline=size,
-                             n_permutations=199)  # fmt: skip
+    found = landmark_readout(
+        layers, table, conditions=table.index, baseline=size, n_permutations=199
+    )
     at = found.table.set_index(["layer", "measurement"])
     assert at.loc[("nose", "nose"), "p_corrected"] <= 0.01
     assert at.loc[("nose", "nose"), "p_beyond_corrected"] <= 0.01
@@ -166,9 +195,10 @@ def test_p_values_count_permutations():
     options = {"conditions": table.index, "n_permutations": 19, "baseline": size}
     found = landmark_readout(layers, table, **options)
     again = landmark_readout(
-        {k: v[::-1] for k, v in layers.items()}, table.sample(frac=1, random_state=0),
+        {k: v[::-1] for k, v in layers.items()},
+        table.sample(frac=1, random_state=0),
         **options | {"conditions": table.index[::-1]},
-    )  # fmt: skip
+    )
     assert (found.table["p"] * 20 % 1 < 1e-9).all()
     assert (found.table["p_corrected"] >= found.table["p"]).all()
     # Matched by name; folds depend on the order of the activations only.
@@ -260,18 +290,25 @@ def test_features_that_tell_nothing_are_found_at_the_rate_said(grouped):
     features[:, 0] += 2 * size
     table = pd.DataFrame(values, names(n), [f"m{i}" for i in range(n_tables)])
     found = landmark_readout(
-        {"a": features}, table, conditions=names(n), across=who, n_permutations=99,
+        {"a": features},
+        table,
+        conditions=names(n),
+        across=who,
+        n_permutations=99,
         baseline=pd.DataFrame({"size": size}, names(n)),
-    ).table  # fmt: skip
+    ).table
     low, high = stats.binom.ppf([0.005, 0.995], n_tables, 0.05)
     # Rather too few, as size is left over in the features.
     assert (found["p_beyond"] <= 0.05).sum() <= high
     # They do share size with the features, and that is found (0.05 would be chance).
     assert (found["p"] <= 0.05).mean() > 0.3
     blank = landmark_readout(
-        {"a": features}, table.sub(size, axis=0), conditions=names(n), across=who,
+        {"a": features},
+        table.sub(size, axis=0),
+        conditions=names(n),
+        across=who,
         n_permutations=99,
-    ).table  # fmt: skip
+    ).table
     assert low <= (blank["p"] <= 0.05).sum() <= high
 
 
@@ -280,9 +317,17 @@ def test_templates_agree_with_a_picture_of_numbered_points():
     landmarks = read_landmarks(LONDON / "landmarks.npz")
     points = np.stack(list(landmarks.values()))
     at = {k: points[:, list(v)].mean(axis=1) for k, v in TEMPLATES["london-189"].items()}
-    left_to_right = ["cheek_left", "eye_outer_left", "pupil_left", "eye_inner_left", "nasion",
-                     "eye_inner_right", "pupil_right", "eye_outer_right",
-                     "cheek_right"]  # fmt: skip
+    left_to_right = [
+        "cheek_left",
+        "eye_outer_left",
+        "pupil_left",
+        "eye_inner_left",
+        "nasion",
+        "eye_inner_right",
+        "pupil_right",
+        "eye_outer_right",
+        "cheek_right",
+    ]
     x = np.stack([at[k][:, 0] for k in left_to_right])
     assert (np.diff(x, axis=0) > 0).all()
     down = ["hairline", "nasion", "nose_tip", "subnasale", "lip_top", "lip_bottom", "chin"]
@@ -320,12 +365,15 @@ def test_london_yaw_is_read_from_dlib_and_roll_is_not_once_faces_are_aligned():
     assert min(r[k] for k in ("yaw", "pitch", "roll", "face width", "brow height")) > 0.9
     assert min(r[k] for k in ("pupil distance", "mouth width", "nose width", "face height")) > 0.7
     network = rf.load_network("dlib-face", device="cpu")
-    activations = rf.extract(network, rf.align_faces(stimuli, found), layers=["block2_3", "fc"],
-                             progress=False)  # fmt: skip
+    activations = rf.extract(
+        network, rf.align_faces(stimuli, found), layers=["block2_3", "fc"], progress=False
+    )
     result = landmark_readout(
-        activations, ours[["yaw", "roll", "nose width"]], n_permutations=99,
+        activations,
+        ours[["yaw", "roll", "nose width"]],
+        n_permutations=99,
         baseline=face_size(landmarks)[["size"]],
-    )  # fmt: skip
+    )
     at = result.table.set_index(["layer", "measurement"])
     assert at.loc[("block2_3", "yaw"), "r"] > 0.8
     assert at.loc[("fc", "yaw"), "p"] > 0.05

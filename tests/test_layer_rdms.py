@@ -44,10 +44,16 @@ class Pair(nn.Module):
 def network():
     torch.manual_seed(0)
     spec = NetworkSpec(
-        "small", "none", "test", "none", "none", "none", "none",
+        "small",
+        "none",
+        "test",
+        "none",
+        "none",
+        "none",
+        "none",
         Preprocessing(size=16, fit="stretch", channels="RGB", mean=(127.0,) * 3, std=(60.0,) * 3),
         "",
-    )  # fmt: skip
+    )
     return Network(spec, InPlace(), torch.device("cpu"))
 
 
@@ -201,8 +207,10 @@ def test_images_that_go_different_ways_are_an_error(network):
     torch.manual_seed(0)
     forks = Network(network.spec, Forks(), torch.device("cpu"))
     rng = np.random.default_rng(0)
-    images = [rng.integers(*((128, 256) if k < 8 else (0, 128)), (20, 20, 3)).astype(np.uint8)
-              for k in range(16)]  # fmt: skip
+    images = [
+        rng.integers(*((128, 256) if k < 8 else (0, 128)), (20, 20, 3)).astype(np.uint8)
+        for k in range(16)
+    ]
     stimuli = rf.StimulusSet.from_arrays(images, [f"i{k:02d}" for k in range(16)])
     with pytest.raises(rf.InputError, match="'bright' of small to run 1 times in each pass"):
         rf.layer_rdms(forks, stimuli, layers=["conv", "bright"])

@@ -119,10 +119,12 @@ def test_all_flips_are_those_of_a_loop(statistic, tail, decimals):
     more = {"threshold": 1.1} if statistic == "cluster-mass" else {}
     test = sign_flip_test(values, **options(statistic, graph, tail=tail, **more))
     flat, dense = values.reshape(6, -1), graph.toarray()
-    null = np.array([
-        obvious_largest(flat * np.array(flip)[:, None], statistic, dense, 1.1, tail)
-        for flip in itertools.product([1, -1], repeat=6)
-    ])  # fmt: skip
+    null = np.array(
+        [
+            obvious_largest(flat * np.array(flip)[:, None], statistic, dense, 1.1, tail)
+            for flip in itertools.product([1, -1], repeat=6)
+        ]
+    )
     assert test.exact
     assert test.n_permutations == 64
     t = stats.ttest_1samp(flat, 0).statistic
@@ -183,11 +185,14 @@ def test_a_share_alpha_of_all_flipped_data_is_significant_at_alpha(statistic, ta
     # With all flips the error rate holds exactly over the 64 sign patterns of one data set.
     magnitude = simulated(6, (8,), seed=5)
     graph = time_neighbours(8)
-    smallest = np.array([
-        sign_flip_test(magnitude * np.array(flip)[:, None],
-                       **options(statistic, graph, tail=tail)).p.min()
-        for flip in itertools.product([1, -1], repeat=6)
-    ])  # fmt: skip
+    smallest = np.array(
+        [
+            sign_flip_test(
+                magnitude * np.array(flip)[:, None], **options(statistic, graph, tail=tail)
+            ).p.min()
+            for flip in itertools.product([1, -1], repeat=6)
+        ]
+    )
     for alpha in np.arange(1, 64) / 64:
         assert (smallest <= alpha).mean() <= alpha
     if statistic == "max" and tail != "two-sided":
@@ -233,16 +238,28 @@ def test_the_order_of_places_does_not_matter(statistic):
 # Clusters
 
 
-@pytest.mark.parametrize("shape, n_neighbours", [
-    ((40,), 2), ((12, 9), 4), ((12, 9), 8), ((7, 6, 5), 6), ((7, 6, 5), 18), ((7, 6, 5), 26),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "shape, n_neighbours",
+    [
+        ((40,), 2),
+        ((12, 9), 4),
+        ((12, 9), 8),
+        ((7, 6, 5), 6),
+        ((7, 6, 5), 18),
+        ((7, 6, 5), 26),
+    ],
+)
 @pytest.mark.parametrize("tail", TAILS)
 def test_clusters_are_those_of_scipy(shape, n_neighbours, tail):
     values = simulated(12, shape, seed=8) - 0.2
     test = sign_flip_test(
-        values, statistic="cluster-mass", threshold=1.2, tail=tail, n_permutations=50,
+        values,
+        statistic="cluster-mass",
+        threshold=1.2,
+        tail=tail,
+        n_permutations=50,
         neighbours=grid_neighbours(shape, n_neighbours=n_neighbours),
-    )  # fmt: skip
+    )
     reach = {2: 1, 4: 1, 8: 2, 6: 1, 18: 2, 26: 3}[n_neighbours]
     structure = ndimage.generate_binary_structure(len(shape), reach)
     rows = []
@@ -282,9 +299,12 @@ def test_a_place_at_the_threshold_is_in_a_cluster():
     t = stats.ttest_1samp(values, 0).statistic
     for place in range(50):
         test = sign_flip_test(
-            values, statistic="cluster-mass", neighbours=time_neighbours(200),
-            threshold=t[place], n_permutations=1,
-        )  # fmt: skip
+            values,
+            statistic="cluster-mass",
+            neighbours=time_neighbours(200),
+            threshold=t[place],
+            n_permutations=1,
+        )
         np.testing.assert_array_equal(test.labels > 0, t >= t[place])
 
 
@@ -302,9 +322,12 @@ def test_no_cluster():
 @pytest.mark.parametrize("tail, p", [("two-sided", 0.005), ("greater", 0.01), ("less", 0.01)])
 def test_default_threshold(tail, p):
     test = sign_flip_test(
-        simulated(12), statistic="cluster-mass", neighbours=time_neighbours(20), tail=tail,
+        simulated(12),
+        statistic="cluster-mass",
+        neighbours=time_neighbours(20),
+        tail=tail,
         n_permutations=10,
-    )  # fmt: skip
+    )
     assert stats.t.sf(test.threshold, 11) == pytest.approx(p)
 
 
@@ -405,10 +428,19 @@ def brute_force(mask, reach):
     return (steps.max(axis=2) == 1) & ((steps > 0).sum(axis=2) <= reach)
 
 
-@pytest.mark.parametrize("shape, n_neighbours, reach", [
-    ((6,), None, 1), ((4, 5), None, 1), ((4, 5), 8, 2), ((3, 4, 5), None, 1), ((3, 4, 5), 6, 1),
-    ((3, 4, 5), 18, 2), ((3, 4, 5), 26, 3), ((1, 1, 4), 26, 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "shape, n_neighbours, reach",
+    [
+        ((6,), None, 1),
+        ((4, 5), None, 1),
+        ((4, 5), 8, 2),
+        ((3, 4, 5), None, 1),
+        ((3, 4, 5), 6, 1),
+        ((3, 4, 5), 18, 2),
+        ((3, 4, 5), 26, 3),
+        ((1, 1, 4), 26, 3),
+    ],
+)
 @pytest.mark.parametrize("share", [1.0, 0.6])
 def test_grids_are_those_of_brute_force(shape, n_neighbours, reach, share):
     mask = np.random.default_rng(12).random(shape) < share
@@ -434,11 +466,15 @@ def test_surfaces():
     tetrahedron = surface_neighbours(list(itertools.combinations(range(4), 3)))
     np.testing.assert_array_equal(tetrahedron.toarray(), ~np.eye(4, dtype=bool))
     golden = (1 + 5**0.5) / 2
-    corners = np.array([np.roll((0, a, b * golden), k) for k in range(3)
-                        for a in (1, -1) for b in (1, -1)])  # fmt: skip
+    corners = np.array(
+        [np.roll((0, a, b * golden), k) for k in range(3) for a in (1, -1) for b in (1, -1)]
+    )
     near = np.isclose(np.linalg.norm(corners[:, None] - corners[None], axis=2), 2)
-    triangles = [c for c in itertools.combinations(range(12), 3)
-                 if all(near[a, b] for a, b in itertools.combinations(c, 2))]  # fmt: skip
+    triangles = [
+        c
+        for c in itertools.combinations(range(12), 3)
+        if all(near[a, b] for a, b in itertools.combinations(c, 2))
+    ]
     assert len(triangles) == 20
     icosahedron = surface_neighbours(np.array(triangles))
     np.testing.assert_array_equal(icosahedron.toarray(), near)
@@ -484,55 +520,79 @@ def with_value(value, *index):
     return values
 
 
-@pytest.mark.parametrize("values, settings, message", [
-    (np.zeros(5), {}, r"shape \(n_subjects, \.\.\.\).*got shape \(5,\)"),
-    (np.ones((1, 5)), {}, r"at least 2 subjects.*got shape \(1, 5\)"),
-    (np.ones((6, 0)), {}, r"1 place, got shape \(6, 0\)"),
-    (with_value(np.inf, 0, 0), {}, "5 are infinite"),
-    (with_value(np.nan, slice(3), 1, slice(1, 3)), {},
-     r"2 of 20 places are missing \(NaN\) in some subjects \(the first at \(1, 1\), in 3 of 8\)"),
-    (np.full((6, 3), np.nan), {}, "all 3 are NaN"),
-    (with_value(-0.25, slice(None), 2, 3), {}, r"1 of 20 places.*first 0\.25\), where t has no"),
-    (simulated(), {"statistic": "clustermass"}, "Did you mean 'cluster-mass'"),
-    (simulated(), {"tail": "lesser"}, "Did you mean 'less'"),
-    (simulated(), {"n_permutations": 0}, "n_permutations.*got 0"),
-    (simulated(), {"threshold": 2.0}, r"no threshold with statistic 'max', got 2\.0"),
-    (simulated(), {"neighbours": time_neighbours(20)}, "no neighbours with statistic 'max'"),
-    (simulated(), {"statistic": "tfce"}, "neighbours with statistic 'tfce'.*of 20 places"),
-    (simulated(), {"statistic": "tfce", "neighbours": time_neighbours(19)},
-     r"shape \(20, 20\).*got \(19, 19\)"),
-    (simulated(), {"statistic": "tfce", "neighbours": sparse.triu(time_neighbours(20))},
-     "symmetric neighbours, but 38 entries"),
-    (simulated(), {"statistic": "cluster-mass", "neighbours": time_neighbours(20),
-                   "threshold": -1.5}, r"t value above 0, got -1\.5"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "values, settings, message",
+    [
+        (np.zeros(5), {}, r"shape \(n_subjects, \.\.\.\).*got shape \(5,\)"),
+        (np.ones((1, 5)), {}, r"at least 2 subjects.*got shape \(1, 5\)"),
+        (np.ones((6, 0)), {}, r"1 place, got shape \(6, 0\)"),
+        (with_value(np.inf, 0, 0), {}, "5 are infinite"),
+        (
+            with_value(np.nan, slice(3), 1, slice(1, 3)),
+            {},
+            r"2 of 20 places are missing \(NaN\) in some subjects "
+            r"\(the first at \(1, 1\), in 3 of 8\)",
+        ),
+        (np.full((6, 3), np.nan), {}, "all 3 are NaN"),
+        (
+            with_value(-0.25, slice(None), 2, 3),
+            {},
+            r"1 of 20 places.*first 0\.25\), where t has no",
+        ),
+        (simulated(), {"statistic": "clustermass"}, "Did you mean 'cluster-mass'"),
+        (simulated(), {"tail": "lesser"}, "Did you mean 'less'"),
+        (simulated(), {"n_permutations": 0}, "n_permutations.*got 0"),
+        (simulated(), {"threshold": 2.0}, r"no threshold with statistic 'max', got 2\.0"),
+        (simulated(), {"neighbours": time_neighbours(20)}, "no neighbours with statistic 'max'"),
+        (simulated(), {"statistic": "tfce"}, "neighbours with statistic 'tfce'.*of 20 places"),
+        (
+            simulated(),
+            {"statistic": "tfce", "neighbours": time_neighbours(19)},
+            r"shape \(20, 20\).*got \(19, 19\)",
+        ),
+        (
+            simulated(),
+            {"statistic": "tfce", "neighbours": sparse.triu(time_neighbours(20))},
+            "symmetric neighbours, but 38 entries",
+        ),
+        (
+            simulated(),
+            {"statistic": "cluster-mass", "neighbours": time_neighbours(20), "threshold": -1.5},
+            r"t value above 0, got -1\.5",
+        ),
+    ],
+)
 def test_errors_of_the_test(values, settings, message):
     with pytest.raises(ValueError, match=message):
         sign_flip_test(values, **settings)
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: time_neighbours(0), "n_times.*got 0"),
-    (lambda: grid_neighbours((3, 0)), r"got int64 of shape \(2,\)"),
-    (lambda: grid_neighbours(np.ones((2, 2))), r"got float64 of shape \(2, 2\)"),
-    (lambda: grid_neighbours(np.zeros((2, 2), bool)), r"none in \(2, 2\)"),
-    (lambda: grid_neighbours((3, 4, 5), n_neighbours=8), "one of 6, 18, 26, got 8"),
-    (lambda: surface_neighbours([[0, 1]]), r"got shape \(1, 2\)"),
-    (lambda: surface_neighbours([[0.0, 1, 2]]), "of float64"),
-    (lambda: surface_neighbours(np.zeros((0, 3), int)), "got none"),
-    (lambda: surface_neighbours([[1, 2, 3]], n_vertices=3), "0 to 2, got vertices from 1 to 3"),
-    (lambda: surface_neighbours([[-1, 2, 3]]), "from -1 to 3"),
-    (combine_neighbours, "at least one graph"),
-    (lambda: combine_neighbours(np.ones((2, 3))), r"got \(2, 3\)"),
-    (lambda: combine_neighbours(np.triu(np.ones((3, 3)))), "6 entries differ"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: time_neighbours(0), "n_times.*got 0"),
+        (lambda: grid_neighbours((3, 0)), r"got int64 of shape \(2,\)"),
+        (lambda: grid_neighbours(np.ones((2, 2))), r"got float64 of shape \(2, 2\)"),
+        (lambda: grid_neighbours(np.zeros((2, 2), bool)), r"none in \(2, 2\)"),
+        (lambda: grid_neighbours((3, 4, 5), n_neighbours=8), "one of 6, 18, 26, got 8"),
+        (lambda: surface_neighbours([[0, 1]]), r"got shape \(1, 2\)"),
+        (lambda: surface_neighbours([[0.0, 1, 2]]), "of float64"),
+        (lambda: surface_neighbours(np.zeros((0, 3), int)), "got none"),
+        (lambda: surface_neighbours([[1, 2, 3]], n_vertices=3), "0 to 2, got vertices from 1 to 3"),
+        (lambda: surface_neighbours([[-1, 2, 3]]), "from -1 to 3"),
+        (combine_neighbours, "at least one graph"),
+        (lambda: combine_neighbours(np.ones((2, 3))), r"got \(2, 3\)"),
+        (lambda: combine_neighbours(np.triu(np.ones((3, 3)))), "6 entries differ"),
+    ],
+)
 def test_errors_of_neighbours(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-@pytest.mark.parametrize("n_subjects, tail, smallest", [(4, "two-sided", 8), (4, "less", 16),
-                                                        (5, "two-sided", 16)])  # fmt: skip
+@pytest.mark.parametrize(
+    "n_subjects, tail, smallest", [(4, "two-sided", 8), (4, "less", 16), (5, "two-sided", 16)]
+)
 def test_few_subjects_are_warned_of(n_subjects, tail, smallest):
     values = simulated(n_subjects, (3,)) * 0.01 + (-1 if tail == "less" else 1)
     with pytest.warns(

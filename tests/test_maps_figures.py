@@ -184,10 +184,15 @@ def test_a_background_of_another_resolution_is_in_place():
     affine = np.diag([-1.5, 1.5, 1.5, 1])
     affine[:3, 3] = [3, -12, -6]
     # The bright voxel lies at −13.5, 37.5, 18 mm.
-    (ax,) = panels(plot_map(
-        np.ones(space.n_places), space=space, label="a", cuts=[18.0],
-        background=nibabel.Nifti1Image(fine, affine),
-    ))  # fmt: skip
+    (ax,) = panels(
+        plot_map(
+            np.ones(space.n_places),
+            space=space,
+            label="a",
+            cuts=[18.0],
+            background=nibabel.Nifti1Image(fine, affine),
+        )
+    )
     image = ax.images[0]
     shown = image.get_array().filled(0)
     row, column = np.unravel_index(shown.argmax(), shown.shape)
@@ -201,10 +206,16 @@ def test_a_background_of_another_resolution_is_in_place():
 def test_surface():
     surface = sheet()
     values = np.linspace(0.0, 1.0, 144)
-    axes = panels(plot_map(
-        values, space=surface, label="a", threshold=0.2, background=-values,
-        views=("dorsal", "lateral"),
-    ))  # fmt: skip
+    axes = panels(
+        plot_map(
+            values,
+            space=surface,
+            label="a",
+            threshold=0.2,
+            background=-values,
+            views=("dorsal", "lateral"),
+        )
+    )
     assert [ax.get_title() for ax in axes] == ["left, dorsal", "left, lateral"]
     assert all(len(ax.collections) for ax in axes)
     # Coordinates are as they were: the viewer moves its own copy.
@@ -288,13 +299,33 @@ def test_names_of_users_are_text_in_a_page():
 
 def test_peaks_are_written_as_a_table():
     table = pd.DataFrame(
-        {"model": ["a", "b"], "similarity": [0.41234, -0.2], "n_voxels": [81, 7],
-         "x": [-42.0, 3.25], "p": [0.00098, np.nan]}
-    )  # fmt: skip
+        {
+            "model": ["a", "b"],
+            "similarity": [0.41234, -0.2],
+            "n_voxels": [81, 7],
+            "x": [-42.0, 3.25],
+            "p": [0.00098, np.nan],
+        }
+    )
     ax = panels(plot_peaks(table, title="peaks"))[0]
     texts = [t.get_text() for t in ax.texts]
-    assert texts == ["model", "a", "b", "similarity", "0.412", "−0.200", "n voxels", "81", "7",
-                     "x (mm)", "−42.0", "3.2", "p", "< 0.001", "–"]  # fmt: skip
+    assert texts == [
+        "model",
+        "a",
+        "b",
+        "similarity",
+        "0.412",
+        "−0.200",
+        "n voxels",
+        "81",
+        "7",
+        "x (mm)",
+        "−42.0",
+        "3.2",
+        "p",
+        "< 0.001",
+        "–",
+    ]
     long = panels(plot_peaks(pd.concat([table] * 20)))[0]
     assert "and 10 more" in [t.get_text() for t in long.texts]
     with pytest.raises(InputError, match="at least one peak"):

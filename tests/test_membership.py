@@ -51,8 +51,9 @@ def test_values_and_areas_are_those_of_loops_and_scikit_learn():
             own.append(rest[[j for j in mine if j != i]].mean())
             margin.append(own[-1] - scores.loc[i].drop(mine).max())
         expected = [np.mean(v) for v in (nearest, spread, own, margin)]
-        np.testing.assert_allclose(values.loc[name, ["nearest", "spread", "own", "margin"]]
-                                   .astype(float), expected)  # fmt: skip
+        np.testing.assert_allclose(
+            values.loc[name, ["nearest", "spread", "own", "margin"]].astype(float), expected
+        )
     for row in found.table.itertuples():
         truth, sign = values["member"].astype(int), values[row.sign]
         assert row.auc == pytest.approx(roc_auc_score(truth, sign), abs=1e-12)

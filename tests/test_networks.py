@@ -90,8 +90,10 @@ def test_listing_networks_loads_no_torch():
 def test_list_networks_takes_a_pattern():
     assert list_networks() == sorted(NETWORKS)
     assert list_networks("*vggface2*") == [
-        "inception-resnet-vggface2", "resnet50-vggface2", "senet50-vggface2",
-    ]  # fmt: skip
+        "inception-resnet-vggface2",
+        "resnet50-vggface2",
+        "senet50-vggface2",
+    ]
     assert list_networks("nothing*") == []
 
 
@@ -124,8 +126,11 @@ def test_bundled_weights_stay_small():
 def test_get_spec_of_untrained_and_library_networks():
     spec = get_spec("untrained:face-api-expression")
     assert (spec.name, spec.task, spec.bundled, spec.outputs) == (
-        "untrained:face-api-expression", "none", False, (),
-    )  # fmt: skip
+        "untrained:face-api-expression",
+        "none",
+        False,
+        (),
+    )
     assert spec.layers == NETWORKS["face-api-expression"].layers
     spec = get_spec("timm:test_resnet")
     assert spec.preprocessing.size == 160
@@ -229,10 +234,14 @@ def test_shared_and_identity_modules_are_left_out():
 def test_default_layers_of_libraries_are_blocks():
     resnet = load_network("untrained:torchvision:resnet18", device="cpu")
     assert resnet.layers() == [
-        "conv1", "bn1", "relu", "maxpool",
+        "conv1",
+        "bn1",
+        "relu",
+        "maxpool",
         *(f"layer{s}.{b}" for s in range(1, 5) for b in range(2)),
-        "avgpool", "fc",
-    ]  # fmt: skip
+        "avgpool",
+        "fc",
+    ]
     mobilenet = load_network("untrained:torchvision:vgg19_bn", device="cpu").layers()
     assert len(mobilenet) == 25
     assert (mobilenet[0], mobilenet[-1]) == ("features.0", "classifier.6")
@@ -377,8 +386,9 @@ def test_images_must_be_uint8_rgb(image, match, opened):
 
 def test_pixels_are_the_resized_image(opened):
     image = picture(128, 128)
-    np.testing.assert_allclose(run(opened("pixels"), [image])[0],
-                               image.transpose(2, 0, 1) / 255, rtol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        run(opened("pixels"), [image])[0], image.transpose(2, 0, 1) / 255, rtol=1e-6
+    )
 
 
 def test_gabor_responses_equal_direct_sums(opened):
@@ -451,8 +461,9 @@ def test_landmarks_come_in_each_images_pixels(opened):
     square = picture(112, 112)
     wide = square[20:85]  # 65 of 112 rows: padded by 23 above and 24 below
     images = {"a": square, "b": np.kron(square, np.ones((2, 2, 1), np.uint8)), "c": wide}
-    found = detect_landmarks(StimulusSet.from_arrays(list(images.values()), list(images)),
-                             device="cpu")  # fmt: skip
+    found = detect_landmarks(
+        StimulusSet.from_arrays(list(images.values()), list(images)), device="cpu"
+    )
     assert found.shape == (3, 68, 2)
     fractions = run(opened("face-api-landmarks"), [square])[0].reshape(68, 2)
     np.testing.assert_allclose(found[0], fractions * 112 - 0.5, atol=1e-4)
@@ -486,8 +497,15 @@ def test_networks_see_what_they_were_trained_for(monkeypatch):
 
 def test_spec_is_plain_data():
     spec = NetworkSpec(
-        name="n", task="t", architecture="a", training_set="s", licence="l", origin="o",
-        citation="c", preprocessing=spec_with(), builder="",
-    )  # fmt: skip
+        name="n",
+        task="t",
+        architecture="a",
+        training_set="s",
+        licence="l",
+        origin="o",
+        citation="c",
+        preprocessing=spec_with(),
+        builder="",
+    )
     assert not spec.bundled
     assert spec.weights_path is None

@@ -89,39 +89,56 @@ def body_table(depths, width=64, n_out=512, *, se=False):
 #: facenet-pytorch, models/inception_resnet_v1.py: every convolution with its normalisation, in
 #: the order of the file: name, inputs, outputs, height, width of the filter.
 INCEPTION = [
-    ("conv2d_1a", 3, 32, 3, 3), ("conv2d_2a", 32, 32, 3, 3), ("conv2d_2b", 32, 64, 3, 3),
-    ("conv2d_3b", 64, 80, 1, 1), ("conv2d_4a", 80, 192, 3, 3), ("conv2d_4b", 192, 256, 3, 3),
+    ("conv2d_1a", 3, 32, 3, 3),
+    ("conv2d_2a", 32, 32, 3, 3),
+    ("conv2d_2b", 32, 64, 3, 3),
+    ("conv2d_3b", 64, 80, 1, 1),
+    ("conv2d_4a", 80, 192, 3, 3),
+    ("conv2d_4b", 192, 256, 3, 3),
     *(
         (f"repeat_1.{i}.{name}", *sizes)
         for i in range(5)
         for name, *sizes in (
-            ("branch0", 256, 32, 1, 1), ("branch1.0", 256, 32, 1, 1), ("branch1.1", 32, 32, 3, 3),
-            ("branch2.0", 256, 32, 1, 1), ("branch2.1", 32, 32, 3, 3), ("branch2.2", 32, 32, 3, 3),
+            ("branch0", 256, 32, 1, 1),
+            ("branch1.0", 256, 32, 1, 1),
+            ("branch1.1", 32, 32, 3, 3),
+            ("branch2.0", 256, 32, 1, 1),
+            ("branch2.1", 32, 32, 3, 3),
+            ("branch2.2", 32, 32, 3, 3),
         )
     ),
-    ("mixed_6a.branch0", 256, 384, 3, 3), ("mixed_6a.branch1.0", 256, 192, 1, 1),
-    ("mixed_6a.branch1.1", 192, 192, 3, 3), ("mixed_6a.branch1.2", 192, 256, 3, 3),
+    ("mixed_6a.branch0", 256, 384, 3, 3),
+    ("mixed_6a.branch1.0", 256, 192, 1, 1),
+    ("mixed_6a.branch1.1", 192, 192, 3, 3),
+    ("mixed_6a.branch1.2", 192, 256, 3, 3),
     *(
         (f"repeat_2.{i}.{name}", *sizes)
         for i in range(10)
         for name, *sizes in (
-            ("branch0", 896, 128, 1, 1), ("branch1.0", 896, 128, 1, 1),
-            ("branch1.1", 128, 128, 1, 7), ("branch1.2", 128, 128, 7, 1),
+            ("branch0", 896, 128, 1, 1),
+            ("branch1.0", 896, 128, 1, 1),
+            ("branch1.1", 128, 128, 1, 7),
+            ("branch1.2", 128, 128, 7, 1),
         )
     ),
-    ("mixed_7a.branch0.0", 896, 256, 1, 1), ("mixed_7a.branch0.1", 256, 384, 3, 3),
-    ("mixed_7a.branch1.0", 896, 256, 1, 1), ("mixed_7a.branch1.1", 256, 256, 3, 3),
-    ("mixed_7a.branch2.0", 896, 256, 1, 1), ("mixed_7a.branch2.1", 256, 256, 3, 3),
+    ("mixed_7a.branch0.0", 896, 256, 1, 1),
+    ("mixed_7a.branch0.1", 256, 384, 3, 3),
+    ("mixed_7a.branch1.0", 896, 256, 1, 1),
+    ("mixed_7a.branch1.1", 256, 256, 3, 3),
+    ("mixed_7a.branch2.0", 896, 256, 1, 1),
+    ("mixed_7a.branch2.1", 256, 256, 3, 3),
     ("mixed_7a.branch2.2", 256, 256, 3, 3),
     *(
         (f"{block}.{name}", *sizes)
         for block in (*(f"repeat_3.{i}" for i in range(5)), "block8")
         for name, *sizes in (
-            ("branch0", 1792, 192, 1, 1), ("branch1.0", 1792, 192, 1, 1),
-            ("branch1.1", 192, 192, 1, 3), ("branch1.2", 192, 192, 3, 1),
+            ("branch0", 1792, 192, 1, 1),
+            ("branch1.0", 1792, 192, 1, 1),
+            ("branch1.1", 192, 192, 1, 3),
+            ("branch1.2", 192, 192, 3, 1),
         )
     ),
-]  # fmt: skip
+]
 #: The 1x1 convolutions before the sums: blocks, joined inputs, outputs.
 INCEPTION_SUMS = [
     *((f"repeat_1.{i}", 96, 256) for i in range(5)),

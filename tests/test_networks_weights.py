@@ -100,10 +100,15 @@ def test_nested_and_prefixed_checkpoints_load(state, small, tmp_path):
 def test_files_converted_from_matconvnet_load(state, small, tmp_path):
     stages = {"layer1": 2, "layer2": 3, "layer3": 4, "layer4": 5}
     parts = {
-        "conv1": "1x1_reduce", "bn1": "1x1_reduce_bn", "conv2": "3x3", "bn2": "3x3_bn",
-        "conv3": "1x1_increase", "bn3": "1x1_increase_bn",
-        "downsample.0": "1x1_proj", "downsample.1": "1x1_proj_bn",
-    }  # fmt: skip
+        "conv1": "1x1_reduce",
+        "bn1": "1x1_reduce_bn",
+        "conv2": "3x3",
+        "bn2": "3x3_bn",
+        "conv3": "1x1_increase",
+        "bn3": "1x1_increase_bn",
+        "downsample.0": "1x1_proj",
+        "downsample.1": "1x1_proj_bn",
+    }
     converted = {}
     for name, value in state.items():
         head, _, rest = name.partition(".")

@@ -187,9 +187,13 @@ def test_noise_objects_are_taken_wherever_a_covariance_is():
     )
     np.testing.assert_array_equal(mahalanobis.vectors[0], distances)
     movie = rdm_movie(
-        patterns[:, :, None], times=[0.0], measure="crossnobis", conditions=conditions,
-        folds=folds, noise=noises[0],
-    )  # fmt: skip
+        patterns[:, :, None],
+        times=[0.0],
+        measure="crossnobis",
+        conditions=conditions,
+        folds=folds,
+        noise=noises[0],
+    )
     np.testing.assert_array_equal(movie.vectors, one.vectors)
     assert repr(noises[0]) == (
         f"NoiseCovariance(5 channels, 'ledoit-wolf', shrinkage {noises[0].shrinkage:.3f}, 30 "
@@ -224,10 +228,19 @@ def test_a_region_and_a_searchlight_of_it_have_the_same_noise(given, noise_from,
     of_region = patterns.rdms(noise=method, noise_from=noise_from)
     expected = rf.compare(model, of_region, method="pearson")
     maps = searchlight(
-        img, conditions=conditions, models=model, mask_img=mask, radius=9.0, folds=folds,
-        measure="crossnobis", method="pearson", noise=method, noise_from=noise_from,
-        progress=False, **options,
-    )  # fmt: skip
+        img,
+        conditions=conditions,
+        models=model,
+        mask_img=mask,
+        radius=9.0,
+        folds=folds,
+        measure="crossnobis",
+        method="pearson",
+        noise=method,
+        noise_from=noise_from,
+        progress=False,
+        **options,
+    )
     middle = np.flatnonzero(maps.n_voxels == 27)
     assert len(middle)
     np.testing.assert_allclose(maps.similarity[0, middle], float(expected.squeeze()), rtol=1e-9)
@@ -243,11 +256,22 @@ def test_doors_of_noise_from():
         [1] * 4 + [2] * 4,
     )
     with pytest.raises(ValueError, match="only crossnobis takes a noise covariance for each"):
-        compute_rdms(patterns, measure="mahalanobis", conditions=conditions,
-                     noise="ledoit-wolf", noise_from="fold")  # fmt: skip
+        compute_rdms(
+            patterns,
+            measure="mahalanobis",
+            conditions=conditions,
+            noise="ledoit-wolf",
+            noise_from="fold",
+        )
     with pytest.raises(ValueError, match="unknown noise_from 'run'"):
-        compute_rdms(patterns, measure="crossnobis", conditions=conditions, folds=folds,
-                     noise="ledoit-wolf", noise_from="run")  # fmt: skip
+        compute_rdms(
+            patterns,
+            measure="crossnobis",
+            conditions=conditions,
+            folds=folds,
+            noise="ledoit-wolf",
+            noise_from="run",
+        )
     img = nibabel.Nifti1Image(np.random.default_rng(1).normal(size=(2, 2, 2, 8)), np.eye(4))
     left = nibabel.Nifti1Image(np.random.default_rng(2).normal(size=(2, 2, 2, 20)), np.eye(4))
     together = load_patterns(img, conditions, folds=folds, residuals=left)

@@ -76,9 +76,11 @@ def some_rdms(seed=0, n_subjects=5):
     rng = np.random.default_rng(seed)
     shared = rng.random(N * (N - 1) // 2)
     model = rf.RDMs(
-        shared + rng.random((3, len(shared))), NAMES, "simulated",
+        shared + rng.random((3, len(shared))),
+        NAMES,
+        "simulated",
         {"network": ["a", "a", "b"], "layer": ["x", "y", "x"], "layer_index": [0, 1, 0]},
-    )  # fmt: skip
+    )
     subjects = {"subject": [f"s{i}" for i in range(n_subjects)]}
     data = rf.RDMs(shared + rng.random((n_subjects, len(shared))), NAMES, "simulated", subjects)
     return model, data
@@ -158,10 +160,11 @@ def test_a_method_in_comparison_and_inference(method):
         warnings.simplefilter("ignore")
         results = [rf.evaluate(model, data, method=m, n_boot=40) for m in (method, "tau-a")]
         flexible = [
-            evaluate_flexible(model, data, method=m, fit="nnls", n_folds=2, n_cv=2, n_boot=6,
-                              bootstrap="subjects")
+            evaluate_flexible(
+                model, data, method=m, fit="nnls", n_folds=2, n_cv=2, n_boot=6, bootstrap="subjects"
+            )
             for m in (method, "tau-a")
-        ]  # fmt: skip
+        ]
     for own, theirs in (results, flexible):
         numbers = own.table.select_dtypes("number").columns.difference(["max_similarity"])
         pd.testing.assert_frame_equal(own.table[numbers], theirs.table[numbers], rtol=1e-9)

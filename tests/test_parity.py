@@ -119,7 +119,10 @@ def test_ceilings_equal_those_of_rsatoolbox(method):
                 continue  # a pool that is constant: 0 in rsatoolbox
             n_compared += 1
             np.testing.assert_allclose(
-                [lower[b].mean(), upper[b].mean()], expected, rtol=0, atol=ATOL[method],
+                [lower[b].mean(), upper[b].mean()],
+                expected,
+                rtol=0,
+                atol=ATOL[method],
                 err_msg=f"study {seed}, resample {b}",
-            )  # fmt: skip
+            )
     assert n_compared > 4 * N_STUDIES

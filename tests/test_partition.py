@@ -55,8 +55,9 @@ def simulated(n_predictors=3, n_subjects=3, n_conditions=14, n_rdms=1, seed=0, w
     signal = sum(w * squared(f) for w, f in zip(weights, own, strict=True)) + squared(common)
     noise = rng.normal(size=(n_subjects, len(signal))) * 3
     subjects = {"subject": [f"simulated {i}" for i in range(n_subjects)]}
-    data = rf.RDMs(signal + noise + squared(rng.normal(size=(n_conditions, 3))), conditions, "m",
-                   subjects)  # fmt: skip
+    data = rf.RDMs(
+        signal + noise + squared(rng.normal(size=(n_conditions, 3))), conditions, "m", subjects
+    )
     predictors = {}
     for name, f in zip(NAMES, own, strict=False):
         vectors = squared(np.hstack([f, 0.7 * common])) + rng.normal(size=(n_rdms, len(signal)))
@@ -125,10 +126,14 @@ def reference_parts(r):
         return [ab - b, ab - a, a + b - ab]
     a, b, c, ab, ac, bc, abc = (r[k] for k in [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
     return [
-        abc - bc, abc - ac, abc - ab,
-        ac + bc - c - abc, ab + bc - b - abc, ab + ac - a - abc,
+        abc - bc,
+        abc - ac,
+        abc - ab,
+        ac + bc - c - abc,
+        ab + bc - b - abc,
+        ab + ac - a - abc,
         a + b + c - ab - ac - bc + abc,
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("transform", [None, "rank"])
@@ -168,9 +173,14 @@ def test_names_of_parts_and_models():
     assert two.table["part"].tolist() == PARTS_OF_TWO
     assert two.table["kind"].tolist() == ["unique", "unique", "shared"]
     assert three.table["part"].tolist() == [
-        "identity only", "expression only", "pose only", "identity & expression only",
-        "identity & pose only", "expression & pose only", "all three",
-    ]  # fmt: skip
+        "identity only",
+        "expression only",
+        "pose only",
+        "identity & expression only",
+        "identity & pose only",
+        "expression & pose only",
+        "all three",
+    ]
     assert three.models["model"].iloc[-1] == "identity + expression + pose"
     assert repr(two).startswith("Partition(identity, expression: together ")
 
@@ -224,8 +234,11 @@ def test_blocks_are_partitioned_one_by_one_and_averaged(transform):
     each = []
     for block in (2, 1, 0):
         some = [c for c in data.conditions if blocks[c] == block]
-        alone = quiet(data.subset(some), {k: v.subset(some) for k, v in predictors.items()},
-                      transform=transform)  # fmt: skip
+        alone = quiet(
+            data.subset(some),
+            {k: v.subset(some) for k, v in predictors.items()},
+            transform=transform,
+        )
         each.append(alone.table["r2_adjusted"].to_numpy())
         rows = found.blocks[found.blocks["block"] == str(block)]
         np.testing.assert_allclose(rows["r2_adjusted"], each[-1], atol=1e-12)
@@ -244,8 +257,15 @@ def test_the_bootstrap_is_explicit_resampling(n_blocks, bootstrap, transform):
     predictors["pose"] = with_values(predictors["pose"], lambda v: v.__setitem__((0, 2), np.nan))
     blocks = {c: i % n_blocks for i, c in enumerate(data.conditions)}
     n_boot = 6
-    found = quiet(data, predictors, blocks=blocks, generalise_to=bootstrap, n_boot=n_boot, seed=5,
-                  transform=transform)  # fmt: skip
+    found = quiet(
+        data,
+        predictors,
+        blocks=blocks,
+        generalise_to=bootstrap,
+        n_boot=n_boot,
+        seed=5,
+        transform=transform,
+    )
     rng = np.random.default_rng(5)
     if bootstrap != "subjects":
         conditions = [
@@ -370,20 +390,32 @@ def same(p):
         (lambda d, p: quiet(d, list(p.values())), "as a mapping of name to RDMs, got 2"),
         (lambda d, p: quiet(d, 3), "as a mapping of name to RDMs, got int"),
         (lambda d, p: quiet(d, {"": p["identity"], "b": p["expression"]}), "with names, got ''"),
-        (lambda d, p: quiet(d, same(p)),
-         "'identity' and 'expression' and 'pose' are linearly dependent. Leave one out"),
-        (lambda d, p: quiet(d, {**p, "copy": p["identity"]}),
-         "but 'identity' and 'copy' are linearly dependent"),
-        (lambda d, p: quiet(d, {**p, "flat": constant(p["identity"])}),
-         "predictor 'flat' is constant in the data"),
+        (
+            lambda d, p: quiet(d, same(p)),
+            "'identity' and 'expression' and 'pose' are linearly dependent. Leave one out",
+        ),
+        (
+            lambda d, p: quiet(d, {**p, "copy": p["identity"]}),
+            "but 'identity' and 'copy' are linearly dependent",
+        ),
+        (
+            lambda d, p: quiet(d, {**p, "flat": constant(p["identity"])}),
+            "predictor 'flat' is constant in the data",
+        ),
         (lambda d, p: quiet(constant(d, 1), p), "RDM of subject 'simulated 1' is constant"),
-        (lambda d, p: quiet(d.with_labels(region=["FFA", "OFA", "OFA"]), p),
-         "data of one region, got 'FFA', 'OFA'"),
+        (
+            lambda d, p: quiet(d.with_labels(region=["FFA", "OFA", "OFA"]), p),
+            "data of one region, got 'FFA', 'OFA'",
+        ),
         (lambda d, p: quiet(d, p, blocks={"c00": 1}), "13 have none: 'c01'"),
-        (lambda d, p: quiet(d, p, blocks={c: i < 5 for i, c in enumerate(d.conditions)}),
-         "at least 6 conditions in block 'True', got 5"),
-        (lambda d, p: quiet(with_values(d, lambda v: v[:, 3:].fill(np.nan)), p),
-         "at least 4 pairs that every RDM has in the data, got 3 of 91"),
+        (
+            lambda d, p: quiet(d, p, blocks={c: i < 5 for i, c in enumerate(d.conditions)}),
+            "at least 6 conditions in block 'True', got 5",
+        ),
+        (
+            lambda d, p: quiet(with_values(d, lambda v: v[:, 3:].fill(np.nan)), p),
+            "at least 4 pairs that every RDM has in the data, got 3 of 91",
+        ),
         (lambda d, p: quiet(d[0], p, generalise_to="subjects"), "at least 2 subjects in the data"),
         (lambda d, p: quiet(d, p, generalise_to="pairs"), "unknown value of generalise_to 'pairs'"),
         (lambda d, p: quiet(d, p, transform="log"), "unknown transform 'log'"),
@@ -392,7 +424,7 @@ def same(p):
         (lambda d, p: quiet(d, p, n_permutations=-1), "n_permutations to be a whole .* got -1"),
         (lambda d, p: quiet(d, p, by="rater"), "subjects apart 'rater'"),
     ],
-)  # fmt: skip
+)
 def test_doors(call, message):
     with pytest.raises(rf.InputError, match=message):
         call(*simulated(2))
@@ -442,8 +474,9 @@ def covered(found, truth):
 
 @pytest.mark.slow
 def test_intervals_for_new_conditions_cover_the_truth():
-    truth = np.mean([quiet(*calibration_data(900 + s, 400)).table["r2_adjusted"]
-                     for s in range(10)], axis=0)  # fmt: skip
+    truth = np.mean(
+        [quiet(*calibration_data(900 + s, 400)).table["r2_adjusted"] for s in range(10)], axis=0
+    )
     hits = [covered(quiet(*calibration_data(s, 40), n_boot=300), truth) for s in range(300)]
     low, high = stats.binom.interval(0.99, 300, 0.95)
     assert truth.min() > 0.01
@@ -457,8 +490,9 @@ def test_intervals_for_new_subjects_cover_the_mean_of_as_many_subjects():
     hits = []
     for seed in range(100):
         rng = np.random.default_rng(5000 + seed)
-        others = [quiet(*calibration_data(seed, 24, 12, rng)).table["r2_adjusted"]
-                  for _ in range(16)]  # fmt: skip
+        others = [
+            quiet(*calibration_data(seed, 24, 12, rng)).table["r2_adjusted"] for _ in range(16)
+        ]
         found = quiet(*calibration_data(seed, 24, 12, rng), n_boot=300, generalise_to="subjects")
         hits.append(covered(found, np.mean(others, axis=0)))
     share = np.mean(hits, axis=0)
@@ -501,20 +535,32 @@ def made_up(values, names=NAMES, n_subjects=12, n_blocks=0, transform=None):
         {
             "part": inner._part_names(names),
             "kind": ["unique"] * n + ["shared"] * (len(values) - n),
-            "r2_adjusted": values, "share": values / r[-1], "sem": half / 2,
-            "ci_low": values - half, "ci_high": values + half, "p": np.nan,
+            "r2_adjusted": values,
+            "share": values / r[-1],
+            "sem": half / 2,
+            "ci_low": values - half,
+            "ci_high": values + half,
+            "p": np.nan,
         }
-    )[list(inner.TABLE)]  # fmt: skip
+    )[list(inner.TABLE)]
     subsets = inner._subsets(n)
     models = pd.DataFrame(
         {
             "model": [" + ".join(names[i] for i in s) for s in subsets],
             "n_predictors": [len(s) for s in subsets],
-            "r2": r, "r2_adjusted": r, "sem": 0.02, "ci_low": r - 0.05, "ci_high": r + 0.05,
+            "r2": r,
+            "r2_adjusted": r,
+            "sem": 0.02,
+            "ci_low": r - 0.05,
+            "ci_high": r + 0.05,
         }
-    )  # fmt: skip
-    settings = {"predictors": list(names), "alpha": 0.05, "n_blocks": n_blocks,
-                "transform": transform}  # fmt: skip
+    )
+    settings = {
+        "predictors": list(names),
+        "alpha": 0.05,
+        "n_blocks": n_blocks,
+        "transform": transform,
+    }
     return Partition(table, models, pd.DataFrame(), 1770, 0, 60, n_subjects, settings=settings)
 
 
@@ -560,12 +606,18 @@ def overlaps(ax):
                 ticks.add(tick.label1)
         if not ax.axison:
             ticks |= {axis.label, axis.offsetText}
-    texts = [t for t in figure.findobj(Text)
-             if t.get_visible() and t.get_text().strip() and t not in ticks]  # fmt: skip
+    texts = [
+        t
+        for t in figure.findobj(Text)
+        if t.get_visible() and t.get_text().strip() and t not in ticks
+    ]
     boxes = [t.get_window_extent(renderer) for t in texts]
     width, height = figure.get_size_inches() * figure.dpi
-    found = [(t.get_text(), "page") for t, b in zip(texts, boxes, strict=True)
-             if b.x0 < 0 or b.y0 < 0 or b.x1 > width or b.y1 > height]  # fmt: skip
+    found = [
+        (t.get_text(), "page")
+        for t, b in zip(texts, boxes, strict=True)
+        if b.x0 < 0 or b.y0 < 0 or b.x1 > width or b.y1 > height
+    ]
     for (t, a), (u, b) in itertools.combinations(zip(texts, boxes, strict=True), 2):
         w, h = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
         if w > 1 and h > 1:
@@ -576,11 +628,17 @@ def overlaps(ax):
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
-        ([0.3, 0.05, 0.02], "circles"), ([0.2, 0.18, 0.12], "circles"), ([0.2, 0.02, 0], "circles"),
-        ([0.2, 0, 0.03], "circles"), ([0.3, 0.0004, 0.002], "circles"), ([0, 0, 0.3], "circles"),
-        (BALANCED, "ellipses"), (ELLIPSES, "ellipses"), (TINY, "ellipses"),
+        ([0.3, 0.05, 0.02], "circles"),
+        ([0.2, 0.18, 0.12], "circles"),
+        ([0.2, 0.02, 0], "circles"),
+        ([0.2, 0, 0.03], "circles"),
+        ([0.3, 0.0004, 0.002], "circles"),
+        ([0, 0, 0.3], "circles"),
+        (BALANCED, "ellipses"),
+        (ELLIPSES, "ellipses"),
+        (TINY, "ellipses"),
     ],
-)  # fmt: skip
+)
 def test_drawn_areas_are_the_numbers(values, kind):
     ax = panels(plot_partition(made_up(values)))[0]
     expected = np.array(values) / sum(values)

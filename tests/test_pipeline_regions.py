@@ -52,8 +52,9 @@ def entry(files, **changes):
 
 def expected(files, mask, subject):
     data = nibabel.load(files / f"{subject}_betas.nii").get_fdata()[mask].T
-    return rf.compute_rdms(data, conditions=NAMES * 2, folds=list("aaaaabbbbb"),
-                           measure="crossnobis").vectors[0]  # fmt: skip
+    return rf.compute_rdms(
+        data, conditions=NAMES * 2, folds=list("aaaaabbbbb"), measure="crossnobis"
+    ).vectors[0]
 
 
 def test_regions_by_mask_atlas_sphere_and_localiser(files):
@@ -63,17 +64,29 @@ def test_regions_by_mask_atlas_sphere_and_localiser(files):
     masks = {
         "mask": (entry(files, roi=files / "mask.nii"), lambda s: PARCEL == 2),
         "atlas": (
-            entry(files, atlas={"image": files / "atlas.nii", "table": files / "atlas.tsv",
-                                "labels": ["FG1", "FG2"]}),
+            entry(
+                files,
+                atlas={
+                    "image": files / "atlas.nii",
+                    "table": files / "atlas.tsv",
+                    "labels": ["FG1", "FG2"],
+                },
+            ),
             lambda s: PARCEL > 0,
         ),
         "sphere": (entry(files, sphere={"center": center, "radius": 4}), lambda s: ball),
         "localiser": (
-            entry(files, localiser={"contrasts": {s: files / f"{s}_t.nii" for s in ("s1", "s2")},
-                                    "parcel": files / "mask.nii", "n_voxels": 9}),
+            entry(
+                files,
+                localiser={
+                    "contrasts": {s: files / f"{s}_t.nii" for s in ("s1", "s2")},
+                    "parcel": files / "mask.nii",
+                    "n_voxels": 9,
+                },
+            ),
             lambda s: _best(nibabel.load(files / f"{s}_t.nii").get_fdata(), 9),
         ),
-    }  # fmt: skip
+    }
     for name, (config, mask_of) in masks.items():
         rdms = region_rdms(config, name)
         assert list(rdms.labels["region"]) == [name] * 2
@@ -109,8 +122,9 @@ def test_noise_from_residuals_of_the_whole_session(files):
     rows = nibabel.load(left["s2"]).get_fdata()[PARCEL == 2].T
     noise = rf.rdm.noise_covariance(rows, n_estimated=7)
     data = nibabel.load(files / "s2_betas.nii").get_fdata()[PARCEL == 2].T
-    own = rf.compute_rdms(data, conditions=NAMES * 2, folds=list("aaaaabbbbb"),
-                          measure="crossnobis", noise=noise)  # fmt: skip
+    own = rf.compute_rdms(
+        data, conditions=NAMES * 2, folds=list("aaaaabbbbb"), measure="crossnobis", noise=noise
+    )
     np.testing.assert_allclose(rdms.vectors[1], own.vectors[0], atol=1e-9)
     assert rdms.labels["shrinkage"][1] == pytest.approx(noise.shrinkage)
 
@@ -119,15 +133,20 @@ def test_noise_from_residuals_of_the_whole_session(files):
 def test_bold_in_bids_is_estimated_in_the_region_only(tmp_path, files):
     for i, subject in enumerate(("01", "02")):
         write_bids(tmp_path, subject, seed=i)
-    bids = {"root": tmp_path, "task": "faces", "subjects": ["01", "02"],
-            "derivatives": "derivatives/fmriprep"}  # fmt: skip
+    bids = {
+        "root": tmp_path,
+        "task": "faces",
+        "subjects": ["01", "02"],
+        "derivatives": "derivatives/fmriprep",
+    }
     config = FmriConfig(bids=bids, roi=files / "mask.nii", noise="ledoit-wolf")
     with pytest.warns(UserWarning, match="outside the brain mask") as told:
         rdms = region_rdms(config, "FFA")
     n = int((PARCEL == 2).sum())
     for subject in ("01", "02"):
-        inside = rf.brain.bids_mask(tmp_path, task="faces", subject=subject,
-                                    derivatives="derivatives/fmriprep").volume.mask  # fmt: skip
+        inside = rf.brain.bids_mask(
+            tmp_path, task="faces", subject=subject, derivatives="derivatives/fmriprep"
+        ).volume.mask
         n_out = int((~inside & (PARCEL == 2)).sum())
         assert n_out
         said = f"region 'FFA' of {subject}: {n_out} of {n} voxels lie outside the brain mask"
@@ -150,12 +169,14 @@ def test_bold_in_bids_is_estimated_in_the_region_only(tmp_path, files):
         ({}, "exactly one of roi, sphere, atlas, localiser, got none"),
         ({"roi": "a", "sphere": {"center": (0, 0, 0), "radius": 8}}, "got roi and sphere"),
         ({"roi": "a", "conditions": None}, "expected `conditions`"),
-        ({"roi": "a", "bids": {"root": "a", "task": "b", "subjects": ["1"]}},
-         "exactly one of subjects, bids"),
+        (
+            {"roi": "a", "bids": {"root": "a", "task": "b", "subjects": ["1"]}},
+            "exactly one of subjects, bids",
+        ),
         ({"roi": {"s1": "a"}}, "roi of the same subjects"),
         ({"localiser": {"contrasts": {"s1": "a"}, "parcel": "b"}}, "contrasts of the same"),
     ],
-)  # fmt: skip
+)
 def test_wrong_entries_are_one_sentence(files, changes, match):
     with pytest.raises(ValidationError, match=match):
         entry(files, **changes)
@@ -246,9 +267,11 @@ def test_three_regions_of_twenty_subjects_are_a_few_lines(study, tmp_path):
         assert list(rdms.labels["subject"]) == [f"{s:02d}" for s in range(1, 21)]
         for i in (0, 9, 19):
             want = rf.compute_rdms(
-                betas_of(study, f"{i + 1:02d}", r), conditions=FACES * 2,
-                folds=[1] * 5 + [2] * 5, measure="crossnobis",
-            )  # fmt: skip
+                betas_of(study, f"{i + 1:02d}", r),
+                conditions=FACES * 2,
+                folds=[1] * 5 + [2] * 5,
+                measure="crossnobis",
+            )
             np.testing.assert_allclose(rdms.align(FACES).vectors[i], want.vectors[0], atol=1e-5)
 
 
@@ -267,11 +290,19 @@ def test_images_can_be_given_in_every_way(study, tmp_path):
         "pattern": {"subjects": ["01"], "images": study / "sub-{subject}/betas/*.nii.gz", **base},
         "4-D": {"subjects": ["01"], "images": tmp_path / "sub-{subject}_all.nii.gz", **base},
         "all": {"subjects": "all", "images": tmp_path / "sub-{subject}_all.nii.gz", **base},
-        "named": {"subjects": ["01"], "images": study / "sub-{subject}/betas",
-                  "roi": base["roi"], "conditions": tmp_path / "named.csv"},
-    }  # fmt: skip
-    want = rf.compute_rdms(betas_of(study, "01", 1), conditions=FACES * 2, folds=[1] * 5 + [2] * 5,
-                           measure="crossnobis")  # fmt: skip
+        "named": {
+            "subjects": ["01"],
+            "images": study / "sub-{subject}/betas",
+            "roi": base["roi"],
+            "conditions": tmp_path / "named.csv",
+        },
+    }
+    want = rf.compute_rdms(
+        betas_of(study, "01", 1),
+        conditions=FACES * 2,
+        folds=[1] * 5 + [2] * 5,
+        measure="crossnobis",
+    )
     for name, options in entries.items():
         rdms = region_rdms(FmriConfig(**options), "OFA")
         names = FACES[:4] if name == "named" else FACES
@@ -283,21 +314,29 @@ def test_images_can_be_given_in_every_way(study, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (["data.0.fmri.subjects=['21']"],
-         "region 'FFA', subject '21', .*sub-21/betas.*none matches"),
-        (["data.0.fmri.roi=rois/sub-{subject}_PPA.nii.gz"],
-         "region 'FFA', subject '01', .*sub-01_PPA.nii.gz does not exist"),
+        (
+            ["data.0.fmri.subjects=['21']"],
+            "region 'FFA', subject '21', .*sub-21/betas.*none matches",
+        ),
+        (
+            ["data.0.fmri.roi=rois/sub-{subject}_PPA.nii.gz"],
+            "region 'FFA', subject '01', .*sub-01_PPA.nii.gz does not exist",
+        ),
         (["data.0.fmri.subjects=[01]"], "as text, in quotes: YAML reads 01 as a number .got 1"),
         (["data.0.fmri.images=betas.nii"], "expected {subject} in `images`"),
         (["data.0.fmri.images=sub-{subjects}/betas"], "unknown {subjects}.*Did you mean 'subject'"),
         (["data.0.fmri.images=ses-{subject}/*.nii"], "none matches `images`.*ses-{subject}"),
         (["data.0.regions=FFA"], "`regions`, a list of names"),
-        (["data.0.fmri.roi=sub-{subject}/betas/cope1.nii.gz"],
-         "region 'FFA', subject '01', .*cope1.nii.gz.* `threshold: .*beside the `file`"),
-        (["data.0.fmri.images=sub-{subject}/betas/cope1*.nii.gz"],
-         "region 'FFA', subject '01', .*one condition for each of 2 maps, got 10"),
+        (
+            ["data.0.fmri.roi=sub-{subject}/betas/cope1.nii.gz"],
+            "region 'FFA', subject '01', .*cope1.nii.gz.* `threshold: .*beside the `file`",
+        ),
+        (
+            ["data.0.fmri.images=sub-{subject}/betas/cope1*.nii.gz"],
+            "region 'FFA', subject '01', .*one condition for each of 2 maps, got 10",
+        ),
     ],
-)  # fmt: skip
+)
 def test_errors_of_runs_name_subject_region_file_and_keys(study, tmp_path, settings, sentence):
     done = compare(study, STUDY, tmp_path / "out", *settings)
     text = " ".join(done.output.split())

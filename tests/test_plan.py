@@ -19,7 +19,7 @@ PARTS = {
     "searchlight": ["searchlights of sub-0", "searchlights of sub-2", "noise ceilings", "group"],
     "timecourse": ["layers of pixels", "layers and times"],
     "analyse": ["layers of gabor-v1", "1 readout of expression across identity"],
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,10 @@ def test_a_plan_names_all_parts_and_writes_nothing(command, projects, tmp_path):
 def test_a_run_takes_no_more_memory_than_its_plan_says():
     done = subprocess.run(
         [sys.executable, SCRIPTS / "check_plan.py", "--random", "1"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "compare compare" in done.stdout
     assert "1 runs, 0 took more memory than their plan said" in done.stdout
@@ -83,9 +85,11 @@ def test_time_is_what_takes_the_time_and_what_is_there_anyway():
 
 
 def test_what_does_not_fit_says_what_to_change():
-    works = (Work("layers of vgg16", 60, 9 * 10**9, 10**9, shared=True),
-             Work("layers of pixels", 20, 10**9, 10**12, shared=True),
-             Work("figures", 10, 10**9, 0))  # fmt: skip
+    works = (
+        Work("layers of vgg16", 60, 9 * 10**9, 10**9, shared=True),
+        Work("layers of pixels", 20, 10**9, 10**12, shared=True),
+        Work("figures", 10, 10**9, 0),
+    )
     plan = Plan(works, 2, free_disk=10**10, memory=8 * 10**9)
     memory, disk = plan.advice
     assert memory == (
@@ -101,9 +105,9 @@ def test_what_does_not_fit_says_what_to_change():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.04 s"), (9.4, "9.4 s"), (99, "99 s"), (600, "10 min"),
-                          (7200, "2.0 h")],
-)  # fmt: skip
+    ("seconds", "text"),
+    [(0.04, "0.04 s"), (9.4, "9.4 s"), (99, "99 s"), (600, "10 min"), (7200, "2.0 h")],
+)
 def test_times_are_said_shortly(seconds, text):
     assert duration(seconds) == text
     assert size(2048) == "2.0 KB"

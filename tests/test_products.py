@@ -121,6 +121,8 @@ def test_patterns_in_slabs_give_the_same(measure):
     patterns = np.random.default_rng(5).gamma(2, size=(9, P))
     patterns[4] = patterns[3]
     np.testing.assert_allclose(
-        MEASURES[measure](OnDisk(patterns, 1000)), MEASURES[measure](patterns),
-        rtol=1e-12, atol=1e-15,
-    )  # fmt: skip
+        MEASURES[measure](OnDisk(patterns, 1000)),
+        MEASURES[measure](patterns),
+        rtol=1e-12,
+        atol=1e-15,
+    )

@@ -50,8 +50,9 @@ def test_agreement_equals_a_loop(seed, weighted):
         for p in range(45):
             others = [
                 (z[k][p], 1.0 if evidence is None else evidence[k, p])
-                for k in range(len(rdms)) if k != i and not np.isnan(z[k][p])
-            ]  # fmt: skip
+                for k in range(len(rdms))
+                if k != i and not np.isnan(z[k][p])
+            ]
             if np.isnan(z[i][p]) or not others:
                 continue
             x.append(z[i][p])
@@ -162,8 +163,12 @@ def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
         "select": {"rater": [f"simulated {r}" for r in range(1, 5)]},
     }
     config = yaml.safe_load(project.read_text())
-    config |= {"data": [one, mean], "networks": ["pixels"], "subsets": {"all": "all"},
-               "figures": {}}  # fmt: skip
+    config |= {
+        "data": [one, mean],
+        "networks": ["pixels"],
+        "subsets": {"all": "all"},
+        "figures": {},
+    }
     project.write_text(yaml.safe_dump(config))
     inputs = read_inputs(Config.read(project))
     apart, group = inputs.data["raters"], inputs.data["group"]
@@ -186,8 +191,11 @@ def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
     refused = rsa_faces("compare", project, "--out", tmp_path / "no")
     assert refused.exit_code == 2
     assert "expected evidence of every rater's pairs" in sentence(refused)
-    project.write_text(yaml.safe_dump(config | {"data": [
-        {"dataset": "images92", "region": "group", "average": "evidence"}]}))  # fmt: skip
+    project.write_text(
+        yaml.safe_dump(
+            config | {"data": [{"dataset": "images92", "region": "group", "average": "evidence"}]}
+        )
+    )
     refused = rsa_faces("compare", project, "--out", tmp_path / "no")
     assert "expected `rdms`, one file of `rsa-faces arrange fit`" in sentence(refused)
 
@@ -422,8 +430,10 @@ def test_shuffles_over_and_within_people_equal_a_loop(missing):
 def test_contrasts_are_drawn_at_their_values():
     pyplot = pytest.importorskip("matplotlib.pyplot")
     rng = np.random.default_rng(0)
-    features = {"gender": dict(zip(NAMES, "ffffffmmmm", strict=True)),
-                "age": dict(zip(NAMES, "yoyoyoyoyo", strict=True))}  # fmt: skip
+    features = {
+        "gender": dict(zip(NAMES, "ffffffmmmm", strict=True)),
+        "age": dict(zip(NAMES, "yoyoyoyoyo", strict=True)),
+    }
     labels = {"network": "a", "layer": ["one", "two"], "depth": [1.0, 0.0]}
     layers = rf.RDMs(rng.random((2, 45)), NAMES, "euclidean", labels)
     table = feature_contrast(layers, features, n_permutations=0)
@@ -465,8 +475,14 @@ def test_within_finds_expressions_beside_a_crossed_view_and_keeps_its_level():
             x = of[0][p] + of[1][e] + of[2][v] + rng.normal(size=(len(p), 30))
             rdm = rf.compute_rdms(x, conditions=names, measure="sqeuclidean")
             for k, within in enumerate((view, None)):
-                table = feature_contrast(rdm, {"expression": face}, people=person, within=within,
-                                         n_permutations=39, seed=seed)  # fmt: skip
+                table = feature_contrast(
+                    rdm,
+                    {"expression": face},
+                    people=person,
+                    within=within,
+                    n_permutations=39,
+                    seed=seed,
+                )
                 hits[effect][k] += table["p"][0] <= 0.05
     assert hits[0.0][0] <= 6  # of 40 at 5 %: with a probability of 0.99
     assert hits[0.3][0] >= 36

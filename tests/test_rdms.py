@@ -240,9 +240,11 @@ def test_equals_sees_every_part(column):
 
 def test_hdf5_keeps_everything(tmp_path):
     rdms = simulated(
-        subject=["Zoë", None, "c", "d"], layer_index=[1, 2, 3, 4], depth=[0.5, np.nan, 1, 0],
+        subject=["Zoë", None, "c", "d"],
+        layer_index=[1, 2, 3, 4],
+        depth=[0.5, np.nan, 1, 0],
         trained=[True, False, True, True],
-    )  # fmt: skip
+    )
     rdms.save(tmp_path / "deep" / "r.h5")
     again = rf.load_rdms(tmp_path / "deep" / "r.h5")
     assert again.equals(rdms)

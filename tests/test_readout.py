@@ -58,9 +58,14 @@ def test_predictions_are_those_of_scikit_learn(strength):
     all_names = names()
     x = features(all_names, smile=0.6)
     found = readout(
-        {"a": x}, expression(all_names), conditions=all_names, across=person(all_names),
-        n_folds=5, n_permutations=1, strengths=[strength],
-    )  # fmt: skip
+        {"a": x},
+        expression(all_names),
+        conditions=all_names,
+        across=person(all_names),
+        n_folds=5,
+        n_permutations=1,
+        strengths=[strength],
+    )
     shown = found.predictions
     expected = fitted_by_hand(x, shown["label"].tolist(), None, shown["fold"].to_numpy(), strength)
     assert (shown["predicted"].to_numpy() == expected).all()
@@ -84,9 +89,15 @@ def test_numbers_are_predicted_as_by_scikit_learn():
     age = {name: years[name[:2]] for name in all_names}
     x[:, 0] += [age[n] / 5 for n in all_names]
     found = readout(
-        {"a": x}, age, conditions=all_names, across=person(all_names), kind="number", n_folds=5,
-        n_permutations=49, strengths=[0.05],
-    )  # fmt: skip
+        {"a": x},
+        age,
+        conditions=all_names,
+        across=person(all_names),
+        kind="number",
+        n_folds=5,
+        n_permutations=49,
+        strengths=[0.05],
+    )
     shown = found.predictions
     y, fold_of = shown["label"].to_numpy(float), shown["fold"].to_numpy()
     expected, baseline = np.empty(len(y)), np.empty(len(y))
@@ -108,8 +119,9 @@ def test_the_mean_of_the_training_set_does_not_turn_the_sign_of_r():
     names = [f"n{i}" for i in range(30)]
     x = np.random.default_rng(2).normal(size=(30, 4))
     y = dict(zip(names, x[:, 0], strict=True))
-    found = readout({"a": x}, y, conditions=names, kind="number", n_folds=30, n_permutations=19,
-                    strengths=[1e4])  # fmt: skip
+    found = readout(
+        {"a": x}, y, conditions=names, kind="number", n_folds=30, n_permutations=19, strengths=[1e4]
+    )
     shown = found.predictions
     assert np.corrcoef(shown["predicted"], shown["label"].astype(float))[0, 1] < -0.9
     row = found.table.iloc[0]
@@ -139,9 +151,12 @@ def test_planted_layers_win_and_empty_ones_are_at_chance():
         "identity": features(all_names, identity=1.5, seed=3),
     }
     smiles = readout(
-        layers, pd.Series(expression(all_names), name="expression"), conditions=all_names,
-        across=person(all_names), n_permutations=199,
-    )  # fmt: skip
+        layers,
+        pd.Series(expression(all_names), name="expression"),
+        conditions=all_names,
+        across=person(all_names),
+        n_permutations=199,
+    )
     table = smiles.table.set_index("layer")
     assert smiles.task == "expression"
     assert table.at["expression", "accuracy"] > 0.95
@@ -151,9 +166,13 @@ def test_planted_layers_win_and_empty_ones_are_at_chance():
     assert (table["ci_low"] <= table["accuracy"]).all()
     assert (table["p"] <= table["p_corrected"]).all()
     who = readout(
-        layers, person(all_names), conditions=all_names, across=expression(all_names),
-        people=person(all_names), n_permutations=199,
-    )  # fmt: skip
+        layers,
+        person(all_names),
+        conditions=all_names,
+        across=expression(all_names),
+        people=person(all_names),
+        n_permutations=199,
+    )
     table = who.table.set_index("layer")
     assert table.at["identity", "accuracy"] > 0.9
     assert table.at["expression", "p"] > 0.05
@@ -171,9 +190,15 @@ def test_standardizing_equals_scikit_learns_scaler():
     all_names = names()
     x = features(all_names, smile=0.8) * np.logspace(-2, 2, N_CHANNELS)
     found = readout(
-        {"a": x}, expression(all_names), conditions=all_names, across=person(all_names),
-        n_folds=4, n_permutations=1, strengths=[0.1], standardize=True,
-    )  # fmt: skip
+        {"a": x},
+        expression(all_names),
+        conditions=all_names,
+        across=person(all_names),
+        n_folds=4,
+        n_permutations=1,
+        strengths=[0.1],
+        standardize=True,
+    )
     shown = found.predictions
     fold_of, labels = shown["fold"].to_numpy(), shown["label"].tolist()
     expected = np.empty(len(x), object)
@@ -224,11 +249,12 @@ def test_transfer_matrix_reads_every_task_out_of_every_network():
     }
     tasks = {
         "identity": {
-            "labels": person(all_names), "across": expression(all_names),
+            "labels": person(all_names),
+            "across": expression(all_names),
             "people": person(all_names),
         },
         "expression": {"labels": expression(all_names), "across": person(all_names)},
-    }  # fmt: skip
+    }
     table = transfer_matrix(networks, tasks, conditions=all_names, n_permutations=50)
     score = table.set_index(["trained", "task"])["accuracy"]
     assert (table["layer"] == "last").all()
@@ -244,10 +270,11 @@ def test_transfer_matrix_reads_every_task_out_of_every_network():
 def test_figure_shows_each_network(tmp_path):
     all_names = names()
     acts = [
-        rf.Activations({"a": features(all_names), "b": features(all_names, smile=1)}, all_names,
-                       network=n)
+        rf.Activations(
+            {"a": features(all_names), "b": features(all_names, smile=1)}, all_names, network=n
+        )
         for n in ("one", "two")
-    ]  # fmt: skip
+    ]
     found = [
         readout(a, expression(all_names), across=person(all_names), n_permutations=50, task="smile")
         for a in acts
@@ -257,17 +284,30 @@ def test_figure_shows_each_network(tmp_path):
     ax = panels(figure)[0]
     assert "14 people, 42 images" in ax.get_title(loc="left")
     with pytest.raises(rf.InputError, match="results of one task"):
-        rf.figures.plot_readout([found[0], readout(
-            acts[0], person(all_names), across=expression(all_names), n_permutations=9,
-            task="who")])  # fmt: skip
+        rf.figures.plot_readout(
+            [
+                found[0],
+                readout(
+                    acts[0],
+                    person(all_names),
+                    across=expression(all_names),
+                    n_permutations=9,
+                    task="who",
+                ),
+            ]
+        )
 
 
 def test_kdef_names_are_read():
     table = kdef_table(["faces/AF01ANS.JPG", "bm35suhr.jpg", "AM10NEFL"])
     assert list(table.index) == ["AF01ANS", "bm35suhr", "AM10NEFL"]
     assert table.loc["bm35suhr"].to_dict() == {
-        "session": "B", "gender": "male", "identity": "M35", "expression": "surprised", "view": 45,
-    }  # fmt: skip
+        "session": "B",
+        "gender": "male",
+        "identity": "M35",
+        "expression": "surprised",
+        "view": 45,
+    }
     assert table.loc["AF01ANS", "view"] == 0
     with pytest.raises(rf.InputError, match="got 1 others: 'AF1ANS.JPG'"):
         kdef_table(["AF01ANS.JPG", "AF1ANS.JPG"])
@@ -276,9 +316,12 @@ def test_kdef_names_are_read():
 def bad(**changes):
     all_names = names(6)
     base = {
-        "activations": {"a": features(all_names)}, "labels": expression(all_names),
-        "conditions": all_names, "across": person(all_names), "n_permutations": 9,
-    }  # fmt: skip
+        "activations": {"a": features(all_names)},
+        "labels": expression(all_names),
+        "conditions": all_names,
+        "across": person(all_names),
+        "n_permutations": 9,
+    }
     return base | changes
 
 
@@ -334,18 +377,27 @@ def test_false_positive_rate_is_nominal(task):
             "identity": {"labels": who, "across": what},
             "gender": {"labels": {n: int(of_person[who[n]]) for n in all_names}, "across": who},
             "age": {
-                "labels": {n: float(of_person[who[n]]) for n in all_names}, "across": who,
+                "labels": {n: float(of_person[who[n]]) for n in all_names},
+                "across": who,
                 "kind": "number",
             },
-        }[task]  # fmt: skip
+        }[task]
         x = features(
-            all_names, identity=0.0 if task == "identity" else 1.0,
-            smile=0.0 if task == "expression" else 1.0, seed=k,
-        )  # fmt: skip
+            all_names,
+            identity=0.0 if task == "identity" else 1.0,
+            smile=0.0 if task == "expression" else 1.0,
+            seed=k,
+        )
         found = readout(
-            {"a": x}, conditions=all_names, n_folds=4, n_permutations=59, seed=k,
-            strengths=[0.01, 0.1, 1], progress=False, **arguments,
-        )  # fmt: skip
+            {"a": x},
+            conditions=all_names,
+            n_folds=4,
+            n_permutations=59,
+            seed=k,
+            strengths=[0.01, 0.1, 1],
+            progress=False,
+            **arguments,
+        )
         hits += found.table["p"][0] <= 0.05
     # 99 % of binomial counts at 0.05; classes tie, which makes p larger.
     assert hits <= 25
@@ -361,9 +413,14 @@ def test_softmax_predicts_as_scikit_learn_does():
     rows = names()
     x, who, what = features(rows, smile=0.3), person(rows), expression(rows)
     found = readout(
-        {"fc": x}, what, conditions=rows, across=who, classifier="softmax", strengths=[0.1],
+        {"fc": x},
+        what,
+        conditions=rows,
+        across=who,
+        classifier="softmax",
+        strengths=[0.1],
         n_permutations=0,
-    )  # fmt: skip
+    )
     predictions = found.predictions.set_index("condition").loc[rows]
     fold_of, y = predictions["fold"].to_numpy(), np.array([what[name] for name in rows])
     for fold in np.unique(fold_of):
@@ -375,16 +432,29 @@ def test_softmax_predicts_as_scikit_learn_does():
     row = found.table.iloc[0]
     assert row["accuracy"] == (predictions["predicted"] == y).mean()
     assert found.table[["p", "p_corrected", "chance"]].isna().all(axis=None)
-    again = readout({"fc": x[:, ::-1]}, what, conditions=rows, across=who, classifier="softmax",
-                    strengths=[0.1], n_permutations=0)  # fmt: skip
+    again = readout(
+        {"fc": x[:, ::-1]},
+        what,
+        conditions=rows,
+        across=who,
+        classifier="softmax",
+        strengths=[0.1],
+        n_permutations=0,
+    )
     assert again.table["accuracy"][0] == row["accuracy"]
 
 
 def test_softmax_finds_what_is_planted_and_nothing_else():
     rows = names(10)
     who, what = person(rows), expression(rows)
-    options = {"conditions": rows, "across": who, "classifier": "softmax", "n_folds": 5,
-               "strengths": [0.01, 1], "n_permutations": 19}  # fmt: skip
+    options = {
+        "conditions": rows,
+        "across": who,
+        "classifier": "softmax",
+        "n_folds": 5,
+        "strengths": [0.01, 1],
+        "n_permutations": 19,
+    }
     layers = {"planted": features(rows, smile=1.0), "nothing": features(rows, seed=1)}
     table = readout(layers, what, **options).table.set_index("layer")
     assert table.loc["planted", "accuracy"] > 0.9

@@ -16,10 +16,16 @@ SIZE = 16
 
 def network_of(module):
     spec = NetworkSpec(
-        "small", "none", "test", "none", "none", "none", "none",
+        "small",
+        "none",
+        "test",
+        "none",
+        "none",
+        "none",
+        "none",
         Preprocessing(size=SIZE, fit="stretch", channels="RGB", mean=(127.0,) * 3, std=(60.0,) * 3),
         "",
-    )  # fmt: skip
+    )
     return Network(spec, module, torch.device("cpu"))
 
 

@@ -135,15 +135,17 @@ def test_permutation_is_calibrated_even_when_conditions_differ_in_typicality():
     [
         (lambda m, d: cronbach_alpha(d[0]), "at least 2 subjects for a reliability, got 1"),
         (lambda m, d: cronbach_alpha(d, blocks={}), "12 have none: 'c00'"),
-        (lambda m, d: cronbach_alpha(d, blocks={c: i // 2 for i, c in enumerate(d.conditions)}),
-         "at least 3 conditions in block '0', got 2"),
+        (
+            lambda m, d: cronbach_alpha(d, blocks={c: i // 2 for i, c in enumerate(d.conditions)}),
+            "at least 3 conditions in block '0', got 2",
+        ),
         (lambda m, d: split_half(d, n_splits=0), "n_splits to be a whole number"),
         (lambda m, d: split_half(d, method="r"), "unknown comparison method 'r'"),
         (lambda m, d: permutation_test(m, d, method="tau"), "unknown comparison method 'tau'"),
         (lambda m, d: permutation_test(m, d, blocks={}), "12 have none: 'c00'"),
         (lambda m, d: permutation_test(m, d, n_permutations=0), "n_permutations to be a whole"),
     ],
-)  # fmt: skip
+)
 def test_doors(call, message):
     with pytest.raises(rf.InputError, match=message):
         call(*simulated())

@@ -88,14 +88,18 @@ def test_turns_and_directions():
     np.testing.assert_allclose(towards(0, 90), [0, 1, 0], atol=1e-12)
     around = _fibonacci(96)
     np.testing.assert_allclose(around.mean(axis=0), 0, atol=1e-2)
-    np.testing.assert_allclose(_looking_along(around) @ around[:, :, None], np.tile(
-        [[0.0], [0], [1]], (96, 1, 1)), atol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(
+        _looking_along(around) @ around[:, :, None],
+        np.tile([[0.0], [0], [1]], (96, 1, 1)),
+        atol=1e-12,
+    )
 
 
 def test_subdivision_of_a_cube_and_of_a_sheet():
     corners = np.array([[x, y, z] for x in (-1.0, 1) for y in (-1.0, 1) for z in (-1.0, 1)])
-    quads = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4],
-                      [1, 5, 7, 3]])  # fmt: skip
+    quads = np.array(
+        [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
+    )
     refine, fine = _mesh._catmull_clark(quads, 8)
     points = refine @ corners
     assert points.shape == (8 + 12 + 6, 3)
@@ -149,20 +153,23 @@ def test_expressions_are_documented():
         rendering.expression_actions("hapy")
 
 
-@pytest.mark.parametrize("kwargs, message", [
-    ({"size": 4}, "size to be a whole number of pixels from 16 to 8192, got 4"),
-    ({"supersampling": 0}, "supersampling to be a whole number of at least 1, got 0"),
-    ({"intensity": 3}, "intensity from 0 to 2, got 3"),
-    ({"expressions": []}, "at least one expression, got none"),
-    ({"expressions": ["hapy"]}, "unknown expression 'hapy'"),
-    ({"expressions": ["sad", "sad"]}, "unique expression names"),
-    ({"views": []}, "views that all differ"),
-    ({"views": [0, 0]}, "views that all differ"),
-    ({"views": [120]}, r"yaw from -90 to 90 .* got \(120, 0\)"),
-    ({"views": [(0, 70)]}, r"pitch from -60 to 60 degrees, got \(0, 70\)"),
-    ({"lights": ["fron"]}, "unknown light 'fron'. Did you mean 'front'"),
-    ({"lights": []}, "at least one light, got none"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        ({"size": 4}, "size to be a whole number of pixels from 16 to 8192, got 4"),
+        ({"supersampling": 0}, "supersampling to be a whole number of at least 1, got 0"),
+        ({"intensity": 3}, "intensity from 0 to 2, got 3"),
+        ({"expressions": []}, "at least one expression, got none"),
+        ({"expressions": ["hapy"]}, "unknown expression 'hapy'"),
+        ({"expressions": ["sad", "sad"]}, "unique expression names"),
+        ({"views": []}, "views that all differ"),
+        ({"views": [0, 0]}, "views that all differ"),
+        ({"views": [120]}, r"yaw from -90 to 90 .* got \(120, 0\)"),
+        ({"views": [(0, 70)]}, r"pitch from -60 to 60 degrees, got \(0, 70\)"),
+        ({"lights": ["fron"]}, "unknown light 'fron'. Did you mean 'front'"),
+        ({"lights": []}, "at least one light, got none"),
+    ],
+)
 def test_what_is_refused(kwargs, message):
     with pytest.raises(rf.InputError, match=message):
         rendering.render_faces(1, **kwargs)
@@ -205,8 +212,12 @@ def test_the_model_against_its_files(person):
     np.testing.assert_array_equal(every[kept], model.base[::97])
     for name in ("nose/nose-hump-incr", "faceunits/jawOpen"):
         folder_of = "faceunits01" if "units" in name else "mpfb2"
-        path = folder / folder_of / "targets" / (
-            "faceunits/jawOpen.target" if "units" in name else f"{name}.target.gz")  # fmt: skip
+        path = (
+            folder
+            / folder_of
+            / "targets"
+            / ("faceunits/jawOpen.target" if "units" in name else f"{name}.target.gz")
+        )
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rt") as file:
             rows = [line.split() for line in file if line.strip() and not line.startswith("#")]
@@ -215,8 +226,9 @@ def test_the_model_against_its_files(person):
         np.testing.assert_array_equal(model.offsets[name][::97], expected)
     assert len(model.actions) == 52
     assert len(model.shapes) == 94
-    assert {action for name in rendering.EXPRESSIONS
-            for action in rendering.expression_actions(name)} <= set(model.actions)  # fmt: skip
+    assert {
+        action for name in rendering.EXPRESSIONS for action in rendering.expression_actions(name)
+    } <= set(model.actions)
 
 
 @needs_anny
@@ -225,8 +237,9 @@ def test_identities_differ_by_what_is_asked():
 
     people = rendering.sample_identities(5, seed=4, min_distance=6)
     faces = [face_front(row) for _, row in people.iterrows()]
-    apart = [np.sqrt(((a - b) ** 2).sum(axis=1).mean())
-             for i, a in enumerate(faces) for b in faces[:i]]  # fmt: skip
+    apart = [
+        np.sqrt(((a - b) ** 2).sum(axis=1).mean()) for i, a in enumerate(faces) for b in faces[:i]
+    ]
     assert min(apart) >= 6
     pd.testing.assert_frame_equal(people, rendering.sample_identities(5, seed=4, min_distance=6))
     assert not people.equals(rendering.sample_identities(5, seed=5, min_distance=6))
@@ -236,17 +249,23 @@ def test_identities_differ_by_what_is_asked():
 @needs_anny
 def test_pictures(person):
     faces = rendering.render_faces(
-        person, ["neutral", "surprised"], [-30, (0, 10)], ["front", "left", "right"],
-        size=64, supersampling=2, progress=False,
-    )  # fmt: skip
+        person,
+        ["neutral", "surprised"],
+        [-30, (0, 10)],
+        ["front", "left", "right"],
+        size=64,
+        supersampling=2,
+        progress=False,
+    )
     assert len(faces) == 12
     name = "simulated01_surprised_yaw+0pitch+10_left"
     row = faces.metadata.loc[name]
     assert (row["yaw"], row["pitch"], row["light"], row["intensity"]) == (0, 10, "left", 1)
     assert faces.metadata["simulated"].all()
     assert row["melanin"] == person["melanin"].iloc[0]
-    again = rendering.render_faces(person, ["surprised"], [(0, 10)], ["left"], size=64,
-                                   supersampling=2, progress=False)  # fmt: skip
+    again = rendering.render_faces(
+        person, ["surprised"], [(0, 10)], ["left"], size=64, supersampling=2, progress=False
+    )
     assert again.image(name).tobytes() == faces.image(name).tobytes()
     for name in faces:
         assert (faces.image(name)[0, 0] == 128).all()  # grey around the head
@@ -271,8 +290,9 @@ def test_teeth_are_seen_through_the_mouth_only(person):
             for yaw in (0, 40):
                 turned = (head.vertices - head.middle) @ turn(yaw, 0).T
                 scale = 160 / _head.FIELD
-                screen = np.stack([80 + turned[:, 0] * scale, 80 - turned[:, 1] * scale,
-                                   -turned[:, 2]], axis=1)  # fmt: skip
+                screen = np.stack(
+                    [80 + turned[:, 0] * scale, 80 - turned[:, 1] * scale, -turned[:, 2]], axis=1
+                )
                 face, _, _ = _head._visible(head, screen, 160)
                 teeth = (face >= 0) & (head.part[face] == _mesh.TEETH)
                 lips = screen[head.lips > 0.5]
@@ -299,10 +319,11 @@ def test_same_paint_leaves_shape(person):
 @needs_anny
 def test_random_views(person):
     a, b, other = (
-        rendering.render_random_views(3, person, ["happy", "sad"], max_yaw=40, max_pitch=5,
-                                      size=32, seed=seed, progress=False)
+        rendering.render_random_views(
+            3, person, ["happy", "sad"], max_yaw=40, max_pitch=5, size=32, seed=seed, progress=False
+        )
         for seed in (1, 1, 2)
-    )  # fmt: skip
+    )
     assert a.hash == b.hash
     assert a.hash != other.hash
     assert a.ids[0].startswith("00001_simulated01_")

@@ -71,8 +71,9 @@ def result():
 def test_tables_come_back_with_every_digit(result, tmp_path):
     paths = write_results(result, tmp_path)
     assert [p.name for p in paths] == ["results.csv", "tests.csv", "subjects.csv", "ceilings.csv"]
-    for path, frame in zip(paths, (result.table, result.pairs, result.subjects, result.ceilings),
-                           strict=True):  # fmt: skip
+    for path, frame in zip(
+        paths, (result.table, result.pairs, result.subjects, result.ceilings), strict=True
+    ):
         back = pd.read_csv(path, dtype=str, keep_default_na=False)
         assert list(back.columns) == list(frame.columns)
         for column in frame.select_dtypes("number"):
@@ -83,8 +84,9 @@ def test_tables_come_back_with_every_digit(result, tmp_path):
 
 def test_the_same_result_gives_the_same_bytes(result, tmp_path):
     again = Result.from_json(result.to_json())
-    pairs = zip(write_results(result, tmp_path / "a"), write_results(again, tmp_path / "b"),
-                strict=True)  # fmt: skip
+    pairs = zip(
+        write_results(result, tmp_path / "a"), write_results(again, tmp_path / "b"), strict=True
+    )
     for one, other in pairs:
         assert one.read_bytes() == other.read_bytes(), one.name
         assert b"\r" not in one.read_bytes()
@@ -127,8 +129,12 @@ def test_references_are_numbered_in_order_of_citation(result, method, correction
 
 def test_the_dois_are_those_of_the_papers(result):
     text = " ".join(references_used(result))
-    for doi in ("10.3389/neuro.06.004.2008", "10.1371/journal.pcbi.1003553", "10.7554/eLife.82566",
-                "10.1111/j.2517-6161.1995.tb02031.x"):  # fmt: skip
+    for doi in (
+        "10.3389/neuro.06.004.2008",
+        "10.1371/journal.pcbi.1003553",
+        "10.7554/eLife.82566",
+        "10.1111/j.2517-6161.1995.tb02031.x",
+    ):
         assert f"https://doi.org/{doi}" in text
 
 
@@ -172,8 +178,9 @@ def test_models_alone_are_described_without_networks(result):
 def test_answers_say_what_was_simulated(result):
     text = answers(result)
     assert len(text) == len(result.ceilings) == 4
-    found = result.table[(result.table["subset"] == "all")
-                         & (result.table["region"] == "simulated IT")]  # fmt: skip
+    found = result.table[
+        (result.table["subset"] == "all") & (result.table["region"] == "simulated IT")
+    ]
     expected = (found["p_corrected"] < 0.05) & (found["similarity"] > 0) & (found["layer"] != "")
     assert expected.sum() >= 1
     assert text[0].startswith(f"simulated IT: {expected.sum()} of 4 layers are shown")
@@ -273,8 +280,18 @@ def test_the_page_is_well_formed_and_needs_nothing_else(write):
 
 def test_caveats_come_before_the_answer_and_the_answer_before_figures(write):
     text = Page(write()).text
-    places = [text.index(w) for w in ("Before you conclude", "What was found", "Figures", "Tables",
-                                      "Methods", "Sources", "Provenance")]  # fmt: skip
+    places = [
+        text.index(w)
+        for w in (
+            "Before you conclude",
+            "What was found",
+            "Figures",
+            "Tables",
+            "Methods",
+            "Sources",
+            "Provenance",
+        )
+    ]
     assert places == sorted(places)
 
 

@@ -98,9 +98,25 @@ def test_saved_and_loaded_is_equal(name, tmp_path):
 
 
 def test_different_values_are_not_the_same():
-    distinct = [1, True, "1", None, pd.NA, (1,), [1], np.array([1]), np.array([1.0]), {"a": 1},
-                {1: "a"}, MIXED, MIXED["text"], MIXED.rename(columns={4: 5}), MIXED.iloc[:2],
-                MIXED.assign(number=0.0), np.array(["1"])]  # fmt: skip
+    distinct = [
+        1,
+        True,
+        "1",
+        None,
+        pd.NA,
+        (1,),
+        [1],
+        np.array([1]),
+        np.array([1.0]),
+        {"a": 1},
+        {1: "a"},
+        MIXED,
+        MIXED["text"],
+        MIXED.rename(columns={4: 5}),
+        MIXED.iloc[:2],
+        MIXED.assign(number=0.0),
+        np.array(["1"]),
+    ]
     for i, a in enumerate(distinct):
         for j, b in enumerate(distinct):
             assert stored.same(a, b) == (i == j), (a, b)

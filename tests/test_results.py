@@ -140,9 +140,18 @@ def test_plot_calls_its_figure(cls):
 def test_results_are_frozen_dataclasses_of_one_base():
     """A public dataclass with a table is a result, or one of the few that are data."""
     data = {
-        "FaceTable", "Faces", "IeegPatterns", "RDMs", "SimulatedFaces", "SimulatedRecordings",
-        "SimulatedBrain", "SimulatedCortex", "StimulusSet", "Study", "Table",
-    }  # fmt: skip
+        "FaceTable",
+        "Faces",
+        "IeegPatterns",
+        "RDMs",
+        "SimulatedFaces",
+        "SimulatedRecordings",
+        "SimulatedBrain",
+        "SimulatedCortex",
+        "StimulusSet",
+        "Study",
+        "Table",
+    }
     public = {
         value
         for module in MODULES

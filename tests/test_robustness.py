@@ -207,9 +207,13 @@ def test_whole_analysis_against_plain_code():
     stimuli, who = people_set()
     net = load_network("pixels")
     found = robustness(
-        net, stimuli, identity=who, degradations=["gaussian-noise", "blur"], strengths=[5, 2],
+        net,
+        stimuli,
+        identity=who,
+        degradations=["gaussian-noise", "blur"],
+        strengths=[5, 2],
         n_bootstrap=200,
-    )  # fmt: skip
+    )
     table = found.table
     assert table["strength"].tolist() == [0, 2, 5, 2, 5]
     assert table["stability"][0] == 1
@@ -233,9 +237,13 @@ def test_whole_analysis_against_plain_code():
     assert row["auc"] == pytest.approx((a > b).mean(), abs=1e-4)
     assert row["n_people"] == 8
     again = robustness(
-        net, stimuli, identity=who, degradations=["gaussian-noise", "blur"], strengths=[5, 2],
+        net,
+        stimuli,
+        identity=who,
+        degradations=["gaussian-noise", "blur"],
+        strengths=[5, 2],
         n_bootstrap=200,
-    )  # fmt: skip
+    )
     pd.testing.assert_frame_equal(again.table, table)
     assert "'pixels', 2 degradations" in repr(found)
 
@@ -317,9 +325,13 @@ def test_figure():
 
     stimuli, who = people_set(4)
     found = robustness(
-        load_network("pixels"), stimuli, identity=who, strengths=[1, 5], n_bootstrap=20,
+        load_network("pixels"),
+        stimuli,
+        identity=who,
+        strengths=[1, 5],
+        n_bootstrap=20,
         degradations=["blur", "jpeg", "contrast"],
-    )  # fmt: skip
+    )
     axes = panels(plot_robustness(found))
     assert [p.get_title(loc="left") for p in axes] == ["blur", "jpeg", "contrast"]
     shown = found.table.set_index(["degradation", "strength"])["stability"]

@@ -197,11 +197,13 @@ def test_atlas_of_nilearn(how):
 
     values = np.random.default_rng(4).integers(0, 3, SHAPE).astype(np.int16)
     extra = {
-        "lut": {"lut": pd.DataFrame({"index": [0, 1, 2], "name": ["Background", "A", "B"]}),
-                "labels": ["Background", "A", "B"]},
+        "lut": {
+            "lut": pd.DataFrame({"index": [0, 1, 2], "name": ["Background", "A", "B"]}),
+            "labels": ["Background", "A", "B"],
+        },
         "labels": {"labels": [b"A", b"B"]},
         "background": {"labels": ["Background", "A", "B"]},
-    }[how]  # fmt: skip
+    }[how]
     atlas = Bunch(
         maps=image(values), atlas_type="deterministic", template="MNI152NLin6Asym", **extra
     )
@@ -242,8 +244,9 @@ def test_atlases_of_surfaces(tmp_path):
 
 def test_atlas_of_grayordinates():
     axis = BrainModelAxis.from_surface(np.arange(2, 8), 10, "CIFTI_STRUCTURE_CORTEX_LEFT")
-    labels = LabelAxis(["a"], [{0: ("???", (0, 0, 0, 0)), 1: ("L_FFC", (1, 0, 0, 1)),
-                                2: ("L_V1", (0, 1, 0, 1))}])  # fmt: skip
+    labels = LabelAxis(
+        ["a"], [{0: ("???", (0, 0, 0, 0)), 1: ("L_FFC", (1, 0, 0, 1)), 2: ("L_V1", (0, 1, 0, 1))}]
+    )
     img = nibabel.Cifti2Image(np.array([[0, 1, 1, 2, 2, 0]], np.float32), header=(labels, axis))
     got = atlas_rois(img)
     assert list(got) == ["L_FFC", "L_V1"]
@@ -318,8 +321,9 @@ def test_localisers():
     cortex = np.ones(30, bool)
     both = localiser_roi({"left": left, "right": right}, Region(left=cortex, right=cortex), 7)
     top = np.argsort(-np.concatenate([left, right]))[:7]
-    chosen = np.concatenate([m if m is not None else np.zeros(30, bool)
-                             for m in (both.left, both.right)])  # fmt: skip
+    chosen = np.concatenate(
+        [m if m is not None else np.zeros(30, bool) for m in (both.left, both.right)]
+    )
     np.testing.assert_array_equal(np.flatnonzero(chosen), np.sort(top))
 
 

@@ -241,9 +241,11 @@ def test_a_file_that_does_not_fit_is_an_error_not_a_crash_and_leaves_nothing(tmp
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))"
     done = subprocess.run(
         [sys.executable, "-c", FULL.replace("try:", f"{limit}\ntry:"), tmp_path / "x.h5"],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "NUMBA_CACHE_DIR": "", "PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == errno.EFBIG
     assert not list(tmp_path.iterdir())
@@ -256,8 +258,13 @@ def test_a_full_disk_ends_with_a_sentence(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    run = rsa_faces("compare", project / "c.yaml", "--out", project / "out",
-                    *[word for setting in SMALL for word in ("--set", setting)])  # fmt: skip
+    run = rsa_faces(
+        "compare",
+        project / "c.yaml",
+        "--out",
+        project / "out",
+        *[word for setting in SMALL for word in ("--set", setting)],
+    )
     assert run.exit_code == 1
     assert "the disk is full: [Errno 28] No space left on device. Make room" in sentence(run)
     assert not list((project / "out").rglob(".*.part*"))
@@ -278,7 +285,9 @@ def test_killed_runs_go_on_and_end_with_the_same_bytes(command):
     script = Path(__file__).parents[1] / "scripts" / "kill_runs.py"
     done = subprocess.run(
         [sys.executable, script, "--kills", "1", "--commands", command],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 ended with the same bytes and nothing left" in done.stdout

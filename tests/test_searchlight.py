@@ -148,9 +148,16 @@ def test_noise_from_residuals():
     residuals = nibabel.Nifti1Image(rng.normal(size=(6, 5, 4, 40)) * 3, AFFINE)
     models = models_of(rng)
     maps = run(
-        img, mask, conditions=NAMES * 2, models=models, radius=7.0, measure="crossnobis",
-        folds=folds, noise="ledoit-wolf", residuals=residuals,
-    )  # fmt: skip
+        img,
+        mask,
+        conditions=NAMES * 2,
+        models=models,
+        radius=7.0,
+        measure="crossnobis",
+        folds=folds,
+        noise="ledoit-wolf",
+        residuals=residuals,
+    )
     volume = maps.space
     center = int(maps.n_voxels.argmax())
     indptr, indices = volume.searchlights(7.0).batch([center])
@@ -158,9 +165,12 @@ def test_noise_from_residuals():
     used = np.isfinite(values).all(axis=1) & (values.max(axis=1) > values.min(axis=1))
     noise = rf.rdm.noise_covariance(residuals.get_fdata()[volume.mask][indices][used].T)
     rdm = rf.compute_rdms(
-        values[used].T, conditions=NAMES * 2, measure="crossnobis", folds=folds,
+        values[used].T,
+        conditions=NAMES * 2,
+        measure="crossnobis",
+        folds=folds,
         noise=noise.covariance,
-    )  # fmt: skip
+    )
     expected = rf.compare(models, rdm, method="spearman")[:, 0]
     np.testing.assert_allclose(maps.similarity[:, center], expected, atol=1e-10)
 
@@ -221,9 +231,12 @@ def test_order_of_conditions_and_models_does_not_matter():
     one = run(img, mask, conditions=NAMES, models=models, radius=6.0)
     order = rng.permutation(9)
     other = run(
-        nibabel.Nifti1Image(img.get_fdata()[..., order], AFFINE), mask,
-        conditions=[NAMES[i] for i in order], models=models.align(NAMES[::-1]), radius=6.0,
-    )  # fmt: skip
+        nibabel.Nifti1Image(img.get_fdata()[..., order], AFFINE),
+        mask,
+        conditions=[NAMES[i] for i in order],
+        models=models.align(NAMES[::-1]),
+        radius=6.0,
+    )
     np.testing.assert_allclose(one.similarity, other.similarity, atol=1e-12)
 
 
@@ -316,10 +329,19 @@ def test_rdms_of_all_centres_equal_those_of_rsatoolbox(capsys):
     ).dissimilarities
     mask_img = nibabel.Nifti1Image(mask.astype(np.uint8), affine)
     patterns = load_patterns(
-        nibabel.Nifti1Image(data, affine), mask_img=mask_img, mesh=None, conditions=NAMES,
-        order=NAMES, measure="correlation", folds=None, noise=None, noise_from="all",
-        residuals=None, n_estimated=0, budget=10**9,
-    )  # fmt: skip
+        nibabel.Nifti1Image(data, affine),
+        mask_img=mask_img,
+        mesh=None,
+        conditions=NAMES,
+        order=NAMES,
+        measure="correlation",
+        folds=None,
+        noise=None,
+        noise_from="all",
+        residuals=None,
+        n_estimated=0,
+        budget=10**9,
+    )
     searchlights = patterns.space.searchlights(7.5)
     indptr, indices = searchlights.batch(searchlights.order)
     place = np.flatnonzero(mask)
@@ -332,9 +354,14 @@ def test_rdms_of_all_centres_equal_those_of_rsatoolbox(capsys):
     # And as maps, with their comparison of each centre.
     models = models_of(rng, 2)
     maps = run(
-        nibabel.Nifti1Image(data, affine), mask_img, conditions=NAMES, models=models, radius=7.5,
-        method="pearson", min_voxels=2,
-    )  # fmt: skip
+        nibabel.Nifti1Image(data, affine),
+        mask_img,
+        conditions=NAMES,
+        models=models,
+        radius=7.5,
+        method="pearson",
+        min_voxels=2,
+    )
     import rsatoolbox
 
     expected = rsatoolbox.rdm.compare(
@@ -353,10 +380,19 @@ def test_crossnobis_of_all_centres_equals_that_of_rsatoolbox():
     img, mask_img = brain_of(rng, 27)
     conditions, folds = NAMES * 3, [f"run {r}" for r in range(3) for _ in NAMES]
     patterns = load_patterns(
-        img, mask_img=mask_img, mesh=None, conditions=conditions, order=NAMES,
-        measure="crossnobis", folds=folds, noise=None, noise_from="all",
-        residuals=None, n_estimated=0, budget=10**9,
-    )  # fmt: skip
+        img,
+        mask_img=mask_img,
+        mesh=None,
+        conditions=conditions,
+        order=NAMES,
+        measure="crossnobis",
+        folds=folds,
+        noise=None,
+        noise_from="all",
+        residuals=None,
+        n_estimated=0,
+        budget=10**9,
+    )
     searchlights = patterns.space.searchlights(6.0)
     indptr, indices = searchlights.batch(searchlights.order)
     vectors = np.empty((searchlights.n_centers, 36))
@@ -368,17 +404,21 @@ def test_crossnobis_of_all_centres_equals_that_of_rsatoolbox():
         here = indices[indptr[c] : indptr[c + 1]]
         data = inside[here[patterns.usable[here]]].T
         described = {"condition": conditions, "run": folds}
-        rdm = calc_rdm(Dataset(data, obs_descriptors=described), method="crossnobis",
-                       descriptor="condition", cv_descriptor="run")  # fmt: skip
+        rdm = calc_rdm(
+            Dataset(data, obs_descriptors=described),
+            method="crossnobis",
+            descriptor="condition",
+            cv_descriptor="run",
+        )
         np.testing.assert_allclose(vectors[c], rdm.dissimilarities[0], rtol=0, atol=1e-8)
         n_negative += (vectors[c] < 0).sum()
     assert n_negative > 0
 
 
 @pytest.mark.parametrize(
-    "method, theirs", [("spearman", "spearman"), ("pearson", "pearson"),
-                       ("tau-a", "kendall-tau-a")],
-)  # fmt: skip
+    "method, theirs",
+    [("spearman", "spearman"), ("pearson", "pearson"), ("tau-a", "kendall-tau-a")],
+)
 def test_maps_equal_those_of_mne_rsa(method, theirs):
     from mne_rsa import rsa_nifti
 
@@ -423,9 +463,13 @@ def test_maps_are_read_as_they_were_saved(a_map, kind, tmp_path):
         rng = np.random.default_rng(0)
         models = models_of(rng).with_labels(layer_index=[3, 4, 5], depth=[0.5, np.nan, 1.0])
         a_map = run(
-            rng.normal(size=(9, 64)), None, mesh=sheet(rng), conditions=NAMES, models=models,
+            rng.normal(size=(9, 64)),
+            None,
+            mesh=sheet(rng),
+            conditions=NAMES,
+            models=models,
             radius=3.5,
-        )  # fmt: skip
+        )
     a_map.save(tmp_path / "map.h5")
     again = SearchlightMap.load(tmp_path / "map.h5")
     assert again.space.equals(a_map.space)
@@ -456,9 +500,18 @@ def smooth_map(values, affine=AFFINE):
     space = Volume(np.ones(values.shape, bool), affine)
     labels = models_of(np.random.default_rng(0), 1).labels
     return SearchlightMap(
-        values.reshape(1, -1), ones, 0 * ones, space, labels, tuple(NAMES), "correlation",
-        "spearman", 8.0, 0, 0,
-    )  # fmt: skip
+        values.reshape(1, -1),
+        ones,
+        0 * ones,
+        space,
+        labels,
+        tuple(NAMES),
+        "correlation",
+        "spearman",
+        8.0,
+        0,
+        0,
+    )
 
 
 def test_peaks_are_local_maxima_far_enough_apart():
@@ -501,16 +554,23 @@ def test_cifti_holds_hemispheres_and_volume(a_map, tmp_path):
     rng = np.random.default_rng(0)
     cortex = np.arange(64) > 5
     sides = [
-        run(rng.normal(size=(9, 64)), cortex, mesh=sheet(rng), conditions=NAMES,
-            models=models_of(rng), radius=3.5)
+        run(
+            rng.normal(size=(9, 64)),
+            cortex,
+            mesh=sheet(rng),
+            conditions=NAMES,
+            models=models_of(rng),
+            radius=3.5,
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     nibabel.save(to_cifti(left=sides[0], right=sides[1], volume=a_map), tmp_path / "a.dscalar.nii")
     img = nibabel.load(tmp_path / "a.dscalar.nii")
     rows, places = img.header.get_axis(0), img.header.get_axis(1)
     assert rows.name.tolist() == ["m0", "m1", "m2"]
-    parts = {name: (img.get_fdata()[:, part], axis)
-             for name, part, axis in places.iter_structures()}  # fmt: skip
+    parts = {
+        name: (img.get_fdata()[:, part], axis) for name, part, axis in places.iter_structures()
+    }
     left, axis = parts["CIFTI_STRUCTURE_CORTEX_LEFT"]
     np.testing.assert_allclose(left, sides[0].similarity, rtol=1e-6)
     np.testing.assert_array_equal(axis.vertex, np.flatnonzero(cortex))
@@ -553,8 +613,14 @@ def test_files_hold_the_map(a_map, tmp_path):
     assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
     assert len(list((tmp_path / "out").iterdir())) == 5
     rng = np.random.default_rng(0)
-    surface = run(rng.normal(size=(9, 64)), None, mesh=sheet(rng), conditions=NAMES,
-                  models=models_of(rng), radius=3.5)  # fmt: skip
+    surface = run(
+        rng.normal(size=(9, 64)),
+        None,
+        mesh=sheet(rng),
+        conditions=NAMES,
+        models=models_of(rng),
+        radius=3.5,
+    )
     img = nibabel.load(write_map(surface, tmp_path / "surface", fill=0.0)[0])
     assert [array.meta["Name"] for array in img.darrays] == ["m0", "m1", "m2"]
     np.testing.assert_allclose(img.agg_data(), np.nan_to_num(surface.similarity), rtol=1e-6)
@@ -567,8 +633,14 @@ def test_searchlight_on_fsaverage():
     mask[np.linalg.norm(surface.vertices - surface.vertices[77], axis=1) < 15] = True
     white, pial = (fsaverage("right", part=part).vertices for part in ("white", "pial"))
     np.testing.assert_allclose(surface.vertices, (white + pial) / 2, atol=1e-4)
-    maps = run(rng.normal(size=(9, 10242)), None, mesh=fsaverage("right", mask=mask),
-               conditions=NAMES, models=models_of(rng), radius=8.0)  # fmt: skip
+    maps = run(
+        rng.normal(size=(9, 10242)),
+        None,
+        mesh=fsaverage("right", mask=mask),
+        conditions=NAMES,
+        models=models_of(rng),
+        radius=8.0,
+    )
     assert maps.space.n_places == mask.sum() == len(maps.n_voxels)
     assert maps.n_voxels.max() > 10
     with pytest.raises(InputError, match="hemisphere 'both'"):
@@ -602,8 +674,14 @@ def test_grayordinates_are_split_into_what_a_searchlight_takes(tmp_path):
     meshes = {side: Surface(*sheet(rng)) for side in ("left", "right")}
 
     def mapped(part, radius):
-        return run(part["img"], part.get("mask_img"), mesh=part.get("mesh"), conditions=NAMES,
-                   models=models, radius=radius)  # fmt: skip
+        return run(
+            part["img"],
+            part.get("mask_img"),
+            mesh=part.get("mesh"),
+            conditions=NAMES,
+            models=models,
+            radius=radius,
+        )
 
     parts = rf.mapping.image_parts(tmp_path / "a.dscalar.nii", meshes=meshes)
     assert list(parts) == ["left", "right", "volume"]
@@ -621,9 +699,12 @@ def test_grayordinates_are_split_into_what_a_searchlight_takes(tmp_path):
     array = np.zeros((4, 4, 4, 9))
     array[inside] = values[:, :n_voxels].T
     expected = run(
-        nibabel.Nifti1Image(array, AFFINE), nibabel.Nifti1Image(inside.astype(np.uint8), AFFINE),
-        conditions=NAMES, models=models, radius=4.0,
-    )  # fmt: skip
+        nibabel.Nifti1Image(array, AFFINE),
+        nibabel.Nifti1Image(inside.astype(np.uint8), AFFINE),
+        conditions=NAMES,
+        models=models,
+        radius=4.0,
+    )
     np.testing.assert_array_equal(got.similarity, expected.similarity)
     # A mask of fewer places, and that of a mesh.
     axes = nibabel.cifti2.ScalarAxis(["m"]), img.header.get_axis(1)
@@ -652,10 +733,22 @@ def test_hemispheres_are_read_from_gifti(tmp_path):
     faces = gifti.GiftiDataArray(mesh[1].astype(np.int32), intent="NIFTI_INTENT_TRIANGLE")
     nibabel.save(gifti.GiftiImage(darrays=[points, faces]), tmp_path / "a.surf.gii")
     surface = rf.brain.load_surface(tmp_path / "a.surf.gii")
-    got = run(tmp_path / "a.func.gii", tmp_path / "m.shape.gii", mesh=surface, conditions=NAMES,
-              models=models, radius=3.5)  # fmt: skip
-    expected = run(values, mask > 0, mesh=(surface.vertices, surface.faces), conditions=NAMES,
-                   models=models, radius=3.5)  # fmt: skip
+    got = run(
+        tmp_path / "a.func.gii",
+        tmp_path / "m.shape.gii",
+        mesh=surface,
+        conditions=NAMES,
+        models=models,
+        radius=3.5,
+    )
+    expected = run(
+        values,
+        mask > 0,
+        mesh=(surface.vertices, surface.faces),
+        conditions=NAMES,
+        models=models,
+        radius=3.5,
+    )
     np.testing.assert_array_equal(got.similarity, expected.similarity)
     with pytest.raises(InputError, match="the geometry of a surface"):
         rf.brain.load_surface(tmp_path / "a.func.gii")
@@ -671,9 +764,15 @@ def test_parts_are_corrected_together(statistic):
     maps = {"left": [], "volume": []}
     for _ in range(7):
         maps["left"].append(
-            run(rng.normal(size=(9, 64)), None, mesh=mesh, conditions=NAMES, models=models,
-                radius=3.5)
-        )  # fmt: skip
+            run(
+                rng.normal(size=(9, 64)),
+                None,
+                mesh=mesh,
+                conditions=NAMES,
+                models=models,
+                radius=3.5,
+            )
+        )
         img = nibabel.Nifti1Image(rng.normal(size=(6, 5, 4, 9)), AFFINE)
         maps["volume"].append(run(img, mask, conditions=NAMES, models=models, radius=6.0))
     options = dict(statistic=statistic, n_permutations=200)
@@ -736,16 +835,25 @@ def test_ceilings_of_subjects_with_volumes_in_their_own_order():
     imgs = [nibabel.Nifti1Image(rng.normal(size=(6, 5, 4, 18)), AFFINE) for _ in range(3)]
     left = [nibabel.Nifti1Image(rng.normal(size=(6, 5, 4, 40)), AFFINE) for _ in range(3)]
     folds = [1] * 9 + [2] * 9
-    options = dict(mask_img=mask, radius=6.0, measure="crossnobis", method="cosine",
-                   noise="ledoit-wolf", residuals=left, progress=False)  # fmt: skip
+    options = dict(
+        mask_img=mask,
+        radius=6.0,
+        measure="crossnobis",
+        method="cosine",
+        noise="ledoit-wolf",
+        residuals=left,
+        progress=False,
+    )
     expected = ceiling_map(imgs, conditions=NAMES * 2, folds=folds, **options)
     order = rng.permutation(18)
     imgs[1] = nibabel.Nifti1Image(imgs[1].get_fdata()[..., order], AFFINE)
     names, runs = np.array(NAMES * 2), np.array(folds)
     got = ceiling_map(
-        imgs, conditions=[NAMES * 2, list(names[order]), NAMES * 2],
-        folds=[folds, list(runs[order]), folds], **options,
-    )  # fmt: skip
+        imgs,
+        conditions=[NAMES * 2, list(names[order]), NAMES * 2],
+        folds=[folds, list(runs[order]), folds],
+        **options,
+    )
     np.testing.assert_allclose(got.lower, expected.lower, atol=1e-10)
     with pytest.raises(InputError, match="expected residuals of 3 subjects, got 2"):
         ceiling_map(imgs, conditions=NAMES * 2, folds=folds, **options | {"residuals": left[:2]})
@@ -853,10 +961,15 @@ def test_group_test_of_a_difference():
     rng = np.random.default_rng(0)
     img, mask = brain_of(rng)
     maps = [
-        run(brain_of(rng)[0], mask, conditions=NAMES, models=models_of(np.random.default_rng(9)),
-            radius=6.0)
+        run(
+            brain_of(rng)[0],
+            mask,
+            conditions=NAMES,
+            models=models_of(np.random.default_rng(9)),
+            radius=6.0,
+        )
         for _ in range(7)
-    ]  # fmt: skip
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         test = group_test(maps, model="m1", minus="m0", statistic="max")
@@ -872,19 +985,31 @@ def test_group_test_of_a_difference():
 
 def maps_of(brain, radius=6.0, **options):
     return [
-        run(img, brain.mask_img, conditions=brain.conditions, models=brain.models, radius=radius,
-            **options)
+        run(
+            img,
+            brain.mask_img,
+            conditions=brain.conditions,
+            models=brain.models,
+            radius=radius,
+            **options,
+        )
         for img in brain.imgs
-    ]  # fmt: skip
+    ]
 
 
 def test_a_simulated_brain_is_what_it_says():
     models = simulated_layers(4, n_conditions=12, seed=3)
     places = {"simulated layer_1": (6, 5, 6), "simulated layer_4": (7, 13, 7)}
     brain = simulated_brain(
-        models, planted=places, n_subjects=3, n_runs=4, shape=(14, 18, 13), region_radius=6.5,
-        signal=2.0, seed=5,
-    )  # fmt: skip
+        models,
+        planted=places,
+        n_subjects=3,
+        n_runs=4,
+        shape=(14, 18, 13),
+        region_radius=6.5,
+        signal=2.0,
+        seed=5,
+    )
     inside = brain.mask_img.get_fdata() > 0
     truth = brain.truth_img.get_fdata()
     grid = np.argwhere(inside)
@@ -907,13 +1032,17 @@ def test_a_simulated_brain_is_what_it_says():
         found = np.mean(
             [
                 rf.compute_rdms(
-                    img.get_fdata()[truth == number + 1].T, conditions=conditions,
-                    measure="crossnobis", folds=runs,
-                ).align(models.conditions).vectors[0]
+                    img.get_fdata()[truth == number + 1].T,
+                    conditions=conditions,
+                    measure="crossnobis",
+                    folds=runs,
+                )
+                .align(models.conditions)
+                .vectors[0]
                 for img in brain.imgs
             ],
             axis=0,
-        )  # fmt: skip
+        )
         true = models.vectors[number]
         assert np.corrcoef(found, true)[0, 1] > 0.97
         # Coordinates have a mean squared length of 1, so distances have a mean of 2 n / (n − 1).
@@ -925,9 +1054,15 @@ def test_a_simulated_brain_is_what_it_says():
     assert "simulated" in brain.note
     assert set(models.labels["network"]) == {"simulated"}
     again = simulated_brain(
-        models, planted=places, n_subjects=3, n_runs=4, shape=(14, 18, 13), region_radius=6.5,
-        signal=2.0, seed=5,
-    )  # fmt: skip
+        models,
+        planted=places,
+        n_subjects=3,
+        n_runs=4,
+        shape=(14, 18, 13),
+        region_radius=6.5,
+        signal=2.0,
+        seed=5,
+    )
     np.testing.assert_array_equal(again.imgs[2].get_fdata(), brain.imgs[2].get_fdata())
 
 
@@ -959,14 +1094,16 @@ def test_models_that_no_pattern_can_have_are_named():
         ({"planted": ["layer 9"]}, "planted models among the 5 models, got 'layer 9'"),
         ({"planted": {"simulated layer_1": (0, 0, 0)}}, r"'simulated layer_1' within the brain"),
         ({"planted": {"simulated layer_1": (3, 4)}}, r"place \(i, j, k\) .* got \[3, 4\]"),
-        ({"planted": {"simulated layer_1": (9, 9, 9), "simulated layer_2": (9, 11, 9)}},
-         "'simulated layer_2' and 'simulated layer_1' overlap"),
+        (
+            {"planted": {"simulated layer_1": (9, 9, 9), "simulated layer_2": (9, 11, 9)}},
+            "'simulated layer_2' and 'simulated layer_1' overlap",
+        ),
         ({"n_subjects": 0}, "n_subjects to be a whole number of at least 1, got 0"),
         ({"shape": (20, 24)}, r"3 numbers of voxels, got \(20, 24\)"),
         ({"voxel_size": 0.0}, "voxel_size to be a number above 0, got 0.0"),
         ({"signal": -1.0}, "signal to be a number of at least 0, got -1.0"),
     ],
-)  # fmt: skip
+)
 def test_wrong_simulations_are_named(change, message):
     with pytest.raises(InputError, match=message):
         simulated_brain(**change)
@@ -1061,37 +1198,59 @@ def shifted(mask):
         ({"mask_img": "nowhere.nii"}, FileNotFoundError, "nowhere.nii does not exist"),
         ({"mask_img": 3}, TypeError, "to be a NIfTI image .* or a path, got int"),
         ({"mask_img": shifted}, InputError, r"one affine .*-20.* and mask_img .*-19"),
-        ({"mask_img": lambda m: nibabel.Nifti1Image(np.ones((6, 5, 5), np.uint8), AFFINE)},
-         InputError, r"mask of shape \(6, 5, 4\), that of img, got \(6, 5, 5\)"),
-        ({"mask_img": lambda m: nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), AFFINE)},
-         InputError, "at least one place, but mask_img holds nothing other than 0"),
-        ({"img": nibabel.Nifti1Image(np.ones((6, 5, 4)), AFFINE)}, InputError,
-         r"4 dimensions.*got shape \(6, 5, 4\)"),
+        (
+            {"mask_img": lambda m: nibabel.Nifti1Image(np.ones((6, 5, 5), np.uint8), AFFINE)},
+            InputError,
+            r"mask of shape \(6, 5, 4\), that of img, got \(6, 5, 5\)",
+        ),
+        (
+            {"mask_img": lambda m: nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), AFFINE)},
+            InputError,
+            "at least one place, but mask_img holds nothing other than 0",
+        ),
+        (
+            {"img": nibabel.Nifti1Image(np.ones((6, 5, 4)), AFFINE)},
+            InputError,
+            r"4 dimensions.*got shape \(6, 5, 4\)",
+        ),
         ({"img": np.ones((9, 64))}, InputError, "expected `mesh`"),
         ({"img": np.ones((9, 64)), "mesh": 3}, InputError, "a Surface or a pair .* got int"),
         ({"models": np.ones((1, 36))}, TypeError, "models as RDMs, got ndarray"),
         ({"measure": "crossnobis"}, InputError, "expected `folds` for the measure 'crossnobis'"),
         ({"folds": [1] * 9}, InputError, "'correlation' is not cross-validated"),
         ({"measure": "crossnobis", "folds": [1, 2]}, InputError, "9 fold labels.*got 2"),
-        ({"measure": "crossnobis", "folds": [1] * 9}, InputError,
-         r"at least 2 folds.*only 1\. Give more runs"),
-        ({"measure": "crossnobis", "folds": [1] * 8 + [2]}, InputError,
-         "9 are missing: 'c08' in fold 1"),
+        (
+            {"measure": "crossnobis", "folds": [1] * 9},
+            InputError,
+            r"at least 2 folds.*only 1\. Give more runs",
+        ),
+        (
+            {"measure": "crossnobis", "folds": [1] * 8 + [2]},
+            InputError,
+            "9 are missing: 'c08' in fold 1",
+        ),
         ({"noise": "ledoit-wolf"}, InputError, "'correlation' uses no noise covariance"),
         ({"measure": "mahalanobis"}, InputError, "expected `noise` for the measure 'mahalanobis'"),
-        ({"measure": "mahalanobis", "noise": "ledoit-wolf"}, InputError,
-         "every condition has one volume. Give GLM residuals"),
+        (
+            {"measure": "mahalanobis", "noise": "ledoit-wolf"},
+            InputError,
+            "every condition has one volume. Give GLM residuals",
+        ),
         ({"measure": "mahalanobis", "noise": "lw"}, InputError, "noise covariance method 'lw'"),
         ({"residuals": "r.nii"}, InputError, "expected `noise` with `residuals`"),
         ({"measure": "poisson"}, InputError, "rates of at least 0 .* got -"),
     ],
-)  # fmt: skip
+)
 def test_wrong_input_is_named(change, error, message):
     rng = np.random.default_rng(0)
     img, mask = brain_of(rng)
     options = {
-        "img": img, "mask_img": mask, "conditions": NAMES, "models": models_of(rng), "radius": 6.0,
-    } | change  # fmt: skip
+        "img": img,
+        "mask_img": mask,
+        "conditions": NAMES,
+        "models": models_of(rng),
+        "radius": 6.0,
+    } | change
     if callable(options["mask_img"]):
         options["mask_img"] = options["mask_img"](mask)
     with pytest.raises(error, match=message):
@@ -1114,8 +1273,9 @@ def test_two_conditions_are_too_few():
         pytest.warns(UserWarning, match="'model 1'"),
         pytest.raises(InputError, match="at least 3 conditions, got 2"),
     ):
-        searchlight(*brain_of(rng, 2)[:1], mask_img=brain_of(rng)[1], conditions=["a", "b"],
-                    models=models)  # fmt: skip
+        searchlight(
+            *brain_of(rng, 2)[:1], mask_img=brain_of(rng)[1], conditions=["a", "b"], models=models
+        )
 
 
 def test_models_without_all_pairs_cannot_be_whitened():
@@ -1138,9 +1298,13 @@ def test_what_is_doubtful_is_warned_of():
     models = rf.RDMs(vectors, NAMES, "simulated", {"name": ["a", "flat", "c"]})
     with pytest.warns(UserWarning, match="constant|centres") as caught:
         maps = searchlight(
-            nibabel.Nifti1Image(data, AFFINE), mask_img=mask, conditions=NAMES, models=models,
-            radius=5.5, progress=False,
-        )  # fmt: skip
+            nibabel.Nifti1Image(data, AFFINE),
+            mask_img=mask,
+            conditions=NAMES,
+            models=models,
+            radius=5.5,
+            progress=False,
+        )
     said = " ".join(str(w.message) for w in caught)
     assert "1 models that are constant: 'flat'" in said
     assert f"{maps.n_too_few} of {maps.n_voxels.size} centres have fewer than 5 usable" in said

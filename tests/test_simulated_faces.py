@@ -54,9 +54,9 @@ def test_parameters_are_those_of_the_pictures(data):
 def test_darker_skin_is_darker_and_views_are_turned(data):
     # Pictures and table match: the face's brightness follows melanin, the face the yaw.
     table = data.stimuli.metadata.query("expression == 'neutral'")
-    face = np.array([
-        data.stimuli.image(name)[100:150, 90:134].mean() for name in table.query("yaw == 0").index
-    ])  # fmt: skip
+    face = np.array(
+        [data.stimuli.image(name)[100:150, 90:134].mean() for name in table.query("yaw == 0").index]
+    )
     assert np.corrcoef(face, table.query("yaw == 0")["melanin"])[0, 1] < -0.85
     moved = []
     for identity in data.parameters.index:

@@ -197,7 +197,7 @@ SQUARE = ([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], [[0, 1, 2], [1, 2, 3]])
         (lambda: Surface(*SQUARE).to_img([1.0]), r"each of 4 places, got shape \(1,\)"),
         (lambda: Spheres(Volume(np.ones((2, 2, 2), bool), np.eye(4)), np.inf), "got inf"),
     ],
-)  # fmt: skip
+)
 def test_wrong_input_is_named(make, message):
     with pytest.raises(InputError, match=message):
         make()

@@ -68,8 +68,10 @@ def test_sums_kept_up_to_date_equal_a_loop(seed):
         assert more[c] == pytest.approx(by_loop(models, [*chosen, c], 1.0)[1], abs=1e-9)
     grown = search.grown(chosen[:3], 8)
     for size in range(4, 9):
-        values = {c: search.value([*grown[: size - 1], c])
-                  for c in set(range(12)) - set(grown[: size - 1])}  # fmt: skip
+        values = {
+            c: search.value([*grown[: size - 1], c])
+            for c in set(range(12)) - set(grown[: size - 1])
+        }
         assert values[grown[size - 1]] == pytest.approx(max(values.values()), abs=1e-10)
 
 
@@ -109,8 +111,9 @@ def test_information_of_two_models_is_that_of_an_integral():
             return -p * np.log(p) if p > 0 else 0.0
 
         truth = quad(entropy, -10, 10 + d)[0] - 0.5 * np.log(2 * np.pi * np.e)
-        found = information(np.array([[0, d**2], [d**2, 0]]), 1.0, 200_000,
-                            np.random.default_rng(0))  # fmt: skip
+        found = information(
+            np.array([[0, d**2], [d**2, 0]]), 1.0, 200_000, np.random.default_rng(0)
+        )
         assert found == pytest.approx(truth, abs=0.005)
 
 
@@ -193,8 +196,9 @@ def test_images_are_made_to_disagree_and_say_by_how_much(networks):
     assert made.stimuli.ids == start.ids
     assert 0 < made.disagreement["change"][1] < 60
     assert not any(module._forward_hooks for module in networks[0].module.modules())
-    held = synthesise_images(networks, ("conv1", "block1.relu1"), start, n_steps=15, stay=50.0,
-                             progress=False)  # fmt: skip
+    held = synthesise_images(
+        networks, ("conv1", "block1.relu1"), start, n_steps=15, stay=50.0, progress=False
+    )
     assert held.disagreement["change"][1] < made.disagreement["change"][1]
 
 
@@ -206,8 +210,15 @@ def test_faces_of_a_space_are_made_to_disagree_within_limits(networks):
         return list((128 + np.tensordot(z, axes, 1)).clip(0, 255).astype(np.uint8))
 
     start = rng.normal(size=(5, 6))
-    made = synthesise_faces(networks, ("conv1", "block1.relu1"), decode, start, n_steps=4,
-                            n_directions=3, progress=False)  # fmt: skip
+    made = synthesise_faces(
+        networks,
+        ("conv1", "block1.relu1"),
+        decode,
+        start,
+        n_steps=4,
+        n_directions=3,
+        progress=False,
+    )
     before, after = made.disagreement["disagreement"]
     assert after > before
     assert (np.diff(made.trace["disagreement"]) >= 0).all()

@@ -15,9 +15,13 @@ def with_similarities(values):
     networks = {f"net {i}": 1 for i in range(len(values))}
     result = simulated_result(networks, ("FFA",), n_subjects=values.shape[1])
     return Result(
-        result.table, result.pairs, result.subjects.assign(similarity=values.ravel()),
-        result.ceilings, settings=result.settings, notes=result.notes,
-    )  # fmt: skip
+        result.table,
+        result.pairs,
+        result.subjects.assign(similarity=values.ravel()),
+        result.ceilings,
+        settings=result.settings,
+        notes=result.notes,
+    )
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -118,10 +122,16 @@ def test_one_model_with_ties_leaves_the_others_exact():
 
     def result(columns, prefix):
         names = [f"{prefix}{i}" for i in range(5)]
-        frame = pd.DataFrame({
-            "subset": "all", "region": "", "network": np.repeat(list("abc"), 5), "layer": "",
-            "subject": names * 3, "similarity": values[:, columns].ravel(),
-        })  # fmt: skip
+        frame = pd.DataFrame(
+            {
+                "subset": "all",
+                "region": "",
+                "network": np.repeat(list("abc"), 5),
+                "layer": "",
+                "subject": names * 3,
+                "similarity": values[:, columns].ravel(),
+            }
+        )
         return rf.Result(frame, frame, frame, frame)
 
     table = group_tests(result(slice(5), "x"), result(slice(5, 10), "y"))

@@ -42,9 +42,14 @@ def agreement(rng, shared, within):
         for _ in range(2)
     ]
     found = layer_agreement(
-        *layers, conditions=NAMES, within=within, methods=["spearman"], n_boot=0,
-        n_permutations=99, seed=1,
-    )  # fmt: skip
+        *layers,
+        conditions=NAMES,
+        within=within,
+        methods=["spearman"],
+        n_boot=0,
+        n_permutations=99,
+        seed=1,
+    )
     return found.table["p"].iloc[0]
 
 
@@ -61,9 +66,15 @@ def cells_of(rng, space, shared, n=12):
 def decoding(rng, shared, within):
     space = face_space(rng)
     found = decode_faces(
-        space, cells_of(rng, space, shared), within=within, n_units=[12], n_draws=1,
-        n_distractors=[5], n_permutations=99, seed=1,
-    )  # fmt: skip
+        space,
+        cells_of(rng, space, shared),
+        within=within,
+        n_units=[12],
+        n_draws=1,
+        n_distractors=[5],
+        n_permutations=99,
+        seed=1,
+    )
     return found.table["p"].iloc[0]
 
 
@@ -94,8 +105,15 @@ def reading(rng, shared, within):
     features = rng.normal(size=(N, 12)) + shifts(rng, 12)
     features[:, :3] += 2 * shared * label[:, None]
     labels = {name: "ab"[one] for name, one in zip(NAMES, label, strict=True)}
-    found = readout({"fc": features}, labels, conditions=NAMES, within=within, n_permutations=99,
-                    seed=1, progress=False)  # fmt: skip
+    found = readout(
+        {"fc": features},
+        labels,
+        conditions=NAMES,
+        within=within,
+        n_permutations=99,
+        seed=1,
+        progress=False,
+    )
     return found.table["p"].iloc[0]
 
 
@@ -108,15 +126,28 @@ def numbers(rng, shared):
 
 def measuring(rng, shared, within):
     features, table = numbers(rng, shared)
-    found = landmark_readout({"fc": features}, table, conditions=NAMES, within=within,
-                             n_permutations=99, seed=1, progress=False)  # fmt: skip
+    found = landmark_readout(
+        {"fc": features},
+        table,
+        conditions=NAMES,
+        within=within,
+        n_permutations=99,
+        seed=1,
+        progress=False,
+    )
     return found.table["p"].iloc[0]
 
 
 def rating(rng, shared, within):
     features, table = numbers(rng, shared)
-    found = trait_readout({"net": pd.DataFrame(features, NAMES)}, table, within=within,
-                          n_permutations=99, seed=1, progress=False)  # fmt: skip
+    found = trait_readout(
+        {"net": pd.DataFrame(features, NAMES)},
+        table,
+        within=within,
+        n_permutations=99,
+        seed=1,
+        progress=False,
+    )
     return found.table["p"].iloc[0]
 
 

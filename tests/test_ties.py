@@ -41,9 +41,10 @@ def exact_ranks(patterns, measure):
     defined = (own[row] > 0) & (own[col] > 0)
     cosines = [
         Fraction(int(np.sign(g)) * int(g) ** 2, int(a) * int(b))
-        for g, a, b in zip(products[row, col][defined], own[row][defined], own[col][defined],
-                           strict=True)
-    ]  # fmt: skip
+        for g, a, b in zip(
+            products[row, col][defined], own[row][defined], own[col][defined], strict=True
+        )
+    ]
     place = {value: i for i, value in enumerate(sorted(set(cosines), reverse=True))}
     return stats.rankdata([place[value] for value in cosines]), defined
 
@@ -143,9 +144,15 @@ def test_searchlights():
         warnings.simplefilter("ignore")
         for measure in PLAIN:
             maps = searchlight(
-                nibabel.Nifti1Image(codes, affine), mask_img=mask, conditions=names, models=model,
-                radius=5.0, measure=measure, method="kendall", progress=False,
-            )  # fmt: skip
+                nibabel.Nifti1Image(codes, affine),
+                mask_img=mask,
+                conditions=names,
+                models=model,
+                radius=5.0,
+                measure=measure,
+                method="kendall",
+                progress=False,
+            )
             inside = codes[maps.space.mask]
             for (c,), _, indices in maps.space.searchlights(5.0).batches(1):
                 used = indices[np.ptp(inside[indices], axis=1) > 0]
@@ -165,10 +172,16 @@ def test_searchlights_have_the_ties_of_compute_rdms(measure):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         maps = searchlight(
-            nibabel.Nifti1Image(counts, affine), conditions=names * 2, models=model, radius=5.0,
+            nibabel.Nifti1Image(counts, affine),
+            conditions=names * 2,
+            models=model,
+            radius=5.0,
             mask_img=nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), affine),
-            measure=measure, method="kendall", progress=False, **options,
-        )  # fmt: skip
+            measure=measure,
+            method="kendall",
+            progress=False,
+            **options,
+        )
         inside = counts[maps.space.mask]
         n_tied = 0
         for (c,), _, indices in maps.space.searchlights(5.0).batches(1):

@@ -98,8 +98,9 @@ def test_each_window_is_the_rdm_of_its_samples(measure, pool):
     patterns = rng.integers(0, 9, size=(7, 5, 31)) + rng.random((7, 5, 31))
     names = list("abcdefg")
     times = np.arange(31) * 0.004 - 0.05
-    movie = rdm_movie(patterns, times=times, conditions=names, measure=measure, window=0.02,
-                      step=0.008, pool=pool)  # fmt: skip
+    movie = rdm_movie(
+        patterns, times=times, conditions=names, measure=measure, window=0.02, step=0.008, pool=pool
+    )
     starts = range(0, 27, 2)
     assert len(movie) == len(starts)
     for vector, center, start in zip(movie.vectors, movie.labels["time"], starts, strict=True):
@@ -146,8 +147,9 @@ def test_movie_of_rsatoolbox():
         expected = rsatoolbox.rdm.calc_rdm_movie(
             dataset, method=theirs, descriptor="condition", bins=bins
         )
-        movie = rdm_movie(patterns, times=times, conditions=names, measure=ours, window=0.03,
-                          step=0.03)  # fmt: skip
+        movie = rdm_movie(
+            patterns, times=times, conditions=names, measure=ours, window=0.03, step=0.03
+        )
         np.testing.assert_allclose(movie.vectors / scale, expected.dissimilarities, atol=1e-12)
         np.testing.assert_allclose(movie.labels["time"], bins.mean(axis=1), atol=1e-9)
 
@@ -204,8 +206,11 @@ def test_undefined_patterns_give_one_warning():
     ],
 )
 def test_movie_says_what_is_wrong(changes, message):
-    options = {"patterns": np.random.default_rng(8).normal(size=(3, 4, 5)),
-               "times": np.arange(5.0), "conditions": list("abc")} | changes  # fmt: skip
+    options = {
+        "patterns": np.random.default_rng(8).normal(size=(3, 4, 5)),
+        "times": np.arange(5.0),
+        "conditions": list("abc"),
+    } | changes
     with pytest.raises(rf.InputError, match=message):
         rdm_movie(options.pop("patterns"), **options)
 
@@ -220,9 +225,14 @@ def test_one_sample_has_no_window_in_seconds():
 
 @pytest.mark.parametrize(
     ("method", "bootstrap"),
-    [*((m, "both") for m in METHODS), ("pearson", "subjects"), ("pearson", "conditions"),
-     ("rho-a", "subjects"), ("rho-a", "conditions")],
-)  # fmt: skip
+    [
+        *((m, "both") for m in METHODS),
+        ("pearson", "subjects"),
+        ("pearson", "conditions"),
+        ("rho-a", "subjects"),
+        ("rho-a", "conditions"),
+    ],
+)
 def test_each_time_is_an_evaluation(method, bootstrap):
     model, data = recording(centers=(0.12, 0.3), n_subjects=5, times=TIMES[8:20:4])
     options = {"method": method, "generalise_to": bootstrap, "n_boot": 20, "seed": 3, "alpha": 0.1}
@@ -234,16 +244,28 @@ def test_each_time_is_an_evaluation(method, bootstrap):
         for t, time in enumerate(course.times):
             expected = rf.evaluate(model, data.sel(time=time), **options)
             found = course.table[course.table["time"] == time]
-            for column in ("similarity", "sem", "ci_low", "ci_high", "p", "ceiling_low",
-                           "ceiling_high", "n_subjects", "n_conditions"):  # fmt: skip
+            for column in (
+                "similarity",
+                "sem",
+                "ci_low",
+                "ci_high",
+                "p",
+                "ceiling_low",
+                "ceiling_high",
+                "n_subjects",
+                "n_conditions",
+            ):
                 np.testing.assert_allclose(
-                    found[column].to_numpy(float), expected.table[column].to_numpy(float),
-                    rtol=1e-9, atol=1e-12, err_msg=column,
-                )  # fmt: skip
+                    found[column].to_numpy(float),
+                    expected.table[column].to_numpy(float),
+                    rtol=1e-9,
+                    atol=1e-12,
+                    err_msg=column,
+                )
             assert (found["p_reliable"] == expected.ceilings["p_reliable"][0]).all()
-            each = np.array([
-                rf.compare(model, rdm, method=method)[:, 0] for rdm in data.sel(time=time)
-            ])  # fmt: skip
+            each = np.array(
+                [rf.compare(model, rdm, method=method)[:, 0] for rdm in data.sel(time=time)]
+            )
             np.testing.assert_allclose(course.subjects[:, :, t], each, atol=1e-12)
     np.testing.assert_allclose(
         course.table["p_corrected"], adjust(course.table["p"].to_numpy()), atol=1e-15
@@ -311,11 +333,17 @@ def test_same_seed_same_course_and_order_does_not_matter():
 def test_sessions_are_averaged_and_times_match_to_the_nanosecond():
     model, data = recording()
     noise = np.random.default_rng(1).normal(size=data.vectors.shape)
-    sessions = rf.concat([
-        rf.RDMs(data.vectors + sign * noise, CONDITIONS, "simulated",
-                data.labels.assign(session=str(sign), time=data.labels["time"] + sign * 1e-13))
-        for sign in (-1, 1)
-    ])  # fmt: skip
+    sessions = rf.concat(
+        [
+            rf.RDMs(
+                data.vectors + sign * noise,
+                CONDITIONS,
+                "simulated",
+                data.labels.assign(session=str(sign), time=data.labels["time"] + sign * 1e-13),
+            )
+            for sign in (-1, 1)
+        ]
+    )
     one, two = quick(model, data), quick(model, sessions)
     assert two.subjects.shape == (8, 1, len(TIMES))
     np.testing.assert_allclose(two.subjects, one.subjects, atol=1e-12)
@@ -405,19 +433,37 @@ def test_course_is_ready_to_use():
     ("change", "message"),
     [
         (lambda m, d: (m, d[:-2]), "subjects, but 1 lack.*'s7' lacks 2 of 40: 0.56, 0.58 s"),
-        (lambda m, d: (m, d.with_labels(region=["v"] * 300 + ["l"] * 20)),
-         "'s7' in region 'v' lacks 20"),
-        (lambda m, d: (m, rf.RDMs(d.vectors, d.conditions, "x", {"subject": d.labels["subject"]})),
-         "expected a label 'time'.*'subject'"),
-        (lambda m, d: (m, d.with_labels(time=[np.nan] * 3 + [0.0] * 317)),
-         "value of 'time' for every RDM, but 3 of 320"),
-        (lambda m, d: (m, d.with_labels(subject=[None] * 2 + ["s"] * 318)),
-         "value of 'subject' for every RDM, but 2"),
+        (
+            lambda m, d: (m, d.with_labels(region=["v"] * 300 + ["l"] * 20)),
+            "'s7' in region 'v' lacks 20",
+        ),
+        (
+            lambda m, d: (
+                m,
+                rf.RDMs(d.vectors, d.conditions, "x", {"subject": d.labels["subject"]}),
+            ),
+            "expected a label 'time'.*'subject'",
+        ),
+        (
+            lambda m, d: (m, d.with_labels(time=[np.nan] * 3 + [0.0] * 317)),
+            "value of 'time' for every RDM, but 3 of 320",
+        ),
+        (
+            lambda m, d: (m, d.with_labels(subject=[None] * 2 + ["s"] * 318)),
+            "value of 'subject' for every RDM, but 2",
+        ),
         (lambda m, d: (m.with_labels(name="same"), d), "different names, but 1.*'same'"),
-        (lambda m, d: (rf.RDMs(np.where(np.arange(N_PAIRS) < 2, np.nan, m.vectors), CONDITIONS,
-                               "x", m.labels), d), "model RDMs without missing pairs, got 4 NaN"),
+        (
+            lambda m, d: (
+                rf.RDMs(
+                    np.where(np.arange(N_PAIRS) < 2, np.nan, m.vectors), CONDITIONS, "x", m.labels
+                ),
+                d,
+            ),
+            "model RDMs without missing pairs, got 4 NaN",
+        ),
     ],
-)  # fmt: skip
+)
 def test_course_says_what_is_wrong_with_data(change, message):
     model, data = recording(centers=(0.12, 0.3))
     with pytest.raises(rf.InputError, match=message):
@@ -513,8 +559,11 @@ def test_latency_of_a_known_curve():
     row = latency(course, baseline_end=None, kind="onset").iloc[0]
     assert row["latency"] == pytest.approx(0.3)
     assert (row["ci_low"], row["ci_high"], row["n_undefined"], row["se"]) == (
-        pytest.approx(0.3), pytest.approx(0.3), 0, pytest.approx(0.0),
-    )  # fmt: skip
+        pytest.approx(0.3),
+        pytest.approx(0.3),
+        0,
+        pytest.approx(0.0),
+    )
 
 
 def test_a_later_signal_has_a_later_latency():
@@ -573,9 +622,7 @@ def test_difference_of_two_curves():
         warnings.simplefilter("error")
         row = latency_difference(course, model_a="a", model_b="b").iloc[0]
         back = latency_difference(course, model_a="b", model_b="a").iloc[0]
-    each = np.array([
-        [slow_latency(c, times, "peak") for c in sample] for sample in samples
-    ])  # fmt: skip
+    each = np.array([[slow_latency(c, times, "peak") for c in sample] for sample in samples])
     difference = each[:, 0] - each[:, 1]
     assert row["difference"] == pytest.approx(-0.3)
     assert (row["latency_a"], row["latency_b"]) == (pytest.approx(0.2), pytest.approx(0.5))
@@ -731,18 +778,26 @@ def texts(figure):
 def two_regions():
     model, ventral = recording(0, (0.12, 0.3), region="ventral", noise=0.5)
     _, lateral = recording(1, (0.2, 0.4), region="lateral", noise=0.5)
-    return time_course(model, rf.concat([ventral, lateral]), method="pearson", n_boot=50,
-                       n_permutations=99)  # fmt: skip
+    return time_course(
+        model, rf.concat([ventral, lateral]), method="pearson", n_boot=50, n_permutations=99
+    )
 
 
 def test_figure_of_a_course(two_regions):
     axes = panels(plot_time(two_regions))
     figure = axes[0].figure
     assert axes.shape == (2,)
-    assert {"ventral: 8 subjects, 12 conditions", "lateral: 8 subjects, 12 conditions", "time (ms)",
-            "similarity\n(Pearson r)", "noise ceiling (lower to upper)", "a", "b",
-            "differs from 0, corrected p < 0.05", "95 % interval, each time",
-            } <= set(texts(figure))  # fmt: skip
+    assert {
+        "ventral: 8 subjects, 12 conditions",
+        "lateral: 8 subjects, 12 conditions",
+        "time (ms)",
+        "similarity\n(Pearson r)",
+        "noise ceiling (lower to upper)",
+        "a",
+        "b",
+        "differs from 0, corrected p < 0.05",
+        "95 % interval, each time",
+    } <= set(texts(figure))
     assert axes[0].get_ylim() == axes[1].get_ylim()
     curve = axes[0].get_lines()[2]
     np.testing.assert_allclose(curve.get_xdata(), TIMES * 1000, atol=1e-6)
@@ -752,8 +807,11 @@ def test_figure_of_a_course(two_regions):
     np.testing.assert_allclose(dots.get_xdata(), TIMES[significant] * 1000, atol=1e-6)
     assert figure.get_figwidth() * 25.4 <= 89.01
     figure.canvas.draw()
-    boxes = [t.get_window_extent() for t in figure.findobj(Text) if t.get_text().strip()
-             and t in figure.legends[0].get_texts()]  # fmt: skip
+    boxes = [
+        t.get_window_extent()
+        for t in figure.findobj(Text)
+        if t.get_text().strip() and t in figure.legends[0].get_texts()
+    ]
     assert max(b.x1 for b in boxes) <= figure.bbox.x1
 
 
@@ -796,11 +854,15 @@ def test_figure_of_generalization():
     ax = panels(plot_generalization(found))[0]
     (mesh,) = ax.collections
     np.testing.assert_allclose(mesh.get_array().reshape(40, 40), found.similarity)
-    assert mesh.get_clim() == pytest.approx((-np.abs(found.similarity).max(),
-                                            np.abs(found.similarity).max()))  # fmt: skip
-    assert {"ventral: 4 subjects, 12 conditions", "time of one subject (ms)",
-            "similarity (Pearson r)", "time of the other subjects (ms)",
-            } <= set(texts(ax.figure))  # fmt: skip
+    assert mesh.get_clim() == pytest.approx(
+        (-np.abs(found.similarity).max(), np.abs(found.similarity).max())
+    )
+    assert {
+        "ventral: 4 subjects, 12 conditions",
+        "time of one subject (ms)",
+        "similarity (Pearson r)",
+        "time of the other subjects (ms)",
+    } <= set(texts(ax.figure))
     box = ax.get_position()
     size = ax.figure.get_size_inches()
     ax.figure.canvas.draw()

@@ -214,8 +214,9 @@ def test_map_has_the_similarities_and_ceilings_of_a_time_course():
     clusters = [map_clusters(c, n_permutations=200).clusters for c in (found, course)]
     pd.testing.assert_frame_equal(*clusters)
     assert found.ceilings.groupby("region")["n_subjects"].first().to_dict() == {
-        "ventral": 8, "lateral": 7,
-    }  # fmt: skip
+        "ventral": 8,
+        "lateral": 7,
+    }
     assert set(found.to_frame().query("region == 'lateral'")["subject"]) == {
         f"p{i}" for i in range(1, 8)
     }
@@ -298,9 +299,13 @@ def test_clusters_are_those_of_the_sign_flip_test_and_stay_within_networks():
             if along != "time" and i + 1 < 8 and i != 3:  # 3 | 4: the next network
                 graph[place[i, t], place[i + 1, t]] = True
         expected = rf.inference.sign_flip_test(
-            values, statistic="cluster-mass", neighbours=graph | graph.T, threshold=2.0,
-            tail="greater", n_permutations=100,
-        )  # fmt: skip
+            values,
+            statistic="cluster-mass",
+            neighbours=graph | graph.T,
+            threshold=2.0,
+            tail="greater",
+            n_permutations=100,
+        )
         np.testing.assert_array_equal(test.tests["ventral"].labels, expected.labels)
         np.testing.assert_allclose(test.tests["ventral"].p, expected.p)
         np.testing.assert_allclose(test.means["ventral"], values.mean(axis=0))
@@ -327,8 +332,11 @@ def test_difference_of_networks_is_tested_layer_by_layer():
     )
     np.testing.assert_allclose(again.means["lateral"], test.means["lateral"])
     with pytest.raises(rf.InputError, match="of which 2 are in both"):
-        map_clusters(mapped(model[[0, 1, 2, 3, 4, 5]], recording(model)), network="identity",
-                     minus="expression")  # fmt: skip
+        map_clusters(
+            mapped(model[[0, 1, 2, 3, 4, 5]], recording(model)),
+            network="identity",
+            minus="expression",
+        )
     with pytest.raises(rf.InputError, match="expected two networks for a difference"):
         map_clusters(found, minus="identity")
 
@@ -491,16 +499,21 @@ def test_refusals_of_region_models():
             compare_region_models(model, data, candidates, **options)
 
     refused("at least 2 candidates", candidates={"one": "identity"})
-    refused("unknown network of the candidate 'b': |unknown network", candidates={
-        "a": "identity", "b": "objects"})  # fmt: skip
+    refused(
+        "unknown network of the candidate 'b': |unknown network",
+        candidates={"a": "identity", "b": "objects"},
+    )
     refused("'lateral' have none", candidates={"a": "identity", "b": {"ventral": "identity"}})
     refused("unknown region", candidates={"a": "identity", "b": {"dorsal": "identity"}})
     refused("unknown weights", weights="own")
     refused("unknown label of models 'network'", model=rf.RDMs(model.vectors, CONDITIONS, "any"))
-    refused("at least 2 patients with all of 2 regions, got 1 of 1",
-            data=data.sel(subject="p0"))  # fmt: skip
-    lone = rf.RDMs(np.arange(3.0) * np.ones((8, 1)) + np.arange(8.0)[:, None] * [0, 1, 0],
-                   ["a", "b", "c"], "any", model.labels)  # fmt: skip
+    refused("at least 2 patients with all of 2 regions, got 1 of 1", data=data.sel(subject="p0"))
+    lone = rf.RDMs(
+        np.arange(3.0) * np.ones((8, 1)) + np.arange(8.0)[:, None] * [0, 1, 0],
+        ["a", "b", "c"],
+        "any",
+        model.labels,
+    )
     few = data.subset(CONDITIONS[:3])
     few = rf.RDMs(few.vectors, ["a", "b", "c"], "any", few.labels)
     refused("fewer layers than pairs, got 4 layers for 3 pairs", model=lone, data=few)
@@ -531,9 +544,15 @@ def electrodes_of(patient, seed, model):
         features = model[network] @ rng.normal(size=(model[network].shape[1], 6))
         field[:, part] += 2e-5 * np.tile(features, (2, 1))[:, :, None] * strength
     table = pd.DataFrame(
-        {"patient": patient, "name": names, "region": ["ventral"] * 6 + ["lateral"] * 6,
-         "x": 40.0, "y": -50.0, "z": -15.0}
-    )  # fmt: skip
+        {
+            "patient": patient,
+            "name": names,
+            "region": ["ventral"] * 6 + ["lateral"] * 6,
+            "x": 40.0,
+            "y": -50.0,
+            "z": -15.0,
+        }
+    )
     epochs = mne.EpochsArray(
         field, mne.create_info(names, 100.0, "seeg"), tmin=times[0], verbose="error"
     )
@@ -544,8 +563,9 @@ def test_planted_networks_win_in_their_regions():
     rng = np.random.default_rng(0)
     features = {n: rng.normal(size=(K, 4)) for n in ("identity", "expression")}
     model = rf.compute_rdms(features, measure="euclidean", conditions=CONDITIONS)
-    model = rf.RDMs(model.vectors, CONDITIONS, "euclidean",
-                    {"network": list(features), "layer": "last"})  # fmt: skip
+    model = rf.RDMs(
+        model.vectors, CONDITIONS, "euclidean", {"network": list(features), "layer": "last"}
+    )
     patients = [electrodes_of(f"p{i}", i, features) for i in range(7)]
     data = ieeg_rdms(patients, window=0.1, step=0.02, measure="euclidean")
     found = layer_map(model, data, method="spearman", n_permutations=0)
@@ -618,8 +638,9 @@ def test_figure_of_layers_over_time():
     outlines = [any(isinstance(c, LineCollection) for c in a.collections) for a in axes.flat]
     expected = [
         (clusters.p_map(r)[rows] < 0.05).any()
-        for r in ("ventral", "lateral") for rows in (slice(0, 4), slice(4, 8))
-    ]  # fmt: skip
+        for r in ("ventral", "lateral")
+        for rows in (slice(0, 4), slice(4, 8))
+    ]
     assert outlines == expected
     texts = [a.get_title(loc="left") for a in figure.axes]
     assert "ventral: 8 patients, 12 conditions" in texts

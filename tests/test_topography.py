@@ -23,19 +23,31 @@ SIZE = 24
 
 def network(module, size=SIZE, name="small"):
     spec = NetworkSpec(
-        name=name, task="none", architecture="", training_set="none", licence="", origin="test",
-        citation="", builder="",
+        name=name,
+        task="none",
+        architecture="",
+        training_set="none",
+        licence="",
+        origin="test",
+        citation="",
+        builder="",
         preprocessing=Preprocessing(size, "stretch", "RGB", (127.5,) * 3, (64.0,) * 3),
-    )  # fmt: skip
+    )
     return Network(spec, module, torch.device("cpu"))
 
 
 def convolutions(seed=0, act=nn.Tanh):
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Conv2d(3, 5, 3, padding=1), act(), nn.Conv2d(5, 6, 5, stride=2, padding=2), act(),
-        nn.MaxPool2d(3, 2, 1), nn.Conv2d(6, 4, 3), nn.Flatten(), nn.Linear(64, 7),
-    )  # fmt: skip
+        nn.Conv2d(3, 5, 3, padding=1),
+        act(),
+        nn.Conv2d(5, 6, 5, stride=2, padding=2),
+        act(),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Conv2d(6, 4, 3),
+        nn.Flatten(),
+        nn.Linear(64, 7),
+    )
 
 
 STEPS = {"0": (3, 1, 1), "2": (5, 2, 2), "4": (3, 2, 1), "5": (3, 1, 0)}
@@ -152,9 +164,7 @@ def test_units_of_a_vector_one_by_one():
     out = net.module(images)
     for k in range(7):
         (g,) = torch.autograd.grad(out[:, k].sum(), images, retain_graph=True)
-        np.testing.assert_allclose(
-            found.maps[k], (g**2).sum(1).mean(0), rtol=1e-4, atol=1e-12
-        )  # fmt: skip
+        np.testing.assert_allclose(found.maps[k], (g**2).sum(1).mean(0), rtol=1e-4, atol=1e-12)
     assert (found.table["row"] == -1).all()
 
 
@@ -322,9 +332,14 @@ def test_equal_numbers_and_samples():
 
 def test_units_of_vectors_are_divided_by_gradient():
     rdms = topographic_rdms(
-        network(convolutions()), noise_set(6), layers=["7"], radius="median", method="gradient",
-        measure="euclidean", n_images=2,
-    )  # fmt: skip
+        network(convolutions()),
+        noise_set(6),
+        layers=["7"],
+        radius="median",
+        method="gradient",
+        measure="euclidean",
+        n_images=2,
+    )
     assert rdms.labels["n_channels"].tolist() == [3, 3]
 
 
@@ -335,9 +350,11 @@ def test_the_rdms_go_on_to_compare_evaluate_and_searchlight():
     assert rf.compare(rdms, data).shape == (2, 1)
     rng = np.random.default_rng(0)
     subjects = rf.RDMs(
-        data.vectors + 0.01 * rng.normal(size=(6, data.n_pairs)), data.conditions, "correlation",
+        data.vectors + 0.01 * rng.normal(size=(6, data.n_pairs)),
+        data.conditions,
+        "correlation",
         {"subject": [f"s{i}" for i in range(6)]},
-    )  # fmt: skip
+    )
     with pytest.warns(UserWarning, match="too few"):
         result = rf.evaluate(rdms, subjects, n_boot=50)
     assert result.table["layer"].tolist() == ["0:central", "0:peripheral"]
@@ -355,9 +372,15 @@ def test_the_rdms_go_on_to_compare_evaluate_and_searchlight():
 def subjects_of(vector, conditions, rng, n_subjects=12, noise=1.0, region="roi"):
     z = (vector - vector.mean()) / vector.std()
     values = z + noise * rng.normal(size=(n_subjects, len(z)))
-    return rf.RDMs(values, conditions, "simulated", {
-        "subject": [f"s{i}" for i in range(n_subjects)], "region": region,
-    })  # fmt: skip
+    return rf.RDMs(
+        values,
+        conditions,
+        "simulated",
+        {
+            "subject": [f"s{i}" for i in range(n_subjects)],
+            "region": region,
+        },
+    )
 
 
 @pytest.mark.parametrize("winner", ["central", "peripheral"])
@@ -386,9 +409,13 @@ def test_images_that_differ_in_one_part_only():
     for where, part in ((disc(0.2), "peripheral"), (~disc(0.36), "central")):
         images = noise_set(6, where=where)
         rdms = topographic_rdms(
-            net, images, layers=["0"], measure="euclidean", equal=False,
+            net,
+            images,
+            layers=["0"],
+            measure="euclidean",
+            equal=False,
             radius=0.28,
-        )  # fmt: skip
+        )
         same = rdms.sel(part=part)
         assert np.abs(same.vectors).max() < 1e-3
         other = rdms.sel(part="central" if part == "peripheral" else "peripheral")
@@ -407,11 +434,14 @@ def simulated(rng, n_conditions, n_features, noise_units, n_parts=(1, 5)):
     made = [rdm(noise_units) for _ in range(sum(n_parts))]
     labels = pd.DataFrame(
         {
-            "network": "n", "layer": "l", "source_layer": "l", "n_places": 1,
+            "network": "n",
+            "layer": "l",
+            "source_layer": "l",
+            "n_places": 1,
             "part": ["central"] * n_parts[0] + ["peripheral"] * n_parts[1],
             "sample": [*range(n_parts[0]), *range(n_parts[1])],
         }
-    )  # fmt: skip
+    )
     conditions = [f"c{k}" for k in range(n_conditions)]
     truth = np.linalg.norm(features[i] - features[j], axis=1)
     return rf.RDMs(made, conditions, "euclidean", labels), truth

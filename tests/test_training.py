@@ -141,8 +141,9 @@ def test_faces_are_kept_left_out_and_split_by_name():
     kept = faces.keep(["p3", "p1"])
     assert kept.names == ("p3", "p1")
     assert [kept.names[i] for i in kept.labels] == [name[:2] for name in kept.ids]
-    assert all((kept.image(i) == faces.image(faces.ids.index(n))).all()
-               for i, n in enumerate(kept.ids))  # fmt: skip
+    assert all(
+        (kept.image(i) == faces.image(faces.ids.index(n))).all() for i, n in enumerate(kept.ids)
+    )
     assert faces.without(["p0", "Nobody"]).names == ("p1", "p2", "p3", "p4")
     for seed in range(5):
         train, held_out = faces.split(2, seed=seed)
@@ -172,8 +173,12 @@ def test_faces_are_kept_left_out_and_split_by_name():
     ],
 )
 def test_faces_that_do_not_fit_are_refused(change, match):
-    fine = {"images": np.zeros((2, 4, 4, 3), np.uint8), "ids": ["a", "b"], "labels": [0, 1],
-            "names": ["x", "y"]}  # fmt: skip
+    fine = {
+        "images": np.zeros((2, 4, 4, 3), np.uint8),
+        "ids": ["a", "b"],
+        "labels": [0, 1],
+        "names": ["x", "y"],
+    }
     LabelledFaces(**fine)
     with pytest.raises(InputError, match=match):
         LabelledFaces(**{**fine, **change})
@@ -196,8 +201,9 @@ def test_stimuli_give_labels_from_a_column():
 def fer_rows(n=6, seed=0):
     pixels = np.random.default_rng(seed).integers(0, 256, (n, 48, 48))
     usages = ["Training", "PublicTest", "PrivateTest"]
-    return pixels, [(i % 7, " ".join(map(str, p.ravel())), usages[i % 3])
-                    for i, p in enumerate(pixels)]  # fmt: skip
+    return pixels, [
+        (i % 7, " ".join(map(str, p.ravel())), usages[i % 3]) for i, p in enumerate(pixels)
+    ]
 
 
 def write_fer(path, rows, header="emotion,pixels,Usage"):
@@ -520,8 +526,16 @@ def triplet_by_loop(x, labels, margin):
     return np.mean(losses) if losses else 0.0
 
 
-@pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 0], [0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5],
-                                    [0, 0, 0, 0, 0, 0], [3, 3, 1, 1, 1, 1]])  # fmt: skip
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 0, 1, 1, 2, 0],
+        [0, 0, 0, 1, 2, 3],
+        [0, 1, 2, 3, 4, 5],
+        [0, 0, 0, 0, 0, 0],
+        [3, 3, 1, 1, 1, 1],
+    ],
+)
 @pytest.mark.parametrize("margin", [0.2, 1.0])
 def test_triplet_loss_against_a_loop(labels, margin):
     for seed in range(5):
@@ -552,8 +566,9 @@ def test_sampled_softmax_against_a_loop(seed):
     rng = np.random.default_rng(seed)
     logits = torch.from_numpy(rng.normal(0, 3, (6, 20)))
     labels = torch.from_numpy(rng.integers(0, 20, 6))
-    assert torch.equal(sampled_softmax_loss(logits, labels, share=1.0),
-                       softmax_loss(logits, labels))  # fmt: skip
+    assert torch.equal(
+        sampled_softmax_loss(logits, labels, share=1.0), softmax_loss(logits, labels)
+    )
     present = sorted({*labels.tolist()})
     others = [c for c in range(20) if c not in present]
     n_drawn = math.ceil(0.3 * len(others))
@@ -564,11 +579,15 @@ def test_sampled_softmax_against_a_loop(seed):
         shift = math.log(len(others) / n_drawn) if correct else 0.0
         losses = []
         for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
-            row = [row[label], *(row[c] for c in present if c != label),
-                   *(row[c] + shift for c in drawn)]  # fmt: skip
+            row = [
+                row[label],
+                *(row[c] for c in present if c != label),
+                *(row[c] + shift for c in drawn),
+            ]
             losses.append(-log_softmax(row)[0])
-        found = sampled_softmax_loss(logits, labels, share=0.3, correct=correct,
-                                     generator=torch.Generator().manual_seed(7))  # fmt: skip
+        found = sampled_softmax_loss(
+            logits, labels, share=0.3, correct=correct, generator=torch.Generator().manual_seed(7)
+        )
         assert float(found) == pytest.approx(np.mean(losses), rel=1e-9)
 
 
@@ -579,9 +598,16 @@ def test_sampling_is_corrected_in_the_mean_of_the_sum():
     generator = torch.Generator().manual_seed(0)
 
     def mean(correct):
-        draws = [math.exp(float(sampled_softmax_loss(logits, labels, share=0.2, correct=correct,
-                                                     generator=generator)))
-                 for _ in range(1500)]  # fmt: skip
+        draws = [
+            math.exp(
+                float(
+                    sampled_softmax_loss(
+                        logits, labels, share=0.2, correct=correct, generator=generator
+                    )
+                )
+            )
+            for _ in range(1500)
+        ]
         return np.mean(draws), np.std(draws) / math.sqrt(len(draws))
 
     corrected, error = mean(True)
@@ -592,8 +618,9 @@ def test_sampling_is_corrected_in_the_mean_of_the_sum():
 def test_sampled_softmax_at_its_edges():
     logits, labels = torch.randn(3, 3), torch.arange(3)
     # All classes are in the batch: nothing to draw.
-    torch.testing.assert_close(sampled_softmax_loss(logits, labels, share=0.5),
-                               softmax_loss(logits, labels))  # fmt: skip
+    torch.testing.assert_close(
+        sampled_softmax_loss(logits, labels, share=0.5), softmax_loss(logits, labels)
+    )
     for share in (0, 1.5, float("nan")):
         with pytest.raises(InputError, match=f"up to 1, got {share}"):
             sampled_softmax_loss(logits, labels, share=share)
@@ -661,10 +688,15 @@ def test_verification_against_a_loop(seed):
     for k in range(5):
         train = fold != k
         values = sorted({*scores[train].tolist()})
-        tried = [-math.inf, *((a + b) / 2 for a, b in zip(values, values[1:], strict=False)),
-                 math.inf]  # fmt: skip
-        right = [sum((s >= t) == w for s, w in zip(scores[train], same[train], strict=True))
-                 for t in tried]  # fmt: skip
+        tried = [
+            -math.inf,
+            *((a + b) / 2 for a, b in zip(values, values[1:], strict=False)),
+            math.inf,
+        ]
+        right = [
+            sum((s >= t) == w for s, w in zip(scores[train], same[train], strict=True))
+            for t in tried
+        ]
         best = [t for t, r in zip(tried, right, strict=True) if r == max(right)]
         threshold = best[(len(best) - 1) // 2]
         assert best_threshold(scores[train], same[train]) == threshold
@@ -696,8 +728,9 @@ def test_roc_against_scikit_learn_and_loops(seed, ties):
             assert math.isnan(row["tar"])
             assert math.isnan(row["threshold"])
             continue
-        fine = [t for t in [math.inf, *scores] if (scores[~same] >= t).sum() <= far * n_impostors
-                + 1e-9]  # fmt: skip
+        fine = [
+            t for t in [math.inf, *scores] if (scores[~same] >= t).sum() <= far * n_impostors + 1e-9
+        ]
         assert row["threshold"] == min(fine)
         assert row["tar"] == pytest.approx((scores[same] >= min(fine)).mean())
 
@@ -754,8 +787,11 @@ def test_outputs_and_scores_of_pairs():
         ):
             assert pair_scores(outputs, index[k : k + 1], score=score)[0] == pytest.approx(wanted)
     logits = module.head(torch.from_numpy(np.abs(outputs[index[:, 0]] - outputs[index[:, 1]])))
-    np.testing.assert_allclose(pair_scores(outputs, index, score=module.head),
-                               (logits[:, 1] - logits[:, 0]).detach(), atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(
+        pair_scores(outputs, index, score=module.head),
+        (logits[:, 1] - logits[:, 0]).detach(),
+        atol=1e-5,
+    )
     assert math.isnan(pair_scores(np.zeros((2, 3)), np.array([[0, 1]]))[0])
     with pytest.raises(InputError, match="unknown score 'r'"):
         pair_scores(outputs, index, score="r")
@@ -799,16 +835,20 @@ def test_going_on_gives_the_weights_of_an_uninterrupted_run(recipe, tmp_path):
     assert len(pd.read_csv(tmp_path / "parts" / "log.csv")) == 2
     parts, again = train(tmp_path / "parts", resume=True, module=tiny(seed=9), **options)
     assert_same_weights(whole, parts)
-    assert_same_weights(load_file(tmp_path / "whole" / "weights.safetensors"),
-                        load_file(tmp_path / "parts" / "weights.safetensors"))  # fmt: skip
+    assert_same_weights(
+        load_file(tmp_path / "whole" / "weights.safetensors"),
+        load_file(tmp_path / "parts" / "weights.safetensors"),
+    )
     pd.testing.assert_frame_equal(
         log.drop(columns="seconds"), again.drop(columns="seconds"), check_exact=True
     )
     written = pd.read_csv(tmp_path / "parts" / "log.csv", index_col="epoch")
     pd.testing.assert_frame_equal(written, again)
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == [
-        "checkpoint.pt", "log.csv", "weights.safetensors",
-    ]  # fmt: skip
+        "checkpoint.pt",
+        "log.csv",
+        "weights.safetensors",
+    ]
     # Nothing left to do: the same again.
     done, _ = train(tmp_path / "parts", resume=True, module=tiny(seed=3), **options)
     assert_same_weights(whole, done)
@@ -859,9 +899,22 @@ def test_sgd_against_a_loop(tmp_path):
     initialise(module, 0)
     weight, bias = (p.detach().double().clone() for p in module[2].parameters())
     velocity = [torch.zeros_like(weight), torch.zeros_like(bias)]
-    x = torch.stack([torch.from_numpy(np.asarray(
-        Image.fromarray(faces.image(i)).convert("L").resize((48, 48), Image.Resampling.BILINEAR),
-        np.float64)) for i in range(16)])[:, None] / 255  # fmt: skip
+    x = (
+        torch.stack(
+            [
+                torch.from_numpy(
+                    np.asarray(
+                        Image.fromarray(faces.image(i))
+                        .convert("L")
+                        .resize((48, 48), Image.Resampling.BILINEAR),
+                        np.float64,
+                    )
+                )
+                for i in range(16)
+            ]
+        )[:, None]
+        / 255
+    )
     x = nn.functional.avg_pool2d(x, 8).flatten(1)
     labels = torch.from_numpy(np.array(faces.labels))
     losses, clipped = [], 0
@@ -886,8 +939,16 @@ def test_sgd_against_a_loop(tmp_path):
                 velocity[k] = 0.8 * velocity[k] + gradients[k]
                 value -= rate * velocity[k]
         losses.append(sums / 16)
-    log = fit(module, softmax_loss, faces, recipe=recipe, preprocessing=GREY48, out=tmp_path,
-              batches=partial(shuffled, n_images=16, batch_size=5), device="cpu")  # fmt: skip
+    log = fit(
+        module,
+        softmax_loss,
+        faces,
+        recipe=recipe,
+        preprocessing=GREY48,
+        out=tmp_path,
+        batches=partial(shuffled, n_images=16, batch_size=5),
+        device="cpu",
+    )
     assert clipped > 2
     np.testing.assert_allclose(log["loss"], losses, rtol=1e-4)
     np.testing.assert_allclose(module[2].weight.detach(), weight, atol=1e-5)
@@ -968,8 +1029,15 @@ def test_colour_or_grey_is_the_networks_own(tmp_path):
             return self.fc(x.mean((2, 3)) / 100)
 
     faces = noise_faces(2, 2, side=256)
-    train(tmp_path, module=Mean(), faces=faces, preprocessing=rgb, augment=None,
-          recipe={"epochs": 1}, batches=partial(shuffled, n_images=4, batch_size=4))  # fmt: skip
+    train(
+        tmp_path,
+        module=Mean(),
+        faces=faces,
+        preprocessing=rgb,
+        augment=None,
+        recipe={"epochs": 1},
+        batches=partial(shuffled, n_images=4, batch_size=4),
+    )
     order = shuffled(0, n_images=4, batch_size=4)[0][:, 0]
     wanted = faces.image(order[0])[16:240, 16:240, ::-1].transpose(2, 0, 1)
     mean = np.array(rgb.mean)[:, None, None]
@@ -987,8 +1055,13 @@ def test_written_weights_open_by_name(name, build, layer, tmp_path):
     faces, module = noise_faces(2, 2, side=24), build()
     initialise(module, 0)
     spec = get_spec(name)
-    train(tmp_path, module=module, faces=faces, preprocessing=spec.preprocessing,
-          recipe={"epochs": 1, "learning_rate": 1e-4})  # fmt: skip
+    train(
+        tmp_path,
+        module=module,
+        faces=faces,
+        preprocessing=spec.preprocessing,
+        recipe={"epochs": 1, "learning_rate": 1e-4},
+    )
     network = load_network(name, weights=tmp_path / "weights.safetensors", device="cpu")
     x = network.preprocess([faces.image(0)])
     with torch.inference_mode():
@@ -996,8 +1069,9 @@ def test_written_weights_open_by_name(name, build, layer, tmp_path):
     assert not module.training
     settings = json.loads(safetensors_metadata(tmp_path / "weights.safetensors")["settings"])
     assert settings["recipe"]["learning_rate"] == 1e-4
-    assert network.module.get_submodule(layer).weight.shape == module.get_submodule(
-        layer).weight.shape  # fmt: skip
+    assert (
+        network.module.get_submodule(layer).weight.shape == module.get_submodule(layer).weight.shape
+    )
 
 
 def safetensors_metadata(path):
@@ -1052,15 +1126,26 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
     code = PROCESS.format(tests=str(Path(__file__).parent), out=str(tmp_path / "two"))
     program = tmp_path / "program.py"
     program.write_text(code)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-               "--nproc-per-node", "2", str(program)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(program),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     module = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(36, 4))
     initialise(module, 0)
-    _, log = train(tmp_path / "one", module=module, augment=None,
-                   recipe={"epochs": 2, "clip": 1.0},
-                   batches=partial(shuffled, n_images=16, batch_size=4))  # fmt: skip
+    _, log = train(
+        tmp_path / "one",
+        module=module,
+        augment=None,
+        recipe={"epochs": 2, "clip": 1.0},
+        batches=partial(shuffled, n_images=16, batch_size=4),
+    )
     two = read_weights(tmp_path / "two" / "weights.safetensors")
     for name, value in module.state_dict().items():
         torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-5)
@@ -1111,25 +1196,65 @@ def test_scripts_train_on_folders_and_tables(tmp_path):
         path.unlink()
     (tmp_path / "pairs.txt").write_text("2 1\np0 1 2\np0 1 p1 2\np2 1 2\np2 1 p3 2\n")
     data, common = tmp_path / "people", ["--epochs", "1", "--device", "cpu"]
-    done = run_script("train_siamese.py", "--data", data, "--out", tmp_path / "s", *common,
-                      "--width", "2", "--n-out", "4", "--held-out", "0", "--test", data, "--pairs",
-                      tmp_path / "pairs.txt")  # fmt: skip
+    done = run_script(
+        "train_siamese.py",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "s",
+        *common,
+        "--width",
+        "2",
+        "--n-out",
+        "4",
+        "--held-out",
+        "0",
+        "--test",
+        data,
+        "--pairs",
+        tmp_path / "pairs.txt",
+    )
     assert done.returncode == 0, done.stderr
     assert "training on 8 images of 2 people; 4 tested people are left out" in done.stdout
     assert "4 pairs of pairs.txt: AUC" in done.stdout
-    again = run_script("train_siamese.py", "--data", data, "--out", tmp_path / "s", *common,
-                       "--width", "2", "--n-out", "4", "--held-out", "2")  # fmt: skip
+    again = run_script(
+        "train_siamese.py",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "s",
+        *common,
+        "--width",
+        "2",
+        "--n-out",
+        "4",
+        "--held-out",
+        "2",
+    )
     assert again.returncode == 2
     assert re.match("error: .*checkpoint.pt is there already", again.stderr.splitlines()[-1])
-    done = run_script("train_identity.py", "--data", data, "--out", tmp_path / "i", *common,
-                      "--held-out", "2", "--objective", "arcface", "--share", "0.5")  # fmt: skip
+    done = run_script(
+        "train_identity.py",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "i",
+        *common,
+        "--held-out",
+        "2",
+        "--objective",
+        "arcface",
+        "--share",
+        "0.5",
+    )
     assert done.returncode == 0, done.stderr
     assert "auc" in done.stdout
     load_network("densenet-celeba", weights=tmp_path / "i" / "weights.safetensors", device="cpu")
     _, rows = fer_rows(9)
     write_fer(tmp_path / "fer.csv", rows)
-    done = run_script("train_expression.py", "--fer2013", tmp_path / "fer.csv", "--out",
-                      tmp_path / "e", *common)  # fmt: skip
+    done = run_script(
+        "train_expression.py", "--fer2013", tmp_path / "fer.csv", "--out", tmp_path / "e", *common
+    )
     assert done.returncode == 0, done.stderr
     assert "PrivateTest: {'accuracy'" in done.stdout
 
@@ -1163,8 +1288,14 @@ class Small(nn.Sequential):
 
 def learn(tmp_path, module, objective, faces, batches, epochs):
     """Train; return the log."""
-    return train(tmp_path, module=module, objective=objective, faces=faces, batches=batches,
-                 recipe={"epochs": epochs, "learning_rate": 1e-3})[1]  # fmt: skip
+    return train(
+        tmp_path,
+        module=module,
+        objective=objective,
+        faces=faces,
+        batches=batches,
+        recipe={"epochs": epochs, "learning_rate": 1e-3},
+    )[1]
 
 
 @pytest.mark.slow
@@ -1180,8 +1311,9 @@ def test_people_are_recognised_smiling_who_were_seen_neutral(objective, london, 
     if isinstance(objective, partial) and objective.func is arcface_loss:
         torch.manual_seed(0)
         use_cosines(module, "10")
-    log = learn(tmp_path, module, objective, seen,
-                partial(shuffled, n_images=102, batch_size=17), 40)  # fmt: skip
+    log = learn(
+        tmp_path, module, objective, seen, partial(shuffled, n_images=102, batch_size=17), 40
+    )
     assert log["loss"].iloc[-1] < 0.6 * log["loss"].iloc[0]
     outputs = compute_outputs(module, unseen, preprocessing=GREY48)
     # Chance is 1 of 102; by chance 5 or more would be right in 0.4 % of runs.
@@ -1203,8 +1335,14 @@ def test_triplets_help_with_people_never_seen(london, tmp_path):
     seen, unseen = faces.split(30, seed=0)
     module = Small(32).eval()
     before = held_out_auc(module, unseen, london)
-    log = learn(tmp_path, module, triplet_loss, seen,
-                partial(by_person, labels=seen.labels, n_people=12, n_images=2), 40)  # fmt: skip
+    log = learn(
+        tmp_path,
+        module,
+        triplet_loss,
+        seen,
+        partial(by_person, labels=seen.labels, n_people=12, n_images=2),
+        40,
+    )
     assert log["loss"].iloc[-1] < 0.5 * log["loss"].iloc[0]
     after = held_out_auc(module, unseen, london)
     assert before < 0.9 < 0.95 < after
@@ -1217,8 +1355,14 @@ def test_expressions_are_recognised_in_people_never_seen(london, tmp_path):
     held_out = np.isin(people.labels, np.random.default_rng(0).choice(102, 30, replace=False))
     seen, unseen = (faces.subset(np.flatnonzero(part)) for part in (~held_out, held_out))
     module = Small(2)
-    log = learn(tmp_path, module, softmax_loss, seen,
-                partial(shuffled, n_images=len(seen), batch_size=16), 30)  # fmt: skip
+    log = learn(
+        tmp_path,
+        module,
+        softmax_loss,
+        seen,
+        partial(shuffled, n_images=len(seen), batch_size=16),
+        30,
+    )
     assert log["loss"].iloc[-1] < 0.5 * log["loss"].iloc[0]
     outputs = compute_outputs(module, unseen, preprocessing=GREY48)
     assert accuracy(outputs, unseen.labels)["balanced accuracy"] > 0.75

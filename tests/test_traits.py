@@ -27,19 +27,31 @@ def simulated(seed=0, *, n=N, effect=1.0, start=0):
     faces = [f"face {i:02d}" for i in range(start, start + n)]
     one, two = (pd.DataFrame(rng.normal(size=(n, 12)) * s, faces) for s in (1.0, 30.0))
     warm = effect * (one[0] + one[1]) + rng.normal(size=n)
-    ratings = pd.DataFrame({
-        "warm": warm, "kind": warm + 0.5 * rng.normal(size=n),
-        "tall": effect * two[0] / 15 + rng.normal(size=n), "odd": rng.normal(size=n),
-    }, faces)  # fmt: skip
+    ratings = pd.DataFrame(
+        {
+            "warm": warm,
+            "kind": warm + 0.5 * rng.normal(size=n),
+            "tall": effect * two[0] / 15 + rng.normal(size=n),
+            "odd": rng.normal(size=n),
+        },
+        faces,
+    )
     return {"network": one, "landmarks": two}, ratings
+
+
+def means_without(values, folds):
+    """Return for each face the mean of the faces of other folds."""
+    return np.array([values[folds != fold].mean() for fold in folds])
 
 
 def test_planted_traits_are_found_where_they_are():
     features, ratings = simulated()
     found = trait_readout(features, ratings, n_permutations=199)
     at = found.table.set_index(["features", "trait"])
-    assert (at.loc[[("network", "warm"), ("network", "kind"), ("landmarks", "tall")],
-                   "p_corrected"] <= 0.01).all()  # fmt: skip
+    assert (
+        at.loc[[("network", "warm"), ("network", "kind"), ("landmarks", "tall")], "p_corrected"]
+        <= 0.01
+    ).all()
     assert at.loc[("landmarks", "warm"), "p_corrected"] > 0.05
     assert (at.xs("odd", level=1)["p_corrected"] > 0.05).all()
     cells = found.specificity.set_index(["features", "trained", "tested"])
@@ -54,19 +66,20 @@ def test_numbers_are_those_of_the_readout_and_of_correlations():
     features, ratings = simulated(1)
     found = trait_readout(features, ratings, n_permutations=19, seed=3)
     other = landmark_readout(
-        {k: v.to_numpy() for k, v in features.items()}, ratings, conditions=FACES,
-        standardize=True, n_permutations=19, seed=3,
-    )  # fmt: skip
+        {k: v.to_numpy() for k, v in features.items()},
+        ratings,
+        conditions=FACES,
+        standardize=True,
+        n_permutations=19,
+        seed=3,
+    )
     np.testing.assert_array_equal(found.table["r"], other.table["r"])
     parts = dict(list(found.predictions.groupby(["features", "trait"])))
     for row in found.specificity.itertuples():
         part = parts[row.features, row.trained].set_index("condition").loc[FACES]
-        mean = lambda trait: np.array([  # noqa: E731
-            ratings[trait].loc[FACES][(part["fold"] != f).to_numpy()].mean()  # noqa: B023
-            for f in part["fold"]  # noqa: B023
-        ])  # fmt: skip
-        x = part["predicted"] - mean(row.trained)
-        y = ratings[row.tested].loc[FACES] - mean(row.tested)
+        folds = part["fold"].to_numpy()
+        x = part["predicted"] - means_without(ratings[row.trained].loc[FACES], folds)
+        y = ratings[row.tested].loc[FACES] - means_without(ratings[row.tested].loc[FACES], folds)
         assert row.r == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
         among = np.corrcoef(ratings[row.trained], ratings[row.tested])[0, 1]
         assert row.rating_r == pytest.approx(among, abs=1e-9)
@@ -112,8 +125,9 @@ def test_another_order_and_a_sequence_of_names_give_the_same():
 def test_generalization_is_ridge_on_all_of_the_one_and_r_in_the_other():
     features, ratings = simulated(4)
     more, others = simulated(5, n=50, start=100)
-    found = trait_generalization(features, ratings, more, others * 10 + 3, strengths=[0.1],
-                                 n_permutations=199)  # fmt: skip
+    found = trait_generalization(
+        features, ratings, more, others * 10 + 3, strengths=[0.1], n_permutations=199
+    )
     for row in found.itertuples():
         x, z = features[row.features].to_numpy(), more[row.features].to_numpy()
         mean, sd = x.mean(axis=0), x.std(axis=0)
@@ -166,13 +180,15 @@ def test_false_positive_rates():
     n, hits, corrected, elsewhere = 150, [], [], []
     for seed in range(n):
         features, ratings = simulated(seed, n=40, effect=0.0)
-        table = trait_readout(features, ratings[["warm", "odd"]], n_permutations=39, seed=seed,
-                              progress=False).table  # fmt: skip
+        table = trait_readout(
+            features, ratings[["warm", "odd"]], n_permutations=39, seed=seed, progress=False
+        ).table
         hits += list(table["p"] <= 0.05)
         corrected.append(table["p_corrected"].min() <= 0.05)
         more, others = simulated(seed + 1000, n=30, start=100, effect=0.0)
-        table = trait_generalization(features, ratings[["warm"]], more, others[["warm"]],
-                                     n_permutations=39, seed=seed)  # fmt: skip
+        table = trait_generalization(
+            features, ratings[["warm"]], more, others[["warm"]], n_permutations=39, seed=seed
+        )
         elsewhere += list(table["p"] <= 0.05)
     # 5 % within the range of 99.9 % of such numbers of studies (rows of a study are alike).
     assert 0.02 <= np.mean(hits) <= 0.085
@@ -195,19 +211,25 @@ def test_wrong_input_is_told():
     with pytest.raises(InputError, match="numbers as ratings"):
         trait_readout(features, ratings.assign(warm="very"))
     with pytest.raises(InputError, match="reliability of every trait, none of kind"):
-        trait_readout(features, ratings[["warm", "kind"]], reliability=pd.Series({"warm": 0.5}),
-                      n_permutations=9)  # fmt: skip
+        trait_readout(
+            features,
+            ratings[["warm", "kind"]],
+            reliability=pd.Series({"warm": 0.5}),
+            n_permutations=9,
+        )
     with pytest.raises(InputError, match="reliabilities from 0 to 1"):
-        trait_readout(features, ratings[["warm"]], reliability=pd.Series({"warm": 1.5}),
-                      n_permutations=9)  # fmt: skip
+        trait_readout(
+            features, ratings[["warm"]], reliability=pd.Series({"warm": 1.5}), n_permutations=9
+        )
     more, others = simulated(5, n=50, start=100)
     with pytest.raises(InputError, match="same sets of features"):
         trait_generalization(features, ratings, {"network": more["network"]}, others)
     with pytest.raises(InputError, match="trait that both have"):
         trait_generalization(features, ratings[["warm"]], more, others[["tall"]])
     with pytest.raises(InputError, match="same columns of 'network'"):
-        trait_generalization(features, ratings, more | {"network": more["network"].iloc[:, 1:]},
-                             others)  # fmt: skip
+        trait_generalization(
+            features, ratings, more | {"network": more["network"].iloc[:, 1:]}, others
+        )
     with pytest.raises(InputError, match="vary, but 'warm' does not"):
         trait_generalization(features, ratings, more, others.assign(warm=1.0))
     rows = pd.DataFrame({"rater": [1, 2, 3] * 5, "face": list("abcde") * 3, "warm": range(15)})
@@ -222,8 +244,9 @@ def test_wrong_input_is_told():
 
 def test_figures():
     features, ratings = simulated()
-    found = trait_readout(features, ratings, n_permutations=19,
-                          reliability=pd.Series(0.8, ratings.columns))  # fmt: skip
+    found = trait_readout(
+        features, ratings, n_permutations=19, reliability=pd.Series(0.8, ratings.columns)
+    )
     figure = plot_traits(found)
     ax = panels(figure)[0]
     assert [t.get_text() for t in ax.get_yticklabels()] == list(ratings.columns)

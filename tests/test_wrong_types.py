@@ -21,8 +21,13 @@ NAMES = [f"face {i}" for i in range(8)]
 def good():
     """Arguments of the main kinds that are right."""
     rng = np.random.default_rng(0)
-    labels = {"subject": list("123"), "name": list("abc"), "layer": list("abc"), "network": "n",
-              "time": [0.0, 1, 2]}  # fmt: skip
+    labels = {
+        "subject": list("123"),
+        "name": list("abc"),
+        "layer": list("abc"),
+        "network": "n",
+        "time": [0.0, 1, 2],
+    }
     images = rng.integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
     return {
         "RDMs": rf.RDMs(rng.random((3, 28)), NAMES, "euclidean", labels),

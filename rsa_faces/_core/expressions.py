@@ -22,9 +22,13 @@ from rsa_faces._core.errors import InputError
 _LONGEST = 5000
 _MARK = "column_in_backquotes_"
 _COMPARISONS: dict[type, Callable] = {
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
-    ast.Gt: operator.gt, ast.GtE: operator.ge,
-}  # fmt: skip
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
 _KNOWN = (
     "names of columns, numbers, texts in quotes, True and False, comparisons, `in` a list, `and`, "
     "`or` and `not`"

@@ -593,9 +593,12 @@ def _parse(file: _Source, numbers: Sequence[str], words: list[str], notes: list[
     columns = range(len(file.header))
     wanted = [i for i in columns if file.header[i] in set(numbers)]
     options = {
-        "sep": file.separator, "header": 0, "names": columns, "index_col": False,
+        "sep": file.separator,
+        "header": 0,
+        "names": columns,
+        "index_col": False,
         "keep_default_na": False,
-    }  # fmt: skip
+    }
     if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):
         options["float_precision"] = "round_trip"  # later the only one
     # As objects: each different text is made once, and none is taken for a number.
@@ -603,9 +606,11 @@ def _parse(file: _Source, numbers: Sequence[str], words: list[str], notes: list[
     data = file.text.encode()
     try:
         table = pd.read_csv(
-            io.BytesIO(data), dtype={**kinds, **dict.fromkeys(wanted, np.float64)},
-            na_values=dict.fromkeys(wanted, words), **options,
-        )  # fmt: skip
+            io.BytesIO(data),
+            dtype={**kinds, **dict.fromkeys(wanted, np.float64)},
+            na_values=dict.fromkeys(wanted, words),
+            **options,
+        )
     except ValueError:
         # Some cell is no number as it stands; which one is said later.
         table = pd.read_csv(io.BytesIO(data), dtype=kinds, na_filter=False, **options)

@@ -8,9 +8,20 @@ from numba import njit, uint64
 
 @njit(nogil=True, cache=True)
 def fill(
-    order_model, new_model, order_data, new_data, weights, strict_model, strict_data, paired,
-    sums, untied_model, untied_data, start, stop,
-):  # fmt: skip
+    order_model,
+    new_model,
+    order_data,
+    new_data,
+    weights,
+    strict_model,
+    strict_data,
+    paired,
+    sums,
+    untied_model,
+    untied_data,
+    start,
+    stop,
+):
     """Fill the combinations start ≤ b · n_data + j < stop, but not where both are strict.
 
     Entries of weight 0 are left out once per weighting, for all combinations.

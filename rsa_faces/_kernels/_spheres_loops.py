@@ -30,9 +30,21 @@ _CANCELLED = 1e-8
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def fill_rdms(
-    patterns, usable, indptr, indices, kind, min_channels, noise, residuals, bounds, freedom,
-    inflation, vectors, n_used, state,
-):  # fmt: skip  # noqa: D417
+    patterns,
+    usable,
+    indptr,
+    indices,
+    kind,
+    min_channels,
+    noise,
+    residuals,
+    bounds,
+    freedom,
+    inflation,
+    vectors,
+    n_used,
+    state,
+):  # noqa: D417
     """Fill the RDM of each centre.
 
     Parameters

@@ -57,9 +57,19 @@ def null_maxima(
         from rsa_faces._kernels import _clusters_loops
 
         in_threads(
-            _clusters_loops.null_maxima, len(signs), units, signs, graph.indptr, graph.indices,
-            kind, 1 in sides, -1 in sides, threshold, block, maxima,
-        )  # fmt: skip
+            _clusters_loops.null_maxima,
+            len(signs),
+            units,
+            signs,
+            graph.indptr,
+            graph.indices,
+            kind,
+            1 in sides,
+            -1 in sides,
+            threshold,
+            block,
+            maxima,
+        )
         return maxima
     for start in range(0, len(signs), block):
         for b, t in enumerate(t_values(units, signs[start : start + block]), start):
@@ -110,9 +120,15 @@ def enhance(t: np.ndarray, graph: sparse.csr_array) -> np.ndarray:
     root, tree = np.empty(n_places, np.int32), np.empty((6, n_places), np.int32)
     keys = np.empty((2, n_places), np.int64)
     call(
-        _clusters_loops.enhance, np.ascontiguousarray(t), graph.indptr, graph.indices, enhanced,
-        root, tree, keys,
-    )  # fmt: skip
+        _clusters_loops.enhance,
+        np.ascontiguousarray(t),
+        graph.indptr,
+        graph.indices,
+        enhanced,
+        root,
+        tree,
+        keys,
+    )
     return enhanced
 
 

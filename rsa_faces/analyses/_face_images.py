@@ -22,9 +22,12 @@ def matched(images, landmarks, conditions, match: str) -> tuple[tuple[str, ...],
     points = as_points(landmarks, conditions)
     if match == "same" and set(image_names) != set(points):
         raise ConditionMismatchError(
-            image_names, points, left_name="images", right_name="landmarks",
+            image_names,
+            points,
+            left_name="images",
+            right_name="landmarks",
             hint="Rename them, or use match='intersection' for those in both.",
-        )  # fmt: skip
+        )
     names = tuple(name for name in image_names if name in points)
     if not names:
         raise InputError("expected faces with an image and landmarks, got none.")

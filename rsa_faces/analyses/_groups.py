@@ -67,10 +67,16 @@ class GroupedFaces:
         mated = self.person[row] == self.person[col]
         kind = np.where(mated, "mated", np.where(codes[row] == codes[col], "within", "between"))
         names, shown = np.array(self.names, object), np.array(kinds, object)
-        return pd.DataFrame({
-            "a": names[row], "b": names[col], "group_a": shown[codes[row]],
-            "group_b": shown[codes[col]], "kind": kind, "score": self.matrix[row, col],
-        })  # fmt: skip
+        return pd.DataFrame(
+            {
+                "a": names[row],
+                "b": names[col],
+                "group_a": shown[codes[row]],
+                "group_b": shown[codes[col]],
+                "kind": kind,
+                "score": self.matrix[row, col],
+            }
+        )
 
 
 def as_attributes(groups) -> dict[str, Any]:
@@ -104,9 +110,14 @@ def grouped_faces(scores, labels, people, within, match) -> GroupedFaces:
     if within is not None:
         _check_constant(strata, codes_of(found[-1])[1], person, person_names, "strata")
     return GroupedFaces(
-        matrix, shell.conditions, attributes, person, person_names,
-        _of_people(strata, person), n_left_out,
-    )  # fmt: skip
+        matrix,
+        shell.conditions,
+        attributes,
+        person,
+        person_names,
+        _of_people(strata, person),
+        n_left_out,
+    )
 
 
 def score_matrix(scores) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -36,8 +36,10 @@ class SoftmaxFold:
         strength = self.strengths[0]
         if len(self.strengths) > 1:
             held = self._held(codes, rng)
-            hits = [np.mean(_fit(x[~held], codes[~held], s).predict(x[held]) == codes[held])
-                    for s in self.strengths]  # fmt: skip
+            hits = [
+                np.mean(_fit(x[~held], codes[~held], s).predict(x[held]) == codes[held])
+                for s in self.strengths
+            ]
             strength = self.strengths[best_index(np.array(hits), last=True)]
         return _fit(x, codes, strength).predict(self.patterns[len(self.train) :])
 

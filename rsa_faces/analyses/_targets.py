@@ -44,9 +44,10 @@ class Classes:
     def row(self, predicted: np.ndarray, scores: np.ndarray) -> tuple[dict, np.ndarray]:
         """Return columns of the table, and hits."""
         row = {
-            "accuracy": scores[0, 0], "balanced_accuracy": scores[0, 1],
+            "accuracy": scores[0, 0],
+            "balanced_accuracy": scores[0, 1],
             "chance": _mean(scores[1:, 0]),
-        }  # fmt: skip
+        }
         return row, (predicted == self.codes).astype(float)
 
     def interval(self, hits, predicted, units, draws) -> tuple[float, float]:

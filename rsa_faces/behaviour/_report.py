@@ -55,9 +55,14 @@ class Findings:
             shown = [str(w) for w in list(where)[:6]]
             more = ", …" if len(shown) == 6 else ""
             self.rows.append(
-                dict(zip(_COLUMNS, (str(rater), rule, int(n), action,
-                                    ", ".join(shown[:5]) + more), strict=True))
-            )  # fmt: skip
+                dict(
+                    zip(
+                        _COLUMNS,
+                        (str(rater), rule, int(n), action, ", ".join(shown[:5]) + more),
+                        strict=True,
+                    )
+                )
+            )
 
     def report(self) -> RaterReport:
         """Return the report."""
@@ -89,8 +94,13 @@ def without_checks(
     out = []
     for rater, rows in table[checks].groupby("rater", sort=False):
         wrong = rows[answer] != rows["expected"]
-        findings.add(rater, "attention check failed", wrong.sum(), f"of {len(rows)} checks; kept",
-                     rows[wrong].index)  # fmt: skip
+        findings.add(
+            rater,
+            "attention check failed",
+            wrong.sum(),
+            f"of {len(rows)} checks; kept",
+            rows[wrong].index,
+        )
         if max_failed is not None and wrong.mean() > max_failed:
             findings.add(rater, "too many attention checks failed", 1, "rater left out")
             out.append(rater)

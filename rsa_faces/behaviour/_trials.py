@@ -228,9 +228,13 @@ def read_arrangements(
     array([[0.735, 0.98 , 1.225]])
     """
     table = read_table(
-        source, what="a table of arrangements", text=["rater", "stimulus"], numbers=["x", "y"],
-        required=["trial"], guess=True,
-    )  # fmt: skip
+        source,
+        what="a table of arrangements",
+        text=["rater", "stimulus"],
+        numbers=["x", "y"],
+        required=["trial"],
+        guess=True,
+    )
     if conditions is None:
         conditions = sorted(table["stimulus"].unique())
     conditions = check_unique_names(conditions, what="condition")
@@ -247,9 +251,12 @@ def read_arrangements(
         rows = rows[~missing]
         twice = rows.duplicated(["trial", "stimulus"], keep="last")
         findings.add(
-            rater, "image placed twice in a trial", twice.sum(), "last position counts",
+            rater,
+            "image placed twice in a trial",
+            twice.sum(),
+            "last position counts",
             rows[twice].index,
-        )  # fmt: skip
+        )
         rows = rows[~twice]
         order = pd.api.types.is_numeric_dtype(rows["trial"])
         trials, small = [], []

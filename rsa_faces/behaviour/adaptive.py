@@ -113,9 +113,14 @@ def next_trial(
         chosen = rng.permutation(n)[:n_max]
     else:
         chosen = _lift_weakest(
-            _square(vector, n), _square(evidence, n), n_max, utility_exponent, cost_exponent,
-            evidence_floor, rng,
-        )  # fmt: skip
+            _square(vector, n),
+            _square(evidence, n),
+            n_max,
+            utility_exponent,
+            cost_exponent,
+            evidence_floor,
+            rng,
+        )
     return tuple(names[i] for i in sorted(chosen))
 
 

@@ -220,13 +220,22 @@ def inverse_mds(
     with np.errstate(over="ignore"):
         scales = np.divide(sizes, largest, out=np.zeros_like(sizes), where=largest > 0)
     rdms = RDMs(
-        full, arrangements.conditions, "arrangement",
+        full,
+        arrangements.conditions,
+        "arrangement",
         {"rater": [arrangements.rater], "n_trials": [len(arrangements)]},
-    )  # fmt: skip
+    )
     return ArrangementRDM(
-        rdms, weight, count, float(np.sqrt(off.sum() / total.sum())), trial_stress, scales,
-        n_groups, n_iterations, converged,
-    )  # fmt: skip
+        rdms,
+        weight,
+        count,
+        float(np.sqrt(off.sum() / total.sum())),
+        trial_stress,
+        scales,
+        n_groups,
+        n_iterations,
+        converged,
+    )
 
 
 def trial_reliability(
@@ -290,8 +299,10 @@ def trial_reliability(
     r, n_pairs = [], []
     for _ in range(n_splits):
         order = rng.permutation(len(arrangements))
-        vectors = [_half_vector(arrangements, part, evidence_floor)
-                   for part in (order[:half], order[half:])]  # fmt: skip
+        vectors = [
+            _half_vector(arrangements, part, evidence_floor)
+            for part in (order[:half], order[half:])
+        ]
         both = ~np.isnan(vectors[0]) & ~np.isnan(vectors[1])
         x, y = vectors[0][both], vectors[1][both]
         if both.sum() >= 3 and x.std() > 0 and y.std() > 0:
@@ -311,9 +322,11 @@ def trial_reliability(
 def _half_vector(arrangements: Arrangements, part: np.ndarray, floor: float) -> np.ndarray:
     """Return the RDM of some of the trials; all NaN if they hold no distance."""
     some = Arrangements(
-        arrangements.rater, tuple(arrangements.trials[i] for i in part), arrangements.conditions,
+        arrangements.rater,
+        tuple(arrangements.trials[i] for i in part),
+        arrangements.conditions,
         arrangements.arena_diameter,
-    )  # fmt: skip
+    )
     with warnings.catch_warnings():
         # Half of the trials often leaves groups apart; the whole warns where it matters.
         warnings.simplefilter("ignore")
@@ -381,8 +394,15 @@ def _align(trial, pair, distance, relative, floor, n_trials, tol, max_iter):
         estimate[rows], scales[columns] = found[0] * size, found[1] * size
         n_iterations, converged = max(n_iterations, found[2]), converged and found[3]
     size = _root_mean_square(estimate)
-    return (estimate / size, evidence, (which, n_shown), scales / size, int(n_groups),
-            n_iterations, converged)  # fmt: skip
+    return (
+        estimate / size,
+        evidence,
+        (which, n_shown),
+        scales / size,
+        int(n_groups),
+        n_iterations,
+        converged,
+    )
 
 
 def _settle(average, share, estimate, tol, max_iter):

@@ -168,9 +168,12 @@ def read_meadows_annotations(source: pd.DataFrame | str | Path, *, task: str) ->
     names = [f"stim{i}_name" for i in (1, 2, 3)]
     gaps = ["label", *names[1:], *(f"stim{i}_id" for i in (1, 2, 3))]
     table = read_table(
-        source, what="a table of annotations", text=["task", "participation", names[0], *gaps],
-        gaps=gaps, optional=gaps[1:],
-    )  # fmt: skip
+        source,
+        what="a table of annotations",
+        text=["task", "participation", names[0], *gaps],
+        gaps=gaps,
+        optional=gaps[1:],
+    )
     check_choice(task, table["task"].unique(), what="task")
     table = table[table["task"] == task].reset_index(drop=True)
     n = 1
@@ -384,9 +387,12 @@ def _arrangements(rater, name, part, names, conditions, findings) -> Arrangement
             xy.append(at)
         if len(shown) < 2:
             findings.add(
-                rater, "fewer than 2 images in a trial", 1, "trial left out",
+                rater,
+                "fewer than 2 images in a trial",
+                1,
+                "trial left out",
                 [f"{name} trial {number}"],
-            )  # fmt: skip
+            )
             continue
         if len(set(shown)) < len(shown):
             twice = next(image for image in shown if shown.count(image) > 1)
@@ -509,16 +515,20 @@ def _same(conditions, shown, first, this) -> None:
     """Raise if two lists of images hold different ones."""
     if set(conditions) != set(shown):
         raise ConditionMismatchError(
-            conditions, shown, left_name=f"task {first[1]!r} of rater {first[0]!r}",
+            conditions,
+            shown,
+            left_name=f"task {first[1]!r} of rater {first[0]!r}",
             right_name=f"task {this[1]!r} of rater {this[0]!r}",
             hint="Name one task with task=.",
-        )  # fmt: skip
+        )
 
 
 def _conditions(names: list[str]) -> tuple[str, ...]:
     """Return names without the ending of an image file, where they stay unique."""
-    plain = [re.sub(r"\.(png|jpe?g|gif|bmp|webp|svg|mp4|webm|wav|mp3)$", "", n, flags=re.I)
-             for n in names]  # fmt: skip
+    plain = [
+        re.sub(r"\.(png|jpe?g|gif|bmp|webp|svg|mp4|webm|wav|mp3)$", "", n, flags=re.I)
+        for n in names
+    ]
     return check_unique_names(plain if len(set(plain)) == len(names) else names, what="image")
 
 

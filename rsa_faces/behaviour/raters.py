@@ -114,10 +114,12 @@ def fit_raters(arrangements: Iterable[Arrangements], *, evidence_floor: float = 
     for one in everyone[1:]:
         if set(one.conditions) != set(first):
             raise ConditionMismatchError(
-                first, one.conditions, left_name=f"rater {names[0]!r}",
+                first,
+                one.conditions,
+                left_name=f"rater {names[0]!r}",
                 right_name=f"rater {one.rater!r}",
                 hint="Give Arrangements the conditions of the whole task.",
-            )  # fmt: skip
+            )
     fits = [inverse_mds(one, first, evidence_floor=evidence_floor) for one in everyone]
     labels = {
         "rater": names,
@@ -289,9 +291,15 @@ def rater_agreement(
             )
         reasons.append("; ".join(why))
     return pd.DataFrame(
-        {by: names, "r": r, "n_pairs": n_pairs, "deviation": deviation,
-         "flagged": [bool(why) for why in reasons], "reason": reasons}
-    )  # fmt: skip
+        {
+            by: names,
+            "r": r,
+            "n_pairs": n_pairs,
+            "deviation": deviation,
+            "flagged": [bool(why) for why in reasons],
+            "reason": reasons,
+        }
+    )
 
 
 def _twins(z: np.ndarray, min_pairs: int) -> list[list[int]]:

@@ -110,9 +110,12 @@ def pair_rating_rdms(
     """
     check_choice(direction, _DIRECTIONS, what="direction")
     table = read_table(
-        source, what="a table of ratings", text=["rater", "a", "b"],
-        numbers=["rating", "expected"], optional=["expected"],
-    )  # fmt: skip
+        source,
+        what="a table of ratings",
+        text=["rater", "a", "b"],
+        numbers=["rating", "expected"],
+        optional=["expected"],
+    )
     if scale is not None:
         low, high = map(float, scale)
         if not low < high:
@@ -225,10 +228,12 @@ def matrix_rdms(
         if own.any() and diagonal == "ignore":
             values = np.diagonal(matrix)[own]
             findings.add(
-                names[i], "diagonal not zero", own.sum(),
+                names[i],
+                "diagonal not zero",
+                own.sum(),
                 f"left out ({values.min():.4g} to {values.max():.4g})",
                 np.array(conditions)[own],
-            )  # fmt: skip
+            )
         apart = np.abs(upper[i] - lower[i]) > slack[i]
         apart |= np.isnan(upper[i]) != np.isnan(lower[i])
         if apart.any() and asymmetry == "average":
@@ -322,9 +327,13 @@ def trait_rdms(
         raise InputError("expected attention checks, checks={column: answer}, for max_failed.")
     named = () if traits is None else check_unique_names(traits, what="trait")
     table = read_table(
-        source, what="a table of traits", text=[stimulus, rater], numbers=[*named, *checks],
-        optional=["rater"], guess=True,
-    )  # fmt: skip
+        source,
+        what="a table of traits",
+        text=[stimulus, rater],
+        numbers=[*named, *checks],
+        optional=["rater"],
+        guess=True,
+    )
     if rater not in table:
         table[rater] = "1"
     findings = Findings()
@@ -348,12 +357,18 @@ def trait_rdms(
     for name, rows in table.groupby("rater", sort=False):
         name = str(name)
         repeats = rows[stimulus].duplicated()
-        findings.add(name, "face rated more than once", repeats.sum(), "averaged",
-                     rows.loc[repeats, stimulus])  # fmt: skip
+        findings.add(
+            name,
+            "face rated more than once",
+            repeats.sum(),
+            "averaged",
+            rows.loc[repeats, stimulus],
+        )
         means = rows.groupby(stimulus)[list(traits)].mean().reindex(conditions)
         gaps = means.isna().any(axis=1)
-        findings.add(name, "trait missing", gaps.sum(), "NaN in the pairs of the face",
-                     means.index[gaps])  # fmt: skip
+        findings.add(
+            name, "trait missing", gaps.sum(), "NaN in the pairs of the face", means.index[gaps]
+        )
         values = means.to_numpy()
         if by == "trait":
             vectors.extend(np.abs(values[row] - values[col]).T)
@@ -361,8 +376,9 @@ def trait_rdms(
         else:
             spread = np.nanstd(values, axis=0)
             flat = ~(spread > 1e-12 * np.nanmax(np.abs(values), axis=0, initial=0.0))
-            findings.add(name, "same rating throughout", flat.sum(), "trait left out",
-                         np.array(traits)[flat])  # fmt: skip
+            findings.add(
+                name, "same rating throughout", flat.sum(), "trait left out", np.array(traits)[flat]
+            )
             if flat.all():
                 vectors.append(np.full(len(row), np.nan))
             else:
@@ -379,10 +395,16 @@ def trait_rdms(
 
 def _passed(table: pd.DataFrame, checks, max_failed, findings: Findings) -> pd.DataFrame:
     """Return the rows of raters who passed enough of the checks, which are columns."""
-    asked = pd.concat([
-        pd.DataFrame({"rater": table["rater"], "answer": table[column], "expected": right})
-        for column, right in checks.items()
-    ]).dropna(subset="answer") if checks else pd.DataFrame()  # fmt: skip
+    asked = (
+        pd.concat(
+            [
+                pd.DataFrame({"rater": table["rater"], "answer": table[column], "expected": right})
+                for column, right in checks.items()
+            ]
+        ).dropna(subset="answer")
+        if checks
+        else pd.DataFrame()
+    )
     judged = pd.DataFrame({"rater": table["rater"], "answer": np.nan, "expected": np.nan})
     kept = without_checks(
         pd.concat([judged, asked]), "answer", findings, max_failed if checks else None

@@ -238,8 +238,13 @@ def triplet_embedding(
             f"none ({len(never)} of {n})."
         )
     rng = as_rng(seed)
-    fit = {"n": n, "n_dimensions": n_dimensions, "nonnegative": nonnegative, "penalty": penalty,
-           "max_iter": max_iter}  # fmt: skip
+    fit = {
+        "n": n,
+        "n_dimensions": n_dimensions,
+        "nonnegative": nonnegative,
+        "penalty": penalty,
+        "max_iter": max_iter,
+    }
     if n_folds:
         fold = _folds(triplets, n_folds, rng)
     coordinates, converged = _fit(triplets, rng=rng, **fit)
@@ -260,11 +265,17 @@ def triplet_embedding(
     coordinates = coordinates[:, np.argsort(-(coordinates**2).sum(axis=0), kind="stable")]
     rdms = RDMs(_choice_rdm(coordinates), conditions, "triplet embedding")
     return TripletEmbedding(
-        coordinates, conditions, rdms, log_likelihood, accuracy,
+        coordinates,
+        conditions,
+        rdms,
+        log_likelihood,
+        accuracy,
         float(np.average(hits, weights=sizes)) if n_folds else np.nan,
         float(np.average(held_out, weights=sizes)) if n_folds else np.nan,
-        np.array(hits), len(triplets), converged,
-    )  # fmt: skip
+        np.array(hits),
+        len(triplets),
+        converged,
+    )
 
 
 def _read(
@@ -272,9 +283,12 @@ def _read(
 ) -> tuple[np.ndarray, np.ndarray, pd.Index, tuple[str, ...], RaterReport]:
     """Return triplets as (alike, alike, odd) positions, raters as numbers and names, conditions."""
     table = read_table(
-        source, what="a table of triplets", text=["rater", *"abc", "odd", "expected"],
-        optional=["expected"], gaps=["odd", "expected"],
-    )  # fmt: skip
+        source,
+        what="a table of triplets",
+        text=["rater", *"abc", "odd", "expected"],
+        optional=["expected"],
+        gaps=["odd", "expected"],
+    )
     findings = Findings()
     table = without_checks(table, "odd", findings, max_failed)
     number = table.index.to_numpy()
@@ -394,10 +408,13 @@ def _fit(triplets, *, n, n_dimensions, nonnegative, penalty, max_iter, rng):
         return value, gradient.ravel()
 
     result = minimize(
-        cost, start.ravel(), jac=True, method="L-BFGS-B",
+        cost,
+        start.ravel(),
+        jac=True,
+        method="L-BFGS-B",
         bounds=[(0.0, None)] * start.size if nonnegative else None,
         options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 1e-9, "gtol": 1e-6},
-    )  # fmt: skip
+    )
     return result.x.reshape(n, n_dimensions), bool(result.success)
 
 

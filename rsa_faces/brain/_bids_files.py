@@ -60,9 +60,10 @@ def find_runs(
             f"{_listed(others)}.{nearest(subject, others)}"
         )
     paths = [
-        p for p in sorted(own.rglob("func/*_bold.nii*"))
+        p
+        for p in sorted(own.rglob("func/*_bold.nii*"))
         if p.name.endswith(("_bold.nii", "_bold.nii.gz")) and entities(p).get("desc") == "preproc"
-    ]  # fmt: skip
+    ]
     where = f"subject {subject!r} in {str(folder)!r}"
     if not paths:
         raise InputError(

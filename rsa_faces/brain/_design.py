@@ -18,9 +18,13 @@ from rsa_faces._core.names import as_names
 from rsa_faces._core.tables import read_header, read_table
 
 HRF_MODELS = (
-    "glover", "spm", "glover + derivative", "spm + derivative",
-    "glover + derivative + dispersion", "spm + derivative + dispersion",
-)  # fmt: skip
+    "glover",
+    "spm",
+    "glover + derivative",
+    "spm + derivative",
+    "glover + derivative + dispersion",
+    "spm + derivative + dispersion",
+)
 DRIFTS = ("cosine", "polynomial", None)
 # Below this share of a regressor that the others do not explain, its beta is rounding.
 _ESTIMABLE = 1e-6
@@ -56,9 +60,14 @@ def read_events(events: Any, run: Any, duration: float, column: str = "trial_typ
     `column` names the trial type; names of stimulus files lose folder and ending.
     """
     events = read_table(
-        events, what=f"the events of run {run!r}", numbers=["onset", "duration", "modulation"],
-        text=[column], optional=["modulation"], gaps=[column], bids=True,
-    )  # fmt: skip
+        events,
+        what=f"the events of run {run!r}",
+        numbers=["onset", "duration", "modulation"],
+        text=[column],
+        optional=["modulation"],
+        gaps=[column],
+        bids=True,
+    )
     if (nameless := events[column].isna()).any():
         warnings.warn(
             f"{int(nameless.sum())} of {len(events)} events of run {run!r} have no {column} "
@@ -66,8 +75,9 @@ def read_events(events: Any, run: Any, duration: float, column: str = "trial_typ
             stacklevel=3,
         )
         events = events[~nameless]
-    events = events.assign(trial_type=stimulus_names(events[column], run)
-                           if column == "stim_file" else events[column])  # fmt: skip
+    events = events.assign(
+        trial_type=stimulus_names(events[column], run) if column == "stim_file" else events[column]
+    )
     numbers = [c for c in ("onset", "duration", "modulation") if c in events]
     events = events[[*numbers, "trial_type"]]
     for name in numbers:
@@ -185,11 +195,15 @@ def design_matrix(
     times = options.t_r * (np.arange(len(kept)) + options.slice_time_ref)
     added = None if confounds is None or not confounds.shape[1] else confounds
     design = make_first_level_design_matrix(
-        times, coded if len(coded) else None, hrf_model=options.hrf_model,
-        drift_model=options.drift_model, high_pass=options.high_pass,
-        drift_order=options.drift_order, add_regs=added,
+        times,
+        coded if len(coded) else None,
+        hrf_model=options.hrf_model,
+        drift_model=options.drift_model,
+        high_pass=options.high_pass,
+        drift_order=options.drift_order,
+        add_regs=added,
         add_reg_names=None if added is None else [f"confound{i}" for i in range(added.shape[1])],
-    )  # fmt: skip
+    )
     columns = design.columns.get_indexer([f"regressor{i:06d}" for i in range(len(names))])
     # Regressors and drifts know the time of all scans; those that are left out have no row.
     return design.to_numpy(np.float64)[kept], columns

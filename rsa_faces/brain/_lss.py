@@ -30,8 +30,10 @@ def single_trials(
     own[of_interest] = np.arange(n_trials)
     own[~of_interest] = n_trials + codes[~of_interest] - n_conditions
     names = [regressors[code] for code in codes[of_interest]]
-    labels = [f"{name} at {onset:g} s" for name, onset in
-              zip(names, events["onset"][of_interest], strict=True)]  # fmt: skip
+    labels = [
+        f"{name} at {onset:g} s"
+        for name, onset in zip(names, events["onset"][of_interest], strict=True)
+    ]
     design, columns = design_matrix(
         events, [*labels, *regressors[n_conditions:]], own, confounds, kept, options
     )

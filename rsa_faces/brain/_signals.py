@@ -60,13 +60,21 @@ def log_power(values: np.ndarray, rate: float, bands: list[tuple[float, float]],
         power = np.empty(rows.shape)
         for start in range(0, len(rows), block):
             part = np.pad(
-                rows[start : start + block], ((0, 0), (2 * pad, length - n_times - 2 * pad)),
+                rows[start : start + block],
+                ((0, 0), (2 * pad, length - n_times - 2 * pad)),
                 mode="reflect",
-            )  # fmt: skip
+            )
             part = filter_data(
-                part, rate, low, high, l_trans_bandwidth=FLANK, h_trans_bandwidth=FLANK,
-                filter_length=2 * pad + 1, copy=False, verbose="error",
-            )  # fmt: skip
+                part,
+                rate,
+                low,
+                high,
+                l_trans_bandwidth=FLANK,
+                h_trans_bandwidth=FLANK,
+                filter_length=2 * pad + 1,
+                copy=False,
+                verbose="error",
+            )
             amplitude = np.abs(hilbert(part, axis=-1)[:, 2 * pad : 2 * pad + n_times])
             power[start : start + block] = 2 * np.log(amplitude)
             tell(i * len(rows) + start + len(part))

@@ -299,8 +299,9 @@ def hyperalign(
         )
     tables = _empty_tables()
     if held is not None:
-        after = np.stack([h[:, : arrays[s].shape[1]] @ matrices[s]
-                          for h, s in zip(held, subjects, strict=True)])  # fmt: skip
+        after = np.stack(
+            [h[:, : arrays[s].shape[1]] @ matrices[s] for h, s in zip(held, subjects, strict=True)]
+        )
         tables = _report(np.stack(held), after, lists, subjects, measure, budget)
         tables[2].insert(6, "n_conditions", len(shown))
     settings = {
@@ -649,14 +650,24 @@ def _report(before, after, lists, subjects, measure, budget):
                 n > 0, np.where(defined, r, 0.0).sum(axis=1) / np.maximum(n, 1), np.nan
             )
     mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    report = pd.DataFrame({
-        "center": np.arange(n_centers), "n_channels": np.diff(lists[0]),
-        "before": per_place[0], "after": per_place[1], "difference": per_place[1] - per_place[0],
-    })  # fmt: skip
-    pairs = pd.DataFrame({
-        "subject_a": [subjects[i] for i in left], "subject_b": [subjects[j] for j in right],
-        "before": mean[0], "after": mean[1], "difference": mean[1] - mean[0],
-    })  # fmt: skip
+    report = pd.DataFrame(
+        {
+            "center": np.arange(n_centers),
+            "n_channels": np.diff(lists[0]),
+            "before": per_place[0],
+            "after": per_place[1],
+            "difference": per_place[1] - per_place[0],
+        }
+    )
+    pairs = pd.DataFrame(
+        {
+            "subject_a": [subjects[i] for i in left],
+            "subject_b": [subjects[j] for j in right],
+            "before": mean[0],
+            "after": mean[1],
+            "difference": mean[1] - mean[0],
+        }
+    )
     both = report.dropna(subset=["before", "after"])
     summary = both[["before", "after", "difference"]].mean().to_frame().T
     summary["n_rising"] = int((both["difference"] > 0).sum())
@@ -673,10 +684,19 @@ def _empty_tables():
         pd.DataFrame(columns=["center", "n_channels", "before", "after", "difference"]),
         pd.DataFrame(columns=["subject_a", "subject_b", "before", "after", "difference"]),
         pd.DataFrame(
-            columns=["before", "after", "difference", "n_rising", "n_defined", "n_searchlights",
-                     "n_conditions", "n_subjects", "measure"]
+            columns=[
+                "before",
+                "after",
+                "difference",
+                "n_rising",
+                "n_defined",
+                "n_searchlights",
+                "n_conditions",
+                "n_subjects",
+                "measure",
+            ]
         ),
-    )  # fmt: skip
+    )
 
 
 def _rdm_vectors(patterns: np.ndarray, measure: str) -> np.ndarray:

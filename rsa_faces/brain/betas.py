@@ -170,9 +170,11 @@ def _condition_table(conditions) -> tuple[list[str], list[Any] | None, list[str]
     """Return the condition, the fold and the file of each row."""
     if isinstance(conditions, (str, os.PathLike)):
         conditions = read_table(
-            conditions, what="conditions as a sequence of names or a table",
-            text=["condition", "fold", "run"], optional=["fold", "run"],
-        )  # fmt: skip
+            conditions,
+            what="conditions as a sequence of names or a table",
+            text=["condition", "fold", "run"],
+            optional=["fold", "run"],
+        )
     if not isinstance(conditions, pd.DataFrame):
         return as_names(conditions), None, None
     check_choice("condition", conditions.columns, what="column of the table of conditions")

@@ -90,9 +90,14 @@ def read_bids_ieeg(
     path = path.copy().update(datatype="ieeg", suffix="ieeg", extension=None)
     tables = {suffix: _beside(path, suffix) for suffix in ("events", "electrodes")}
     table = read_table(
-        tables["events"], what="a table of events", text=[events], gaps=[events],
-        numbers=["onset"], missing=[BIDS_MISSING], guess=True,
-    )  # fmt: skip
+        tables["events"],
+        what="a table of events",
+        text=[events],
+        gaps=[events],
+        numbers=["onset"],
+        missing=[BIDS_MISSING],
+        guess=True,
+    )
     table = table[table[events].notna() & (table[events] != BIDS_MISSING)]
     if query is not None:
         table = table[rows_where(query, table, rows="events")]
@@ -113,9 +118,15 @@ def read_bids_ieeg(
     found = np.column_stack([samples + raw.first_samp, np.zeros(len(table), int), codes])
     _check_apart(table, samples, raw.info["sfreq"], events, tables["events"])
     epochs = mne.Epochs(
-        raw, found, {name: i + 1 for i, name in enumerate(names)}, *between, baseline=None,
-        metadata=table.reset_index(drop=True), preload=True, verbose="error",
-    )  # fmt: skip
+        raw,
+        found,
+        {name: i + 1 for i, name in enumerate(names)},
+        *between,
+        baseline=None,
+        metadata=table.reset_index(drop=True),
+        preload=True,
+        verbose="error",
+    )
     if not len(epochs):
         raise InputError(
             f"expected epochs of {len(table)} events, but all lie outside of the recording of "
@@ -148,8 +159,9 @@ def _check_apart(table, samples, rate: float, events: str, where) -> None:
     twice = pd.Series(samples).duplicated(keep=False).to_numpy()
     if twice.any():
         rows = table[twice].sort_values("onset").iloc[:2]
-        shown = " and ".join(f"{n!r} at {t:g} s" for n, t in zip(rows[events], rows["onset"],
-                                                                strict=True))  # fmt: skip
+        shown = " and ".join(
+            f"{n!r} at {t:g} s" for n, t in zip(rows[events], rows["onset"], strict=True)
+        )
         raise InputError(
             f"expected events at different times, but {int(twice.sum())} share a sample (at "
             f"{rate:g} Hz): {shown} in {where}. Say which with `query`, or take them out."

@@ -96,9 +96,15 @@ def bids_patterns(
     ...     confounds={"strategy": ("motion",), "motion": "basic"})  # doctest: +SKIP
     """
     runs = find_runs(
-        Path(bids_root), task=task, subject=subject, space=space, session=session,
-        derivatives=derivatives, res=res, echo=echo,
-    )  # fmt: skip
+        Path(bids_root),
+        task=task,
+        subject=subject,
+        space=space,
+        session=session,
+        derivatives=derivatives,
+        res=res,
+        echo=echo,
+    )
     t_r = _one(runs, "t_r", t_r)
     if t_r is None:
         raise InputError(
@@ -107,11 +113,17 @@ def bids_patterns(
         )
     tables, kept = _confounds(runs, confounds)
     return glm_patterns(
-        [run.path for run in runs], [run.events for run in runs], t_r=t_r,
+        [run.path for run in runs],
+        [run.events for run in runs],
+        t_r=t_r,
         mask_img=_brain_mask([run.path for run in runs]) if mask_img is None else mask_img,
-        confounds=tables, sample_masks=kept, runs=[run.name for run in runs], subject=subject,
-        slice_time_ref=_one(runs, "slice_time_ref", slice_time_ref), **options,
-    )  # fmt: skip
+        confounds=tables,
+        sample_masks=kept,
+        runs=[run.name for run in runs],
+        subject=subject,
+        slice_time_ref=_one(runs, "slice_time_ref", slice_time_ref),
+        **options,
+    )
 
 
 def bids_mask(
@@ -142,9 +154,15 @@ def bids_mask(
         If there is no such image or mask.
     """
     runs = find_runs(
-        Path(bids_root), task=task, subject=subject, space=space, session=session,
-        derivatives=derivatives, res=res, echo=echo,
-    )  # fmt: skip
+        Path(bids_root),
+        task=task,
+        subject=subject,
+        space=space,
+        session=session,
+        derivatives=derivatives,
+        res=res,
+        echo=echo,
+    )
     return _brain_mask([run.path for run in runs])
 
 

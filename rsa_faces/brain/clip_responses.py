@@ -123,15 +123,23 @@ def clip_patterns(
         values.append(
             weight[:, scans]
             @ _cleaned(
-                image.read(space), read_confounds(confound, run, image.n_maps), high_pass,
-                standardize, t_r, scans,
+                image.read(space),
+                read_confounds(confound, run, image.n_maps),
+                high_pass,
+                standardize,
+                t_r,
+                scans,
             )
-        )  # fmt: skip
+        )
     rows = np.flatnonzero(keep)
     return Patterns(
-        np.concatenate(values)[rows], [names[i] for i in rows], space, [folds[i] for i in rows],
-        subject=subject, left_out=left_out,
-    )  # fmt: skip
+        np.concatenate(values)[rows],
+        [names[i] for i in rows],
+        space,
+        [folds[i] for i in rows],
+        subject=subject,
+        left_out=left_out,
+    )
 
 
 def _read_clips(table: Any, run: Any) -> pd.DataFrame:
@@ -200,7 +208,11 @@ def _cleaned(signal, confounds, high_pass, standardize, t_r, kept) -> np.ndarray
     from nilearn.signal import clean
 
     return clean(
-        signal, confounds=confounds, high_pass=high_pass, t_r=t_r, detrend=False,
+        signal,
+        confounds=confounds,
+        high_pass=high_pass,
+        t_r=t_r,
+        detrend=False,
         standardize="zscore_sample" if standardize else None,
         sample_mask=None if kept.all() else np.flatnonzero(kept),
-    )  # fmt: skip
+    )

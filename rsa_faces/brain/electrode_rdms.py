@@ -154,10 +154,12 @@ def _check_patients(patients, per: str, pooled: bool, measure: Measure) -> None:
     for other in patients[1:]:
         if set(other.conditions) != set(first.conditions):
             raise ConditionMismatchError(
-                dict.fromkeys(first.conditions), dict.fromkeys(other.conditions),
-                left_name=f"patient {first.patient!r}", right_name=f"patient {other.patient!r}",
+                dict.fromkeys(first.conditions),
+                dict.fromkeys(other.conditions),
+                left_name=f"patient {first.patient!r}",
+                right_name=f"patient {other.patient!r}",
                 hint="Take the common ones with take_conditions().",
-            )  # fmt: skip
+            )
     if not pooled:
         return
     if per == "electrode" or not measure.plain:
@@ -210,10 +212,14 @@ def _pooled(units) -> list:
     for labels, (patterns,) in units:
         together.setdefault(labels.get("region", ""), []).append(patterns)
     return [
-        ({"subject": POOLED} | ({"region": region} if region else {}) | {"n_patients": len(parts)},
-         parts)
+        (
+            {"subject": POOLED}
+            | ({"region": region} if region else {})
+            | {"n_patients": len(parts)},
+            parts,
+        )
         for region, parts in together.items()
-    ]  # fmt: skip
+    ]
 
 
 def _movie(labels: dict, parts: list[IeegPatterns], options: dict) -> RDMs:

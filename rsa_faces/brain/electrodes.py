@@ -92,9 +92,14 @@ def read_electrodes(
         raise TypeError(f"expected a DataFrame or a path, got {type(electrodes).__name__}.")
     check_choice(unit, _TO_MM, what="unit of coordinates")
     table = read_table(
-        electrodes, what="a table of electrodes", text=["name", "patient"], numbers=["x", "y", "z"],
-        optional=["patient", "x", "y", "z"], bids=True, missing=_ABSENT,
-    )  # fmt: skip
+        electrodes,
+        what="a table of electrodes",
+        text=["name", "patient"],
+        numbers=["x", "y", "z"],
+        optional=["patient", "x", "y", "z"],
+        bids=True,
+        missing=_ABSENT,
+    )
     result = pd.DataFrame({"patient": _patients(table, patient, path)})
     result["name"] = table["name"].to_numpy(object)
     result["region"] = _regions(table, region, regions)

@@ -149,8 +149,9 @@ class Patterns:
         if conditions is not None:
             conditions = as_names(conditions)
         for wanted, present, what in (
-            (conditions, self.conditions, "condition"), (folds, self.folds, "fold"),
-        ):  # fmt: skip
+            (conditions, self.conditions, "condition"),
+            (folds, self.folds, "fold"),
+        ):
             if wanted is None:
                 continue
             if present is None:
@@ -158,8 +159,10 @@ class Patterns:
             for value in wanted:
                 if value not in present:
                     check_choice(str(value), sorted({str(p) for p in present}), what=what)
-                    raise InputError(f"expected {what} {value!r} as it is labelled: "
-                                     f"{sorted(set(present))[0]!r}, ...")  # fmt: skip
+                    raise InputError(
+                        f"expected {what} {value!r} as it is labelled: "
+                        f"{sorted(set(present))[0]!r}, ..."
+                    )
             keep &= np.array([p in set(wanted) for p in present])
         if not keep.any():
             raise InputError(f"no row has {conditions=} and {folds=}.")
@@ -187,7 +190,7 @@ class Patterns:
         np.add.at(total, codes, self.values)
         return replace(
             self, values=total / np.bincount(codes)[:, None], conditions=names, folds=None
-        )  # fmt: skip
+        )
 
     def rdms(
         self,

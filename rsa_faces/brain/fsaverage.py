@@ -14,9 +14,12 @@ from rsa_faces.brain.spheres import Surface
 
 HEMISPHERES = ("left", "right")
 _PARTS = {
-    "midthickness": ("white", "pial"), "white": ("white",), "pial": ("pial",),
-    "inflated": ("infl",), "sphere": ("sphere",),
-}  # fmt: skip
+    "midthickness": ("white", "pial"),
+    "white": ("white",),
+    "pial": ("pial",),
+    "inflated": ("infl",),
+    "sphere": ("sphere",),
+}
 
 
 def fsaverage(hemisphere: str, *, part: str = "midthickness", mask: Any = None) -> Surface:

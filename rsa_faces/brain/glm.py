@@ -210,9 +210,17 @@ def glm_patterns(
             row_names = plan.regressors[: plan.n_conditions]
             if model == "trial":
                 betas, row_names = single_trials(
-                    signal, plan.events, plan.regressors, plan.codes, plan.n_conditions,
-                    plan.confounds, plan.kept, options, noise_model, plan.name,
-                )  # fmt: skip
+                    signal,
+                    plan.events,
+                    plan.regressors,
+                    plan.codes,
+                    plan.n_conditions,
+                    plan.confounds,
+                    plan.kept,
+                    options,
+                    noise_model,
+                    plan.name,
+                )
             stay = [k for k, name in enumerate(row_names) if (name, plan.name) in wanted]
             values.append(betas[stay])
             names += [row_names[k] for k in stay]
@@ -221,9 +229,15 @@ def glm_patterns(
                 residuals[plan.name], estimated[plan.name] = left, rank
             tell(i + 1)
     return Patterns(
-        np.concatenate(values), names, space, folds, residuals if keep_residuals else None,
-        estimated, subject, left_out,
-    )  # fmt: skip
+        np.concatenate(values),
+        names,
+        space,
+        folds,
+        residuals if keep_residuals else None,
+        estimated,
+        subject,
+        left_out,
+    )
 
 
 def _plan(events, confounds, runs, kept, t_r, conditions, nuisance, column):
@@ -248,9 +262,12 @@ def _plan(events, confounds, runs, kept, t_r, conditions, nuisance, column):
         place = {("condition", c): i for i, c in enumerate(own)}
         place |= {("nuisance", t): len(own) + i for i, t in enumerate(others)}
         codes = np.array(
-            [place["condition", condition_of[t]] if t in condition_of else place["nuisance", t]
-             for t in types], dtype=int,
-        )  # fmt: skip
+            [
+                place["condition", condition_of[t]] if t in condition_of else place["nuisance", t]
+                for t in types
+            ],
+            dtype=int,
+        )
         plans.append(
             _Run(
                 run,
@@ -260,7 +277,7 @@ def _plan(events, confounds, runs, kept, t_r, conditions, nuisance, column):
                 len(own),
                 read_confounds(confound, run, len(scans)),
                 scans,
-            )  # fmt: skip
+            )
         )
     return plans, order
 

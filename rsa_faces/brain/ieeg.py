@@ -287,9 +287,17 @@ def ieeg_patterns(
     if signal == "high gamma":
         settings["edges"] = edges
     return IeegPatterns(
-        values, names, times, table, signal, _source(epochs, source),
-        np.array(epochs.events[:, 0]), fingerprints, _folds(epochs, folds), settings,
-    )  # fmt: skip
+        values,
+        names,
+        times,
+        table,
+        signal,
+        _source(epochs, source),
+        np.array(epochs.events[:, 0]),
+        fingerprints,
+        _folds(epochs, folds),
+        settings,
+    )
 
 
 def _no_channels(epochs) -> str:

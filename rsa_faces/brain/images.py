@@ -754,8 +754,13 @@ def _hemisphere(img: Any, path: Path | None, label: str) -> tuple[str, list[tupl
         notes = []
         if named and named != stated:
             other = next(iter(named - stated))
-            notes = [(f"states the {part} hemisphere, but is named as the {other} one; "
-                      f"taken is the {part} one", label)]  # fmt: skip
+            notes = [
+                (
+                    f"states the {part} hemisphere, but is named as the {other} one; "
+                    f"taken is the {part} one",
+                    label,
+                )
+            ]
         return part, notes
     if len(named) == 1:
         return next(iter(named)), []

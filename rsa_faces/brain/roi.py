@@ -146,9 +146,10 @@ def atlas_rois(
     present = set(np.unique(values).tolist())
     if labels is None:
         wanted = {
-            name: [name] for name, index in names.items()
+            name: [name]
+            for name, index in names.items()
             if not background(name, index) and present & set(index)
-        }  # fmt: skip
+        }
     elif isinstance(labels, Mapping):
         wanted = {
             str(new): [old] if isinstance(old, str) else [str(o) for o in old]

@@ -152,15 +152,23 @@ def face_selective(
     statistic, p = _TESTS[test](first, second)
     corrected = stats.false_discovery_control(p, method="bh")
     table = localiser.electrodes[["patient", "name", "region"]].assign(
-        n_faces=len(first), n_others=len(second),
-        difference=first.mean(axis=0) - second.mean(axis=0), statistic=statistic, p=p,
-        p_corrected=corrected, selective=corrected <= alpha,
-    )  # fmt: skip
+        n_faces=len(first),
+        n_others=len(second),
+        difference=first.mean(axis=0) - second.mean(axis=0),
+        statistic=statistic,
+        p=p,
+        p_corrected=corrected,
+        selective=corrected <= alpha,
+    )
     return FaceSelection(
-        table, test, alpha, (float(window[0]), float(window[1])), localiser.source,
+        table,
+        test,
+        alpha,
+        (float(window[0]), float(window[1])),
+        localiser.source,
         np.concatenate([side.trials for side in sides]),
         frozenset(sides[0].fingerprints + sides[1].fingerprints),
-    )  # fmt: skip
+    )
 
 
 def select_electrodes(patterns: IeegPatterns, selection: FaceSelection) -> IeegPatterns:

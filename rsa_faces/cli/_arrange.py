@@ -322,8 +322,10 @@ def _tell_agreement(rdms: RDMs, evidence, by: str = "rater") -> None:
     if len(rdms) < 3 or rdms.labels[by].duplicated().any():
         return
     agreement = rater_agreement(rdms, by=by, evidence=evidence)
-    out.print(f"Agreement with the other raters: median r {agreement['r'].median():.3f}, from "
-              f"{agreement['r'].min():.3f} to {agreement['r'].max():.3f}")  # fmt: skip
+    out.print(
+        f"Agreement with the other raters: median r {agreement['r'].median():.3f}, from "
+        f"{agreement['r'].min():.3f} to {agreement['r'].max():.3f}"
+    )
     flagged = agreement[agreement["flagged"]]
     for who, reason in zip(flagged[by], flagged["reason"], strict=True):
         say("note", f"rater {who} stands apart: {reason}", style="yellow")

@@ -19,9 +19,13 @@ from rsa_faces._core.errors import InputError, MissingExtraError
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _INPUT_ERRORS = (
-    InputError, MissingExtraError, FileNotFoundError, IsADirectoryError, NotADirectoryError,
+    InputError,
+    MissingExtraError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
     PermissionError,
-)  # fmt: skip
+)
 
 # What is not a terminal (a file, a pipe) has no width; tables should not be cut there.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -100,8 +104,11 @@ def guarded(command: Callable) -> Callable:
             if _debug:
                 raise
             full = "the disk is full: " if error.errno in _FULL else ""
-            say("error", f"{full}{error}. Make room and run again." if full else str(error),
-                style="bold red")  # fmt: skip
+            say(
+                "error",
+                f"{full}{error}. Make room and run again." if full else str(error),
+                style="bold red",
+            )
             raise typer.Exit(FAILED) from None
         except Exception as error:
             if _debug:

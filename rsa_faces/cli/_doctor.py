@@ -60,9 +60,11 @@ def _on_one_screen(checks: list) -> Iterator[tuple]:
     yield "networks", True, f"{len(here)} ready: {', '.join(here)}", ""
     if away:
         yield (
-            "", None, f"{len(away)} with a weight file of yours: {', '.join(away)}",
+            "",
+            None,
+            f"{len(away)} with a weight file of yours: {', '.join(away)}",
             "`rsa-faces networks show NAME` says where from.",
-        )  # fmt: skip
+        )
 
 
 def _checks():
@@ -79,9 +81,11 @@ def _checks():
     if memory := _memory():
         enough = memory > 4e9
         yield (
-            "memory", enough, f"{memory / 1e9:.1f} GB",
+            "memory",
+            enough,
+            f"{memory / 1e9:.1f} GB",
             "" if enough else "Lower `budget` in the configuration, e.g. 500MB.",
-        )  # fmt: skip
+        )
     yield "disk here", True, f"{shutil.disk_usage('.').free / 1e9:.0f} GB free", ""
     if torch is None:
         yield "torch", None, "not installed", f"For networks: pip install {' '.join(TORCH)}"

@@ -76,14 +76,22 @@ def extract(
     opened = rf.load_network(network, weights=weights, device=device)
     stimuli = _cropped(rf.load_stimuli(images, manifest=manifest), opened, crop)
     activations = rf.extract(
-        opened, stimuli, layers=layers or "all", store=store, budget=budget,
-        reduce=_reduce(reduce), dtype=dtype, precision=precision,
-    )  # fmt: skip
+        opened,
+        stimuli,
+        layers=layers or "all",
+        store=store,
+        budget=budget,
+        reduce=_reduce(reduce),
+        dtype=dtype,
+        precision=precision,
+    )
     size = store.stat().st_size / 1e6
     out.print(
         f"Wrote {store}: {len(activations)} layers of {network}, {len(stimuli)} images, "
-        f"{size:.1f} MB", markup=False, soft_wrap=True,
-    )  # fmt: skip
+        f"{size:.1f} MB",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -138,15 +146,26 @@ def rdm(
                 raise InputError("clips (--rate) take no --reduce and --precision: leave them out.")
             clips = _cropped(rf.load_clips(source, manifest=manifest), opened, crop)
             rdms = rf.clip_rdms(
-                opened, clips, layers=which, rate=rate, measure=measure, average=average,
-                shortest=shortest, budget=budget,
-            )  # fmt: skip
+                opened,
+                clips,
+                layers=which,
+                rate=rate,
+                measure=measure,
+                average=average,
+                shortest=shortest,
+                budget=budget,
+            )
         else:
             stimuli = _cropped(rf.load_stimuli(source, manifest=manifest), opened, crop)
             rdms = rf.layer_rdms(
-                opened, stimuli, layers=which, measure=measure, budget=budget,
-                reduce=_reduce(reduce), precision=precision,
-            )  # fmt: skip
+                opened,
+                stimuli,
+                layers=which,
+                measure=measure,
+                budget=budget,
+                reduce=_reduce(reduce),
+                precision=precision,
+            )
     _save(rdms, target)
 
 
@@ -193,9 +212,12 @@ def faces(
         if template in NETWORKS:
             template = _template(NETWORKS[template])
         cut = rf.crop_faces(
-            stimuli, found, template=template, size=size,
+            stimuli,
+            found,
+            template=template,
+            size=size,
             missing="leave-out" if leave_out else "refuse",
-        )  # fmt: skip
+        )
         write_images(cut, crops)
         out.print(f"Wrote {len(cut)} faces to {crops}", markup=False, soft_wrap=True)
 

@@ -133,10 +133,16 @@ def check(
     spec = network.spec
     known = spec.bundled if weights is None else is_published(spec, weights)
     hashed = "as published" if known else "not known beforehand"
-    out.print(f"{network.name}: {len(activations)} layers from one photograph in {seconds:.2f} s "
-              f"on {network.device}", markup=False)  # fmt: skip
-    out.print(f"weights: SHA-256 of names and values {network.weights_sha256} ({hashed})",
-              markup=False, soft_wrap=True)  # fmt: skip
+    out.print(
+        f"{network.name}: {len(activations)} layers from one photograph in {seconds:.2f} s "
+        f"on {network.device}",
+        markup=False,
+    )
+    out.print(
+        f"weights: SHA-256 of names and values {network.weights_sha256} ({hashed})",
+        markup=False,
+        soft_wrap=True,
+    )
     if spec.outputs:
         values = activations[activations.layers[-1]].ravel()
         if len(values) == len(spec.outputs) <= 10:

@@ -47,17 +47,26 @@ def selftest(
     from rsa_faces.inference import calibrate
 
     bar = Progress(
-        TextColumn("simulated studies"), BarColumn(), TimeElapsedColumn(), console=err,
-        transient=True, disable=as_json,
-    )  # fmt: skip
+        TextColumn("simulated studies"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=as_json,
+    )
     with bar:
         task = bar.add_task("", total=1.0)
         table = calibrate(
-            subjects, conditions, method=method, uncertainty=uncertainty,
-            n_simulations=simulations, seed=seed,
-            jobs=jobs or os.cpu_count() or 1, seconds=seconds,
+            subjects,
+            conditions,
+            method=method,
+            uncertainty=uncertainty,
+            n_simulations=simulations,
+            seed=seed,
+            jobs=jobs or os.cpu_count() or 1,
+            seconds=seconds,
             on_step=lambda share: bar.update(task, completed=share),
-        )  # fmt: skip
+        )
     if as_json:
         typer.echo(json.dumps(table.to_dict("records"), indent=1))
         return
@@ -71,9 +80,12 @@ def selftest(
     shown.add_column("", justify="left")
     for row in table.itertuples():
         shown.add_row(
-            row.check, f"{100 * row.share:.1f} %", f"{100 * row.low:.1f} to {100 * row.high:.1f} %",
-            str(row.n_simulations), _SHOWN[row.verdict],
-        )  # fmt: skip
+            row.check,
+            f"{100 * row.share:.1f} %",
+            f"{100 * row.low:.1f} to {100 * row.high:.1f} %",
+            str(row.n_simulations),
+            _SHOWN[row.verdict],
+        )
     out.print(shown)
     bad = table.loc[table["verdict"] == "too lenient", "check"]
     if len(bad):

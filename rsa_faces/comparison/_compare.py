@@ -124,9 +124,12 @@ def compare(
                 continue
             rows, columns = (np.flatnonzero(t) for t in there)
             of_run = _similarity(
-                sides[0][rows], sides[1][columns], method.among(members), given,
+                sides[0][rows],
+                sides[1][columns],
+                method.among(members),
+                given,
                 None if weights is None else weights.subset(some)[columns],
-            )  # fmt: skip
+            )
             total[both] += of_run.ravel()
             n_runs += both
         with np.errstate(invalid="ignore"):

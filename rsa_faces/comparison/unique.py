@@ -100,9 +100,12 @@ def semi_partial(
         columns = np.flatnonzero(groups == i)
         if (~mask).sum() >= MIN_PAIRS:
             values[:, columns] = unique_similarities(
-                model.vectors[:, ~mask], data.vectors[columns][:, ~mask], method, before,
+                model.vectors[:, ~mask],
+                data.vectors[columns][:, ~mask],
+                method,
+                before,
                 None if others is None else others[:, ~mask],
-            )  # fmt: skip
+            )
     if (undefined := np.isnan(values)).any():
         rows = [i for i in np.flatnonzero(undefined.any(axis=1))]
         warnings.warn(

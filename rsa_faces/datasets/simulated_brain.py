@@ -24,9 +24,15 @@ GENERATIVE_MODEL = (
 )
 # Where regions are by default, in shares of the half axes of the brain, far from each other.
 _PLACES = np.array(
-    [[-0.45, -0.5, -0.2], [0.45, 0.0, 0.25], [-0.4, 0.5, 0.2], [0.4, 0.55, -0.3],
-     [0.45, -0.6, -0.15], [-0.5, 0.0, 0.35]]
-)  # fmt: skip
+    [
+        [-0.45, -0.5, -0.2],
+        [0.45, 0.0, 0.25],
+        [-0.4, 0.5, 0.2],
+        [0.4, 0.55, -0.3],
+        [0.45, -0.6, -0.15],
+        [-0.5, 0.0, 0.35],
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,9 +206,11 @@ def simulated_brain(
     check_count(n_subjects, what="n_subjects")
     check_count(n_runs, what="n_runs")
     for value, what, low in (
-        (voxel_size, "voxel_size", 0.0), (region_radius, "region_radius", 0.0),
-        (signal, "signal", -1.0), (smoothness, "smoothness", -1.0),
-    ):  # fmt: skip
+        (voxel_size, "voxel_size", 0.0),
+        (region_radius, "region_radius", 0.0),
+        (signal, "signal", -1.0),
+        (smoothness, "smoothness", -1.0),
+    ):
         _check_length(value, what, low)
     rng = as_rng(seed)
     inside, affine = _ellipsoid(shape), np.diag([voxel_size] * 3 + [1.0])
@@ -230,20 +238,31 @@ def simulated_brain(
         imgs.append(nibabel.Nifti1Image(data, affine))
     regions = pd.DataFrame(
         [
-            {"model": name, **dict(zip("ijk", center, strict=True)),
-             **dict(zip("xyz", affine[:3, :3] @ center + affine[:3, 3], strict=True)),
-             "radius": float(region_radius), "n_voxels": counts[name],
-             "left_out": coordinates[name][1]}
+            {
+                "model": name,
+                **dict(zip("ijk", center, strict=True)),
+                **dict(zip("xyz", affine[:3, :3] @ center + affine[:3, 3], strict=True)),
+                "radius": float(region_radius),
+                "n_voxels": counts[name],
+                "left_out": coordinates[name][1],
+            }
             for name, center in centers.items()
         ],
         columns=["model", *"ijkxyz", "radius", "n_voxels", "left_out"],
-    )  # fmt: skip
+    )
     runs = [f"run-{r + 1}" for r in range(n_runs) for _ in models.conditions]
     return SimulatedBrain(
-        "simulated", tuple(imgs), nibabel.Nifti1Image(inside.astype(np.uint8), affine),
-        nibabel.Nifti1Image(truth.astype(np.int16), affine), tuple(models.conditions) * n_runs,
-        tuple(runs), models, regions, float(signal), seed,
-    )  # fmt: skip
+        "simulated",
+        tuple(imgs),
+        nibabel.Nifti1Image(inside.astype(np.uint8), affine),
+        nibabel.Nifti1Image(truth.astype(np.int16), affine),
+        tuple(models.conditions) * n_runs,
+        tuple(runs),
+        models,
+        regions,
+        float(signal),
+        seed,
+    )
 
 
 def simulated_layers(n_layers: int = 5, *, n_conditions: int = 24, seed: int = 0) -> RDMs:
@@ -285,12 +304,13 @@ def simulated_layers(n_layers: int = 5, *, n_conditions: int = 24, seed: int = 0
     rdms = concat(
         [
             compute_rdms(
-                np.cos(angle) * first + np.sin(angle) * last, conditions=conditions,
+                np.cos(angle) * first + np.sin(angle) * last,
+                conditions=conditions,
                 measure="sqeuclidean",
             )
             for angle in angles
         ]
-    )  # fmt: skip
+    )
     layers = [f"layer_{i + 1}" for i in range(n_layers)]
     return rdms.with_labels(
         name=[f"simulated {layer}" for layer in layers],

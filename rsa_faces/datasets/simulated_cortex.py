@@ -166,10 +166,16 @@ def simulated_cortex(
         truth[side][disc] = names.index(name)
         coordinates[name], left_out = _coordinates(models, names.index(name))
         rows.append(
-            {"model": name, "hemisphere": side, "vertex": int(vertex),
-             **dict(zip("xyz", meshes[side][0][vertex].tolist(), strict=True)),
-             "radius": float(region_radius), "n_vertices": int(disc.sum()), "left_out": left_out}
-        )  # fmt: skip
+            {
+                "model": name,
+                "hemisphere": side,
+                "vertex": int(vertex),
+                **dict(zip("xyz", meshes[side][0][vertex].tolist(), strict=True)),
+                "radius": float(region_radius),
+                "n_vertices": int(disc.sum()),
+                "left_out": left_out,
+            }
+        )
     imgs = []
     for _ in range(n_subjects):
         sides = {}
@@ -191,10 +197,16 @@ def simulated_cortex(
         imgs.append(sides)
     columns = ["model", "hemisphere", "vertex", *"xyz", "radius", "n_vertices", "left_out"]
     return SimulatedCortex(
-        "simulated", tuple(imgs), truth, tuple(models.conditions) * n_runs,
-        tuple(f"run-{r + 1}" for r in range(n_runs) for _ in models.conditions), models,
-        pd.DataFrame(rows, columns=columns), float(signal), seed,
-    )  # fmt: skip
+        "simulated",
+        tuple(imgs),
+        truth,
+        tuple(models.conditions) * n_runs,
+        tuple(f"run-{r + 1}" for r in range(n_runs) for _ in models.conditions),
+        models,
+        pd.DataFrame(rows, columns=columns),
+        float(signal),
+        seed,
+    )
 
 
 def _mesh(side: str) -> tuple[np.ndarray, np.ndarray]:

@@ -123,10 +123,13 @@ def simulated_faces() -> SimulatedFaces:
 
 def _read_table(group: h5py.Group) -> pd.DataFrame:
     """Return a table stored column by column."""
-    return pd.DataFrame({
-        name: column.asstr()[()] if h5py.check_string_dtype(column.dtype) else column[()]
-        for name in group.attrs["columns"] for column in [group[name]]
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            name: column.asstr()[()] if h5py.check_string_dtype(column.dtype) else column[()]
+            for name in group.attrs["columns"]
+            for column in [group[name]]
+        }
+    )
 
 
 def _models(ids, metadata: pd.DataFrame, shapes: pd.DataFrame, expressions: pd.DataFrame) -> RDMs:

@@ -134,17 +134,31 @@ def simulated_recordings(
             for e in range(n_electrodes):
                 channels.append(f"{region[0].upper()}{number}{e + 1}")
                 x, y, z = rng.normal((-40, -50 + 30 * number, -15 + 20 * number), 4)
-                rows.append({"patient": patient, "name": channels[-1], "region": region,
-                             "x": x, "y": y, "z": z})  # fmt: skip
+                rows.append(
+                    {
+                        "patient": patient,
+                        "name": channels[-1],
+                        "region": region,
+                        "x": x,
+                        "y": y,
+                        "z": z,
+                    }
+                )
         data = np.concatenate(fields, axis=2).reshape(n_trials * n_conditions, len(channels), -1)
         info = mne.create_info(channels, rate, "seeg")
         codes = np.tile(np.arange(n_conditions), n_trials)
         events = np.column_stack([np.arange(len(codes)), np.zeros(len(codes), int), codes + 1])
         epochs[patient] = mne.EpochsArray(
-            1e-5 * data, info, events=events, tmin=times[0], verbose="error",
+            1e-5 * data,
+            info,
+            events=events,
+            tmin=times[0],
+            verbose="error",
             event_id={name: i + 1 for i, name in enumerate(models.conditions)},
-        )  # fmt: skip
+        )
     return SimulatedRecordings(
-        "simulated", epochs, pd.DataFrame(rows),
+        "simulated",
+        epochs,
+        pd.DataFrame(rows),
         pd.DataFrame(planted, columns=["region", "model", "start", "stop"]),
-    )  # fmt: skip
+    )

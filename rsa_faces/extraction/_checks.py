@@ -70,9 +70,11 @@ def check_layers(network: Network, found: Probe, layers: str | Sequence[str]) ->
             )
     if found.problems:
         _log.warning(
-            "%s: %d layers are left out: %s", network.name, len(found.problems),
+            "%s: %d layers are left out: %s",
+            network.name,
+            len(found.problems),
             "; ".join(f"{layer} {why}" for layer, why in list(found.problems.items())[:3]),
-        )  # fmt: skip
+        )
     if not found.layouts:
         raise InputError(
             f"expected layers with one row per image, but none of {len(found.problems)} layers of "
@@ -80,8 +82,9 @@ def check_layers(network: Network, found: Probe, layers: str | Sequence[str]) ->
         )
     for layer, (number, n_calls) in found.calls.items():
         if n_calls > 1:
-            _log.info("layer %s ran %d times in one pass: its output %d is kept", layer, n_calls,
-                      number)  # fmt: skip
+            _log.info(
+                "layer %s ran %d times in one pass: its output %d is kept", layer, n_calls, number
+            )
 
 
 def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: str) -> None:

@@ -346,8 +346,10 @@ def _sink(
     if 4 * layouts[largest].n_channels * len(stimuli) > budget:
         _log.warning(
             "layer %s of %s alone is larger than the budget: RDMs read it in parts, but "
-            "activations[layer] reads all of it", largest, network.name,
-        )  # fmt: skip
+            "activations[layer] reads all of it",
+            largest,
+            network.name,
+        )
     sink = open_store(path, key, layouts, found.depth, stimuli.ids, size, dtype)
     sink.owner = owner
     return sink

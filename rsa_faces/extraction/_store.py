@@ -35,9 +35,10 @@ FORMAT = "rsa-faces activations"
 VERSION = 3
 #: What a file holds for each kind; HDF5 has no bfloat16.
 _KEPT_AS = {
-    "float32": np.dtype(np.float32), "float16": np.dtype(np.float16),
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(np.uint16),
-}  # fmt: skip
+}
 # Of one layer, read at a time.
 SLAB_BYTES = 64 * 2**20
 
@@ -243,9 +244,12 @@ def load_activations(path: str | os.PathLike[str]) -> Activations:
         )
     order = sorted(names, key=depth.__getitem__)
     return Activations(
-        StoredLayers(path, order, None), conditions, network=key["network"],
-        depth={name: depth[name] for name in order}, provenance=key,
-    )  # fmt: skip
+        StoredLayers(path, order, None),
+        conditions,
+        network=key["network"],
+        depth={name: depth[name] for name in order},
+        provenance=key,
+    )
 
 
 def _create(

@@ -124,8 +124,9 @@ def extract_clips(
     """
     check_arguments(extract_clips, locals())
     n_bytes = parse_bytes(budget)
-    plan = plan_clips(network, clips, layers=layers, rate=rate, budget=budget,
-                      batch_size=batch_size)  # fmt: skip
+    plan = plan_clips(
+        network, clips, layers=layers, rate=rate, budget=budget, batch_size=batch_size
+    )
     layouts = plan.found.layouts
     # The sums of one clip, float64.
     left = max(1, n_bytes - 8 * sum(layout.n_channels for layout in layouts.values()))

@@ -12,8 +12,14 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.result import BaseResult
 
 _CEILINGS = (
-    "region", "time", "ceiling_low", "ceiling_high", "p_reliable", "reliable", "n_subjects",
-)  # fmt: skip
+    "region",
+    "time",
+    "ceiling_low",
+    "ceiling_high",
+    "p_reliable",
+    "reliable",
+    "n_subjects",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

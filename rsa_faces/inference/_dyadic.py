@@ -261,10 +261,12 @@ class _Sharing:
         size, here, across = len(low), np.arange(len(low)), low != high
         self.across = across.astype(float)
         self.to_groups = sparse.csr_array(
-            (np.ones(size + across.sum()), (np.append(here, here[across]),
-                                            np.append(low, high[across]))),
+            (
+                np.ones(size + across.sum()),
+                (np.append(here, here[across]), np.append(low, high[across])),
+            ),
             (size, n_groups),
-        )  # fmt: skip
+        )
         self.stratum = units.strata
         self.cell_stratum = self.stratum[low]
         #: For each stratum, 1 / share of pairs of pairs that are disjoint.

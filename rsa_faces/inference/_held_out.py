@@ -226,15 +226,19 @@ def _inner_products(layers: Layers, data: np.ndarray, counts: np.ndarray, method
     that are constant in a sample have zeros.
     """
     if method.whitened:
-        return [_whitened_products(layers.vectors[rows], data, counts, method)
-                for rows in layers.networks]  # fmt: skip
+        return [
+            _whitened_products(layers.vectors[rows], data, counts, method)
+            for rows in layers.networks
+        ]
     centre = method.centres
     y = standard(data) if centre else data
     row, col = np.triu_indices(counts.shape[1], k=1)
     upper = [np.triu_indices(s.stop - s.start) for s in layers.networks]
     n_subjects = len(data)
-    columns = max(len(u[0]) + (s.stop - s.start) * n_subjects
-                  for u, s in zip(upper, layers.networks, strict=True))  # fmt: skip
+    columns = max(
+        len(u[0]) + (s.stop - s.start) * n_subjects
+        for u, s in zip(upper, layers.networks, strict=True)
+    )
     step = max(1, MEMORY // (8 * (columns + len(counts))))
     squares = [np.zeros((len(counts), len(u[0]))) for u in upper]
     across = [np.zeros((len(counts), (s.stop - s.start) * n_subjects)) for s in layers.networks]
@@ -280,8 +284,11 @@ def _whitened_products(vectors: np.ndarray, data: np.ndarray, counts: np.ndarray
     )
     own_layers = own[:, :size] > 0
     raw = np.where(own_layers, 0.0, np.inf)
-    return (*_without_constant(white[:, :, :size].copy(), white[:, :, size:], raw),
-            own[:, size:], squares[1][:, size:])  # fmt: skip
+    return (
+        *_without_constant(white[:, :, :size].copy(), white[:, :, size:], raw),
+        own[:, size:],
+        squares[1][:, size:],
+    )
 
 
 def _cleared(difference: np.ndarray, raw: np.ndarray) -> np.ndarray:

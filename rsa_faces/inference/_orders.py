@@ -46,8 +46,10 @@ def exchanges(groups: np.ndarray, cells: np.ndarray) -> Draw:
     # The conditions of each group, cell by cell.
     sequence = np.lexsort((np.arange(len(groups)), cells, groups))
     members = np.split(sequence, np.cumsum(np.bincount(groups))[:-1])
-    classes = [np.array([members[g] for g in np.flatnonzero(kinds == kind)])
-               for kind in range(kinds.max() + 1)]  # fmt: skip
+    classes = [
+        np.array([members[g] for g in np.flatnonzero(kinds == kind)])
+        for kind in range(kinds.max() + 1)
+    ]
     n_orders = math.prod(math.factorial(len(c)) for c in classes)
     if n_orders == 1:
         raise InputError(

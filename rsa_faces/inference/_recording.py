@@ -36,8 +36,11 @@ def recording_of(data: RDMs, by: str) -> Recording:
     check_choice(by, labels.columns, what="label that tells subjects apart")
     times = pd.to_numeric(labels["time"], errors="coerce").to_numpy(np.float64)
     keys = pd.DataFrame({"region": labels.get("region", ""), "subject": labels[by]})
-    absent = {"time": ~np.isfinite(times), by: keys["subject"].isna(),
-              "region": keys["region"].isna()}  # fmt: skip
+    absent = {
+        "time": ~np.isfinite(times),
+        by: keys["subject"].isna(),
+        "region": keys["region"].isna(),
+    }
     for column, where in absent.items():
         if where.any():
             raise InputError(

@@ -56,9 +56,11 @@ class Region:
         if self.design.draws_conditions and len(sizes) > 1:
             smallest = int(sizes.argmin())
             check_design(
-                n_subjects=2, n_conditions=int(sizes[smallest]), generalise_to="conditions",
+                n_subjects=2,
+                n_conditions=int(sizes[smallest]),
+                generalise_to="conditions",
                 what=f"run {self.units.names[smallest]!r} of {self.where}",
-            )  # fmt: skip
+            )
         return notes
 
     def usable(self, *, drop: bool) -> tuple[Region, list[str]]:
@@ -83,8 +85,10 @@ class Region:
         left = "is left out" if drop else "spoils what it is compared with"
         if spoilt.any() and not spoilt.all():
             named = ", ".join(map(repr, self.subjects[spoilt][:5]))
-            notes.append(f"{self.where}: the RDM of {self.design.by} {named} is constant or empty "
-                         f"and {left}.")  # fmt: skip
+            notes.append(
+                f"{self.where}: the RDM of {self.design.by} {named} is constant or empty "
+                f"and {left}."
+            )
             if drop:
                 region = region.reduced(lambda rdms: rdms[np.flatnonzero(~spoilt)])
         if not has.all() and has.any():
@@ -184,9 +188,12 @@ def result_of(region: Region, outcome: Outcome) -> Result:
     n_model, freedom, notes = len(names), found.freedom, list(outcome.notes)
     reliable = _reliable(region, outcome, notes)
     where = {
-        "subset": region.subset, "region": region.name, "method": outcome.label,
-        "n_subjects": len(data), "n_conditions": data.n_conditions,
-    }  # fmt: skip
+        "subset": region.subset,
+        "region": region.name,
+        "method": outcome.label,
+        "n_subjects": len(data),
+        "n_conditions": data.n_conditions,
+    }
     sem = design.sem(found.variance)
     half = design.half_width(sem[:n_model], freedom)
     unmeasured = np.isnan(sem[:n_model]) & ~np.isnan(means)
@@ -212,11 +219,17 @@ def result_of(region: Region, outcome: Outcome) -> Result:
         n_pairs=int(((~np.isnan(data.vectors)).any(axis=0) & region.units.used).sum()),
     )
     one_subject = len(data) < 2
-    ceilings = pd.DataFrame([{
-        **where, **bounds, **reliable,
-        "ceiling_low_sem": np.nan if one_subject else sem[n_model],
-        "ceiling_high_sem": np.nan if one_subject else sem[n_model + 1],
-    }])[list(CEILINGS)]  # fmt: skip
+    ceilings = pd.DataFrame(
+        [
+            {
+                **where,
+                **bounds,
+                **reliable,
+                "ceiling_low_sem": np.nan if one_subject else sem[n_model],
+                "ceiling_high_sem": np.nan if one_subject else sem[n_model + 1],
+            }
+        ]
+    )[list(CEILINGS)]
     subjects = names.loc[np.repeat(names.index, len(data)), ["network", "layer"]].assign(
         **where,
         subject=np.tile(region.subjects, n_model),
@@ -273,9 +286,13 @@ def _reliable(region: Region, outcome: Outcome, notes: list[str]) -> dict:
         notes.append(f"{region.where}: no noise ceiling, because there is one subject (RDM).")
         return {"p_reliable": np.nan, "reliable": None}
     p = shared_structure(
-        region.data, method=region.method, by=design.by, given=outcome.given,
-        blocks=design.blocks, seed=design.seed,
-    )  # fmt: skip
+        region.data,
+        method=region.method,
+        by=design.by,
+        given=outcome.given,
+        blocks=design.blocks,
+        seed=design.seed,
+    )
     if np.isnan(low):
         notes.append(f"{region.where}: no noise ceiling is defined.")
         return {"p_reliable": p, "reliable": None}
@@ -300,6 +317,5 @@ def _pairs(names, means, sem, freedom) -> pd.DataFrame:
     }
     return pd.DataFrame(
         columns
-        | {"difference": difference, "sem": sem[a, b],
-           "p": t_test(difference, sem[a, b], freedom)}
-    )  # fmt: skip
+        | {"difference": difference, "sem": sem[a, b], "p": t_test(difference, sem[a, b], freedom)}
+    )

@@ -15,19 +15,57 @@ from rsa_faces._core.result import BaseResult
 from rsa_faces.inference.multiple import adjust
 
 TABLE = (
-    "subset", "region", "network", "layer", "layer_index", "depth", "method", "similarity", "sem",
-    "ci_low", "ci_high", "p", "p_corrected", "p_ceiling", "p_ceiling_corrected", "max_similarity",
-    "ceiling_low", "ceiling_high", "reliable", "n_subjects", "n_conditions", "n_pairs",
-)  # fmt: skip
+    "subset",
+    "region",
+    "network",
+    "layer",
+    "layer_index",
+    "depth",
+    "method",
+    "similarity",
+    "sem",
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_corrected",
+    "p_ceiling",
+    "p_ceiling_corrected",
+    "max_similarity",
+    "ceiling_low",
+    "ceiling_high",
+    "reliable",
+    "n_subjects",
+    "n_conditions",
+    "n_pairs",
+)
 PAIRS = (
-    "subset", "region", "network_a", "layer_a", "network_b", "layer_b", "difference", "sem", "p",
-    "p_corrected", "n_subjects", "n_conditions",
-)  # fmt: skip
+    "subset",
+    "region",
+    "network_a",
+    "layer_a",
+    "network_b",
+    "layer_b",
+    "difference",
+    "sem",
+    "p",
+    "p_corrected",
+    "n_subjects",
+    "n_conditions",
+)
 SUBJECTS = ("subset", "region", "network", "layer", "subject", "similarity")
 CEILINGS = (
-    "subset", "region", "method", "ceiling_low", "ceiling_low_sem", "ceiling_high",
-    "ceiling_high_sem", "p_reliable", "reliable", "n_subjects", "n_conditions",
-)  # fmt: skip
+    "subset",
+    "region",
+    "method",
+    "ceiling_low",
+    "ceiling_low_sem",
+    "ceiling_high",
+    "ceiling_high_sem",
+    "p_reliable",
+    "reliable",
+    "n_subjects",
+    "n_conditions",
+)
 _FRAMES = {"table": TABLE, "pairs": PAIRS, "subjects": SUBJECTS, "ceilings": CEILINGS}
 
 
@@ -96,8 +134,9 @@ class Result(BaseResult, figure="plot_layers"):
         """
         if not results:
             raise InputError("expected at least one result to put together, got none.")
-        keys = [k for r in results for k in zip(r.ceilings["subset"], r.ceilings["region"],
-                                                strict=True)]  # fmt: skip
+        keys = [
+            k for r in results for k in zip(r.ceilings["subset"], r.ceilings["region"], strict=True)
+        ]
         doubled = {key for key in keys if keys.count(key) > 1}
         if doubled:
             raise InputError(f"expected each subset and region once, got {sorted(doubled)} again.")
@@ -113,9 +152,11 @@ class Result(BaseResult, figure="plot_layers"):
             else:
                 settings[key] = {}
                 for result, value in zip(results, values, strict=True):
-                    inner = value if isinstance(value, dict) else dict.fromkeys(
-                        result.ceilings["region"], value
-                    )  # fmt: skip
+                    inner = (
+                        value
+                        if isinstance(value, dict)
+                        else dict.fromkeys(result.ceilings["region"], value)
+                    )
                     settings[key].update(inner)
         notes = tuple(dict.fromkeys(note for r in results for note in r.notes))
         if settings.get("family") == "all":

@@ -138,9 +138,13 @@ def calibrate(
         raise InputError(f"expected a positive number of seconds, got {seconds!r}.")
     design = Design(uncertainty=uncertainty, n_boot=_N_BOOT)
     run = partial(
-        _study, size=(n_subjects, n_conditions), method=method, design=design, seed=seed,
+        _study,
+        size=(n_subjects, n_conditions),
+        method=method,
+        design=design,
+        seed=seed,
         noise=_noise_at_ceiling(n_subjects, n_conditions, method, seed),
-    )  # fmt: skip
+    )
     found: dict[str, list] = {name: [] for name in (*CHECKS, _MEAN)}
     for done, outcome in enumerate(_in_processes(run, n_simulations, jobs, seconds), start=1):
         for name, value in outcome.items():
@@ -164,8 +168,15 @@ def _row(name: str, outcomes: list[bool]) -> dict:
         verdict = "as stated"
     else:
         verdict = "cautious" if (count < low) == (level < 0.5) else "too lenient"
-    return {"check": name, "n_simulations": n, "level": level, "share": count / n,
-            "low": low / n, "high": high / n, "verdict": verdict}  # fmt: skip
+    return {
+        "check": name,
+        "n_simulations": n,
+        "level": level,
+        "share": count / n,
+        "low": low / n,
+        "high": high / n,
+        "verdict": verdict,
+    }
 
 
 def _in_processes(run: Callable, n: int, jobs: int, seconds: float) -> Iterator[dict]:
@@ -218,21 +229,32 @@ def _no_signal(rng, size, method, design) -> dict:
     similarity, variances = _variances(rng, model, data, method, design)
     rdms = _rdms(data)
     values = similarity[0]
-    frame = pd.DataFrame({"subset": "all", "region": "", "network": "m", "layer": "",
-                          "subject": np.arange(size[0]), "similarity": values})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "subset": "all",
+            "region": "",
+            "network": "m",
+            "layer": "",
+            "subject": np.arange(size[0]),
+            "similarity": values,
+        }
+    )
     result = Result(frame, frame, frame, frame)
     p = {name: subject_tests(result, test=name).table["p"].iloc[0] for name in ("t", "signed-rank")}
     return {
-        "model against 0; both drawn; subjects share nothing":
-            _rejects(values.mean(), variances["both"][0][0], min(size)),
-        "model against 0; subjects drawn; subjects share nothing":
-            _rejects(values.mean(), variances["subjects"][0][0], size[0]),
+        "model against 0; both drawn; subjects share nothing": _rejects(
+            values.mean(), variances["both"][0][0], min(size)
+        ),
+        "model against 0; subjects drawn; subjects share nothing": _rejects(
+            values.mean(), variances["subjects"][0][0], size[0]
+        ),
         "t-test over subjects; subjects share nothing": p["t"] < _ALPHA,
         "signed-rank test over subjects; subjects share nothing": p["signed-rank"] < _ALPHA,
-        "subjects share structure, when they share nothing":
-            shared_structure(rdms, method=method, n_permutations=_N_PERMUTATIONS,
-                             seed=int(rng.integers(2**31))) <= _ALPHA,
-    }  # fmt: skip
+        "subjects share structure, when they share nothing": shared_structure(
+            rdms, method=method, n_permutations=_N_PERMUTATIONS, seed=int(rng.integers(2**31))
+        )
+        <= _ALPHA,
+    }
 
 
 def _signal(rng, size, method, design) -> dict:
@@ -246,21 +268,28 @@ def _signal(rng, size, method, design) -> dict:
     means = similarity.mean(axis=1)
     half = stats.t.ppf(1 - _ALPHA / 2, min(size) - 1) * np.sqrt(variances["both"][0][1])
     outcome = {
-        "model against 0; both drawn; subjects share something else":
-            _rejects(means[0], variances["both"][0][0], min(size)),
-        "model against 0; conditions drawn; subjects share something else":
-            _rejects(means[0], variances["conditions"][0][0], size[1]),
-        "two equally good models; both drawn":
-            _rejects(means[1] - means[2], variances["both"][1][1, 2], min(size)),
-        "two equally good models; conditions drawn":
-            _rejects(means[1] - means[2], variances["conditions"][1][1, 2], size[1]),
+        "model against 0; both drawn; subjects share something else": _rejects(
+            means[0], variances["both"][0][0], min(size)
+        ),
+        "model against 0; conditions drawn; subjects share something else": _rejects(
+            means[0], variances["conditions"][0][0], size[1]
+        ),
+        "two equally good models; both drawn": _rejects(
+            means[1] - means[2], variances["both"][1][1, 2], min(size)
+        ),
+        "two equally good models; conditions drawn": _rejects(
+            means[1] - means[2], variances["conditions"][1][1, 2], size[1]
+        ),
         _COVERAGE: (means[1] - half, means[1] + half),
         _MEAN: means[1],
-    }  # fmt: skip
+    }
     test = permutation_test(
-        _rdms(model[:1]), _rdms(data), method=method, n_permutations=_N_PERMUTATIONS,
+        _rdms(model[:1]),
+        _rdms(data),
+        method=method,
+        n_permutations=_N_PERMUTATIONS,
         seed=int(rng.integers(2**31)),
-    )  # fmt: skip
+    )
     outcome["permutation of condition labels; subjects share something else"] = test.p[0] <= _ALPHA
     return outcome
 
@@ -275,9 +304,10 @@ def _at_ceiling(rng, size, method, design, noise: float) -> dict:
     found = by(study, replace(design, seed=int(rng.integers(2**31))))
     difference = found.similarity.mean() - noise_ceiling(rdms, method=method).lower
     return {
-        "model as good as the lower ceiling, against it; both drawn":
-            _rejects(difference, found.difference_variance[0, 1], min(size))
-    }  # fmt: skip
+        "model as good as the lower ceiling, against it; both drawn": _rejects(
+            difference, found.difference_variance[0, 1], min(size)
+        )
+    }
 
 
 def _noise_at_ceiling(n_subjects: int, n_conditions: int, method: Method, seed: int) -> float:

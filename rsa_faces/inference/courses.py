@@ -36,10 +36,25 @@ from rsa_faces.inference.multiple import adjust
 from rsa_faces.rdm import RDMs
 
 TABLE = (
-    "region", "network", "layer", "model", "time", "method", "similarity", "sem", "ci_low",
-    "ci_high", "p", "p_corrected", "ceiling_low", "ceiling_high", "p_reliable", "reliable",
-    "n_subjects", "n_conditions",
-)  # fmt: skip
+    "region",
+    "network",
+    "layer",
+    "model",
+    "time",
+    "method",
+    "similarity",
+    "sem",
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_corrected",
+    "ceiling_low",
+    "ceiling_high",
+    "p_reliable",
+    "reliable",
+    "n_subjects",
+    "n_conditions",
+)
 CURVES = ("region", "network", "layer", "model", "layer_index", "depth")
 _MEMORY = 256 * 2**20
 
@@ -172,17 +187,29 @@ def time_course(
     """
     check_arguments(time_course, locals())
     design = Design(
-        generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, "t", seed, tail,
+        generalise_to,
+        uncertainty,
+        n_boot,
+        by,
+        groups,
+        blocks,
+        alpha,
+        correction,
+        "t",
+        seed,
+        tail,
         family,
-    )  # fmt: skip
+    )
     beyond = "what layers have beyond those before them" if unique else ""
     design, notes = with_closed_form(design, resolve(method), without=beyond)
     study = course_study(model, data, method=method, unique=unique, design=design)
     for place, members in zip(study.places, study.recording.members, strict=True):
         notes += check_design(
-            n_subjects=len(members), n_conditions=study.units.n_groups,
-            generalise_to=generalise_to, what=place,
-        )  # fmt: skip
+            n_subjects=len(members),
+            n_conditions=study.units.n_groups,
+            generalise_to=generalise_to,
+            what=place,
+        )
     course = course_of(study, n_permutations)
     course = replace(course, notes=(*notes, *course.notes))
     for note in course.notes:
@@ -265,9 +292,12 @@ def course_of(study: CourseStudy, n_permutations: int) -> TimeCourse:
         mean = similarity.mean(axis=2)
         half = design.half_width(sem, freedom)
         tests = {
-            "similarity": mean, "sem": sem, "ci_low": mean - half, "ci_high": mean + half,
+            "similarity": mean,
+            "sem": sem,
+            "ci_low": mean - half,
+            "ci_high": mean + half,
             "p": design.p_values(mean, sem, freedom),
-        }  # fmt: skip
+        }
         table = _table(curves[-1], recording.times, tests | ceilings)
         tables.append(
             table.assign(
@@ -278,9 +308,12 @@ def course_of(study: CourseStudy, n_permutations: int) -> TimeCourse:
             )
         )
         notes += _notes(
-            similarity, ceilings["reliable"], study.names["model"], recording.times,
+            similarity,
+            ceilings["reliable"],
+            study.names["model"],
+            recording.times,
             study.places[r],
-        )  # fmt: skip
+        )
     table = pd.concat(tables, ignore_index=True)[list(TABLE)]
     if design.family == "all":
         table["p_corrected"] = adjust(table["p"].to_numpy(), method=design.correction)
@@ -398,9 +431,12 @@ def _ceilings(
         if n_permutations:
             rdms = RDMs(vectors[:, t], conditions, "any", labels)
             p[t] = shared_structure(
-                rdms, method=study.method, blocks=design.blocks, n_permutations=n_permutations,
+                rdms,
+                method=study.method,
+                blocks=design.blocks,
+                n_permutations=n_permutations,
                 seed=design.seed,
-            )  # fmt: skip
+            )
     reliable = (adjust(p, method=design.correction) < design.alpha) & (low > 0)
     reliable = reliable.astype(object)
     reliable[np.isnan(p)] = None

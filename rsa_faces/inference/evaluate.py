@@ -186,9 +186,19 @@ def evaluate(
     method = resolve(method)
     check_choice(unusable, ["keep", "drop"], what="value of unusable")
     design = Design(
-        generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, interval, seed,
-        tail, family,
-    )  # fmt: skip
+        generalise_to,
+        uncertainty,
+        n_boot,
+        by,
+        groups,
+        blocks,
+        alpha,
+        correction,
+        interval,
+        seed,
+        tail,
+        family,
+    )
     if weights is not None:
         weights = check_weights(weights, method, data, given)
     model, data = align_pair(model, data)

@@ -236,11 +236,21 @@ def evaluate_flexible(
         data,
         _Options(fit, by_model, resolve(method), n_folds, n_cv),
         Design(
-            generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, "t", seed,
-            tail, family,
+            generalise_to,
+            uncertainty,
+            n_boot,
+            by,
+            groups,
+            blocks,
+            alpha,
+            correction,
+            "t",
+            seed,
+            tail,
+            family,
         ),
         subset,
-    )  # fmt: skip
+    )
     return result
 
 
@@ -316,11 +326,21 @@ blocks, seed, alpha, correction, family, tail, subset
         data,
         _Options("select", by_model, resolve(method), n_folds, n_cv),
         Design(
-            generalise_to, uncertainty, n_boot, by, groups, blocks, alpha, correction, "t", seed,
-            tail, family,
+            generalise_to,
+            uncertainty,
+            n_boot,
+            by,
+            groups,
+            blocks,
+            alpha,
+            correction,
+            "t",
+            seed,
+            tail,
+            family,
         ),
         subset,
-    )  # fmt: skip
+    )
     return BestLayer(result, chosen)
 
 
@@ -554,7 +574,10 @@ def _fitted(
     outcome = Outcome(
         names,
         Estimate(
-            per_subject, variance, of_differences, freedom,
+            per_subject,
+            variance,
+            of_differences,
+            freedom,
             samples[design.generalise_to].mean(axis=1),
         ),
         means[:n_networks],
@@ -563,10 +586,13 @@ def _fitted(
         options.method.name,
         notes,
         {
-            "fit": options.fit, "by_model": options.by_model, "n_folds": options.n_folds,
-            "n_subject_folds": folds[1], "n_cv": options.n_cv,
+            "fit": options.fit,
+            "by_model": options.by_model,
+            "n_folds": options.n_folds,
+            "n_subject_folds": folds[1],
+            "n_cv": options.n_cv,
         },
-    )  # fmt: skip
+    )
     return outcome, (weights > 0).mean(axis=(0, 1, 2)) if options.fit == "select" else np.nan
 
 

@@ -15,13 +15,37 @@ from rsa_faces.inference._course import TimeCourse, find_curves, take_curves
 from rsa_faces.inference._recording import DIGITS
 
 LATENCY = (
-    "region", "network", "layer", "model", "kind", "latency", "se", "ci_low", "ci_high",
-    "n_undefined", "n_boot", "p_corrected", "n_subjects", "generalise_to",
-)  # fmt: skip
+    "region",
+    "network",
+    "layer",
+    "model",
+    "kind",
+    "latency",
+    "se",
+    "ci_low",
+    "ci_high",
+    "n_undefined",
+    "n_boot",
+    "p_corrected",
+    "n_subjects",
+    "generalise_to",
+)
 DIFFERENCE = (
-    "model_a", "region_a", "model_b", "region_b", "kind", "latency_a", "latency_b", "difference",
-    "se", "ci_low", "ci_high", "p", "n_undefined", "n_boot",
-)  # fmt: skip
+    "model_a",
+    "region_a",
+    "model_b",
+    "region_b",
+    "kind",
+    "latency_a",
+    "latency_b",
+    "difference",
+    "se",
+    "ci_low",
+    "ci_high",
+    "p",
+    "n_undefined",
+    "n_boot",
+)
 KINDS = ("peak", "onset")
 
 
@@ -225,10 +249,16 @@ def latency_difference(
         for column in ("model", "region", "latency")
     }
     row = {
-        **sides, "kind": kind, "difference": sides["latency_a"] - sides["latency_b"], "se": se,
-        "ci_low": low, "ci_high": high, "p": _two_sided(difference), "n_undefined": undefined,
+        **sides,
+        "kind": kind,
+        "difference": sides["latency_a"] - sides["latency_b"],
+        "se": se,
+        "ci_low": low,
+        "ci_high": high,
+        "p": _two_sided(difference),
+        "n_undefined": undefined,
         "n_boot": len(samples),
-    }  # fmt: skip
+    }
     return pd.DataFrame([row])[list(DIFFERENCE)]
 
 
@@ -264,11 +294,17 @@ def _find(course, kind, baseline_end, between, fraction) -> tuple[pd.DataFrame, 
     p = course.table["p_corrected"].to_numpy().reshape(course.similarity.shape)
     p = np.where(searched & (course.similarity > 0) & ~np.isnan(p), p, 1.0).min(axis=1)
     frame = course.curves[["region", "network", "layer", "model"]].assign(
-        kind=kind, latency=observed, ci_low=spread[:, 0], ci_high=spread[:, 1], se=spread[:, 2],
-        n_undefined=spread[:, 3].astype(int), n_boot=len(samples), p_corrected=p,
+        kind=kind,
+        latency=observed,
+        ci_low=spread[:, 0],
+        ci_high=spread[:, 1],
+        se=spread[:, 2],
+        n_undefined=spread[:, 3].astype(int),
+        n_boot=len(samples),
+        p_corrected=p,
         n_subjects=course.table["n_subjects"].to_numpy()[:: len(course.times)],
         generalise_to=course.settings["generalise_to"],
-    )  # fmt: skip
+    )
     return frame[list(LATENCY)], samples
 
 

@@ -218,10 +218,14 @@ def sign_flip_test(
     signs, exact = _signs(len(maps), n_permutations, tail, seed)
     maxima = np.sort(
         loops.null_maxima(
-            units, signs, graph, STATISTICS.index(statistic), _sides(tail),
+            units,
+            signs,
+            graph,
+            STATISTICS.index(statistic),
+            _sides(tail),
             0.0 if threshold is None else threshold * _SAME,
         )
-    )  # fmt: skip
+    )
     n_permutations = 2 ** len(maps) if exact else n_permutations
 
     def p_values(observed: np.ndarray) -> np.ndarray:
@@ -254,9 +258,19 @@ def sign_flip_test(
         clusters = clusters[list(CLUSTERS)]
         labels = as_map(labels, 0)
     return SignFlipTest(
-        statistic, tail, as_map(t), as_map(p), enhanced, clusters, labels, threshold, maxima,
-        len(maps), n_permutations, exact,
-    )  # fmt: skip
+        statistic,
+        tail,
+        as_map(t),
+        as_map(p),
+        enhanced,
+        clusters,
+        labels,
+        threshold,
+        maxima,
+        len(maps),
+        n_permutations,
+        exact,
+    )
 
 
 def _measured(values) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:

@@ -321,9 +321,12 @@ def variance_partition(
     if n_missing:
         notes.append(
             f"{n_missing} pairs are left out, because an RDM lacks them"
-            + ("; labels cannot be shuffled then, so that there are no p values."
-               if n_permutations else ".")
-        )  # fmt: skip
+            + (
+                "; labels cannot be shuffled then, so that there are no p values."
+                if n_permutations
+                else "."
+            )
+        )
     if undefined:
         notes.append(
             f"{undefined} of {n_boot} bootstrap samples are left out: a predictor is constant in "
@@ -345,9 +348,16 @@ def variance_partition(
     }
     settings = design.settings(**settings)
     return Partition(
-        table, fits, per_block, sum(run.n_pairs for run in runs), n_missing,
-        subjects.n_conditions, n_subjects, settings=settings, notes=tuple(notes),
-    )  # fmt: skip
+        table,
+        fits,
+        per_block,
+        sum(run.n_pairs for run in runs),
+        n_missing,
+        subjects.n_conditions,
+        n_subjects,
+        settings=settings,
+        notes=tuple(notes),
+    )
 
 
 @dataclass(frozen=True)
@@ -399,9 +409,11 @@ def _variables(data: RDMs, predictors: Mapping[str, RDMs], by: str):
             raise TypeError(f"expected RDMs as predictor {name!r}, got {type(rdms).__name__}.")
         if set(rdms.conditions) != set(data.conditions):
             raise ConditionMismatchError(
-                rdms.conditions, data.conditions, left_name=f"predictor {name!r}",
+                rdms.conditions,
+                data.conditions,
+                left_name=f"predictor {name!r}",
                 hint="To take fewer conditions use subset().",
-            )  # fmt: skip
+            )
         rows.append(rdms.align(data.conditions).vectors)
         of_row += [i] * len(rdms)
         names += [f"predictor {name!r}"] * len(rdms)

@@ -163,8 +163,10 @@ def reweighted_similarity(
             f"{x.shape}."
         )
     if not np.isfinite(x).all():
-        raise InputError(f"expected finite patterns, got {int((~np.isfinite(x)).sum())} that are "
-                         "NaN or infinite.")  # fmt: skip
+        raise InputError(
+            f"expected finite patterns, got {int((~np.isfinite(x)).sum())} that are "
+            "NaN or infinite."
+        )
     penalties = np.asarray(list(penalties), dtype=np.float64)
     if not penalties.size or not (np.isfinite(penalties) & (penalties > 0)).all():
         raise InputError(f"expected penalties above 0, got {penalties.tolist()}.")
@@ -208,9 +210,13 @@ def reweighted_similarity(
         rows, columns=["fold", "n_train", "n_test", "penalty", "similarity", "unweighted"]
     )
     return Reweighting(
-        table, float(table["similarity"].mean()), float(table["unweighted"].mean()),
-        float(penalty), all_weights, fitted,
-    )  # fmt: skip
+        table,
+        float(table["similarity"].mean()),
+        float(table["unweighted"].mean()),
+        float(penalty),
+        all_weights,
+        fitted,
+    )
 
 
 class _Ridge:

@@ -22,8 +22,25 @@ from rsa_faces._core.tables import read_names
 Names = Sequence[str] | str | os.PathLike[str]
 
 # What a file name may end in and a condition's name does not.
-MEDIA = {".avi", ".bmp", ".eps", ".gif", ".jpeg", ".jpg", ".mkv", ".mov", ".mp3", ".mp4", ".png",
-          ".tif", ".tiff", ".txt", ".wav", ".webm", ".webp"}  # fmt: skip
+MEDIA = {
+    ".avi",
+    ".bmp",
+    ".eps",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".mkv",
+    ".mov",
+    ".mp3",
+    ".mp4",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".txt",
+    ".wav",
+    ".webm",
+    ".webp",
+}
 
 
 def as_names(
@@ -65,10 +82,14 @@ def short_names(files: Sequence[str]) -> list[str]:
 
 def natural(names: Any) -> list[str]:
     """Return names sorted with numbers in them as numbers."""
-    return sorted(names, key=lambda name: [
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
-        for part in re.split(r"(\d+)", name) if part
-    ])  # fmt: skip
+    return sorted(
+        names,
+        key=lambda name: [
+            (0, int(part), "") if part.isdigit() else (1, 0, part)
+            for part in re.split(r"(\d+)", name)
+            if part
+        ],
+    )
 
 
 def existing(path: str | os.PathLike[str], what: str) -> Path:

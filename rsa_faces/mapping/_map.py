@@ -241,9 +241,12 @@ class SearchlightMap(BaseResult, figure="plot_map"):
         """
         model = self.model_index(model)
         table = peak_table(
-            self.space, self.similarity[model], n=n, min_distance=min_distance,
+            self.space,
+            self.similarity[model],
+            n=n,
+            min_distance=min_distance,
             n_voxels=self.n_voxels,
-        )  # fmt: skip
+        )
         table = table.rename(columns={"value": "similarity"})
         table.insert(0, "model", self.names[model])
         return table

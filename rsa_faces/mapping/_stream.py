@@ -124,9 +124,14 @@ def block_size(n_pairs: int) -> int:
 
 
 def n_workers(
-    n_jobs: int | None, budget: int, shared: int, searchlights: Spheres | Discs, patterns,
-    n_pairs: int, n_rdms: int = 1,
-) -> int:  # fmt: skip
+    n_jobs: int | None,
+    budget: int,
+    shared: int,
+    searchlights: Spheres | Discs,
+    patterns,
+    n_pairs: int,
+    n_rdms: int = 1,
+) -> int:
     """Return how many blocks the budget allows at a time, at most one per job."""
     import numba
 
@@ -156,9 +161,12 @@ def share_of(order: np.ndarray, share: tuple[int, int], size: int) -> np.ndarray
 
 
 def in_blocks(
-    work: Callable[[np.ndarray], None], centers: np.ndarray, size: int, n_threads: int,
+    work: Callable[[np.ndarray], None],
+    centers: np.ndarray,
+    size: int,
+    n_threads: int,
     progress: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Call ``work(some)`` for all blocks of centres, side by side."""
     # Each block uses one thread: blocks are what goes side by side.
     with (

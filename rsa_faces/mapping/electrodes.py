@@ -159,23 +159,27 @@ def electrode_lines(
     rows = []
     for name, design in (("one line", one), ("a line per region", apart)):
         mse, (n, k) = float(_mse(design, values)), design.shape
-        rows.append({"model": name, "n": n, "k": k, "mse": mse,
-                     "bic": n * np.log(mse) + k * np.log(n)})  # fmt: skip
+        rows.append(
+            {"model": name, "n": n, "k": k, "mse": mse, "bic": n * np.log(mse) + k * np.log(n)}
+        )
     models = pd.DataFrame(rows).set_index("model")
     lines = [_line("all regions", found, values)]
-    lines += [_line(name, found[regions == r], values[regions == r])
-              for r, name in enumerate(names)]  # fmt: skip
+    lines += [
+        _line(name, found[regions == r], values[regions == r]) for r, name in enumerate(names)
+    ]
     exchanged = _exchanged(one, values, table["subject"], n_permutations, seed)
     null = np.log(_mse(one, exchanged) / _mse(apart, exchanged))
     gain = np.log(models["mse"].iloc[0] / models["mse"].iloc[1])
     # Gains that are equal but for rounding count as reached.
     n_reached = int((null >= gain - 1e-12).sum())
     return ElectrodeLines(
-        table, pd.DataFrame(lines), models,
+        table,
+        pd.DataFrame(lines),
+        models,
         float(models["bic"].iloc[0] - models["bic"].iloc[1]),
         (n_reached + 1) / (n_permutations + 1),
         settings={"x": x, "y": y, "method": method, "n_permutations": n_permutations, "seed": seed},
-    )  # fmt: skip
+    )
 
 
 def _check_regions(table: pd.DataFrame) -> None:
@@ -211,8 +215,13 @@ def _mse(design: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _line(region: str, x: np.ndarray, y: np.ndarray) -> dict:
     slope, intercept = np.polyfit(x, y, 1)
-    return {"region": region, "intercept": intercept, "slope": slope, "n": len(x),
-            "r": float(np.corrcoef(x, y)[0, 1])}  # fmt: skip
+    return {
+        "region": region,
+        "intercept": intercept,
+        "slope": slope,
+        "n": len(x),
+        "r": float(np.corrcoef(x, y)[0, 1]),
+    }
 
 
 def _exchanged(one: np.ndarray, values: np.ndarray, subjects, n: int, seed: int) -> np.ndarray:

@@ -231,9 +231,14 @@ def ceiling_map(
     bounds = np.full((2, n_centers), np.nan)
     n_voxels = np.zeros((n_subjects, n_centers), np.int32)
     n_threads = _stream.n_workers(
-        n_jobs, allowed, sum(p.n_bytes for p in subjects) + bounds.nbytes + n_voxels.nbytes,
-        searchlights, subjects[0], n_pairs, 2 * n_subjects,
-    )  # fmt: skip
+        n_jobs,
+        allowed,
+        sum(p.n_bytes for p in subjects) + bounds.nbytes + n_voxels.nbytes,
+        searchlights,
+        subjects[0],
+        n_pairs,
+        2 * n_subjects,
+    )
     size = _stream.block_size(n_pairs)
     pairs = _stream.pairs_within(blocks, order)
 
@@ -365,9 +370,15 @@ def best_model_map(maps: Sequence[SearchlightMap]) -> BestModels:
         held_out[s, places] = own[chosen[s, places], places]
     share = np.where(whole, (chosen == index).mean(axis=0), np.nan)
     return BestModels(
-        index, held_out.mean(axis=0), share, held_out, maps[0].names, maps[0].space,
-        depths(maps[0].labels), notes=(HELD_OUT,),
-    )  # fmt: skip
+        index,
+        held_out.mean(axis=0),
+        share,
+        held_out,
+        maps[0].names,
+        maps[0].space,
+        depths(maps[0].labels),
+        notes=(HELD_OUT,),
+    )
 
 
 @keep_warnings
@@ -470,9 +481,14 @@ def group_test(
     values = values_of(maps, model, minus)
     graph = None if statistic == "max" else neighbours(maps[0].space)
     return sign_flip_test(
-        values, statistic=statistic, neighbours=graph, threshold=threshold, tail=tail,
-        n_permutations=n_permutations, seed=seed,
-    )  # fmt: skip
+        values,
+        statistic=statistic,
+        neighbours=graph,
+        threshold=threshold,
+        tail=tail,
+        n_permutations=n_permutations,
+        seed=seed,
+    )
 
 
 def values_of(maps: Sequence[SearchlightMap], model, minus) -> np.ndarray:

@@ -139,9 +139,14 @@ def group_test_parts(
             sparse.block_diag([neighbours(some[0].space) for some in maps.values()], format="csr")
         )
     test = sign_flip_test(
-        np.hstack(values), statistic=statistic, neighbours=graph, threshold=threshold, tail=tail,
-        n_permutations=n_permutations, seed=seed,
-    )  # fmt: skip
+        np.hstack(values),
+        statistic=statistic,
+        neighbours=graph,
+        threshold=threshold,
+        tail=tail,
+        n_permutations=n_permutations,
+        seed=seed,
+    )
     ends = np.cumsum([v.shape[1] for v in values])
     return {
         part: _of_part(test, int(end - v.shape[1]), int(end))
@@ -174,6 +179,8 @@ def _within(space, side: str, mesh: Surface):
             f"expected a mesh of {len(own)} vertices for the {side} hemisphere, got "
             f"{len(mesh.mask)}."
         )
-    keep = [mesh.mask[inside] if part == side else np.ones(int(inside.sum()), bool)
-            for part, inside in space.parts()]  # fmt: skip
+    keep = [
+        mesh.mask[inside] if part == side else np.ones(int(inside.sum()), bool)
+        for part, inside in space.parts()
+    ]
     return space.keep(np.concatenate(keep))

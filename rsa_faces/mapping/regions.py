@@ -249,8 +249,9 @@ def flip_one(difference: np.ndarray, n_permutations: int = 9999, seed: int = 0) 
         test = sign_flip_test(difference[:, None], n_permutations=n_permutations, seed=seed)
         found |= {
             "sem": difference.std(ddof=1) / np.sqrt(n_subjects),
-            "t": float(test.t[0]), "p": float(test.p[0]),
-        }  # fmt: skip
+            "t": float(test.t[0]),
+            "p": float(test.p[0]),
+        }
     elif not difference.any():
         found |= {"sem": 0.0, "t": 0.0, "p": 1.0}
     return found | {"n_subjects": n_subjects}

@@ -171,10 +171,19 @@ def searchlight(
     check_models(models, method)
     allowed = parse_bytes(budget)
     patterns = load_patterns(
-        img, mask_img=mask_img, mesh=mesh, conditions=conditions, order=models.conditions,
-        measure=measure, folds=folds, noise=noise, noise_from=noise_from, residuals=residuals,
-        n_estimated=n_estimated, budget=allowed,
-    )  # fmt: skip
+        img,
+        mask_img=mask_img,
+        mesh=mesh,
+        conditions=conditions,
+        order=models.conditions,
+        measure=measure,
+        folds=folds,
+        noise=noise,
+        noise_from=noise_from,
+        residuals=residuals,
+        n_estimated=n_estimated,
+        budget=allowed,
+    )
     searchlights = patterns.space.searchlights(radius)
     n_centers, n_pairs = searchlights.n_centers, models.n_pairs
     similarity = np.full((n_centers, len(models)), np.nan)
@@ -208,10 +217,18 @@ def searchlight(
         )
     _warn(n_few, n_undefined, n_centers, min_voxels)
     return SearchlightMap(
-        np.ascontiguousarray(similarity.T), n_voxels, n_within - n_voxels, patterns.space,
-        models.labels, models.conditions, patterns.measure.name, method.name, float(radius),
-        n_few, n_undefined,
-    )  # fmt: skip
+        np.ascontiguousarray(similarity.T),
+        n_voxels,
+        n_within - n_voxels,
+        patterns.space,
+        models.labels,
+        models.conditions,
+        patterns.measure.name,
+        method.name,
+        float(radius),
+        n_few,
+        n_undefined,
+    )
 
 
 def check_models(models: RDMs, method: str | Method) -> None:

@@ -25,9 +25,21 @@ STATISTICS = ("cluster-mass", "tfce")
 ALONG = ("time", "time and layers")
 LEVELS = ("network", "layer")
 _CLUSTERS = (
-    "region", "label", "sign", "size", "mass", "p", "p_corrected", "time_from", "time_to",
-    "models", "peak_time", "peak_model", "peak_t", "n_subjects",
-)  # fmt: skip
+    "region",
+    "label",
+    "sign",
+    "size",
+    "mass",
+    "p",
+    "p_corrected",
+    "time_from",
+    "time_to",
+    "models",
+    "peak_time",
+    "peak_model",
+    "peak_t",
+    "n_subjects",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,9 +177,12 @@ def map_clusters(
     tail = tail or ("greater" if minus is None else "two-sided")
     regions = list(dict.fromkeys(course.curves["region"]))
     options: dict[str, Any] = {
-        "statistic": statistic, "threshold": threshold, "tail": tail, "seed": seed,
+        "statistic": statistic,
+        "threshold": threshold,
+        "tail": tail,
+        "seed": seed,
         "n_permutations": n_permutations,
-    }  # fmt: skip
+    }
     graph = _neighbours(curves, len(course.times), along)
     tests, means, tables = {}, {}, []
     for region in regions:
@@ -262,9 +277,13 @@ def compare_networks(
         for i, layer in enumerate(layers):
             a, b = sides[0][:, i], sides[1][:, i]
             row = {
-                "region": region, "network_a": network_a, "network_b": network_b, "layer": layer,
-                "similarity_a": a.mean(), "similarity_b": b.mean(),
-            }  # fmt: skip
+                "region": region,
+                "network_a": network_a,
+                "network_b": network_b,
+                "layer": layer,
+                "similarity_a": a.mean(),
+                "similarity_b": b.mean(),
+            }
             row |= flip_one(a - b, n_permutations, seed)
             table.append(row | {"n_a_larger": int((a > b).sum())})
     table = pd.DataFrame(table)
@@ -348,12 +367,19 @@ def _cluster_table(test: SignFlipTest, region: str, curves, times, n_regions) ->
         layers, samples = np.nonzero(test.labels == cluster["label"])
         ends = [curves["model"].iloc[i] for i in (layers.min(), layers.max())]
         layer, sample = cluster.pop("peak")
-        rows.append(cluster | {
-            "region": region, "p_corrected": min(1.0, cluster["p"] * n_regions),
-            "time_from": times[samples.min()], "time_to": times[samples.max()],
-            "models": " to ".join(dict.fromkeys(ends)), "peak_time": times[sample],
-            "peak_model": curves["model"].iloc[layer], "n_subjects": test.n_subjects,
-        })  # fmt: skip
+        rows.append(
+            cluster
+            | {
+                "region": region,
+                "p_corrected": min(1.0, cluster["p"] * n_regions),
+                "time_from": times[samples.min()],
+                "time_to": times[samples.max()],
+                "models": " to ".join(dict.fromkeys(ends)),
+                "peak_time": times[sample],
+                "peak_model": curves["model"].iloc[layer],
+                "n_subjects": test.n_subjects,
+            }
+        )
     return pd.DataFrame(rows, columns=list(_CLUSTERS))
 
 

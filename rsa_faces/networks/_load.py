@@ -62,9 +62,16 @@ def get_spec(name: str) -> NetworkSpec:
         if spec.origin == "rsa-faces":
             raise InputError(f"{spec.name!r} has no weights to train: use it without 'untrained:'.")
         return replace(
-            spec, name=name, task="none", training_set="none: weights drawn at random",
-            weights=None, sha256=None, outputs=(), weights_help="", published=(),
-        )  # fmt: skip
+            spec,
+            name=name,
+            task="none",
+            training_set="none: weights drawn at random",
+            weights=None,
+            sha256=None,
+            outputs=(),
+            weights_help="",
+            published=(),
+        )
     library, _, model = name.partition(":")
     if library in LIBRARIES and model:
         from rsa_faces.networks import libraries

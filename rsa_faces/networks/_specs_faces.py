@@ -14,14 +14,24 @@ def _ir_layers(*depths: int) -> tuple[str, ...]:
 _IR50_LAYERS = _ir_layers(3, 4, 14, 3)
 _IR100_LAYERS = _ir_layers(3, 13, 30, 3)
 _INCEPTION_LAYERS = (
-    "conv2d_1a", "conv2d_2a", "conv2d_2b", "maxpool_3a", "conv2d_3b", "conv2d_4a", "conv2d_4b",
+    "conv2d_1a",
+    "conv2d_2a",
+    "conv2d_2b",
+    "maxpool_3a",
+    "conv2d_3b",
+    "conv2d_4a",
+    "conv2d_4b",
     *(f"repeat_1.{i}" for i in range(5)),
     "mixed_6a",
     *(f"repeat_2.{i}" for i in range(10)),
     "mixed_7a",
     *(f"repeat_3.{i}" for i in range(5)),
-    "block8", "avgpool_1a", "last_linear", "last_bn", "embedding",
-)  # fmt: skip
+    "block8",
+    "avgpool_1a",
+    "last_linear",
+    "last_bn",
+    "embedding",
+)
 _SENET_LAYERS = (
     "relu",
     "maxpool",

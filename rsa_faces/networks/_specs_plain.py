@@ -15,8 +15,18 @@ _VGG_LAYERS = (
     "fc8",
 )
 _ALEXNET_LAYERS = (
-    "relu1", "pool1", "relu2", "pool2", "relu3", "relu4", "relu5", "pool5", "relu6", "relu7", "fc8",
-)  # fmt: skip
+    "relu1",
+    "pool1",
+    "relu2",
+    "pool2",
+    "relu3",
+    "relu4",
+    "relu5",
+    "pool5",
+    "relu6",
+    "relu7",
+    "fc8",
+)
 _DENSENET_LAYERS = (
     "conv1",
     *(f"dense1.layer{i}" for i in range(1, 4)),

@@ -171,8 +171,9 @@ def _central(module: nn.Module, child: nn.Module, output: torch.Tensor) -> torch
     if axis is not None:
         height, width = (output.shape[i] for i in range(3) if i != axis)
         place: list = [slice(None)] * 3
-        for i, middle in zip((i for i in range(3) if i != axis), (height // 2, width // 2),
-                             strict=True):  # fmt: skip
+        for i, middle in zip(
+            (i for i in range(3) if i != axis), (height // 2, width // 2), strict=True
+        ):
             place[i] = middle
         return output[tuple(place)]
     extra = extra_tokens_in(module, output.shape)

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 
 #: what damaged and foreign files raise in the readers
 _DAMAGED = (
-    pickle.UnpicklingError, EOFError, RuntimeError, ValueError, TypeError, KeyError, IndexError,
+    pickle.UnpicklingError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
     AttributeError,
-)  # fmt: skip
+)
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
 

@@ -16,14 +16,24 @@ IR100 = (3, 13, 30, 3)
 #: Names in the files of InsightFace_Pytorch and face.evoLVe, and ours. Their blocks are numbered
 #: through, ``body.0`` to ``body.23`` or ``body.48``.
 _ENDS = {
-    "input_layer.0": "conv1", "input_layer.1": "bn1", "input_layer.2": "prelu",
-    "output_layer.0": "bn2", "output_layer.3": "fc", "output_layer.4": "features",
-}  # fmt: skip
+    "input_layer.0": "conv1",
+    "input_layer.1": "bn1",
+    "input_layer.2": "prelu",
+    "output_layer.0": "bn2",
+    "output_layer.3": "fc",
+    "output_layer.4": "features",
+}
 _PARTS = {
-    "shortcut_layer.0": "downsample.0", "shortcut_layer.1": "downsample.1",
-    "res_layer.0": "bn1", "res_layer.1": "conv1", "res_layer.2": "prelu", "res_layer.3": "conv2",
-    "res_layer.4": "bn3", "res_layer.5.fc1": "se.fc1", "res_layer.5.fc2": "se.fc2",
-}  # fmt: skip
+    "shortcut_layer.0": "downsample.0",
+    "shortcut_layer.1": "downsample.1",
+    "res_layer.0": "bn1",
+    "res_layer.1": "conv1",
+    "res_layer.2": "prelu",
+    "res_layer.3": "conv2",
+    "res_layer.4": "bn3",
+    "res_layer.5.fc1": "se.fc1",
+    "res_layer.5.fc2": "se.fc2",
+}
 
 
 class Block(nn.Module):

@@ -23,10 +23,14 @@ MIXED_7A = (
 )
 #: The first layers: (channels, size, stride, padding).
 STEM = (
-    ("conv2d_1a", (32, 3, 2, 0)), ("conv2d_2a", (32, 3, 1, 0)), ("conv2d_2b", (64, 3, 1, 1)),
+    ("conv2d_1a", (32, 3, 2, 0)),
+    ("conv2d_2a", (32, 3, 1, 0)),
+    ("conv2d_2b", (64, 3, 1, 1)),
     ("maxpool_3a", None),
-    ("conv2d_3b", (80, 1, 1, 0)), ("conv2d_4a", (192, 3, 1, 0)), ("conv2d_4b", (256, 3, 2, 0)),
-)  # fmt: skip
+    ("conv2d_3b", (80, 1, 1, 0)),
+    ("conv2d_4a", (192, 3, 1, 0)),
+    ("conv2d_4b", (256, 3, 2, 0)),
+)
 
 
 class ConvNorm(nn.Module):

@@ -14,10 +14,15 @@ N_IDENTITIES = 8631
 #: automatic conversion of the authors' Caffe and MatConvNet files gives.
 _STAGES = {"2": "layer1", "3": "layer2", "4": "layer3", "5": "layer4"}
 _PARTS = {
-    "1x1_reduce": "conv1", "3x3": "conv2", "1x1_increase": "conv3", "1x1_proj": "downsample.0",
-    "1x1_reduce_bn": "bn1", "3x3_bn": "bn2", "1x1_increase_bn": "bn3",
+    "1x1_reduce": "conv1",
+    "3x3": "conv2",
+    "1x1_increase": "conv3",
+    "1x1_proj": "downsample.0",
+    "1x1_reduce_bn": "bn1",
+    "3x3_bn": "bn2",
+    "1x1_increase_bn": "bn3",
     "1x1_proj_bn": "downsample.1",
-}  # fmt: skip
+}
 _PATTERNS = (
     (r"conv1_7x7_s2\.(\w+)", lambda m: f"conv1.{m[1]}"),
     (r"conv1_7x7_s2_bn\.(\w+)", lambda m: f"bn1.{m[1]}"),

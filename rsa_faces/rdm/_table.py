@@ -63,9 +63,13 @@ def read_rdm_table(path: Path) -> RDMs:
     """Read RDMs from a tidy table; see :func:`load_rdms`."""
     *pair, value = TIDY_COLUMNS
     table = read_table(
-        path, what="a table of RDMs", text=[*pair, *_NAMES], optional=_NAMES, numbers=[value],
+        path,
+        what="a table of RDMs",
+        text=[*pair, *_NAMES],
+        optional=_NAMES,
+        numbers=[value],
         guess=True,
-    )  # fmt: skip
+    )
     names = np.stack([table[column].to_numpy(object) for column in pair], axis=1)
     codes, conditions = pd.factorize(names.ravel())
     first, second = codes[::2], codes[1::2]

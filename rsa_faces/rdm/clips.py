@@ -189,8 +189,13 @@ def _mean_of_frames(
     total = {layer: np.zeros(n_pairs) for layer in layouts}
     counts = {layer: np.zeros(n_pairs, np.int32) for layer in layouts}
     with tempfile.TemporaryDirectory(prefix="rsa-faces-") as folder:
-        shelf = _Shelf({layer: layouts[layer].n_channels for layer in layouts}, len(clips),
-                       n_frames, budget, Path(folder))  # fmt: skip
+        shelf = _Shelf(
+            {layer: layouts[layer].n_channels for layer in layouts},
+            len(clips),
+            n_frames,
+            budget,
+            Path(folder),
+        )
         groups = range(0, n_frames, shelf.n_held)
         size = plan.batch_size
         with (
@@ -258,8 +263,12 @@ class _Shelf:
                 f"but there are {free / 1e9:.1f} GB. Take fewer layers, or set TMPDIR to a folder "
                 "on another disk."
             )
-        _log.info("patterns of %d frames of all clips are kept in %s, %.1f GB",
-                  self.n_held, folder, self.n_held * per_frame / 1e9)  # fmt: skip
+        _log.info(
+            "patterns of %d frames of all clips are kept in %s, %.1f GB",
+            self.n_held,
+            folder,
+            self.n_held * per_frame / 1e9,
+        )
 
     def __enter__(self) -> _Shelf:
         if self._arrays is None:

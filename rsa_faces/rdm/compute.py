@@ -349,8 +349,9 @@ def warn_undefined(vector: np.ndarray, names: Sequence[str], measure: Measure, n
     if not np.isnan(vector).any():
         return
     row, col = np.triu_indices(len(names), k=1)
-    counts = np.bincount(np.concatenate([row, col])[np.tile(np.isnan(vector), 2)],
-                         minlength=len(names))  # fmt: skip
+    counts = np.bincount(
+        np.concatenate([row, col])[np.tile(np.isnan(vector), 2)], minlength=len(names)
+    )
     bad = [n for n, c in zip(names, counts, strict=True) if c == len(names) - 1]
     what = measure.undefined or "not comparable"
     where = f" in {name!r}" if name else ""

@@ -103,9 +103,13 @@ def layer_rdms(
         warn_undefined(found[layer], stimuli.ids, measure, layer)
 
     how: dict[str, Any] = {
-        "layers": layers, "budget": budget, "reduce": reduce, "precision": precision,
-        "seed": seed, "progress": progress,
-    }  # fmt: skip
+        "layers": layers,
+        "budget": budget,
+        "reduce": reduce,
+        "precision": precision,
+        "seed": seed,
+        "progress": progress,
+    }
     depth = stream(network, stimuli, act, **how)
     if depth is None:
         activations = extract(network, stimuli, **how)

@@ -106,9 +106,12 @@ def write_report(
         Versions, seed, hashes.
     """
     environment = Environment(
-        loader=PackageLoader("rsa_faces.report", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("rsa_faces.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     html = environment.get_template("report.html.j2").render(
         title=title,
         account=account,

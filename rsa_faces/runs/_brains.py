@@ -237,9 +237,14 @@ def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         patterns = bids_patterns(
-            bids.root, subject=subject, **bids.files(), **bids.options(), keep_residuals=noise,
-            unusable="drop", progress=False,
-        )  # fmt: skip
+            bids.root,
+            subject=subject,
+            **bids.files(),
+            **bids.options(),
+            keep_residuals=noise,
+            unusable="drop",
+            progress=False,
+        )
     save_image(patterns.to_img(), stem.with_name(f"{stem.name}.nii.gz"))
     if noise:
         residuals = patterns.residuals or {}
@@ -280,9 +285,13 @@ def _simulated_brain(seed: int) -> Brains:
     )
     hashes = dict.fromkeys([*subjects, "mask"], f"simulated, seed {seed}")
     return Brains(
-        subjects, made.mask_img, None, hashes, made.models,
+        subjects,
+        made.mask_img,
+        None,
+        hashes,
+        made.models,
         (f"these brains are simulated: {where}.",),
-    )  # fmt: skip
+    )
 
 
 def _simulated_cortex(seed: int) -> Brains:

@@ -263,8 +263,9 @@ def _subjects_of(pattern: Path) -> list[str]:
             text += signs.get(part) or re.escape(part)
     matches = (re.fullmatch(text, path) for path in glob.glob(star, recursive=True))
     names = {found.group("subject") for found in matches if found}
-    return sorted(names, key=lambda name: [int(p) if p.isdigit() else p
-                                           for p in re.split(r"(\d+)", name)])  # fmt: skip
+    return sorted(
+        names, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)]
+    )
 
 
 class MeshConfig(Section):

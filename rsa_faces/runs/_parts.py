@@ -188,19 +188,27 @@ def _made(config: ClusterConfig, distributed: Any) -> Any:
         keys = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in _ALLOCATION.items()}
         with dask.config.set(keys):
             return distributed.LocalCluster(
-                n_workers=config.workers, threads_per_worker=1, processes=True,
-                memory_limit=config.memory or "auto", dashboard_address=None,
+                n_workers=config.workers,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=config.memory or "auto",
+                dashboard_address=None,
                 local_directory=scratch,
-            )  # fmt: skip
+            )
     jobqueue = require("dask_jobqueue", extra="cluster", purpose=_PURPOSE)
     # To Dask a core is one more part at the same time, in the same memory: one each, on `threads`.
     cluster = jobqueue.SLURMCluster(
-        cores=1, job_cpu=config.threads, processes=1, memory=config.memory,
-        walltime=config.walltime, queue=config.queue, account=config.account,
+        cores=1,
+        job_cpu=config.threads,
+        processes=1,
+        memory=config.memory,
+        walltime=config.walltime,
+        queue=config.queue,
+        account=config.account,
         local_directory=scratch,
         job_script_prologue=[*(f"export {k}={v}" for k, v in _ALLOCATION.items()), *config.before],
         job_extra_directives=list(config.directives),
-    )  # fmt: skip
+    )
     # Not `scale`: that never replaces a job that ended at its wall time or with its node.
     cluster.adapt(minimum_jobs=config.workers, maximum_jobs=config.workers)
     return cluster

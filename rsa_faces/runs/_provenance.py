@@ -9,9 +9,21 @@ from importlib import metadata
 from pathlib import Path
 
 _PACKAGES = (
-    "rsa-faces", "numpy", "scipy", "pandas", "h5py", "torch", "torchvision", "timm",
-    "matplotlib", "pillow", "nilearn", "nibabel", "rsatoolbox", "scikit-learn",
-)  # fmt: skip
+    "rsa-faces",
+    "numpy",
+    "scipy",
+    "pandas",
+    "h5py",
+    "torch",
+    "torchvision",
+    "timm",
+    "matplotlib",
+    "pillow",
+    "nilearn",
+    "nibabel",
+    "rsatoolbox",
+    "scikit-learn",
+)
 
 
 def versions() -> dict[str, str]:

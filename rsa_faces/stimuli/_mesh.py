@@ -33,13 +33,35 @@ EYES = ("helper-l-eye", "helper-r-eye")
 #: Head, neck and the slope of the shoulders, in the model's decimetres.
 LOWEST, WIDEST = 4.6, 2.4
 #: Shape parameters of the head, by the folders of the model.
-SHAPE_FOLDERS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "chin", "cheek", "ears",
-                 "neck")  # fmt: skip
+SHAPE_FOLDERS = (
+    "head",
+    "forehead",
+    "eyebrows",
+    "eyes",
+    "nose",
+    "mouth",
+    "chin",
+    "cheek",
+    "ears",
+    "neck",
+)
 #: Sideways shifts of whole parts and girth of the neck: no part of who a face is.
-LEFT_OUT = ("head-trans-out", "nose-trans-out", "mouth-trans-out", "neck-trans-out",
-            "head-trans-forward", "head-trans-up", "head-angle-out", "ear-shape-triangle",
-            "measure-neck-circ-incr", "measure-neck-height-incr", "neck-trans-up",
-            "neck-trans-forward", "head-age-incr", "neck-scale-vert-incr")  # fmt: skip
+LEFT_OUT = (
+    "head-trans-out",
+    "nose-trans-out",
+    "mouth-trans-out",
+    "neck-trans-out",
+    "head-trans-forward",
+    "head-trans-up",
+    "head-angle-out",
+    "ear-shape-triangle",
+    "measure-neck-circ-incr",
+    "measure-neck-height-incr",
+    "neck-trans-up",
+    "neck-trans-forward",
+    "head-age-incr",
+    "neck-scale-vert-incr",
+)
 GENDERS, AGES = ("male", "female"), ("young", "old")
 MUSCLES = ("minmuscle", "averagemuscle", "maxmuscle")
 WEIGHTS = ("minweight", "averageweight", "maxweight")
@@ -127,25 +149,32 @@ def _shape_pairs(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
     return dict(sorted(pairs.items()))
 
 
-def macro_weights(gender: float, age: float, muscle: float, weight: float,
-                  ancestry: np.ndarray) -> dict[str, float]:  # fmt: skip
+def macro_weights(
+    gender: float, age: float, muscle: float, weight: float, ancestry: np.ndarray
+) -> dict[str, float]:
     """Return the weight of each target of the whole body (the model's own interpolation)."""
 
     def between(value: float, names: tuple[str, ...]) -> dict[str, float]:
         place = np.linspace(0, 1, len(names))
-        return {n: float(np.interp(value, place, np.eye(len(names))[i]))
-                for i, n in enumerate(names)}  # fmt: skip
+        return {
+            n: float(np.interp(value, place, np.eye(len(names))[i])) for i, n in enumerate(names)
+        }
 
     genders, ages = between(gender, GENDERS), between(age, AGES)
     muscles, weights = between(muscle, MUSCLES), between(weight, WEIGHTS)
     found = {
         f"universal-{g}-{a}-{m}-{w}": genders[g] * ages[a] * muscles[m] * weights[w]
-        for g in GENDERS for a in AGES for m in MUSCLES for w in WEIGHTS
-    }  # fmt: skip
+        for g in GENDERS
+        for a in AGES
+        for m in MUSCLES
+        for w in WEIGHTS
+    }
     found |= {
         f"{name}-{g}-{a}": float(share) * genders[g] * ages[a]
-        for name, share in zip(ANCESTRIES, ancestry, strict=True) for g in GENDERS for a in AGES
-    }  # fmt: skip
+        for name, share in zip(ANCESTRIES, ancestry, strict=True)
+        for g in GENDERS
+        for a in AGES
+    }
     return {f"macrodetails/{name}": share for name, share in found.items() if share}
 
 
@@ -156,8 +185,9 @@ def _catmull_clark(quads: np.ndarray, n_vertices: int) -> tuple[sparse.csr_matri
     unique, edge_of, count = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
     edge_of, n_edges = edge_of.reshape(n_faces, 4), len(unique)
     rows = np.repeat(np.arange(n_faces), 4)
-    to_face = sparse.csr_matrix((np.full(4 * n_faces, 0.25), (rows, quads.ravel())),
-                                (n_faces, n_vertices))  # fmt: skip
+    to_face = sparse.csr_matrix(
+        (np.full(4 * n_faces, 0.25), (rows, quads.ravel())), (n_faces, n_vertices)
+    )
     ends = sparse.csr_matrix(
         (np.full(2 * n_edges, 0.5), (np.repeat(np.arange(n_edges), 2), unique.ravel())),
         (n_edges, n_vertices),
@@ -176,8 +206,9 @@ def _catmull_clark(quads: np.ndarray, n_vertices: int) -> tuple[sparse.csr_matri
         (np.ones(2 * n_edges), (unique.ravel(), np.repeat(np.arange(n_edges), 2))),
         (n_vertices, n_edges),
     )
-    at_face = sparse.csr_matrix((np.ones(4 * n_faces), (quads.ravel(), rows)),
-                                (n_vertices, n_faces))  # fmt: skip
+    at_face = sparse.csr_matrix(
+        (np.ones(4 * n_faces), (quads.ravel(), rows)), (n_vertices, n_faces)
+    )
     degree = np.maximum(np.asarray(at_edge.sum(axis=1)).ravel(), 1)
     n_around = np.maximum(np.asarray(at_face.sum(axis=1)).ravel(), 1)
     outer = at_edge @ sparse.diags((~inner).astype(float))
@@ -236,14 +267,17 @@ def head_model() -> HeadModel:
     places = {name: folder / "mpfb2" / "targets" / f"{name}.target.gz" for name in sorted(names)}
     units = folder / "faceunits01" / "targets" / "faceunits"
     actions = {f"faceunits/{path.stem}": path for path in sorted(units.glob("*.target"))}
-    offsets = {name: _read_target(path, len(base))[kept]
-               for name, path in (places | actions).items()}  # fmt: skip
+    offsets = {
+        name: _read_target(path, len(base))[kept] for name, path in (places | actions).items()
+    }
 
     small = new[quads[:, :, 0]]
     refine, refined = _catmull_clark(small, len(kept))
     refined_part = np.repeat(part, 4)
-    masks = {name: refine @ _texture_mask(folder, name, coordinates)
-             for name in ("lips", "eyelids", "ears", "inside-mouth")}  # fmt: skip
+    masks = {
+        name: refine @ _texture_mask(folder, name, coordinates)
+        for name in ("lips", "eyelids", "ears", "inside-mouth")
+    }
     is_body = np.zeros(len(kept))
     is_body[small[part == SKIN].ravel()] = 1
     masks = {name: values * (refine @ is_body) for name, values in masks.items()}

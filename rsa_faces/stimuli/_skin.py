@@ -12,13 +12,21 @@ from numba import njit
 #: sRGB (0 to 255) of skin from the lightest to the darkest, at melanin 0, 0.5 and 1.
 SKIN_TONES = np.array([[240, 202, 182], [200, 146, 112], [96, 60, 44]])
 IRIS = {
-    "brown": (84, 52, 30), "dark brown": (48, 30, 20), "hazel": (118, 92, 52),
-    "green": (96, 116, 78), "blue": (92, 126, 156), "grey": (122, 132, 138),
-}  # fmt: skip
+    "brown": (84, 52, 30),
+    "dark brown": (48, 30, 20),
+    "hazel": (118, 92, 52),
+    "green": (96, 116, 78),
+    "blue": (92, 126, 156),
+    "grey": (122, 132, 138),
+}
 HAIR = {
-    "black": (24, 21, 20), "dark brown": (50, 35, 26), "brown": (86, 60, 42),
-    "blond": (168, 132, 86), "red": (130, 68, 38), "grey": (150, 146, 142),
-}  # fmt: skip
+    "black": (24, 21, 20),
+    "dark brown": (50, 35, 26),
+    "brown": (86, 60, 42),
+    "blond": (168, 132, 86),
+    "red": (130, 68, 38),
+    "grey": (150, 146, 142),
+}
 #: Height of the hairline around the head: degrees from the front, decimetres.
 HAIRLINE_ANGLE = np.array([0, 25, 45, 60, 72, 84, 96, 108, 122, 140, 160, 180.0])
 HAIRLINE_HEIGHT = np.array([8.06, 8.04, 7.93, 7.62, 7.2, 7.12, 7.42, 7.42, 6.95, 6.72, 6.62, 6.6])
@@ -30,15 +38,21 @@ FOLDS = {
     "forehead, low": (((0.0, 7.76), (0.2, 7.79), (0.42, 7.77)), 0.017, ("browInnerUp",)),
     "forehead, high": (((0.0, 7.90), (0.2, 7.93), (0.40, 7.90)), 0.017, ("browInnerUp",)),
     "forehead, outer": (((0.25, 7.70), (0.4, 7.71), (0.55, 7.66)), 0.017, ("browOuterUp",)),
-    "nose to mouth": (((0.19, 6.98), (0.27, 6.9), (0.335, 6.78), (0.36, 6.66)), 0.030,
-                      ("mouthSmile", "noseSneer", "mouthUpperUp", "cheekSquint")),
+    "nose to mouth": (
+        ((0.19, 6.98), (0.27, 6.9), (0.335, 6.78), (0.36, 6.66)),
+        0.030,
+        ("mouthSmile", "noseSneer", "mouthUpperUp", "cheekSquint"),
+    ),
     "beside the mouth": (((0.32, 6.6), (0.34, 6.5)), 0.022, ("mouthFrown",)),
     "corner of the eye": (((0.56, 7.29), (0.66, 7.33)), 0.012, ("cheekSquint",)),
     "corner of the eye, low": (((0.56, 7.24), (0.66, 7.21)), 0.012, ("cheekSquint",)),
-    "under the eye": (((0.17, 7.19), (0.3, 7.135), (0.46, 7.16)), 0.018,
-                      ("cheekSquint", "eyeSquint")),
+    "under the eye": (
+        ((0.17, 7.19), (0.3, 7.135), (0.46, 7.16)),
+        0.018,
+        ("cheekSquint", "eyeSquint"),
+    ),
     "chin": (((0.0, 6.42), (0.1, 6.41), (0.17, 6.38)), 0.02, ("mouthShrugLower",)),
-}  # fmt: skip
+}
 
 
 def linear(srgb) -> np.ndarray:
@@ -84,8 +98,7 @@ def noise(points, seed):
         for a in range(2):
             for b in range(2):
                 for c in range(2):
-                    weight = ((fx if a else 1 - fx) * (fy if b else 1 - fy)
-                              * (fz if c else 1 - fz))  # fmt: skip
+                    weight = (fx if a else 1 - fx) * (fy if b else 1 - fy) * (fz if c else 1 - fz)
                     total += weight * _lattice(i + a, j + b, k + c, seed)
         out[n] = total
     return out
@@ -112,9 +125,11 @@ def skin_colour(places, lips, traits, seed):
         return np.exp(-(((x - px) / rx) ** 2) - ((y - py) / ry) ** 2) * smoothstep(z, 0.7, 1.0)
 
     red = traits["redness"] * (
-        0.8 * blot(0.45, 6.98, 0.22, 0.16) + 0.9 * blot(0.0, 6.97, 0.14, 0.1)
-        + 0.35 * blot(0.0, 6.33, 0.2, 0.1) + 0.3
-    )  # fmt: skip
+        0.8 * blot(0.45, 6.98, 0.22, 0.16)
+        + 0.9 * blot(0.0, 6.97, 0.14, 0.1)
+        + 0.35 * blot(0.0, 6.33, 0.2, 0.1)
+        + 0.3
+    )
     strength = 1 - 0.65 * melanin
     colour *= 1 - red[:, None] * strength * np.array([0.05, 0.30, 0.26])
     under = blot(0.3, 7.14, 0.16, 0.06) * (0.16 + 0.18 * traits["wear"])
@@ -129,9 +144,11 @@ def skin_colour(places, lips, traits, seed):
     stubble = 0.7 + 0.6 * noise(places * 90, seed + 9)
     colour *= 1 - (shadow * stubble)[:, None] * np.array([0.42, 0.36, 0.30])
     mottle = (
-        0.5 * noise(places * 7, seed) + 0.3 * noise(places * 19, seed + 1)
-        + 0.2 * noise(places * 60, seed + 2) - 0.5
-    )  # fmt: skip
+        0.5 * noise(places * 7, seed)
+        + 0.3 * noise(places * 19, seed + 1)
+        + 0.2 * noise(places * 60, seed + 2)
+        - 0.5
+    )
     colour *= 1 + mottle[:, None] * np.array([0.16, 0.22, 0.24])
     freckles = smoothstep(noise(places * 50, seed + 3), 0.72, 0.86) * smoothstep(z, 0.8, 1.1)
     colour *= 1 - (traits["freckles"] * freckles)[:, None] * np.array([0.16, 0.25, 0.30])

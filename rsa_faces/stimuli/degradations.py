@@ -243,7 +243,12 @@ def _contrast(image, level, rng):
 
 
 _ACTS = {
-    "blur": _blur, "gaussian-noise": _noise, "jpeg": _jpeg, "low-light": _low_light,
-    "half-light": _half_light, "occlusion": _occlusion, "resolution": _resolution,
+    "blur": _blur,
+    "gaussian-noise": _noise,
+    "jpeg": _jpeg,
+    "low-light": _low_light,
+    "half-light": _half_light,
+    "occlusion": _occlusion,
+    "resolution": _resolution,
     "contrast": _contrast,
-}  # fmt: skip
+}

@@ -31,16 +31,23 @@ POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
 #: The five points in the 112 px crop of ArcFace, insightface and OpenCV's SFace; (0, 0) is the
 #: centre of the upper left pixel.
-ARCFACE = np.array([
-    [38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655],
-    [70.7299, 92.2041],
-])  # fmt: skip
+ARCFACE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
 #: The five points of dlib's mean face, as fractions of the unpadded chip: means of each eye's six
 #: landmarks, tip of the nose, corners of the mouth.
-DLIB = np.array([
-    TEMPLATE_68[np.isin(POINTS_68, these)].mean(axis=0)
-    for these in (range(36, 42), range(42, 48), [30], [48], [54])
-])  # fmt: skip
+DLIB = np.array(
+    [
+        TEMPLATE_68[np.isin(POINTS_68, these)].mean(axis=0)
+        for these in (range(36, 42), range(42, 48), [30], [48], [54])
+    ]
+)
 DLIB_PADDING = 0.25
 
 #: Template: size of its crop where none is asked for.
@@ -314,12 +321,21 @@ def detect_faces(
             f"{some(crowded)}. Cut them, or give several='largest' or 'central'."
         )
     if crowded:
-        _log.warning("%d of %d images show several faces; the %s is taken: %s",
-                     len(crowded), len(table), several, some(crowded))  # fmt: skip
+        _log.warning(
+            "%d of %d images show several faces; the %s is taken: %s",
+            len(crowded),
+            len(table),
+            several,
+            some(crowded),
+        )
     faces = FaceTable(table, float(min_score), min_size, several)
     if faces.missing:
-        _log.warning("no face found in %d of %d images: %s",
-                     len(faces.missing), len(faces), some(faces.missing))  # fmt: skip
+        _log.warning(
+            "no face found in %d of %d images: %s",
+            len(faces.missing),
+            len(faces),
+            some(faces.missing),
+        )
     return faces
 
 
@@ -364,9 +380,18 @@ def _row(
 
 
 _MEASURES = (
-    "x", "y", "width", "height", *(f"{name}_{axis}" for name in POINTS for axis in "xy"),
-    "inside", "eye_distance", "roll", "yaw", "sharpness", "brightness",
-)  # fmt: skip
+    "x",
+    "y",
+    "width",
+    "height",
+    *(f"{name}_{axis}" for name in POINTS for axis in "xy"),
+    "inside",
+    "eye_distance",
+    "roll",
+    "yaw",
+    "sharpness",
+    "brightness",
+)
 
 
 def _find(image: np.ndarray, detector, min_score: float) -> np.ndarray:
@@ -518,8 +543,9 @@ def _look(
     cells = cells.astype(float)
     extent = cells[:, 2:4]
     # The box's centre and the points; a turned box keeps its extent.
-    places = np.concatenate([cells[:, None, :2] + extent[:, None] / 2,
-                             cells[:, 4:14].reshape(-1, 5, 2)], axis=1)  # fmt: skip
+    places = np.concatenate(
+        [cells[:, None, :2] + extent[:, None] / 2, cells[:, 4:14].reshape(-1, 5, 2)], axis=1
+    )
     if mirrored:
         places = places[:, [0, 2, 1, 3, 5, 4]]
         places[..., 0] = side - 1 - places[..., 0]
@@ -557,15 +583,17 @@ def _measure(image: np.ndarray, face: np.ndarray) -> np.ndarray:
     grey = warp(image, _box_transform(face, 0.0, _MEASURED), _MEASURED) @ [0.299, 0.587, 0.114]
     inner = grey[1:-1, 1:-1]
     neighbours = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    return np.array([
-        *face[1:15],
-        covered.clip(0).prod() / extent.prod(),
-        distance,
-        np.degrees(np.arctan2(across[1], across[0])),
-        np.degrees(np.arctan(nose / _NOSE)),
-        (neighbours - 4 * inner).var(),
-        grey.mean(),
-    ])  # fmt: skip
+    return np.array(
+        [
+            *face[1:15],
+            covered.clip(0).prod() / extent.prod(),
+            distance,
+            np.degrees(np.arctan2(across[1], across[0])),
+            np.degrees(np.arctan(nose / _NOSE)),
+            (neighbours - 4 * inner).var(),
+            grey.mean(),
+        ]
+    )
 
 
 # --- whether to cut ---------------------------------------------------------------------------
@@ -709,8 +737,12 @@ def crop_faces(
     if len(without) == len(stimuli):
         raise InputError(f"expected a face in at least one of {len(stimuli)} images, found none.")
     if without:
-        _log.warning("left out, because no face was found, are %d of %d images: %s",
-                     len(without), len(stimuli), some(without))  # fmt: skip
+        _log.warning(
+            "left out, because no face was found, are %d of %d images: %s",
+            len(without),
+            len(stimuli),
+            some(without),
+        )
     kept = stimuli.subset([name for name in stimuli.ids if rows.at[name, "found"]])
     crops = []
     for name in kept.ids:

@@ -73,10 +73,24 @@ _UNITS = (
     ("angry", "15", "lip corner depressor", "mouthFrown", 0.4, "added"),
     ("angry", "29", "jaw thrust", "jawForward", 0.3, "added"),
 )
-_ONE_SIDED = ("browInnerUp", "cheekPuff", "jawForward", "jawLeft", "jawOpen", "jawRight",
-              "mouthClose", "mouthFunnel", "mouthLeft", "mouthPucker", "mouthRight",
-              "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
-              "tongueOut")  # fmt: skip
+_ONE_SIDED = (
+    "browInnerUp",
+    "cheekPuff",
+    "jawForward",
+    "jawLeft",
+    "jawOpen",
+    "jawRight",
+    "mouthClose",
+    "mouthFunnel",
+    "mouthLeft",
+    "mouthPucker",
+    "mouthRight",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "tongueOut",
+)
 #: The expressions, in the order they are shown.
 EXPRESSIONS = ("neutral", "happy", "sad", "surprised", "afraid", "disgusted", "angry")
 _WARM, _COOL = (1, 0.98, 0.95), (0.95, 0.97, 1)
@@ -92,11 +106,24 @@ LIGHTS = {
 }
 #: What is painted, as against shaped: the same for everyone with ``paint="same"``.
 _PAINT = {
-    "melanin": 0.35, "redness": 0.4, "wear": 0.25, "beard": 0.0, "freckles": 0.0, "lip_tone": 0.2,
-    "brow_height": 0.0, "brow_arch": 0.8, "brow_width": 0.034, "brow_length": 0.0,
-    "brow_density": 0.9, "hair_colour": "dark brown", "eye_colour": "brown", "hairline": 0.0,
-    "recession": 0.0, "hair_thickness": 0.1, "paint_seed": 1,
-}  # fmt: skip
+    "melanin": 0.35,
+    "redness": 0.4,
+    "wear": 0.25,
+    "beard": 0.0,
+    "freckles": 0.0,
+    "lip_tone": 0.2,
+    "brow_height": 0.0,
+    "brow_arch": 0.8,
+    "brow_width": 0.034,
+    "brow_length": 0.0,
+    "brow_density": 0.9,
+    "hair_colour": "dark brown",
+    "eye_colour": "brown",
+    "hairline": 0.0,
+    "recession": 0.0,
+    "hair_thickness": 0.1,
+    "paint_seed": 1,
+}
 _BODY = ("gender", "age", "muscle", "weight", "african", "asian", "caucasian")
 
 
@@ -414,8 +441,10 @@ def render_random_views(
             yaw, pitch = rng.uniform([-max_yaw, -max_pitch], [max_yaw, max_pitch])
             right, up = rng.uniform([-75, -20], [75, 65])
             tint = 1 + rng.uniform(-0.08, 0.08) * np.array([1, 0, -1])
-            light = (((right, up, rng.uniform(0.7, 1.3), rng.uniform(3, 14), tint),),
-                     rng.uniform(0.15, 0.6))  # fmt: skip
+            light = (
+                ((right, up, rng.uniform(0.7, 1.3), rng.uniform(3, 14), tint),),
+                rng.uniform(0.15, 0.6),
+            )
             person = people.loc[name].to_dict()
             head = Head(person, expression_actions(expression, intensity=intensity))
             images.append(render(head, yaw, pitch, light, size, supersampling))
@@ -439,27 +468,33 @@ def _person(rng: np.random.Generator, spread: float) -> dict:
     light = 1 - melanin
     grey = rng.random() < max(0.0, age - 0.25) * 1.6
     hair = np.array([0.25 + 2.5 * melanin, 0.8, 0.6 * light, 0.45 * light**3, 0.2 * light**3, 0])
-    iris = np.array([1.0, 0.3 + 2 * melanin, 0.6 * light, 0.5 * light**3, 0.9 * light**3,
-                     0.4 * light**3])  # fmt: skip
+    iris = np.array(
+        [1.0, 0.3 + 2 * melanin, 0.6 * light, 0.5 * light**3, 0.9 * light**3, 0.4 * light**3]
+    )
     row = {
-        "gender": gender, "age": age, "muscle": float(rng.uniform(0.3, 0.7)),
+        "gender": gender,
+        "age": age,
+        "muscle": float(rng.uniform(0.3, 0.7)),
         "weight": float(rng.uniform(0.2, 0.8)),
         **dict(zip(("african", "asian", "caucasian"), map(float, ancestry), strict=True)),
-        "melanin": melanin, "redness": float(rng.uniform(0.2, 0.9)),
+        "melanin": melanin,
+        "redness": float(rng.uniform(0.2, 0.9)),
         "wear": float(np.clip(age * 1.3 + rng.normal(0, 0.1), 0, 1)),
         "beard": float(rng.uniform(0.1, 0.9) if gender < 0.5 and rng.random() < 0.7 else 0.0),
         "freckles": float(rng.uniform(0.3, 1) if rng.random() < 0.2 * light else 0.0),
         "lip_tone": float(rng.uniform(-0.6, 1.0)),
-        "brow_height": float(rng.normal(0, 0.012)), "brow_arch": float(rng.uniform(0.4, 1.2)),
+        "brow_height": float(rng.normal(0, 0.012)),
+        "brow_arch": float(rng.uniform(0.4, 1.2)),
         "brow_width": float(rng.uniform(0.028, 0.046) - 0.008 * gender),
-        "brow_length": float(rng.normal(0, 0.6)), "brow_density": float(rng.uniform(0.7, 1.2)),
+        "brow_length": float(rng.normal(0, 0.6)),
+        "brow_density": float(rng.uniform(0.7, 1.2)),
         "hair_colour": "grey" if grey else str(rng.choice(list(_skin.HAIR), p=hair / hair.sum())),
         "eye_colour": str(rng.choice(list(_skin.IRIS), p=iris / iris.sum())),
         "hairline": float(rng.normal(0, 0.06) + 0.05 * (1 - gender)),
         "recession": float(abs(rng.normal(0, 0.08)) * (1 - gender)),
         "hair_thickness": float(rng.uniform(0.03, 0.12) + 0.08 * gender),
         "paint_seed": int(rng.integers(1, 10_000)),
-    }  # fmt: skip
+    }
     width = np.array([_width(name) for name in shapes])
     values = np.clip(rng.normal(0, width * spread), -0.9, 0.9)
     return row | {f"shape:{name}": float(v) for name, v in zip(shapes, values, strict=True)}
@@ -514,8 +549,9 @@ def _as_actions(expressions, intensity: float) -> dict[str, dict[str, float]]:
     """Return facial actions by name of expression, checked."""
     if not isinstance(intensity, numbers.Real) or not 0 <= intensity <= 2:
         raise InputError(f"expected intensity from 0 to 2, got {intensity!r}.")
-    names = check_unique_names(list(expressions) if isinstance(expressions, Mapping)
-                               else expressions, what="expression")  # fmt: skip
+    names = check_unique_names(
+        list(expressions) if isinstance(expressions, Mapping) else expressions, what="expression"
+    )
     if not names:
         raise InputError("expected at least one expression, got none.")
     if not isinstance(expressions, Mapping):
@@ -548,11 +584,15 @@ def _as_views(views) -> list[tuple[float, float]]:
 def _described(name, person, expression, intensity, yaw, pitch, light) -> dict:
     """Return one row of metadata."""
     return {
-        "simulated": True, "identity": name, "expression": expression,
+        "simulated": True,
+        "identity": name,
+        "expression": expression,
         "intensity": 0.0 if expression == "neutral" else float(intensity),
-        "yaw": float(yaw), "pitch": float(pitch), "light": light,
+        "yaw": float(yaw),
+        "pitch": float(pitch),
+        "light": light,
         **{key: person[key] for key in (*_BODY, *_PAINT)},
-    }  # fmt: skip
+    }
 
 
 def _bar(what: str, total: int, show: bool):

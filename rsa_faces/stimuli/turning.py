@@ -123,8 +123,9 @@ def random_turns(
             yaw, pitch = rng.uniform(-1, 1, 2) * (max_yaw, max_pitch)
             images.append(turned(image, one, yaw, pitch))
             ids.append(f"{name} turn {k + 1}")
-            rows.append(stimuli.metadata.loc[name].to_dict()
-                        | {"turned_yaw": yaw, "turned_pitch": pitch})  # fmt: skip
+            rows.append(
+                stimuli.metadata.loc[name].to_dict() | {"turned_yaw": yaw, "turned_pitch": pitch}
+            )
     return StimulusSet.from_arrays(images, ids, pd.DataFrame(rows))
 
 

@@ -36,9 +36,11 @@ def _trial(places=PLACES, **more):
 
 def _task(*trials, name="ma", images=IMAGES, **more):
     return {
-        "task": {"name": name, "task_type": "multiarrange"}, "status": "finished",
-        "stimuli": [{"id": i, "name": n} for i, n in images], "trials": list(trials),
-    } | more  # fmt: skip
+        "task": {"name": name, "task_type": "multiarrange"},
+        "status": "finished",
+        "stimuli": [{"id": i, "name": n} for i, n in images],
+        "trials": list(trials),
+    } | more
 
 
 def _meadows(folder, content, name="Meadows_e_v_v1_mole-x_tree.json", **options):
@@ -55,21 +57,27 @@ def _is_right(arrangements) -> None:
 
 def _participations_as_arrays(folder):
     info = {"task": {"name": "hello", "task_type": "info"}, "trials": []}
-    found = _meadows(folder, {
-        "good-bee": [info, _task(_trial())],
-        "odd-ant": [{"token": "t", "tasks": {"ma": _task(_trial())}}],
-        "shy-elk": [{"token": None, "tasks": [info, _task(_trial())]}],
-    })  # fmt: skip
+    found = _meadows(
+        folder,
+        {
+            "good-bee": [info, _task(_trial())],
+            "odd-ant": [{"token": "t", "tasks": {"ma": _task(_trial())}}],
+            "shy-elk": [{"token": None, "tasks": [info, _task(_trial())]}],
+        },
+    )
     assert list(found.arrangements) == [(r, "ma") for r in ("good-bee", "odd-ant", "shy-elk")]
     for one in found.arrangements.values():
         _is_right(one)
 
 
 def _array_of_participants(folder):
-    found = _meadows(folder, [
-        {"participation": "good-bee", "tasks": [_task(_trial())]},
-        {"participation": "odd-ant", "tasks": [_task(_trial(), rdm=[1.0, 2.0, 3.0])]},
-    ])  # fmt: skip
+    found = _meadows(
+        folder,
+        [
+            {"participation": "good-bee", "tasks": [_task(_trial())]},
+            {"participation": "odd-ant", "tasks": [_task(_trial(), rdm=[1.0, 2.0, 3.0])]},
+        ],
+    )
     assert list(found.arrangements) == [("good-bee", "ma"), ("odd-ant", "ma")]
     assert found.rdms.vectors[1].tolist() == [1.0, 2.0, 3.0]
 
@@ -127,10 +135,14 @@ def _mat(folder, content, name="Meadows_e_v_v1_sorting_1D.mat"):
 
 
 def _stimuli_once(folder):
-    found = _mat(folder, {
-        "stimuli": ["x.png", "y.png", "z.png"],
-        "rdmutv_a_b": [[1.0, 2.0, 3.0]], "rdmutv_c_d": [[3.0, 2.0, 1.0]],
-    })  # fmt: skip
+    found = _mat(
+        folder,
+        {
+            "stimuli": ["x.png", "y.png", "z.png"],
+            "rdmutv_a_b": [[1.0, 2.0, 3.0]],
+            "rdmutv_c_d": [[3.0, 2.0, 1.0]],
+        },
+    )
     assert found.rdms.labels["rater"].tolist() == ["a-b", "c-d"]
     assert found.rdms.conditions == ("x", "y", "z")
     assert found.rdms.vectors.tolist() == [[1, 2, 3], [3, 2, 1]]
@@ -224,8 +236,11 @@ def _raters_and_images_with_zeros(folder):
 
 
 def _trials_called_by_name(folder):
-    path = _csv(folder, "rater,trial,stimulus,x,y\n" + "".join(
-        f"r,{t},{s},{x},0\n" for t in ("b", "NA") for s, x in (("p", 0), ("q", 0.5))))  # fmt: skip
+    path = _csv(
+        folder,
+        "rater,trial,stimulus,x,y\n"
+        + "".join(f"r,{t},{s},{x},0\n" for t in ("b", "NA") for s, x in (("p", 0), ("q", 0.5))),
+    )
     (one,), _ = read_arrangements(path)
     assert len(one) == 2
     path.write_text(path.read_text().replace("NA", "10").replace(",b,", ",9,"))
@@ -281,8 +296,16 @@ def _import_arrays(folder):
 
 def _import_annotations(folder):
     pair = ROW | {"stim2_id": "i2", "stim2_name": "y"}
-    _import(folder, "meadows", [pair | {"label": 4}], "--task", "t", "--direction",
-            "dissimilarity", name="annotations.json")  # fmt: skip
+    _import(
+        folder,
+        "meadows",
+        [pair | {"label": 4}],
+        "--task",
+        "t",
+        "--direction",
+        "dissimilarity",
+        name="annotations.json",
+    )
     assert rf.load_rdms(folder / "r.h5").vectors.tolist() == [[4.0]]
 
 

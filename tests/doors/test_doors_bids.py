@@ -41,8 +41,12 @@ def fmri(spoil=None, **options):
     def run(folder):
         if spoil is not None:
             spoil(folder / "fmri")
-        given = {"task": "faces", "subject": "01", "derivatives": "derivatives/fmriprep",
-                 "noise_model": "ols"} | options  # fmt: skip
+        given = {
+            "task": "faces",
+            "subject": "01",
+            "derivatives": "derivatives/fmriprep",
+            "noise_model": "ols",
+        } | options
         return bids_patterns(folder / "fmri", **given)
 
     return run
@@ -172,8 +176,9 @@ def glm(**options):
     """Fit one simulated run."""
     rng = np.random.default_rng(0)
     bold = image(100 + rng.normal(size=(3, 3, 3, 60)))
-    frame = pd.DataFrame({"onset": [4.0, 24, 44, 64], "duration": 4.0,
-                          "trial_type": ["face", "house"] * 2})  # fmt: skip
+    frame = pd.DataFrame(
+        {"onset": [4.0, 24, 44, 64], "duration": 4.0, "trial_type": ["face", "house"] * 2}
+    )
     return lambda folder: glm_patterns([bold], [frame], t_r=2.0, **options)
 
 
@@ -193,15 +198,21 @@ def compare(spoil=None, **changes):
         pd.DataFrame({"file": [f"{n}.png" for n in names], "kind": list("aabb")}).to_csv(
             folder / "faces.csv", index=False
         )
-        bids = {"root": "fmri", "task": "faces", "subjects": ["01"],
-                "derivatives": "derivatives/fmriprep", "noise_model": "ols"} | changes  # fmt: skip
+        bids = {
+            "root": "fmri",
+            "task": "faces",
+            "subjects": ["01"],
+            "derivatives": "derivatives/fmriprep",
+            "noise_model": "ols",
+        } | changes
         sphere = {"center": [20, -30, 5], "radius": 6}
         config = {
-            "title": "t", "stimuli": {"folder": "faces", "manifest": "faces.csv"},
+            "title": "t",
+            "stimuli": {"folder": "faces", "manifest": "faces.csv"},
             "data": [{"region": "FFA", "fmri": {"bids": bids, "sphere": sphere}}],
             "models": [{"metadata": "kind"}],
             "inference": {"bootstrap": "conditions", "n_boot": 100},
-        }  # fmt: skip
+        }
         (folder / "c.yaml").write_text(yaml.safe_dump(config))
         return command("compare", folder / "c.yaml", "--out", folder / "out")
 
@@ -265,8 +276,9 @@ def recorded_stimuli(folder):
 def typed(kind):
     epochs = simulated([f"c{i}" for i in range(6)])
     epochs.set_channel_types(dict.fromkeys(epochs.ch_names, kind), verbose="error")
-    return lambda folder: ieeg_patterns(epochs, electrodes=table(), conditions=list("abcdef"),
-                                        signal="raw")  # fmt: skip
+    return lambda folder: ieeg_patterns(
+        epochs, electrodes=table(), conditions=list("abcdef"), signal="raw"
+    )
 
 
 def electrodes_twice(folder):
@@ -280,146 +292,295 @@ def broken_epochs(folder):
 
 SITUATIONS = [
     # Which images
-    Situation("a subject that is not there", fmri(subject="1"),
-              "subject '1' .*derivatives/fmriprep', got '01'. Did you mean '01'"),
+    Situation(
+        "a subject that is not there",
+        fmri(subject="1"),
+        "subject '1' .*derivatives/fmriprep', got '01'. Did you mean '01'",
+    ),
     Situation("a task that is not there", fmri(task="houses"), "task 'houses'.*got 'faces'"),
-    Situation("derivatives that are not there", fmri(derivatives="derivatives/none"),
-              "a folder 'derivatives/none'"),
-    Situation("a space that is not there", fmri(space="T1w"),
-              "space 'T1w'.*got 'MNI152NLin2009cAsym'. Say which with the option `space`"),
-    Situation("images of the scanner's space only", fmri(renamed("_space-MNI152NLin2009cAsym", "")),
-              "space 'MNI152NLin2009cAsym'.*got 'native'.*option `space`"),
-    Situation("the scanner's space asked for",
-              same_as_before(renamed("_space-MNI152NLin2009cAsym", ""), space="native")),
-    Situation("the anatomical space asked for",
-              same_as_before(renamed("MNI152NLin2009cAsym", "T1w"), space="T1w")),
-    Situation("several resolutions",
-              fmri(both(renamed("Asym_desc", "Asym_res-1_desc"), copied("res-1", "res-2"))),
-              "one `res` .*got '1', '2': say which with the option `res`"),
-    Situation("one of several resolutions asked for",
-              same_as_before(both(renamed("Asym_desc", "Asym_res-1_desc"),
-                                  copied("res-1", "res-2")), res="2")),
-    Situation("several echoes",
-              fmri(both(renamed("_space-", "_echo-1_space-"), copied("echo-1", "echo-2"))),
-              "one `echo` .*got '1', '2': say which"),
-    Situation("an echo that is not there",
-              fmri(both(renamed("_space-", "_echo-1_space-"), copied("echo-1", "echo-2")),
-                   echo="3"), "echo '3'.*got '1', '2'"),
+    Situation(
+        "derivatives that are not there",
+        fmri(derivatives="derivatives/none"),
+        "a folder 'derivatives/none'",
+    ),
+    Situation(
+        "a space that is not there",
+        fmri(space="T1w"),
+        "space 'T1w'.*got 'MNI152NLin2009cAsym'. Say which with the option `space`",
+    ),
+    Situation(
+        "images of the scanner's space only",
+        fmri(renamed("_space-MNI152NLin2009cAsym", "")),
+        "space 'MNI152NLin2009cAsym'.*got 'native'.*option `space`",
+    ),
+    Situation(
+        "the scanner's space asked for",
+        same_as_before(renamed("_space-MNI152NLin2009cAsym", ""), space="native"),
+    ),
+    Situation(
+        "the anatomical space asked for",
+        same_as_before(renamed("MNI152NLin2009cAsym", "T1w"), space="T1w"),
+    ),
+    Situation(
+        "several resolutions",
+        fmri(both(renamed("Asym_desc", "Asym_res-1_desc"), copied("res-1", "res-2"))),
+        "one `res` .*got '1', '2': say which with the option `res`",
+    ),
+    Situation(
+        "one of several resolutions asked for",
+        same_as_before(
+            both(renamed("Asym_desc", "Asym_res-1_desc"), copied("res-1", "res-2")), res="2"
+        ),
+    ),
+    Situation(
+        "several echoes",
+        fmri(both(renamed("_space-", "_echo-1_space-"), copied("echo-1", "echo-2"))),
+        "one `echo` .*got '1', '2': say which",
+    ),
+    Situation(
+        "an echo that is not there",
+        fmri(both(renamed("_space-", "_echo-1_space-"), copied("echo-1", "echo-2")), echo="3"),
+        "echo '3'.*got '1', '2'",
+    ),
     Situation("a session that is not there", fmri(session="2"), "session '2'.*option `session`"),
-    Situation("no preprocessed images", fmri(without("*_desc-preproc_bold.nii.gz")),
-              "preprocessed images .* of subject '01'"),
-    Situation("no events", fmri(without("*run-02_events.tsv")),
-              r"expected events.* of 'sub-01_task-faces_run-02.*got none"),
+    Situation(
+        "no preprocessed images",
+        fmri(without("*_desc-preproc_bold.nii.gz")),
+        "preprocessed images .* of subject '01'",
+    ),
+    Situation(
+        "no events",
+        fmri(without("*run-02_events.tsv")),
+        r"expected events.* of 'sub-01_task-faces_run-02.*got none",
+    ),
     Situation("no repetition time", fmri(without("*_bold.json")), "not stated. Give t_r"),
-    Situation("runs with other repetition times",
-              fmri(written("*run-02*_bold.json", json.dumps({"RepetitionTime": 1.0}))),
-              "one t_r of all runs"),
-    Situation("a sidecar that is no JSON", fmri(written("*run-02*desc-preproc_bold.json", "{")),
-              r"expected JSON in .*run-02"),
-    Situation("a repetition time in words",
-              fmri(written("*_bold.json", json.dumps({"RepetitionTime": "2 s"}))),
-              "RepetitionTime of .* in s, got '2 s'"),
+    Situation(
+        "runs with other repetition times",
+        fmri(written("*run-02*_bold.json", json.dumps({"RepetitionTime": 1.0}))),
+        "one t_r of all runs",
+    ),
+    Situation(
+        "a sidecar that is no JSON",
+        fmri(written("*run-02*desc-preproc_bold.json", "{")),
+        r"expected JSON in .*run-02",
+    ),
+    Situation(
+        "a repetition time in words",
+        fmri(written("*_bold.json", json.dumps({"RepetitionTime": "2 s"}))),
+        "RepetitionTime of .* in s, got '2 s'",
+    ),
     Situation("no brain mask", fmri(without("*run-02*brain_mask*")), "the brain mask .*run-02"),
-    Situation("a brain mask of probabilities",
-              fmri(lambda root: [nibabel.save(image(0.9 * nibabel.load(p).get_fdata()), p)
-                                 for p in files(root, "*brain_mask*")]),
-              "exactly 0 and 1 in .*brain_mask.*threshold=0.45"),
-    Situation("BOLD that ends too early", fmri(truncated("*run-02*desc-preproc_bold.nii.gz")),
-              r"image of run '02' \(.*truncated"),
+    Situation(
+        "a brain mask of probabilities",
+        fmri(
+            lambda root: [
+                nibabel.save(image(0.9 * nibabel.load(p).get_fdata()), p)
+                for p in files(root, "*brain_mask*")
+            ]
+        ),
+        "exactly 0 and 1 in .*brain_mask.*threshold=0.45",
+    ),
+    Situation(
+        "BOLD that ends too early",
+        fmri(truncated("*run-02*desc-preproc_bold.nii.gz")),
+        r"image of run '02' \(.*truncated",
+    ),
     # Confounds
-    Situation("confounds of one run are missing",
-              fmri(without("*run-02_desc-confounds*"), confounds=MOTION),
-              "table of confounds of .*run-02.*asked for, got none"),
-    Situation("a column of confounds is missing",
-              fmri(lambda root: with_confounds(root, lambda t: t.drop(columns="rot_x"), "02"),
-                   confounds=MOTION), "run-02.*got: .*rot_x"),
-    Situation("an unknown strategy of confounds", fmri(confounds={"strategy": ["movement"]}),
-              "confounds .*'movement'.*run-01"),
-    Situation("confounds without a strategy", fmri(confounds={"motion": "basic"}),
-              "expected confounds with a strategy"),
+    Situation(
+        "confounds of one run are missing",
+        fmri(without("*run-02_desc-confounds*"), confounds=MOTION),
+        "table of confounds of .*run-02.*asked for, got none",
+    ),
+    Situation(
+        "a column of confounds is missing",
+        fmri(
+            lambda root: with_confounds(root, lambda t: t.drop(columns="rot_x"), "02"),
+            confounds=MOTION,
+        ),
+        "run-02.*got: .*rot_x",
+    ),
+    Situation(
+        "an unknown strategy of confounds",
+        fmri(confounds={"strategy": ["movement"]}),
+        "confounds .*'movement'.*run-01",
+    ),
+    Situation(
+        "confounds without a strategy",
+        fmri(confounds={"motion": "basic"}),
+        "expected confounds with a strategy",
+    ),
     Situation("confounds that leave scans out", scrubbed),
-    Situation("all scans are excluded", glm(sample_masks=[np.zeros(60, bool)]),
-              "scans of run 1 to be left, but all are excluded"),
-    Situation("a sample mask of another length", glm(sample_masks=[np.ones(59, bool)]),
-              "True or False for each of 60 scans, .* got bool of shape .59"),
-    Situation("a sample mask beyond the run", glm(sample_masks=[[0, 60]]),
-              "numbers of scans that are kept"),
-    Situation("unsteady scans where no confounds are asked for",
-              counted(lambda root: with_confounds(root, lambda t: t.assign(
-                  non_steady_state_outlier00=0, non_steady_state_outlier01=0)),
-                      "unsteady .2 of run '01'. and are fitted")),
+    Situation(
+        "all scans are excluded",
+        glm(sample_masks=[np.zeros(60, bool)]),
+        "scans of run 1 to be left, but all are excluded",
+    ),
+    Situation(
+        "a sample mask of another length",
+        glm(sample_masks=[np.ones(59, bool)]),
+        "True or False for each of 60 scans, .* got bool of shape .59",
+    ),
+    Situation(
+        "a sample mask beyond the run",
+        glm(sample_masks=[[0, 60]]),
+        "numbers of scans that are kept",
+    ),
+    Situation(
+        "unsteady scans where no confounds are asked for",
+        counted(
+            lambda root: with_confounds(
+                root, lambda t: t.assign(non_steady_state_outlier00=0, non_steady_state_outlier01=0)
+            ),
+            "unsteady .2 of run '01'. and are fitted",
+        ),
+    ),
     # Events
-    Situation("an event before the first scan", fmri(events(set_cell("onset", "-4.0"))),
-              r"run '01' from its first scan on, but 1 of 8 are before it: '\w+' at -4 s"),
-    Situation("an event after the last scan", fmri(events(set_cell("onset", "400"))),
-              "within the 180 s of run '01'"),
+    Situation(
+        "an event before the first scan",
+        fmri(events(set_cell("onset", "-4.0"))),
+        r"run '01' from its first scan on, but 1 of 8 are before it: '\w+' at -4 s",
+    ),
+    Situation(
+        "an event after the last scan",
+        fmri(events(set_cell("onset", "400"))),
+        "within the 180 s of run '01'",
+    ),
     Situation("an onset n/a", fmri(events(set_cell("onset", "n/a"))), "onset in s of every event"),
-    Situation("an event without a trial type",
-              counted(events(set_cell("trial_type", "n/a")),
-                      "1 of 8 events of run '01' have no trial_type .n/a.: .* not modelled",
-                      missing="keep")),
+    Situation(
+        "an event without a trial type",
+        counted(
+            events(set_cell("trial_type", "n/a")),
+            "1 of 8 events of run '01' have no trial_type .n/a.: .* not modelled",
+            missing="keep",
+        ),
+    ),
     Situation("a column modulation", with_modulation),
-    Situation("a modulation that varies is said",
-              counted(events(lambda t: t.assign(modulation=[str(i + 1) for i in range(8)])),
-                      "column modulation of the events of run '01' is used")),
-    Situation("a modulation n/a",
-              fmri(events(lambda t: set_cell("modulation", "n/a")(t.assign(modulation="1")))),
-              "modulation of every event"),
+    Situation(
+        "a modulation that varies is said",
+        counted(
+            events(lambda t: t.assign(modulation=[str(i + 1) for i in range(8)])),
+            "column modulation of the events of run '01' is used",
+        ),
+    ),
+    Situation(
+        "a modulation n/a",
+        fmri(events(lambda t: set_cell("modulation", "n/a")(t.assign(modulation="1")))),
+        "modulation of every event",
+    ),
     Situation("stimulus files name the conditions", stim_files),
-    Situation("stimulus files that differ in folders only",
-              fmri(events(lambda t: t.assign(stim_file=["a/1.png", "b/1.png"] * 4)),
-                   condition_column="stim_file"), "files of different names in run '01'"),
-    Situation("a column of conditions that is not there", fmri(condition_column="stim_file"),
-              "column 'stim_file' in .*run-01_events.tsv"),
+    Situation(
+        "stimulus files that differ in folders only",
+        fmri(
+            events(lambda t: t.assign(stim_file=["a/1.png", "b/1.png"] * 4)),
+            condition_column="stim_file",
+        ),
+        "files of different names in run '01'",
+    ),
+    Situation(
+        "a column of conditions that is not there",
+        fmri(condition_column="stim_file"),
+        "column 'stim_file' in .*run-01_events.tsv",
+    ),
     # On the command line
     Situation("compare with BIDS where all is well", compare(missing="keep")),
-    Situation("compare with a subject that is not in BIDS", compare(subjects=["01", "02"]),
-              r"region 'FFA', subject '02', .*got '01'"),
+    Situation(
+        "compare with a subject that is not in BIDS",
+        compare(subjects=["01", "02"]),
+        r"region 'FFA', subject '02', .*got '01'",
+    ),
     Situation("compare with subjects as numbers", compare(subjects=[1]), "as text, in quotes"),
-    Situation("compare with a condition that is in one run only",
-              compare(events(lambda t: t.assign(trial_type="cat"))),
-              "region 'FFA', subject '01'.*Say `missing: drop`"),
-    Situation("compare with confounds that are missing",
-              compare(without("*run-02_desc-confounds*"), confounds=MOTION),
-              "region 'FFA', subject '01'.*table of confounds"),
+    Situation(
+        "compare with a condition that is in one run only",
+        compare(events(lambda t: t.assign(trial_type="cat"))),
+        "region 'FFA', subject '01'.*Say `missing: drop`",
+    ),
+    Situation(
+        "compare with confounds that are missing",
+        compare(without("*run-02_desc-confounds*"), confounds=MOTION),
+        "region 'FFA', subject '01'.*table of confounds",
+    ),
     # Intracranial recordings
-    Situation("intracranial: an onset n/a", ieeg(tsv("events", set_cell("onset", "n/a"))),
-              "onset in s of every event, but 1 of 18 have none"),
-    Situation("intracranial: two events at one time",
-              ieeg(tsv("events", set_cell("onset", "2.0", row=1))),
-              "2 share a sample .at 500 Hz.: 'face' at 2 s and 'house' at 2 s"),
-    Situation("intracranial: a query of an unknown column", ieeg(query="trial_typ == 'face'"),
-              "'trial_typ' is no column. Did you mean 'trial_type'"),
-    Situation("intracranial: a query that is none", ieeg(query="trial_type = 'face'"),
-              "cannot evaluate \"trial_type = 'face'\""),
-    Situation("intracranial: a query that would run code",
-              ieeg(query="trial_type.str.contains('f')"), "is not allowed"),
+    Situation(
+        "intracranial: an onset n/a",
+        ieeg(tsv("events", set_cell("onset", "n/a"))),
+        "onset in s of every event, but 1 of 18 have none",
+    ),
+    Situation(
+        "intracranial: two events at one time",
+        ieeg(tsv("events", set_cell("onset", "2.0", row=1))),
+        "2 share a sample .at 500 Hz.: 'face' at 2 s and 'house' at 2 s",
+    ),
+    Situation(
+        "intracranial: a query of an unknown column",
+        ieeg(query="trial_typ == 'face'"),
+        "'trial_typ' is no column. Did you mean 'trial_type'",
+    ),
+    Situation(
+        "intracranial: a query that is none",
+        ieeg(query="trial_type = 'face'"),
+        "cannot evaluate \"trial_type = 'face'\"",
+    ),
+    Situation(
+        "intracranial: a query that would run code",
+        ieeg(query="trial_type.str.contains('f')"),
+        "is not allowed",
+    ),
     Situation("intracranial: a query of numbers", lambda f: ieeg(query="onset > 10")(f)),
     Situation("intracranial: channels.tsv in another order", channels_in_another_order),
-    Situation("intracranial: a bad channel, channels.tsv in another order",
-              bad_channel_in_another_order),
-    Situation("intracranial: channels.tsv with another name",
-              ieeg(tsv("channels", set_cell("name", "X1"))), "channels.tsv .* same names.*X1"),
-    Situation("intracranial: epochs beyond the recording",
-              told(None, "of 18 epochs are left out: .* not within the recording of",
-                   between=(-0.5, 5.0))),
-    Situation("intracranial: epochs in BAD",
-              told(tsv("events", lambda t: pd.concat([t, t.iloc[:1].assign(
-                  trial_type="BAD_move", onset="6.0", duration="3.0", stimulus="n/a")])),
-                   "overlap an annotation BAD", query="trial_type != 'BAD_move'")),
+    Situation(
+        "intracranial: a bad channel, channels.tsv in another order", bad_channel_in_another_order
+    ),
+    Situation(
+        "intracranial: channels.tsv with another name",
+        ieeg(tsv("channels", set_cell("name", "X1"))),
+        "channels.tsv .* same names.*X1",
+    ),
+    Situation(
+        "intracranial: epochs beyond the recording",
+        told(
+            None, "of 18 epochs are left out: .* not within the recording of", between=(-0.5, 5.0)
+        ),
+    ),
+    Situation(
+        "intracranial: epochs in BAD",
+        told(
+            tsv(
+                "events",
+                lambda t: pd.concat(
+                    [
+                        t,
+                        t.iloc[:1].assign(
+                            trial_type="BAD_move", onset="6.0", duration="3.0", stimulus="n/a"
+                        ),
+                    ]
+                ),
+            ),
+            "overlap an annotation BAD",
+            query="trial_type != 'BAD_move'",
+        ),
+    ),
     Situation("intracranial: stimulus files name the events", recorded_stimuli),
-    Situation("intracranial: a recording that ends too early",
-              ieeg(lambda root: [p.write_text("none") for p in files(root, "*_ieeg.vhdr")]),
-              "recording in BIDS-iEEG"),
-    Situation("intracranial: scalp EEG", typed("eeg"),
-              "ecog, seeg, dbs .* got 4 eeg. Recordings from outside the skull"),
+    Situation(
+        "intracranial: a recording that ends too early",
+        ieeg(lambda root: [p.write_text("none") for p in files(root, "*_ieeg.vhdr")]),
+        "recording in BIDS-iEEG",
+    ),
+    Situation(
+        "intracranial: scalp EEG",
+        typed("eeg"),
+        "ecog, seeg, dbs .* got 4 eeg. Recordings from outside the skull",
+    ),
     Situation("intracranial: MEG", typed("mag"), "got 4 mag. Recordings from outside"),
     Situation("intracranial: an electrode twice", electrodes_twice, "each electrode .* once"),
     Situation("intracranial: epochs that are none", broken_epochs, r"p1-epo\.fif, but they cannot"),
-    Situation("a brain mask of a subject that is not there",
-              lambda f: bids_mask(f / "fmri", task="faces", subject="9",
-                                  derivatives="derivatives/fmriprep"), "the subject '9'"),
-]  # fmt: skip
+    Situation(
+        "a brain mask of a subject that is not there",
+        lambda f: bids_mask(
+            f / "fmri", task="faces", subject="9", derivatives="derivatives/fmriprep"
+        ),
+        "the subject '9'",
+    ),
+]
 
 
 @each(SITUATIONS)

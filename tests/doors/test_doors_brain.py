@@ -105,8 +105,10 @@ def is_surface(path):
 
 def reads(img, want, conditions=None, mask=INSIDE):
     mask = nibabel.Nifti1Image(mask.astype(np.uint8), AFFINE)
-    same(load_patterns(img, conditions or [str(i) for i in range(len(want))], mask_img=mask).values,
-         want)  # fmt: skip
+    same(
+        load_patterns(img, conditions or [str(i) for i in range(len(want))], mask_img=mask).values,
+        want,
+    )
 
 
 def with_transforms(folder, sform_code, qform_code, shift=0.0):
@@ -176,14 +178,19 @@ def study(folder, **changes):
         nifti(own, folder / f"sub-{subject}.nii.gz")
         mask_file(folder, 1, name=f"sub-{subject}_FFA.nii.gz")
     fmri = {
-        "subjects": ["01", "02"], "images": "sub-{subject}.nii.gz", "conditions": "volumes.csv",
-        "roi": "sub-{subject}_{region}.nii.gz", "measure": "euclidean",
-    } | changes  # fmt: skip
+        "subjects": ["01", "02"],
+        "images": "sub-{subject}.nii.gz",
+        "conditions": "volumes.csv",
+        "roi": "sub-{subject}_{region}.nii.gz",
+        "measure": "euclidean",
+    } | changes
     config = {
-        "title": "t", "stimuli": {"folder": "faces", "manifest": "faces.csv"},
-        "data": [{"region": "FFA", "fmri": fmri}], "models": [{"metadata": "kind"}],
+        "title": "t",
+        "stimuli": {"folder": "faces", "manifest": "faces.csv"},
+        "data": [{"region": "FFA", "fmri": fmri}],
+        "models": [{"metadata": "kind"}],
         "inference": {"bootstrap": "subjects", "n_boot": 100},
-    }  # fmt: skip
+    }
     (folder / "c.yaml").write_text(yaml.safe_dump(config))
     return folder / "c.yaml"
 
@@ -201,163 +208,302 @@ def map_run(folder, **changes):
     models().align(NAMES).save(folder / "m.h5")
     mask_file(folder, 1)
     data = {
-        "subjects": "all", "images": "sub-{subject}.nii.gz", "conditions": "volumes.csv",
+        "subjects": "all",
+        "images": "sub-{subject}.nii.gz",
+        "conditions": "volumes.csv",
         "mask": "mask.nii.gz",
-    } | changes  # fmt: skip
+    } | changes
     config = {
-        "title": "t", "data": data, "models": [{"rdms": "m.h5"}], "radius": 6, "method": "cosine",
+        "title": "t",
+        "data": data,
+        "models": [{"rdms": "m.h5"}],
+        "radius": 6,
+        "method": "cosine",
         "test": {"n_permutations": 99},
-    }  # fmt: skip
+    }
     (folder / "s.yaml").write_text(yaml.safe_dump(config))
     return command("searchlight", folder / "s.yaml", "--out", folder / "out")
 
 
 SITUATIONS = [
     # What a file is
-    Situation("FreeSurfer's .mgh of a surface, by its path",
-              lambda f: is_surface(surface_volume(f, "lh.betas.mgh"))),
-    Situation("NIfTI of a surface, by its path",
-              lambda f: is_surface(surface_volume(f, "rh.betas.nii.gz"))),
+    Situation(
+        "FreeSurfer's .mgh of a surface, by its path",
+        lambda f: is_surface(surface_volume(f, "lh.betas.mgh")),
+    ),
+    Situation(
+        "NIfTI of a surface, by its path",
+        lambda f: is_surface(surface_volume(f, "rh.betas.nii.gz")),
+    ),
     Situation("GIFTI whose name says the hemisphere", lambda f: is_surface(func_gii(f))),
-    Situation("NIfTI of a surface that does not say the hemisphere",
-              lambda f: open_image(surface_volume(f, "b.nii")), r"hemisphere of img \(b.nii\)"),
-    Situation("a searchlight over a surface without its mesh",
-              lambda f: light(surface_volume(f, "lh.betas.mgh"), mask_file(f, 1)),
-              r"expected `mesh`.*lh\.betas\.mgh\) holds vertices"),
-    Situation("a searchlight over CIFTI", lambda f: light(dscalar(f), mask_file(f, 1)),
-              "got CIFTI: split it with rsa_faces.mapping.image_parts"),
-    Situation("the geometry of a surface as values", lambda f: open_image(geometry(f)),
-              r"lh\.white\.surf\.gii\), but it is the geometry"),
+    Situation(
+        "NIfTI of a surface that does not say the hemisphere",
+        lambda f: open_image(surface_volume(f, "b.nii")),
+        r"hemisphere of img \(b.nii\)",
+    ),
+    Situation(
+        "a searchlight over a surface without its mesh",
+        lambda f: light(surface_volume(f, "lh.betas.mgh"), mask_file(f, 1)),
+        r"expected `mesh`.*lh\.betas\.mgh\) holds vertices",
+    ),
+    Situation(
+        "a searchlight over CIFTI",
+        lambda f: light(dscalar(f), mask_file(f, 1)),
+        "got CIFTI: split it with rsa_faces.mapping.image_parts",
+    ),
+    Situation(
+        "the geometry of a surface as values",
+        lambda f: open_image(geometry(f)),
+        r"lh\.white\.surf\.gii\), but it is the geometry",
+    ),
     Situation("a volume in MGH", lambda f: reads(_mgh(f), VALUES[INSIDE].T)),
-    Situation("five dimensions, as some programs write statistics",
-              lambda f: reads(nifti(VALUES[:, :, :, None], f / "b.nii"), VALUES[INSIDE].T)),
-    Situation("two dimensions", lambda f: open_image(nifti(VALUES[:, :, 0, 0], f / "b.nii")),
-              r"3 dimensions, or 4 .* got \(4, 4\)"),
-    Situation("complex numbers", lambda f: reads(nifti(VALUES + 1j, f / "b.nii"), VALUES),
-              r"real numbers in img \(b.nii\), got complex128"),
+    Situation(
+        "five dimensions, as some programs write statistics",
+        lambda f: reads(nifti(VALUES[:, :, :, None], f / "b.nii"), VALUES[INSIDE].T),
+    ),
+    Situation(
+        "two dimensions",
+        lambda f: open_image(nifti(VALUES[:, :, 0, 0], f / "b.nii")),
+        r"3 dimensions, or 4 .* got \(4, 4\)",
+    ),
+    Situation(
+        "complex numbers",
+        lambda f: reads(nifti(VALUES + 1j, f / "b.nii"), VALUES),
+        r"real numbers in img \(b.nii\), got complex128",
+    ),
     Situation("both hemispheres by one pattern", hemispheres),
     # Broken files
-    Situation("a compressed NIfTI that ends too early",
-              lambda f: load_patterns(cut(betas(f)), NAMES), r"betas\.nii\.gz\).*truncated"),
-    Situation("a NIfTI that ends too early",
-              lambda f: load_patterns(cut(betas(f, "b.nii")), NAMES), r"b\.nii\).*truncated"),
-    Situation("a NIfTI without the end of its header",
-              lambda f: load_patterns(cut(betas(f, "b.nii"), 0.02), NAMES), r"b\.nii.*truncated"),
-    Situation("a searchlight over a file that ends too early",
-              lambda f: light(cut(betas(f)), mask_file(f, 1)), r"betas\.nii\.gz\).*truncated"),
-    Situation("a mask that ends too early",
-              lambda f: load_roi(cut(mask_file(f, 1))), r"mask\.nii\.gz\).*truncated"),
-    Situation("a GIFTI that ends too early", lambda f: open_image(cut(func_gii(f))),
-              r"lh\.betas\.func\.gii.*truncated"),
-    Situation("a CIFTI that ends too early",
-              lambda f: load_patterns(cut(dscalar(f), 0.97), NAMES), r"b\.dscalar\.nii.*truncated"),
-    Situation("text named as an image", lambda f: open_image(_text(f / "b.nii")),
-              r"b\.nii.*no image"),
-    Situation("text compressed and named as an image", lambda f: open_image(_gz(f / "b.nii.gz")),
-              r"b\.nii\.gz.*no image"),
+    Situation(
+        "a compressed NIfTI that ends too early",
+        lambda f: load_patterns(cut(betas(f)), NAMES),
+        r"betas\.nii\.gz\).*truncated",
+    ),
+    Situation(
+        "a NIfTI that ends too early",
+        lambda f: load_patterns(cut(betas(f, "b.nii")), NAMES),
+        r"b\.nii\).*truncated",
+    ),
+    Situation(
+        "a NIfTI without the end of its header",
+        lambda f: load_patterns(cut(betas(f, "b.nii"), 0.02), NAMES),
+        r"b\.nii.*truncated",
+    ),
+    Situation(
+        "a searchlight over a file that ends too early",
+        lambda f: light(cut(betas(f)), mask_file(f, 1)),
+        r"betas\.nii\.gz\).*truncated",
+    ),
+    Situation(
+        "a mask that ends too early",
+        lambda f: load_roi(cut(mask_file(f, 1))),
+        r"mask\.nii\.gz\).*truncated",
+    ),
+    Situation(
+        "a GIFTI that ends too early",
+        lambda f: open_image(cut(func_gii(f))),
+        r"lh\.betas\.func\.gii.*truncated",
+    ),
+    Situation(
+        "a CIFTI that ends too early",
+        lambda f: load_patterns(cut(dscalar(f), 0.97), NAMES),
+        r"b\.dscalar\.nii.*truncated",
+    ),
+    Situation(
+        "text named as an image", lambda f: open_image(_text(f / "b.nii")), r"b\.nii.*no image"
+    ),
+    Situation(
+        "text compressed and named as an image",
+        lambda f: open_image(_gz(f / "b.nii.gz")),
+        r"b\.nii\.gz.*no image",
+    ),
     Situation("an empty file", lambda f: open_image(_text(f / "b.nii", "")), r"b\.nii.*no image"),
-    Situation("a label of FreeSurfer that is none",
-              lambda f: load_roi(_text(f / "lh.A.label"), n_vertices=9), r"lh\.A\.label.*broken"),
-    Situation("a surface that is none", lambda f: load_surface(_text(f / "lh.white")),
-              r"geometry of a surface.*lh\.white"),
-    Situation("a file that does not exist", lambda f: open_image(f / "b.nii"),
-              r"b\.nii does not exist"),
+    Situation(
+        "a label of FreeSurfer that is none",
+        lambda f: load_roi(_text(f / "lh.A.label"), n_vertices=9),
+        r"lh\.A\.label.*broken",
+    ),
+    Situation(
+        "a surface that is none",
+        lambda f: load_surface(_text(f / "lh.white")),
+        r"geometry of a surface.*lh\.white",
+    ),
+    Situation(
+        "a file that does not exist", lambda f: open_image(f / "b.nii"), r"b\.nii does not exist"
+    ),
     # Masks
-    Situation("a mask of probabilities",
-              lambda f: load_roi(mask_file(f, 0.8, 0.01)),
-              r"mask\.nii\.gz\), but 48 of 48 values are others.*threshold=0.405"),
-    Situation("a mask of probabilities with a threshold",
-              lambda f: same(load_roi(mask_file(f, 0.8, 0.01), threshold=0.4).volume.mask, INSIDE)),
-    Situation("a threshold above all values",
-              lambda f: load_roi(mask_file(f, 0.8), threshold=0.9), "the largest is 0.8"),
+    Situation(
+        "a mask of probabilities",
+        lambda f: load_roi(mask_file(f, 0.8, 0.01)),
+        r"mask\.nii\.gz\), but 48 of 48 values are others.*threshold=0.405",
+    ),
+    Situation(
+        "a mask of probabilities with a threshold",
+        lambda f: same(load_roi(mask_file(f, 0.8, 0.01), threshold=0.4).volume.mask, INSIDE),
+    ),
+    Situation(
+        "a threshold above all values",
+        lambda f: load_roi(mask_file(f, 0.8), threshold=0.9),
+        "the largest is 0.8",
+    ),
     Situation("a mask with -1 outside", lambda f: load_roi(mask_file(f, 1, -1)), "threshold=0\\)"),
     Situation("a mask of 0 and 255", lambda f: load_roi(mask_file(f, 255)), "threshold=127.5"),
-    Situation("a mask with the ringing of an interpolation",
-              lambda f: load_roi(mask_file(f, 1.04, -0.04)), "from -0.04 to 1.04.*threshold=0.5"),
-    Situation("a mask with NaN outside",
-              lambda f: same(load_roi(mask_file(f, 1, np.nan)).volume.mask, INSIDE)),
-    Situation("labels as a mask",
-              lambda f: load_roi(nifti(np.arange(48.0).reshape(SHAPE), f / "a.nii")),
-              "got 47 from 1 to 47. For labels use atlas_rois"),
+    Situation(
+        "a mask with the ringing of an interpolation",
+        lambda f: load_roi(mask_file(f, 1.04, -0.04)),
+        "from -0.04 to 1.04.*threshold=0.5",
+    ),
+    Situation(
+        "a mask with NaN outside",
+        lambda f: same(load_roi(mask_file(f, 1, np.nan)).volume.mask, INSIDE),
+    ),
+    Situation(
+        "labels as a mask",
+        lambda f: load_roi(nifti(np.arange(48.0).reshape(SHAPE), f / "a.nii")),
+        "got 47 from 1 to 47. For labels use atlas_rois",
+    ),
     Situation("an empty mask", lambda f: load_roi(mask_file(f, 0)), "nothing other than 0"),
-    Situation("a searchlight in a mask of probabilities",
-              lambda f: light(betas(f), mask_file(f, 0.7)), r"mask_img \(mask.*threshold=0.35"),
-    Situation("patterns in a mask of probabilities",
-              lambda f: load_patterns(betas(f), NAMES, mask_img=mask_file(f, 0.7)),
-              "threshold=0.35"),
-    Situation("a parcel of probabilities",
-              lambda f: localiser_roi(nifti(VALUES[..., 0], f / "t.nii"), mask_file(f, 0.7), 3),
-              r"parcel \(mask.*threshold=0.35"),
-    Situation("a mask of several maps", lambda f: load_roi(betas(f)),
-              "one map in the mask.*, got 4"),
-    Situation("a searchlight in a mask on another grid",
-              lambda f: light(betas(f), nifti(1.0 * INSIDE, f / "m.nii", moved_affine())),
-              "one affine for img"),
+    Situation(
+        "a searchlight in a mask of probabilities",
+        lambda f: light(betas(f), mask_file(f, 0.7)),
+        r"mask_img \(mask.*threshold=0.35",
+    ),
+    Situation(
+        "patterns in a mask of probabilities",
+        lambda f: load_patterns(betas(f), NAMES, mask_img=mask_file(f, 0.7)),
+        "threshold=0.35",
+    ),
+    Situation(
+        "a parcel of probabilities",
+        lambda f: localiser_roi(nifti(VALUES[..., 0], f / "t.nii"), mask_file(f, 0.7), 3),
+        r"parcel \(mask.*threshold=0.35",
+    ),
+    Situation(
+        "a mask of several maps", lambda f: load_roi(betas(f)), "one map in the mask.*, got 4"
+    ),
+    Situation(
+        "a searchlight in a mask on another grid",
+        lambda f: light(betas(f), nifti(1.0 * INSIDE, f / "m.nii", moved_affine())),
+        "one affine for img",
+    ),
     # Lists, patterns, folders
     Situation("a folder of twelve maps", lambda f: reads(*maps(f))),
-    Situation("a pattern of twelve maps",
-              lambda f: (lambda p, want: reads(p / "*.nii", want))(*maps(f))),
+    Situation(
+        "a pattern of twelve maps", lambda f: (lambda p, want: reads(p / "*.nii", want))(*maps(f))
+    ),
     Situation("a pattern in a searchlight", lambda f: _light_of_pattern(f)),
-    Situation("a pattern that nothing matches", lambda f: open_image(f / "*.nii"),
-              r"none matches .*\*\.nii"),
+    Situation(
+        "a pattern that nothing matches",
+        lambda f: open_image(f / "*.nii"),
+        r"none matches .*\*\.nii",
+    ),
     Situation("a folder without images", lambda f: open_image(f), "images as img in the folder"),
-    Situation("one map on another grid", lambda f: reads(*maps(f, affines={3: moved_affine()})),
-              r"one affine for all images of img, but img 0 \(beta1.nii\).* img 3 \(beta4.nii\)"),
-    Situation("volumes and surfaces in one list",
-              lambda f: open_image([betas(f), surface_volume(f, "lh.b.mgh")]),
-              "one kind as img, but img 0 .* a volume and img 1 .* a surface"),
+    Situation(
+        "one map on another grid",
+        lambda f: reads(*maps(f, affines={3: moved_affine()})),
+        r"one affine for all images of img, but img 0 \(beta1.nii\).* img 3 \(beta4.nii\)",
+    ),
+    Situation(
+        "volumes and surfaces in one list",
+        lambda f: open_image([betas(f), surface_volume(f, "lh.b.mgh")]),
+        "one kind as img, but img 0 .* a volume and img 1 .* a surface",
+    ),
     Situation("a table that names the files of maps", picked),
-    Situation("a table that names a file that is not there",
-              lambda f: load_patterns(*table_of_files(f, ["beta13.nii"])[:2]),
-              "one file 'beta13.nii' .* among 12 files of img, got 0. Did you mean 'beta"),
-    Situation("fewer conditions than maps", lambda f: load_patterns(maps(f)[0], NAMES),
-              "one condition for each of 12 maps, got 4"),
+    Situation(
+        "a table that names a file that is not there",
+        lambda f: load_patterns(*table_of_files(f, ["beta13.nii"])[:2]),
+        "one file 'beta13.nii' .* among 12 files of img, got 0. Did you mean 'beta",
+    ),
+    Situation(
+        "fewer conditions than maps",
+        lambda f: load_patterns(maps(f)[0], NAMES),
+        "one condition for each of 12 maps, got 4",
+    ),
     # Orientation and hemispheres
-    Situation("sform and qform that differ",
-              lambda f: notes(lambda: open_image(with_transforms(f, 1, 1, 5.0)),
-                              r"betas\.nii\) has an sform and a qform that differ, by up to 5 mm")),
-    Situation("sform and qform that agree",
-              lambda f: says_nothing(lambda: open_image(with_transforms(f, 1, 1)))),
-    Situation("neither sform nor qform",
-              lambda f: notes(lambda: open_image(with_transforms(f, 0, 0)), "no orientation")),
-    Situation("a hemisphere that is not that of the name",
-              lambda f: notes(lambda: open_image(func_gii(f, structure="CortexRight")),
-                              "states the right hemisphere, but is named as the left one")),
-    Situation("a hemisphere given as the other one",
-              lambda f: notes(lambda: open_image({"left": func_gii(f, structure="CortexRight")}),
-                              "states the right hemisphere, and is given as the left one")),
+    Situation(
+        "sform and qform that differ",
+        lambda f: notes(
+            lambda: open_image(with_transforms(f, 1, 1, 5.0)),
+            r"betas\.nii\) has an sform and a qform that differ, by up to 5 mm",
+        ),
+    ),
+    Situation(
+        "sform and qform that agree",
+        lambda f: says_nothing(lambda: open_image(with_transforms(f, 1, 1))),
+    ),
+    Situation(
+        "neither sform nor qform",
+        lambda f: notes(lambda: open_image(with_transforms(f, 0, 0)), "no orientation"),
+    ),
+    Situation(
+        "a hemisphere that is not that of the name",
+        lambda f: notes(
+            lambda: open_image(func_gii(f, structure="CortexRight")),
+            "states the right hemisphere, but is named as the left one",
+        ),
+    ),
+    Situation(
+        "a hemisphere given as the other one",
+        lambda f: notes(
+            lambda: open_image({"left": func_gii(f, structure="CortexRight")}),
+            "states the right hemisphere, and is given as the left one",
+        ),
+    ),
     # Runs over subjects
     Situation("compare where all is well", lambda f: compare(f)),
-    Situation("compare with a truncated file of one subject",
-              lambda f: compare(f, lambda f: cut(f / "sub-02.nii.gz")),
-              r"region 'FFA', subject '02', \S*sub-02\.nii\.gz: .*truncated"),
-    Situation("compare with a mask of probabilities of one subject",
-              lambda f: compare(f, lambda f: mask_file(f, 0.6, name="sub-02_FFA.nii.gz")),
-              r"region 'FFA', subject '02'.*`threshold: 0.3` beside the `file` of the mask"),
-    Situation("compare with that threshold",
-              lambda f: compare(f, lambda f: mask_file(f, 0.6, name="sub-02_FFA.nii.gz"),
-                                roi={"file": "sub-{subject}_{region}.nii.gz", "threshold": 0.3})),
-    Situation("compare with a region on another grid",
-              lambda f: compare(f, lambda f: nifti(INSIDE.astype(np.uint8),
-                                                   f / "sub-01_FFA.nii.gz", moved_affine())),
-              r"region 'FFA', subject '01'.*say `resample: true`"),
-    Situation("compare with values that are not finite",
-              lambda f: compare(f, lambda f: nifti(np.where(INSIDE[..., None], np.nan, VALUES),
-                                                   f / "sub-02.nii.gz")),
-              r"region 'FFA', subject '02'.*not finite"),
-    Situation("compare with a subject without images",
-              lambda f: compare(f, subjects=["01", "03"]),
-              r"region 'FFA', subject '03', \S*sub-03\.nii\.gz.*does not exist"),
+    Situation(
+        "compare with a truncated file of one subject",
+        lambda f: compare(f, lambda f: cut(f / "sub-02.nii.gz")),
+        r"region 'FFA', subject '02', \S*sub-02\.nii\.gz: .*truncated",
+    ),
+    Situation(
+        "compare with a mask of probabilities of one subject",
+        lambda f: compare(f, lambda f: mask_file(f, 0.6, name="sub-02_FFA.nii.gz")),
+        r"region 'FFA', subject '02'.*`threshold: 0.3` beside the `file` of the mask",
+    ),
+    Situation(
+        "compare with that threshold",
+        lambda f: compare(
+            f,
+            lambda f: mask_file(f, 0.6, name="sub-02_FFA.nii.gz"),
+            roi={"file": "sub-{subject}_{region}.nii.gz", "threshold": 0.3},
+        ),
+    ),
+    Situation(
+        "compare with a region on another grid",
+        lambda f: compare(
+            f, lambda f: nifti(INSIDE.astype(np.uint8), f / "sub-01_FFA.nii.gz", moved_affine())
+        ),
+        r"region 'FFA', subject '01'.*say `resample: true`",
+    ),
+    Situation(
+        "compare with values that are not finite",
+        lambda f: compare(
+            f, lambda f: nifti(np.where(INSIDE[..., None], np.nan, VALUES), f / "sub-02.nii.gz")
+        ),
+        r"region 'FFA', subject '02'.*not finite",
+    ),
+    Situation(
+        "compare with a subject without images",
+        lambda f: compare(f, subjects=["01", "03"]),
+        r"region 'FFA', subject '03', \S*sub-03\.nii\.gz.*does not exist",
+    ),
     Situation("a searchlight run where all is well", lambda f: map_run(f)),
-    Situation("a searchlight run in a mask of probabilities",
-              lambda f: (mask_file(f, 0.6, name="p.nii.gz"), map_run(f, mask="p.nii.gz")),
-              r"data\.mask: .*p\.nii\.gz.*`threshold: 0.3` beside the `file`"),
-    Situation("a searchlight run with numbers for names of subjects",
-              lambda f: map_run(f, subjects=[1, 2]), "as text, in quotes"),
-    Situation("an expression that would run code",
-              lambda f: rf.datasets.images92().stimuli.query("__import__('os').system('ls') == 0"),
-              "is not allowed. An expression is made of"),
-]  # fmt: skip
+    Situation(
+        "a searchlight run in a mask of probabilities",
+        lambda f: (mask_file(f, 0.6, name="p.nii.gz"), map_run(f, mask="p.nii.gz")),
+        r"data\.mask: .*p\.nii\.gz.*`threshold: 0.3` beside the `file`",
+    ),
+    Situation(
+        "a searchlight run with numbers for names of subjects",
+        lambda f: map_run(f, subjects=[1, 2]),
+        "as text, in quotes",
+    ),
+    Situation(
+        "an expression that would run code",
+        lambda f: rf.datasets.images92().stimuli.query("__import__('os').system('ls') == 0"),
+        "is not allowed. An expression is made of",
+    ),
+]
 
 
 def _mgh(folder):

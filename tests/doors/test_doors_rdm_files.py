@@ -289,9 +289,19 @@ def imported(folder):
     np.save(folder / "ffa.npy", made.matrices())
     (folder / "names.txt").write_text("\n".join(names))
     said = command(
-        "import", folder / "ffa.npy", "--conditions", folder / "names.txt", "--out",
-        folder / "FFA.h5", "--measure", "euclidean", "--label", "subject", "--label", "task=view",
-    )  # fmt: skip
+        "import",
+        folder / "ffa.npy",
+        "--conditions",
+        folder / "names.txt",
+        "--out",
+        folder / "FFA.h5",
+        "--measure",
+        "euclidean",
+        "--label",
+        "subject",
+        "--label",
+        "task=view",
+    )
     assert "measure='euclidean'" in said
     again = rf.load_rdms(folder / "FFA.h5")
     assert again.labels.to_dict("list") == {"subject": ["1", "2", "3"], "task": ["view"] * 3}
@@ -311,18 +321,39 @@ def subjects_by_index(folder):
     names = [f"face{i}" for i in range(6)]
     np.save(folder / "ffa.npy", rdms(3, names).matrices())
     (folder / "names.txt").write_text("\n".join(names))
-    command("import", folder / "ffa.npy", "--conditions", folder / "names.txt", "--out",
-            folder / "FFA.h5")  # fmt: skip
-    command("init", "--stimuli", folder / "faces", "--data", folder / "FFA.h5", "--out",
-            folder / "e.yaml")  # fmt: skip
+    command(
+        "import",
+        folder / "ffa.npy",
+        "--conditions",
+        folder / "names.txt",
+        "--out",
+        folder / "FFA.h5",
+    )
+    command(
+        "init",
+        "--stimuli",
+        folder / "faces",
+        "--data",
+        folder / "FFA.h5",
+        "--out",
+        folder / "e.yaml",
+    )
     assert yaml.safe_load((folder / "e.yaml").read_text())["inference"]["by"] == "index"
 
 
 def wrong_label(folder):
     np.save(folder / "r.npy", SQUARE)
     (folder / "n.txt").write_text("\n".join(NAMES))
-    command("import", folder / "r.npy", "--conditions", folder / "n.txt", "--out",
-            folder / "o.h5", "--label", "=x")  # fmt: skip
+    command(
+        "import",
+        folder / "r.npy",
+        "--conditions",
+        folder / "n.txt",
+        "--out",
+        folder / "o.h5",
+        "--label",
+        "=x",
+    )
 
 
 SITUATIONS = [

@@ -96,8 +96,13 @@ def _unicode_text_of_excel(folder):
 
 
 def _index_of_pandas(folder):
-    frame = pd.DataFrame({"condition_a": ["a", "a", "b"], "condition_b": ["b", "c", "c"],
-                          "dissimilarity": [1.0, 2.0, 3.0]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "condition_a": ["a", "a", "b"],
+            "condition_b": ["b", "c", "c"],
+            "dissimilarity": [1.0, 2.0, 3.0],
+        }
+    )
     frame.to_csv(folder / "t.csv")
     rdms = _noted(lambda: rf.load_rdms(folder / "t.csv"), "Unnamed: 0")
     assert len(rdms) == 1
@@ -197,9 +202,12 @@ def _events(folder, content):
 
 
 def _event_names(folder):
-    events = _silent(lambda: _events(
-        folder, "onset\tduration\ttrial_type\n0\t1\t001\n2\t1\tNone\n4\t1\tNA\n6\t1\tnull\n",
-    ))  # fmt: skip
+    events = _silent(
+        lambda: _events(
+            folder,
+            "onset\tduration\ttrial_type\n0\t1\t001\n2\t1\tNone\n4\t1\tNA\n6\t1\tnull\n",
+        )
+    )
     assert events["trial_type"].tolist() == ["001", "None", "NA", "null"]
     assert events["onset"].tolist() == [0.0, 2.0, 4.0, 6.0]
 

@@ -57,9 +57,11 @@ def prepared(images: torch.Tensor, how: Preprocessing) -> torch.Tensor:
         images = torch.einsum("nchw,c->nhw", images, weights)[:, None]
     size = how.resize_to if how.fit == "crop" and how.resize_to else how.size
     if images.shape[-1] != size:
-        mode = "nearest" if how.interpolation == "nearest" else (
-            "bilinear" if how.interpolation == "bilinear" else "bicubic"
-        )  # fmt: skip
+        mode = (
+            "nearest"
+            if how.interpolation == "nearest"
+            else ("bilinear" if how.interpolation == "bilinear" else "bicubic")
+        )
         smooth = {} if mode == "nearest" else {"antialias": True, "align_corners": False}
         images = F.interpolate(images, size=(size, size), mode=mode, **smooth)
     if size > how.size:

@@ -176,21 +176,34 @@ def choose_stimuli(
         lower, upper = information_bounds(tables, search.noise)
         shown = tables[: min(len(tables), 20)]
         off = ~np.eye(len(names), dtype=bool)
-        rows.append({
-            "choice": choice,
-            "information": np.mean([information(d, search.noise, _SAMPLES, rng) for d in shown]),
-            "lower": lower.mean(), "upper": upper.mean(), "most": np.log(len(names)),
-            "correlation": 1 - tables[:, off].mean() / (n * (n - 1)), "n": n,
-        })  # fmt: skip
+        rows.append(
+            {
+                "choice": choice,
+                "information": np.mean(
+                    [information(d, search.noise, _SAMPLES, rng) for d in shown]
+                ),
+                "lower": lower.mean(),
+                "upper": upper.mean(),
+                "most": np.log(len(names)),
+                "correlation": 1 - tables[:, off].mean() / (n * (n - 1)),
+                "n": n,
+            }
+        )
     r = 1 - search.distances(best) / (n * (n - 1))
     settings = {
-        "noise": float(noise), "n_pool": len(pool), "n_starts": n_starts, "n_random": n_random,
+        "noise": float(noise),
+        "n_pool": len(pool),
+        "n_starts": n_starts,
+        "n_random": n_random,
         "seed": seed,
-    }  # fmt: skip
+    }
     return StimulusDesign(
-        tuple(pool[i] for i in best), pd.DataFrame(rows), pd.DataFrame(r, names, names), random,
+        tuple(pool[i] for i in best),
+        pd.DataFrame(rows),
+        pd.DataFrame(r, names, names),
+        random,
         settings=settings,
-    )  # fmt: skip
+    )
 
 
 def simulate_selection(
@@ -243,8 +256,9 @@ def simulate_selection(
     place = {name: i for i, name in enumerate(models.conditions)}
     lacking = [name for name in design.stimuli if name not in place]
     if lacking:
-        raise InputError(f"expected the design's stimuli among the models' conditions, not so "
-                         f"{lacking[0]!r}.")  # fmt: skip
+        raise InputError(
+            f"expected the design's stimuli among the models' conditions, not so {lacking[0]!r}."
+        )
     for number in n_measurements:
         check_count(number, what="n_measurements")
     check_count(n_simulations, what="n_simulations", low=10)
@@ -270,10 +284,15 @@ def simulate_selection(
                 most = fit >= fit.max(axis=1, keepdims=True) - 1e-9
                 hits[k] += (most[np.arange(10), right] / most.sum(axis=1)).sum()
         for number, hit in zip(n_measurements, hits, strict=True):
-            rows.append({
-                "choice": choice, "n_measurements": number,
-                "correct": hit / (10 * (n_simulations // 10)), "chance": 1 / len(names), "n": n,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "choice": choice,
+                    "n_measurements": number,
+                    "correct": hit / (10 * (n_simulations // 10)),
+                    "chance": 1 / len(names),
+                    "n": n,
+                }
+            )
     return pd.DataFrame(rows)
 
 

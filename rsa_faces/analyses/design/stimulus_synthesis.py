@@ -332,11 +332,13 @@ def _result(networks, layers, first, made, coordinates, rows, settings) -> Synth
         np.asarray(first.image(name), float) - np.asarray(made.image(name), float)
         for name in made.ids
     ]
-    table = pd.DataFrame({
-        "images": ["start", "made"],
-        "disagreement": [_disagreement(networks, layers, one) for one in (first, made)],
-        "change": [0.0, float(np.sqrt(np.mean([(c**2).mean() for c in change])))],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "images": ["start", "made"],
+            "disagreement": [_disagreement(networks, layers, one) for one in (first, made)],
+            "change": [0.0, float(np.sqrt(np.mean([(c**2).mean() for c in change])))],
+        }
+    )
     settings |= {
         f"network {k}": f"{network.name} {layer}"
         for k, (network, layer) in enumerate(zip(networks, layers, strict=True), start=1)

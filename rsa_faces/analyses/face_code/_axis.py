@@ -27,8 +27,9 @@ class Fitted:
         """Return where faces lie on the axes, (n_sets, n_faces); 0 where there is no axis."""
         lengths = np.linalg.norm(self.weights, axis=1)
         steps = self.weights @ (faces - self.center).T
-        return np.divide(steps, lengths[:, None], out=np.zeros_like(steps),
-                         where=lengths[:, None] > 0)  # fmt: skip
+        return np.divide(
+            steps, lengths[:, None], out=np.zeros_like(steps), where=lengths[:, None] > 0
+        )
 
 
 def fit_sets(faces: np.ndarray, sets: np.ndarray, strengths: np.ndarray, method: str) -> Fitted:
@@ -45,8 +46,9 @@ def fit_sets(faces: np.ndarray, sets: np.ndarray, strengths: np.ndarray, method:
         weights = centred @ (faces - center)
         along = weights @ (faces - center).T
         power = (along**2).sum(axis=1)
-        slope = np.divide((along * centred).sum(axis=1), power, out=np.zeros_like(power),
-                          where=power > 0)  # fmt: skip
+        slope = np.divide(
+            (along * centred).sum(axis=1), power, out=np.zeros_like(power), where=power > 0
+        )
         return Fitted(weights * slope[:, None], intercepts, center, np.zeros(len(sets), int))
     left, singular, right = np.linalg.svd(faces - center, full_matrices=False)
     squares = singular**2
@@ -152,8 +154,15 @@ def binned(positions: np.ndarray, responses: np.ndarray, n_bins: int) -> list[di
     for i, members in enumerate(np.array_split(np.argsort(positions, kind="stable"), n_bins)):
         values = responses[members]
         sem = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-        rows.append({"bin": i, "position": positions[members].mean(), "response": values.mean(),
-                     "sem": sem, "n_faces": len(members)})  # fmt: skip
+        rows.append(
+            {
+                "bin": i,
+                "position": positions[members].mean(),
+                "response": values.mean(),
+                "sem": sem,
+                "n_faces": len(members),
+            }
+        )
     return rows
 
 

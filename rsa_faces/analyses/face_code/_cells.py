@@ -61,9 +61,12 @@ def matched(space, responses, conditions, match: str):
     faces, cells, values = as_responses(responses, conditions)
     if match == "same" and set(faces) != set(frame.index):
         raise ConditionMismatchError(
-            frame.index, faces, left_name="the space", right_name="responses",
+            frame.index,
+            faces,
+            left_name="the space",
+            right_name="responses",
             hint="Rename them, or use match='intersection' for those in both.",
-        )  # fmt: skip
+        )
     place = {name: i for i, name in enumerate(faces)}
     kept = [name for name in frame.index if name in place]
     if len(kept) < 10:
@@ -86,6 +89,7 @@ def ceilings(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = values.mean(axis=0)
     within = ((values - mean) ** 2).sum(axis=(0, 1)) / (n_faces * (n_repeats - 1))
     between = n_repeats * mean.var(axis=0, ddof=1)
-    p = stats.f.sf(between / np.where(within > 0, within, np.nan), n_faces - 1,
-                   n_faces * (n_repeats - 1))  # fmt: skip
+    p = stats.f.sf(
+        between / np.where(within > 0, within, np.nan), n_faces - 1, n_faces * (n_repeats - 1)
+    )
     return 1 - within / between, np.where(within > 0, p, 0.0)

@@ -62,12 +62,16 @@ class Faces:
         distance, farthest = _distance(values), _distance(self.known).max()
         return pd.DataFrame(
             {
-                "extent": extents, "inside": inside, "extrapolated": ~inside,
-                "distance": distance, "typical": distance <= farthest * (1 + _EDGE),
-                "folded": self.folded, "clipped": self.clipped,
+                "extent": extents,
+                "inside": inside,
+                "extrapolated": ~inside,
+                "distance": distance,
+                "typical": distance <= farthest * (1 + _EDGE),
+                "folded": self.folded,
+                "clipped": self.clipped,
             },
             index=self.coordinates.index,
-        )  # fmt: skip
+        )
 
 
 def _distance(coordinates: np.ndarray) -> np.ndarray:

@@ -94,9 +94,11 @@ class AxisTuning(BaseResult, figure="plot_axis_tuning"):
         """
         if set(coordinates.columns) != set(self.axes.columns):
             raise ConditionMismatchError(
-                self.axes.columns, coordinates.columns, left_name="the axes",
+                self.axes.columns,
+                coordinates.columns,
+                left_name="the axes",
                 right_name="coordinates",
-            )  # fmt: skip
+            )
         values = coordinates[self.axes.columns] - self.center
         return values @ self.axes.T + self.intercepts
 
@@ -266,17 +268,29 @@ def axis_tuning(
             others.append(side.pop("direction"))
             along = (places[i], side.pop("across"), side.pop("far"))
             for direction, place in zip(("axis", "orthogonal", "distance"), along, strict=True):
-                curves += [{"cell": cell, "direction": direction, **row}
-                           for row in _axis.binned(place, mean, n_bins)]  # fmt: skip
+                curves += [
+                    {"cell": cell, "direction": direction, **row}
+                    for row in _axis.binned(place, mean, n_bins)
+                ]
             low, high = _interval(predicted[i] - baseline[i], mean - baseline[i], draws)
             part = _axis.preference(mean, maps[chosen[i]], centred, in_shape, normals)
-            names = ["preference", "preference_low", "preference_high", "shape_length",
-                     "appearance_length"]  # fmt: skip
-            rows.append({
-                "cell": cell, "ci_low": low, "ci_high": high,
-                "strength": chosen[i] if method == "regression" else np.nan,
-                **dict(zip(names, part, strict=True)), **side,
-            })  # fmt: skip
+            names = [
+                "preference",
+                "preference_low",
+                "preference_high",
+                "shape_length",
+                "appearance_length",
+            ]
+            rows.append(
+                {
+                    "cell": cell,
+                    "ci_low": low,
+                    "ci_high": high,
+                    "strength": chosen[i] if method == "regression" else np.nan,
+                    **dict(zip(names, part, strict=True)),
+                    **side,
+                }
+            )
             tell(i + 1)
     table = pd.DataFrame(rows)
     r = held_out_r(predicted, means, baseline)
@@ -284,14 +298,18 @@ def axis_tuning(
     ceiling, p_signal = _cells.ceilings(repeats)
     reliable = p_signal <= 0.05
     found = {
-        "r": r, "r2": r2, "ci_low": table.pop("ci_low"), "ci_high": table.pop("ci_high"),
+        "r": r,
+        "r2": r2,
+        "ci_low": table.pop("ci_low"),
+        "ci_high": table.pop("ci_high"),
         "p": (1 + (null >= r[:, None] - 1e-12).sum(axis=1)) / (1 + n_permutations),
         "p_corrected": [
             (1 + (null.max(axis=0) >= one - 1e-12).sum()) / (1 + n_permutations) for one in r
         ],
-        "ceiling": ceiling, "p_signal": p_signal,
+        "ceiling": ceiling,
+        "p_signal": p_signal,
         "r2_of_ceiling": np.where(reliable, r2 / np.where(reliable, ceiling, np.nan), np.nan),
-    }  # fmt: skip
+    }
     table = pd.concat([table[["cell"]], pd.DataFrame(found), table.drop(columns="cell")], axis=1)
     index = pd.Index(cells, name="cell")
     return AxisTuning(
@@ -303,10 +321,15 @@ def axis_tuning(
         pd.Series(whole.center, index=frame.columns),
         pd.Series(whole.intercepts, index=index),
         settings={
-            "method": method, "n_folds": int(fold_of.max()) + 1, "n_permutations": n_permutations,
-            "strengths": ridge.tolist(), "n_bins": n_bins, "match": match, "seed": seed,
+            "method": method,
+            "n_folds": int(fold_of.max()) + 1,
+            "n_permutations": n_permutations,
+            "strengths": ridge.tolist(),
+            "n_bins": n_bins,
+            "match": match,
+            "seed": seed,
         },
-    )  # fmt: skip
+    )
 
 
 def check_strengths(strengths: Sequence[float]) -> np.ndarray:

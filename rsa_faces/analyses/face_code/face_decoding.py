@@ -178,20 +178,32 @@ def decode_faces(
     rows = []
     with progress_bar("decoding faces", len(sizes) + 1, show=progress) as tell:
         for i, size in enumerate(sizes):
-            subsets = [everyone] if size == len(everyone) else [
-                rng.choice(everyone, size, replace=False) for _ in range(n_draws)
-            ]  # fmt: skip
-            found = np.array([
-                _accuracies(_decoded(cells[:, s], truth.T, fold_of, ridge)[0].T, truth, others)
-                for s in subsets
-            ])  # fmt: skip
+            subsets = (
+                [everyone]
+                if size == len(everyone)
+                else [rng.choice(everyone, size, replace=False) for _ in range(n_draws)]
+            )
+            found = np.array(
+                [
+                    _accuracies(_decoded(cells[:, s], truth.T, fold_of, ridge)[0].T, truth, others)
+                    for s in subsets
+                ]
+            )
             low, high = np.percentile(found, LEVEL, axis=0)
             for j, m in enumerate(others):
-                rows.append({
-                    "n_units": size, "n_distractors": m, "accuracy": found[:, j].mean(),
-                    "low": low[j], "high": high[j], "chance": 1 / (m + 1), "p": np.nan,
-                    "n_draws": len(subsets), "n_faces": n,
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "n_units": size,
+                        "n_distractors": m,
+                        "accuracy": found[:, j].mean(),
+                        "low": low[j],
+                        "high": high[j],
+                        "chance": 1 / (m + 1),
+                        "p": np.nan,
+                        "n_draws": len(subsets),
+                        "n_faces": n,
+                    }
+                )
             tell(i + 1)
         decoded, baseline = _decoded(cells, truth.T, fold_of, ridge)
         observed = _accuracies(decoded.T, truth, others)
@@ -207,10 +219,15 @@ def decode_faces(
         {"component": frame.columns, "r": held_out_r(decoded, truth.T, baseline), "r2": r2}
     )
     settings = {
-        "n_units": sizes, "n_distractors": others, "n_draws": n_draws, "match": match,
-        "n_folds": int(fold_of.max()) + 1, "n_permutations": n_permutations,
-        "strengths": ridge.tolist(), "seed": seed,
-    }  # fmt: skip
+        "n_units": sizes,
+        "n_distractors": others,
+        "n_draws": n_draws,
+        "match": match,
+        "n_folds": int(fold_of.max()) + 1,
+        "n_permutations": n_permutations,
+        "strengths": ridge.tolist(),
+        "seed": seed,
+    }
     index = pd.Index(frame.index, name="condition")
     return FaceDecoding(
         table,
@@ -256,8 +273,12 @@ def _accuracies(decoded: np.ndarray, truth: np.ndarray, n_distractors: list[int]
     shares = []
     for m in n_distractors:
         able = farther >= m
-        logs = (gammaln(farther + 1) - gammaln(np.where(able, farther - m, 0) + 1)
-                - gammaln(n) + gammaln(n - m))  # fmt: skip
+        logs = (
+            gammaln(farther + 1)
+            - gammaln(np.where(able, farther - m, 0) + 1)
+            - gammaln(n)
+            + gammaln(n - m)
+        )
         shares.append(np.where(able, np.exp(logs), 0.0).mean())
     return np.array(shares)
 

@@ -145,14 +145,17 @@ def face_space(
     index = pd.Index(names, name="condition")
     return FaceSpace(
         pd.DataFrame(np.hstack([shapes, faces]), index=index, columns=list(about["component"])),
-        mean, mean_look, shape_axes.reshape(n_shape, -1, 2), axes.reshape(-1, *first.shape),
+        mean,
+        mean_look,
+        shape_axes.reshape(n_shape, -1, 2),
+        axes.reshape(-1, *first.shape),
         about.reset_index(drop=True),
         pd.DataFrame(
             {"scale": scale, "angle": angle, "x": center[:, 0], "y": center[:, 1]}, index=index
         ),
         triangles,
         settings={"align": align, "size": size, "region": region, "match": match},
-    )  # fmt: skip
+    )
 
 
 def _about(part: str, sd: np.ndarray, explained: np.ndarray) -> pd.DataFrame:
@@ -165,7 +168,10 @@ def _about(part: str, sd: np.ndarray, explained: np.ndarray) -> pd.DataFrame:
     names = [f"{part} {i + 1}" for i in range(len(sd))]
     return pd.DataFrame(
         {
-            "component": names, "part": part, "sd": sd, "explained": explained,
+            "component": names,
+            "part": part,
+            "sd": sd,
+            "explained": explained,
             "cumulative": np.cumsum(explained),
         }
-    )  # fmt: skip
+    )

@@ -238,9 +238,11 @@ def congruence(
             cosines = np.linalg.svd(base @ gram @ other.T, compute_uv=False).clip(0, 1)
             room = np.linalg.matrix_rank(gram, tol=1e-10 * np.trace(gram), hermitian=True)
             row = {
-                "network": layers.network, "layer": layer, "layer_index": i,
+                "network": layers.network,
+                "layer": layer,
+                "layer_index": i,
                 "depth": layers.depth[layer],
-            }  # fmt: skip
+            }
             if len(base) + len(other) > room:
                 crowded.append(f"{layer} ({room})")
                 row |= dict.fromkeys(_MEASURED, np.nan)
@@ -255,10 +257,13 @@ def congruence(
                 row |= _against(tucker, null[1], "tucker_")
             rows.append(
                 {
-                    **row, "n_dimensions_first": len(base), "n_dimensions_second": len(other),
-                    "room": int(room), "n_conditions": n,
+                    **row,
+                    "n_dimensions_first": len(base),
+                    "n_dimensions_second": len(other),
+                    "room": int(room),
+                    "n_conditions": n,
                 }
-            )  # fmt: skip
+            )
             angles += [
                 {"layer": layer, "number": k + 1, "degrees": float(np.degrees(np.arccos(c)))}
                 for k, c in enumerate(cosines)
@@ -272,10 +277,13 @@ def congruence(
             stacklevel=3,
         )
     settings = {
-        "directions": directions, "n_dimensions": n_dimensions, "n_splits": n_splits,
+        "directions": directions,
+        "n_dimensions": n_dimensions,
+        "n_splits": n_splits,
         "n_permutations": n_permutations,
-        "match": match, "seed": seed,
-    }  # fmt: skip
+        "match": match,
+        "seed": seed,
+    }
     return Congruence(pd.DataFrame(rows), pd.DataFrame(angles), tuple(names), settings=settings)
 
 
@@ -329,11 +337,13 @@ def _against(value: float, null: np.ndarray, prefix: str) -> dict[str, float]:
     """Return a value and where it lies in its null, as columns."""
     low, high = np.percentile(null, [2.5, 97.5])
     numbers = {
-        "null_mean": null.mean(), "null_low": low, "null_high": high,
+        "null_mean": null.mean(),
+        "null_low": low,
+        "null_high": high,
         "excess": value - null.mean(),
         "p_less": (1 + (null <= value + 1e-12).sum()) / (1 + len(null)),
         "p_greater": (1 + (null >= value - 1e-12).sum()) / (1 + len(null)),
-    }  # fmt: skip
+    }
     return {prefix.rstrip("_") or "congruence": value} | {
         prefix + name: number for name, number in numbers.items()
     }
@@ -375,20 +385,24 @@ def _reliability(gram, a, b, halves: np.ndarray, n_dimensions: int, directions: 
     (a1, b1), (a2, b2) = (
         [
             _bases(
-                gram, np.tile(c, (len(halves), 1)), n_dimensions, side,
+                gram,
+                np.tile(c, (len(halves), 1)),
+                n_dimensions,
+                side,
                 np.array([_ridge(gram, s) for s in side]) if directions == "readout" else None,
             )
             for c in (a, b)
         ]
         for side in (halves, ~halves)
-    )  # fmt: skip
+    )
     first, second = _overlaps(a1, gram, a2), _overlaps(b1, gram, b2)
     cross = (_overlaps(a1, gram, b2) + _overlaps(a2, gram, b1)) / 2
     first, second, cross = (float(v.mean()) for v in (first, second, cross))
     corrected = cross / np.sqrt(first * second) if min(first, second) >= _RELIABLE else np.nan
     # Above 1: a label of few dimensions that lies in the reliable part of the other's subspace.
-    return dict(zip(_RELIABILITY, (first, second, corrected if corrected <= 1 else np.nan),
-                    strict=True))  # fmt: skip
+    return dict(
+        zip(_RELIABILITY, (first, second, corrected if corrected <= 1 else np.nan), strict=True)
+    )
 
 
 def _shuffled(codes, others, units, n: int, rng: np.random.Generator, cells=None) -> np.ndarray:

@@ -28,8 +28,12 @@ from rsa_faces.analyses.information.readout import STRENGTHS
 from rsa_faces.inference._orders import exchanges
 
 __all__ = [
-    "LandmarkReadout", "face_size", "landmark_readout", "measure_landmarks", "read_landmarks",
-]  # fmt: skip
+    "LandmarkReadout",
+    "face_size",
+    "landmark_readout",
+    "measure_landmarks",
+    "read_landmarks",
+]
 _N_BOOT = 2000
 
 
@@ -179,10 +183,12 @@ def landmark_readout(
     targets = [_target(v, name) for v, name in zip(values, names, strict=True)]
     fold_of = deal_folds(people, n_folds, rng)
     orders = exchanges(people, cells)(rng, n_permutations)
-    draws = rng.multinomial(people.max() + 1, np.full(people.max() + 1, 1 / (people.max() + 1)),
-                            size=_N_BOOT)  # fmt: skip
-    split = [(np.flatnonzero(fold_of != f), np.flatnonzero(fold_of == f))
-             for f in np.unique(fold_of)]  # fmt: skip
+    draws = rng.multinomial(
+        people.max() + 1, np.full(people.max() + 1, 1 / (people.max() + 1)), size=_N_BOOT
+    )
+    split = [
+        (np.flatnonzero(fold_of != f), np.flatnonzero(fold_of == f)) for f in np.unique(fold_of)
+    ]
 
     def parts(patterns: np.ndarray, layer: str, equal: bool) -> list:
         check_finite(patterns, layers.conditions, layer)
@@ -213,11 +219,17 @@ def landmark_readout(
                 null.append(scores[1:, 0])
                 low, high = target.interval(predicted, predicted, people, draws)
                 row = {
-                    "network": layers.network, "layer": layer, "layer_index": i,
-                    "depth": layers.depth[layer], "measurement": name, "r": scores[0, 0],
-                    "r2": scores[0, 1], "chance": scores[1:, 0].mean(), "ci_low": low,
+                    "network": layers.network,
+                    "layer": layer,
+                    "layer_index": i,
+                    "depth": layers.depth[layer],
+                    "measurement": name,
+                    "r": scores[0, 0],
+                    "r2": scores[0, 1],
+                    "chance": scores[1:, 0].mean(),
+                    "ci_low": low,
                     "ci_high": high,
-                }  # fmt: skip
+                }
                 if baseline is not None:
                     before, (score,) = base[j]
                     gain = _gain(y, predicted, before, fold_of, people, draws)
@@ -225,15 +237,26 @@ def landmark_readout(
                     further = beyond[j].scores(folds, np.vstack([rest, rest[orders]]), n)[1]
                     null_beyond.append(further[1:, 0])
                     row |= {
-                        "baseline_r": score[0], "baseline_r2": score[1],
-                        "gain": row["r2"] - score[1], "gain_low": gain[0], "gain_high": gain[1],
+                        "baseline_r": score[0],
+                        "baseline_r2": score[1],
+                        "gain": row["r2"] - score[1],
+                        "gain_low": gain[0],
+                        "gain_high": gain[1],
                         "r_beyond": further[0, 0],
-                    }  # fmt: skip
+                    }
                 rows.append(row)
-                shown.append(pd.DataFrame({
-                    "layer": layer, "measurement": name, "condition": layers.conditions,
-                    "measured": y, "predicted": predicted, "fold": fold_of,
-                }))  # fmt: skip
+                shown.append(
+                    pd.DataFrame(
+                        {
+                            "layer": layer,
+                            "measurement": name,
+                            "condition": layers.conditions,
+                            "measured": y,
+                            "predicted": predicted,
+                            "fold": fold_of,
+                        }
+                    )
+                )
                 tell(len(rows))
     table = pd.DataFrame(rows)
     table.insert(10, "p", _p(table["r"], null))
@@ -244,10 +267,14 @@ def landmark_readout(
         table["p_beyond_corrected"] = _p(table["r_beyond"], largest)
     table = table.assign(n_conditions=n, n_people=int(people.max()) + 1, n_left_out=n_left_out)
     settings = {
-        "n_folds": len(split), "n_permutations": n_permutations, "strengths": ridge.tolist(),
-        "standardize": standardize, "match": match, "seed": seed,
+        "n_folds": len(split),
+        "n_permutations": n_permutations,
+        "strengths": ridge.tolist(),
+        "standardize": standardize,
+        "match": match,
+        "seed": seed,
         "baseline": [] if baseline is None else [str(name) for name in baseline.columns],
-    }  # fmt: skip
+    }
     return LandmarkReadout(table, pd.concat(shown, ignore_index=True), settings=settings)
 
 

@@ -255,8 +255,9 @@ def readout(
     trains = [np.flatnonzero(fold_of != f) for f in np.unique(fold_of)]
     tests = [np.flatnonzero(fold_of == f) for f in np.unique(fold_of)]
     inner = [_inner_groups(target, groups, train) for train in trains]
-    draws = rng.multinomial(units.max() + 1, np.full(units.max() + 1, 1 / (units.max() + 1)),
-                            size=_N_BOOT)  # fmt: skip
+    draws = rng.multinomial(
+        units.max() + 1, np.full(units.max() + 1, 1 / (units.max() + 1)), size=_N_BOOT
+    )
 
     rows, null, predictions = [], [], []
     with progress_bar(f"read-out {task}".strip(), len(layers), show=progress) as tell:
@@ -288,17 +289,33 @@ def readout(
                 )
             )
             tell(i + 1)
-    table = _table(rows, np.array(null), layers, target, groups, units, n_left_out, task or
-                   getattr(labels, "name", None) or "labels")  # fmt: skip
+    table = _table(
+        rows,
+        np.array(null),
+        layers,
+        target,
+        groups,
+        units,
+        n_left_out,
+        task or getattr(labels, "name", None) or "labels",
+    )
     settings = {
-        "kind": kind, "classifier": classifier, "n_folds": len(trains),
-        "n_permutations": n_permutations, "strengths": chosen.tolist(),
-        "standardize": standardize, "match": match, "seed": seed,
-    }  # fmt: skip
+        "kind": kind,
+        "classifier": classifier,
+        "n_folds": len(trains),
+        "n_permutations": n_permutations,
+        "strengths": chosen.tolist(),
+        "standardize": standardize,
+        "match": match,
+        "seed": seed,
+    }
     return Readout(
-        table, pd.concat(predictions, ignore_index=True), table["task"].iloc[0],
-        tuple(target.classes), settings=settings,
-    )  # fmt: skip
+        table,
+        pd.concat(predictions, ignore_index=True),
+        table["task"].iloc[0],
+        tuple(target.classes),
+        settings=settings,
+    )
 
 
 def transfer_matrix(
@@ -402,9 +419,14 @@ def kdef_table(names: Iterable[str]) -> pd.DataFrame:
     import re
 
     expressions = {
-        "AF": "afraid", "AN": "angry", "DI": "disgusted", "HA": "happy", "NE": "neutral",
-        "SA": "sad", "SU": "surprised",
-    }  # fmt: skip
+        "AF": "afraid",
+        "AN": "angry",
+        "DI": "disgusted",
+        "HA": "happy",
+        "NE": "neutral",
+        "SA": "sad",
+        "SU": "surprised",
+    }
     views = {"FL": -90, "HL": -45, "S": 0, "HR": 45, "FR": 90}
     form = re.compile(
         rf"([AB])([FM])(\d\d)({'|'.join(expressions)})({'|'.join(views)})", re.IGNORECASE
@@ -419,10 +441,12 @@ def kdef_table(names: Iterable[str]) -> pd.DataFrame:
             continue
         session, sex, number, expression, view = (part.upper() for part in match.groups())
         rows[stem] = {
-            "session": session, "gender": {"F": "female", "M": "male"}[sex],
-            "identity": f"{sex}{number}", "expression": expressions[expression],
+            "session": session,
+            "gender": {"F": "female", "M": "male"}[sex],
+            "identity": f"{sex}{number}",
+            "expression": expressions[expression],
             "view": views[view],
-        }  # fmt: skip
+        }
     if bad or not rows:
         raise InputError(
             "expected file names of KDEF such as 'AF01ANS.JPG' (session, gender, number, "
@@ -486,11 +510,17 @@ def _table(rows, null, layers: Layers, target, groups, units, n_left_out, task) 
         table[column] = (1 + count) / (1 + n) if n else np.nan
     names = table.pop("layer")
     head = {
-        "network": layers.network, "layer": names, "layer_index": range(len(table)),
-        "depth": [layers.depth[name] for name in names], "task": task,
-    }  # fmt: skip
+        "network": layers.network,
+        "layer": names,
+        "layer_index": range(len(table)),
+        "depth": [layers.depth[name] for name in names],
+        "task": task,
+    }
     table = pd.DataFrame(head).join(table)
     return table.assign(
-        n_conditions=len(layers.conditions), n_groups=len(np.unique(groups)),
-        n_people=int(units.max()) + 1, n_classes=len(target.classes), n_left_out=n_left_out,
-    )  # fmt: skip
+        n_conditions=len(layers.conditions),
+        n_groups=len(np.unique(groups)),
+        n_people=int(units.max()) + 1,
+        n_classes=len(target.classes),
+        n_left_out=n_left_out,
+    )

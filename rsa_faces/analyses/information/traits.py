@@ -172,12 +172,24 @@ def trait_readout(
     )
     found = landmark_readout(
         {name: frame.loc[faces].to_numpy(float) for name, frame in sets.items()},
-        values.loc[faces].set_axis(traits, axis=1), conditions=faces, across=across,
-        within=within, baseline=baseline, n_folds=n_folds, n_permutations=n_permutations,
-        strengths=strengths, standardize=standardize, seed=seed, progress=progress,
-    )  # fmt: skip
-    new = {"layer": "features", "measurement": "trait", "measured": "rating",
-           "n_conditions": "n_faces"}  # fmt: skip
+        values.loc[faces].set_axis(traits, axis=1),
+        conditions=faces,
+        across=across,
+        within=within,
+        baseline=baseline,
+        n_folds=n_folds,
+        n_permutations=n_permutations,
+        strengths=strengths,
+        standardize=standardize,
+        seed=seed,
+        progress=progress,
+    )
+    new = {
+        "layer": "features",
+        "measurement": "trait",
+        "measured": "rating",
+        "n_conditions": "n_faces",
+    }
     table = found.table.drop(columns=["network", "layer_index", "depth"]).rename(columns=new)
     if reliability is not None:
         table = _with_ceiling(table, reliability, traits)
@@ -186,9 +198,11 @@ def trait_readout(
     predictions = found.predictions.rename(columns=new)
     people = codes_of([across[f] for f in faces])[0] if across else np.arange(len(faces))
     return TraitReadout(
-        table, _specificity(predictions, traits, people, as_rng(seed)), predictions,
+        table,
+        _specificity(predictions, traits, people, as_rng(seed)),
+        predictions,
         settings={**found.settings, "match": match},
-    )  # fmt: skip
+    )
 
 
 def trait_generalization(
@@ -290,10 +304,17 @@ def trait_generalization(
             r = rowwise_r(predicted[None], z[None])[0]
             null.append(rowwise_r(np.tile(predicted, (n_permutations, 1)), z[orders]))
             low, high = Numbers(z).interval(predicted, predicted, np.arange(m), draws)
-            rows.append({
-                "features": name, "trait": str(trait), "r": r, "ci_low": low, "ci_high": high,
-                "n_train": n, "n_test": m,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "features": name,
+                    "trait": str(trait),
+                    "r": r,
+                    "ci_low": low,
+                    "ci_high": high,
+                    "n_train": n,
+                    "n_test": m,
+                }
+            )
     table, null = pd.DataFrame(rows), np.array(null)
     r = table["r"].to_numpy()[:, None] - 1e-12
     table.insert(5, "p", (1 + (null >= r).sum(axis=1)) / (1 + n_permutations))
@@ -360,10 +381,18 @@ def rating_reliability(
     out = {}
     for trait in traits:
         grid = (
-            pd.DataFrame({"r": ratings[rater].to_numpy(), "f": ratings[face].to_numpy(),
-                          "v": values[trait].to_numpy()})
-            .dropna().groupby(["r", "f"])["v"].mean().unstack()
-        )  # fmt: skip
+            pd.DataFrame(
+                {
+                    "r": ratings[rater].to_numpy(),
+                    "f": ratings[face].to_numpy(),
+                    "v": values[trait].to_numpy(),
+                }
+            )
+            .dropna()
+            .groupby(["r", "f"])["v"]
+            .mean()
+            .unstack()
+        )
         if len(grid) < 4:
             raise InputError(
                 f"expected at least 4 raters for {trait!r}, got {len(grid)}: halves of fewer tell "
@@ -434,9 +463,12 @@ def _common(names: Sequence[str], others: Sequence[str], match: str, what: str) 
     others = set(as_names(others, what="face"))
     if match == "same" and set(names) != others:
         raise ConditionMismatchError(
-            names, sorted(others), left_name="the features", right_name=what,
+            names,
+            sorted(others),
+            left_name="the features",
+            right_name=what,
             hint="Rename them, or use match='intersection' for those in both.",
-        )  # fmt: skip
+        )
     return tuple(name for name in names if name in others)
 
 
@@ -474,12 +506,22 @@ def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> p
         low, high = np.nanpercentile(r[1:], LEVEL, axis=0)
         gap_low, gap_high = np.nanpercentile((own - r)[1:], LEVEL, axis=0)
         trained, tested = np.meshgrid(traits, traits, indexing="ij")
-        tables.append(pd.DataFrame({
-            "features": name, "trained": trained.ravel(), "tested": tested.ravel(),
-            "r": r[0].ravel(), "ci_low": low.ravel(), "ci_high": high.ravel(),
-            "rating_r": among.ravel(), "difference": (own - r)[0].ravel(),
-            "difference_low": gap_low.ravel(), "difference_high": gap_high.ravel(),
-        }))  # fmt: skip
+        tables.append(
+            pd.DataFrame(
+                {
+                    "features": name,
+                    "trained": trained.ravel(),
+                    "tested": tested.ravel(),
+                    "r": r[0].ravel(),
+                    "ci_low": low.ravel(),
+                    "ci_high": high.ravel(),
+                    "rating_r": among.ravel(),
+                    "difference": (own - r)[0].ravel(),
+                    "difference_low": gap_low.ravel(),
+                    "difference_high": gap_high.ravel(),
+                }
+            )
+        )
     return pd.concat(tables, ignore_index=True)
 
 

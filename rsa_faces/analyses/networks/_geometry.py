@@ -60,10 +60,11 @@ class Geometry:
     def join(parts: Sequence[Geometry]) -> Geometry:
         """Return several as one."""
         fields = [
-            None if getattr(parts[0], key) is None
+            None
+            if getattr(parts[0], key) is None
             else np.concatenate([getattr(part, key) for part in parts])
             for key in ("rdms", "inner", "roots")
-        ]  # fmt: skip
+        ]
         return Geometry(*fields, parts[0].n)
 
     def vectors(self, method: str) -> np.ndarray:
@@ -77,9 +78,9 @@ class Geometry:
 def alike(a: Geometry, b: Geometry, method: str) -> np.ndarray:
     """Return how alike each layer of the one is to each of the other."""
     if method == "procrustes":
-        return np.array([
-            np.linalg.svd(root @ b.roots, compute_uv=False).sum(axis=1) for root in a.roots
-        ])  # fmt: skip
+        return np.array(
+            [np.linalg.svd(root @ b.roots, compute_uv=False).sum(axis=1) for root in a.roots]
+        )
     x, y = (_unit(one.vectors(method), method) for one in (a, b))
     return x @ y.T
 

@@ -55,9 +55,11 @@ def places_of(network: Network, layer: str) -> Places:
         channels = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(3)])
         place = np.expand_dims(grid, axis)
         return Places(
-            (n_rows, n_columns), np.broadcast_to(place, shape),
-            np.broadcast_to(channels, shape), axis,
-        )  # fmt: skip
+            (n_rows, n_columns),
+            np.broadcast_to(place, shape),
+            np.broadcast_to(channels, shape),
+            axis,
+        )
     extra = extra_tokens_in(network.module, shape)
     if extra is not None and shape[0] - extra > 1:
         place = np.maximum(np.arange(shape[0]) - extra, -1)[:, None]

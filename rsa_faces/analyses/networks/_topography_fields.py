@@ -168,9 +168,11 @@ def receptive_fields(
     names = torch_part.layer_list(network, layers)
     places = {layer: torch_part.places_of(network, layer) for layer in names}
     settings = {
-        "network": network.name, "method": method, "seed": seed,
+        "network": network.name,
+        "method": method,
+        "seed": seed,
         "size": network.spec.preprocessing.size,
-    }  # fmt: skip
+    }
     if method == "analytic":
         if "all" in ([layers] if isinstance(layers, str) else layers):
             places = {layer: where for layer, where in places.items() if where.grid}
@@ -190,10 +192,16 @@ def receptive_fields(
                 row, column = np.divmod(part, where.grid[1]) if where.grid else (-1, -1)
                 parts.append(
                     pd.DataFrame(
-                        {"network": network.name, "layer": layer, "unit": part, "row": row,
-                         "column": column, **torch_part.moments(found)}
+                        {
+                            "network": network.name,
+                            "layer": layer,
+                            "unit": part,
+                            "row": row,
+                            "column": column,
+                            **torch_part.moments(found),
+                        }
                     )
-                )  # fmt: skip
+                )
                 if maps:
                     kept.append(found.astype(np.float32))
         frames += parts
@@ -300,13 +308,18 @@ def central_bias(
         frames.append(
             pd.DataFrame(
                 {
-                    "network": network.name, "layer": layer, "unit": units, "field_share": share,
-                    "field_expected": inside.mean(), "field_bias": share - inside.mean(),
-                    "activation_share": active, "activation_expected": expected,
+                    "network": network.name,
+                    "layer": layer,
+                    "unit": units,
+                    "field_share": share,
+                    "field_expected": inside.mean(),
+                    "field_bias": share - inside.mean(),
+                    "activation_share": active,
+                    "activation_expected": expected,
                     "activation_bias": active - expected,
                 }
             )
-        )  # fmt: skip
+        )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -333,16 +346,24 @@ def _analytic(network: Network, places: Mapping[str, Any], progress: bool) -> pd
         frames.append(
             pd.DataFrame(
                 {
-                    "network": network.name, "layer": layer, "unit": np.arange(where.n_places),
-                    "row": row, "column": column, "x": x, "y": y,
-                    "eccentricity": np.hypot(x - 0.5, y - 0.5).round(12), "left": left[column],
-                    "right": right[column], "top": top[row], "bottom": bottom[row],
+                    "network": network.name,
+                    "layer": layer,
+                    "unit": np.arange(where.n_places),
+                    "row": row,
+                    "column": column,
+                    "x": x,
+                    "y": y,
+                    "eccentricity": np.hypot(x - 0.5, y - 0.5).round(12),
+                    "left": left[column],
+                    "right": right[column],
+                    "top": top[row],
+                    "bottom": bottom[row],
                     "width": (right - left + 1)[column] / size,
                     "height": (bottom - top + 1)[row] / size,
                     "centre_from": "edges" if from_x == from_y == "edges" else "even",
                 }
             )
-        )  # fmt: skip
+        )
     return pd.concat(frames, ignore_index=True)
 
 

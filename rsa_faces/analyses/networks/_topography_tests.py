@@ -40,9 +40,11 @@ def differences(
                 warnings.warn(warning.message, stacklevel=3)
         first = group.iloc[0]
         common = {
-            "network": network, "layer": layer, "layer_index": first.get("layer_index", 0),
+            "network": network,
+            "layer": layer,
+            "layer_index": first.get("layer_index", 0),
             "depth": first.get("depth", np.nan),
-        }  # fmt: skip
+        }
         for region in dict.fromkeys(result.table["region"]):
             rows.append(
                 {"region": region, **common, **_difference(result, region, parts, options)}
@@ -93,9 +95,16 @@ def _difference(result: Result, region: str, parts: np.ndarray, options: dict) -
         p_value = 2 * stats.t.sf(np.abs(difference / sem), freedom)
     first = table.iloc[0]
     return {
-        "method": first["method"], "central": central, "peripheral": peripheral,
-        "difference": difference, "sem": sem, "ci_low": difference - half,
-        "ci_high": difference + half, "p": p_value, "ceiling_low": first["ceiling_low"],
-        "ceiling_high": first["ceiling_high"], "n_subjects": first["n_subjects"],
+        "method": first["method"],
+        "central": central,
+        "peripheral": peripheral,
+        "difference": difference,
+        "sem": sem,
+        "ci_low": difference - half,
+        "ci_high": difference + half,
+        "p": p_value,
+        "ceiling_low": first["ceiling_low"],
+        "ceiling_high": first["ceiling_high"],
+        "n_subjects": first["n_subjects"],
         "n_conditions": first["n_conditions"],
-    }  # fmt: skip
+    }

@@ -227,19 +227,35 @@ def layer_agreement(
                 reached = (np.nan_to_num(shuffled, nan=-1.0) >= depth_r - 1e-12).sum()
                 depth_p = (1 + reached) / (1 + n_permutations)
         i, j = (index.ravel() for index in np.indices(value.shape))
-        tables.append(pd.DataFrame({
-            "method": method, "network_a": called[0], "layer_a": np.array(list(one.arrays))[i],
-            "depth_a": np.array(depth_a)[i], "network_b": called[1],
-            "layer_b": np.array(list(two.arrays))[j], "depth_b": np.array(depth_b)[j],
-            "value": value.ravel(), "ci_low": low.ravel(), "ci_high": high.ravel(),
-            "p": p.ravel(), "p_corrected": corrected.ravel(), "n_conditions": n,
-            "n_people": k,
-        }))  # fmt: skip
+        tables.append(
+            pd.DataFrame(
+                {
+                    "method": method,
+                    "network_a": called[0],
+                    "layer_a": np.array(list(one.arrays))[i],
+                    "depth_a": np.array(depth_a)[i],
+                    "network_b": called[1],
+                    "layer_b": np.array(list(two.arrays))[j],
+                    "depth_b": np.array(depth_b)[j],
+                    "value": value.ravel(),
+                    "ci_low": low.ravel(),
+                    "ci_high": high.ravel(),
+                    "p": p.ravel(),
+                    "p_corrected": corrected.ravel(),
+                    "n_conditions": n,
+                    "n_people": k,
+                }
+            )
+        )
         order.append({"method": method, "depth_r": depth_r, "p": depth_p})
     settings = {
-        "methods": chosen, "measure": measure, "n_boot": n_boot, "alpha": alpha,
-        "n_permutations": n_permutations, "seed": seed,
-    }  # fmt: skip
+        "methods": chosen,
+        "measure": measure,
+        "n_boot": n_boot,
+        "alpha": alpha,
+        "n_permutations": n_permutations,
+        "seed": seed,
+    }
     table = pd.concat(tables, ignore_index=True)
     return LayerAgreement(table, pd.DataFrame(order), settings=settings)
 
@@ -337,9 +353,13 @@ def seed_consistency(
             values = alike(of_seed, of_seed, method)
             mean, low, high = _over_seeds(values, alpha)
             row = {
-                "layer": name, "depth": layers[0].depth[name], "agreement": mean, "ci_low": low,
-                "ci_high": high, "lowest": values[np.triu_indices(k, 1)].min(),
-            }  # fmt: skip
+                "layer": name,
+                "depth": layers[0].depth[name],
+                "agreement": mean,
+                "ci_low": low,
+                "ci_high": high,
+                "lowest": values[np.triu_indices(k, 1)].min(),
+            }
             if begun:
                 before = Geometry.join([_geometry(one, name, [method], measure) for one in begun])
                 row["with_untrained"] = np.diag(alike(of_seed, before, method)).mean()
@@ -352,9 +372,12 @@ def _same(one: Layers, other: Layers) -> Layers:
     """Return the other network's layers with rows in the order of the first's conditions."""
     if set(one.conditions) != set(other.conditions):
         raise ConditionMismatchError(
-            one.conditions, other.conditions, left_name="the first network",
-            right_name="the second", hint="Extract both from the same stimuli.",
-        )  # fmt: skip
+            one.conditions,
+            other.conditions,
+            left_name="the first network",
+            right_name="the second",
+            hint="Extract both from the same stimuli.",
+        )
     place = {name: i for i, name in enumerate(other.conditions)}
     rows = np.array([place[name] for name in one.conditions])
     return Layers(other.arrays, one.conditions, rows, other.network, other.depth)
@@ -373,9 +396,12 @@ def _geometry(layers: Layers, name: str, methods, measure: str) -> Geometry:
     """Return the geometry of one layer."""
     check_choice(measure, ("correlation", "cosine", "euclidean", "sqeuclidean"), what="measure")
     return Geometry.of(
-        np.asarray(layers.arrays[name])[layers.rows], layers.conditions, name, methods,
+        np.asarray(layers.arrays[name])[layers.rows],
+        layers.conditions,
+        name,
+        methods,
         MEASURES[measure],
-    )  # fmt: skip
+    )
 
 
 def _in_order(value: np.ndarray, depth_a, depth_b) -> float:

@@ -200,16 +200,23 @@ def embedding_map(
                 found = _judged(np.concatenate(parts), same, fold_of, balanced, fars)
                 rows.setdefault(key, []).append(found)
             tell(draw + 1)
-    table = pd.DataFrame([
-        {"map": kind, "n_pairs": n, **_over_draws(found), "n_people": n_people}
-        for (kind, n), found in rows.items()
-    ])  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {"map": kind, "n_pairs": n, **_over_draws(found), "n_people": n_people}
+            for (kind, n), found in rows.items()
+        ]
+    )
     order = {name: i for i, name in enumerate(("target", "source", *KINDS))}
     table = table.assign(place=table["map"].map(order)).sort_values(["place", "n_pairs"])
     settings = {
-        "source": layers[0], "target": layers[1], "pairing": pairing, "n_draws": n_draws,
-        "n_folds": n_folds, "strengths": ridge.tolist(), "seed": seed,
-    }  # fmt: skip
+        "source": layers[0],
+        "target": layers[1],
+        "pairing": pairing,
+        "n_draws": n_draws,
+        "n_folds": n_folds,
+        "strengths": ridge.tolist(),
+        "seed": seed,
+    }
     return EmbeddingMap(table.drop(columns="place").reset_index(drop=True), settings=settings)
 
 
@@ -295,9 +302,12 @@ def shape_distance(
     error = np.sqrt((n_people - 1) / n_people * ((without - without.mean()) ** 2).sum())
     reach = student.ppf(1 - alpha / 2, n_people - 1) * error
     return {
-        "distance": whole, "ci_low": float(max(whole - reach, 0.0)),
-        "ci_high": float(min(whole + reach, np.pi / 2)), "n_images": len(x), "n_people": n_people,
-    }  # fmt: skip
+        "distance": whole,
+        "ci_low": float(max(whole - reach, 0.0)),
+        "ci_high": float(min(whole + reach, np.pi / 2)),
+        "n_images": len(x),
+        "n_people": n_people,
+    }
 
 
 def _both(source, target, people, conditions, source_layer, target_layer, *, single: bool = False):
@@ -318,9 +328,12 @@ def _both(source, target, people, conditions, source_layer, target_layer, *, sin
     for found, what in ((others, "the target"), (people, "people")):
         if set(names) != set(found):
             raise ConditionMismatchError(
-                names, list(found), left_name="the source", right_name=what,
+                names,
+                list(found),
+                left_name="the source",
+                right_name=what,
                 hint="Extract both from the same stimuli, and name their people.",
-            )  # fmt: skip
+            )
     place = {name: i for i, name in enumerate(others)}
     who = codes_of([people[name] for name in names])[0]
     lonely = (np.bincount(who) < 2).sum()
@@ -402,8 +415,9 @@ def _judged(scores, same, fold_of, balanced, fars) -> dict[str, float]:
         "auc": area_under_roc(scores, same),
         "accuracy": verification(scores[balanced], same[balanced], fold_of[balanced]).accuracy,
         **{f"tar@{far:g}": rate for far, rate in rates.items()},
-        "n_same": int(same.sum()), "n_different": int((~same).sum()),
-    }  # fmt: skip
+        "n_same": int(same.sum()),
+        "n_different": int((~same).sum()),
+    }
 
 
 def _over_draws(found: list[dict[str, float]]) -> dict[str, float]:

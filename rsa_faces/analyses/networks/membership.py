@@ -183,25 +183,40 @@ def membership(
         auc, error = _auc(values[member], values[~member])
         null.append(_auc_of_ranks(ranks, member[orders]))
         low, high = _interval(auc, error, alpha, member)
-        rows.append({
-            "sign": name, "needs_labels": name in ("own", "margin"), "auc": auc, "ci_low": low,
-            "ci_high": high, "tpr": _tpr(values[member], values[~member], fpr),
-            "n_members": int(member.sum()), "n_others": int((~member).sum()),
-        })  # fmt: skip
+        rows.append(
+            {
+                "sign": name,
+                "needs_labels": name in ("own", "margin"),
+                "auc": auc,
+                "ci_low": low,
+                "ci_high": high,
+                "tpr": _tpr(values[member], values[~member], fpr),
+                "n_members": int(member.sum()),
+                "n_others": int((~member).sum()),
+            }
+        )
     table = pd.DataFrame(rows)
     for place, p in enumerate(_ps(table["auc"], null)):
         table.insert(5 + place, ("p", "p_corrected")[place], p)
     if reference is not None:
         others = _signs(_of_images(reference, faces.names), faces.person, people is not None)
         table = table.join(_beyond(signs, others, member, orders, alpha))
-    per_person = pd.DataFrame({
-        "person": faces.person_names, "member": member, "n_images": np.bincount(faces.person),
-        **signs,
-    })  # fmt: skip
+    per_person = pd.DataFrame(
+        {
+            "person": faces.person_names,
+            "member": member,
+            "n_images": np.bincount(faces.person),
+            **signs,
+        }
+    )
     settings = {
-        "fpr": fpr, "n_permutations": n_permutations, "alpha": alpha, "match": match,
-        "seed": seed, "n_left_out": faces.n_left_out,
-    }  # fmt: skip
+        "fpr": fpr,
+        "n_permutations": n_permutations,
+        "alpha": alpha,
+        "match": match,
+        "seed": seed,
+        "n_left_out": faces.n_left_out,
+    }
     return Membership(table, per_person, settings=settings)
 
 
@@ -246,10 +261,14 @@ def _beyond(signs, others, member: np.ndarray, orders: np.ndarray, alpha: float)
         variance = sum((m - t).var(ddof=1) / len(m) for m, t in zip(mine, theirs, strict=True))
         reach = norm.ppf(1 - alpha / 2) * np.sqrt(variance)
         gap = areas[0] - areas[1]
-        rows.append({
-            "reference_auc": areas[1], "difference": gap, "difference_low": gap - reach,
-            "difference_high": gap + reach,
-        })  # fmt: skip
+        rows.append(
+            {
+                "reference_auc": areas[1],
+                "difference": gap,
+                "difference_low": gap - reach,
+                "difference_high": gap + reach,
+            }
+        )
         ranks = rankdata(values) - rankdata(others[name])
         null.append(member[orders] @ ranks / (member.sum() * (~member).sum()))
     table = pd.DataFrame(rows)

@@ -224,13 +224,20 @@ def topographic_rdms(
             vectors += made
             rows += [
                 {
-                    "network": network.name, "layer": f"{layer}:{part}", "layer_index": i,
-                    "depth": data.depth[layer], "part": part, "source_layer": layer,
-                    "radius": limit, "n_places": n, "n_channels": int(mask.sum()),
-                    "n_available": len(units), "sample": sample,
+                    "network": network.name,
+                    "layer": f"{layer}:{part}",
+                    "layer_index": i,
+                    "depth": data.depth[layer],
+                    "part": part,
+                    "source_layer": layer,
+                    "radius": limit,
+                    "n_places": n,
+                    "n_channels": int(mask.sum()),
+                    "n_available": len(units),
+                    "sample": sample,
                 }
                 for sample in range(len(made))
-            ]  # fmt: skip
+            ]
     return RDMs(vectors, data.conditions, measure.name, pd.DataFrame(rows))
 
 
@@ -323,9 +330,14 @@ def compare_topography(
             "are missing."
         )
     options = {
-        "method": method, "generalise_to": generalise_to, "n_boot": n_boot, "groups": groups,
-        "by": by, "alpha": alpha, "seed": seed,
-    }  # fmt: skip
+        "method": method,
+        "generalise_to": generalise_to,
+        "n_boot": n_boot,
+        "groups": groups,
+        "by": by,
+        "alpha": alpha,
+        "seed": seed,
+    }
     table, subjects, notes = differences(rdms, data, options, correction)
     settings = {k: v for k, v in options.items() if k != "groups"} | {"correction": correction}
     return TopographyComparison(table, subjects, settings=settings, notes=notes)

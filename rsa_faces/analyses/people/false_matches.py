@@ -77,8 +77,9 @@ class FalseMatches(BaseResult, figure="plot_false_matches"):
         InputError
             If there is no such column.
         """
-        check_choice(column, [c for c in self.table if c not in {"group_a", "group_b"}],
-                     what="column")  # fmt: skip
+        check_choice(
+            column, [c for c in self.table if c not in {"group_a", "group_b"}], what="column"
+        )
         groups = self.groups["group"]
         wide = self.table.pivot(index="group_a", columns="group_b", values=column)
         return wide.loc[list(groups), list(groups)]
@@ -215,25 +216,47 @@ def false_matches(
     diagonal = table[table["group_a"] == table["group_b"]]
     tail = [100 * alpha / 2, 100 - 100 * alpha / 2]
     fnmr_low, fnmr_high = _percentiles(misses[1:], tail)
-    of_groups = pd.DataFrame({
-        "group": kinds, "n_people": size, "threshold": thresholds[0],
-        "fmr": diagonal["rate"].to_numpy(), "ci_low": diagonal["ci_low"].to_numpy(),
-        "ci_high": diagonal["ci_high"].to_numpy(), "p": p, "p_max": p_max, "fnmr": misses[0],
-        "fnmr_low": fnmr_low, "fnmr_high": fnmr_high, "n_mated": pool.n_mated,
-    })  # fmt: skip
+    of_groups = pd.DataFrame(
+        {
+            "group": kinds,
+            "n_people": size,
+            "threshold": thresholds[0],
+            "fmr": diagonal["rate"].to_numpy(),
+            "ci_low": diagonal["ci_low"].to_numpy(),
+            "ci_high": diagonal["ci_high"].to_numpy(),
+            "p": p,
+            "p_max": p_max,
+            "fnmr": misses[0],
+            "fnmr_low": fnmr_low,
+            "fnmr_high": fnmr_high,
+            "n_mated": pool.n_mated,
+        }
+    )
     n_false = int((pool.score >= thresholds[0, pool.first]).sum()) if not per_group else None
-    overall = pd.DataFrame([{
-        "fmr": np.nan if fmr is None else fmr,
-        "achieved": np.nan if per_group else n_false / len(pool.score),
-        "threshold": np.nan if per_group else thresholds[0, 0],
-        "n_pairs": len(pool.score), "n_false": n_false, "n_people": len(onehot),
-        "n_missing": faces.n_missing,
-    }])  # fmt: skip
+    overall = pd.DataFrame(
+        [
+            {
+                "fmr": np.nan if fmr is None else fmr,
+                "achieved": np.nan if per_group else n_false / len(pool.score),
+                "threshold": np.nan if per_group else thresholds[0, 0],
+                "n_pairs": len(pool.score),
+                "n_false": n_false,
+                "n_people": len(onehot),
+                "n_missing": faces.n_missing,
+            }
+        ]
+    )
     settings = {
-        "fmr": fmr, "level": level, "given_threshold": threshold, "n_boot": n_boot,
-        "n_permutations": n_permutations, "alpha": alpha, "seed": seed,
-        "within": within is not None, "n_left_out": faces.n_left_out,
-    }  # fmt: skip
+        "fmr": fmr,
+        "level": level,
+        "given_threshold": threshold,
+        "n_boot": n_boot,
+        "n_permutations": n_permutations,
+        "alpha": alpha,
+        "seed": seed,
+        "within": within is not None,
+        "n_left_out": faces.n_left_out,
+    }
     notes = (*_match_notes(table, of_groups), SELF_REPORT)
     return FalseMatches(table, of_groups, overall, notes=notes, settings=settings)
 
@@ -292,9 +315,12 @@ class _Pool:
         weight = draws[:, self.a] * draws[:, self.b]
         if per_group:
             thresholds = np.stack(
-                [self._threshold(weight, fmr, (self.first == g) & (self.second == g))
-                 for g in range(n)], axis=1,
-            )  # fmt: skip
+                [
+                    self._threshold(weight, fmr, (self.first == g) & (self.second == g))
+                    for g in range(n)
+                ],
+                axis=1,
+            )
         else:
             every = np.ones(len(self.score), bool)
             thresholds = np.repeat(self._threshold(weight, fmr, every)[:, None], n, axis=1)
@@ -332,11 +358,20 @@ def _match_table(pool, thresholds, rates, kinds, size, alpha: float) -> pd.DataF
             if n_false == 0 and cell.any():
                 disjoint = size[a] // 2 if a == b else min(size[a], size[b])
                 upper = max(upper, 1 - (alpha / 2) ** (1 / disjoint))
-            rows.append({
-                "group_a": name, "group_b": other, "n_people_a": size[a], "n_people_b": size[b],
-                "n_pairs": int(cell.sum()), "n_false": n_false, "rate": rates[0, a, b],
-                "ci_low": low[a, b], "ci_high": upper, "threshold": thresholds[a],
-            })  # fmt: skip
+            rows.append(
+                {
+                    "group_a": name,
+                    "group_b": other,
+                    "n_people_a": size[a],
+                    "n_people_b": size[b],
+                    "n_pairs": int(cell.sum()),
+                    "n_false": n_false,
+                    "rate": rates[0, a, b],
+                    "ci_low": low[a, b],
+                    "ci_high": upper,
+                    "threshold": thresholds[a],
+                }
+            )
     return pd.DataFrame(rows)
 
 

@@ -174,24 +174,41 @@ def group_components(
         bound = share - 1e-12
         n_people = len(faces.person_names)
         p_max = (1 + (permuted.max(axis=1)[:, None] >= bound).sum(axis=0)) / (1 + n_permutations)
-        tables.append(pd.DataFrame({
-            "attribute": name, "component": np.arange(1, len(share) + 1), "explained": explained,
-            "clustering_index": 1.0 - share, "between_group_share": share,
-            "expected_share": permuted.mean(axis=0),
-            "p": (1 + (permuted >= bound).sum(axis=0)) / (1 + n_permutations), "p_max": p_max,
-            "n_groups": len(kinds), "n_people": n_people, "n_conditions": len(positions),
-        }))  # fmt: skip
-        summaries.append({
-            "attribute": name, "n_components": len(share),
-            "n_separating": int((p_max < alpha).sum()),
-            "explained": float(explained[p_max < alpha].sum()),
-            "between_group_variance": float(explained @ share),
-            "expected_variance": float(explained @ permuted.mean(axis=0)),
-        })  # fmt: skip
+        tables.append(
+            pd.DataFrame(
+                {
+                    "attribute": name,
+                    "component": np.arange(1, len(share) + 1),
+                    "explained": explained,
+                    "clustering_index": 1.0 - share,
+                    "between_group_share": share,
+                    "expected_share": permuted.mean(axis=0),
+                    "p": (1 + (permuted >= bound).sum(axis=0)) / (1 + n_permutations),
+                    "p_max": p_max,
+                    "n_groups": len(kinds),
+                    "n_people": n_people,
+                    "n_conditions": len(positions),
+                }
+            )
+        )
+        summaries.append(
+            {
+                "attribute": name,
+                "n_components": len(share),
+                "n_separating": int((p_max < alpha).sum()),
+                "explained": float(explained[p_max < alpha].sum()),
+                "between_group_variance": float(explained @ share),
+                "expected_variance": float(explained @ permuted.mean(axis=0)),
+            }
+        )
     settings = {
-        "centring": centring, "n_permutations": n_permutations, "alpha": alpha, "seed": seed,
-        "within": within is not None, "n_left_out": faces.n_left_out,
-    }  # fmt: skip
+        "centring": centring,
+        "n_permutations": n_permutations,
+        "alpha": alpha,
+        "seed": seed,
+        "within": within is not None,
+        "n_left_out": faces.n_left_out,
+    }
     return GroupComponents(
         pd.concat(tables, ignore_index=True),
         pd.DataFrame(summaries),

@@ -253,17 +253,30 @@ def score_distributions(
         extreme += int((found >= observed - 1e-12 * max(abs(observed), 1.0)).sum())
     low, high = around(observed, np.where(same, 1.0, -1.0))
     others = pairs.loc[pairs["kind"] != "mated", "score"]
-    summary = pd.DataFrame([{
-        "within": pairs.loc[pairs["kind"] == "within", "score"].mean(),
-        "between": pairs.loc[pairs["kind"] == "between", "score"].mean(),
-        "difference": observed, "ci_low": low, "ci_high": high,
-        "standardized": observed / others.std(), "p": (1 + extreme) / (1 + n_permutations),
-        "n_people": len(onehot), "n_pairs": len(others), "n_missing": faces.n_missing,
-    }])  # fmt: skip
+    summary = pd.DataFrame(
+        [
+            {
+                "within": pairs.loc[pairs["kind"] == "within", "score"].mean(),
+                "between": pairs.loc[pairs["kind"] == "between", "score"].mean(),
+                "difference": observed,
+                "ci_low": low,
+                "ci_high": high,
+                "standardized": observed / others.std(),
+                "p": (1 + extreme) / (1 + n_permutations),
+                "n_people": len(onehot),
+                "n_pairs": len(others),
+                "n_missing": faces.n_missing,
+            }
+        ]
+    )
     settings = {
-        "n_permutations": n_permutations, "n_boot": n_boot, "alpha": alpha, "seed": seed,
-        "within": within is not None, "n_left_out": faces.n_left_out,
-    }  # fmt: skip
+        "n_permutations": n_permutations,
+        "n_boot": n_boot,
+        "alpha": alpha,
+        "seed": seed,
+        "within": within is not None,
+        "n_left_out": faces.n_left_out,
+    }
     return ScoreDistributions(table, summary, pairs, settings=settings, notes=(SELF_REPORT,))
 
 
@@ -284,9 +297,15 @@ def _describe(pairs, kind, a, b, ends) -> dict:
     score = chosen["score"].to_numpy()
     quantiles = np.quantile(score, [0.05, 0.5, 0.95]) if len(score) else (np.nan,) * 3
     return {
-        "kind": kind, "group_a": a, "group_b": b, "n_pairs": len(score),
+        "kind": kind,
+        "group_a": a,
+        "group_b": b,
+        "n_pairs": len(score),
         "mean": score.mean() if len(score) else np.nan,
         "sd": score.std(ddof=1) if len(score) > 1 else np.nan,
-        "q05": quantiles[0], "median": quantiles[1], "q95": quantiles[2],
-        "ci_low": ends[0], "ci_high": ends[1],
-    }  # fmt: skip
+        "q05": quantiles[0],
+        "median": quantiles[1],
+        "q95": quantiles[2],
+        "ci_low": ends[0],
+        "ci_high": ends[1],
+    }

@@ -190,8 +190,10 @@ def homophily(
         raise InputError("expected scores that differ, but all pairs have the same.")
     terms = _terms(tie, controls, names)
     terms += _interactions(controls, interactions, names)
-    terms += [(str(name), "covariate", _covariate(name, frame, names, directed))
-              for name, frame in (covariates or {}).items()]  # fmt: skip
+    terms += [
+        (str(name), "covariate", _covariate(name, frame, names, directed))
+        for name, frame in (covariates or {}).items()
+    ]
     design = np.column_stack([np.ones(len(y)), *(values[first, second] for _, _, values in terms)])
     _check_design(design, [name for name, _, _ in terms])
     beta = np.linalg.lstsq(design, y, rcond=None)[0]
@@ -211,26 +213,40 @@ def homophily(
     for k, (name, kind, values) in enumerate(terms, start=1):
         observed, p = _permuted(design, y, k, orders, first, second, n)
         linked = values[first, second] != 0 if kind == "tie" else np.zeros(len(y), bool)
-        out.append({
-            "term": name, "kind": kind, "estimate": beta[k], "standardized": beta[k] / y.std(),
-            "se": error[k], "ci_low": beta[k] - reach * error[k],
-            "ci_high": beta[k] + reach * error[k], "t": observed, "p": p,
-            "mean_linked": y[linked].mean() if kind == "tie" else np.nan,
-            "mean_others": y[kind_of == 0].mean() if kind == "tie" else np.nan,
-            "n_ties": int(linked.sum()), "n_pairs": len(y), "n_people": n,
-            "n_left_out": n_left_out,
-        })  # fmt: skip
+        out.append(
+            {
+                "term": name,
+                "kind": kind,
+                "estimate": beta[k],
+                "standardized": beta[k] / y.std(),
+                "se": error[k],
+                "ci_low": beta[k] - reach * error[k],
+                "ci_high": beta[k] + reach * error[k],
+                "t": observed,
+                "p": p,
+                "mean_linked": y[linked].mean() if kind == "tie" else np.nan,
+                "mean_others": y[kind_of == 0].mean() if kind == "tie" else np.nan,
+                "n_ties": int(linked.sum()),
+                "n_pairs": len(y),
+                "n_people": n,
+                "n_left_out": n_left_out,
+            }
+        )
     shown = np.array(names, object)
     pairs = pd.DataFrame(
         {"a": shown[first], "b": shown[second], "tie": kind_of.astype(int), "score": y}
     )
     settings = {
-        "directed": directed, "n_permutations": n_permutations, "alpha": alpha, "match": match,
-        "seed": seed, "controls": [] if controls is None else [str(c) for c in controls.columns],
+        "directed": directed,
+        "n_permutations": n_permutations,
+        "alpha": alpha,
+        "match": match,
+        "seed": seed,
+        "controls": [] if controls is None else [str(c) for c in controls.columns],
         "interactions": [list(map(str, one)) for one in interactions],
         "covariates": [str(name) for name in covariates or {}],
         "within": within is not None,
-    }  # fmt: skip
+    }
     return Homophily(pd.DataFrame(out), pairs, settings=settings)
 
 
@@ -296,9 +312,12 @@ def _people(network, faces, controls, covariates, within, match: str) -> tuple[l
     for what, others in given.items():
         if match == "same" and set(names) != others:
             raise ConditionMismatchError(
-                names, sorted(others), left_name="the network", right_name=what,
+                names,
+                sorted(others),
+                left_name="the network",
+                right_name=what,
                 hint="Rename them, or use match='intersection' for those in both.",
-            )  # fmt: skip
+            )
         names = [name for name in names if name in others]
     return names, len(set(network.index).union(*given.values())) - len(names)
 

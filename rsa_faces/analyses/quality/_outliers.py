@@ -170,9 +170,15 @@ class OutlierFlag:
             scores[inside] = model(patterns[inside])
         counts = {g: len(np.unique(person[group == i])) for i, g in enumerate(kinds)}
         return cls(
-            method, layer, tuple(kinds) if groups is not None else None, counts, tuple(models),
-            scores, person, group,
-        )  # fmt: skip
+            method,
+            layer,
+            tuple(kinds) if groups is not None else None,
+            counts,
+            tuple(models),
+            scores,
+            person,
+            group,
+        )
 
     def apply(
         self,
@@ -247,13 +253,19 @@ class OutlierFlag:
         if few:
             _log.warning(
                 "too few reference people to flag anything at %g: %s; %d are needed",
-                alpha, ", ".join(few), int(np.ceil(1 / alpha - 1e-9)) - 1,
-            )  # fmt: skip
+                alpha,
+                ", ".join(few),
+                int(np.ceil(1 / alpha - 1e-9)) - 1,
+            )
         return pd.DataFrame(
-            {"score": total / len(self._models), "p": p, "flagged": p <= alpha + 1e-12,
-             "smallest_p": smallest},
+            {
+                "score": total / len(self._models),
+                "p": p,
+                "flagged": p <= alpha + 1e-12,
+                "smallest_p": smallest,
+            },
             index=pd.Index(layers.conditions, name="condition"),
-        )  # fmt: skip
+        )
 
     def __repr__(self) -> str:
         return f"OutlierFlag({self.method!r}, {self.layer!r}, {self.n_people})"
@@ -313,8 +325,16 @@ def flag_rates(
         # Clopper-Pearson; with shares of a person's images, hits need not be whole.
         low = beta.ppf(tail, hits, n - hits + 1) if hits > 0 else 0.0
         high = beta.ppf(1 - tail, hits + 1, n - hits) if hits < n else 1.0
-        rows.append({"group": name, "n_images": len(flagged), "n_flagged": int(flagged.sum()),
-                     "share": hits / n, "low": low, "high": high})  # fmt: skip
+        rows.append(
+            {
+                "group": name,
+                "n_images": len(flagged),
+                "n_flagged": int(flagged.sum()),
+                "share": hits / n,
+                "low": low,
+                "high": high,
+            }
+        )
     return pd.DataFrame(rows)
 
 

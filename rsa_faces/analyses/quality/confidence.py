@@ -120,10 +120,13 @@ def image_confidence(
             cosines[k] = (unit_length(patterns) * clean).sum(axis=1)
             tell(k + 1)
     return pd.DataFrame(
-        {"stability": cosines.mean(axis=0), "lowest": cosines.min(axis=0),
-         "n_variants": n_variants},
+        {
+            "stability": cosines.mean(axis=0),
+            "lowest": cosines.min(axis=0),
+            "n_variants": n_variants,
+        },
         index=pd.Index(stimuli.ids, name="condition"),
-    )  # fmt: skip
+    )
 
 
 def _variant(image: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
@@ -139,9 +142,11 @@ def _variant(image: np.ndarray, size: float, rng: np.random.Generator) -> np.nda
     left = x0 - c * x0 + s * y0 + 0.015 * dx * width + margin
     top = y0 - s * x0 - c * y0 + 0.015 * dy * width + margin
     moved = Image.fromarray(padded).transform(
-        (width, height), Image.Transform.AFFINE, (c, -s, left, s, c, top),
+        (width, height),
+        Image.Transform.AFFINE,
+        (c, -s, left, s, c, top),
         Image.Resampling.BICUBIC,
-    )  # fmt: skip
+    )
     lit = from_linear(to_linear(np.asarray(moved)) * np.exp(0.15 * light))
     noise = 255 * 0.01 * size * rng.standard_normal(image.shape, np.float32)
     return np.clip(np.rint(lit + noise), 0, 255).astype(np.uint8)

@@ -189,12 +189,15 @@ def check_confidence(
     whom = dict(zip(ids, found[0], strict=True))
     flags = [
         OutlierFlag.fit(
-            {layer: clean[half == k]}, conditions=_of(ids, half == k),
-            people=_only(whom, half == k), method=method, seed=seed,
+            {layer: clean[half == k]},
+            conditions=_of(ids, half == k),
+            people=_only(whom, half == k),
+            method=method,
+            seed=seed,
             groups=_only(own, half == k) if equal_groups else None,
         )
         for k in (0, 1)
-    ]  # fmt: skip
+    ]
     rows = []
     with progress_bar("confidence", len(conditions), show=progress) as tell:
         for done, (kind, strength) in enumerate(conditions):
@@ -202,28 +205,53 @@ def check_confidence(
             (patterns,) = extract(network, images, layers=[layer], progress=False).values()
             stable = image_confidence(
                 network, images, layer=layer, n_variants=n_variants, seed=seed, progress=False
-            )["stability"].to_numpy()  # fmt: skip
-            frame = pd.DataFrame({
-                "degradation": kind, "strength": strength, "condition": ids, "person": found[0],
-                "group": found[1] if groups is not None else "all", "p": np.nan,
-                "flagged": False, "stability": stable,
-                "similarity": _similarity(unit_length(patterns), clean_unit, person),
-            })  # fmt: skip
+            )["stability"].to_numpy()
+            frame = pd.DataFrame(
+                {
+                    "degradation": kind,
+                    "strength": strength,
+                    "condition": ids,
+                    "person": found[0],
+                    "group": found[1] if groups is not None else "all",
+                    "p": np.nan,
+                    "flagged": False,
+                    "stability": stable,
+                    "similarity": _similarity(unit_length(patterns), clean_unit, person),
+                }
+            )
             for k in (0, 1):
                 test = half != k
                 flagged = flags[k].apply(
-                    {layer: patterns[test]}, conditions=_of(ids, test), alpha=alpha,
+                    {layer: patterns[test]},
+                    conditions=_of(ids, test),
+                    alpha=alpha,
                     groups=_only(own, test) if equal_groups else None,
-                )  # fmt: skip
+                )
                 frame.loc[test, ["p", "flagged"]] = flagged[["p", "flagged"]].to_numpy()
             rows.append(frame.astype({"flagged": bool}))
             tell(done + 1)
     table = pd.concat(rows, ignore_index=True)
-    return _result(table, conditions, drawn, shown, person, half, network, groups, {
-        "network": network.name, "layer": layer, "method": method, "alpha": alpha,
-        "equal_groups": equal_groups, "degradations": kinds, "strengths": strengths,
-        "n_variants": n_variants, "seed": seed,
-    })  # fmt: skip
+    return _result(
+        table,
+        conditions,
+        drawn,
+        shown,
+        person,
+        half,
+        network,
+        groups,
+        {
+            "network": network.name,
+            "layer": layer,
+            "method": method,
+            "alpha": alpha,
+            "equal_groups": equal_groups,
+            "degradations": kinds,
+            "strengths": strengths,
+            "n_variants": n_variants,
+            "seed": seed,
+        },
+    )
 
 
 def _result(table, conditions, drawn, shown, person, half, network, groups, settings):
@@ -238,9 +266,12 @@ def _result(table, conditions, drawn, shown, person, half, network, groups, sett
     for k in (0, 1):
         known = table[setting & (half[image] == k)]
         interval = SimilarityInterval.fit(
-            known["similarity"], known["person"], stability=known["stability"],
-            alpha=settings["alpha"], seed=settings["seed"],
-        )  # fmt: skip
+            known["similarity"],
+            known["person"],
+            stability=known["stability"],
+            alpha=settings["alpha"],
+            seed=settings["seed"],
+        )
         test = half[image] != k
         ends[test] = np.stack(interval.predict(table.loc[test, "stability"].to_numpy()), axis=1)
     table["expected_low"], table["expected_high"] = ends.T
@@ -251,21 +282,33 @@ def _result(table, conditions, drawn, shown, person, half, network, groups, sett
         part = part.set_index("condition")
         by = part["group"] if groups is not None else None
         flags = flag_rates(part[["flagged"]], by, people=part["person"])
-        covered = flag_rates(part[["covered"]].set_axis(["flagged"], axis=1), by,
-                             people=part["person"])  # fmt: skip
+        covered = flag_rates(
+            part[["covered"]].set_axis(["flagged"], axis=1), by, people=part["person"]
+        )
         for one, other in zip(flags.itertuples(), covered.itertuples(), strict=True):
             inside = part if one.group == "all" else part[part["group"] == one.group]
             means = inside.groupby("person")["stability"].mean().to_numpy()
             low, high = np.percentile(
                 means[rng.integers(len(means), size=(1000, len(means)))].mean(axis=1), [2.5, 97.5]
             )
-            rows.append({
-                "degradation": kind, "strength": strength, "group": one.group,
-                "n_images": one.n_images, "n_people": len(means), "share": one.share,
-                "low": one.low, "high": one.high, "stability": inside["stability"].mean(),
-                "stability_low": low, "stability_high": high, "covered": other.share,
-                "covered_low": other.low, "covered_high": other.high,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "degradation": kind,
+                    "strength": strength,
+                    "group": one.group,
+                    "n_images": one.n_images,
+                    "n_people": len(means),
+                    "share": one.share,
+                    "low": one.low,
+                    "high": one.high,
+                    "stability": inside["stability"].mean(),
+                    "stability_low": low,
+                    "stability_high": high,
+                    "covered": other.share,
+                    "covered_low": other.low,
+                    "covered_high": other.high,
+                }
+            )
     return ConfidenceCheck(
         pd.DataFrame(rows),
         table.drop(columns="covered"),

@@ -161,9 +161,12 @@ def robustness(
     check_seed(seed)
     layers = network.layers()[-1] if layers is None else layers
     options = {
-        "layers": layers, "budget": budget, "reduce": reduce, "batch_size": batch_size,
+        "layers": layers,
+        "budget": budget,
+        "reduce": reduce,
+        "batch_size": batch_size,
         "progress": False,
-    }  # fmt: skip
+    }
     clean = extract(network, stimuli, **options)
     people = np.arange(len(stimuli))
     if identity is not None:
@@ -185,23 +188,32 @@ def robustness(
                 level = DEGRADATIONS[kind].levels[strength - 1] if strength else np.nan
                 rows.append(
                     {
-                        "network": network.name, "layer": layer, "layer_index": i,
-                        "depth": clean.depth[layer], "degradation": kind, "strength": strength,
-                        "level": level, "unit": DEGRADATIONS[kind].unit if strength else "",
-                        **comparison.stability(clean_rdms.vectors[i],
-                                               rdms.vectors[i]),
+                        "network": network.name,
+                        "layer": layer,
+                        "layer_index": i,
+                        "depth": clean.depth[layer],
+                        "degradation": kind,
+                        "strength": strength,
+                        "level": level,
+                        "unit": DEGRADATIONS[kind].unit if strength else "",
+                        **comparison.stability(clean_rdms.vectors[i], rdms.vectors[i]),
                         **comparison.verification(references[i], answers[layer]),
                         "n_people": len(np.unique(people)) if identity is not None else np.nan,
                         "n_conditions": len(stimuli),
                     }
-                )  # fmt: skip
+                )
             tell(n_done + 1)
     table = pd.DataFrame(rows).sort_values("layer_index", kind="stable", ignore_index=True)
     settings = {
-        "network": network.name, "degradations": kinds, "strengths": strengths,
-        "measure": measure, "n_bootstrap": n_bootstrap, "alpha": alpha, "reduce": reduce,
+        "network": network.name,
+        "degradations": kinds,
+        "strengths": strengths,
+        "measure": measure,
+        "n_bootstrap": n_bootstrap,
+        "alpha": alpha,
+        "reduce": reduce,
         "seed": seed,
-    }  # fmt: skip
+    }
     return Robustness(table, settings=settings)
 
 

@@ -457,17 +457,19 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
             trials = done.get(rater.id, [])
             counting = [t for t in trials if t.counts]
             last = max((t.done_at for t in trials), default=None)
-            raters.append({
-                "rater": rater.label,
-                "path": None if rater.token is None else f"/t#{rater.token}",
-                "created_at": rater.created_at,
-                "consented_at": rater.consented_at,
-                "finished_at": rater.finished_at,
-                "last_at": last,
-                "progress": study.progress(rater, counting),
-                "n_voided": len(trials) - len(counting),
-                "problem": study.fit(rater, counting).problem if counting else None,
-            })  # fmt: skip
+            raters.append(
+                {
+                    "rater": rater.label,
+                    "path": None if rater.token is None else f"/t#{rater.token}",
+                    "created_at": rater.created_at,
+                    "consented_at": rater.consented_at,
+                    "finished_at": rater.finished_at,
+                    "last_at": last,
+                    "progress": study.progress(rater, counting),
+                    "n_voided": len(trials) - len(counting),
+                    "problem": study.fit(rater, counting).problem if counting else None,
+                }
+            )
         return {
             "title": study.config.title,
             "n_stimuli": len(study.stimuli.names),
@@ -543,9 +545,10 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
             "items": [study.stimuli.ids[name] for name in names],
             "clips": study.stimuli.clips,
             "n_raters": len(fits),
-            "values": None if values is None
+            "values": None
+            if values is None
             else [None if np.isnan(v) else round(float(v), 4) for v in values],
-        }  # fmt: skip
+        }
 
     @router.get("/agreement", dependencies=guarded)
     def agreement() -> list[dict]:
@@ -554,10 +557,13 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
             return []
         table = rater_agreement(found.rdms, evidence=found.evidence)
         return [
-            {"rater": row.rater, "r": None if np.isnan(row.r) else round(row.r, 4),
-             "reason": row.reason}
+            {
+                "rater": row.rater,
+                "r": None if np.isnan(row.r) else round(row.r, 4),
+                "reason": row.reason,
+            }
             for row in table.itertuples()
-        ]  # fmt: skip
+        ]
 
     @router.get("/export/{name}", dependencies=guarded)
     def export(name: str, request: Request) -> Response:

@@ -76,9 +76,9 @@ def rater_rdms(study: Study) -> RaterRDMs | None:
     fits = study.fits()
     if not fits:
         return None
-    rdms = concat([
-        fit.rdms.with_labels(rater=[label], stress=[fit.stress]) for label, fit in fits.items()
-    ])  # fmt: skip
+    rdms = concat(
+        [fit.rdms.with_labels(rater=[label], stress=[fit.stress]) for label, fit in fits.items()]
+    )
     return RaterRDMs(rdms, np.array([fit.evidence for fit in fits.values()]))
 
 

@@ -100,9 +100,12 @@ class Shield:
                     added["strict-transport-security"] = "max-age=31536000; includeSubDomains"
                 message["headers"] = [
                     *message["headers"],
-                    *((n.encode(), v.encode()) for n, v in added.items()
-                      if n.encode() not in present),
-                ]  # fmt: skip
+                    *(
+                        (n.encode(), v.encode())
+                        for n, v in added.items()
+                        if n.encode() not in present
+                    ),
+                ]
             await send(message)
 
         headers = dict(scope["headers"])

@@ -49,12 +49,14 @@ from rsa_faces.behaviour.arrange._keys import Keeper
 
 _metadata = MetaData()
 _settings = Table(
-    "settings", _metadata,
+    "settings",
+    _metadata,
     Column("key", String(32), primary_key=True),
     Column("value", Text, nullable=False),
-)  # fmt: skip
+)
 _raters = Table(
-    "raters", _metadata,
+    "raters",
+    _metadata,
     Column("id", Integer, primary_key=True),
     Column("label", String(40), nullable=False, unique=True),
     Column("token", String(40), nullable=False, unique=True),
@@ -65,9 +67,10 @@ _raters = Table(
     Column("nonce", String(40)),
     Column("screen", String(20)),
     Column("pointer", String(10)),
-)  # fmt: skip
+)
 _trials = Table(
-    "trials", _metadata,
+    "trials",
+    _metadata,
     Column("id", String(32), primary_key=True),
     Column("rater_id", ForeignKey("raters.id"), nullable=False),
     Column("number", Integer, nullable=False),
@@ -79,7 +82,7 @@ _trials = Table(
     Column("voided_at", Double),
     Column("void_reason", Text),
     UniqueConstraint("rater_id", "number"),
-)  # fmt: skip
+)
 
 MOMENTS = ("consented_at", "practised_at", "finished_at")
 # Less than the page waits for an answer: it is told, and sends again.
@@ -520,9 +523,12 @@ def _connect(url: str):
             parsed,
             hide_parameters=True,
             pool_pre_ping=not parsed.drivername.startswith("sqlite"),
-            **({"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-               if parsed.drivername.startswith("sqlite") else {}),
-        )  # fmt: skip
+            **(
+                {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+                if parsed.drivername.startswith("sqlite")
+                else {}
+            ),
+        )
     except (ArgumentError, NoSuchModuleError) as err:
         raise InputError(
             "expected a database URL such as sqlite:///arrange.sqlite or "
@@ -573,8 +579,13 @@ def _set_up_sqlite(connection, record) -> None:
     # The driver's own transactions begin too late; _begin_sqlite begins them.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout = {BUSY_SECONDS * 1000}", "journal_mode = WAL",
-                   "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):  # fmt: skip
+    for pragma in (
+        f"busy_timeout = {BUSY_SECONDS * 1000}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "secure_delete = ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -24,8 +24,9 @@ from rsa_faces.networks.training.recipe import Recipe
 
 def digest(*parts: str | np.ndarray) -> str:
     """Return the SHA-256 of texts and arrays."""
-    return sha256_bytes(*(p.encode() if isinstance(p, str) else repr(p.shape).encode() + p.tobytes()
-                          for p in parts))  # fmt: skip
+    return sha256_bytes(
+        *(p.encode() if isinstance(p, str) else repr(p.shape).encode() + p.tobytes() for p in parts)
+    )
 
 
 @contextlib.contextmanager
@@ -181,8 +182,10 @@ class Trainer:
         """Write the network's weights; rows that give cosines at length one."""
         from safetensors.torch import save_file
 
-        state = {name: tensor.detach().cpu().contiguous().clone()
-                 for name, tensor in self.module.state_dict().items()}  # fmt: skip
+        state = {
+            name: tensor.detach().cpu().contiguous().clone()
+            for name, tensor in self.module.state_dict().items()
+        }
         for name, child in self.module.named_modules():
             if isinstance(child, CosineLinear):
                 key = f"{name}.weight".removeprefix(".")

@@ -95,8 +95,12 @@ class LabelledFaces:
         labels = labels.astype(np.int64)
         labels.flags.writeable = False
         images = Path(self.images) if in_files else tuple(self.images)
-        for field, value in (("images", images), ("ids", ids), ("labels", labels),
-                             ("names", names)):  # fmt: skip
+        for field, value in (
+            ("images", images),
+            ("ids", ids),
+            ("labels", labels),
+            ("names", names),
+        ):
             object.__setattr__(self, field, value)
 
     @classmethod
@@ -259,8 +263,9 @@ def read_people(
         names.append(person)
         ids += files
     if few:
-        _log.warning("%d people in %s have fewer than %d images and are left out",
-                     few, folder, min_images)  # fmt: skip
+        _log.warning(
+            "%d people in %s have fewer than %d images and are left out", few, folder, min_images
+        )
     if not ids:
         raise InputError(
             f"expected images in folders of people ({folder}/NAME/*.jpg) with at least "

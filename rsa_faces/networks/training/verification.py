@@ -94,8 +94,9 @@ def verification(scores: np.ndarray, same: np.ndarray, fold: np.ndarray) -> Veri
         test = fold == k
         threshold = best_threshold(scores[~test], same[~test])
         accuracy = float(((scores[test] >= threshold) == same[test]).mean())
-        rows.append({"fold": k, "accuracy": accuracy, "threshold": threshold,
-                     "n_pairs": int(test.sum())})  # fmt: skip
+        rows.append(
+            {"fold": k, "accuracy": accuracy, "threshold": threshold, "n_pairs": int(test.sum())}
+        )
     folds = pd.DataFrame(rows).set_index("fold")
     error = folds["accuracy"].std(ddof=1) / math.sqrt(len(folds))
     return Verification(float(folds["accuracy"].mean()), float(error), folds)
@@ -147,11 +148,13 @@ def roc(scores: np.ndarray, same: np.ndarray) -> pd.DataFrame:
     values, inverse = np.unique(-scores, return_inverse=True)
     n_same = np.bincount(inverse, same, len(values)).cumsum()
     n_different = np.bincount(inverse, ~same, len(values)).cumsum()
-    return pd.DataFrame({
-        "threshold": np.r_[math.inf, -values],
-        "far": np.r_[0, n_different] / n_different[-1],
-        "tar": np.r_[0, n_same] / n_same[-1],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "threshold": np.r_[math.inf, -values],
+            "far": np.r_[0, n_different] / n_different[-1],
+            "tar": np.r_[0, n_same] / n_same[-1],
+        }
+    )
 
 
 def area_under_roc(scores: np.ndarray, same: np.ndarray) -> float:
@@ -222,8 +225,13 @@ def tar_at_far(
             raise InputError(f"expected a false accept rate above 0 and up to 1, got {far!r}.")
         # 1 / 0.001 is a little over 1000 in floating point for some rates.
         n_needed = math.ceil(1 / far - 1e-9)
-        row = {"far": far, "tar": math.nan, "threshold": math.nan,
-               "n_impostors": n_impostors, "n_needed": n_needed}  # fmt: skip
+        row = {
+            "far": far,
+            "tar": math.nan,
+            "threshold": math.nan,
+            "n_impostors": n_impostors,
+            "n_needed": n_needed,
+        }
         if n_needed <= n_impostors:
             last = np.flatnonzero(curve["far"] <= far * (1 + 1e-12))[-1]
             row |= curve.loc[last, ["tar", "threshold"]].to_dict()

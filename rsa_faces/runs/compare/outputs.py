@@ -292,13 +292,16 @@ def draw(run: CompareRun) -> None:
             "Frames: groups of the legend.",
             f"The stimuli as small pictures, placed so that those alike in {region} are near.",
             lambda: figures.plot_mds(
-                mean, inputs.stimuli, color=run.config.figures.mds_color, title=region,
+                mean,
+                inputs.stimuli,
+                color=run.config.figures.mds_color,
+                title=region,
                 seed=run.config.seed,
             ),
             mean.hash,
             inputs.stimuli.hash,
             str(run.config.figures.mds_color),
-        )  # fmt: skip
+        )
 
 
 def _gallery(inputs: Inputs, models: RDMs) -> tuple[RDMs, list[str]]:

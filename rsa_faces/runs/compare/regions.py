@@ -86,9 +86,15 @@ def _of_bids(bids: BidsConfig, entry: FmriConfig, region: str, subject: str) -> 
             stacklevel=2,
         )
     return bids_patterns(
-        bids.root, subject=subject, **bids.files(), **bids.options(), mask_img=inside,
-        keep_residuals=entry.noise is not None, unusable=entry.unusable, progress=False,
-    )  # fmt: skip
+        bids.root,
+        subject=subject,
+        **bids.files(),
+        **bids.options(),
+        mask_img=inside,
+        keep_residuals=entry.noise is not None,
+        unusable=entry.unusable,
+        progress=False,
+    )
 
 
 def _roi(entry: FmriConfig, region: str, subject: str, like: Any) -> Region:
@@ -125,14 +131,22 @@ def simulated_rdms(
         planted = layer_rdms(network, stimuli, layers=[entry.layer], **options)
     name = f"simulated {entry.network} {entry.layer}"
     brain = datasets.simulated_brain(
-        planted.with_labels(name=[name]), planted={name: (6, 6, 6)}, n_subjects=entry.n_subjects,
-        n_runs=entry.n_runs, signal=entry.signal, shape=(13, 13, 13), seed=config.seed,
-    )  # fmt: skip
+        planted.with_labels(name=[name]),
+        planted={name: (6, 6, 6)},
+        n_subjects=entry.n_subjects,
+        n_runs=entry.n_runs,
+        signal=entry.signal,
+        shape=(13, 13, 13),
+        seed=config.seed,
+    )
     parts = [
         load_patterns(
-            image, brain.conditions, folds=brain.runs, subject=f"simulated {i + 1:02d}",
+            image,
+            brain.conditions,
+            folds=brain.runs,
+            subject=f"simulated {i + 1:02d}",
             mask_img=brain.truth_img,
         ).rdms(measure="crossnobis")
         for i, image in enumerate(brain.imgs)
-    ]  # fmt: skip
+    ]
     return concat(parts)

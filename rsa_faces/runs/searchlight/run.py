@@ -164,9 +164,14 @@ class SearchlightRun(Run):
 
             def test_some(k: int) -> None:
                 group_test_parts(
-                    group, model=0, statistic=test.statistic, threshold=test.threshold,
-                    tail=test.tail, n_permutations=k, seed=config.seed,
-                )  # fmt: skip
+                    group,
+                    model=0,
+                    statistic=test.statistic,
+                    threshold=test.threshold,
+                    tail=test.tail,
+                    n_permutations=k,
+                    seed=config.seed,
+                )
 
             flips = test.n_permutations
             seconds = trials.seconds("test", test_some, flips, (flips // 50 + 1, flips // 10 + 2))
@@ -260,8 +265,11 @@ class SearchlightRun(Run):
         """Return maps of all subjects by part of the brain, from disk where done."""
         brains, config = self.brains, self.config
         shared = {
-            **self._settings, "models": self.models, "budget": config.budget, "n_jobs": self.jobs,
-        }  # fmt: skip
+            **self._settings,
+            "models": self.models,
+            "budget": config.budget,
+            "n_jobs": self.jobs,
+        }
         first = next(iter(brains.subjects.values()))
         places = ["volume"] if brains.meshes is None else list(split(first, brains))
         jobs, files_of = [], {}
@@ -324,9 +332,15 @@ class SearchlightRun(Run):
         for part, some in self.maps.items():
             with np.load(self.folder / files[part]) as arrays:
                 found[part] = CeilingMap(
-                    arrays["lower"], arrays["upper"], arrays["n_voxels"], len(subjects),
-                    config.measure, config.method, config.radius, some[0].space,
-                )  # fmt: skip
+                    arrays["lower"],
+                    arrays["upper"],
+                    arrays["n_voxels"],
+                    len(subjects),
+                    config.measure,
+                    config.method,
+                    config.radius,
+                    some[0].space,
+                )
         return found
 
     def _make_ceilings(self, part: str, file: str) -> list[str]:
@@ -392,9 +406,11 @@ def _make_ceilings(
             folds=[own.folds for own in subjects.values()] if crossed else None,
             residuals=[image["residuals"] for image in images.values()],
             n_estimated=[image["n_estimated"] for image in images.values()],
-            mask_img=first.get("mask_img"), mesh=first.get("mesh"), progress=False,
+            mask_img=first.get("mask_img"),
+            mesh=first.get("mesh"),
+            progress=False,
             **arguments,
-        )  # fmt: skip
+        )
     notes = [str(w.message) for w in caught if w.category is UserWarning]
     return np.stack([ceilings.lower, ceilings.upper]), ceilings.n_voxels, notes
 
@@ -433,10 +449,14 @@ def _tested(config, maps, means, ceilings, folder: Path):
     for index, name in enumerate(first.names):
         if len(next(iter(maps.values()))) > 1:
             tests[name] = group_test_parts(
-                maps, model=index, statistic=config.test.statistic,
-                threshold=config.test.threshold, tail=config.test.tail,
-                n_permutations=config.test.n_permutations, seed=config.seed,
-            )  # fmt: skip
+                maps,
+                model=index,
+                statistic=config.test.statistic,
+                threshold=config.test.threshold,
+                tail=config.test.tail,
+                n_permutations=config.test.n_permutations,
+                seed=config.seed,
+            )
         rows = []
         for part, mean in means.items():
             columns, where = {}, None
@@ -491,14 +511,22 @@ def _figures(run: SearchlightRun) -> list[Picture]:
         if part in run.ceilings:
             title = f"noise ceiling (lower bound) of {n} subjects"
             options = {**how, "title": title, "limit": highest}
-            add(run.ceilings[part], options, f"noise_ceiling{side}",
-                f"{title}{where_}. {_seen(config, how, mean)}")  # fmt: skip
+            add(
+                run.ceilings[part],
+                options,
+                f"noise_ceiling{side}",
+                f"{title}{where_}. {_seen(config, how, mean)}",
+            )
         if n >= 3 and len(mean.names) > 1:
             best = best_model_map(run.maps[part])
             anywhere = np.any([test[part].p < alpha for test in tests.values()], axis=0)
-            add(best, {**how, "where": anywhere}, f"best_model{side}",
+            add(
+                best,
+                {**how, "where": anywhere},
+                f"best_model{side}",
                 f"The most similar model at each place{where_}, where any is shown (p < {alpha:g}, "
-                f"corrected), {n} subjects. {_seen(config, how, mean)}")  # fmt: skip
+                f"corrected), {n} subjects. {_seen(config, how, mean)}",
+            )
             save_image(best.to_img(), run.folder / _image_name("best_model", part, mean))
     pictures = []
     for wait, path, caption in waiting:

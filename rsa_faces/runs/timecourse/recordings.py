@@ -156,10 +156,15 @@ def _patterns(
     data, chosen = config.data, config.data.face_selective
     epochs, electrodes = _opened(config, recordings, patient)
     options = {
-        "electrodes": electrodes, "signal": config.signal, "line_noise": config.line_noise,
-        "baseline": config.baseline, "edges": config.edges, "patient": patient,
-        "unplaced": config.unplaced, "progress": False,
-    }  # fmt: skip
+        "electrodes": electrodes,
+        "signal": config.signal,
+        "line_noise": config.line_noise,
+        "baseline": config.baseline,
+        "edges": config.edges,
+        "patient": patient,
+        "unplaced": config.unplaced,
+        "progress": False,
+    }
     conditions = data.bids.events if data.bids is not None else data.conditions
     patterns = ieeg_patterns(
         epochs, conditions=conditions, stimuli=stimuli, source=f"recording of {patient}", **options
@@ -172,8 +177,10 @@ def _patterns(
     else:
         localiser = ieeg_patterns(
             _epochs(chosen.localiser[patient]),
-            conditions=chosen.conditions, source=f"localiser of {patient}", **options,
-        )  # fmt: skip
+            conditions=chosen.conditions,
+            source=f"localiser of {patient}",
+            **options,
+        )
     selection = face_selective(
         localiser, **names, window=chosen.window, test=chosen.test, alpha=chosen.alpha
     )
@@ -198,9 +205,13 @@ def _opened(config: TimecourseConfig, recordings: Recordings, patient: str):
     if data.bids is not None:
         bids = data.bids
         return read_bids_ieeg(
-            source, between=bids.between, events=bids.events, query=bids.query, region=bids.region,
+            source,
+            between=bids.between,
+            events=bids.events,
+            query=bids.query,
+            region=bids.region,
             regions=bids.regions,
-        )  # fmt: skip
+        )
     if isinstance(source, Path):
         source = _epochs(source)
     return source, recordings.electrodes
@@ -226,9 +237,13 @@ def _of_bids(bids: BidsRecordingsConfig) -> Recordings:
     patients, hashes = {}, {}
     for patient in bids.patients:
         path = mne_bids.BIDSPath(
-            root=bids.root, subject=patient, task=bids.task, session=bids.session, run=bids.run,
+            root=bids.root,
+            subject=patient,
+            task=bids.task,
+            session=bids.session,
+            run=bids.run,
             datatype="ieeg",
-        )  # fmt: skip
+        )
         files = sorted(p for p in path.directory.rglob(f"sub-{patient}*") if p.is_file())
         if not files:
             raise InputError(f"expected recordings of {patient!r} in {path.directory}, got none.")
@@ -246,9 +261,13 @@ def _simulated(
     for entry in entries:
         network = load_network(entry.network, device="cpu", seed=config.seed)
         rdms = layer_rdms(
-            network, stimuli, layers=[entry.layer], measure="sqeuclidean", budget=config.budget,
+            network,
+            stimuli,
+            layers=[entry.layer],
+            measure="sqeuclidean",
+            budget=config.budget,
             progress=False,
-        )  # fmt: skip
+        )
         name = f"{entry.network} {entry.layer}"
         if all(name != part.labels["name"][0] for part in parts):
             parts.append(rdms.with_labels(name=[name]))
