@@ -65,7 +65,12 @@ def make_project(tmp_path):
         "models": [{"metadata": "identity"}, {"metadata": "smiling"}],
         "subsets": {"all": "all", "smiling": "smiling"},
         "inference": {"n_boot": 100},
-        "figures": {"mds_region": "simulated IT", "mds_color": "identity", "group": "identity"},
+        "figures": {
+            "mds_region": "simulated IT",
+            "mds_color": "identity",
+            "group": "identity",
+            "subjects": True,
+        },
     }
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     return tmp_path

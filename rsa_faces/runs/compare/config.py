@@ -205,6 +205,9 @@ class FiguresConfig(Section):
     group: str | None = Field(
         default=None, description="Column that groups conditions in figures of RDMs."
     )
+    subjects: bool = Field(
+        default=False, description="A point per subject beside the layer curves."
+    )
 
 
 class Config(RunConfig):

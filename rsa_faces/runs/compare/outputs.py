@@ -209,18 +209,22 @@ def draw(run: CompareRun) -> None:
     numbers = _numbers(result, run.tables["ceilings"]["cronbach_alpha"])
     interval = f"{100 * (1 - result.settings['alpha']):g} % interval"
     subsets, regions = file_names(inputs.subsets), file_names(inputs.data)
+    points = run.config.figures.subjects
     for subset in inputs.subsets:
         add(
             f"layers-{subsets[subset]}",
             f"Similarity of layers, {_of(subset)}, in order of computation, with "
             f"{'; '.join(numbers[subset].values())}. Grey: noise ceiling. Coloured band: "
             f"{interval}. Dots below: differs from 0 after correction (open: untrained). Dashed: "
-            f"the same architecture untrained, with its {interval}.",
+            f"the same architecture untrained, with its {interval}."
+            + " Small points: single subjects."
+            * points,
             f"Line plots of similarity by layer, {_of(subset)}: a row of panels per region, a "
             "panel per network. The tables below hold the values of last and highest layers.",
-            lambda subset=subset: figures.plot_layers(result, subset=subset),
+            lambda subset=subset: figures.plot_layers(result, subset=subset, subjects=points),
             content,
             subset,
+            str(points),
         )
         add(
             f"heatmap-{subsets[subset]}",
