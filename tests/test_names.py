@@ -480,6 +480,7 @@ REPEATS = {"hyperalign", "Patterns"}
 ELSEWHERE = {
     "Config": "a key of a configuration: tests/test_runs.py",
     "Design.units": "of RDMs that were checked",
+    "Method.among": "positions, not names",
     "RDMs": "vectors go by pair: those that bring names are refused, test_vectors_bring_no_names",
     "RDMs.from_rsatoolbox": "the name of a descriptor",
     "concat": "a word, 'same' or 'union'",

@@ -33,6 +33,8 @@ def nnls(gram: np.ndarray, target: np.ndarray, *, compiled: bool) -> np.ndarray:
     weights = np.zeros(target.shape)
     for j, square in enumerate(gram):
         used = np.flatnonzero(np.diagonal(square) > 0)
+        if not len(used):
+            continue  # SciPy's solver frees memory twice where there is nothing to solve
         scale = np.sqrt(np.diagonal(square)[used])
         values, vectors = np.linalg.eigh(square[np.ix_(used, used)] / np.outer(scale, scale))
         # Rows R with RᵀR the inner products, and z with Rᵀz the targets.

@@ -11,7 +11,7 @@ import numpy as np
 
 from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._ridge import can_leave_out
-from rsa_faces.analyses._targets import Classes
+from rsa_faces.analyses._targets import Classes, _accuracies
 
 _N_INNER = 5  # folds of the training conditions, one of which chooses the strength
 _TOLERANCE, _MOST_STEPS = 1e-5, 2000
@@ -88,12 +88,10 @@ class SoftmaxClasses(Classes):
 
     def scores(self, parts: Sequence[SoftmaxFold], permuted: np.ndarray, n: int):  # type: ignore[override]
         """Return predictions of the labels, and accuracies of all label sets, (n_sets, 2)."""
-        from rsa_faces._kernels import readout
-
         predicted = np.empty((len(permuted), n), np.int64)
         for part in parts:
             for i, codes in enumerate(permuted):
                 # The same conditions choose the strength for every set of labels.
                 rng = np.random.default_rng(0)
                 predicted[i, part.test] = part.predict(codes[part.train], rng)
-        return predicted[0], readout.accuracies(predicted, permuted, len(self.classes))
+        return predicted[0], _accuracies(predicted, permuted, len(self.classes))
