@@ -21,7 +21,8 @@ _TOLERANCE, _MOST_STEPS = 1e-5, 2000
 class SoftmaxFold:
     """One fold: coordinates of all its conditions, in which inner products are as in the layer.
 
-    ``inner`` are the training conditions that choose the strength, as a mask.
+    `patterns` holds the training conditions first, then those left out; `groups` are those of the
+    training conditions, of which some choose the strength.
     """
 
     train: np.ndarray

@@ -12,6 +12,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import align_pair
 from rsa_faces.comparison.unique import semi_partial
+from rsa_faces.inference._orders import exchanges
 from rsa_faces.rdm import RDMs
 
 __all__ = ["ElectrodeLines", "electrode_lines"]
@@ -85,7 +86,7 @@ def electrode_lines(
     InputError
         If labels or networks are not there, there is one region only, a region has fewer than
         3 electrodes, an electrode lies in two regions, a semi-partial correlation is undefined
-        (NaN), or electrodes do not vary.
+        (NaN), electrodes do not vary, or no patient has two electrodes to exchange.
 
     See Also
     --------
@@ -229,8 +230,5 @@ def _exchanged(one: np.ndarray, values: np.ndarray, subjects, n: int, seed: int)
     basis = np.linalg.qr(one)[0]
     fitted = basis @ (basis.T @ values)
     rng = np.random.default_rng(seed)
-    left = np.broadcast_to(values - fitted, (n, len(values))).copy()
-    for subject in dict.fromkeys(subjects):
-        own = np.flatnonzero(subjects == subject)
-        left[:, own] = rng.permuted(left[:, own], axis=1)
-    return fitted + left
+    draw = exchanges(np.arange(len(values)), pd.factorize(subjects)[0])
+    return fitted + (values - fitted)[draw(rng, n)]

@@ -160,7 +160,7 @@ def layer_agreement(
     simulated studies each, 95 % intervals held the value of 1,500 people in 92 to 97 % (layers that
     agree at .4 to .7, 20 and 40 people), and in 99 to 100 % where layers are unrelated: there the
     value depends on no single person to first order, and a jackknife over people, the closed form
-    for pairs, is as wide (99 to 100 %). p is of
+    for pairs, is as wide (99 to 100 %; ``scripts/simulate_agreement.py``). p is of
     conditions that mean nothing: any structure that both layers have (who it is, the expression,
     the light) makes it small. With cells of such a factor as `within`, p is of what both layers
     have beside it.

@@ -150,7 +150,9 @@ def lead(table: pd.DataFrame, result: Result) -> list[Table]:
     what = "best layer, judged by data that did not choose it" if len(table) else "last layer"
     level = interval_label(result.settings["alpha"])
     n = counted(int(rows["n_conditions"].iloc[0]), "condition")
-    caption = f"Similarity of each network's {what}, with its {level} ({n})"
+    # Elsewhere in the report ceilings are of all data at once: near these, and not the same.
+    same = "; noise ceilings are of the same folds" if len(table) else ""
+    caption = f"Similarity of each network's {what}, with its {level} ({n}{same})"
     cells.insert(0, "network", cells.index)
     return [Table(caption, cells, tuple(columns))]
 
