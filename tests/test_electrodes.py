@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import rsa_faces as rf
+from rsa_faces.inference._orders import exchanges
 from rsa_faces.mapping import electrode_lines, semi_partial
 
 N_PAIRS = 190
@@ -68,6 +69,30 @@ def test_lines_and_bic_are_those_of_regressions():
         ventral[["slope", "intercept"]].astype(float),
         np.polyfit(rows["identity"], rows["expression"], 1),
     )
+
+
+def test_p_exchanges_what_one_line_leaves_inside_patients():
+    """A loop over the exchanges: fit both models to the line plus residuals of other electrodes."""
+    model = networks()
+    data = electrodes(model, seed=3, apart=0.3, n_patients=4)
+    found = electrode_lines(model, data, **NETWORKS, n_permutations=40, seed=5)
+    table = found.table
+    x, y, regions = (table[c].to_numpy() for c in ("identity", "expression", "region"))
+    slope, intercept = np.polyfit(x, y, 1)
+    line = intercept + slope * x
+
+    def gain(values):
+        left = values - np.polyval(np.polyfit(x, values, 1), x)
+        apart = np.empty(len(values))
+        for region in set(regions):
+            own = regions == region
+            apart[own] = values[own] - np.polyval(np.polyfit(x[own], values[own], 1), x[own])
+        return np.log(np.mean(left**2) / np.mean(apart**2))
+
+    orders = exchanges(np.arange(len(x)), pd.factorize(table["subject"])[0])
+    null = [gain(line + (y - line)[o]) for o in orders(np.random.default_rng(5), 40)]
+    assert 0.05 < found.p < 0.95  # neither end says anything
+    assert found.p == (1 + np.sum(np.array(null) >= gain(y) - 1e-12)) / 41
 
 
 def test_planted_lines_are_found():

@@ -261,6 +261,30 @@ def test_nan_of_a_later_image_is_named(network, stimuli, monkeypatch):
         rf.layer_rdms(network, stimuli, layers=LAYERS)
 
 
+class Together(nn.Module):
+    """Answers to images that come together are larger by a share."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.conv, self.last, self.share = nn.Conv2d(3, 4, 3), nn.Identity(), share
+
+    def forward(self, x):
+        return self.last(self.conv(x) * (1 + self.share * (len(x) > 1)))
+
+
+@pytest.mark.parametrize("run", [rf.layer_rdms, rf.extract])
+def test_answers_that_depend_on_the_batch_are_refused_where_they_are_seen(network, stimuli, run):
+    torch.manual_seed(0)
+    module = Together(0.01)
+    together = Network(network.spec, module, torch.device("cpu"))
+    with pytest.raises(
+        rf.InputError, match="'last' of small some values of 'i0' differ .* by 1.0%"
+    ):
+        run(together, stimuli, layers=["conv", "last"])
+    module.share = 1e-5  # as sums in another order
+    run(together, stimuli, layers=["conv", "last"])
+
+
 def test_hooks_are_gone_and_modes_back_after_an_error(network, stimuli):
     network.module.train()
     with pytest.raises(rf.InputError, match="unknown measure"):
