@@ -407,7 +407,8 @@ def test_false_positive_rate_is_nominal(task):
 # --- a softmax layer ------------------------------------------------------------------------------
 
 
-def test_softmax_predicts_as_scikit_learn_does():
+@pytest.mark.parametrize("strength", [0.001, 30.0])
+def test_softmax_predicts_as_scikit_learn_does(strength):
     from sklearn.linear_model import LogisticRegression
 
     rows = names()
@@ -418,7 +419,7 @@ def test_softmax_predicts_as_scikit_learn_does():
         conditions=rows,
         across=who,
         classifier="softmax",
-        strengths=[0.1],
+        strengths=[strength],
         n_permutations=0,
     )
     predictions = found.predictions.set_index("condition").loc[rows]
@@ -427,7 +428,7 @@ def test_softmax_predicts_as_scikit_learn_does():
         train = fold_of != fold
         z = x - x[train].mean(axis=0)
         z /= np.sqrt((z[train] ** 2).sum() / train.sum())
-        layer = LogisticRegression(C=10, tol=1e-8, max_iter=5000).fit(z[train], y[train])
+        layer = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=5000).fit(z[train], y[train])
         assert (layer.predict(z[~train]) == predictions["predicted"][~train]).all()
     row = found.table.iloc[0]
     assert row["accuracy"] == (predictions["predicted"] == y).mean()
@@ -438,7 +439,7 @@ def test_softmax_predicts_as_scikit_learn_does():
         conditions=rows,
         across=who,
         classifier="softmax",
-        strengths=[0.1],
+        strengths=[strength],
         n_permutations=0,
     )
     assert again.table["accuracy"][0] == row["accuracy"]
