@@ -156,9 +156,39 @@ def test_missing_pairs_are_refused():
     vectors = data.vectors.copy()
     vectors[1, 2] = np.nan
     holes = rf.RDMs(vectors, data.conditions, "m", data.labels)
-    for call in (cronbach_alpha, split_half, lambda d: permutation_test(model, d)):
+    for call in (cronbach_alpha, split_half):
         with pytest.raises(rf.InputError, match=r"1 are missing \(NaN\)"):
             call(holes)
+    with pytest.raises(rf.InputError, match=r"every pair is known, got 1 missing pairs \(NaN\)"):
+        permutation_test(holes, data)
+    with pytest.raises(rf.InputError, match="'corr_cov' needs every pair"):
+        permutation_test(model, holes, method="corr_cov")
+
+
+@pytest.mark.parametrize("method", ["rho-a", "pearson", "tau-a"])
+@pytest.mark.parametrize("in_runs", [False, True])
+def test_permutation_leaves_missing_pairs_where_they_are(method, in_runs):
+    model, data = simulated(3, 8 if in_runs else 5, seed=4)
+    names = model.conditions
+    runs = {c: i // 4 if in_runs else 0 for i, c in enumerate(names)}
+    row, col = np.triu_indices(len(names), k=1)
+    vectors = data.vectors.copy()
+    vectors[0, 1] = vectors[1, 4] = np.nan
+    if in_runs:  # one subject has no second run at all
+        vectors[2, [runs[names[i]] == 1 for i in row]] = np.nan
+    holes = rf.RDMs(vectors, names, "m", data.labels)
+    blocks = runs if in_runs else None
+    test = permutation_test(model, holes, method=method, blocks=blocks, n_permutations=3000)
+    observed = rf.compare(model, holes, method=method, blocks=blocks).mean(axis=1)
+    np.testing.assert_allclose(test.similarity, observed, rtol=1e-10)
+    reached = []
+    for order in itertools.permutations(range(len(names))):
+        if all(runs[names[i]] == runs[names[k]] for i, k in enumerate(order)):
+            moved = model.align([names[i] for i in order])
+            moved = rf.RDMs(moved.vectors, names, "m")
+            value = rf.compare(moved, holes, method=method, blocks=blocks).mean(axis=1)
+            reached.append(value >= observed - 1e-12)
+    np.testing.assert_allclose(test.p, np.mean(reached, axis=0), atol=0.04)
 
 
 def test_one_split_does_not_decide_the_reliability():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
-from rsa_faces.comparison import Method, align_pair, resolve
+from rsa_faces.comparison import Method, align_pair, compare, resolve
 from rsa_faces.inference._design import Design, codes_of
 from rsa_faces.inference._orders import exchanges
 from rsa_faces.inference._study import pairs_of
@@ -67,7 +67,8 @@ def permutation_test(
     Parameters
     ----------
     model, data : RDMs
-        As for :func:`rsa_faces.evaluate`, every pair measured; subjects' sessions are averaged.
+        As for :func:`rsa_faces.evaluate`; subjects' sessions are averaged. Pairs that a subject
+        lacks (NaN) stay missing in every order, which takes longer; models have every pair.
     method : str, Method or callable, default "rho-a"
         Comparison method, as in :func:`rsa_faces.compare`; Kendall's and functions take longer.
     n_permutations : int, default 9999
@@ -96,8 +97,9 @@ def permutation_test(
     Raises
     ------
     InputError
-        If pairs are missing, the method is unknown, a condition has no group, cell or run, or no
-        conditions (or groups of one size) can be exchanged.
+        If pairs are missing in a model, or in the data for a whitened method, the method is
+        unknown, a condition has no group, cell or run, or no conditions (or groups of one size)
+        can be exchanged.
 
     Warns
     -----
@@ -114,7 +116,7 @@ def permutation_test(
     Rows and columns of the data RDMs are shuffled together, the same way in all subjects; entries
     are never shuffled on their own, which would be too lenient. Ranks, norms and V are the same
     for every order of conditions, so that all permutations are one matrix product; Kendall's
-    coefficients and functions of the user are computed anew for each.
+    coefficients, functions of the user and data with missing pairs are computed anew for each.
 
     Examples
     --------
@@ -131,30 +133,20 @@ def permutation_test(
     model, data = align_pair(model, subject_means(data, by))
     conditions = model.conditions
     units = Design(by=by, groups=groups, blocks=blocks).units(conditions)
-    for rdms, what in ((model, "model"), (data, "data")):
-        if (missing := int(np.isnan(rdms.vectors[:, units.used]).sum())) > 0:
-            raise InputError(
-                f"expected every pair measured, but {missing} are missing (NaN) in the {what}."
-            )
+    if (missing := int(np.isnan(model.vectors[:, units.used]).sum())) > 0:
+        raise InputError(
+            f"expected models of which every pair is known, got {missing} missing pairs (NaN). "
+            "Leave their conditions out with subset()."
+        )
     cells = units.blocks
     if within is not None:
         own = codes_of(within, conditions, "cell of `within`")[0]
         cells = np.unique(np.stack([cells, own]), axis=1, return_inverse=True)[1]
     orders = exchanges(units.groups, cells)
-    runs = []
-    for run in units.runs:
-        pairs = pairs_of(run, len(conditions))
-        runs.append((run, _similarities(model.vectors[:, pairs], data.vectors[:, pairs], method)))
-
-    def similarity_of(order: np.ndarray) -> np.ndarray:
-        """Return mean similarities of shuffled data, (n_orders, n_model), the mean over runs."""
-        total = 0.0
-        for run, of_run in runs:
-            row, col = np.triu_indices(len(run), k=1)
-            own = np.searchsorted(run, order[:, run])
-            total = total + of_run(pair_index(own[:, row], own[:, col], len(run)))
-        return np.asarray(total / len(runs))
-
+    if np.isnan(data.vectors[:, units.used]).any():
+        similarity_of = _one_by_one(model, data, method, blocks)
+    else:
+        similarity_of = _at_once(model, data, method, units.runs)
     rng = as_rng(seed)
     observed = similarity_of(np.arange(len(conditions))[None])[0]
     extreme, extreme_max = np.zeros(len(model), int), np.zeros(len(model), int)
@@ -171,6 +163,47 @@ def permutation_test(
         np.where(undefined, np.nan, (1 + extreme_max) / (1 + n_permutations)),
         n_permutations,
     )
+
+
+def _one_by_one(
+    model: RDMs, data: RDMs, method: Method, blocks: Mapping[str, Hashable] | None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from orders to mean similarities with the pairs that each subject has.
+
+    Shuffling all subjects alike is shuffling the models the other way round, so that each
+    subject's missing pairs stay where they are.
+    """
+    row, col = np.triu_indices(model.n_conditions, k=1)
+
+    def similarity_of(order: np.ndarray) -> np.ndarray:
+        back = np.argsort(order, axis=1)
+        pairs = pair_index(back[:, row], back[:, col], model.n_conditions)
+        shuffled = model.vectors[:, pairs].reshape(-1, model.n_pairs)
+        shuffled = RDMs(shuffled, model.conditions, model.measure)
+        similarity = compare(shuffled, data, method=method, blocks=blocks).mean(axis=1)
+        return similarity.reshape(len(model), len(order)).T
+
+    return similarity_of
+
+
+def _at_once(
+    model: RDMs, data: RDMs, method: Method, members: Sequence[np.ndarray]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from orders to mean similarities, (n_orders, n_model), all at once."""
+    runs = []
+    for run in members:
+        pairs = pairs_of(run, model.n_conditions)
+        runs.append((run, _similarities(model.vectors[:, pairs], data.vectors[:, pairs], method)))
+
+    def similarity_of(order: np.ndarray) -> np.ndarray:
+        total = 0.0
+        for run, of_run in runs:
+            row, col = np.triu_indices(len(run), k=1)
+            own = np.searchsorted(run, order[:, run])
+            total = total + of_run(pair_index(own[:, row], own[:, col], len(run)))
+        return np.asarray(total / len(runs))
+
+    return similarity_of
 
 
 def _similarities(model: np.ndarray, data: np.ndarray, method: Method):
