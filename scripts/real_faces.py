@@ -107,9 +107,7 @@ class Study:
     @functools.cache  # noqa: B019
     def crops(self, name: str):
         """Return the faces as a network was trained to see them."""
-        return rf.crop_faces(
-            self.stimuli, self.found, template=self.network(name).spec.crop or "box"
-        )
+        return rf.crop_faces(self.stimuli, self.found, **self.network(name).spec.crop_options)
 
     @functools.cache  # noqa: B019
     def acts(self, name: str):
@@ -458,7 +456,7 @@ def views(study: Study) -> None:
         )
         for name in TRAINED_FOR:
             crops = rf.crop_faces(
-                turned, found, missing="leave-out", template=study.network(name).spec.crop or "box"
+                turned, found, missing="leave-out", **study.network(name).spec.crop_options
             )
             layer = list(study.acts(name))[-1]
             seen = rf.extract(study.network(name), crops, layers=[layer], progress=False)

@@ -22,6 +22,7 @@ from rsa_faces.rdm import clips as clip_module
 from rsa_faces.rdm.clips import clip_rdms
 from rsa_faces.runs._entries import NetworkConfig
 from rsa_faces.runs._networks import Networks
+from rsa_faces.runs._sources import crops
 from rsa_faces.runs.compare.run import CompareRun
 from rsa_faces.stimuli.clips import crop_clips, load_clips
 
@@ -539,7 +540,9 @@ def test_faces_are_cut_out_of_every_frame_as_out_of_an_image(faces):
     copied = pickle.loads(pickle.dumps(cut))
     np.testing.assert_array_equal(next(copied.frames(name)), made[0])
     network = rf.load_network("mini-xception", device="cpu")
-    with pytest.warns(UserWarning, match=r"cut out .*crop_clips\(clips, template='box'\)"):
+    with pytest.warns(
+        UserWarning, match=r"cut out .*crop_clips\(clips, template='box', margin=-0.1\)"
+    ):
         whole = extract_clips(network, faces, layers="pool", rate=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -567,9 +570,14 @@ def test_runs_cut_faces_out_of_clips_for_networks_that_were_trained_so(faces):
 
     some = networks("mini-xception", "pixels", {"name": "sface", "crop_faces": False})
     some.check()
-    assert some.templates == {"mini-xception": "box", "pixels": "", "sface": ""}
+    assert some.crops == {"mini-xception": ("box", -0.1), "pixels": None, "sface": None}
     assert some.shown("pixels") is faces
     assert some.shown("mini-xception").template == "box"
+    wider = networks({"name": "mini-xception", "crop_margin": 0.2})
+    assert wider.shown("mini-xception").margin == 0.2
+    assert wider.shown("mini-xception").hash != some.shown("mini-xception").hash
+    assert "margin -0.1 (mini-xception: measured" in crops(some)
+    assert "margin 0.2 (mini-xception: margin chosen for this run)" in crops(wider)
     assert some.notes == [
         "faces were cut out for mini-xception, as in their training (crop_faces: auto)."
     ]

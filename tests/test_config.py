@@ -64,6 +64,7 @@ def test_a_bare_name_is_a_network():
         "layers": "all",
         "weights": None,
         "crop_faces": "auto",
+        "crop_margin": None,
         "reduce": None,
     }
 

@@ -297,6 +297,16 @@ def test_dlib_template_is_that_of_the_mean_face():
     )
 
 
+@pytest.mark.parametrize("template", ["arcface", "dlib"])
+def test_a_margin_shows_more_about_the_middle_of_a_template(template):
+    points = np.random.default_rng(0).uniform(0, 200, (5, 2))
+    row = made(in_memory(a=np.zeros((9, 9, 3), np.uint8)), points).table.iloc[0]
+    plain, wide = (module.cut_of(row, "a", template, 101, margin) for margin in (0.0, 0.6))
+    for place in ([0, 0], [150, 80]):
+        near, far = plain @ [*place, 1] - 50, wide @ [*place, 1] - 50
+        np.testing.assert_allclose(1.6 * far, near, atol=1e-9)
+
+
 def test_box_is_square_centred_and_wider_by_the_margin():
     image = np.random.default_rng(0).integers(1, 256, (90, 90, 3), dtype=np.uint8)
     stimuli = in_memory(a=image)
@@ -353,8 +363,8 @@ def test_faces_must_be_of_these_images(people, found):
     [
         ({"template": "arcfase"}, "template 'arcfase'. Did you mean 'arcface'"),
         ({"size": 1}, "size .* got 1"),
-        ({"margin": -0.1}, "margin from 0 to 10, got -0.1"),
-        ({"margin": np.nan}, "margin from 0 to 10, got nan"),
+        ({"margin": -0.5}, "margin above -0.5 and up to 10, got -0.5"),
+        ({"margin": np.nan}, "margin above -0.5 and up to 10, got nan"),
         ({"missing": "skip"}, "without a face 'skip'"),
     ],
 )
@@ -446,7 +456,7 @@ def test_a_network_of_cut_out_faces_warns_of_whole_images_once():
         with pytest.warns(UserWarning, match="mini-xception was trained on faces cut out") as seen:
             door(network, faces, layers=network.layers()[-1:], progress=False)
         assert len([w for w in seen if "cut out" in str(w.message)]) == 1
-        crops = rf.crop_faces(faces, rf.detect_faces(faces), template=network.spec.crop)
+        crops = rf.crop_faces(faces, rf.detect_faces(faces), **network.spec.crop_options)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             door(network, crops, layers=network.layers()[-1:], progress=False)

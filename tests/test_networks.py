@@ -104,6 +104,7 @@ def test_every_spec_is_complete(name):
     assert all([spec.task, spec.architecture, spec.training_set, spec.licence, spec.origin])
     assert spec.preprocessing.to_dict()["size"] == spec.preprocessing.size
     assert len(set(spec.layers)) == len(spec.layers) > 0
+    assert bool(spec.crop) == bool(spec.crop_source), "each crop says where it is from"
     with pytest.raises(AttributeError):
         spec.name = "other"
 

@@ -51,7 +51,7 @@ layers = []
 found = rf.detect_faces(faces, progress=False)
 for name, layer in (("sface", "fc"), ("face-api-expression", "fc")):
     network = rf.load_network(name, device="cpu")
-    crops = rf.crop_faces(faces, found, template=network.spec.crop)
+    crops = rf.crop_faces(faces, found, **network.spec.crop_options)
     rdm = rf.layer_rdms(network, crops, layers=[layer], measure="sqeuclidean", progress=False)
     layers.append(rdm.with_labels(name=name))
 layers = rf.concat(layers)

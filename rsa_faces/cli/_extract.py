@@ -46,6 +46,10 @@ Crop = Annotated[
         show_default=False,
     ),
 ]
+Margin = Annotated[
+    float | None,
+    typer.Option("--crop-margin", help="Margin around the face. Default: the network's own."),
+]
 
 
 @app.command()
@@ -58,6 +62,7 @@ def extract(
     layers: Layers = None,
     manifest: Manifest = None,
     crop: Crop = None,
+    margin: Margin = None,
     reduce: Reduce = None,
     dtype: Annotated[
         str, typer.Option(help="How values are kept: float32, float16 or bfloat16.")
@@ -74,7 +79,7 @@ def extract(
     import rsa_faces as rf
 
     opened = rf.load_network(network, weights=weights, device=device)
-    stimuli = _cropped(rf.load_stimuli(images, manifest=manifest), opened, crop)
+    stimuli = _cropped(rf.load_stimuli(images, manifest=manifest), opened, crop, margin)
     activations = rf.extract(
         opened,
         stimuli,
@@ -112,6 +117,7 @@ def rdm(
     ] = "correlation",
     manifest: Manifest = None,
     crop: Crop = None,
+    margin: Margin = None,
     rate: Annotated[
         float | None, typer.Option(help="The folder holds clips: take so many frames a second.")
     ] = None,
@@ -144,7 +150,7 @@ def rdm(
         if rate is not None:
             if reduce is not None or precision != "float32":
                 raise InputError("clips (--rate) take no --reduce and --precision: leave them out.")
-            clips = _cropped(rf.load_clips(source, manifest=manifest), opened, crop)
+            clips = _cropped(rf.load_clips(source, manifest=manifest), opened, crop, margin)
             rdms = rf.clip_rdms(
                 opened,
                 clips,
@@ -156,7 +162,7 @@ def rdm(
                 budget=budget,
             )
         else:
-            stimuli = _cropped(rf.load_stimuli(source, manifest=manifest), opened, crop)
+            stimuli = _cropped(rf.load_stimuli(source, manifest=manifest), opened, crop, margin)
             rdms = rf.layer_rdms(
                 opened,
                 stimuli,
@@ -183,6 +189,7 @@ def faces(
     template: Annotated[
         str, typer.Option(help="How faces are cut: arcface, dlib, box, or a network's name.")
     ] = "arcface",
+    margin: Margin = None,
     size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
     min_score: Annotated[float, typer.Option(help="What counts as a face, 0 to 1.")] = 0.6,
     min_size: Annotated[int, typer.Option(help="The smallest height of a face, in pixels.")] = 20,
@@ -209,12 +216,13 @@ def faces(
         write_table(found.table.rename_axis("id").reset_index(), table)
         out.print(f"Wrote {table}", markup=False, soft_wrap=True)
     if crops is not None:
+        options = {"template": template, "margin": margin}
         if template in NETWORKS:
-            template = _template(NETWORKS[template])
+            options = _crop_options(NETWORKS[template], margin)
         cut = rf.crop_faces(
             stimuli,
             found,
-            template=template,
+            **options,
             size=size,
             missing="leave-out" if leave_out else "refuse",
         )
@@ -302,17 +310,17 @@ def _reduce(value: str | None) -> str | int | None:
     return int(value) if value is not None and value.isdigit() else value
 
 
-def _template(spec) -> str:
+def _crop_options(spec, margin: float | None) -> dict:
     """Return how faces are cut for a network."""
     if not spec.crop:
         raise InputError(
             f"{spec.name!r} was not trained on faces cut out of photographs; name a template: "
             "arcface, dlib or box."
         )
-    return spec.crop
+    return spec.crop_options | ({} if margin is None else {"margin": margin})
 
 
-def _cropped(stimuli, network: Network, crop: bool | None):
+def _cropped(stimuli, network: Network, crop: bool | None, margin: float | None):
     """Return the stimuli as the network is shown them, and say what was decided."""
     from rsa_faces.stimuli import crop_faces, detect_faces
     from rsa_faces.stimuli.clips import ClipSet, crop_clips, first_frames
@@ -322,11 +330,8 @@ def _cropped(stimuli, network: Network, crop: bool | None):
         return stimuli
     clips = isinstance(stimuli, ClipSet)
     images = first_frames(stimuli) if clips else stimuli
-    if crop:
-        template, faces, reason = _template(network.spec), detect_faces(images), ""
-    else:
-        template = network.spec.crop
-        faces, reason = find_to_cut(images)
+    options = _crop_options(network.spec, margin)
+    faces, reason = (detect_faces(images), "") if crop else find_to_cut(images)
     if reason or faces is None:
         say(
             "note",
@@ -336,8 +341,8 @@ def _cropped(stimuli, network: Network, crop: bool | None):
         return stimuli
     if crop is None:
         say("note", f"faces are cut out for {network.name}, as in its training.", style="yellow")
-    cut = crop_faces(images, faces, template=template)  # says which have no face
-    return crop_clips(stimuli, template=template) if clips else cut
+    cut = crop_faces(images, faces, **options)  # says which have no face
+    return crop_clips(stimuli, **options) if clips else cut
 
 
 def _save(rdms: RDMs, target: Path) -> None:

@@ -40,15 +40,15 @@ def check_options(network: Network, reduce: str | int | None, precision: str) ->
 
 def warn_whole(network: Network, stimuli: StimulusSet | ClipSet) -> None:
     """Warn if a network that was trained on cut-out faces is shown stimuli not marked as such."""
-    template = network.spec.crop
-    if not template or stimuli.cropped:
+    if not network.spec.crop or stimuli.cropped:
         return
+    options = ", ".join(f"{k}={v!r}" for k, v in network.spec.crop_options.items())
     if hasattr(stimuli, "frames"):
-        what, how = "clips", f"rf.stimuli.clips.crop_clips(clips, template={template!r})"
+        what, how = "clips", f"rf.stimuli.clips.crop_clips(clips, {options})"
     else:
         what = "images"
         how = (
-            f"rf.crop_faces(stimuli, rf.detect_faces(stimuli), template={template!r}), or load "
+            f"rf.crop_faces(stimuli, rf.detect_faces(stimuli), {options}), or load "
             "crops of your own with rf.load_stimuli(..., cropped=True)"
         )
     warnings.warn(

@@ -78,6 +78,10 @@ class NetworkSpec:
     crop : str
         How photographs of whole scenes were cut to the face for it: a template of
         :func:`rsa_faces.crop_faces`; empty where it takes whole photographs.
+    crop_margin : float
+        The margin that goes with it, as :func:`rsa_faces.crop_faces` takes it.
+    crop_source : str
+        Where crop and margin are from: its authors' description, or what was measured.
     """
 
     name: str
@@ -97,6 +101,13 @@ class NetworkSpec:
     published: tuple[tuple[str, str], ...] = ()
     any_outputs: str = ""
     crop: str = ""
+    crop_margin: float = 0.0
+    crop_source: str = ""
+
+    @property
+    def crop_options(self) -> dict[str, str | float]:
+        """Template and margin, as keywords of :func:`rsa_faces.crop_faces`."""
+        return {"template": self.crop or "box", "margin": self.crop_margin}
 
     @property
     def bundled(self) -> bool:

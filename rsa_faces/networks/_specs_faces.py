@@ -54,6 +54,11 @@ _SENET_INPUT = Preprocessing(
 )
 
 _OWN = "a file of yours; see weights_help"
+_ARCFACE_CROP = "the five points of insightface's aligned crop (Deng et al. 2019)"
+_FACENET_CROP = (
+    "facenet's training (github.com/davidsandberg/facenet): 182 px with 44 px of margin, of which "
+    "160 px are cut out"
+)
 _FORMS = "as .pth, .pt or .safetensors"
 _ALIGNED = (
     "Photographs must be aligned to the eyes, nose and mouth, as in training: "
@@ -93,6 +98,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="arcface-ir50",
         crop="arcface",
+        crop_source=_ARCFACE_CROP,
         task="identity",
         architecture="IR-50, 24 residual blocks with PReLU, 512-d embedding",
         training_set=_ARCFACE_SET,
@@ -107,6 +113,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="arcface-ir100",
         crop="arcface",
+        crop_source=_ARCFACE_CROP,
         task="identity",
         architecture="IR-100, 49 residual blocks with PReLU, 512-d embedding",
         training_set=_ARCFACE_SET,
@@ -121,6 +128,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="arcface-ir50-evolve",
         crop="arcface",
+        crop_source=_ARCFACE_CROP,
         task="identity",
         architecture="IR-50 with one normalisation fewer in each block, 512-d embedding",
         training_set="MS-Celeb-1M, aligned, as face.evoLVe's page or your file's says",
@@ -140,6 +148,7 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="arcface-irse50",
         crop="arcface",
+        crop_source=_ARCFACE_CROP,
         task="identity",
         architecture="IR-SE-50, 24 residual blocks with squeeze and excitation, 512-d embedding",
         training_set="MS-Celeb-1M, refined; see the authors' page",
@@ -159,6 +168,8 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="inception-resnet-vggface2",
         crop="box",
+        crop_margin=0.16,
+        crop_source=_FACENET_CROP,
         task="identity",
         architecture="Inception-ResNet-v1, 512-d embedding of length 1",
         training_set="VGGFace2, the 8,631 identities for training",
@@ -182,6 +193,8 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="inception-resnet-casia",
         crop="box",
+        crop_margin=0.16,
+        crop_source=_FACENET_CROP,
         task="identity",
         architecture="Inception-ResNet-v1, 512-d embedding of length 1",
         training_set="CASIA-WebFace, 10,575 identities",
@@ -199,6 +212,8 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="senet50-vggface2",
         crop="box",
+        crop_margin=0.3,
+        crop_source="Cao Q. et al. (2018), VGGFace2: the detector's box extended by a factor 0.3",
         task="identity",
         architecture="SE-ResNet-50, stride in the first 1x1 convolution, ceil-mode pooling",
         training_set=(

@@ -60,6 +60,8 @@ _DENSENET = "DenseNet, three blocks of three 7x7 convolutions, growth 32"
 _IMAGENET = "ImageNet-1k, 1.28 million photographs in 1,000 classes"
 _VGGFACE2 = "faces, as your file was trained; Jiahui et al. (2023): VGGFace2"
 _OWN = "a file of yours; see weights_help"
+_VGG_CROP = "assumed, as of VGGFace2: the authors name no margin"
+_OWN_CROP = "VGGFace2: the detector's box extended by a factor 0.3"
 _OWN_LICENCE = "as your file's"
 _TORCHVISION_LICENCE = "BSD-3-Clause (code); weights: see torchvision's page"
 _JIAHUI = "Jiahui G. et al. (2023), PNAS 120(44), doi:10.1073/pnas.2304085120"
@@ -84,6 +86,8 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="vgg16-vggface",
         crop="box",
+        crop_margin=0.3,
+        crop_source=_VGG_CROP,
         task="identity",
         architecture=_VGG,
         training_set="VGG-Face, 2.6 million photographs of 2,622 identities",
@@ -135,6 +139,8 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="vgg16-faces",
         crop="box",
+        crop_margin=0.3,
+        crop_source=_OWN_CROP,
         task="identity",
         architecture=_VGG,
         training_set=_VGGFACE2,
@@ -173,6 +179,8 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="alexnet-faces",
         crop="box",
+        crop_margin=0.3,
+        crop_source=_OWN_CROP,
         task="identity",
         architecture=_ALEXNET,
         training_set=_VGGFACE2,
@@ -187,6 +195,12 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="densenet-celeba",
+        crop="box",
+        crop_margin=0.6,
+        crop_source=(
+            "the central 178 px of CelebA's aligned photographs, whose eyes are 38 px apart; the "
+            "detector's box is 2.9 times that (London)"
+        ),
         task="identity",
         architecture=_DENSENET,
         training_set="CelebA, a subset of 1,503 identities",
@@ -203,6 +217,8 @@ SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="densenet-fer2013",
         crop="box",
+        crop_margin=-0.1,
+        crop_source="as mini-xception, which was trained on the same images",
         task="expression",
         architecture=_DENSENET,
         training_set="FER2013, grey faces of 48 px in seven expressions",
@@ -218,6 +234,9 @@ SPECS: tuple[NetworkSpec, ...] = (
     ),
     NetworkSpec(
         name="siamese-lfw",
+        crop="box",
+        crop_margin=1.2,
+        crop_source="Huang G. B. et al. (2007), LFW: the detector's square times 2.2",
         task="identity",
         architecture="Siamese network, 4 convolutions and one linear embedding layer",
         training_set="pairs of Labeled Faces in the Wild, same or different person",

@@ -7,6 +7,7 @@ from rsa_faces.networks._spec import NetworkSpec, Preprocessing
 SPEC = NetworkSpec(
     name="sface",
     crop="arcface",
+    crop_source="the five points of OpenCV's FaceRecognizerSF.alignCrop",
     task="identity",
     architecture="MobileNet, 27 convolutions with PReLU, 128-d embedding",
     training_set=(

@@ -10,6 +10,8 @@ from rsa_faces.networks._spec import NetworkSpec, Preprocessing
 SPECS: tuple[NetworkSpec, ...] = (
     NetworkSpec(
         name="siamese-orl",
+        crop="box",
+        crop_source="photographs it was trained on: their square is 0.99 times the detector's box",
         task="identity",
         architecture=(
             "Siamese network, 4 convolutions (16 to 64 channels), linear 256-d embedding"

@@ -117,6 +117,11 @@ class NetworkConfig(Section):
         default="auto",
         description="Cut faces out: auto where the network was trained on cut-out faces.",
     )
+    crop_margin: float | None = Field(
+        default=None,
+        gt=-0.5,
+        description="Margin of the crop around the face; the network's own by default.",
+    )
     reduce: Literal["mean", "class token"] | PositiveInt | None = Field(
         default=None,
         description="Mean over places, class token, or random projection to so many values.",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,13 @@ def read_images(source: StimuliConfig, command: str) -> StimulusSet:
     return stimuli
 
 
+class Crop(NamedTuple):
+    """How faces are cut out, as :func:`rsa_faces.crop_faces` takes it."""
+
+    template: str
+    margin: float
+
+
 @dataclass(eq=False)
 class Networks:
     """The networks of a run and the stimuli as each is shown them.
@@ -76,7 +83,7 @@ class Networks:
     known: Path | None = None
     rate: float | None = None
     notes: list[str] = field(default_factory=list, init=False)
-    _crops: dict[str, Any] = field(default_factory=dict, init=False)
+    _crops: dict[Crop, Any] = field(default_factory=dict, init=False)
 
     def check(self) -> None:
         """Raise now if layers are unknown, weights missing, or faces that are asked for."""
@@ -87,7 +94,7 @@ class Networks:
                     "clips."
                 )
         for entry in self.entries:
-            self.layers[entry.name], self.weights[entry.name], self.templates[entry.name]
+            self.layers[entry.name], self.weights[entry.name], self.crops[entry.name]
 
     def load(self, name: str) -> Network:
         """Return a network, with the weights that its entry names."""
@@ -152,23 +159,27 @@ class Networks:
         return faces if faces.table["sha256"].to_dict() == same else None
 
     @cached_property
-    def templates(self) -> Mapping[str, str]:
-        """Template of the crops that each network is shown; "" where it is shown whole images.
+    def crops(self) -> Mapping[str, Crop | None]:
+        """How faces are cut out for each network; None where it is shown whole images.
 
         ``crop_faces: auto`` cuts faces out for networks that were trained on cut-out faces, where
         every image has one and is not one already.
         """
-        chosen, whole = {}, []
+        chosen: dict[str, Crop | None] = {}
+        whole = []
         for entry in self.entries:
             own = get_spec(entry.name).crop
+            # Networks that were not trained on faces are shown the box.
+            options: dict[str, Any] = get_spec(entry.name).crop_options
+            if entry.crop_margin is not None:
+                options["margin"] = entry.crop_margin
             if entry.crop_faces is True:
-                # Networks that were not trained on faces are shown the box.
-                chosen[entry.name] = own or "box"
+                chosen[entry.name] = Crop(**options)
                 crop_faces(self._looked_at, self._sure_faces)  # says which have no face
             elif entry.crop_faces == "auto" and own and not self._found[1]:
-                chosen[entry.name] = own
+                chosen[entry.name] = Crop(**options)
             else:
-                chosen[entry.name] = ""
+                chosen[entry.name] = None
                 if own and entry.crop_faces == "auto":
                     whole.append(entry.name)
         automatic = [e.name for e in self.entries if e.crop_faces == "auto" and chosen[e.name]]
@@ -186,18 +197,16 @@ class Networks:
 
     def shown(self, name: str) -> Any:
         """Return the stimuli as a network is shown them."""
-        template = self.templates[name]
-        if not template:
+        crop = self.crops[name]
+        if crop is None:
             return self.stimuli
-        if template not in self._crops:
+        if crop not in self._crops:
             if isinstance(self.stimuli, ClipSet):
                 earlier = next(iter(self._crops.values()), self.stimuli)
-                self._crops[template] = crop_clips(earlier, template=template)
+                self._crops[crop] = crop_clips(earlier, **crop._asdict())
             else:
-                self._crops[template] = crop_faces(
-                    self.stimuli, self._sure_faces, template=template
-                )
-        return self._crops[template]
+                self._crops[crop] = crop_faces(self.stimuli, self._sure_faces, **crop._asdict())
+        return self._crops[crop]
 
     def key(self, name: str) -> list[str]:
         """Return all that a network's answers depend on."""
@@ -213,7 +222,7 @@ class Networks:
 
     def write_faces(self, folder: Path) -> None:
         """Write the table of faces, where any are cut out."""
-        if any(self.templates.values()):
+        if any(self.crops.values()):
             self._sure_faces.save(folder / "faces.csv")
 
 
@@ -233,6 +242,7 @@ def networks_of(run: Run, stimuli: StimulusSet | ClipSet | None) -> Networks:
     run.hashes |= {
         "stimuli_sha256": None if stimuli is None else stimuli.hash,
         "weights_sha256": dict(networks.weights),
+        "crops": {name: crop and crop._asdict() for name, crop in networks.crops.items()},
     }
     return networks
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rsa_faces import datasets
 from rsa_faces.networks import get_spec
-from rsa_faces.runs._networks import Networks
+from rsa_faces.runs._networks import Crop, Networks
 from rsa_faces.stimuli.clips import ClipSet
 
 _CUT = {
@@ -35,14 +35,26 @@ def sources(names: Sequence[str | None], networks: Sequence[str]) -> list[str]:
 
 def crops(networks: Networks) -> str:
     """Return a sentence on what each network was shown."""
-    shown: dict[str, list[str]] = {}
-    for name, template in networks.templates.items():
-        shown.setdefault(template, []).append(name)
-    whole = shown.pop("", [])
+    shown: dict[Crop | None, list[str]] = {}
+    for name, crop in networks.crops.items():
+        shown.setdefault(crop, []).append(name)
+    whole = shown.pop(None, [])
     things = "frames" if isinstance(networks.stimuli, ClipSet) else "images"
     if not shown:
         return f" All networks were shown whole {things}." if whole else ""
-    parts = [f"{_CUT[template]} ({', '.join(names)})" for template, names in shown.items()]
+    parts = [
+        f"{_CUT[crop.template]}, margin {crop.margin:g} "
+        f"({'; '.join(_with_source(name, crop.margin) for name in names)})"
+        for crop, names in shown.items()
+        if crop is not None
+    ]
     text = f" Faces were found by YuNet and cut out of the {things}: {'; '.join(parts)}."
     were = "was" if len(whole) == 1 else "were"
     return text + (f" {', '.join(whole)} {were} shown whole {things}." if whole else "")
+
+
+def _with_source(name: str, margin: float) -> str:
+    """Return a network's name with where its crop is from."""
+    spec = get_spec(name)
+    source = spec.crop_source if margin == spec.crop_margin else "margin chosen for this run"
+    return f"{name}: {source}" if source else name

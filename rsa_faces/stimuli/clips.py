@@ -19,7 +19,7 @@ from rsa_faces.stimuli import _video
 from rsa_faces.stimuli._load import listed
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.alignment import warp
-from rsa_faces.stimuli.faces import TEMPLATES, cut_of, detect_faces
+from rsa_faces.stimuli.faces import TEMPLATES, check_margin, cut_of, detect_faces
 
 MAX_RATE = 1000.0
 
@@ -223,9 +223,12 @@ class FaceClips(ClipSet):
     ----------
     template : str
         As of :func:`rsa_faces.crop_faces`.
+    margin : float
+        As of :func:`rsa_faces.crop_faces`.
     """
 
     template: str
+    margin: float
     # Faces of each clip's frames at a rate, which sets of other templates share.
     _faces: dict[tuple[str, float | None], list[pd.Series]]
 
@@ -236,13 +239,13 @@ class FaceClips(ClipSet):
 
     @property
     def sha256(self) -> tuple[str, ...]:
-        """The hash of each file, with the template."""
-        return tuple(f"{digest} {self.template}" for digest in super().sha256)
+        """The hash of each file, with template and margin."""
+        return tuple(f"{digest} {self.template} {self.margin:g}" for digest in super().sha256)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all content, with the template."""
-        return sha256_bytes(super().hash.encode(), self.template.encode())
+        """SHA-256 of all content, with template and margin."""
+        return sha256_bytes(super().hash.encode(), f"{self.template} {self.margin:g}".encode())
 
     def frames(self, name: str, *, rate: float | None = None) -> Iterator[np.ndarray]:
         """Decode the frames of one clip and cut the face out of each; as :meth:`ClipSet.frames`."""
@@ -253,10 +256,13 @@ class FaceClips(ClipSet):
                 if row is None and not known:
                     raise InputError(f"expected a face in the first frame of {name!r}, got none.")
                 known.append(known[-1] if row is None else row)
-            yield warp(frame, cut_of(known[k], name, self.template), TEMPLATES[self.template])
+            size = TEMPLATES[self.template]
+            yield warp(frame, cut_of(known[k], name, self.template, size, self.margin), size)
 
 
-def crop_clips(clips: ClipSet, *, template: str = "arcface") -> FaceClips:
+def crop_clips(
+    clips: ClipSet, *, template: str = "arcface", margin: float | None = None
+) -> FaceClips:
     """Cut the face out of every frame of clips, as a network was trained to see it.
 
     Parameters
@@ -264,6 +270,8 @@ def crop_clips(clips: ClipSet, *, template: str = "arcface") -> FaceClips:
     clips : ClipSet
         Each shows a face from its first frame on.
     template : {"arcface", "dlib", "box"}, default "arcface"
+        As for :func:`rsa_faces.crop_faces`.
+    margin : float, optional
         As for :func:`rsa_faces.crop_faces`.
 
     Returns
@@ -274,7 +282,7 @@ def crop_clips(clips: ClipSet, *, template: str = "arcface") -> FaceClips:
     Raises
     ------
     InputError
-        If the template is unknown; while decoding, if a first frame shows no face.
+        If template or margin is not valid; while decoding, if a first frame shows no face.
 
     See Also
     --------
@@ -289,7 +297,7 @@ def crop_clips(clips: ClipSet, *, template: str = "arcface") -> FaceClips:
     check_arguments(crop_clips, locals())
     check_choice(template, TEMPLATES, what="template")
     faces = clips._faces if isinstance(clips, FaceClips) else {}
-    return FaceClips(clips._table, template, faces)
+    return FaceClips(clips._table, template, check_margin(margin, template), faces)
 
 
 def first_frames(clips: ClipSet) -> StimulusSet:

@@ -654,7 +654,7 @@ def crop_faces(
     *,
     template: str = "arcface",
     size: int | None = None,
-    margin: float = 0.3,
+    margin: float | None = None,
     missing: str = "refuse",
 ) -> StimulusSet:
     """Cut every face out as a network was trained to see it.
@@ -669,13 +669,15 @@ def crop_faces(
         "arcface": eyes, nose and mouth brought to the five points of ArcFace, insightface and
         OpenCV's SFace (network "sface"). "dlib": to dlib's face chip with a margin of 0.25
         (network "dlib-face"). "box": the box made square and wider by `margin`, not turned
-        (FaceNet, VGGFace2, networks of expressions).
+        (FaceNet, VGGFace2, networks of expressions). ``network.spec.crop_options`` has template and
+        margin of a network.
     size : int, optional
         Height and width of the crops in pixels. Default: 112 for "arcface", 150 for "dlib", 256
         for "box".
-    margin : float, default 0.3
-        For "box": how much longer the square's side is than the box's longer side; 0.3 is what
-        the VGGFace2 networks were trained on.
+    margin : float, optional
+        For "box": how much longer the square's side is than the box's longer side, default 0.3,
+        which is what the VGGFace2 networks were trained on; for the others how much more is shown
+        around the template's middle, default 0. Above -0.5; below 0 less is shown.
     missing : {"refuse", "leave-out"}, default "refuse"
         What happens to stimuli without a face: an error, or they are left out of the result and
         named in the log.
@@ -722,8 +724,7 @@ def crop_faces(
     check_arguments(crop_faces, locals())
     check_choice(template, TEMPLATES, what="template")
     size = check_side(TEMPLATES[template] if size is None else size)
-    if not 0 <= margin <= MAX_MARGIN:
-        raise InputError(f"expected margin from 0 to {MAX_MARGIN:g}, got {margin!r}.")
+    margin = check_margin(margin, template)
     check_choice(missing, ("refuse", "leave-out"), what="rule for stimuli without a face")
     rows = _matched(stimuli, faces)
     without = [name for name in stimuli.ids if not rows.at[name, "found"]]
@@ -751,11 +752,17 @@ def crop_faces(
     return type(stimuli).from_arrays(crops, kept.ids, kept.metadata, cropped=True)
 
 
-def cut_of(
-    row: pd.Series, name: str, template: str, size: int | None = None, margin: float = 0.3
-) -> np.ndarray:
+def check_margin(margin: float | None, template: str) -> float:
+    """Return the margin of a crop, the template's where none is given."""
+    if margin is None:
+        return 0.3 if template == "box" else 0.0
+    if isinstance(margin, bool) or not -0.5 < margin <= MAX_MARGIN:
+        raise InputError(f"expected margin above -0.5 and up to {MAX_MARGIN:g}, got {margin!r}.")
+    return float(margin)
+
+
+def cut_of(row: pd.Series, name: str, template: str, size: int, margin: float) -> np.ndarray:
     """Return the transform from an image, by the row of its face, to the crop."""
-    size = size or TEMPLATES[template]
     face = row[["score", *_MEASURES[:14]]].to_numpy(float)
     if not np.isfinite(face).all():
         raise InputError(f"expected a box and five points of {name!r}, but some are NaN.")
@@ -764,7 +771,11 @@ def cut_of(
     points = face[5:].reshape(5, 2)
     if not np.ptp(points, axis=0).any():
         raise InputError(f"face of {name!r}: the points fit a face at no size above 0.")
-    return _points_transform(points, template, size)
+    transform = _points_transform(points, template, size)
+    if margin:
+        middle = np.array([0, 0, (size - 1) / 2])
+        transform = (transform - middle) / (1 + margin) + middle
+    return transform
 
 
 def _matched(stimuli: StimulusSet, faces: FaceTable) -> pd.DataFrame:
