@@ -10,6 +10,7 @@ from rsa_faces.comparison._forms import Covariance
 from rsa_faces.inference import _dyadic
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._dyadic import analytic, variance_parts
+from rsa_faces.inference._jackknife import Pools, jackknifed_ceilings
 from rsa_faces.inference._study import Study
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.calibration import _distances
@@ -50,6 +51,28 @@ def sums_of_conditions(influence: np.ndarray) -> np.ndarray:
     return np.stack(
         [influence[..., (row == i) | (col == i)].sum(axis=-1) for i in range(n)], axis=-1
     )
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS.values() if m.linear], ids=str)
+@pytest.mark.parametrize("kind", ["plain", "blocks", "opposed", "constant", "sigma_k"])
+def test_ceilings_without_a_subject_follow_from_inner_products(monkeypatch, method, kind):
+    model, data = study(1, n_subjects=6)
+    units = units_of(range(16), np.repeat([0, 1], 8) if kind == "blocks" else None)
+    if kind == "opposed":
+        data = np.concatenate([data[:3], -data[:3]])  # the pool of all is 0
+    elif kind == "constant":
+        data[2] = 0.0
+    elif kind == "sigma_k":
+        if not method.whitened:
+            pytest.skip("the method knows no sigma_k")
+        roots = np.random.default_rng(2).normal(size=(16, 40))
+        method = method.with_sigma_k(Covariance(roots @ roots.T))
+    own = Study(model, data, method, units)
+    found = jackknifed_ceilings(own)
+    given_up = Pools(own).from_inner_products() is None
+    assert given_up == (kind in {"opposed", "constant"})
+    monkeypatch.setattr(Pools, "from_inner_products", lambda _: None)
+    np.testing.assert_allclose(found, jackknifed_ceilings(own), rtol=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=str)

@@ -95,6 +95,19 @@ def test_ranks_of_resamples(forms, seed, ties):
 
 
 @pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_pooled_ranks(forms, seed, ties):
+    weights = np.random.default_rng(seed).integers(0, 4, size=257).astype(float)
+    drawn = weights[weights > 0]
+    for n in (4, 2, 1):
+        sides = sort.sort_rows(values(seed, ties=ties)[:n])
+        ((ranks, _),) = resampled.resampled_ranks([sides], weights)
+        plain, compiled = forms(lambda ranks=ranks: resampled.pooled_sums(ranks, drawn))
+        for one, other in zip(plain, compiled, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("seed", range(3))

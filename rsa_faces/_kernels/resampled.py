@@ -1,4 +1,4 @@
-"""Ranks of resampled RDMs, and permutations of the conditions of several RDMs."""
+"""Ranks of resampled RDMs and of their pools, and permutations of the conditions of several RDMs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from rsa_faces._kernels.choice import call, compiled_pays, in_threads
+from rsa_faces._kernels.sort import sort_rows
 
 #: Entries of RDMs and samples, and of RDMs and permutations, after which the compiled form pays.
 LIMIT = 4 * 10**8
@@ -76,6 +77,42 @@ def plain_resampled_ranks(
     result = np.empty_like(ranks)
     np.put_along_axis(result, places[kept], ranks, axis=1)
     return result, squares
+
+
+def pooled_sums(ranks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum products of each subject's ranks with those of pooled subjects, in one resample.
+
+    Parameters
+    ----------
+    ranks : ndarray, shape (n_subjects, n_drawn)
+        From :func:`resampled_ranks`; weights are whole numbers, so that sums of ranks in any order
+        have the same ties.
+    weights : ndarray, shape (n_drawn,)
+        How often each pair is in the sample, above 0.
+
+    Returns
+    -------
+    products, squares : ndarray, shape (2, n_subjects)
+        Weighted sums with the ranks of the pooled others (0) and of all (1), and of squares of
+        these pools' ranks.
+    """
+    n_steps = ranks.size + ranks.shape[1]
+    fits = 4 * len(ranks) * weights.sum() < 2**32
+    if not fits or not compiled_pays("_resampled_loops", n_steps, LIMIT):
+        return plain_pooled_sums(ranks, weights)
+    from rsa_faces._kernels import _resampled_loops
+
+    return call(_resampled_loops.pooled_sums, (2 * ranks).astype(np.int64), weights)
+
+
+def plain_pooled_sums(ranks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do what :func:`pooled_sums` does, in NumPy."""
+    total = ranks.sum(axis=0)
+    pools = sort_rows(np.concatenate([total - ranks, total[None]]))
+    ((pooled, squares),) = resampled_ranks([pools], weights)
+    own = ranks * weights
+    products = np.stack([np.einsum("sp,sp->s", own, pooled[:-1]), own @ pooled[-1]])
+    return products, np.stack([squares[:-1], np.full(len(ranks), squares[-1])])
 
 
 def shuffled_lengths(square: np.ndarray, orders: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rsa_faces.comparison import Method
+from rsa_faces.inference._pooled import scaled_products
 from rsa_faces.inference._study import Run, Study
 
 
@@ -26,8 +27,10 @@ def jackknifed_ceilings(study: Study) -> np.ndarray:
     without = CeilingsWithout(len(study.data))
     if len(study.data) > 2:
         for run, pools in pools_of_runs(study.left()):
+            of_all = pools.from_inner_products()
             for t in range(len(run.members)):
-                without.add(run.members, t, pools.similarities(t, pools.against(t)))
+                own = pools.similarities(t, pools.against(t)) if of_all is None else of_all[t]
+                without.add(run.members, t, own)
     return without.values()
 
 
@@ -44,6 +47,7 @@ class Pools:
     def __init__(self, study: Study):
         self.data, self.method, self.evidence = study.data, study.method, study.evidence
         self.counted = study.counted
+        self.once = study.once
         filled = np.where(self.counted > 0, self.data, 0.0)
         scaled = [
             self.method.pooling(v[None], w[None])[0]
@@ -85,6 +89,28 @@ class Pools:
                 own = self.evidence[t, mask][None]
                 similarity[rows] = self.method.with_weights(x, y, own)[0, :, 0]
         return similarity.reshape(2, -1)
+
+    def from_inner_products(self) -> np.ndarray | None:
+        """Return what `similarities` gives for each subject, (n, 2, n), where it is that simple.
+
+        It is where every subject has every pair, and the pool is a sum of scaled RDMs.
+        """
+        if not self.method.linear or self.evidence is not None or not self.counted.all():
+            return None
+        between = scaled_products(self.data, self.method, self.once)[0]
+        own, to_all = np.diagonal(between), between.sum(axis=1)
+        norm = to_all.sum()
+        # The pool of the others (0) and of all (1), each without another subject and with all.
+        others = np.array([[1.0], [0.0]])
+        product, square = to_all - others * own, norm - others * (2 * to_all - own)
+        products = product[:, :, None] - between
+        squares = square[:, :, None] - 2 * to_all + own + 2 * others[:, :, None] * between
+        at = np.arange(len(own))
+        products[:, at, at], squares[:, at, at] = product, square
+        # What is left of pools that cancel each other may be rounding.
+        if not (squares > 1e-6 * own.sum()).all():
+            return None
+        return (products / np.sqrt(own[:, None] * squares)).transpose(1, 0, 2)
 
     def influences(
         self, t: int, against: tuple[np.ndarray, np.ndarray]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from rsa_faces._kernels.kendall import kendall_sums
-from rsa_faces._kernels.resampled import resampled_ranks
+from rsa_faces._kernels.resampled import pooled_sums, resampled_ranks
 from rsa_faces._kernels.sort import sort_rows
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.comparison._forms import pair_weights
@@ -61,11 +61,7 @@ def subject_ceilings(
 def _from_inner_products(data, counts, method: Method, given) -> tuple[np.ndarray, np.ndarray]:
     """Where the pool is a sum of scaled RDMs, their inner products tell all."""
     if given is None:
-        # Pools are of RDMs of the same length before they are whitened. The method is linear.
-        (between, _, _), (squares, _) = method.inner(data, data, counts)  # type: ignore[misc]
-        scale = np.sqrt(squares)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            between = between / (scale[:, :, None] * scale[:, None, :])
+        between = scaled_products(data, method, counts)
     else:
         between = weighted_similarities(data, data, counts, method, given)
     own = np.einsum("bss->bs", between)
@@ -76,29 +72,34 @@ def _from_inner_products(data, counts, method: Method, given) -> tuple[np.ndarra
         return (to_all - own) / np.sqrt(own * (norm - 2 * to_all + own)), upper
 
 
+def scaled_products(data: np.ndarray, method: Method, counts: np.ndarray) -> np.ndarray:
+    """Return inner products of RDMs as a linear method pools them, (n_samples, n, n)."""
+    # Pools are of RDMs of the same length before they are whitened.
+    (between, _, _), (squares, _) = method.inner(data, data, counts)  # type: ignore[misc]
+    scale = np.sqrt(squares)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return between / (scale[:, :, None] * scale[:, None, :])
+
+
 def _from_ranks(data, counts, method) -> tuple[np.ndarray, np.ndarray]:
     """Where every subject has every pair: ranks of all subjects, and of sums of them, at once."""
     sides = sort_rows(data)
     sums = np.empty((2, 3, len(counts), len(data)))
     weights = pair_weights(counts)
     for b, w in enumerate(weights):
-        # Ranks are whole or half numbers, so that sums in any order have the same ties.
         ((ranks, squares),) = resampled_ranks([sides], w)
-        total = ranks.sum(axis=0)
-        pools, drawn = np.concatenate([total - ranks, total[None]]), w[w > 0]
+        drawn = w[w > 0]
         if method.factors is None:
+            # Ranks are whole or half numbers: their sums in any order have the same ties.
+            total = ranks.sum(axis=0)
             sums[0, :, b] = [
-                s[0] for s in kendall_sums(ranks, pools[:-1], drawn[None], paired=True)
+                part[0] for part in kendall_sums(ranks, total - ranks, drawn[None], paired=True)
             ]
-            parts = kendall_sums(pools[-1:], ranks, drawn[None])
+            parts = kendall_sums(total[None], ranks, drawn[None])
             sums[1, 0, b], sums[1, 1, b], sums[1, 2, b] = parts[0][0, 0], parts[2][0], parts[1][0]
             continue
-        ((pooled, pooled_squares),) = resampled_ranks([sort_rows(pools)], drawn)
-        ranks *= drawn
-        sums[0, 0, b] = np.einsum("sp,sp->s", ranks, pooled[:-1])
-        sums[1, 0, b] = ranks @ pooled[-1]
+        sums[:, 0, b], sums[:, 2, b] = pooled_sums(ranks, drawn)
         sums[:, 1, b] = squares
-        sums[0, 2, b], sums[1, 2, b] = pooled_squares[:-1], pooled_squares[-1]
     total = weights.sum(axis=1)[:, None]
     lower, upper = (method.weighted.keywords["finish"](*part, total) for part in sums)
     return lower, upper
