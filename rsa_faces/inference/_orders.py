@@ -41,8 +41,9 @@ def exchanges(groups: np.ndarray, cells: np.ndarray) -> Draw:
     UserWarning
         If there are so few orders that no p value can be below 0.05.
     """
-    table = pd.crosstab(groups, cells)
-    kinds = pd.factorize(pd.Series(list(map(tuple, table.to_numpy()))))[0]
+    table = np.zeros((groups.max() + 1, cells.max() + 1), np.int64)
+    np.add.at(table, (groups, cells), 1)
+    kinds = pd.factorize(np.fromiter(map(tuple, table), object, len(table)))[0]
     # The conditions of each group, cell by cell.
     sequence = np.lexsort((np.arange(len(groups)), cells, groups))
     members = np.split(sequence, np.cumsum(np.bincount(groups))[:-1])

@@ -193,14 +193,18 @@ def _at_once(
     runs = []
     for run in members:
         pairs = pairs_of(run, model.n_conditions)
-        runs.append((run, _similarities(model.vectors[:, pairs], data.vectors[:, pairs], method)))
+        row, col = (run[side] for side in np.triu_indices(len(run), k=1))
+        # Where a pair of conditions is among those of the run.
+        place = np.zeros((model.n_conditions, model.n_conditions), np.int64)
+        place[row, col] = place[col, row] = np.arange(len(pairs))
+        of_run = _similarities(model.vectors[:, pairs], data.vectors[:, pairs], method)
+        runs.append((row, col, place, of_run))
 
     def similarity_of(order: np.ndarray) -> np.ndarray:
         total = 0.0
-        for run, of_run in runs:
-            row, col = np.triu_indices(len(run), k=1)
-            own = np.searchsorted(run, order[:, run])
-            total = total + of_run(pair_index(own[:, row], own[:, col], len(run)))
+        for row, col, place, of_run in runs:
+            pairs = place[np.take(order, row, axis=1), np.take(order, col, axis=1)]
+            total = total + of_run(pairs)
         return np.asarray(total / len(runs))
 
     return similarity_of

@@ -252,6 +252,10 @@ class RDMs:
             order = sorted((np.sort(rows) for rows in groups.values()), key=lambda r: r[0])
         else:
             order = [np.arange(len(self))]
+        if len(order) == len(self):
+            n_measured = (~np.isnan(self.vectors)).all(axis=1).astype(int)
+            alone = self._labels.assign(n_averaged=1, n_averaged_min=n_measured)
+            return self._replace(labels=alone)
         vectors, labels = [], []
         for rows in order:
             values = self.vectors[rows]
