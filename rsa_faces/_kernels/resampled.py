@@ -1,4 +1,4 @@
-"""Ranks of resampled RDMs and of their pools, and permutations of the conditions of several RDMs."""
+"""Ranks of resampled RDMs and their pools, and permutations of the conditions of several RDMs."""
 
 from __future__ import annotations
 
