@@ -238,6 +238,10 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     path : path-like
         Written whole or not at all; the same table gives the same bytes. :func:`read_table` reads
         it, also names that a spreadsheet would take for formulas (:func:`spreadsheet_safe`).
+
+    See Also
+    --------
+    rsa_faces.report.write_results : Write the tables of a result as CSV.
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(table_bytes(table))

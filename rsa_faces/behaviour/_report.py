@@ -25,6 +25,12 @@ class RaterReport(BaseResult):
     table : DataFrame
         One row per rater and rule that applied: rater, rule, n (how often), action (what was
         done), where (the first rows, trials or pairs concerned). Empty if nothing was found.
+
+    See Also
+    --------
+    rsa_faces.behaviour.RatedRDMs : RDMs of raters.
+    rsa_faces.behaviour.TripletEmbedding : What :func:`triplet_embedding` found.
+    rsa_faces.behaviour.MeadowsData : What :func:`read_meadows` found in a file.
     """
 
     raters: tuple[str, ...]

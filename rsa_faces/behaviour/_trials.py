@@ -36,6 +36,11 @@ class Trial:
     InputError
         With fewer than 2 images, names that repeat, or positions that are missing or not finite.
 
+    See Also
+    --------
+    Arrangements : All trials of one rater.
+    rsa_faces.behaviour.inverse_mds : Estimate one RDM from a rater's arrangements.
+
     Examples
     --------
     >>> from rsa_faces.behaviour import Trial
@@ -95,6 +100,12 @@ class Arrangements:
     ------
     InputError
         If a trial shows an image that is no condition, or the diameter is not above 0.
+
+    See Also
+    --------
+    read_arrangements : Read positions from a table (CSV, TSV, Excel, DataFrame).
+    rsa_faces.behaviour.fit_raters : Estimate one RDM per rater.
+    Trial : One arrangement of images on the screen.
 
     Examples
     --------

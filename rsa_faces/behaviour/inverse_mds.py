@@ -44,6 +44,11 @@ class ArrangementRDM(BaseResult, figure="plot_rdms"):
         Groups of trials that share no pair; with more than one, their scales are not comparable.
     n_iterations : int
     converged : bool
+
+    See Also
+    --------
+    inverse_mds : Estimate one RDM from a rater's arrangements.
+    rsa_faces.behaviour.fit_raters : Estimate one RDM per rater.
     """
 
     rdms: RDMs

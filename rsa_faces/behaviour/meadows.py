@@ -38,6 +38,11 @@ class MeadowsData(BaseResult):
         The trials; empty for files without trials (MAT).
     report : RaterReport
         What is missing or was left out.
+
+    See Also
+    --------
+    read_meadows : Read multi-arrangement data from a Meadows tree (JSON) or matrix (MAT) file.
+    rsa_faces.behaviour.fit_raters : Estimate one RDM per rater.
     """
 
     rdms: RDMs | None

@@ -32,6 +32,12 @@ class RaterRDMs(BaseResult, figure="plot_rdms"):
         One per rater, labels rater, n_trials and stress.
     evidence : ndarray, shape (n_raters, n_pairs)
         Evidence of each pair in each rater's RDM, in the order of the RDMs' conditions.
+
+    See Also
+    --------
+    fit_raters : Estimate one RDM per rater.
+    group_rdm : Average raters to one RDM, pair by pair, weighted with evidence.
+    rater_agreement : Correlate each rater with the others, and say who stands apart and why.
     """
 
     rdms: RDMs

@@ -33,6 +33,12 @@ class RatedRDMs(BaseResult, figure="plot_rdms"):
     counts : ndarray, shape (n_rdms, n_pairs)
         Judgements that entered each pair.
     report : RaterReport
+
+    See Also
+    --------
+    pair_rating_rdms : Make RDMs from ratings of pairs.
+    trait_rdms : Make RDMs from ratings of single faces on traits.
+    matrix_rdms : Make RDMs from square matrices of judgements, of confusions or of other programs.
     """
 
     rdms: RDMs

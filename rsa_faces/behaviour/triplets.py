@@ -42,6 +42,11 @@ class TripletEmbedding(BaseResult, figure="plot_rdms"):
         The accuracy of each fold.
     n_triplets : int
     converged : bool
+
+    See Also
+    --------
+    triplet_embedding : Find positions of images that predict odd-one-out choices.
+    triplet_rdms : Make RDMs from odd-one-out choices: how often the third image was the odd one.
     """
 
     coordinates: np.ndarray

@@ -41,6 +41,13 @@ class Region:
     InputError
         If there is no place at all, or vertices are not a vector of True and False.
 
+    See Also
+    --------
+    rsa_faces.brain.load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
+    rsa_faces.brain.atlas_rois : Return regions of an atlas by name.
+    rsa_faces.brain.roi_sphere : Return the voxels within a radius of a point.
+    rsa_faces.brain.localiser_roi : Return the voxels or vertices of a parcel.
+
     Notes
     -----
     Places have the order left hemisphere, right hemisphere, volume; voxels are in the order of

@@ -53,6 +53,10 @@ class Hyperalignment(BaseResult):
         Options, for provenance.
     fingerprints : mapping of str to frozenset of str
         Hashes of each subject's fitted observations.
+
+    See Also
+    --------
+    hyperalign : Bring subjects into a common space.
     """
 
     subjects: tuple[str, ...]

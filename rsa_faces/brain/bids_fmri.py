@@ -152,6 +152,11 @@ def bids_mask(
     ------
     InputError
         If there is no such image or mask.
+
+    See Also
+    --------
+    bids_patterns : Estimate patterns of a subject from preprocessed BOLD in BIDS.
+    rsa_faces.brain.load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
     """
     runs = find_runs(
         Path(bids_root),

@@ -77,7 +77,7 @@ def clip_patterns(
     See Also
     --------
     load_patterns : Read maps of responses, one per condition and repeat: betas, t values, means.
-    hyperalign : Fit rotations.
+    hyperalign : Bring subjects into a common space.
 
     Notes
     -----

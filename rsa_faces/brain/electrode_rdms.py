@@ -89,7 +89,7 @@ def ieeg_rdms(
     See Also
     --------
     ieeg_patterns : Turn the epochs of a patient into responses of electrodes, one row per trial.
-    rsa_faces.mapping.layer_map : Compare every layer.
+    rsa_faces.mapping.layer_map : Compare every layer with every time.
 
     References
     ----------

@@ -51,6 +51,12 @@ class Patterns:
     InputError
         If shapes do not fit or a value is not finite.
 
+    See Also
+    --------
+    rsa_faces.brain.load_patterns : Read maps of responses.
+    rsa_faces.brain.bids_patterns : Estimate patterns of a subject from preprocessed BOLD in BIDS.
+    rsa_faces.brain.glm_patterns : Estimate patterns from preprocessed BOLD.
+
     Examples
     --------
     >>> import numpy as np

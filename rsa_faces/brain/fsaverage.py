@@ -45,6 +45,12 @@ def fsaverage(hemisphere: str, *, part: str = "midthickness", mask: Any = None) 
     InputError
         If hemisphere or part is unknown, or the mask does not fit.
 
+    See Also
+    --------
+    load_surface : Read the geometry of a hemisphere.
+    sulcal_depth : Return the depth of sulci of fsaverage5.
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+
     References
     ----------
     .. [1] Fischl B., Sereno M. I., Tootell R. B. H., Dale A. M. (1999). Human Brain Mapping 8,
@@ -77,6 +83,11 @@ def sulcal_depth(hemisphere: str) -> np.ndarray:
     Returns
     -------
     ndarray
+
+    See Also
+    --------
+    fsaverage : Return one hemisphere of fsaverage5, 10,242 vertices.
+    rsa_faces.figures.plot_map : Draw a map as slices through the brain, or as views of a surface.
     """
     from nilearn.datasets import fetch_surf_fsaverage
     from nilearn.surface import load_surf_data
@@ -106,6 +117,11 @@ def load_surface(path: str | os.PathLike[str], *, mask: Any = None) -> Surface:
         If there is no such file.
     InputError
         If it holds no geometry, or the mask does not fit.
+
+    See Also
+    --------
+    fsaverage : Return one hemisphere of fsaverage5, 10,242 vertices.
+    sulcal_depth : Return the depth of sulci of fsaverage5.
     """
     from nilearn.surface import load_surf_mesh
 

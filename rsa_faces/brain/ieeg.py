@@ -64,6 +64,12 @@ class IeegPatterns:
         The run or session of each observation.
     settings : mapping
         How the values were made: sub-bands, baseline, edges, sampling rate.
+
+    See Also
+    --------
+    ieeg_patterns : Turn the epochs of a patient into responses of electrodes, one row per trial.
+    rsa_faces.brain.ieeg_rdms : Build RDMs over time windows of intracranial recordings.
+    rsa_faces.brain.select_electrodes : Keep the electrodes that prefer faces.
     """
 
     values: np.ndarray

@@ -68,6 +68,13 @@ class Image:
     notes : tuple of (str, str)
         What a reader must know, and the file it is about.
     kind : {"volume", "surface", "grayordinates"}
+
+    See Also
+    --------
+    open_image : Open an image of any kind; values are read when they are asked for.
+    VolumeImage : Voxels: a three- or four-dimensional image.
+    SurfaceImage : Vertices of one or both hemispheres.
+    GrayordinatesImage : CIFTI: vertices of the cortex and voxels below it.
     """
 
     space: Region
@@ -120,6 +127,12 @@ def open_image(img: Any, what: str = "img") -> Image:
         If sform and qform of a NIfTI file differ or none is stated, or the hemisphere in the
         metadata is not that of the name.
 
+    See Also
+    --------
+    rsa_faces.brain.load_patterns : Read maps of responses.
+    rsa_faces.brain.load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
+    Image : An open image: all its places, how many maps it has, and what to say about it.
+
     Examples
     --------
     >>> import nibabel
@@ -144,7 +157,13 @@ def read_image(
 
 
 def mask_on(mask: Region, full: Region, resample: bool) -> Region:
-    """Return the places of an image that are in the mask, on the grid of the image."""
+    """Return the places of an image that are in the mask, on the grid of the image.
+
+    See Also
+    --------
+    inside_mask : Return which places a mask holds.
+    as_region : Return a mask as a region.
+    """
     mask = mask.on_grid_of(full, resample=resample)
     inside = mask.positions(full)
     if absent := mask.n_places - int(inside.sum()):
@@ -179,6 +198,12 @@ def as_region(
     ------
     InputError
         If there are several maps, other values without a threshold, or no place is inside.
+
+    See Also
+    --------
+    rsa_faces.brain.load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
+    inside_mask : Return which places a mask holds.
+    rsa_faces.brain.Region : Places of a brain: voxels, vertices or both.
     """
     if isinstance(mask, (Region, Volume)):
         if threshold is not None:
@@ -192,7 +217,13 @@ def as_region(
 
 
 def inside_mask(values: np.ndarray, label: str, threshold: float | None = None) -> np.ndarray:
-    """Return which places a mask holds: exactly 1, or above the threshold that was given."""
+    """Return which places a mask holds: exactly 1, or above the threshold that was given.
+
+    See Also
+    --------
+    as_region : Return a mask as a region.
+    mask_on : Return the places of an image that are in the mask, on the grid of the image.
+    """
     known = values[~np.isnan(values)]
     if threshold is not None:
         with np.errstate(invalid="ignore"):
@@ -246,6 +277,11 @@ def image_files(path: str | os.PathLike[str], what: str = "img") -> list[Path]:
         If there is no such file.
     InputError
         If nothing matches the pattern, or no image is in the folder.
+
+    See Also
+    --------
+    open_image : Open an image of any kind; values are read when they are asked for.
+    load_file : Return an image of nibabel from a file, or say what is wrong with it.
     """
     path = Path(path)
     if path.is_file():
@@ -274,7 +310,12 @@ def _as_people_count(path: Path) -> list[Any]:
 
 
 def open_label_table(img: Any, what: str = "the atlas") -> dict[int, str] | None:
-    """Return the names of the labels that a GIFTI or CIFTI image brings, None if it has none."""
+    """Return the names of the labels that a GIFTI or CIFTI image brings, None if it has none.
+
+    See Also
+    --------
+    rsa_faces.brain.atlas_rois : Return regions of an atlas by name.
+    """
     import nibabel
     from nibabel.cifti2 import LabelAxis
 
@@ -292,7 +333,14 @@ def open_label_table(img: Any, what: str = "the atlas") -> dict[int, str] | None
 
 @dataclass(frozen=True, eq=False)
 class VolumeImage(Image):
-    """Voxels: a three- or four-dimensional image."""
+    """Voxels: a three- or four-dimensional image.
+
+    See Also
+    --------
+    open_image : Open an image of any kind; values are read when they are asked for.
+    SurfaceImage : Vertices of one or both hemispheres.
+    GrayordinatesImage : CIFTI: vertices of the cortex and voxels below it.
+    """
 
     kind: ClassVar[str] = "volume"
     img: Any
@@ -345,7 +393,14 @@ class VolumeImage(Image):
 
 @dataclass(frozen=True, eq=False)
 class SurfaceImage(Image):
-    """Vertices of one or both hemispheres."""
+    """Vertices of one or both hemispheres.
+
+    See Also
+    --------
+    open_image : Open an image of any kind; values are read when they are asked for.
+    VolumeImage : Voxels: a three- or four-dimensional image.
+    GrayordinatesImage : CIFTI: vertices of the cortex and voxels below it.
+    """
 
     kind: ClassVar[str] = "surface"
     arrays: Mapping[str, np.ndarray]
@@ -370,7 +425,15 @@ class SurfaceImage(Image):
 
 @dataclass(frozen=True, eq=False)
 class GrayordinatesImage(Image):
-    """CIFTI: vertices of the cortex and voxels below it."""
+    """CIFTI: vertices of the cortex and voxels below it.
+
+    See Also
+    --------
+    open_image : Open an image of any kind; values are read when they are asked for.
+    VolumeImage : Voxels: a three- or four-dimensional image.
+    SurfaceImage : Vertices of one or both hemispheres.
+    rsa_faces.mapping.to_cifti : Put maps of the same models into one CIFTI-2 image.
+    """
 
     kind: ClassVar[str] = "grayordinates"
     img: Any
@@ -577,6 +640,11 @@ def read_vertices(img: Any, what: str = "img") -> np.ndarray:
     Returns
     -------
     ndarray of float64
+
+    See Also
+    --------
+    rsa_faces.brain.load_surface : Read the geometry of a hemisphere.
+    open_image : Open an image of any kind; values are read when they are asked for.
     """
     return _vertices(img, what)[0]
 
@@ -656,7 +724,12 @@ def _is_surface(img: Any) -> bool:
 
 
 def load_file(path: str | os.PathLike[str], what: str):
-    """Return an image of nibabel from a file, or say what is wrong with it."""
+    """Return an image of nibabel from a file, or say what is wrong with it.
+
+    See Also
+    --------
+    open_image : Open an image of any kind; values are read when they are asked for.
+    """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"expected an image file as {what}, but {path} does not exist.")
@@ -679,6 +752,10 @@ def readable(label: str) -> Iterator[None]:
     ----------
     label : str
         The role and the name of the file.
+
+    See Also
+    --------
+    open_image : Open an image of any kind; values are read when they are asked for.
     """
     try:
         yield

@@ -289,7 +289,7 @@ def localiser_roi(
     See Also
     --------
     load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
-    face_selective : Find the electrodes of a patient.
+    face_selective : Find the electrodes that prefer faces.
 
     Notes
     -----

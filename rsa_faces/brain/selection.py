@@ -38,6 +38,12 @@ class FaceSelection(BaseResult):
         Samples of the events that were used.
     fingerprints : frozenset of str
         Hashes of the trials that were used.
+
+    See Also
+    --------
+    face_selective : Find the electrodes that prefer faces.
+    select_electrodes : Keep the electrodes that prefer faces, unless the same trials chose them.
+    split_trials : Split trials into two halves.
     """
 
     table: pd.DataFrame
@@ -195,7 +201,7 @@ def select_electrodes(patterns: IeegPatterns, selection: FaceSelection) -> IeegP
 
     See Also
     --------
-    face_selective : Find the electrodes of a patient.
+    face_selective : Find the electrodes that prefer faces.
     ieeg_patterns : Turn the epochs of a patient into responses of electrodes, one row per trial.
     """
     _need_source(patterns, "recording to analyse")
@@ -247,7 +253,7 @@ def split_trials(patterns: IeegPatterns) -> tuple[IeegPatterns, IeegPatterns]:
 
     See Also
     --------
-    face_selective : Find the electrodes of a patient.
+    face_selective : Find the electrodes that prefer faces.
 
     Notes
     -----

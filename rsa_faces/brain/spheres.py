@@ -40,6 +40,11 @@ class Volume:
         If the mask is not three-dimensional, not of True and False, or empty, or the affine is
         not 4 × 4, finite and invertible.
 
+    See Also
+    --------
+    Spheres : Spheres around the voxels of a mask.
+    Surface : The vertices of a cortical surface.
+
     Examples
     --------
     >>> import numpy as np
@@ -159,6 +164,11 @@ class Surface:
     InputError
         If shapes do not fit, coordinates are not finite, a triangle names a vertex that does not
         exist, or the mask is empty.
+
+    See Also
+    --------
+    Discs : Discs around the vertices of a surface.
+    Volume : The voxels of a mask.
 
     Examples
     --------
@@ -364,6 +374,12 @@ class Spheres(_Searchlights):
     ------
     InputError
         If the radius is not a length above 0.
+
+    See Also
+    --------
+    Discs : Discs around the vertices of a surface.
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+    Volume : The voxels of a mask.
     """
 
     @cached_property
@@ -417,6 +433,12 @@ class Discs(_Searchlights):
     ------
     InputError
         If the radius is not a length above 0.
+
+    See Also
+    --------
+    Spheres : Spheres around the voxels of a mask.
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+    Surface : The vertices of a cortical surface.
 
     Notes
     -----

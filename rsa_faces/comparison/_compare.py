@@ -189,6 +189,11 @@ def align_pair(model: RDMs, data: RDMs, *, conditions: str = "same") -> tuple[RD
         If the conditions differ and `conditions` is "same".
     InputError
         If fewer than 3 conditions are in both.
+
+    See Also
+    --------
+    compare : Compare model RDMs with data RDMs.
+    align_given : Return the RDMs to regress out, in the order of the model's conditions.
     """
     check_arguments(align_pair, locals())
     check_choice(conditions, ["same", "intersection"], what="value of `conditions`")
@@ -236,6 +241,11 @@ def align_given(given: RDMs, model: RDMs, data: RDMs, method: str | Method) -> R
         If a condition of the model is not in `given`.
     InputError
         If the method has no partial form, an RDM of `given` is constant, or any pair is missing.
+
+    See Also
+    --------
+    align_pair : Return both with the same conditions in the order of `model`.
+    compare : Compare model RDMs with data RDMs.
     """
     method = resolve(method)
     if method.partial is None:
@@ -286,6 +296,11 @@ def max_similarity(
         for tau-a the share u of untied pairs of entries, and for kendall √u. NaN where any
         similarity is: a constant model (zero for the cosines), or fewer than 3 pairs. Pairs that
         are NaN are left out.
+
+    See Also
+    --------
+    compare : Compare model RDMs with data RDMs.
+    rsa_faces.noise_ceiling : Compute the noise ceiling of data RDMs.
 
     Examples
     --------

@@ -109,6 +109,11 @@ class Method:
     sigma_k : Covariance, optional
         What a whitened method is bound to: :meth:`with_sigma_k`.
 
+    See Also
+    --------
+    resolve : Return the method of a name, a function, or a :class:`Method`.
+    rsa_faces.compare : Compare model RDMs with data RDMs.
+
     Examples
     --------
     >>> import numpy as np
@@ -250,6 +255,11 @@ def resolve(method: str | Method | Callable[..., np.ndarray]) -> Method:
     ------
     InputError
         If no method has this name; the nearest is named.
+
+    See Also
+    --------
+    Method : A method of comparison and its forms.
+    rsa_faces.compare : Compare model RDMs with data RDMs.
 
     Examples
     --------

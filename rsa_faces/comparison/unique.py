@@ -51,6 +51,11 @@ def semi_partial(
         If a value is undefined (NaN): an RDM is constant, a layer is explained by those before it
         entirely, or fewer than 3 pairs are measured.
 
+    See Also
+    --------
+    rsa_faces.compare : Compare model RDMs with data RDMs.
+    rsa_faces.variance_partition
+
     Notes
     -----
     With correlations τ of data x, layer y and the layers z before it [1]_ [2]_:

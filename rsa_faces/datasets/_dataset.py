@@ -29,6 +29,11 @@ class Dataset:
         What to cite, with DOI.
     notes : tuple of str
         What a user should know before drawing conclusions.
+
+    See Also
+    --------
+    rsa_faces.datasets.load_dataset : Load a data set by its name.
+    rsa_faces.datasets.images92 : Load the 92-image set of Kriegeskorte et al.
     """
 
     name: str

@@ -44,6 +44,11 @@ class LondonFaces(Dataset):
     ----------
     landmarks : mapping of str to ndarray, shape (189, 2)
         x, y in pixels of each neutral face, by stimulus id, set by hand.
+
+    See Also
+    --------
+    london : Load the Face Research Lab London Set: 102 real people, neutral and smiling.
+    rsa_faces.datasets.Dataset : Stimuli, RDMs of brains and behaviour, and models.
     """
 
     landmarks: dict[str, np.ndarray]

@@ -62,6 +62,11 @@ class SimulatedBrain:
     seed : int
     note : str
         The generative model in words.
+
+    See Also
+    --------
+    simulated_brain : Simulate a group of brains in which models hold in known places.
+    rsa_faces.datasets.SimulatedCortex : The outcome of :func:`simulated_cortex`.
     """
 
     name: str
@@ -281,6 +286,11 @@ def simulated_layers(n_layers: int = 5, *, n_conditions: int = 24, seed: int = 0
     RDMs
         Squared Euclidean distances, labels name, network ("simulated"), layer, layer_index and
         depth (from 0 to 1).
+
+    See Also
+    --------
+    simulated_brain : Simulate a group of brains in which models hold in known places.
+    rsa_faces.datasets.simulated_cortex : Simulate a group's cortex.
 
     Notes
     -----

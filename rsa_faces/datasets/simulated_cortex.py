@@ -51,6 +51,11 @@ class SimulatedCortex:
     signal : float
         Standard deviation of the planted patterns; that of the noise is 1.
     seed : int
+
+    See Also
+    --------
+    simulated_cortex : Simulate a group's cortex.
+    rsa_faces.datasets.SimulatedBrain : The outcome of :func:`simulated_brain`.
     """
 
     name: str

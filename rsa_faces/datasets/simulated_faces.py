@@ -30,6 +30,11 @@ class SimulatedFaces(Dataset):
     expressions : DataFrame
         FACS action units and facial actions, as
         :func:`rsa_faces.stimuli.rendering.expression_table` returned.
+
+    See Also
+    --------
+    simulated_faces : Load 378 simulated faces: 18 identities x 7 expressions x 3 views.
+    rsa_faces.datasets.Dataset : Stimuli, RDMs of brains and behaviour, and models.
     """
 
     parameters: pd.DataFrame

@@ -42,6 +42,10 @@ class SimulatedRecordings:
         One row per planted model: region, model, start, stop (seconds).
     note : str
         The generative model in words.
+
+    See Also
+    --------
+    simulated_recordings
     """
 
     name: str

@@ -53,6 +53,12 @@ class Activations(Mapping):
         If there is no layer, names are not unique, or a matrix does not have one row per
         condition, brings other names, or is not of real numbers.
 
+    See Also
+    --------
+    rsa_faces.extract : Record what the layers of a network answer to each stimulus.
+    rsa_faces.load_activations : Open a store of activations, without the network.
+    rsa_faces.compute_rdms : Build RDMs from patterns.
+
     Examples
     --------
     >>> import numpy as np

@@ -88,7 +88,12 @@ def check_layers(network: Network, found: Probe, layers: str | Sequence[str]) ->
 
 
 def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: str) -> None:
-    """Refuse NaN and infinite activations; layer and image are named."""
+    """Refuse NaN and infinite activations; layer and image are named.
+
+    See Also
+    --------
+    rsa_faces.extract : Record what the layers of a network answer to each stimulus.
+    """
     # A sum is finite only if all of its terms are; it may overflow although they are.
     doubtful = np.flatnonzero(~np.isfinite(patterns.sum(axis=1)))
     bad = [i for i in doubtful if not np.isfinite(patterns[i]).all()]

@@ -136,7 +136,7 @@ def extract(
     --------
     layer_rdms : Build the RDM of each layer while the stimuli pass through the network.
     load_activations : Open a store of activations, without the network.
-    rsa_faces.extraction.select_layers : Return the layers.
+    rsa_faces.extraction.select_layers : Return the layers that patterns name.
 
     Notes
     -----
@@ -229,6 +229,11 @@ def stream(
     dict of str to float or None
         The depth of each layer. None if it cannot be done, and what `act` was shown does not
         count: the budget is too small, or memory ran out.
+
+    See Also
+    --------
+    extract : Record what the layers of a network answer to each stimulus.
+    rsa_faces.layer_rdms : Build the RDM of each layer while the stimuli pass through the network.
     """
     check_arguments(stream, locals())
     check_seed(seed)

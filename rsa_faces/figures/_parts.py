@@ -113,6 +113,10 @@ def palette(names: Sequence[str]) -> Iterator[None]:
     names : sequence of str
         All networks of a study, also those that only some of its figures show.
 
+    See Also
+    --------
+    network_colors : Return a colour for each network, the same in every figure.
+
     Examples
     --------
     >>> from rsa_faces.figures import network_colors, palette
@@ -144,6 +148,11 @@ def network_colors(names: Sequence[str]) -> dict[str, str]:
         Colours as ``#RRGGBB``, by name. A colour follows from the name alone, unless two of the
         names ask for the same one: then the later one in alphabetical order takes the next. The
         first 16 names all differ. All figures of a run give its networks the same colours.
+
+    See Also
+    --------
+    palette : Keep the colours of these networks.
+    rsa_faces.figures.plot_layers : Draw similarity from layer to layer.
 
     Examples
     --------

@@ -84,6 +84,10 @@ def save_figure(figure: Figure, path: str | Path) -> list[Path]:
     -------
     list of Path
         The three files. The same figure gives the same bytes.
+
+    See Also
+    --------
+    rsa_faces.figures.plot_layers : Draw similarity from layer to layer.
     """
     path = Path(path)
     without_date = {

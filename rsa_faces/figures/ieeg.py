@@ -80,7 +80,7 @@ def plot_layer_map(
 
     See Also
     --------
-    rsa_faces.mapping.layer_map : Compare every layer.
+    rsa_faces.mapping.layer_map : Compare every layer with every time.
 
     Examples
     --------

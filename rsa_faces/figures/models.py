@@ -50,6 +50,11 @@ def last_layers(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The chosen rows: a choice made without looking at similarities.
+
+    See Also
+    --------
+    plot_models : Draw similarities of models with one region, and which of them differ.
+    rsa_faces.figures.plot_layers : Draw similarity from layer to layer.
     """
     # Models may have no layer_index (NaN).
     ordered = table.sort_values("layer_index", kind="stable", na_position="first")

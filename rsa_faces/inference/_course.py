@@ -47,6 +47,12 @@ class TimeCourse(BaseResult, figure="plot_time"):
         The options of :func:`time_course`, and `generalises_to`.
     notes : tuple of str
         What a reader must know before concluding.
+
+    See Also
+    --------
+    rsa_faces.inference.time_course : Evaluate how well models predict data at each time.
+    rsa_faces.inference.latency : Find when each curve peaks or sets in, with bootstrap intervals.
+    rsa_faces.figures.plot_time : Draw similarity over time: a panel per region, a curve per model.
     """
 
     times: np.ndarray

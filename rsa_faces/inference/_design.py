@@ -38,6 +38,10 @@ class Design:
     ------
     InputError
         If an option is unknown or out of range.
+
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data.
     """
 
     generalise_to: str = "both"

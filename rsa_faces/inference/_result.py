@@ -90,6 +90,13 @@ class Result(BaseResult, figure="plot_layers"):
         conclusions hold for.
     notes : tuple of str
         What a reader must know before concluding.
+
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data.
+    rsa_faces.figures.plot_layers : Draw similarity from layer to layer.
+    rsa_faces.figures.plot_heatmap : Draw similarity of each layer.
+    rsa_faces.inference.subject_tests
     """
 
     table: pd.DataFrame

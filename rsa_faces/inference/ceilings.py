@@ -33,6 +33,11 @@ class NoiseCeiling(BaseResult):
         Number of subjects.
     method : str
         The comparison method.
+
+    See Also
+    --------
+    noise_ceiling : Compute the noise ceiling of data RDMs.
+    shared_structure : Test whether subjects share any structure at all.
     """
 
     lower: float

@@ -75,6 +75,11 @@ class BestLayer(BaseResult, figure="plot_models"):
         One row per region and layer: `region`, `network`, `layer`, `layer_index`, `depth`, and
         `share`, from 0 to 1: in how many of the folds of the observed data this layer was the
         best for the training data.
+
+    See Also
+    --------
+    best_layer : Choose the best layer of each network, and judge it by data that did not choose it.
+    rsa_faces.Result : The outcome of :func:`rsa_faces.evaluate`.
     """
 
     result: Result
@@ -169,7 +174,7 @@ def evaluate_flexible(
     --------
     best_layer : Choose the best layer of each network, and judge it by data that did not choose it.
     fit_layers : Fit flexible models to all data: their weights, without any similarity.
-    reweighted_similarity : Predict data RDMs by features.
+    reweighted_similarity : Predict data RDMs by reweighted features.
 
     Notes
     -----
@@ -298,7 +303,7 @@ blocks, seed, alpha, correction, family, tail, subset
     See Also
     --------
     rsa_faces.evaluate : Evaluate how well models predict data.
-    evaluate_flexible : Evaluate models.
+    evaluate_flexible : Evaluate models with fitted weights.
 
     Notes
     -----
@@ -375,7 +380,7 @@ def fit_layers(
 
     See Also
     --------
-    evaluate_flexible : Evaluate models.
+    evaluate_flexible : Evaluate models with fitted weights.
 
     Notes
     -----

@@ -35,6 +35,11 @@ class TimeGeneralization(BaseResult, figure="plot_generalization"):
     region : str
         Empty without a label ``region``.
     n_conditions : int
+
+    See Also
+    --------
+    time_generalization : Compare RDMs between all pairs of times, across subjects.
+    rsa_faces.figures.plot_generalization : Draw the similarity of RDMs between all pairs of times.
     """
 
     times: np.ndarray

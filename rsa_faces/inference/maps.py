@@ -58,6 +58,11 @@ class SignFlipTest(BaseResult):
         Number of flips behind each p value.
     exact : bool
         Whether these were all 2^n_subjects flips.
+
+    See Also
+    --------
+    sign_flip_test : Test where similarities differ from 0 over subjects.
+    rsa_faces.mapping.group_test : Test where similarity differs from 0 over subjects.
     """
 
     statistic: str

@@ -74,6 +74,11 @@ class Partition(BaseResult, figure="plot_partition"):
         How it was done, with `generalises_to`: what intervals and standard errors hold for.
     notes : tuple of str
         What a reader must know before concluding.
+
+    See Also
+    --------
+    variance_partition
+    rsa_faces.figures.plot_partition : Draw how much predictors explain alone and together.
     """
 
     table: pd.DataFrame

@@ -36,6 +36,11 @@ class PermutationTest(BaseResult):
         The same against the largest similarity of all models in each permutation: corrected for
         the number of models.
     n_permutations : int
+
+    See Also
+    --------
+    permutation_test : Test whether conditions matter to a similarity, by shuffling their labels.
+    rsa_faces.evaluate : Evaluate how well models predict data.
     """
 
     similarity: np.ndarray

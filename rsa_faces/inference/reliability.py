@@ -34,6 +34,11 @@ class Alpha(BaseResult):
         Mean over blocks; NaN without blocks.
     n_subjects : int
         Number of subjects.
+
+    See Also
+    --------
+    cronbach_alpha : Compute Cronbach's alpha over subjects.
+    rsa_faces.noise_ceiling : Compute the noise ceiling of data RDMs.
     """
 
     overall: float

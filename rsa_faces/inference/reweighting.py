@@ -46,6 +46,11 @@ class Reweighting(BaseResult):
         feature.
     fitted : RDMs
         The prediction fitted to all data. Its similarity with these data is no evidence.
+
+    See Also
+    --------
+    reweighted_similarity : Predict data RDMs by reweighted features.
+    rsa_faces.inference.evaluate_flexible : Evaluate models with fitted weights.
     """
 
     folds: pd.DataFrame
@@ -119,7 +124,7 @@ def reweighted_similarity(
 
     See Also
     --------
-    evaluate_flexible : Evaluate models.
+    evaluate_flexible : Evaluate models with fitted weights.
 
     Notes
     -----

@@ -34,6 +34,11 @@ class SubjectTests(BaseResult):
         statistic, p, and p corrected.
     test : str
         Which test.
+
+    See Also
+    --------
+    subject_tests : Test the similarities of single subjects against 0 and between models.
+    rsa_faces.Result : The outcome of :func:`rsa_faces.evaluate`.
     """
 
     table: pd.DataFrame

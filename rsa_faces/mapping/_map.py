@@ -43,6 +43,12 @@ class BestModels(BaseResult, figure="plot_best_models"):
     depth : ndarray or None, shape (n_models,)
         Depth of each model in its network: the label ``depth``, else ``layer_index``, if all
         models have it.
+
+    See Also
+    --------
+    rsa_faces.mapping.best_model_map : Find the best model of each place.
+    SearchlightMap : The outcome of :func:`searchlight`.
+    rsa_faces.figures.plot_best_models : Draw which model is best at each place.
     """
 
     index: np.ndarray
@@ -109,6 +115,13 @@ class SearchlightMap(BaseResult, figure="plot_map"):
         Number of centres with too few voxels.
     n_undefined : int
         Number of centres where some pairs had no dissimilarity and were left out.
+
+    See Also
+    --------
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+    rsa_faces.mapping.mean_map : Average the maps of several subjects, for figures and tables.
+    rsa_faces.mapping.write_map : Write a map as images and tables that other tools read.
+    rsa_faces.figures.plot_map : Draw a map as slices through the brain, or as views of a surface.
     """
 
     similarity: np.ndarray

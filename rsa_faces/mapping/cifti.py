@@ -39,6 +39,11 @@ def to_cifti(
         If there is no map, maps have different models, measures or methods, or a map of a
         hemisphere is not on a surface, or that of the volume is.
 
+    See Also
+    --------
+    rsa_faces.mapping.write_map : Write a map as images and tables that other tools read.
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+
     References
     ----------
     .. [1] Glasser M. F. et al. (2013). NeuroImage 80, 105-124.

@@ -38,6 +38,10 @@ class ElectrodeLines(BaseResult):
     p : float
         Whether lines differ between regions more than they do when what the one line leaves is
         exchanged between electrodes of a patient; from 1 / (n_permutations + 1) to 1.
+
+    See Also
+    --------
+    electrode_lines : Ask whether two networks are related in the same way in all regions.
     """
 
     table: pd.DataFrame

@@ -43,6 +43,11 @@ class CeilingMap(BaseResult, figure="plot_map"):
     radius : float
         In mm.
     space : Volume or Surface
+
+    See Also
+    --------
+    ceiling_map : Compute the noise ceiling at every place.
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
     """
 
     lower: np.ndarray

@@ -49,6 +49,11 @@ def image_parts(
         If a hemisphere has no mesh or one of another number of vertices, or the mask is empty or
         in another space.
 
+    See Also
+    --------
+    group_test_parts : Test the maps of several parts of the brain together.
+    rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+
     Examples
     --------
     >>> import numpy as np
@@ -127,6 +132,11 @@ def group_test_parts(
     ------
     InputError
         If parts have different numbers of subjects, or as :func:`group_test`.
+
+    See Also
+    --------
+    rsa_faces.mapping.group_test : Test where similarity differs from 0 over subjects.
+    rsa_faces.inference.sign_flip_test : Test where similarities differ from 0 over subjects.
     """
     check_arguments(group_test_parts, locals())
     counts = {part: len(some) for part, some in maps.items()}

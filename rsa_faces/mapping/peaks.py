@@ -54,7 +54,7 @@ def peak_table(
 
     See Also
     --------
-    group_test : Test where similarity.
+    group_test : Test where similarity differs from 0 over subjects.
     rsa_faces.figures.plot_peaks : Draw a table of peaks.
 
     Notes

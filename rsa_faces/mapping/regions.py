@@ -37,6 +37,10 @@ class RegionModels(BaseResult):
         One row per pair of candidates: candidate_a, candidate_b, difference (mean of BIC a − b:
         negative where a is better), sem, t, p (sign flips of patients), p_corrected, n_subjects,
         n_a_better.
+
+    See Also
+    --------
+    compare_region_models
     """
 
     table: pd.DataFrame

@@ -122,7 +122,7 @@ def searchlight(
     --------
     rsa_faces.mapping.ceiling_map : Compute the noise ceiling at every place.
     rsa_faces.mapping.best_model_map : Find the best model of each place.
-    rsa_faces.mapping.group_test : Test where similarity.
+    rsa_faces.mapping.group_test : Test where similarity differs from 0 over subjects.
     rsa_faces.figures.plot_map : Draw a map as slices through the brain, or as views of a surface.
 
     Notes

@@ -19,7 +19,14 @@ from rsa_faces.rdm import RDMs
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LayerMap(TimeCourse, figure="plot_layer_map"):
-    """A time course of which each patient counts: what :func:`layer_map` returns."""
+    """A time course of which each patient counts: what :func:`layer_map` returns.
+
+    See Also
+    --------
+    layer_map : Compare every layer with every time of every patient, region by region.
+    rsa_faces.mapping.map_clusters : Test when and in which layers similarity differs from 0.
+    rsa_faces.figures.plot_layer_map : Draw the similarity of every layer over time.
+    """
 
     def __repr__(self) -> str:
         return (

@@ -64,6 +64,11 @@ class MapClusters(BaseResult):
         What clusters extend along.
     minus : str
         The network that was subtracted, or nothing.
+
+    See Also
+    --------
+    map_clusters : Test when and in which layers similarity differs from 0.
+    rsa_faces.mapping.layer_map : Compare every layer with every time.
     """
 
     clusters: pd.DataFrame
@@ -242,6 +247,11 @@ def compare_networks(
     -----
     UserWarning
         Where a region has fewer than 6 patients.
+
+    See Also
+    --------
+    rsa_faces.mapping.layer_map : Compare every layer with every time.
+    map_clusters : Test when and in which layers similarity differs from 0.
 
     Notes
     -----

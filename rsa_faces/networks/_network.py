@@ -47,6 +47,12 @@ class Network:
         In eval mode, without gradients.
     device : torch.device
         Where `module` lies.
+
+    See Also
+    --------
+    rsa_faces.load_network : Open a network by name.
+    rsa_faces.extract : Record what the layers of a network answer to each stimulus.
+    rsa_faces.networks.NetworkSpec : A network's name, origin, licence, input and layers.
     """
 
     def __init__(self, spec: NetworkSpec, module: torch.nn.Module, device: torch.device) -> None:

@@ -28,6 +28,11 @@ class Preprocessing:
         Pillow's filter; it averages (antialiases) when it makes smaller, and rounds to 0-255.
     resize_to : int, optional
         The shorter side before the centre is cut out, for "crop".
+
+    See Also
+    --------
+    NetworkSpec : A network's name, origin, licence, input and layers.
+    rsa_faces.networks.get_spec : Describe a network without opening it.
     """
 
     size: int
@@ -82,6 +87,12 @@ class NetworkSpec:
         The margin that goes with it, as :func:`rsa_faces.crop_faces` takes it.
     crop_source : str
         Where crop and margin are from: its authors' description, or what was measured.
+
+    See Also
+    --------
+    rsa_faces.networks.get_spec : Describe a network without opening it.
+    rsa_faces.networks.Network : A network with its preprocessing and its layers.
+    Preprocessing : How an image becomes a network's input: ``(pixels - mean) / std`` at one size.
     """
 
     name: str

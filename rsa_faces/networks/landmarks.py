@@ -35,6 +35,11 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
         brows 17-26, nose 27-35, eyes 36-47, mouth 48-67 (the iBUG 300-W scheme [1]_). (0, 0) is
         the centre of the upper left pixel.
 
+    See Also
+    --------
+    rsa_faces.detect_faces : Find the face in each photograph.
+    rsa_faces.analyses.measure_landmarks : Measure faces.
+
     Notes
     -----
     The network is "face-api-landmarks": it sees the image at 112 px, centred on a black square,

@@ -44,6 +44,13 @@ class RDMs:
         If the length of the vectors does not fit the number of conditions, names are not unique,
         values are infinite, or `labels` has another number of rows.
 
+    See Also
+    --------
+    rsa_faces.compute_rdms : Build RDMs from patterns.
+    rsa_faces.load_rdms : Read RDMs from an HDF5 file or a table.
+    concat : Put RDMs one after the other, aligned by condition name to the first.
+    rsa_faces.compare : Compare model RDMs with data RDMs.
+
     Examples
     --------
     >>> import rsa_faces as rf

@@ -63,6 +63,11 @@ class Measure:
     rounding : float, optional
         How far rounding goes, as a share of the largest dissimilarity: closer ones are made equal.
         By default that of sums over channels; 0 for functions that see to it themselves.
+
+    See Also
+    --------
+    rsa_faces.compute_rdms : Build RDMs from patterns.
+    rsa_faces.comparison.Method : A method of comparison and its forms.
     """
 
     name: str

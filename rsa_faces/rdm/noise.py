@@ -39,6 +39,11 @@ class NoiseCovariance:
         How it was estimated.
     freedom : int
         Degrees of freedom it was estimated with.
+
+    See Also
+    --------
+    noise_covariance : Estimate the noise covariance of channels from residuals.
+    rsa_faces.compute_rdms : Build RDMs from patterns.
     """
 
     covariance: np.ndarray

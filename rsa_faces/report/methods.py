@@ -55,6 +55,10 @@ def references_used(result: Result) -> list[str]:
     -------
     list of str
         The first is [1] in :func:`methods_text`, and so on.
+
+    See Also
+    --------
+    methods_text : Write the methods paragraph of a paper.
     """
     return [REFERENCES.get(key, key) for key in _keys(result)]
 
@@ -90,6 +94,11 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
     -------
     str
         A paragraph with the numbers of this run; [1], [2] … are :func:`references_used`.
+
+    See Also
+    --------
+    references_used : Return the references of the methods a result used.
+    rsa_faces.report.write_report : Write the report as one HTML file that needs nothing else.
     """
     settings = result.settings
     keys = _keys(result)

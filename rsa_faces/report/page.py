@@ -28,6 +28,12 @@ class Picture:
         What it shows, with n.
     alt : str
         The same for those who cannot see it.
+
+    See Also
+    --------
+    Account : What a run says of its numbers.
+    Table : A table of the report, as text.
+    write_report : Write the report as one HTML file that needs nothing else.
     """
 
     path: Path
@@ -46,6 +52,12 @@ class Table:
         Cells as they are shown; columns named as people read them.
     numbers : tuple of str
         Columns that are set flush right.
+
+    See Also
+    --------
+    Account : What a run says of its numbers.
+    Picture : A figure of the report.
+    write_report : Write the report as one HTML file that needs nothing else.
     """
 
     caption: str
@@ -70,6 +82,12 @@ class Account:
         What the methods and the files that ship ask to cite.
     legend : str
         How the tables are read.
+
+    See Also
+    --------
+    write_report : Write the report as one HTML file that needs nothing else.
+    Picture : A figure of the report.
+    Table : A table of the report, as text.
     """
 
     findings: Sequence[str]
@@ -104,6 +122,12 @@ def write_report(
         In order.
     provenance : mapping
         Versions, seed, hashes.
+
+    See Also
+    --------
+    rsa_faces.report.methods_text : Write the methods paragraph of a paper.
+    answers : Say in plain words what was found, for each region and subset.
+    rsa_faces.report.write_results : Write the tables of a result as CSV.
     """
     environment = Environment(
         loader=PackageLoader("rsa_faces.report", "."),
@@ -134,6 +158,11 @@ def answers(result: Result) -> list[str]:
     list of str
         One text per row of ``result.ceilings``, in that order: what cannot be concluded, then how
         many layers are more similar than zero and how many reach the lower noise ceiling.
+
+    See Also
+    --------
+    result_tables : Return a table per region and subset: last and highest layer of each network.
+    write_report : Write the report as one HTML file that needs nothing else.
     """
     groups = result.table.groupby(["subset", "region"], sort=False)
     return [
@@ -225,6 +254,11 @@ def result_tables(result: Result) -> list[Table]:
     Returns
     -------
     list of Table
+
+    See Also
+    --------
+    answers : Say in plain words what was found, for each region and subset.
+    rsa_faces.report.write_results : Write the tables of a result as CSV.
     """
     tables = []
     for (subset, region), rows in result.table.groupby(["subset", "region"], sort=False):

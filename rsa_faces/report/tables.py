@@ -30,6 +30,11 @@ def write_results(result: Result, folder: Path) -> list[Path]:
         ``results.csv`` (models), ``tests.csv`` (pairs of models), ``subjects.csv`` and
         ``ceilings.csv``; UTF-8, numbers with all digits (the same result gives the same bytes),
         missing values empty.
+
+    See Also
+    --------
+    rsa_faces.report.write_report : Write the report as one HTML file that needs nothing else.
+    rsa_faces.Result : The outcome of :func:`rsa_faces.evaluate`.
     """
     paths = []
     for name, attribute in FILES.items():

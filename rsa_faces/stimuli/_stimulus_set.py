@@ -42,6 +42,12 @@ class StimulusSet:
         Whether the images are known to be faces cut out, as networks of faces are trained on:
         those of :func:`rsa_faces.crop_faces` are.
 
+    See Also
+    --------
+    rsa_faces.load_stimuli : Load the images of a folder.
+    rsa_faces.ClipSet : Video clips with names and metadata.
+    rsa_faces.datasets.images92 : Load the 92-image set of Kriegeskorte et al.
+
     Examples
     --------
     >>> import numpy as np

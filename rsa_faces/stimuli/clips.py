@@ -44,6 +44,11 @@ class ClipSet:
     hash : str
         SHA-256 of all content: ids, files and metadata.
 
+    See Also
+    --------
+    load_clips : Load the video clips of a folder.
+    rsa_faces.StimulusSet : Images with names and metadata.
+
     Examples
     --------
     >>> from rsa_faces.stimuli.clips import load_clips

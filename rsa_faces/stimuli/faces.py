@@ -111,6 +111,11 @@ class FaceTable:
         As given to :func:`detect_faces`.
     several : str
         As given to :func:`detect_faces`.
+
+    See Also
+    --------
+    detect_faces : Find the face in each photograph, with five points and measures of quality.
+    crop_faces : Cut every face out as a network was trained to see it.
     """
 
     table: pd.DataFrame

@@ -105,6 +105,10 @@ def read_bytes(path: Path) -> bytes:
     ------
     InputError
         If the file cannot be read (why is said).
+
+    See Also
+    --------
+    decode : Return the pixels of a picture file's bytes.
     """
     try:
         return path.read_bytes()
@@ -168,6 +172,10 @@ def pages(data: bytes, where: str | os.PathLike[str]) -> int:
     ------
     InputError
         As :func:`decode` does for what is no picture.
+
+    See Also
+    --------
+    decode : Return the pixels of a picture file's bytes.
     """
     try:
         with _opened(data, where) as opened:
@@ -188,6 +196,10 @@ def is_plain(data: bytes, where: str | os.PathLike[str], longest: int) -> bool:
     ------
     InputError
         As :func:`decode` does for what is no picture.
+
+    See Also
+    --------
+    decode : Return the pixels of a picture file's bytes.
     """
     with _opened(data, where) as opened:
         small = max(opened.size) <= longest
@@ -201,6 +213,10 @@ def check_side(size: int, *, what: str = "size", low: int = 2) -> int:
     ------
     InputError
         If it is not a whole number from `low` to :data:`MAX_SIDE`.
+
+    See Also
+    --------
+    decode : Return the pixels of a picture file's bytes.
     """
     whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
     if not whole or not low <= size <= MAX_SIDE:
@@ -263,7 +279,12 @@ def _formats() -> tuple[str, ...]:
 
 
 def unreadable(suffix: str) -> str | None:
-    """Return why files with this ending cannot be read here, or None."""
+    """Return why files with this ending cannot be read here, or None.
+
+    See Also
+    --------
+    decode : Return the pixels of a picture file's bytes.
+    """
     kind = SUFFIXES.get(suffix.lower())
     if kind is None or kind in _formats():
         return None

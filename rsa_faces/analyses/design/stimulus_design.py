@@ -41,6 +41,11 @@ class StimulusDesign(BaseResult, figure="plot_stimulus_design"):
         Information (lower bound) of each random subset.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    choose_stimuli
+    rsa_faces.figures.plot_stimulus_design : Draw what chosen stimuli are expected to tell.
     """
 
     stimuli: tuple[str, ...]

@@ -40,6 +40,12 @@ class Synthesis(BaseResult, figure="plot_synthesis"):
         ``step``, ``disagreement`` on the way, before rounding.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    synthesise_images : Change pixels by gradient ascent until two networks' RDMs disagree.
+    synthesise_faces : Change coordinates in a face space until two networks' RDMs disagree.
+    rsa_faces.figures.plot_synthesis
     """
 
     stimuli: StimulusSet

@@ -48,6 +48,12 @@ class FaceSpace(BaseResult, figure="plot_components"):
         Mesh over landmarks (first) and border points.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    rsa_faces.analyses.face_space : Make a space of faces from landmarks and images.
+    rsa_faces.figures.plot_faces : Draw made faces in rows.
+    rsa_faces.figures.plot_components
     """
 
     coordinates: pd.DataFrame

@@ -29,6 +29,12 @@ class Faces:
         Share of values that would be darker than black or brighter than white.
     known : ndarray, shape (n_known, n_dimensions)
         Coordinates of the faces that the space was made from.
+
+    See Also
+    --------
+    rsa_faces.analyses.face_space : Make a space of faces from landmarks and images.
+    rsa_faces.analyses.FaceSpace : Shape and appearance of faces.
+    rsa_faces.figures.plot_faces : Draw made faces in rows.
     """
 
     images: np.ndarray

@@ -50,6 +50,11 @@ class AxisTuning(BaseResult, figure="plot_axis_tuning"):
         Each cell's response to the mean of the faces.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    axis_tuning : Find each cell's axis in a face space and test what an axis code predicts.
+    rsa_faces.figures.plot_axis_tuning : Draw tuning of cells along their axis and beside it.
     """
 
     table: pd.DataFrame

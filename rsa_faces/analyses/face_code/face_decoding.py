@@ -41,6 +41,11 @@ class FaceDecoding(BaseResult, figure="plot_identification"):
         makes their images.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    decode_faces : Decode faces from responses of a population and pick them out among others.
+    rsa_faces.figures.plot_identification
     """
 
     table: pd.DataFrame

@@ -40,6 +40,11 @@ class Congruence(BaseResult, figure="plot_congruence"):
         Of the two labels.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    congruence : Compare the subspaces in which two labels vary, such as identity and expression.
+    rsa_faces.figures.plot_congruence : Draw the congruence of two labels from layer to layer.
     """
 
     table: pd.DataFrame

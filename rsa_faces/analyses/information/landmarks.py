@@ -49,6 +49,11 @@ class LandmarkReadout(BaseResult, figure="plot_landmark_readout"):
         ``layer``, ``measurement``, ``condition``, ``measured``, ``predicted`` (held out), ``fold``.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    landmark_readout : Read measurements of faces from each layer, cross-validated over people.
+    rsa_faces.figures.plot_landmark_readout
     """
 
     table: pd.DataFrame

@@ -42,6 +42,12 @@ class Readout(BaseResult, figure="plot_readout"):
         Labels in order of first appearance; empty for numbers.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    readout : Read labels from frozen features with one linear layer, cross-validated.
+    transfer_matrix : Read several tasks out of several networks: what transfers to what.
+    rsa_faces.figures.plot_readout : Draw read-out accuracy from layer to layer.
     """
 
     table: pd.DataFrame

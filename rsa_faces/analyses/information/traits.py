@@ -45,6 +45,12 @@ class TraitReadout(BaseResult, figure="plot_traits"):
         ``features``, ``trait``, ``condition``, ``rating``, ``predicted`` (held out), ``fold``.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    trait_readout : Predict mean ratings of faces from features by ridge regression.
+    rsa_faces.figures.plot_traits : Draw how well each trait is predicted from each set of features.
+    rsa_faces.figures.plot_specificity : Draw which ratings the prediction of each trait follows.
     """
 
     table: pd.DataFrame

@@ -40,6 +40,11 @@ class ReceptiveFields(BaseResult, figure="plot_receptive_fields"):
         Options, for provenance.
     maps : ndarray, shape (n_rows of the table, size, size), or None
         Mean squared gradients, if asked for.
+
+    See Also
+    --------
+    receptive_fields : Find where in the image each place of a layer looks.
+    rsa_faces.figures.plot_receptive_fields
     """
 
     table: pd.DataFrame

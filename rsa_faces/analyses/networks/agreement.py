@@ -41,6 +41,11 @@ class LayerAgreement(BaseResult, figure="plot_layer_agreement"):
         first network with that of the layer of the second it agrees with most, and ``p``.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    layer_agreement : Compare the geometry of every layer of a network with every layer of another.
+    rsa_faces.figures.plot_layer_agreement : Draw layer by layer maps of agreement.
     """
 
     table: pd.DataFrame

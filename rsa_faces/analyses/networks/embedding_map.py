@@ -37,6 +37,11 @@ class EmbeddingMap(BaseResult, figure="plot_embedding_map"):
         One row per kind of map and number of pairs; see :func:`embedding_map`.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    embedding_map : Map one network's embeddings into another's space.
+    rsa_faces.figures.plot_embedding_map
     """
 
     table: pd.DataFrame
@@ -122,7 +127,7 @@ def embedding_map(
 
     See Also
     --------
-    shape_distance : Return the angle.
+    shape_distance : Return the angle between two geometries.
     rsa_faces.figures.plot_embedding_map
 
     Notes

@@ -30,6 +30,11 @@ class Membership(BaseResult, figure="plot_membership"):
         One row per person: ``person``, ``member``, ``n_images``, and each sign.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    membership
+    rsa_faces.figures.plot_membership : Draw each sign of membership for members and for others.
     """
 
     table: pd.DataFrame

@@ -56,6 +56,11 @@ class TopographyComparison(BaseResult, figure="plot_topography"):
         Options, for provenance.
     notes : tuple of str
         What a reader must know before concluding, from :func:`rsa_faces.evaluate`.
+
+    See Also
+    --------
+    compare_topography : Test whether data resemble the RDM of central or of peripheral units more.
+    rsa_faces.figures.plot_topography
     """
 
     table: pd.DataFrame

@@ -51,6 +51,11 @@ class FalseMatches(BaseResult, figure="plot_false_matches"):
         What a reader must know before concluding; the last is
         :data:`rsa_faces.analyses.SELF_REPORT`.
     settings : mapping
+
+    See Also
+    --------
+    false_matches : Count how often different people are taken for one, group by group.
+    rsa_faces.figures.plot_false_matches : Draw how often two different people are taken for one.
     """
 
     table: pd.DataFrame

@@ -47,6 +47,11 @@ class GroupComponents(BaseResult, figure="plot_group_components"):
         :data:`rsa_faces.analyses.SELF_REPORT`.
     settings : mapping
         Options, for provenance, and how many conditions were left out.
+
+    See Also
+    --------
+    group_components : Ask which principal components of a score matrix go with groups of people.
+    rsa_faces.figures.plot_group_components : Draw faces on the first two components.
     """
 
     table: pd.DataFrame

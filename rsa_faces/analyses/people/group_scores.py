@@ -102,6 +102,11 @@ class ScoreDistributions(BaseResult, figure="plot_score_distributions"):
     notes : tuple of str
         :data:`rsa_faces.analyses.SELF_REPORT`.
     settings : mapping
+
+    See Also
+    --------
+    score_distributions : Compare scores within groups with scores between groups.
+    rsa_faces.figures.plot_score_distributions : Draw the distributions of scores within a person.
     """
 
     table: pd.DataFrame

@@ -35,6 +35,11 @@ class Homophily(BaseResult, figure="plot_homophily"):
         One row per pair (ordered pairs of directed ties): ``a``, ``b``, ``tie``, ``score``.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    homophily : Regress how alike two faces are on whether the people are linked, and on controls.
+    rsa_faces.figures.plot_homophily : Draw scores of linked people and others.
     """
 
     table: pd.DataFrame

@@ -36,6 +36,11 @@ class OutlierFlag:
         That have a rate of their own, if any.
     n_people : dict
         Reference people per group; of all under "all" without groups.
+
+    See Also
+    --------
+    rsa_faces.analyses.check_confidence
+    rsa_faces.analyses.SimilarityInterval
     """
 
     method: str

@@ -168,6 +168,11 @@ class SimilarityInterval:
         One minus the coverage.
     n_people : int
         That the margin was set on.
+
+    See Also
+    --------
+    rsa_faces.analyses.check_confidence
+    rsa_faces.analyses.OutlierFlag : A flag for images unlike the reference.
     """
 
     slope: float

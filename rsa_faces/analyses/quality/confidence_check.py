@@ -42,6 +42,11 @@ class ConfidenceCheck(BaseResult, figure="plot_flags"):
         :data:`rsa_faces.analyses.SELF_REPORT`.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    check_confidence : Degrade images and see whether confidence falls and flags rise.
+    rsa_faces.figures.plot_flags : Draw the share of flagged images.
     """
 
     table: pd.DataFrame

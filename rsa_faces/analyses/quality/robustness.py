@@ -34,6 +34,11 @@ class Robustness(BaseResult, figure="plot_robustness"):
         One row per layer, degradation and strength; see :func:`robustness`.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    robustness
+    rsa_faces.figures.plot_robustness : Draw stability or verification against strength.
     """
 
     table: pd.DataFrame

@@ -130,6 +130,11 @@ class ArrangeConfig(_Section):
         requests.
     seed : int, default 0
         Of the choice of trials; every rater and trial has its own.
+
+    See Also
+    --------
+    load_arrange_config : Read the configuration of a multi-arrangement task from a YAML file.
+    rsa_faces.behaviour.arrange.serve : Serve a task until it is stopped (Ctrl-C).
     """
 
     title: str = Field(min_length=1, max_length=200)
@@ -212,6 +217,11 @@ def load_arrange_config(path: str | os.PathLike[str]) -> ArrangeConfig:
         If there is no such file.
     InputError
         If the file is not YAML, a key is unknown (the nearest is named) or a value is wrong.
+
+    See Also
+    --------
+    ArrangeConfig : A multi-arrangement task; read with :func:`load_arrange_config`.
+    rsa_faces.behaviour.arrange.serve : Serve a task until it is stopped (Ctrl-C).
 
     Examples
     --------

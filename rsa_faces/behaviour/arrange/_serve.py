@@ -50,6 +50,11 @@ def create_app(config: ArrangeConfig, *, token: str | None = None) -> FastAPI:
         If stimuli, language file or database cannot be used, the database holds trials of other
         stimuli, or the token is too short.
 
+    See Also
+    --------
+    serve : Serve a task until it is stopped (Ctrl-C).
+    rsa_faces.behaviour.arrange.load_arrange_config
+
     Notes
     -----
     Positions are in diameters of the arena, x to the right, y up, from its centre; what lies
@@ -93,6 +98,12 @@ def serve(
     ------
     MissingExtraError, InputError
         As for :func:`create_app`, or if the port is taken.
+
+    See Also
+    --------
+    create_app : Make the web application of a task, to be served by any ASGI server (one process).
+    rsa_faces.behaviour.arrange.load_arrange_config
+    export_study : Write everything collected into a folder; the task may be running.
 
     Examples
     --------
@@ -169,6 +180,10 @@ def new_token(config: ArrangeConfig) -> tuple[str, str | None]:
     MissingExtraError, InputError
         As for :func:`create_app`, or if `config.token_variable` holds a token.
 
+    See Also
+    --------
+    serve : Serve a task until it is stopped (Ctrl-C).
+
     Examples
     --------
     >>> from rsa_faces.behaviour.arrange import load_arrange_config, new_token
@@ -207,6 +222,11 @@ def export_study(config: ArrangeConfig, folder: str | os.PathLike[str]) -> list[
     UserWarning
         For each rater whose trials cannot be fitted: they are in the trials and in no RDM.
 
+    See Also
+    --------
+    export_person : Write everything that is stored of one person; the task may be running.
+    rsa_faces.behaviour.read_arrangements : Read positions from a table.
+
     Examples
     --------
     >>> from rsa_faces.behaviour.arrange import export_study, load_arrange_config
@@ -240,6 +260,11 @@ def void_trial(config: ArrangeConfig, rater: str, trial: int, reason: str | None
     ------
     MissingExtraError, InputError
         As for :func:`create_app`, or if there is no such rater or trial, or the reason is empty.
+
+    See Also
+    --------
+    forget_raters : Delete all that is stored of a person; the task may be running.
+    export_study : Write everything collected into a folder; the task may be running.
 
     Notes
     -----
@@ -279,6 +304,11 @@ def export_person(config: ArrangeConfig, rater: str, folder: str | os.PathLike[s
     MissingExtraError, InputError
         As for :func:`create_app`, or if there is no such rater.
 
+    See Also
+    --------
+    export_study : Write everything collected into a folder; the task may be running.
+    forget_raters : Delete all that is stored of a person; the task may be running.
+
     Examples
     --------
     >>> from rsa_faces.behaviour.arrange import export_person, load_arrange_config
@@ -312,6 +342,11 @@ def forget_raters(config: ArrangeConfig, rater: str | None = None) -> tuple[int,
     ------
     MissingExtraError, InputError
         As for :func:`create_app`, or if there is no such rater.
+
+    See Also
+    --------
+    export_person : Write everything that is stored of one person; the task may be running.
+    void_trial : Mark a trial as void, or as valid again; the task may be running.
 
     Notes
     -----

@@ -28,6 +28,11 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     InputError
         If shapes do not fit, or an output is NaN.
 
+    See Also
+    --------
+    rsa_faces.networks.training.fit : Train a network on labelled faces.
+    rsa_faces.networks.training.verification
+
     Examples
     --------
     >>> from rsa_faces.networks.training import accuracy

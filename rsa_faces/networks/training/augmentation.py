@@ -29,6 +29,11 @@ class Augmentation:
     InputError
         If a number is out of range.
 
+    See Also
+    --------
+    rsa_faces.networks.training.fit : Train a network on labelled faces.
+    rsa_faces.networks.training.Recipe : Epochs, optimiser and learning rate of a training run.
+
     Examples
     --------
     >>> import numpy as np

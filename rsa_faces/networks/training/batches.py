@@ -30,6 +30,12 @@ def shuffled(epoch: int, *, n_images: int, batch_size: int, seed: int = 0) -> li
     list of ndarray, shape (n, 1)
         Groups of one image.
 
+    See Also
+    --------
+    by_person : Put several images of several people into each batch: for pairs and triplets.
+    pairwise : Put given pairs in random order, as those of LFW's ``pairsDevTrain.txt``.
+    rsa_faces.networks.training.fit : Train a network on labelled faces.
+
     Examples
     --------
     >>> from rsa_faces.networks.training import shuffled
@@ -69,6 +75,12 @@ def by_person(
     ------
     InputError
         If fewer than two people have `n_images` images.
+
+    See Also
+    --------
+    shuffled : Put all images in random order: for classification.
+    pairwise : Put given pairs in random order, as those of LFW's ``pairsDevTrain.txt``.
+    rsa_faces.networks.training.fit : Train a network on labelled faces.
     """
     check_count(n_people, what="n_people", low=2)
     check_count(n_images, what="n_images", low=2)
@@ -108,6 +120,12 @@ def pairwise(epoch: int, *, pairs: np.ndarray, batch_size: int, seed: int = 0) -
     -------
     list of ndarray, shape (n, 2)
         Every pair once.
+
+    See Also
+    --------
+    shuffled : Put all images in random order: for classification.
+    by_person : Put several images of several people into each batch: for pairs and triplets.
+    rsa_faces.networks.training.fit : Train a network on labelled faces.
     """
     check_arguments(pairwise, locals())
     order = np.random.default_rng([seed, epoch]).permutation(len(pairs))

@@ -59,6 +59,12 @@ class LabelledFaces:
     InputError
         If lengths differ, ids or names are not unique, or a label has no name.
 
+    See Also
+    --------
+    read_people : List the images of a folder that holds one folder per person.
+    read_fer2013 : Read faces from FER2013's table, ``fer2013.csv`` or ``icml_face_data.csv``.
+    rsa_faces.networks.training.fit : Train a network on labelled faces.
+
     Examples
     --------
     >>> import numpy as np
@@ -241,6 +247,11 @@ def read_people(
     ------
     InputError
         If there is no such folder, or nobody in it has enough images.
+
+    See Also
+    --------
+    LabelledFaces : Images with a label each. Those in files are read when they are asked for.
+    read_fer2013 : Read faces from FER2013's table, ``fer2013.csv`` or ``icml_face_data.csv``.
     """
     folder = Path(folder)
     check_count(min_images, what="min_images")
@@ -298,6 +309,11 @@ def read_fer2013(
     ------
     InputError
         If the file or a column is missing, or a row is not as said (the line is named).
+
+    See Also
+    --------
+    LabelledFaces : Images with a label each. Those in files are read when they are asked for.
+    read_people : List the images of a folder that holds one folder per person.
 
     References
     ----------

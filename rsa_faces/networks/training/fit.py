@@ -93,6 +93,12 @@ def fit(
         settings, images or batches (the differences are named); if a label or index does not fit;
         if mixed precision is asked for without a GPU; if the loss is not finite any more.
 
+    See Also
+    --------
+    rsa_faces.networks.training.Recipe : Epochs, optimiser and learning rate of a training run.
+    rsa_faces.networks.training.accuracy : Return the share of right answers.
+    rsa_faces.networks.training.verification
+
     Notes
     -----
     On one machine's CPU, with the same number of threads and release of torch, the same seed gives

@@ -50,6 +50,11 @@ def compute_outputs(
     ------
     InputError
         If there is no such layer, or an image cannot be read.
+
+    See Also
+    --------
+    pair_scores : Return how alike the images of each pair are; higher is more.
+    rsa_faces.networks.training.fit : Train a network on labelled faces.
     """
     import torch
 
@@ -107,6 +112,11 @@ def pair_scores(
     -------
     ndarray of float, shape (n_pairs,)
         NaN for the cosine of an output that is 0 everywhere.
+
+    See Also
+    --------
+    rsa_faces.networks.training.verification
+    compute_outputs : Return a network's outputs for all images, as they are (no augmentation).
 
     Examples
     --------

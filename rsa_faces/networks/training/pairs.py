@@ -27,6 +27,12 @@ class FacePairs:
         From 0; nobody should occur in two folds.
     people : tuple of frozenset of str
         Per fold, who occurs in it.
+
+    See Also
+    --------
+    all_pairs : Return every pair of images.
+    draw_pairs : Draw a protocol like that of Labeled Faces in the Wild from any labelled faces.
+    read_pairs : Read a file of pairs as Labeled Faces in the Wild has them.
     """
 
     first: tuple[str, ...]
@@ -101,6 +107,11 @@ def read_pairs(path: str | os.PathLike[str], *, suffix: str = ".jpg") -> FacePai
     ------
     InputError
         If the file cannot be read or a line is not as said; the line is named.
+
+    See Also
+    --------
+    FacePairs : Pairs of images, whether they show the same person, and their folds.
+    all_pairs : Return every pair of images.
 
     References
     ----------
@@ -178,6 +189,11 @@ def all_pairs(faces: LabelledFaces) -> tuple[np.ndarray, np.ndarray]:
     faces : LabelledFaces
         Up to some thousands of images: n (n - 1) / 2 pairs.
 
+    See Also
+    --------
+    draw_pairs : Draw a protocol like that of Labeled Faces in the Wild from any labelled faces.
+    FacePairs : Pairs of images, whether they show the same person, and their folds.
+
     Examples
     --------
     >>> import numpy as np
@@ -216,6 +232,11 @@ def draw_pairs(
     ------
     InputError
         If a fold holds too few pairs of one kind.
+
+    See Also
+    --------
+    all_pairs : Return every pair of images.
+    FacePairs : Pairs of images, whether they show the same person, and their folds.
     """
     check_arguments(draw_pairs, locals())
     check_count(n_folds, what="n_folds")

@@ -47,6 +47,11 @@ class Recipe:
     InputError
         If a value is not valid.
 
+    See Also
+    --------
+    rsa_faces.networks.training.fit : Train a network on labelled faces.
+    rsa_faces.networks.training.Augmentation : A random window of the image, mirrored in some cases.
+
     References
     ----------
     .. [1] Loshchilov I., Hutter F. (2019), Decoupled weight decay regularization, ICLR,

@@ -26,6 +26,11 @@ class Verification(BaseResult):
         Standard deviation over folds (n - 1) divided by the square root of their number.
     folds : DataFrame
         Per fold: accuracy, threshold (chosen on the others), n_pairs.
+
+    See Also
+    --------
+    verification : Measure verification accuracy as Labeled Faces in the Wild does.
+    roc : Return the receiver operating characteristic, one row per distinct score.
     """
 
     accuracy: float
@@ -60,6 +65,12 @@ def verification(scores: np.ndarray, same: np.ndarray, fold: np.ndarray) -> Veri
     ------
     InputError
         If lengths differ, a score is NaN, or there are fewer than two folds.
+
+    See Also
+    --------
+    rsa_faces.networks.training.pair_scores : Return how alike the images of each pair are.
+    roc : Return the receiver operating characteristic, one row per distinct score.
+    tar_at_far : Return the true accept rate at given false accept rates.
 
     Notes
     -----
@@ -143,6 +154,11 @@ def roc(scores: np.ndarray, same: np.ndarray) -> pd.DataFrame:
     ------
     InputError
         If lengths differ, a score is NaN, or one kind of pair is missing.
+
+    See Also
+    --------
+    area_under_roc : Return the area under the ROC.
+    tar_at_far : Return the true accept rate at given false accept rates.
     """
     scores, same = _checked(scores, same, both=True)
     values, inverse = np.unique(-scores, return_inverse=True)
@@ -173,6 +189,11 @@ def area_under_roc(scores: np.ndarray, same: np.ndarray) -> float:
     ------
     InputError
         As :func:`roc`.
+
+    See Also
+    --------
+    roc : Return the receiver operating characteristic, one row per distinct score.
+    tar_at_far : Return the true accept rate at given false accept rates.
 
     Examples
     --------
@@ -209,6 +230,11 @@ def tar_at_far(
     ------
     InputError
         If a rate is out of range; else as :func:`roc`.
+
+    See Also
+    --------
+    roc : Return the receiver operating characteristic, one row per distinct score.
+    verification : Measure verification accuracy as Labeled Faces in the Wild does.
 
     Examples
     --------

@@ -15,6 +15,12 @@ class AnalysesConfig(RunConfig):
     """Questions to the features of networks.
 
     ``configs/analyses.yaml`` explains every key.
+
+    See Also
+    --------
+    Config : One experiment: stimuli → networks → RDMs → comparison with data → figures.
+    SearchlightConfig : A searchlight.
+    TimecourseConfig : Intracranial recordings against layers: when, and in which region.
     """
 
     stimuli: StimuliConfig = Field(description="The images that networks are shown.")

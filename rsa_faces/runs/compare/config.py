@@ -217,6 +217,12 @@ class Config(RunConfig):
     are RDMs that are regressed out of all others. ``conditions: intersection`` takes what stimuli,
     data and models all have. `partition` names two or three sets of networks and models, and says
     what they explain of each region alone and together.
+
+    See Also
+    --------
+    AnalysesConfig : Questions to the features of networks.
+    SearchlightConfig : A searchlight.
+    TimecourseConfig : Intracranial recordings against layers: when, and in which region.
     """
 
     stimuli: StimuliConfig | None = Field(

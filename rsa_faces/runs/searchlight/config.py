@@ -80,7 +80,14 @@ class GroupTestConfig(Section):
 
 
 class SearchlightConfig(RunConfig):
-    """A searchlight: images of a group and models → maps, tests, peaks and figures."""
+    """A searchlight: images of a group and models → maps, tests, peaks and figures.
+
+    See Also
+    --------
+    Config : One experiment: stimuli → networks → RDMs → comparison with data → figures.
+    AnalysesConfig : Questions to the features of networks.
+    TimecourseConfig : Intracranial recordings against layers: when, and in which region.
+    """
 
     data: BrainImagesConfig = Field(description="Images of a group of subjects.")
     stimuli: StimuliConfig | None = Field(

@@ -131,7 +131,14 @@ class ClustersConfig(Section):
 
 
 class TimecourseConfig(RunConfig):
-    """Intracranial recordings against layers: when, and in which region."""
+    """Intracranial recordings against layers: when, and in which region.
+
+    See Also
+    --------
+    Config : One experiment: stimuli → networks → RDMs → comparison with data → figures.
+    AnalysesConfig : Questions to the features of networks.
+    SearchlightConfig : A searchlight.
+    """
 
     data: RecordingsConfig = Field(description="Recordings of patients.")
     stimuli: StimuliConfig = Field(description="The images that networks are shown.")

@@ -45,6 +45,10 @@ class Study:
         The stimuli as a network, by name, is shown them.
     budget : str
     seed : int
+
+    See Also
+    --------
+    Question : A question to the features of networks; each subclass is one.
     """
 
     stimuli: StimulusSet
@@ -93,6 +97,11 @@ class Question(Section, abc.ABC):
 
     A subclass sets the class variables, draws its figures in the order of :meth:`figures`, and is
     added to :data:`rsa_faces.runs.analyse.questions.QUESTIONS`.
+
+    See Also
+    --------
+    Study : What answers are made from.
+    AnalysesConfig : Questions to the features of networks.
     """
 
     analysis: str = Field(description="Which question is asked.")
