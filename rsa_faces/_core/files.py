@@ -48,6 +48,17 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_bytes(text.encode("utf-8"))
 
 
+#: Variable that names another folder for what is kept, in place of the user's cache.
+FOLDER = "RSA_FACES_DATA"
+
+
+def cache_folder() -> Path:
+    """Return the folder on this machine for what is fetched or found once."""
+    import pooch
+
+    return Path(os.environ.get(FOLDER) or pooch.os_cache("rsa-faces"))
+
+
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes as hexadecimal text."""
     with open(path, "rb") as stream:

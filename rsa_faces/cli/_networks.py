@@ -114,40 +114,46 @@ def layers(
 @guarded
 def check(
     name: Name,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Faces of yours: a folder with manifest.csv: file, identity, expression."
+        ),
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="A weight file of yours.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    as_json: Json = False,
 ) -> None:
-    """Open a network, compare its weights' hash, run a photograph through it."""
-    import time
+    """Check whether a network sees what it was trained to see: answers, people, expressions.
 
-    from rsa_faces.datasets import images92
-    from rsa_faces.extraction import extract
-    from rsa_faces.networks import load_network
+    Exit code 1 if it does not.
+    """
+    from rsa_faces.networks import check as check_network
+    from rsa_faces.networks import get_spec
     from rsa_faces.networks._load import is_published
 
-    network = load_network(name, weights=weights, device=device)
-    image = images92().images().query("face").subset(["image_13"])
-    start = time.perf_counter()
-    activations = extract(network, image, progress=False)
-    seconds = time.perf_counter() - start
-    spec = network.spec
+    spec = get_spec(name)
     known = spec.bundled if weights is None else is_published(spec, weights)
-    hashed = "as published" if known else "not known beforehand"
-    out.print(
-        f"{network.name}: {len(activations)} layers from one photograph in {seconds:.2f} s "
-        f"on {network.device}",
-        markup=False,
-    )
-    out.print(
-        f"weights: SHA-256 of names and values {network.weights_sha256} ({hashed})",
-        markup=False,
-        soft_wrap=True,
-    )
-    if spec.outputs:
-        values = activations[activations.layers[-1]].ravel()
-        if len(values) == len(spec.outputs) <= 10:
-            best = spec.outputs[int(values.argmax())]
-            out.print(f"says of a photograph of a face: {best}", markup=False)
+    found = check_network(name, images, weights=weights, device=device)
+    if as_json:
+        facts = {"network": name, "verdict": found.verdict, "because": found.because}
+        facts |= {"weights": found.settings["weights"], "weights_known": known}
+        typer.echo(json.dumps(facts | {"table": found.table.to_dict("records")}, indent=1))
+    else:
+        out.print(found.sentence, markup=False, soft_wrap=True)
+        for row in found.table.itertuples():
+            out.print(f"  {row.measure}: {row.value:.3g}", markup=False)
+        if spec.crop:
+            crop = f"{spec.crop}, margin {spec.crop_margin:g} ({spec.crop_source})"
+            out.print(f"faces cut out: {crop}", markup=False, soft_wrap=True)
+        out.print(
+            f"weights: SHA-256 of names and values {found.settings['weights']} "
+            f"({'as published' if known else 'not known beforehand'})",
+            markup=False,
+            soft_wrap=True,
+        )
+    if found.good is False:
+        raise typer.Exit(1)
 
 
 def _weights(spec) -> str:

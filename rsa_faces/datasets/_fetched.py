@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import sha256_file
+from rsa_faces._core.files import FOLDER, cache_folder, sha256_file
 from rsa_faces._core.progress import progress_bar
 
-#: Another folder for data that is fetched, in place of the user's cache.
-FOLDER = "RSA_FACES_DATA"
 PIECE = 2**16
 TIMEOUT = 60.0
 #: Who asks; and bytes as they lie there, since a compressed answer cannot go on in the middle.
@@ -48,9 +46,7 @@ class Archive:
     @property
     def folder(self) -> Path:
         """The folder on this machine."""
-        import pooch
-
-        return Path(os.environ.get(FOLDER) or pooch.os_cache("rsa-faces")) / self.name
+        return cache_folder() / self.name
 
     def fetch(self) -> dict[str, Path]:
         """Return the path of each file, by the end of its name; fetch those that are not there.

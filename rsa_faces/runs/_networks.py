@@ -16,6 +16,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import file_names
 from rsa_faces.extraction import select_layers
 from rsa_faces.networks import Network, get_spec, load_network
+from rsa_faces.networks._check import check_file
 from rsa_faces.rdm import RDMs, clip_rdms, layer_rdms, load_rdms
 from rsa_faces.runs._entries import NetworkConfig, StimuliConfig
 from rsa_faces.runs._job import Job
@@ -94,7 +95,19 @@ class Networks:
                     "clips."
                 )
         for entry in self.entries:
-            self.layers[entry.name], self.weights[entry.name], self.crops[entry.name]
+            self.layers[entry.name], self.weights[entry.name], self.crops[entry.name], self.verdicts
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, str]:
+        """Whether networks with weight files of the user see what they should; notes say if not."""
+        found = {
+            entry.name: check_file(entry.name, entry.weights, device=self.device)
+            for entry in self.entries
+            if entry.weights is not None
+        }
+        for verdict in found.values():
+            self.notes += verdict.notes
+        return {name: verdict.sentence for name, verdict in found.items()}
 
     def load(self, name: str) -> Network:
         """Return a network, with the weights that its entry names."""
@@ -242,6 +255,7 @@ def networks_of(run: Run, stimuli: StimulusSet | ClipSet | None) -> Networks:
     run.hashes |= {
         "stimuli_sha256": None if stimuli is None else stimuli.hash,
         "weights_sha256": dict(networks.weights),
+        "network_checks": dict(networks.verdicts),
         "crops": {name: crop and crop._asdict() for name, crop in networks.crops.items()},
     }
     return networks

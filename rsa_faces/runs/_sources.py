@@ -34,6 +34,11 @@ def sources(names: Sequence[str | None], networks: Sequence[str]) -> list[str]:
 
 
 def crops(networks: Networks) -> str:
+    """Return what each network was shown, and whether those of the user's files see it."""
+    return _shown(networks) + "".join(f" {verdict}" for verdict in networks.verdicts.values())
+
+
+def _shown(networks: Networks) -> str:
     """Return a sentence on what each network was shown."""
     shown: dict[Crop | None, list[str]] = {}
     for name, crop in networks.crops.items():

@@ -202,7 +202,7 @@ class FaceTable:
         ).set_index("id")
         options = [table.pop(name).iloc[0] for name in ("min_score", "min_size", "several")]
         table = table.assign(
-            reason=table["reason"].fillna(""), n_faces=table["n_faces"].astype(int)
+            reason=table["reason"].astype(object).fillna(""), n_faces=table["n_faces"].astype(int)
         )
         return cls(table, float(options[0]), int(options[1]), str(options[2]))
 
