@@ -58,9 +58,7 @@ def readout(stimuli, _, network) -> None:
     """Expression across identity from all layers."""
     labels = stimuli.metadata
     with tempfile.TemporaryDirectory() as folder:
-        acts = rf.extract(
-            network, stimuli, layers="all", store=Path(folder) / "a.h5", progress=False
-        )
+        acts = rf.extract(network, stimuli, layers="all", store=Path(folder) / "a", progress=False)
         asked = {"across": labels["identity"], "progress": False}
         analyses.readout(
             {"one": np.asarray(acts[list(acts)[-1]])},

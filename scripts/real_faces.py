@@ -112,7 +112,7 @@ class Study:
     @functools.cache  # noqa: B019
     def acts(self, name: str):
         """Return the activations of all layers."""
-        store = self.out / "activations" / f"{name}.h5"
+        store = self.out / "activations"
         return rf.extract(
             self.network(name), self.crops(name), layers="all", store=store, progress=False
         )

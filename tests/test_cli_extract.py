@@ -25,7 +25,7 @@ def photographs(tmp_path_factory):
 
 
 def test_extract_then_rdm_gives_what_rdm_gives_at_once(photographs, tmp_path):
-    store, at_once, kept = tmp_path / "acts.h5", tmp_path / "once.h5", tmp_path / "kept.h5"
+    store, at_once, kept = tmp_path / "acts", tmp_path / "once.h5", tmp_path / "kept.h5"
     done = rsa_faces("extract", photographs, "--network", "mini-xception", "--store", store)
     assert done.exit_code == 0, done.output
     assert "16 layers of mini-xception, 8 images" in done.output
@@ -36,9 +36,16 @@ def test_extract_then_rdm_gives_what_rdm_gives_at_once(photographs, tmp_path):
     assert one.conditions == two.conditions
     assert one.labels.equals(two.labels)
     np.testing.assert_allclose(one.vectors, two.vectors, atol=2e-6)
+    listed = rsa_faces("store", "list", store)
+    assert "mini-xception: 16 layers, 8 images" in listed.output
+    assert "written today, used today, current" in listed.output
+    would = rsa_faces("store", "prune", store, "--max-size", "1KB")
+    assert "Would remove 1 files" in would.output
     activations = rf.load_activations(store)
     assert activations.network == "mini-xception"
     assert activations.conditions[0] == "image_13"
+    assert "Removed" in rsa_faces("store", "prune", store, "--max-size", "1KB", "--yes").output
+    assert list(store.rglob("*.part")) == list(store.glob("*.list")) == []
 
 
 def test_reduced_layers_and_tables(photographs, tmp_path):
@@ -166,10 +173,8 @@ def test_import_reads_by_name(tmp_path):
     [
         (["import", "x.npy", "--out", "o.h5"], "x.npy does not exist"),
         (["rdm", ".", "--out", "o.h5"], "expected --network NAME for a folder of images"),
-        (
-            ["rdm", ".", "--out", "o.h5", "--network", "sface", "--rate", "2", "--reduce", "mean"],
-            "clips .* take no --reduce",
-        ),
+        (["store", "list", "."], "to be a store of activations, or empty, but it holds"),
+        (["store", "prune", "nowhere", "--unused"], "nowhere is none, or an empty one"),
         (
             ["faces", "PHOTOS", "--crops", "c", "--template", "pixels"],
             "'pixels' was not trained on faces cut out",

@@ -372,9 +372,9 @@ def test_more_than_the_budget_goes_to_disk_with_the_same_result(network, folder)
         np.testing.assert_array_equal(memory[layer], disk[layer])
 
 
-def test_a_store_is_resumed_and_made_anew_for_another_rate(network, folder, tmp_path, caplog):
+def test_a_store_is_resumed_and_keeps_each_rate(network, folder, tmp_path, caplog):
     clips = load_clips(folder)
-    store = tmp_path / "store.h5"
+    store = tmp_path / "store"
     whole = extract_clips(network, clips, layers=LAYERS)
     (folder / "c.mkv").rename(folder / "c.away")
     with pytest.raises(InputError, match=r"c\.mkv"):
@@ -388,7 +388,11 @@ def test_a_store_is_resumed_and_made_anew_for_another_rate(network, folder, tmp_
         np.testing.assert_array_equal(resumed[layer], whole[layer])
     with caplog.at_level(logging.INFO):
         extract_clips(network, clips, layers=LAYERS, store=store, rate=10)
-    assert "made anew" in caplog.text
+    assert "3 of 3 are new" in caplog.text
+    network.module.batches.clear()
+    for rate in (None, 10):
+        extract_clips(network, clips, layers=LAYERS, store=store, rate=rate)
+    assert network.module.batches == [1, 1]  # both are still there
 
 
 def test_memory_that_runs_out_halves_the_batch(network, folder, monkeypatch):

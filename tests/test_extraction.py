@@ -1,14 +1,12 @@
 """Extraction: hooks that copy, layers by name, any batch size, memory and disk, kill -9."""
 
 import copy
-import fcntl
 import logging
 import os
 import pickle
 import signal
 import subprocess
 import sys
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +24,9 @@ from rsa_faces.extraction import (
     _extract,
     _store,
     extract,
+    list_store,
     load_activations,
+    prune_store,
     select_layers,
 )
 from rsa_faces.stimuli import StimulusSet
@@ -479,7 +479,7 @@ def stop_after(network, n_passes):
 
 
 def test_store_gives_the_same_and_is_not_computed_again(tmp_path, passes):
-    path = tmp_path / "deep" / "acts.h5"
+    path = tmp_path / "deep" / "acts"
     first = extract(tiny(), faces(), store=path, batch_size=3)
     assert passes == [3, 3, 1]
     equal(first, extract(tiny(), faces(), batch_size=3))
@@ -490,149 +490,243 @@ def test_store_gives_the_same_and_is_not_computed_again(tmp_path, passes):
         Activations({"fc": first["fc"]}, first.conditions),
     )
     assert passes == []
-    assert [p.name for p in path.parent.iterdir()] == ["acts.h5"]
+    assert [p.name for p in path.parent.iterdir()] == ["acts"]
+
+
+def parts(path):
+    return sorted(path.glob("*/[!.]*.part"))
 
 
 def test_layers_are_added_to_a_store(tmp_path, passes):
-    path = tmp_path / "acts.h5"
+    path = tmp_path / "acts"
     extract(tiny(), faces(), store=path, layers=["fc"], batch_size=3)
-    with h5py.File(path, "r+") as file:  # a sign by which to know it again
-        file["activations/fc"][0] = 0
-        file["checksums"][0, 0] = zlib.crc32(np.zeros(5, np.float32))
-    both = extract(tiny(), faces(), store=path, layers=["conv1", "fc"])
+    before = {part: part.read_bytes() for part in parts(path)}
+    both = extract(tiny(), faces(), store=path, layers=["conv1", "fc"], batch_size=3)
     assert passes == [3, 3, 1] * 2
-    assert (both["fc"][0] == 0).all()
-    expected = extract(tiny(), faces(), batch_size=3)
-    np.testing.assert_array_equal(both["fc"][1:], expected["fc"][1:])
-    np.testing.assert_array_equal(both["conv1"], expected["conv1"])
+    assert all(part.read_bytes() == values for part, values in before.items())
+    added = [_store.Part.read(part) for part in parts(path) if part not in before]
+    assert [list(part.layouts) for part in added] == [["conv1"]] * 3
+    equal(both, extract(tiny(), faces(), layers=["conv1", "fc"], batch_size=3))
 
 
 def test_layers_are_added_to_an_unfinished_store(tmp_path, passes):
-    path, network = tmp_path / "acts.h5", tiny()
+    path, network = tmp_path / "acts", tiny()
     stop_after(network, 3)
     with pytest.raises(KeyboardInterrupt):
         extract(network, faces(), store=path, layers=["fc"], batch_size=2)
-    equal(extract(tiny(), faces(), store=path), extract(tiny(), faces(), batch_size=2))
+    equal(
+        extract(tiny(), faces(), store=path, batch_size=2), extract(tiny(), faces(), batch_size=2)
+    )
 
 
 @pytest.mark.parametrize(
-    ("what", "network", "stimuli"),
+    ("what", "network"),
     [
-        ("weights", tiny(seed=1, weights_sha256="other"), faces()),
-        ("preprocessing", tiny(scale=1 / 128), faces()),
-        ("images", tiny(), faces(seed=1)),
-        ("images", tiny(), faces(n=5)),
-        ("code", tiny(), faces()),
-        ("origin", tiny(origin="library 1.1"), faces()),
-        ("structure, weights", tiny(weights_sha256="other"), faces()),
+        ("weights", tiny(seed=1, weights_sha256="other")),
+        ("preprocessing", tiny(scale=1 / 128)),
+        ("code", tiny()),
+        ("origin", tiny(origin="library 1.1")),
+        ("structure, weights", tiny(weights_sha256="other")),
     ],
 )
-def test_a_changed_key_is_never_a_stale_hit(tmp_path, what, network, stimuli, monkeypatch, caplog):
-    path = tmp_path / "acts.h5"
-    extract(tiny(), faces(), store=path)
-    if what == "code":
-        monkeypatch.setattr(_extract, "_code_version", lambda: "another")
-    if "structure" in what:
-        network.module.relu = nn.LeakyReLU(0.5, inplace=True)
+def test_a_changed_key_is_never_a_stale_hit(tmp_path, what, network, monkeypatch, caplog):
+    path = tmp_path / "acts"
+    first = extract(tiny(), faces(), store=path)
+    with monkeypatch.context() as patch:
+        if what == "code":
+            patch.setattr(_extract, "code_version", lambda: "another")
+        if "structure" in what:
+            network.module.relu = nn.LeakyReLU(0.5, inplace=True)
+        with caplog.at_level(logging.INFO):
+            again = extract(network, faces(), store=path)
+        assert f"is not used: changed since: {what}" in caplog.text
+        equal(again, extract(network, faces()))
+    equal(extract(tiny(), faces(), store=path), first)  # still there
+
+
+def test_what_one_experiment_computed_another_reads(tmp_path, passes, caplog):
+    """By the image's content: whatever it is called, and whatever else the experiment shows."""
+    path, all_faces = tmp_path / "acts", faces(9)
+    images = {name: all_faces.image(name) for name in all_faces.ids}
+    first = dict(list(images.items())[:6])
+    extract(tiny(), StimulusSet.from_arrays(list(first.values()), list(first)), store=path)
+    passes.clear()
+    renamed = StimulusSet.from_arrays(list(images.values()), [f"b{n}" for n in images])
     with caplog.at_level(logging.INFO):
-        again = extract(network, stimuli, store=path)
-    assert f"made anew: changed since: {what}" in caplog.text
-    equal(again, extract(network, stimuli))
+        second = extract(tiny(), renamed, store=path)
+    assert passes == [3]
+    assert "3 of 9 are new" in caplog.text
+    expected = extract(tiny(), renamed)
+    for layer in expected:
+        np.testing.assert_allclose(second[layer], expected[layer], rtol=1e-5, atol=1e-6)
+    passes.clear()
+    extract(tiny(), all_faces.subset(all_faces.ids[3:8]), store=path)
+    rf.layer_rdms(tiny(), renamed, store=path)
+    assert passes == []
 
 
-def test_a_changed_layout_is_never_a_stale_hit(tmp_path, caplog):
-    path, network = tmp_path / "acts.h5", tiny()
-    extract(network, faces(), store=path, layers=["fc", "swapped", "conv1"][::2])
+def test_an_image_that_is_there_twice_is_kept_once(tmp_path, passes):
+    image = faces().image("face0")
+    twins = StimulusSet.from_arrays([image, image, image + 1], ["a", "b", "c"])
+    acts = extract(tiny(), twins, store=tmp_path / "acts")
+    assert passes == [2]
+    np.testing.assert_array_equal(acts["fc"][0], acts["fc"][1])
+    assert (acts["fc"][0] != acts["fc"][2]).any()
+
+
+def test_a_changed_layout_is_never_a_stale_hit(tmp_path, passes):
+    path, network = tmp_path / "acts", tiny()
+    extract(network, faces(), store=path, layers=["fc", "conv1"])
     network.module.conv1.register_forward_hook(lambda module, inputs, output: output.contiguous())
-    with caplog.at_level(logging.INFO):
-        again = extract(network, faces(), store=path, layers=["fc", "conv1"])
-    assert "changed since: layout" in caplog.text
+    passes.clear()
+    again = extract(network, faces(), store=path, layers=["fc", "conv1"])
+    assert passes == [7]
     equal(again, extract(network, faces(), layers=["fc", "conv1"]))
 
 
-def test_stores_of_others_stay_untouched(tmp_path):
-    path = tmp_path / "acts.h5"
-    extract(tiny(), faces(), store=path)
-    before = path.read_bytes()
-    with pytest.raises(rf.InputError, match="activations of 'small', but it holds those of 'tiny'"):
-        extract(replace(tiny(), name="small"), faces(), store=path)
-    assert path.read_bytes() == before
-    with h5py.File(tmp_path / "rdms.h5", "w") as file:
-        file.attrs["format"] = "something else"
-    with pytest.raises(rf.InputError, match="rdms.h5 to be a store .*'something else'"):
-        extract(tiny(), faces(), store=tmp_path / "rdms.h5")
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(rf.InputError, match="notes.txt cannot be opened"):
-        extract(tiny(), faces(), store=tmp_path / "notes.txt")
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+def test_files_of_others_stay_untouched(tmp_path):
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["format"] = "rsa-faces activations"
+    with pytest.raises(rf.InputError, match=r"old.h5 is a file, perhaps a store of version 0.2"):
+        extract(tiny(), faces(), store=tmp_path / "old.h5")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(rf.InputError, match="mine to be a store .* holds 'notes.txt'"):
+        extract(tiny(), faces(), store=tmp_path / "mine")
+    extract(tiny(), faces(), store=tmp_path / "acts")
+    (foreign,) = (tmp_path / "acts").glob("*/")
+    (foreign / "a.part").write_text("mine")
+    with pytest.raises(rf.InputError, match="a.part to be a file of a store .* but it is none"):
+        extract(tiny(), faces(), store=tmp_path / "acts")
+    assert (foreign / "a.part").read_text() == "mine"
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
 
 
 def test_truncated_and_damaged_stores_are_found(tmp_path):
-    path = tmp_path / "acts.h5"
+    path = tmp_path / "acts"
     acts = extract(tiny(), faces(), store=path)
-    with h5py.File(path, "r+") as file:
-        file["activations/conv2"][4, 10] += 1
-    with pytest.raises(rf.InputError, match="acts.h5 is damaged: layer 'conv2' of 'face4'"):
+    (part,) = parts(path)
+    whole, read = part.read_bytes(), _store.Part.read(part)
+    entry, row = read.header["layers"]["conv2"], faces().ids.index("face4")
+    values = bytearray(whole)
+    values[read.start + entry["start"] + 4 * (216 * row + 10)] ^= 1
+    part.write_bytes(values)
+    with pytest.raises(rf.InputError, match=r"part is damaged: layer 'conv2' of 'face4'"):
         acts["conv2"]
     assert acts["conv1"].shape == (7, 216)
-    os.truncate(path, path.stat().st_size - 5000)
-    with pytest.raises(rf.InputError, match="acts.h5 cannot be opened: .*truncated"):
-        extract(tiny(), faces(), store=path)
-
-
-def test_a_store_in_use_or_without_room_is_refused(tmp_path, monkeypatch):
-    path = tmp_path / "acts.h5"
-    extract(tiny(), faces(), store=path)
-    with path.open("rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # as another process would
-        with pytest.raises(rf.InputError, match="Another process may be using"):
+    for broken, why in ((whole[:-5000], "cut short"), (whole[:99] + b"?" + whole[100:], "header")):
+        part.write_bytes(broken)
+        with pytest.raises(rf.InputError, match=f"part is damaged: it.* {why}"):
             extract(tiny(), faces(), store=path)
+    part.unlink()
+    with pytest.raises(rf.InputError, match="cannot be read any more"):
+        acts["conv1"]
+    with pytest.raises(rf.InputError, match="is not finished: 'conv1', 'conv2', 'fc'"):
+        load_activations(path)
+
+
+def test_a_store_without_room_is_refused(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(rf.InputError, match="cannot write the store .*file/acts.h5"):
-        extract(tiny(), faces(), store=tmp_path / "file" / "acts.h5")
+    with pytest.raises(rf.InputError, match="cannot write the store .*file/acts"):
+        extract(tiny(), faces(), store=tmp_path / "file" / "acts")
     monkeypatch.setattr(_store.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
     with pytest.raises(rf.InputError, match="expected 0.0 GB free .* there are 0.0 GB"):
-        extract(tiny(), faces(), store=tmp_path / "other.h5")
+        extract(tiny(), faces(), store=tmp_path / "other")
+
+
+def test_two_extractions_at_once_write_one_store(tmp_path, passes):
+    """The second begins in the middle of the first, on other layers and overlapping images."""
+    path, network, others = tmp_path / "acts", tiny(), faces(9)
+    inside = []
+
+    def begin(module, inputs):
+        if len(inputs[0]) == 2 and not inside:
+            inside.append(extract(tiny(), others, store=path, layers=["conv1", "fc"]))
+
+    network.module.conv2.register_forward_pre_hook(begin)
+    first = extract(network, faces(), store=path, batch_size=2)
+    equal(first, extract(tiny(), faces(), batch_size=2))
+    equal(inside[0], extract(tiny(), others, layers=["conv1", "fc"]))
+    passes.clear()
+    equal(extract(tiny(), faces(), store=path), first)
+    assert passes == []
+
+
+def test_what_a_store_holds_is_listed_and_pruned(tmp_path, monkeypatch):
+    path = tmp_path / "acts"
+    with pytest.raises(rf.InputError, match="acts is none, or an empty one"):
+        list_store(path)
+    extract(tiny(), faces(), store=path, batch_size=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(_extract, "code_version", lambda: "another")
+        extract(replace(tiny(), name="small"), faces(), store=path, layers=["fc"])
+    (path / "notes.txt").write_text("mine")
+    (folder,) = path.glob("tiny-*/")
+    (folder / ".a.123.part.part").write_text("of a process that was killed")
+    os.utime(folder / ".a.123.part.part", (0, 0))
+    first, second = parts(folder.parent)[-2:]
+    os.utime(first, (0, 0))
+    listed = list_store(path).set_index("state")
+    assert listed.loc["current", ["network", "layers", "images"]].tolist() == ["tiny", 3, 7]
+    assert listed.loc["current", "n_bytes"] == sum(p.stat().st_size for p in (first, second))
+    assert listed.loc["other code", ["network", "layers", "images"]].tolist() == ["small", 1, 7]
+    assert sorted(listed.index) == ["current", "foreign", "left over", "other code"]
+    everything = sorted(path.rglob("*"))
+    with pytest.raises(rf.InputError, match="what should go"):
+        prune_store(path)
+    old = prune_store(path, older_than=30)
+    assert [Path(file) for file in old["file"]] == [first]
+    most = prune_store(path, max_size=second.stat().st_size + 1)
+    assert str(first) in set(most["file"])
+    assert str(second) not in set(most["file"])
+    assert set(prune_store(path, unused=True)["why"]) == {"unused"}
+    assert sorted(path.rglob("*")) == everything  # nothing was touched
+    prune_store(path, older_than=30, unused=True, delete=True)
+    assert parts(path) == [second]
+    left = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+    assert left == sorted(["notes.txt", "rsa-faces-store", str(second.relative_to(path))])
+    equal(
+        extract(tiny(), faces(), store=path, batch_size=4), extract(tiny(), faces(), batch_size=4)
+    )
 
 
 def test_interrupted_extraction_goes_on(tmp_path, passes):
-    path, network = tmp_path / "acts.h5", tiny()
+    path, network = tmp_path / "acts", tiny()
     stop_after(network, 3)
     with pytest.raises(KeyboardInterrupt):
         extract(network, faces(), store=path, batch_size=2)
     passes.clear()
-    whole = extract(tiny(), faces(), store=path)
+    whole = extract(tiny(), faces(), store=path, batch_size=2)
     assert passes == [2, 1]
     equal(whole, extract(tiny(), faces(), batch_size=2))
 
 
 def killed(path, moment):
-    """Extract in this process until it is killed, in a pass or between rows and their count."""
+    """Extract in this process until it is killed, in a pass or before a file has its name."""
     network, n = tiny(), 0
 
     def die(*args):
         nonlocal n
         n += 1
-        if n == {"pass": 4, "count": 3}[moment]:
+        if n == {"pass": 4, "move": 4}[moment]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     if moment == "pass":
         network.module.fc.register_forward_pre_hook(die)
-    else:
-        flush = h5py.File.flush
-        h5py.File.flush = lambda file: (flush(file), die())
+    else:  # the mark, the list, and the second part
+        rename = Path.replace
+        Path.replace = lambda self, target: (die(), rename(self, target))
     extract(network, faces(), store=path, batch_size=2)
 
 
-@pytest.mark.parametrize(("moment", "left"), [("pass", [2, 1]), ("count", [2, 2, 1])])
+@pytest.mark.parametrize(("moment", "left"), [("pass", [2, 1]), ("move", [2, 2, 1])])
 def test_killed_extraction_goes_on_with_identical_numbers(tmp_path, passes, moment, left):
-    path = tmp_path / "acts.h5"
+    path = tmp_path / "acts"
     code = f"import test_extraction as t; t.killed({str(path)!r}, {moment!r})"
     ended = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent)
     assert ended.returncode == -signal.SIGKILL
-    with h5py.File(path) as file:
-        assert file["done"][0] == N_IMAGES - sum(left)
-    whole = extract(tiny(), faces(), store=path)
+    assert len(parts(path)) == (N_IMAGES - sum(left)) // 2
+    whole = extract(tiny(), faces(), store=path, batch_size=2)
     assert passes == left
     equal(whole, extract(tiny(), faces(), batch_size=2))
 
@@ -671,9 +765,9 @@ def test_gpu_agrees_with_cpu():
 def test_a_store_opens_without_its_network(tmp_path):
     network, stimuli = tiny(), faces(5)
     first, *others = "conv1", "conv2", "fc"
-    whole = extract(network, stimuli, layers=others, store=tmp_path / "a.h5")
-    extract(network, stimuli, layers=[first], store=tmp_path / "a.h5")
-    opened = load_activations(tmp_path / "a.h5")
+    whole = extract(network, stimuli, layers=others, store=tmp_path / "a")
+    extract(network, stimuli, layers=[first], store=tmp_path / "a")
+    opened = load_activations(tmp_path / "a")
     assert opened.conditions == stimuli.ids
     assert opened.network == network.name
     assert list(opened) == [first, *others]
@@ -687,8 +781,8 @@ def test_an_unfinished_store_and_no_store_are_refused(tmp_path):
     network = tiny()
     stop_after(network, 2)
     with pytest.raises(KeyboardInterrupt):
-        extract(network, faces(6), layers=["conv1"], store=tmp_path / "a.h5", batch_size=2)
-    with pytest.raises(rf.InputError, match="is not finished: conv1. Run it again"):
-        load_activations(tmp_path / "a.h5")
+        extract(network, faces(6), layers=["conv1"], store=tmp_path / "a", batch_size=2)
+    with pytest.raises(rf.InputError, match="is not finished: 'conv1'. Run it again"):
+        load_activations(tmp_path / "a")
     with pytest.raises(rf.InputError, match="there is no file"):
-        load_activations(tmp_path / "b.h5")
+        load_activations(tmp_path / "b")

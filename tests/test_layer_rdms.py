@@ -137,11 +137,14 @@ def test_what_does_not_fit_goes_through_a_file_with_the_same_result(network, sti
 def test_memory_that_runs_out_is_no_end(network, stimuli, monkeypatch):
     from rsa_faces.extraction import _forward
 
-    def no_memory(*_, **__):
+    def no_memory(network, found, layers, precision, act=None):
+        if act is None:
+            return recording(network, found, layers, precision)
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
+    recording = _forward.recording
     whole = rf.layer_rdms(network, stimuli, layers=LAYERS)
-    monkeypatch.setattr(_forward, "run_through", no_memory)
+    monkeypatch.setattr(_forward, "recording", no_memory)
     np.testing.assert_allclose(
         rf.layer_rdms(network, stimuli, layers=LAYERS).vectors, whole.vectors, atol=2e-6
     )

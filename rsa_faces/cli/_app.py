@@ -12,6 +12,7 @@ from rsa_faces.cli import (  # noqa: F401 (each registers its commands)
     _networks,
     _runs,
     _selftest,
+    _store,
 )
 from rsa_faces.cli._console import app
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -57,7 +57,9 @@ Margin = Annotated[
 def extract(
     images: Images,
     network: NetworkName,
-    store: Annotated[Path, typer.Option(help="The HDF5 file to keep the activations in.")],
+    store: Annotated[
+        Path, typer.Option(help="The folder to keep activations in, of all networks and images.")
+    ],
     weights: Weights = None,
     layers: Layers = None,
     manifest: Manifest = None,
@@ -73,8 +75,9 @@ def extract(
 ) -> None:
     """Keep what the layers of a network answer to each image.
 
-    Stopped and run again, it goes on after its last batch. If images, preprocessing, weights or
-    code have changed, the store is made anew. In Python: `rf.load_activations(STORE)`.
+    What is in the store for an image, of the same weights, preprocessing and code, is not computed
+    again, whichever run computed it. In Python: `rf.load_activations(STORE)`. `rsa-faces store`
+    lists what is there, and prunes it.
     """
     import rsa_faces as rf
 
@@ -90,10 +93,10 @@ def extract(
         dtype=dtype,
         precision=precision,
     )
-    size = store.stat().st_size / 1e6
+    size = sum(file.stat().st_size for file in store.rglob("*.part")) / 1e6
     out.print(
-        f"Wrote {store}: {len(activations)} layers of {network}, {len(stimuli)} images, "
-        f"{size:.1f} MB",
+        f"Wrote {store}: {len(activations)} layers of {network}, {len(stimuli)} images; the store "
+        f"has {size:.1f} MB",
         markup=False,
         soft_wrap=True,
     )
@@ -104,7 +107,10 @@ def extract(
 def rdm(
     source: Annotated[
         Path,
-        typer.Argument(help="A folder of images (of clips with --rate), or a store of `extract`."),
+        typer.Argument(
+            help="A folder of images (of clips with --rate), or a store of `extract` (of several "
+            "extractions in it, the file .list of one)."
+        ),
     ],
     target: Annotated[Path, typer.Option("--out", help="The RDM file to write, .h5 or .csv.")],
     network: Annotated[
@@ -127,6 +133,9 @@ def rdm(
     shortest: Annotated[
         bool, typer.Option("--shortest", help="Of clips, for rdms: cut all to the shortest.")
     ] = False,
+    store: Annotated[
+        Path | None, typer.Option(help="A folder to keep activations in, as for `extract`.")
+    ] = None,
     reduce: Reduce = None,
     precision: Precision = "float32",
     budget: Budget = "4GB",
@@ -134,10 +143,11 @@ def rdm(
 ) -> None:
     """Write the RDM of each layer of a network, without keeping its activations."""
     import rsa_faces as rf
+    from rsa_faces.extraction._store import MARK
 
-    if source.is_file():
+    if source.is_file() or (source / MARK).exists():
         if network is not None:
-            raise InputError(f"{source} is a file, a store of `extract`; leave --network out.")
+            raise InputError(f"{source} is a store of `extract`; leave --network out.")
         activations = rf.load_activations(source)
         if layers:
             raise InputError("a store's RDMs are made of all its layers; leave --layers out.")
@@ -146,32 +156,21 @@ def rdm(
         if network is None:
             raise InputError("expected --network NAME for a folder of images.")
         opened = rf.load_network(network, weights=weights, device=device)
-        which = layers or "all"
+        options: dict[str, Any] = {
+            "layers": layers or "all",
+            "measure": measure,
+            "store": store,
+            "budget": budget,
+            "reduce": _reduce(reduce),
+            "precision": precision,
+        }
         if rate is not None:
-            if reduce is not None or precision != "float32":
-                raise InputError("clips (--rate) take no --reduce and --precision: leave them out.")
+            options |= {"rate": rate, "average": average, "shortest": shortest}
             clips = _cropped(rf.load_clips(source, manifest=manifest), opened, crop, margin)
-            rdms = rf.clip_rdms(
-                opened,
-                clips,
-                layers=which,
-                rate=rate,
-                measure=measure,
-                average=average,
-                shortest=shortest,
-                budget=budget,
-            )
+            rdms = rf.clip_rdms(opened, clips, **options)
         else:
             stimuli = _cropped(rf.load_stimuli(source, manifest=manifest), opened, crop, margin)
-            rdms = rf.layer_rdms(
-                opened,
-                stimuli,
-                layers=which,
-                measure=measure,
-                budget=budget,
-                reduce=_reduce(reduce),
-                precision=precision,
-            )
+            rdms = rf.layer_rdms(opened, stimuli, **options)
     _save(rdms, target)
 
 

@@ -3,6 +3,7 @@
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._checks import check_finite
 from rsa_faces.extraction._extract import extract, stream
+from rsa_faces.extraction._inventory import list_store, prune_store
 from rsa_faces.extraction._layers import select_layers
 from rsa_faces.extraction._store import load_activations
 from rsa_faces.extraction.clips import extract_clips
@@ -12,7 +13,9 @@ __all__ = [
     "check_finite",
     "extract",
     "extract_clips",
+    "list_store",
     "load_activations",
+    "prune_store",
     "select_layers",
     "stream",
 ]

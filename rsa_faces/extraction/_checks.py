@@ -96,7 +96,7 @@ def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: 
     """
     # A sum is finite only if all of its terms are; it may overflow although they are.
     doubtful = np.flatnonzero(~np.isfinite(patterns.sum(axis=1)))
-    bad = [i for i in doubtful if not np.isfinite(patterns[i]).all()]
+    bad = [int(i) for i in doubtful if not np.isfinite(patterns[i]).all()]
     if bad:
         kind = "NaN" if np.isnan(patterns[bad[0]]).any() else "infinite"
         raise InputError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -33,13 +34,13 @@ from rsa_faces.extraction._checks import (
     warn_whole,
 )
 from rsa_faces.extraction._layers import select_layers
+from rsa_faces.extraction._store import Store, TemporaryFolder
 
 if TYPE_CHECKING:
     import torch
 
-    from rsa_faces.extraction._forward import Forward, Probe
+    from rsa_faces.extraction._forward import Probe
     from rsa_faces.extraction._layout import Layout
-    from rsa_faces.extraction._store import Store
     from rsa_faces.networks import Network
     from rsa_faces.stimuli import StimulusSet
 
@@ -49,6 +50,8 @@ _log = logging.getLogger(__name__)
 DTYPES = ("float32", "float16", "bfloat16")
 # On processors larger batches are no faster and take more memory.
 _LARGEST_BATCH = {"cpu": 8, "cuda": 64}
+_Rows = dict[str, np.ndarray]
+_Picture = tuple[str, np.ndarray]
 
 
 def extract(
@@ -78,13 +81,14 @@ def extract(
         "all" takes the default analysis layers, ``network.layers()``; otherwise module names and
         globs, as for :func:`rsa_faces.extraction.select_layers`.
     store : path-like, optional
-        An HDF5 file to keep the activations in, one per network. If it holds activations of the
-        same weights, preprocessing, images, device and code, those are not computed again, and an
-        interrupted extraction goes on after its last batch; if any of these has changed, it is
-        made anew (the log says which).
+        A folder to keep activations in, for all networks and experiments. What is there for an
+        image (by its content, not its name) of the same weights, preprocessing, device and code is
+        read and not computed again, whichever experiment computed it; the rest is added. An
+        interrupted extraction goes on after its last batch, and several processes may write at
+        once. ``rsa-faces store list`` and ``prune`` show what is there and remove it.
     budget : str or int, default "4GB"
-        Memory for activations. What does not fit goes to `store`, or to a temporary file that
-        lives as long as the result, and is read back one layer at a time.
+        Memory for activations. What does not fit goes to `store`, or to temporary files that
+        live as long as the result, and is read back one layer at a time.
     reduce : {"mean", "class token"} or int, optional
         Keep less of each layer, and say so in its name. "mean": over places of a map, or tokens
         of patches ("layer4.2:mean"); "class token" ("blocks.3:class token"); a number k: a random
@@ -99,7 +103,7 @@ def extract(
         How a store keeps values. "float16" takes half the space, is off by up to 0.05 % of each
         value (2⁻¹¹; below 6e-5 by up to 3e-8) and refuses values beyond 65,504; "bfloat16" is off
         by up to 0.4 % (2⁻⁸). What is read back is float32. If not float32, activations are kept
-        in a file also where memory would do.
+        in files also where memory would do.
     batch_size : int, optional
         Images per pass. By default from `budget`, at most 8 on a processor and 64 on a GPU. Halved
         when memory runs out.
@@ -121,7 +125,7 @@ def extract(
         If a layer is unknown (the nearest is named), did not run, or returns something without
         one row per image; if the answer to the first image depends on the others in its batch
         (float32 only); if an activation is NaN or infinite (layer and image are named); if the
-        store belongs to another network, is damaged, or is no store; if a layer has no class
+        store is no store, or a file in it is damaged (it is named); if a layer has no class
         token, or an option is unknown.
     RuntimeError
         The device's own error, if not even one image fits.
@@ -135,7 +139,7 @@ def extract(
     See Also
     --------
     layer_rdms : Build the RDM of each layer while the stimuli pass through the network.
-    load_activations : Open a store of activations, without the network.
+    load_activations : Open activations that are kept in a store, without the network.
     rsa_faces.extraction.select_layers : Return the layers that patterns name.
 
     Notes
@@ -147,7 +151,8 @@ def extract(
     log.
 
     Results for different batch sizes agree to about 1e-6 of a layer's range, not to the bit;
-    with the same batch size they are identical, also after an interruption.
+    with the same batch size they are identical, also after an interruption. Rows that another
+    experiment left in the store were computed in its batches.
 
     A random projection onto k numbers [1]_ sends each channel, with a random sign, to one of them:
     the squared Euclidean distance of two patterns is kept on average, and its standard deviation
@@ -157,7 +162,7 @@ def extract(
 
     The code of this package and the releases of torch, Pillow, timm and torchvision are part of a
     store's key, but the code of modules of your own is not (only their structure as printed):
-    delete the store after changing such code.
+    use another store after changing such code.
 
     References
     ----------
@@ -165,38 +170,280 @@ def extract(
        doi:10.1016/S0304-3975(03)00400-6
     """
     check_arguments(extract, locals())
-    from rsa_faces.extraction._forward import probe, recording
-
-    n_bytes = parse_bytes(budget)
-    if batch_size is not None:
-        check_count(batch_size, what="batch_size")
     check_seed(seed)
-    check_choice(dtype, DTYPES, what="dtype")
-    check_options(network, reduce, precision)
     warn_whole(network, stimuli)
-    names = select_layers(network, layers)
-    image = network.preprocess([stimuli.image(stimuli.ids[0])])
-    found = probe(network, image, names, reduce, seed, precision)
-    check_layers(network, found, layers)
-    key = {**_key(network, stimuli, image), "precision": precision, "dtype": dtype}
-    sink = _sink(network, stimuli, image, found, store, n_bytes, batch_size, key)
-    size = batch_size or sink.batch_size
-    if sink.pending:
-        with (
-            recording(network, found, sink.pending, precision) as forward,
-            sink.writing(),
-            progress_bar(network.name, len(stimuli), show=progress) as tell,
-        ):
-            # In fewer digits the same answers differ more.
-            alone = found if precision == "float32" else None
-            size = _fill(sink, forward, network, stimuli, size, tell, alone)
-    return Activations(
-        sink.finished(),
-        stimuli.ids,
-        network=network.name,
-        depth=found.depth,
-        provenance={**key, "batch_size": size},
+    plan = Plan.of(
+        network,
+        Images(stimuli),
+        layers=layers,
+        reduce=reduce,
+        precision=precision,
+        dtype=dtype,
+        seed=seed,
+        store=store,
     )
+    return plan.run(budget=budget, batch_size=batch_size, progress=progress)
+
+
+class Shown(Protocol):
+    """What goes through a network: images, or clips whose frames are averaged."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Names."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All that an answer depends on, but for the network."""
+
+    @property
+    def most(self) -> int | None:
+        """How many pictures may go through at once, if there is a limit."""
+
+    def pictures(self, name: str) -> Iterator[_Picture]:
+        """Yield what is shown, each with how messages call it."""
+
+    def answers(
+        self, names: Sequence[str], passes: Callable[[Iterable[_Picture]], Iterator[_Batch]]
+    ) -> Iterator[tuple[int, _Rows]]:
+        """Yield how many names are done, and their rows."""
+
+
+_Batch = tuple[list[str], _Rows]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images, one picture each."""
+
+    stimuli: StimulusSet
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Names."""
+        return self.stimuli.ids
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Hashes."""
+        return self.stimuli.sha256
+
+    @property
+    def most(self) -> int:
+        """All of them."""
+        return len(self.stimuli)
+
+    def pictures(self, name: str) -> Iterator[_Picture]:
+        """Yield an image."""
+        yield name, self.stimuli.image(name)
+
+    def answers(
+        self, names: Sequence[str], passes: Callable[[Iterable[_Picture]], Iterator[_Batch]]
+    ) -> Iterator[tuple[int, _Rows]]:
+        """Yield batches."""
+        for shown, rows in passes(chain.from_iterable(map(self.pictures, names))):
+            yield len(shown), rows
+
+
+class _Memory(dict[str, np.ndarray]):
+    """Activations in memory, filled like a Store."""
+
+    def __init__(self, layouts: Mapping[str, Layout], n_stimuli: int) -> None:
+        super().__init__(
+            (layer, np.empty((n_stimuli, layout.n_channels), np.float32))
+            for layer, layout in layouts.items()
+        )
+        self._n = n_stimuli
+
+    def missing(self) -> list[tuple[list[str], list[int]]]:
+        """Return all layers and positions."""
+        return [(list(self), list(range(self._n)))]
+
+    def write(self, places: Sequence[int], rows: Mapping[str, np.ndarray]) -> None:
+        """Keep the rows of some images."""
+        for layer, values in rows.items():
+            self[layer][places[0] : places[-1] + 1] = values
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network, what it is shown, and what one picture showed of its layers."""
+
+    network: Network
+    shown: Shown
+    found: Probe
+    picture: str
+    n_picture: int  # bytes
+    precision: str
+    key: Mapping[str, str]
+    store: Store | None
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        shown: Shown,
+        *,
+        layers: str | Sequence[str],
+        reduce: str | int | None = None,
+        precision: str = "float32",
+        dtype: str = "float32",
+        seed: int = 0,
+        store: str | os.PathLike[str] | None = None,
+    ) -> Plan:
+        """Look at one picture: the first that the store, if there is one, knows nothing of."""
+        from rsa_faces.extraction._forward import probe
+
+        check_choice(dtype, DTYPES, what="dtype")
+        check_options(network, reduce, precision)
+        names = select_layers(network, layers)
+        key = {**_key(network), "precision": precision, "dtype": dtype}
+        kept = None if store is None else Store(Path(store), key)
+        new = (
+            name
+            for name, image in zip(shown.ids, shown.keys, strict=True)
+            if kept is None or not kept.has(image)
+        )
+        picture, pixels = next(iter(shown.pictures(next(new, shown.ids[0]))))
+        image = network.preprocess([pixels])
+        found = probe(network, image, names, reduce, seed, precision)
+        check_layers(network, found, layers)
+        n_bytes = 4 * image.numel() + pixels.nbytes
+        return cls(network, shown, found, picture, n_bytes, precision, key, kept)
+
+    def run(self, *, budget: str | int, batch_size: int | None, progress: bool) -> Activations:
+        """Let everything pass that is not in the store."""
+        from rsa_faces.extraction._forward import recording
+
+        ids, sink = self.shown.ids, self._sink(parse_bytes(budget))
+        size = self.batch_size(budget) if batch_size is None else batch_size
+        check_count(size, what="batch_size")
+        missing = sink.missing()
+        if self.store is not None:
+            _log.info(
+                "%s: %d of %d are new", self.store.path, sum(len(p) for _, p in missing), len(ids)
+            )
+            self.store.say_what_changed()
+            self.store.list_up(self.found.depth)
+        with progress_bar(
+            self.network.name, sum(len(p) for _, p in missing), show=progress
+        ) as tell:
+            done = 0
+            for layers, places in missing:
+                with recording(self.network, self.found, layers, self.precision) as forward:
+                    passes = Passes(self, forward, size)
+                    start = 0
+                    for n, rows in self.shown.answers([ids[i] for i in places], passes):
+                        sink.write(places[start : start + n], rows)
+                        start += n
+                        tell(done + start)
+                    size, done = passes.size, done + start
+        if isinstance(sink, _Memory):
+            for array in sink.values():
+                array.flags.writeable = False
+        elif self.store is not None:
+            self.store.list_up(self.found.depth)
+        return Activations(
+            sink,
+            ids,
+            network=self.network.name,
+            depth=self.found.depth,
+            provenance={
+                **self.key,
+                "images": sha256_bytes("\0".join(ids).encode(), "".join(self.shown.keys).encode()),
+                "batch_size": size,
+            },
+        )
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of all layers of one image."""
+        return 4 * sum(layout.n_channels for layout in self.found.layouts.values())
+
+    def batch_size(self, budget: str | int) -> int:
+        """Return how many pictures take a quarter of the budget.
+
+        Their input, what is copied of them, and (about as much again) what passes through the
+        network.
+        """
+        most = _LARGEST_BATCH.get(self.network.device.type, 8)
+        most = min(most, self.shown.most or most)
+        working = 2 * self.row_bytes + self.n_picture
+        return max(1, min(most, parse_bytes(budget) // 4 // working))
+
+    def _sink(self, budget: int) -> _Memory | Store:
+        """Plan memory: return where the activations go."""
+        layouts, ids = self.found.layouts, self.shown.ids
+        total = self.row_bytes * len(ids)
+        what = f"{self.network.name}: {len(layouts)} layers of {len(ids)}, {total / 1e6:.0f} MB"
+        working = self.batch_size(budget) * (2 * self.row_bytes + self.n_picture)
+        if self.store is None and total + working <= budget and self.key["dtype"] == "float32":
+            _log.info("%s, in memory", what)
+            return _Memory(layouts, len(ids))
+        sink, why = self.store, ""
+        if sink is None:
+            owner, why = TemporaryFolder(), "more than the budget: "
+            sink = Store(owner.path, self.key, owner)
+        _log.info("%s, %skept in %s and read layer by layer", what, why, sink.path)
+        largest = max(layouts, key=lambda layer: layouts[layer].n_channels)
+        if 4 * layouts[largest].n_channels * len(ids) > budget:
+            _log.warning(
+                "layer %s of %s alone is larger than the budget: RDMs read it in parts, but "
+                "activations[layer] reads all of it",
+                largest,
+                self.network.name,
+            )
+        # Of temporary files images are told by their place: each is passed.
+        images = [str(i) for i in range(len(ids))] if sink.owner else self.shown.keys
+        sink.select(layouts, images, ids)
+        sink.check_room()
+        return sink
+
+
+class Passes:
+    """Pictures through a network in batches, which are halved when memory runs out."""
+
+    def __init__(
+        self, plan: Plan, forward: Callable[[torch.Tensor], _Rows], batch_size: int
+    ) -> None:
+        self._plan, self._forward, self.size = plan, forward, batch_size
+
+    def __call__(self, pictures: Iterable[_Picture]) -> Iterator[_Batch]:
+        """Yield, batch by batch, how pictures are called and their rows.
+
+        The picture that was looked at has to be answered as it was alone.
+        """
+        plan, left = self._plan, iter(pictures)
+        waiting: list[_Picture] = []
+        while waiting := waiting + list(islice(left, max(0, self.size - len(waiting)))):
+            part = waiting[: self.size]
+            rows = _attempt(self._forward, plan.network.preprocess([image for _, image in part]))
+            if rows is None:
+                self.size = len(part) // 2
+                _log.warning("memory ran out: going on with batches of %d", self.size)
+                continue
+            names = [name for name, _ in part]
+            for layer, values in rows.items():
+                check_finite(values, names, layer, plan.network.name)
+            # In fewer digits the same answers differ more.
+            if plan.precision == "float32" and plan.picture in names:
+                place = names.index(plan.picture)
+                check_alone(plan.found, rows, place, plan.picture, plan.network.name)
+            yield names, rows
+            waiting = waiting[len(part) :]
+
+
+def _attempt(forward: Callable[[torch.Tensor], _Rows], batch: torch.Tensor) -> _Rows | None:
+    """Run a batch; None if memory ran out and a smaller one may fit."""
+    from rsa_faces.extraction._forward import is_out_of_memory, release_memory
+
+    try:
+        return forward(batch)
+    except RuntimeError as err:
+        if len(batch) == 1 or not is_out_of_memory(err):
+            raise
+    release_memory()
+    return None
 
 
 def stream(
@@ -240,23 +487,21 @@ def stream(
     from rsa_faces.extraction._forward import (
         is_out_of_memory,
         probe,
+        recording,
         release_memory,
-        run_through,
     )
 
-    check_options(network, reduce, precision)
-    image = network.preprocess([stimuli.image(stimuli.ids[0])])
-    found = probe(network, image, select_layers(network, layers), reduce, seed, precision)
-    check_layers(network, found, layers)
+    shown = Images(stimuli)
+    plan = Plan.of(network, shown, layers=layers, reduce=reduce, precision=precision, seed=seed)
+    found, names = plan.found, select_layers(network, layers)
     # At the same time: a layer's input and output, a shortcut, and what a library works in.
-    needed = 4 * len(stimuli) * (4 * found.largest + image.numel())
-    n_bytes = parse_bytes(budget)
-    if needed > n_bytes:
+    needed = len(stimuli) * (16 * found.largest + plan.n_picture)
+    if needed > parse_bytes(budget):
         _log.info("%s: %.1f GB for all images at once is over budget", network.name, needed / 1e9)
         return None
     batch = network.preprocess([stimuli.image(name) for name in stimuli.ids])
     # The last image alone, too: whether all take the same way, and each is answered by itself.
-    last = probe(network, batch[-1:], select_layers(network, layers), reduce, seed, precision)
+    last = probe(network, batch[-1:], names, reduce, seed, precision)
     for layer, (_, expected) in found.calls.items():
         check_calls(layer, last.calls.get(layer, (0, 0))[1], expected, network.name)
     with progress_bar(network.name, len(found.layouts), show=progress) as tell:
@@ -272,7 +517,8 @@ def stream(
             tell(n_done)
 
         try:
-            run_through(network, batch, found, act_and_tell, precision=precision)
+            with recording(network, found, list(found.layouts), precision, act_and_tell) as run:
+                run(batch)
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
@@ -282,141 +528,19 @@ def stream(
     return found.depth
 
 
-def largest_batch(network: Network) -> int:
-    """Return how many images at most go through a network at a time."""
-    return _LARGEST_BATCH.get(network.device.type, 8)
-
-
-class _Memory:
-    """Activations in memory, filled like a Store."""
-
-    start = 0
-
-    def __init__(self, layouts: Mapping[str, Layout], n_stimuli: int, batch_size: int) -> None:
-        self._arrays = {
-            layer: np.empty((n_stimuli, layout.n_channels), np.float32)
-            for layer, layout in layouts.items()
-        }
-        self.n_bytes = sum(array.nbytes for array in self._arrays.values())
-        self.pending = list(layouts)
-        self.batch_size = batch_size
-
-    def writing(self) -> contextlib.AbstractContextManager:
-        """Nothing to hold open."""
-        return contextlib.nullcontext()
-
-    def write(self, start: int, rows: Mapping[str, np.ndarray], batch_size: int) -> None:
-        """Keep the rows of one batch."""
-        for layer, values in rows.items():
-            self._arrays[layer][start : start + len(values)] = values
-
-    def finished(self) -> dict[str, np.ndarray]:
-        """Return the layers, read-only."""
-        for array in self._arrays.values():
-            array.flags.writeable = False
-        return self._arrays
-
-
-def _sink(
-    network: Network,
-    stimuli: StimulusSet,
-    image: torch.Tensor,
-    found: Probe,
-    store: str | os.PathLike[str] | None,
-    budget: int,
-    batch_size: int | None,
-    key: Mapping[str, str],
-) -> _Memory | Store:
-    """Plan memory: return where the activations go, with a batch size that fits."""
-    layouts = found.layouts
-    per_image = 4 * sum(layout.n_channels for layout in layouts.values())
-    total = per_image * len(stimuli)
-    # A quarter of the budget for the batch: its input, what is copied of it, and (about as much
-    # again) what passes through the network.
-    working = 2 * per_image + 4 * image.numel()
-    most = min(largest_batch(network), len(stimuli))
-    size = batch_size or max(1, min(most, budget // 4 // working))
-    what = f"{network.name}: {len(layouts)} layers of {len(stimuli)} images, {total / 1e6:.0f} MB"
-    dtype = key.get("dtype", "float32")
-    if store is None and total + size * working <= budget and dtype == "float32":
-        _log.info("%s, in memory", what)
-        return _Memory(layouts, len(stimuli), size)
-    from rsa_faces.extraction._store import TemporaryFolder, open_store
-
-    owner = TemporaryFolder() if store is None else None
-    path = owner.path / "activations.h5" if owner else Path(store)
-    why = "more than the budget: " if owner else ""
-    _log.info("%s, %skept in %s and read layer by layer", what, why, path)
-    largest = max(layouts, key=lambda layer: layouts[layer].n_channels)
-    if 4 * layouts[largest].n_channels * len(stimuli) > budget:
-        _log.warning(
-            "layer %s of %s alone is larger than the budget: RDMs read it in parts, but "
-            "activations[layer] reads all of it",
-            largest,
-            network.name,
-        )
-    sink = open_store(path, key, layouts, found.depth, stimuli.ids, size, dtype)
-    sink.owner = owner
-    return sink
-
-
-def _fill(
-    sink: _Memory | Store,
-    forward: Forward,
-    network: Network,
-    stimuli: StimulusSet,
-    batch_size: int,
-    tell: Callable[[int], None],
-    alone: Probe | None,
-) -> int:
-    """Run the batches that are missing; return the batch size, smaller if memory ran out.
-
-    The first image has to answer as it did `alone`.
-    """
-    start = sink.start
-    while start < len(stimuli):
-        ids = stimuli.ids[start : start + batch_size]
-        rows = _attempt(forward, network.preprocess([stimuli.image(name) for name in ids]))
-        if rows is None:
-            batch_size = len(ids) // 2
-            _log.warning("memory ran out: going on with batches of %d", batch_size)
-            continue
-        for layer, values in rows.items():
-            check_finite(values, ids, layer, network.name)
-        if alone is not None and start == 0:
-            check_alone(alone, rows, 0, ids[0], network.name)
-        sink.write(start, rows, batch_size)
-        start += len(ids)
-        tell(start)
-    return batch_size
-
-
-def _attempt(forward: Forward, batch: torch.Tensor) -> dict[str, np.ndarray] | None:
-    """Run a batch; None if memory ran out and a smaller one may fit."""
-    from rsa_faces.extraction._forward import is_out_of_memory, release_memory
-
-    try:
-        return forward(batch)
-    except RuntimeError as err:
-        if len(batch) == 1 or not is_out_of_memory(err):
-            raise
-    release_memory()
-    return None
-
-
-def _key(network: Network, stimuli: StimulusSet, image: torch.Tensor) -> dict[str, str]:
-    """Return all that activations depend on, by name, so that a change can be named."""
-    pixels = image.numpy()
+def _key(network: Network) -> dict[str, str]:
+    """Return all that activations depend on but for the images, so that a change can be named."""
+    # What the specification does to a picture: its code may have changed.
+    picture = np.arange(64 * 48 * 3).reshape(64, 48, 3).astype(np.uint8)
+    pixels = network.preprocess([picture]).numpy()
     return {
         "network": network.name,
         "weights": network.weights_sha256,
         "structure": sha256_bytes(repr(network.module).encode()),
-        # The specification and what it did to the first image: its code may have changed.
         "preprocessing": sha256_bytes(
             repr(network.spec.preprocessing).encode(), repr(pixels.shape).encode(), pixels.tobytes()
         ),
-        "images": sha256_bytes("\0".join(stimuli.ids).encode(), "".join(stimuli.sha256).encode()),
-        "code": _code_version(),
+        "code": code_version(),
         # Of networks of other libraries: which release their code is from.
         "origin": network.spec.origin,
         "device": network.device.type,
@@ -426,9 +550,10 @@ def _key(network: Network, stimuli: StimulusSet, image: torch.Tensor) -> dict[st
 
 
 @cache
-def _code_version() -> str:
+def code_version() -> str:
     """Return the package's version and a hash of the code that makes activations."""
     package = Path(__file__).parents[1]
     parts = ("extraction", "networks", "stimuli")
     files = sorted(file for part in parts for file in package.glob(f"{part}/**/*.py"))
+    files = [file for file in files if "training" not in file.parts]
     return f"{__version__} {sha256_bytes(*(file.read_bytes() for file in files))}"

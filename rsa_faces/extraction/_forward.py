@@ -61,7 +61,8 @@ def probe(
     """Run one image through the network and see what each layer gives."""
     n_calls: dict[str, int] = {}  # modules in the order of their last calls
     events: list[tuple[str, int]] = []
-    seen: dict[str, tuple[str, Layout] | str] = {}
+    seen: dict[str, tuple[str, Layout]] = {}
+    odd: dict[str, str] = {}
     samples: dict[str, np.ndarray] = {}
     wanted: dict[str, list[str]] = {}
     for layer in layers:
@@ -77,16 +78,18 @@ def probe(
         for layer in wanted.get(module, ()):
             if split_call(layer)[1] not in {None, number}:
                 continue
+            # The last call counts where none is named.
+            odd.pop(layer, None)
             if tensor is None:
-                found = f"returns {type(output).__name__} without a tensor in it"
+                odd[layer] = f"returns {type(output).__name__} without a tensor in it"
             elif tensor.is_complex():
-                found = "gives complex numbers, of which there is no RDM"
+                odd[layer] = "gives complex numbers, of which there is no RDM"
             elif tensor.ndim < 1 or len(tensor) != 1 or tensor.numel() == 0:
-                found = f"returns shape {tuple(tensor.shape)} for one image, not one row per image"
+                shape = tuple(tensor.shape)
+                odd[layer] = f"returns shape {shape} for one image, not one row per image"
             else:
-                found = reduced(network, layer, tensor, reduce, seed)
-                samples[found[0]] = _sampled(found[1].rows(tensor)[0])
-            seen[layer] = found  # the last call counts where none is named
+                seen[layer] = label, layout = reduced(network, layer, tensor, reduce, seed)
+                samples[label] = _sampled(layout.rows(tensor)[0])
 
     names = [name for name, _ in network.module.named_modules() if name]
     with _hooked(network, names, look), _computing(network, precision):
@@ -96,10 +99,10 @@ def probe(
         module, number = split_call(layer)
         if module not in n_calls:
             problems[layer] = "did not run in the forward pass"
+        elif layer in odd:
+            problems[layer] = odd[layer]
         elif layer not in seen:
             problems[layer] = f"ran {n_calls[module]} times in one pass, not {number}"
-        elif isinstance(seen[layer], str):
-            problems[layer] = seen[layer]
     # The share of modules that are done; a call that is not its module's last lies in between.
     depth: dict[tuple[str, int], float] = {}
     n_done = 0
@@ -132,58 +135,40 @@ def _sampled(row: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def recording(
-    network: Network, found: Probe, layers: Sequence[str], precision: str = "float32"
+    network: Network,
+    found: Probe,
+    layers: Sequence[str],
+    precision: str = "float32",
+    act: Callable[[str, np.ndarray], None] | None = None,
 ) -> Iterator[Forward]:
-    """Yield a function from a batch to copies of the layers' outputs; then remove the hooks."""
+    """Yield a function from a batch to copies of the layers' outputs; then remove the hooks.
+
+    With `act` nothing is kept: ``act(layer, patterns)`` is called as soon as a layer returns.
+    Patterns have shape (n_images, n_channels), float32 on the host, in the order of the layout;
+    where they are there already they are not copied: they are good during the call only, before a
+    following in-place operation.
+    """
     taken: dict[str, np.ndarray] = {}
-    expected = 0
+    n_images = 0
     calls = _Calls(network, found, layers)
 
-    def copy(layer: str, output: Any) -> None:
+    def take(layer: str, output: Any) -> None:
         if calls.is_due(layer):
-            tensor = _checked(network, found.layouts, layer, output, expected)
-            taken[layer] = found.layouts[layer].rows(tensor)
+            tensor = _checked(network, found.layouts, layer, output, n_images)
+            rows = found.layouts[layer].rows(tensor, copy=act is None)
+            (act or taken.__setitem__)(layer, rows)
 
-    with _hooked(network, layers, copy):
+    with _hooked(network, layers, take):
 
         def forward(batch: torch.Tensor) -> dict[str, np.ndarray]:
-            nonlocal expected
+            nonlocal n_images
             taken.clear()
-            expected = len(batch)
+            n_images = len(batch)
             with calls.of_one_pass(), _computing(network, precision):
                 network.module(_on_device(batch, network))
             return dict(taken)
 
         yield forward
-
-
-def run_through(
-    network: Network,
-    batch: torch.Tensor,
-    found: Probe,
-    act: Callable[[str, np.ndarray], None],
-    *,
-    precision: str,
-) -> None:
-    """Run all images at once and call ``act(layer, patterns)`` as soon as each layer returns.
-
-    Patterns have shape (n_images, n_channels), float32 on the host, in the order of the layout.
-    Where they are there already they are not copied: they are good during the call only, before a
-    following in-place operation.
-    """
-    calls = _Calls(network, found, list(found.layouts))
-
-    def pass_on(layer: str, output: Any) -> None:
-        if calls.is_due(layer):
-            tensor = _checked(network, found.layouts, layer, output, len(batch))
-            act(layer, found.layouts[layer].rows(tensor, copy=False))
-
-    with (
-        _hooked(network, list(found.layouts), pass_on),
-        calls.of_one_pass(),
-        _computing(network, precision),
-    ):
-        network.module(_on_device(batch, network))
 
 
 class _Calls:
@@ -216,16 +201,17 @@ def _checked(
 ) -> torch.Tensor:
     """Return the tensor of a layer's output, one row of channels per image."""
     layout, tensor = layouts[layer], first_tensor(output)
-    fits = tensor is not None and len(tensor) == n_images
-    # What is averaged may have any number of places.
-    if not fits or layout.kind in {"", "projected"} and tensor[0].numel() != np.prod(layout.shape):
-        came = type(output).__name__ if tensor is None else tuple(tensor.shape)
-        raise InputError(
-            f"expected layer {layer!r} of {network.name} to return one row of "
-            f"{layout.n_channels} channels for each of {n_images} images, as for the first "
-            f"image, got {came}. Choose another layer, or batch_size=1."
-        )
-    return tensor
+    if tensor is not None and len(tensor) == n_images:
+        # What is averaged may have any number of places.
+        as_before = tensor[0].numel() == np.prod(layout.shape)
+        if as_before or layout.kind not in {"", "projected"}:
+            return tensor
+    came = type(output).__name__ if tensor is None else tuple(tensor.shape)
+    raise InputError(
+        f"expected layer {layer!r} of {network.name} to return one row of "
+        f"{layout.n_channels} channels for each of {n_images} images, as for the first "
+        f"image, got {came}. Choose another layer, or batch_size=1."
+    )
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -251,7 +237,7 @@ def _hooked(
     """
     modules = dict(network.module.named_modules())
     modes = {module: module.training for module in network.module.modules()}
-    weights: dict[torch.nn.Module, torch.nn.Parameter] = {}
+    weights: dict[torch.nn.Conv2d, torch.nn.Parameter] = {}
     handles = []
     try:
         network.module.eval()

@@ -1,9 +1,11 @@
-"""Activations on disk: one HDF5 file per network that survives being killed at any moment.
+"""Activations on disk, each kept once: by weights, preprocessing, image, layer and reduction.
 
-The file is made whole (all space reserved) under a temporary name and moved into place. After
-that only values change, never the structure: a batch's rows and their checksums are written
-first, the count of finished rows after them. A run that is killed leaves a readable file whose
-count says where to go on.
+A store is a folder. In it, networks with all that their answers depend on (weights, preprocessing,
+precision, code, libraries) have a folder each, and in that lie parts: files with some layers'
+answers to some images, as they came out of one pass. A part is written under a temporary name and
+moved, and never changed after that; so a run may be killed at any moment, and several processes may
+write at once. Beside the folders lie lists of what was extracted, by which
+:func:`load_activations` finds the rows again without the network.
 """
 
 from __future__ import annotations
@@ -15,26 +17,29 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 
-from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import sha256_bytes
-from rsa_faces._core.stored import new_file
+from rsa_faces._core.errors import InputError, some
+from rsa_faces._core.files import atomic_path, sha256_bytes, slug
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._layout import Layout
 
 _log = logging.getLogger(__name__)
 
-FORMAT = "rsa-faces activations"
-VERSION = 3
-#: What a file holds for each kind; HDF5 has no bfloat16.
-_KEPT_AS = {
+#: First line of every file of a store; the folder has one of this name that holds nothing else.
+FORMAT = b"rsa-faces activations 4\n"
+MARK = "rsa-faces-store"
+PARTS = "[!.]*.part"  # not those of temporary names
+#: What a file holds for each kind; NumPy has no bfloat16.
+_KEPT_AS: dict[str, np.dtype] = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(np.uint16),
@@ -51,38 +56,87 @@ class TemporaryFolder:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-class StoredLayers(Mapping):
-    """Layers of a finished store, each read and checked when it is asked for."""
+@dataclass(frozen=True)
+class Part:
+    """A file of a store: its header, and where its values begin.
 
-    def __init__(self, path: Path, layers: Sequence[str], owner: TemporaryFolder | None) -> None:
-        self._path, self._layers, self._owner = path, tuple(layers), owner
+    The header of a part has its `key`, `images` (a hash each) and, by layer, the layout, where in
+    the file it begins and a CRC-32 per image. A list has `conditions`, `images` and `layers`.
+    """
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._layers)
+    path: Path
+    header: dict[str, Any]
+    start: int
+    layouts: dict[str, Layout]
 
-    def __len__(self) -> int:
-        return len(self._layers)
+    @classmethod
+    def read(cls, path: Path) -> Part:
+        """Read the header, which has its own checksum; what is foreign or damaged is an error."""
+        try:
+            with path.open("rb") as file:
+                if file.readline(len(FORMAT)) != FORMAT:
+                    raise InputError(
+                        f"expected {path} to be a file of a store of activations (version 4), but "
+                        "it is none. It is left as it is: move it away, or choose another store."
+                    )
+                digest, text = file.readline(80).strip(), file.readline()
+                size, start = os.fstat(file.fileno()).st_size, file.tell()
+        except OSError as err:
+            raise InputError(f"{path} cannot be read: {err}. Extract again.") from err
+        whole = sha256_bytes(text).encode() == digest
+        header = json.loads(text) if whole else {}
+        if not whole or size != start + header["n_bytes"]:
+            why = "it is cut short" if whole else "its header is not as it was written"
+            raise _damaged(path, why)
+        layers = header.get("layers", {})
+        layouts = {layer: _layout(entry["layout"]) for layer, entry in layers.items()}
+        return cls(path, header, start, layouts)
 
-    def __getitem__(self, layer: str) -> np.ndarray:
-        return np.asarray(self.patterns(layer))
-
-    def patterns(self, layer: str) -> StoredPatterns:
-        """Return a layer that is read in slabs of channels."""
-        return StoredPatterns(self._path, layer, self._owner)
+    @staticmethod
+    def write(
+        path: Path,
+        header: Mapping[str, Any],
+        arrays: Sequence[np.ndarray] = (),
+        *,
+        lasting: bool = True,
+    ) -> int:
+        """Write a file, whole or not at all if it is to last; return where values begin."""
+        text = json.dumps({**header, "n_bytes": sum(a.nbytes for a in arrays)}).encode() + b"\n"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            place = atomic_path(path) if lasting else contextlib.nullcontext(path)
+            with place as target, target.open("wb") as file:
+                start = file.write(FORMAT + sha256_bytes(text).encode() + b"\n" + text)
+                for array in arrays:
+                    file.write(array.data)
+                return start
+        except OSError as err:
+            raise InputError(f"cannot write the store {path.parent}: {err}.") from err
 
 
 class StoredPatterns:
     """Patterns of one layer on disk, (n_conditions, n_channels), float32; read when asked for."""
 
-    def __init__(self, path: Path, layer: str, owner: TemporaryFolder | None) -> None:
-        self._path, self._layer, self._owner = path, layer, owner
-        with _opened(path, "r") as file:
-            self.shape: tuple[int, int] = file["activations"][layer].shape
-            self._kept_as: str = file.attrs["dtype"]
-        self.dtype = np.dtype(np.float32)
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self,
+        layer: str,
+        rows: Sequence[tuple[Part, int]],
+        names: Sequence[str],
+        owner: TemporaryFolder | None,
+    ) -> None:
+        self._layer, self._rows, self._names, self._owner = layer, rows, names, owner
+        first = rows[0][0]
+        self._kept_as: str = first.header["key"]["dtype"]
+        self.shape = (len(rows), first.layouts[layer].n_channels)
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> StoredPatterns:
+        """Return some of the conditions."""
+        return StoredPatterns(self._layer, self._rows[rows], self._names[rows], self._owner)
 
     def slabs(self, n_bytes: int = SLAB_BYTES) -> Iterator[np.ndarray]:
         """Yield the channels in order, as many at a time as fit; each is good until the next.
@@ -91,281 +145,260 @@ class StoredPatterns:
         raised (files that this process keeps for itself are not checked).
         """
         n, n_channels = self.shape
+        kept = _KEPT_AS[self._kept_as]
         width = min(n_channels, max(1, n_bytes // (4 * n)))
-        checksums = np.zeros(n, np.uint32)
-        with _opened(self._path, "r") as file:
-            dataset = file["activations"][self._layer]
-            room = np.empty(n * width, dataset.dtype)
-            for start in range(0, n_channels, width):
-                stop = min(start + width, n_channels)
-                slab = room[: n * (stop - start)].reshape(n, -1)
-                dataset.read_direct(slab, np.s_[:, start:stop])
-                if self._owner is None:
-                    checksums = _checksums(slab, checksums)
-                yield _decoded(slab, self._kept_as)
+        sums = [0] * n
+        room = np.empty(n * width, kept)
+        for start in range(0, n_channels, width):
+            stop = min(start + width, n_channels)
+            slab = room[: n * (stop - start)].reshape(n, -1)
+            self._fill(slab, start)
             if self._owner is None:
-                self._check(file, checksums)
+                sums = [zlib.crc32(row.data, crc) for row, crc in zip(slab, sums, strict=True)]
+            yield _decoded(slab, self._kept_as)
+        if self._owner is None:
+            for (part, row), crc, name in zip(self._rows, sums, self._names, strict=True):
+                if crc != part.header["layers"][self._layer]["crc"][row]:
+                    why = f"layer {self._layer!r} of {name!r} is not what was written"
+                    raise _damaged(part.path, why)
+
+    def _fill(self, slab: np.ndarray, start: int) -> None:
+        """Read some channels of all rows; each file is opened once."""
+        at, file = None, None
+        try:
+            for values, (part, row) in zip(slab, self._rows, strict=True):
+                if file is None or part.path != at:
+                    if file is not None:
+                        file.close()
+                    at, file = part.path, part.path.open("rb", buffering=0)
+                begin = part.start + part.header["layers"][self._layer]["start"]
+                file.seek(begin + (row * self.shape[1] + start) * slab.itemsize)
+                if file.readinto(values.data) != values.nbytes:
+                    raise _damaged(part.path, "it is cut short")
+        except OSError as err:
+            raise InputError(
+                f"activations cannot be read any more: {err}. Extract again with the same store."
+            ) from err
+        finally:
+            if file is not None:
+                file.close()
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         """Read all of it."""
         (values,) = self.slabs(4 * self.shape[0] * self.shape[1])
         return values if dtype is None else values.astype(dtype, copy=False)
 
-    def _check(self, file: h5py.File, checksums: np.ndarray) -> None:
-        """Refuse what is not as it was written."""
-        row = file["layers"].asstr()[()].tolist().index(self._layer)
-        wrong = np.flatnonzero(checksums != file["checksums"][row])
-        if wrong.size:
-            condition = file["conditions"].asstr()[int(wrong[0])]
-            raise InputError(
-                f"{self._path} is damaged: layer {self._layer!r} of {condition!r} is not what was "
-                "written. Delete the file and extract again."
-            )
 
+class Store(Mapping):
+    """Activations of one network in a store: what is there, and what was asked for.
 
-class Store:
-    """A store being filled; made, resumed or made anew by :func:`open_store`."""
-
-    owner: TemporaryFolder | None = None
-    n_bytes = 0  # in memory
-
-    def __init__(self, path: Path, layers: Sequence[str], n_conditions: int) -> None:
-        self.path, self._layers = path, tuple(layers)
-        with _opened(path, "r") as file:
-            stored = file["layers"].asstr()[()].tolist()
-            self._row = {layer: stored.index(layer) for layer in layers}
-            done = {layer: int(file["done"][row]) for layer, row in self._row.items()}
-            self.batch_size = int(file["batch_size"][0])
-            self._kept_as: str = file.attrs["dtype"]
-        #: layers with rows to come, and the first row that one of them lacks
-        self.pending = [layer for layer in layers if done[layer] < n_conditions]
-        self.start = min((done[layer] for layer in self.pending), default=n_conditions)
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the file open for :meth:`write`; a second process is refused."""
-        with _opened(self.path, "r+") as self._file:
-            yield
-
-    def write(self, start: int, rows: Mapping[str, np.ndarray], batch_size: int) -> None:
-        """Write the rows of one batch, then the count that makes them valid."""
-        file = self._file
-        for layer, values in rows.items():
-            stop = start + len(values)
-            values = _encoded(values, self._kept_as, layer)
-            file["activations"][layer][start:stop] = values
-            if self.owner is None:
-                file["checksums"][self._row[layer], start:stop] = _checksums(values)
-        file.flush()
-        for layer in rows:
-            file["done"][self._row[layer]] = stop
-        file["batch_size"][0] = batch_size
-        file.flush()
-
-    def finished(self) -> StoredLayers:
-        """Return the layers to read."""
-        return StoredLayers(self.path, self._layers, self.owner)
-
-
-def open_store(
-    path: Path,
-    key: Mapping[str, str],
-    layouts: Mapping[str, Layout],
-    depth: Mapping[str, float],
-    conditions: Sequence[str],
-    batch_size: int,
-    dtype: str,
-) -> Store:
-    """Return the store at `path`, made if it is missing or holds what is no longer true.
-
-    Layers that it has already, of the same key, are kept; others are added.
+    As a mapping: the layers of :meth:`select`, each read and checked when it is asked for.
     """
-    keep: dict[str, Layout] = {}
-    if path.exists():
-        old_key, old_layouts = _header(path)
-        if old_key.get("network") != key["network"]:
+
+    def __init__(
+        self, path: Path, key: Mapping[str, str], owner: TemporaryFolder | None = None
+    ) -> None:
+        self.path, self.key, self.owner = path, dict(key), owner
+        digest = sha256_bytes(json.dumps(self.key, sort_keys=True).encode())
+        self._name = f"{slug(self.key['network'])}-{digest[:16]}"
+        check_store(path)
+        self._parts: dict[str, list[tuple[Part, int]]] = {}  # by image
+        for file in sorted((path / self._name).glob(PARTS)):
+            self._add(Part.read(file))
+
+    def _add(self, part: Part) -> None:
+        """Know the rows of a part."""
+        for row, image in enumerate(part.header["images"]):
+            self._parts.setdefault(image, []).append((part, row))
+
+    def has(self, image: str) -> bool:
+        """Return whether there is any layer of an image."""
+        return image in self._parts
+
+    def select(
+        self, layouts: Mapping[str, Layout], images: Sequence[str], names: Sequence[str]
+    ) -> Store:
+        """Ask for layers and images."""
+        self._layouts, self._images, self._names = dict(layouts), tuple(images), tuple(names)
+        return self
+
+    def _place(self, layer: str, image: str) -> tuple[Part, int] | None:
+        """Return where a row lies."""
+        rows, wanted = self._parts.get(image, ()), self._layouts[layer]
+        return next((r for r in rows if r[0].layouts.get(layer) == wanted), None)
+
+    def missing(self) -> list[tuple[list[str], list[int]]]:
+        """Return layers, and the positions of images, that are still to be computed together."""
+        lacking: dict[tuple[str, ...], dict[str, int]] = {}
+        for i, image in enumerate(self._images):
+            layers = tuple(layer for layer in self._layouts if not self._place(layer, image))
+            if layers:
+                lacking.setdefault(layers, {}).setdefault(image, i)
+        return [(list(layers), list(places.values())) for layers, places in lacking.items()]
+
+    def check_room(self) -> None:
+        """Refuse to begin what does not fit on the disk."""
+        n_values = sum(
+            len(places) * sum(self._layouts[layer].n_channels for layer in layers)
+            for layers, places in self.missing()
+        )
+        needed = _KEPT_AS[self.key["dtype"]].itemsize * n_values
+        there = next(p for p in (self.path, *self.path.resolve().parents) if p.exists())
+        free = shutil.disk_usage(there).free
+        if needed > free:
             raise InputError(
-                f"expected {path} to hold activations of {key['network']!r}, but it holds those "
-                f"of {old_key.get('network')!r}. Give each network its own store."
+                f"expected {needed / 1e9:.1f} GB free for activations in {self.path}, but there "
+                f"are {free / 1e9:.1f} GB. Take fewer layers, or a store on another disk."
             )
-        changed = sorted(part for part in key if old_key.get(part) != key[part])
-        if any(old_layouts.get(layer, layout) != layout for layer, layout in layouts.items()):
-            changed.append("layout")
-        if not changed and set(layouts) <= set(old_layouts):
-            return Store(path, list(layouts), len(conditions))
-        if changed:
-            _log.info("%s is made anew: changed since: %s", path, ", ".join(changed))
-        else:
-            keep = old_layouts
-    try:
-        _create(path, key, {**keep, **layouts}, depth, conditions, batch_size, keep, dtype)
-    except OSError as err:
-        raise InputError(f"cannot write the store {path}: {err}. Choose another.") from err
-    return Store(path, list(layouts), len(conditions))
+
+    def write(self, places: Sequence[int], rows: Mapping[str, np.ndarray]) -> None:
+        """Keep the rows of some images."""
+        arrays: list[np.ndarray] = []
+        layers: dict[str, dict[str, Any]] = {}
+        start = 0
+        for layer, values in rows.items():
+            kept = np.ascontiguousarray(_encoded(values, self.key["dtype"], layer))
+            crc = [zlib.crc32(row.data) for row in kept] if self.owner is None else []
+            layout = dataclasses.astuple(self._layouts[layer])
+            layers[layer] = {"layout": layout, "start": start, "crc": crc}
+            arrays.append(kept)
+            start += kept.nbytes
+        images = [self._images[i] for i in places]
+        header = {"key": self.key, "images": images, "layers": layers}
+        # Named by content: of two processes that write the same, one file stays.
+        name = sha256_bytes(json.dumps(header, sort_keys=True).encode())[:24]
+        header["written"] = int(time.time())
+        path = self.path / self._name / f"{name}.part"
+        if self.owner is None and not (self.path / MARK).exists():
+            Part.write(self.path / MARK, {})
+        begin = Part.write(path, header, arrays, lasting=self.owner is None)
+        self._add(Part(path, header, begin, {layer: self._layouts[layer] for layer in rows}))
+
+    def list_up(self, depth: Mapping[str, float]) -> None:
+        """Write, or complete, the list by which :func:`load_activations` finds these rows."""
+        about = [json.dumps(self.key, sort_keys=True), *self._names, *self._images]
+        name = f"{slug(self.key['network'])}-{sha256_bytes(json.dumps(about).encode())[:12]}.list"
+        path = self.path / name
+        layers = Part.read(path).header["layers"] if path.exists() else {}
+        for layer, layout in self._layouts.items():
+            layers[layer] = {"layout": dataclasses.astuple(layout), "depth": depth[layer]}
+        Part.write(self.path / MARK, {})
+        names, images = self._names, self._images
+        Part.write(path, {"key": self.key, "conditions": names, "images": images, "layers": layers})
+        for part in {part.path for image in images for part, _ in self._parts.get(image, ())}:
+            os.utime(part)  # used now: those used least lately are pruned first
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layouts)
+
+    def __len__(self) -> int:
+        return len(self._layouts)
+
+    def __getitem__(self, layer: str) -> np.ndarray:
+        return np.asarray(self.patterns(layer))
+
+    def patterns(self, layer: str) -> StoredPatterns:
+        """Return a layer that is read in slabs of channels."""
+        rows = [self._place(layer, image) for image in self._images]
+        return StoredPatterns(layer, [row for row in rows if row], self._names, self.owner)
+
+    def say_what_changed(self) -> None:
+        """Log why a network's activations that are there are not used, if they are not."""
+        others = [] if self._parts else sorted(self.path.glob(f"{slug(self.key['network'])}-*/"))
+        for folder in others:
+            for file in sorted(folder.glob(PARTS))[:1]:
+                old = Part.read(file).header["key"]
+                changed = sorted(part for part in self.key if old.get(part) != self.key[part])
+                _log.info("%s is not used: changed since: %s", folder, ", ".join(changed))
+
+
+def check_store(path: Path) -> None:
+    """Refuse a place that is no store and cannot become one."""
+    if path.is_file():
+        with path.open("rb") as file:
+            old = file.read(4) == b"\x89HDF"
+        raise InputError(
+            f"expected a folder for the store of activations, but {path} is a file"
+            f"{', perhaps a store of version 0.2 or before' if old else ''}. It is left as it is: "
+            "choose another path, or delete it."
+        )
+    held = sorted(file.name for file in path.glob("[!.]*"))
+    if held and MARK not in held:
+        raise InputError(
+            f"expected {path} to be a store of activations, or empty, but it holds {some(held)}. "
+            "It is left as it is: choose another path."
+        )
 
 
 def load_activations(path: str | os.PathLike[str]) -> Activations:
-    """Open a store of activations, without the network.
+    """Open activations that are kept in a store, without the network.
 
     Parameters
     ----------
     path : path-like
-        Written by :func:`rsa_faces.extract` with `store`.
+        The folder that was `store` of :func:`rsa_faces.extract`, if one extraction was kept there;
+        otherwise one of the files ``*.list`` in it, one per network and set of images.
 
     Returns
     -------
     Activations
-        All layers in order of depth, read when they are asked for; the provenance is the store's
-        key.
+        All layers in order of depth, read when they are asked for; the provenance is what they
+        depend on.
 
     Raises
     ------
     InputError
-        If the file is no store, cannot be read, or the extraction was not finished (the layers
-        are named).
+        If it is no store, holds several extractions (they are named), is damaged, or the extraction
+        was not finished or has been pruned (the layers are named).
 
     See Also
     --------
     extract : Record what the layers of a network answer to each stimulus.
+    rsa_faces.extraction.list_store : What a store holds.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"expected a store of activations, but there is no file {path}.")
-    key, layouts = _header(path)
-    with _opened(path, "r") as file, _sound(path):
-        conditions = file["conditions"].asstr()[()].tolist()
-        names = file["layers"].asstr()[()].tolist()
-        short = [n for n, done in zip(names, file["done"], strict=True) if done < len(conditions)]
-        depth = {name: float(file["activations"][name].attrs["depth"]) for name in layouts}
+    if path.is_dir() or path.suffix != ".list":
+        check_store(path)
+        lists = sorted(path.glob("*.list"))
+        if len(lists) != 1:
+            held = some([file.name for file in lists]) if lists else "none"
+            raise InputError(
+                f"expected one extraction in {path}, but it holds {len(lists)}: {held}. "
+                + ("Give one of these files." if lists else "Extract with this store.")
+            )
+        path = lists[0]
+    kept = Part.read(path)
+    header, layouts = kept.header, kept.layouts
+    depth = {layer: float(entry["depth"]) for layer, entry in header["layers"].items()}
+    order = sorted(layouts, key=depth.__getitem__)
+    store = Store(path.parent, header["key"])
+    store.select({k: layouts[k] for k in order}, header["images"], header["conditions"])
+    short = list(dict.fromkeys(layer for layers, _ in store.missing() for layer in layers))
     if short:
         raise InputError(
-            f"the extraction in {path} is not finished: {', '.join(short[:5])}. Run it again with "
-            "the same store; it goes on where it stopped."
+            f"the extraction in {path} is not finished: {some(short)}. Run it again with the same "
+            "store; it goes on where it stopped."
         )
-    order = sorted(names, key=depth.__getitem__)
     return Activations(
-        StoredLayers(path, order, None),
-        conditions,
-        network=key["network"],
-        depth={name: depth[name] for name in order},
-        provenance=key,
+        store,
+        header["conditions"],
+        network=header["key"]["network"],
+        depth={layer: depth[layer] for layer in order},
+        provenance=header["key"],
     )
 
 
-def _create(
-    path: Path,
-    key: Mapping[str, str],
-    layouts: Mapping[str, Layout],
-    depth: Mapping[str, float],
-    conditions: Sequence[str],
-    batch_size: int,
-    keep: Sequence[str],
-    dtype: str,
-) -> None:
-    """Make the file with all its space reserved; copy the layers to keep from the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    n_values = len(conditions) * sum(layout.n_channels for layout in layouts.values())
-    needed = _KEPT_AS[dtype].itemsize * n_values
-    free = shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise InputError(
-            f"expected {needed / 1e9:.1f} GB free for activations in {path.parent}, but there are "
-            f"{free / 1e9:.1f} GB. Take fewer layers, or a store on another disk."
-        )
-    names, text = list(layouts), h5py.string_dtype("utf-8")
-    with new_file(path) as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["version"] = VERSION
-        file.attrs["key"] = json.dumps(dict(key))
-        file.attrs["dtype"] = dtype
-        file.create_dataset("conditions", data=list(conditions), dtype=text)
-        file.create_dataset("layers", data=names, dtype=text)
-        file.attrs["names_sha256"] = _names_hash(conditions, names)
-        file.create_dataset("done", data=np.zeros(len(names), np.int64))
-        file.create_dataset("batch_size", data=np.array([batch_size]))
-        shape = (len(names), len(conditions))
-        file.create_dataset("checksums", data=np.zeros(shape, np.uint32))
-        for name, layout in layouts.items():
-            dataset = file.create_dataset(
-                f"activations/{name}", (len(conditions), layout.n_channels), _KEPT_AS[dtype]
-            )
-            dataset.attrs["depth"] = depth.get(name, np.nan)  # of those kept: copied below
-            for part, value in dataclasses.asdict(layout).items():
-                dataset.attrs[part] = value
-            dataset[-1, -1] = 0  # reserves the space: later writes change no structure
-        if keep:
-            _copy(path, file, keep)
+def _layout(parts: Sequence) -> Layout:
+    """Return a layout that was written as plain data."""
+    axes, shape, kind, numbers = parts
+    return Layout(tuple(axes), tuple(shape), kind, tuple(numbers))
 
 
-def _copy(path: Path, file: h5py.File, layers: Sequence[str]) -> None:
-    """Copy what is done of these layers into the new file."""
-    new = file["layers"].asstr()[()].tolist()
-    with _opened(path, "r") as old:
-        for row, layer in enumerate(old["layers"].asstr()[()].tolist()):
-            if layer in layers:
-                to = new.index(layer)
-                file["activations"][layer].attrs["depth"] = old["activations"][layer].attrs["depth"]
-                for i in range(int(old["done"][row])):
-                    file["activations"][layer][i] = old["activations"][layer][i]
-                file["checksums"][to] = old["checksums"][row]
-                file["done"][to] = old["done"][row]
-        file["batch_size"][0] = old["batch_size"][0]
-
-
-def _header(path: Path) -> tuple[dict[str, str], dict[str, Layout]]:
-    """Return the key and the layers of a store; what is none is an error and stays untouched."""
-    with _opened(path, "r") as file, _sound(path):
-        if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
-            raise InputError(
-                f"expected {path} to be a store of activations (version {VERSION}), but its "
-                f"format is {file.attrs.get('format')!r}, version {file.attrs.get('version')}. "
-                "It is left as it is: choose another path, or delete it."
-            )
-        names = [file[part].asstr()[()].tolist() for part in ("conditions", "layers")]
-        # Stores of earlier versions have no checksum of names.
-        if file.attrs.get("names_sha256", written := _names_hash(*names)) != written:
-            raise InputError(
-                f"{path} is damaged: the names of its conditions and layers are not those that "
-                "were written. Delete the file and extract again."
-            )
-        layouts = {}
-        for name in names[1]:
-            attrs = file["activations"][name].attrs
-            parts = {part: tuple(map(int, attrs[part])) for part in ("axes", "shape", "numbers")}
-            layouts[name] = Layout(kind=attrs["kind"], **parts)
-        return json.loads(file.attrs["key"]), layouts
-
-
-def _names_hash(conditions: Sequence[str], layers: Sequence[str]) -> str:
-    """Return a checksum of names, which say what the values are."""
-    return sha256_bytes("\0".join(conditions).encode(), "\0".join(layers).encode())
-
-
-@contextlib.contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Say of a store that lacks a part, or has one that cannot be read, that it is damaged."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (KeyError, ValueError, TypeError, AttributeError) as err:
-        raise InputError(
-            f"the store {path} is damaged: {err!r}. Delete the file and extract again."
-        ) from err
-
-
-@contextlib.contextmanager
-def _opened(path: Path, mode: str) -> Iterator[h5py.File]:
-    """Open a store, or say that it cannot be read."""
-    try:
-        file = h5py.File(path, mode)
-    except OSError as err:
-        raise InputError(
-            f"the store {path} cannot be opened: {err}. Another process may be using it; if not, "
-            "it is damaged or no store: delete it or choose another path."
-        ) from err
-    with file:
-        yield file
+def _damaged(path: Path, why: str) -> InputError:
+    """Return what is said of a file that is not as it was written."""
+    return InputError(f"{path} is damaged: {why}. Delete this file and extract again.")
 
 
 def _encoded(values: np.ndarray, dtype: str, layer: str) -> np.ndarray:
@@ -390,13 +423,3 @@ def _decoded(values: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "bfloat16":
         return (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(np.float32, copy=False)
-
-
-def _checksums(values: np.ndarray, before: Sequence[int] | None = None) -> np.ndarray:
-    """Return a CRC-32 per row, going on from those of the channels before."""
-    rows = np.ascontiguousarray(values)
-    before = [0] * len(rows) if before is None else before
-    return np.array(
-        [zlib.crc32(row.data, int(start)) for row, start in zip(rows, before, strict=True)],
-        dtype=np.uint32,
-    )

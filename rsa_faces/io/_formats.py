@@ -11,6 +11,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError, some
+from rsa_faces.extraction._store import FORMAT, MARK
 from rsa_faces.io._foreign import existing, load_npy, load_torch, opened_npz
 
 #: Formats of RDMs and of features, and what each is.
@@ -22,7 +23,7 @@ RDM_FORMATS = {
     "npy": "one array of vectors or square matrices, as NumPy or MNE-RSA make them",
 }
 FEATURE_FORMATS = {
-    "rsa-faces": "a store of `rsa-faces extract`",
+    "rsa-faces": "a store of `rsa-faces extract` (a folder), or one of its files .list",
     "thingsvision": "a folder of features.npy, .hdf5, .mat, .txt or .pt",
     "net2brain": "a folder of .npz, one per image or per layer",
     "rsatoolbox": "a Dataset in HDF5 that rsatoolbox wrote",
@@ -47,6 +48,8 @@ def recognise(path: str | os.PathLike[str]) -> tuple[str, str]:
     """
     path = existing(path, "RDMs or features")
     if path.is_dir():
+        if (path / MARK).exists():
+            return "features", "rsa-faces"
         if any(THINGSVISION.fullmatch(file.name) for file in path.rglob("features*")):
             return "features", "thingsvision"
         files = sorted(f for f in path.iterdir() if f.suffix in {".npz", ".pt"})
@@ -64,6 +67,8 @@ def recognise(path: str | os.PathLike[str]) -> tuple[str, str]:
         return _kind_of_archive(path), "net2brain"
     with path.open("rb") as file:
         signature = file.read(8)
+    if FORMAT.startswith(signature):
+        return "features", "rsa-faces"
     if signature[:1] == b"\x80":
         from rsa_faces.io._foreign import pickled
 

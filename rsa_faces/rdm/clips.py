@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,9 @@ import pandas as pd
 from rsa_faces._core.checks import check_arguments, check_choice, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
-from rsa_faces.extraction.clips import Plan, extract_clips, frame_patterns, plan_clips
+from rsa_faces.extraction._checks import warn_whole
+from rsa_faces.extraction._extract import Plan
+from rsa_faces.extraction.clips import Clips, Frames, extract_clips
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm._ties import UNIT, settle
 from rsa_faces.rdm.compute import compute_rdms, warn_undefined
@@ -40,7 +43,11 @@ def clip_rdms(
     measure: str | Measure | Callable[..., np.ndarray] = "correlation",
     average: str = "patterns",
     shortest: bool = False,
+    store: str | os.PathLike[str] | None = None,
     budget: str | int = "4GB",
+    reduce: str | int | None = None,
+    precision: str = "float32",
+    seed: int = 0,
     progress: bool = True,
 ) -> RDMs:
     """Build the RDM of each layer over clips.
@@ -64,8 +71,12 @@ def clip_rdms(
         every clip, and these RDMs are averaged over k; all clips must have the same number.
     shortest : bool, default False
         For "rdms": take as many frames of each clip as the shortest has, and leave the others out.
+    store : path-like, optional
+        As for :func:`rsa_faces.extraction.extract_clips`; for "patterns" only.
     budget : str or int, default "4GB"
         Memory for activations and frames. What does not fit goes through temporary files.
+    reduce, precision, seed
+        As for :func:`rsa_faces.extract`; each frame is reduced.
     progress : bool, default True
         Show a progress bar on a terminal if it takes longer than two seconds.
 
@@ -127,13 +138,25 @@ def clip_rdms(
         raise InputError(f"expected at least 2 clips, got {len(clips)}.")
     if average == "patterns":
         activations = extract_clips(
-            network, clips, layers=layers, rate=rate, budget=budget, progress=progress
+            network,
+            clips,
+            layers=layers,
+            rate=rate,
+            store=store,
+            budget=budget,
+            reduce=reduce,
+            precision=precision,
+            seed=seed,
+            progress=progress,
         )
         return compute_rdms(activations, measure=measure)
-    plan = plan_clips(network, clips, layers=layers, rate=rate, budget=budget, batch_size=None)
+    warn_whole(network, clips)
+    plan = Plan.of(
+        network, Clips(clips, rate), layers=layers, reduce=reduce, precision=precision, seed=seed
+    )
     n_frames = _common_length(clips, rate, shortest, progress)
     mean, counts = _mean_of_frames(
-        network, clips, plan, rate, n_frames, measure, parse_bytes(budget), progress
+        plan, clips, rate, n_frames, measure, parse_bytes(budget), progress
     )
     for layer, vector in mean.items():
         warn_undefined(vector, clips.ids, measure, layer)
@@ -174,9 +197,8 @@ def _common_length(clips: ClipSet, rate: float | None, shortest: bool, progress:
 
 
 def _mean_of_frames(
-    network: Network,
-    clips: ClipSet,
     plan: Plan,
+    clips: ClipSet,
     rate: float | None,
     n_frames: int,
     measure: Measure,
@@ -188,35 +210,18 @@ def _mean_of_frames(
     n_pairs = len(clips) * (len(clips) - 1) // 2
     total = {layer: np.zeros(n_pairs) for layer in layouts}
     counts = {layer: np.zeros(n_pairs, np.int32) for layer in layouts}
-    with tempfile.TemporaryDirectory(prefix="rsa-faces-") as folder:
-        shelf = _Shelf(
-            {layer: layouts[layer].n_channels for layer in layouts},
-            len(clips),
-            n_frames,
-            budget,
-            Path(folder),
-        )
-        groups = range(0, n_frames, shelf.n_held)
-        size = plan.batch_size
-        with (
-            shelf,
-            frame_patterns(
-                network, clips, plan.found, list(layouts), rate=rate, batch_size=size
-            ) as of_clip,
-            progress_bar(network.name, len(groups) * len(clips), show=progress) as tell,
-        ):
-            for g, start in enumerate(groups):
-                stop = min(start + shelf.n_held, n_frames)
-                for i, name in enumerate(clips.ids):
-                    for k, rows in of_clip(name, start, stop):
-                        shelf.write(i, k - start, rows)
-                    tell(g * len(clips) + i + 1)
-                for layer in layouts:
-                    for k in range(stop - start):
-                        vector = measure.of_layer(shelf.read(layer, k))
-                        measured = ~np.isnan(vector)
-                        total[layer][measured] += vector[measured]
-                        counts[layer] += measured
+    n_held = _frames_at_a_time(plan.row_bytes * len(clips), n_frames, budget)
+    for start in range(0, n_frames, n_held):
+        stop = min(start + n_held, n_frames)
+        group = replace(plan, shown=Frames(clips, rate, start, stop))
+        patterns = group.run(budget=budget, batch_size=None, progress=progress)
+        for layer in layouts:
+            for k in range(stop - start):
+                vector = measure.of_layer(np.asarray(patterns.patterns(layer)[k :: stop - start]))
+                measured = ~np.isnan(vector)
+                total[layer][measured] += vector[measured]
+                counts[layer] += measured
+        del patterns  # before the next group takes its room
     with np.errstate(invalid="ignore"):
         mean = {layer: total[layer] / counts[layer] for layer in layouts}
     # Means that are equal must be: sums in another order differ in the last digit.
@@ -225,77 +230,17 @@ def _mean_of_frames(
     return {layer: settle(mean[layer], known_to * most[layer]) for layer in layouts}, counts
 
 
-class _Shelf:
-    """Patterns of some frames of all clips, in memory if they fit, otherwise in files.
-
-    Frame, clip, channel in that order, so that the patterns of one frame are one piece. Plain
-    files and not memory maps, whose pages would count as memory of this process.
-    """
-
-    def __init__(
-        self,
-        channels: Mapping[str, int],
-        n_clips: int,
-        n_frames: int,
-        budget: int,
-        folder: Path,
-    ) -> None:
-        self._channels, self._n_clips, self._folder = channels, n_clips, folder
-        per_frame = 4 * n_clips * sum(channels.values())
-        largest = 4 * n_clips * max(channels.values())
-        self._arrays: dict[str, np.ndarray] | None = None
-        self._files: dict[str, BinaryIO] = {}
-        self.n_held = min(n_frames, budget // 2 // per_frame)
-        if self.n_held == n_frames:
-            shape = (self.n_held, n_clips)
-            self._arrays = {
-                layer: np.empty((*shape, n), np.float32) for layer, n in channels.items()
-            }
-            return
-        if largest > budget:
-            _log.warning("one layer of one frame of all clips is larger than the budget")
-        free = shutil.disk_usage(folder).free
-        # Half of what is free: others write there too.
-        self.n_held = min(n_frames, free // 2 // per_frame)
-        if self.n_held < 1:
-            raise InputError(
-                f"expected {2 * per_frame / 1e9:.1f} GB free for activations in {folder.parent}, "
-                f"but there are {free / 1e9:.1f} GB. Take fewer layers, or set TMPDIR to a folder "
-                "on another disk."
-            )
-        _log.info(
-            "patterns of %d frames of all clips are kept in %s, %.1f GB",
-            self.n_held,
-            folder,
-            self.n_held * per_frame / 1e9,
+def _frames_at_a_time(per_frame: int, n_frames: int, budget: int) -> int:
+    """Return how many frames of all clips are kept: all, or what half of the free disk takes."""
+    if per_frame * n_frames <= budget // 2:
+        return n_frames
+    # Half of what is free: others write there too.
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    n_held = min(n_frames, free // 2 // per_frame)
+    if n_held < 1:
+        raise InputError(
+            f"expected {2 * per_frame / 1e9:.1f} GB free for activations in "
+            f"{tempfile.gettempdir()}, but there are {free / 1e9:.1f} GB. Take fewer layers, or "
+            "set TMPDIR to a folder on another disk."
         )
-
-    def __enter__(self) -> _Shelf:
-        if self._arrays is None:
-            self._files = {
-                layer: (self._folder / str(i)).open("w+b") for i, layer in enumerate(self._channels)
-            }
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for file in self._files.values():
-            file.close()
-
-    def write(self, clip: int, k: int, rows: Mapping[str, np.ndarray]) -> None:
-        """Keep the rows of a clip's frames from k on."""
-        for layer, values in rows.items():
-            if self._arrays is not None:
-                self._arrays[layer][k : k + len(values), clip] = values
-                continue
-            file, row_bytes = self._files[layer], 4 * self._channels[layer]
-            for j, row in enumerate(values, start=k):
-                file.seek((j * self._n_clips + clip) * row_bytes)
-                file.write(row.data)
-
-    def read(self, layer: str, k: int) -> np.ndarray:
-        """Return the patterns of frame k, shape (n_clips, n_channels)."""
-        if self._arrays is not None:
-            return self._arrays[layer][k]
-        file, n = self._files[layer], self._n_clips * self._channels[layer]
-        file.seek(4 * n * k)
-        return np.fromfile(file, np.float32, n).reshape(self._n_clips, -1)
+    return n_held

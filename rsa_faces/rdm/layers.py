@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ def layer_rdms(
     *,
     layers: str | Sequence[str] = "all",
     measure: str | Measure | Callable[..., np.ndarray] = "correlation",
+    store: str | os.PathLike[str] | None = None,
     budget: str | int = "4GB",
     reduce: str | int | None = None,
     precision: str = "float32",
@@ -44,6 +46,9 @@ def layer_rdms(
         As for :func:`rsa_faces.extract`.
     measure : str, Measure or callable, default "correlation"
         euclidean, sqeuclidean, correlation, cosine or poisson.
+    store : path-like, optional
+        A folder to keep activations in, as for :func:`rsa_faces.extract`: what is there is read,
+        the rest is added. By default nothing is kept.
     budget : str or int, default "4GB"
         Memory for what passes through the network. If all stimuli together need more, their
         activations go through a temporary file instead, in batches, and are read from it a part
@@ -110,9 +115,9 @@ def layer_rdms(
         "seed": seed,
         "progress": progress,
     }
-    depth = stream(network, stimuli, act, **how)
+    depth = stream(network, stimuli, act, **how) if store is None else None
     if depth is None:
-        activations = extract(network, stimuli, **how)
+        activations = extract(network, stimuli, store=store, **how)
         depth = activations.depth
         for layer in activations:
             act(layer, activations.patterns(layer))

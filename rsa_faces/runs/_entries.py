@@ -45,6 +45,11 @@ class RunConfig(Section):
     title: str = Field(description="Heads report and figures.")
     budget: Memory = Field(default="2GB", description="Memory to use; beyond it, disk is.")
     seed: int = Field(default=0, ge=0, description="Of everything that is drawn at random.")
+    store: Path | None = Field(
+        default=None,
+        description="Folder in which networks' activations are kept, for all runs that name it: "
+        "what one computed the next reads (`rsa-faces store`).",
+    )
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:

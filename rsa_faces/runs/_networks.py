@@ -89,12 +89,6 @@ class Networks:
     def check(self) -> None:
         """Raise now if layers are unknown, weights missing, or faces that are asked for."""
         for entry in self.entries:
-            if isinstance(self.stimuli, ClipSet) and entry.reduce:
-                raise InputError(
-                    f"expected no `reduce` for {entry.name}: it is for images, and the stimuli are "
-                    "clips."
-                )
-        for entry in self.entries:
             self.layers[entry.name], self.weights[entry.name], self.crops[entry.name], self.verdicts
 
     @cached_property
@@ -275,11 +269,13 @@ def network_jobs(run: Run, networks: Networks, measure: str) -> list[Job]:
     stems = file_names(entry.name for entry in networks.entries)
     for entry in networks.entries:
         path = f"rdms/{stems[entry.name]}.h5"
-        of_images = {"reduce": entry.reduce, "seed": run.config.seed}
         options = {
-            **({"rate": networks.rate} if isinstance(networks.stimuli, ClipSet) else of_images),
+            **({"rate": networks.rate} if isinstance(networks.stimuli, ClipSet) else {}),
+            "reduce": entry.reduce,
+            "seed": run.config.seed,
             "layers": networks.layers[entry.name],
             "measure": measure,
+            "store": run.config.store,
             "budget": run.config.budget,
             "progress": False,
         }

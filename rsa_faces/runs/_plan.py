@@ -245,9 +245,11 @@ class Trials:
                 if first and isinstance(shown, FaceClips):
                     # The first network finds the faces, for all others.
                     shown = replace(shown, _faces={})
+                fresh = {key: value for key, value in options.items() if key != "store"}
                 target = self.scratch / path.name
-                target.unlink(missing_ok=True)
-                job.function(name, opening, shown, options, target)
+                shutil.rmtree(target, ignore_errors=True)  # a store, or
+                target.unlink(missing_ok=True)  # a file of RDMs
+                job.function(name, opening, shown, fresh, target)
 
             seconds = self.seconds((name, path), make, n, _IMAGES)
             # What two stimuli are compared by is not in the passes.

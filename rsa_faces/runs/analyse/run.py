@@ -86,7 +86,6 @@ class AnalyseRun(Run):
     def _jobs(self) -> list[Job]:
         """Return what takes the features of each network; a store of them goes on by itself."""
         config, jobs = self.config, []
-        stores = file_names(entry.name for entry in config.networks)
         for entry in config.networks:
             options = {
                 "layers": entry.layers,
@@ -95,7 +94,7 @@ class AnalyseRun(Run):
                 "budget": config.budget,
                 "progress": False,
             }
-            path = self.folder / "activations" / f"{stores[entry.name]}.h5"
+            path = config.store or self.folder / "activations"
             jobs.append(
                 Job(
                     f"layers of {entry.name}",
