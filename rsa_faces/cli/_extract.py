@@ -93,7 +93,7 @@ def extract(
         dtype=dtype,
         precision=precision,
     )
-    size = sum(file.stat().st_size for file in store.rglob("*.part")) / 1e6
+    size = sum(file.stat().st_size for file in store.glob("*.part")) / 1e6
     out.print(
         f"Wrote {store}: {len(activations)} layers of {network}, {len(stimuli)} images; the store "
         f"has {size:.1f} MB",
@@ -143,9 +143,9 @@ def rdm(
 ) -> None:
     """Write the RDM of each layer of a network, without keeping its activations."""
     import rsa_faces as rf
-    from rsa_faces.extraction._store import MARK
+    from rsa_faces.extraction._store import is_store
 
-    if source.is_file() or (source / MARK).exists():
+    if source.is_file() or is_store(source):
         if network is not None:
             raise InputError(f"{source} is a store of `extract`; leave --network out.")
         activations = rf.load_activations(source)

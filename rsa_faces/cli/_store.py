@@ -24,14 +24,14 @@ def list_(path: Store) -> None:
     listed = list_store(path)
     for _, row in listed[listed["state"] != "foreign"].iterrows():
         out.print(
-            f"{row['network'] or row['folder']}: {row['layers']} layers, {row['images']} images, "
+            f"{row['network'] or row['name']}: {row['layers']} layers, {row['images']} images, "
             f"{row['n_bytes'] / 1e6:.1f} MB, written {_ago(row['written'])}, used "
             f"{_ago(row['used'])}, {row['state']}",
             markup=False,
             soft_wrap=True,
         )
     out.print(f"{listed['n_bytes'].sum() / 1e6:.1f} MB in all")
-    for name in listed.loc[listed["state"] == "foreign", "folder"]:
+    for name in listed.loc[listed["state"] == "foreign", "name"]:
         say("note", f"{name} is no file of the store.", style="yellow")
 
 

@@ -237,27 +237,27 @@ def _hooked(
     """
     modules = dict(network.module.named_modules())
     modes = {module: module.training for module in network.module.modules()}
-    weights: dict[torch.nn.Conv2d, torch.nn.Parameter] = {}
+    weights: dict[torch.nn.Conv2d, Any] = {}
     handles = []
     try:
         network.module.eval()
-        for module in modes:
-            if type(module) is torch.nn.Conv2d:
-                weights[module] = module.weight
-                turned = module.weight.detach().contiguous(memory_format=torch.channels_last)
-                module.weight = torch.nn.Parameter(turned, requires_grad=False)
-        for layer in layers:
+        for layer in modes:
+            if type(layer) is torch.nn.Conv2d:
+                weights[layer] = layer.weight
+                turned = layer.weight.detach().contiguous(memory_format=torch.channels_last)
+                layer.weight = torch.nn.Parameter(turned, requires_grad=False)
+        for name in layers:
             handles.append(
-                modules[split_call(layer)[0]].register_forward_hook(
-                    lambda module, inputs, output, layer=layer: act(layer, output)
+                modules[split_call(name)[0]].register_forward_hook(
+                    lambda module, inputs, output, name=name: act(name, output)
                 )
             )
         yield
     finally:
         for handle in handles:
             handle.remove()
-        for module, weight in weights.items():
-            module.weight = weight
+        for convolution, before in weights.items():
+            convolution.weight = before
         for module, training in modes.items():
             module.training = training
 

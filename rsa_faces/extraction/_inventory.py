@@ -11,10 +11,10 @@ import pandas as pd
 from rsa_faces._core.checks import check_arguments, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces.extraction._extract import code_version
-from rsa_faces.extraction._store import MARK, Part, Store, check_store
+from rsa_faces.extraction._store import LISTS, PARTS, Part, Store, check_store, is_store
 
 _DAY = 86_400
-_COLUMNS = ["folder", "network", "layers", "images", "n_bytes", "written", "used", "state"]
+_COLUMNS = ["name", "network", "layers", "images", "n_bytes", "written", "used", "state"]
 
 
 def list_store(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -28,12 +28,12 @@ def list_store(path: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per network and all that its answers depend on: ``folder`` in the store,
-        ``network``, numbers of ``layers`` and ``images`` of which there is something, ``n_bytes``
-        on disk, when it was ``written`` (at first) and ``used`` (the last time), in days ago, and
-        its ``state``: "current"; "other code" (of another version of this package, whose
-        extractions alone read it); "damaged"; "left over" by a process that was killed; "foreign"
-        (a file that is none of the store's, and is never removed).
+        One row per network and all that its answers depend on: the ``name`` that its files
+        begin with, ``network``, numbers of ``layers`` and ``images`` of which there is something,
+        ``n_bytes`` on disk, when it was ``written`` (at first) and ``used`` (the last time), in
+        days ago, and its ``state``: "current"; "other code" (of another version of this package,
+        whose extractions alone read it); "damaged"; "left over" by a process that was killed;
+        "foreign" (a file that is none of the store's, and is never removed).
 
     Raises
     ------
@@ -58,8 +58,8 @@ def list_store(path: str | os.PathLike[str]) -> pd.DataFrame:
     check_arguments(list_store, locals())
     parts = _parts(Path(path))
     rows = []
-    for (folder, state), group in parts.groupby(["folder", "state"], sort=True):
-        row = {"folder": folder, "network": group["network"].iloc[0], "state": state}
+    for (folder, state), group in parts.groupby(["name", "state"], sort=True):
+        row = {"name": folder, "network": group["network"].iloc[0], "state": state}
         row |= {column: len(set().union(*group[column])) for column in ("layers", "images")}
         row |= {"n_bytes": int(group["n_bytes"].sum())}
         rows.append(row | {"written": group["written"].max(), "used": group["used"].min()})
@@ -143,17 +143,16 @@ def prune_store(
 def _parts(path: Path) -> pd.DataFrame:
     """Return a row for each file of a store but its lists."""
     check_store(path)
-    if not (path / MARK).exists():
+    if not is_store(path):
         raise InputError(f"expected a store of activations, but {path} is none, or an empty one.")
     rows, now = [], time.time()
-    for file in sorted(path.rglob("*")):
-        inside = file.relative_to(path).parts
-        if file.is_dir() or file.name == MARK or len(inside) == 1 and file.suffix == ".list":
-            continue
+    for file in sorted(path.iterdir()):
         header: dict = {"key": {"network": "", "code": ""}, "layers": {}, "images": []}
+        if file.match(LISTS):
+            continue
         if file.name[0] == "." and ".part" in file.name:
             state = "left over"
-        elif len(inside) != 2 or file.suffix != ".part":
+        elif not file.match(PARTS):
             state = "foreign"
         else:
             try:
@@ -165,7 +164,7 @@ def _parts(path: Path) -> pd.DataFrame:
         rows.append(
             {
                 "file": str(file),
-                "folder": "/".join(inside[:-1]) or file.name,
+                "name": file.name.rpartition("-")[0] if header["images"] else file.name,
                 "network": header["key"]["network"],
                 "layers": set(header["layers"]),
                 "images": set(header["images"]),
@@ -180,12 +179,9 @@ def _parts(path: Path) -> pd.DataFrame:
 
 
 def _forget(path: Path) -> None:
-    """Remove lists of rows that are gone, and folders without parts."""
-    for file in path.glob("*.list"):
+    """Remove lists of rows that are gone."""
+    for file in path.glob(LISTS):
         header = (kept := Part.read(file)).header
         store = Store(path, header["key"])
         if store.select(kept.layouts, header["images"], header["conditions"]).missing():
             file.unlink()
-    for folder in path.glob("*/"):
-        if not any(folder.iterdir()):
-            folder.rmdir()

@@ -1,11 +1,11 @@
 """Activations on disk, each kept once: by weights, preprocessing, image, layer and reduction.
 
-A store is a folder. In it, networks with all that their answers depend on (weights, preprocessing,
-precision, code, libraries) have a folder each, and in that lie parts: files with some layers'
-answers to some images, as they came out of one pass. A part is written under a temporary name and
-moved, and never changed after that; so a run may be killed at any moment, and several processes may
-write at once. Beside the folders lie lists of what was extracted, by which
-:func:`load_activations` finds the rows again without the network.
+A store is a folder of parts: files with some layers' answers to some images, as they came out of
+one pass, named by the network with all that its answers depend on (weights, preprocessing,
+precision, code, libraries). A part is written under a temporary name and moved, and never changed
+after that; so a run may be killed at any moment, and several processes may write at once. Beside
+the parts lie lists of what was extracted, by which :func:`load_activations` finds the rows again
+without the network.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from rsa_faces.extraction._layout import Layout
 
 _log = logging.getLogger(__name__)
 
-#: First line of every file of a store; the folder has one of this name that holds nothing else.
+#: First line of every file of a store.
 FORMAT = b"rsa-faces activations 4\n"
-MARK = "rsa-faces-store"
-PARTS = "[!.]*.part"  # not those of temporary names
+#: Files of a store, not those of temporary names.
+PARTS, LISTS = "[!.]*.part", "[!.]*.list"
 #: What a file holds for each kind; NumPy has no bfloat16.
 _KEPT_AS: dict[str, np.dtype] = {
     "float32": np.dtype(np.float32),
@@ -199,11 +199,12 @@ class Store(Mapping):
         self, path: Path, key: Mapping[str, str], owner: TemporaryFolder | None = None
     ) -> None:
         self.path, self.key, self.owner = path, dict(key), owner
+        self._network = slug(self.key["network"])
         digest = sha256_bytes(json.dumps(self.key, sort_keys=True).encode())
-        self._name = f"{slug(self.key['network'])}-{digest[:16]}"
+        self._name = f"{self._network}-{digest[:16]}"
         check_store(path)
         self._parts: dict[str, list[tuple[Part, int]]] = {}  # by image
-        for file in sorted((path / self._name).glob(PARTS)):
+        for file in sorted(path.glob(f"{self._name}-*.part")):
             self._add(Part.read(file))
 
     def _add(self, part: Part) -> None:
@@ -264,25 +265,22 @@ class Store(Mapping):
             arrays.append(kept)
             start += kept.nbytes
         images = [self._images[i] for i in places]
-        header = {"key": self.key, "images": images, "layers": layers}
+        header: dict[str, Any] = {"key": self.key, "images": images, "layers": layers}
         # Named by content: of two processes that write the same, one file stays.
         name = sha256_bytes(json.dumps(header, sort_keys=True).encode())[:24]
         header["written"] = int(time.time())
-        path = self.path / self._name / f"{name}.part"
-        if self.owner is None and not (self.path / MARK).exists():
-            Part.write(self.path / MARK, {})
+        path = self.path / f"{self._name}-{name}.part"
         begin = Part.write(path, header, arrays, lasting=self.owner is None)
         self._add(Part(path, header, begin, {layer: self._layouts[layer] for layer in rows}))
 
     def list_up(self, depth: Mapping[str, float]) -> None:
         """Write, or complete, the list by which :func:`load_activations` finds these rows."""
         about = [json.dumps(self.key, sort_keys=True), *self._names, *self._images]
-        name = f"{slug(self.key['network'])}-{sha256_bytes(json.dumps(about).encode())[:12]}.list"
-        path = self.path / name
+        digest = sha256_bytes(json.dumps(about).encode())
+        path = self.path / f"{self._network}-{digest[:12]}.list"
         layers = Part.read(path).header["layers"] if path.exists() else {}
         for layer, layout in self._layouts.items():
             layers[layer] = {"layout": dataclasses.astuple(layout), "depth": depth[layer]}
-        Part.write(self.path / MARK, {})
         names, images = self._names, self._images
         Part.write(path, {"key": self.key, "conditions": names, "images": images, "layers": layers})
         for part in {part.path for image in images for part, _ in self._parts.get(image, ())}:
@@ -304,12 +302,16 @@ class Store(Mapping):
 
     def say_what_changed(self) -> None:
         """Log why a network's activations that are there are not used, if they are not."""
-        others = [] if self._parts else sorted(self.path.glob(f"{slug(self.key['network'])}-*/"))
-        for folder in others:
-            for file in sorted(folder.glob(PARTS))[:1]:
-                old = Part.read(file).header["key"]
-                changed = sorted(part for part in self.key if old.get(part) != self.key[part])
-                _log.info("%s is not used: changed since: %s", folder, ", ".join(changed))
+        others = [] if self._parts else sorted(self.path.glob(f"{self._network}-*.part"))
+        for file in others[:1]:
+            old = Part.read(file).header["key"]
+            changed = sorted(part for part in self.key if old.get(part) != self.key[part])
+            _log.info("%s is not used: changed since: %s", file, ", ".join(changed))
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a folder is a store of activations."""
+    return any(path.glob(PARTS)) or any(path.glob(LISTS))
 
 
 def check_store(path: Path) -> None:
@@ -323,7 +325,7 @@ def check_store(path: Path) -> None:
             "choose another path, or delete it."
         )
     held = sorted(file.name for file in path.glob("[!.]*"))
-    if held and MARK not in held:
+    if held and not is_store(path):
         raise InputError(
             f"expected {path} to be a store of activations, or empty, but it holds {some(held)}. "
             "It is left as it is: choose another path."
@@ -361,7 +363,7 @@ def load_activations(path: str | os.PathLike[str]) -> Activations:
         raise InputError(f"expected a store of activations, but there is no file {path}.")
     if path.is_dir() or path.suffix != ".list":
         check_store(path)
-        lists = sorted(path.glob("*.list"))
+        lists = sorted(path.glob(LISTS))
         if len(lists) != 1:
             held = some([file.name for file in lists]) if lists else "none"
             raise InputError(

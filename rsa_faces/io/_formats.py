@@ -11,7 +11,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError, some
-from rsa_faces.extraction._store import FORMAT, MARK
+from rsa_faces.extraction._store import FORMAT, is_store
 from rsa_faces.io._foreign import existing, load_npy, load_torch, opened_npz
 
 #: Formats of RDMs and of features, and what each is.
@@ -48,7 +48,7 @@ def recognise(path: str | os.PathLike[str]) -> tuple[str, str]:
     """
     path = existing(path, "RDMs or features")
     if path.is_dir():
-        if (path / MARK).exists():
+        if is_store(path):
             return "features", "rsa-faces"
         if any(THINGSVISION.fullmatch(file.name) for file in path.rglob("features*")):
             return "features", "thingsvision"
