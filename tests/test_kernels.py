@@ -73,11 +73,13 @@ def test_values_that_are_close(forms, seed):
     row[50] = np.nan
     row[7] = row[31]
     limit = 10.0 ** rng.uniform(-14, -4) * np.nanmax(np.abs(row))
-    plain, compiled = forms(lambda: sort.any_closer(row, limit))
-    assert plain == compiled
-    assert forms(lambda: sort.any_closer(row, 1e-18 * limit)) == [False, False]
-    row[7] += 0.9 * limit
-    assert forms(lambda: sort.any_closer(row, limit)) == [True, True]
+    two = np.stack([row, row])
+    plain, compiled = forms(lambda: sort.any_closer(two, np.array([limit, 1e-18 * limit])))
+    np.testing.assert_array_equal(plain, compiled)
+    assert not plain[1]
+    two[1, 7] += 0.9 * limit
+    for found in forms(lambda: sort.any_closer(two, np.array([0.0, limit]))):
+        assert found.tolist() == [False, True]
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -105,25 +105,37 @@ def rank_rows(vectors, low, high, ranks, squares, start, stop):
 
 
 @njit(nogil=True, cache=True)
-def any_closer(values, limit):
-    """Return whether two values differ by `limit` or less: such lie in one cell or side by side.
-
-    Cells share places in a table by the last bits of their number; equal values are entered once.
-    """
-    n = len(values)
+def any_closer(rows, limits, at, close):
+    """Fill in whether two values of a row differ by its limit or less, for some of the rows."""
+    n = rows.shape[1]
     size = 64
     while size < min(4 * n, 2**26):
         size *= 2
-    last = np.full(size, -1, np.int32)
-    before = np.empty(n, np.int32)
-    per_cell = 1.0 / (8.0 * limit)
+    last, before = np.empty(size, np.int32), np.empty(n, np.int32)
+    for row in at:
+        last[:] = -1
+        close[row] = _is_close(rows[row], limits[row], last, before)
+
+
+@njit(nogil=True, cache=True)
+def _is_close(values, limit, last, before):
+    """Return whether two values differ by `limit` or less: such lie in one cell or side by side.
+
+    Cells share places in a table by the last bits of their number; equal values are entered once.
+    Of 32 limits a cell holds few values that are further apart.
+    """
+    n, size = len(values), len(last)
+    per_cell = 1.0 / (32.0 * limit)
     for i in range(n):
         value = values[i]
         if np.isnan(value):
             continue
-        cell = np.int64(np.floor(value * per_cell))
+        place = value * per_cell
+        cell = np.int64(np.floor(place))
+        # Next door only from the edge; twice a limit of it, as places are rounded.
+        inside = place - np.floor(place)
         is_new = True
-        for near in range(cell - 1, cell + 2):
+        for near in range(cell - (inside < 0.0625), cell + 1 + (inside > 0.9375)):
             j = last[near & (size - 1)]
             while j >= 0:
                 gap = abs(value - values[j])

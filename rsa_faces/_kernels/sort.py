@@ -76,29 +76,33 @@ def plain_rank_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return plain_resampled_ranks(*plain_sort_rows(vectors), np.ones(vectors.shape[1]))
 
 
-def any_closer(values: np.ndarray, limit: float) -> bool:
-    """Return whether any two values differ by `limit` or less, but do differ.
+def any_closer(rows: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Return in which rows two values differ by the row's limit or less, but do differ.
 
     Parameters
     ----------
-    values : ndarray of float64, shape (n,)
+    rows : ndarray of float64, shape (n_rows, n_entries)
         NaN is far from all.
-    limit : float
-        More than 0.
+    limits : ndarray, shape (n_rows,)
+
+    Returns
+    -------
+    ndarray of bool, shape (n_rows,)
     """
+    close = np.zeros(len(rows), np.bool_)
     # Cells of the compiled form are finer than the values themselves: few are that close.
-    fine = not np.fmax.reduce(np.abs(values), initial=0.0) < limit * 2.0**52
-    if fine or not compiled_pays("_sort_loops", values.size, LIMIT):
-        return plain_any_closer(values, limit)
-    from rsa_faces._kernels import _sort_loops
+    coarse = np.fmax.reduce(np.abs(rows), axis=1, initial=0.0) < limits * 2.0**52
+    if compiled_pays("_sort_loops", rows.size, LIMIT):
+        from rsa_faces._kernels import _sort_loops
 
-    return call(_sort_loops.any_closer, np.ascontiguousarray(values), limit)
-
-
-def plain_any_closer(values: np.ndarray, limit: float) -> bool:
-    """Do what :func:`any_closer` does, in NumPy."""
-    gaps = np.diff(np.sort(values))
-    return bool(((gaps > 0) & (gaps <= limit)).any())
+        at = np.flatnonzero(coarse)
+        call(_sort_loops.any_closer, np.ascontiguousarray(rows), limits, at, close)
+    else:
+        coarse[:] = False
+    for i in np.flatnonzero(~coarse):
+        gaps = np.diff(np.sort(rows[i]))
+        close[i] = ((gaps > 0) & (gaps <= limits[i])).any()
+    return close
 
 
 def _range(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -56,7 +56,7 @@ def settle(values: np.ndarray, rounding, *, exact: tuple[float, ...] = (0.0,)) -
     if not limit.any():
         return values
     with np.errstate(invalid="ignore"):
-        close = np.array([any_closer(row, most) for row, most in zip(rows, limit, strict=True)])
+        close = any_closer(rows, limit)
         for number in exact:
             if (near := np.abs(rows - number) <= bounds).any():
                 close |= (near & (rows != number)).any(axis=1)
@@ -115,10 +115,9 @@ def noted(rdms: RDMs, where: str) -> RDMs:
 
 def n_almost_tied(vectors: np.ndarray) -> int:
     """Return how many values differ from the next larger one of their RDM by rounding only."""
-    n = 0
-    for row in np.atleast_2d(vectors):
-        if not any_closer(row, _LAST_DIGIT * np.fmax.reduce(np.abs(row), initial=0.0)):
-            continue
+    n, rows = 0, np.atleast_2d(vectors)
+    largest = np.fmax.reduce(np.abs(rows), axis=1, initial=0.0)
+    for row in rows[any_closer(rows, _LAST_DIGIT * largest)]:
         ordered = np.sort(row)
         gaps = np.diff(ordered)
         n += int(((gaps > 0) & (gaps <= _LAST_DIGIT * np.abs(ordered[1:]))).sum())
