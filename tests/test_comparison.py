@@ -455,9 +455,7 @@ def test_sigma_k_doors(method, sigma_k, message):
 @pytest.mark.parametrize("method", sorted(COV_METHODS))
 def test_whitened_methods_need_every_pair(method):
     holes = make([[1.0, np.nan, 3.0]])
-    with pytest.raises(
-        rf.InputError, match="0 pairs are missing .* in the model and 1 in the data"
-    ):
+    with pytest.raises(rf.InputError, match="1 pairs are missing .* in the data"):
         compare(A, holes, method=method)
 
 
@@ -512,7 +510,9 @@ def test_given_that_cannot_be_regressed_out():
         compare(model, data, method="pearson", given=constant)
     vectors = data.vectors.copy()
     vectors[0, 3] = np.nan
-    with pytest.raises(rf.InputError, match="1 are missing .NaN. in the data"):
+    with pytest.raises(
+        rf.InputError, match="measured in the data of a partial correlation, but 1 are missing"
+    ):
         compare(model, make(vectors), method="pearson", given=data[0])
 
 

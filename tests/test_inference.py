@@ -358,7 +358,7 @@ def test_missing_pairs():
         rf.evaluate(model, holes, method="corr_cov")
     gaps = model.vectors.copy()
     gaps[0, 0] = np.nan
-    with pytest.raises(rf.InputError, match="without missing pairs, got 1 NaN"):
+    with pytest.raises(rf.InputError, match="every pair measured in the model, but 1 are missing"):
         rf.evaluate(rf.RDMs(gaps, CONDITIONS, "m", model.labels), data)
 
 

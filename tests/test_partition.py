@@ -542,7 +542,7 @@ def made_up(values, names=NAMES, n_subjects=12, n_blocks=0, transform=None):
             "ci_high": values + half,
             "p": np.nan,
         }
-    )[list(inner.TABLE)]
+    )
     subsets = inner._subsets(n)
     models = pd.DataFrame(
         {

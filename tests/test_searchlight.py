@@ -1234,7 +1234,7 @@ def shifted(mask):
         (
             {"measure": "mahalanobis", "noise": "ledoit-wolf"},
             InputError,
-            "every condition has one volume. Give GLM residuals",
+            "every condition is there once. Give GLM residuals",
         ),
         ({"measure": "mahalanobis", "noise": "lw"}, InputError, "noise covariance method 'lw'"),
         ({"residuals": "r.nii"}, InputError, "expected `noise` with `residuals`"),

@@ -460,7 +460,7 @@ def test_course_is_ready_to_use():
                 ),
                 d,
             ),
-            "model RDMs without missing pairs, got 4 NaN",
+            "every pair measured in the model, but 4 are missing",
         ),
     ],
 )

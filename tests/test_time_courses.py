@@ -172,7 +172,7 @@ def test_semi_partial_leaves_out_missing_pairs_and_says_what_is_undefined():
     assert np.isnan(found[1]).all()
     # With a double among those before, the pseudo-inverse gives what one of them gives.
     np.testing.assert_allclose(found[2], semi_partial(model[:2], data)[1], atol=1e-8)
-    with pytest.raises(rf.InputError, match="every pair measured in model, but 3 are NaN"):
+    with pytest.raises(rf.InputError, match="every pair measured in model, but 3 are missing"):
         semi_partial(rf.RDMs(vectors, CONDITIONS, "any"), data)
     with pytest.raises(
         rf.InputError, match="expected a method for semi-partial correlation .* got"
@@ -262,7 +262,7 @@ def test_refusals_of_maps():
         mapped(model, data, method="r")
     with pytest.raises(rf.InputError, match="expected alpha between"):
         mapped(model, data, alpha=2)
-    with pytest.raises(rf.InputError, match="without missing pairs, got 1 NaN"):
+    with pytest.raises(rf.InputError, match="every pair measured in the model, but 1 are missing"):
         mapped(rf.RDMs([np.nan, *range(N_PAIRS - 1)], CONDITIONS, "any"), data)
 
 

@@ -13,6 +13,7 @@ from rsa_faces._core.names import codes_of
 from rsa_faces.comparison._forms import Covariance, bounded
 from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import check_measured
 
 MIN_PAIRS = 3
 
@@ -158,13 +159,8 @@ def _similarity(
         if model.n_pairs >= MIN_PAIRS:
             similarity = method(model.vectors, data.vectors)
     else:
-        if method.whitened:
-            raise InputError(
-                f"the method {method.name!r} needs every pair, but "
-                f"{int(missing[0].sum())} pairs are missing (NaN) in the model and "
-                f"{int(missing[1].sum())} in the data. Use another method, or subset() the "
-                "conditions to those measured."
-            )
+        method.check_measured(model.vectors, "the model")
+        method.check_measured(data.vectors, "the data")
         similarity = _with_missing(model.vectors, data.vectors, *missing, method)
     return bounded(similarity)
 
@@ -262,11 +258,7 @@ def align_given(given: RDMs, model: RDMs, data: RDMs, method: str | Method) -> R
         )
     given = given.subset(model.conditions)
     for rdms, what in ((given, "given"), (model, "model"), (data, "data")):
-        if (n_missing := int(np.isnan(rdms.vectors).sum())) > 0:
-            raise InputError(
-                f"expected every pair measured for a partial correlation, but {n_missing} are "
-                f"missing (NaN) in the {what}. Use subset() to leave conditions out."
-            )
+        check_measured(rdms, f"the {what} of a partial correlation")
     constant = np.flatnonzero((given.vectors == given.vectors[:, :1]).all(axis=1))
     if constant.size:
         raise InputError(

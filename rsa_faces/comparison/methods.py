@@ -180,6 +180,14 @@ class Method:
         """Whether pairs may have any weight."""
         return self.weighted is not None and not self.whole_weights
 
+    def check_measured(self, vectors: np.ndarray, what: str) -> None:
+        """Check that no pair is missing that the method needs."""
+        if self.whitened and (missing := int(np.isnan(vectors).sum())):
+            raise InputError(
+                f"the method {self.name!r} needs every pair, but {missing} pairs are missing (NaN) "
+                f"in {what}. Use another method, or subset() the conditions to those measured."
+            )
+
     def with_sigma_k(self, sigma_k: Covariance) -> Method:
         """Return the method for pattern estimates that covary over conditions as `sigma_k` says."""
         takes = ("function", "inner", "resampled", "influence")

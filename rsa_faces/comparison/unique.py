@@ -12,6 +12,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.comparison._compare import MIN_PAIRS, align_pair
 from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import check_measured
 
 _EXPLAINED = 1e-10  # what is left of a variance of 1 is rounding
 
@@ -89,14 +90,10 @@ def semi_partial(
     check_arguments(semi_partial, locals())
     method = check_unique(resolve(method))
     model, data = align_pair(model, data)
-    sides = [("model", model)]
+    check_measured(model, "model")
     if given is not None:
-        given, _ = align_pair(given, data)
-        given = given.align(model.conditions)
-        sides.append(("given", given))
-    for what, side in sides:
-        if missing := int(np.isnan(side.vectors).sum()):
-            raise InputError(f"expected every pair measured in {what}, but {missing} are NaN.")
+        given = align_pair(given, data)[0].align(model.conditions)
+        check_measured(given, "given")
     before = layers_before(model) if given is None else None
     others = None if given is None else given.vectors
     values = np.full((len(model), len(data)), np.nan)

@@ -11,15 +11,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.result import BaseResult
 
-_CEILINGS = (
-    "region",
-    "time",
-    "ceiling_low",
-    "ceiling_high",
-    "p_reliable",
-    "reliable",
-    "n_subjects",
-)
+_CEILINGS = ["ceiling_low", "ceiling_high", "p_reliable", "reliable", "n_subjects"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +84,7 @@ class TimeCourse(BaseResult, figure="plot_time"):
     def ceilings(self) -> pd.DataFrame:
         """One row per region and time: noise ceilings, and whether subjects share structure."""
         first = ~self.table.duplicated(["region", "time"])
-        return self.table.loc[first, list(_CEILINGS)].reset_index(drop=True)
+        return self.table.loc[first, ["region", "time", *_CEILINGS]].reset_index(drop=True)
 
     def by_subject(self) -> pd.DataFrame:
         """Return a tidy table: one row per curve, time and subject that has the region."""

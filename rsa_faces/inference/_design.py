@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,11 @@ class Design:
                 "expected interval='t' with uncertainty='analytic', got 'percentile': there are "
                 "no bootstrap samples to take quantiles of."
             )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Design:
+        """Return the options among the arguments of a public function, ``locals()`` of it."""
+        return cls(**{f.name: given[f.name] for f in fields(cls) if f.name in given})
 
     @property
     def draws_subjects(self) -> bool:

@@ -17,7 +17,9 @@ from rsa_faces._kernels.fits import nnls
 from rsa_faces.comparison import METHODS, Method, resolve
 from rsa_faces.comparison._forms import pair_weights, standard
 from rsa_faces.inference._design import Units
+from rsa_faces.inference._region import model_names
 from rsa_faces.inference._study import Study, pairs_of
+from rsa_faces.inference._subjects import check_known
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
@@ -71,19 +73,8 @@ def layers_of(
     method = resolve(method)
     labels = model.labels
     check_choice(by_model, labels.columns, what="label that tells flexible models apart")
-    if labels[by_model].isna().any():
-        raise InputError(
-            f"expected a value of {by_model!r} for every model RDM, but "
-            f"{int(labels[by_model].isna().sum())} of {len(labels)} have none."
-        )
-    names = pd.DataFrame(
-        {
-            "network": labels[by_model].astype(str),
-            "layer": labels["layer"].fillna("").astype(str) if "layer" in labels else "",
-            "layer_index": labels.get("layer_index", 0),
-            "depth": labels["depth"].astype(float) if "depth" in labels else np.nan,
-        }
-    )
+    check_known(by_model, labels[by_model].isna(), "model RDM")
+    names = model_names(model).assign(network=labels[by_model].astype(str))
     networks = list(dict.fromkeys(names["network"]))
     index = names["layer_index"].to_numpy()
     order = []

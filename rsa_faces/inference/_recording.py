@@ -9,6 +9,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces.inference._subjects import check_known
 from rsa_faces.rdm import RDMs
 
 DIGITS = 9  # Times are compared to the nanosecond.
@@ -42,11 +43,7 @@ def recording_of(data: RDMs, by: str) -> Recording:
         "region": keys["region"].isna(),
     }
     for column, where in absent.items():
-        if where.any():
-            raise InputError(
-                f"expected a value of {column!r} for every RDM, but {int(where.sum())} of "
-                f"{len(data)} have none."
-            )
+        check_known(column, where)
     keys["time"] = times.round(DIGITS)
     if keys.duplicated().any():
         data = RDMs(data.vectors, data.conditions, data.measure, keys).mean(by=list(keys))

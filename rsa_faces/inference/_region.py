@@ -18,8 +18,6 @@ from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference.ceilings import check_one_each, shared_structure
 from rsa_faces.rdm import RDMs
 
-MODEL = ["network", "layer", "layer_index", "depth"]
-
 
 @dataclass(frozen=True, eq=False)
 class Region:

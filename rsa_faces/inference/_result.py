@@ -154,17 +154,14 @@ class Result(BaseResult, figure="plot_layers"):
         settings = {}
         for key in results[0].settings:
             values = [r.settings[key] for r in results]
-            if all(value == values[0] for value in values):
-                settings[key] = values[0]
-            else:
+            settings[key] = values[0]
+            if any(value != values[0] for value in values):
                 settings[key] = {}
                 for result, value in zip(results, values, strict=True):
-                    inner = (
-                        value
-                        if isinstance(value, dict)
-                        else dict.fromkeys(result.ceilings["region"], value)
+                    single = not isinstance(value, dict)
+                    settings[key] |= (
+                        dict.fromkeys(result.ceilings["region"], value) if single else value
                     )
-                    settings[key].update(inner)
         notes = tuple(dict.fromkeys(note for r in results for note in r.notes))
         if settings.get("family") == "all":
             for name in ("table", "pairs"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.rdm import RDMs
@@ -16,9 +19,14 @@ def subject_means(data: RDMs, by: str = "subject") -> RDMs:
         if len(data) == 1:
             return data.with_labels(**{by: "1"})
         check_choice(by, data.labels.columns, what="label that tells subjects apart")
-    if data.labels[by].isna().any():
-        raise InputError(
-            f"expected a value of {by!r} for every RDM, but "
-            f"{int(data.labels[by].isna().sum())} of {len(data)} have none."
-        )
+    check_known(by, data.labels[by].isna())
     return data.mean(by=by)
+
+
+def check_known(label: str, absent: np.ndarray | pd.Series, of: str = "RDM") -> None:
+    """Check that every RDM has a value of a label."""
+    if absent.any():
+        raise InputError(
+            f"expected a value of {label!r} for every {of}, but {int(absent.sum())} of "
+            f"{len(absent)} have none."
+        )

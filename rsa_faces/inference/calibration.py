@@ -22,7 +22,6 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._design import Design, t_test
 from rsa_faces.inference._dyadic import analytic, variance_parts
-from rsa_faces.inference._result import Result
 from rsa_faces.inference._study import Study
 from rsa_faces.inference._weighted import weighted_similarities
 from rsa_faces.inference.bootstrap import (
@@ -36,7 +35,7 @@ from rsa_faces.inference.bootstrap import (
 )
 from rsa_faces.inference.ceilings import noise_ceiling, shared_structure
 from rsa_faces.inference.permutation import permutation_test
-from rsa_faces.inference.subjects import subject_tests
+from rsa_faces.inference.subjects import ONE_SAMPLE
 from rsa_faces.rdm import RDMs
 
 _ALPHA, _N_BOOT, _N_PERMUTATIONS, _N_CHANNELS = 0.05, 200, 199, 20
@@ -229,18 +228,7 @@ def _no_signal(rng, size, method, design) -> dict:
     similarity, variances = _variances(rng, model, data, method, design)
     rdms = _rdms(data)
     values = similarity[0]
-    frame = pd.DataFrame(
-        {
-            "subset": "all",
-            "region": "",
-            "network": "m",
-            "layer": "",
-            "subject": np.arange(size[0]),
-            "similarity": values,
-        }
-    )
-    result = Result(frame, frame, frame, frame)
-    p = {name: subject_tests(result, test=name).table["p"].iloc[0] for name in ("t", "signed-rank")}
+    p = {name: test(values[None])[1][0] for name, test in ONE_SAMPLE.items()}
     return {
         "model against 0; both drawn; subjects share nothing": _rejects(
             values.mean(), variances["both"][0][0], min(size)

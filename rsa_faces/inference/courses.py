@@ -34,28 +34,8 @@ from rsa_faces.inference.bootstrap import (
 from rsa_faces.inference.ceilings import shared_structure
 from rsa_faces.inference.multiple import adjust
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import check_measured
 
-TABLE = (
-    "region",
-    "network",
-    "layer",
-    "model",
-    "time",
-    "method",
-    "similarity",
-    "sem",
-    "ci_low",
-    "ci_high",
-    "p",
-    "p_corrected",
-    "ceiling_low",
-    "ceiling_high",
-    "p_reliable",
-    "reliable",
-    "n_subjects",
-    "n_conditions",
-)
-CURVES = ("region", "network", "layer", "model", "layer_index", "depth")
 _MEMORY = 256 * 2**20
 
 
@@ -186,20 +166,7 @@ def time_course(
     np.int64(1)
     """
     check_arguments(time_course, locals())
-    design = Design(
-        generalise_to,
-        uncertainty,
-        n_boot,
-        by,
-        groups,
-        blocks,
-        alpha,
-        correction,
-        "t",
-        seed,
-        tail,
-        family,
-    )
+    design = Design.of(locals())
     beyond = "what layers have beyond those before them" if unique else ""
     design, notes = with_closed_form(design, resolve(method), without=beyond)
     study = course_study(model, data, method=method, unique=unique, design=design)
@@ -261,15 +228,8 @@ def course_study(
         )
     model, data = align_pair(model, data)
     units = design.units(model.conditions)
-    if missing := int(np.isnan(model.vectors[:, units.used]).sum()):
-        raise InputError(
-            f"expected model RDMs without missing pairs, got {missing} NaN. Leave those conditions "
-            "out with subset()."
-        )
-    if method.whitened and np.isnan(data.vectors[:, units.used]).any():
-        raise InputError(
-            f"the method {method.name!r} needs every pair, but some are missing (NaN)."
-        )
+    check_measured(model, "the model", units.used)
+    method.check_measured(data.vectors[:, units.used], "the data")
     names = _named(model)
     return CourseStudy(model, names, recording_of(data, design.by), method, unique, design, units)
 
@@ -287,39 +247,35 @@ def course_of(study: CourseStudy, n_permutations: int) -> TimeCourse:
         ceilings = _ceilings(study, vectors, n_permutations)
         subjects[members, r] = np.moveaxis(similarity, 2, 0)
         samples.append(drawn)
-        curves.append(study.names.assign(region=recording.regions[r]))
+        curves.append(pd.DataFrame({"region": recording.regions[r], **study.names}))
         freedom = design.freedom(len(members), study.units)
         mean = similarity.mean(axis=2)
         half = design.half_width(sem, freedom)
-        tests = {
+        p = design.p_values(mean, sem, freedom)
+        columns = {
+            "time": recording.times,
+            "method": study.method.name,
             "similarity": mean,
             "sem": sem,
             "ci_low": mean - half,
             "ci_high": mean + half,
-            "p": design.p_values(mean, sem, freedom),
+            "p": p,
+            "p_corrected": adjust(p, method=design.correction),
+            **ceilings,
+            "n_subjects": len(members),
+            "n_conditions": model.n_conditions,
         }
-        table = _table(curves[-1], recording.times, tests | ceilings)
-        tables.append(
-            table.assign(
-                p_corrected=adjust(table["p"].to_numpy(), method=design.correction),
-                method=study.method.name,
-                n_subjects=len(members),
-                n_conditions=model.n_conditions,
-            )
-        )
-        notes += _notes(
-            similarity,
-            ceilings["reliable"],
-            study.names["model"],
-            recording.times,
-            study.places[r],
-        )
-    table = pd.concat(tables, ignore_index=True)[list(TABLE)]
+        rows = curves[-1][["region", "network", "layer", "model"]]
+        rows = rows.loc[np.repeat(rows.index, n_times)].reset_index(drop=True)
+        columns = {k: np.broadcast_to(v, mean.shape).ravel() for k, v in columns.items()}
+        tables.append(rows.assign(**columns))
+        notes += _notes(study, similarity, ceilings["reliable"], study.places[r])
+    table = pd.concat(tables, ignore_index=True)
     if design.family == "all":
         table["p_corrected"] = adjust(table["p"].to_numpy(), method=design.correction)
     return TimeCourse(
         recording.times,
-        pd.concat(curves, ignore_index=True)[list(CURVES)],
+        pd.concat(curves, ignore_index=True),
         table,
         subjects.reshape(n_subjects, -1, n_times),
         recording.subjects,
@@ -332,7 +288,7 @@ def course_of(study: CourseStudy, n_permutations: int) -> TimeCourse:
 def _named(model: RDMs) -> pd.DataFrame:
     """Return network, layer, model, layer_index and depth of each model RDM; names are unique."""
     names = model_names(model)
-    names["model"] = (names["network"] + " " + names["layer"]).str.strip()
+    names.insert(2, "model", (names["network"] + " " + names["layer"]).str.strip())
     doubled = list(names["model"][names["model"].duplicated()].unique())
     if doubled:
         raise InputError(
@@ -443,21 +399,14 @@ def _ceilings(
     return {"ceiling_low": low, "ceiling_high": high, "p_reliable": p, "reliable": reliable}
 
 
-def _table(names, times, columns) -> pd.DataFrame:
-    """Return the rows of one region: models, and within them times."""
-    table = names.loc[np.repeat(names.index, len(times))].reset_index(drop=True)
-    shape = len(names), len(times)
-    columns = {"time": times, **columns}
-    return table.assign(**{k: np.broadcast_to(v, shape).ravel() for k, v in columns.items()})
-
-
-def _notes(similarity, reliable, models, times, place) -> list[str]:
+def _notes(study: CourseStudy, similarity, reliable, place: str) -> list[str]:
     """Return notes if subjects share structure at no time, or a similarity is undefined."""
     notes = []
     if reliable[0] is not None and not reliable.any():
         notes.append(f"{place}: no reliable signal. The subjects share structure at no time.")
     undefined = np.isnan(similarity).any(axis=2)
     if undefined.any():
+        models, times = study.names["model"], study.recording.times
         shown = ", ".join(map(repr, models[undefined.any(axis=1)].iloc[:5]))
         at = times[undefined.any(axis=0)]
         notes.append(

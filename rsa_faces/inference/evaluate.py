@@ -9,7 +9,6 @@ import numpy as np
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.deprecated import renamed_argument
-from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.comparison import align_given, align_pair, resolve
 from rsa_faces.comparison._compare import check_weights, with_sigma_k
@@ -28,6 +27,7 @@ from rsa_faces.inference._study import Study
 from rsa_faces.inference.bootstrap import estimate
 from rsa_faces.inference.ceilings import evidence_of
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import check_measured
 
 
 @renamed_argument("bootstrap", "generalise_to")
@@ -185,20 +185,7 @@ def evaluate(
     check_arguments(evaluate, locals())
     method = resolve(method)
     check_choice(unusable, ["keep", "drop"], what="value of unusable")
-    design = Design(
-        generalise_to,
-        uncertainty,
-        n_boot,
-        by,
-        groups,
-        blocks,
-        alpha,
-        correction,
-        interval,
-        seed,
-        tail,
-        family,
-    )
+    design = Design.of(locals())
     if weights is not None:
         weights = check_weights(weights, method, data, given)
     model, data = align_pair(model, data)
@@ -206,11 +193,7 @@ def evaluate(
         method = with_sigma_k(method, sigma_k, model.n_conditions)
     design, method_notes = with_closed_form(design, method, partial=given is not None)
     used = design.units(model.conditions).used
-    if missing := int(np.isnan(model.vectors[:, used]).sum()):
-        raise InputError(
-            f"expected model RDMs without missing pairs, got {missing} NaN. Leave those conditions "
-            "out with subset()."
-        )
+    check_measured(model, "the model", used)
     if given is not None:
         given = align_given(given, model, data, method)
     if weights is not None:
@@ -236,10 +219,7 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
     """Return what is found of fixed models in a region."""
     data, method, design, units = region.data, region.method, region.design, region.units
     notes = region.check_numbers()
-    if method.whitened and np.isnan(data.vectors[:, units.used]).any():
-        raise InputError(
-            f"the method {method.name!r} needs every pair, but some are missing (NaN)."
-        )
+    method.check_measured(data.vectors[:, units.used], "the data")
     if given is not None:
         given = given.subset(data.conditions)
     study = Study(

@@ -11,7 +11,6 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
-from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.inference._design import Design, Units
@@ -37,6 +36,7 @@ from rsa_faces.inference.bootstrap import (
     mean_over_subjects,
 )
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import check_measured
 
 #: Kinds of flexible models, and what their prediction is called in the column `layer`.
 FITS = {"nnls": "weighted layers", "interpolation": "interpolated layers", "select": "best layer"}
@@ -236,27 +236,9 @@ def evaluate_flexible(
     0  behaviour  all models  weighted layers          16
     """
     check_arguments(evaluate_flexible, locals())
-    result, _ = _flexible(
-        model,
-        data,
-        _Options(fit, by_model, resolve(method), n_folds, n_cv),
-        Design(
-            generalise_to,
-            uncertainty,
-            n_boot,
-            by,
-            groups,
-            blocks,
-            alpha,
-            correction,
-            "t",
-            seed,
-            tail,
-            family,
-        ),
-        subset,
-    )
-    return result
+    design = Design.of(locals())
+    options = _Options(fit, by_model, resolve(method), n_folds, n_cv)
+    return _flexible(model, data, options, design, subset)[0]
 
 
 @renamed_argument("bootstrap", "generalise_to")
@@ -326,27 +308,9 @@ blocks, seed, alpha, correction, family, tail, subset
     True
     """
     check_arguments(best_layer, locals())
-    result, chosen = _flexible(
-        model,
-        data,
-        _Options("select", by_model, resolve(method), n_folds, n_cv),
-        Design(
-            generalise_to,
-            uncertainty,
-            n_boot,
-            by,
-            groups,
-            blocks,
-            alpha,
-            correction,
-            "t",
-            seed,
-            tail,
-            family,
-        ),
-        subset,
-    )
-    return BestLayer(result, chosen)
+    design = Design.of(locals())
+    options = _Options("select", by_model, resolve(method), n_folds, n_cv)
+    return BestLayer(*_flexible(model, data, options, design, subset))
 
 
 def fit_layers(
@@ -415,12 +379,8 @@ def fit_layers(
             np.full((1, model.n_conditions), -1),
             ((np.ones((1, n)), np.full((1, n), -1)),),
         )
-        weights = (
-            fold_weights(layers, region.data.vectors, once, region.units, fit, method, 1, 1)[
-                0, 0, 0
-            ]
-            / scale
-        )
+        weights = fold_weights(layers, region.data.vectors, once, region.units, fit, method, 1, 1)
+        weights = weights[0, 0, 0] / scale
         for rows in layers.networks:
             weights[rows] /= np.sqrt((weights[rows] ** 2).sum())
         frames.append(layers.names.assign(region=region.name, weight=weights))
@@ -438,12 +398,8 @@ def aligned(model: RDMs, data: RDMs, design: Design) -> tuple[RDMs, RDMs, np.nda
     """
     model, data = align_pair(model, data)
     used = design.units(model.conditions).used
-    for rdms, what in ((model, "model"), (data, "data")):
-        if (missing := int(np.isnan(rdms.vectors[:, used]).sum())) > 0:
-            raise InputError(
-                f"expected every pair measured in the {what} RDMs of a flexible model, but "
-                f"{missing} are missing (NaN). Leave those conditions out with subset()."
-            )
+    check_measured(model, "the model RDMs of a flexible model", used)
+    check_measured(data, "the data RDMs of a flexible model", used)
     return model, data, used
 
 

@@ -15,6 +15,7 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._recording import recording_of
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import check_measured
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -153,11 +154,7 @@ def time_generalization(
     n_subjects, n_times, n_pairs = vectors.shape
     if n_subjects < 2:
         raise InputError(f"expected at least 2 subjects, got {n_subjects}.")
-    if missing := int(np.isnan(vectors).sum()):
-        raise InputError(
-            f"expected every pair measured in every subject, but {missing} are missing (NaN). "
-            "Take the conditions all subjects have with subset()."
-        )
+    check_measured(data, "every subject")
     rows = vectors.reshape(-1, n_pairs)
     scaled = method.pooling(rows, np.ones_like(rows)).reshape(vectors.shape)
     undefined = (vectors == (vectors[:, :, :1] if method.centres else 0)).all(axis=2)

@@ -14,38 +14,6 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.inference._course import TimeCourse, find_curves, take_curves
 from rsa_faces.inference._recording import DIGITS
 
-LATENCY = (
-    "region",
-    "network",
-    "layer",
-    "model",
-    "kind",
-    "latency",
-    "se",
-    "ci_low",
-    "ci_high",
-    "n_undefined",
-    "n_boot",
-    "p_corrected",
-    "n_subjects",
-    "generalise_to",
-)
-DIFFERENCE = (
-    "model_a",
-    "region_a",
-    "model_b",
-    "region_b",
-    "kind",
-    "latency_a",
-    "latency_b",
-    "difference",
-    "se",
-    "ci_low",
-    "ci_high",
-    "p",
-    "n_undefined",
-    "n_boot",
-)
 KINDS = ("peak", "onset")
 
 
@@ -243,15 +211,18 @@ def latency_difference(
         warnings.warn(note, stacklevel=2)
     difference = samples[:, 0] - samples[:, 1]
     low, high, se, undefined = _spread(difference, alpha)
-    sides = {
+    names = {
         f"{column}_{side}": frame[column][i]
         for i, side in enumerate("ab")
-        for column in ("model", "region", "latency")
+        for column in ("model", "region")
     }
+    of_a, of_b = frame["latency"]
     row = {
-        **sides,
+        **names,
         "kind": kind,
-        "difference": sides["latency_a"] - sides["latency_b"],
+        "latency_a": of_a,
+        "latency_b": of_b,
+        "difference": of_a - of_b,
         "se": se,
         "ci_low": low,
         "ci_high": high,
@@ -259,7 +230,7 @@ def latency_difference(
         "n_undefined": undefined,
         "n_boot": len(samples),
     }
-    return pd.DataFrame([row])[list(DIFFERENCE)]
+    return pd.DataFrame([row])
 
 
 def _curve(course: TimeCourse, model: str | None, region: str | None) -> int:
@@ -296,16 +267,16 @@ def _find(course, kind, baseline_end, between, fraction) -> tuple[pd.DataFrame, 
     frame = course.curves[["region", "network", "layer", "model"]].assign(
         kind=kind,
         latency=observed,
+        se=spread[:, 2],
         ci_low=spread[:, 0],
         ci_high=spread[:, 1],
-        se=spread[:, 2],
         n_undefined=spread[:, 3].astype(int),
         n_boot=len(samples),
         p_corrected=p,
         n_subjects=course.table["n_subjects"].to_numpy()[:: len(course.times)],
         generalise_to=course.settings["generalise_to"],
     )
-    return frame[list(LATENCY)], samples
+    return frame, samples
 
 
 def _is_number(value: Any) -> bool:

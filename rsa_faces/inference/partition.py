@@ -30,9 +30,6 @@ from rsa_faces.inference.bootstrap import (
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
 
-TABLE = ("part", "kind", "r2_adjusted", "share", "sem", "ci_low", "ci_high", "p")
-MODELS = ("model", "n_predictors", "r2", "r2_adjusted", "sem", "ci_low", "ci_high")
-BLOCKS = ("block", "part", "r2_adjusted", "n_conditions", "n_pairs")
 _MEMORY = 256 * 2**20
 _BLOCK = LINEAR_BLOCK
 # Fewest distinct conditions of a sample in a block: they have six pairs.
@@ -239,7 +236,7 @@ def variance_partition(
     1       HMAX only        0.036
     2  animacy & HMAX        0.014
     """
-    design = Design(generalise_to, "bootstrap", n_boot, by, groups, blocks, alpha, seed=seed)
+    design = Design.of(locals())
     check_count(n_permutations, what="n_permutations", low=0)
     if transform is not None:
         check_choice(transform, ["rank"], what="transform")
@@ -284,15 +281,15 @@ def variance_partition(
         orders = exchanges(units.groups, units.blocks)
         p[:n_predictors] = _permutation(runs, sides, transform, n_permutations, orders, rng)
     parts = _part_names(names)
+    values = np.concatenate([of_parts, of_models])
+    errors = {"sem": sem, "ci_low": values - half, "ci_high": values + half}
     table = pd.DataFrame(
         {
             "part": parts,
             "kind": ["unique"] * n_predictors + ["shared"] * (n_parts - n_predictors),
             "r2_adjusted": of_parts,
             "share": of_parts / total if total > 0 else np.nan,
-            "sem": sem[:n_parts],
-            "ci_low": of_parts - half[:n_parts],
-            "ci_high": of_parts + half[:n_parts],
+            **{name: column[:n_parts] for name, column in errors.items()},
             "p": p,
         }
     )
@@ -302,35 +299,22 @@ def variance_partition(
             "n_predictors": [len(model) for model in models],
             "r2": r2.mean(axis=0),
             "r2_adjusted": of_models,
-            "sem": sem[n_parts:],
-            "ci_low": of_models - half[n_parts:],
-            "ci_high": of_models + half[n_parts:],
+            **{name: column[n_parts:] for name, column in errors.items()},
         }
     )
-    per_block = pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "block": run.name,
-                    "part": parts,
-                    "r2_adjusted": to_parts @ row,
-                    "n_conditions": run.n_conditions,
-                    "n_pairs": run.n_pairs,
-                }
-            )
-            for run, row in zip(runs, adjusted, strict=True)
-        ],
-        ignore_index=True,
-    )
+    rows = [
+        (run.name, part, value, run.n_conditions, run.n_pairs)
+        for run, own in zip(runs, adjusted, strict=True)
+        for part, value in zip(parts, to_parts @ own, strict=True)
+    ]
+    columns = ["block", "part", "r2_adjusted", "n_conditions", "n_pairs"]
+    per_block = pd.DataFrame(rows, columns=columns)
     undefined = max(int(np.isnan(v).any(axis=1).sum()) for v in samples.values())
     if n_missing:
+        then = "; labels cannot be shuffled then, so that there are no p values"
         notes.append(
             f"{n_missing} pairs are left out, because an RDM lacks them"
-            + (
-                "; labels cannot be shuffled then, so that there are no p values."
-                if n_permutations
-                else "."
-            )
+            f"{then if n_permutations else ''}."
         )
     if undefined:
         notes.append(
@@ -343,15 +327,6 @@ def variance_partition(
             notes.append(f"{', '.join(below)}: below 0. {meaning}")
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    settings = {
-        "predictors": list(names),
-        "transform": transform,
-        "n_boot_undefined": undefined,
-        "n_permutations": 0 if n_missing else n_permutations,
-        "n_blocks": len(runs) if blocks is not None else 0,
-        "degrees_of_freedom": freedom,
-    }
-    settings = design.settings(**settings)
     return Partition(
         table,
         fits,
@@ -360,7 +335,14 @@ def variance_partition(
         n_missing,
         subjects.n_conditions,
         n_subjects,
-        settings=settings,
+        settings=design.settings(
+            predictors=list(names),
+            transform=transform,
+            n_boot_undefined=undefined,
+            n_permutations=0 if n_missing else n_permutations,
+            n_blocks=len(runs) if blocks is not None else 0,
+            degrees_of_freedom=freedom,
+        ),
         notes=tuple(notes),
     )
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
-from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, align_pair, compare, resolve
 from rsa_faces.inference._design import Design, codes_of
@@ -17,7 +16,7 @@ from rsa_faces.inference._orders import exchanges
 from rsa_faces.inference._study import pairs_of
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.rdm import RDMs
-from rsa_faces.rdm._rdms import pair_index
+from rsa_faces.rdm._rdms import check_measured, pair_index
 
 _BLOCK = 64
 
@@ -138,11 +137,7 @@ def permutation_test(
     model, data = align_pair(model, subject_means(data, by))
     conditions = model.conditions
     units = Design(by=by, groups=groups, blocks=blocks).units(conditions)
-    if (missing := int(np.isnan(model.vectors[:, units.used]).sum())) > 0:
-        raise InputError(
-            f"expected models of which every pair is known, got {missing} missing pairs (NaN). "
-            "Leave their conditions out with subset()."
-        )
+    check_measured(model, "the model", units.used)
     cells = units.blocks
     if within is not None:
         own = codes_of(within, conditions, "cell of `within`")[0]

@@ -17,6 +17,7 @@ from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._study import pairs_of
 from rsa_faces.inference._subjects import subject_means
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import check_measured
 from rsa_faces.rdm._ties import UNIT, settle
 
 
@@ -211,11 +212,7 @@ def _check_complete(subjects: RDMs, units: Units) -> None:
     """Check that there are two subjects and no pair within a run is missing."""
     if len(subjects) < 2:
         raise InputError(f"expected at least 2 subjects for a reliability, got {len(subjects)}.")
-    if (missing := int(np.isnan(subjects.vectors[:, units.used]).sum())) > 0:
-        raise InputError(
-            f"expected every pair measured in every subject, but {missing} are missing (NaN). "
-            "Take the conditions all subjects have with subset()."
-        )
+    check_measured(subjects, "every subject", units.used)
 
 
 def _alpha(vectors: np.ndarray) -> float:

@@ -101,7 +101,7 @@ def subject_tests(
     >>> len(tests.table), len(tests.pairs)
     (2, 1)
     """
-    check_choice(test, _ONE_SAMPLE, what="test over subjects")
+    check_choice(test, ONE_SAMPLE, what="test over subjects")
     check_choice(correction, CORRECTIONS, what="correction")
     tables: list[pd.DataFrame] = []
     pairs: list[pd.DataFrame] = []
@@ -124,18 +124,16 @@ def subject_tests(
             (tables, models, values, "similarity"),
             (pairs, named, values[a] - values[b], "difference"),
         ):
-            statistic, p = _ONE_SAMPLE[test](rows)
-            frame = what.assign(
-                **{value: rows.mean(axis=1)},
-                sem=rows.std(axis=1, ddof=1) / np.sqrt(rows.shape[1]),
-                statistic=statistic,
-                p=p,
-                p_corrected=adjust(p, method=correction),
-                n_subjects=rows.shape[1],
-            )
-            for i, (column, name) in enumerate(zip(_WHERE, where, strict=True)):
-                frame.insert(i, column, name)
-            out.append(frame)
+            statistic, p = ONE_SAMPLE[test](rows)
+            columns = {
+                value: rows.mean(axis=1),
+                "sem": rows.std(axis=1, ddof=1) / np.sqrt(rows.shape[1]),
+                "statistic": statistic,
+                "p": p,
+                "p_corrected": adjust(p, method=correction),
+                "n_subjects": rows.shape[1],
+            }
+            out.append(_placed(where, what).assign(**columns))
     return SubjectTests(
         pd.concat(tables, ignore_index=True), pd.concat(pairs, ignore_index=True), test
     )
@@ -207,7 +205,7 @@ def group_tests(first: Result, second: Result, *, correction: str = "fdr") -> pd
         places = models.reset_index().merge(other_models.reset_index(), on=_MODEL)
         x, y = values[places["index_x"]], other_values[places["index_y"]]
         statistic, p = _rank_sum(x, y)
-        frame = places[_MODEL].assign(
+        frame = _placed(where, places[_MODEL]).assign(
             similarity_a=x.mean(axis=1),
             similarity_b=y.mean(axis=1),
             difference=x.mean(axis=1) - y.mean(axis=1),
@@ -217,8 +215,6 @@ def group_tests(first: Result, second: Result, *, correction: str = "fdr") -> pd
             n_subjects_a=x.shape[1],
             n_subjects_b=y.shape[1],
         )
-        for i, (column, name) in enumerate(zip(_WHERE, where, strict=True)):
-            frame.insert(i, column, name)
         frames.append(frame)
     if not frames or not sum(map(len, frames)):
         raise InputError(
@@ -235,6 +231,11 @@ def _similarities(result: Result):
         values = rows["similarity"].to_numpy().reshape(-1, n_subjects)
         models = rows[_MODEL].iloc[::n_subjects].reset_index(drop=True)
         yield where, values, models
+
+
+def _placed(where: tuple[str, str], models: pd.DataFrame) -> pd.DataFrame:
+    """Return the models' names, after subset and region."""
+    return pd.DataFrame({**dict(zip(_WHERE, where, strict=True)), **models})
 
 
 def _signed_rank(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -268,7 +269,8 @@ def _t(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return tuple(stats.ttest_1samp(rows, 0.0, axis=1))
 
 
-_ONE_SAMPLE: dict[str, Callable] = {"signed-rank": _signed_rank, "t": _t}
+#: Name of each test of rows against 0, and its function: statistic and two-sided p of each.
+ONE_SAMPLE: dict[str, Callable] = {"signed-rank": _signed_rank, "t": _t}
 
 
 def _name(where: tuple[str, str]) -> str:

@@ -16,6 +16,7 @@ from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain._region import Region, same_grid
 from rsa_faces.brain.images import Image, as_region, inside_mask, open_image, read_vertices
+from rsa_faces.rdm._cells import Cells
 from rsa_faces.rdm._ties import rounding_of_sums, settle, values_repeat
 from rsa_faces.rdm.measures import Measure, check_rates, resolve
 from rsa_faces.rdm.noise import (
@@ -177,13 +178,15 @@ def load_patterns(
     usable = np.isfinite(observed).all(axis=1)
     usable &= observed.max(axis=1) != observed.min(axis=1)
     observed[~usable] = 0.0
-    keys, cells = _cells(names, order, measure, folds)
-    means = _means(observed, keys, cells)
+    if folds is not None:
+        folds = per_row(folds, len(names), rows=(names,))
+    cells = Cells.of(names, order, folds, measure)
+    means = cells.means(observed, 1)
     left: dict[Any, np.ndarray] = {ALL_FOLDS: np.zeros((1, 1))}
     freedom: dict[Any, Freedom] = {ALL_FOLDS: Freedom(1, 1.0)}
     if noise is not None:
         if residuals is None:
-            left, freedom = _deviations(observed, means, keys, cells, measure)
+            left, freedom = cells.residuals(observed, means, 1, "GLM residuals as `residuals`")
         else:
             left = residuals_by_fold(residuals, folds)
             for fold, given in left.items():
@@ -204,8 +207,7 @@ def load_patterns(
     for size, one in zip(sizes, joined, strict=True):
         if noise is not None:
             check_freedom(one, size)
-    n_folds = len(cells) // len(order)
-    means = means.reshape(len(means), n_folds, len(order)).transpose(1, 0, 2)
+    means = means.reshape(len(means), len(cells.folds), len(order)).transpose(1, 0, 2)
     values = _prepared(np.ascontiguousarray(means), usable, measure)
     bounds = np.concatenate([[0], np.cumsum(sizes)])
     return Patterns(space, values, usable, measure, _NOISE[noise], deviations, bounds, joined)
@@ -221,15 +223,6 @@ def _check_options(measure: Measure, folds, noise, noise_from, residuals) -> Non
         raise InputError(
             "expected `noise` with `residuals`: how their covariance is shrunk, "
             f"{' or '.join(map(repr, NOISE_METHODS))}."
-        )
-    if measure.needs_noise and noise is None:
-        raise InputError(
-            f"expected `noise` for the measure {measure.name!r}: "
-            f"{' or '.join(map(repr, NOISE_METHODS))}."
-        )
-    if measure.needs_folds and folds is None:
-        raise InputError(
-            f"expected `folds` for the measure {measure.name!r}: the run or session of each volume."
         )
 
 
@@ -359,67 +352,6 @@ def _check_number(n_observations: int, n_expected: int | None, what: str) -> Non
 def _lines(affine: np.ndarray) -> str:
     """Show an affine in one line."""
     return str(np.round(affine[:3], 4).tolist())
-
-
-def _cells(names, order, measure, folds):
-    """Return the cell of each volume and all cells: conditions, or (fold, condition)."""
-    if not measure.needs_folds:
-        return names, list(order)
-    folds = per_row(folds, len(names), rows=(names,))
-    fold_names = sorted(set(folds))
-    if len(fold_names) < 2:
-        raise InputError(
-            f"expected at least 2 folds (runs) for the measure {measure.name!r}, got only "
-            f"{fold_names[0]!r}. Give more runs, or use another measure."
-        )
-    keys = list(zip(folds, names, strict=True))
-    cells = [(fold, name) for fold in fold_names for name in order]
-    present = set(keys)
-    if missing := [cell for cell in cells if cell not in present]:
-        shown = ", ".join(f"{name!r} in fold {fold!r}" for fold, name in missing[:5])
-        raise InputError(
-            f"expected every condition in every fold, but {len(missing)} are missing: {shown}. "
-            "Leave those conditions or folds out, or merge folds."
-        )
-    return keys, cells
-
-
-def _codes(keys, cells) -> np.ndarray:
-    """Return the position of each key among the cells."""
-    position = {cell: i for i, cell in enumerate(cells)}
-    return np.array([position[key] for key in keys])
-
-
-def _means(observed: np.ndarray, keys, cells) -> np.ndarray:
-    """Return the mean of each cell, (n_places, n_cells)."""
-    codes = _codes(keys, cells)
-    order = np.argsort(codes, kind="stable")
-    counts = np.bincount(codes, minlength=len(cells))
-    if (counts == 1).all():
-        return observed[:, order]
-    starts = np.cumsum(counts) - counts
-    return np.add.reduceat(observed[:, order], starts, axis=1) / counts
-
-
-def _deviations(observed, means, keys, cells, measure):
-    """Return by fold how volumes deviate from the mean of their cell, and degrees of freedom."""
-    where = " within folds" if measure.needs_folds else ""
-    if len(keys) == len(cells):
-        raise InputError(
-            f"expected repeats of conditions{where} to estimate noise from, but every condition "
-            f"has one volume{' per fold' if where else ''}. Give GLM residuals as `residuals` "
-            "instead."
-        )
-    codes = _codes(keys, cells)
-    deviations = observed - means[:, codes]
-    if not measure.needs_folds:
-        return {ALL_FOLDS: deviations}, {ALL_FOLDS: Freedom.of_cells(codes)}
-    left, freedom = {}, {}
-    n_conditions = len({name for _, name in cells})
-    for number, fold in enumerate(dict.fromkeys(fold for fold, _ in cells)):
-        here = codes // n_conditions == number  # cells are in the order of folds
-        left[fold], freedom[fold] = deviations[:, here], Freedom.of_cells(codes[here])
-    return left, freedom
 
 
 def _prepared(values: np.ndarray, usable: np.ndarray, measure: Measure) -> np.ndarray:

@@ -18,6 +18,7 @@ from rsa_faces.comparison.unique import semi_partial
 from rsa_faces.inference.maps import sign_flip_test
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import check_measured
 
 __all__ = ["RegionModels", "compare_region_models", "semi_partial"]
 
@@ -137,11 +138,8 @@ def compare_region_models(
     check_choice("network", model.labels.columns, what="label of models")
     for column in ("region", by):
         check_choice(column, data.labels.columns, what="label of data")
-    if np.isnan(model.vectors).any() or np.isnan(data.vectors).any():
-        raise InputError(
-            "expected every pair measured in models and data, but some are NaN. Take the "
-            "conditions that all have with subset()."
-        )
+    check_measured(model, "the models")
+    check_measured(data, "the data")
     regions = list(dict.fromkeys(data.labels["region"]))
     chosen = _chosen(candidates, regions, list(dict.fromkeys(model.labels["network"])))
     patients, vectors = _complete(data.mean(by=[by, "region"]), by, regions)

@@ -198,7 +198,7 @@ def map_clusters(
         means[region] = values.mean(axis=0)
         tests[region] = sign_flip_test(_whole(values, region), neighbours=graph, **options)
         tables.append(_cluster_table(tests[region], region, curves, course.times, len(regions)))
-    clusters = pd.concat(tables, ignore_index=True)[list(_CLUSTERS)]
+    clusters = pd.concat(tables, ignore_index=True)
     return MapClusters(clusters, tests, means, curves, course.times, along, minus or "")
 
 

@@ -553,6 +553,15 @@ def pair_index(row: np.ndarray, col: np.ndarray, n_conditions: int) -> np.ndarra
     return low * (2 * n_conditions - low - 1) // 2 + high - low - 1
 
 
+def check_measured(rdms: RDMs, what: str, used: np.ndarray | slice = slice(None)) -> None:
+    """Check that no pair (of those that are used) is missing."""
+    if missing := int(np.isnan(rdms.vectors[:, used]).sum()):
+        raise InputError(
+            f"expected every pair measured in {what}, but {missing} are missing (NaN). Leave those "
+            "conditions out with subset()."
+        )
+
+
 def named_matrices(matrices: Any, conditions: Sequence[str] | None):
     """Return matrices (n_rdms, n, n), names of their rows, and the keys of a mapping of them."""
     of_several = isinstance(matrices, Mapping) and any(

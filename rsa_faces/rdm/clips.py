@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice, parse_bytes
 from rsa_faces._core.errors import InputError
@@ -22,7 +21,7 @@ from rsa_faces.extraction._extract import Plan
 from rsa_faces.extraction.clips import Clips, Frames, extract_clips
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm._ties import UNIT, settle
-from rsa_faces.rdm.compute import compute_rdms, warn_undefined
+from rsa_faces.rdm.compute import compute_rdms, layer_labels, warn_undefined
 from rsa_faces.rdm.measures import Measure, resolve_plain
 
 if TYPE_CHECKING:
@@ -160,15 +159,8 @@ def clip_rdms(
     )
     for layer, vector in mean.items():
         warn_undefined(vector, clips.ids, measure, layer)
-    labels = pd.DataFrame(
-        {
-            "network": network.name,
-            "layer": list(mean),
-            "layer_index": range(len(mean)),
-            "depth": [plan.found.depth[layer] for layer in mean],
-            "n_averaged": n_frames,
-            "n_averaged_min": [int(counts[layer].min()) for layer in mean],
-        }
+    labels = layer_labels(network.name, {layer: plan.found.depth[layer] for layer in mean}).assign(
+        n_averaged=n_frames, n_averaged_min=[int(counts[layer].min()) for layer in mean]
     )
     return RDMs(np.vstack(list(mean.values())), clips.ids, measure.name, labels)
 

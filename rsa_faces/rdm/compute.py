@@ -12,17 +12,10 @@ import pandas as pd
 from rsa_faces._core.checks import check_unique_names
 from rsa_faces._core.errors import InputError, InputTypeError
 from rsa_faces._core.names import named, per_row, unnamed
+from rsa_faces.rdm._cells import Cells
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.measures import Measure, resolve
-from rsa_faces.rdm.noise import (
-    ALL_FOLDS,
-    NOISE_METHODS,
-    Freedom,
-    NoiseCovariance,
-    check_noise_from,
-    fold_noise,
-    shrinkage_of,
-)
+from rsa_faces.rdm.noise import NoiseCovariance, check_noise_from, fold_noise, shrinkage_of
 
 if TYPE_CHECKING:
     from rsa_faces.extraction import Activations
@@ -168,14 +161,14 @@ def _labels(data: Any) -> pd.DataFrame:
     network = getattr(data, "network", None)
     if network is None:
         return pd.DataFrame({"name": [str(name) for name in data]})
-    layers = list(data)
+    return layer_labels(network, {layer: data.depth[layer] for layer in data})
+
+
+def layer_labels(network: str, depth: Mapping[str, float]) -> pd.DataFrame:
+    """Return the labels of RDMs of layers, in order of computation."""
+    layers, depths = list(depth), list(depth.values())
     return pd.DataFrame(
-        {
-            "network": network,
-            "layer": layers,
-            "layer_index": range(len(layers)),
-            "depth": [data.depth[layer] for layer in layers],
-        }
+        {"network": network, "layer": layers, "layer_index": range(len(layers)), "depth": depths}
     )
 
 
@@ -207,86 +200,29 @@ def _check_patterns(patterns: Any, rows: Sequence[str], name: str) -> np.ndarray
 
 def _one(patterns, rows, names, measure, folds, how_noise, name):
     """Return one RDM vector and the shrinkage of its noise estimate, if one was made."""
-    if measure.needs_folds:
-        return _crossvalidated(patterns, rows, names, measure, folds, how_noise)
-    if not measure.uses_noise:
+    if not (measure.needs_folds or measure.uses_noise):
         check_unique_names(rows, what="condition")
         vector = measure(patterns)
         warn_undefined(vector, names, measure, name)
         return vector, None
     noise, noise_from = how_noise
-    patterns = np.asarray(patterns)
-    means = _average(patterns, rows, names)
-    if isinstance(noise, str) and len(names) == len(rows):
-        raise InputError(
-            "expected repeats of conditions to estimate noise from, but every condition has one "
-            "row. Give a noise covariance from GLM residuals instead."
-        )
-    if noise is None and measure.needs_noise:
-        raise InputError(
-            f"expected `noise` for the measure {measure.name!r}: a noise covariance, or "
-            f"{' or '.join(map(repr, NOISE_METHODS))} to estimate it from repeats."
-        )
+    cells = Cells.of(rows, names, folds, measure)
+    patterns = np.asarray(patterns, dtype=np.float64)
+    means = cells.means(patterns, 0)
+    n_channels, n_folds = patterns.shape[1], len(cells.folds)
+    centres = means.reshape(n_folds, len(names), n_channels) if measure.needs_folds else means
     if noise is None:
-        return measure(means), None
-    codes = _codes(rows, names)
-    repeats = {ALL_FOLDS: (patterns - means[codes], codes)}
-    covariance, shrinkage = _noise(noise, noise_from, repeats, patterns.shape[1], (2,))
-    return measure(means, covariance), shrinkage
-
-
-def _crossvalidated(patterns, rows, names, measure: Measure, folds, how_noise):
-    """Return the cross-validated vector; every condition must be in every fold."""
-    noise, noise_from = how_noise
-    if folds is None:
+        return measure(centres), None
+    if isinstance(noise, str):
+        instead = "a noise covariance from GLM residuals"
+        left, freedoms = cells.residuals(patterns, means, 0, instead)
+        noise = fold_noise(left, freedoms, method=noise, noise_from=noise_from)
+    covariance, shrinkage = _noise(noise, n_channels, (2, 3) if measure.needs_folds else (2,))
+    if covariance.ndim == 3 and len(covariance) != n_folds:
         raise InputError(
-            f"expected `folds` for the measure {measure.name!r}: the run or session of each row."
+            f"expected one noise covariance for each of {n_folds} folds, got {len(covariance)}."
         )
-    fold_of_row = list(folds)
-    if len(fold_of_row) != len(rows):
-        raise InputError(f"expected {len(rows)} fold labels, one per row, got {len(fold_of_row)}.")
-    fold_names = sorted(set(fold_of_row))
-    if len(fold_names) < 2:
-        raise InputError(
-            f"expected at least 2 folds for the measure {measure.name!r}, got {fold_names!r}."
-        )
-    present = set(zip(fold_of_row, rows, strict=True))
-    missing = [(f, c) for f in fold_names for c in names if (f, c) not in present]
-    if missing:
-        shown = ", ".join(f"{c!r} in fold {f!r}" for f, c in missing[:5])
-        raise InputError(
-            f"expected every condition in every fold, but {len(missing)} are missing: {shown}. "
-            "Leave those conditions or folds out, or merge folds."
-        )
-    patterns = np.asarray(patterns)
-    cells = [(f, c) for f in fold_names for c in names]
-    keys = list(zip(fold_of_row, rows, strict=True))
-    means = _average(patterns, keys, cells)
-    stacked = means.reshape(len(fold_names), len(names), patterns.shape[1])
-    if noise is None:
-        return measure(stacked), None
-    # Deviations within a cell say nothing of the cells' means. Deviations between folds do: noise
-    # estimated from them is small in the very directions in which the folds happen to agree, and
-    # distances of equal patterns come out above 0.
-    if isinstance(noise, str) and len(cells) == len(rows):
-        raise InputError(
-            "expected repeats of conditions within folds to estimate noise from, but every "
-            "condition has one row per fold. Noise estimated from differences between folds would "
-            f"bias {measure.name}; give a noise covariance from GLM residuals instead."
-        )
-    codes = _codes(keys, cells)
-    residuals = patterns - means[codes]
-    repeats = {}
-    for i, fold in enumerate(fold_names):
-        here = codes // len(names) == i  # cells are in the order of folds
-        repeats[fold] = residuals[here], codes[here]
-    covariance, shrinkage = _noise(noise, noise_from, repeats, patterns.shape[1], (2, 3))
-    if covariance.ndim == 3 and len(covariance) != len(fold_names):
-        raise InputError(
-            f"expected one noise covariance for each of {len(fold_names)} folds, got "
-            f"{len(covariance)}."
-        )
-    return measure(stacked, covariance), shrinkage
+    return measure(centres, covariance), shrinkage
 
 
 def _estimates(noise: Any) -> list[NoiseCovariance]:
@@ -295,21 +231,10 @@ def _estimates(noise: Any) -> list[NoiseCovariance]:
     return several if all(isinstance(one, NoiseCovariance) for one in several) else []
 
 
-def _noise(noise, noise_from, repeats, n_channels, dimensions):
-    """Return the noise covariance to use and the shrinkage, None where an array was given.
-
-    `repeats` has for each fold the deviations of repeats from their mean, and the cell of each.
-    """
-    shrinkage = None
-    if isinstance(noise, str):
-        noise = fold_noise(
-            {fold: residuals for fold, (residuals, _) in repeats.items()},
-            {fold: Freedom.of_cells(codes) for fold, (_, codes) in repeats.items()},
-            method=noise,
-            noise_from=noise_from,
-        )
-    if estimates := _estimates(noise):
-        shrinkage = shrinkage_of(estimates)
+def _noise(noise, n_channels: int, dimensions: tuple[int, ...]):
+    """Return the noise covariance to use and the shrinkage, None where an array was given."""
+    estimates = _estimates(noise)
+    shrinkage = shrinkage_of(estimates) if estimates else None
     covariance = np.asarray(noise, dtype=np.float64)
     square = (n_channels, n_channels)
     if covariance.ndim not in dimensions or covariance.shape[-2:] != square:
@@ -328,20 +253,6 @@ def _noise(noise, noise_from, repeats, n_channels, dimensions):
             "cannot. Shrink it: noise='ledoit-wolf'."
         ) from err
     return covariance, shrinkage
-
-
-def _codes(values: Sequence, order: Sequence) -> np.ndarray:
-    """Return the position of each value in `order`."""
-    position = {value: i for i, value in enumerate(order)}
-    return np.array([position[value] for value in values])
-
-
-def _average(patterns: np.ndarray, keys: Sequence, order: Sequence) -> np.ndarray:
-    """Return the mean of the rows of each key, in the given order, float64."""
-    codes = _codes(keys, order)
-    total = np.zeros((len(order), patterns.shape[1]))
-    np.add.at(total, codes, patterns)
-    return total / np.bincount(codes, minlength=len(order))[:, None]
 
 
 def warn_undefined(vector: np.ndarray, names: Sequence[str], measure: Measure, name: str) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from rsa_faces._core.checks import check_arguments
 from rsa_faces.extraction import check_finite, extract, stream
 from rsa_faces.extraction._checks import warn_whole
 from rsa_faces.rdm._rdms import RDMs
-from rsa_faces.rdm.compute import warn_undefined
+from rsa_faces.rdm.compute import layer_labels, warn_undefined
 from rsa_faces.rdm.measures import Measure, resolve_plain
 
 if TYPE_CHECKING:
@@ -123,12 +122,5 @@ def layer_rdms(
             act(layer, activations.patterns(layer))
     else:
         warn_whole(network, stimuli)  # as `extract` does
-    labels = pd.DataFrame(
-        {
-            "network": network.name,
-            "layer": list(found),
-            "layer_index": range(len(found)),
-            "depth": [depth[layer] for layer in found],
-        }
-    )
+    labels = layer_labels(network.name, {layer: depth[layer] for layer in found})
     return RDMs(np.vstack(list(found.values())), stimuli.ids, measure.name, labels)

@@ -94,7 +94,16 @@ class Measure:
         return not (self.needs_folds or self.needs_noise)
 
     def check(self, *, folds: object = None, noise: object = None) -> None:
-        """Check that folds and noise are given to a measure that uses them."""
+        """Check that folds and noise are given to a measure that uses them, and to it only."""
+        if self.needs_noise and noise is None:
+            raise InputError(
+                f"expected `noise` for the measure {self.name!r}, such as 'ledoit-wolf', which "
+                "estimates a covariance."
+            )
+        if self.needs_folds and folds is None:
+            raise InputError(
+                f"expected `folds` for the measure {self.name!r}: the run or session of each row."
+            )
         if noise is not None and not self.uses_noise:
             raise InputError(
                 f"the measure {self.name!r} uses no noise covariance; leave `noise` out."
