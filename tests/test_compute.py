@@ -319,7 +319,7 @@ def test_crossnobis_doors():
         crossnobis(folds=["run"] * 15)
     with pytest.raises(rf.InputError, match="2 are missing: 'a' in fold 0, 'b' in fold 0"):
         crossnobis(slice(2, None), folds[2:])
-    with pytest.raises(rf.InputError, match="one row per fold.*bias crossnobis"):
+    with pytest.raises(rf.InputError, match="once in each fold.*would bias distances"):
         crossnobis(noise="ledoit-wolf")
     with pytest.raises(rf.InputError, match="each of 3 folds, got 2"):
         crossnobis(noise=np.stack([np.eye(8)] * 2))

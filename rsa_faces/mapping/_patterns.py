@@ -181,7 +181,7 @@ def load_patterns(
     if folds is not None:
         folds = per_row(folds, len(names), rows=(names,))
     cells = Cells.of(names, order, folds, measure)
-    means = cells.means(observed, 1)
+    means = _means(observed, cells)
     left: dict[Any, np.ndarray] = {ALL_FOLDS: np.zeros((1, 1))}
     freedom: dict[Any, Freedom] = {ALL_FOLDS: Freedom(1, 1.0)}
     if noise is not None:
@@ -352,6 +352,14 @@ def _check_number(n_observations: int, n_expected: int | None, what: str) -> Non
 def _lines(affine: np.ndarray) -> str:
     """Show an affine in one line."""
     return str(np.round(affine[:3], 4).tolist())
+
+
+def _means(observed: np.ndarray, cells: Cells) -> np.ndarray:
+    """Return the mean of each cell, (n_places, n_cells)."""
+    ordered, counts = observed[:, np.argsort(cells.codes, kind="stable")], cells.counts
+    if (counts == 1).all():
+        return ordered
+    return np.add.reduceat(ordered, np.cumsum(counts) - counts, axis=1) / counts
 
 
 def _prepared(values: np.ndarray, usable: np.ndarray, measure: Measure) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Cells of observations: conditions, or conditions within folds; their means, and what is left."""
+"""Cells of observations: conditions, or conditions within folds, and what deviates within them."""
 
 from __future__ import annotations
 
@@ -68,17 +68,6 @@ class Cells:
         """Number of observations in each cell."""
         return np.bincount(self.codes, minlength=len(self.folds) * self.n_conditions)
 
-    def means(self, observed: np.ndarray, axis: int) -> np.ndarray:
-        """Return the mean of each cell, along the axis of observations."""
-        ordered, counts = (
-            np.take(observed, np.argsort(self.codes, kind="stable"), axis),
-            self.counts,
-        )
-        if (counts == 1).all():
-            return ordered
-        sums = np.add.reduceat(ordered, np.cumsum(counts) - counts, axis)
-        return sums / (counts if axis else counts[:, None])
-
     def residuals(
         self, observed: np.ndarray, means: np.ndarray, axis: int, instead: str
     ) -> tuple[dict[Hashable, np.ndarray], dict[Hashable, Freedom]]:
@@ -89,7 +78,10 @@ class Cells:
         distances of equal patterns come out above 0.
         """
         if means.shape[axis] == len(self.codes):
-            within, each = (" within folds", " in each fold") if len(self.folds) > 1 else ("", "")
+            within = each = ""
+            if len(self.folds) > 1:
+                within = " within folds"
+                each = " in each fold, and differences between folds would bias distances"
             raise InputError(
                 f"expected repeats of conditions{within} to estimate noise from, but every "
                 f"condition is there once{each}. Give {instead} instead."

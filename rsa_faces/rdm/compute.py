@@ -208,7 +208,9 @@ def _one(patterns, rows, names, measure, folds, how_noise, name):
     noise, noise_from = how_noise
     cells = Cells.of(rows, names, folds, measure)
     patterns = np.asarray(patterns, dtype=np.float64)
-    means = cells.means(patterns, 0)
+    total = np.zeros((len(cells.counts), patterns.shape[1]))
+    np.add.at(total, cells.codes, patterns)
+    means = total / cells.counts[:, None]
     n_channels, n_folds = patterns.shape[1], len(cells.folds)
     centres = means.reshape(n_folds, len(names), n_channels) if measure.needs_folds else means
     if noise is None:
