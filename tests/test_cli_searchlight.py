@@ -1,6 +1,7 @@
 """`rsa-faces searchlight`: from a configuration to maps, tests, peaks and figures."""
 
 import json
+import re
 from pathlib import Path
 
 import nibabel
@@ -71,7 +72,11 @@ def test_the_planted_model_is_found_where_it_is(project, tmp_path):
     methods = (out / "methods.md").read_text(encoding="utf-8")
     assert "of the file models.h5" in methods
     assert "chosen in one half of the subjects and judged in the other" in methods
-    assert "Best layer of each network, with its place chosen by other" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "Best layer of each network, with its place chosen by other subjects" in said
+    told = re.findall(r"\[(\d+)/(\d+)\] (\S.*)", done.output)
+    assert [int(done) for done, _, _ in told] == [*range(len(told) - 1), len(told) - 1]
+    assert {int(total) for _, total, _ in told} == {len(told) - 1}  # each step once, with its name
     # The maps of subjects are those of the function.
     maps = rf.mapping.SearchlightMap.load(out / "maps" / "sub-2.h5")
     expected = rf.searchlight(

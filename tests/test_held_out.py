@@ -4,8 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsa_faces.runs._held_out import best_findings, best_table, held_out_layers
-from rsa_faces.runs.analyse.questions.readout import _held_out
+from rsa_faces.runs._held_out import (
+    best_findings,
+    best_table,
+    held_out_folds,
+    held_out_layers,
+    highest,
+)
+from rsa_faces.runs.analyse.questions import QUESTIONS
 
 LAYERS = {"net": ["a", "b", "c"]}
 
@@ -75,12 +81,8 @@ def test_readout_is_judged_in_folds_that_did_not_choose_the_layer(kind):
             )
         )
 
-    class Result:
-        predictions = pd.concat(frames)
-        table = pd.DataFrame({"layer": ["a", "b"]})
-        classes = (0, 1) if kind == "class" else ()
-
-    found = _held_out(Result)
+    predictions, classes = pd.concat(frames), kind == "class"
+    found = held_out_folds(predictions, classes=classes)
     own = frames[1]
     expected = (
         (own["label"] == own["predicted"]).mean()
@@ -90,4 +92,44 @@ def test_readout_is_judged_in_folds_that_did_not_choose_the_layer(kind):
     assert found["held_out_layer"] == "b"
     assert found["held_out"] == pytest.approx(expected)
     assert found["held_out_low"] < expected < found["held_out_high"]
-    assert _held_out(type("One", (Result,), {"table": Result.table[:1]})) == {}
+    assert held_out_folds(frames[0], classes=classes) == {}
+
+
+def test_a_highest_layer_says_from_how_many_it_was_chosen():
+    table = pd.DataFrame(
+        {"network": list("aabc"), "layer": ["1", "2", "1", "1"], "r": [0.1, 0.3, 0.2, np.nan]}
+    )
+    rows = highest(table, "r", ["network"], ["layer"])
+    assert rows["layer"].tolist() == ["2", "1", "1"]
+    assert rows["chosen"].tolist() == ["highest of 2 layers, not corrected for choosing", "", ""]
+    # Where held-out values stand beside them, they are the ones to read.
+    beside = highest(table.assign(held_out=0.2), "r", ["network"], ["layer"])
+    assert "chosen" not in beside
+    assert "chosen" not in highest(table, "r", ["network", "layer"], ["layer"])
+
+
+@pytest.mark.parametrize("name", ["congruence", "agreement", "landmarks", "readout"])
+def test_questions_that_pick_a_layer_say_so(name):
+    """Printed rows and sentences of a table with three layers of one network."""
+    (kind,) = (kind for kind in QUESTIONS if kind.__name__.lower() == name)
+    required = {"first": "a", "second": "b", "labels": "a", "landmarks": "points.npz"}
+    question = kind(
+        analysis=name, **{key: required[key] for key in kind.model_fields if key in required}
+    )
+    table = pd.DataFrame({column: [0.1, 0.3, 0.2] for column in ("r", "accuracy")})
+    table = table.assign(congruence=table["r"], value=table["r"], null_low=0.0, null_high=0.1)
+    table = table.assign(network="n", network_a="n", network_b="m", method="cka", measurement="e")
+    pairs = {"layer_a": list("abc"), "layer_b": "z"}
+    table = table.assign(**(pairs if name == "agreement" else {"layer": list("abc")}))
+    shown, (sentence,) = question.shown(table), question.findings(table)
+    what = "pairs of layers" if name == "agreement" else "layers"
+    assert shown["chosen"].tolist() == [f"highest of 3 {what}, not corrected for choosing"]
+    assert shown["chosen"].iloc[0] in sentence
+    if name in ("landmarks", "readout"):
+        judged = table.assign(
+            held_out=0.25, held_out_low=0.2, held_out_high=0.3, held_out_layer="b"
+        )
+        (sentence,) = question.findings(judged)
+        assert "chosen" not in question.shown(judged)
+        assert "0.250 in the best layer, chosen by other folds" in sentence
+        assert "highest on the same data" in sentence

@@ -9,8 +9,8 @@ from test_fmri import AFFINE, SHAPE, write_bids
 
 import rsa_faces as rf
 from rsa_faces._core.errors import InputError
-from rsa_faces.runs.compare.config import FmriConfig
-from rsa_faces.runs.compare.regions import region_rdms
+from rsa_faces.runs.compare.config import Config, FmriConfig
+from rsa_faces.runs.compare.regions import _make_regions, sources, stand_ins
 
 NAMES = [f"c{i}" for i in range(5)]
 PARCEL = np.zeros(SHAPE, np.int16)
@@ -50,6 +50,28 @@ def entry(files, **changes):
     return FmriConfig(**options | changes)
 
 
+def region_rdms(fmri, *regions, folder, notes=None):
+    """The RDMs of regions that are read from the same images, as a run makes and reads them."""
+    data = [{"region": region, "fmri": fmri} for region in regions]
+    config = Config(title="t", data=data, models=[{"rdms": "m.h5"}])
+    (source,), checked = sources(config), stand_ins(config, None)
+    parts = {region: [] for region in regions}
+    for subject in source.subjects:
+        paths = {region: folder / f"{region}-{subject}.h5" for region in regions}
+        said = _make_regions(source, subject, paths)
+        if notes is not None:
+            notes += said
+        for region, path in paths.items():
+            parts[region].append(rf.load_rdms(path))
+    made = {region: rf.concat(rdms) for region, rdms in parts.items()}
+    for region, rdms in made.items():
+        # What was known before any value was read.
+        assert checked[region].conditions == rdms.conditions
+        assert checked[region].measure == rdms.measure
+        assert list(checked[region].labels["subject"]) == list(rdms.labels["subject"])
+    return made if len(made) > 1 else made[regions[0]]
+
+
 def expected(files, mask, subject):
     data = nibabel.load(files / f"{subject}_betas.nii").get_fdata()[mask].T
     return rf.compute_rdms(
@@ -57,7 +79,7 @@ def expected(files, mask, subject):
     ).vectors[0]
 
 
-def test_regions_by_mask_atlas_sphere_and_localiser(files):
+def test_regions_by_mask_atlas_sphere_and_localiser(files, tmp_path):
     center = (AFFINE @ [1, 1, 1, 1])[:3]
     where = np.indices(SHAPE).reshape(3, -1).T @ AFFINE[:3, :3].T + AFFINE[:3, 3]
     ball = (np.linalg.norm(where - center, axis=1) <= 4).reshape(SHAPE)
@@ -88,7 +110,7 @@ def test_regions_by_mask_atlas_sphere_and_localiser(files):
         ),
     }
     for name, (config, mask_of) in masks.items():
-        rdms = region_rdms(config, name)
+        rdms = region_rdms(config, name, folder=tmp_path)
         assert list(rdms.labels["region"]) == [name] * 2
         for i, subject in enumerate(("s1", "s2")):
             mask = mask_of(subject)
@@ -104,20 +126,22 @@ def _best(contrast, n):
     return inside >= np.sort(inside, axis=None)[-n]
 
 
-def test_another_grid_is_an_error_unless_asked_for(files):
+def test_another_grid_is_an_error_unless_asked_for(files, tmp_path):
     with pytest.raises(
         InputError, match="region 'FFA', subject 's1', .*s1_betas.nii: .* say `resample: true`"
     ):
-        region_rdms(entry(files, roi=files / "moved.nii"), "FFA")
-    rdms = region_rdms(entry(files, roi=files / "moved.nii", resample=True), "FFA")
+        region_rdms(entry(files, roi=files / "moved.nii"), "FFA", folder=tmp_path)
+    moved = entry(files, roi=files / "moved.nii", resample=True)
+    rdms = region_rdms(moved, "FFA", folder=tmp_path)
     np.testing.assert_allclose(rdms.vectors[0], expected(files, PARCEL == 2, "s1"), atol=1e-9)
 
 
-def test_noise_from_residuals_of_the_whole_session(files):
+def test_noise_from_residuals_of_the_whole_session(files, tmp_path):
     left = {s: files / f"{s}_left.nii" for s in ("s1", "s2")}
     rdms = region_rdms(
         entry(files, roi=files / "mask.nii", residuals=left, n_estimated=7, noise="ledoit-wolf"),
         "FFA",
+        folder=tmp_path,
     )
     rows = nibabel.load(left["s2"]).get_fdata()[PARCEL == 2].T
     noise = rf.rdm.noise_covariance(rows, n_estimated=7)
@@ -140,8 +164,8 @@ def test_bold_in_bids_is_estimated_in_the_region_only(tmp_path, files):
         "derivatives": "derivatives/fmriprep",
     }
     config = FmriConfig(bids=bids, roi=files / "mask.nii", noise="ledoit-wolf")
-    with pytest.warns(UserWarning, match="outside the brain mask") as told:
-        rdms = region_rdms(config, "FFA")
+    notes = []
+    rdms = region_rdms(config, "FFA", folder=tmp_path, notes=notes)
     n = int((PARCEL == 2).sum())
     for subject in ("01", "02"):
         inside = rf.brain.bids_mask(
@@ -150,7 +174,7 @@ def test_bold_in_bids_is_estimated_in_the_region_only(tmp_path, files):
         n_out = int((~inside & (PARCEL == 2)).sum())
         assert n_out
         said = f"region 'FFA' of {subject}: {n_out} of {n} voxels lie outside the brain mask"
-        assert sum(said in str(w.message) for w in told) == 1
+        assert sum(said in note for note in notes) == 1
     whole = rf.brain.bids_patterns(
         tmp_path, task="faces", subject="02", derivatives="derivatives/fmriprep"
     )
@@ -160,7 +184,7 @@ def test_bold_in_bids_is_estimated_in_the_region_only(tmp_path, files):
     assert list(rdms.labels["subject"]) == ["01", "02"]
     sphere = FmriConfig(bids=bids, sphere={"center": (500, 0, 0), "radius": 8})
     with pytest.raises(InputError, match="the sphere lies outside the brain"):
-        region_rdms(sphere, "FFA")
+        region_rdms(sphere, "FFA", folder=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -259,11 +283,9 @@ def test_three_regions_of_twenty_subjects_are_a_few_lines(study, tmp_path):
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "out" / "results.csv")
     assert set(table["region"]) == {"FFA", "OFA", "STS"}
-    from rsa_faces.runs import Config
-
     config = Config.read(study / "study.yaml")
-    for r, entry in enumerate(config.data):
-        rdms = region_rdms(entry.fmri, entry.region)
+    made = region_rdms(config.data[0].fmri, *(e.region for e in config.data), folder=tmp_path)
+    for r, rdms in enumerate(made.values()):
         assert list(rdms.labels["subject"]) == [f"{s:02d}" for s in range(1, 21)]
         for i in (0, 9, 19):
             want = rf.compute_rdms(
@@ -304,7 +326,7 @@ def test_images_can_be_given_in_every_way(study, tmp_path):
         measure="crossnobis",
     )
     for name, options in entries.items():
-        rdms = region_rdms(FmriConfig(**options), "OFA")
+        rdms = region_rdms(FmriConfig(**options), "OFA", folder=tmp_path)
         names = FACES[:4] if name == "named" else FACES
         np.testing.assert_allclose(
             rdms.align(names).vectors[0], want.subset(names).vectors[0], atol=1e-5, err_msg=name
@@ -346,3 +368,81 @@ def test_errors_of_runs_name_subject_region_file_and_keys(study, tmp_path, setti
     assert re.search(sentence, text), text
     assert "mask_img" not in text
     assert "load_roi" not in text
+
+
+# --------------------------------------------------------------- BOLD in BIDS, as steps of a run
+
+
+@pytest.fixture(scope="module")
+def bold(tmp_path_factory):
+    """BOLD of two subjects, two regions, and a model of four conditions."""
+    folder = tmp_path_factory.mktemp("bold")
+    for i, subject in enumerate(("01", "02")):
+        write_bids(folder, subject, seed=i, conditions=("a", "b", "c", "d"), reps=2)
+    for name, label in (("FFA", 2), ("OFA", 5)):
+        mask = nibabel.Nifti1Image((label == PARCEL).astype(np.uint8), AFFINE)
+        nibabel.save(mask, folder / f"{name}.nii")
+    vectors = np.random.default_rng(0).random((1, 6))
+    rf.RDMs(vectors, list("abcd"), "euclidean", {"name": ["model"]}).save(folder / "model.h5")
+    bids = {
+        "root": str(folder),
+        "task": "faces",
+        "subjects": ["01", "02"],
+        "derivatives": "derivatives/fmriprep",
+    }
+    fmri = {"bids": bids, "roi": str(folder / "{region}.nii"), "noise": "ledoit-wolf"}
+    return Config(
+        title="t",
+        data=[{"regions": ["FFA", "OFA"], "fmri": fmri}],
+        models=[{"rdms": str(folder / "model.h5")}],
+        method="cosine",
+        inference={"generalise_to": "subjects", "n_boot": 100},
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_glms_are_steps_of_a_run_and_done_once(bold, tmp_path, monkeypatch):
+    from rsa_faces.runs import _brains
+    from rsa_faces.runs.compare.run import CompareRun
+
+    fitted = []
+
+    def fit(root, **options):
+        fitted.append(options["subject"])
+        return rf.brain.bids_patterns(root, **options)
+
+    monkeypatch.setattr(_brains, "bids_patterns", fit)
+    out = tmp_path / "out"
+    wrong = bold.model_dump(mode="json")
+    for entry in wrong["data"]:
+        entry["fmri"]["bids"]["condition_column"] = "trial_tipe"
+    wrong = Config.model_validate(wrong)
+    with pytest.raises(InputError, match="region 'FFA, OFA', subject '01'.*trial_tipe"):
+        CompareRun(wrong, out).run()
+    assert not out.exists()
+    assert not fitted
+    told = []
+    CompareRun(bold, out, on_step=lambda done, total, what: told.append((done, total, what))).run()
+    assert fitted == ["01", "02"]  # one for both regions
+    assert (0, told[0][1], "GLM of 01 (FFA, OFA)") in told
+    assert told[-1][0] == told[-1][1] == len(told) - 1
+    whole = (out / "results.csv").read_bytes()
+    (out / "parts" / "OFA--02.h5").unlink()
+    CompareRun(bold, out).run()
+    assert fitted == ["01", "02", "02"]
+    assert (out / "results.csv").read_bytes() == whole
+    data = rf.load_rdms(out / "rdms" / "data.h5")
+    mask = rf.brain.load_roi(bold.data[1].fmri.roi.file.with_name("OFA.nii"), name="OFA")
+    own = rf.brain.bids_patterns(
+        bold.data[1].fmri.bids.root,
+        task="faces",
+        subject="02",
+        derivatives="derivatives/fmriprep",
+    ).rdms(mask, noise="ledoit-wolf")
+    one = data.sel(region="OFA", subject="02")
+    np.testing.assert_allclose(one.vectors, own.align(one.conditions).vectors, atol=1e-9)
+    plan = CompareRun(bold, tmp_path / "planned").plan()
+    parts = [work.what for work in plan.works]
+    assert parts[1:3] == ["GLM of 01 (FFA, OFA)", "GLM of 02 (FFA, OFA)"]
+    assert fitted[3:] == ["01"]
+    assert not (tmp_path / "planned").exists()

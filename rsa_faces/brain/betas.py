@@ -101,12 +101,7 @@ def load_patterns(
     folds = table_folds if folds is None else per_row(folds, len(names))
     mask = None if mask_img is None else as_region(mask_img)
     space, values = read_image(img, mask, "img", resample=resample)
-    for given, what in ((names, "condition"), (folds, "fold label")):
-        if given is not None and len(given) != len(values):
-            raise InputError(
-                f"expected one {what} for each of {len(values)} maps, got {len(given)}."
-            )
-    keep = settle_missing(names, folds, names, missing)
+    keep = check_rows(len(values), names, folds, missing)
     values = values[keep]
     names = [name for name, kept in zip(names, keep, strict=True) if kept]
     folds = None if folds is None else [f for f, kept in zip(folds, keep, strict=True) if kept]
@@ -122,6 +117,16 @@ def load_patterns(
         space, values = space.keep(good), values[:, good]
         left = None if left is None else {fold: rows[:, good] for fold, rows in left.items()}
     return Patterns(values, names, space, folds, left, estimated, subject, left_out)
+
+
+def check_rows(
+    n_maps: int, names: Sequence[str], folds: Sequence[Any] | None, missing: str = "raise"
+) -> np.ndarray:
+    """Return which maps stay, if there is a condition and perhaps a fold for each of them."""
+    for given, what in ((names, "condition"), (folds, "fold label")):
+        if given is not None and len(given) != n_maps:
+            raise InputError(f"expected one {what} for each of {n_maps} maps, got {len(given)}.")
+    return settle_missing(names, folds, names, missing)
 
 
 def files_of_maps(img: Any, names: Sequence[str], what: str = "img") -> list[Path]:

@@ -14,8 +14,11 @@ from rsa_faces._core.tables import read_header
 from rsa_faces.brain._bids_files import BidsRun, find_runs
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.fmri import Patterns
-from rsa_faces.brain.glm import glm_patterns
+from rsa_faces.brain.glm import glm_patterns, glm_rows
 from rsa_faces.brain.images import as_region
+
+#: What tells images of a subject and a task apart.
+_WHICH = ("space", "session", "res", "echo", "derivatives")
 
 
 def bids_patterns(
@@ -95,16 +98,32 @@ def bids_patterns(
     ...     "study", task="faces", subject="01", derivatives="derivatives/fmriprep",
     ...     confounds={"strategy": ("motion",), "motion": "basic"})  # doctest: +SKIP
     """
-    runs = find_runs(
-        Path(bids_root),
-        task=task,
-        subject=subject,
-        space=space,
-        session=session,
-        derivatives=derivatives,
-        res=res,
-        echo=echo,
-    )
+    given = {key: value for key, value in locals().items() if key != "options"}
+    return glm_patterns(**_arguments(**given, **options))
+
+
+def bids_rows(bids_root: Any, **options: Any) -> tuple[list[str], list[Any]]:
+    """Return conditions and folds of the patterns that :func:`bids_patterns` would return.
+
+    All that it raises is raised but for the signal, which is not read.
+    """
+    return glm_rows(**_arguments(bids_root, **options))
+
+
+def _arguments(
+    bids_root: Any,
+    *,
+    task: str,
+    subject: str,
+    confounds: Mapping[str, Any] | None = None,
+    mask_img: Any = None,
+    t_r: float | None = None,
+    slice_time_ref: float | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return the arguments of :func:`glm_patterns` for the runs of a subject."""
+    which = {key: options.pop(key) for key in _WHICH if key in options}
+    runs = find_runs(Path(bids_root), task=task, subject=subject, **which)
     t_r = _one(runs, "t_r", t_r)
     if t_r is None:
         raise InputError(
@@ -112,18 +131,18 @@ def bids_patterns(
             "stated. Give t_r."
         )
     tables, kept = _confounds(runs, confounds)
-    return glm_patterns(
-        [run.path for run in runs],
-        [run.events for run in runs],
-        t_r=t_r,
-        mask_img=_brain_mask([run.path for run in runs]) if mask_img is None else mask_img,
-        confounds=tables,
-        sample_masks=kept,
-        runs=[run.name for run in runs],
-        subject=subject,
-        slice_time_ref=_one(runs, "slice_time_ref", slice_time_ref),
+    return {
+        "imgs": [run.path for run in runs],
+        "events": [run.events for run in runs],
+        "t_r": t_r,
+        "mask_img": _brain_mask([run.path for run in runs]) if mask_img is None else mask_img,
+        "confounds": tables,
+        "sample_masks": kept,
+        "runs": [run.name for run in runs],
+        "subject": subject,
+        "slice_time_ref": _one(runs, "slice_time_ref", slice_time_ref),
         **options,
-    )
+    }
 
 
 def bids_mask(
@@ -172,11 +191,17 @@ def bids_mask(
 
 
 def bids_hash(bids_root: Any, **files: Any) -> str:
-    """Return a hash of the preprocessed images, confounds and events of a subject."""
+    """Return a hash of the preprocessed images, masks, confounds and events of a subject."""
     runs = find_runs(Path(bids_root), **files)
     found = [path for run in runs for path in (run.path, run.events, *_confound_files(run.path))]
+    found += [mask for run in runs if (mask := _mask_of(run.path)).is_file()]
     said = [repr((run.name, run.t_r, run.slice_time_ref)) for run in runs]
     return sha256_bytes(*(sha256_file(p).encode() for p in found), *(t.encode() for t in said))
+
+
+def _mask_of(path: Path) -> Path:
+    """Return where the brain mask of an image is, if it has one."""
+    return path.with_name(re.sub(r"desc-\w+_bold", "desc-brain_mask", path.name))
 
 
 def _confound_files(path: Path) -> list[Path]:
@@ -212,7 +237,7 @@ def _tell_unsteady(runs: Sequence[BidsRun]) -> None:
         warnings.warn(
             f"the first scans are unsteady ({shown}) and are fitted like others, because no "
             "confounds are asked for: with any strategy of confounds they are left out.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -248,7 +273,7 @@ def _confounds(runs: Sequence[BidsRun], options: Mapping[str, Any] | None):
             warnings.warn(
                 f"{n_out} of {len(table)} scans of run {run.name!r} are unsteady or exceed the "
                 "thresholds of the strategy of confounds and are left out.",
-                stacklevel=3,
+                stacklevel=4,
             )
         tables.append(table)
         kept.append(mask)
@@ -259,7 +284,7 @@ def _brain_mask(paths: Sequence[Path]):
     """Return the places that are in the brain masks of all runs."""
     masks = []
     for path in paths:
-        beside = path.with_name(re.sub(r"desc-\w+_bold", "desc-brain_mask", path.name))
+        beside = _mask_of(path)
         if beside == path or not beside.is_file():
             raise InputError(
                 f"expected the brain mask {beside.name!r} beside {path.name!r}, but there is "

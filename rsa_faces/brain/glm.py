@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from rsa_faces.brain._design import (
 )
 from rsa_faces.brain._lss import single_trials
 from rsa_faces.brain._missing import settle_missing
+from rsa_faces.brain._region import Region
 from rsa_faces.brain._runs import kept_by_run, open_runs, per_run, usable_signal
 from rsa_faces.brain.fmri import Patterns
+from rsa_faces.brain.images import Image
 
 MODELS = ("condition", "trial")
 SCALINGS = ("percent", None)
@@ -41,6 +44,17 @@ class _Run:
     n_conditions: int
     confounds: np.ndarray | None
     kept: np.ndarray  # which scans are fitted
+
+
+@dataclass(frozen=True)
+class _Work:
+    """All that is fitted: where, to which images, how, and which rows are wanted."""
+
+    space: Region
+    images: list[Image]
+    plans: list[_Run]
+    wanted: frozenset[tuple[str, Any]]  # condition and run
+    options: DesignOptions
 
 
 def glm_patterns(
@@ -182,24 +196,11 @@ def glm_patterns(
     >>> glm_patterns(bold, [events, events], t_r=2.0)
     Patterns(4 observations of 2 conditions in 2 folds, 27 channels)
     """
-    check_arguments(glm_patterns, locals())
-    check_choice(model, MODELS, what="model")
-    if scaling is not None:
-        check_choice(scaling, SCALINGS[:1], what="scaling")
-    if not re.fullmatch(r"ols|ar[1-9]\d*", noise_model):
-        raise InputError(f"expected noise_model to be 'ols' or 'arN' (N ≥ 1), got {noise_model!r}.")
-    if model == "trial" and "+" in hrf_model:
-        raise InputError(
-            f"expected hrf_model 'glover' or 'spm' for model='trial', got {hrf_model!r}."
-        )
-    options = DesignOptions(t_r, hrf_model, drift_model, high_pass, drift_order, slice_time_ref)
-    imgs, events, confounds, runs = per_run(imgs, events, confounds, runs)
-    space, images = open_runs(imgs, mask_img, runs, resample)
-    kept = kept_by_run(sample_masks, runs, images)
-    plans, order = _plan(events, confounds, runs, kept, t_r, conditions, nuisance, condition_column)
-    rows = [(name, plan.name) for plan in plans for name in plan.regressors[: plan.n_conditions]]
-    stays = settle_missing([c for c, _ in rows], [r for _, r in rows], order, missing)
-    wanted = {row for row, kept in zip(rows, stays, strict=True) if kept}
+    given = locals()
+    check_arguments(glm_patterns, given)
+    work = _work(**given)
+    space, images, plans, options = work.space, work.images, work.plans, work.options
+    kept = [plan.kept for plan in plans]
     good, left_out = usable_signal(images, space, unusable, percent=scaling == "percent", kept=kept)
     space = space.keep(good)
     values, names, folds, residuals, estimated = [], [], [], {}, {}
@@ -221,7 +222,7 @@ def glm_patterns(
                     noise_model,
                     plan.name,
                 )
-            stay = [k for k, name in enumerate(row_names) if (name, plan.name) in wanted]
+            stay = [k for k, name in enumerate(row_names) if (name, plan.name) in work.wanted]
             values.append(betas[stay])
             names += [row_names[k] for k in stay]
             folds += [plan.name] * len(stay)
@@ -238,6 +239,72 @@ def glm_patterns(
         subject,
         left_out,
     )
+
+
+def glm_rows(imgs: Any, events: Any, **options: Any) -> tuple[list[str], list[Any]]:
+    """Return conditions and folds of the patterns that :func:`glm_patterns` would return.
+
+    All that it raises is raised but for the signal, which is not read.
+    """
+    given = inspect.signature(glm_patterns).bind(imgs, events, **options)
+    given.apply_defaults()
+    check_arguments(glm_patterns, given.arguments)
+    work = _work(**given.arguments)
+    conditions, folds = [], []
+    for plan in work.plans:
+        _design(plan, work.options)
+        names = plan.regressors[: plan.n_conditions]
+        if given.arguments["model"] == "trial":
+            names = [plan.regressors[code] for code in plan.codes if code < plan.n_conditions]
+        names = [name for name in names if (name, plan.name) in work.wanted]
+        conditions += names
+        folds += [plan.name] * len(names)
+    return conditions, folds
+
+
+def _work(
+    imgs: Any,
+    events: Any,
+    confounds: Any,
+    sample_masks: Any,
+    runs: Any,
+    mask_img: Any,
+    *,
+    t_r: float,
+    condition_column: str,
+    conditions: Any,
+    nuisance: Any,
+    model: str,
+    hrf_model: str,
+    noise_model: str,
+    drift_model: str | None,
+    high_pass: float,
+    drift_order: int,
+    slice_time_ref: float,
+    scaling: str | None,
+    missing: str,
+    resample: bool,
+    **_: Any,
+) -> _Work:
+    """Return what is fitted where, from the arguments of :func:`glm_patterns`, checked."""
+    check_choice(model, MODELS, what="model")
+    if scaling is not None:
+        check_choice(scaling, SCALINGS[:1], what="scaling")
+    if not re.fullmatch(r"ols|ar[1-9]\d*", noise_model):
+        raise InputError(f"expected noise_model to be 'ols' or 'arN' (N ≥ 1), got {noise_model!r}.")
+    if model == "trial" and "+" in hrf_model:
+        raise InputError(
+            f"expected hrf_model 'glover' or 'spm' for model='trial', got {hrf_model!r}."
+        )
+    options = DesignOptions(t_r, hrf_model, drift_model, high_pass, drift_order, slice_time_ref)
+    imgs, events, confounds, runs = per_run(imgs, events, confounds, runs)
+    space, images = open_runs(imgs, mask_img, runs, resample)
+    kept = kept_by_run(sample_masks, runs, images)
+    plans, order = _plan(events, confounds, runs, kept, t_r, conditions, nuisance, condition_column)
+    rows = [(name, plan.name) for plan in plans for name in plan.regressors[: plan.n_conditions]]
+    stays = settle_missing([c for c, _ in rows], [r for _, r in rows], order, missing)
+    wanted = frozenset(row for row, stay in zip(rows, stays, strict=True) if stay)
+    return _Work(space, images, plans, wanted, options)
 
 
 def _plan(events, confounds, runs, kept, t_r, conditions, nuisance, column):
@@ -291,20 +358,26 @@ def _scaled(signal: np.ndarray, scaling: str | None) -> np.ndarray:
     return mean_scaling(signal)[0]
 
 
-def _fit(signal, plan: _Run, options: DesignOptions, noise_model: str):
-    """Return betas of conditions, residuals and the rank of the design of a run."""
-    from nilearn.glm.first_level import run_glm
-
+def _design(plan: _Run, options: DesignOptions):
+    """Return the design of a run that can be fitted, columns of its conditions, and its rank."""
     design, columns = design_matrix(
         plan.events, plan.regressors, plan.codes, plan.confounds, plan.kept, options
     )
     columns = columns[: plan.n_conditions]
     rank = check_estimable(design, columns, plan.regressors[: plan.n_conditions], plan.name)
-    if rank >= len(signal):
+    if rank >= len(design):
         raise InputError(
-            f"expected more scans than parameters in run {plan.name!r}, got {len(signal)} scans "
+            f"expected more scans than parameters in run {plan.name!r}, got {len(design)} scans "
             f"and {rank} parameters."
         )
+    return design, columns, rank
+
+
+def _fit(signal, plan: _Run, options: DesignOptions, noise_model: str):
+    """Return betas of conditions, residuals and the rank of the design of a run."""
+    from nilearn.glm.first_level import run_glm
+
+    design, columns, rank = _design(plan, options)
     labels, results = run_glm(signal, design, noise_model=noise_model, random_state=0)
     betas = np.empty((plan.n_conditions, signal.shape[1]))
     residuals = np.empty_like(signal)

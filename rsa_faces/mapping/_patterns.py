@@ -170,17 +170,15 @@ def load_patterns(
     Conditions come out in the given order, that of the models.
     """
     measure = resolve(measure)
-    _check_options(measure, folds, noise, noise_from, residuals)
     if in_memory(img):
         img, _ = named(img, conditions, what="img", repeats=True, missing=True)
-    names = _names(conditions, order)
+    names, folds, cells = rows_of(
+        conditions, order, measure, folds, noise, noise_from, residuals is not None
+    )
     space, observed = _observations(img, mask_img, mesh, len(names), budget, "img")
     usable = np.isfinite(observed).all(axis=1)
     usable &= observed.max(axis=1) != observed.min(axis=1)
     observed[~usable] = 0.0
-    if folds is not None:
-        folds = per_row(folds, len(names), rows=(names,))
-    cells = Cells.of(names, order, folds, measure)
     means = _means(observed, cells)
     left: dict[Any, np.ndarray] = {ALL_FOLDS: np.zeros((1, 1))}
     freedom: dict[Any, Freedom] = {ALL_FOLDS: Freedom(1, 1.0)}
@@ -213,13 +211,31 @@ def load_patterns(
     return Patterns(space, values, usable, measure, _NOISE[noise], deviations, bounds, joined)
 
 
-def _check_options(measure: Measure, folds, noise, noise_from, residuals) -> None:
+def rows_of(
+    conditions: Sequence[str],
+    order: Sequence[str],
+    measure: str | Measure | Callable[..., np.ndarray],
+    folds: Sequence[Any] | None,
+    noise: str | None,
+    noise_from: str,
+    has_residuals: bool,
+) -> tuple[list[str], list[Any] | None, Cells]:
+    """Return condition and fold of each volume, and the cells that they fill; reads no image."""
+    measure = resolve(measure)
+    _check_options(measure, folds, noise, noise_from, has_residuals)
+    names = _names(conditions, order)
+    if folds is not None:
+        folds = list(per_row(folds, len(names), rows=(names,)))
+    return names, folds, Cells.of(names, order, folds, measure)
+
+
+def _check_options(measure: Measure, folds, noise, noise_from, has_residuals) -> None:
     """Check that measure, folds and noise go together."""
     check_noise_from(noise_from, measure, None)
     if noise is not None:
         check_choice(noise, NOISE_METHODS, what="noise covariance method")
     measure.check(folds=folds, noise=noise)
-    if residuals is not None and noise is None:
+    if has_residuals and noise is None:
         raise InputError(
             "expected `noise` with `residuals`: how their covariance is shrunk, "
             f"{' or '.join(map(repr, NOISE_METHODS))}."

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +13,16 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces import datasets
+from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path, file_names, sha256_file
 from rsa_faces._core.tables import read_table, write_table
-from rsa_faces.brain import Surface, bids_mask, bids_patterns, fsaverage, load_surface
-from rsa_faces.brain.betas import files_of_maps
-from rsa_faces.brain.bids_fmri import bids_hash
-from rsa_faces.brain.images import load_file
+from rsa_faces.brain import Patterns, Surface, bids_mask, bids_patterns, fsaverage, load_surface
+from rsa_faces.brain.betas import check_rows, files_of_maps
+from rsa_faces.brain.bids_fmri import bids_hash, bids_rows
+from rsa_faces.brain.images import load_file, mask_on, open_image
 from rsa_faces.mapping import image_parts
-from rsa_faces.rdm import RDMs
+from rsa_faces.mapping._patterns import rows_of
+from rsa_faces.rdm import MEASURES, RDMs
 from rsa_faces.runs._images import (
     BidsConfig,
     MaskConfig,
@@ -31,11 +32,14 @@ from rsa_faces.runs._images import (
     of_subject,
 )
 from rsa_faces.runs._job import Job
-from rsa_faces.runs._sentences import about
+from rsa_faces.runs._sentences import about, heard
 from rsa_faces.runs.searchlight.config import BrainImagesConfig
 
 if TYPE_CHECKING:
     from rsa_faces.runs._run import Run
+
+#: What arguments are called in configurations of searchlights.
+KEYS = {"img": "images", "mask_img": "mask", "min_voxels": "min_voxels"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,54 @@ def read_brains(run: Run, data: BrainImagesConfig, *, noise: bool) -> Brains:
         brains = _of_files(data)
     run.notes += brains.notes
     return brains
+
+
+def check_brains(data: BrainImagesConfig, order: Sequence[str], settings: Mapping) -> None:
+    """Raise if something is wrong with a group that can be known without reading its images.
+
+    Parameters
+    ----------
+    data : BrainImagesConfig
+    order : sequence of str
+        Conditions of the models.
+    settings : mapping
+        How similarity is mapped: `measure`, `noise`, `noise_from`.
+    """
+    if data.dataset is not None:
+        return
+    with about("data.anatomy"):
+        if data.anatomy is not None and open_image(data.anatomy, "the anatomy").kind != "volume":
+            raise InputError(f"expected an image of voxels, got {data.anatomy}.")
+    with about("data.mask"):
+        mask = None if data.mask is None else data.mask.region("the mask", "")
+    if data.mesh is not None:
+        _meshes(data.mesh)
+    bids = data.bids
+    for name in data.names() if bids is None else bids.subjects:
+        # What is warned of is said when the images are read.
+        with about(f"data, subject {name!r}", KEYS), heard():
+            if bids is None:
+                own = read_subject(data, name)
+                conditions, folds, left = own.conditions, own.folds, own.residuals is not None
+                image = open_image(own.image, "img")
+                check_rows(image.n_maps, conditions, None)
+                if mask is not None and image.kind == "volume":
+                    mask_on(mask, image.space, False)
+            else:
+                brain = bids_mask(bids.root, subject=name, **bids.files())
+                options = {**bids.files(), **bids.options(), "mask_img": mask or brain}
+                conditions, folds = bids_rows(bids.root, subject=name, **options)
+                left = settings["noise"] is not None
+            measure = MEASURES[settings["measure"]]
+            rows_of(
+                conditions,
+                order,
+                measure,
+                folds if measure.needs_folds else None,
+                settings["noise"],
+                settings["noise_from"],
+                left,
+            )
 
 
 def split(subject: Subject, brains: Brains) -> dict[str, dict[str, Any]]:
@@ -147,17 +199,17 @@ def _of_files(data: BrainImagesConfig) -> Brains:
     for name in data.names():
         with about(f"data, subject {name!r}"):
             subjects[name] = read_subject(data, name)
-        hashes[name] = _hash_of(subjects[name].image, subjects[name].residuals)
+        hashes[name] = hash_of(subjects[name].image, subjects[name].residuals)
         hashes[name] += f" {data.n_estimated}" if data.n_estimated else ""
     mask = None
     if data.mask is not None:
         with about("data.mask"):
             mask = data.mask.region("the mask", "")
-            hashes["mask"] = _hash_of(data.mask.files("the mask"))
+            hashes["mask"] = hash_of(data.mask.files("the mask"))
     meshes = None
     if data.mesh is not None:
         meshes = _meshes(data.mesh)
-        hashes["mesh"] = data.mesh.template or _hash_of(data.mesh.files())
+        hashes["mesh"] = data.mesh.template or hash_of(data.mesh.files())
     return Brains(subjects, mask, meshes, hashes)
 
 
@@ -169,7 +221,7 @@ def _meshes(mesh: MeshConfig) -> dict[str, Surface]:
         return {side: load_surface(path) for side, path in mesh.sides().items()}
 
 
-def _hash_of(*images: Any) -> str:
+def hash_of(*images: Any) -> str:
     """Return the hashes of all files of images."""
     found = []
     for image in images:
@@ -219,7 +271,7 @@ def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -
             residual_runs=residuals[1] if residuals else None,
         )
     if mask is not None:
-        hashes["mask"] = _hash_of(mask.files("the mask"))
+        hashes["mask"] = hash_of(mask.files("the mask"))
         with about("data.mask"):
             where = mask.region("the mask", "")
         return Brains(subjects, where, None, hashes)
@@ -234,17 +286,7 @@ def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -
 
 def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list[str]:
     """Write a subject's patterns, their table and (with noise) residuals. May run elsewhere."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        patterns = bids_patterns(
-            bids.root,
-            subject=subject,
-            **bids.files(),
-            **bids.options(),
-            keep_residuals=noise,
-            unusable="drop",
-            progress=False,
-        )
+    patterns, notes = estimated(bids, subject, noise=noise, unusable="drop")
     save_image(patterns.to_img(), stem.with_name(f"{stem.name}.nii.gz"))
     if noise:
         residuals = patterns.residuals or {}
@@ -260,9 +302,26 @@ def _make_betas(bids: BidsConfig, subject: str, stem: Path, noise: bool) -> list
         write_table(runs, stem.with_name(f"{stem.name}_residuals.csv"))
     table = pd.DataFrame({"condition": patterns.conditions, "fold": patterns.folds})
     write_table(table, stem.with_name(f"{stem.name}.csv"))
+    return [f"{subject}: {note}" for note in notes]
+
+
+def estimated(
+    bids: BidsConfig, subject: str, *, noise: bool, unusable: str, mask: Any = None
+) -> tuple[Patterns, list[str]]:
+    """Return a subject's patterns from the GLM (with noise also residuals), and what it said."""
+    with heard() as said:
+        patterns = bids_patterns(
+            bids.root,
+            subject=subject,
+            **bids.files(),
+            **bids.options(),
+            mask_img=mask,
+            keep_residuals=noise,
+            unusable=unusable,
+            progress=False,
+        )
     ends = ("left out.", "not modelled.", "one unit of it.")
-    ours = [w for w in caught if str(w.message).endswith(ends)]
-    return [f"{subject}: {w.message}" for w in ours]
+    return patterns, [text for text in said if text.endswith(ends)]
 
 
 def save_image(image: Any, path: Path) -> None:

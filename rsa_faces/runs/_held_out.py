@@ -1,8 +1,13 @@
-"""The best layer of each network, chosen by other subjects than those that judge it."""
+"""The best layer of each network: chosen by other data than those that judge it, or said not to be.
+
+Where subjects can be halved they choose and judge; where there are folds of a read-out, these do.
+Everywhere else the highest layer is reported with the number of layers that it was chosen from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +28,102 @@ MEANINGS = {
     "chosen_layer": "the layer that was chosen most often",
     "share": "share of halves that chose it",
 }
+#: What columns of the best layer of folds are.
+FOLD_MEANINGS = {
+    "held_out": "accuracy, or r, of the best layer in each fold, which the other folds chose; the "
+    "same for all layers of a network",
+    "held_out_low": "lower end of its 95 % interval over folds (corrected resampled t)",
+    "held_out_high": "upper end of its 95 % interval over folds (corrected resampled t)",
+    "held_out_layer": "the layer that they chose most often",
+}
+
+
+def highest(
+    table: pd.DataFrame, column: str, of: Sequence[str], layers: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return the row with the highest value of each group, in the order of the table.
+
+    Parameters
+    ----------
+    table : DataFrame
+    column : str
+        By which rows are chosen.
+    of : sequence of str
+        Columns that tell groups apart; one row of all without them.
+    layers : sequence of str
+        Columns that tell layers apart. Where rows are chosen from several layers a column
+        ``chosen`` says from how many, unless held-out values stand beside them.
+    """
+    values = table[column].astype(float).reset_index(drop=True).fillna(-np.inf)
+    keys = [table[c].reset_index(drop=True) for c in of] or [pd.Series(0, values.index)]
+    groups = values.groupby(keys, sort=False, dropna=False)
+    rows = table.iloc[groups.idxmax().to_list()]
+    known = [c for c in layers if c in table and c not in of]
+    if known and "held_out" not in table:
+        names = table[known].astype(str).agg(" and ".join, axis=1).reset_index(drop=True)
+        counts = names.groupby(keys, sort=False, dropna=False).nunique()
+        rows = rows.assign(chosen=[not_corrected(n, len(known)) for n in counts])
+    return rows
+
+
+def not_corrected(n: int, at_once: int = 1) -> str:
+    """Say that a value is the highest of some layers (or pairs of them); nothing of one."""
+    what = "layers" if at_once == 1 else "pairs of layers"
+    return f"highest of {n} {what}, not corrected for choosing" if n > 1 else ""
+
+
+def held_out_folds(rows: pd.DataFrame, *, classes: bool) -> dict[str, Any]:
+    """Return how well the best layer does in folds that did not choose it; nothing of one layer.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        ``layer``, ``label``, ``predicted`` (held out) and ``fold`` of each stimulus and layer.
+    classes : bool
+        Whether labels are classes or numbers.
+    """
+    if classes:
+        rows = rows.assign(loss=(rows["label"] != rows["predicted"]).astype(float))
+    else:
+        rows = rows.assign(loss=(rows["label"] - rows["predicted"]).astype(float) ** 2)
+    losses = rows.groupby(["layer", "fold"], sort=False)["loss"].sum().unstack()
+    if min(losses.shape) < 2:
+        return {}
+
+    def score(some: pd.DataFrame) -> float:
+        if classes:
+            return float(1 - some["loss"].mean())
+        return float(some["label"].astype(float).corr(some["predicted"].astype(float)))
+
+    others = losses.sum(axis=1).to_numpy()[:, None] - losses.to_numpy()
+    chosen = others.argmin(axis=0)
+    layers = losses.index.to_numpy()
+    parts = [
+        rows[(rows["fold"] == fold) & (rows["layer"] == layers[k])]
+        for fold, k in zip(losses.columns, chosen, strict=True)
+    ]
+    values = [score(part) for part in parts if classes or len(part) > 2]
+    value = score(pd.concat(parts))
+    n = len(values)
+    # Nadeau and Bengio (2003): folds share those who choose.
+    error = np.std(values, ddof=1) * np.sqrt(1 / n + 1 / (n - 1)) if n > 1 else np.nan
+    half = error * stats.t.ppf(0.975, n - 1)
+    most = int(np.bincount(chosen).argmax())
+    return {
+        "held_out": value,
+        "held_out_low": value - half,
+        "held_out_high": value + half,
+        "held_out_layer": layers[most],
+    }
+
+
+def fold_sentence(row: pd.Series, effect: str) -> str:
+    """Say how well a network's best layer does in folds that did not choose it."""
+    interval = between(row["held_out_low"], row["held_out_high"])
+    return (
+        f"{effect} {number(row['held_out'])} in the best layer, chosen by other folds "
+        f"(95 % interval {interval}; mostly {row['held_out_layer']})"
+    )
 
 
 def held_out_layers(
@@ -109,11 +210,20 @@ def best_table(table: pd.DataFrame, who: str, where: str) -> Table:
         "network": table["network"],
         "similarity": table["similarity"].map(number),
         "95 % interval": [*map(between, table["ci_low"], table["ci_high"])],
-        "mostly": table["chosen_layer"],
-        "in": [f"{share:.0%}" for share in table["share"]],
     }
+    if table["chosen_layer"].any():  # models have no layers
+        cells |= {
+            "mostly": table["chosen_layer"],
+            "in": [f"{share:.0%}" for share in table["share"]],
+        }
     caption = f"Best layer of each network, with its {where} chosen by other {who}"
-    return Table(caption, pd.DataFrame(cells), ("similarity", "95 % interval", "in"))
+    numbers = tuple(c for c in ("similarity", "95 % interval", "in") if c in cells)
+    return Table(caption, pd.DataFrame(cells), numbers)
+
+
+def _mostly(layer: str) -> str:
+    """Say which layer was chosen most often; models have none."""
+    return f"; mostly {layer}" if layer else ""
 
 
 def best_findings(table: pd.DataFrame, who: str, where: str) -> list[str]:
@@ -125,7 +235,7 @@ def best_findings(table: pd.DataFrame, who: str, where: str) -> list[str]:
     for region, rows in regions:
         parts = [
             f"{row.network} {number(row.similarity)} (95 % interval "
-            f"{between(row.ci_low, row.ci_high)}; mostly {row.chosen_layer})"
+            f"{between(row.ci_low, row.ci_high)}{_mostly(row.chosen_layer)})"
             for row in rows.itertuples()
         ]
         head = f"{region}: similarity" if region else "Similarity"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from rsa_faces.runs._entries import ModelConfig
 from rsa_faces.runs._networks import read_stimuli
 from rsa_faces.runs._people import PEOPLE
 from rsa_faces.runs.compare.config import Config, DataConfig
-from rsa_faces.runs.compare.regions import region_rdms, simulated_rdms
+from rsa_faces.runs.compare.regions import stand_ins
 from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.clips import ClipSet
 
@@ -32,6 +32,8 @@ class Inputs:
     """Everything a run compares, in one order of conditions: that of the stimuli, if there are.
 
     `stimuli` are images or clips, or None: where something needs them the configuration has them.
+    `data` of regions that the run makes from images are made up until then: only their subjects and
+    conditions are known.
     """
 
     stimuli: Any
@@ -54,7 +56,8 @@ def read_inputs(config: Config) -> Inputs:
         With a sentence that names the key and what to do.
     """
     stimuli = None if config.stimuli is None else read_stimuli(config.stimuli)
-    data = {entry.region: _data(entry, stimuli, config) for entry in config.data}
+    made = stand_ins(config, stimuli)
+    data = {e.region: _data(e, config, made.get(e.region)) for e in config.data}
     models, given = (
         [_read_models(entry, stimuli) for entry in entries]
         for entries in (config.models, config.given)
@@ -191,15 +194,28 @@ def _selected(rdms: RDMs, select: Mapping) -> RDMs:
     return rdms.sel(**select) if select else rdms
 
 
-def _data(entry: DataConfig, stimuli: Any, config: Config) -> RDMs:
-    """Return one region's data RDMs, with all their conditions."""
+def with_regions(inputs: Inputs, config: Config, made: Mapping[str, RDMs]) -> Inputs:
+    """Return the inputs with the RDMs that the run has made of images."""
+    data = {
+        entry.region: _checked(
+            _data(entry, config, made[entry.region]).subset(inputs.conditions),
+            config,
+            inputs.stimuli,
+            entry.region,
+        )
+        for entry in config.data
+        if entry.region in made
+    }
+    return replace(inputs, data={**inputs.data, **data})
+
+
+def _data(entry: DataConfig, config: Config, made: RDMs | None) -> RDMs:
+    """Return one region's data RDMs, with all their conditions; `made` are those of images."""
     what = f"the data of region {entry.region!r}"
     if entry.dataset is not None:
         rdms = datasets.load_dataset(entry.dataset).rdms
-    elif entry.fmri is not None:
-        rdms = region_rdms(entry.fmri, entry.region)
-    elif entry.simulated is not None:
-        rdms = simulated_rdms(entry.simulated, stimuli, config)
+    elif made is not None:
+        rdms = made
     else:
         rdms = entry.read(config.inference.by)
     if entry.average == "evidence":

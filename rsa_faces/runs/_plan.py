@@ -298,11 +298,11 @@ def trials() -> Iterator[Trials]:
         yield Trials(Path(scratch))
 
 
-def timed(make: Callable[[int], Any], n: int) -> float:
+def timed(make: Callable[..., Any], *arguments: Any) -> float:
     """Return the seconds that one call takes."""
     gc.collect()
     start = _steps.CLOCK()
-    make(n)
+    make(*arguments)
     return _steps.CLOCK() - start
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 
 from rsa_faces._core.errors import InputError
@@ -37,6 +38,16 @@ def about(what: str, keys: Mapping[str, str] | None = None) -> Iterator[None]:
         if not what:
             raise
         raise InputError(f"{what}: {in_keys(str(err), keys or {})}") from err
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[list[str]]:
+    """Yield a list that holds, at the end, what the block warned users of."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield said
+    said += [str(w.message) for w in caught if w.category is UserWarning]
 
 
 def in_keys(sentence: str, keys: Mapping[str, str]) -> str:

@@ -18,12 +18,12 @@ from rsa_faces.comparison import METHODS
 from rsa_faces.inference import Partition, Result, cronbach_alpha, evaluate, variance_partition
 from rsa_faces.rdm import RDMs, concat
 from rsa_faces.report import Account
-from rsa_faces.runs._inputs import Inputs, read_inputs
+from rsa_faces.runs._inputs import Inputs, read_inputs, with_regions
 from rsa_faces.runs._job import Job
 from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of
-from rsa_faces.runs._plan import Trials
+from rsa_faces.runs._plan import Trials, timed
 from rsa_faces.runs._run import Run
-from rsa_faces.runs.compare import held_out
+from rsa_faces.runs.compare import held_out, regions
 from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.outputs import account, draw, partition_tables
 
@@ -47,25 +47,25 @@ class CompareRun(Run):
     def check(self) -> None:
         """Read all input; unknown names, layers and missing weights are errors now."""
         self.inputs: Inputs = read_inputs(self.config)
+        self.sources = regions.sources(self.config)
         self.networks = networks_of(self, self.inputs.stimuli)
-        self.hashes["data_sha256"] = {
-            region: rdms.hash for region, rdms in self.inputs.data.items()
-        }
 
     def n_steps(self) -> int:
-        """Networks, regions of each subset (and their partition), best layers, and the figures."""
+        """Networks, regions: made, tested in each subset (and split), best layers; figures."""
         n_evaluated = len(self.inputs.subsets) * len(self.inputs.data)
         n_times = 1 if self.config.partition is None else 2
         n_judged = len(held_out.judged_regions(self))
-        return len(self.config.networks) + n_evaluated * n_times + n_judged + 1
+        n_made = len(self.config.networks) + regions.n_jobs(self)
+        return n_made + n_evaluated * n_times + n_judged + 1
 
     def n_stages(self) -> int:
-        """Networks, and what needs their RDMs."""
-        return 2
+        """Networks, regions that are made, and what needs the RDMs of both."""
+        return 3
 
     def estimate(self, trials: Trials) -> None:
         """Try networks with some images, and inference with some samples, on random models."""
         trials.networks(self.networks, network_jobs(self, self.networks, self.config.measure))
+        self._try_regions(trials)
         layers = self.networks.layers.items()
         names = [(network, layer) for network, some in layers for layer in some]
         n_models = 0 if self.inputs.models is None else len(self.inputs.models)
@@ -96,9 +96,25 @@ class CompareRun(Run):
         n_figures += 10 * (self.config.figures.mds_region is not None)
         trials.figures("figures and report", n_figures)
 
+    def _try_regions(self, trials: Trials) -> None:
+        """Make regions of the first subject of each kind of images, who counts for the others."""
+        (trials.scratch / "parts").mkdir()
+        seconds: dict[str, float] = {}
+        for job in regions.region_jobs(self):
+            kind = job.step.partition(" of ")[0]
+            if kind not in seconds:
+                seconds[kind] = timed(job.function, *job.arguments)
+                left = sum(path.stat().st_size for path in job.arguments[-1].values())
+            trials.add(job.what, seconds[kind], left, left, shared=True)
+
     def make(self) -> None:
         """Make RDMs and test their similarities with the data."""
         parts = network_rdms(self, self.networks, self.config.measure)
+        made = regions.region_rdms(self)
+        self.inputs = with_regions(self.inputs, self.config, made)
+        self.hashes["data_sha256"] = {
+            region: rdms.hash for region, rdms in self.inputs.data.items()
+        }
         if self.inputs.models is not None:
             parts.append(self.inputs.models)
         self.models = concat([part.subset(self.inputs.conditions) for part in parts])
@@ -153,10 +169,10 @@ class CompareRun(Run):
     def places(self) -> Iterator[tuple[str, DataConfig, tuple[str, ...], str]]:
         """Yield each subset and region with the conditions, and a name for files."""
         subsets = file_names(self.inputs.subsets)
-        regions = file_names(entry.region for entry in self.config.data)
+        stems = file_names(entry.region for entry in self.config.data)
         for subset, conditions in self.inputs.subsets.items():
             for entry in self.config.data:
-                yield subset, entry, conditions, f"{subsets[subset]}--{regions[entry.region]}"
+                yield subset, entry, conditions, f"{subsets[subset]}--{stems[entry.region]}"
 
     def options(self, entry: DataConfig, conditions: tuple[str, ...], *more: str) -> dict[str, Any]:
         """Return how a region is tested, with `more` of the keys of the inference."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,20 +32,27 @@ from rsa_faces.mapping import (
 )
 from rsa_faces.rdm import MEASURES, RDMs, concat
 from rsa_faces.report import Account, Picture
-from rsa_faces.runs._brains import Brains, Subject, read_brains, save_image, split
+from rsa_faces.runs._brains import (
+    KEYS,
+    Brains,
+    Subject,
+    check_brains,
+    read_brains,
+    save_image,
+    split,
+)
 from rsa_faces.runs._held_out import MEANINGS, held_out_layers
 from rsa_faces.runs._inputs import column_of, read_models
 from rsa_faces.runs._job import Job
 from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of, read_stimuli
 from rsa_faces.runs._plan import Trials, size_of, timed
 from rsa_faces.runs._run import SUFFIXES, Run
-from rsa_faces.runs._sentences import about
+from rsa_faces.runs._sentences import about, heard
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 from rsa_faces.runs.searchlight.outputs import account
 
 # Into how many shares places are split to try some; small figures that a map takes the time of.
 _SHARES, _FIGURES_PER_MAP = 40, 4.0
-_KEYS = {"img": "images", "mask_img": "mask", "min_voxels": "min_voxels"}
 
 
 class SearchlightRun(Run):
@@ -73,11 +79,22 @@ class SearchlightRun(Run):
         self.blocks = column_of(self.stimuli, config.blocks, "blocks")
         models = [read_models(entry, self.stimuli) for entry in config.models]
         self._models = [m.with_labels(name=list(m.labels["network"])) for m in models]
+        shown = self.stimuli.ids if self.stimuli is not None else ()
+        order = shown or (concat(self._models).conditions if models else ())
+        check_brains(config.data, order, self._settings)
 
     def n_steps(self) -> int:
-        """Networks, subjects (twice with a GLM), ceilings, group and figures."""
-        n = _n_subjects(self.config) * (2 if self.config.data.bids is not None else 1)
-        return len(self.config.networks) + n + 3
+        """Networks, subjects (twice with a GLM), ceilings of each part, group and figures."""
+        n = _n_subjects(self.config)
+        n_made = n * (2 if self.config.data.bids is not None else 1)
+        return len(self.config.networks) + n_made + (len(self._parts()) if n > 1 else 0) + 2
+
+    def _parts(self) -> list[str]:
+        """Return the parts of the brain: hemispheres of surfaces, or the volume."""
+        data = self.config.data
+        if data.dataset == "simulated cortex" or (data.mesh and data.mesh.template):
+            return ["left", "right"]
+        return list(data.mesh.sides()) if data.mesh is not None else ["volume"]
 
     def n_stages(self) -> int:
         """Patterns of BIDS, networks, maps and ceilings."""
@@ -195,7 +212,6 @@ class SearchlightRun(Run):
         self.models: RDMs = concat([*models, *self._models])
         self.hashes["models_sha256"] = self.models.hash
         self.maps = self._subjects()
-        self.tell("noise ceilings")
         self.ceilings = self._ceilings()
         self.tell("group")
         self.means = {
@@ -270,8 +286,7 @@ class SearchlightRun(Run):
             "budget": config.budget,
             "n_jobs": self.jobs,
         }
-        first = next(iter(brains.subjects.values()))
-        places = ["volume"] if brains.meshes is None else list(split(first, brains))
+        places = self._parts()
         jobs, files_of = [], {}
         stems = file_names(brains.subjects)
         for name, subject in brains.subjects.items():
@@ -290,7 +305,7 @@ class SearchlightRun(Run):
                     _make_maps,
                     (name, subject, brains.mask, brains.meshes, shared, paths),
                     f"subject {name!r}, {subject.where}",
-                    _KEYS,
+                    KEYS,
                 )
             )
         self.do(jobs)
@@ -309,14 +324,14 @@ class SearchlightRun(Run):
         files = {part: f"ceilings/{part}.npz" for part in self.maps}
         jobs = [
             Job(
-                "",
+                f"noise ceilings{'' if part == 'volume' else f', {part}'}",
                 f"ceilings {part}",
                 depends_on,
                 [file],
                 self._make_ceilings,
                 (part, file),
                 "noise ceilings",
-                _KEYS,
+                KEYS,
                 here=True,
             )
             for part, file in files.items()
@@ -378,13 +393,12 @@ def _make_maps(
     notes = []
     folds = subject.folds if MEASURES[shared["measure"]].needs_folds else None
     for part, arguments in split(subject, Brains({}, mask, meshes, {})).items():
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
+        with heard() as said:
             maps = searchlight(**arguments, conditions=subject.conditions, folds=folds, **shared)
         paths[part].parent.mkdir(parents=True, exist_ok=True)
         maps.save(paths[part])
         where = name if meshes is None else f"{name}, {part}"
-        notes += [f"{where}: {w.message}" for w in caught if w.category is UserWarning]
+        notes += [f"{where}: {note}" for note in said]
     return notes
 
 
@@ -398,8 +412,7 @@ def _make_ceilings(
             images[who] = split(own, Brains({}, mask, meshes, {}))[part]
     crossed = MEASURES[arguments["measure"]].needs_folds
     first = images[whose[0]]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with heard() as notes:
         ceilings = ceiling_map(
             {who: image["img"] for who, image in images.items()},
             conditions=[own.conditions for own in subjects.values()],
@@ -411,7 +424,6 @@ def _make_ceilings(
             progress=False,
             **arguments,
         )
-    notes = [str(w.message) for w in caught if w.category is UserWarning]
     return np.stack([ceilings.lower, ceilings.upper]), ceilings.n_voxels, notes
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,10 @@ from rsa_faces.networks import load_network
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
 from rsa_faces.runs._job import Job
 from rsa_faces.runs._run import Run
+from rsa_faces.runs._sentences import heard
 from rsa_faces.runs.timecourse.config import (
     BidsRecordingsConfig,
+    FacesConfig,
     PlantedConfig,
     TimecourseConfig,
 )
@@ -131,15 +132,14 @@ def _make_patient(
     rdms_file: Path,
 ) -> list[str]:
     """Write a patient's electrodes and RDMs; return what was warned of. May run elsewhere."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with heard() as said:
         patterns, table = _patterns(config, recordings, patient, stimuli)
         if patterns is not None:
             keys = ("measure", "noise", "noise_from", "window", "step")
             options = {name: getattr(config, name) for name in keys}
             ieeg_rdms(patterns, per="region", progress=False, **options).save(rdms_file)
     write_table(table, table_file)
-    return [f"{patient}: {w.message}" for w in caught if w.category is UserWarning]
+    return [f"{patient}: {note}" for note in said]
 
 
 def _where(source: Any) -> str:
@@ -171,7 +171,7 @@ def _patterns(
     )
     if chosen is None:
         return patterns, patterns.electrodes.assign(used=True)
-    names = {key: _names(getattr(chosen, key), stimuli, chosen) for key in ("faces", "others")}
+    names = names_of_faces(chosen, stimuli)
     if chosen.localiser is None:
         localiser, patterns = split_trials(patterns)
     else:
@@ -192,11 +192,16 @@ def _patterns(
     return select_electrodes(patterns, selection), table
 
 
-def _names(wanted: str | list[str], stimuli: StimulusSet, chosen) -> list[str]:
-    """Return conditions by name, or the stimuli of a query."""
-    if isinstance(wanted, list):
-        return wanted
-    return [wanted] if chosen.localiser is not None else list(stimuli.query(wanted).ids)
+def names_of_faces(chosen: FacesConfig | None, stimuli: StimulusSet) -> dict[str, list[str]]:
+    """Return conditions that are faces, and others: by name, or the stimuli of a query."""
+    found = {}
+    for key in ("faces", "others") if chosen is not None else ():
+        wanted = getattr(chosen, key)
+        if isinstance(wanted, str):
+            queried = chosen is not None and chosen.localiser is None
+            wanted = list(stimuli.query(wanted).ids) if queried else [wanted]
+        found[key] = wanted
+    return found
 
 
 def _opened(config: TimecourseConfig, recordings: Recordings, patient: str):

@@ -23,7 +23,12 @@ from rsa_faces.runs._plan import Trials, timed
 from rsa_faces.runs._run import Run
 from rsa_faces.runs.timecourse.config import TimecourseConfig
 from rsa_faces.runs.timecourse.outputs import account, draw
-from rsa_faces.runs.timecourse.recordings import patient_jobs, patient_rdms, read_recordings
+from rsa_faces.runs.timecourse.recordings import (
+    names_of_faces,
+    patient_jobs,
+    patient_rdms,
+    read_recordings,
+)
 
 
 class TimecourseRun(Run):
@@ -49,6 +54,7 @@ class TimecourseRun(Run):
         self.blocks = column_of(self.stimuli, config.blocks, "blocks")
         self.networks = networks_of(self, self.stimuli)
         self.recordings = read_recordings(config, self.stimuli)
+        names_of_faces(config.data.face_selective, self.stimuli)
         self.notes += [self.recordings.note] if self.recordings.note else []
         self.hashes["data_sha256"] = dict(self.recordings.hashes)
 
@@ -66,7 +72,7 @@ class TimecourseRun(Run):
         trials.networks(self.networks, network_jobs(self, self.networks, self._measure))
         jobs = patient_jobs(self, self.recordings, self.stimuli)
         (trials.scratch / "rdms").mkdir()
-        first = timed(lambda _: jobs[0].function(*jobs[0].arguments), 0)
+        first = timed(jobs[0].function, *jobs[0].arguments)
         source = next(iter(self.recordings.patients.values()))
         own = source.stat().st_size if isinstance(source, Path) else 0
         table, path = jobs[0].arguments[-2:]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -16,6 +15,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import between, number, p_sentence
 from rsa_faces.extraction import Activations
 from rsa_faces.networks import Network
+from rsa_faces.runs._held_out import fold_sentence, highest
 from rsa_faces.runs._people import people_column
 from rsa_faces.runs._reading import Section
 from rsa_faces.stimuli import StimulusSet
@@ -162,12 +162,14 @@ class Question(Section, abc.ABC):
         """Return the rows that a reader wants first."""
         if not self.highest or self.highest not in table:
             return table.head(_ROWS)
-        return highest(table, self.highest, [c for c in self.one_of_each if c in table])
+        groups = [c for c in self.one_of_each if c in table]
+        return highest(table, self.highest, groups, ("layer", "layer_a", "layer_b"))
 
     def shown(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return what is printed: rows and columns that a reader wants first."""
         rows = self.rows(table)
-        return rows[[c for c in self.columns if c in rows and rows[c].notna().any()]]
+        found = [c for c in self.columns if c in rows and rows[c].notna().any()]
+        return rows[found + (["chosen"] if "chosen" in rows and any(rows["chosen"]) else [])]
 
     def method_sentence(self) -> str:
         """Return how the question was answered, for the methods paragraph."""
@@ -202,17 +204,12 @@ class Question(Section, abc.ABC):
         for key in ("n_people", "n_conditions"):
             if pd.notna(row.get(key)):
                 inside.append(f"{int(row[key])} {'people' if key == 'n_people' else 'images'}")
-        return f"{text} ({', '.join(inside)})." if inside else f"{text}."
-
-
-def highest(table: pd.DataFrame, column: str, of: Sequence[str]) -> pd.DataFrame:
-    """Return the row with the highest value of each group, in the order of the table."""
-    values = table[column].astype(float).reset_index(drop=True).fillna(-np.inf)
-    if not of:
-        return table.iloc[[int(values.argmax())]]
-    keys = [table[c].reset_index(drop=True) for c in of]
-    best = values.groupby(keys, sort=False, dropna=False).idxmax()
-    return table.iloc[best.to_list()]
+        inside += [row["chosen"]] if row.get("chosen") else []
+        text = f"{text} ({', '.join(inside)})." if inside else f"{text}."
+        if pd.isna(row.get("held_out")):
+            return text
+        who, _, rest = text.partition(": ")
+        return f"{who}: {fold_sentence(row, effect)}; highest on the same data: {rest}"
 
 
 def check_column(column: str, key: str, labels: pd.DataFrame) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces.runs._held_out import FOLD_MEANINGS, held_out_folds
 from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, cells, permutations
 
 #: Columns that a baseline adds to a read-out of numbers.
@@ -55,6 +56,7 @@ class Landmarks(Question):
         "ci_high",
         "p_corrected",
         "baseline_r",
+        *FOLD_MEANINGS,
     )
     highest: ClassVar = "r"
     one_of_each: ClassVar = ("network", "measurement")
@@ -67,7 +69,8 @@ class Landmarks(Question):
     how: ClassVar = (
         "ridge regression of measurements on each layer, judged on people who were not "
         "trained on, beside the size of the face alone; intervals draw people, p values "
-        "permute people and are corrected by the largest r"
+        "permute people and are corrected by the largest r; the best layer is judged in folds "
+        "that did not choose it"
     )
     meanings: ClassVar = {
         "measurement": "what was measured between landmarks",
@@ -76,6 +79,7 @@ class Landmarks(Question):
         "chance": "mean r of permutations",
         "p_corrected": "corrected by the largest r over layers and measurements",
         **BASELINE,
+        **FOLD_MEANINGS,
     }
 
     def figures(self, networks: Sequence[str]) -> list[str]:
@@ -102,7 +106,13 @@ class Landmarks(Question):
                 seed=study.seed,
                 progress=False,
             )
-            tables.append(result.table)
+            rows = result.predictions.rename(columns={"measured": "label"})
+            best = {
+                measurement: held_out_folds(some, classes=False)
+                for measurement, some in rows.groupby("measurement", sort=False)
+            }
+            held_out = pd.DataFrame([best[m] for m in result.table["measurement"]])
+            tables.append(pd.concat([result.table, held_out], axis=1))
             figures.append(plot_landmark_readout(result))
         return pd.concat(tables), figures
 

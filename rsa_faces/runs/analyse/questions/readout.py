@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy import stats
 
 from rsa_faces import analyses
-from rsa_faces._core.words import between, number
+from rsa_faces.runs._held_out import FOLD_MEANINGS, held_out_folds
 from rsa_faces.runs._reading import Section
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -32,11 +30,7 @@ MEANINGS = {
     "chance": "mean accuracy, or r, of permuted labels",
     "n_groups": "groups of `across`, left out in turn",
     "n_classes": "classes of the label",
-    "held_out": "accuracy, or r, of the best layer in each fold, which the other folds chose; the "
-    "same for all layers of a network",
-    "held_out_low": "lower end of its 95 % interval over folds (corrected resampled t)",
-    "held_out_high": "upper end of its 95 % interval over folds (corrected resampled t)",
-    "held_out_layer": "the layer that they chose most often",
+    **FOLD_MEANINGS,
 }
 
 
@@ -85,10 +79,7 @@ class Readout(Question, Task):
         "ci_high",
         "chance",
         "p_corrected",
-        "held_out",
-        "held_out_low",
-        "held_out_high",
-        "held_out_layer",
+        *FOLD_MEANINGS,
     )
     one_of_each: ClassVar = ("network",)
     p: ClassVar = "p_corrected"
@@ -130,55 +121,8 @@ class Readout(Question, Task):
             )
             for activations in study.features.values()
         ]
-        table = pd.concat([result.table.assign(**_held_out(result)) for result in results])
-        return table, [plot_readout(results)]
-
-    def _sentence(self, row: pd.Series) -> str:
-        text = super()._sentence(row)
-        if pd.isna(row.get("held_out")):
-            return text
-        interval = between(row["held_out_low"], row["held_out_high"])
-        return (
-            f"{row['network']}: {self.effect} {number(row['held_out'])} in the best layer, chosen "
-            f"by other folds (95 % interval {interval}; mostly {row['held_out_layer']}); highest "
-            f"on the same data: {text.partition(': ')[2]}"
-        )
-
-
-def _held_out(result: analyses.Readout) -> dict[str, Any]:
-    """Return how well the best layer does in folds that did not choose it; nothing of one layer."""
-    rows = result.predictions
-    if result.classes:
-        rows = rows.assign(loss=(rows["label"] != rows["predicted"]).astype(float))
-    else:
-        rows = rows.assign(loss=(rows["label"] - rows["predicted"]).astype(float) ** 2)
-    losses = rows.groupby(["layer", "fold"], sort=False)["loss"].sum().unstack()
-    losses = losses.loc[[layer for layer in result.table["layer"] if layer in losses.index]]
-    if min(losses.shape) < 2:
-        return {}
-
-    def score(some: pd.DataFrame) -> float:
-        if result.classes:
-            return float(1 - some["loss"].mean())
-        return float(some["label"].astype(float).corr(some["predicted"].astype(float)))
-
-    others = losses.sum(axis=1).to_numpy()[:, None] - losses.to_numpy()
-    chosen = others.argmin(axis=0)
-    layers = losses.index.to_numpy()
-    parts = [
-        rows[(rows["fold"] == fold) & (rows["layer"] == layers[k])]
-        for fold, k in zip(losses.columns, chosen, strict=True)
-    ]
-    values = [score(part) for part in parts if result.classes or len(part) > 2]
-    value = score(pd.concat(parts))
-    n = len(values)
-    # Nadeau and Bengio (2003): folds share those who choose.
-    error = np.std(values, ddof=1) * np.sqrt(1 / n + 1 / (n - 1)) if n > 1 else np.nan
-    half = error * stats.t.ppf(0.975, n - 1)
-    most = int(np.bincount(chosen).argmax())
-    return {
-        "held_out": value,
-        "held_out_low": value - half,
-        "held_out_high": value + half,
-        "held_out_layer": layers[most],
-    }
+        tables = [
+            result.table.assign(**held_out_folds(result.predictions, classes=bool(result.classes)))
+            for result in results
+        ]
+        return pd.concat(tables), [plot_readout(results)]

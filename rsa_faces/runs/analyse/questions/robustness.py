@@ -9,12 +9,12 @@ import pandas as pd
 from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces.runs._held_out import highest
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
     Question,
     Study,
-    highest,
     layer,
     people,
 )

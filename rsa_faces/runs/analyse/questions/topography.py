@@ -13,6 +13,7 @@ from rsa_faces import analyses
 from rsa_faces._core.words import number
 from rsa_faces.rdm import load_rdms
 from rsa_faces.runs._entries import Method
+from rsa_faces.runs._held_out import not_corrected
 from rsa_faces.runs.analyse.questions._base import Answer, Question, Study
 
 
@@ -98,14 +99,16 @@ class Topography(Question):
             return [
                 f"{row.network}, {row.layer}, {row.region or 'the data'}: central less peripheral "
                 f"{number(row.difference)} (95 % interval {number(row.ci_low)} to "
-                f"{number(row.ci_high)}, {row.n_subjects} subjects)."
+                f"{number(row.ci_high)}, {row.n_subjects} subjects"
+                f"{_of(rows, row.network)})."
                 for row in best.itertuples()
             ]
         rows = rows[rows["field_bias"].notna()]
         best = rows.loc[rows.groupby("network", sort=False)["field_bias"].idxmax()]
         return [
             f"{row.network}: most central in layer {row.layer}, {row.field_share:.2f} of the field "
-            f"in the disc ({row.field_expected:.2f} expected; mean of {row.n_units} units)."
+            f"in the disc ({row.field_expected:.2f} expected; mean of {row.n_units} units"
+            f"{_of(rows, row.network)})."
             for row in best.itertuples()
         ]
 
@@ -146,3 +149,9 @@ class Topography(Question):
             tables.append(result.table)
             figures.append(plot_topography(result))
         return pd.concat(tables), figures
+
+
+def _of(rows: pd.DataFrame, network: str) -> str:
+    """Say from how many layers one was chosen."""
+    text = not_corrected(rows.loc[rows["network"] == network, "layer"].nunique())
+    return f"; {text}" if text else ""
