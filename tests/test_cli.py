@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from drawn import broken_rules, legend_of, panels
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -65,6 +66,7 @@ def make_project(tmp_path):
         "models": [{"metadata": "identity"}, {"metadata": "smiling"}],
         "subsets": {"all": "all", "smiling": "smiling"},
         "inference": {"n_boot": 100},
+        "partition": {"low": ["pixels", "gabor-v1"], "people": ["identity"]},
         "figures": {
             "mds_region": "simulated IT",
             "mds_color": "identity",
@@ -81,12 +83,35 @@ def project(tmp_path):
     return make_project(tmp_path)
 
 
+def watch_figures(patch):
+    """Return what is seen, later, of each figure that is saved: rules it breaks, its legend, points."""
+    seen = {}
+
+    def save(figure, path):
+        dots = [
+            len(line.get_xdata())
+            for axes in panels(figure)
+            for line in axes.lines
+            if line.get_markersize() == 1.2  # of single subjects
+        ]
+        legend = legend_of(figure)
+        seen[path.name] = {"broken": broken_rules(figure), "dots": dots, "legend": legend}
+        return keep(figure, path)
+
+    keep = rf.figures.save_figure
+    patch.setattr(rf.figures, "save_figure", save)
+    return seen
+
+
 @pytest.fixture(scope="module")
 def finished_once(tmp_path_factory):
     """Run the whole comparison once for the tests that only look at what it left."""
     folder = make_project(tmp_path_factory.mktemp("finished"))
-    run = rsa_faces("compare", folder / "c.yaml", "--out", folder / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        seen = watch_figures(patch)
+        run = rsa_faces("compare", folder / "c.yaml", "--out", folder / "out")
     assert run.exit_code == 0, run.output
+    (folder / "seen.json").write_text(json.dumps(seen))
     (folder / "stdout.txt").write_text(run.stdout)
     return folder
 
@@ -99,6 +124,20 @@ def finished(finished_once, tmp_path):
     yield finished_once
     shutil.rmtree(finished_once / "out")
     shutil.copytree(kept, finished_once / "out")
+
+
+def test_all_figures_of_a_comparison_keep_the_rules_and_show_subjects(finished):
+    seen = json.loads((finished / "seen.json").read_text())
+    drawn = {path.stem for path in (finished / "out" / "figures").glob("*.png")}
+    assert set(seen) == drawn
+    kinds = {name.partition("-")[0] for name in drawn}
+    assert kinds == {"layers", "heatmap", "models", "partition", "rdms", "mds"}
+    assert {name: look["broken"] for name, look in seen.items() if look["broken"]} == {}
+    layers = seen["layers-all"]
+    assert "one subject" in layers["legend"]
+    table = pd.read_csv(finished / "out" / "subjects.csv")
+    table = table[table["subset"] == "all"]
+    assert sum(layers["dots"]) == len(table)  # a point per subject and layer or model
 
 
 def compare_in(project):

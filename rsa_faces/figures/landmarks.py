@@ -151,30 +151,58 @@ def plot_landmarks(
     highest = max((max(v) for v in named.values()), default=0)
     if highest >= len(points):
         raise InputError(f"expected at least {highest + 1} points, got {len(points)}.")
-    middle = points[:, 0].mean()
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = 0.08 * (high - low).max()
+    # Names stand in columns on both sides of the face.
+    beside = 0.0 if numbers or not named else 0.28 * (high - low).max()
+    box = (high - low) + 2 * margin + (2 * beside, 0)
     with style():
         width = PAGE if numbers else COLUMN
-        ((one,),) = panels(ax, 1, 1, width, 1.1 * width + 0.15)
+        ((one,),) = panels(ax, 1, 1, width, width * box[1] / box[0] + 0.3)
         one.imshow(image, cmap="gray", vmin=0, vmax=255, alpha=0.7)
         label = f"{len(points)} landmarks"
-        one.plot(*points.T, ".", color=COLORS[0], markersize=2, markeredgewidth=0, label=label)
+        dots = {"markeredgewidth": 0, "linestyle": "none", "marker": "o"}
+        one.plot(*points.T, color=COLORS[0], markersize=1.5, label=label, **dots)
         if numbers:
-            for i, (x, y) in enumerate(points):
-                one.text(x, y, str(i), fontsize=5, color=COLORS[0], clip_on=True)
-        label = "named: mean of their landmarks"
-        for name, members in named.items():
-            x, y = points[list(members)].mean(axis=0)
-            one.plot(x, y, "o", color=COLORS[1], markersize=2.5, label=label)
-            label = None
-            if not numbers:
-                # Away from the middle, so that the names of both sides do not meet.
-                side = "right" if x < middle - 1 else "left"
-                text = f"  {name.replace('_', ' ')}  "
-                one.text(x, y, text, fontsize=5, va="center", ha=side)
-        low, high = points.min(axis=0), points.max(axis=0)
-        margin = 0.08 * (high - low).max()
-        one.set_xlim(low[0] - margin, high[0] + margin)
+            for i, place in enumerate(points):
+                one.annotate(
+                    str(i), place, (1, 1), textcoords="offset points", fontsize=5, color=COLORS[0]
+                )
+        places = {name: points[list(members)].mean(axis=0) for name, members in named.items()}
+        if places:
+            shown = np.array([*places.values()]).T
+            label = "named: a landmark, or the mean of several"
+            one.plot(*shown, color=COLORS[1], markersize=2.5, label=label, **dots)
+        if places and not numbers:
+            _name_beside(one, places, (low[0] - margin, high[0] + margin), 0.028 * box[0])
+        one.set_xlim(low[0] - margin - beside, high[0] + margin + beside)
         one.set_ylim(high[1] + margin, low[1] - margin)
         one.set_axis_off()
         legend_below(one, ax is None)
     return figure_of(one)
+
+
+def _name_beside(
+    ax: Axes, places: Mapping[str, np.ndarray], edges: tuple[float, float], gap: float
+) -> None:
+    """Write names in a column on each side, in order of height, with lines to their points."""
+    middle = np.mean([place[0] for place in places.values()])
+    for edge, side in zip(edges, ("right", "left"), strict=True):
+        own = [n for n, place in places.items() if (place[0] < middle) == (side == "right")]
+        own.sort(key=lambda name: places[name][1])
+        # As near to the height of the point as lines of text leave room.
+        rows = np.array([places[name][1] for name in own])
+        for _ in range(200):
+            close = np.clip(gap - np.diff(rows), 0, None) / 2
+            rows[1:] += close
+            rows[:-1] -= close
+        for name, row in zip(own, rows, strict=True):
+            ax.annotate(
+                name.replace("_", " "),
+                places[name],
+                (edge, row),
+                fontsize=5,
+                va="center",
+                ha=side,
+                arrowprops={"arrowstyle": "-", "linewidth": 0.3, "color": COLORS[1]},
+            )
