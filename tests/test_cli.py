@@ -84,7 +84,7 @@ def project(tmp_path):
 
 
 def watch_figures(patch):
-    """Return what is seen, later, of each figure that is saved: rules it breaks, its legend, points."""
+    """Return, of each figure that is saved later, rules it breaks, its legend and its points."""
     seen = {}
 
     def save(figure, path):

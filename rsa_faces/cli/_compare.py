@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from rsa_faces._core.words import between, counted, number
+from rsa_faces._core.words import between, counted, interval_label, number
 from rsa_faces.cli._running import run_command, text_table
 
 if TYPE_CHECKING:
@@ -47,13 +47,16 @@ def _tables(config: Config, output: Output) -> list[Table]:
             last = layers.iloc[-1]
             best = layers.loc[layers["similarity"].idxmax()] if len(layers) > 1 else None
             tested = last["similarity"] == last["similarity"]
+            interval = between(last["ci_low"], last["ci_high"]) if tested else ""
             lines.append(
                 {
                     "network or model": str(network),
                     "last layer": "" if best is None else str(last["layer"]),
                     "similarity": number(last["similarity"])
                     + ("*" if last["p_corrected"] < alpha else " " if tested else ""),
-                    "95 % interval": between(last["ci_low"], last["ci_high"]) if tested else "",
+                    interval_label(alpha): between(last["ci_low"], last["ci_high"])
+                    if tested
+                    else "",
                     column: _best(best, held_out.get(network)),
                 }
             )

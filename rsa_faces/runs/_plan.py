@@ -45,7 +45,7 @@ class Work:
     what : str
         As it is told when it runs.
     seconds : float
-        On the machine that plans.
+        Wall time on the machine that plans, as busy as it is then.
     peak_bytes : int
         At most resident in the process meanwhile.
     disk_bytes : int
@@ -100,8 +100,9 @@ class Plan:
     def title(self) -> str:
         """All of it in one line."""
         return (
-            f"What this takes, about: {duration(self.seconds)}, at most {size(self.peak_bytes)} of "
-            f"memory, {size(self.disk_bytes)} of disk"
+            f"What this takes, about: {duration(self.seconds)} from start to end on this machine, "
+            f"as busy as it is now; at most {size(self.peak_bytes)} of memory, "
+            f"{size(self.disk_bytes)} of disk"
         )
 
     @property

@@ -14,6 +14,7 @@ import pandas as pd
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import file_names, write_text
+from rsa_faces._core.words import interval_label
 from rsa_faces.comparison import METHODS
 from rsa_faces.inference import Partition, Result, cronbach_alpha, evaluate, variance_partition
 from rsa_faces.rdm import RDMs, concat
@@ -26,6 +27,8 @@ from rsa_faces.runs._run import Run
 from rsa_faces.runs.compare import held_out, regions
 from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.outputs import account, draw, partition_tables
+
+_ENDS = {"low": "lower", "high": "upper"}
 
 
 class CompareRun(Run):
@@ -159,8 +162,10 @@ class CompareRun(Run):
         return account(self)
 
     def meanings(self) -> Mapping[str, Mapping[str, str]]:
-        """Return what columns of the table of best layers are."""
-        return {"best_layers": held_out.MEANINGS}
+        """Return what columns of the table of best layers are, and the level of intervals."""
+        level = interval_label(self.config.inference.alpha)
+        ends = {f"ci_{end}": f"{word} end of the {level}" for end, word in _ENDS.items()}
+        return dict.fromkeys(self.writes, ends) | {"best_layers": {**ends, **held_out.MEANINGS}}
 
     def result(self) -> Result:
         """Return the result of :func:`rsa_faces.evaluate` over regions and subsets."""
