@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rsa_faces.cli import (  # noqa: F401 (each registers its commands)
     _arrange,
-    _compare,
     _doctor,
     _example,
     _extract,

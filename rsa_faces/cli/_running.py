@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import counted
 from rsa_faces.cli._console import DONE, app, err, guarded, out, say
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from rsa_faces.runs._plan import Plan
     from rsa_faces.runs._run import Output, Run
+
+#: Tables of a report that are printed; more are only in the report.
+_MOST_TABLES = 8
 
 ConfigFile = Annotated[Path, typer.Argument(help="The configuration, a YAML file.")]
 Settings = Annotated[
@@ -78,12 +82,7 @@ HelpConfig = Annotated[
 ]
 
 
-def run_command(
-    name: str,
-    kind: str,
-    help: str,
-    show: Callable[[Any, Output], list[Table]] | None = None,
-) -> None:
+def run_command(name: str, kind: str, help: str) -> None:
     """Add a command that runs, with the options of all of them.
 
     Parameters
@@ -93,9 +92,6 @@ def run_command(
         Its run, a class of ``rsa_faces.runs.NAME.run``; imported late.
     help : str
         What it does and leaves.
-    show : callable
-        From configuration and output to the tables that are printed; by default those of the
-        report.
     """
 
     def command(
@@ -129,7 +125,7 @@ def run_command(
                 sent = run.send(where)
                 told = Told({"folder": str(run.folder), "notes": sent}, lines=sent)
             else:
-                told = _of_output(run.command, settled, run.run(), show)
+                told = _of_output(run.command, run.run())
         if as_json:
             typer.echo(json.dumps({"command": run.command, **told.machine}, indent=1))
             return
@@ -186,10 +182,8 @@ def _share(part: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _of_output(
-    command: str, config: Any, output: Output, show: Callable[[Any, Output], list[Table]] | None
-) -> Told:
-    """Return what is printed of a run: the tables people read, and where the rest is."""
+def _of_output(command: str, output: Output) -> Told:
+    """Return what is printed of a run: the first tables of its report, and where the rest is."""
     machine = {
         "folder": str(output.folder),
         "report": str(output.report),
@@ -201,13 +195,15 @@ def _of_output(
         },
     }
     figures = output.figures[:1] if command == "compare" else output.figures
-    lines = [f"Figure: {path}" for path in figures]
+    lines = [output.legend]
+    if (more := len(output.answers) - _MOST_TABLES) > 0:
+        lines.append(f"{counted(more, 'more table')} in the report.")
+    lines += [f"Figure: {path}" for path in figures]
     lines += [f"Report: {output.report}"]
     lines += [f"Table:  {output.folder / next(iter(output.tables))}.csv"]
-    if show is not None:
-        return Told(machine, show(config, output), output.notes, lines)
-    answers = [text_table(each.caption, each.rows, each.numbers) for each in output.answers]
-    return Told(machine, answers, output.notes, [output.legend, *lines])
+    shown = output.answers[:_MOST_TABLES]
+    answers = [text_table(each.caption, each.rows, each.numbers) for each in shown]
+    return Told(machine, answers, output.notes, lines)
 
 
 def _of_plan(plan: Plan) -> Told:

@@ -1,8 +1,22 @@
-"""`rsa-faces searchlight`, `timecourse` and `analyse`: they print the tables of their reports."""
+"""The commands that run: they print the tables of their reports."""
 
 from __future__ import annotations
 
 from rsa_faces.cli._running import run_command
+
+run_command(
+    "compare",
+    "CompareRun",
+    """\
+Compare every layer of every network with brain and behaviour RDMs.
+
+Extracts activations, builds RDMs, correlates them with each region, tests the similarities
+(bootstrap, FDR, noise ceilings), draws the figures and writes a report. The folder it leaves
+holds `results.csv`, `tests.csv`, `best_layers.csv` (the best layer of each network, judged by
+data that did not choose it), `figures/`, `report.html`, `methods.md` and the provenance. A run
+that was stopped goes on where it was and ends with the same numbers.
+""",
+)
 
 run_command(
     "searchlight",

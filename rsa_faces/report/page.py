@@ -284,7 +284,8 @@ def result_tables(result: Result) -> list[Table]:
                     "interval": between(last["ci_low"], last["ci_high"]),
                     "p, against 0": p_value(last["p_corrected"]),
                     "p, against the lower ceiling": p_value(last["p_ceiling_corrected"]),
-                    "highest layer": f"{best['layer']} {number(best['similarity'])}"
+                    "highest layer, not corrected for choosing": f"{best['layer']} "
+                    f"{number(best['similarity'])} (of {len(layers)})"
                     if several
                     else "",
                 }

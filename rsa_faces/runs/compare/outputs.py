@@ -42,8 +42,8 @@ def account(run: CompareRun) -> Account:
             *_shares(run.partitions),
         ],
         tables=[
-            *held_out.tables(run.best),
             *result_tables(result),
+            *held_out.tables(run.best),
             *_partition_tables(run.partitions),
         ],
         legend=TABLES,
