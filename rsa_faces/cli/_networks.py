@@ -136,8 +136,13 @@ def check(
     known = spec.bundled if weights is None else is_published(spec, weights)
     found = check_network(name, images, weights=weights, device=device)
     if as_json:
-        facts = {"network": name, "verdict": found.verdict, "because": found.because}
-        facts |= {"weights": found.settings["weights"], "weights_known": known}
+        facts = {
+            "network": name,
+            "verdict": found.verdict,
+            "because": found.because,
+            "weights": found.settings["weights"],
+            "weights_known": known,
+        }
         typer.echo(json.dumps(facts | {"table": found.table.to_dict("records")}, indent=1))
     else:
         out.print(found.sentence, markup=False, soft_wrap=True)
