@@ -34,10 +34,7 @@ people = sorted(set(everyone.metadata["identity"]))[:4]
 faces = everyone.query(
     f"identity in {people} and expression in ['neutral', 'happy', 'angry'] and yaw == 0"
 )
-written = rf.stimuli.images.write_images(faces, study / "stimuli")
-pd.DataFrame({"file": [Path(written[name]).name for name in faces], "id": list(faces)}).to_csv(
-    study / "stimuli.csv", index=False
-)
+_ = rf.stimuli.images.write_images(faces, study / "stimuli")  # and images.csv: which file is which
 
 # %%
 # The patterns of one place follow the last layer of a network for identity, those of another the last layer
@@ -131,7 +128,7 @@ data:
     subjects: ["01", "02", "03", "04", "05", "06"]
     confounds: {strategy: [motion], motion: basic}
     noise_model: ols
-stimuli: {folder: bids/stimuli, manifest: bids/stimuli.csv}
+stimuli: {folder: bids/stimuli, manifest: bids/stimuli/images.csv}
 networks:
   - {name: sface, layers: [fc]}
   - {name: face-api-expression, layers: [fc]}

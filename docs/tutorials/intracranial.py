@@ -29,10 +29,7 @@ everyone = rf.datasets.simulated_faces().stimuli
 people = sorted(set(everyone.metadata["identity"]))[:6]
 expressions = ["neutral", "happy", "surprised", "angry"]
 faces = everyone.query(f"identity in {people} and expression in {expressions} and yaw == 0")
-written = rf.stimuli.images.write_images(faces, study / "faces")
-pd.DataFrame({"file": [Path(written[name]).name for name in faces], "id": list(faces)}).to_csv(
-    study / "faces.csv", index=False
-)
+_ = rf.stimuli.images.write_images(faces, study / "faces")  # and images.csv: which file is which
 
 # %%
 # Six patients with eight electrodes in each of two regions, four trials of each face. The ventral electrodes
@@ -68,7 +65,7 @@ print(recorded.electrodes.round(1).head(4).to_string(index=False))
 files = "\n".join(f"    {name}: patients/{name}-epo.fif" for name in recorded.epochs)
 Path("timecourse.yaml").write_text(f"""\
 title: When do which layers hold in simulated regions?
-stimuli: {{folder: patients/faces, manifest: patients/faces.csv}}
+stimuli: {{folder: patients/faces, manifest: patients/faces/images.csv}}
 data:
   patients:
 {files}

@@ -33,10 +33,7 @@ expressions = ["neutral", "happy", "surprised", "angry"]
 faces = simulated.stimuli.query(
     f"identity in {people} and expression in {expressions} and yaw == 0"
 )
-written = rf.stimuli.images.write_images(faces, study / "faces")
-pd.DataFrame({"file": [Path(written[name]).name for name in faces], "id": list(faces)}).to_csv(
-    study / "faces.csv", index=False
-)
+_ = rf.stimuli.images.write_images(faces, study / "faces")  # and images.csv: which file is which
 
 seen = simulated.models.sel(name=["face shape", "facial actions"]).subset(list(faces))
 seen = (seen.vectors / seen.vectors.std(axis=1, keepdims=True)).sum(axis=0)
@@ -96,7 +93,7 @@ rf.figures.plot_rdms(raters.mean(), groups=[name.split("_")[0] for name in rater
 
 Path("ratings.yaml").write_text("""\
 title: Which layers see faces as simulated raters do?
-stimuli: {folder: ratings/faces, manifest: ratings/faces.csv}
+stimuli: {folder: ratings/faces, manifest: ratings/faces/images.csv}
 data:
   - {region: behaviour, rdms: ratings/raters.h5}
 networks:

@@ -242,6 +242,18 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     See Also
     --------
     rsa_faces.report.write_results : Write the tables of a result as CSV.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> from rsa_faces._core.tables import write_table
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "table.csv"
+    >>> write_table(pd.DataFrame({"name": ["=1+1", "anna"], "r": [0.1, None]}), path)
+    >>> print(path.read_text().strip())
+    name,r
+    '=1+1,0.1
+    anna,
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(table_bytes(table))

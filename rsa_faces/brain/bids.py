@@ -83,6 +83,14 @@ def read_bids_ieeg(
     References
     ----------
     .. [1] Holdgraf C. et al. (2019). Scientific Data 6, 102. doi:10.1038/s41597-019-0105-7
+
+    Examples
+    --------
+    >>> from mne_bids import BIDSPath  # doctest: +SKIP
+    >>> from rsa_faces.brain import ieeg_patterns, read_bids_ieeg
+    >>> path = BIDSPath(root="study", subject="01", task="faces", run="01")  # doctest: +SKIP
+    >>> epochs, electrodes = read_bids_ieeg(path, events="stimulus")  # doctest: +SKIP
+    >>> patterns = ieeg_patterns(epochs, electrodes=electrodes, line_noise=50)  # doctest: +SKIP
     """
     purpose = "reading a BIDS-iEEG data set"
     mne = require("mne", extra="ieeg", purpose=purpose)

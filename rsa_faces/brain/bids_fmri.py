@@ -176,6 +176,12 @@ def bids_mask(
     --------
     bids_patterns : Estimate patterns of a subject from preprocessed BOLD in BIDS.
     rsa_faces.brain.load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
+
+    Examples
+    --------
+    >>> from rsa_faces.brain import bids_mask
+    >>> mask = bids_mask("study", task="faces", subject="01",
+    ...                  derivatives="derivatives/fmriprep")  # doctest: +SKIP
     """
     runs = find_runs(
         Path(bids_root),

@@ -88,6 +88,13 @@ def sulcal_depth(hemisphere: str) -> np.ndarray:
     --------
     fsaverage : Return one hemisphere of fsaverage5, 10,242 vertices.
     rsa_faces.figures.plot_map : Draw a map as slices through the brain, or as views of a surface.
+
+    Examples
+    --------
+    >>> from rsa_faces.brain import sulcal_depth
+    >>> depth = sulcal_depth("left")
+    >>> depth.shape, bool(depth.min() < 0 < depth.max())
+    ((10242,), True)
     """
     from nilearn.datasets import fetch_surf_fsaverage
     from nilearn.surface import load_surf_data
@@ -122,6 +129,21 @@ def load_surface(path: str | os.PathLike[str], *, mask: Any = None) -> Surface:
     --------
     fsaverage : Return one hemisphere of fsaverage5, 10,242 vertices.
     sulcal_depth : Return the depth of sulci of fsaverage5.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain import load_surface
+    >>> corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], np.float32)  # mm
+    >>> triangles = np.array([[0, 1, 2], [1, 2, 3]], np.int32)
+    >>> arrays = [nibabel.gifti.GiftiDataArray(a, intent=i) for a, i in
+    ...           ((corners, "NIFTI_INTENT_POINTSET"), (triangles, "NIFTI_INTENT_TRIANGLE"))]
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "lh.surf.gii"
+    >>> nibabel.save(nibabel.GiftiImage(darrays=arrays), path)
+    >>> load_surface(path).n_places
+    4
     """
     from nilearn.surface import load_surf_mesh
 

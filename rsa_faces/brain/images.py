@@ -163,6 +163,17 @@ def mask_on(mask: Region, full: Region, resample: bool) -> Region:
     --------
     inside_mask : Return which places a mask holds.
     as_region : Return a mask as a region.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import as_region, mask_on
+    >>> whole = as_region(nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)))
+    >>> part = np.zeros((4, 4, 4), np.uint8)
+    >>> part[0] = 1
+    >>> mask_on(as_region(nibabel.Nifti1Image(part, np.eye(4))), whole, False).n_places
+    16
     """
     mask = mask.on_grid_of(full, resample=resample)
     inside = mask.positions(full)
@@ -204,6 +215,16 @@ def as_region(
     rsa_faces.brain.load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
     inside_mask : Return which places a mask holds.
     rsa_faces.brain.Region : Places of a brain: voxels, vertices or both.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import as_region
+    >>> values = np.zeros((4, 4, 4))
+    >>> values[:2] = 0.8  # a map of probabilities
+    >>> as_region(nibabel.Nifti1Image(values, np.eye(4)), name="FFA", threshold=0.5).n_places
+    32
     """
     if isinstance(mask, (Region, Volume)):
         if threshold is not None:
@@ -223,6 +244,15 @@ def inside_mask(values: np.ndarray, label: str, threshold: float | None = None) 
     --------
     as_region : Return a mask as a region.
     mask_on : Return the places of an image that are in the mask, on the grid of the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import inside_mask
+    >>> inside_mask(np.array([0.0, 1.0, 1.0]), "the mask")
+    array([False,  True,  True])
+    >>> inside_mask(np.array([0.2, 0.6, 0.9]), "the mask", threshold=0.5)
+    array([False,  True,  True])
     """
     known = values[~np.isnan(values)]
     if threshold is not None:
@@ -282,6 +312,16 @@ def image_files(path: str | os.PathLike[str], what: str = "img") -> list[Path]:
     --------
     open_image : Open an image of any kind; values are read when they are asked for.
     load_file : Return an image of nibabel from a file, or say what is wrong with it.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from rsa_faces.brain.images import image_files
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("beta_10.nii.gz", "beta_2.nii.gz"):
+    ...     (folder / name).touch()
+    >>> [path.name for path in image_files(folder / "beta_*.nii.gz")]
+    ['beta_2.nii.gz', 'beta_10.nii.gz']
     """
     path = Path(path)
     if path.is_file():
@@ -315,6 +355,15 @@ def open_label_table(img: Any, what: str = "the atlas") -> dict[int, str] | None
     See Also
     --------
     rsa_faces.brain.atlas_rois : Return regions of an atlas by name.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import open_label_table
+    >>> volume = nibabel.Nifti1Image(np.zeros((2, 3, 4)), np.eye(4))
+    >>> print(open_label_table(volume))  # volumes bring no names
+    None
     """
     import nibabel
     from nibabel.cifti2 import LabelAxis
@@ -645,6 +694,15 @@ def read_vertices(img: Any, what: str = "img") -> np.ndarray:
     --------
     rsa_faces.brain.load_surface : Read the geometry of a hemisphere.
     open_image : Open an image of any kind; values are read when they are asked for.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import read_vertices
+    >>> array = nibabel.gifti.GiftiDataArray(np.arange(5, dtype=np.float32))
+    >>> read_vertices(nibabel.GiftiImage(darrays=[array]))
+    array([[0., 1., 2., 3., 4.]])
     """
     return _vertices(img, what)[0]
 
@@ -729,6 +787,17 @@ def load_file(path: str | os.PathLike[str], what: str):
     See Also
     --------
     open_image : Open an image of any kind; values are read when they are asked for.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import load_file
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "beta.nii.gz"
+    >>> nibabel.save(nibabel.Nifti1Image(np.zeros((2, 3, 4)), np.eye(4)), path)
+    >>> load_file(path, "img").shape
+    (2, 3, 4)
     """
     path = Path(path)
     if not path.is_file():
@@ -756,6 +825,16 @@ def readable(label: str) -> Iterator[None]:
     See Also
     --------
     open_image : Open an image of any kind; values are read when they are asked for.
+
+    Examples
+    --------
+    >>> from rsa_faces.brain.images import readable
+    >>> try:
+    ...     with readable("beta.nii.gz"):
+    ...         raise EOFError
+    ... except ValueError as error:
+    ...     print(str(error)[:40])
+    expected an image file as beta.nii.gz, b
     """
     try:
         yield

@@ -203,6 +203,23 @@ def select_electrodes(patterns: IeegPatterns, selection: FaceSelection) -> IeegP
     --------
     face_selective : Find the electrodes that prefer faces.
     ieeg_patterns : Turn the epochs of a patient into responses of electrodes, one row per trial.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.brain import face_selective, ieeg_patterns, select_electrodes, split_trials
+    >>> layers = rf.datasets.simulated_layers(2, n_conditions=8)
+    >>> recorded = rf.datasets.simulated_recordings(
+    ...     layers, [("ventral", "simulated layer_2", 0.1, 0.3)], n_patients=1, n_electrodes=3)
+    >>> epochs = recorded.epochs["simulated01"]
+    >>> patterns = ieeg_patterns(epochs, electrodes=recorded.electrodes, signal="raw",
+    ...                          source="one session")
+    >>> odd, even = split_trials(patterns)
+    >>> names = sorted(set(patterns.conditions))
+    >>> selection = face_selective(odd, faces=names[:4], others=names[4:], alpha=0.49)
+    >>> kept = select_electrodes(even, selection)
+    >>> len(kept.electrodes) == int(selection.table["selective"].sum())
+    True
     """
     _need_source(patterns, "recording to analyse")
     same_source = patterns.source == selection.source
@@ -260,6 +277,19 @@ def split_trials(patterns: IeegPatterns) -> tuple[IeegPatterns, IeegPatterns]:
     Trials alternate in the order of recording, so that slow drifts are in both halves. High gamma
     is z-scored before the split, by one mean and scale of each electrode, which are the same for
     all conditions.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.brain import ieeg_patterns, split_trials
+    >>> layers = rf.datasets.simulated_layers(2, n_conditions=8)
+    >>> recorded = rf.datasets.simulated_recordings(
+    ...     layers, [("ventral", "simulated layer_2", 0.1, 0.3)], n_patients=1, n_electrodes=3)
+    >>> epochs = recorded.epochs["simulated01"]
+    >>> patterns = ieeg_patterns(epochs, electrodes=recorded.electrodes, signal="raw")
+    >>> odd, even = split_trials(patterns)
+    >>> len(patterns.values), len(odd.values), len(even.values)
+    (32, 16, 16)
     """
     names = pd.Series(patterns.conditions, dtype=object)
     counts = names.value_counts()

@@ -17,5 +17,11 @@ from rsa_faces.cli._console import app
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line.
+
+    Examples
+    --------
+    >>> from rsa_faces.cli import main
+    >>> main()  # doctest: +SKIP
+    """
     app()

@@ -190,6 +190,15 @@ def align_pair(model: RDMs, data: RDMs, *, conditions: str = "same") -> tuple[RD
     --------
     compare : Compare model RDMs with data RDMs.
     align_given : Return the RDMs to regress out, in the order of the model's conditions.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.comparison import align_pair
+    >>> model = rf.RDMs([1.0, 2, 3], ["a", "b", "c"], "model")
+    >>> data = rf.RDMs([1.0, 2, 3], ["c", "b", "a"], "data")
+    >>> align_pair(model, data)[1].vectors
+    array([[3., 2., 1.]])
     """
     check_arguments(align_pair, locals())
     check_choice(conditions, ["same", "intersection"], what="value of `conditions`")
@@ -242,6 +251,15 @@ def align_given(given: RDMs, model: RDMs, data: RDMs, method: str | Method) -> R
     --------
     align_pair : Return both with the same conditions in the order of `model`.
     compare : Compare model RDMs with data RDMs.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.comparison import align_given
+    >>> model = rf.RDMs([1.0, 2, 3], ["a", "b", "c"], "model")
+    >>> given = rf.RDMs([1.0, 2, 4], ["c", "b", "a"], "other")
+    >>> align_given(given, model, model, "pearson").vectors
+    array([[4., 2., 1.]])
     """
     method = resolve(method)
     if method.partial is None:

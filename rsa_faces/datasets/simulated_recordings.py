@@ -103,6 +103,15 @@ def simulated_recordings(
     See Also
     --------
     rsa_faces.brain.ieeg_patterns : Turn the epochs of a patient into responses of electrodes.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> layers = rf.datasets.simulated_layers(2, n_conditions=8)
+    >>> recorded = rf.datasets.simulated_recordings(
+    ...     layers, [("ventral", "simulated layer_2", 0.1, 0.3)], n_patients=2, n_electrodes=3)
+    >>> list(recorded.epochs), len(recorded.electrodes)
+    (['simulated01', 'simulated02'], 6)
     """
     mne = require("mne", extra="ieeg", purpose="Intracranial recordings")
     names = _names(models)

@@ -93,6 +93,12 @@ def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: 
     See Also
     --------
     rsa_faces.extract : Record what the layers of a network answer to each stimulus.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.extraction import check_finite
+    >>> check_finite(np.ones((2, 3)), ["a", "b"], "fc", "my network")  # says nothing
     """
     # A sum is finite only if all of its terms are; it may overflow although they are.
     doubtful = np.flatnonzero(~np.isfinite(patterns.sum(axis=1)))

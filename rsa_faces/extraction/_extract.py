@@ -168,6 +168,15 @@ def extract(
     ----------
     .. [1] Charikar M., Chen K., Farach-Colton M. (2004). Theoretical Computer Science 312, 3-15.
        doi:10.1016/S0304-3975(03)00400-6
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> network = rf.load_network("dlib-face", device="cpu")
+    >>> acts = rf.extract(network, d92.stimuli, layers=["pool1", "fc"], progress=False)
+    >>> acts["fc"].shape
+    (92, 128)
     """
     check_arguments(extract, locals())
     check_seed(seed)
@@ -481,6 +490,18 @@ def stream(
     --------
     extract : Record what the layers of a network answer to each stimulus.
     rsa_faces.layer_rdms : Build the RDM of each layer while the stimuli pass through the network.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.extraction import stream
+    >>> stimuli = rf.datasets.images92().stimuli
+    >>> network = rf.load_network("mini-xception", device="cpu")
+    >>> shapes = {}
+    >>> depth = stream(network, stimuli, lambda layer, rows: shapes.update({layer: rows.shape}),
+    ...                layers=["conv1"], progress=False)
+    >>> len(shapes), list(depth)
+    (1, ['conv1'])
     """
     check_arguments(stream, locals())
     check_seed(seed)

@@ -42,6 +42,13 @@ def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list
     See Also
     --------
     rsa_faces.extract : Record what the layers of a network answer to each stimulus.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> network = rf.load_network("sface", device="cpu")
+    >>> rf.extraction.select_layers(network, ["fc", "block1?"])
+    ['block10', 'block11', 'block12', 'block13', 'fc']
     """
     check_arguments(select_layers, locals())
     patterns = [layers] if isinstance(layers, str) else list(layers)

@@ -357,6 +357,17 @@ def load_activations(path: str | os.PathLike[str]) -> Activations:
     --------
     extract : Record what the layers of a network answer to each stimulus.
     rsa_faces.extraction.list_store : What a store holds.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import rsa_faces as rf
+    >>> faces = rf.datasets.images92().stimuli.query("category == 'human face'")
+    >>> network = rf.load_network("mini-xception", device="cpu")
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "activations"
+    >>> acts = rf.extract(network, faces, layers=["conv1"], store=path, progress=False)
+    >>> rf.load_activations(path)["conv1"].shape == acts["conv1"].shape
+    True
     """
     path = Path(path)
     if not path.exists():

@@ -88,6 +88,15 @@ def save_figure(figure: Figure, path: str | Path) -> list[Path]:
     See Also
     --------
     rsa_faces.figures.plot_layers : Draw similarity from layer to layer.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from matplotlib.figure import Figure
+    >>> from rsa_faces.figures import save_figure
+    >>> paths = save_figure(Figure(figsize=(1, 1)), pathlib.Path(tempfile.mkdtemp()) / "layers")
+    >>> [path.suffix for path in paths]
+    ['.svg', '.png', '.pdf']
     """
     path = Path(path)
     without_date = {

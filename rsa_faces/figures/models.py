@@ -55,6 +55,15 @@ def last_layers(table: pd.DataFrame) -> pd.DataFrame:
     --------
     plot_models : Draw similarities of models with one region, and which of them differ.
     rsa_faces.figures.plot_layers : Draw similarity from layer to layer.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsa_faces.figures import last_layers
+    >>> table = pd.DataFrame({"subset": "all", "region": "FFA", "network": ["a", "a", "b"],
+    ...                       "layer": ["one", "two", ""], "layer_index": [0, 1, 0]})
+    >>> last_layers(table)[["network", "layer"]].values.tolist()
+    [['a', 'two'], ['b', '']]
     """
     # Models may have no layer_index (NaN).
     ordered = table.sort_values("layer_index", kind="stable", na_position="first")

@@ -409,6 +409,22 @@ def mean_map(maps: Sequence[SearchlightMap]) -> SearchlightMap:
     See Also
     --------
     rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(8)]
+    >>> model = rf.RDMs(rng.random(28), names, "simulated", {"name": ["one"]})
+    >>> mask = nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    >>> imgs = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 4, 8)), np.eye(4)) for _ in range(2)]
+    >>> maps = [rf.searchlight(img, mask_img=mask, conditions=names, models=model, radius=2.0,
+    ...                        progress=False) for img in imgs]
+    >>> mean = rf.mapping.mean_map(maps)
+    >>> np.allclose(mean.similarity, (maps[0].similarity + maps[1].similarity) / 2)
+    True
     """
     maps = list(maps)
     similarity = _stack(maps, None, 2)
@@ -481,6 +497,22 @@ def group_test(
     with correlation distances of noise are skewed a little to the right (0.13 in simulation with
     24 conditions; with crossnobis not at all): a one-sided t of 10 subjects exceeds its bound of
     0.05 at 0.047 of places above and 0.053 below.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(8)]
+    >>> model = rf.RDMs(rng.random(28), names, "simulated", {"name": ["one"]})
+    >>> mask = nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    >>> imgs = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 4, 8)), np.eye(4)) for _ in range(6)]
+    >>> maps = [rf.searchlight(img, mask_img=mask, conditions=names, models=model, radius=2.0,
+    ...                        progress=False) for img in imgs]
+    >>> test = rf.mapping.group_test(maps, statistic="max")
+    >>> test.p.shape, test.n_subjects, test.exact
+    ((64,), 6, True)
     """
     check_arguments(group_test, locals())
     values = values_of(maps, model, minus)

@@ -137,6 +137,22 @@ def group_test_parts(
     --------
     rsa_faces.mapping.group_test : Test where similarity differs from 0 over subjects.
     rsa_faces.inference.sign_flip_test : Test where similarities differ from 0 over subjects.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(8)]
+    >>> model = rf.RDMs(rng.random(28), names, "simulated", {"name": ["one"]})
+    >>> mask = nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    >>> imgs = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 4, 8)), np.eye(4)) for _ in range(6)]
+    >>> maps = [rf.searchlight(img, mask_img=mask, conditions=names, models=model, radius=2.0,
+    ...                        progress=False) for img in imgs]
+    >>> tests = rf.mapping.group_test_parts({"left": maps, "right": maps}, statistic="max")
+    >>> {part: test.p.shape for part, test in tests.items()}
+    {'left': (64,), 'right': (64,)}
     """
     check_arguments(group_test_parts, locals())
     counts = {part: len(some) for part, some in maps.items()}

@@ -263,6 +263,23 @@ def compare_networks(
     References
     ----------
     .. [1] Schwartz E. et al. (2023). Journal of Neuroscience 43(23), 4291.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.mapping import compare_networks, layer_map
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(12)]
+    >>> labels = {"network": ["identity", "expression"], "layer": "fc", "layer_index": 0}
+    >>> model = rf.RDMs(rng.random((2, 66)), names, "simulated", labels)
+    >>> values = model.vectors[0] + 0.3 * rng.random((16, 66))  # 8 patients, 2 times
+    >>> labels = {"subject": np.repeat(range(8), 2), "time": np.tile([0.1, 0.2], 8)}
+    >>> data = rf.RDMs(values, names, "simulated", labels | {"region": "ventral"})
+    >>> course = layer_map(model, data, method="spearman", n_permutations=99)
+    >>> found = compare_networks(course, "identity", "expression", n_permutations=999)
+    >>> bool(found["difference"][0] > 0.5), found["p"].round(3).tolist()
+    (True, [0.008])
     """
     check_choice(by, LEVELS, what="level of comparison")
     check_choice(correction, CORRECTIONS, what="correction")

@@ -97,6 +97,18 @@ def load_rdms(path: str | os.PathLike[str]) -> RDMs:
     See Also
     --------
     rsa_faces.io.read_rdms : Read RDMs that another tool, or this one, wrote.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "rdms.csv"
+    >>> rows = [("01", "anna", "ben", 0.2), ("01", "anna", "cleo", 0.9), ("01", "ben", "cleo", 0.8)]
+    >>> columns = ["subject", "condition_a", "condition_b", "dissimilarity"]
+    >>> pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+    >>> rf.load_rdms(path)
+    RDMs(1 RDM, 3 conditions, measure='unknown', labels: subject)
     """
     path = Path(path)
     if not path.is_file():

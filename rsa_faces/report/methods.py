@@ -59,6 +59,15 @@ def references_used(result: Result) -> list[str]:
     See Also
     --------
     methods_text : Write the methods paragraph of a paper.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> data = d92.rdms.sel(region="behaviour")
+    >>> result = rf.evaluate(d92.models[:2], data, n_boot=100)
+    >>> rf.report.references_used(result)[0][:40]
+    'Kriegeskorte N., Mur M., Bandettini P. ('
     """
     return [REFERENCES.get(key, key) for key in _keys(result)]
 
@@ -99,6 +108,16 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
     --------
     references_used : Return the references of the methods a result used.
     rsa_faces.report.write_report : Write the report as one HTML file that needs nothing else.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> data = d92.rdms.sel(region="behaviour")
+    >>> result = rf.evaluate(d92.models[:2], data, n_boot=100)
+    >>> text = rf.report.methods_text(result, measure="correlation", networks=[])
+    >>> "[1]" in text
+    True
     """
     settings = result.settings
     keys = _keys(result)

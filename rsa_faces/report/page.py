@@ -128,6 +128,17 @@ def write_report(
     rsa_faces.report.methods_text : Write the methods paragraph of a paper.
     answers : Say in plain words what was found, for each region and subset.
     rsa_faces.report.write_results : Write the tables of a result as CSV.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from rsa_faces.report import Account, write_report
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> account = Account(["One layer is similar to the region."], [], "A paragraph.")
+    >>> write_report(folder / "report.html", title="Simulated", account=account, notes=[],
+    ...              pictures=[], provenance={})
+    >>> "One layer is similar" in (folder / "report.html").read_text()
+    True
     """
     environment = Environment(
         loader=PackageLoader("rsa_faces.report", "."),
@@ -163,6 +174,15 @@ def answers(result: Result) -> list[str]:
     --------
     result_tables : Return a table per region and subset: last and highest layer of each network.
     write_report : Write the report as one HTML file that needs nothing else.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> data = d92.rdms.sel(region="behaviour")
+    >>> result = rf.evaluate(d92.models[:2], data, n_boot=100)
+    >>> print(rf.report.answers(result)[0][:60])
+    behaviour: 2 of 2 models are shown to be more similar than z
     """
     groups = result.table.groupby(["subset", "region"], sort=False)
     return [
@@ -259,6 +279,15 @@ def result_tables(result: Result) -> list[Table]:
     --------
     answers : Say in plain words what was found, for each region and subset.
     rsa_faces.report.write_results : Write the tables of a result as CSV.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> data = d92.rdms.sel(region="behaviour")
+    >>> result = rf.evaluate(d92.models[:2], data, n_boot=100)
+    >>> [table.caption[:30] for table in rf.report.result_tables(result)]
+    ['behaviour: 16 subjects, 92 con']
     """
     tables = []
     for (subset, region), rows in result.table.groupby(["subset", "region"], sort=False):

@@ -35,6 +35,17 @@ def write_results(result: Result, folder: Path) -> list[Path]:
     --------
     rsa_faces.report.write_report : Write the report as one HTML file that needs nothing else.
     rsa_faces.Result : The outcome of :func:`rsa_faces.evaluate`.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> data = d92.rdms.sel(region="behaviour")
+    >>> result = rf.evaluate(d92.models[:2], data, n_boot=100)
+    >>> import pathlib, tempfile
+    >>> paths = rf.report.write_results(result, pathlib.Path(tempfile.mkdtemp()))
+    >>> [path.name for path in paths]
+    ['results.csv', 'tests.csv', 'subjects.csv', 'ceilings.csv']
     """
     paths = []
     for name, attribute in FILES.items():

@@ -58,6 +58,16 @@ def load_stimuli(
     --------
     load_clips : Load the video clips of a folder.
     detect_faces : Find the face in each photograph, with five points and measures of quality.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import rsa_faces as rf
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> faces = rf.datasets.simulated_faces().stimuli.query("yaw == 0 and expression == 'happy'")
+    >>> _ = rf.stimuli.images.write_images(faces, folder)
+    >>> len(rf.load_stimuli(folder, manifest=folder / "images.csv"))
+    18
     """
     paths, ids, metadata = listed(folder, manifest, SUFFIXES, "image")
     hashes, several = [], []

@@ -353,6 +353,12 @@ def load_clips(
     --------
     load_stimuli : Load the images of a folder.
     clip_rdms : Build the RDM of each layer over clips.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> clips = rf.load_clips("clips", manifest="clips/clips.csv")  # doctest: +SKIP
+    >>> rdms = rf.clip_rdms(rf.load_network("sface"), clips, rate=2)  # doctest: +SKIP
     """
     paths, ids, metadata = listed(folder, manifest, _video.SUFFIXES, "clip")
     hashes, notes = [], {}

@@ -109,6 +109,15 @@ def read_bytes(path: Path) -> bytes:
     See Also
     --------
     decode : Return the pixels of a picture file's bytes.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from rsa_faces.stimuli.images import read_bytes
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "picture.png"
+    >>> _ = path.write_bytes(b"not yet a picture")
+    >>> read_bytes(path)
+    b'not yet a picture'
     """
     try:
         return path.read_bytes()
@@ -142,6 +151,17 @@ def decode(data: bytes, where: str | os.PathLike[str]) -> np.ndarray:
     See Also
     --------
     pages : How many pages or frames there are.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> from rsa_faces.stimuli.images import decode
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (4, 3), "red").save(file, "PNG")
+    >>> pixels = decode(file.getvalue(), "red.png")
+    >>> pixels.shape, pixels[0, 0].tolist()
+    ((3, 4, 3), [255, 0, 0])
     """
     try:
         with _opened(data, where) as opened:
@@ -176,6 +196,16 @@ def pages(data: bytes, where: str | os.PathLike[str]) -> int:
     See Also
     --------
     decode : Return the pixels of a picture file's bytes.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> from rsa_faces.stimuli.images import pages
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (4, 3), "red").save(file, "PNG")
+    >>> pages(file.getvalue(), "red.png")
+    1
     """
     try:
         with _opened(data, where) as opened:
@@ -200,6 +230,16 @@ def is_plain(data: bytes, where: str | os.PathLike[str], longest: int) -> bool:
     See Also
     --------
     decode : Return the pixels of a picture file's bytes.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> from rsa_faces.stimuli.images import is_plain
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (4, 3), "red").save(file, "PNG")
+    >>> is_plain(file.getvalue(), "red.png", longest=1000)
+    True
     """
     with _opened(data, where) as opened:
         small = max(opened.size) <= longest
@@ -217,6 +257,12 @@ def check_side(size: int, *, what: str = "size", low: int = 2) -> int:
     See Also
     --------
     decode : Return the pixels of a picture file's bytes.
+
+    Examples
+    --------
+    >>> from rsa_faces.stimuli.images import check_side
+    >>> check_side(224)
+    224
     """
     whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
     if not whole or not low <= size <= MAX_SIDE:
@@ -248,6 +294,16 @@ def write_images(stimuli: StimulusSet, folder: str | os.PathLike[str]) -> dict[s
     See Also
     --------
     rsa_faces.load_stimuli : Reads them.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import rsa_faces as rf
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> faces = rf.datasets.simulated_faces().stimuli.query("yaw == 0 and expression == 'happy'")
+    >>> paths = rf.stimuli.images.write_images(faces, folder)
+    >>> len(paths), (folder / "images.csv").exists()
+    (18, True)
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -284,6 +340,12 @@ def unreadable(suffix: str) -> str | None:
     See Also
     --------
     decode : Return the pixels of a picture file's bytes.
+
+    Examples
+    --------
+    >>> from rsa_faces.stimuli.images import unreadable
+    >>> unreadable(".png") is None
+    True
     """
     kind = SUFFIXES.get(suffix.lower())
     if kind is None or kind in _formats():

@@ -254,6 +254,19 @@ def simulate_selection(
     See Also
     --------
     choose_stimuli
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.analyses import choose_stimuli, simulate_selection
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i:02d}" for i in range(30)]
+    >>> models = rf.RDMs(rng.random((2, 435)), names, "simulated", {"name": ["one", "two"]})
+    >>> design = choose_stimuli(models, 8, n_starts=2)
+    >>> found = simulate_selection(models, design, n_measurements=(1, 8), n_simulations=200)
+    >>> found.pivot(index="n_measurements", columns="choice", values="correct").shape
+    (2, 2)
     """
     check_arguments(simulate_selection, locals())
     names = _model_names(models, by)

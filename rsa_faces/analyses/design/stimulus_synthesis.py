@@ -249,6 +249,22 @@ def synthesise_faces(
     A random search: a space of faces need not be differentiable. The better of both ways along
     each direction are added up, weighted by what they gain (an estimate of the gradient), and the
     best of that and of the single directions is taken if it is better than before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.analyses import synthesise_faces
+    >>> rng = np.random.default_rng(0)
+    >>> basis = rng.normal(size=(3, 24 * 24 * 3))
+    >>> def decode(z):  # simulated: coordinates of a face space to pictures
+    ...     return np.clip(128 + 40 * z @ basis, 0, 255).reshape(-1, 24, 24, 3).astype(np.uint8)
+    >>> two = [rf.load_network(n, device="cpu") for n in ("mini-xception", "face-api-expression")]
+    >>> made = synthesise_faces(two, ("conv1", "block1.relu1"), decode, rng.normal(size=(5, 3)),
+    ...                         n_steps=3, progress=False)
+    >>> before, after = made.table["disagreement"]
+    >>> bool(after >= before)
+    True
     """
     check_arguments(synthesise_faces, locals())
     check_count(n_steps, what="n_steps")

@@ -37,6 +37,16 @@ def read_landmarks(path: str | Path) -> dict[str, np.ndarray]:
     --------
     measure_landmarks : Measure faces: distances between landmarks, and where the head points.
     face_space : Make a space of faces from landmarks and images.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import read_landmarks
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "landmarks.npz"
+    >>> np.savez(path, files=["faces/a.jpg", "faces/b.jpg"], points=np.zeros((2, 5, 2)))
+    >>> {name: points.shape for name, points in read_landmarks(path).items()}
+    {'a': (5, 2), 'b': (5, 2)}
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -157,6 +167,14 @@ def face_size(landmarks, *, conditions: Sequence[str] | None = None) -> pd.DataF
     See Also
     --------
     landmark_readout : Read measurements of faces from each layer, cross-validated over people.
+
+    Examples
+    --------
+    >>> from rsa_faces.analyses import face_size
+    >>> square = [[10.0, 10.0], [30.0, 10.0], [10.0, 30.0], [30.0, 30.0]]
+    >>> face_size([square], conditions=["a"]).round(2)
+        size     x     y
+    a  28.28  20.0  20.0
     """
     points = as_points(landmarks, conditions)
     values = np.stack(list(points.values()))

@@ -364,6 +364,25 @@ def transfer_matrix(
     --------
     readout : Read labels from frozen features with one linear layer, cross-validated.
     rsa_faces.figures.plot_transfer : Draw which task can be read out of which network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import transfer_matrix
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"person {i} {e}" for i in range(20) for e in ("neutral", "smiling")]
+    >>> person = {name: name.split()[1] for name in names}
+    >>> smile = {name: name.split()[2] for name in names}
+    >>> who = np.repeat(rng.normal(size=(20, 10)), 2, axis=0)  # simulated: sees who, not the smile
+    >>> blind = who + 0.1 * rng.normal(size=(40, 10))
+    >>> sees = blind + 2 * np.outer(np.arange(40) % 2, np.ones(10))
+    >>> tasks = {"smile": {"labels": smile, "across": person}}
+    >>> found = transfer_matrix({"blind": {"fc": blind}, "sees": {"fc": sees}}, tasks,
+    ...                         conditions=names, n_permutations=19)
+    >>> found[["trained", "task", "accuracy", "chance"]].round(1)
+      trained   task  accuracy  chance
+    0   blind  smile       0.5     0.5
+    1    sees  smile       1.0     0.5
     """
     rows = []
     for name, activations in networks.items():

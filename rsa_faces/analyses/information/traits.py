@@ -262,6 +262,20 @@ def trait_generalization(
     -----
     r does not depend on the scales of the two questionnaires; whether predicted values fit too is
     not asked. Each face is taken for another person.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from rsa_faces.analyses import trait_generalization
+    >>> rng = np.random.default_rng(0)
+    >>> def study(faces):  # simulated: one channel tells how warm a face looks
+    ...     x = pd.DataFrame(rng.normal(size=(len(faces), 10)), faces)
+    ...     return {"network": x}, pd.DataFrame({"warm": x[0] + 0.3 * rng.normal(size=len(faces))})
+    >>> one = study([f"face {i}" for i in range(60)])
+    >>> other = study([f"other {i}" for i in range(40)])
+    >>> found = trait_generalization(*one, *other, n_permutations=99)
+    >>> bool(found["r"][0] > 0.8), int(found["n_test"][0])
+    (True, 40)
     """
     check_count(n_permutations, what="n_permutations")
     ridge = check_strengths(strengths)

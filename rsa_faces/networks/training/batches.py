@@ -81,6 +81,15 @@ def by_person(
     shuffled : Put all images in random order: for classification.
     pairwise : Put given pairs in random order, as those of LFW's ``pairsDevTrain.txt``.
     rsa_faces.networks.training.fit : Train a network on labelled faces.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.networks.training import by_person
+    >>> labels = np.array([0, 0, 0, 1, 1, 2, 2, 2])
+    >>> batches = by_person(0, labels=labels, n_people=2, n_images=2)
+    >>> [batch.shape for batch in batches], bool((labels[batches[0]].std(axis=1) == 0).all())
+    ([(3, 2)], True)
     """
     check_count(n_people, what="n_people", low=2)
     check_count(n_images, what="n_images", low=2)
@@ -126,6 +135,14 @@ def pairwise(epoch: int, *, pairs: np.ndarray, batch_size: int, seed: int = 0) -
     shuffled : Put all images in random order: for classification.
     by_person : Put several images of several people into each batch: for pairs and triplets.
     rsa_faces.networks.training.fit : Train a network on labelled faces.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.networks.training import pairwise
+    >>> batches = pairwise(0, pairs=np.array([[0, 1], [2, 3], [4, 5]]), batch_size=2)
+    >>> sorted(np.concatenate(batches).tolist())
+    [[0, 1], [2, 3], [4, 5]]
     """
     check_arguments(pairwise, locals())
     order = np.random.default_rng([seed, epoch]).permutation(len(pairs))

@@ -252,6 +252,20 @@ def read_people(
     --------
     LabelledFaces : Images with a label each. Those in files are read when they are asked for.
     read_fer2013 : Read faces from FER2013's table, ``fer2013.csv`` or ``icml_face_data.csv``.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.networks.training import read_people
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for person in ("anna", "ben"):
+    ...     one = rf.StimulusSet.from_arrays(np.zeros((2, 8, 8, 3), np.uint8), ["x", "y"])
+    ...     _ = rf.stimuli.images.write_images(one, folder / person)
+    >>> faces = read_people(folder)
+    >>> faces.names, len(faces)
+    (('anna', 'ben'), 4)
     """
     folder = Path(folder)
     check_count(min_images, what="min_images")
@@ -319,6 +333,19 @@ def read_fer2013(
     ----------
     .. [1] Goodfellow I. J. et al. (2013), Challenges in representation learning, ICONIP,
        doi:10.1007/978-3-642-42051-1_16
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> from rsa_faces.networks.training import read_fer2013
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "fer2013.csv"
+    >>> rows = {"emotion": [3, 6], "pixels": " ".join(["128"] * 48 * 48),
+    ...         "Usage": ["Training", "PublicTest"]}
+    >>> pd.DataFrame(rows).to_csv(path, index=False)
+    >>> faces = read_fer2013(path)
+    >>> len(faces), faces.names[faces.labels[0]]
+    (1, 'happy')
     """
     path = Path(path)
     usages = (usage,) if isinstance(usage, str) else tuple(usage)

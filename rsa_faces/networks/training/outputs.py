@@ -55,6 +55,17 @@ def compute_outputs(
     --------
     pair_scores : Return how alike the images of each pair are; higher is more.
     rsa_faces.networks.training.fit : Train a network on labelled faces.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.networks.training import LabelledFaces, compute_outputs
+    >>> network = rf.load_network("mini-xception", device="cpu")
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    >>> faces = LabelledFaces(images, list("wxyz"), [0, 0, 1, 1], ["anna", "ben"])
+    >>> compute_outputs(network.module, faces, preprocessing=network.spec.preprocessing).shape
+    (4, 7)
     """
     import torch
 

@@ -237,6 +237,17 @@ def draw_pairs(
     --------
     all_pairs : Return every pair of images.
     FacePairs : Pairs of images, whether they show the same person, and their folds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.networks.training import LabelledFaces, draw_pairs
+    >>> images, ids = np.zeros((40, 8, 8, 3), np.uint8), [f"image {i}" for i in range(40)]
+    >>> people = [f"p{i}" for i in range(10)]
+    >>> faces = LabelledFaces(images, ids, np.repeat(range(10), 4), people)
+    >>> pairs = draw_pairs(faces, n_folds=2, n_each=5)
+    >>> len(pairs.same), int(pairs.same.sum())
+    (20, 10)
     """
     check_arguments(draw_pairs, locals())
     check_count(n_folds, what="n_folds")

@@ -159,6 +159,18 @@ def roc(scores: np.ndarray, same: np.ndarray) -> pd.DataFrame:
     --------
     area_under_roc : Return the area under the ROC.
     tar_at_far : Return the true accept rate at given false accept rates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.networks.training import roc
+    >>> roc(np.array([0.9, 0.2, 0.8, 0.3]), np.array([True, False, True, False])).round(2)
+       threshold  far  tar
+    0        inf  0.0  0.0
+    1        0.9  0.0  0.5
+    2        0.8  0.0  1.0
+    3        0.3  0.5  1.0
+    4        0.2  1.0  1.0
     """
     scores, same = _checked(scores, same, both=True)
     values, inverse = np.unique(-scores, return_inverse=True)
