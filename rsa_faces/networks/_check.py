@@ -58,6 +58,11 @@ class NetworkCheck(BaseResult):
         One row per measure: ``measure`` ("recorded answers", largest difference as a share of the
         largest value; "identity" and "expression", areas under the ROC; "expressions named", a
         share), ``value`` and ``needed`` (NaN where nothing is).
+
+    See Also
+    --------
+    check : Look whether a network sees what it was trained to see.
+    rsa_faces.load_network : Open a network by name.
     """
 
     network: str
