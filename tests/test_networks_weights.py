@@ -219,7 +219,7 @@ def test_missing_file_and_unknown_kind(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is none at .*nowhere.pth"):
         load_network("resnet50-vggface2", device="cpu", weights=tmp_path / "nowhere.pth")
     (tmp_path / "w.onnx").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"ending in .safetensors, .pth, .pt, .pkl, got w.onnx"):
+    with pytest.raises(InputError, match=r"ending in .safetensors, .pth, .*, got w.onnx"):
         read_weights(tmp_path / "w.onnx")
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_count
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, some
+from rsa_faces.extraction._layout import NO_TOKEN
 
 if TYPE_CHECKING:
     from rsa_faces.extraction._forward import Probe
@@ -59,11 +60,28 @@ def warn_whole(network: Network, stimuli: StimulusSet | ClipSet) -> None:
 
 
 def check_layers(network: Network, found: Probe, layers: str | Sequence[str]) -> None:
-    """Say which layers give nothing usable: an error if named, a warning if matched by a glob."""
+    """Say which layers give nothing usable: an error if named, a warning if matched by a glob.
+
+    Default layers without a class token, where class tokens are asked for, are left out too.
+    """
     given = [layers] if isinstance(layers, str) else list(layers)
     named = {*given, *(network.layers() if "all" in given else ())}
+    without = [layer for layer, why in found.problems.items() if why.startswith(NO_TOKEN)]
+    if found.problems and not found.layouts and len(without) == len(found.problems):
+        raise InputError(
+            f"expected layers with a class token, but {', '.join(map(repr, without[:3]))} of "
+            f"{network.name} {found.problems[without[0]].removeprefix('has ')}. "
+            "network.layer_table() shows which have one; reduce='mean' takes the mean over places "
+            "or tokens."
+        )
+    if left_out := [layer for layer in without if layer not in given]:
+        warnings.warn(
+            f"{len(left_out)} layers of {network.name} are left out, as they have no class token: "
+            f"{some(left_out)}.",
+            stacklevel=3,
+        )
     for layer, problem in found.problems.items():
-        if layer in named:
+        if layer in named and layer not in left_out:
             raise InputError(
                 f"layer {layer!r} of {network.name} {problem}. Choose another: "
                 "network.all_layers() lists those that can be extracted."

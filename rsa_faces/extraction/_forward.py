@@ -88,8 +88,12 @@ def probe(
                 shape = tuple(tensor.shape)
                 odd[layer] = f"returns shape {shape} for one image, not one row per image"
             else:
-                seen[layer] = label, layout = reduced(network, layer, tensor, reduce, seed)
-                samples[label] = _sampled(layout.rows(tensor)[0])
+                found = reduced(network, layer, tensor, reduce, seed)
+                if isinstance(found, str):
+                    odd[layer] = found
+                else:
+                    seen[layer] = label, layout = found
+                    samples[label] = _sampled(layout.rows(tensor)[0])
 
     names = [name for name, _ in network.module.named_modules() if name]
     with _hooked(network, names, look), _computing(network, precision):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rsa_faces.networks import Network
 
 Reduce = str | int | None
+NO_TOKEN = "has no class token"
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,10 @@ class Layout:
 
 def reduced(
     network: Network, layer: str, output: torch.Tensor, reduce: Reduce, seed: int
-) -> tuple[str, Layout]:
+) -> tuple[str, Layout] | str:
     """Return a layer's label and layout; vectors, and what is short already, stay whole.
 
-    Raises
-    ------
-    InputError
-        If a class token is asked for and the layer has none.
+    Text says why there is none: a class token is asked for and the layer has none.
     """
     from rsa_faces.networks._trace import channel_axis, extra_tokens_in, has_class_token
 
@@ -95,11 +93,7 @@ def reduced(
     extra = extra_tokens_in(network.module, shape)
     if reduce == "class token":
         if not extra or not has_class_token(network.module):
-            raise InputError(
-                f"expected layers with a class token, but layer {layer!r} of {network.name} has "
-                f"none (one image gives {shape}). network.layer_table() shows which have one; "
-                "reduce='mean' takes the mean over places or tokens."
-            )
+            return f"{NO_TOKEN} (one image gives {shape})"
         return f"{layer}:class token", Layout((1,), shape[1:], "token", (0,))
     module = network.module.get_submodule(split_call(layer)[0])
     axis = channel_axis(type(module).__name__, shape)

@@ -98,8 +98,10 @@ def load_network(
     device : str, default "auto"
         "auto" (a CUDA GPU if there is one, else the CPU) or a torch device such as "cuda:1".
     weights : path-like, optional
-        A weight file (.safetensors, .pth, .pt, .pkl) to load instead. Without it: the bundled
-        weights; for timm and torchvision the library's pretrained weights from its hub.
+        A weight file (.safetensors, .pth, .pt, .ckpt, .bin, .pth.tar, .pkl) to load instead, in
+        single or half precision, with or without the prefixes of wrapping modules; of timm and
+        torchvision also with another number of outputs, or none. Without it: the bundled weights;
+        for timm and torchvision the library's pretrained weights from its hub.
     seed : int, default 0
         Seed of the "untrained:" weights.
 
@@ -159,7 +161,7 @@ def load_network(
     library, _, model = base.partition(":")
     if weights is not None and (untrained or spec.origin == "rsa-faces"):
         raise InputError(f"{name!r} takes no weight file, got weights={os.fspath(weights)!r}.")
-    from rsa_faces.networks._weights import fill, initialise, read_weights
+    from rsa_faces.networks._weights import initialise, read_weights
 
     trained = not untrained and spec.origin != "rsa-faces"
     if weights is not None:
@@ -168,10 +170,12 @@ def load_network(
     if library in LIBRARIES:
         from rsa_faces.networks import libraries
 
-        # Only the hub's weights come with the module; all others are filled in below.
-        module = libraries.build(library, model, from_hub=trained and weights is None)
         if trained and weights is not None:
-            fill(module, read_weights(weights), source=os.path.basename(weights))
+            module = libraries.build_from(
+                library, model, read_weights(weights), source=os.path.basename(weights)
+            )
+        else:
+            module = libraries.build(library, model, from_hub=trained)
     elif trained:
         module = _filled(spec, base, _weights_path(spec, weights))
     else:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces.networks import _preprocess
 from rsa_faces.networks._spec import NetworkSpec
@@ -33,7 +34,8 @@ class Network:
     spec : NetworkSpec
         What the network is.
     module : torch.nn.Module
-        The module with its weights; put into eval mode and onto `device`.
+        The module with its weights; put into eval mode, single precision and onto `device`. Of
+        a compiled or parallel module the one inside it is taken.
     device : torch.device
         Where it computes.
 
@@ -59,10 +61,13 @@ class Network:
         self.spec = spec
         self.name = spec.name
         self.device = device
-        self.module = module.to(device).eval().requires_grad_(False)
+        self.module = _plain(module, spec.name).to(device).float().eval().requires_grad_(False)
 
     def __repr__(self) -> str:
-        return f"Network({self.name!r}, {len(self.layers())} layers, device={str(self.device)!r})"
+        # Layers that nobody asked for yet would take a pass, which may fail.
+        layers = self.spec.layers or self.__dict__.get("_blocks")
+        known = f"{len(layers)} layers, " if layers else ""
+        return f"Network({self.name!r}, {known}device={str(self.device)!r})"
 
     def layers(self) -> list[str]:
         """List the default analysis layers, in order of computation.
@@ -240,3 +245,22 @@ class Network:
             keep = np.linspace(0, len(names) - 1, MAX_DEFAULT_LAYERS).round().astype(int)
             names = [names[i] for i in keep]
         return tuple(names)
+
+
+def _plain(module: torch.nn.Module, name: str) -> torch.nn.Module:
+    """Return a module whose layers can be read out."""
+    import torch
+
+    while True:  # compiled, parallel
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and isinstance(module, torch.nn.DataParallel):
+            inner = module.module
+        if inner is None:
+            break
+        module = inner
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InputError(
+            f"expected a module whose layers can be read out for {name!r}, got a scripted one "
+            "(torch.jit). Give the module that it was made from."
+        )
+    return module

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import codecs
 import collections
 import math
 import pickle
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +30,14 @@ _DAMAGED = (
     AttributeError,
 )
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pth.tar", ".pkl")
+#: Under which name a file keeps the weights beside other things, in the order they are looked for.
+WRAPPERS = (
+    *("state_dict", "model_state_dict", "model", "net", "network", "module", "backbone"),
+    *("ema", "model_ema", "state_dict_ema", "params", "weights"),
+)
+#: What wrapping modules put before names: several processors, compiled, Lightning, with a head.
+PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "net.", "network.", "ema_model.")
 
 
 def _latin1(text: str, encoding: str = "latin1") -> bytes:
@@ -73,14 +82,15 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     Parameters
     ----------
     path : path-like
-        ``.safetensors``; ``.pth`` or ``.pt`` (a dictionary of tensors, alone or under
-        "state_dict", read with ``weights_only=True``); ``.pkl`` (a dictionary of arrays, read by
-        an unpickler that can rebuild arrays and nothing else).
+        ``.safetensors``; ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` or ``.pth.tar`` (a dictionary of
+        tensors, alone or under a name of :data:`WRAPPERS`, read with ``weights_only=True``);
+        ``.pkl`` (a dictionary of arrays, read by an unpickler that can rebuild arrays and nothing
+        else).
 
     Returns
     -------
     dict of str to torch.Tensor
-        A leading "module." is cut off the names.
+        Prefixes of :data:`PREFIXES` that most names have are cut off.
 
     Raises
     ------
@@ -96,7 +106,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"expected a weight file, but there is none at {path}.")
-    suffix = path.suffix.lower()
+    suffix = ".pth.tar" if path.name.lower().endswith(".pth.tar") else path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(
             f"expected a weight file ending in {', '.join(SUFFIXES)}, got {path.name}."
@@ -108,20 +118,53 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
             with path.open("rb") as stream:
                 state = ArrayUnpickler(stream, encoding="latin1").load()
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            # Options of a training, which Lightning keeps: an object that does nothing.
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except (*_DAMAGED, SafetensorError) as err:
-        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise InputError(
-            f"{path.name} could not be read safely as a weight file ({reason}). Expected only "
-            "named arrays; convert it to .safetensors, or get it again."
+            f"{path.name} could not be read safely as a weight file ({_reason(err)}). Expected "
+            "only named arrays; save the network's state_dict(), where it was made, as "
+            ".safetensors, or get the file again."
         ) from err
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    state = _unwrapped(state)
     if not isinstance(state, dict) or not state:
         raise InputError(
             f"expected a dictionary of named arrays in {path.name}, got {type(state).__name__}."
         )
-    return {str(k).removeprefix("module."): _tensor(k, v, path) for k, v in state.items()}
+    return _without_prefixes({str(k): _tensor(k, v, path) for k, v in state.items()})
+
+
+def _reason(err: Exception) -> str:
+    """Say what is wrong with a file, without advice to read it unsafely."""
+    asked = re.search(r"(?:GLOBAL|global|function) `?([\w.]+)", str(err))
+    if asked and "nsupported" in str(err):
+        return f"it asks for {asked[1]}, which is not allowed: does it hold a whole network?"
+    first = str(err).splitlines()[0] if str(err) else type(err).__name__
+    return "it is damaged, or no weight file" if "eights only" in first else first
+
+
+def _unwrapped(state: Any) -> Any:
+    """Return the innermost dictionary of weights."""
+    while isinstance(state, dict):
+        inner = next((state[k] for k in WRAPPERS if isinstance(state.get(k), dict)), None)
+        if not inner:
+            break
+        state = inner
+    return state
+
+
+def _without_prefixes(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Cut off prefixes that most names have."""
+    while True:
+        for prefix in PREFIXES:
+            if 2 * sum(name.startswith(prefix) for name in state) > len(state):
+                short = {name.removeprefix(prefix): value for name, value in state.items()}
+                if len(short) == len(state):
+                    state = short
+                    break
+        else:
+            return state
 
 
 def _tensor(name: object, value: object, path: Path) -> torch.Tensor:
@@ -149,7 +192,10 @@ def n_outputs(state: dict[str, torch.Tensor], layer: str, *, source: str) -> int
 
 
 def fill(module: torch.nn.Module, state: dict[str, torch.Tensor], *, source: str) -> None:
-    """Copy `state` into `module`: every name must be there, none too many, all shapes equal."""
+    """Copy `state` into `module`: every name must be there, none too many, all shapes equal.
+
+    Half precision is written out.
+    """
     import torch
 
     wanted = module.state_dict()

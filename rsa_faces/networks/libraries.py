@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsa_faces._core.checks import nearest
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.optional import require
 from rsa_faces.networks._preprocess import FILTERS
 from rsa_faces.networks._spec import NetworkSpec, Preprocessing
+from rsa_faces.networks._weights import fill
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +45,8 @@ def build(library: str, model: str, *, from_hub: bool) -> nn.Module:
     _DESCRIBE[library](model)
     if not from_hub:
         return _create(library, model, pretrained=False)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # hubs tell every retry
     try:
         return _create(library, model, pretrained=True)
     # Hubs fail in many ways (no network, no such file, a proxy's page): each means no weights.
@@ -51,13 +57,52 @@ def build(library: str, model: str, *, from_hub: bool) -> nn.Module:
             f"({reason}). Give a file: load_network('{library}:{model}', weights=PATH); or use "
             f"'untrained:{library}:{model}'."
         ) from err
+    finally:
+        logging.disable(disabled)
 
 
-def _create(library: str, model: str, *, pretrained: bool) -> nn.Module:
+def build_from(library: str, model: str, state: Mapping[str, Any], *, source: str) -> nn.Module:
+    """Return a library's module with the weights of a file, and as many outputs as that has.
+
+    The last layer may have another number of outputs than published, or be left out.
+    """
+    import torch
+
+    _DESCRIBE[library](model)
+    with torch.device("meta"):
+        published = _create(library, model, pretrained=False)
+    if library == "timm" and not set(state) & set(published.state_dict()):
+        # Files of the authors whom timm's networks are from: CLIP, DINOv2, ConvNeXt.
+        convert = getattr(sys.modules[type(published).__module__], "checkpoint_filter_fn", None)
+        state = state if convert is None else convert(dict(state), published)
+    head = _head(library, published)
+    last = state.get(f"{head}.weight")
+    n_outputs = {} if last is None else {"num_classes": len(last)}
+    if last is None and library == "timm":
+        n_outputs = {"num_classes": 0}
+    module = _create(library, model, pretrained=False, **n_outputs)
+    if last is None and library == "torchvision":
+        parent, _, name = head.rpartition(".")
+        setattr(module.get_submodule(parent), name, torch.nn.Identity())
+    fill(module, dict(state), source=source)
+    return module
+
+
+def _head(library: str, module: nn.Module) -> str:
+    """Return the name of the layer that gives a network's outputs."""
+    if library == "timm":
+        found = module.pretrained_cfg.get("classifier")
+        return str(found if isinstance(found, str) or not found else found[0])
+    weights = [name for name, p in module.named_parameters() if p.ndim > 1]
+    return weights[-1].removesuffix(".weight")
+
+
+def _create(library: str, model: str, *, pretrained: bool, **options: Any) -> nn.Module:
     """Call the library's own constructor."""
     if library == "timm":
-        return _opened("timm").create_model(model, pretrained=pretrained)
-    return _opened("torchvision").models.get_model(model, weights="DEFAULT" if pretrained else None)
+        return _opened("timm").create_model(model, pretrained=pretrained, **options)
+    weights = "DEFAULT" if pretrained else None
+    return _opened("torchvision").models.get_model(model, weights=weights, **options)
 
 
 def _opened(library: str) -> ModuleType:
