@@ -215,7 +215,9 @@ def test_default_layers_without_a_class_token_are_left_out_and_said():
     with pytest.warns(UserWarning, match="no class token"):
         rdms = rf.layer_rdms(network, faces, reduce="class token", progress=False)
     assert rdms.labels["layer"].tolist() == list(acts.layers)
-    with pytest.raises(InputError, match="'patch_embed' of untrained:timm:test_vit has no class"):
+    with pytest.raises(
+        InputError, match="layer 'patch_embed' of untrained:timm:test_vit has no class"
+    ):
         rf.extract(network, faces, layers=["patch_embed", "norm"], reduce="class token")
 
 

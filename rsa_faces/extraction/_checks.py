@@ -69,10 +69,9 @@ def check_layers(network: Network, found: Probe, layers: str | Sequence[str]) ->
     without = [layer for layer, why in found.problems.items() if why.startswith(NO_TOKEN)]
     if found.problems and not found.layouts and len(without) == len(found.problems):
         raise InputError(
-            f"expected layers with a class token, but {', '.join(map(repr, without[:3]))} of "
-            f"{network.name} {found.problems[without[0]].removeprefix('has ')}. "
-            "network.layer_table() shows which have one; reduce='mean' takes the mean over places "
-            "or tokens."
+            f"expected layers with a class token, but {some(without, 3)} of {network.name} has none"
+            f"{found.problems[without[0]].removeprefix(NO_TOKEN)}. network.layer_table() shows "
+            "which have one; reduce='mean' takes the mean over places or tokens."
         )
     if left_out := [layer for layer in without if layer not in given]:
         warnings.warn(
