@@ -1201,7 +1201,7 @@ def shifted(mask):
         (
             {"mask_img": lambda m: nibabel.Nifti1Image(np.ones((6, 5, 5), np.uint8), AFFINE)},
             InputError,
-            r"mask of shape \(6, 5, 4\), that of img, got \(6, 5, 5\)",
+            r"mask_img on the grid of img, shape \(6, 5, 4\) .*, got shape \(6, 5, 5\)",
         ),
         (
             {"mask_img": lambda m: nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), AFFINE)},

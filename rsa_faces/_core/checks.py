@@ -151,6 +151,15 @@ def check_count(value: int, *, what: str, low: int = 1, high: int | None = None)
     return int(value)
 
 
+def check_above(value: Any, low: float, *, what: str, least: bool = False) -> float:
+    """Return `value` if it is a finite number above `low`, or that at the least."""
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not (low < value < np.inf or (least and value == low)):
+        bound = "of at least" if least else "above"
+        raise InputError(f"expected {what} {bound} {low:g}, got {value!r}.")
+    return float(value)
+
+
 def parse_bytes(size: str | int) -> int:
     """Turn '4GB', '500 MiB' or a whole number into bytes."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B?)\s*", str(size), re.IGNORECASE)

@@ -64,6 +64,13 @@ def mean_correlation(r: np.ndarray, *, what: str = "correlations") -> float:
     return float(np.tanh(np.arctanh(np.clip(r, -largest, largest)).mean()))
 
 
+def mean_defined(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Return means over an axis of what is defined; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, values, 0.0).sum(axis=axis) / defined.sum(axis=axis)
+
+
 def spearman_brown(r: float) -> float:
     """Return the reliability of the whole from the correlation of its halves, 2r / (1 + r)."""
     return 2 * r / (1 + r)

@@ -53,22 +53,18 @@ class Findings:
     """Collects the rows of a report."""
 
     raters: list[str] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[tuple] = field(default_factory=list)
 
     def add(self, rater: str, rule: str, n: int, action: str, where: Iterable[Any] = ()) -> None:
         """Note that a rule applied n times; nothing is noted for 0."""
         if n:
             shown = [str(w) for w in list(where)[:6]]
             more = ", …" if len(shown) == 6 else ""
-            self.rows.append(
-                dict(
-                    zip(
-                        _COLUMNS,
-                        (str(rater), rule, int(n), action, ", ".join(shown[:5]) + more),
-                        strict=True,
-                    )
-                )
-            )
+            self.rows.append((str(rater), rule, int(n), action, ", ".join(shown[:5]) + more))
+
+    def add_rows(self, rater: str, rule: str, marks: pd.Series, action: str) -> None:
+        """Note that a rule applied to the rows that are marked, by their index."""
+        self.add(rater, rule, marks.sum(), action, marks.index[marks])
 
     def report(self) -> RaterReport:
         """Return the report."""
@@ -100,13 +96,7 @@ def without_checks(
     out = []
     for rater, rows in table[checks].groupby("rater", sort=False):
         wrong = rows[answer] != rows["expected"]
-        findings.add(
-            rater,
-            "attention check failed",
-            wrong.sum(),
-            f"of {len(rows)} checks; kept",
-            rows[wrong].index,
-        )
+        findings.add_rows(rater, "attention check failed", wrong, f"of {len(rows)} checks; kept")
         if max_failed is not None and wrong.mean() > max_failed:
             findings.add(rater, "too many attention checks failed", 1, "rater left out")
             out.append(rater)

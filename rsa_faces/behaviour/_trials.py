@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -175,14 +175,8 @@ def as_arrangements(
         return Arrangements(
             "1", tuple(trials), conditions, 1.0 if arena_diameter is None else arena_diameter
         )
-    if conditions is None and arena_diameter is None:
-        return trials
-    return Arrangements(
-        trials.rater,
-        trials.trials,
-        trials.conditions if conditions is None else conditions,
-        trials.arena_diameter if arena_diameter is None else arena_diameter,
-    )
+    changes = {"conditions": conditions, "arena_diameter": arena_diameter}
+    return replace(trials, **{name: value for name, value in changes.items() if value is not None})
 
 
 def read_arrangements(
@@ -255,19 +249,13 @@ def read_arrangements(
     for rater, rows in table.groupby("rater", sort=False):
         findings.raters.append(str(rater))
         nameless = rows["trial"].isna()
-        findings.add(rater, "trial missing", nameless.sum(), "row left out", rows[nameless].index)
+        findings.add_rows(rater, "trial missing", nameless, "row left out")
         rows = rows[~nameless]
         missing = rows[["x", "y"]].isna().any(axis=1)
-        findings.add(rater, "position missing", missing.sum(), "row left out", rows[missing].index)
+        findings.add_rows(rater, "position missing", missing, "row left out")
         rows = rows[~missing]
         twice = rows.duplicated(["trial", "stimulus"], keep="last")
-        findings.add(
-            rater,
-            "image placed twice in a trial",
-            twice.sum(),
-            "last position counts",
-            rows[twice].index,
-        )
+        findings.add_rows(rater, "image placed twice in a trial", twice, "last position counts")
         rows = rows[~twice]
         order = pd.api.types.is_numeric_dtype(rows["trial"])
         trials, small = [], []

@@ -12,6 +12,7 @@ from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged, varies_inside
 from rsa_faces._core.names import as_names, by_name, check_unique_names, codes_of, named
+from rsa_faces.behaviour.raters import scaled
 from rsa_faces.rdm import RDMs
 
 _BLOCK = 2**22
@@ -260,21 +261,9 @@ def _z_matrices(vectors: np.ndarray, run: np.ndarray) -> np.ndarray:
     square[:, np.arange(len(run)), np.arange(len(run))] = 0.0
     for r in np.unique(run):
         inside = (run[row] == r) & (run[col] == r)
-        z = _z(vectors[:, inside])
+        z = scaled(vectors[:, inside], "z")
         square[:, row[inside], col[inside]] = square[:, col[inside], row[inside]] = z
     return square
-
-
-def _z(vectors: np.ndarray) -> np.ndarray:
-    """Return z-scores over measured pairs."""
-    present = ~np.isnan(vectors)
-    n = np.maximum(present.sum(axis=1, keepdims=True), 1)
-    mean = np.where(present, vectors, 0.0).sum(axis=1, keepdims=True) / n
-    off = np.where(present, vectors - mean, 0.0)
-    spread = np.sqrt((off**2).sum(axis=1, keepdims=True) / n)
-    largest = np.abs(np.where(present, vectors, 0.0)).max(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(present & (spread > 1e-12 * largest), off / spread, np.nan)
 
 
 def _shuffling(code: np.ndarray, person: np.ndarray, cell: np.ndarray):

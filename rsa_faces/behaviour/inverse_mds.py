@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -326,12 +326,7 @@ def trial_reliability(
 
 def _half_vector(arrangements: Arrangements, part: np.ndarray, floor: float) -> np.ndarray:
     """Return the RDM of some of the trials; all NaN if they hold no distance."""
-    some = Arrangements(
-        arrangements.rater,
-        tuple(arrangements.trials[i] for i in part),
-        arrangements.conditions,
-        arrangements.arena_diameter,
-    )
+    some = replace(arrangements, trials=tuple(arrangements.trials[i] for i in part))
     with warnings.catch_warnings():
         # Half of the trials often leaves groups apart; the whole warns where it matters.
         warnings.simplefilter("ignore")

@@ -261,7 +261,7 @@ def rater_agreement(
     if len(names) < 3:
         raise InputError(f"expected at least 3 raters, got {len(names)}.")
     weights = _weights(rdms, evidence)
-    z = _scaled(rdms.vectors, "z")
+    z = scaled(rdms.vectors, "z")
     present = ~np.isnan(z)
     weights = np.where(present, weights, 0.0)
     filled = np.where(present, z, 0.0)
@@ -373,7 +373,7 @@ def group_rdm(
     check_choice(scale, _SCALES, what="scale")
     names = _names(rdms, by)
     weights = _weights(rdms, evidence)
-    values = _scaled(rdms.vectors, scale)
+    values = scaled(rdms.vectors, scale)
     present = ~np.isnan(values)
     weights = np.where(present, weights, 0.0)
     total = weights.sum(axis=0)
@@ -414,7 +414,7 @@ def _weights(rdms: RDMs, evidence) -> np.ndarray:
     return evidence
 
 
-def _scaled(vectors: np.ndarray, scale: str) -> np.ndarray:
+def scaled(vectors: np.ndarray, scale: str) -> np.ndarray:
     """Return vectors scaled over the pairs measured; NaN where that is undefined."""
     if scale == "none":
         return vectors

@@ -362,19 +362,11 @@ def trait_rdms(
     vectors, counts, labels = [], [], []
     for name, rows in table.groupby("rater", sort=False):
         name = str(name)
-        repeats = rows[stimulus].duplicated()
-        findings.add(
-            name,
-            "face rated more than once",
-            repeats.sum(),
-            "averaged",
-            rows.loc[repeats, stimulus],
-        )
+        repeats = pd.Series(rows[stimulus].duplicated().to_numpy(), rows[stimulus])
+        findings.add_rows(name, "face rated more than once", repeats, "averaged")
         means = rows.groupby(stimulus)[list(traits)].mean().reindex(conditions)
         gaps = means.isna().any(axis=1)
-        findings.add(
-            name, "trait missing", gaps.sum(), "NaN in the pairs of the face", means.index[gaps]
-        )
+        findings.add_rows(name, "trait missing", gaps, "NaN in the pairs of the face")
         values = means.to_numpy()
         if by == "trait":
             vectors.extend(np.abs(values[row] - values[col]).T)
@@ -382,9 +374,8 @@ def trait_rdms(
         else:
             spread = np.nanstd(values, axis=0)
             flat = ~(spread > 1e-12 * np.nanmax(np.abs(values), axis=0, initial=0.0))
-            findings.add(
-                name, "same rating throughout", flat.sum(), "trait left out", np.array(traits)[flat]
-            )
+            marks = pd.Series(flat, list(traits))
+            findings.add_rows(name, "same rating throughout", marks, "trait left out")
             if flat.all():
                 vectors.append(np.full(len(row), np.nan))
             else:
@@ -401,30 +392,25 @@ def trait_rdms(
 
 def _passed(table: pd.DataFrame, checks, max_failed, findings: Findings) -> pd.DataFrame:
     """Return the rows of raters who passed enough of the checks, which are columns."""
-    asked = (
-        pd.concat(
-            [
-                pd.DataFrame({"rater": table["rater"], "answer": table[column], "expected": right})
-                for column, right in checks.items()
-            ]
-        ).dropna(subset="answer")
-        if checks
-        else pd.DataFrame()
-    )
-    judged = pd.DataFrame({"rater": table["rater"], "answer": np.nan, "expected": np.nan})
-    kept = without_checks(
-        pd.concat([judged, asked]), "answer", findings, max_failed if checks else None
-    )
+    raters = table["rater"]
+    asked = [
+        pd.DataFrame({"rater": raters, "answer": table[column], "expected": right})
+        for column, right in checks.items()
+    ]
+    asked = [answers.dropna(subset="answer") for answers in asked]
+    judged = pd.DataFrame({"rater": raters, "answer": np.nan, "expected": np.nan})
+    limit = max_failed if checks else None
+    kept = without_checks(pd.concat([judged, *asked]), "answer", findings, limit)
     return table[table["rater"].isin(kept["rater"])]
 
 
 def _pair_means(rows: pd.DataFrame, rater: str, position, n_pairs: int, findings: Findings):
     """Return the mean rating and the number of ratings of every pair."""
     missing = rows["rating"].isna()
-    findings.add(rater, "rating missing", missing.sum(), "row left out", rows[missing].index)
+    findings.add_rows(rater, "rating missing", missing, "row left out")
     rows = rows[~missing]
     itself = rows["a"] == rows["b"]
-    findings.add(rater, "image with itself", itself.sum(), "row left out", rows[itself].index)
+    findings.add_rows(rater, "image with itself", itself, "row left out")
     rows = rows[~itself]
     a, b = (rows[c].map(position).to_numpy(dtype=int) for c in ("a", "b"))
     pair = pair_index(a, b, len(position))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_above, check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import as_names
 from rsa_faces._core.tables import read_header, read_table
@@ -42,8 +42,7 @@ class DesignOptions:
     slice_time_ref: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.t_r < np.inf:
-            raise InputError(f"expected t_r, the repetition time in s, above 0, got {self.t_r!r}.")
+        check_above(self.t_r, 0, what="t_r, the repetition time in s,")
         check_choice(self.hrf_model, HRF_MODELS, what="haemodynamic response")
         if self.drift_model is not None:
             check_choice(self.drift_model, DRIFTS[:2], what="drift model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from rsa_faces.brain.spheres import Volume
 
 #: Parts of a region, in the order of their channels.
 PARTS = ("left", "right", "volume")
-_STRUCTURES = {"left": "CIFTI_STRUCTURE_CORTEX_LEFT", "right": "CIFTI_STRUCTURE_CORTEX_RIGHT"}
 
 
 class Region:
@@ -238,7 +237,8 @@ class Region:
                 f"for each place, got {values.shape}."
             )
         if self.volume is not None and (self.left is not None or self.right is not None):
-            return self._cifti(np.atleast_2d(values))
+            values = np.atleast_2d(values)
+            return cifti_image(self, values, [f"map {i}" for i in range(len(values))])
         if self.volume is not None:
             return self._nifti(values, fill)
         images, start = {}, 0
@@ -256,21 +256,22 @@ class Region:
         array[self.volume.mask] = values.T
         return nibabel.Nifti1Image(array, self.volume.affine)
 
-    def _cifti(self, values: np.ndarray):
-        """Return voxels and vertices as a dscalar."""
-        import nibabel
-        from nibabel.cifti2 import BrainModelAxis, ScalarAxis
 
-        axis = None
-        for part, mask in self.parts():
-            if part == "volume":
-                model = BrainModelAxis.from_mask(mask, "other", affine=self.volume.affine)
-            else:
-                vertices = np.flatnonzero(mask)
-                model = BrainModelAxis.from_surface(vertices, len(mask), _STRUCTURES[part])
-            axis = model if axis is None else axis + model
-        names = ScalarAxis([f"map {i}" for i in range(len(values))])
-        return nibabel.Cifti2Image(values.astype(np.float32), header=(names, axis))
+def cifti_image(region: Region, values: np.ndarray, names: Sequence[str]):
+    """Return values of voxels and vertices, (n_maps, n_places), as a dscalar in float32."""
+    import nibabel
+    from nibabel.cifti2 import BrainModelAxis, ScalarAxis
+
+    axis = None
+    for part, mask in region.parts():
+        if part == "volume":
+            model = BrainModelAxis.from_mask(mask, "other", affine=region.volume.affine)
+        else:
+            vertices = np.flatnonzero(mask)
+            model = BrainModelAxis.from_surface(vertices, len(mask), f"cortex_{part}")
+        axis = model if axis is None else axis + model
+    header = ScalarAxis(list(names)), axis
+    return nibabel.Cifti2Image(values.astype(np.float32), header=header)
 
 
 def same_grid(a: Volume, b: Volume) -> bool:

@@ -292,15 +292,10 @@ def hyperalign(
         rotation = _fit(profiles[:, None], order, n_iterations)[:, 0]
         matrices = {s: rotation[i, : arrays[s].shape[1]] for i, s in enumerate(subjects)}
     else:
-        matrices = dict(
-            zip(
-                subjects,
-                _searchlight_matrices(
-                    profiles, lists, order, n_iterations, per_center, np.dtype(dtype), budget
-                ),
-                strict=True,
-            )
+        found = _searchlight_matrices(
+            profiles, lists, order, n_iterations, per_center, np.dtype(dtype), budget
         )
+        matrices = dict(zip(subjects, found, strict=True))
     tables = _empty_tables()
     if held is not None:
         after = np.stack(
@@ -682,25 +677,12 @@ def _report(before, after, lists, subjects, measure, budget):
     return report, pairs, summary
 
 
-def _empty_tables():
+def _empty_tables() -> list[pd.DataFrame]:
     """Return tables without rows, for no report."""
-    return (
-        pd.DataFrame(columns=["center", "n_channels", "before", "after", "difference"]),
-        pd.DataFrame(columns=["subject_a", "subject_b", "before", "after", "difference"]),
-        pd.DataFrame(
-            columns=[
-                "before",
-                "after",
-                "difference",
-                "n_rising",
-                "n_defined",
-                "n_searchlights",
-                "n_conditions",
-                "n_subjects",
-                "measure",
-            ]
-        ),
-    )
+    sides = ["before", "after", "difference"]
+    counts = ["n_rising", "n_defined", "n_searchlights", "n_conditions", "n_subjects", "measure"]
+    heads = ["center", "n_channels", *sides], ["subject_a", "subject_b", *sides], [*sides, *counts]
+    return [pd.DataFrame(columns=head) for head in heads]
 
 
 def _rdm_vectors(patterns: np.ndarray, measure: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_above, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain._design import read_confounds
@@ -104,8 +104,7 @@ def clip_patterns(
     Patterns(2 observations of 2 conditions in 1 folds, 27 channels)
     """
     check_choice(outside, OUTSIDE, what="way with clips outside of the run")
-    if not 0 < t_r < np.inf:
-        raise InputError(f"expected t_r, the repetition time in s, above 0, got {t_r!r}.")
+    check_above(t_r, 0, what="t_r, the repetition time in s,")
     if not np.isfinite(delay):
         raise InputError(f"expected delay in s, got {delay!r}.")
     imgs, clips, confounds, runs = per_run(imgs, clips, confounds, runs, what="clips")

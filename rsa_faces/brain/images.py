@@ -645,20 +645,11 @@ def _difference(first: Image, other: Image, what: str) -> str:
             f"expected {other.label} to have the places of {first.label}, {first.space!r}, got "
             f"{other.space!r}."
         )
-    if a.mask.shape != b.mask.shape:
-        return (
-            f"expected images of one shape as {what}, but {first.label} has {grid(a)} and "
-            f"{other.label} {grid(b)}."
-        )
+    one = "shape" if a.mask.shape != b.mask.shape else "affine"
     return (
-        f"expected one affine for all images of {what}, but {first.label} has {_affine(a)} and "
-        f"{other.label} {_affine(b)}."
+        f"expected one {one} for all images of {what}, but {first.label} has {grid(a)} and "
+        f"{other.label} {grid(b)}."
     )
-
-
-def _affine(volume: Volume) -> str:
-    """Show an affine in one line."""
-    return str(np.round(volume.affine[:3], 4).tolist())
 
 
 def _open_hemispheres(images: Mapping[str, Any], what: str) -> Image:
@@ -716,11 +707,8 @@ def _vertices(img: Any, what: str) -> tuple[np.ndarray, set[str]]:
         if len(files) > 1 or files[0] != Path(img):
             img = files
         else:
-            what = (
-                f"{what.removesuffix(')')}, {files[0].name})"
-                if what.endswith(")")
-                else (f"{what} ({files[0].name})")
-            )
+            sign = ", " if what.endswith(")") else " ("
+            what = f"{what.removesuffix(')')}{sign}{files[0].name})"
             img = load_file(files[0], what)
     if isinstance(img, (list, tuple)) and not np.isscalar(img[0] if img else 0.0):
         rows, stated = zip(*(_vertices(one, what) for one in img), strict=True)
@@ -910,13 +898,8 @@ def _hemisphere(img: Any, path: Path | None, label: str) -> tuple[str, list[tupl
         notes = []
         if named and named != stated:
             other = next(iter(named - stated))
-            notes = [
-                (
-                    f"states the {part} hemisphere, but is named as the {other} one; "
-                    f"taken is the {part} one",
-                    label,
-                )
-            ]
+            both = f"states the {part} hemisphere, but is named as the {other} one"
+            notes = [(f"{both}; taken is the {part} one", label)]
         return part, notes
     if len(named) == 1:
         return next(iter(named)), []

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.checks import check_above, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain._labels import background, freesurfer_label, label_maps
 from rsa_faces.brain._region import Region
@@ -224,8 +224,7 @@ def roi_sphere(
     point = np.asarray(center, dtype=np.float64)
     if point.shape != (3,) or not np.isfinite(point).all():
         raise InputError(f"expected center to be x, y, z in mm, got {center!r}.")
-    if not np.isscalar(radius) or isinstance(radius, str) or not 0 < radius < np.inf:
-        raise InputError(f"expected radius to be a length in mm above 0, got {radius!r}.")
+    check_above(radius, 0, what="radius to be a length in mm")
     space = getattr(like, "space", like)
     if not isinstance(space, Region):
         space = open_image(space, "like").space

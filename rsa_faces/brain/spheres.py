@@ -6,7 +6,7 @@ vertices of a cortex. Every place is the centre of one searchlight, and its chan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
-from rsa_faces._core.checks import check_count
+from rsa_faces._core.checks import check_above, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.stored import storable
 
@@ -24,7 +24,62 @@ _SLACK = 1 + 1e-6
 _BLOCK_BYTES = 64 * 2**20
 
 
-class Volume:
+class _Places:
+    """What volumes and surfaces share: places are where the mask is True."""
+
+    mask: np.ndarray
+
+    @property
+    def n_places(self) -> int:
+        """Number of voxels or vertices in the mask."""
+        return len(self.indices)
+
+    @cached_property
+    def indices(self) -> np.ndarray:
+        """Index of each voxel or vertex, shape (n_places, 3) or (n_places, 1)."""
+        return _frozen(np.argwhere(self.mask))
+
+    def to_array(self, values: Any, *, fill: float = np.nan) -> np.ndarray:
+        """Put one value for each place into an array of the shape of the mask.
+
+        Parameters
+        ----------
+        values : array_like, shape (n_places,)
+        fill : float, default NaN
+            Value outside the mask.
+
+        Returns
+        -------
+        ndarray, shape (n_x, n_y, n_z) or (n_vertices,)
+        """
+        array = np.full(self.mask.shape, fill, dtype=np.float64)
+        array[self.mask] = _per_place(values, self.n_places)
+        return array
+
+    def to_img(self, values: Any, *, fill: float = np.nan):
+        """Return one value for each place as an image in float32.
+
+        Parameters
+        ----------
+        values : array_like, shape (n_places,)
+        fill : float, default NaN
+            Value outside the mask, and of places that are NaN. Some viewers want 0.
+
+        Returns
+        -------
+        nibabel.Nifti1Image, or GiftiImage of a surface
+        """
+        return self.image([values], fill)
+
+    def image(self, rows: Iterable[Any], fill: float, names: Sequence[str] = ()):
+        """Return an image with a map for each row; GIFTI holds their names."""
+        arrays = [self.to_array(row).astype(np.float32) for row in rows]
+        for array in arrays:
+            array[np.isnan(array)] = fill
+        return self._image(arrays, names)
+
+
+class Volume(_Places):
     """The voxels of a mask.
 
     Parameters
@@ -81,16 +136,6 @@ class Volume:
         return f"Volume({self.n_places} of {self.mask.shape} voxels)"
 
     @property
-    def n_places(self) -> int:
-        """Number of voxels in the mask."""
-        return len(self.indices)
-
-    @cached_property
-    def indices(self) -> np.ndarray:
-        """Voxel indices of each place, shape (n_places, 3)."""
-        return _frozen(np.argwhere(self.mask))
-
-    @property
     def coordinates(self) -> np.ndarray:
         """Coordinates of each place in mm, shape (n_places, 3)."""
         return self.indices @ self.affine[:3, :3].T + self.affine[:3, 3]
@@ -108,44 +153,14 @@ class Volume:
             and np.allclose(self.affine, other.affine, rtol=0.0, atol=1e-3)
         )
 
-    def to_array(self, values: Any, *, fill: float = np.nan) -> np.ndarray:
-        """Put one value for each place into an array of the shape of the mask.
-
-        Parameters
-        ----------
-        values : array_like, shape (n_places,)
-        fill : float, default NaN
-            Value outside the mask.
-
-        Returns
-        -------
-        ndarray, shape (n_x, n_y, n_z)
-        """
-        array = np.full(self.mask.shape, fill, dtype=np.float64)
-        array[self.mask] = _per_place(values, self.n_places)
-        return array
-
-    def to_img(self, values: Any, *, fill: float = np.nan):
-        """Return one value for each place as a NIfTI image in float32.
-
-        Parameters
-        ----------
-        values : array_like, shape (n_places,)
-        fill : float, default NaN
-            Value outside the mask, and of places that are NaN. Some viewers want 0.
-
-        Returns
-        -------
-        nibabel.Nifti1Image
-        """
+    def _image(self, arrays: list[np.ndarray], names: Sequence[str]):
         import nibabel
 
-        array = self.to_array(values).astype(np.float32)
-        array[np.isnan(array)] = fill
-        return nibabel.Nifti1Image(array, self.affine)
+        stacked = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=3)
+        return nibabel.Nifti1Image(stacked, self.affine)
 
 
-class Surface:
+class Surface(_Places):
     """The vertices of a cortical surface.
 
     Parameters
@@ -212,16 +227,6 @@ class Surface:
         return f"Surface({self.n_places} of {len(self.mask)} vertices)"
 
     @property
-    def n_places(self) -> int:
-        """Number of vertices in the mask."""
-        return int(self.mask.sum())
-
-    @cached_property
-    def indices(self) -> np.ndarray:
-        """Vertex of each place, shape (n_places, 1)."""
-        return _frozen(np.argwhere(self.mask))
-
-    @property
     def coordinates(self) -> np.ndarray:
         """Coordinates of each place in mm, shape (n_places, 3)."""
         return self.vertices[self.mask]
@@ -255,50 +260,23 @@ class Surface:
             and np.allclose(self.vertices, other.vertices, rtol=0.0, atol=1e-3)
         )
 
-    def to_array(self, values: Any, *, fill: float = np.nan) -> np.ndarray:
-        """Put one value for each place into an array over all vertices.
-
-        Parameters
-        ----------
-        values : array_like, shape (n_places,)
-        fill : float, default NaN
-            Value outside the mask.
-
-        Returns
-        -------
-        ndarray, shape (n_vertices,)
-        """
-        array = np.full(self.mask.shape, fill, dtype=np.float64)
-        array[self.mask] = _per_place(values, self.n_places)
-        return array
-
-    def to_img(self, values: Any, *, fill: float = np.nan):
-        """Return one value for each place as a GIFTI image in float32.
-
-        Parameters
-        ----------
-        values : array_like, shape (n_places,)
-        fill : float, default NaN
-            Value outside the mask, and of places that are NaN. Some viewers want 0.
-
-        Returns
-        -------
-        nibabel.GiftiImage
-        """
+    def _image(self, arrays: list[np.ndarray], names: Sequence[str]):
         from nibabel import gifti
 
-        array = self.to_array(values).astype(np.float32)
-        array[np.isnan(array)] = fill
-        return gifti.GiftiImage(darrays=[gifti.GiftiDataArray(array, intent="NIFTI_INTENT_SHAPE")])
+        metas = [gifti.GiftiMetaData({"Name": name}) for name in names] or [None] * len(arrays)
+        described = [
+            gifti.GiftiDataArray(array, intent="NIFTI_INTENT_SHAPE", meta=meta)
+            for array, meta in zip(arrays, metas, strict=True)
+        ]
+        return gifti.GiftiImage(darrays=described)
 
 
 class _Searchlights:
     """Channels around each place, batch by batch."""
 
     def __init__(self, space: Volume | Surface, radius: float):
-        if not np.isscalar(radius) or isinstance(radius, str) or not 0 < radius < np.inf:
-            raise InputError(f"expected radius to be a length in mm above 0, got {radius!r}.")
-        self.space, self.radius = space, float(radius)
+        self.space = space
+        self.radius = check_above(radius, 0, what="radius to be a length in mm")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.space!r}, radius={self.radius:g} mm)"

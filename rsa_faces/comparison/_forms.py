@@ -20,10 +20,15 @@ from rsa_faces._kernels.sort import sort_rows
 _MODELS = 16  # models ranked together in one sample
 
 
-def centred(vectors: np.ndarray) -> np.ndarray:
-    """Return rows minus their mean; exactly 0 for constant rows."""
-    centred = vectors - vectors.mean(axis=1, keepdims=True)
-    centred[(vectors == vectors[:, :1]).all(axis=1)] = 0.0
+def is_constant(vectors: np.ndarray) -> np.ndarray:
+    """Return whether all values of a row are equal."""
+    return (vectors == vectors[:, :1]).all(axis=1)
+
+
+def centred(vectors: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return rows minus their (weighted) mean; exactly 0 for constant rows."""
+    centred = vectors - np.average(vectors, axis=1, weights=weights)[:, None]
+    centred[is_constant(vectors)] = 0.0
     return centred
 
 

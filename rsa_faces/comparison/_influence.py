@@ -14,14 +14,14 @@ from __future__ import annotations
 import numpy as np
 
 from rsa_faces._kernels.concordance import concordances
-from rsa_faces.comparison._forms import Covariance
+from rsa_faces.comparison._forms import Covariance, centred, is_constant, whitened
 
 Weights = np.ndarray | None
 
 
 def pearson(model: np.ndarray, data: np.ndarray, weights: Weights = None) -> np.ndarray:
     """Influences on Pearson's correlation, (x y − r (x² + y²) / 2) / n with z-scores x and y."""
-    return cosine(_centred(model, weights), _centred(data, weights), weights)
+    return cosine(centred(model, weights), centred(data, weights), weights)
 
 
 def cosine(model: np.ndarray, data: np.ndarray, weights: Weights = None) -> np.ndarray:
@@ -75,7 +75,7 @@ def tau_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     sums = concordances(model, data)
     influence = (sums - sums.mean(axis=2, keepdims=True)) * (2.0 / (n * (n - 1)))
     for values, axis in ((model, 0), (data, 1)):
-        influence[(slice(None),) * axis + (_constant(values),)] = np.nan
+        influence[(slice(None),) * axis + (is_constant(values),)] = np.nan
     return influence
 
 
@@ -111,7 +111,7 @@ def cosine_cov(
 
 def corr_cov(model: np.ndarray, data: np.ndarray, sigma_k: Covariance | None = None) -> np.ndarray:
     """Influences on the whitened correlation: as those on the whitened cosine, once centred."""
-    return cosine_cov(_centred(model), _centred(data), sigma_k)
+    return cosine_cov(centred(model), centred(data), sigma_k)
 
 
 def partial_pearson(model: np.ndarray, data: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -119,8 +119,8 @@ def partial_pearson(model: np.ndarray, data: np.ndarray, given: np.ndarray) -> n
 
     What a pair does to the regressions has no influence: residuals are orthogonal to what is given.
     """
-    given = _centred(given)
-    return _of_products(*(_unit_square(residuals(_centred(v), given)[0]) for v in (model, data)))
+    given = centred(given)
+    return _of_products(*(_unit_square(residuals(centred(v), given)[0]) for v in (model, data)))
 
 
 def partial_spearman(model: np.ndarray, data: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -224,11 +224,7 @@ def _of_whitened(model: np.ndarray, data: np.ndarray) -> np.ndarray:
         square.append(np.zeros((len(side), size, size)))
         square[-1][:, row, col] = square[-1][:, col, row] = side
     sums = [s.sum(axis=2) for s in square]
-    # V⁻¹ x = (x_ij − u_i − u_j) / 2.
-    white = []
-    for v, r in zip(scaled, sums, strict=True):
-        u = (r - r.sum(axis=1, keepdims=True) / (2 * size)) / size
-        white.append((v - u[:, row] - u[:, col]) / 2)
+    white = [whitened(v) for v in scaled]
     influence, scale, r, own = _of_inner_products(scaled, white)
     own_nodes = [_whitened_nodes(s, s, r, r, same=True) for s, r in zip(square, sums, strict=True)]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -276,18 +272,6 @@ def residuals(values: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.nda
     nothing = (rest**2).sum(axis=1) <= 1e-12 * (values**2).sum(axis=1)
     rest[nothing] = 0.0
     return rest, weights
-
-
-def _centred(vectors: np.ndarray, weights: Weights = None) -> np.ndarray:
-    """Return rows minus their mean; exactly 0 for constant rows."""
-    centred = vectors - np.average(vectors, axis=1, weights=weights)[:, None]
-    centred[_constant(vectors)] = 0.0
-    return centred
-
-
-def _constant(vectors: np.ndarray) -> np.ndarray:
-    """Return whether all values of a row are equal."""
-    return (vectors == vectors[:, :1]).all(axis=1)
 
 
 def _unit_square(vectors: np.ndarray, weights: Weights = None) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_count, nearest
+from rsa_faces._core.checks import as_rng, check_above, check_count, nearest
 from rsa_faces._core.errors import InputError
 from rsa_faces.rdm import RDMs
 
@@ -216,7 +216,7 @@ def simulated_brain(
         (signal, "signal", -1.0),
         (smoothness, "smoothness", -1.0),
     ):
-        _check_length(value, what, low)
+        check_above(value, 0, what=f"{what} to be a number", least=low < 0)
     rng = as_rng(seed)
     inside, affine = _ellipsoid(shape), np.diag([voxel_size] * 3 + [1.0])
     # The middle of the image is at 0 mm.
@@ -347,14 +347,6 @@ def _names(models: RDMs) -> list[str]:
     if (missing := int(np.isnan(models.vectors).sum())) > 0:
         raise InputError(f"expected models without missing pairs, got {missing} NaN.")
     return names
-
-
-def _check_length(value: Any, what: str, low: float) -> None:
-    """Check a number above 0, or of at least 0 where `low` is −1."""
-    fine = np.isscalar(value) and not isinstance(value, str) and np.isfinite(value)
-    if not fine or value <= low or value < 0:
-        bound = "above 0" if low == 0 else "of at least 0"
-        raise InputError(f"expected {what} to be a number {bound}, got {value!r}.")
 
 
 def _ellipsoid(shape) -> np.ndarray:

@@ -11,10 +11,9 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, nearest
+from rsa_faces._core.checks import as_rng, check_above, check_choice, check_count, nearest
 from rsa_faces._core.errors import InputError
 from rsa_faces.datasets.simulated_brain import (
-    _check_length,
     _coordinates,
     _names,
     simulated_layers,
@@ -143,8 +142,8 @@ def simulated_cortex(
     names = _names(models)
     check_count(n_subjects, what="n_subjects")
     check_count(n_runs, what="n_runs")
-    _check_length(region_radius, "region_radius", 0.0)
-    _check_length(signal, "signal", -1.0)
+    check_above(region_radius, 0, what="region_radius to be a number")
+    check_above(signal, 0, what="signal to be a number", least=True)
     rng = as_rng(seed)
     meshes = {side: _mesh(side) for side in HEMISPHERES}
     if planted is None:

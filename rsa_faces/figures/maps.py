@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from rsa_faces._core.checks import check_choice, check_count
+from rsa_faces._core.checks import check_above, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import counted, number, p_value
 from rsa_faces.brain import Surface, Volume
@@ -399,8 +399,8 @@ def _numbers(similarity, model, space, label) -> tuple[_Shown, str]:
 def _limited(shown: _Shown, threshold, where, limit) -> _Shown:
     """Return a map with its scale, without the places that have no colour."""
     for value, what in ((threshold, "threshold"), (limit, "limit")):
-        if value is not None and (not np.isscalar(value) or not 0 < value < np.inf):
-            raise InputError(f"expected {what} to be a number above 0, got {value!r}.")
+        if value is not None:
+            check_above(value, 0, what=f"{what} to be a number")
     values = shown.values.copy()
     if threshold is not None:
         values[~(np.abs(values) >= threshold)] = np.nan

@@ -416,11 +416,3 @@ def held_out_plain(
                 models[known], own[tested], drawn, method
             )[0]
     return result
-
-
-def mean_over_folds(similarity: np.ndarray) -> np.ndarray:
-    """Return means over the folds in which a similarity is defined, (n_splits, n_columns, n_s)."""
-    defined = ~np.isnan(similarity)
-    total = np.where(defined, similarity, 0.0).sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return total / defined.sum(axis=1)

@@ -217,17 +217,9 @@ def result_of(region: Region, outcome: Outcome) -> Result:
         n_pairs=int(((~np.isnan(data.vectors)).any(axis=0) & region.units.used).sum()),
     )
     one_subject = len(data) < 2
-    ceilings = pd.DataFrame(
-        [
-            {
-                **where,
-                **bounds,
-                **reliable,
-                "ceiling_low_sem": np.nan if one_subject else sem[n_model],
-                "ceiling_high_sem": np.nan if one_subject else sem[n_model + 1],
-            }
-        ]
-    )[list(CEILINGS)]
+    errors = np.full(2, np.nan) if one_subject else sem[n_model:]
+    errors = dict(zip(("ceiling_low_sem", "ceiling_high_sem"), errors, strict=True))
+    ceilings = pd.DataFrame([where | bounds | reliable | errors])[list(CEILINGS)]
     subjects = names.loc[np.repeat(names.index, len(data)), ["network", "layer"]].assign(
         **where,
         subject=np.tile(region.subjects, n_model),

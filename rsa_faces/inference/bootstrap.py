@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from rsa_faces._core.checks import as_rng
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.numbers import mean_defined
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._estimate import Estimate, of_differences
@@ -344,8 +345,7 @@ def contrast_variances(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     defined = ~np.isnan(samples)
     with np.errstate(invalid="ignore", divide="ignore"):
-        centre = np.where(defined, samples, 0).sum(axis=0) / defined.sum(axis=0)
-        x = np.where(defined, samples - centre, 0.0)
+        x = np.where(defined, samples - mean_defined(samples), 0.0)
         m = defined.astype(np.float64)
         n = m.T @ m
         sums, squares = x.T @ m, (x**2).T @ m
@@ -360,10 +360,8 @@ def column_variances(samples: np.ndarray) -> np.ndarray:
     defined = ~np.isnan(samples)
     n = defined.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        centre = np.where(defined, samples, 0.0).sum(axis=0) / n
-        return (np.where(defined, samples - centre, 0.0) ** 2).sum(axis=0) / np.where(
-            n > 1, n - 1, np.nan
-        )
+        squares = np.where(defined, samples - mean_defined(samples), 0.0) ** 2
+        return squares.sum(axis=0) / np.where(n > 1, n - 1, np.nan)
 
 
 def dual_variance(

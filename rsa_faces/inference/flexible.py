@@ -11,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
+from rsa_faces._core.numbers import mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.inference._design import Design, Units
@@ -23,7 +24,6 @@ from rsa_faces.inference._held_out import (
     fold_weights,
     held_out_means,
     layers_of,
-    mean_over_folds,
 )
 from rsa_faces.inference._region import Outcome, Region, largest_within, regions_of, result_of
 from rsa_faces.inference._result import Result
@@ -413,7 +413,7 @@ def _cv_means(layers, data, splits, n_repeats, *options) -> np.ndarray:
         here = splits[part]
         similarities, _ = held_out_means(layers, data, here, *options)
         means = [
-            mean_over_subjects(mean_over_folds(similarity), counts)
+            mean_over_subjects(mean_defined(similarity, 1), counts)
             for similarity, (counts, _) in zip(similarities, here.subjects, strict=True)
         ]
         return np.stack(means, axis=1)
@@ -510,8 +510,8 @@ def _fitted(
                 f"{where}: no similarity is defined for {name} in {share:.1%} of the folds "
                 "(constant over the test pairs); those are left out."
             )
-    repetitions = mean_over_subjects(mean_over_folds(similarity), observed.subjects[0][0])
-    means = _mean_defined(repetitions)
+    repetitions = mean_over_subjects(mean_defined(similarity, 1), observed.subjects[0][0])
+    means = mean_defined(repetitions)
     ways: list[tuple[str, bool, tuple[np.ndarray | None, ...]]]
     ways = [("subjects", draws.subjects is not None, (None, draws.subjects))]
     ways.append(("conditions", draws.conditions is not None, (draws.conditions, None)))
@@ -530,7 +530,7 @@ def _fitted(
         for value, extra in zip(variances, contrast_variances(repetitions), strict=True)
     )
     freedom = design.freedom(n_subjects, region.units)
-    per_subject = _mean_defined(mean_over_folds(by_fold))
+    per_subject = mean_defined(mean_defined(by_fold, 1))
     low, high = means[n_networks:] if n_subjects > 1 else (np.nan, np.nan)
     outcome = Outcome(
         names,
@@ -565,13 +565,6 @@ def _observed(layers, data, splits, *options):
     ]
     similarity = np.concatenate([similarities[0] for similarities, _ in parts])
     return similarity, np.concatenate([weights for _, weights in parts])
-
-
-def _mean_defined(values: np.ndarray) -> np.ndarray:
-    """Return means over the first axis of what is defined; NaN where nothing is."""
-    defined = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(defined, values, 0.0).sum(axis=0) / defined.sum(axis=0)
 
 
 def _network_names(layers: Layers, fit: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_above, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels import clusters as loops
@@ -316,10 +316,7 @@ def _threshold(threshold, statistic: str, tail: str, n_subjects: int) -> float |
         return None
     if threshold is None:
         return float(stats.t.isf(0.005 if tail == "two-sided" else 0.01, n_subjects - 1))
-    is_number = np.isscalar(threshold)
-    if not is_number or not 0 < threshold < np.inf:
-        raise InputError(f"expected threshold to be a t value above 0, got {threshold!r}.")
-    return float(threshold)
+    return check_above(threshold, 0, what="threshold to be a t value")
 
 
 def _graph(neighbours, statistic: str, measured: np.ndarray) -> sparse.csr_array:

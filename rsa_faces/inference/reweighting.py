@@ -12,7 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from rsa_faces._core.checks import as_rng
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named
-from rsa_faces._core.numbers import best_index
+from rsa_faces._core.numbers import best_index, mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.fits import nnls
 from rsa_faces.comparison import resolve
@@ -21,7 +21,7 @@ from rsa_faces.inference._design import Design
 from rsa_faces.inference._held_out import MEMORY, check_folds, draw_folds
 from rsa_faces.inference._study import Study, pairs_of
 from rsa_faces.inference._subjects import subject_means
-from rsa_faces.inference.flexible import _mean_defined, aligned
+from rsa_faces.inference.flexible import aligned
 from rsa_faces.rdm import RDMs
 
 _LARGEST_GRAM = 16_000
@@ -252,7 +252,7 @@ class _Ridge:
             self.judge(self.fit(train[folds != f], self.penalties), train[folds == f])[0]
             for f in range(n_folds)
         ]
-        scores = _mean_defined(np.array(scores))
+        scores = mean_defined(np.array(scores))
         if np.isnan(scores).all():
             return float(self.penalties.max())
         # The largest of equally good ones.
@@ -318,7 +318,7 @@ class _Ridge:
             self.study, model=predictions, data=data, units=self.study.units.among(test)
         )
         similarity = study.similarities(study.once)[0]
-        means = _mean_defined(similarity.T)
+        means = mean_defined(similarity.T)
         return means[:-1], float(means[-1])
 
     def _pairs_mean(self, members: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import as_names, in_memory, named, per_row
 from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
-from rsa_faces.brain._region import Region, same_grid
+from rsa_faces.brain._region import Region, grid, same_grid
 from rsa_faces.brain.images import Image, as_region, inside_mask, open_image, read_vertices
 from rsa_faces.rdm._cells import Cells
 from rsa_faces.rdm._ties import rounding_of_sums, settle, values_repeat
@@ -302,16 +302,10 @@ def _mask_of(mask_img: Any, image: Image) -> Volume:
     own: Volume = image.space.volume  # type: ignore[assignment]
     if mask is None:
         raise InputError(f"expected a mask of voxels for {image.label}, got vertices in mask_img.")
-    if mask.mask.shape != own.mask.shape:
-        raise InputError(
-            f"expected a mask of shape {own.mask.shape}, that of {image.label}, got "
-            f"{mask.mask.shape}. Resample one to the other first (nilearn.image.resample_to_img)."
-        )
     if not same_grid(mask, own):
         raise InputError(
-            f"expected one affine for {image.label} and mask, but {image.label} has "
-            f"{_lines(own.affine)} and mask_img {_lines(mask.affine)}. Resample one to the other "
-            "first (nilearn.image.resample_to_img)."
+            f"expected mask_img on the grid of {image.label}, {grid(own)}, got {grid(mask)}. "
+            "Resample one to the other first (nilearn.image.resample_to_img)."
         )
     return Volume(mask.mask, own.affine)
 
@@ -363,11 +357,6 @@ def _check_number(n_observations: int, n_expected: int | None, what: str) -> Non
             f"expected one condition for each of {n_observations} volumes of {what}, got "
             f"{n_expected} conditions."
         )
-
-
-def _lines(affine: np.ndarray) -> str:
-    """Show an affine in one line."""
-    return str(np.round(affine[:3], 4).tolist())
 
 
 def _means(observed: np.ndarray, cells: Cells) -> np.ndarray:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.brain import Surface, Volume
+from rsa_faces.brain import Region, Surface, Volume
+from rsa_faces.brain._region import cifti_image
 from rsa_faces.mapping._map import SearchlightMap
-
-_STRUCTURES = {"left": "CIFTI_STRUCTURE_CORTEX_LEFT", "right": "CIFTI_STRUCTURE_CORTEX_RIGHT"}
 
 
 def to_cifti(
@@ -65,14 +64,11 @@ def to_cifti(
     >>> to_cifti(volume=maps).shape
     (1, 216)
     """
-    from nibabel import cifti2
-
     given = {"left": left, "right": right, "volume": volume}
     given = {name: one for name, one in given.items() if one is not None}
     if not given:
         raise InputError("expected at least one map: left, right or volume.")
     first_name, first = next(iter(given.items()))
-    axis = None
     for name, one in given.items():
         if not isinstance(one, SearchlightMap):
             raise TypeError(f"expected {name} to be a SearchlightMap, got {type(one).__name__}.")
@@ -85,15 +81,6 @@ def to_cifti(
         kind = Volume if name == "volume" else Surface
         if not isinstance(one.space, kind):
             raise InputError(f"expected {name} to be a map in a {kind.__name__}, got {one.space}.")
-        if isinstance(one.space, Volume):
-            part = cifti2.BrainModelAxis.from_mask(
-                one.space.mask, name="CIFTI_STRUCTURE_OTHER", affine=one.space.affine
-            )
-        else:
-            part = cifti2.BrainModelAxis.from_surface(
-                one.space.indices[:, 0], len(one.space.mask), name=_STRUCTURES[name]
-            )
-        axis = part if axis is None else axis + part
+    places = {n: one.space if n == "volume" else one.space.mask for n, one in given.items()}
     values = np.concatenate([one.similarity for one in given.values()], axis=1)
-    rows = cifti2.ScalarAxis(list(first.names))
-    return cifti2.Cifti2Image(values.astype(np.float32), header=(rows, axis))
+    return cifti_image(Region(**places), values, first.names)

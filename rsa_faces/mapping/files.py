@@ -12,7 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.files import atomic_path
 from rsa_faces._core.tables import write_table
-from rsa_faces.brain import Surface, Volume
+from rsa_faces.brain import Volume
 from rsa_faces.mapping._map import SearchlightMap
 
 
@@ -91,29 +91,11 @@ def write_map(
     for name, (rows, names, outside) in images.items():
         paths.append(folder / f"{name}{suffix}")
         with atomic_path(paths[-1]) as temporary:
-            temporary.write_bytes(_image(maps.space, rows, names, outside))
+            content = maps.space.image(rows, outside, names).to_bytes()
+            # Without the time of writing.
+            content = gzip.compress(content, mtime=0) if suffix == ".nii.gz" else content
+            temporary.write_bytes(content)
     for name, table in (("models", models), ("peaks", peaks)):
         paths.append(folder / f"{name}.csv")
         write_table(table, paths[-1])
     return paths
-
-
-def _image(space: Volume | Surface, rows: np.ndarray, names, fill: float) -> bytes:
-    """Return the bytes of an image with one volume (or array) for each row."""
-    import nibabel
-    from nibabel import gifti
-
-    arrays = [space.to_array(row).astype(np.float32) for row in rows]
-    for array in arrays:
-        array[np.isnan(array)] = fill
-    if isinstance(space, Volume):
-        stacked = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=3)
-        # Without the time of writing.
-        return gzip.compress(nibabel.Nifti1Image(stacked, space.affine).to_bytes(), mtime=0)
-    described = [
-        gifti.GiftiDataArray(
-            array, intent="NIFTI_INTENT_SHAPE", meta=gifti.GiftiMetaData({"Name": name})
-        )
-        for array, name in zip(arrays, names, strict=True)
-    ]
-    return gifti.GiftiImage(darrays=described).to_bytes()

@@ -186,39 +186,31 @@ def ceiling_map(
     names = list(imgs) if isinstance(imgs, Mapping) else None
     imgs = list(imgs.values() if isinstance(imgs, Mapping) else imgs)
     names = names or [f"subject {k}" for k in range(len(imgs))]
-    conditions, folds = (_per_subject(v, len(imgs)) for v in (conditions, folds))
-    residuals = [None] * len(imgs) if residuals is None else list(residuals)
-    estimated: list[Any] = [n_estimated] * len(imgs)
-    if isinstance(n_estimated, Sequence):
-        estimated = list(n_estimated)
-    for what, given in (
-        ("conditions", conditions),
-        ("folds", folds),
-        ("residuals", residuals),
-        ("n_estimated", estimated),
-    ):
+    several = isinstance(n_estimated, Sequence)
+    of_subjects: dict[str, list[Any]] = {
+        "conditions": _per_subject(conditions, len(imgs)),
+        "folds": _per_subject(folds, len(imgs)),
+        "residuals": [None] * len(imgs) if residuals is None else list(residuals),
+        "n_estimated": list(n_estimated) if several else [n_estimated] * len(imgs),
+    }
+    for what, given in of_subjects.items():
         if len(given) != len(imgs):
             raise InputError(f"expected {what} of {len(imgs)} subjects, got {len(given)}.")
-    order = list(dict.fromkeys(as_names(conditions[0]))) if conditions else []
+    order = list(dict.fromkeys(as_names(of_subjects["conditions"][0]))) if imgs else []
     subjects: list[Patterns] = []
-    for name, img, own, own_folds, left, parameters in zip(
-        names, imgs, conditions, folds, residuals, estimated, strict=True
-    ):
+    for k, (name, img) in enumerate(zip(names, imgs, strict=True)):
         used = sum(p.n_bytes for p in subjects)
         try:
             patterns = load_patterns(
                 img,
                 mask_img=mask_img,
                 mesh=mesh,
-                conditions=own,
                 order=order,
                 measure=measure,
-                folds=own_folds,
                 noise=noise,
                 noise_from=noise_from,
-                residuals=left,
-                n_estimated=parameters,
                 budget=allowed - used,
+                **{what: given[k] for what, given in of_subjects.items()},
             )
         except InputError as err:
             raise InputError(f"{name}: {err}") from err

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from rsa_faces._core.checks import check_count
+from rsa_faces._core.checks import check_above, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface, Volume
 
@@ -74,11 +74,7 @@ def peak_table(
     0    0.4  1  2  3  3.0  6.0  9.0
     """
     check_count(n, what="n")
-    is_number = np.isscalar(min_distance)
-    if not is_number or not 0 <= min_distance < np.inf:
-        raise InputError(
-            f"expected min_distance to be a length in mm of at least 0, got {min_distance!r}."
-        )
+    check_above(min_distance, 0, what="min_distance to be a length in mm", least=True)
     values = _fitting(values, "values", space).astype(np.float64)
     allowed = ~np.isnan(values)
     if where is not None:

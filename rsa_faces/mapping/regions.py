@@ -238,9 +238,15 @@ def _pairs(names: list[str], bic: np.ndarray, correction: str) -> pd.DataFrame:
         difference = bic[:, a] - bic[:, b]
         row = {"candidate_a": names[a], "candidate_b": names[b]} | flip_one(difference)
         rows.append(row | {"n_a_better": int((difference < 0).sum())})
-    pairs = pd.DataFrame(rows)
-    pairs.insert(6, "p_corrected", adjust(pairs["p"].to_numpy(), method=correction))
-    return pairs
+    return corrected_rows(rows, correction)
+
+
+def corrected_rows(rows: list[dict], correction: str) -> pd.DataFrame:
+    """Return a table of tests with p corrected for all of them."""
+    table = pd.DataFrame(rows)
+    p_corrected = adjust(table["p"].to_numpy(), method=correction)
+    table.insert(table.columns.get_loc("p") + 1, "p_corrected", p_corrected)
+    return table
 
 
 def flip_one(difference: np.ndarray, n_permutations: int = 9999, seed: int = 0) -> dict:

@@ -16,9 +16,9 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.inference import TimeCourse
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
-from rsa_faces.inference.multiple import CORRECTIONS, adjust
+from rsa_faces.inference.multiple import CORRECTIONS
 from rsa_faces.inference.neighbours import combine_neighbours, time_neighbours
-from rsa_faces.mapping.regions import flip_one
+from rsa_faces.mapping.regions import corrected_rows, flip_one
 from rsa_faces.mapping.time_courses import LayerMap, of_region
 
 STATISTICS = ("cluster-mass", "tfce")
@@ -313,11 +313,7 @@ def compare_networks(
             }
             row |= flip_one(a - b, n_permutations, seed)
             table.append(row | {"n_a_larger": int((a > b).sum())})
-    table = pd.DataFrame(table)
-    table.insert(
-        table.columns.get_loc("p") + 1, "p_corrected", adjust(table["p"], method=correction)
-    )
-    return table
+    return corrected_rows(table, correction)
 
 
 def _layers(course, network: str | None, minus: str | None):

@@ -383,7 +383,7 @@ SITUATIONS = [
     Situation(
         "a searchlight in a mask on another grid",
         lambda f: light(betas(f), nifti(1.0 * INSIDE, f / "m.nii", moved_affine())),
-        "one affine for img",
+        "mask_img on the grid of img",
     ),
     # Lists, patterns, folders
     Situation("a folder of twelve maps", lambda f: reads(*maps(f))),
