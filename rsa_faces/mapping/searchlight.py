@@ -236,12 +236,7 @@ def check_models(models: RDMs, method: str | Method) -> None:
     if not isinstance(models, RDMs):
         raise TypeError(f"expected models as RDMs, got {type(models).__name__}.")
     method = resolve(method)
-    missing = np.isnan(models.vectors)
-    if missing.any() and method.whitened:
-        raise InputError(
-            f"the method {method.name!r} needs every pair, but {int(missing.sum())} pairs are "
-            "missing (NaN) in the models. Use another method, or subset() the conditions."
-        )
+    method.check_measured(models.vectors, "the models")
     lowest, highest = np.nanmin(models.vectors, axis=1), np.nanmax(models.vectors, axis=1)
     constant = lowest == highest
     if not method.centres:
