@@ -485,7 +485,7 @@ def test_a_map_refuses_what_it_cannot_draw(d92, rdms):
     one = d92.rdms.sel(region="monkey IT")
     with pytest.raises(rf.InputError, match="expected one RDM to map, got 8"):
         figures.plot_mds(d92.rdms.sel(region="human IT"), d92.stimuli)
-    with pytest.raises(rf.InputError, match="every pair measured, but 1 are missing"):
+    with pytest.raises(rf.InputError, match="every pair measured in the RDM, but 1 are missing"):
         figures.plot_mds(rdms[1], d92.stimuli)
     with pytest.raises(rf.ConditionMismatchError, match="'a'"):
         figures.plot_mds(rdms[0], d92.stimuli)

@@ -256,12 +256,6 @@ class Patterns:
         check_noise_from(noise_from, measure, None if self.residuals is None else [*self.residuals])
         if noise is not None:
             check_choice(noise, NOISE_METHODS, what="noise covariance method")
-        if measure.needs_folds and (self.folds is None or len(set(self.folds)) < 2):
-            got = "none" if self.folds is None else f"only {self.folds[0]!r}"
-            raise InputError(
-                f"expected at least 2 folds (runs) for the measure {measure.name!r}, got {got}. "
-                "Give more runs, or use another measure on the mean."
-            )
         if (
             not measure.uses_noise
             and not measure.needs_folds

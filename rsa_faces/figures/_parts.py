@@ -185,17 +185,11 @@ def network_curves(tables: Sequence[pd.DataFrame]) -> list[tuple[pd.DataFrame, d
         again = sum(base.partition(" again")[0] == name for base in names)
         names.append(f"{name} again{f' ({again})' if again > 1 else ''}" if again else name)
     colors = network_colors(names)
-    return [
-        (
-            table,
-            {
-                "color": colors[name],
-                "linestyle": line_of(name),
-                "label": shown_name(name) or "features",
-            },
-        )
-        for name, table in zip(names, tables, strict=True)
+    looks = [
+        {"color": colors[name], "linestyle": line_of(name), "label": shown_name(name) or "features"}
+        for name in names
     ]
+    return list(zip(tables, looks, strict=True))
 
 
 # Scales of colour ---------------------------------------------------------------------------------

@@ -146,28 +146,11 @@ def _marker_colors(electrodes: pd.DataFrame, values, shown, by: str):
     most = counts.index[: len(COLORS)]
     chosen = [n for n in dict.fromkeys(names) if n != "unknown" and n in most]
     color = dict(zip(chosen, COLORS, strict=False))
-    handles = [
-        entry(
-            f"{shortened(name, 24)} ({counts[name]})",
-            "o",
-            markersize=3.5,
-            color=color[name],
-            markeredgecolor="black",
-            markeredgewidth=0.25,
-        )
-        for name in chosen
-    ]
+    marks = [(f"{shortened(name, 24)} ({counts[name]})", color[name]) for name in chosen]
     others = int(counts.sum() - counts[chosen].sum())
     if others:
         what = "unknown" if len(counts) == len(chosen) + ("unknown" in counts) else "others"
-        handles.append(
-            entry(
-                f"{what} ({others})",
-                "o",
-                markersize=3.5,
-                color=UNDEFINED,
-                markeredgecolor="black",
-                markeredgewidth=0.25,
-            )
-        )
+        marks.append((f"{what} ({others})", UNDEFINED))
+    look = {"markersize": 3.5, "markeredgecolor": "black", "markeredgewidth": 0.25}
+    handles = [entry(text, "o", color=one, **look) for text, one in marks]
     return [color.get(name, UNDEFINED) for name in names], handles, None

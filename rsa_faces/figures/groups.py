@@ -198,11 +198,8 @@ def plot_false_matches(
     height = min(9.5, (0.55 + 0.42 * n_groups) * len(named) + 0.7)
     with style():
         axes = panels(ax, len(named), 1, width, height)[:, 0]
-        scale = amount_scale(
-            np.concatenate(
-                [100 * result.table["rate"].to_numpy(float) for result in named.values()]
-            )
-        )
+        rates = [100 * result.table["rate"].to_numpy(float) for result in named.values()]
+        scale = amount_scale(np.concatenate(rates))
         for one, (name, result) in zip(axes, named.items(), strict=True):
             _matches(one, name, result, scale)
         color_bar(scale, "false matches (% of pairs)", ax=list(axes))
@@ -218,18 +215,10 @@ def _matches(ax: Axes, name: str, result: FalseMatches, scale) -> None:
     rates, low, high, n = (
         result.matrix(c).to_numpy(float) for c in ("rate", "ci_low", "ci_high", "n_false")
     )
-    texts = [
-        [
-            "no pairs"
-            if np.isnan(rates[i, j])
-            else (
-                f"{percent(rates[i, j], 2)} %\n{percent(low[i, j], 2)} to "
-                f"{percent(high[i, j], 2)}\nn = {int(n[i, j])}"
-            )
-            for j in range(len(rates))
-        ]
-        for i in range(len(rates))
-    ]
+    texts = np.full(rates.shape, "no pairs", dtype=object)
+    for at in np.argwhere(~np.isnan(rates)):
+        rate, *ends = (percent(values[*at], 2) for values in (rates, low, high))
+        texts[*at] = f"{rate} %\n{' to '.join(ends)}\nn = {int(n[*at])}"
     cells(ax, 100 * rates, texts, scale, 5.0)
     people = dict(zip(result.groups["group"], result.groups["n_people"], strict=True))
     groups = result.matrix("rate").index

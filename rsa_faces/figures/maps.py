@@ -484,8 +484,7 @@ def _draw(shown, background, axis, cuts, mesh, hemisphere, views, title, ax) -> 
             (x0, y0), (x1, y1) = mask.corners(along)
             at.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal", xticks=[], yticks=[])
             at.set_title(_cut(axis, mm), pad=2, fontsize=6)
-            for spine in at.spines.values():
-                spine.set_visible(False)
+            at.spines[:].set_visible(False)
         _sides(axes[0], along)
     return figure_of(axes)
 

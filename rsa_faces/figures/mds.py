@@ -15,6 +15,7 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.figures._parts import SUBJECT, figure_of
 from rsa_faces.figures._style import COLORS, COLUMN, PAGE, style, text_width, wrapped
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import check_measured
 from rsa_faces.stimuli import StimulusSet
 
 _DPI = 300  # of thumbnails, at the size they have in the figure
@@ -85,10 +86,7 @@ def plot_mds(
     check_arguments(plot_mds, locals())
     if len(rdm) != 1:
         raise InputError(f"expected one RDM to map, got {len(rdm)}. Average them with mean().")
-    if np.isnan(rdm.vectors).any():
-        raise InputError(
-            f"expected every pair measured, but {int(np.isnan(rdm.vectors).sum())} are missing."
-        )
+    check_measured(rdm, "the RDM")
     if set(rdm.conditions) - set(stimuli.ids):
         raise ConditionMismatchError(
             rdm.conditions, stimuli.ids, left_name="the RDM", right_name="the stimuli"

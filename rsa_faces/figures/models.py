@@ -265,8 +265,7 @@ def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) ->
     for edge in np.arange(1, len(rows)) - 0.5:
         axes.plot([-0.5, len(rows) - 0.5], [edge] * 2, color="white", linewidth=0.4)
         axes.plot([edge] * 2, [-0.5, len(rows) - 0.5], color="white", linewidth=0.4)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
     axes.set_title(f"pairs that differ, corrected p < {alpha:g}", loc="left")
     axes.set_xlabel("column (numbers as on the left)")
     axes.set_ylabel("row")

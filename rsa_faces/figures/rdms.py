@@ -151,8 +151,7 @@ def _draw(axes: Axes, matrix, title, edges, names, ranked) -> None:
     axes.tick_params(length=0, pad=1)
     width = axes.get_window_extent().width / axes.figure.dpi
     axes.set_title(wrapped(title, 1.1 * width, 5.5), fontsize=5.5, pad=2)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
     if not ranked:
         bar = axes.figure.colorbar(
             image, ax=axes, shrink=0.7, aspect=15, pad=0.03, location="bottom"

@@ -111,14 +111,21 @@ def pickled(path: Path) -> InputError:
     )
 
 
-def load_npy(path: Path) -> np.ndarray:
-    """Return the array of a .npy file."""
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what NumPy makes of a pickle, or of a broken file, into one sentence."""
     try:
-        values = np.load(path, allow_pickle=False)
+        yield
     except ValueError as err:
         raise (pickled(path) if "pickle" in str(err) else _damaged(path, err)) from err
-    except (OSError, EOFError, zipfile.BadZipFile) as err:
+    except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as err:
         raise _damaged(path, err) from err
+
+
+def load_npy(path: Path) -> np.ndarray:
+    """Return the array of a .npy file."""
+    with _readable(path):
+        values = np.load(path, allow_pickle=False)
     if not isinstance(values, np.ndarray):
         values.close()
         raise InputError(f"expected one array (.npy) in {path}, but it is an archive (.npz).")
@@ -134,25 +141,15 @@ class _Npz:
 
     def __call__(self, key: str) -> np.ndarray:
         """Return one array; pickled ones are refused."""
-        try:
+        with _readable(self.path):
             return self._file[key]
-        except ValueError as err:
-            raise (
-                pickled(self.path) if "pickle" in str(err) else _damaged(self.path, err)
-            ) from err
-        except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as err:
-            raise _damaged(self.path, err) from err
 
 
 @contextmanager
 def opened_npz(path: Path) -> Iterator[_Npz]:
     """Open a .npz file, or say what it is instead."""
-    try:
+    with _readable(path):
         file = np.load(path, allow_pickle=False)
-    except ValueError as err:
-        raise (pickled(path) if "pickle" in str(err) else _damaged(path, err)) from err
-    except (OSError, EOFError, zipfile.BadZipFile) as err:
-        raise _damaged(path, err) from err
     if isinstance(file, np.ndarray):
         raise InputError(f"expected an archive of arrays (.npz), but {path} is one array (.npy).")
     with file:

@@ -47,7 +47,7 @@ class Patterns:
     values: np.ndarray
     usable: np.ndarray
     measure: Measure
-    noise: int
+    noise: str | None
     residuals: np.ndarray
     bounds: np.ndarray
     freedom: tuple[Freedom, ...]
@@ -61,7 +61,7 @@ class Patterns:
     def small(self) -> bool:
         """Whether the measure itself takes less time at each place than its loop to compile."""
         steps = int(self.usable.sum()) * self.values.shape[2] ** 2 // 2
-        return self.noise == spheres.NO_NOISE and steps <= spheres.PLAIN
+        return self.noise is None and steps <= spheres.PLAIN
 
     @property
     def n_bytes(self) -> int:
@@ -74,7 +74,22 @@ class Patterns:
         if loop is None or (cancels and self.repeating) or self.small:
             self._fill_plain(indptr, indices, min_voxels, vectors, n_used, state)
             return
-        self._fill_compiled(loop, indptr, indices, min_voxels, vectors, n_used, state)
+        spheres.fill_rdms(
+            self.values,
+            self.usable,
+            indptr,
+            indices,
+            getattr(spheres, loop),
+            min_voxels,
+            _NOISE[self.noise],
+            self.residuals,
+            self.bounds,
+            np.array([float(f.number) for f in self.freedom]),
+            np.array([f.inflation for f in self.freedom]),
+            vectors,
+            n_used,
+            state,
+        )
         if cancels:
             return
         # As in the measures themselves: products are over channels without the mean pattern, or of
@@ -98,26 +113,6 @@ class Patterns:
             exact = (0.0,)
         vectors[:] = settle(vectors, rounding, exact=exact)
 
-    def _fill_compiled(
-        self, loop: str, indptr, indices, min_voxels, vectors, n_used, state
-    ) -> None:
-        spheres.fill_rdms(
-            self.values,
-            self.usable,
-            indptr,
-            indices,
-            getattr(spheres, loop),
-            min_voxels,
-            self.noise,
-            self.residuals,
-            self.bounds,
-            np.array([float(f.number) for f in self.freedom]),
-            np.array([f.inflation for f in self.freedom]),
-            vectors,
-            n_used,
-            state,
-        )
-
     def _fill_plain(self, indptr, indices, min_voxels, vectors, n_used, state) -> None:
         """Call the measure itself at each centre."""
         for c in range(len(indptr) - 1):
@@ -138,11 +133,10 @@ class Patterns:
 
     def _noise_of(self, used: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return the noise covariance of these places, if there is one."""
-        if self.noise == spheres.NO_NOISE:
+        if self.noise is None:
             return ()
-        name = next(name for name, code in _NOISE.items() if name and code == self.noise)
         covariances = [
-            estimate(self.residuals[used, start:stop].T, freedom, name).covariance
+            estimate(self.residuals[used, start:stop].T, freedom, self.noise).covariance
             for start, stop, freedom in zip(
                 self.bounds[:-1], self.bounds[1:], self.freedom, strict=True
             )
@@ -208,7 +202,7 @@ def load_patterns(
     means = means.reshape(len(means), len(cells.folds), len(order)).transpose(1, 0, 2)
     values = _prepared(np.ascontiguousarray(means), usable, measure)
     bounds = np.concatenate([[0], np.cumsum(sizes)])
-    return Patterns(space, values, usable, measure, _NOISE[noise], deviations, bounds, joined)
+    return Patterns(space, values, usable, measure, noise, deviations, bounds, joined)
 
 
 def rows_of(

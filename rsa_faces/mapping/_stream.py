@@ -141,7 +141,7 @@ def n_workers(
     each = 8 * (
         (_COPIES + n_rdms) * block_size(n_pairs) * n_pairs
         + channels * ((n_folds + 1) * n_conditions + 2 * patterns.residuals.shape[1])
-        + (4 + len(patterns.freedom)) * channels**2 * (patterns.noise > 0)
+        + (4 + len(patterns.freedom)) * channels**2 * (patterns.noise is not None)
     )
     if budget < shared + each:
         raise InputError(
