@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rsa_faces._core.errors import InputError
@@ -81,6 +83,8 @@ def to_cifti(
         kind = Volume if name == "volume" else Surface
         if not isinstance(one.space, kind):
             raise InputError(f"expected {name} to be a map in a {kind.__name__}, got {one.space}.")
-    places = {n: one.space if n == "volume" else one.space.mask for n, one in given.items()}
+    places: dict[str, Any] = {
+        n: one.space if n == "volume" else one.space.mask for n, one in given.items()
+    }
     values = np.concatenate([one.similarity for one in given.values()], axis=1)
     return cifti_image(Region(**places), values, first.names)

@@ -186,12 +186,13 @@ def ceiling_map(
     names = list(imgs) if isinstance(imgs, Mapping) else None
     imgs = list(imgs.values() if isinstance(imgs, Mapping) else imgs)
     names = names or [f"subject {k}" for k in range(len(imgs))]
-    several = isinstance(n_estimated, Sequence)
+    if not isinstance(n_estimated, Sequence):
+        n_estimated = [n_estimated] * len(imgs)
     of_subjects: dict[str, list[Any]] = {
         "conditions": _per_subject(conditions, len(imgs)),
         "folds": _per_subject(folds, len(imgs)),
         "residuals": [None] * len(imgs) if residuals is None else list(residuals),
-        "n_estimated": list(n_estimated) if several else [n_estimated] * len(imgs),
+        "n_estimated": list(n_estimated),
     }
     for what, given in of_subjects.items():
         if len(given) != len(imgs):
