@@ -1197,7 +1197,7 @@ def shifted(mask):
         ({"mask_img": None}, InputError, "expected `mask_img`"),
         ({"mask_img": "nowhere.nii"}, FileNotFoundError, "nowhere.nii does not exist"),
         ({"mask_img": 3}, TypeError, "to be a NIfTI image .* or a path, got int"),
-        ({"mask_img": shifted}, InputError, r"one affine .*-20.* and mask_img .*-19"),
+        ({"mask_img": shifted}, InputError, r"mask_img on the grid of img, .*-20.*, got .*-19"),
         (
             {"mask_img": lambda m: nibabel.Nifti1Image(np.ones((6, 5, 5), np.uint8), AFFINE)},
             InputError,
