@@ -267,6 +267,26 @@ def test_folds_follow_a_shared_index():
     assert per_row(torch.tensor([1, 1, 2, 2]), 4) == [1, 1, 2, 2]
 
 
+def test_folds_of_betas_and_of_runs_follow_a_shared_index():
+    betas = nibabel.Nifti1Image(np.random.default_rng(0).normal(size=(3, 3, 3, 4)), np.eye(4))
+    trials, names = list("wxyz"), ["a", "a", "b", "b"]
+    folds, moved = pd.Series([1, 2, 1, 2], trials), pd.Series([2, 1, 2, 1], trials[::-1])
+    table = pd.DataFrame({"condition": names}, trials)
+    for conditions in (table, table["condition"]):
+        assert rf.brain.load_patterns(betas, conditions, folds=moved).folds == (1, 2, 1, 2)
+    space = rf.brain.load_patterns(betas, names, folds=folds.tolist()).space
+    for conditions in (names, ["a", "b", "c", "d"]):
+        with pytest.raises(rf.InputError, match="is not that of the values"):
+            rf.brain.Patterns(np.ones((4, 27)), conditions, space, moved)
+    names = [f"f{i}" for i in range(40)]
+    data = {s: np.random.default_rng(i).normal(size=(40, 4)) for i, s in enumerate("abc")}
+    runs = pd.Series(np.repeat([1, 2], 20), names)
+    one, other = (
+        hyperalign(data, conditions=names, runs=own, fit_runs=[1]) for own in (runs, runs[::-1])
+    )
+    np.testing.assert_array_equal(one.matrices["a"], other.matrices["a"])
+
+
 # ---- every public function that has `conditions`
 
 N = 16

@@ -269,8 +269,13 @@ def hyperalign(
     subjects = tuple(arrays)
     if reference is not None:
         check_choice(reference, subjects, what="subject")
-    names = _per_subject(conditions, arrays, "condition")
-    labels = _per_subject(runs, arrays, "run")
+    names = {s: as_names(v) for s, v in _of_each(conditions, arrays, "condition").items()}
+    _check_number(names, arrays, "condition")
+    labels = {}
+    for subject, own in _of_each(runs, arrays, "run").items():
+        check_is(own, (Sequence, np.ndarray, pd.Series, pd.Index), what="runs", hint="a sequence")
+        labels[subject] = per_row(own, len(own), what="run", rows=(names[subject],))
+    _check_number(labels, arrays, "run")
     fit_runs, held_out, fitted = _split(labels, fit_runs)
     lists = _lists(searchlights, arrays)
     if by == "responses":
@@ -362,32 +367,27 @@ def _is_label(runs) -> bool:
     return isinstance(runs, (str, bytes)) or np.isscalar(runs)
 
 
-def _per_subject(labels, arrays, what: str) -> dict[str, list]:
-    """Return each subject's labels of observations, checked for number."""
-    if isinstance(labels, Mapping):
-        found = {str(s): _listed(v, what) for s, v in labels.items()}
-        missing = [s for s in arrays if s not in found]
-        if missing:
-            raise InputError(
-                f"expected a {what} per observation for every subject, none for {missing[:5]}."
-            )
-    else:
-        found = dict.fromkeys(arrays, _listed(labels, what))
-    for subject, values in arrays.items():
-        if len(found[subject]) != len(values):
-            raise InputError(
-                f"expected one {what} for each of {len(values)} observations of subject "
-                f"{subject!r}, got {len(found[subject])}."
-            )
+def _of_each(labels, arrays, what: str) -> dict[str, Any]:
+    """Return what is given for each subject, or for all."""
+    if not isinstance(labels, Mapping):
+        return dict.fromkeys(arrays, labels)
+    found = {str(s): v for s, v in labels.items()}
+    missing = [s for s in arrays if s not in found]
+    if missing:
+        raise InputError(
+            f"expected a {what} per observation for every subject, none for {missing[:5]}."
+        )
     return {s: found[s] for s in arrays}
 
 
-def _listed(labels, what: str) -> list:
-    """Return names of conditions, or runs, as a list of values of Python."""
-    if what == "condition":
-        return as_names(labels)
-    check_is(labels, (Sequence, np.ndarray, pd.Series, pd.Index), what="runs", hint="a sequence")
-    return per_row(labels, len(labels), what="run")
+def _check_number(labels: Mapping[str, list], arrays, what: str) -> None:
+    """Raise if a subject has not one label for each observation."""
+    for subject, values in arrays.items():
+        if len(labels[subject]) != len(values):
+            raise InputError(
+                f"expected one {what} for each of {len(values)} observations of subject "
+                f"{subject!r}, got {len(labels[subject])}."
+            )
 
 
 def _plain(label):

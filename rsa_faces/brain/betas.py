@@ -98,7 +98,12 @@ def load_patterns(
     names, table_folds, files = _condition_table(conditions)
     if files is not None:
         img = files_of_maps(img, files)
-    folds = table_folds if folds is None else per_row(folds, len(names))
+    if folds is None:
+        folds = table_folds
+    else:
+        of_pandas = isinstance(conditions, (pd.DataFrame, pd.Series))
+        shared = conditions.index if of_pandas else names  # type: ignore[union-attr]
+        folds = per_row(folds, len(names), rows=(shared, names))
     mask = None if mask_img is None else as_region(mask_img)
     space, values = read_image(img, mask, "img", resample=resample)
     keep = check_rows(len(values), names, folds, missing)

@@ -84,7 +84,7 @@ class Patterns:
         values = np.asarray(values, dtype=np.float64)
         object.__setattr__(self, "values", values)
         if self.folds is not None:
-            shared = getattr(self.conditions, "index", conditions)
+            shared = self.conditions.index if isinstance(self.conditions, pd.Series) else conditions
             folds = per_row(self.folds, len(values), rows=(shared, conditions))
             object.__setattr__(self, "folds", tuple(folds))
         object.__setattr__(self, "conditions", conditions)
