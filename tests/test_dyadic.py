@@ -53,9 +53,9 @@ def sums_of_conditions(influence: np.ndarray) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS.values() if m.linear], ids=str)
+@pytest.mark.parametrize("method", [m for m in METHODS.values() if m.factors], ids=str)
 @pytest.mark.parametrize("kind", ["plain", "blocks", "opposed", "constant", "sigma_k"])
-def test_ceilings_without_a_subject_follow_from_inner_products(monkeypatch, method, kind):
+def test_ceilings_without_each_subject_at_once(monkeypatch, method, kind):
     model, data = study(1, n_subjects=6)
     units = units_of(range(16), np.repeat([0, 1], 8) if kind == "blocks" else None)
     if kind == "opposed":
@@ -69,9 +69,9 @@ def test_ceilings_without_a_subject_follow_from_inner_products(monkeypatch, meth
         method = method.with_sigma_k(Covariance(roots @ roots.T))
     own = Study(model, data, method, units)
     found = jackknifed_ceilings(own)
-    given_up = Pools(own).from_inner_products() is None
-    assert given_up == (kind in {"opposed", "constant"})
-    monkeypatch.setattr(Pools, "from_inner_products", lambda _: None)
+    given_up = Pools(own).at_once() is None
+    assert given_up == (method.linear and kind in {"opposed", "constant"})
+    monkeypatch.setattr(Pools, "at_once", lambda _: None)
     np.testing.assert_allclose(found, jackknifed_ceilings(own), rtol=1e-9)
 
 

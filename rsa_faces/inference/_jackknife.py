@@ -27,7 +27,7 @@ def jackknifed_ceilings(study: Study) -> np.ndarray:
     without = CeilingsWithout(len(study.data))
     if len(study.data) > 2:
         for run, pools in pools_of_runs(study.left()):
-            of_all = pools.from_inner_products()
+            of_all = pools.at_once()
             for t in range(len(run.members)):
                 own = pools.similarities(t, pools.against(t)) if of_all is None else of_all[t]
                 without.add(run.members, t, own)
@@ -90,13 +90,19 @@ class Pools:
                 similarity[rows] = self.method.with_weights(x, y, own)[0, :, 0]
         return similarity.reshape(2, -1)
 
-    def from_inner_products(self) -> np.ndarray | None:
-        """Return what `similarities` gives for each subject, (n, 2, n), where it is that simple.
+    def at_once(self) -> np.ndarray | None:
+        """Return what `similarities` gives for each subject, (n, 2, n), if all have every pair.
 
-        It is where every subject has every pair, and the pool is a sum of scaled RDMs.
+        None where that, or the method, asks for one subject after the other.
         """
-        if not self.method.linear or self.evidence is not None or not self.counted.all():
+        if self.evidence is not None or not self.counted.all():
             return None
+        if self.method.linear:
+            return self._from_inner_products()
+        return self._from_factors() if self.method.factors is not None else None
+
+    def _from_inner_products(self) -> np.ndarray | None:
+        """Return all similarities of a linear method; None where rounding may decide."""
         between = scaled_products(self.data, self.method, self.once)[0]
         own, to_all = np.diagonal(between), between.sum(axis=1)
         norm = to_all.sum()
@@ -111,6 +117,20 @@ class Pools:
         if not (squares > 1e-6 * own.sum()).all():
             return None
         return (products / np.sqrt(own[:, None] * squares)).transpose(1, 0, 2)
+
+    def _from_factors(self) -> np.ndarray:
+        """Return all similarities from rows of pools; two subjects leave the same one behind."""
+        of_model, of_data = self.method.factors  # type: ignore[misc]
+        n, own, total = len(self.data), of_data(self.data), self.scaled.sum(axis=0)
+        similarity, without = np.empty((n, 2, n)), total - self.scaled
+        similarity[:, 1] = own @ of_model(without).T
+        np.einsum("sks->sk", similarity)[:, 1] = own @ of_model(total[None])[0]
+        for t in range(n):
+            left = np.concatenate([without[[t]], without[t] - self.scaled[t + 1 :]])
+            found = of_model(left) @ own.T
+            similarity[t, 0, t:] = found[:, t]
+            similarity[t + 1 :, 0, t] = np.diagonal(found[1:, t + 1 :])
+        return similarity
 
     def influences(
         self, t: int, against: tuple[np.ndarray, np.ndarray]
