@@ -1,6 +1,6 @@
 """Train a network to tell expressions apart.
 
-    python scripts/train_expression.py --fer2013 fer2013.csv --out run
+    python scripts/train_expression.py --fer2013 fer2013.csv --out run --recipe fer2013
     python scripts/train_expression.py --data images --manifest images.csv --label expression \\
         --people identity --out run
 
@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from training_options import FIRST, OWN, main, network, parser, train
+from training_options import FIRST, OWN, main, network, parsed, parser, train
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.networks import get_spec
@@ -52,7 +52,7 @@ def options():
         metavar="NAME",
         help=f"{', '.join(OWN)} (default densenet-fer2013)",
     )
-    args = out.parse_args()
+    args = parsed(out, "fer2013")
     if args.data and not args.manifest:
         out.error("--data needs --manifest")
     return args

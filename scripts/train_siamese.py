@@ -21,6 +21,7 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from training_options import FIRST, main, parser, start, train
 
@@ -182,7 +183,7 @@ def run() -> None:
     network = SiameseNet(args.n_out, args.width)
     start(network, args)
     if args.weights is None:
-        some = faces.subset(batches(0)[0].ravel())
+        some = faces.subset(np.unique(batches(0)[0]))  # given pairs share images
         embeddings = compute_outputs(network, some, preprocessing=INPUT)
         start_head(network.head, torch.from_numpy(embeddings))
     objective = partial(pair_loss, head=network.head, pairs="given" if args.train_pairs else "all")

@@ -13,6 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rsa_faces._core.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where the lock is left out
+    fcntl = None  # type: ignore[assignment]
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[Path]:
@@ -57,6 +64,28 @@ def cache_folder() -> Path:
     import pooch
 
     return Path(os.environ.get(FOLDER) or pooch.os_cache("rsa-faces"))
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold an output folder for this process; a second run in the same folder is refused.
+
+    Jobs of one array share it with each other.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise InputError(
+                f"expected {folder} to be free, but another run is writing there. "
+                "Wait for it, or choose another folder with --out."
+            ) from err
+        except OSError:
+            pass  # some network file systems have no locks; a second run is then the user's care
+        yield
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

@@ -14,12 +14,7 @@ from typing import Any
 
 from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path, sha256_bytes, sha256_file, write_text
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where the lock is left out
-    fcntl = None  # type: ignore[assignment]
+from rsa_faces._core.files import atomic_path, locked, sha256_bytes, sha256_file, write_text
 
 #: What time is: a check on a busy machine takes the processor's.
 CLOCK: Callable[[], float] = time.perf_counter
@@ -169,28 +164,6 @@ def _high_water() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if os.uname().sysname == "Darwin" else peak * 1024
-
-
-@contextlib.contextmanager
-def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold the output folder for this process; a second run of the same folder is refused.
-
-    Jobs of one array share it with each other.
-    """
-    if fcntl is None:
-        yield
-        return
-    with (folder / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise InputError(
-                f"expected {folder} to be free, but another run is writing there. "
-                "Wait for it, or choose another folder with --out."
-            ) from err
-        except OSError:
-            pass  # some network file systems have no locks; a second run is then the user's care
-        yield
 
 
 def check_place(folder: Path) -> None:

@@ -8,7 +8,12 @@ minimised is in :mod:`rsa_faces.networks.training.objectives`. Importing this lo
 from rsa_faces.networks.training.accuracy import accuracy
 from rsa_faces.networks.training.augmentation import Augmentation
 from rsa_faces.networks.training.batches import by_person, pairwise, shuffled
-from rsa_faces.networks.training.faces import LabelledFaces, read_fer2013, read_people
+from rsa_faces.networks.training.faces import (
+    LabelledFaces,
+    read_celeba,
+    read_fer2013,
+    read_people,
+)
 from rsa_faces.networks.training.fit import fit
 from rsa_faces.networks.training.outputs import compute_outputs, pair_scores
 from rsa_faces.networks.training.pairs import FacePairs, all_pairs, draw_pairs, read_pairs
@@ -36,6 +41,7 @@ __all__ = [
     "fit",
     "pair_scores",
     "pairwise",
+    "read_celeba",
     "read_fer2013",
     "read_pairs",
     "read_people",

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,17 +17,38 @@ from torch import distributed, nn
 from torch.nn import functional as F
 
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import sha256_bytes
 from rsa_faces.networks import _preprocess
 from rsa_faces.networks.training.objectives import CosineLinear
 from rsa_faces.networks.training.recipe import Recipe
 
+_SAME = 1e-3
 
-def digest(*parts: str | np.ndarray) -> str:
-    """Return the SHA-256 of texts and arrays."""
-    return sha256_bytes(
-        *(p.encode() if isinstance(p, str) else repr(p.shape).encode() + p.tobytes() for p in parts)
-    )
+
+def described(function: Callable) -> dict[str, Any]:
+    """Return a function's name and the options that :func:`functools.partial` gave it, as text."""
+    options = getattr(function, "keywords", {})
+    inner = getattr(function, "func", function)
+    name = getattr(inner, "__qualname__", type(inner).__name__)
+    shown = {
+        key: described(value)
+        if callable(value) and not isinstance(value, nn.Module)
+        else repr(value)
+        for key, value in options.items()
+    }
+    return {"function": name, **shown}
+
+
+def fingerprint(module: nn.Module) -> list[float]:
+    """Return a number per tensor of a network, by which other weights are known.
+
+    Rounding of another machine, or number of threads, changes them by less than `_SAME`.
+    """
+    out = []
+    for tensor in module.state_dict().values():
+        values = tensor.detach().double().cpu().flatten()
+        waves = torch.cos(torch.arange(len(values), dtype=torch.float64))
+        out.append(float(values @ waves / (values.norm() + 1e-12)))
+    return out
 
 
 @contextlib.contextmanager
@@ -253,5 +275,8 @@ def _compared(name: str, old, new) -> Iterator[tuple[str, object, object]]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
             yield from _compared(f"{name}.{key}", old.get(key), new.get(key))
+    elif name == "starting weights":
+        if old is None or len(old) != len(new) or np.abs(np.subtract(old, new)).max() > _SAME:
+            yield name, "others", "these"
     elif json.loads(json.dumps(new)) != old:
         yield name, old, new

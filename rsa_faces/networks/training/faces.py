@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from rsa_faces._core.checks import (
     check_unique_names,
     nearest,
 )
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, some
+from rsa_faces._core.files import sha256_bytes
 from rsa_faces._core.tables import read_rows
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.images import SUFFIXES, read_image
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 USAGES = ("Training", "PublicTest", "PrivateTest")
+PARTS = ("train", "val", "test")
 _SIDE = 48
 
 
@@ -217,6 +219,54 @@ class LabelledFaces:
         held_out = [self.names[i] for i in np.sort(out)]
         return self.without(held_out), self.keep(held_out)
 
+    def split_images(self, n_each: int, *, seed: int = 0) -> tuple[LabelledFaces, LabelledFaces]:
+        """Split within each name: everybody is in both parts, no image is.
+
+        Parameters
+        ----------
+        n_each : int
+            How many images of each name, drawn at random, go into the second part.
+        seed : int, default 0
+            Seed of the draw.
+
+        Returns
+        -------
+        tuple of LabelledFaces
+            The first part and the held-out part, with the same names.
+
+        Raises
+        ------
+        InputError
+            If a name has no more than `n_each` images; up to five are named.
+        """
+        check_count(n_each, what="number of held-out images")
+        counts = np.bincount(self.labels, minlength=len(self.names))
+        if few := [self.names[i] for i in np.flatnonzero(counts <= n_each)]:
+            raise InputError(
+                f"expected more than {n_each} images of each name, of which {n_each} are held out, "
+                f"but there are no more of {some(few)}."
+            )
+        order = as_rng(seed).permutation(len(self))
+        order = order[np.argsort(self.labels[order], kind="stable")]
+        place = np.arange(len(self)) - np.repeat(counts.cumsum() - counts, counts)
+        parts = order[place >= n_each], order[place < n_each]
+        return self.subset(np.sort(parts[0])), self.subset(np.sort(parts[1]))
+
+    def digest(self) -> str:
+        """Return a hash of ids, labels and images.
+
+        Of images in files it takes their sizes, and the bytes of 256 of them.
+        """
+        parts = [repr((self.ids, self.names)).encode(), self.labels.tobytes()]
+        if isinstance(self.images, Path):
+            files = [self.images / name for name in self.ids]
+            parts.append(repr([f.stat().st_size if f.is_file() else -1 for f in files]).encode())
+            some_files = files[:: -(-len(files) // 256)]
+            parts += [file.read_bytes() for file in some_files if file.is_file()]
+        else:
+            parts += [repr(image.shape).encode() + image.tobytes() for image in self.images]
+        return sha256_bytes(*parts)
+
 
 def read_people(
     folder: str | os.PathLike[str], *, min_images: int = 1, leave_out: Iterable[str] = ()
@@ -268,36 +318,116 @@ def read_people(
     (('anna', 'ben'), 4)
     """
     folder = Path(folder)
-    check_count(min_images, what="min_images")
     if not folder.is_dir():
         raise InputError(f"expected a folder with one folder per person, but {folder} is none.")
-    unwanted, few, ids, labels, names = set(leave_out), 0, [], [], []
     people = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-    for person in people:
-        files = sorted(
+    files = {
+        person: [
             f"{person}/{name}"
-            for name in os.listdir(folder / person)
+            for name in sorted(os.listdir(folder / person))
             if name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES
-        )
-        if person in unwanted or not files:
-            continue
-        if len(files) < min_images:
-            few += 1
-            continue
-        labels += [len(names)] * len(files)
-        names.append(person)
-        ids += files
+        ]
+        for person in people
+    }
+    return _of_people(folder, files, min_images, leave_out, f"{folder}/NAME/*.jpg")
+
+
+def read_celeba(
+    folder: str | os.PathLike[str],
+    *,
+    part: str | None = None,
+    min_images: int = 1,
+    leave_out: Iterable[str] = (),
+) -> LabelledFaces:
+    """List the images of CelebA by person, as the data set comes.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds the images in ``img_align_celeba`` (or in a folder of the same name inside it),
+        ``identity_CelebA.txt`` (a line ``000001.jpg 2880`` per image) and, for `part`, the lines
+        ``000001.jpg 0`` of ``list_eval_partition.txt`` (or ``.csv``).
+    part : {"train", "val", "test"}, optional
+        Take the images of this part; CelebA's parts share no person. By default all.
+    min_images : int, default 1
+        People with fewer images are left out and counted in the log.
+    leave_out : iterable of str, optional
+        People to leave out: numbers as text.
+
+    Returns
+    -------
+    LabelledFaces
+        Sorted by person and file; ids are file names, names the people's numbers as text.
+
+    Raises
+    ------
+    InputError
+        If a file or folder is missing, a line is not as said (it is named), or nobody has enough
+        images.
+
+    References
+    ----------
+    .. [1] Liu Z., Luo P., Wang X., Tang X. (2015), Deep learning face attributes in the wild, ICCV,
+       doi:10.1109/ICCV.2015.425
+    """
+    folder = Path(folder)
+    images = folder / "img_align_celeba"
+    images = images / images.name if (images / images.name).is_dir() else images
+    if not images.is_dir():
+        raise InputError(f"expected CelebA's images in {images}, but there is no such folder.")
+    person = _celeba_lines(folder, "identity_CelebA")
+    if part is not None:
+        check_choice(part, PARTS, what="part")
+        parts = _celeba_lines(folder, "list_eval_partition")
+        person = {name: who for name, who in person.items() if parts.get(name) == PARTS.index(part)}
+    files: dict[str, list[str]] = {}
+    for name, who in sorted(person.items(), key=lambda item: (item[1], item[0])):
+        files.setdefault(str(who), []).append(name)
+    return _of_people(images, files, min_images, leave_out, f"{folder}/identity_CelebA.txt")
+
+
+def _celeba_lines(folder: Path, stem: str) -> dict[str, int]:
+    """Return the number that each line gives to a file of CelebA's."""
+    path = next((p for p in (folder / f"{stem}.{s}" for s in ("txt", "csv")) if p.is_file()), None)
+    if path is None:
+        raise InputError(f"expected {stem}.txt of CelebA in {folder}, but it is not there.")
+    out = {}
+    for i, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        fields = line.replace(",", " ").split()
+        if len(fields) == 2 and fields[1].isdecimal():
+            out[fields[0]] = int(fields[1])
+        elif fields and not (i == 1 and path.suffix == ".csv"):
+            raise InputError(
+                f"expected a file name and a number in line {i} of {path}, got {line[:60]!r}."
+            )
+    return out
+
+
+def _of_people(
+    folder: Path,
+    files: Mapping[str, Sequence[str]],
+    min_images: int,
+    leave_out: Iterable[str],
+    where: str,
+) -> LabelledFaces:
+    """Return the images of the people that have enough of them."""
+    check_count(min_images, what="min_images")
+    unwanted = set(leave_out)
+    there = {who: names for who, names in files.items() if names and who not in unwanted}
+    kept = {who: names for who, names in there.items() if len(names) >= min_images}
+    few = len(there) - len(kept)
     if few:
         _log.warning(
             "%d people in %s have fewer than %d images and are left out", few, folder, min_images
         )
-    if not ids:
+    if not kept:
         raise InputError(
-            f"expected images in folders of people ({folder}/NAME/*.jpg) with at least "
-            f"{min_images} each, but found none: {len(people)} folders, {few} with too few images, "
-            f"{len(unwanted & set(people))} left out on request."
+            f"expected images of people ({where}) with at least {min_images} each, but found none: "
+            f"{len(files)} people, {few} with too few images, {len(unwanted & set(files))} left "
+            "out on request."
         )
-    return LabelledFaces(folder, ids, labels, names)
+    labels = np.repeat(np.arange(len(kept)), [len(names) for names in kept.values()])
+    return LabelledFaces(folder, [name for names in kept.values() for name in names], labels, kept)
 
 
 def read_fer2013(

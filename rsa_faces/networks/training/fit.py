@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.files import atomic_path
+from rsa_faces._core.files import atomic_path, locked, sha256_bytes
 from rsa_faces._core.tables import write_table
 from rsa_faces.networks._spec import Preprocessing
 from rsa_faces.networks.training.augmentation import Augmentation
@@ -72,7 +73,9 @@ def fit(
         From the network, in eval mode, to measures by name; called after each epoch. They become
         columns of the log.
     resume : bool, default False
-        Go on after the last epoch of ``checkpoint.pt`` in `out`, or start if there is none.
+        Go on after the last epoch of ``checkpoint.pt`` in `out`, or start if there is none. The
+        module's weights now have to be those that the training began with, and everything else
+        the same.
     device : str, default "auto"
         "auto" (a CUDA GPU if there is one, else the CPU) or a torch device.
     workers : int, default 0
@@ -89,8 +92,10 @@ def fit(
     Raises
     ------
     InputError
-        If `out` holds a checkpoint and `resume` is False; if a checkpoint was made with other
-        settings, images or batches (the differences are named); if a label or index does not fit;
+        If `out` holds a checkpoint and `resume` is False, or another training is writing there; if
+        a checkpoint was made with other settings, images, batches, options of the objective,
+        starting weights or another network (the differences are named); if all images have one
+        label; if a label or index does not fit;
         if mixed precision is asked for without a GPU; if the loss is not finite any more.
 
     See Also
@@ -128,7 +133,7 @@ def fit(
     ...     batches=partial(by_person, labels=faces.labels, n_people=2, n_images=2),
     ...     out=getfixture("tmp_path"),
     ... )
-    >>> log.index.tolist(), sorted(path.name for path in getfixture("tmp_path").iterdir())
+    >>> log.index.tolist(), sorted(path.name for path in getfixture("tmp_path").glob("[!.]*"))
     ([1, 2], ['checkpoint.pt', 'log.csv', 'weights.safetensors'])
     """
     from rsa_faces.networks._load import _device
@@ -139,15 +144,23 @@ def fit(
         "recipe": recipe.to_dict(),
         "preprocessing": preprocessing.to_dict(),
         "augment": None if augment is None else vars(augment),
-        "faces": _steps.digest(*faces.ids, faces.labels, *faces.names),
-        "first batches": _steps.digest(*batches(0)),
+        "faces": faces.digest(),
+        "first batches": sha256_bytes(*(batch.tobytes() for batch in batches(0))),
+        "objective": _steps.described(objective),
+        "network": sha256_bytes(repr(module).encode()),
+        "starting weights": _steps.fingerprint(module),
     }
+    if len(np.unique(faces.labels)) < 2:
+        raise InputError(
+            f"expected images of at least two labels to tell apart, got {len(faces)} of one: "
+            f"{faces.names[faces.labels[0]]!r}."
+        )
     if (out / CHECKPOINT).exists() and not resume:
         raise InputError(
             f"{out / CHECKPOINT} is there already. Give resume=True to go on with it, or another "
             "folder."
         )
-    with _steps.world() as (rank, n_ranks):
+    with _steps.world() as (rank, n_ranks), _alone(out, rank):
         where = _device(_steps.local(device, n_ranks))
         if recipe.mixed and where.type != "cuda":
             raise InputError(f"expected a CUDA GPU for mixed precision, got device {str(where)!r}.")
@@ -174,6 +187,17 @@ def fit(
             trainer.wait()
     module.eval()
     return pd.DataFrame(rows).set_index("epoch")
+
+
+@contextlib.contextmanager
+def _alone(out: Path, rank: int) -> Iterator[None]:
+    """Refuse a second training in the same folder."""
+    if rank:
+        yield
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        yield
 
 
 def _write(out: Path, trainer, rows: list[dict], settings: dict) -> None:

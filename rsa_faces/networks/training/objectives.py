@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -188,6 +189,10 @@ def sampled_softmax_loss(
     InputError
         If `share` is out of range.
 
+    See Also
+    --------
+    partial_loss : The same, computing only the logits that compete.
+
     Notes
     -----
     All logits are computed first: this changes what is learned, it does not save memory.
@@ -197,21 +202,90 @@ def sampled_softmax_loss(
     .. [1] An X. et al. (2022), Killing two birds with one stone: efficient and robust training of
        face recognition CNNs by Partial FC, CVPR, doi:10.1109/CVPR52688.2022.00401
     """
-    if not 0 < share <= 1:
-        raise InputError(f"expected share above 0 and up to 1, got {share!r}.")
     if share == 1:
         return F.cross_entropy(logits, labels)
-    here = torch.zeros(logits.shape[1], dtype=torch.bool, device=labels.device)
-    here[labels] = True
-    others = (~here).nonzero()[:, 0]
+    here, drawn, shift = _competitors(labels, logits.shape[1], share, correct, generator)
+    part = torch.cat([logits[:, here], logits[:, drawn] + shift], 1)
+    return F.cross_entropy(part, torch.searchsorted(here, labels))
+
+
+def _competitors(
+    labels: torch.Tensor,
+    n_classes: int,
+    share: float,
+    correct: bool,
+    generator: torch.Generator | None,
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Return the classes of a batch, some of the others, and what corrects for drawing these."""
+    if not 0 < share <= 1:
+        raise InputError(f"expected share above 0 and up to 1, got {share!r}.")
+    absent = torch.ones(n_classes, dtype=torch.bool, device=labels.device)
+    absent[labels] = False
+    here, others = (~absent).nonzero()[:, 0], absent.nonzero()[:, 0]
     n_drawn = math.ceil(share * len(others))
+    if n_drawn == len(others):
+        return here, others, 0.0
     where = labels.device if generator is None else generator.device
     order = torch.randperm(len(others), generator=generator, device=where)
-    drawn = others[order[:n_drawn].to(others.device)]
-    present = here.nonzero()[:, 0]
-    shift = math.log(len(others) / n_drawn) if correct and n_drawn else 0.0
-    part = torch.cat([logits[:, present], logits[:, drawn] + shift], 1)
-    return F.cross_entropy(part, torch.searchsorted(present, labels))
+    shift = math.log(len(others) / n_drawn) if correct else 0.0
+    return here, others[order[:n_drawn].to(others.device)], shift
+
+
+def partial_loss(
+    embeddings: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    layer: Classes,
+    share: float = 1.0,
+    correct: bool = True,
+    logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Cross-entropy over the batch's classes and some others, of which alone logits are computed.
+
+    Parameters
+    ----------
+    embeddings : Tensor, shape (n_images, n)
+        What goes into `layer`: a network whose last layer :func:`use_partial` replaced gives it
+        while it trains.
+    labels : Tensor of int, shape (n_images,)
+        The right classes.
+    layer : Classes or CosineLinear
+        The network's last layer.
+    share, correct, generator
+        As for :func:`sampled_softmax_loss`, to which this is equal but for memory and time.
+    logits : callable, optional
+        From outputs of `layer` and labels to logits: :func:`arcface_logits` or
+        :func:`cosface_logits`, options bound. By default the outputs are the logits.
+
+    Returns
+    -------
+    Tensor
+        Mean over images.
+
+    Notes
+    -----
+    What is kept for the gradient is (n_images, number of classes that compete) instead of
+    (n_images, n_classes): it falls with the share. Weights, their gradient and the optimiser's
+    state stay whole.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rsa_faces.networks.training.objectives import Classes, partial_loss
+    >>> layer = Classes(2, 3)
+    >>> x, labels = torch.ones(4, 2), torch.tensor([0, 1, 2, 0])
+    >>> whole = torch.nn.functional.cross_entropy(layer.outputs(x), labels)
+    >>> bool(torch.isclose(partial_loss(x, labels, layer=layer, share=0.1), whole))
+    True
+    """
+    here, drawn, shift = _competitors(labels, layer.out_features, share, correct, generator)
+    own = torch.searchsorted(here, labels)
+    outputs = layer.outputs(embeddings, torch.cat([here, drawn]))
+    outputs = outputs if logits is None else logits(outputs, own)
+    if shift:
+        outputs = torch.cat([outputs[:, : len(here)], outputs[:, len(here) :] + shift], 1)
+    return F.cross_entropy(outputs, own)
 
 
 def arcface_logits(
@@ -254,6 +328,48 @@ def arcface_logits(
     return scale * cosines.scatter(1, labels[:, None], turned)
 
 
+def cosface_logits(
+    cosines: torch.Tensor, labels: torch.Tensor, *, scale: float = 64.0, margin: float = 0.35
+) -> torch.Tensor:
+    """Logits of the large-margin cosine loss: an image's cosine with its own class is lowered.
+
+    Parameters
+    ----------
+    cosines : Tensor, shape (n_images, n_classes), from -1 to 1
+        Between embeddings and classes: outputs of a :class:`CosineLinear`.
+    labels : Tensor of int, shape (n_images,)
+        The right classes.
+    scale : float, default 64
+        Factor of all cosines.
+    margin : float, default 0.35
+        What is subtracted.
+
+    Returns
+    -------
+    Tensor, shape (n_images, n_classes)
+        ``scale * (cos(theta) - margin)`` for the right class and ``scale * cos(theta)`` for the
+        others [1]_.
+
+    See Also
+    --------
+    arcface_logits : The margin is an angle.
+
+    References
+    ----------
+    .. [1] Wang H. et al. (2018), CosFace: large margin cosine loss for deep face recognition, CVPR,
+       doi:10.1109/CVPR.2018.00552
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rsa_faces.networks.training.objectives import cosface_logits
+    >>> cosface_logits(torch.tensor([[0.75, 0.25]]), torch.tensor([0]), scale=4, margin=0.5)
+    tensor([[1., 1.]])
+    """
+    own = torch.zeros_like(cosines).scatter(1, labels[:, None], margin)
+    return scale * (cosines - own)
+
+
 def arcface_loss(
     cosines: torch.Tensor,
     labels: torch.Tensor,
@@ -268,7 +384,27 @@ def arcface_loss(
     return sampled_softmax_loss(logits, labels, share=share, correct=correct)
 
 
-class CosineLinear(nn.Linear):
+class Classes(nn.Linear):
+    """A last layer that hands on its input while training, for :func:`partial_loss`.
+
+    It takes the place and the parameter names of a network's last linear layer, and answers as
+    that when it is not trained.
+    """
+
+    whole = False  # whether it answers while training, too
+
+    def outputs(self, x: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
+        """Return outputs of some classes, (n, n_classes); default all."""
+        if classes is None:
+            return F.linear(x, self.weight, self.bias)
+        return F.linear(x, self.weight[classes], self.bias[classes])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the input while training, otherwise outputs of all classes."""
+        return x if self.training and not self.whole else self.outputs(x)
+
+
+class CosineLinear(Classes):
     """A linear layer whose outputs are cosines between its input and each of its rows.
 
     It takes the place and the parameter names of a network's last layer. The bias stays 0. `fit`
@@ -284,14 +420,17 @@ class CosineLinear(nn.Linear):
     True
     """
 
+    whole = True
+
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features)
         nn.init.normal_(self.weight, std=0.01)
         nn.init.zeros_(self.bias).requires_grad_(False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return cosines, (n, out_features)."""
-        return F.linear(F.normalize(x), F.normalize(self.weight))
+    def outputs(self, x: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
+        """Return cosines with some classes, (n, n_classes); default all."""
+        weight = self.weight if classes is None else self.weight[classes]
+        return F.linear(F.normalize(x), F.normalize(weight))
 
 
 def use_cosines(module: nn.Module, layer: str) -> None:
@@ -302,6 +441,33 @@ def use_cosines(module: nn.Module, layer: str) -> None:
     InputError
         If there is no linear layer of this name.
     """
+    _replace(module, layer, CosineLinear)
+
+
+def use_partial(module: nn.Module, layer: str, *, cosines: bool = False) -> Classes:
+    """Replace the last linear layer, of this dotted name, for :func:`partial_loss`; return it.
+
+    Parameters
+    ----------
+    module : Module
+        Changed in place; but for `cosines` the weights stay.
+    layer : str
+        Name of its last layer.
+    cosines : bool, default False
+        Whether outputs are cosines: a :class:`CosineLinear`.
+
+    Raises
+    ------
+    InputError
+        If there is no linear layer of this name.
+    """
+    new = _replace(module, layer, CosineLinear if cosines else Classes)
+    new.whole = False
+    return new
+
+
+def _replace(module: nn.Module, layer: str, kind: type[Classes]) -> Classes:
+    """Replace a linear layer by one of another kind."""
     parent, _, name = layer.rpartition(".")
     try:
         old = module.get_submodule(layer)
@@ -309,4 +475,50 @@ def use_cosines(module: nn.Module, layer: str) -> None:
         old = None
     if not isinstance(old, nn.Linear):
         raise InputError(f"expected a linear layer {layer!r}, got {type(old).__name__}.")
-    setattr(module.get_submodule(parent), name, CosineLinear(old.in_features, old.out_features))
+    new = kind(old.in_features, old.out_features)
+    if kind is Classes:
+        new.load_state_dict(old.state_dict())
+    setattr(module.get_submodule(parent), name, new)
+    return new
+
+
+def use_dropout(module: nn.Module, share: float) -> None:
+    """Let whole channels drop out after each ReLU that follows a convolution, while training.
+
+    Names of weights, and what the network answers when it is not trained, stay as they are.
+
+    Parameters
+    ----------
+    module : Module
+        Changed in place.
+    share : float, from 0 to below 1
+        Probability that a channel is left out.
+
+    Raises
+    ------
+    InputError
+        If `share` is out of range, or no ReLU follows a convolution in the same block.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from rsa_faces.networks.training.objectives import use_dropout
+    >>> module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    >>> use_dropout(module, 0.5)
+    >>> list(module.state_dict()), module[1][1]
+    (['0.weight', '0.bias'], Dropout2d(p=0.5, inplace=False))
+    """
+    if not 0 <= share < 1:
+        raise InputError(f"expected a share of dropout from 0 to below 1, got {share!r}.")
+    places = [
+        (parent, after)
+        for parent in module.modules()
+        for before, after in pairwise(parent.named_children())
+        if isinstance(before[1], nn.Conv2d) and isinstance(after[1], nn.ReLU)
+    ]
+    if not places:
+        raise InputError(
+            "expected a network with a ReLU after a convolution for dropout, got none."
+        )
+    for parent, (name, relu) in places:
+        setattr(parent, name, nn.Sequential(relu, nn.Dropout2d(share)))

@@ -91,9 +91,9 @@ def read_pairs(path: str | os.PathLike[str], *, suffix: str = ".jpg") -> FacePai
     ----------
     path : path-like
         ``pairs.txt`` (first line ``10  300``: ten folds, each of 300 pairs of the same person and
-        then 300 of two), or ``pairsDevTrain.txt`` and ``pairsDevTest.txt`` (first line ``1100``:
-        one fold). A line ``NAME i j`` is images i and j of one person; ``NAME i OTHER j`` are two
-        people. Fields are separated by tabs or spaces.
+        then 300 of two), or ``pairsDevTrain.txt`` and ``pairsDevTest.txt`` (first line ``1100``,
+        or no such line: one fold). A line ``NAME i j`` is images i and j of one person; ``NAME i
+        OTHER j`` are two people. Fields are separated by tabs or spaces.
     suffix : str, default ".jpg"
         Ending of the image files: ``NAME 4`` becomes the id ``NAME/NAME_0004.jpg``, as
         :func:`read_people` names it.
@@ -133,31 +133,31 @@ def read_pairs(path: str | os.PathLike[str], *, suffix: str = ".jpg") -> FacePai
     except (OSError, UnicodeDecodeError) as err:
         raise InputError(f"expected a file of pairs, but {path} cannot be read: {err}.") from err
     header = lines[0].split()
-    if len(header) not in (1, 2) or not all(map(_is_number, header)):
+    if len(header) in (1, 2) and all(map(_is_number, header)):
+        n_folds, n_each = (1, int(header[0])) if len(header) == 1 else map(int, header)
+        start, kinds = 1, np.tile(np.repeat([True, False], n_each), n_folds)
+    elif len(header) in (3, 4) and not _is_number(header[0]):
+        start, n_folds, kinds = 0, 1, np.array([len(line.split()) == 3 for line in lines])
+    else:
         raise InputError(
-            "expected the number of folds and of pairs per fold ('10 300'), or of pairs alone, in "
-            f"line 1 of {path}, got {lines[0][:60]!r}."
+            "expected the number of folds and of pairs per fold ('10 300'), or of pairs alone, or "
+            f"a pair, in line 1 of {path}, got {lines[0][:60]!r}."
         )
-    n_folds, n_each = (1, int(header[0])) if len(header) == 1 else map(int, header)
-    if len(lines) - 1 != 2 * n_folds * n_each:
+    if len(lines) - start != len(kinds):
         raise InputError(
-            f"expected {2 * n_folds * n_each} lines of pairs in {path} (2 x {n_folds} folds x "
-            f"{n_each}), as its line 1 says, got {len(lines) - 1}."
+            f"expected {len(kinds)} lines of pairs in {path} (2 x {n_folds} folds x {n_each}), as "
+            f"its line 1 says, got {len(lines) - 1}."
         )
-    first, second, people = [], [], [set() for _ in range(n_folds)]
-    for i, line in enumerate(lines[1:]):
-        a, b = _pair(line, same=i // n_each % 2 == 0, where=f"line {i + 2} of {path}")
-        people[i // (2 * n_each)] |= {a[0], b[0]}
+    first: list[str] = []
+    second: list[str] = []
+    people: list[set[str]] = [set() for _ in range(n_folds)]
+    fold = np.repeat(np.arange(n_folds), len(kinds) // n_folds)
+    for i, (line, k, same) in enumerate(zip(lines[start:], fold, kinds, strict=True), start + 1):
+        a, b = _pair(line, same=same, where=f"line {i} of {path}")
+        people[k] |= {a[0], b[0]}
         for ids, (name, number) in ((first, a), (second, b)):
             ids.append(f"{name}/{name}_{number:04d}{suffix}")
-    half = np.repeat([True, False], n_each)
-    return FacePairs(
-        tuple(first),
-        tuple(second),
-        np.tile(half, n_folds),
-        np.repeat(np.arange(n_folds), 2 * n_each),
-        tuple(map(frozenset, people)),
-    )
+    return FacePairs(tuple(first), tuple(second), kinds, fold, tuple(map(frozenset, people)))
 
 
 def _is_number(text: str) -> bool:

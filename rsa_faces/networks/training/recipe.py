@@ -29,10 +29,12 @@ class Recipe:
     weight_decay : float, default 0.0005
         On weights of two dimensions or more; not on biases and normalisation.
     schedule : {"cosine", "steps", "constant"}, default "cosine"
-        "cosine": half a cosine from `learning_rate` to 0 over the run [2]_. "steps": divided by
-        ten at each of `milestones`.
+        "cosine": half a cosine from `learning_rate` to 0 over the run [2]_. "steps": multiplied by
+        `decay` at each of `milestones`.
     milestones : tuple of int, optional
         Epochs for "steps", counted from 0.
+    decay : float, above 0 to 1, default 0.1
+        Factor for "steps".
     warmup : float, default 0
         Epochs over which the learning rate first rises evenly from 0.
     clip : float, optional
@@ -73,6 +75,7 @@ class Recipe:
     weight_decay: float = 5e-4
     schedule: str = "cosine"
     milestones: tuple[int, ...] = ()
+    decay: float = 0.1
     warmup: float = 0.0
     clip: float | None = None
     mixed: bool = False
@@ -90,6 +93,8 @@ class Recipe:
                 raise InputError(f"expected {name} of at least {low}, got {value!r}.")
         if not 0 <= self.momentum < 1:
             raise InputError(f"expected momentum from 0 to below 1, got {self.momentum!r}.")
+        if not 0 < self.decay <= 1:
+            raise InputError(f"expected decay above 0 and up to 1, got {self.decay!r}.")
         if self.clip is not None and not self.clip > 0:
             raise InputError(f"expected clip above 0 or None, got {self.clip!r}.")
         if self.schedule == "steps" and not self.milestones:
@@ -101,7 +106,7 @@ class Recipe:
         if self.schedule == "cosine":
             return rate * (1 + math.cos(math.pi * min(1.0, epoch / self.epochs))) / 2
         if self.schedule == "steps":
-            return rate * 0.1 ** sum(epoch >= m for m in self.milestones)
+            return rate * self.decay ** sum(epoch >= m for m in self.milestones)
         return rate
 
     def to_dict(self) -> dict:
