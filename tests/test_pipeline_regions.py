@@ -9,6 +9,7 @@ from test_fmri import AFFINE, SHAPE, write_bids
 
 import rsa_faces as rf
 from rsa_faces._core.errors import InputError
+from rsa_faces.brain.images import VolumeImage
 from rsa_faces.runs.compare.config import Config, FmriConfig
 from rsa_faces.runs.compare.regions import _make_regions, sources, stand_ins
 
@@ -124,6 +125,24 @@ def _best(contrast, n):
     """The n largest of the parcel."""
     inside = np.where(PARCEL == 2, contrast, -np.inf)
     return inside >= np.sort(inside, axis=None)[-n]
+
+
+def test_regions_of_the_same_images_read_them_once(files, tmp_path, monkeypatch):
+    atlas = {"image": files / "atlas.nii", "table": files / "atlas.tsv", "labels": "{region}"}
+    left = {s: files / f"{s}_left.nii" for s in ("s1", "s2")}
+    fmri = entry(files, atlas=atlas, residuals=left, noise="ledoit-wolf", measure="mahalanobis")
+    alone = [region_rdms(fmri, region, folder=tmp_path) for region in ("FG1", "FG2")]
+    fill, filled = VolumeImage.fill, []
+    monkeypatch.setattr(
+        VolumeImage, "fill", lambda self, *to: (filled.append(self.path), fill(self, *to))
+    )
+    together = region_rdms(fmri, "FG1", "FG2", folder=tmp_path)
+    read = [path.name for path in filled if path is not None]
+    assert sorted(n for n in read if n[0] == "s") == sorted(
+        f"{s}_{what}.nii" for s in ("s1", "s2") for what in ("betas", "left")
+    )
+    for region, rdms in zip(("FG1", "FG2"), alone, strict=True):
+        np.testing.assert_array_equal(together[region].vectors, rdms.vectors)
 
 
 def test_another_grid_is_an_error_unless_asked_for(files, tmp_path):

@@ -24,7 +24,7 @@ from rsa_faces.brain import (
 )
 from rsa_faces.brain.betas import check_rows
 from rsa_faces.brain.bids_fmri import bids_hash, bids_rows
-from rsa_faces.brain.images import mask_on, open_image
+from rsa_faces.brain.images import mask_on, open_image, read_once
 from rsa_faces.networks import load_network
 from rsa_faces.rdm import MEASURES, RDMs, clip_rdms, concat, layer_rdms, load_rdms
 from rsa_faces.rdm.noise import ALL_FOLDS
@@ -204,10 +204,7 @@ def _make_regions(source: Source, subject: str, paths: Mapping[str, Path]) -> li
 def _patterns(source: Source, subject: str) -> Iterator[tuple[str, Patterns, list[str]]]:
     """Yield a subject's patterns in each region, and what was warned of."""
     if source.bids is None:
-        for region, entry in source.regions.items():
-            with about(_whose(source, region, subject), _KEYS), heard() as said:
-                patterns = _of_files(entry, region, subject)
-            yield region, patterns, said
+        yield from _of_files(source, subject)
         return
     brain, told = _brain(source, subject)
     places, notes = {}, {}
@@ -288,20 +285,31 @@ def _hash(source: Source, subject: str) -> str:
     return " ".join(found)
 
 
-def _of_files(entry: FmriConfig, region: str, subject: str) -> Patterns:
-    """Read a subject's maps in the region."""
-    own = read_subject(entry, subject, region)
-    return load_patterns(
-        own.image,
-        own.conditions,
-        folds=own.folds,
-        subject=subject,
-        unusable=entry.unusable,
-        mask_img=_roi(entry, region, subject, own.image),
-        resample=entry.resample,
-        residuals=own.residuals,
-        n_estimated=own.n_estimated,
-    )
+def _of_files(source: Source, subject: str) -> Iterator[tuple[str, Patterns, list[str]]]:
+    """Yield a subject's maps in each region, and what was warned of; files are read once."""
+    places, notes = {}, {}
+    for region, entry in source.regions.items():
+        with about(_whose(source, region, subject), _KEYS), heard() as notes[region]:
+            own = read_subject(entry, subject, region)
+            roi, like = _roi(entry, region, subject, own.image), open_image(own.image, "img")
+            places[region] = mask_on(roi, like.space, entry.resample)
+    with about(_whose(source, source.name, subject), _KEYS), heard():
+        image, left = read_once(own.image, [*places.values()]), own.residuals
+        if left is not None:
+            left = read_once(left, [*places.values()], "residuals")
+    for region, entry in source.regions.items():
+        with about(_whose(source, region, subject), _KEYS), heard() as said:
+            patterns = load_patterns(
+                image,
+                own.conditions,
+                folds=own.folds,
+                subject=subject,
+                unusable=entry.unusable,
+                mask_img=places[region],
+                residuals=left,
+                n_estimated=own.n_estimated,
+            )
+        yield region, patterns, list(dict.fromkeys([*notes[region], *said]))
 
 
 def _roi(entry: FmriConfig, region: str, subject: str, like: Any) -> Region:
