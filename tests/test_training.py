@@ -1012,7 +1012,7 @@ def test_going_on_gives_the_weights_of_an_uninterrupted_run(recipe, tmp_path):
         "weights.safetensors",
     ]
     # Nothing left to do: the same again.
-    done, _ = train(tmp_path / "parts", resume=True, module=tiny(seed=3), **options)
+    done, _ = train(tmp_path / "parts", resume=True, module=tiny(), **options)
     assert_same_weights(whole, done)
 
 
