@@ -31,6 +31,16 @@ class RaterReport(BaseResult):
     rsa_faces.behaviour.RatedRDMs : RDMs of raters.
     rsa_faces.behaviour.TripletEmbedding : What :func:`triplet_embedding` found.
     rsa_faces.behaviour.MeadowsData : What :func:`read_meadows` found in a file.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsa_faces.behaviour import pair_rating_rdms
+    >>> table = pd.DataFrame({"rater": "r1", "a": ["x", "x", "y"], "b": ["y", "z", "z"],
+    ...                       "rating": [1, None, 5]})
+    >>> found = pair_rating_rdms(table, direction="similarity", scale=(1, 7))
+    >>> found.report.table["rule"].tolist()
+    ['rating missing', 'pair not judged']
     """
 
     raters: tuple[str, ...]

@@ -49,6 +49,15 @@ class ArrangementRDM(BaseResult, figure="plot_rdms"):
     --------
     inverse_mds : Estimate one RDM from a rater's arrangements.
     rsa_faces.behaviour.fit_raters : Estimate one RDM per rater.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.behaviour import Trial, inverse_mds
+    >>> xy = np.array([[0.0, 0.0], [0.6, 0.0], [0.0, 0.8]])
+    >>> found = inverse_mds([Trial(("a", "b", "c"), xy), Trial(("a", "b", "c"), xy / 2)])
+    >>> found.n_shown, found.converged
+    (array([2, 2, 2]), True)
     """
 
     rdms: RDMs

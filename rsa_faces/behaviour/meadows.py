@@ -43,6 +43,12 @@ class MeadowsData(BaseResult):
     --------
     read_meadows : Read multi-arrangement data from a Meadows tree (JSON) or matrix (MAT) file.
     rsa_faces.behaviour.fit_raters : Estimate one RDM per rater.
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour import read_meadows
+    >>> data = read_meadows("Meadows_faces_v_v1_tree.json")  # doctest: +SKIP
+    >>> data.arrangements["informed-mole", "faces"]  # doctest: +SKIP
     """
 
     rdms: RDMs | None

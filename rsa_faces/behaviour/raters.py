@@ -38,6 +38,15 @@ class RaterRDMs(BaseResult, figure="plot_rdms"):
     fit_raters : Estimate one RDM per rater.
     group_rdm : Average raters to one RDM, pair by pair, weighted with evidence.
     rater_agreement : Correlate each rater with the others, and say who stands apart and why.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.behaviour import Arrangements, Trial, fit_raters
+    >>> xy = np.array([[0.0, 0.0], [0.6, 0.0], [0.0, 0.8]])
+    >>> raters = fit_raters([Arrangements(r, [Trial(("a", "b", "c"), xy)]) for r in ("r1", "r2")])
+    >>> raters.rdms.labels["rater"].tolist(), raters.evidence.shape
+    (['r1', 'r2'], (2, 3))
     """
 
     rdms: RDMs

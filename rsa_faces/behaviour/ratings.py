@@ -39,6 +39,16 @@ class RatedRDMs(BaseResult, figure="plot_rdms"):
     pair_rating_rdms : Make RDMs from ratings of pairs.
     trait_rdms : Make RDMs from ratings of single faces on traits.
     matrix_rdms : Make RDMs from square matrices of judgements, of confusions or of other programs.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsa_faces.behaviour import pair_rating_rdms
+    >>> table = pd.DataFrame({"rater": "r1", "a": ["x", "x", "y"], "b": ["y", "z", "z"],
+    ...                       "rating": [1, None, 5]})
+    >>> found = pair_rating_rdms(table, direction="similarity", scale=(1, 7))
+    >>> found.rdms.vectors, found.counts
+    (array([[ 6., nan,  2.]]), array([[1, 0, 1]]))
     """
 
     rdms: RDMs

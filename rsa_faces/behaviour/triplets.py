@@ -47,6 +47,17 @@ class TripletEmbedding(BaseResult, figure="plot_rdms"):
     --------
     triplet_embedding : Find positions of images that predict odd-one-out choices.
     triplet_rdms : Make RDMs from odd-one-out choices: how often the third image was the odd one.
+
+    Examples
+    --------
+    >>> import itertools
+    >>> import pandas as pd
+    >>> from rsa_faces.behaviour import triplet_embedding
+    >>> rows = [(a, b, c, c) for a, b, c in itertools.combinations("uvwx", 3)]
+    >>> table = pd.DataFrame(rows, columns=["a", "b", "c", "odd"]).assign(rater="r1")
+    >>> found = triplet_embedding(table, n_dimensions=2, n_folds=0, penalty=0.01)
+    >>> found.coordinates.shape, found.conditions, found.n_triplets
+    ((4, 2), ('u', 'v', 'w', 'x'), 4)
     """
 
     coordinates: np.ndarray

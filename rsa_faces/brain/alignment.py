@@ -57,6 +57,18 @@ class Hyperalignment(BaseResult):
     See Also
     --------
     hyperalign : Bring subjects into a common space.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.stats import ortho_group
+    >>> from rsa_faces.brain import hyperalign
+    >>> shared = np.random.default_rng(0).normal(size=(40, 4))
+    >>> data = {s: shared @ ortho_group.rvs(4, random_state=i) for i, s in enumerate("ab")}
+    >>> names, runs = [f"picture{i}" for i in range(40)], np.repeat([1, 2], 20)
+    >>> aligned = hyperalign(data, conditions=names, runs=runs, fit_runs=[1])
+    >>> aligned.held_out_runs, aligned.matrices["a"].shape
+    ((2,), (4, 4))
     """
 
     subjects: tuple[str, ...]

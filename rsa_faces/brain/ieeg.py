@@ -70,6 +70,17 @@ class IeegPatterns:
     ieeg_patterns : Turn the epochs of a patient into responses of electrodes, one row per trial.
     rsa_faces.brain.ieeg_rdms : Build RDMs over time windows of intracranial recordings.
     rsa_faces.brain.select_electrodes : Keep the electrodes that prefer faces.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> layers = rf.datasets.simulated_layers(2, n_conditions=8)
+    >>> recorded = rf.datasets.simulated_recordings(
+    ...     layers, [("ventral", "simulated layer_2", 0.1, 0.3)], n_patients=1, n_electrodes=2)
+    >>> patterns = rf.brain.ieeg_patterns(recorded.epochs["simulated01"], signal="raw",
+    ...                                   electrodes=recorded.electrodes)
+    >>> patterns.values.shape, patterns.patient, patterns.regions
+    ((32, 2, 100), 'simulated01', ('ventral',))
     """
 
     values: np.ndarray

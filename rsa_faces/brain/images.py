@@ -75,6 +75,15 @@ class Image:
     VolumeImage : Voxels: a three- or four-dimensional image.
     SurfaceImage : Vertices of one or both hemispheres.
     GrayordinatesImage : CIFTI: vertices of the cortex and voxels below it.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import open_image
+    >>> image = open_image(nibabel.Nifti1Image(np.zeros((5, 4, 3, 8)), np.eye(4)))
+    >>> image.kind, image.n_maps, image.space.n_places
+    ('volume', 8, 60)
     """
 
     space: Region
@@ -389,6 +398,14 @@ class VolumeImage(Image):
     open_image : Open an image of any kind; values are read when they are asked for.
     SurfaceImage : Vertices of one or both hemispheres.
     GrayordinatesImage : CIFTI: vertices of the cortex and voxels below it.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import open_image
+    >>> open_image(nibabel.Nifti1Image(np.zeros((5, 4, 3)), np.eye(4))).n_maps
+    1
     """
 
     kind: ClassVar[str] = "volume"
@@ -449,6 +466,16 @@ class SurfaceImage(Image):
     open_image : Open an image of any kind; values are read when they are asked for.
     VolumeImage : Voxels: a three- or four-dimensional image.
     GrayordinatesImage : CIFTI: vertices of the cortex and voxels below it.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import open_image
+    >>> one = nibabel.GiftiImage(darrays=[nibabel.gifti.GiftiDataArray(np.zeros(6, np.float32))])
+    >>> image = open_image({"left": one, "right": one})
+    >>> image.kind, image.space.n_places
+    ('surface', 12)
     """
 
     kind: ClassVar[str] = "surface"
@@ -482,6 +509,18 @@ class GrayordinatesImage(Image):
     VolumeImage : Voxels: a three- or four-dimensional image.
     SurfaceImage : Vertices of one or both hemispheres.
     rsa_faces.mapping.to_cifti : Put maps of the same models into one CIFTI-2 image.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.images import open_image
+    >>> mask = np.ones((2, 2, 2), bool)
+    >>> axis = nibabel.cifti2.BrainModelAxis.from_mask(mask, "CortexLeft", np.eye(4))
+    >>> maps = nibabel.cifti2.ScalarAxis(["one", "two"])
+    >>> image = open_image(nibabel.Cifti2Image(np.zeros((2, 8)), (maps, axis)))
+    >>> image.kind, image.n_maps
+    ('grayordinates', 2)
     """
 
     kind: ClassVar[str] = "grayordinates"

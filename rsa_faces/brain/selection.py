@@ -44,6 +44,19 @@ class FaceSelection(BaseResult):
     face_selective : Find the electrodes that prefer faces.
     select_electrodes : Keep the electrodes that prefer faces, unless the same trials chose them.
     split_trials : Split trials into two halves.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> layers = rf.datasets.simulated_layers(2, n_conditions=8)
+    >>> recorded = rf.datasets.simulated_recordings(
+    ...     layers, [("ventral", "simulated layer_2", 0.1, 0.3)], n_patients=1, n_electrodes=2)
+    >>> patterns = rf.brain.ieeg_patterns(recorded.epochs["simulated01"], signal="raw",
+    ...                                   electrodes=recorded.electrodes, source="one session")
+    >>> names = sorted(set(patterns.conditions))
+    >>> selection = rf.brain.face_selective(patterns, faces=names[:4], others=names[4:])
+    >>> selection.source, len(selection.table)
+    ('one session', 2)
     """
 
     table: pd.DataFrame

@@ -358,6 +358,14 @@ class Spheres(_Searchlights):
     Discs : Discs around the vertices of a surface.
     rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
     Volume : The voxels of a mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.brain.spheres import Spheres, Volume
+    >>> spheres = Spheres(Volume(np.ones((3, 3, 3), bool), 2 * np.eye(4)), radius=2.0)  # mm
+    >>> spheres.n_centers, int(spheres.n_channels.max())
+    (27, 7)
     """
 
     @cached_property
@@ -423,6 +431,16 @@ class Discs(_Searchlights):
     Distances are lengths of the shortest paths along edges (Dijkstra). A path along edges is
     longer than one across the triangles, by up to about 15 % on a mesh of even triangles: discs
     are a little smaller than the radius says, never larger.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.brain.spheres import Discs, Surface
+    >>> corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], float)  # mm
+    >>> surface = Surface(corners, np.array([[0, 1, 2], [1, 2, 3]]))
+    >>> discs = Discs(surface, radius=1.1)
+    >>> discs.n_centers, discs.n_channels.tolist()
+    (4, [3, 3, 3, 3])
     """
 
     @property

@@ -34,6 +34,13 @@ class Dataset:
     --------
     rsa_faces.datasets.load_dataset : Load a data set by its name.
     rsa_faces.datasets.images92 : Load the 92-image set of Kriegeskorte et al.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> len(d92.stimuli), sorted(set(d92.rdms.labels["region"]))
+    (92, ['behaviour', 'human IT', 'monkey IT'])
     """
 
     name: str

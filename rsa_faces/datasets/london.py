@@ -49,6 +49,12 @@ class LondonFaces(Dataset):
     --------
     london : Load the Face Research Lab London Set: 102 real people, neutral and smiling.
     rsa_faces.datasets.Dataset : Stimuli, RDMs of brains and behaviour, and models.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> faces = rf.datasets.london()  # doctest: +SKIP
+    >>> len(faces.landmarks)  # doctest: +SKIP
     """
 
     landmarks: dict[str, np.ndarray]

@@ -67,6 +67,13 @@ class SimulatedBrain:
     --------
     simulated_brain : Simulate a group of brains in which models hold in known places.
     rsa_faces.datasets.SimulatedCortex : The outcome of :func:`simulated_cortex`.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> brain = rf.datasets.simulated_brain(n_subjects=1)
+    >>> brain.imgs[0].shape, len(brain.conditions), sorted(set(brain.runs))
+    ((20, 24, 18, 48), 48, ['run-1', 'run-2'])
     """
 
     name: str

@@ -55,6 +55,13 @@ class SimulatedCortex:
     --------
     simulated_cortex : Simulate a group's cortex.
     rsa_faces.datasets.SimulatedBrain : The outcome of :func:`simulated_brain`.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> cortex = rf.datasets.simulated_cortex(n_subjects=1)
+    >>> sorted(cortex.imgs[0]), len(cortex.conditions)
+    (['left', 'right'], 48)
     """
 
     name: str

@@ -35,6 +35,13 @@ class SimulatedFaces(Dataset):
     --------
     simulated_faces : Load 378 simulated faces: 18 identities x 7 expressions x 3 views.
     rsa_faces.datasets.Dataset : Stimuli, RDMs of brains and behaviour, and models.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> simulated = rf.datasets.simulated_faces()
+    >>> len(simulated.stimuli), len(simulated.parameters)
+    (378, 18)
     """
 
     parameters: pd.DataFrame

@@ -46,6 +46,15 @@ class SimulatedRecordings:
     See Also
     --------
     simulated_recordings
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> layers = rf.datasets.simulated_layers(2, n_conditions=8)
+    >>> recorded = rf.datasets.simulated_recordings(
+    ...     layers, [("ventral", "simulated layer_2", 0.1, 0.3)], n_patients=1, n_electrodes=2)
+    >>> recorded.planted.values.tolist()
+    [['ventral', 'simulated layer_2', 0.1, 0.3]]
     """
 
     name: str

@@ -45,6 +45,21 @@ class TimeCourse(BaseResult, figure="plot_time"):
     rsa_faces.inference.time_course : Evaluate how well models predict data at each time.
     rsa_faces.inference.latency : Find when each curve peaks or sets in, with bootstrap intervals.
     rsa_faces.figures.plot_time : Draw similarity over time: a panel per region, a curve per model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(12)]
+    >>> labels = {"network": "n", "layer": ["one", "two"], "layer_index": [0, 1]}
+    >>> model = rf.RDMs(rng.random((2, 66)), names, "simulated", labels)
+    >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
+    >>> values = np.tile([[0.0], [1.0], [1.0]], (6, 1)) * model.vectors[0] + rng.random((18, 66))
+    >>> data = rf.RDMs(values, names, "simulated", labels | {"region": "ventral"})
+    >>> course = rf.inference.time_course(model, data, method="spearman", n_boot=50)
+    >>> course.times, course.subjects.shape
+    (array([0. , 0.1, 0.2]), (6, 2, 3))
     """
 
     times: np.ndarray

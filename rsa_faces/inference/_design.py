@@ -42,6 +42,12 @@ class Design:
     See Also
     --------
     rsa_faces.evaluate : Evaluate how well models predict data.
+
+    Examples
+    --------
+    >>> from rsa_faces.inference import Design
+    >>> Design(generalise_to="subjects", n_boot=500).interval
+    't'
     """
 
     generalise_to: str = "both"

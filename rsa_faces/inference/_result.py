@@ -97,6 +97,17 @@ class Result(BaseResult, figure="plot_layers"):
     rsa_faces.figures.plot_layers : Draw similarity from layer to layer.
     rsa_faces.figures.plot_heatmap : Draw similarity of each layer.
     rsa_faces.inference.subject_tests
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> behaviour = d92.rdms.sel(region="behaviour")
+    >>> result = rf.evaluate(d92.models[:2], behaviour, n_boot=100)
+    >>> result.table[["network", "n_subjects"]].values.tolist()
+    [['animacy', 16], ['FaceBodyManmadeNatobj', 16]]
+    >>> len(result.pairs), len(result.subjects), bool(result.ceilings["reliable"][0])
+    (1, 32, True)
     """
 
     table: pd.DataFrame

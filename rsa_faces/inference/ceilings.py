@@ -38,6 +38,15 @@ class NoiseCeiling(BaseResult):
     --------
     noise_ceiling : Compute the noise ceiling of data RDMs.
     shared_structure : Test whether subjects share any structure at all.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> human_it = d92.rdms.sel(region="human IT")
+    >>> ceiling = rf.noise_ceiling(human_it, method="spearman")
+    >>> ceiling
+    NoiseCeiling(lower=0.372, upper=0.666, n_subjects=4, method='spearman')
     """
 
     lower: float

@@ -80,6 +80,16 @@ class BestLayer(BaseResult, figure="plot_models"):
     --------
     best_layer : Choose the best layer of each network, and judge it by data that did not choose it.
     rsa_faces.Result : The outcome of :func:`rsa_faces.evaluate`.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> behaviour = d92.rdms.sel(region="behaviour")
+    >>> models = d92.models.with_labels(network="models", layer=d92.models.labels["name"])
+    >>> best = rf.inference.best_layer(models, behaviour, method="pearson", n_boot=20)
+    >>> best.chosen.columns.tolist(), len(best.result.table)
+    (['region', 'network', 'layer', 'layer_index', 'depth', 'share'], 1)
     """
 
     result: Result

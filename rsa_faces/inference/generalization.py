@@ -41,6 +41,21 @@ class TimeGeneralization(BaseResult, figure="plot_generalization"):
     --------
     time_generalization : Compare RDMs between all pairs of times, across subjects.
     rsa_faces.figures.plot_generalization : Draw the similarity of RDMs between all pairs of times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(12)]
+    >>> labels = {"network": "n", "layer": ["one", "two"], "layer_index": [0, 1]}
+    >>> model = rf.RDMs(rng.random((2, 66)), names, "simulated", labels)
+    >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
+    >>> values = np.tile([[0.0], [1.0], [1.0]], (6, 1)) * model.vectors[0] + rng.random((18, 66))
+    >>> data = rf.RDMs(values, names, "simulated", labels | {"region": "ventral"})
+    >>> found = rf.inference.time_generalization(data)
+    >>> found.similarity.shape, found.subjects.shape, found.region
+    ((3, 3), (6, 3, 3), 'ventral')
     """
 
     times: np.ndarray

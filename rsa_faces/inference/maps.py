@@ -63,6 +63,16 @@ class SignFlipTest(BaseResult):
     --------
     sign_flip_test : Test where similarities differ from 0 over subjects.
     rsa_faces.mapping.group_test : Test where similarity differs from 0 over subjects.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.inference import sign_flip_test
+    >>> similarity = np.random.default_rng(0).normal(0, 0.1, (8, 20))
+    >>> similarity[:, 5] += 0.5
+    >>> test = sign_flip_test(similarity, statistic="max")
+    >>> np.flatnonzero(test.p < 0.05), test.exact
+    (array([5]), True)
     """
 
     statistic: str

@@ -76,6 +76,16 @@ class Partition(BaseResult, figure="plot_partition"):
     --------
     variance_partition
     rsa_faces.figures.plot_partition : Draw how much predictors explain alone and together.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> human_it = d92.rdms.sel(region="human IT")
+    >>> models = {name: d92.models.sel(name=name) for name in ["animacy", "HMAX"]}
+    >>> partition = rf.variance_partition(human_it, models)
+    >>> partition.table["part"].tolist(), len(partition.models)
+    (['animacy only', 'HMAX only', 'animacy & HMAX'], 3)
     """
 
     table: pd.DataFrame

@@ -40,6 +40,15 @@ class PermutationTest(BaseResult):
     --------
     permutation_test : Test whether conditions matter to a similarity, by shuffling their labels.
     rsa_faces.evaluate : Evaluate how well models predict data.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> human_it = d92.rdms.sel(region="human IT")
+    >>> test = rf.inference.permutation_test(d92.models[:2], human_it, n_permutations=99)
+    >>> test.p.shape, bool((test.p_max >= test.p).all())
+    ((2,), True)
     """
 
     similarity: np.ndarray

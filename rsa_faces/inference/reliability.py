@@ -40,6 +40,14 @@ class Alpha(BaseResult):
     --------
     cronbach_alpha : Compute Cronbach's alpha over subjects.
     rsa_faces.noise_ceiling : Compute the noise ceiling of data RDMs.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> human_it = d92.rdms.sel(region="human IT")
+    >>> rf.inference.cronbach_alpha(human_it).n_subjects
+    4
     """
 
     overall: float

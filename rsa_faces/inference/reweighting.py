@@ -51,6 +51,17 @@ class Reweighting(BaseResult):
     --------
     reweighted_similarity : Predict data RDMs by reweighted features.
     rsa_faces.inference.evaluate_flexible : Evaluate models with fitted weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> x = np.random.default_rng(0).normal(size=(24, 10))
+    >>> names = [f"image {i}" for i in range(24)]
+    >>> data = rf.compute_rdms(x[:, :2], conditions=names, measure="sqeuclidean")
+    >>> found = rf.inference.reweighted_similarity(x, data, conditions=names)
+    >>> len(found.weights), bool((found.weights[:2] > found.weights[2:].max()).all())
+    (10, True)
     """
 
     folds: pd.DataFrame

@@ -39,6 +39,16 @@ class SubjectTests(BaseResult):
     --------
     subject_tests : Test the similarities of single subjects against 0 and between models.
     rsa_faces.Result : The outcome of :func:`rsa_faces.evaluate`.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> behaviour = d92.rdms.sel(region="behaviour")
+    >>> result = rf.evaluate(d92.models[:2], behaviour, n_boot=100)
+    >>> tests = rf.inference.subject_tests(result)
+    >>> tests.test, len(tests.table), len(tests.pairs)
+    ('signed-rank', 2, 1)
     """
 
     table: pd.DataFrame

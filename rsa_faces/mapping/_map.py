@@ -49,6 +49,22 @@ class BestModels(BaseResult, figure="plot_best_models"):
     rsa_faces.mapping.best_model_map : Find the best model of each place.
     SearchlightMap : The outcome of :func:`searchlight`.
     rsa_faces.figures.plot_best_models : Draw which model is best at each place.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(8)]
+    >>> model = rf.RDMs(rng.random((2, 28)), names, "simulated", {"name": ["one", "two"]})
+    >>> mask = nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    >>> imgs = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 4, 8)), np.eye(4)) for _ in range(3)]
+    >>> maps = [rf.searchlight(img, mask_img=mask, conditions=names, models=model, radius=2.0,
+    ...                        progress=False) for img in imgs]
+    >>> best = rf.mapping.best_model_map(maps)
+    >>> best.names, best.index.shape
+    (('one', 'two'), (64,))
     """
 
     index: np.ndarray
@@ -122,6 +138,21 @@ class SearchlightMap(BaseResult, figure="plot_map"):
     rsa_faces.mapping.mean_map : Average the maps of several subjects, for figures and tables.
     rsa_faces.mapping.write_map : Write a map as images and tables that other tools read.
     rsa_faces.figures.plot_map : Draw a map as slices through the brain, or as views of a surface.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(8)]
+    >>> model = rf.RDMs(rng.random((2, 28)), names, "simulated", {"name": ["one", "two"]})
+    >>> mask = nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    >>> imgs = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 4, 8)), np.eye(4)) for _ in range(3)]
+    >>> found = rf.searchlight(imgs[0], mask_img=mask, conditions=names, models=model, radius=2.0,
+    ...                        progress=False)
+    >>> found.similarity.shape, found.labels["name"].tolist(), int(found.n_voxels.max())
+    ((2, 64), ['one', 'two'], 30)
     """
 
     similarity: np.ndarray

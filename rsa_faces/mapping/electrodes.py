@@ -42,6 +42,21 @@ class ElectrodeLines(BaseResult):
     See Also
     --------
     electrode_lines : Ask whether two networks are related in the same way in all regions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(20)]
+    >>> model = rf.RDMs(rng.random((2, 190)), names, "simulated",
+    ...                 {"network": ["identity", "expression"]})
+    >>> labels = {"subject": np.repeat(["p1", "p2"], 6), "electrode": list("abcdef") * 2,
+    ...           "region": (["ventral"] * 3 + ["lateral"] * 3) * 2}
+    >>> data = rf.RDMs(model.vectors.sum(0) + rng.random((12, 190)), names, "simulated", labels)
+    >>> found = rf.mapping.electrode_lines(model, data, x="identity", y="expression")
+    >>> len(found.table), len(found.lines), found.models["k"].tolist()
+    (12, 3, [2, 4])
     """
 
     table: pd.DataFrame

@@ -48,6 +48,21 @@ class CeilingMap(BaseResult, figure="plot_map"):
     --------
     ceiling_map : Compute the noise ceiling at every place.
     rsa_faces.searchlight : Compare the RDM in the sphere around every voxel with models.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(8)]
+    >>> model = rf.RDMs(rng.random((2, 28)), names, "simulated", {"name": ["one", "two"]})
+    >>> mask = nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    >>> imgs = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 4, 8)), np.eye(4)) for _ in range(3)]
+    >>> found = rf.mapping.ceiling_map(imgs, mask_img=mask, conditions=names, radius=2.0,
+    ...                                progress=False)
+    >>> found.lower.shape, bool((found.lower < found.upper).all())
+    ((64,), True)
     """
 
     lower: np.ndarray

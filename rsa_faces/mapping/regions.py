@@ -42,6 +42,21 @@ class RegionModels(BaseResult):
     See Also
     --------
     compare_region_models
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(20)]
+    >>> model = rf.RDMs(rng.random((2, 190)), names, "simulated",
+    ...                 {"network": ["identity", "expression"]})
+    >>> labels = {"subject": np.repeat(range(8), 2), "region": ["ventral", "lateral"] * 8}
+    >>> data = rf.RDMs(model.vectors[0] + rng.random((16, 190)), names, "simulated", labels)
+    >>> candidates = {"one": "identity", "two": {"ventral": "identity", "lateral": "expression"}}
+    >>> found = rf.mapping.compare_region_models(model, data, candidates)
+    >>> len(found.table), len(found.pairs)
+    (16, 1)
     """
 
     table: pd.DataFrame

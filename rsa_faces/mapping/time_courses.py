@@ -26,6 +26,21 @@ class LayerMap(TimeCourse, figure="plot_layer_map"):
     layer_map : Compare every layer with every time of every patient, region by region.
     rsa_faces.mapping.map_clusters : Test when and in which layers similarity differs from 0.
     rsa_faces.figures.plot_layer_map : Draw the similarity of every layer over time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(12)]
+    >>> labels = {"network": "n", "layer": ["one", "two"], "layer_index": [0, 1]}
+    >>> model = rf.RDMs(rng.random((2, 66)), names, "simulated", labels)
+    >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
+    >>> values = np.tile([[0.0], [1.0], [1.0]], (6, 1)) * model.vectors[0] + rng.random((18, 66))
+    >>> data = rf.RDMs(values, names, "simulated", labels | {"region": "ventral"})
+    >>> found = rf.mapping.layer_map(model, data, method="spearman", n_permutations=99)
+    >>> found.curves["layer"].tolist(), found.subjects.shape
+    (['one', 'two'], (6, 2, 3))
     """
 
     def __repr__(self) -> str:

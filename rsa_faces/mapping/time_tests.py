@@ -69,6 +69,22 @@ class MapClusters(BaseResult):
     --------
     map_clusters : Test when and in which layers similarity differs from 0.
     rsa_faces.mapping.layer_map : Compare every layer with every time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"image {i}" for i in range(12)]
+    >>> labels = {"network": "n", "layer": ["one", "two"], "layer_index": [0, 1]}
+    >>> model = rf.RDMs(rng.random((2, 66)), names, "simulated", labels)
+    >>> labels = {"subject": np.repeat(range(6), 3), "time": np.tile([0.0, 0.1, 0.2], 6)}
+    >>> values = np.tile([[0.0], [1.0], [1.0]], (6, 1)) * model.vectors[0] + rng.random((18, 66))
+    >>> data = rf.RDMs(values, names, "simulated", labels | {"region": "ventral"})
+    >>> course = rf.mapping.layer_map(model, data, method="spearman", n_permutations=99)
+    >>> found = rf.mapping.map_clusters(course)
+    >>> found.along, list(found.tests)
+    ('time', ['ventral'])
     """
 
     clusters: pd.DataFrame

@@ -63,6 +63,13 @@ class NetworkCheck(BaseResult):
     --------
     check : Look whether a network sees what it was trained to see.
     rsa_faces.load_network : Open a network by name.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> found = rf.networks.check("mini-xception", device="cpu")
+    >>> found.verdict
+    'yes'
     """
 
     network: str

@@ -55,6 +55,13 @@ class Network:
     rsa_faces.load_network : Open a network by name.
     rsa_faces.extract : Record what the layers of a network answer to each stimulus.
     rsa_faces.networks.NetworkSpec : A network's name, origin, licence, input and layers.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> network = rf.load_network("sface", device="cpu")
+    >>> network.spec.task, len(network.layers())
+    ('identity', 15)
     """
 
     def __init__(self, spec: NetworkSpec, module: torch.nn.Module, device: torch.device) -> None:

@@ -33,6 +33,13 @@ class Preprocessing:
     --------
     NetworkSpec : A network's name, origin, licence, input and layers.
     rsa_faces.networks.get_spec : Describe a network without opening it.
+
+    Examples
+    --------
+    >>> from rsa_faces.networks import get_spec
+    >>> preprocessing = get_spec("mini-xception").preprocessing
+    >>> preprocessing.size, preprocessing.channels
+    (64, 'L')
     """
 
     size: int
@@ -93,6 +100,13 @@ class NetworkSpec:
     rsa_faces.networks.get_spec : Describe a network without opening it.
     rsa_faces.networks.Network : A network with its preprocessing and its layers.
     Preprocessing : How an image becomes a network's input: ``(pixels - mean) / std`` at one size.
+
+    Examples
+    --------
+    >>> from rsa_faces.networks import get_spec
+    >>> spec = get_spec("sface")
+    >>> spec.task, spec.preprocessing.size
+    ('identity', 112)
     """
 
     name: str

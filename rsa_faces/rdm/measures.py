@@ -68,6 +68,18 @@ class Measure:
     --------
     rsa_faces.compute_rdms : Build RDMs from patterns.
     rsa_faces.comparison.Method : A method of comparison and its forms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.rdm import Measure
+    >>> def city_block(patterns):
+    ...     first, second = np.triu_indices(len(patterns), k=1)
+    ...     return np.abs(patterns[first] - patterns[second]).sum(axis=1)
+    >>> mine = Measure("city block", city_block)
+    >>> rf.compute_rdms([[0, 0], [1, 2], [3, 3]], conditions=list("abc"), measure=mine).vectors
+    array([[3., 6., 3.]])
     """
 
     name: str

@@ -44,6 +44,14 @@ class NoiseCovariance:
     --------
     noise_covariance : Estimate the noise covariance of channels from residuals.
     rsa_faces.compute_rdms : Build RDMs from patterns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.rdm import noise_covariance
+    >>> noise = noise_covariance(np.random.default_rng(0).normal(size=(200, 3)))
+    >>> noise.covariance.shape, noise.freedom
+    ((3, 3), 200)
     """
 
     covariance: np.ndarray

@@ -34,6 +34,13 @@ class Picture:
     Account : What a run says of its numbers.
     Table : A table of the report, as text.
     write_report : Write the report as one HTML file that needs nothing else.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from rsa_faces.report import Picture
+    >>> Picture(Path("layers.png"), "Similarity by layer, 16 subjects", "Two rising curves").caption
+    'Similarity by layer, 16 subjects'
     """
 
     path: Path
@@ -58,6 +65,13 @@ class Table:
     Account : What a run says of its numbers.
     Picture : A figure of the report.
     write_report : Write the report as one HTML file that needs nothing else.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsa_faces.report import Table
+    >>> Table("behaviour", pd.DataFrame({"layer": ["fc"], "similarity": ["0.41"]})).caption
+    'behaviour'
     """
 
     caption: str
@@ -88,6 +102,12 @@ class Account:
     write_report : Write the report as one HTML file that needs nothing else.
     Picture : A figure of the report.
     Table : A table of the report, as text.
+
+    Examples
+    --------
+    >>> from rsa_faces.report import Account
+    >>> Account(["One layer is similar to the region."], [], "A paragraph.").findings[0]
+    'One layer is similar to the region.'
     """
 
     findings: Sequence[str]

@@ -116,6 +116,14 @@ class FaceTable:
     --------
     detect_faces : Find the face in each photograph, with five points and measures of quality.
     crop_faces : Cut every face out as a network was trained to see it.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> faces = rf.datasets.simulated_faces().stimuli.query("yaw == 0 and expression == 'happy'")
+    >>> found = rf.detect_faces(faces.subset(list(faces)[:2]), progress=False)
+    >>> found.table["score"].round(1).tolist(), found.several
+    ([0.9, 0.9], 'largest')
     """
 
     table: pd.DataFrame

@@ -46,6 +46,17 @@ class StimulusDesign(BaseResult, figure="plot_stimulus_design"):
     --------
     choose_stimuli
     rsa_faces.figures.plot_stimulus_design : Draw what chosen stimuli are expected to tell.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i:02d}" for i in range(30)]
+    >>> models = rf.RDMs(rng.random((2, 435)), names, "simulated", {"name": ["one", "two"]})
+    >>> design = rf.analyses.choose_stimuli(models, 8, n_starts=2)
+    >>> len(design.stimuli), design.table["choice"].tolist()
+    (8, ['designed', 'random'])
     """
 
     stimuli: tuple[str, ...]

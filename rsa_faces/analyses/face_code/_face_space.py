@@ -54,6 +54,19 @@ class FaceSpace(BaseResult, figure="plot_components"):
     rsa_faces.analyses.face_space : Make a space of faces from landmarks and images.
     rsa_faces.figures.plot_faces : Draw made faces in rows.
     rsa_faces.figures.plot_components
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import face_space
+    >>> rng = np.random.default_rng(0)
+    >>> points = np.array([[10, 12], [22, 12], [16, 18], [11, 24], [21, 24]])
+    >>> points = points + rng.normal(size=(8, 5, 2))
+    >>> images = rng.integers(0, 256, size=(8, 32, 32), dtype=np.uint8)
+    >>> names = [f"face {i}" for i in range(8)]
+    >>> space = face_space(images, points, conditions=names, n_shape=3, n_appearance=4)
+    >>> space.coordinates.shape, space.mean_shape.shape
+    ((8, 7), (5, 2))
     """
 
     coordinates: pd.DataFrame

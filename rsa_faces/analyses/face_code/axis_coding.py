@@ -55,6 +55,18 @@ class AxisTuning(BaseResult, figure="plot_axis_tuning"):
     --------
     axis_tuning : Find each cell's axis in a face space and test what an axis code predicts.
     rsa_faces.figures.plot_axis_tuning : Draw tuning of cells along their axis and beside it.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from rsa_faces.analyses import axis_tuning
+    >>> rng = np.random.default_rng(0)
+    >>> columns = ["shape 1", "shape 2", "appearance 1"]
+    >>> faces = pd.DataFrame(rng.normal(size=(60, 3)), [f"face {i}" for i in range(60)], columns)
+    >>> cell = faces["shape 1"] + 0.3 * rng.normal(size=60)  # simulated: one axis
+    >>> found = axis_tuning(faces, cell.to_frame("a"), n_permutations=19)
+    >>> found.axes.abs().idxmax(axis=1).tolist()
+    ['shape 1']
     """
 
     table: pd.DataFrame

@@ -46,6 +46,18 @@ class FaceDecoding(BaseResult, figure="plot_identification"):
     --------
     decode_faces : Decode faces from responses of a population and pick them out among others.
     rsa_faces.figures.plot_identification
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from rsa_faces.analyses import decode_faces
+    >>> rng = np.random.default_rng(0)
+    >>> names, columns = [f"face {i}" for i in range(40)], ["shape 1", "appearance 1"]
+    >>> faces = pd.DataFrame(rng.normal(size=(40, 2)), names, columns)
+    >>> cells = faces @ rng.normal(size=(2, 10)) + rng.normal(size=(40, 10))  # simulated
+    >>> found = decode_faces(faces, cells, n_units=[1, 10], n_permutations=19)
+    >>> found.decoded.shape
+    (40, 2)
     """
 
     table: pd.DataFrame

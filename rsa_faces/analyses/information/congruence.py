@@ -45,6 +45,20 @@ class Congruence(BaseResult, figure="plot_congruence"):
     --------
     congruence : Compare the subspaces in which two labels vary, such as identity and expression.
     rsa_faces.figures.plot_congruence : Draw the congruence of two labels from layer to layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import congruence
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"person {i} {e}" for i in range(20) for e in ("neutral", "smiling")]
+    >>> person = {name: name.split()[1] for name in names}
+    >>> smiling = {name: name.split()[2] for name in names}
+    >>> x = 0.3 * rng.normal(size=(40, 12)) + np.repeat(rng.normal(size=(20, 12)), 2, axis=0)
+    >>> x[1::2, 0] += 3  # simulated: one channel sees smiles
+    >>> found = congruence({"fc": x}, person, smiling, conditions=names, n_permutations=19)
+    >>> len(found.table), "congruence" in found.table, len(found.angles) > 0
+    (1, True, True)
     """
 
     table: pd.DataFrame

@@ -54,6 +54,18 @@ class LandmarkReadout(BaseResult, figure="plot_landmark_readout"):
     --------
     landmark_readout : Read measurements of faces from each layer, cross-validated over people.
     rsa_faces.figures.plot_landmark_readout
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from rsa_faces.analyses import landmark_readout
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i}" for i in range(40)]
+    >>> nose = pd.DataFrame({"nose length": rng.normal(50, 5, 40)}, names)
+    >>> x = rng.normal(size=(40, 5)) + nose.to_numpy()  # simulated
+    >>> found = landmark_readout({"fc": x}, nose, conditions=names, n_permutations=19)
+    >>> len(found.table), len(found.predictions)
+    (1, 40)
     """
 
     table: pd.DataFrame

@@ -48,6 +48,20 @@ class Readout(BaseResult, figure="plot_readout"):
     readout : Read labels from frozen features with one linear layer, cross-validated.
     transfer_matrix : Read several tasks out of several networks: what transfers to what.
     rsa_faces.figures.plot_readout : Draw read-out accuracy from layer to layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import readout
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"person {i} {e}" for i in range(20) for e in ("neutral", "smiling")]
+    >>> person = {name: name.split()[1] for name in names}
+    >>> smiling = {name: name.split()[2] for name in names}
+    >>> x = 0.3 * rng.normal(size=(40, 12)) + np.repeat(rng.normal(size=(20, 12)), 2, axis=0)
+    >>> x[1::2, 0] += 3  # simulated: one channel sees smiles
+    >>> found = readout({"fc": x}, smiling, conditions=names, across=person, n_permutations=19)
+    >>> found.classes, len(found.predictions)
+    (('neutral', 'smiling'), 40)
     """
 
     table: pd.DataFrame

@@ -51,6 +51,18 @@ class TraitReadout(BaseResult, figure="plot_traits"):
     trait_readout : Predict mean ratings of faces from features by ridge regression.
     rsa_faces.figures.plot_traits : Draw how well each trait is predicted from each set of features.
     rsa_faces.figures.plot_specificity : Draw which ratings the prediction of each trait follows.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from rsa_faces.analyses import trait_readout
+    >>> rng = np.random.default_rng(0)
+    >>> faces = [f"face {i}" for i in range(40)]
+    >>> x = pd.DataFrame(rng.normal(size=(40, 6)), faces)
+    >>> ratings = pd.DataFrame({"warm": x[0], "tall": rng.normal(size=40)}, faces)  # simulated
+    >>> found = trait_readout({"network": x}, ratings, n_permutations=19)
+    >>> len(found.table), len(found.specificity)
+    (2, 4)
     """
 
     table: pd.DataFrame

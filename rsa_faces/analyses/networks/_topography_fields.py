@@ -45,6 +45,14 @@ class ReceptiveFields(BaseResult, figure="plot_receptive_fields"):
     --------
     receptive_fields : Find where in the image each place of a layer looks.
     rsa_faces.figures.plot_receptive_fields
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> network = rf.load_network("mini-xception", device="cpu")
+    >>> fields = rf.analyses.receptive_fields(network, ["conv1"])
+    >>> len(fields.table), fields.maps is None
+    (3844, True)
     """
 
     table: pd.DataFrame

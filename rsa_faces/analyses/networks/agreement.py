@@ -46,6 +46,17 @@ class LayerAgreement(BaseResult, figure="plot_layer_agreement"):
     --------
     layer_agreement : Compare the geometry of every layer of a network with every layer of another.
     rsa_faces.figures.plot_layer_agreement : Draw layer by layer maps of agreement.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import layer_agreement
+    >>> x = np.random.default_rng(0).normal(size=(2, 30, 8))
+    >>> names = [f"face {i}" for i in range(30)]
+    >>> found = layer_agreement({"a": x[0]}, {"b": 3 * x[0], "c": x[1]}, conditions=names,
+    ...                         methods=["cka"], n_boot=50, n_permutations=99)
+    >>> found.matrix("cka").round(1).to_numpy()
+    array([[ 1. , -0.1]])
     """
 
     table: pd.DataFrame

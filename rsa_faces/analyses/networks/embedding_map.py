@@ -42,6 +42,19 @@ class EmbeddingMap(BaseResult, figure="plot_embedding_map"):
     --------
     embedding_map : Map one network's embeddings into another's space.
     rsa_faces.figures.plot_embedding_map
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import embedding_map
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.repeat(rng.normal(size=(30, 8)), 2, axis=0) + 0.3 * rng.normal(size=(60, 8))
+    >>> names = [f"p{i} {k}" for i in range(30) for k in "ab"]
+    >>> person = {name: name.split()[0] for name in names}
+    >>> found = embedding_map({"fc": x}, {"fc": x @ rng.normal(size=(8, 6))}, person,
+    ...                       conditions=names, kinds=["ridge"], n_pairs=[10], n_draws=2)
+    >>> sorted(set(found.table["map"]))
+    ['ridge', 'source', 'target']
     """
 
     table: pd.DataFrame

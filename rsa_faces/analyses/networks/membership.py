@@ -35,6 +35,20 @@ class Membership(BaseResult, figure="plot_membership"):
     --------
     membership
     rsa_faces.figures.plot_membership : Draw each sign of membership for members and for others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import membership, similarity_scores
+    >>> rng = np.random.default_rng(0)
+    >>> images = [f"p{i} {k}" for i in range(30) for k in range(3)]
+    >>> x = np.repeat(rng.normal(size=(30, 16)), 3, axis=0) + rng.normal(size=(90, 16))
+    >>> scores = similarity_scores({"fc": x}, conditions=images)
+    >>> person = {name: name.split()[0] for name in images}
+    >>> member = {name: int(person[name][1:]) < 15 for name in images}
+    >>> found = membership(scores, member, people=person, n_permutations=99)
+    >>> found.table["sign"].tolist(), len(found.people)
+    (['nearest', 'spread', 'own', 'margin'], 30)
     """
 
     table: pd.DataFrame

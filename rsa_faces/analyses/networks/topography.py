@@ -61,6 +61,12 @@ class TopographyComparison(BaseResult, figure="plot_topography"):
     --------
     compare_topography : Test whether data resemble the RDM of central or of peripheral units more.
     rsa_faces.figures.plot_topography
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> network = rf.load_network("pixels")
     """
 
     table: pd.DataFrame

@@ -56,6 +56,20 @@ class FalseMatches(BaseResult, figure="plot_false_matches"):
     --------
     false_matches : Count how often different people are taken for one, group by group.
     rsa_faces.figures.plot_false_matches : Draw how often two different people are taken for one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import false_matches, similarity_scores
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face{i}" for i in range(40)]
+    >>> embedding = rng.normal(size=(40, 16))
+    >>> embedding[:20, 0] += 3
+    >>> groups = {name: "one" if i < 20 else "other" for i, name in enumerate(names)}
+    >>> scores = similarity_scores({"fc": embedding}, conditions=names)
+    >>> found = false_matches(scores, groups, fmr=0.05, n_boot=50, n_permutations=99)
+    >>> len(found.table), len(found.groups)
+    (4, 2)
     """
 
     table: pd.DataFrame

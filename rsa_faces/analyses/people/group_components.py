@@ -52,6 +52,20 @@ class GroupComponents(BaseResult, figure="plot_group_components"):
     --------
     group_components : Ask which principal components of a score matrix go with groups of people.
     rsa_faces.figures.plot_group_components : Draw faces on the first two components.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import group_components, similarity_scores
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face{i}" for i in range(40)]
+    >>> embedding = rng.normal(size=(40, 16))
+    >>> embedding[:20, 0] += 3
+    >>> groups = {name: "one" if i < 20 else "other" for i, name in enumerate(names)}
+    >>> scores = similarity_scores({"fc": embedding}, conditions=names)
+    >>> found = group_components(scores, groups, n_components=3, n_permutations=99)
+    >>> found.components.shape, len(found.table)
+    ((40, 3), 3)
     """
 
     table: pd.DataFrame

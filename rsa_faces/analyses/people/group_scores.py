@@ -107,6 +107,20 @@ class ScoreDistributions(BaseResult, figure="plot_score_distributions"):
     --------
     score_distributions : Compare scores within groups with scores between groups.
     rsa_faces.figures.plot_score_distributions : Draw the distributions of scores within a person.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import score_distributions, similarity_scores
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face{i}" for i in range(40)]
+    >>> embedding = rng.normal(size=(40, 16))
+    >>> embedding[:20, 0] += 3
+    >>> groups = {name: "one" if i < 20 else "other" for i, name in enumerate(names)}
+    >>> scores = similarity_scores({"fc": embedding}, conditions=names)
+    >>> found = score_distributions(scores, groups, n_permutations=99, n_boot=50)
+    >>> len(found.summary), len(found.pairs)
+    (1, 780)
     """
 
     table: pd.DataFrame

@@ -40,6 +40,19 @@ class Homophily(BaseResult, figure="plot_homophily"):
     --------
     homophily : Regress how alike two faces are on whether the people are linked, and on controls.
     rsa_faces.figures.plot_homophily : Draw scores of linked people and others.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from rsa_faces.analyses import homophily, similarity_scores
+    >>> rng = np.random.default_rng(0)
+    >>> people = [f"p{i}" for i in range(30)]
+    >>> scores = similarity_scores({"fc": rng.normal(size=(30, 16))}, conditions=people)
+    >>> linked = np.triu(rng.random((30, 30)) < 0.2, 1)  # simulated
+    >>> ties = pd.DataFrame((linked | linked.T).astype(int), people, people)
+    >>> found = homophily(ties, scores, n_permutations=99)
+    >>> found.table["term"].tolist(), len(found.pairs)
+    (['tie'], 435)
     """
 
     table: pd.DataFrame

@@ -41,6 +41,16 @@ class OutlierFlag:
     --------
     rsa_faces.analyses.check_confidence
     rsa_faces.analyses.SimilarityInterval
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import OutlierFlag
+    >>> usual = np.random.default_rng(0).normal(3, 1, size=(100, 5))  # simulated
+    >>> flag = OutlierFlag.fit({"fc": usual}, conditions=[f"face {i}" for i in range(100)])
+    >>> odd = np.array([[3.0, -3, 3, -3, 3]])
+    >>> flag.apply({"fc": odd}, conditions=["odd"])["flagged"].tolist()
+    [True]
     """
 
     method: str

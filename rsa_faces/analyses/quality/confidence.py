@@ -173,6 +173,15 @@ class SimilarityInterval:
     --------
     rsa_faces.analyses.check_confidence
     rsa_faces.analyses.OutlierFlag : A flag for images unlike the reference.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import SimilarityInterval
+    >>> similarity = np.random.default_rng(0).normal(0.7, 0.1, size=100)  # simulated
+    >>> interval = SimilarityInterval.fit(similarity, range(100), alpha=0.1)
+    >>> interval.n_people, interval.alpha
+    (50, 0.1)
     """
 
     slope: float

@@ -39,6 +39,17 @@ class Robustness(BaseResult, figure="plot_robustness"):
     --------
     robustness
     rsa_faces.figures.plot_robustness : Draw stability or verification against strength.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8)
+    >>> found = rf.analyses.robustness(
+    ...     rf.load_network("pixels"), rf.StimulusSet.from_arrays(images, list("abcd")),
+    ...     degradations=["contrast"], strengths=[1, 3], n_bootstrap=0)
+    >>> len(found.table)
+    3
     """
 
     table: pd.DataFrame

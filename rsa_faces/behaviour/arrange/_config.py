@@ -135,6 +135,12 @@ class ArrangeConfig(_Section):
     --------
     load_arrange_config : Read the configuration of a multi-arrangement task from a YAML file.
     rsa_faces.behaviour.arrange.serve : Serve a task until it is stopped (Ctrl-C).
+
+    Examples
+    --------
+    >>> from rsa_faces.behaviour.arrange import load_arrange_config
+    >>> task = load_arrange_config("task.yaml")  # doctest: +SKIP
+    >>> task.language, task.max_items  # doctest: +SKIP
     """
 
     title: str = Field(min_length=1, max_length=200)

@@ -33,6 +33,17 @@ class FacePairs:
     all_pairs : Return every pair of images.
     draw_pairs : Draw a protocol like that of Labeled Faces in the Wild from any labelled faces.
     read_pairs : Read a file of pairs as Labeled Faces in the Wild has them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.networks.training import LabelledFaces, draw_pairs
+    >>> images, ids = np.zeros((40, 8, 8, 3), np.uint8), [f"image {i}" for i in range(40)]
+    >>> people = [f"p{i}" for i in range(10)]
+    >>> faces = LabelledFaces(images, ids, np.repeat(range(10), 4), people)
+    >>> pairs = draw_pairs(faces, n_folds=2, n_each=5)
+    >>> len(pairs.first), [len(fold) for fold in pairs.people]
+    (20, [5, 5])
     """
 
     first: tuple[str, ...]

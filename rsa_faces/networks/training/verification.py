@@ -31,6 +31,16 @@ class Verification(BaseResult):
     --------
     verification : Measure verification accuracy as Labeled Faces in the Wild does.
     roc : Return the receiver operating characteristic, one row per distinct score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.networks.training import verification
+    >>> scores = np.array([0.9, 0.2, 0.8, 0.3, 0.4, 0.1])
+    >>> same = np.array([True, False, True, False, True, False])
+    >>> found = verification(scores, same, np.array([0, 0, 1, 1, 2, 2]))
+    >>> round(found.accuracy, 2), len(found.folds)
+    (0.83, 3)
     """
 
     accuracy: float

@@ -21,6 +21,12 @@ class AnalysesConfig(RunConfig):
     Config : One experiment: stimuli → networks → RDMs → comparison with data → figures.
     SearchlightConfig : A searchlight.
     TimecourseConfig : Intracranial recordings against layers: when, and in which region.
+
+    Examples
+    --------
+    >>> from rsa_faces.runs import AnalysesConfig
+    >>> AnalysesConfig.model_fields["analyses"].description
+    'Questions, answered in order.'
     """
 
     stimuli: StimuliConfig = Field(description="The images that networks are shown.")

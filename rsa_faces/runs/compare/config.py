@@ -223,6 +223,12 @@ class Config(RunConfig):
     AnalysesConfig : Questions to the features of networks.
     SearchlightConfig : A searchlight.
     TimecourseConfig : Intracranial recordings against layers: when, and in which region.
+
+    Examples
+    --------
+    >>> from rsa_faces.runs import Config
+    >>> Config.model_fields["inference"].description
+    'How similarity is tested.'
     """
 
     stimuli: StimuliConfig | None = Field(

@@ -87,6 +87,12 @@ class SearchlightConfig(RunConfig):
     Config : One experiment: stimuli → networks → RDMs → comparison with data → figures.
     AnalysesConfig : Questions to the features of networks.
     TimecourseConfig : Intracranial recordings against layers: when, and in which region.
+
+    Examples
+    --------
+    >>> from rsa_faces.runs import SearchlightConfig
+    >>> SearchlightConfig.model_fields["radius"].description
+    'Of spheres or discs, in mm.'
     """
 
     data: BrainImagesConfig = Field(description="Images of a group of subjects.")

@@ -138,6 +138,12 @@ class TimecourseConfig(RunConfig):
     Config : One experiment: stimuli → networks → RDMs → comparison with data → figures.
     AnalysesConfig : Questions to the features of networks.
     SearchlightConfig : A searchlight.
+
+    Examples
+    --------
+    >>> from rsa_faces.runs import TimecourseConfig
+    >>> TimecourseConfig.model_fields["signal"].description
+    'Voltage as it is, or power of high gamma.'
     """
 
     data: RecordingsConfig = Field(description="Recordings of patients.")
