@@ -3,12 +3,16 @@
     python scripts/bench_extraction.py resnet50    # 54 layers x 92 images, beside the forward pass
     python scripts/bench_extraction.py vgg16       # all layers x 707 images, within 4 GB
     python scripts/bench_extraction.py clips       # all layers of sface x 707 clips of 4 s, 4 GB
+    python scripts/bench_extraction.py device --device cuda    # under four minutes; also on cpu
 
 Weights are drawn at random (they do not change what is measured), but for sface. The images are the
 92 that ship; for vgg16, 707 random cuts of them; for clips, a window that moves over each
 (simulated, 25 frames per second, 2 of them taken). Resident memory is looked at every 10 ms.
 `resnet50` also times the usual way: one plain pass with hooks that append, concatenate,
-`numpy.corrcoef`.
+`numpy.corrcoef`. `device` shows images per second of bare passes, of `extract` and of `layer_rdms`,
+bytes that came from the device and how fast a plain copy is, how far layers are from the
+processor's, and how much the answer to an image depends on the others in its batch, at each
+precision.
 """
 
 from __future__ import annotations
@@ -215,10 +219,81 @@ def clips(budget: str, n_clips: int = 707) -> None:
     print(f"largest difference from float64, {len(some)} clips, all layers: {worst:.1e}")
 
 
+def device(where: str) -> None:
+    """Throughput, bytes moved, agreement with the processor, dependence on the batch."""
+    network = rf.load_network("untrained:torchvision:resnet50", device=where)
+    gpu = network.device.type == "cuda"
+    if not gpu:
+        print("no GPU is asked for: these are the processor's numbers, of fewer images")
+    photographs = rf.datasets.images92().stimuli
+    n = 64 * 8 if gpu else 24
+    images = [photographs.image(photographs.ids[k % 92])[k // 92 :] for k in range(n)]
+    stimuli = rf.StimulusSet.from_arrays(images, [f"{k:03d}" for k in range(n)])
+    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    layers = [name for name, m in network.module.named_modules() if isinstance(m, kinds)]
+
+    def wait() -> None:
+        if gpu:
+            torch.cuda.synchronize()
+
+    size = 64 if gpu else 8
+    batch = network.preprocess(images[:size]).to(network.device)
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for _ in range(n // size):
+                network.module(batch)
+        wait()
+
+    def ours() -> rf.Activations:
+        return rf.extract(network, stimuli, layers=layers, budget="24GB", progress=False)
+
+    timed(bare)  # libraries choose how they compute
+    time_bare, _ = timed(bare, 3)
+    time_extract, acts = timed(ours)
+    time_rdms, _ = timed(lambda: rf.layer_rdms(network, stimuli, layers=layers, progress=False))
+    n_bytes = sum(values.nbytes for values in acts.values())
+    some = torch.empty(2**26, device=network.device)  # 256 MB
+    time_copy, _ = timed(lambda: (wait(), some.to("cpu", copy=True)), 3)
+    for what, seconds in (
+        (f"bare passes, batches of {size}", time_bare),
+        ("extract, all in memory", time_extract),
+        ("layer_rdms", time_rdms),
+    ):
+        print(f"{what}: {n / seconds:.0f} images/s, {seconds / time_bare:.2f} x the bare pass")
+    print(
+        f"{len(layers)} layers of {n} images: {n_bytes / 1e9:.2f} GB came from the device, "
+        f"{n_bytes / time_extract / 1e9:.2f} GB/s; a copy: {some.nbytes / time_copy / 1e9:.1f} GB/s"
+    )
+    few = stimuli.subset(stimuli.ids[:8])
+    here = rf.load_network("untrained:torchvision:resnet50", device="cpu")
+    expected = rf.extract(here, few, layers=layers, progress=False)
+    for precision in ("float32", "tf32", "bfloat16") if gpu else ("float32", "bfloat16"):
+        how = {"layers": layers, "precision": precision, "progress": False}
+        alone = rf.extract(network, few, batch_size=1, **how)
+        among = rf.extract(network, stimuli.subset(stimuli.ids[:size]), batch_size=size, **how)
+
+        def worst(a, b, shown=1) -> float:
+            return max(
+                np.abs(a[k][:shown] - b[k][:shown]).max() / np.abs(b[k][:shown]).max()
+                for k in layers
+            )
+
+        print(
+            f"{precision}: from the processor's float32 by up to {worst(alone, expected, 8):.1e} "
+            "of a layer's largest value; the first image in its batch, from alone by "
+            f"{worst(among, alone):.1e} (refused from 1e-3 on, in float32)"
+        )
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["resnet50", "vgg16", "clips"])
+    parser.add_argument("what", choices=["resnet50", "vgg16", "clips", "device"])
     parser.add_argument("--budget", default="4GB")
+    parser.add_argument("--device", default="auto", help="for `device`: cuda, cpu (default: auto)")
     options = parser.parse_args()
+    if options.what == "device":
+        device(options.device)
+        raise SystemExit
     {"resnet50": resnet50, "vgg16": vgg16, "clips": clips}[options.what](options.budget)

@@ -49,7 +49,7 @@ from rsa_faces.networks.training.objectives import (
     cosface_logits,
     partial_loss,
     triplet_loss,
-    use_partial,
+    use_classes,
 )
 
 
@@ -144,7 +144,7 @@ def run() -> None:
         logits = {"arcface": arcface_logits, "cosface": cosface_logits}.get(args.objective)
         objective = partial(
             partial_loss,
-            layer=use_partial(module, spec.any_outputs, cosines=logits is not None),
+            layer=use_classes(module, spec.any_outputs, cosines=logits is not None),
             share=args.share,
             correct=not args.no_correction,
             logits=logits and partial(logits, scale=args.scale, **margin),

@@ -50,19 +50,15 @@ from rsa_faces.networks.training import (
 )
 from rsa_faces.networks.training.objectives import (
     Classes,
-    CosineLinear,
     arcface_logits,
-    arcface_loss,
     cosface_logits,
     pair_loss,
     partial_loss,
-    sampled_softmax_loss,
     softmax_loss,
     start_head,
     triplet_loss,
-    use_cosines,
+    use_classes,
     use_dropout,
-    use_partial,
 )
 from rsa_faces.networks.training.verification import best_threshold
 from rsa_faces.stimuli import StimulusSet, load_stimuli
@@ -644,6 +640,16 @@ def test_triplet_loss_of_collapsed_embeddings_is_the_margin():
     assert float(loss) == pytest.approx(0.2, abs=1e-6)
 
 
+def sampled_softmax_loss(logits, labels, **options):
+    """The partial loss of a layer that hands on the logits as they are."""
+    n = logits.shape[1]
+    layer = Classes(n, n).to(logits.dtype)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(n))
+        layer.bias.zero_()
+    return partial_loss(logits, labels, layer=layer, **options)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_sampled_softmax_against_a_loop(seed):
     rng = np.random.default_rng(seed)
@@ -724,7 +730,7 @@ def test_arcface_against_a_loop(margin):
     assert (np.arccos(cosines[range(40), labels]) + margin > math.pi).any() or not margin
     found = arcface_logits(torch.from_numpy(cosines), torch.from_numpy(labels), margin=margin)
     np.testing.assert_allclose(found.numpy(), wanted, atol=1e-9)
-    loss = arcface_loss(torch.from_numpy(cosines), torch.from_numpy(labels), margin=margin)
+    loss = softmax_loss(found, torch.from_numpy(labels))
     losses = [-log_softmax(row)[label] for row, label in zip(wanted, labels, strict=True)]
     assert float(loss) == pytest.approx(np.mean(losses), rel=1e-9)
 
@@ -744,7 +750,7 @@ def test_cosface_against_a_loop():
 def test_partial_loss_is_the_sampled_one_with_its_gradients(logits):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 20)).double()
-    layer = use_partial(module, "1", cosines=logits is not None).double()
+    layer = use_classes(module, "1", cosines=logits is not None).double()
     x, labels = torch.randn(6, 5, dtype=torch.float64), torch.tensor([0, 7, 7, 3, 19, 0])
     found, expected = [], []
     for share in (0.3, 1.0):
@@ -810,26 +816,27 @@ def test_dropout_leaves_out_channels_while_training_and_keeps_names():
 
 def test_arcface_has_finite_gradients_at_equal_and_opposite_directions():
     cosines = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1 + 1e-7, 0.2]], requires_grad=True)
-    arcface_loss(cosines, torch.tensor([0, 0, 0])).backward()
+    labels = torch.tensor([0, 0, 0])
+    softmax_loss(arcface_logits(cosines, labels), labels).backward()
     assert torch.isfinite(cosines.grad).all()
 
 
 def test_cosine_layer_takes_the_place_of_a_linear_one():
     module = DenseNet(5, growth=2)
-    use_cosines(module, "fc")
-    assert isinstance(module.fc, CosineLinear)
+    assert use_classes(module, "fc", cosines=True) is module.fc
+    module.eval()
     assert module.fc.weight.shape == (5, DenseNet(5, growth=2).fc.in_features)
     x, w = torch.randn(7, module.fc.in_features), module.fc.weight.detach()
     wanted = [[float(a @ b / (a.norm() * b.norm())) for b in w] for a in x]
     np.testing.assert_allclose(module.fc(x).detach(), wanted, atol=1e-6)
     assert not module.fc.bias.requires_grad
     siamese = SiameseNet(4, 1)
-    use_cosines(siamese, "embedding.fc")
-    assert isinstance(siamese.embedding.fc, CosineLinear)
+    use_classes(siamese, "embedding.fc")
+    assert isinstance(siamese.embedding.fc, Classes)
     with pytest.raises(InputError, match="linear layer 'conv1', got Conv2d"):
-        use_cosines(module, "conv1")
+        use_classes(module, "conv1")
     with pytest.raises(InputError, match="linear layer 'fc9', got NoneType"):
-        use_cosines(module, "fc9")
+        use_classes(module, "fc9")
 
 
 # --- verification -----------------------------------------------------------------------------
@@ -1283,8 +1290,9 @@ def safetensors_metadata(path):
 
 def test_rows_for_cosines_are_saved_at_length_one(tmp_path):
     module = tiny()
-    use_cosines(module, "fc")
-    train(tmp_path, module=module, objective=partial(arcface_loss, scale=8.0))
+    layer = use_classes(module, "fc", cosines=True)
+    logits = partial(arcface_logits, scale=8.0)
+    train(tmp_path, module=module, objective=partial(partial_loss, layer=layer, logits=logits))
     state = read_weights(tmp_path / "weights.safetensors")
     torch.testing.assert_close(state["fc.weight"].norm(dim=1), torch.ones(4))
     assert not state["fc.bias"].any()
@@ -1554,17 +1562,17 @@ def learn(tmp_path, module, objective, faces, batches, epochs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "objective",
-    [softmax_loss, partial(sampled_softmax_loss, share=0.2), partial(arcface_loss, scale=16.0)],
+    ("share", "logits"),
+    [(1.0, None), (0.2, None), (1.0, partial(arcface_logits, scale=16.0))],
 )
-def test_people_are_recognised_smiling_who_were_seen_neutral(objective, london, tmp_path):
+def test_people_are_recognised_smiling_who_were_seen_neutral(share, logits, london, tmp_path):
     faces = LabelledFaces.from_stimuli(london, "identity")
     neutral = (london.metadata["expression"] == "neutral").to_numpy()
     seen, unseen = (faces.subset(np.flatnonzero(part)) for part in (neutral, ~neutral))
     module = Small(102)
-    if isinstance(objective, partial) and objective.func is arcface_loss:
-        torch.manual_seed(0)
-        use_cosines(module, "10")
+    torch.manual_seed(0)
+    layer = use_classes(module, "10", cosines=logits is not None)
+    objective = partial(partial_loss, layer=layer, share=share, logits=logits)
     log = learn(
         tmp_path, module, objective, seen, partial(shuffled, n_images=102, batch_size=17), 40
     )

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.networks import _preprocess
-from rsa_faces.networks.training.objectives import CosineLinear
+from rsa_faces.networks.training.objectives import Classes
 from rsa_faces.networks.training.recipe import Recipe
 
 _SAME = 1e-3
@@ -209,7 +209,7 @@ class Trainer:
             for name, tensor in self.module.state_dict().items()
         }
         for name, child in self.module.named_modules():
-            if isinstance(child, CosineLinear):
+            if isinstance(child, Classes) and child.cosines:
                 key = f"{name}.weight".removeprefix(".")
                 state[key] = F.normalize(state[key])
         save_file(state, path, {"settings": json.dumps(settings, sort_keys=True)})

@@ -153,84 +153,6 @@ def softmax_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(logits, labels)
 
 
-def sampled_softmax_loss(
-    logits: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    share: float,
-    correct: bool = True,
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
-    """Cross-entropy of the softmax over the batch's classes and some others.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (n_images, n_classes)
-        Of all classes.
-    labels : Tensor of int, shape (n_images,)
-        The right classes.
-    share : float, above 0 to 1
-        Share of the classes that nobody in the batch has which are drawn (rounded up), without
-        replacement, for the whole batch. With 1 this is exactly :func:`softmax_loss`.
-    correct : bool, default True
-        Add ``log(n_others / n_drawn)`` to the logits of drawn classes, so that the sum of
-        exponentials has the mean of the full one, whatever the share. Without it (as in [1]_) the
-        negatives count for less and the loss is lower.
-    generator : torch.Generator, optional
-        Default: torch's own, which `fit` seeds from (seed, epoch).
-
-    Returns
-    -------
-    Tensor
-        Mean over images.
-
-    Raises
-    ------
-    InputError
-        If `share` is out of range.
-
-    See Also
-    --------
-    partial_loss : The same, computing only the logits that compete.
-
-    Notes
-    -----
-    All logits are computed first: this changes what is learned, it does not save memory.
-
-    References
-    ----------
-    .. [1] An X. et al. (2022), Killing two birds with one stone: efficient and robust training of
-       face recognition CNNs by Partial FC, CVPR, doi:10.1109/CVPR52688.2022.00401
-    """
-    if share == 1:
-        return F.cross_entropy(logits, labels)
-    here, drawn, shift = _competitors(labels, logits.shape[1], share, correct, generator)
-    part = torch.cat([logits[:, here], logits[:, drawn] + shift], 1)
-    return F.cross_entropy(part, torch.searchsorted(here, labels))
-
-
-def _competitors(
-    labels: torch.Tensor,
-    n_classes: int,
-    share: float,
-    correct: bool,
-    generator: torch.Generator | None,
-) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Return the classes of a batch, some of the others, and what corrects for drawing these."""
-    if not 0 < share <= 1:
-        raise InputError(f"expected share above 0 and up to 1, got {share!r}.")
-    absent = torch.ones(n_classes, dtype=torch.bool, device=labels.device)
-    absent[labels] = False
-    here, others = (~absent).nonzero()[:, 0], absent.nonzero()[:, 0]
-    n_drawn = math.ceil(share * len(others))
-    if n_drawn == len(others):
-        return here, others, 0.0
-    where = labels.device if generator is None else generator.device
-    order = torch.randperm(len(others), generator=generator, device=where)
-    shift = math.log(len(others) / n_drawn) if correct else 0.0
-    return here, others[order[:n_drawn].to(others.device)], shift
-
-
 def partial_loss(
     embeddings: torch.Tensor,
     labels: torch.Tensor,
@@ -246,28 +168,45 @@ def partial_loss(
     Parameters
     ----------
     embeddings : Tensor, shape (n_images, n)
-        What goes into `layer`: a network whose last layer :func:`use_partial` replaced gives it
+        What goes into `layer`: a network whose last layer :func:`use_classes` replaced gives it
         while it trains.
     labels : Tensor of int, shape (n_images,)
         The right classes.
-    layer : Classes or CosineLinear
+    layer : Classes
         The network's last layer.
-    share, correct, generator
-        As for :func:`sampled_softmax_loss`, to which this is equal but for memory and time.
+    share : float, above 0 to 1, default 1
+        Share of the classes that nobody in the batch has which are drawn (rounded up), without
+        replacement, for the whole batch. With 1 this is exactly the loss over all classes.
+    correct : bool, default True
+        Add ``log(n_others / n_drawn)`` to the logits of drawn classes, so that the sum of
+        exponentials has the mean of the full one, whatever the share. Without it (as in [1]_) the
+        negatives count for less and the loss is lower.
     logits : callable, optional
         From outputs of `layer` and labels to logits: :func:`arcface_logits` or
         :func:`cosface_logits`, options bound. By default the outputs are the logits.
+    generator : torch.Generator, optional
+        Default: torch's own, which `fit` seeds from (seed, epoch).
 
     Returns
     -------
     Tensor
         Mean over images.
 
+    Raises
+    ------
+    InputError
+        If `share` is out of range.
+
     Notes
     -----
     What is kept for the gradient is (n_images, number of classes that compete) instead of
     (n_images, n_classes): it falls with the share. Weights, their gradient and the optimiser's
     state stay whole.
+
+    References
+    ----------
+    .. [1] An X. et al. (2022), Killing two birds with one stone: efficient and robust training of
+       face recognition CNNs by Partial FC, CVPR, doi:10.1109/CVPR52688.2022.00401
 
     Examples
     --------
@@ -279,11 +218,23 @@ def partial_loss(
     >>> bool(torch.isclose(partial_loss(x, labels, layer=layer, share=0.1), whole))
     True
     """
-    here, drawn, shift = _competitors(labels, layer.out_features, share, correct, generator)
+    if not 0 < share <= 1:
+        raise InputError(f"expected share above 0 and up to 1, got {share!r}.")
+    if share == 1:
+        outputs = layer.outputs(embeddings)
+        return F.cross_entropy(outputs if logits is None else logits(outputs, labels), labels)
+    absent = torch.ones(layer.out_features, dtype=torch.bool, device=labels.device)
+    absent[labels] = False
+    here, others = (~absent).nonzero()[:, 0], absent.nonzero()[:, 0]
+    n_drawn = math.ceil(share * len(others))
+    where = labels.device if generator is None else generator.device
+    order = torch.randperm(len(others), generator=generator, device=where)
+    drawn = others[order[:n_drawn].to(others.device)]
     own = torch.searchsorted(here, labels)
     outputs = layer.outputs(embeddings, torch.cat([here, drawn]))
     outputs = outputs if logits is None else logits(outputs, own)
-    if shift:
+    if correct and n_drawn:
+        shift = math.log(len(others) / n_drawn)
         outputs = torch.cat([outputs[:, : len(here)], outputs[:, len(here) :] + shift], 1)
     return F.cross_entropy(outputs, own)
 
@@ -296,7 +247,7 @@ def arcface_logits(
     Parameters
     ----------
     cosines : Tensor, shape (n_images, n_classes), from -1 to 1
-        Between embeddings and classes: outputs of a :class:`CosineLinear`.
+        Between embeddings and classes: outputs of :class:`Classes` with cosines.
     labels : Tensor of int, shape (n_images,)
         The right classes.
     scale : float, default 64
@@ -307,7 +258,7 @@ def arcface_logits(
     Returns
     -------
     Tensor, shape (n_images, n_classes)
-        For :func:`softmax_loss` or :func:`sampled_softmax_loss`.
+        For :func:`softmax_loss`, or as `logits` of :func:`partial_loss`.
 
     Notes
     -----
@@ -336,7 +287,7 @@ def cosface_logits(
     Parameters
     ----------
     cosines : Tensor, shape (n_images, n_classes), from -1 to 1
-        Between embeddings and classes: outputs of a :class:`CosineLinear`.
+        Between embeddings and classes: outputs of :class:`Classes` with cosines.
     labels : Tensor of int, shape (n_images,)
         The right classes.
     scale : float, default 64
@@ -370,104 +321,86 @@ def cosface_logits(
     return scale * (cosines - own)
 
 
-def arcface_loss(
-    cosines: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    scale: float = 64.0,
-    margin: float = 0.5,
-    share: float = 1.0,
-    correct: bool = True,
-) -> torch.Tensor:
-    """Cross-entropy of :func:`arcface_logits`, over all classes or a random share of them."""
-    logits = arcface_logits(cosines, labels, scale=scale, margin=margin)
-    return sampled_softmax_loss(logits, labels, share=share, correct=correct)
-
-
 class Classes(nn.Linear):
     """A last layer that hands on its input while training, for :func:`partial_loss`.
 
     It takes the place and the parameter names of a network's last linear layer, and answers as
     that when it is not trained.
-    """
 
-    whole = False  # whether it answers while training, too
-
-    def outputs(self, x: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
-        """Return outputs of some classes, (n, n_classes); default all."""
-        if classes is None:
-            return F.linear(x, self.weight, self.bias)
-        return F.linear(x, self.weight[classes], self.bias[classes])
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the input while training, otherwise outputs of all classes."""
-        return x if self.training and not self.whole else self.outputs(x)
-
-
-class CosineLinear(Classes):
-    """A linear layer whose outputs are cosines between its input and each of its rows.
-
-    It takes the place and the parameter names of a network's last layer. The bias stays 0. `fit`
-    saves its rows at length one: in the network's own linear layer the same file gives cosines
-    times the length of the input, which ranks the classes of an image alike.
+    Parameters
+    ----------
+    in_features, out_features : int
+        As for :class:`torch.nn.Linear`.
+    cosines : bool, default False
+        Whether outputs are cosines between the input and each row of the weights. The bias stays
+        0. `fit` saves the rows at length one: in the network's own linear layer the same file
+        gives cosines times the length of the input, which ranks the classes of an image alike.
 
     Examples
     --------
     >>> import torch
-    >>> from rsa_faces.networks.training.objectives import CosineLinear
-    >>> layer = CosineLinear(8, 3)
+    >>> from rsa_faces.networks.training.objectives import Classes
+    >>> layer = Classes(8, 3, cosines=True).eval()
     >>> bool((layer(torch.randn(5, 8)).abs() <= 1 + 1e-6).all())
     True
     """
 
-    whole = True
-
-    def __init__(self, in_features: int, out_features: int) -> None:
+    def __init__(self, in_features: int, out_features: int, *, cosines: bool = False) -> None:
         super().__init__(in_features, out_features)
-        nn.init.normal_(self.weight, std=0.01)
-        nn.init.zeros_(self.bias).requires_grad_(False)
+        self.cosines = cosines
+        if cosines:
+            nn.init.normal_(self.weight, std=0.01)
+            nn.init.zeros_(self.bias).requires_grad_(False)
+
+    def extra_repr(self) -> str:
+        """Return what tells it from others."""
+        return f"{super().extra_repr()}, cosines={self.cosines}"
 
     def outputs(self, x: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
-        """Return cosines with some classes, (n, n_classes); default all."""
-        weight = self.weight if classes is None else self.weight[classes]
-        return F.linear(F.normalize(x), F.normalize(weight))
+        """Return outputs of some classes, (n, n_classes); default all."""
+        weight, bias = self.weight, self.bias
+        if classes is not None:
+            weight, bias = weight[classes], bias[classes]
+        return (
+            F.linear(F.normalize(x), F.normalize(weight))
+            if self.cosines
+            else F.linear(x, weight, bias)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the input while training, otherwise outputs of all classes."""
+        return x if self.training else self.outputs(x)
 
 
-def use_cosines(module: nn.Module, layer: str) -> None:
-    """Replace the linear layer of this dotted name by a :class:`CosineLinear` of its size.
-
-    Raises
-    ------
-    InputError
-        If there is no linear layer of this name.
-    """
-    _replace(module, layer, CosineLinear)
-
-
-def use_partial(module: nn.Module, layer: str, *, cosines: bool = False) -> Classes:
+def use_classes(module: nn.Module, layer: str, *, cosines: bool = False) -> Classes:
     """Replace the last linear layer, of this dotted name, for :func:`partial_loss`; return it.
 
     Parameters
     ----------
     module : Module
-        Changed in place; but for `cosines` the weights stay.
+        Changed in place; without `cosines` the weights stay.
     layer : str
         Name of its last layer.
     cosines : bool, default False
-        Whether outputs are cosines: a :class:`CosineLinear`.
+        Whether outputs are cosines.
+
+    Returns
+    -------
+    Classes
+        For :func:`partial_loss`.
 
     Raises
     ------
     InputError
         If there is no linear layer of this name.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from rsa_faces.networks.training.objectives import use_classes
+    >>> use_classes(nn.Sequential(nn.Linear(4, 3)), "0", cosines=True)
+    Classes(in_features=4, out_features=3, bias=True, cosines=True)
     """
-    new = _replace(module, layer, CosineLinear if cosines else Classes)
-    new.whole = False
-    return new
-
-
-def _replace(module: nn.Module, layer: str, kind: type[Classes]) -> Classes:
-    """Replace a linear layer by one of another kind."""
     parent, _, name = layer.rpartition(".")
     try:
         old = module.get_submodule(layer)
@@ -475,8 +408,8 @@ def _replace(module: nn.Module, layer: str, kind: type[Classes]) -> Classes:
         old = None
     if not isinstance(old, nn.Linear):
         raise InputError(f"expected a linear layer {layer!r}, got {type(old).__name__}.")
-    new = kind(old.in_features, old.out_features)
-    if kind is Classes:
+    new = Classes(old.in_features, old.out_features, cosines=cosines)
+    if not cosines:
         new.load_state_dict(old.state_dict())
     setattr(module.get_submodule(parent), name, new)
     return new
