@@ -2,6 +2,7 @@
 
 python scripts/simulate_congruence.py angles    # error against the true squared cosine
 python scripts/simulate_congruence.py level     # three crossed factors, directions independent
+python scripts/simulate_congruence.py depth     # five layers: what rises and falls with depth
 """
 
 import argparse
@@ -79,6 +80,36 @@ def angles(n: int) -> None:
     print(np.sqrt(error).round(2).to_string())
 
 
+#: Five layers: the squared cosine, noise and width of each.
+COURSES = {
+    "angle falls, all else equal": ([0.6, 0.45, 0.3, 0.15, 0.0], [1.0] * 5, [128] * 5),
+    "angle equal, noise falls": ([0.3] * 5, [3.0, 2.0, 1.4, 1.0, 0.5], [128] * 5),
+    "angle equal, wider layers": ([0.3] * 5, [1.0] * 5, [24, 48, 96, 192, 384]),
+    "angle falls, noise falls": ([0.6, 0.45, 0.3, 0.15, 0.0], [3.0, 2.0, 1.4, 1.0, 0.5], [128] * 5),
+}
+
+
+def depth(n: int) -> None:
+    """Mean of each measure in each of five layers, and its rank correlation with depth."""
+    rows = []
+    for (course, layers), directions, seed in itertools.product(
+        COURSES.items(), ("means", "readout"), range(n)
+    ):
+        features = {
+            f"{k}": simulated(np.random.default_rng([seed, k]), shared=s, noise=e, width=w)
+            for k, (s, e, w) in enumerate(zip(*layers, strict=True))
+        }
+        options = {"n_permutations": 39, "n_splits": 10, "directions": directions, "seed": seed}
+        found = congruence(features, WHO, FACE, within=VIEW, conditions=NAMES, **options).table
+        for measure in ("congruence", "excess", "corrected", "tucker", "tucker_excess"):
+            values = found[measure].astype(float)
+            row = {"course": course, "directions": directions, "measure": measure}
+            with_depth = values.rank().corr(pd.Series(range(5)))
+            rows.append({**row, "r": with_depth, **dict(zip(range(1, 6), values, strict=True))})
+    keys = ["course", "directions", "measure"]
+    print(pd.DataFrame(rows).groupby(keys, sort=False).mean().round(2).to_string())
+
+
 def level(n: int) -> None:
     for within, face in itertools.product((VIEW, None), (0.0, 1.0)):
         wrong = np.zeros(2)
@@ -101,7 +132,7 @@ def level(n: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["angles", "level"])
+    parser.add_argument("what", choices=["angles", "level", "depth"])
     parser.add_argument("--simulations", type=int, default=100)
     chosen = parser.parse_args()
-    {"angles": angles, "level": level}[chosen.what](chosen.simulations)
+    {"angles": angles, "level": level, "depth": depth}[chosen.what](chosen.simulations)

@@ -1,33 +1,74 @@
-"""How often intervals of mean scores between people hold the truth.
+"""How often intervals of scores between people hold the truth.
 
-python scripts/simulate_scores.py --simulations 200
+python scripts/simulate_scores.py means --simulations 200    # mean scores of pairs
+python scripts/simulate_scores.py rates --simulations 200    # rates of false matches
 """
 
 import argparse
 
 import numpy as np
 
-from rsa_faces.analyses import score_distributions, similarity_scores
+from rsa_faces.analyses import false_matches, score_distributions, similarity_scores
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--simulations", type=int, default=200)
-    n = parser.parse_args().simulations
+LARGE = 600  # people of a group, whose rates are the truth
+
+
+def means(n: int) -> None:
     for size, n_groups, apart in ((10, 2, 1.0), (20, 2, 1.0), (20, 2, 0.0), (12, 4, 1.0)):
-        means, ends = [], []
+        found_means, ends = [], []
         for seed in range(n):
-            group = np.arange(size * n_groups) // size
-            x = np.random.default_rng(seed).normal(size=(len(group), 16))
-            x[:, 0] += apart * group
-            names = [f"face {i}" for i in range(len(group))]
-            scores = similarity_scores({"fc": x}, conditions=names)
-            groups = {name: f"group {g}" for name, g in zip(names, group, strict=True)}
+            scores, groups, _ = simulated(seed, size, n_groups, apart)
             found = score_distributions(scores, groups, n_permutations=1, n_boot=2, seed=seed)
             summary = found.summary.iloc[0]
-            means.append([summary["difference"], *found.table["mean"]])
+            found_means.append([summary["difference"], *found.table["mean"]])
             ends.append(
                 [summary[["ci_low", "ci_high"]], *found.table[["ci_low", "ci_high"]].values]
             )
-        means, ends = np.array(means), np.array(ends, float)
-        held = (ends[..., 0] <= means.mean(axis=0)) & (means.mean(axis=0) <= ends[..., 1])
+        values, ends = np.array(found_means), np.array(ends, float)
+        held = (ends[..., 0] <= values.mean(axis=0)) & (values.mean(axis=0) <= ends[..., 1])
         print(f"{n_groups} groups of {size}, {apart:g} apart:", held.mean(axis=0).round(3))
+
+
+def rates(n: int) -> None:
+    for size, n_groups, apart, fmr, given, n_images in (
+        (20, 2, 1.0, 0.05, False, 1),
+        (20, 2, 1.0, 0.05, True, 1),
+        (20, 2, 0.0, 0.05, False, 1),
+        (40, 2, 1.0, 0.01, False, 1),
+        (20, 3, 1.5, 0.02, False, 2),
+    ):
+        scores, groups, people = simulated(10**6, LARGE, n_groups, apart, n_images=1)
+        options = {"n_boot": 2, "n_permutations": 1}
+        large = false_matches(scores, groups, fmr=fmr, **options)
+        truth = large.table["rate"].to_numpy()
+        setting = {"threshold": large.overall["threshold"][0]} if given else {"fmr": fmr}
+        held = np.zeros(len(truth))
+        for seed in range(n):
+            scores, groups, people = simulated(seed, size, n_groups, apart, n_images=n_images)
+            found = false_matches(scores, groups, people=people, **setting, **options).table
+            held += (found["ci_low"] <= truth) & (truth <= found["ci_high"])
+        upper = np.triu(np.ones((n_groups, n_groups), bool)).ravel()
+        shown = f"{n_groups} groups of {size}, {apart:g} apart, {n_images} images, {setting}:"
+        print(shown, "truth", truth[upper].round(4), "held", (held[upper] / n).round(3), flush=True)
+
+
+def simulated(seed: int, size: int, n_groups: int, apart: float, n_images: int = 1):
+    """Scores of people in groups, whose embeddings differ along one of 16 dimensions."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n_groups), size)
+    x = rng.normal(size=(len(group), 16))
+    x[:, 0] += apart * group
+    who = np.repeat(np.arange(len(group)), n_images)
+    x = x[who] + (n_images > 1) * 0.3 * rng.normal(size=(len(who), 16))
+    names = [f"face {i}" for i in range(len(who))]
+    groups = {name: f"group {group[w]}" for name, w in zip(names, who, strict=True)}
+    scores = similarity_scores({"fc": x}, conditions=names)
+    return scores, groups, dict(zip(names, who, strict=True))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["means", "rates"])
+    parser.add_argument("--simulations", type=int, default=200)
+    chosen = parser.parse_args()
+    {"means": means, "rates": rates}[chosen.what](chosen.simulations)

@@ -69,6 +69,39 @@ def test_values_are_those_of_the_definitions(seed):
                 assert found.matrix(method).loc[i, j] == pytest.approx(value, abs=1e-9)
 
 
+@pytest.mark.parametrize("method", ["spearman", "pearson", "cka"])
+def test_runs_are_compared_one_by_one_and_averaged(method):
+    a, b = layers(0), layers(1, (20, 5))
+    for x in (*a.values(), *b.values()):
+        x[10:20] += 9 * np.linspace(-1, 1, x.shape[1])  # what a whole run has says nothing
+    run = {name: f"run {i // 10}" for i, name in enumerate(NAMES)}
+    options = {"conditions": NAMES, "methods": [method]}
+    found = layer_agreement(a, b, blocks=run, n_boot=99, n_permutations=99, **options)
+    parts = [
+        layer_agreement(
+            {k: v[r : r + 10] for k, v in a.items()},
+            {k: v[r : r + 10] for k, v in b.items()},
+            conditions=NAMES[r : r + 10],
+            methods=[method],
+            **QUICK,
+        ).table["value"]
+        for r in (0, 10, 20)
+    ]
+    np.testing.assert_allclose(found.table["value"], np.mean(parts, axis=0), atol=1e-9)
+    assert (found.table["ci_low"] < found.table["ci_high"]).all()
+    assert found.table["p"].median() > 0.1  # layers are unrelated inside runs
+    assert layer_agreement(a, b, n_boot=0, n_permutations=99, **options).table["p"].median() == 0.01
+    shared = {"one": a["l0"] + 0.3 * layers(2, (8,))["l0"]}
+    again = layer_agreement(a, shared, blocks=run, n_boot=0, n_permutations=99, **options)
+    assert again.table["p"][0] == 0.01
+
+
+def test_procrustes_has_no_runs():
+    run = {name: i // 10 for i, name in enumerate(NAMES)}
+    with pytest.raises(InputError, match="other than 'procrustes' with blocks"):
+        layer_agreement(layers(0), conditions=NAMES, blocks=run, **QUICK)
+
+
 def test_rotation_and_scale_change_nothing():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, 10))

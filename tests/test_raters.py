@@ -70,6 +70,24 @@ def test_agreement_is_the_lower_ceiling():
     assert rater_agreement(rdms)["r"].mean() == pytest.approx(lower, abs=1e-10)
 
 
+def test_raters_are_compared_within_runs():
+    """A rater who used another scale in the second run agrees as well as before."""
+    rng = np.random.default_rng(0)
+    names = [f"c{i}" for i in range(16)]
+    run = {name: i // 8 for i, name in enumerate(names)}
+    row, col = np.triu_indices(16, 1)
+    vectors = rng.random(120) + 0.2 * rng.random((4, 120))
+    labels = {"rater": list("abcd")}
+    before = rater_agreement(rf.RDMs(vectors, names, "rating", labels), blocks=run)
+    vectors[0, (row >= 8)] = 5 + 9 * vectors[0, row >= 8]
+    vectors[:, (row < 8) & (col >= 8)] = np.nan
+    after = rater_agreement(rf.RDMs(vectors, names, "rating", labels), blocks=run)
+    pd.testing.assert_frame_equal(before, after)
+    assert (after["n_pairs"] == 56).all()
+    whole = rater_agreement(rf.RDMs(vectors, names, "rating", labels))
+    assert whole["r"][0] < after["r"][0] - 0.3
+
+
 def test_outliers_are_flagged_with_their_reason():
     rdms = simulated(2, n_raters=12, noise=0.4)
     vectors = rdms.vectors.copy()

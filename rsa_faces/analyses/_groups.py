@@ -215,7 +215,12 @@ def dyadic_error(total: np.ndarray, count: np.ndarray, onehot: np.ndarray, weigh
         mean = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
         inside = chosen[code][:, code]
         own += weight * inside * (total - mean[code][:, code] * count) / n_pairs
-    size = onehot.sum(axis=0)
+    return error_of_people(own, onehot)
+
+
+def error_of_people(own: np.ndarray, onehot: np.ndarray) -> float:
+    """Return the standard error of a sum over pairs of people, each pair's part (n, n) given."""
+    code, size = onehot.argmax(axis=1), onehot.sum(axis=0)
     # As leaving out each person does: with the mean, a part of a person's own deviation is lost.
     lost = np.where(code[:, None] == code, ((size - 1) / np.maximum(size - 2, 1))[code], 1.0)
     toward = (own * lost).sum(axis=1)
@@ -223,8 +228,3 @@ def dyadic_error(total: np.ndarray, count: np.ndarray, onehot: np.ndarray, weigh
     few = np.divide(size, size - 1, out=np.full(len(size), np.nan), where=size > 1)
     single = (own**2).sum() / 2
     return float(np.sqrt(max((off**2 * few[code])[off != 0].sum() - single, single)))
-
-
-def cell_sums(draws: np.ndarray, onehot: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return sums over pairs of people, (n_draws, n_groups, n_groups)."""
-    return np.stack([((draws * group) @ matrix * draws) @ onehot for group in onehot.T], axis=1)

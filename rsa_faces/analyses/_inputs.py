@@ -94,14 +94,14 @@ def codes_of(labels: Sequence) -> tuple[np.ndarray, list]:
     return np.array([number[label] for label in labels], dtype=np.int64), kinds
 
 
-def cells_of(within, names: Sequence[str]) -> np.ndarray:
+def cells_of(within, names: Sequence[str], what: str = "within") -> np.ndarray:
     """Return the number of each name's cell, inside which labels are exchanged; 0 without cells."""
     if within is None:
         return np.zeros(len(names), np.int64)
-    found = as_labels(within, "within")
+    found = as_labels(within, what)
     if lacking := [name for name in names if name not in found]:
         raise InputError(
-            f"expected a cell in within for every condition, but {len(lacking)} of {len(names)} "
+            f"expected a {'cell' if what == 'within' else 'label'} in {what} for every condition, but {len(lacking)} of {len(names)} "
             f"have none: {', '.join(map(repr, lacking[:5]))}."
         )
     return codes_of([found[name] for name in names])[0]

@@ -12,7 +12,7 @@ from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged, varies_inside
 from rsa_faces._core.names import as_names, by_name, check_unique_names, codes_of, named
-from rsa_faces.behaviour.raters import scaled
+from rsa_faces.behaviour.raters import z_in_runs
 from rsa_faces.rdm import RDMs
 
 _BLOCK = 2**22
@@ -259,10 +259,7 @@ def _z_matrices(vectors: np.ndarray, run: np.ndarray) -> np.ndarray:
     row, col = np.triu_indices(len(run), k=1)
     square = np.full((len(vectors), len(run), len(run)), np.nan)
     square[:, np.arange(len(run)), np.arange(len(run))] = 0.0
-    for r in np.unique(run):
-        inside = (run[row] == r) & (run[col] == r)
-        z = scaled(vectors[:, inside], "z")
-        square[:, row[inside], col[inside]] = square[:, col[inside], row[inside]] = z
+    square[:, row, col] = square[:, col, row] = z_in_runs(vectors, run)
     return square
 
 

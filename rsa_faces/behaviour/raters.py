@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 import h5py
@@ -12,6 +12,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import codes_of
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.stored import new_file
 from rsa_faces.behaviour._trials import Arrangements
@@ -199,6 +200,7 @@ def rater_agreement(
     min_correlation: float = 0.0,
     max_deviation: float = 3.0,
     min_pairs: int = 20,
+    blocks: Mapping[str, Hashable] | None = None,
 ) -> pd.DataFrame:
     """Correlate each rater with the others, and say who stands apart and why.
 
@@ -218,6 +220,8 @@ def rater_agreement(
         below is usual; ``float("inf")`` turns the rule off.
     min_pairs : int, default 20
         Flag a rater who shares fewer pairs with the others.
+    blocks : mapping of condition to run, optional
+        RDMs are z-scored within each run; pairs of conditions of different runs are not used.
 
     Returns
     -------
@@ -270,7 +274,10 @@ def rater_agreement(
     if len(names) < 3:
         raise InputError(f"expected at least 3 raters, got {len(names)}.")
     weights = _weights(rdms, evidence)
-    z = scaled(rdms.vectors, "z")
+    run = np.zeros(rdms.n_conditions, np.int64)
+    if blocks is not None:
+        run, _ = codes_of(blocks, rdms.conditions, "block")
+    z = z_in_runs(rdms.vectors, run)
     present = ~np.isnan(z)
     weights = np.where(present, weights, 0.0)
     filled = np.where(present, z, 0.0)
@@ -421,6 +428,16 @@ def _weights(rdms: RDMs, evidence) -> np.ndarray:
     if not (np.isfinite(evidence) & (evidence >= 0)).all():
         raise InputError("expected finite evidence of at least 0.")
     return evidence
+
+
+def z_in_runs(vectors: np.ndarray, run: np.ndarray) -> np.ndarray:
+    """Return z-scores of RDMs over the measured pairs of each run; NaN between runs."""
+    row, col = (run[index] for index in np.triu_indices(len(run), k=1))
+    z = np.full(vectors.shape, np.nan)
+    for r in np.unique(run):
+        inside = (row == r) & (col == r)
+        z[:, inside] = scaled(vectors[:, inside], "z")
+    return z
 
 
 def scaled(vectors: np.ndarray, scale: str) -> np.ndarray:

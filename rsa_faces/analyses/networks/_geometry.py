@@ -21,13 +21,14 @@ _VALUES = 2**24  # of a block
 class Geometry:
     """Some layers: RDMs, U-centred inner products, and roots of inner products.
 
-    Each (n_layers, n_pairs), but `roots` (n_layers, n, n); None where no method needs it.
+    Each (n_layers, n_pairs), but `roots` (n_layers, n, n); None where no method needs it. `run` is
+    that of each condition: pairs of conditions of different runs count nothing.
     """
 
     rdms: np.ndarray | None
     inner: np.ndarray | None
     roots: np.ndarray | None
-    n: int
+    run: np.ndarray
 
     @classmethod
     def of(
@@ -37,9 +38,11 @@ class Geometry:
         name: str,
         methods: Sequence[str],
         measure: Callable[[np.ndarray], np.ndarray],
+        run: np.ndarray | None = None,
     ) -> Geometry:
         """Return the geometry of one layer."""
         n = len(patterns)
+        run = np.zeros(n, np.int64) if run is None else run
         if n < 4:
             raise InputError(f"expected at least 4 conditions, got {n}.")
         check_finite(patterns, conditions, name)
@@ -51,10 +54,10 @@ class Geometry:
             if not n_varying.all():
                 raise InputError(f"expected channels that vary, but layer {name!r} has none.")
             if "cka" in methods:
-                inner = _u_centred(products[0])[None]
+                inner = _u_centred(products[0], run)[None]
             if "procrustes" in methods:
                 roots = root_of(products[0])[None]
-        return cls(rdms, inner, roots, n)
+        return cls(rdms, inner, roots, run)
 
     @staticmethod
     def join(parts: Sequence[Geometry]) -> Geometry:
@@ -65,14 +68,38 @@ class Geometry:
             else np.concatenate([getattr(part, key) for part in parts])
             for key in ("rdms", "inner", "roots")
         ]
-        return Geometry(*fields, parts[0].n)
+        return Geometry(*fields, parts[0].run)
+
+    @property
+    def n(self) -> int:
+        """Number of conditions."""
+        return len(self.run)
+
+    @property
+    def runs(self) -> list[np.ndarray]:
+        """The pairs of each run."""
+        row, col = (self.run[index] for index in np.triu_indices(self.n, 1))
+        return [np.flatnonzero((row == r) & (col == r)) for r in np.unique(self.run)]
 
     def vectors(self, method: str) -> np.ndarray:
-        """Return what is correlated, or multiplied: (n_layers, n_pairs)."""
-        if method == "cka":
-            return self.inner
-        ranked = comparison.METHODS[method].uses_ranks
-        return average_ranks(self.rdms) if ranked else self.rdms
+        """Return vectors whose inner products are the similarities: (n_layers, n_pairs).
+
+        Each run is ranked, centred and of one length on its own; pairs between runs are 0.
+        """
+        values, runs = self.inner if method == "cka" else self.rdms, self.runs
+        out = np.zeros(values.shape)
+        for pairs in runs:
+            part = values[:, pairs]
+            if method != "cka":
+                part = average_ranks(part) if comparison.METHODS[method].uses_ranks else part
+                part = part - part.mean(axis=1, keepdims=True)
+            length = np.linalg.norm(part, axis=1, keepdims=True)
+            if not (length > 0).all():
+                raise InputError(
+                    "expected dissimilarities that differ, but a layer has all the same."
+                )
+            out[:, pairs] = part / (length * np.sqrt(len(runs)))
+        return out
 
 
 def alike(a: Geometry, b: Geometry, method: str) -> np.ndarray:
@@ -81,13 +108,13 @@ def alike(a: Geometry, b: Geometry, method: str) -> np.ndarray:
         return np.array(
             [np.linalg.svd(root @ b.roots, compute_uv=False).sum(axis=1) for root in a.roots]
         )
-    x, y = (_unit(one.vectors(method), method) for one in (a, b))
+    x, y = (one.vectors(method) for one in (a, b))
     return x @ y.T
 
 
 def alike_permuted(a: Geometry, b: Geometry, method: str, orders: np.ndarray) -> np.ndarray:
     """Return the same with conditions of the second permuted, (n_permutations, n_a, n_b)."""
-    x, y = (_unit(one.vectors(method), method) for one in (a, b))
+    x, y = (one.vectors(method) for one in (a, b))
     row, col = np.triu_indices(a.n, 1)
     place = np.zeros((a.n, a.n), np.int64)
     place[row, col] = place[col, row] = np.arange(len(row))
@@ -110,14 +137,13 @@ def alike_resampled(
     counts, pairs of one person's conditions as often as the person.
     """
     x, y = (one.vectors(method) for one in (a, b))
-    x, y = (v / np.abs(v).max(axis=1, keepdims=True) for v in (x, y))
     row, col = np.triu_indices(a.n, 1)
     out = np.empty((len(draws), len(x), len(y)))
-    one = people[row] == people[col]
+    one, used = people[row] == people[col], a.run[row] == a.run[col]
     step = max(1, _VALUES // (x.size + y.size))
     for start in range(0, len(draws), step):
         part = draws[start : start + step][:, people]
-        weights = (part[:, row] * np.where(one, 1, part[:, col])).astype(float)
+        weights = (part[:, row] * np.where(one, 1, part[:, col]) * used).astype(float)
         total = weights.sum(axis=1)[:, None]
         cross = (x[None] * weights[:, None]) @ y.T
         of_x, of_y = weights @ (x.T**2), weights @ (y.T**2)
@@ -131,23 +157,19 @@ def alike_resampled(
     return out
 
 
-def _unit(vectors: np.ndarray, method: str) -> np.ndarray:
-    """Return vectors whose inner products are the similarities."""
-    if method != "cka":
-        vectors = vectors - vectors.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not (length > 0).all():
-        raise InputError("expected dissimilarities that differ, but a layer has all the same.")
-    return vectors / length
-
-
-def _u_centred(products: np.ndarray) -> np.ndarray:
-    """Return the upper triangle of inner products, U-centred: rows sum to 0 off the diagonal."""
-    n = len(products)
-    k = products - np.diag(np.diag(products))
-    rows = k.sum(axis=1) / (n - 2)
-    centred = k - rows[:, None] - rows + k.sum() / ((n - 1) * (n - 2))
-    return centred[np.triu_indices(n, 1)]
+def _u_centred(products: np.ndarray, run: np.ndarray) -> np.ndarray:
+    """Return the upper triangle of inner products, U-centred in each run: rows there sum to 0."""
+    k = np.zeros_like(products)
+    for r in np.unique(run):
+        rows = np.flatnonzero(run == r)
+        own, n = products[np.ix_(rows, rows)], len(rows)
+        if n < 4:
+            raise InputError(f"expected at least 4 conditions in each block for cka, got {n}.")
+        own = own - np.diag(np.diag(own))
+        means = own.sum(axis=1) / (n - 2)
+        own = own - means[:, None] - means + own.sum() / ((n - 1) * (n - 2))
+        k[np.ix_(rows, rows)] = own
+    return k[np.triu_indices(len(k), 1)]
 
 
 def root_of(products: np.ndarray) -> np.ndarray:

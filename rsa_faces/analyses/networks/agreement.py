@@ -101,6 +101,7 @@ def layer_agreement(
     conditions: Sequence[str] | None = None,
     people: Mapping[str, Any] | pd.Series | None = None,
     within: Mapping[str, Any] | pd.Series | None = None,
+    blocks: Mapping[str, Any] | pd.Series | None = None,
     methods: Sequence[str] = ("spearman", "cka", "procrustes"),
     measure: str = "correlation",
     n_boot: int = 500,
@@ -124,6 +125,10 @@ def layer_agreement(
     within : mapping or Series, condition to cell, optional
         Cells of the other factors of the design (tuples for several): conditions are exchanged
         inside them only.
+    blocks : mapping or Series, condition to run, optional
+        Similarities are those of the pairs within each run, averaged over runs (so that RDMs are
+        ranked or z-scored within runs), and conditions are exchanged within runs. Not for
+        "procrustes".
     methods : sequence of {"spearman", "pearson", "cka", "procrustes"}
         See the notes.
     measure : {"correlation", "cosine", "euclidean", "sqeuclidean"}, default "correlation"
@@ -208,11 +213,17 @@ def layer_agreement(
     rng = as_rng(seed)
     one = as_layers(first, conditions)
     two = one if second is None else _same(one, as_layers(second, conditions))
+    n = len(one.conditions)
+    run = cells_of(blocks, one.conditions, "blocks")
+    if run.any() and "procrustes" in chosen:
+        raise InputError(
+            "expected methods other than 'procrustes' with blocks, as it has no pairs to choose "
+            f"from, got {', '.join(chosen)}."
+        )
     called = (one.network or "first", two.network or "second") if names is None else names
     with progress_bar("agreement", len(one) + len(two), show=progress) as tell:
-        a = _geometries(one, chosen, measure, tell, 0)
-        b = a if second is None else _geometries(two, chosen, measure, tell, len(one))
-    n = len(one.conditions)
+        a = _geometries(one, chosen, measure, tell, 0, run)
+        b = a if second is None else _geometries(two, chosen, measure, tell, len(one), run)
     whom = np.arange(n)
     if people is not None:
         _, (found,), _ = matched(one, [("people", people)], "same")
@@ -221,7 +232,8 @@ def layer_agreement(
     if n_boot and k < 4:
         raise InputError(f"expected at least 4 people to draw from, got {k}.")
     draws = rng.multinomial(k, np.full(k, 1 / k), size=n_boot)
-    orders = exchanges(np.arange(n), cells_of(within, one.conditions))(rng, n_permutations)
+    cells = codes_of(list(zip(run, cells_of(within, one.conditions), strict=True)))[0]
+    orders = exchanges(np.arange(n), cells)(rng, n_permutations)
     depth_a, depth_b = ([layers.depth[name] for name in layers.arrays] for layers in (one, two))
     tables, order = [], []
     for method in chosen:
@@ -399,16 +411,16 @@ def _same(one: Layers, other: Layers) -> Layers:
     return Layers(other.arrays, one.conditions, rows, other.network, other.depth)
 
 
-def _geometries(layers: Layers, methods, measure: str, tell, done: int) -> Geometry:
+def _geometries(layers: Layers, methods, measure: str, tell, done: int, run=None) -> Geometry:
     """Return the geometries of all layers."""
     parts = []
     for i, name in enumerate(layers.arrays):
-        parts.append(_geometry(layers, name, methods, measure))
+        parts.append(_geometry(layers, name, methods, measure, run))
         tell(done + i + 1)
     return Geometry.join(parts)
 
 
-def _geometry(layers: Layers, name: str, methods, measure: str) -> Geometry:
+def _geometry(layers: Layers, name: str, methods, measure: str, run=None) -> Geometry:
     """Return the geometry of one layer."""
     check_choice(measure, ("correlation", "cosine", "euclidean", "sqeuclidean"), what="measure")
     return Geometry.of(
@@ -417,6 +429,7 @@ def _geometry(layers: Layers, name: str, methods, measure: str) -> Geometry:
         name,
         methods,
         MEASURES[measure],
+        run,
     )
 
 

@@ -19,13 +19,18 @@ class Agreement(Question):
     analysis: Literal["agreement"] = Field(description="Which question is asked.")
     people: str | None = people()
     within: str | list[str] | None = cells()
+    blocks: str | None = Field(
+        default=None,
+        description="Column of runs: only pairs of images of one run are compared, each run on "
+        "its own scale.",
+    )
     methods: list[Literal["spearman", "cka", "procrustes"]] = Field(
         default=["spearman", "cka", "procrustes"], description="How layers are compared."
     )
     n_boot: int = Field(default=500, ge=99, description="Bootstrap samples of people.")
     n_permutations: int = Field(default=500, ge=99, description="Permutations for p values.")
 
-    label_keys: ClassVar = ("people", "within")
+    label_keys: ClassVar = ("people", "within", "blocks")
     people_key: ClassVar = "people"
     columns: ClassVar = (
         "network_a",
@@ -84,6 +89,7 @@ class Agreement(Question):
                 methods=self.methods,
                 people=study.column(self.people),
                 within=study.cells(self.within),
+                blocks=study.column(self.blocks),
                 n_boot=self.n_boot,
                 n_permutations=self.n_permutations,
                 seed=study.seed,
