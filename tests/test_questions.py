@@ -70,6 +70,12 @@ QUESTIONS = {
     ),
     "face space": ({"landmarks": "points.npz", "n_shape": 4, "n_appearance": 4}, {}),
     "traits": ({"ratings": ["warm"], "baseline": ["age"], **FEW}, {}),
+    "encoding": ({"responses": "responses.csv", "beside": ["pixels"], **FEW}, {}),
+    "individuation": (
+        {"rdms": "raters.h5", "categories": ["gender"], "n_boot": 50, **MANY},
+        {"networks": ["pixels"]},
+    ),
+    "erasure": ({"groups": "gender", "people": "identity", **FEW}, {}),
     "homophily": (
         {"ties": "ties.csv", "people": "identity", "controls": ["gender"], **MANY},
         {"select": {"expression": "sad"}},
@@ -101,6 +107,15 @@ def folder(tmp_path_factory):
     table.to_csv(folder / "faces.csv", index=False)
     points = 0.3 * rng.normal(size=(len(table), 189, 2)) + rng.uniform(4, 28, (189, 2))
     np.savez(folder / "points.npz", files=table["file"].to_numpy(str), points=points)
+    responses = pd.DataFrame(
+        rng.normal(size=(2 * len(table), 3)), columns=["FFA:1", "FFA:2", "OFA:1"]
+    )
+    responses.insert(0, "stimulus", np.tile(table["file"].str.removesuffix(".png"), 2))
+    responses["repeat"] = np.repeat([1, 2], len(table))
+    responses.to_csv(folder / "responses.csv", index=False)
+    names = list(table["file"].str.removesuffix(".png"))
+    pairs = rng.random((3, len(names) * (len(names) - 1) // 2))
+    rf.RDMs(pairs, names, "rating", {"subject": list("abc")}).save(folder / "raters.h5")
     people = [f"p{i}" for i in range(2 * PEOPLE)]
     pd.DataFrame({"a": people[:-1], "b": people[1:]}).to_csv(folder / "ties.csv", index=False)
     return folder

@@ -1,5 +1,6 @@
 """Analyses: what features tell beyond their geometry, each question one call."""
 
+from rsa_faces.analyses._effects import Effects
 from rsa_faces.analyses._groups import SELF_REPORT
 from rsa_faces.analyses.design.stimulus_design import (
     StimulusDesign,
@@ -15,6 +16,8 @@ from rsa_faces.analyses.face_code.axis_coding import AxisTuning, axis_tuning
 from rsa_faces.analyses.face_code.face_decoding import FaceDecoding, decode_faces
 from rsa_faces.analyses.face_code.face_space import Faces, FaceSpace, face_space
 from rsa_faces.analyses.information.congruence import Congruence, congruence
+from rsa_faces.analyses.information.encoding import Encoding, encoding
+from rsa_faces.analyses.information.individuation import Individuation, individuation
 from rsa_faces.analyses.information.landmarks import (
     LandmarkReadout,
     face_size,
@@ -42,6 +45,7 @@ from rsa_faces.analyses.networks.topography import (
 )
 from rsa_faces.analyses.people.false_matches import FalseMatches, false_matches
 from rsa_faces.analyses.people.group_components import GroupComponents, group_components
+from rsa_faces.analyses.people.group_erasure import GroupErasure, erase_groups
 from rsa_faces.analyses.people.group_scores import (
     ScoreDistributions,
     score_distributions,
@@ -100,6 +104,13 @@ __all__ = [
     "false_matches",
     "FalseMatches",
     "SELF_REPORT",
+    "encoding",
+    "Effects",
+    "GroupErasure",
+    "erase_groups",
+    "Individuation",
+    "individuation",
+    "Encoding",
     "AxisTuning",
     "Congruence",
     "FaceDecoding",

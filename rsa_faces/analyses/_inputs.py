@@ -101,7 +101,8 @@ def cells_of(within, names: Sequence[str], what: str = "within") -> np.ndarray:
     found = as_labels(within, what)
     if lacking := [name for name in names if name not in found]:
         raise InputError(
-            f"expected a {'cell' if what == 'within' else 'label'} in {what} for every condition, but {len(lacking)} of {len(names)} "
+            f"expected a {'cell' if what == 'within' else 'label'} in {what} for every condition, "
+            f"but {len(lacking)} of {len(names)} "
             f"have none: {', '.join(map(repr, lacking[:5]))}."
         )
     return codes_of([found[name] for name in names])[0]

@@ -15,13 +15,15 @@ class Fold:
 
     ``smoother[k] @ y`` are predictions of the held-out conditions at strength k;
     ``y @ errors[k] @ y`` is the sum of squared errors of training conditions when each (or each
-    group) is left out in turn. `errors` is None where the strength is given.
+    group) is left out in turn. ``products @ duals[k] @ y`` are predictions less the training mean.
+    `errors` and `duals` are None where the strength is given.
     """
 
     train: np.ndarray
     test: np.ndarray
     smoother: np.ndarray
     errors: np.ndarray | None
+    duals: np.ndarray | None = None
 
 
 def fit_fold(
@@ -63,7 +65,7 @@ def fit_fold(
         return Fold(train, test, smoother, None)
     residuals = (vectors * (1 / sums)[:, None]) @ vectors.T
     left = _left_out(residuals, left_out)
-    return Fold(train, test, smoother, left.transpose(0, 2, 1) @ left)
+    return Fold(train, test, smoother, left.transpose(0, 2, 1) @ left, residuals)
 
 
 def _left_out(residuals: np.ndarray, groups: np.ndarray) -> np.ndarray:

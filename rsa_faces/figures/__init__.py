@@ -9,8 +9,10 @@ from rsa_faces.figures._style import save_figure
 from rsa_faces.figures.agreement import plot_layer_agreement, plot_seed_consistency
 from rsa_faces.figures.congruence import plot_congruence
 from rsa_faces.figures.contrast import plot_contrast
+from rsa_faces.figures.effects import plot_effects
 from rsa_faces.figures.electrodes import plot_electrodes
 from rsa_faces.figures.embedding_map import plot_embedding_map
+from rsa_faces.figures.encoding import plot_encoding
 from rsa_faces.figures.face_space import (
     plot_axis_tuning,
     plot_components,
@@ -50,7 +52,9 @@ __all__ = [
     "plot_components",
     "plot_congruence",
     "plot_contrast",
+    "plot_effects",
     "plot_electrodes",
+    "plot_encoding",
     "plot_embedding_map",
     "plot_faces",
     "plot_false_matches",

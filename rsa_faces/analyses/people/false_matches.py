@@ -175,11 +175,12 @@ def false_matches(
     Pairs that share a person are not independent, and images of one person even less. The standard
     error of a rate is dyadic [2]_, over people within their groups; where the scores set the
     threshold, what a pair does to the threshold counts too (the rate's change over thresholds at
-    half and at 1.5 times `fmr`). The interval is that of Clopper and Pearson for as many independent
-    pairs as give this error. In 400 simulated studies each, 95 % intervals held the rate of very
-    many people in 94 to 99 % (20 or 40 people a group; 90 % where 9 % match of 20 people with two
-    images each; ``scripts/simulate_scores.py rates --simulations 400``); percentiles of drawn
-    people, used before, did in 98 to 100 %, as what two people share was counted twice. Where no pair of a cell matches, the upper end is 1 − (alpha/2)^(1/m), with m the
+    half and at 1.5 times `fmr`). The interval is that of Clopper and Pearson for as many
+    independent pairs as give this error. In 400 simulated studies each, 95 % intervals held the
+    rate of very many people in 94 to 99 % (20 or 40 people a group; 90 % where 9 % match of 20
+    people with two images each; ``scripts/simulate_scores.py rates --simulations 400``);
+    percentiles of drawn people, used before, did in 98 to 100 %, as what two people share was
+    counted twice. Where no pair of a cell matches, the upper end is 1 − (alpha/2)^(1/m), with m the
     number of pairs of different people that share nobody (half the people of a group, or the
     smaller of two groups). Intervals of misses are percentiles of a bootstrap of people.
 

@@ -13,9 +13,12 @@ from rsa_faces.runs.analyse.questions.agreement import Agreement
 from rsa_faces.runs.analyse.questions.components import Components
 from rsa_faces.runs.analyse.questions.confidence import Confidence
 from rsa_faces.runs.analyse.questions.congruence import Congruence
+from rsa_faces.runs.analyse.questions.encoding import Encoding
+from rsa_faces.runs.analyse.questions.erasure import Erasure
 from rsa_faces.runs.analyse.questions.face_space import FaceSpace
 from rsa_faces.runs.analyse.questions.groups import Groups
 from rsa_faces.runs.analyse.questions.homophily import Homophily
+from rsa_faces.runs.analyse.questions.individuation import Individuation
 from rsa_faces.runs.analyse.questions.landmarks import Landmarks
 from rsa_faces.runs.analyse.questions.map import Map
 from rsa_faces.runs.analyse.questions.membership import Membership
@@ -44,6 +47,9 @@ QUESTIONS: tuple[type[Question], ...] = (
     Landmarks,
     FaceSpace,
     Traits,
+    Encoding,
+    Individuation,
+    Erasure,
     Homophily,
     Membership,
 )

@@ -76,6 +76,12 @@ class Study:
                 found[name] = check_choice(layer, known, what=f"layer of {name}:")
         return found
 
+    def layer(self, name: str, layer: str) -> Activations:
+        """Return one layer of a network, a vector for each stimulus."""
+        own = self.features[name]
+        flat = np.asarray(own[layer]).reshape(len(own.conditions), -1)
+        return Activations({layer: flat}, own.conditions, network=name)
+
     def column(self, name: str | None) -> pd.Series | None:
         """Return a column of labels, or None."""
         return None if name is None else self.labels[name]
@@ -210,6 +216,25 @@ class Question(Section, abc.ABC):
             return text
         who, _, rest = text.partition(": ")
         return f"{who}: {fold_sentence(row, effect)}; highest on the same data: {rest}"
+
+
+class EffectsQuestion(Question):
+    """A question whose result is a table of effects, drawn as all of them are."""
+
+    effect: ClassVar[str] = "value"
+    p: ClassVar[str] = "p"
+
+    @abc.abstractmethod
+    def results(self, study: Study) -> list[Any]:
+        """Return a result for each network."""
+
+    def answer(self, study: Study) -> Answer:
+        """Put the tables of all networks together, and draw them."""
+        from rsa_faces.figures import plot_effects
+
+        results = self.results(study)
+        table = pd.concat([result.table for result in results], ignore_index=True)
+        return table, [plot_effects(results)]
 
 
 def check_column(column: str, key: str, labels: pd.DataFrame) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -101,10 +100,9 @@ class Traits(Question):
 
         layers = study.layers(self.layer)
         features = {}
-        for name, activations in study.features.items():
-            patterns = np.asarray(activations[layers[name]])
-            flat = patterns.reshape(len(patterns), -1)
-            features[name] = pd.DataFrame(flat, activations.conditions)
+        for name in study.features:
+            own = study.layer(name, layers[name])
+            features[name] = pd.DataFrame(own[layers[name]], own.conditions)
         result = analyses.trait_readout(
             features,
             study.labels[self.ratings].astype(float),

@@ -1,0 +1,69 @@
+"""Recognition: two images of a person against two people, with people drawn again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsa_faces._core.errors import InputError
+from rsa_faces.analyses._targets import LEVEL
+
+
+@dataclass(frozen=True, eq=False)
+class Recognition:
+    """Pairs of images, and how often people are drawn; the same for all that is compared."""
+
+    people: np.ndarray  # per image
+    samples: np.ndarray  # (1 + n_boot, n_people); the first are ones
+
+    @classmethod
+    def of(cls, people: np.ndarray, n_boot: int, rng: np.random.Generator) -> Recognition:
+        """Draw samples of people."""
+        n = int(people.max()) + 1
+        if (able := int((np.bincount(people) > 1).sum())) < 4:
+            raise InputError(f"expected at least 4 people with two images or more, got {able}.")
+        drawn = rng.multinomial(n, np.full(n, 1 / n), size=n_boot)
+        return cls(people, np.concatenate([np.ones((1, n)), drawn]))
+
+    def auc(self, patterns: np.ndarray) -> np.ndarray:
+        """Return the area under the curve by the cosine of patterns, and in each sample."""
+        length = np.linalg.norm(patterns, axis=1, keepdims=True)
+        unit = patterns / np.where(length > 0, length, 1)
+        return self.auc_of(unit @ unit.T)
+
+    def auc_of(self, scores: np.ndarray) -> np.ndarray:
+        """Return the area under the curve of symmetric scores, and in each sample.
+
+        A pair of two people counts as often as the product of how often both are drawn, a pair of
+        one person's images as often as the person.
+        """
+        row, col = np.triu_indices(len(scores), 1)
+        a, b, values = self.people[row], self.people[col], scores[row, col]
+        order = np.argsort(values, kind="stable")
+        a, b, values = a[order], b[order], values[order]
+        first = np.searchsorted(values, values, "left")
+        last = np.searchsorted(values, values, "right")
+        same = a == b
+        out = np.empty(len(self.samples))
+        for i, drawn in enumerate(self.samples):
+            other = np.where(same, 0.0, drawn[a] * drawn[b])
+            below = np.concatenate([[0.0], np.cumsum(other)])
+            own = drawn[a[same]]
+            lower = (below[first[same]] + below[last[same]]) / 2
+            total = own.sum() * below[-1]
+            out[i] = (own * lower).sum() / total if total else np.nan
+        return out
+
+    @staticmethod
+    def summary(values: np.ndarray) -> dict[str, float]:
+        """Return the value of the people themselves, and the interval of the samples."""
+        low, high = np.nanpercentile(values[1:], LEVEL)
+        return {"value": values[0], "ci_low": low, "ci_high": high}
+
+    @staticmethod
+    def p(values: np.ndarray, chance: float) -> float:
+        """Return the two-sided p of a difference from chance, by the samples."""
+        drawn = values[1:][np.isfinite(values[1:])]
+        sides = [(drawn <= chance).sum(), (drawn >= chance).sum()]
+        return min(1.0, 2 * (1 + min(sides)) / (1 + len(drawn)))

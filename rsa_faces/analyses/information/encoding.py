@@ -1,0 +1,431 @@
+"""Encoding: how well features predict responses of voxels, electrodes or cells, linearly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import named_layers
+from rsa_faces._core.numbers import best_index
+from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces.analyses._gram import grams
+from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
+from rsa_faces.analyses._ridge import deal_folds, fit_fold
+from rsa_faces.analyses._targets import LEVEL
+from rsa_faces.analyses.face_code._cells import as_responses, ceilings
+from rsa_faces.analyses.face_code.axis_coding import check_strengths
+from rsa_faces.analyses.information.readout import STRENGTHS
+from rsa_faces.inference._orders import exchanges
+
+_N_BOOT = 1000
+_HELD = 2**23  # values at a time
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Encoding(BaseResult, figure="plot_encoding"):
+    """How well each layer predicts responses.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per layer and region; see :func:`encoding`.
+    parts : DataFrame
+        One row per layer, region and feature space: ``space``, ``part`` of r2 (product measure;
+        the parts of a model sum to its r2), ``ci_low``, ``ci_high``.
+    differences : DataFrame
+        One row per other layer and region: ``layer``, ``against``, ``region``, ``difference`` of r
+        for the same responses (mean over folds), ``ci_low``, ``ci_high``, ``p`` (two-sided).
+    targets : DataFrame
+        One row per layer and target: ``layer``, ``region``, ``target``, ``r``, ``r2``,
+        ``ceiling``, ``p_signal``.
+    settings : dict
+        Options, for provenance.
+    """
+
+    table: pd.DataFrame
+    parts: pd.DataFrame
+    differences: pd.DataFrame
+    targets: pd.DataFrame
+
+    def __repr__(self) -> str:
+        n, k = self.targets["target"].nunique(), self.table["layer"].nunique()
+        return f"Encoding({n} targets in {self.table['region'].nunique()} regions, {k} layers)"
+
+
+@keep_warnings
+def encoding(
+    activations,
+    responses,
+    *,
+    conditions: Sequence[str] | None = None,
+    beside: Mapping[str, Any] | None = None,
+    regions: Mapping[str, str] | pd.Series | None = None,
+    across: Mapping[str, Any] | pd.Series | None = None,
+    within: Mapping[str, Any] | pd.Series | None = None,
+    against: str | None = None,
+    n_folds: int = 5,
+    n_mixtures: int = 20,
+    n_permutations: int = 200,
+    strengths: Sequence[float] = STRENGTHS,
+    standardize: bool = False,
+    match: str = "same",
+    seed: int = 0,
+    progress: bool = True,
+) -> Encoding:
+    """Predict responses of voxels, electrodes or cells from each layer by banded ridge regression.
+
+    Parameters
+    ----------
+    activations : Activations, or mapping of layer to ndarray (n_conditions, n_channels)
+        Features; for a plain mapping give `conditions`. Layers of a network, or sets of features
+        that are to be compared (landmarks, pixels, a layer each of several networks).
+    responses : DataFrame (n_conditions, n_targets), list of DataFrame, or ndarray
+        Of one subject, by condition; a list has one frame per repeat, an array the shape
+        (n_conditions, n_targets) or (n_repeats, n_conditions, n_targets), in the order of
+        `conditions`.
+    conditions : sequence of str, optional
+        The name of each row of a plain mapping and of an array.
+    beside : mapping of name to ndarray or DataFrame (n_conditions, n_features), optional
+        Further feature spaces, each with a penalty of its own (banded ridge [1]_), in the same
+        model as every layer; rows of arrays are in the order of the activations.
+    regions : mapping or Series, target to region, optional
+        By default all targets are of one region.
+    across : mapping or Series, condition to person, optional
+        People are left out, drawn and exchanged whole. By default every condition is another.
+    within : mapping or Series, condition to cell, optional
+        Cells of the other factors of the design (tuples for several): conditions are exchanged
+        inside them only; people with as many conditions in each.
+    against : str, optional
+        The layer that others are compared with; the first by default.
+    n_folds : int, default 5
+        Fewer where folds would hold a single person.
+    n_mixtures : int, default 20
+        Of the spaces, tried with each strength, where there are several: each alone, all alike,
+        and at random (Dirichlet).
+    n_permutations : int, default 200
+        All is fitted anew for each.
+    strengths : sequence of float
+        Of the ridge; as for :func:`rsa_faces.analyses.readout`. Strength and mixture are chosen
+        for each target by leaving out training people.
+    standardize : bool, default False
+        Divide each channel by its standard deviation over the training conditions.
+    match : {"same", "intersection"}, default "same"
+        As for :func:`rsa_faces.analyses.readout`.
+    seed : int, default 0
+    progress : bool, default True
+        Show a bar, on a terminal.
+
+    Returns
+    -------
+    Encoding
+        Its table has, per layer and region: ``network``, ``layer``, ``layer_index``, ``depth``,
+        ``region``; ``r`` and ``r2`` (held out, means over targets) with ``ci_low``, ``ci_high`` of
+        r (95 %, drawing people); ``p``, ``p_corrected`` (largest r of all rows); ``ceiling`` of r
+        (root of the explainable share of variance, mean over targets; NaN without repeats);
+        ``chance`` (mean r of exchanged responses);
+        ``n_targets``, ``n_conditions``, ``n_people``.
+
+    Raises
+    ------
+    ConditionMismatchError
+        If names of features and responses differ and `match` is "same".
+    InputError
+        If values are not finite or do not vary, a space beside has other rows, a target has no
+        region, there are fewer than 4 people, or an option is unknown.
+
+    See Also
+    --------
+    rsa_faces.evaluate : Evaluate how well models predict data, by their geometry.
+    axis_tuning : Find each cell's axis in a face space.
+    rsa_faces.figures.plot_encoding : Draw how well layers predict responses, beside RSA.
+
+    Notes
+    -----
+    Predictions and responses are taken less their means within each fold that was left out. The
+    part of a space is its product measure, Σ ŷ_s (2y − ŷ) / Σ y² [1]_: r2 = Σ_s part; parts can be
+    below 0. Without any effect r is below 0 on average (where features happen to fit, predictions
+    are larger): ``chance`` is what responses that changed places give.
+
+    For p, responses of whole people change places, all targets together, and all is fitted and
+    chosen anew: p = (1 + #{r of exchanged ≥ r}) / (1 + n_permutations). A difference is the mean
+    over folds of differences of r, and its interval and p are those of the corrected resampled t,
+    as folds share training conditions [2]_. Without an effect p ≤ 0.05 in 3.5 to 6.0 % of 400
+    simulated studies in each of three designs, with one in all (``scripts/simulate_third_factor.py
+    --only encode``).
+
+    Intervals draw people from the predictions left out and do not fit anew; they are of this
+    subject (brain) only. Over several subjects take the r of each to a t test.
+
+    References
+    ----------
+    .. [1] Dupré la Tour T., Eickenberg M., Nunez-Elizalde A. O., Gallant J. L. (2022). NeuroImage
+       264, 119728. doi:10.1016/j.neuroimage.2022.119728
+    .. [2] Nadeau C., Bengio Y. (2003). Machine Learning 52, 239-281. doi:10.1023/A:1024068626366
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import encoding
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i}" for i in range(80)]
+    >>> early, late = rng.normal(size=(2, 80, 12))
+    >>> voxels = late @ rng.normal(size=(12, 5)) + rng.normal(size=(80, 5))  # simulated
+    >>> found = encoding({"early": early, "late": late}, voxels, conditions=names,
+    ...                  n_permutations=99)
+    >>> found.table[["layer", "p"]]
+       layer     p
+    0  early  0.87
+    1   late  0.01
+    """
+    check_count(n_folds, what="n_folds", low=2)
+    check_count(n_mixtures, what="n_mixtures")
+    check_count(n_permutations, what="n_permutations")
+    chosen = check_strengths(strengths)
+    rng = as_rng(seed)
+    layers = as_layers(activations, conditions)
+    faces, targets, values = as_responses(responses, conditions)
+    labels = [("responses", dict(zip(faces, range(len(faces)), strict=True)))]
+    labels += [("across", across)] if across is not None else []
+    labels += [("within", within)] if within is not None else []
+    every = layers.conditions
+    layers, found, _ = matched(layers, labels, match)
+    values = values[:, found[0]]
+    n = len(layers.conditions)
+    units = codes_of(found[1])[0] if across is not None else np.arange(n)
+    cells = codes_of(found[-1])[0] if within is not None else np.zeros(n, np.int64)
+    n_people = int(units.max()) + 1
+    if n_people < 4:
+        raise InputError(f"expected at least 4 people (or conditions), got {n_people}.")
+    others = _spaces(beside or {}, every, layers.rows)
+    against = check_choice(against or next(iter(layers.arrays)), layers.arrays, what="against")
+    region = _regions(regions, targets)
+    names = list(dict.fromkeys(region))
+    of_region = np.array([[r == name for r in region] for name in names], float)
+    of_region /= of_region.sum(axis=1, keepdims=True)
+    fold_of = deal_folds(units, min(n_folds, n_people // 2), rng)
+    study = _Study(values.mean(axis=0), units, fold_of, of_region)
+    orders = exchanges(units, cells)(rng, n_permutations)
+    draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_BOOT)[:, units]
+    mixtures = _mixtures(1 + len(others), n_mixtures, rng)
+    trains = [np.flatnonzero(fold_of != f) for f in range(int(fold_of.max()) + 1)]
+    kernels = {name: _kernel(x, trains, name, standardize) for name, x in others.items()}
+
+    rows, null, parts, single, predicted = [], [], [], [], {}
+    ceiling, p_signal = ceilings(values)
+    ceiling = np.sqrt(np.where(ceiling > 0, ceiling, np.nan))
+    with progress_bar("encoding", len(layers), show=progress) as tell:
+        for i, (layer, patterns) in enumerate(layers.items()):
+            check_finite(patterns, layers.conditions, layer)
+            own = _kernel(patterns, trains, layer, standardize)
+            spaces = study.predict([own, *kernels.values()], trains, mixtures, chosen)
+            whole = predicted[layer] = spaces.sum(axis=0)
+            r = study.r(whole)
+            null.append(study.exchanged([own, *kernels.values()], trains, mixtures, chosen, orders))
+            low, high = np.nanpercentile(study.drawn_r(whole, draws), LEVEL, axis=0)
+            shares, drawn = study.parts(spaces, draws)
+            place = {"layer": layer, "layer_index": i, "depth": layers.depth[layer]}
+            for k, name in enumerate(names):
+                inside = of_region[k] > 0
+                row = {"network": layers.network, **place, "region": name}
+                row |= {"r": of_region[k] @ r, "r2": of_region[k] @ shares.sum(axis=0)}
+                row |= {"ci_low": low[k], "ci_high": high[k]}
+                rows.append({**row, "ceiling": _mean(ceiling[inside]), "n_targets": inside.sum()})
+                for s, space in enumerate([layer, *others]):
+                    ends = np.nanpercentile(drawn[s, :, k], LEVEL)
+                    part = {"layer": layer, "region": name, "space": space}
+                    part["part"] = of_region[k] @ shares[s]
+                    parts.append({**part, "ci_low": ends[0], "ci_high": ends[1]})
+            columns = {"layer": layer, "region": region, "target": targets, "r": r}
+            columns |= {"r2": shares.sum(axis=0), "ceiling": ceiling, "p_signal": p_signal}
+            single.append(pd.DataFrame(columns))
+            tell(i + 1)
+    table = pd.DataFrame(rows)
+    null = np.concatenate(null, axis=1).T
+    bound = table["r"].to_numpy()[:, None] - 1e-12
+    table["chance"] = null.mean(axis=1)
+    table["p"] = (1 + (null >= bound).sum(axis=1)) / (1 + n_permutations)
+    table["p_corrected"] = (1 + (null.max(axis=0) >= bound).sum(axis=1)) / (1 + n_permutations)
+    differences = [
+        {"layer": layer, "against": against, "region": name, **difference}
+        for layer, one in predicted.items()
+        if layer != against
+        for name, difference in zip(names, study.differences(one, predicted[against]), strict=True)
+    ]
+    settings = {
+        "n_folds": len(trains),
+        "n_mixtures": len(mixtures),
+        "n_permutations": n_permutations,
+        "strengths": chosen.tolist(),
+        "standardize": standardize,
+        "match": match,
+        "seed": seed,
+    }
+    columns = ["layer", "against", "region", "difference", "ci_low", "ci_high", "p"]
+    return Encoding(
+        table.assign(n_conditions=n, n_people=n_people),
+        pd.DataFrame(parts),
+        pd.DataFrame(differences, columns=columns),
+        pd.concat(single, ignore_index=True),
+        settings=settings,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Study:
+    """Responses (n_conditions, n_targets), and how predictions of them are judged."""
+
+    responses: np.ndarray
+    units: np.ndarray
+    fold_of: np.ndarray
+    of_region: np.ndarray  # weights of targets, (n_regions, n_targets)
+
+    def predict(self, kernels, trains, mixtures, strengths, responses=None) -> np.ndarray:
+        """Return what each space predicts, less fold means: (n_spaces, n_conditions, n_targets)."""
+        responses = self.responses if responses is None else responses
+        out = np.zeros((len(kernels), *responses.shape))
+        for f, train in enumerate(trains):
+            test, y = np.flatnonzero(self.fold_of == f), responses[train]
+            y = y - y.mean(axis=0)
+            left = np.unique(self.units[train], return_inverse=True)[1]
+            own = [kernel[f] for kernel in kernels]
+            best = np.full(y.shape[1], np.inf)
+            for mixture in mixtures:
+                products = sum(share * k for share, k in zip(mixture, own, strict=True))
+                fold = fit_fold(products, train, test, strengths, left)
+                losses = np.array([np.einsum("it,it->t", y, e @ y) for e in fold.errors])
+                which = best_index(-losses, axis=0, last=True)
+                lowest = losses[which, np.arange(len(best))]
+                # Of mixtures that do as well the first stays.
+                better = lowest < best * (1 - 1e-9)
+                for k in np.unique(which[better]):
+                    these = np.flatnonzero(better & (which == k))
+                    weights = fold.duals[k] @ y[:, these]
+                    for s, (share, kernel) in enumerate(zip(mixture, own, strict=True)):
+                        out[s][np.ix_(test, these)] = share * kernel[np.ix_(test, train)] @ weights
+                best = np.where(better, lowest, best)
+        return self._without_means(out)
+
+    @property
+    def centred(self) -> np.ndarray:
+        """Responses less their means within folds."""
+        return self._without_means(self.responses)
+
+    def _without_means(self, values: np.ndarray) -> np.ndarray:
+        """Return values less their means within folds; conditions are the axis before the last."""
+        member = (self.fold_of[:, None] == np.arange(self.fold_of.max() + 1)).astype(float)
+        means = (member / member.sum(axis=0)).T @ values
+        return values - member @ means
+
+    def r(self, predicted: np.ndarray) -> np.ndarray:
+        """Return the correlation of each target; 0 where the prediction is constant."""
+        y = self.centred
+        return _ratio((predicted * y).sum(axis=0), (predicted**2).sum(axis=0), (y**2).sum(axis=0))
+
+    def exchanged(self, kernels, trains, mixtures, strengths, orders) -> np.ndarray:
+        """Return mean r of each region with responses exchanged, (n_permutations, n_regions)."""
+        out, (n, n_targets) = [], self.responses.shape
+        step = max(1, _HELD // (n * n_targets * len(kernels)))
+        for start in range(0, len(orders), step):
+            # As further targets: (n, n_permutations · n_targets).
+            y = self.responses[orders[start : start + step]].transpose(1, 0, 2).reshape(n, -1)
+            predicted = self.predict(kernels, trains, mixtures, strengths, y).sum(axis=0)
+            y = self._without_means(y)
+            sums = ((a * b).sum(axis=0) for a, b in ((predicted, y), (predicted,) * 2, (y, y)))
+            out.append(_ratio(*sums).reshape(-1, n_targets) @ self.of_region.T)
+        return np.concatenate(out)
+
+    def drawn_r(self, predicted: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Return mean r of each region with conditions weighted, (n_draws, n_regions)."""
+        y = self.centred
+        sums = (draws @ values for values in (predicted * y, predicted**2, y**2))
+        return _ratio(*sums) @ self.of_region.T
+
+    def parts(self, spaces: np.ndarray, draws: np.ndarray):
+        """Return parts of r2, (n_spaces, n_targets), and those of regions in draws."""
+        y = self.centred
+        products = spaces * (2 * y - spaces.sum(axis=0))
+        total = (y**2).sum(axis=0)
+        drawn = draws @ products / (draws @ y**2)
+        return products.sum(axis=1) / total, drawn @ self.of_region.T
+
+    def differences(self, one, other) -> list[dict[str, float]]:
+        """Return the difference of mean r within folds of each region, its interval and p."""
+        y, found = self.centred, []
+        n_folds = int(self.fold_of.max()) + 1
+        for f in range(n_folds):
+            own = y[self.fold_of == f]
+            r = [
+                _ratio((p * own).sum(axis=0), (p**2).sum(axis=0), (own**2).sum(axis=0))
+                for p in (one[self.fold_of == f], other[self.fold_of == f])
+            ]
+            found.append(self.of_region @ (r[0] - r[1]))
+        value, spread = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
+        # Folds share training conditions: n_test / n_train is 1 / (n_folds - 1).
+        error = spread * np.sqrt(1 / n_folds + 1 / (n_folds - 1))
+        half = error * stats.t.ppf(LEVEL[1] / 100, n_folds - 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            p = 2 * stats.t.sf(np.abs(value / error), n_folds - 1)
+        keys = ("difference", "ci_low", "ci_high", "p")
+        columns = np.stack([value, value - half, value + half, p], axis=1)
+        return [dict(zip(keys, row, strict=True)) for row in columns]
+
+
+def _ratio(products, first, second) -> np.ndarray:
+    """Return products over the root of two sums of squares; 0 where one of these is 0."""
+    scale = np.sqrt(first * second)
+    products, scale = np.broadcast_arrays(products, scale)
+    return np.divide(products, scale, out=np.zeros(products.shape), where=scale > 0)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return the mean of what is known; NaN of nothing."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def _kernel(patterns, trains, name: str, standardize: bool) -> np.ndarray:
+    """Return inner products for each fold, each with a mean squared length of 1 in training."""
+    products, n_varying = grams(patterns, trains, standardize=standardize)
+    if not n_varying.all():
+        raise InputError(f"expected channels that vary, but {name!r} has none.")
+    lengths = [np.diag(p)[train].mean() for p, train in zip(products, trains, strict=True)]
+    return products / np.array(lengths)[:, None, None]
+
+
+def _spaces(beside: Mapping[str, Any], conditions, rows) -> dict[str, np.ndarray]:
+    """Return feature spaces of the conditions that take part."""
+    if not beside:
+        return {}
+    found = {name: values[rows] for name, values in named_layers(beside, conditions)[0].items()}
+    for name, patterns in found.items():
+        check_finite(patterns, [conditions[i] for i in rows], name)
+    return found
+
+
+def _regions(regions, targets: Sequence[str]) -> list[str]:
+    """Return each target's region."""
+    if regions is None:
+        return ["all"] * len(targets)
+    found = dict(regions)
+    if lacking := [t for t in targets if t not in found]:
+        raise InputError(
+            f"expected a region for every target, but {len(lacking)} have none: "
+            f"{', '.join(map(repr, lacking[:5]))}."
+        )
+    return [str(found[target]) for target in targets]
+
+
+def _mixtures(n_spaces: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return shares of the spaces, (n_mixtures, n_spaces): all alike, each alone, at random."""
+    if n_spaces == 1:
+        return np.ones((1, 1))
+    fixed = np.vstack([np.full(n_spaces, 1 / n_spaces), np.eye(n_spaces)])
+    return np.vstack([fixed, rng.dirichlet(np.ones(n_spaces), size=max(n - len(fixed), 0))])

@@ -1,0 +1,169 @@
+"""Individuation: what is left of a geometry among faces of one category."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from rsa_faces._core.checks import check_count
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import codes_of
+from rsa_faces._core.result import keep_warnings
+from rsa_faces.analyses._effects import Effects, Shown
+from rsa_faces.inference import adjust, evaluate, permutation_test
+from rsa_faces.rdm import RDMs
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Individuation(Effects):
+    """Similarity of geometries over all faces, and among faces of one category.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Two rows per layer and region; see :func:`individuation`.
+    settings : dict
+        Options, for provenance.
+    """
+
+    shown: ClassVar[Shown] = Shown(
+        "similarity", "similarity", series="pairs", panel="region", ceilings=("ceiling_low",)
+    )
+
+
+@keep_warnings
+def individuation(
+    model: RDMs,
+    data: RDMs,
+    categories: Mapping[str, Hashable] | pd.DataFrame | pd.Series,
+    *,
+    people: Mapping[str, Hashable] | None = None,
+    min_faces: int = 5,
+    method: str = "rho-a",
+    n_permutations: int = 1999,
+    seed: int = 0,
+    **options: Any,
+) -> Individuation:
+    """Ask what is left of geometries within categories: among faces of one age, gender and view.
+
+    Parameters
+    ----------
+    model : RDMs
+        Of layers, or models.
+    data : RDMs
+        Of raters or of brains (label ``region``), as for :func:`rsa_faces.evaluate`.
+    categories : mapping of condition to category, or DataFrame
+        Several columns together make a category: age group, gender, expression, view.
+    people : mapping of condition to person, optional
+        Images of a person stay together where conditions are drawn or exchanged; each person is in
+        one category.
+    min_faces : int, default 5
+        Faces of smaller categories are left out of both rows; a note says how many.
+    method : str, default "rho-a"
+        Comparison method, as in :func:`rsa_faces.compare`.
+    n_permutations : int, default 1999
+    seed : int, default 0
+    **options
+        Of :func:`rsa_faces.evaluate`: ``generalise_to``, ``uncertainty``, ``by``, …
+
+    Returns
+    -------
+    Individuation
+        Its table has, per region, layer and ``pairs`` ("all", "within categories"): labels of the
+        model; ``similarity`` with ``ci_low``, ``ci_high``, and the noise ceiling of these
+        pairs, ``ceiling_low`` and ``ceiling_high``; ``p`` and ``p_corrected`` (false
+        discovery rate over layers and regions), with conditions exchanged: among all, or inside
+        categories; ``n_categories``,
+        ``n_subjects``, ``n_conditions``.
+
+    Raises
+    ------
+    InputError
+        If conditions have no category, fewer than two categories are large enough, or as for
+        :func:`rsa_faces.evaluate`.
+
+    See Also
+    --------
+    rsa_faces.behaviour.feature_contrast : Compare distances between groups of faces with within.
+    rsa_faces.evaluate : Evaluate how well models predict data.
+
+    Notes
+    -----
+    Within categories similarities are those of the pairs inside each category, averaged over
+    categories (``evaluate(blocks=category)``), and so is the noise ceiling: what tells men from
+    women, or smiles from neutral faces, has no part in either. A model may be good over all pairs
+    by categories alone.
+
+    References
+    ----------
+    .. [1] Jiahui G. et al. (2023). PNAS 120, e2304085120. doi:10.1073/pnas.2304085120
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.analyses import individuation
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i}" for i in range(24)]
+    >>> gender = {name: "female" if i < 12 else "male" for i, name in enumerate(names)}
+    >>> apart = np.repeat([[0.0], [9.0]], 12, axis=0)
+    >>> layer = np.hstack([apart, rng.normal(size=(24, 5))])  # simulated: gender, and no face
+    >>> raters = apart + rng.normal(size=(6, 24, 1))
+    >>> model = rf.compute_rdms({"fc": layer}, conditions=names, measure="euclidean")
+    >>> data = [rf.compute_rdms(x, conditions=names, measure="euclidean") for x in raters]
+    >>> data = rf.concat(data).with_labels(subject=range(6))
+    >>> found = individuation(model, data, gender, n_boot=100, n_permutations=199)
+    >>> (found.table["p"] < 0.05).tolist()
+    [True, False]
+    """
+    check_count(min_faces, what="min_faces", low=3)
+    if isinstance(categories, pd.DataFrame):
+        rows = categories.itertuples(index=False, name=None)
+        categories = dict(zip(categories.index, rows, strict=True))
+    code, kinds = codes_of(categories, model.conditions, "category")
+    large = np.flatnonzero(np.bincount(code) >= min_faces)
+    kept = [c for c, k in zip(model.conditions, code, strict=True) if k in large]
+    if len(large) < 2:
+        raise InputError(
+            f"expected at least 2 categories of {min_faces} faces or more, got {len(large)} of "
+            f"{len(kinds)}."
+        )
+    notes = []
+    if n_out := len(code) - len(kept):
+        notes.append(
+            f"{n_out} of {len(code)} faces are left out: their categories "
+            f"({len(kinds) - len(large)} of {len(kinds)}) have fewer than {min_faces} faces."
+        )
+    category = {c: str(kinds[k]) for c, k in zip(model.conditions, code, strict=True)}
+    category = {c: category[c] for c in kept}
+    whom = None if people is None else {c: people[c] for c in kept}
+    model, data = model.subset(kept), data.subset(kept)
+    by = options.get("by", "subject")
+    tables = []
+    for pairs, blocks in (("all", None), ("within categories", category)):
+        shared = {"method": method, "groups": whom, "blocks": blocks, "seed": seed}
+        result = evaluate(model, data, **shared, **options)
+        for region, table in result.table.groupby("region", sort=False):
+            of_region = data if "region" not in data.labels else data.sel(region=region)
+            test = permutation_test(
+                model, of_region, by=by, n_permutations=n_permutations, **shared
+            )
+            tables.append(table.assign(pairs=pairs, p=test.p))
+    table = pd.concat(tables, ignore_index=True)
+    for pairs in table["pairs"].unique():
+        rows = table["pairs"] == pairs
+        table.loc[rows, "p_corrected"] = adjust(table.loc[rows, "p"].to_numpy())
+    if "depth" not in table or table["depth"].isna().all():
+        table["depth"] = (table.groupby(["pairs", "region"]).cumcount() + 1) / len(model)
+    columns = ["region", "network", "layer", "depth", "pairs", "similarity", "ci_low", "ci_high"]
+    columns += ["ceiling_low", "ceiling_high", "p", "p_corrected", "n_subjects", "n_conditions"]
+    settings = {"method": method, "min_faces": min_faces, "n_permutations": n_permutations}
+    return Individuation(
+        table[columns].assign(n_categories=len(large)),
+        notes=tuple(notes),
+        settings={**settings, "seed": seed, **options},
+    )

@@ -1,0 +1,158 @@
+"""Effects with their intervals: the figure of all analyses whose result is a table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rsa_faces._core.errors import InputError
+from rsa_faces.analyses._effects import Effects, Shown
+from rsa_faces.figures._parts import (
+    check_few,
+    curve,
+    entry,
+    figure_of,
+    legend_below,
+    line_of,
+    name_places,
+    network_colors,
+    points,
+    reference,
+    wrapped_panels,
+)
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, shown_name, style
+
+_SIGNS = ("-", "--", ":", "-.")
+
+
+def plot_effects(
+    results: Effects | Sequence[Effects], *, alpha: float = 0.05, ax: object = None
+) -> Figure:
+    """Draw effects with their intervals: curves over layers, or a row of dots each.
+
+    Parameters
+    ----------
+    results : Effects or sequence of Effects
+        Of one kind, such as :class:`rsa_faces.analyses.Individuation`, from one or more networks.
+    alpha : float, default 0.05
+        Filled points differ from nothing at this level (the corrected p, where there is one).
+    ax : array of Axes, optional
+        One per panel; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each region, task or the like; a colour for each network, or for each kind of
+        effect (networks are then told by their lines); dashed: no effect; dotted: ceilings.
+
+    Raises
+    ------
+    InputError
+        If there are no results, results of two kinds, or more than 8 colours.
+
+    See Also
+    --------
+    rsa_faces.analyses.individuation : Ask what is left of geometries within categories.
+    """
+    results = [results] if isinstance(results, Effects) else list(results)
+    check_few(results, "results")
+    if len({type(result) for result in results}) > 1:
+        raise InputError("expected results of one kind, got several.")
+    shown: Shown = results[0].shown
+    table = pd.concat([result.table for result in results], ignore_index=True)
+    table = table.assign(
+        **{k: "" for k in ("network", shown.series, shown.panel) if k not in table}
+    )
+    kept = [shown.panel, "network", shown.series, shown.name]
+    table[kept[:3]] = table[kept[:3]].astype(str)
+    names = list(dict.fromkeys(table[shown.panel]))
+    looks = _looks(table, shown.series)
+    curves = shown.name == "depth"
+    with style():
+        n_columns = min(3, len(names))
+        rows = table[shown.name].nunique() * max(len(looks), 1)
+        height = 2.0 if curves else min(8.0, 0.9 + 0.13 * rows)
+        width = (PAGE if n_columns > 1 else COLUMN) / n_columns
+        options = {"sharex": True, "sharey": True}
+        axes = wrapped_panels(ax, len(names), n_columns, width, height, **options)
+        for one, name in zip(axes, names, strict=True):
+            part = table[table[shown.panel] == name]
+            (_curves if curves else _dots)(one, part, shown, looks, alpha)
+            reference(one, shown.reference, axis="y" if curves else "x")
+            one.set_title(name, loc="left")
+        for one in axes:
+            if curves:
+                one.set_xlim(-0.02, 1.02)
+                one.set_xlabel("relative depth (1: the last)")
+            else:
+                one.set_xlabel(shown.label)
+        if curves:
+            axes[0].set_ylabel(shown.label)
+        handles = [entry(**look) for look in looks.values() if look["label"]]
+        handles += [entry("ceiling", linestyle=":")] * bool(shown.ceilings)
+        marks = "bands" if curves else "lines"
+        marks = f"{marks}: 95 % interval" if shown.low in table else ""
+        if shown.p in table:
+            marks += f"; filled: p ≤ {alpha:g}"
+        legend_below(axes, ax is None, handles=handles, title=marks.strip("; "))
+    return figure_of(axes)
+
+
+def _looks(table: pd.DataFrame, series: str) -> dict[tuple[str, ...], dict[str, str]]:
+    """Return colour and line of each network and kind of effect; empty names are left out."""
+    networks = list(dict.fromkeys(table["network"]))
+    kinds = list(dict.fromkeys(table[series]))
+    check_few(kinds if len(kinds) > 1 else networks, "kinds of effects")
+    looks, colors = {}, network_colors([n for n in networks if n])
+    for network, kind in dict.fromkeys(zip(table["network"], table[series], strict=True)):
+        if len(kinds) > 1:
+            color = ("#000000", *COLORS)[kinds.index(kind)]
+            line = _SIGNS[networks.index(network) % len(_SIGNS)]
+        else:
+            color, line = colors.get(network, "#000000"), line_of(network)
+        label = [shown_name(network)] * bool(network and (len(networks) > 1 or len(kinds) < 2))
+        label += [kind] * (len(kinds) > 1)
+        looks[(network, kind)] = {"color": color, "linestyle": line, "label": ", ".join(label)}
+    return looks
+
+
+def _found(rows: pd.DataFrame, shown: Shown, alpha: float) -> np.ndarray:
+    """Return which effects differ from nothing."""
+    if shown.p not in rows:
+        return np.ones(len(rows), bool)
+    return rows[shown.p].to_numpy(float) <= alpha
+
+
+def _curves(ax, part: pd.DataFrame, shown: Shown, looks, alpha: float) -> None:
+    """Draw a curve over layers for each network and kind of effect."""
+    for (network, kind), look in looks.items():
+        rows = part[(part["network"] == network) & (part[shown.series] == kind)]
+        if not len(rows):
+            continue
+        ends = {"low": rows[shown.low], "high": rows[shown.high]} if shown.low in rows else {}
+        curve(
+            ax, rows["depth"], rows[shown.value], found=_found(rows, shown, alpha), **ends, **look
+        )
+        for ceiling in shown.ceilings:
+            ax.plot(rows["depth"], rows[ceiling], ":", color=look["color"], linewidth=0.7)
+
+
+def _dots(ax, part: pd.DataFrame, shown: Shown, looks, alpha: float) -> None:
+    """Draw a row for each name, with a dot and its interval for each network and kind."""
+    names = list(dict.fromkeys(part[shown.name].astype(str)))
+    step = 0.8 / max(len(looks), 1)
+    for i, ((network, kind), look) in enumerate(looks.items()):
+        rows = part[(part["network"] == network) & (part[shown.series] == kind)]
+        y = np.array([names.index(str(name)) for name in rows[shown.name]], float)
+        y += step * (i - (len(looks) - 1) / 2)
+        if shown.low in rows:
+            ends = rows[shown.low], rows[shown.high]
+            ax.hlines(y, *ends, color=look["color"], linewidth=1, linestyle=look["linestyle"])
+        points(ax, rows[shown.value], y, look["color"], _found(rows, shown, alpha))
+        for ceiling in shown.ceilings:
+            ax.plot(rows[ceiling], y, linestyle="none", marker="|", color="#666666")
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    name_places(ax, "y", names)

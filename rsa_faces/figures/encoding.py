@@ -1,0 +1,131 @@
+"""How well layers predict responses, region by region, beside their geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rsa_faces._core.errors import InputError
+from rsa_faces.analyses import Encoding
+from rsa_faces.figures._parts import (
+    check_few,
+    curve,
+    entry,
+    figure_of,
+    legend_below,
+    network_curves,
+    panels,
+    reference,
+)
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, shortened, style
+from rsa_faces.inference import Result
+
+
+def plot_encoding(
+    results: Encoding | Sequence[Encoding],
+    *,
+    rsa: Result | None = None,
+    alpha: float = 0.05,
+    ax=None,
+) -> Figure:
+    """Draw how well layers predict responses, a column of panels per region.
+
+    Parameters
+    ----------
+    results : Encoding or sequence of Encoding
+        From one or more networks, of the same regions; at most 8.
+    rsa : Result, optional
+        Of the same networks, layers and regions, from :func:`rsa_faces.evaluate`: similarities are
+        drawn beside correlations.
+    alpha : float, default 0.05
+        Filled points predict at this level, corrected over the network's layers and regions.
+    ax : array of Axes, optional
+        One per region, and so many again for parts where a result has several spaces.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Above a curve per network over relative depth with 95 % intervals, dotted the ceiling,
+        dashed RSA. Below, of the first result, the part of each feature space in r2.
+
+    Raises
+    ------
+    InputError
+        If regions differ, there are no results or more than 8, or of `rsa` no layer is among them.
+
+    See Also
+    --------
+    rsa_faces.analyses.encoding : Predict responses from each layer by banded ridge regression.
+    """
+    results = [results] if isinstance(results, Encoding) else list(results)
+    check_few(results, "results")
+    regions = list(dict.fromkeys(results[0].table["region"]))
+    if any(set(result.table["region"]) != set(regions) for result in results):
+        raise InputError(f"expected results of the same regions, the first has {regions}.")
+    parts = results[0].parts
+    own = parts["space"] == parts["layer"]
+    n_rows = 1 if own.all() else 2
+    with style():
+        width = min(PAGE, max(COLUMN, 2.0 * len(regions)))
+        options = {"sharex": True, "sharey": "row"}
+        axes = panels(ax, n_rows, len(regions), width, 1.1 + 1.6 * n_rows, **options)
+        for one, region in zip(axes[0], regions, strict=True):
+            tables = [result.table[result.table["region"] == region] for result in results]
+            for table, look in network_curves(tables):
+                curve(
+                    one,
+                    table["depth"],
+                    table["r"],
+                    low=table["ci_low"],
+                    high=table["ci_high"],
+                    found=table["p_corrected"] <= alpha,
+                    **look,
+                )
+                if rsa is not None:
+                    beside = _similarity(rsa, table, region)
+                    one.plot(table["depth"], beside, color=look["color"], linestyle="--")
+            ceiling = tables[0]["ceiling"].mean()
+            if np.isfinite(ceiling):
+                one.axhline(ceiling, color="#666666", linewidth=0.6, linestyle=":")
+            reference(one)
+            one.set_title(region, loc="left")
+        axes[0, 0].set_ylabel("correlation, held out")
+        for one, region in zip(axes[1] if n_rows > 1 else (), regions, strict=False):
+            spaces = dict.fromkeys(["the layer", *parts["space"][~own]])
+            for color, space in zip(("#000000", *COLORS), spaces, strict=False):
+                rows = parts[(own if space == "the layer" else parts["space"] == space)]
+                rows = rows[rows["region"] == region]
+                depth = results[0].table.drop_duplicates("layer").set_index("layer")["depth"]
+                x = depth.loc[list(rows["layer"])]
+                ends = {"low": rows["ci_low"], "high": rows["ci_high"]}
+                curve(one, x, rows["part"], color=color, label=shortened(space, 24), **ends)
+            reference(one)
+        if n_rows > 1:
+            axes[1, 0].set_ylabel("part of r²")
+        for one in axes[-1]:
+            one.set_xlim(-0.02, 1.02)
+            one.set_xlabel("relative depth (1: the last)")
+        handles = [h for row in axes for h in row[0].get_legend_handles_labels()[0]]
+        if rsa is not None:
+            handles.append(entry("RSA (similarity)", linestyle="--"))
+        if results[0].table["ceiling"].notna().any():
+            handles.append(entry("ceiling", linestyle=":"))
+        first = results[0].table.iloc[0]
+        marks = f"{first['n_targets']} responses to {first['n_conditions']} images; bands: 95 % "
+        marks += f"interval; filled: predicted, p ≤ {alpha:g}, corrected"
+        legend_below(axes, ax is None, handles=handles, title=marks)
+    return figure_of(axes)
+
+
+def _similarity(rsa: Result, table: pd.DataFrame, region: str) -> np.ndarray:
+    """Return the similarity of each layer with a region; NaN where there is none."""
+    network = table["network"].iloc[0]
+    rows = rsa.table[(rsa.table["network"] == network) & (rsa.table["region"] == region)]
+    values = rows.drop_duplicates("layer").set_index("layer")["similarity"]
+    found = values.reindex(table["layer"]).to_numpy(float)
+    if np.isnan(found).all():
+        raise InputError(f"expected layers of {network!r} and {region!r} in `rsa`, got none.")
+    return found

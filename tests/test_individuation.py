@@ -1,0 +1,69 @@
+"""Individuation: what is told within categories, and what by categories alone."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import panels
+
+import rsa_faces as rf
+from rsa_faces import InputError
+from rsa_faces.analyses import individuation
+from rsa_faces.figures import plot_effects
+
+N = 32
+NAMES = [f"face {i}" for i in range(N)]
+GENDER = np.arange(N) % 2
+AGE = np.arange(N) // 16
+CATEGORIES = pd.DataFrame({"gender": GENDER, "age": AGE}, NAMES)
+QUICK = {"n_boot": 50, "n_permutations": 99}
+
+
+def raters(rng, of_faces, shared):
+    """Raters who see categories, and single faces as far as they are shared."""
+    apart = 4 * np.stack([GENDER, AGE], axis=1)
+    x = [np.hstack([apart, shared * of_faces + rng.normal(size=(N, 4))]) for _ in range(5)]
+    rdms = [rf.compute_rdms({"r": one}, conditions=NAMES, measure="euclidean") for one in x]
+    return rf.concat(rdms).with_labels(subject=range(5), region="raters")
+
+
+def layers(of_faces):
+    apart = 4 * np.stack([GENDER, AGE], axis=1)
+    other = np.random.default_rng(9).normal(size=(N, 2))
+    both = {"categories": apart + 0.01 * other, "faces": of_faces}
+    return rf.compute_rdms(both, conditions=NAMES, measure="euclidean")
+
+
+@pytest.mark.parametrize("shared", [0.0, 2.0])
+def test_only_faces_that_raters_tell_apart_are_left_within_categories(shared):
+    rng = np.random.default_rng(1)
+    of_faces = rng.normal(size=(N, 4))
+    data = raters(rng, of_faces, shared)
+    found = individuation(layers(of_faces), data, CATEGORIES, **QUICK)
+    rows = found.table.set_index(["network", "pairs"])
+    assert rows["p"]["categories", "all"] == 0.01
+    assert rows["similarity"]["categories", "all"] > 0.4
+    within = rows.xs("within categories", level="pairs")
+    assert abs(within["similarity"]["categories"]) < 0.15
+    assert (within["p"]["faces"] == 0.01) == (shared > 0)
+    assert (within["ceiling_low"] > 0.3).all() == (shared > 0)
+    # As compare() does in blocks.
+    block = CATEGORIES.astype(str).agg("".join, axis=1).to_dict()
+    similarity = rf.compare(layers(of_faces), data, blocks=block, method="rho-a").mean(axis=1)
+    np.testing.assert_allclose(within["similarity"], similarity, atol=1e-9)
+
+
+def test_categories_without_faces_enough_are_left_out_and_that_is_said():
+    rng = np.random.default_rng(2)
+    of_faces = rng.normal(size=(N, 4))
+    few = CATEGORIES.assign(view=[0] * 28 + [1] * 4)
+    data, model = raters(rng, of_faces, 2.0), layers(of_faces)
+    found = individuation(model, data, few, **QUICK)
+    assert (found.table["n_conditions"] == 28).all()
+    assert (found.table["n_categories"] == 4).all()
+    assert found.notes[0].startswith("4 of 32 faces are left out: their categories (2 of 6)")
+    (axes,) = panels(plot_effects(found))
+    assert axes.get_title(loc="left") == "raters"
+    with pytest.raises(InputError, match="at least 2 categories of 20 faces or more, got 0 of 4"):
+        individuation(model, data, CATEGORIES, min_faces=20, **QUICK)
+    with pytest.raises(InputError, match="category"):
+        individuation(model, data, CATEGORIES[1:], **QUICK)
