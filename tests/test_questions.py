@@ -75,7 +75,7 @@ QUESTIONS = {
         {"rdms": "raters.h5", "categories": ["gender"], "n_boot": 50, **MANY},
         {"networks": ["pixels"]},
     ),
-    "erasure": ({"groups": "gender", "people": "identity", **FEW}, {}),
+    "erasure": ({"groups": "gender", "people": "identity", **FEW}, {"networks": ["gabor-v1"]}),
     "homophily": (
         {"ties": "ties.csv", "people": "identity", "controls": ["gender"], **MANY},
         {"select": {"expression": "sad"}},

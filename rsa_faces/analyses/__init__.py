@@ -1,6 +1,5 @@
 """Analyses: what features tell beyond their geometry, each question one call."""
 
-from rsa_faces.analyses._effects import Effects
 from rsa_faces.analyses._groups import SELF_REPORT
 from rsa_faces.analyses.design.stimulus_design import (
     StimulusDesign,
@@ -105,7 +104,6 @@ __all__ = [
     "FalseMatches",
     "SELF_REPORT",
     "encoding",
-    "Effects",
     "GroupErasure",
     "erase_groups",
     "Individuation",

@@ -93,8 +93,11 @@ def plot_effects(
             axes[0].set_ylabel(shown.label)
         handles = [entry(**look) for look in looks.values() if look["label"]]
         handles += [entry("ceiling", linestyle=":")] * bool(shown.ceilings)
-        marks = "bands" if curves else "lines"
-        marks = f"{marks}: 95 % interval" if shown.low in table else ""
+        counts = {"n_subjects": "subjects", "n_people": "people", "n_conditions": "images"}
+        numbers = [f"{table[c].max():g} {what}" for c, what in counts.items() if c in table]
+        marks = ", ".join(numbers)
+        if shown.low in table:
+            marks += f"; {'bands' if curves else 'lines'}: 95 % interval"
         if shown.p in table:
             marks += f"; filled: p ≤ {alpha:g}"
         legend_below(axes, ax is None, handles=handles, title=marks.strip("; "))

@@ -48,6 +48,10 @@ class Encoding(BaseResult, figure="plot_encoding"):
         ``ceiling``, ``p_signal``.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    encoding : Predict responses from each layer by banded ridge regression.
     """
 
     table: pd.DataFrame

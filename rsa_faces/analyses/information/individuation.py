@@ -28,6 +28,10 @@ class Individuation(Effects):
         Two rows per layer and region; see :func:`individuation`.
     settings : dict
         Options, for provenance.
+
+    See Also
+    --------
+    individuation : Ask what is left of geometries within categories.
     """
 
     shown: ClassVar[Shown] = Shown(

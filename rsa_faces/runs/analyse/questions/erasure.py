@@ -55,6 +55,7 @@ class Erasure(EffectsQuestion):
         "what": "what is told: the group of people not trained on, or people",
         "embedding": "whole, erased, or erased less whole (cost)",
         "value": "accuracy of the group, area under the curve of people, or their difference",
+        "chance": "the same of groups that changed places, or 0.5 (0 of the cost)",
         "p": "one-sided for groups (permuted), two-sided for recognition (people drawn)",
     }
 
