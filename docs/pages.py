@@ -222,13 +222,12 @@ def networks() -> str:
         if ":" in name:
             continue
         spec = get_spec(name)
-        ships = "ship" if spec.weights or not spec.weights_help else "yours, from a file"
         cells = (
             f"`{name}`",
             f"{spec.task}: {spec.training_set}" if spec.training_set else spec.task,
             spec.architecture,
             f"{spec.preprocessing.size} px" if spec.preprocessing else "",
-            ships,
+            spec.weights_from,
             spec.licence,
         )
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")

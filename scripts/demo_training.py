@@ -31,7 +31,7 @@ from rsa_faces._core.files import atomic_path
 from rsa_faces.networks import _preprocess
 from rsa_faces.networks._spec import WEIGHTS_FOLDER
 from rsa_faces.networks._weights import fill, initialise, read_weights
-from rsa_faces.networks.siamese import SiameseNet
+from rsa_faces.networks.families.siamese import SiameseNet
 from rsa_faces.networks.training import (
     LabelledFaces,
     all_pairs,

@@ -27,7 +27,7 @@ from training_options import FIRST, main, parser, start, train
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.networks import get_spec
-from rsa_faces.networks.siamese import SiameseNet
+from rsa_faces.networks.families.siamese import SiameseNet
 from rsa_faces.networks.training import (
     LabelledFaces,
     all_pairs,

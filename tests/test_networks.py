@@ -30,7 +30,7 @@ from rsa_faces.stimuli import StimulusSet
 ROOT = Path(__file__).parents[1]
 LONDON = ROOT.parent / "shared" / "data" / "london"
 BUNDLED = [name for name, spec in NETWORKS.items() if spec.bundled]
-READY = [name for name, spec in NETWORKS.items() if not spec.weights_help]
+READY = [name for name, spec in NETWORKS.items() if spec.weights_from in ("ship", "none")]
 
 #: largest absolute difference from the publisher's own program, as in scripts/verify_networks.py
 TOLERANCE = {

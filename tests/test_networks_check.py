@@ -15,7 +15,7 @@ from rsa_faces.runs._entries import NetworkConfig
 from rsa_faces.runs._networks import Networks
 from rsa_faces.runs._sources import crops
 
-SHIPPED = [n for n, spec in NETWORKS.items() if spec.bundled or spec.origin == "rsa-faces"]
+SHIPPED = [n for n, spec in NETWORKS.items() if spec.weights_from in ("ship", "none")]
 CPU = torch.device("cpu")
 
 

@@ -1,10 +1,7 @@
 """ArcFace, Inception-ResNet-v1, SE-ResNet-50: published names, layers, values, files."""
 
 import doctest
-import importlib
 import pickle
-import subprocess
-import sys
 from functools import cache, partial
 
 import numpy as np
@@ -14,18 +11,13 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from rsa_faces import InputError
-from rsa_faces.networks import (
-    NETWORKS,
-    arcface,
-    inception_resnet,
-    load_network,
-    se_resnet,
-    vggface2,
-)
+from rsa_faces.networks import NETWORKS, load_network
 from rsa_faces.networks._network import Network
-from rsa_faces.networks._specs_faces import SPECS
+from rsa_faces.networks._registry import _HOMES, resolve_builder, resolve_rename
 from rsa_faces.networks._weights import fill, initialise
+from rsa_faces.networks.families import arcface, inception_resnet, resnet
 
+SPECS = (*arcface.SPECS, *inception_resnet.SPECS, *resnet.SPECS[1:])
 BY_NAME = {spec.name: spec for spec in SPECS}
 CPU = torch.device("cpu")
 IR50, IR100 = (3, 4, 14, 3), (3, 13, 30, 3)
@@ -61,8 +53,12 @@ def arcface_table(depths, width=64, n_out=512):
     return out | norm_table("bn2", n_in) | norm_table("features", n_out)
 
 
-def body_table(depths, width=64, n_out=512, *, se=False):
-    """Return InsightFace_Pytorch's model.py, which is face.evoLVe's backbone/model_irse.py."""
+def body_table(depths, width=64, n_out=512, *, se=False, ada=False):
+    """Return InsightFace_Pytorch's model.py, which is face.evoLVe's backbone/model_irse.py.
+
+    `ada`: AdaFace's net.py, with one normalisation more in a block, and a last one that neither
+    scales nor shifts.
+    """
     out = {"input_layer.0.weight": (width, 3, 3, 3), "input_layer.2.weight": (width,)}
     out |= norm_table("input_layer.1", width)
     n_in, index = width, 0
@@ -73,16 +69,22 @@ def body_table(depths, width=64, n_out=512, *, se=False):
             if n_in != n:
                 out[f"{block}.shortcut_layer.0.weight"] = (n, n_in, 1, 1)
                 out |= norm_table(f"{block}.shortcut_layer.1", n)
-            out |= norm_table(f"{block}.res_layer.0", n_in) | norm_table(f"{block}.res_layer.4", n)
+            out |= norm_table(f"{block}.res_layer.0", n_in)
+            out |= norm_table(f"{block}.res_layer.{4 + ada}", n)
             out[f"{block}.res_layer.1.weight"] = (n, n_in, 3, 3)
-            out[f"{block}.res_layer.2.weight"] = (n,)
-            out[f"{block}.res_layer.3.weight"] = (n, n, 3, 3)
+            if ada:
+                out |= norm_table(f"{block}.res_layer.2", n)
+            out[f"{block}.res_layer.{2 + ada}.weight"] = (n,)
+            out[f"{block}.res_layer.{3 + ada}.weight"] = (n, n, 3, 3)
             if se:
                 squeezed = max(1, n // 16)
                 out[f"{block}.res_layer.5.fc1.weight"] = (squeezed, n, 1, 1)
                 out[f"{block}.res_layer.5.fc2.weight"] = (n, squeezed, 1, 1)
             n_in, index = n, index + 1
-    out |= norm_table("output_layer.0", n_in) | norm_table("output_layer.4", n_out)
+    out |= norm_table("output_layer.0", n_in)
+    last = norm_table("output_layer.4", n_out)
+    keys = [key for key in last if not ada or "running" in key or "num_" in key]
+    out |= {key: last[key] for key in keys}
     return out | {"output_layer.3.weight": (n_out, n_in * 49), "output_layer.3.bias": (n_out,)}
 
 
@@ -214,6 +216,8 @@ FULL = {
     "arcface-ir100": partial(arcface_table, IR100),
     "arcface-ir50-evolve": partial(body_table, IR50),
     "arcface-irse50": partial(body_table, IR50, se=True),
+    "adaface-ir50": partial(body_table, IR50, ada=True),
+    "adaface-ir101": partial(body_table, IR100, ada=True),
     "inception-resnet-vggface2": partial(inception_table, 8631),
     "inception-resnet-casia": partial(inception_table, 10575),
     "senet50-vggface2": senet_table,
@@ -222,19 +226,27 @@ FULL = {
 NARROW = {
     "arcface-ir50": (
         partial(arcface_table, IR50, 2, 5),
-        lambda: arcface.IResNet(IR50, width=2, n_out=5),
+        partial(arcface.build_ir50, width=2, n_out=5),
     ),
     "arcface-ir100": (
         partial(arcface_table, IR100, 2, 5),
-        lambda: arcface.IResNet(IR100, width=2, n_out=5),
+        partial(arcface.build_ir100, width=2, n_out=5),
     ),
     "arcface-ir50-evolve": (
         partial(body_table, IR50, 2, 5),
-        lambda: arcface.IResNet(IR50, arcface.PlainBlock, 2, 5),
+        partial(arcface.build_ir50_plain, width=2, n_out=5),
     ),
     "arcface-irse50": (
         partial(body_table, IR50, 4, 5, se=True),
-        lambda: arcface.IResNet(IR50, arcface.SqueezeBlock, 4, 5),
+        partial(arcface.build_ir50_se, width=4, n_out=5),
+    ),
+    "adaface-ir50": (
+        partial(body_table, IR50, 2, 5, ada=True),
+        partial(arcface.build_adaface50, width=2, n_out=5),
+    ),
+    "adaface-ir101": (
+        partial(body_table, IR100, 2, 5, ada=True),
+        partial(arcface.build_adaface101, width=2, n_out=5),
     ),
     "inception-resnet-vggface2": (
         partial(inception_table, 7, 2, 5),
@@ -246,7 +258,7 @@ NARROW = {
     ),
     "senet50-vggface2": (
         partial(senet_table, 7, 4),
-        lambda: se_resnet.SEResNet50(7, width=4),
+        lambda: resnet.ResNet50(7, width=4, squeeze=True),
     ),
 }
 #: Parameters of the published networks, from other people's tables of these files: arcface_torch
@@ -260,6 +272,9 @@ PARAMETERS = {
     "arcface-ir50": 43_590_848,
     "arcface-ir100": 65_156_160,
     "arcface-ir50-evolve": PLAIN,
+    # One normalisation more in each block than the plain form, and no scale and shift at the end.
+    "adaface-ir50": PLAIN + 2 * sum(CHANNELS) - 2 * 512,
+    "adaface-ir101": 65_156_160 - (64 * 64 + 2 * 64) - 2 * 512,
     "arcface-irse50": PLAIN + sum(n * n // 8 for n in CHANNELS),
     "inception-resnet-vggface2": 27_910_327,
     "inception-resnet-casia": 27_910_327 + (10575 - 8631) * 513,
@@ -268,17 +283,13 @@ PARAMETERS = {
 EVERY = pytest.mark.parametrize("name", list(FULL))
 
 
-def family(name):
-    return importlib.import_module(f"rsa_faces.networks.{BY_NAME[name].builder.split(':')[0]}")
-
-
 def build(name):
     """Call the builder that the spec names, as the registry does."""
-    return getattr(family(name), BY_NAME[name].builder.split(":")[1])()
+    return resolve_builder(name)()
 
 
 def rename(name, state):
-    return getattr(family(name), "rename", lambda state: state)(state)
+    return resolve_rename(name)(state)
 
 
 def shapes(state):
@@ -334,11 +345,6 @@ def run(net, x, layers=()):
 
 
 # --- specs ------------------------------------------------------------------------------------
-
-
-def test_specs_need_no_torch():
-    code = "import sys; import rsa_faces.networks._specs_faces; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
@@ -413,7 +419,7 @@ def test_body_numbers_follow_the_number_of_blocks():
         state = rename("arcface-ir50-evolve", draw(body_table(depths, 2, 5)))
         sums = [f"layer{s}.{b}" for s, n in enumerate(depths, 1) for b in range(n)]
         assert {key.rsplit(".conv1", 1)[0] for key in state if ".conv1" in key} == set(sums)
-        module = arcface.IResNet(depths, arcface.PlainBlock, 2, 5)
+        module = arcface.IResNet(depths, width=2, n_out=5, norm=False, project=False)
         fill(module, state, source="w.pth")
 
 
@@ -517,14 +523,17 @@ def reference_body(state, x, depths=IR50):
     norm = partial(batch_norm, state)
     x = F.conv2d(x, state["input_layer.0.weight"], padding=1)
     x = F.prelu(norm(x, "input_layer.1"), state["input_layer.2.weight"])
+    ada = int("body.0.res_layer.2.running_mean" in state)
     kept, index = {}, 0
     for stage, n_blocks in enumerate(depths, start=1):
         for i in range(n_blocks):
             b = f"body.{index}.res_layer"
             stride = 2 if i == 0 else 1
             y = F.conv2d(norm(x, f"{b}.0"), state[f"{b}.1.weight"], padding=1)
-            y = F.prelu(y, state[f"{b}.2.weight"])
-            y = norm(F.conv2d(y, state[f"{b}.3.weight"], stride=stride, padding=1), f"{b}.4")
+            y = norm(y, f"{b}.2") if ada else y
+            y = F.prelu(y, state[f"{b}.{2 + ada}.weight"])
+            y = F.conv2d(y, state[f"{b}.{3 + ada}.weight"], stride=stride, padding=1)
+            y = norm(y, f"{b}.{4 + ada}")
             if f"{b}.5.fc1.weight" in state:
                 z = F.conv2d(y.mean((2, 3), keepdim=True), state[f"{b}.5.fc1.weight"])
                 y = y * torch.sigmoid(F.conv2d(F.relu(z), state[f"{b}.5.fc2.weight"]))
@@ -537,7 +546,9 @@ def reference_body(state, x, depths=IR50):
             index += 1
     x = norm(x, "output_layer.0").flatten(1)
     kept["fc"] = F.linear(x, state["output_layer.3.weight"], state["output_layer.3.bias"])
-    kept["features"] = norm(kept["fc"], "output_layer.4")
+    keys = ("running_mean", "running_var", "weight", "bias")
+    last = (state.get(f"output_layer.4.{key}") for key in keys)
+    kept["features"] = F.batch_norm(kept["fc"], *last)
     return kept
 
 
@@ -627,6 +638,8 @@ REFERENCES = {
     "arcface-ir100": reference_arcface,
     "arcface-ir50-evolve": reference_body,
     "arcface-irse50": reference_body,
+    "adaface-ir50": reference_body,
+    "adaface-ir101": partial(reference_body, depths=IR100),
     "inception-resnet-vggface2": reference_inception,
     "inception-resnet-casia": reference_inception,
     "senet50-vggface2": reference_senet,
@@ -662,7 +675,7 @@ def test_senet_equals_timm_at_full_size():
     import timm
 
     state = draw(senet_table(7), seed=2)
-    module = se_resnet.SEResNet50(7)
+    module = resnet.ResNet50(7, squeeze=True)
     fill(module, state, source="w.pth")
     stem = {"conv1": "layer0.conv1", "bn1": "layer0.bn1", "fc": "last_linear"}
     theirs = timm.create_model("legacy_seresnet50", num_classes=7).eval()
@@ -683,8 +696,8 @@ def test_senet_equals_timm_at_full_size():
 def test_senet_files_converted_from_matconvnet_take_bgr():
     # The converted network, as its authors use it: RGB with the mean in that order.
     state = draw(senet_table(7, 4, converted=True), seed=5)
-    module = se_resnet.SEResNet50(7, width=4)
-    fill(module, se_resnet.rename(state), source="w.pth")
+    module = resnet.ResNet50(7, width=4, squeeze=True)
+    fill(module, resnet.rename(state), source="w.pth")
     net = Network(BY_NAME["senet50-vggface2"], module, CPU)
     x = net.preprocess(images())
     reference = dict(
@@ -708,7 +721,7 @@ def registered(monkeypatch):
     """Register the networks, narrow."""
     for name, spec in BY_NAME.items():
         monkeypatch.setitem(NETWORKS, name, spec)
-        monkeypatch.setattr(family(name), spec.builder.split(":")[1], NARROW[name][1])
+        monkeypatch.setattr(_HOMES[name], spec.builder, NARROW[name][1])
 
 
 def write(state, path, *, prefix=False):
@@ -742,6 +755,14 @@ def test_pickled_arrays_open_with_a_classifier_stored_as_1x1(registered, tmp_pat
     assert found.weights_sha256 == expected.weights_sha256
 
 
+def test_a_checkpoint_of_adaface_opens_with_its_head(registered, tmp_path):
+    expected, state = narrow("adaface-ir50", seed=7)
+    whole = {f"model.{key}": value for key, value in state.items()} | {"head.kernel": torch.ones(5)}
+    torch.save({"state_dict": whole, "epoch": 1}, tmp_path / "adaface_ir50.ckpt")
+    found = load_network("adaface-ir50", device="cpu", weights=tmp_path / "adaface_ir50.ckpt")
+    assert found.weights_sha256 == expected.weights_sha256
+
+
 @EVERY
 def test_without_a_file_the_message_says_what_to_get(name, registered):
     with pytest.raises(InputError, match=f"'{name}' needs a weight file"):
@@ -758,6 +779,8 @@ MISTAKEN = [
     ("arcface-irse50", "arcface-ir50-evolve"),
     ("inception-resnet-casia", "inception-resnet-vggface2"),
     ("inception-resnet-vggface2", "inception-resnet-casia"),
+    ("adaface-ir50", "arcface-ir50"),
+    ("arcface-ir50-evolve", "adaface-ir50"),
     ("senet50-vggface2", "arcface-ir50"),
     ("arcface-ir50", "inception-resnet-vggface2"),
     ("inception-resnet-vggface2", "senet50-vggface2"),
@@ -779,15 +802,15 @@ def test_ir100_in_the_form_of_insightface_pytorch_is_refused_as_ir50(registered,
 
 def test_the_resnet_of_vggface2_is_refused():
     with torch.device("meta"):
-        state, ours = vggface2.build().state_dict(), build("senet50-vggface2")
+        state, ours = resnet.build().state_dict(), build("senet50-vggface2")
     with pytest.raises(InputError, match=r"64 names .*conv4.* missing, 0 names too many"):
-        fill(ours, se_resnet.rename(state), source="resnet50_ft.pkl")
+        fill(ours, resnet.rename(state), source="resnet50_ft.pkl")
 
 
 def test_names_without_a_layer_pass_through_renaming():
     state = {"scale": torch.zeros(1), "body.99.res_layer.1.weight": torch.zeros(1)}
     assert set(arcface.rename(state)) == set(state)
-    assert set(se_resnet.rename(state)) == set(state)
+    assert set(resnet.rename(state)) == set(state)
 
 
 # --- untrained --------------------------------------------------------------------------------
@@ -803,9 +826,9 @@ def test_untrained_networks_are_not_linear(name, registered):
     assert (there + back).abs().max() > 0.01 * there.abs().max()
 
 
-@pytest.mark.parametrize("form", [arcface.Block, arcface.PlainBlock, arcface.SqueezeBlock])
+@pytest.mark.parametrize("form", [{}, {"norm": False, "project": False}, {"squeeze": True}])
 def test_slopes_of_untrained_networks_are_small(form):
-    module = arcface.IResNet((1, 1, 1, 1), form, width=4, n_out=3)
+    module = arcface.IResNet((1, 1, 1, 1), width=4, n_out=3, **form)
     initialise(module, 0)
     slopes = torch.cat([p for n, p in module.named_parameters() if n.endswith("slope")])
     assert slopes.abs().max() < 0.1

@@ -13,15 +13,16 @@ import torch
 from safetensors.torch import save_file
 
 from rsa_faces import InputError
-from rsa_faces.networks import get_spec, libraries, load_network, vggface2
+from rsa_faces.networks import get_spec, libraries, load_network
 from rsa_faces.networks._load import is_published
 from rsa_faces.networks._registry import NETWORKS
 from rsa_faces.networks._weights import fill, initialise, read_weights
+from rsa_faces.networks.families import resnet
 
 
 def small_resnet(n_out=7):
     """The VGGFace2 network, sixteen times narrower, seven identities."""
-    return vggface2.ResNet50(n_out, width=4)
+    return resnet.ResNet50(n_out, width=4)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def state():
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(vggface2, "build", small_resnet)
+    monkeypatch.setattr(resnet, "build", small_resnet)
 
 
 def write(state, path, protocol=2):

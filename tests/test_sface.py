@@ -9,10 +9,13 @@ from safetensors.torch import load_file
 
 from rsa_faces._core.files import sha256_file
 from rsa_faces.networks import NETWORKS, load_network
-from rsa_faces.networks._specs_sface import SPEC
-from rsa_faces.networks.sface import PReLU, build, expand, rename
+from rsa_faces.networks.families import sface
+from rsa_faces.networks.families._blocks import PReLU
+from rsa_faces.networks.families.sface import build, expand, rename
 from rsa_faces.stimuli import load_stimuli
 from rsa_faces.stimuli.faces import crop_faces, detect_faces
+
+(SPEC,) = sface.SPECS
 
 ROOT = Path(__file__).parents[1]
 LONDON = ROOT.parent / "shared" / "data" / "london"

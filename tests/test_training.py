@@ -22,10 +22,9 @@ from torch import nn
 from rsa_faces import InputError, load_network
 from rsa_faces._core.files import locked, sha256_file
 from rsa_faces.networks import get_spec
-from rsa_faces.networks._specs_trained import SPECS
 from rsa_faces.networks._weights import fill, initialise, read_weights
-from rsa_faces.networks.densenet import DenseNet
-from rsa_faces.networks.siamese import SiameseNet
+from rsa_faces.networks.families.densenet import DenseNet
+from rsa_faces.networks.families.siamese import SPECS, SiameseNet
 from rsa_faces.networks.training import (
     Augmentation,
     LabelledFaces,
@@ -1365,7 +1364,7 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
 
 
 def test_siamese_orl_is_as_described():
-    (spec,) = SPECS
+    spec = SPECS[1]
     assert sha256_file(spec.weights_path) == spec.sha256
     assert spec.weights_path.stat().st_size < 6e6
     assert "AT&T Laboratories Cambridge" in spec.citation
@@ -1636,7 +1635,7 @@ def test_siamese_orl_does_on_london_photographs_what_its_licence_file_says():
     stimuli = load_stimuli(LONDON / "images", manifest=LONDON / "images.csv")
     faces = LabelledFaces.from_stimuli(stimuli, "identity")
     module = SiameseNet(n_out=256, width=16)
-    fill(module, read_weights(SPECS[0].weights_path), source="siamese-orl")
+    fill(module, read_weights(SPECS[1].weights_path), source="siamese-orl")
     index, same = all_pairs(faces)
     expression = stimuli.metadata["expression"].to_numpy()
     crossed = expression[index[:, 0]] != expression[index[:, 1]]

@@ -37,7 +37,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps([_plain(s) for s in specs], indent=1))
         return
-    rows = [(spec.name, spec.task, _weights(spec), spec.training_set) for spec in specs]
+    rows = [(spec.name, spec.task, spec.weights_from, spec.training_set) for spec in specs]
     table = Table(box=None, pad_edge=False, expand=True)
     for column in ("name", "task", "weights", "training set"):
         last = column == "training set"  # takes what is left of the line, and is cut there
@@ -87,7 +87,7 @@ def layers(
 
     spec = get_spec(name)
     # Shapes do not depend on weights; those of the community's files need not be here.
-    known = spec.bundled or spec.origin == "rsa-faces" or name.startswith("untrained:")
+    known = spec.weights_from in ("ship", "none") or name.startswith("untrained:")
     network = load_network(name if known else f"untrained:{name}", device="cpu")
     names = network.all_layers() if everything else network.layers()
     frame = network.layer_table(names, receptive_fields=fields)
@@ -159,11 +159,6 @@ def check(
         )
     if found.good is False:
         raise typer.Exit(1)
-
-
-def _weights(spec) -> str:
-    """Return where the weights come from; what is computed needs none."""
-    return "ship" if spec.bundled else "none" if spec.origin == "rsa-faces" else "your file"
 
 
 def _plain(spec) -> dict:

@@ -6,11 +6,13 @@ import logging
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from rsa_faces._core.checks import check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_file
 from rsa_faces._core.optional import require
+from rsa_faces.networks import libraries
 from rsa_faces.networks._network import Network
 from rsa_faces.networks._registry import (
     LIBRARIES,
@@ -18,6 +20,7 @@ from rsa_faces.networks._registry import (
     check_name,
     resolve_builder,
     resolve_rename,
+    resolve_sizes,
 )
 from rsa_faces.networks._spec import NetworkSpec
 
@@ -74,8 +77,6 @@ def get_spec(name: str) -> NetworkSpec:
         )
     library, _, model = name.partition(":")
     if library in LIBRARIES and model:
-        from rsa_faces.networks import libraries
-
         return libraries.describe(library, model)
     return NETWORKS[check_name(name)]
 
@@ -158,7 +159,6 @@ def load_network(
     while base.startswith("untrained:"):
         base = base.removeprefix("untrained:")
     untrained = base != name
-    library, _, model = base.partition(":")
     if weights is not None and (untrained or spec.origin == "rsa-faces"):
         raise InputError(f"{name!r} takes no weight file, got weights={os.fspath(weights)!r}.")
     from rsa_faces.networks._weights import initialise, read_weights
@@ -167,17 +167,18 @@ def load_network(
     if weights is not None:
         known = is_published(spec, weights)
         _log.info("%s: %s is %s", name, weights, "as published" if known else "of unknown origin")
-    if library in LIBRARIES:
-        from rsa_faces.networks import libraries
-
-        if trained and weights is not None:
-            module = libraries.build_from(
-                library, model, read_weights(weights), source=os.path.basename(weights)
-            )
-        else:
-            module = libraries.build(library, model, from_hub=trained)
-    elif trained:
-        module = _filled(spec, base, _weights_path(spec, weights))
+    path = weights
+    if trained and weights is None and (spec.bundled or spec.weights_help):
+        path = _weights_path(spec)
+    library, _, model = (base if ":" in base else spec.builder).rpartition(":")
+    if path is not None:
+        state, source = resolve_rename(base)(read_weights(path)), os.path.basename(path)
+    if library and path is not None:
+        module = libraries.build_from(library, model, state, source=source)
+    elif library:
+        module = libraries.build(library, model, from_hub=trained)
+    elif path is not None:
+        module = _filled(spec, base, state, source)
     else:
         module = resolve_builder(base)()
     if untrained:
@@ -211,10 +212,8 @@ def is_published(spec: NetworkSpec, path: str | os.PathLike[str]) -> bool:
     return any(map(found.startswith, known.values()))
 
 
-def _weights_path(spec: NetworkSpec, weights):
-    """Return the given weight file, or the bundled one once its hash is checked."""
-    if weights is not None:
-        return weights
+def _weights_path(spec: NetworkSpec) -> Path:
+    """Return the bundled weight file once its hash is checked."""
     if spec.weights_path is None:
         raise InputError(
             f"{spec.name!r} needs a weight file, which cannot be bundled. {spec.weights_help} "
@@ -230,17 +229,14 @@ def _weights_path(spec: NetworkSpec, weights):
     return spec.weights_path
 
 
-def _filled(spec: NetworkSpec, base: str, path):
+def _filled(spec: NetworkSpec, base: str, state: dict, source: str):
     """Return the module of a registered network with the weights of a file."""
-    from rsa_faces.networks._weights import fill, n_outputs, read_weights
+    from rsa_faces.networks._weights import fill, n_outputs
 
-    source = os.path.basename(path)
-    state = resolve_rename(base)(read_weights(path))
-    build = resolve_builder(base)
+    sizes = resolve_sizes(base)(state)
     if spec.any_outputs:
-        module = build(n_outputs(state, spec.any_outputs, source=source))
-    else:
-        module = build()
+        sizes["n_out"] = n_outputs(state, spec.any_outputs, source=source)
+    module = resolve_builder(base)(**sizes)
     fill(module, state, source=source)
     return module
 

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+
+# Words of many descriptions.
+OWN_FILE = "a file of yours; see weights_help"
+OWN_LICENCE = "as your file's"
+FORMS = "as .pth, .pt or .safetensors"
+# Where authors name no margin, and as other detectors give other boxes: of margins from -0.2 to 0.8
+# that with the best mean over three sets (`scripts/verify_networks.py --crops --london FOLDER`).
+MEASURED = "measured (London, simulated faces from the front and turned)"
+VGGFACE2 = "Cao Q. et al. (2018), VGGFace2, FG, doi:10.1109/FG.2018.00020"
+VGGFACE2_CROP = "Cao et al. (2018), VGGFace2: the detector's box extended by a factor 0.3"
+SQUEEZE_EXCITE = "Hu J., Shen L., Sun G. (2018), CVPR, doi:10.1109/CVPR.2018.00745"
+JIAHUI = "Jiahui G. et al. (2023), PNAS 120(44), doi:10.1073/pnas.2304085120"
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,29 @@ class Preprocessing:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
+#: torchvision's usual input.
+IMAGENET_INPUT = Preprocessing(
+    size=224,
+    fit="crop",
+    resize_to=256,
+    channels="RGB",
+    mean=tuple(255 * m for m in (0.485, 0.456, 0.406)),
+    std=tuple(255 * s for s in (0.229, 0.224, 0.225)),
+)
+
+
+def renamed(state: dict[str, Any], patterns: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a file's weights under other names: of patterns the first that fits a whole name."""
+
+    def new_name(name: str) -> str:
+        for pattern, new in patterns:
+            if match := re.fullmatch(pattern, name):
+                return new(match) if callable(new) else match.expand(new)
+        return name
+
+    return {new_name(name): tensor for name, tensor in state.items()}
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """A network's name, origin, licence, input and layers.
@@ -70,8 +108,8 @@ class NetworkSpec:
     preprocessing : Preprocessing
         How images become its input.
     builder : str
-        ``module:function`` below `rsa_faces.networks` that returns the torch module; empty for
-        networks of other libraries.
+        The function of its family's file that returns the torch module, or "timm:name" for a
+        network of timm; empty for networks of other libraries.
     layers : tuple of str
         Default analysis layers in order of computation; empty: chosen from the module's blocks.
     weights : str or None
@@ -133,6 +171,13 @@ class NetworkSpec:
     def crop_options(self) -> dict[str, str | float]:
         """Template and margin, as keywords of :func:`rsa_faces.crop_faces`."""
         return {"template": self.crop or "box", "margin": self.crop_margin}
+
+    @property
+    def weights_from(self) -> str:
+        """Where its weights are from: they "ship", "none", "your file" or a library's "hub"."""
+        if self.bundled or self.origin == "rsa-faces":
+            return "ship" if self.bundled else "none"
+        return "your file" if self.weights_help else "hub"
 
     @property
     def bundled(self) -> bool:

@@ -121,7 +121,7 @@ def fit(
     >>> from functools import partial
     >>> import numpy as np
     >>> from rsa_faces.networks import get_spec
-    >>> from rsa_faces.networks.siamese import SiameseNet
+    >>> from rsa_faces.networks.families.siamese import SiameseNet
     >>> from rsa_faces.networks.training import LabelledFaces, Recipe, by_person, fit
     >>> from rsa_faces.networks.training.objectives import pair_loss
     >>> images = np.random.default_rng(0).integers(0, 256, (4, 120, 105, 3), dtype=np.uint8)

@@ -2,9 +2,87 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-from torch.nn import functional as F
+from rsa_faces.networks._late import F, Module, nn, torch
+from rsa_faces.networks._spec import FORMS, OWN_FILE, NetworkSpec, Preprocessing
+
+_LAYERS = (
+    "conv2d_1a",
+    "conv2d_2a",
+    "conv2d_2b",
+    "maxpool_3a",
+    "conv2d_3b",
+    "conv2d_4a",
+    "conv2d_4b",
+    *(f"repeat_1.{i}" for i in range(5)),
+    "mixed_6a",
+    *(f"repeat_2.{i}" for i in range(10)),
+    "mixed_7a",
+    *(f"repeat_3.{i}" for i in range(5)),
+    "block8",
+    "avgpool_1a",
+    "last_linear",
+    "last_bn",
+    "embedding",
+)
+_INPUT = Preprocessing(size=160, fit="pad", channels="RGB", mean=(127.5,) * 3, std=(128.0,) * 3)
+_FACENET_CROP = (
+    "facenet's training (github.com/davidsandberg/facenet): 182 px with 44 px of margin, of which "
+    "160 px are cut out"
+)
+_FACENET = (
+    "Schroff F., Kalenichenko D., Philbin J. (2015), FaceNet, CVPR, arXiv:1503.03832, "
+    "doi:10.1109/CVPR.2015.7298682; Szegedy C. et al. (2017), Inception-ResNet, AAAI, "
+    "arXiv:1602.07261"
+)
+_FACENET_PAGE = "https://github.com/timesler/facenet-pytorch, table 'Pretrained models'"
+_FACENET_LICENCE = "MIT (code); weights and training set: see the authors' pages"
+
+SPECS = (
+    NetworkSpec(
+        name="inception-resnet-vggface2",
+        crop="box",
+        crop_margin=0.16,
+        crop_source=_FACENET_CROP,
+        task="identity",
+        architecture="Inception-ResNet-v1, 512-d embedding of length 1",
+        training_set="VGGFace2, the 8,631 identities for training",
+        licence=_FACENET_LICENCE,
+        origin=OWN_FILE,
+        citation=f"{_FACENET}; Cao Q. et al. (2018), VGGFace2, FG, doi:10.1109/FG.2018.00020",
+        preprocessing=_INPUT,
+        builder="build_vggface2",
+        layers=_LAYERS,
+        weights_help=(
+            f"Get '20180402-114759-vggface2.pt' of facenet-pytorch ({_FACENET_PAGE}), {FORMS}. "
+            "Photographs should be cut to the face with a small margin."
+        ),
+        published=(
+            (
+                "20180402-114759-vggface2.pt",
+                "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
+            ),
+        ),
+    ),
+    NetworkSpec(
+        name="inception-resnet-casia",
+        crop="box",
+        crop_margin=0.16,
+        crop_source=_FACENET_CROP,
+        task="identity",
+        architecture="Inception-ResNet-v1, 512-d embedding of length 1",
+        training_set="CASIA-WebFace, 10,575 identities",
+        licence=_FACENET_LICENCE,
+        origin=OWN_FILE,
+        citation=f"{_FACENET}; Yi D. et al. (2014), CASIA-WebFace, arXiv:1411.7923",
+        preprocessing=_INPUT,
+        builder="build_casia",
+        layers=_LAYERS,
+        weights_help=(
+            f"Get '20180408-102900-casia-webface.pt' of facenet-pytorch ({_FACENET_PAGE}), "
+            f"{FORMS}. Photographs should be cut to the face with a small margin."
+        ),
+    ),
+)
 
 N_VGGFACE2 = 8631
 N_CASIA = 10575
@@ -33,7 +111,7 @@ STEM = (
 )
 
 
-class ConvNorm(nn.Module):
+class ConvNorm(Module):
     """Convolution, batch normalisation, ReLU."""
 
     def __init__(self, n_in: int, n_out: int, size, stride: int = 1, padding=0) -> None:
@@ -47,7 +125,7 @@ class ConvNorm(nn.Module):
         return self.relu(self.bn(self.conv(x)))
 
 
-class Branches(nn.Module):
+class Branches(Module):
     """Chains of convolutions in parallel, their outputs joined along the channels."""
 
     def __init__(self, n_in: int, branches: tuple, width: int, *, pool: bool = False) -> None:
@@ -92,7 +170,7 @@ class Residual(Branches):
         return out if self.relu is None else self.relu(out)
 
 
-class Normalise(nn.Module):
+class Normalise(Module):
     """Each row divided by its Euclidean length."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -105,7 +183,7 @@ def _same(size):
     return tuple(s // 2 for s in size) if isinstance(size, tuple) else size // 2
 
 
-class InceptionResNetV1(nn.Module):
+class InceptionResNetV1(Module):
     """Inception-ResNet-v1: 160 px in, an embedding of length 1 out.
 
     Parameters
@@ -127,7 +205,7 @@ class InceptionResNetV1(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from rsa_faces.networks.inception_resnet import InceptionResNetV1
+    >>> from rsa_faces.networks.families.inception_resnet import InceptionResNetV1
     >>> network = InceptionResNetV1(n_identities=5, width=2, n_out=8).eval()
     >>> tuple(network(torch.zeros(1, 3, 160, 160)).shape)
     (1, 8)

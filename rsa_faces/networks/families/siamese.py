@@ -2,13 +2,77 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from rsa_faces.networks._late import Module, nn, torch
+from rsa_faces.networks._spec import OWN_FILE, OWN_LICENCE, NetworkSpec, Preprocessing
+from rsa_faces.networks.families._blocks import Chain
+
+_LAYERS = tuple(
+    f"embedding.{name}"
+    for name in ("relu1", "pool1", "relu2", "pool2", "relu3", "pool3", "relu4", "fc")
+)
+
+_INPUT = Preprocessing(size=105, fit="crop", resize_to=105, channels="L", mean=(0.0,), std=(255.0,))
+
+SPECS = (
+    NetworkSpec(
+        name="siamese-lfw",
+        crop="box",
+        crop_margin=1.2,
+        crop_source="Huang G. B. et al. (2007), LFW: the detector's square times 2.2",
+        task="identity",
+        architecture="Siamese network, 4 convolutions and one linear embedding layer",
+        training_set="pairs of Labeled Faces in the Wild, same or different person",
+        licence=OWN_LICENCE,
+        origin=OWN_FILE,
+        citation=(
+            "Schwartz E., O'Nell K., Anzellotti S., poster; Koch G., Zemel R., Salakhutdinov R. "
+            "(2015), Siamese neural networks, ICML Deep Learning Workshop"
+        ),
+        preprocessing=_INPUT,
+        builder="build",
+        layers=_LAYERS,
+        weights_help=(
+            "No weights are published: scripts/train_siamese.py trains it on the pairs of "
+            "http://vis-www.cs.umass.edu/lfw/. Assumed, after Koch et al. "
+            "(2015) where the poster is silent: one grey channel of 105 px from 0 to 1. The length "
+            "of the embedding is read from the file."
+        ),
+        any_outputs="embedding.fc",
+    ),
+    # Made by ``OMP_NUM_THREADS=1 python scripts/train_siamese.py --orl PATH --out FOLDER``;
+    # measured by scripts/demo_training.py. A small example: it has seen 30 people, and is hardly
+    # better than plain pixels at telling others apart (weights/siamese-orl.LICENSE.txt).
+    NetworkSpec(
+        name="siamese-orl",
+        crop="box",
+        crop_source="photographs it was trained on: their square is 0.99 times the detector's box",
+        task="identity",
+        architecture=(
+            "Siamese network, 4 convolutions (16 to 64 channels), linear 256-d embedding"
+        ),
+        training_set=(
+            "a small example: 300 photographs of 30 people, the first of the AT&T/ORL Database of "
+            "Faces; pairs, same or different person"
+        ),
+        licence="BSD-3-Clause",
+        origin="rsa-faces, scripts/train_siamese.py --orl",
+        citation=(
+            "Samaria F., Harter A. (1994), WACV, doi:10.1109/ACV.1994.341300 (faces: AT&T "
+            "Laboratories Cambridge); Koch G., Zemel R., Salakhutdinov R. (2015), Siamese neural "
+            "networks, ICML Deep Learning Workshop"
+        ),
+        preprocessing=_INPUT,
+        builder="build_orl",
+        layers=_LAYERS,
+        weights="siamese-orl.safetensors",
+        sha256="f0bacc3f60517bba6e02c969549b5c24496bf4dfd4c0d97b0399d27c29ecdac2",
+    ),
+)
 
 N_EMBEDDING = 4096
 
 
-class Embedding(nn.Module):
+class Embedding(Chain):
     """Four convolutions with ReLU, three of them with a maximum; one linear layer without."""
 
     def __init__(self, n_out: int, width: int) -> None:
@@ -26,14 +90,8 @@ class Embedding(nn.Module):
         self.relu4 = nn.ReLU()
         self.fc = nn.Linear(4 * width * 6 * 6, n_out)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (n, 1, 105, 105) to (n, n_out)."""
-        for name, layer in self.named_children():
-            x = layer(x.flatten(1) if name == "fc" else x)
-        return x
 
-
-class SiameseNet(nn.Module):
+class SiameseNet(Module):
     """Two images through the same layers; the head judges the difference of their embeddings.
 
     Parameters
@@ -59,7 +117,7 @@ class SiameseNet(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from rsa_faces.networks.siamese import SiameseNet
+    >>> from rsa_faces.networks.families.siamese import SiameseNet
     >>> network = SiameseNet(n_out=16, width=2)
     >>> a, b = torch.rand(2, 5, 1, 105, 105)
     >>> same = torch.tensor([0, 1, 0, 1, 1])

