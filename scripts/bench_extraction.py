@@ -219,9 +219,24 @@ def clips(budget: str, n_clips: int = 707) -> None:
     print(f"largest difference from float64, {len(some)} clips, all layers: {worst:.1e}")
 
 
-def device(where: str) -> None:
+def as_tf32(values: torch.Tensor) -> torch.Tensor:
+    """Round to the digits that TF32 has, to the nearest, ties to even."""
+    bits = values.contiguous().view(torch.int32)
+    return ((bits + 0xFFF + ((bits >> 13) & 1)) & ~0x1FFF).view(torch.float32)
+
+
+def emulate_tf32(module: torch.nn.Module) -> None:
+    """Let the products of convolutions and linear layers be of numbers in TF32, on a processor."""
+    for part in module.modules():
+        if isinstance(part, (torch.nn.Conv2d, torch.nn.Linear)):
+            with torch.no_grad():
+                part.weight.copy_(as_tf32(part.weight))
+            part.register_forward_pre_hook(lambda _, inputs: (as_tf32(inputs[0]),))
+
+
+def device(where: str, name: str) -> None:
     """Throughput, bytes moved, agreement with the processor, dependence on the batch."""
-    network = rf.load_network("untrained:torchvision:resnet50", device=where)
+    network = rf.load_network(name, device=where)
     gpu = network.device.type == "cuda"
     if not gpu:
         print("no GPU is asked for: these are the processor's numbers, of fewer images")
@@ -266,9 +281,16 @@ def device(where: str) -> None:
         f"{n_bytes / time_extract / 1e9:.2f} GB/s; a copy: {some.nbytes / time_copy / 1e9:.1f} GB/s"
     )
     few = stimuli.subset(stimuli.ids[:8])
-    here = rf.load_network("untrained:torchvision:resnet50", device="cpu")
+    here = rf.load_network(name, device="cpu")
     expected = rf.extract(here, few, layers=layers, progress=False)
-    for precision in ("float32", "tf32", "bfloat16") if gpu else ("float32", "bfloat16"):
+    precisions = (
+        ("float32", "tf32", "bfloat16") if gpu else ("float32", "bfloat16", "emulated tf32")
+    )
+    for precision in precisions:
+        if precision == "emulated tf32":
+            emulate_tf32(network.module)
+            precision = "float32"
+            print("from here on in TF32, emulated; layers lie in memory in another order:")
         how = {"layers": layers, "precision": precision, "progress": False}
         alone = rf.extract(network, few, batch_size=1, **how)
         among = rf.extract(network, stimuli.subset(stimuli.ids[:size]), batch_size=size, **how)
@@ -292,8 +314,9 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["resnet50", "vgg16", "clips", "device"])
     parser.add_argument("--budget", default="4GB")
     parser.add_argument("--device", default="auto", help="for `device`: cuda, cpu (default: auto)")
+    parser.add_argument("--network", default="untrained:torchvision:resnet50", help="for `device`")
     options = parser.parse_args()
     if options.what == "device":
-        device(options.device)
+        device(options.device, options.network)
         raise SystemExit
     {"resnet50": resnet50, "vgg16": vgg16, "clips": clips}[options.what](options.budget)

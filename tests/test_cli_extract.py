@@ -10,6 +10,7 @@ from PIL import Image
 from test_cli import rsa_faces, sentence
 
 import rsa_faces as rf
+from rsa_faces.extraction import list_store
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -134,6 +135,7 @@ def test_compare_cuts_faces_and_reduces_layers(photographs, tmp_path):
     found = rf.load_rdms(folder / "rdms" / "sface.h5").sel(layer="fc")
     np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
     config["networks"] = [{"name": "pixels", "crop_faces": True}]
+    config["store"] = "shared"  # beside the configuration
     path.write_text(json.dumps(config))
     # A network that was not trained on cut-out faces is shown the box, in every command.
     done = rsa_faces("compare", path, "--out", tmp_path / "other")
@@ -142,6 +144,8 @@ def test_compare_cuts_faces_and_reduces_layers(photographs, tmp_path):
     expected = rf.layer_rdms(rf.load_network("pixels", device="cpu"), box)
     found = rf.load_rdms(tmp_path / "other" / "rdms" / "pixels.h5")
     np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
+    (kept,) = list_store(tmp_path / "shared").itertuples()
+    assert (kept.network, kept.images) == ("pixels", 8)
     assert "the square about the face's box (pixels)" in (
         tmp_path / "other" / "methods.md"
     ).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,8 +50,8 @@ _log = logging.getLogger(__name__)
 DTYPES = ("float32", "float16", "bfloat16")
 # On processors larger batches are no faster and take more memory.
 _LARGEST_BATCH = {"cpu": 8, "cuda": 64}
-_Rows = dict[str, np.ndarray]
-_Picture = tuple[str, np.ndarray]
+Rows = dict[str, np.ndarray]
+Picture = tuple[str, np.ndarray]
 
 
 def extract(
@@ -194,38 +194,11 @@ def extract(
     return plan.run(budget=budget, batch_size=batch_size, progress=progress)
 
 
-class Shown(Protocol):
-    """What goes through a network: images, or clips whose frames are averaged."""
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Names."""
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """All that an answer depends on, but for the network."""
-
-    @property
-    def most(self) -> int | None:
-        """How many pictures may go through at once, if there is a limit."""
-
-    def pictures(self, name: str) -> Iterator[_Picture]:
-        """Yield what is shown, each with how messages call it."""
-
-    def answers(
-        self, names: Sequence[str], passes: Callable[[Iterable[_Picture]], Iterator[_Batch]]
-    ) -> Iterator[tuple[int, _Rows]]:
-        """Yield how many names are done, and their rows."""
-
-
-_Batch = tuple[list[str], _Rows]
-
-
 @dataclass(frozen=True)
 class Images:
-    """Images, one picture each."""
+    """Images as they go through a network, one picture each; clips are others of this kind."""
 
-    stimuli: StimulusSet
+    stimuli: Any
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -234,22 +207,20 @@ class Images:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Hashes."""
+        """All that an answer depends on, but for the network."""
         return self.stimuli.sha256
 
     @property
     def most(self) -> int:
-        """All of them."""
+        """How many pictures may go through at once."""
         return len(self.stimuli)
 
-    def pictures(self, name: str) -> Iterator[_Picture]:
-        """Yield an image."""
+    def pictures(self, name: str) -> Iterator[Picture]:
+        """Yield what is shown, each with how messages call it."""
         yield name, self.stimuli.image(name)
 
-    def answers(
-        self, names: Sequence[str], passes: Callable[[Iterable[_Picture]], Iterator[_Batch]]
-    ) -> Iterator[tuple[int, _Rows]]:
-        """Yield batches."""
+    def answers(self, names: Sequence[str], passes: Passes) -> Iterator[tuple[int, Rows]]:
+        """Yield how many names are done, and their rows."""
         for shown, rows in passes(chain.from_iterable(map(self.pictures, names))):
             yield len(shown), rows
 
@@ -279,19 +250,19 @@ class Plan:
     """A network, what it is shown, and what one picture showed of its layers."""
 
     network: Network
-    shown: Shown
+    shown: Images
     found: Probe
     picture: str
     n_picture: int  # bytes
     precision: str
-    key: Mapping[str, str]
+    dtype: str
     store: Store | None
 
     @classmethod
     def of(
         cls,
         network: Network,
-        shown: Shown,
+        shown: Images,
         *,
         layers: str | Sequence[str],
         reduce: str | int | None = None,
@@ -306,8 +277,7 @@ class Plan:
         check_choice(dtype, DTYPES, what="dtype")
         check_options(network, reduce, precision)
         names = select_layers(network, layers)
-        key = {**_key(network), "precision": precision, "dtype": dtype}
-        kept = None if store is None else Store(Path(store), key)
+        kept = None if store is None else Store(Path(store), _key(network, precision, dtype))
         new = (
             name
             for name, image in zip(shown.ids, shown.keys, strict=True)
@@ -318,7 +288,7 @@ class Plan:
         found = probe(network, image, names, reduce, seed, precision)
         check_layers(network, found, layers)
         n_bytes = 4 * image.numel() + pixels.nbytes
-        return cls(network, shown, found, picture, n_bytes, precision, key, kept)
+        return cls(network, shown, found, picture, n_bytes, precision, dtype, kept)
 
     def run(self, *, budget: str | int, batch_size: int | None, progress: bool) -> Activations:
         """Let everything pass that is not in the store."""
@@ -328,15 +298,12 @@ class Plan:
         size = self.batch_size(budget) if batch_size is None else batch_size
         check_count(size, what="batch_size")
         missing = sink.missing()
+        n_new = sum(len(places) for _, places in missing)
         if self.store is not None:
-            _log.info(
-                "%s: %d of %d are new", self.store.path, sum(len(p) for _, p in missing), len(ids)
-            )
+            _log.info("%s: %d of %d are new", self.store.path, n_new, len(ids))
             self.store.say_what_changed()
             self.store.list_up(self.found.depth)
-        with progress_bar(
-            self.network.name, sum(len(p) for _, p in missing), show=progress
-        ) as tell:
+        with progress_bar(self.network.name, n_new, show=progress) as tell:
             done = 0
             for layers, places in missing:
                 with recording(self.network, self.found, layers, self.precision) as forward:
@@ -350,15 +317,18 @@ class Plan:
         if isinstance(sink, _Memory):
             for array in sink.values():
                 array.flags.writeable = False
-        elif self.store is not None:
+        elif self.store is not None and missing:
             self.store.list_up(self.found.depth)
+        key = (
+            sink.key if isinstance(sink, Store) else _key(self.network, self.precision, self.dtype)
+        )
         return Activations(
             sink,
             ids,
             network=self.network.name,
             depth=self.found.depth,
             provenance={
-                **self.key,
+                **key,
                 "images": sha256_bytes("\0".join(ids).encode(), "".join(self.shown.keys).encode()),
                 "batch_size": size,
             },
@@ -376,7 +346,7 @@ class Plan:
         network.
         """
         most = _LARGEST_BATCH.get(self.network.device.type, 8)
-        most = min(most, self.shown.most or most)
+        most = min(most, self.shown.most)
         working = 2 * self.row_bytes + self.n_picture
         return max(1, min(most, parse_bytes(budget) // 4 // working))
 
@@ -386,13 +356,13 @@ class Plan:
         total = self.row_bytes * len(ids)
         what = f"{self.network.name}: {len(layouts)} layers of {len(ids)}, {total / 1e6:.0f} MB"
         working = self.batch_size(budget) * (2 * self.row_bytes + self.n_picture)
-        if self.store is None and total + working <= budget and self.key["dtype"] == "float32":
+        if self.store is None and total + working <= budget and self.dtype == "float32":
             _log.info("%s, in memory", what)
             return _Memory(layouts, len(ids))
         sink, why = self.store, ""
         if sink is None:
             owner, why = TemporaryFolder(), "more than the budget: "
-            sink = Store(owner.path, self.key, owner)
+            sink = Store(owner.path, _key(self.network, self.precision, self.dtype), owner)
         _log.info("%s, %skept in %s and read layer by layer", what, why, sink.path)
         largest = max(layouts, key=lambda layer: layouts[layer].n_channels)
         if 4 * layouts[largest].n_channels * len(ids) > budget:
@@ -413,17 +383,17 @@ class Passes:
     """Pictures through a network in batches, which are halved when memory runs out."""
 
     def __init__(
-        self, plan: Plan, forward: Callable[[torch.Tensor], _Rows], batch_size: int
+        self, plan: Plan, forward: Callable[[torch.Tensor], Rows], batch_size: int
     ) -> None:
         self._plan, self._forward, self.size = plan, forward, batch_size
 
-    def __call__(self, pictures: Iterable[_Picture]) -> Iterator[_Batch]:
+    def __call__(self, pictures: Iterable[Picture]) -> Iterator[tuple[list[str], Rows]]:
         """Yield, batch by batch, how pictures are called and their rows.
 
         The picture that was looked at has to be answered as it was alone.
         """
         plan, left = self._plan, iter(pictures)
-        waiting: list[_Picture] = []
+        waiting: list[Picture] = []
         while waiting := waiting + list(islice(left, max(0, self.size - len(waiting)))):
             part = waiting[: self.size]
             rows = _attempt(self._forward, plan.network.preprocess([image for _, image in part]))
@@ -442,7 +412,7 @@ class Passes:
             waiting = waiting[len(part) :]
 
 
-def _attempt(forward: Callable[[torch.Tensor], _Rows], batch: torch.Tensor) -> _Rows | None:
+def _attempt(forward: Callable[[torch.Tensor], Rows], batch: torch.Tensor) -> Rows | None:
     """Run a batch; None if memory ran out and a smaller one may fit."""
     from rsa_faces.extraction._forward import is_out_of_memory, release_memory
 
@@ -549,7 +519,7 @@ def stream(
     return found.depth
 
 
-def _key(network: Network) -> dict[str, str]:
+def _key(network: Network, precision: str, dtype: str) -> dict[str, str]:
     """Return all that activations depend on but for the images, so that a change can be named."""
     # What the specification does to a picture: its code may have changed.
     picture = np.arange(64 * 48 * 3).reshape(64, 48, 3).astype(np.uint8)
@@ -567,6 +537,8 @@ def _key(network: Network) -> dict[str, str]:
         "device": network.device.type,
         "torch": version("torch"),
         "pillow": version("pillow"),
+        "precision": precision,
+        "dtype": dtype,
     }
 
 

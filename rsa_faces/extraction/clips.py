@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsa_faces._core.checks import check_arguments, check_seed
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._checks import warn_whole
-from rsa_faces.extraction._extract import Plan
+from rsa_faces.extraction._extract import Images, Passes, Picture, Plan, Rows
 from rsa_faces.stimuli.clips import check_rate
 
 if TYPE_CHECKING:
@@ -130,35 +131,26 @@ def extract_clips(
 
 
 @dataclass(frozen=True)
-class Clips:
+class Clips(Images):
     """Clips as they go through a network: each the mean over its frames, summed in float64."""
 
-    clips: ClipSet
+    stimuli: ClipSet
     rate: float | None
-    most: ClassVar[None] = None
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Names."""
-        return self.clips.ids
+    most = sys.maxsize
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Hashes with what else the means depend on: rate and decoder."""
         how = f"mean over frames at {check_rate(self.rate) or 'all'}, av {version('av')}"
-        return tuple(f"{digest} {how}" for digest in self.clips.sha256)
+        return tuple(f"{digest} {how}" for digest in self.stimuli.sha256)
 
-    def pictures(
-        self, name: str, start: int = 0, stop: int | None = None
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    def pictures(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[Picture]:
         """Yield a clip's frames, from and up to a number."""
-        frames = islice(self.clips.frames(name, rate=self.rate), start, stop)
+        frames = islice(self.stimuli.frames(name, rate=self.rate), start, stop)
         for k, frame in enumerate(frames, start=start):
             yield f"{name}, frame {k}", frame
 
-    def answers(
-        self, names: Sequence[str], passes: Callable[[Iterable], Iterator]
-    ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    def answers(self, names: Sequence[str], passes: Passes) -> Iterator[tuple[int, Rows]]:
         """Yield the means of each clip; no batch holds frames of two."""
         for name in names:
             total: dict[str, np.ndarray] = {}
@@ -184,12 +176,10 @@ class Frames(Clips):
     def ids(self) -> tuple[str, ...]:
         """Names, frame by frame within each clip."""
         numbers = range(self.start, self.stop)
-        return tuple(f"{name}, frame {k}" for name in self.clips.ids for k in numbers)
+        return tuple(f"{name}, frame {k}" for name in self.stimuli.ids for k in numbers)
 
-    def answers(
-        self, names: Sequence[str], passes: Callable[[Iterable], Iterator]
-    ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    def answers(self, names: Sequence[str], passes: Passes) -> Iterator[tuple[int, Rows]]:
         """Yield batches; none holds frames of two clips."""
-        for name in self.clips.ids:
+        for name in self.stimuli.ids:
             for shown, rows in passes(self.pictures(name, self.start, self.stop)):
                 yield len(shown), rows
