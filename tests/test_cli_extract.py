@@ -140,13 +140,15 @@ def test_compare_cuts_faces_and_reduces_layers(photographs, tmp_path):
     # A network that was not trained on cut-out faces is shown the box, in every command.
     done = rsa_faces("compare", path, "--out", tmp_path / "other")
     assert done.exit_code == 0, done.output
-    box = rf.crop_faces(stimuli, rf.detect_faces(stimuli), template="box")
+    options = rf.load_network("pixels", device="cpu").spec.crop_options
+    assert options["template"] == "box"
+    box = rf.crop_faces(stimuli, rf.detect_faces(stimuli), **options)
     expected = rf.layer_rdms(rf.load_network("pixels", device="cpu"), box)
     found = rf.load_rdms(tmp_path / "other" / "rdms" / "pixels.h5")
     np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
     (kept,) = list_store(tmp_path / "shared").itertuples()
     assert (kept.network, kept.images) == ("pixels", 8)
-    assert "the square about the face's box (pixels)" in (
+    assert "the square about the face's box, margin" in (
         tmp_path / "other" / "methods.md"
     ).read_text(encoding="utf-8")
 
