@@ -289,8 +289,6 @@ DRAWN_FROM = {
     "plot_central_bias": ("central_bias", "found"),
     "plot_congruence": ("congruence", "found"),
     "plot_embedding_map": ("embedding_map", "found"),
-    "plot_effects": ("individuation", "found"),
-    "plot_encoding": ("encoding", "found"),
     "plot_false_matches": ("false_matches", "found"),
     "plot_flags": ("check_confidence", "found.table"),
     "plot_group_components": ("group_components", "found"),

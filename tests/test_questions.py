@@ -75,6 +75,7 @@ QUESTIONS = {
         {"rdms": "raters.h5", "categories": ["gender"], "n_boot": 50, **MANY},
         {"networks": ["pixels"]},
     ),
+    "occlusion": ({"of": "rdm", "n_places": 2}, {"networks": ["pixels"]}),
     "erasure": ({"groups": "gender", "people": "identity", **FEW}, {"networks": ["gabor-v1"]}),
     "homophily": (
         {"ties": "ties.csv", "people": "identity", "controls": ["gender"], **MANY},

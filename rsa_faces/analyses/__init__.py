@@ -34,6 +34,7 @@ from rsa_faces.analyses.information.traits import (
 from rsa_faces.analyses.networks.agreement import LayerAgreement, layer_agreement, seed_consistency
 from rsa_faces.analyses.networks.embedding_map import EmbeddingMap, embedding_map, shape_distance
 from rsa_faces.analyses.networks.membership import Membership, membership
+from rsa_faces.analyses.networks.occlusion import OcclusionMap, occlusion_map
 from rsa_faces.analyses.networks.topography import (
     ReceptiveFields,
     TopographyComparison,
@@ -104,6 +105,8 @@ __all__ = [
     "FalseMatches",
     "SELF_REPORT",
     "encoding",
+    "OcclusionMap",
+    "occlusion_map",
     "GroupErasure",
     "erase_groups",
     "Individuation",

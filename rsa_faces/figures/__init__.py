@@ -33,6 +33,7 @@ from rsa_faces.figures.maps import plot_best_models, plot_map, plot_peaks, view_
 from rsa_faces.figures.mds import plot_mds
 from rsa_faces.figures.membership import plot_membership
 from rsa_faces.figures.models import last_layers, plot_models
+from rsa_faces.figures.occlusion import plot_occlusion
 from rsa_faces.figures.partition import plot_partition
 from rsa_faces.figures.rdms import plot_rdms
 from rsa_faces.figures.readout import plot_readout, plot_transfer
@@ -73,6 +74,7 @@ __all__ = [
     "plot_mds",
     "plot_membership",
     "plot_models",
+    "plot_occlusion",
     "plot_partition",
     "plot_peaks",
     "plot_rdms",

@@ -56,6 +56,21 @@ def plot_effects(
     See Also
     --------
     rsa_faces.analyses.individuation : Ask what is left of geometries within categories.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> x = np.repeat(np.random.default_rng(0).normal(size=(30, 6)), 2, axis=0)
+    >>> x[:30, 0] += 4  # made up: two groups of people
+    >>> names = [f"{i // 2} {i % 2}" for i in range(60)]
+    >>> person = {name: name.split()[0] for name in names}
+    >>> group = {name: "one" if i < 30 else "other" for i, name in enumerate(names)}
+    >>> found = rf.analyses.erase_groups({"fc": x}, group, person, conditions=names,
+    ...                                  n_permutations=19)
+    >>> figure = rf.figures.plot_effects(found)
+    >>> len(figure.axes)
+    2
     """
     results = [results] if isinstance(results, Effects) else list(results)
     check_few(results, "results")

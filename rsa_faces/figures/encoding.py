@@ -59,6 +59,20 @@ def plot_encoding(
     See Also
     --------
     rsa_faces.analyses.encoding : Predict responses from each layer by banded ridge regression.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i}" for i in range(60)]
+    >>> layers = {f"layer {i}": x for i, x in enumerate(rng.normal(size=(3, 60, 10)))}
+    >>> cells = layers["layer 1"] + layers["layer 2"] + rng.normal(size=(3, 60, 10))  # made up
+    >>> found = rf.analyses.encoding(layers, cells, conditions=names, n_permutations=39,
+    ...                              beside={"pixels": rng.normal(size=(60, 10))})
+    >>> figure = rf.figures.plot_encoding(found)
+    >>> len(figure.axes)
+    2
     """
     results = [results] if isinstance(results, Encoding) else list(results)
     check_few(results, "results")

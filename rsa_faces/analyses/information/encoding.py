@@ -52,6 +52,17 @@ class Encoding(BaseResult, figure="plot_encoding"):
     See Also
     --------
     encoding : Predict responses from each layer by banded ridge regression.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import encoding
+    >>> x = np.random.default_rng(0).normal(size=(2, 40, 5))
+    >>> names = [f"face {i}" for i in range(40)]
+    >>> found = encoding({"a": x[0], "b": x[1]}, 3 * x[1] + x[0], conditions=names,
+    ...                  n_permutations=19)
+    >>> bool(found.differences["difference"][0] > 0.3)
+    True
     """
 
     table: pd.DataFrame

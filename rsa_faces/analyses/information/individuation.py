@@ -32,6 +32,18 @@ class Individuation(Effects):
     See Also
     --------
     individuation : Ask what is left of geometries within categories.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.analyses import individuation
+    >>> d92 = rf.datasets.images92()
+    >>> alive = {name: str(i < 48) for i, name in enumerate(d92.models.conditions)}
+    >>> human_it = d92.rdms.sel(region="human IT")
+    >>> found = individuation(d92.models.sel(name="HMAX"), human_it, alive, n_boot=50,
+    ...                       n_permutations=19)
+    >>> found.table["pairs"].tolist()
+    ['all', 'within categories']
     """
 
     shown: ClassVar[Shown] = Shown(

@@ -40,6 +40,18 @@ class GroupErasure(Effects):
     See Also
     --------
     erase_groups : Take out of embeddings what tells groups apart linearly.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.analyses import erase_groups
+    >>> x = np.repeat(np.random.default_rng(0).normal(size=(12, 4)), 2, axis=0)
+    >>> names = [f"{i // 2} {i % 2}" for i in range(24)]
+    >>> person = {name: name.split()[0] for name in names}
+    >>> group = {name: int(person[name]) % 2 for name in names}
+    >>> found = erase_groups({"fc": x}, group, person, conditions=names, n_permutations=19)
+    >>> found.embeddings["fc"].shape
+    (24, 4)
     """
 
     embeddings: dict[str, pd.DataFrame]

@@ -22,6 +22,7 @@ from rsa_faces.runs.analyse.questions.individuation import Individuation
 from rsa_faces.runs.analyse.questions.landmarks import Landmarks
 from rsa_faces.runs.analyse.questions.map import Map
 from rsa_faces.runs.analyse.questions.membership import Membership
+from rsa_faces.runs.analyse.questions.occlusion import Occlusion
 from rsa_faces.runs.analyse.questions.readout import Readout
 from rsa_faces.runs.analyse.questions.robustness import Robustness
 from rsa_faces.runs.analyse.questions.scores import Scores
@@ -50,6 +51,7 @@ QUESTIONS: tuple[type[Question], ...] = (
     Encoding,
     Individuation,
     Erasure,
+    Occlusion,
     Homophily,
     Membership,
 )

@@ -1,0 +1,80 @@
+"""Which parts of the face a layer depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from rsa_faces import analyses
+from rsa_faces.runs.analyse.questions._base import Answer, Layer, Question, Study, layer, people
+from rsa_faces.runs.analyse.questions.landmarks import points_of
+
+
+class Occlusion(Question):
+    """Parts of the images hidden one after another."""
+
+    analysis: Literal["occlusion"] = Field(description="Which question is asked.")
+    people: str | None = people()
+    layer: Layer = layer()
+    of: Literal["embedding", "rdm"] = Field(
+        default="embedding", description="What changes: the answer, or distances to other images."
+    )
+    landmarks: Path | None = Field(
+        default=None,
+        description="File with `files` and `points` (.npz), in pixels of the images as shown: "
+        "hides the same part of each face.",
+    )
+    n_places: int = Field(default=8, ge=2, description="Places across, and as many down.")
+
+    label_keys: ClassVar = ("people",)
+    people_key: ClassVar = "people"
+    columns: ClassVar = ("network", "layer", "x", "y", "change", "ci_low", "ci_high", "p_corrected")
+    highest: ClassVar = "change"
+    one_of_each: ClassVar = ("network",)
+    effect: ClassVar = "change"
+    p: ClassVar = "p_corrected"
+    marks: ClassVar = (
+        "Colours: mean change when a square around the place is hidden, over the mean image; "
+        "dots: unlike other places, corrected."
+    )
+    how: ClassVar = (
+        "a grey square hides one part of each image after another; intervals draw people, p "
+        "values exchange places within each person and are corrected by the largest"
+    )
+    meanings: ClassVar = {
+        "row": "place from the top, from 0",
+        "column": "place from the left, from 0",
+        "x": "middle of the place, share of the width",
+        "y": "middle of the place, share of the height",
+        "change": "mean of 1 - cosine (or 1 - r of distances to others) with the place hidden",
+        "above": "change less the mean over places",
+        "p": "two-sided: the change is that of other places",
+        "p_corrected": "corrected by the largest of all places",
+    }
+
+    def answer(self, study: Study) -> Answer:
+        """Hide parts of the images as each network is shown them."""
+        from rsa_faces.figures import plot_occlusion
+
+        layers = study.layers(self.layer)
+        points = None if self.landmarks is None else points_of(self.landmarks, study)
+        results = {
+            name: analyses.occlusion_map(
+                study.network(name),
+                study.shown(name),
+                layer=layer_name,
+                of=self.of,
+                landmarks=points,
+                people=study.column(self.people),
+                n_places=self.n_places,
+                budget=study.budget,
+                seed=study.seed,
+                progress=False,
+            )
+            for name, layer_name in layers.items()
+        }
+        tables = [r.table.assign(network=n, layer=layers[n]) for n, r in results.items()]
+        return pd.concat(tables), [plot_occlusion(list(results.values()))]
