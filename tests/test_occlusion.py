@@ -68,10 +68,14 @@ def test_places_that_are_alike_differ_seldom():
 
 
 def test_where_all_places_are_alike_none_is_found():
-    images = np.random.default_rng(2).integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
-    found = occlusion_map(load_network("pixels"), stimuli(images), **OPTIONS)
-    assert (found.table["p_corrected"] > 0.05).all()
-    assert plot_occlusion(found).axes[0].get_title(loc="left") == "pixels"
+    found = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        images = rng.integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
+        found.append(occlusion_map(load_network("pixels"), stimuli(images), **OPTIONS))
+    # P(more than 2 of 5 with some p_corrected <= .05) = .1 %.
+    assert sum(one.table["p_corrected"].min() <= 0.05 for one in found) <= 2
+    assert plot_occlusion(found[0]).axes[0].get_title(loc="left") == "pixels"
 
 
 def test_what_is_asked_for_wrongly():

@@ -150,8 +150,8 @@ def occlusion_map(
 
     Notes
     -----
-    Where all places are alike, some place has p_corrected ≤ 0.05 in 3.5 to 7 % of 400 simulated studies (16
-    places, 10 to 100 people, skewed changes).
+    Where all places are alike, some place has p_corrected ≤ 0.05 in 3.5 to 7 % of 400 simulated
+    studies (16 places, 10 to 100 people, skewed changes).
 
     A map of one image says where that image's answer is fragile, no more [1]_: a grey square is
     itself a thing to be seen, and parts that can stand for each other both look unimportant. Means
