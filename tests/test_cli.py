@@ -416,6 +416,7 @@ def test_init_writes_a_configuration_that_runs(project):
     text = (project / "mine.yaml").read_text()
     assert "faces.csv" in text
     assert f"{N_SUBJECTS} subjects" in text
+    assert "groups: identity" in text
     run = rsa_faces(
         "compare",
         project / "mine.yaml",
@@ -455,6 +456,8 @@ def test_groups_and_runs_are_columns_of_the_stimulus_table(project):
     table = pd.read_csv(project / "faces.csv")
     table["run"] = np.arange(len(table)) % 2
     table.to_csv(project / "faces.csv", index=False)
+    with pytest.raises(rf.InputError, match="^subsets.few: .*smilin"):
+        read_inputs(load_config(project / "c.yaml", ["subsets={few: smilin}"]))
     plain = read_inputs(load_config(project / "c.yaml"))
     assert "values of 'identity' for 24 images" in plain.notes[0]
     assert "Give inference.groups: identity" in plain.notes[0]

@@ -15,6 +15,9 @@ from rsa_faces.cli._console import app, guarded, out
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Fewer cannot be drawn.
+_FEWEST_PEOPLE = 4
+
 _TEMPLATE = """\
 # Written by `rsa-faces init`. Check it, then:  rsa-faces compare {name}
 # Every key is explained in the file that `rsa-faces example images92` writes.
@@ -46,7 +49,7 @@ subsets:
 {columns}
 inference:
   generalise_to: {generalise_to}
-{by}  n_boot: 1000
+{by}{groups}  n_boot: 1000
 
 budget: 2GB
 seed: 0
@@ -97,6 +100,7 @@ def init(
         else "",
         generalise_to=generalise_to,
         by=by,
+        groups=_groups(faces.metadata),
     )
     write_text(path, text)
     told = by.partition("#")[0].strip() or "by: subject"
@@ -105,6 +109,17 @@ def init(
         "Faces are cut out where networks were trained so and every image has one (crop_faces: "
         f"auto); subjects are told apart by their label ({told}).",
         markup=False,
+    )
+
+
+def _groups(labels: pd.DataFrame) -> str:
+    """Return the line that draws images of a person together, where images repeat enough people."""
+    from rsa_faces.runs._people import people_column
+
+    column = people_column(labels)
+    n_people = labels[column].nunique() if column else 0
+    return f"  groups: {column}  # images of one are drawn together\n" * (
+        n_people >= _FEWEST_PEOPLE
     )
 
 

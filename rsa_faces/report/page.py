@@ -340,7 +340,10 @@ def result_tables(result: Result) -> list[Table]:
                 }
             )
         numbers = ("similarity", "interval", "p, against 0", "p, against the lower ceiling")
-        tables.append(Table(caption, pd.DataFrame(lines), numbers))
+        cells = pd.DataFrame(lines)
+        # Of models and networks of one layer there is none to choose.
+        cells = cells.loc[:, (cells != "").any()]
+        tables.append(Table(caption, cells, numbers))
     return tables
 
 

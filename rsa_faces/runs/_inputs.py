@@ -17,7 +17,8 @@ from rsa_faces.inference import Design, check_design
 from rsa_faces.rdm import RDMs, concat, model_rdm_from_labels
 from rsa_faces.runs._entries import ModelConfig
 from rsa_faces.runs._networks import read_stimuli
-from rsa_faces.runs._people import PEOPLE
+from rsa_faces.runs._people import people_column
+from rsa_faces.runs._sentences import about
 from rsa_faces.runs.compare.config import Config, DataConfig
 from rsa_faces.runs.compare.regions import stand_ins
 from rsa_faces.stimuli import StimulusSet
@@ -164,14 +165,13 @@ def column_of(stimuli: Any, name: str | None, key: str) -> dict[str, Hashable] |
 
 def people_note(stimuli: Stimuli) -> tuple[str, ...]:
     """Return a note if the stimulus table says that images show the same people."""
-    for name in PEOPLE:
-        if name in stimuli.metadata and stimuli.metadata[name].duplicated().any():
-            n_people = stimuli.metadata[name].nunique()
-            return (
-                f"the stimulus table has {n_people} values of {name!r} for {len(stimuli)} images, "
-                "but images are taken as independent: tests reject too often if those of one "
-                f"person are alike. Give inference.groups: {name}.",
-            )
+    if name := people_column(stimuli.metadata):
+        n_people = stimuli.metadata[name].nunique()
+        return (
+            f"the stimulus table has {n_people} values of {name!r} for {len(stimuli)} images, "
+            "but images are taken as independent: tests reject too often if those of one "
+            f"person are alike. Give inference.groups: {name}.",
+        )
     return ()
 
 
@@ -326,7 +326,8 @@ def _subset(
     if query == "all":
         ids = conditions
     elif isinstance(query, str):
-        chosen = set(stimuli.query(query).ids)
+        with about(f"subsets.{name}"):
+            chosen = set(stimuli.query(query).ids)
         ids = tuple(condition for condition in conditions if condition in chosen)
     else:
         ids = check_unique_names(query, what=f"condition of subset {name!r}")

@@ -24,6 +24,7 @@ from rsa_faces.runs._job import Job
 from rsa_faces.runs._networks import networks_of, read_images
 from rsa_faces.runs._plan import Trials, n_channels
 from rsa_faces.runs._run import SUFFIXES, Run
+from rsa_faces.runs._sentences import about
 from rsa_faces.runs.analyse.config import AnalysesConfig
 from rsa_faces.runs.analyse.outputs import account
 from rsa_faces.runs.analyse.questions import Question, Study
@@ -263,7 +264,8 @@ def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
     keep = pd.Series(True, index=labels.index)
     by_label = {} if isinstance(config.select, str) else config.select
     if isinstance(config.select, str):
-        keep &= rows_where(config.select, labels, rows="stimuli")
+        with about("select"):
+            keep &= rows_where(config.select, labels, rows="stimuli")
     for column, wanted in by_label.items():
         check_choice(column, list(labels.columns), what="column of `select`")
         wanted = wanted if isinstance(wanted, list) else [wanted]

@@ -28,7 +28,7 @@ from rsa_faces.networks import load_network
 from rsa_faces.rdm import RDMs, concat, layer_rdms, load_rdms
 from rsa_faces.runs._job import Job
 from rsa_faces.runs._run import Run
-from rsa_faces.runs._sentences import heard
+from rsa_faces.runs._sentences import about, heard
 from rsa_faces.runs.timecourse.config import (
     BidsRecordingsConfig,
     FacesConfig,
@@ -199,7 +199,8 @@ def names_of_faces(chosen: FacesConfig | None, stimuli: StimulusSet) -> dict[str
         wanted = getattr(chosen, key)
         if isinstance(wanted, str):
             queried = chosen is not None and chosen.localiser is None
-            wanted = list(stimuli.query(wanted).ids) if queried else [wanted]
+            with about(f"data.face_selective.{key}"):
+                wanted = list(stimuli.query(wanted).ids) if queried else [wanted]
         found[key] = wanted
     return found
 
