@@ -359,7 +359,7 @@ def test_one_subject_is_possible_over_conditions_and_said(compare, project):
     _one_subject(project)
     run = compare("--set", "inference.generalise_to=conditions")
     assert run.exit_code == 0, run.output
-    assert "no ceiling" in run.output
+    assert "no noise ceiling" in run.output
     assert pd.read_csv(project / "out" / "results.csv")["ceiling_low"].isna().all()
 
 

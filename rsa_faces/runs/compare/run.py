@@ -62,8 +62,8 @@ class CompareRun(Run):
         return n_made + n_evaluated * n_times + n_judged + 1
 
     def n_stages(self) -> int:
-        """Networks, regions that are made, and what needs the RDMs of both."""
-        return 3
+        """Networks, regions if some are made, and what needs the RDMs of both."""
+        return 2 + (regions.n_jobs(self) > 0)
 
     def estimate(self, trials: Trials) -> None:
         """Try networks with some images, and inference with some samples, on random models."""
@@ -113,7 +113,7 @@ class CompareRun(Run):
     def make(self) -> None:
         """Make RDMs and test their similarities with the data."""
         parts = network_rdms(self, self.networks, self.config.measure)
-        made = regions.region_rdms(self)
+        made = regions.region_rdms(self) if regions.n_jobs(self) else {}
         self.inputs = with_regions(self.inputs, self.config, made)
         self.hashes["data_sha256"] = {
             region: rdms.hash for region, rdms in self.inputs.data.items()
