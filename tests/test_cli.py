@@ -66,7 +66,6 @@ def make_project(tmp_path):
         "models": [{"metadata": "identity"}, {"metadata": "smiling"}],
         "subsets": {"all": "all", "smiling": "smiling"},
         "inference": {"n_boot": 100},
-        "partition": {"low": ["pixels", "gabor-v1"], "people": ["identity"]},
         "figures": {
             "mds_region": "simulated IT",
             "mds_color": "identity",
@@ -107,6 +106,9 @@ def watch_figures(patch):
 def finished_once(tmp_path_factory):
     """Run the whole comparison once for the tests that only look at what it left."""
     folder = make_project(tmp_path_factory.mktemp("finished"))
+    config = yaml.safe_load((folder / "c.yaml").read_text())
+    config["partition"] = {"low": ["pixels", "gabor-v1"], "people": ["identity"]}
+    (folder / "c.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         seen = watch_figures(patch)
         run = rsa_faces("compare", folder / "c.yaml", "--out", folder / "out")

@@ -42,6 +42,10 @@ def check_options(network: Network, reduce: str | int | None, precision: str) ->
         )
 
 
+class WholeImages(UserWarning):
+    """Whole images are shown to a network of faces; runs say it in words of their own."""
+
+
 def warn_whole(network: Network, stimuli: StimulusSet | ClipSet) -> None:
     """Warn if a network that was trained on cut-out faces is shown stimuli not marked as such."""
     if not network.spec.crop or stimuli.cropped:
@@ -58,6 +62,7 @@ def warn_whole(network: Network, stimuli: StimulusSet | ClipSet) -> None:
     warnings.warn(
         f"{network.name} was trained on faces cut out of photographs, and these {what} are not "
         f"marked as such: on whole photographs it sees faces badly. Cut them out with {how}.",
+        WholeImages,
         stacklevel=3,
     )
 
