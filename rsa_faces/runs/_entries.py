@@ -37,6 +37,16 @@ Method = Annotated[
 ]
 NetworkName = Annotated[str, AfterValidator(_network)]
 Memory = Annotated[str, AfterValidator(_memory)]
+#: Keys that several sections have, with what they are.
+Noise = Annotated[
+    Literal["ledoit-wolf", "schaefer-strimmer"] | None,
+    Field(description="How the noise covariance is shrunk; none: channels are not whitened."),
+]
+NoiseFrom = Annotated[
+    Literal["all", "fold"],
+    Field(description="Covariance from all runs, or from the runs of each fold."),
+]
+Blocks = Annotated[str | None, Field(description="Column of runs: pairs across runs are not used.")]
 
 
 class RunConfig(Section):

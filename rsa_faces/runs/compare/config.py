@@ -10,10 +10,13 @@ from pydantic import Field, field_validator, model_validator
 
 from rsa_faces.comparison import METHODS
 from rsa_faces.runs._entries import (
+    Blocks,
     Measure,
     Method,
     ModelConfig,
     NetworkConfig,
+    Noise,
+    NoiseFrom,
     RdmsConfig,
     RunConfig,
     StimuliConfig,
@@ -88,13 +91,8 @@ class FmriConfig(SubjectsConfig):
     )
     resample: bool = Field(default=False, description="Bring the mask to the grid of the images.")
     measure: Measure = Field(default="crossnobis", description="How RDMs of patterns are made.")
-    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = Field(
-        default=None,
-        description="How the noise covariance is shrunk; none: channels are not whitened.",
-    )
-    noise_from: Literal["all", "fold"] = Field(
-        default="all", description="Covariance from all runs, or from the runs of each fold."
-    )
+    noise: Noise = None
+    noise_from: NoiseFrom = "all"
     unusable: Literal["raise", "drop"] = Field(
         default="raise", description="What to do with places without signal."
     )
@@ -180,9 +178,7 @@ class InferenceConfig(Section):
     groups: str | None = Field(
         default=None, description="Column of conditions that are drawn together, such as people."
     )
-    blocks: str | None = Field(
-        default=None, description="Column of runs: pairs across runs are not used."
-    )
+    blocks: Blocks = None
     n_boot: int = Field(default=1000, ge=100, description="Bootstrap samples.")
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Level of tests and intervals.")
     correction: Literal["fdr", "bonferroni", "holm"] = Field(

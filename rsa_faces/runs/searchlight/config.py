@@ -8,11 +8,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rsa_faces.runs._entries import (
+    Blocks,
     Measure,
     Memory,
     Method,
     ModelConfig,
     NetworkConfig,
+    Noise,
+    NoiseFrom,
     RunConfig,
     StimuliConfig,
 )
@@ -106,16 +109,9 @@ class SearchlightConfig(RunConfig):
     radius: float = Field(default=8.0, gt=0, description="Of spheres or discs, in mm.")
     measure: Measure = Field(default="correlation", description="How RDMs of patterns are made.")
     method: Method = Field(default="spearman", description="How RDMs are compared.")
-    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = Field(
-        default=None,
-        description="How the noise covariance is shrunk; none: channels are not whitened.",
-    )
-    noise_from: Literal["all", "fold"] = Field(
-        default="all", description="Covariance from all runs, or from the runs of each fold."
-    )
-    blocks: str | None = Field(
-        default=None, description="Column of runs: pairs across runs are not used."
-    )
+    noise: Noise = None
+    noise_from: NoiseFrom = "all"
+    blocks: Blocks = None
     min_voxels: int = Field(
         default=5, ge=1, description="Places with fewer around them are left out."
     )

@@ -7,7 +7,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rsa_faces.runs._entries import Measure, Method, NetworkConfig, RunConfig, StimuliConfig
+from rsa_faces.runs._entries import (
+    Blocks,
+    Measure,
+    Method,
+    NetworkConfig,
+    Noise,
+    NoiseFrom,
+    RunConfig,
+    StimuliConfig,
+)
 from rsa_faces.runs._images import SubjectName
 from rsa_faces.runs._reading import Section, exactly_one
 
@@ -164,17 +173,10 @@ class TimecourseConfig(RunConfig):
     window: float = Field(default=0.1, gt=0, description="Length of windows, in s.")
     step: float = Field(default=0.02, gt=0, description="From window to window, in s.")
     measure: Measure = Field(default="correlation", description="How RDMs of electrodes are made.")
-    noise: Literal["ledoit-wolf", "schaefer-strimmer"] | None = Field(
-        default=None,
-        description="How the noise covariance is shrunk; none: channels are not whitened.",
-    )
-    noise_from: Literal["all", "fold"] = Field(
-        default="all", description="Covariance from all runs, or from the runs of each fold."
-    )
+    noise: Noise = None
+    noise_from: NoiseFrom = "all"
     method: Method = Field(default="spearman", description="How RDMs are compared.")
-    blocks: str | None = Field(
-        default=None, description="Column of runs: pairs across runs are not used."
-    )
+    blocks: Blocks = None
     unplaced: Literal["raise", "drop", "keep"] = Field(
         default="raise", description="What to do with electrodes without a region."
     )
