@@ -66,6 +66,8 @@ def make_project(folder: Path) -> dict[str, Path]:
     brain.models.save(folder / "models.h5")
     volumes = pd.DataFrame({"condition": brain.conditions, "fold": brain.runs})
     volumes.to_csv(folder / "volumes.csv", index=False)
+    seen = dict(zip(volumes["condition"].unique(), stimuli.ids, strict=True))
+    volumes.replace({"condition": seen}).to_csv(folder / "faces_seen.csv", index=False)
     shown = {"folder": "faces", "manifest": "faces.csv"}
     planted = {
         "region": "simulated ventral",
@@ -74,21 +76,24 @@ def make_project(folder: Path) -> dict[str, Path]:
         "start": 0.1,
         "stop": 0.3,
     }
+    images = {"subjects": {f"sub-{i}": f"sub-{i}.nii.gz" for i in range(3)}}
     configs = {
         "compare": {
             "stimuli": shown,
-            "data": [{"rdms": "data.h5", "region": "simulated"}],
+            "data": [
+                {"rdms": "data.h5", "region": "simulated"},
+                {
+                    "fmri": {**images, "conditions": "faces_seen.csv", "roi": "mask.nii.gz"},
+                    "region": "brain",
+                },
+            ],
             "networks": ["pixels", "gabor-v1"],
             "models": [{"metadata": "identity"}],
             "partition": {"images": ["pixels", "gabor-v1"], "people": ["identity"]},
             "inference": {"n_boot": 100},
         },
         "searchlight": {
-            "data": {
-                "subjects": {f"sub-{i}": f"sub-{i}.nii.gz" for i in range(3)},
-                "conditions": "volumes.csv",
-                "mask": "mask.nii.gz",
-            },
+            "data": {**images, "conditions": "volumes.csv", "mask": "mask.nii.gz"},
             "models": [{"rdms": "models.h5", "select": {"name": ["simulated layer_1"]}}],
             "radius": 6.0,
             "test": {"n_permutations": 99},

@@ -203,6 +203,9 @@ def test_what_was_found_leads_with_best_layers_on_held_out_data(finished):
     for row in table.itertuples():
         shown = f"{row.similarity:.3f} ({row.ci_low:.3f} to {row.ci_high:.3f})"
         assert shown.replace("-", "−") in first
+    # What has one layer has nothing to choose, and counts.
+    assert "simulated IT: pixels is highest" in found
+    assert ">pixels<" in first
     # Then short sentences.
     for sentence in found.split("<li>")[1:]:
         assert len(sentence.partition("</li>")[0]) < 400

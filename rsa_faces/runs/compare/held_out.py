@@ -120,21 +120,30 @@ def _make(models: RDMs, data: RDMs, options: dict, path: Path) -> None:
     best.save(path)
 
 
-def lead(table: pd.DataFrame, result: Result) -> list[Table]:
-    """Return the table that comes first: a row per network, a column per region.
+def shown_rows(table: pd.DataFrame, result: Result) -> pd.DataFrame:
+    """Return a row per region and network or model of the first subset.
 
-    The best layer of each network on held-out data; in regions where that cannot be judged, its
-    last layer, which was chosen before looking.
+    Of several layers the best, on held-out data; of one layer, of models, and in regions where
+    nothing can be held out the last, which was chosen before looking.
     """
     from rsa_faces.figures import last_layers
 
-    subset = result.table["subset"].iloc[0]
     rows = last_layers(result.table)
-    rows = rows[rows["subset"] == subset]
+    rows = rows[rows["subset"] == result.table["subset"].iloc[0]]
+    if table.empty:
+        return rows.assign(chosen_layer="")
+    known = pd.MultiIndex.from_frame(table[["region", "network"]])
+    alone = ~pd.MultiIndex.from_frame(rows[["region", "network"]]).isin(known)
+    return pd.concat([table, rows[alone]], ignore_index=True).fillna({"chosen_layer": ""})
+
+
+def lead(table: pd.DataFrame, result: Result) -> list[Table]:
+    """Return the table that comes first: a row per network, a column per region."""
+    rows = shown_rows(table, result)
     columns, names = {}, []
-    for region, of_region in rows.groupby("region", sort=False):
-        judged = table[table["region"] == region] if len(table) else table
-        shown = judged if len(judged) else of_region
+    for region in result.table["region"].unique():
+        shown = rows[rows["region"] == region]
+        judged = (shown["chosen_layer"] != "").any()
         head = shown.iloc[0]
         name = f"{region or 'the data'} (n = {head['n_subjects']})"
         known = head["n_subjects"] > 1
@@ -144,7 +153,7 @@ def lead(table: pd.DataFrame, result: Result) -> list[Table]:
             if row.similarity == row.similarity:
                 interval = between(row.ci_low, row.ci_high)
                 cells[row.network] = f"{number(row.similarity)} ({interval})"
-        columns[f"{name}{'' if len(judged) or not len(table) else ', last layer'}"] = cells
+        columns[f"{name}{'' if judged or not len(table) else ', last layer'}"] = cells
         names += [network for network in cells if network not in names]
     cells = pd.DataFrame(columns).reindex([*names[1:], names[0]]).fillna("–")
     what = "best layer, judged by data that did not choose it" if len(table) else "last layer"
@@ -157,15 +166,18 @@ def lead(table: pd.DataFrame, result: Result) -> list[Table]:
     return [Table(caption, cells, tuple(columns))]
 
 
-def findings(table: pd.DataFrame, alpha: float) -> list[str]:
-    """Say for each region which network's best layer is most similar on held-out data."""
+def findings(table: pd.DataFrame, result: Result) -> list[str]:
+    """Say for each region in which layers are judged which network or model is most similar."""
     texts = []
-    for region, rows in table.groupby("region", sort=False) if len(table) else ():
-        row = rows.loc[rows["similarity"].idxmax()]
+    rows = shown_rows(table, result)
+    for region in table["region"].unique() if len(table) else ():
+        of_region = rows[rows["region"] == region]
+        row = of_region.loc[of_region["similarity"].idxmax()]
+        mostly = f"; mostly {row['chosen_layer']}" if row["chosen_layer"] else ""
         texts.append(
             f"{region or 'The data'}: {row['network']} is highest, "
-            f"{number(row['similarity'])} ({interval_label(alpha)} "
-            f"{between(row['ci_low'], row['ci_high'])}; mostly {row['chosen_layer']})."
+            f"{number(row['similarity'])} ({interval_label(result.settings['alpha'])} "
+            f"{between(row['ci_low'], row['ci_high'])}{mostly})."
         )
     return texts
 

@@ -37,7 +37,7 @@ def account(run: CompareRun) -> Account:
     return Account(
         lead=held_out.lead(run.best, result),
         findings=[
-            *held_out.findings(run.best, result.settings["alpha"]),
+            *held_out.findings(run.best, result),
             *answers(result),
             *_shares(run.partitions),
         ],
