@@ -405,6 +405,8 @@ def test_one_subject_has_a_map_and_no_test(project, tmp_path):
         (["data.conditions=c.yaml"], "expected the column 'condition'"),
         (["networks=[pixels]"], "expected `stimuli` for the networks to look at"),
         (["measure=mahalanobis"], "noise"),
+        (["data.anatomy=nothing.nii"], "data.anatomy: expected an image file as the anatomy"),
+        (["measure=crossnobis", "noise=ledoit-wolf"], "data, subject 'sub-0': expected repeats"),
     ],
 )
 def test_wrong_input_is_one_sentence(project, tmp_path, settings, match):
@@ -412,6 +414,7 @@ def test_wrong_input_is_one_sentence(project, tmp_path, settings, match):
     done = run(project, "--out", tmp_path / "o", *arguments)
     assert done.exit_code == 2, done.output
     assert match in sentence(done)
+    assert not (tmp_path / "o").exists()  # known before the folder was claimed
 
 
 def test_conditions_that_models_do_not_have_are_named(project, tmp_path):
@@ -421,6 +424,7 @@ def test_conditions_that_models_do_not_have_are_named(project, tmp_path):
     done = run(project, "--out", tmp_path / "o", "--set", "data.conditions=other.csv")
     assert done.exit_code == 2
     assert "simulated XX" in sentence(done)
+    assert not (tmp_path / "o").exists()
 
 
 def test_planted_layers_are_found_on_the_simulated_cortex():

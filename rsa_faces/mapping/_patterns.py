@@ -38,6 +38,9 @@ _NOISE = {
 }
 _PRIOR_RATE, _PRIOR_WEIGHT = 1.0, 0.1  # as rsa_faces.rdm.measures.poisson
 
+#: What noise can be estimated from where nothing is repeated.
+_INSTEAD = "GLM residuals as `residuals`"
+
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
@@ -178,7 +181,7 @@ def load_patterns(
     freedom: dict[Any, Freedom] = {ALL_FOLDS: Freedom(1, 1.0)}
     if noise is not None:
         if residuals is None:
-            left, freedom = cells.residuals(observed, means, 1, "GLM residuals as `residuals`")
+            left, freedom = cells.residuals(observed, means, 1, _INSTEAD)
         else:
             left = residuals_by_fold(residuals, folds)
             for fold, given in left.items():
@@ -220,7 +223,10 @@ def rows_of(
     names = _names(conditions, order)
     if folds is not None:
         folds = list(per_row(folds, len(names), rows=(names,)))
-    return names, folds, Cells.of(names, order, folds, measure)
+    cells = Cells.of(names, order, folds, measure)
+    if noise is not None and not has_residuals:
+        cells.check_repeats(_INSTEAD)
+    return names, folds, cells
 
 
 def _check_options(measure: Measure, folds, noise, noise_from, has_residuals) -> None:

@@ -68,6 +68,18 @@ class Cells:
         """Number of observations in each cell."""
         return np.bincount(self.codes, minlength=len(self.folds) * self.n_conditions)
 
+    def check_repeats(self, instead: str) -> None:
+        """Raise if no cell has two observations: nothing deviates; say what to give instead."""
+        if (self.counts == 1).all():
+            within = each = ""
+            if len(self.folds) > 1:
+                within = " within folds"
+                each = " in each fold, and differences between folds would bias distances"
+            raise InputError(
+                f"expected repeats of conditions{within} to estimate noise from, but every "
+                f"condition is there once{each}. Give {instead} instead."
+            )
+
     def residuals(
         self, observed: np.ndarray, means: np.ndarray, axis: int, instead: str
     ) -> tuple[dict[Hashable, np.ndarray], dict[Hashable, Freedom]]:
@@ -77,15 +89,7 @@ class Cells:
         estimated from them is small in the very directions in which the folds happen to agree, and
         distances of equal patterns come out above 0.
         """
-        if means.shape[axis] == len(self.codes):
-            within = each = ""
-            if len(self.folds) > 1:
-                within = " within folds"
-                each = " in each fold, and differences between folds would bias distances"
-            raise InputError(
-                f"expected repeats of conditions{within} to estimate noise from, but every "
-                f"condition is there once{each}. Give {instead} instead."
-            )
+        self.check_repeats(instead)
         deviations = observed - np.take(means, self.codes, axis)
         left, freedom = {}, {}
         for number, fold in enumerate(self.folds):
