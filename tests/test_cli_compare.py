@@ -220,20 +220,6 @@ def test_the_study_of_clips_in_runs_is_one_configuration(clips):
 
 
 def test_what_clips_cannot_do_is_said(clips):
-    config = {
-        "title": "clips",
-        "stimuli": {"clips": "clips"},
-        "data": [
-            {"rdms": "clips/subjects.h5", "select": {"region": "simulated STS"}, "region": "x"}
-        ],
-        "networks": [{"name": "pixels", "reduce": "mean"}],
-    }
-    (clips / "c.yaml").write_text(yaml.safe_dump(config))
-    run = rsa_faces(
-        "compare", clips / "c.yaml", "--out", clips / "no", "--set", "data.0.allow_missing=true"
-    )
-    assert run.exit_code == 2
-    assert "expected no `reduce` for pixels: it is for images" in sentence(run)
     question = {"analysis": "readout", "labels": "expression", "across": "identity"}
     analyse = {"title": "x", "stimuli": {"clips": "clips"}, "networks": ["pixels"]}
     analyse["analyses"] = [question]
