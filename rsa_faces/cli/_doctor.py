@@ -62,8 +62,8 @@ def _on_one_screen(checks: list) -> Iterator[tuple]:
         yield (
             "",
             None,
-            f"{len(away)} with a weight file of yours: {', '.join(away)}",
-            "`rsa-faces networks show NAME` says where from.",
+            f"{len(away)} with weights to get: {', '.join(away)}",
+            "From: `rsa-faces networks show NAME`.",
         )
 
 
@@ -113,7 +113,7 @@ def _bundled():
         yield "images92", False, str(error), "Install rsa-faces again."
     for name in list_networks():
         if get_spec(name).weights_from == "hub":  # which would be asked for hundreds of megabytes
-            yield name, None, "weights from timm's hub, when it is opened", ""
+            yield name, None, "weights not on this machine", "timm fetches them"
             continue
         try:
             load_network(name, device="cpu")

@@ -307,10 +307,12 @@ def _answers(
     from rsa_faces.networks._trace import first_tensor
 
     rows: list = []
+
+    def keep(module, inputs, output):
+        rows.append(first_tensor(output).flatten(1).float().cpu())
+
     last = network.module.get_submodule(network.layers()[-1])
-    handle = last.register_forward_hook(
-        lambda module, inputs, output: rows.append(first_tensor(output).flatten(1).float().cpu())
-    )
+    handle = last.register_forward_hook(keep)
     try:
         with torch.no_grad():
             for start in range(0, len(images), _BATCH):

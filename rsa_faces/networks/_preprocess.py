@@ -64,8 +64,8 @@ def fit(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
         square = Image.new(picture.mode, (size, size))
         square.paste(resized, corner)
         return square
-    shorter = min(width, height)
-    new = tuple(int(side * preprocessing.resize_to / shorter) for side in (width, height))
+    shorter, resize_to = min(width, height), preprocessing.resize_to or size
+    new = int(width * resize_to / shorter), int(height * resize_to / shorter)
     resized = _resize(picture, new, resample)
     left, top = (round((side - size) / 2) for side in new)
     return resized.crop((left, top, left + size, top + size))
@@ -74,8 +74,8 @@ def fit(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
 def place(width: int, height: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return an image's size and upper left corner inside its square ("pad")."""
     longer = max(width, height)
-    new = tuple(max(1, round(side * size / longer)) for side in (width, height))
-    return new, tuple((size - side) // 2 for side in new)
+    new = max(1, round(width * size / longer)), max(1, round(height * size / longer))
+    return new, ((size - new[0]) // 2, (size - new[1]) // 2)
 
 
 def _resize(picture: Image.Image, size: tuple[int, int], resample: int) -> Image.Image:

@@ -168,7 +168,7 @@ class NetworkSpec:
     crop_source: str = ""
 
     @property
-    def crop_options(self) -> dict[str, str | float]:
+    def crop_options(self) -> dict[str, Any]:
         """Template and margin, as keywords of :func:`rsa_faces.crop_faces`."""
         return {"template": self.crop or "box", "margin": self.crop_margin}
 

@@ -31,11 +31,13 @@ def trace(module: nn.Module, image: torch.Tensor) -> dict[str, Call]:
 
     def look(name: str, child: nn.Module, output: Any) -> None:
         tensor = first_tensor(output)
-        usable = tensor is not None and tensor.ndim > 0 and len(tensor) == len(image)
+        shape = None
+        if tensor is not None and tensor.ndim and len(tensor) == len(image) and tensor.numel():
+            shape = tuple(tensor.shape[1:])
         before = calls.pop(name, None)
         calls[name] = Call(
             type(child).__name__,
-            tuple(tensor.shape[1:]) if usable and tensor.numel() else None,
+            shape,
             1 + (before.n_calls if before else 0),
         )
 
@@ -71,9 +73,8 @@ def channel_axis(kind: str, shape: Sequence[int]) -> int | None:
 
 def n_extra_tokens(module: nn.Module) -> int:
     """Return how many tokens precede those of the patches (class token, registers)."""
-    if hasattr(module, "num_prefix_tokens"):  # timm
-        return int(module.num_prefix_tokens)
-    return int(hasattr(module, "class_token"))  # torchvision
+    number: Any = getattr(module, "num_prefix_tokens", None)  # timm
+    return int(hasattr(module, "class_token") if number is None else number)  # torchvision
 
 
 def has_class_token(module: nn.Module) -> bool:

@@ -6,6 +6,7 @@ import argparse
 import codecs
 import collections
 import math
+import os
 import pickle
 import re
 from pathlib import Path
@@ -76,7 +77,7 @@ class ArrayUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
 
 
-def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     """Read a weight file: name to tensor.
 
     Parameters
@@ -259,5 +260,5 @@ def initialise(module: torch.nn.Module, seed: int) -> None:
                     parameter.fill_(1)
                 else:
                     draw(parameter, 0.02)
-            if hasattr(child, "reset_running_stats"):
+            if isinstance(child, nn.modules.batchnorm._NormBase):
                 child.reset_running_stats()

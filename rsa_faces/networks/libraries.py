@@ -73,7 +73,9 @@ def build_from(library: str, model: str, state: Mapping[str, Any], *, source: st
         published = _create(library, model, pretrained=False)
     if library == "timm" and not set(state) & set(published.state_dict()):
         # Files of the authors whom timm's networks are from: CLIP, DINOv2, ConvNeXt.
-        convert = getattr(sys.modules[type(published).__module__], "checkpoint_filter_fn", None)
+        convert: Any = getattr(
+            sys.modules[type(published).__module__], "checkpoint_filter_fn", None
+        )
         state = state if convert is None else convert(dict(state), published)
     head = _head(library, published)
     last = state.get(f"{head}.weight")
@@ -91,7 +93,8 @@ def build_from(library: str, model: str, state: Mapping[str, Any], *, source: st
 def _head(library: str, module: nn.Module) -> str:
     """Return the name of the layer that gives a network's outputs."""
     if library == "timm":
-        found = module.pretrained_cfg.get("classifier")
+        config: Any = module.pretrained_cfg
+        found = config.get("classifier")
         return str(found if isinstance(found, str) or not found else found[0])
     weights = [name for name, p in module.named_parameters() if p.ndim > 1]
     return weights[-1].removesuffix(".weight")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 from rsa_faces.networks._late import Module, nn, torch
 from rsa_faces.networks._spec import (
@@ -203,7 +204,7 @@ class Block(Module):
         if squeeze:
             self.se = SqueezeExcite(n_out)
         self.residual = [name for name, _ in self.named_children()]
-        self.downsample = None
+        self.downsample: nn.Module | None = None
         if n_in != n_out or (project and stride > 1):
             self.downsample = nn.Sequential(
                 nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out)
@@ -285,32 +286,32 @@ class IResNet(Chain):
         self.features = nn.BatchNorm1d(n_out, affine=affine)
 
 
-def build_ir50(**sizes: int) -> nn.Module:
+def build_ir50(**sizes: Any) -> nn.Module:
     """Return InsightFace's "iresnet50" without its weights."""
     return IResNet(IR50, **sizes)
 
 
-def build_ir100(**sizes: int) -> nn.Module:
+def build_ir100(**sizes: Any) -> nn.Module:
     """Return InsightFace's "iresnet100" without its weights."""
     return IResNet(IR100, **sizes)
 
 
-def build_ir50_plain(**sizes: int) -> nn.Module:
+def build_ir50_plain(**sizes: Any) -> nn.Module:
     """Return the IR-50 of InsightFace_Pytorch and face.evoLVe without its weights."""
     return IResNet(IR50, norm=False, project=False, **sizes)
 
 
-def build_ir50_se(**sizes: int) -> nn.Module:
+def build_ir50_se(**sizes: Any) -> nn.Module:
     """Return the IR-SE-50 of InsightFace_Pytorch and face.evoLVe without its weights."""
     return IResNet(IR50, norm=False, project=False, squeeze=True, **sizes)
 
 
-def build_adaface50(**sizes: int) -> nn.Module:
+def build_adaface50(**sizes: Any) -> nn.Module:
     """Return AdaFace's IR-50 without its weights."""
     return IResNet(IR50, project=False, affine=False, **sizes)
 
 
-def build_adaface101(**sizes: int) -> nn.Module:
+def build_adaface101(**sizes: Any) -> nn.Module:
     """Return AdaFace's IR-101 without its weights."""
     return IResNet(IR100, project=False, affine=False, **sizes)
 

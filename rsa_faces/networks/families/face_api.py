@@ -64,14 +64,14 @@ class Conv(Module):
             self.depthwise = nn.Conv2d(n_in, n_in, 3, stride, groups=n_in, bias=False)
             self.pointwise = nn.Conv2d(n_in, n_out, 1)
         else:
-            self.depthwise = None
             self.full = nn.Conv2d(n_in, n_out, 3, stride)
+        self.separable = separable
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the convolution, before any ReLU."""
         # "same": an even input at stride 2 is padded at the bottom and the right only.
         x = F.pad(x, (0, 1, 0, 1) if self.stride == 2 else (1, 1, 1, 1))
-        return self.full(x) if self.depthwise is None else self.pointwise(self.depthwise(x))
+        return self.pointwise(self.depthwise(x)) if self.separable else self.full(x)
 
 
 class DenseBlock(Module):

@@ -62,6 +62,8 @@ class Simple(Module):
         spectra = torch.fft.rfft2(filters, s=(2 * size, 2 * size)).conj().resolve_conj()
         self.register_buffer("spectra", spectra, persistent=False)
 
+    spectra: torch.Tensor
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, 1, size, size) to (n, 2 * n_filters, size / stride, size / stride)."""
         # Correlation through the Fourier domain at twice the size: no wrap-around. Lag k is the

@@ -130,7 +130,7 @@ class Branches(Module):
 
     def __init__(self, n_in: int, branches: tuple, width: int, *, pool: bool = False) -> None:
         super().__init__()
-        self.names = []
+        self.names: list[str] = []
         self.n_joined = n_in if pool else 0
         for i, branch in enumerate(branches):
             chain, n = [], n_in

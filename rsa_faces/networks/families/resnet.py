@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from rsa_faces.networks._late import Module, nn, torch
 from rsa_faces.networks._spec import (
@@ -166,12 +167,12 @@ class ResNet50(Chain):
         self.fc = nn.Linear(n_in, n_out)
 
 
-def build(n_out: int = N_IDENTITIES, **sizes: int) -> nn.Module:
+def build(n_out: int = N_IDENTITIES, **sizes: Any) -> nn.Module:
     """Return the network for `n_out` identities, without its weights."""
     return ResNet50(n_out, **sizes)
 
 
-def build_se(n_out: int = N_IDENTITIES, **sizes: int) -> nn.Module:
+def build_se(n_out: int = N_IDENTITIES, **sizes: Any) -> nn.Module:
     """Return the network with squeeze and excitation, without its weights."""
     return ResNet50(n_out, squeeze=True, **sizes)
 

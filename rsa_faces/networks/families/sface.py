@@ -136,7 +136,7 @@ def rename(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, tensor in state.items():
         base, _, part = name.rpartition(".")
         if part == "quantized":
-            parts = (state.get(f"{base}.{key}") for key in ("scales", "zero_points"))
+            parts = (state[f"{base}.{key}"] for key in ("scales", "zero_points"))
             out[f"{base}.weight"] = expand(tensor, *parts)
         elif part not in ("scales", "zero_points"):
             out[name] = tensor
