@@ -4,6 +4,9 @@
     python scripts/verify_networks.py --packages FOLDER --write-reference
     python scripts/verify_networks.py --london FOLDER        # identity and expression on faces
     python scripts/verify_networks.py --half                 # what half precision would change
+    python scripts/verify_networks.py --golden               # write the answers that check knows
+    python scripts/verify_networks.py --london FOLDER --crops     # what margins do
+    python scripts/verify_networks.py --london FOLDER --numbers   # the table of the docs
 
 Oracles (each is used if it is installed; the table says which are missing):
     dlib-bin                    dlib-face, and the face chip
@@ -24,6 +27,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +35,10 @@ import torch
 from PIL import Image
 from scipy.stats import rankdata
 
-from rsa_faces._core.files import atomic_path
-from rsa_faces.networks import NETWORKS, detect_landmarks, load_network
-from rsa_faces.stimuli import StimulusSet, load_stimuli
+from rsa_faces._core.files import atomic_path, write_text
+from rsa_faces.datasets import simulated_faces
+from rsa_faces.networks import NETWORKS, _check, detect_landmarks, load_network
+from rsa_faces.stimuli import StimulusSet, detect_faces, load_stimuli
 from rsa_faces.stimuli.alignment import (
     POINTS_68,
     TEMPLATE_5,
@@ -330,6 +335,83 @@ def london(folder: Path, names: list[str]) -> dict[str, dict[str, float]]:
     return results
 
 
+# --- what check knows, margins, the table of the docs ---------------------------------------------
+
+PAGE = ROOT / "docs" / "howto" / "networks.md"
+BEGIN, END = "<!-- numbers: made by scripts/verify_networks.py --numbers -->", "<!-- end -->"
+MARGINS = (-0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.5, 0.8)
+
+
+def golden() -> None:
+    """Write the faces of rsa_faces.networks.check, and what networks that ship answer to three."""
+    stimuli = simulated_faces().stimuli
+    people = [f"simulated{i:02d}" for i in range(1, 13)]
+    kept = stimuli.metadata["identity"].isin(people)
+    kept &= stimuli.metadata["expression"].isin(["neutral", "happy", "surprised"])
+    kept &= stimuli.metadata["yaw"].isin([0, 30])
+    faces = detect_faces(stimuli.subset(list(stimuli.metadata.index[kept])))
+    replace(faces, table=faces.table.round(4)).save(_check.FACES)
+    answers = {
+        name: _check.golden_answers(load_network(name, device="cpu")) for name in shipped_networks()
+    }
+    with atomic_path(_check.GOLDEN) as path, path.open("wb") as file:
+        np.savez_compressed(file, **answers)
+    print(f"wrote {_check.FACES.name} and {_check.GOLDEN.name}")
+
+
+def shipped_networks() -> list[str]:
+    """Return the networks that need no file and no hub."""
+    return [n for n, spec in NETWORKS.items() if spec.weights_from in ("ship", "none")]
+
+
+def face_sets(folder: Path) -> dict[str, _check._Shown]:
+    """Return London, and the simulated faces from the front and turned, with their faces."""
+    simulated = simulated_faces().stimuli
+    london = load_stimuli(folder / "images", manifest=folder / "images.csv")
+    sets = {
+        "London": london,
+        "front": simulated.query("yaw == 0"),
+        "turned": simulated.query("yaw != 0"),
+    }
+    return {name: _check._Shown(s, detect_faces(s)) for name, s in sets.items()}
+
+
+def crops(folder: Path) -> None:
+    """Print what networks of boxes tell apart with each margin, over three sets of faces."""
+    sets = face_sets(folder)
+    boxes = [name for name in shipped_networks() if NETWORKS[name].crop == "box"]
+    for name in boxes:
+        network = load_network(name, device="cpu")
+        for margin in MARGINS:
+            read = {k: s.readings(network, crop={"margin": margin}) for k, s in sets.items()}
+            parts = [
+                f"{key}: " + ", ".join(f"{m} {v:.3f}" for m, v in values.items())
+                for key, values in read.items()
+            ]
+            print(f"{name:20s} {margin:5.1f}  {'; '.join(parts)}", flush=True)
+
+
+def numbers(folder: Path) -> None:
+    """Write the table of docs/howto/networks.md."""
+    sets = face_sets(folder)
+    lines = [
+        "| network | identity: London, simulated | expression: London, simulated | crop | from |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in shipped_networks():
+        network, spec = load_network(name, device="cpu"), NETWORKS[name]
+        read = [sets["London"].readings(network), _check._Shown.bundled().readings(network)]
+        cells = [", ".join(f"{r[m]:.3f}" for r in read) for m in ("identity", "expression")]
+        margin = f", margin {spec.crop_margin:g}"
+        crop = f"{spec.crop}{margin}" if spec.crop else f"whole images (here: box{margin})"
+        cells = [f"`{name}`", *cells, crop, spec.crop_source]
+        lines.append(f"| {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    text = PAGE.read_text(encoding="utf-8")
+    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    write_text(PAGE, text[:start] + "\n" + "\n".join(lines) + "\n" + text[end:])
+
+
 # --- half precision ---------------------------------------------------------------------------
 
 
@@ -367,9 +449,16 @@ def main() -> None:
     parser.add_argument("--write-reference", action="store_true")
     parser.add_argument("--london", type=Path, metavar="FOLDER")
     parser.add_argument("--half", action="store_true")
+    parser.add_argument("--golden", action="store_true")
+    parser.add_argument("--crops", action="store_true")
+    parser.add_argument("--numbers", action="store_true")
     options = parser.parse_args()
-    if options.half:
-        return half()
+    if options.half or options.golden:
+        return half() if options.half else golden()
+    if options.crops or options.numbers:
+        if options.london is None:
+            parser.error("--crops and --numbers need --london FOLDER")
+        return crops(options.london) if options.crops else numbers(options.london)
     if options.london:
         shipped = [*SOURCES, "gabor-v1", "pixels"]
         names = shipped + [f"untrained:{name}" for name in SOURCES]
