@@ -339,7 +339,7 @@ def read_celeba(
     min_images: int = 1,
     leave_out: Iterable[str] = (),
 ) -> LabelledFaces:
-    """List the images of CelebA by person, as the data set comes.
+    r"""List the images of CelebA by person, as the data set comes.
 
     Parameters
     ----------
@@ -365,10 +365,24 @@ def read_celeba(
         If a file or folder is missing, a line is not as said (it is named), or nobody has enough
         images.
 
+    See Also
+    --------
+    read_people : The same for a folder per person.
+
     References
     ----------
     .. [1] Liu Z., Luo P., Wang X., Tang X. (2015), Deep learning face attributes in the wild, ICCV,
        doi:10.1109/ICCV.2015.425
+
+    Examples
+    --------
+    >>> from rsa_faces.networks.training import read_celeba
+    >>> folder = getfixture("tmp_path")
+    >>> (folder / "img_align_celeba").mkdir()
+    >>> lines = "000001.jpg 2880\n000002.jpg 2937\n000003.jpg 2880\n"
+    >>> _ = (folder / "identity_CelebA.txt").write_text(lines)
+    >>> read_celeba(folder, min_images=2).ids
+    ('000001.jpg', '000003.jpg')
     """
     folder = Path(folder)
     images = folder / "img_align_celeba"
