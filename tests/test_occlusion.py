@@ -71,7 +71,8 @@ def test_where_all_places_are_alike_none_is_found():
     found = []
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        images = rng.integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
+        # As large as the network takes them: no pixel is shared by places.
+        images = rng.integers(0, 256, (10, 128, 128, 3)).astype(np.uint8)
         found.append(occlusion_map(load_network("pixels"), stimuli(images), **OPTIONS))
     # P(more than 2 of 5 with some p_corrected <= .05) = .1 %.
     assert sum(one.table["p_corrected"].min() <= 0.05 for one in found) <= 2
