@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,10 +80,10 @@ class LabelledFaces:
     array([1, 1, 0])
     """
 
-    images: Path | tuple[np.ndarray, ...]
-    ids: tuple[str, ...]
-    labels: np.ndarray
-    names: tuple[str, ...]
+    images: Any
+    ids: Sequence[str]
+    labels: Any
+    names: Sequence[str]
 
     def __post_init__(self) -> None:
         ids = check_unique_names(self.ids, what="image")
@@ -241,7 +242,7 @@ class LabelledFaces:
         """
         check_count(n_each, what="number of held-out images")
         counts = np.bincount(self.labels, minlength=len(self.names))
-        if few := [self.names[i] for i in np.flatnonzero(counts <= n_each)]:
+        if few := [name for name, n in zip(self.names, counts, strict=True) if n <= n_each]:
             raise InputError(
                 f"expected more than {n_each} images of each name, of which {n_each} are held out, "
                 f"but there are no more of {some(few)}."
@@ -441,7 +442,9 @@ def _of_people(
             "out on request."
         )
     labels = np.repeat(np.arange(len(kept)), [len(names) for names in kept.values()])
-    return LabelledFaces(folder, [name for names in kept.values() for name in names], labels, kept)
+    return LabelledFaces(
+        folder, [name for names in kept.values() for name in names], labels, list(kept)
+    )
 
 
 def read_fer2013(

@@ -72,7 +72,8 @@ def compute_outputs(
     check_count(batch_size, what="batch_size")
     device = next(module.parameters()).device
     training = module.training
-    out, seen = [], {}
+    out: list[np.ndarray] = []
+    seen: dict[str, torch.Tensor] = {}
     hook = None if layer is None else _hook(module, layer, seen)
     module.eval()
     try:
