@@ -71,15 +71,17 @@ def check_is(
 def check_arguments(function: Callable, given: Mapping[str, Any]) -> None:
     """Refuse arguments of a wrong type, at the top of a public function: ``locals()`` of it.
 
-    What is checked is what the annotations say of classes, whole numbers, mappings and sequences;
-    arrays, choices and ranges are left to the checks that know them, and seeds to `as_rng`.
+    What is checked is what the annotations say of classes, numbers, truth values, mappings and
+    sequences; arrays, choices and ranges are left to the checks that know them, and seeds to
+    `as_rng`.
     """
     for name, kinds in _kinds_of(inspect.unwrap(getattr(function, "__func__", function))):
         value = given[name]
         if not any(fits(value) for _, fits in kinds):
             wanted = " or ".join(dict.fromkeys(said for said, _ in kinds))
             raise InputTypeError(f"expected {wanted} as `{name}`, got {_shown(value)}.")
-        if isinstance(value, (int, np.integer)) and value > LARGEST_COUNT:
+        counts = "a whole number" in (said for said, _ in kinds)
+        if counts and isinstance(value, (int, np.integer)) and value > LARGEST_COUNT:
             raise InputError(f"expected {name} to be at most {LARGEST_COUNT:,}, got {value:,}.")
 
 
@@ -102,6 +104,8 @@ _INTERFACES = {"Network": ("module", "preprocess", "layers", "all_layers")}
 _PLAIN_KINDS: dict[str, tuple[str, Any]] = {
     "None": ("None", type(None)),
     "int": ("a whole number", (int, float, np.number)),
+    "float": ("a number", (int, float, np.number)),
+    "bool": ("True or False", (bool, np.bool_, int)),
     "str": ("text", str),
     "Mapping": ("a mapping", Mapping),
     "Sequence": ("a sequence", Iterable),

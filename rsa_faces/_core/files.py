@@ -30,6 +30,8 @@ def atomic_path(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[
     who may read it, less what the umask takes away.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"expected the name of a file to write, but {path} is a folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.stem}.", suffix=f".part{path.suffix}"

@@ -267,12 +267,14 @@ def per_row(
 
 def check_kinds(labels: Sequence[Any], what: str) -> None:
     """Raise if labels are missing or of types that do not go together, as 1 and "1"."""
+    if odd := [label for label in labels if not isinstance(label, Hashable)]:
+        raise InputError(f"expected text or a number as a {what} label, got {odd[0]!r}.")
     kinds = {type(label) for label in labels}
     families = {
         "text"
         if issubclass(k, str)
         else "number"
-        if issubclass(k, (int, float, np.number))
+        if issubclass(k, (int, float, np.number)) and not issubclass(k, bool)
         else k.__name__
         for k in kinds
     }
@@ -560,17 +562,13 @@ def codes_of(
     labels: Mapping[str, Hashable], conditions: Sequence[str], what: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the group (or block) of each condition as a number, and the names in order."""
-    missing = [c for c in conditions if c not in labels]
-    if missing:
-        raise InputError(
-            f"expected a {what} for every condition, but {len(missing)} have none: "
-            f"{', '.join(map(repr, missing[:5]))}."
-        )
-    codes, names = pd.factorize(pd.Series([labels[c] for c in conditions], dtype=object))
-    if (codes < 0).any():
-        absent = [c for c, code in zip(conditions, codes, strict=True) if code < 0]
+    by_text = {str(name): label for name, label in labels.items()}
+    listed = [by_text.get(c) for c in conditions]
+    if absent := [c for c, own in zip(conditions, listed, strict=True) if _is_missing(own)]:
         raise InputError(
             f"expected a {what} for every condition, but {len(absent)} have none: "
             f"{', '.join(map(repr, absent[:5]))}."
         )
+    check_kinds(listed, what)
+    codes, names = pd.factorize(pd.Series(listed, dtype=object))
     return codes, tuple(map(str, names))

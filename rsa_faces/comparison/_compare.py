@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces._core.names import codes_of
+from rsa_faces._core.names import codes_of, named, unnamed
 from rsa_faces.comparison._forms import Covariance, bounded
 from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
@@ -105,7 +105,7 @@ def compare(
     if weights is not None:
         weights = weights.subset(data.conditions)
     if sigma_k is not None:
-        method = with_sigma_k(method, sigma_k, model.n_conditions)
+        method = with_sigma_k(method, sigma_k, model.conditions)
     if blocks is None:
         similarity = _similarity(model, data, method, given, weights)
     else:
@@ -371,7 +371,7 @@ def check_weights(weights, method: Method, data: RDMs, given: RDMs | None) -> RD
             f"expected a method that takes weights ({', '.join(able[:-1])} or {able[-1]}), "
             f"without `given`, for `weights`, got {method.name!r}{without}."
         )
-    weights = np.asarray(weights, dtype=np.float64)
+    weights = unnamed(weights, what="weights").astype(np.float64)
     if weights.shape != data.vectors.shape:
         raise InputError(
             f"expected weights of shape {data.vectors.shape}, one per RDM and pair of the data, "
@@ -400,16 +400,17 @@ def _with_weights(model: RDMs, data: RDMs, weights: RDMs, method: Method) -> np.
     return bounded(similarity)
 
 
-def with_sigma_k(method: Method, sigma_k: np.ndarray, n_conditions: int) -> Method:
+def with_sigma_k(method: Method, sigma_k: np.ndarray, conditions: Sequence[str]) -> Method:
     """Return the method for patterns that covary so, if it fits the method and the conditions."""
-    sigma_k = np.asarray(sigma_k, dtype=np.float64)
     if not method.whitened:
         raise InputError(f"the method {method.name!r} uses no `sigma_k`; leave it out.")
-    if sigma_k.shape != (n_conditions, n_conditions):
+    if np.shape(sigma_k) != (n := len(conditions), n):
         raise InputError(
-            f"expected a sigma_k of shape ({n_conditions}, {n_conditions}), one row per condition "
-            f"of the model, got {sigma_k.shape}."
+            f"expected a sigma_k of shape ({n}, {n}), one row per condition of the model, got "
+            f"{np.shape(sigma_k)}."
         )
+    sigma_k, _ = named(sigma_k, conditions, what="sigma_k", axes=(-2, -1))
+    sigma_k = sigma_k.astype(np.float64)
     if not np.isfinite(sigma_k).all() or not np.allclose(sigma_k, sigma_k.T, atol=0.0):
         raise InputError("expected a finite and symmetric sigma_k, got one that is not.")
     if (eigenvalues := np.linalg.eigvalsh(sigma_k))[0] < -1e-10 * np.abs(eigenvalues).max():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.names import check_kinds
 from rsa_faces.comparison import Method, max_similarity
 from rsa_faces.inference._design import Design, Units, check_design, t_test
 from rsa_faces.inference._estimate import Estimate
@@ -130,6 +131,8 @@ def regions_of(
     """Yield each region of the data, with one RDM per subject."""
     units = design.units(data.conditions)
     labels = data.labels
+    if "region" in labels:
+        check_kinds(labels["region"].tolist(), "region")
     for name in dict.fromkeys(labels["region"]) if "region" in labels else [""]:
         part, own = data, weights
         if "region" in labels:

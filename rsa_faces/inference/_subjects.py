@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_choice, check_is
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import check_kinds
 from rsa_faces.rdm import RDMs
 
 
@@ -15,11 +16,13 @@ def subject_means(data: RDMs, by: str = "subject") -> RDMs:
 
     Without a label `by`, a single RDM is a subject of its own; several are an error.
     """
+    check_is(by, str, what="by", hint="the name of a label")
     if by not in data.labels:
         if len(data) == 1:
             return data.with_labels(**{by: "1"})
         check_choice(by, data.labels.columns, what="label that tells subjects apart")
     check_known(by, data.labels[by].isna())
+    check_kinds(data.labels[by].tolist(), by)
     return data.mean(by=by)
 
 

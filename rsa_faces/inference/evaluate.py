@@ -190,7 +190,7 @@ def evaluate(
         weights = check_weights(weights, method, data, given)
     model, data = align_pair(model, data)
     if sigma_k is not None:
-        method = with_sigma_k(method, sigma_k, model.n_conditions)
+        method = with_sigma_k(method, sigma_k, model.conditions)
     design, method_notes = with_closed_form(design, method, partial=given is not None)
     used = design.units(model.conditions).used
     check_measured(model, "the model", used)

@@ -29,8 +29,17 @@ stored.storable(
 )
 
 
+#: Endings of tables, which :func:`load_rdms` reads too.
+TABLES = (".csv", ".tsv", ".txt", ".xlsx")
+
+
 def save_rdms(rdms: RDMs, path: Path) -> None:
     """Write `rdms` to `path` through a temporary file."""
+    if path.suffix.lower() in TABLES:
+        raise InputError(
+            f"expected a name that ends in .h5, as `save` writes HDF5, got {path}. For a table "
+            "write what to_frame() returns."
+        )
     with stored.new_file(path) as file:
         write_group(rdms, file)
 
@@ -112,8 +121,9 @@ def load_rdms(path: str | os.PathLike[str]) -> RDMs:
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingFileError(f"expected an RDM file, but {path} does not exist.")
-    if path.suffix.lower() in {".csv", ".tsv", ".txt", ".xlsx"}:
+        state = "is a folder" if path.is_dir() else "does not exist"
+        raise MissingFileError(f"expected an RDM file, but {path} {state}.")
+    if path.suffix.lower() in TABLES:
         return noted(read_rdm_table(path), str(path))
     try:
         with h5py.File(path, "r") as file:

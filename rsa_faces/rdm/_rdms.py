@@ -402,13 +402,14 @@ class RDMs:
         InputError
             If a label has neither one value nor one per RDM.
         """
-        for name, value in labels.items():
-            if not isinstance(value, str) and np.ndim(value) and len(value) != len(self):
+        columns = {name: _per_rdm(value, name, len(self)) for name, value in labels.items()}
+        for name, values in columns.items():
+            if len(values) != len(self):
                 raise InputError(
                     f"expected a value of the label {name!r} for each of {len(self)} RDMs, got "
-                    f"{len(value)}."
+                    f"{len(values)}."
                 )
-        return self._replace(labels=self._labels.assign(**labels))
+        return self._replace(labels=self._labels.assign(**columns))
 
     def equals(self, other: object) -> bool:
         """Whether `other` has the same conditions in the same order, values, measure and labels."""
@@ -626,6 +627,20 @@ def _as_vectors(vectors: Any) -> np.ndarray:
     return np.array(array, dtype=np.float64, ndmin=2, order="C", copy=True)
 
 
+def _per_rdm(value: Any, name: str, n_rdms: int) -> Any:
+    """Return the values of a label in the order of the RDMs; one value is that of all."""
+    no_order = isinstance(value, (Mapping, set, frozenset, Iterator))
+    if no_order or (isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value)):
+        raise InputError(
+            f"expected one value of the label {name!r}, or a list of one per RDM, got a "
+            f"{type(value).__name__}{'' if no_order else ' with masked values'}."
+        )
+    if isinstance(value, (pd.Series, pd.Index)):
+        return value.array
+    alone = isinstance(value, (str, bytes)) or np.ndim(value) == 0
+    return [value] * n_rdms if alone else list(value)
+
+
 def _as_labels(labels: Any, n_rdms: int) -> pd.DataFrame:
     """Return labels as a fresh frame with one row per RDM and a plain index."""
     if labels is None:
@@ -633,11 +648,8 @@ def _as_labels(labels: Any, n_rdms: int) -> pd.DataFrame:
     if isinstance(labels, pd.DataFrame):
         frame = labels.reset_index(drop=True)
     else:
+        columns = {k: _per_rdm(v, k, n_rdms) for k, v in dict(labels).items()}
         try:
-            columns = {
-                k: [v] * n_rdms if isinstance(v, str) or np.ndim(v) == 0 else list(v)
-                for k, v in dict(labels).items()
-            }
             frame = pd.DataFrame(columns, index=pd.RangeIndex(n_rdms) if not columns else None)
         except ValueError as err:
             raise InputError(f"expected labels with one value per RDM ({n_rdms}): {err}.") from err

@@ -77,7 +77,104 @@ ARRAY = xr.DataArray(PATTERNS.loc[MIXED].to_numpy(), dims=["f", "u"], coords={"f
 CELLS = np.array([[np.array([name])] for name in NAMES], dtype=object)
 HIDDEN = np.ma.masked_equal([[1.0, 9999, 2]] * 4, 9999)
 
+NAMED = np.random.default_rng(2).normal(size=(4, 12))
+SIGMA = pd.DataFrame(NAMED @ NAMED.T, NAMES, NAMES)
+THREE = rf.RDMs(np.random.default_rng(3).random((3, 6)) + 1, NAMES, "m")
+
+
+def compared(**options):
+    return lambda folder: rf.compare(MODEL, THREE, **options)
+
+
+def covariance_in_another_order(folder):
+    by_name, by_position = (
+        rf.compare(EXPECTED, THREE, method="cosine_cov", sigma_k=sigma_k)
+        for sigma_k in (SIGMA.loc[MIXED, MIXED], SIGMA.to_numpy())
+    )
+    np.testing.assert_allclose(by_name, by_position)
+
+
+def of_subjects(subjects, **options):
+    return lambda folder: rf.evaluate(
+        EXPECTED,
+        THREE.with_labels(subject=subjects),
+        **{"n_boot": 20, "generalise_to": "subjects", **options},
+    )
+
+
+def labels_of_a_sorted_table(folder):
+    sorted_ = pd.Series(["x", "y", "z"], [2, 0, 1])
+    for labelled in (
+        THREE.with_labels(name=sorted_),
+        rf.RDMs(THREE.vectors, NAMES, "m", {"name": sorted_}),
+    ):
+        assert labelled.labels["name"].tolist() == ["x", "y", "z"]
+
+
+def groups_by_numbers(folder):
+    numbered = [rdms.rename(dict(zip(NAMES, "0123", strict=True))) for rdms in (EXPECTED, THREE)]
+    data = numbered[1].with_labels(subject=[1, 2, 3])
+    one, other = (
+        rf.evaluate(numbered[0], data, n_boot=20, groups=groups).to_frame()
+        for groups in ({i: i for i in range(4)}, {str(i): i for i in range(4)})
+    )
+    pd.testing.assert_frame_equal(one, other)
+
+
 SITUATIONS = [
+    Situation("a covariance as a table in another order", covariance_in_another_order),
+    Situation("labels of a table that was sorted", labels_of_a_sorted_table),
+    Situation("groups of conditions that are numbers", groups_by_numbers),
+    Situation(
+        "weights as a table with names",
+        compared(method="pearson", weights=pd.DataFrame(np.ones((3, 6)), list("xyz"))),
+        "weights without names, as they go by position",
+    ),
+    Situation(
+        "weights of which some are masked",
+        compared(method="pearson", weights=np.ma.masked_equal([[1.0, 9999] * 3] * 3, 9999)),
+        "9 values are masked",
+    ),
+    Situation(
+        "a complex covariance",
+        compared(method="cosine_cov", sigma_k=SIGMA * 1j),
+        "real numbers as sigma_k, got complex",
+    ),
+    Situation(
+        "subjects 1 and '1'",
+        of_subjects([1, "1", 2]),
+        r"of one type, got 1 \(int\) and '1' \(str\)",
+    ),
+    Situation("subjects 1 and True", of_subjects([1, True, 2]), "subject labels of one type"),
+    Situation("subjects that are lists", of_subjects([[1], [2], [3]]), r"subject label, got \[1\]"),
+    Situation(
+        "groups 1 and '1'",
+        of_subjects([1, 2, 3], groups=dict(zip(NAMES, [1, "1", 2, 3], strict=True))),
+        "group labels of one type",
+    ),
+    Situation(
+        "several labels for subjects",
+        of_subjects([1, 2, 3], by=["subject"]),
+        "name of a label as `by`, got a list",
+    ),
+    Situation("a level in words", of_subjects([1, 2, 3], alpha="0.05"), "a number as `alpha`, got"),
+    Situation(
+        "a region without a name",
+        lambda f: rf.evaluate(
+            EXPECTED, THREE.with_labels(subject=[1, 2, 1], region=["FFA", "FFA", None]), n_boot=20
+        ),
+        "a region label for every row, but some are missing",
+    ),
+    Situation(
+        "a mapping as a label of RDMs",
+        lambda f: THREE.with_labels(name={"a": 1}),
+        "one value of the label 'name', or a list of one per RDM, got a dict",
+    ),
+    Situation(
+        "labels of which one is masked",
+        lambda f: rf.RDMs(THREE.vectors, NAMES, "m", {"x": np.ma.masked_equal([1, 2, 9], 9)}),
+        "with masked values",
+    ),
     Situation("a DataFrame with its rows in another order", rdms_of(PATTERNS.loc[MIXED])),
     Situation(
         "a mapping of conditions in another order",

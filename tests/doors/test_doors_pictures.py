@@ -295,7 +295,9 @@ SITUATIONS = [
         "crops of half a pixel", crop(size=0.5), r"whole number of pixels from 2 to 8192, got 0\.5"
     ),
     Situation(
-        "a margin of 1e9 faces", crop(template="box", margin=1e9), r"margin from 0 to 10, got 1"
+        "a margin of 1e9 faces",
+        crop(template="box", margin=1e9),
+        r"margin above -0.5 and up to 10, got 1",
     ),
     Situation("20,000 images by their names", found_by_hash),
 ]

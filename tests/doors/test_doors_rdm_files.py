@@ -422,6 +422,13 @@ SITUATIONS = [
     Situation("1 - corrcoef in single precision: a NumPy file", single_precision(saved)),
     Situation("1 - corrcoef in single precision: ratings", single_precision(rated)),
     Situation("1 - corrcoef in single precision: Net2Brain", single_precision(archive)),
+    Situation(
+        "RDMs saved with the ending of a table",
+        lambda folder: rdms().save(folder / "r.csv"),
+        r"a name that ends in \.h5",
+    ),
+    Situation("RDMs saved as a folder", lambda folder: rdms().save(folder), "is a folder"),
+    Situation("a folder where RDMs are expected", rf.load_rdms, "is a folder"),
     Situation("a matrix whose halves differ", lopsided, r"r\.npy: expected symmetric matrices"),
     Situation("rsatoolbox, recognised", recognised("r.hdf5", toolbox, rdms)),
     Situation(
