@@ -47,7 +47,7 @@ def doctor(
 
 
 def _on_one_screen(checks: list) -> Iterator[tuple]:
-    """Yield the checks with versions in one row, and networks in two: here, and not here."""
+    """Yield the checks with versions and extras in a row each, and networks in two."""
     from rsa_faces.networks import list_networks
     from rsa_faces.runs._provenance import versions
 
@@ -56,7 +56,11 @@ def _on_one_screen(checks: list) -> Iterator[tuple]:
     yield "versions", True, ", ".join(well), ""
     here = [what for what, ok, *_ in checks if what in networks and ok]
     away = [what for what, ok, *_ in checks if what in networks and not ok]
-    yield from (check for check in checks if check[0] not in networks and check[0] not in packages)
+    extras = [what for what, _, found, _ in checks if found == "installed"]
+    one_row = {*networks, *packages, *extras}
+    yield from (check for check in checks if check[0] not in one_row)
+    if extras:
+        yield "extras", True, f"{', '.join(extras)} installed", ""
     yield "networks", True, f"{len(here)} ready: {', '.join(here)}", ""
     if away:
         yield (

@@ -34,6 +34,17 @@ else:
 
         From then on the class's name in its file stands for that subclass, so that objects can be
         pickled.
+
+        See Also
+        --------
+        rsa_faces.load_network : Open a network by name.
+
+        Examples
+        --------
+        >>> from rsa_faces.networks.families.pixels import Copy
+        >>> import torch
+        >>> isinstance(Copy(), torch.nn.Module)
+        True
         """
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Any:
