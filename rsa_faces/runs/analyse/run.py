@@ -145,7 +145,9 @@ class AnalyseRun(Run):
             make, whole, sizes = _trial_of(question, study)
             seconds = trials.seconds((number, "question"), make, whole, sizes)
             trials.add(f"{number} {question.title()}", seconds, 8 * largest + 400 * n**2, 2**21)
-        trials.figures("report", 2)
+        # Questions draw their figures in the trials; here they are saved, each as two small ones.
+        drawn = sum(len(question.figures(list(features))) for question in self.questions)
+        trials.figures("figures and report", 2 + 2 * drawn)
 
     def draw(self) -> None:
         """Figures are drawn with their answers."""
