@@ -32,8 +32,11 @@ clips = rf.datasets.simulated_clips("clips", n_runs=3, n_per_run=10, n_subjects=
 print(pd.read_csv("clips/clips.csv").head(4).to_string(index=False))
 subjects = rf.load_rdms("clips/subjects.h5")
 print(subjects)
+run_of = dict(zip(clips, clips.metadata["run"], strict=True))
 rf.figures.plot_rdms(
-    subjects.sel(region="simulated STS").mean(), groups=clips.metadata["run"].tolist()
+    subjects.sel(region="simulated STS").mean(),
+    titles=["simulated STS, mean of 6 subjects"],
+    groups=[run_of[name] for name in subjects.conditions],
 )
 
 # %%
@@ -99,8 +102,9 @@ print(
 )
 
 # %%
-# The last layer of the network for expression comes out best in the simulated STS. Face shape, in the simulated FFA,
-# is a small part of what either network takes from a clip: similarities are low there, and the ceiling is, too.
+# The networks differ where they should: late layers of the network for expression tell nothing of the simulated FFA,
+# which those of the network for identity do. In the simulated STS the last layer of the network for expression is
+# as near the ceiling as any.
 #
 # With your files
 # ---------------

@@ -44,7 +44,7 @@ found = rf.detect_faces(faces, progress=False)
 layers = []
 for name in ("sface", "face-api-expression"):
     network = rf.load_network(name, device="cpu")
-    crops = rf.crop_faces(faces, found, template=network.spec.crop)
+    crops = rf.crop_faces(faces, found, **network.spec.crop_options)
     rdm = rf.layer_rdms(network, crops, layers=["fc"], measure="sqeuclidean", progress=False)
     layers.append(rdm.with_labels(name=name))
 brain = rf.datasets.simulated_brain(

@@ -85,7 +85,11 @@ agreement = rf.behaviour.rater_agreement(raters)
 print(agreement)
 ceiling = rf.noise_ceiling(raters, method="spearman", by="rater")
 print(ceiling)
-rf.figures.plot_rdms(raters.mean(), groups=[name.split("_")[0] for name in raters.conditions])
+rf.figures.plot_rdms(
+    raters.mean(),
+    titles=["mean of 11 raters"],
+    groups=[name.split("_")[0] for name in raters.conditions],
+)
 
 # %%
 # The configuration
