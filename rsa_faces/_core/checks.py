@@ -164,6 +164,31 @@ def check_above(value: Any, low: float, *, what: str, least: bool = False) -> fl
     return float(value)
 
 
+def check_flags(flags: Any, n: int, *, what: str, of: str = "places") -> np.ndarray:
+    """Return an array if it is of True and False, one for each of `n` things."""
+    flags = np.asarray(flags)
+    if flags.dtype != bool or flags.shape != (n,):
+        raise InputError(
+            f"expected {what} to be True or False for each of {n} {of}, got {flags.dtype} of "
+            f"shape {flags.shape}."
+        )
+    return flags
+
+
+def check_pair_weights(weights: Any, shape: tuple[int, ...], *, what: str) -> np.ndarray:
+    """Return weights of RDMs' pairs as float64: of this shape, finite, at least 0; None: 1."""
+    if weights is None:
+        return np.ones(shape)
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != shape:
+        raise InputError(
+            f"expected {what} of shape {shape}, one per RDM and pair, got {weights.shape}."
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise InputError(f"expected finite {what} of at least 0.")
+    return weights
+
+
 def parse_bytes(size: str | int) -> int:
     """Turn '4GB', '500 MiB' or a whole number into bytes."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B?)\s*", str(size), re.IGNORECASE)

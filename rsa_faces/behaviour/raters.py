@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_arguments, check_choice
+from rsa_faces._core.checks import check_arguments, check_choice, check_pair_weights
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import codes_of
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -273,7 +273,7 @@ def rater_agreement(
     names = _names(rdms, by)
     if len(names) < 3:
         raise InputError(f"expected at least 3 raters, got {len(names)}.")
-    weights = _weights(rdms, evidence)
+    weights = check_pair_weights(evidence, rdms.vectors.shape, what="evidence")
     run = np.zeros(rdms.n_conditions, np.int64)
     if blocks is not None:
         run, _ = codes_of(blocks, rdms.conditions, "block")
@@ -388,7 +388,7 @@ def group_rdm(
     check_arguments(group_rdm, locals())
     check_choice(scale, _SCALES, what="scale")
     names = _names(rdms, by)
-    weights = _weights(rdms, evidence)
+    weights = check_pair_weights(evidence, rdms.vectors.shape, what="evidence")
     values = scaled(rdms.vectors, scale)
     present = ~np.isnan(values)
     weights = np.where(present, weights, 0.0)
@@ -413,21 +413,6 @@ def _names(rdms: RDMs, by: str) -> list:
             else f"expected a value of {by!r} for every RDM, but some have none."
         )
     return list(column)
-
-
-def _weights(rdms: RDMs, evidence) -> np.ndarray:
-    """Return weights of the shape of the vectors."""
-    if evidence is None:
-        return np.ones(rdms.vectors.shape)
-    evidence = np.asarray(evidence, dtype=np.float64)
-    if evidence.shape != rdms.vectors.shape:
-        raise InputError(
-            f"expected evidence of shape {rdms.vectors.shape}, one per RDM and pair, got "
-            f"{evidence.shape}."
-        )
-    if not (np.isfinite(evidence) & (evidence >= 0)).all():
-        raise InputError("expected finite evidence of at least 0.")
-    return evidence
 
 
 def z_in_runs(vectors: np.ndarray, run: np.ndarray) -> np.ndarray:

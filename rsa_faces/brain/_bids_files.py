@@ -38,7 +38,7 @@ def entities(path: Path) -> dict[str, str]:
 
 
 def find_runs(
-    root: Path,
+    bids_root: Any,
     *,
     task: str,
     subject: str,
@@ -49,6 +49,7 @@ def find_runs(
     echo: str | None = None,
 ) -> list[BidsRun]:
     """Find the preprocessed runs of a subject; what is missing or ambiguous is named."""
+    root = Path(bids_root)
     folder = root / derivatives
     if not folder.is_dir():
         raise InputError(f"expected a folder {derivatives!r} in {str(root)!r}, but there is none.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rsa_faces._core.checks import check_flags
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain.spheres import Volume
 
@@ -110,12 +111,7 @@ class Region:
         name : str, optional
             By default that of this region.
         """
-        chosen = np.asarray(chosen)
-        if chosen.dtype != bool or chosen.shape != (self.n_places,):
-            raise InputError(
-                f"expected True or False for each of {self.n_places} places, got {chosen.dtype} of "
-                f"shape {chosen.shape}."
-            )
+        chosen = check_flags(chosen, self.n_places, what="chosen")
         found: dict[str, Any] = {}
         start = 0
         for part, mask in self.parts():

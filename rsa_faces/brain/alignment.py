@@ -14,6 +14,7 @@ from scipy import sparse
 from rsa_faces._core.checks import check_choice, check_count, check_is, parse_bytes
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import as_names, check_unique_names, named, per_row, unnamed
+from rsa_faces._core.numbers import mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain.spheres import Discs, Spheres
 from rsa_faces.rdm import MEASURES
@@ -303,7 +304,8 @@ def hyperalign(
         _check_enough(shown, "held-out")
     width = profiles[0].shape[1]
     profiles = np.stack([p - p.mean(axis=0) for p in profiles])
-    order = _order(subjects, reference)
+    first = 0 if reference is None else subjects.index(reference)
+    order = [first, *(i for i in range(len(subjects)) if i != first)]
     per_center = 8 * len(subjects)
     if lists is None:
         rotation = _fit(profiles[:, None], order, n_iterations)[:, 0]
@@ -523,12 +525,6 @@ def _unit(series: np.ndarray) -> np.ndarray:
     return np.where(flat, 0.0, centred / np.where(flat, 1.0, length))
 
 
-def _order(subjects, reference) -> list[int]:
-    """Return numbers of subjects, the reference first."""
-    first = 0 if reference is None else subjects.index(reference)
-    return [first, *(i for i in range(len(subjects)) if i != first)]
-
-
 def _procrustes(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return orthogonal R that minimise ‖source R − target‖; what is free is nearest to I.
 
@@ -656,10 +652,7 @@ def _report(before, after, lists, subjects, measure, budget):
             defined = ~np.isnan(r)
             sums[state] += np.where(defined, r, 0.0).sum(axis=0)
             counts[state] += defined.sum(axis=0)
-            n = defined.sum(axis=1)
-            per_place[state, centers] = np.where(
-                n > 0, np.where(defined, r, 0.0).sum(axis=1) / np.maximum(n, 1), np.nan
-            )
+            per_place[state, centers] = mean_defined(r, axis=1)
     mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     report = pd.DataFrame(
         {

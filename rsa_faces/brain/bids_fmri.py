@@ -123,7 +123,7 @@ def _arguments(
 ) -> dict[str, Any]:
     """Return the arguments of :func:`glm_patterns` for the runs of a subject."""
     which = {key: options.pop(key) for key in _WHICH if key in options}
-    runs = find_runs(Path(bids_root), task=task, subject=subject, **which)
+    runs = find_runs(bids_root, task=task, subject=subject, **which)
     t_r = _one(runs, "t_r", t_r)
     if t_r is None:
         raise InputError(
@@ -183,22 +183,12 @@ def bids_mask(
     >>> mask = bids_mask("study", task="faces", subject="01",
     ...                  derivatives="derivatives/fmriprep")  # doctest: +SKIP
     """
-    runs = find_runs(
-        Path(bids_root),
-        task=task,
-        subject=subject,
-        space=space,
-        session=session,
-        derivatives=derivatives,
-        res=res,
-        echo=echo,
-    )
-    return _brain_mask([run.path for run in runs])
+    return _brain_mask([run.path for run in find_runs(**locals())])
 
 
 def bids_hash(bids_root: Any, **files: Any) -> str:
     """Return a hash of the preprocessed images, masks, confounds and events of a subject."""
-    runs = find_runs(Path(bids_root), **files)
+    runs = find_runs(bids_root, **files)
     found = [path for run in runs for path in (run.path, run.events, *_confound_files(run.path))]
     found += [mask for run in runs if (mask := _mask_of(run.path)).is_file()]
     said = [repr((run.name, run.t_r, run.slice_time_ref)) for run in runs]

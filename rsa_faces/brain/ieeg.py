@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_choice, check_flags
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import as_names
 from rsa_faces._core.optional import require
@@ -113,12 +113,7 @@ class IeegPatterns:
 
     def take_electrodes(self, keep: Sequence[bool] | np.ndarray) -> IeegPatterns:
         """Return these electrodes only: one True or False for each, at least one True."""
-        keep = np.asarray(keep)
-        if keep.dtype != bool or keep.shape != (len(self.electrodes),):
-            raise InputError(
-                f"expected one True or False for each of {len(self.electrodes)} electrodes, got "
-                f"{keep.dtype} of shape {keep.shape}."
-            )
+        keep = check_flags(keep, len(self.electrodes), what="keep", of="electrodes")
         if not keep.any():
             raise InputError(f"expected at least one electrode of {self.patient!r}, got none.")
         table = self.electrodes[keep].reset_index(drop=True)
@@ -312,7 +307,7 @@ def ieeg_patterns(
         _source(epochs, source),
         np.array(epochs.events[:, 0]),
         fingerprints,
-        _folds(epochs, folds),
+        None if folds is None else tuple(_column(epochs, folds, "folds").tolist()),
         settings,
     )
 
@@ -370,11 +365,6 @@ def _column(epochs, column: str, what: str) -> np.ndarray:
             "none. Leave these epochs out."
         )
     return values.to_numpy()
-
-
-def _folds(epochs, folds: str | None) -> tuple | None:
-    """Return the fold of each epoch, if asked for."""
-    return None if folds is None else tuple(_column(epochs, folds, "folds").tolist())
 
 
 def _check_stimuli(names: Sequence[str], stimuli) -> None:

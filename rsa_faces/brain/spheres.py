@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
-from rsa_faces._core.checks import check_above, check_count
+from rsa_faces._core.checks import check_above, check_count, check_flags
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.stored import storable
 
@@ -213,11 +213,7 @@ class Surface(_Places):
                 f"expected faces that name vertices from 0 to {len(vertices) - 1}, got {got}."
             )
         mask = np.ones(len(vertices), bool) if mask is None else np.array(mask)
-        if mask.dtype != bool or mask.shape != (len(vertices),):
-            raise InputError(
-                f"expected a mask of True and False for {len(vertices)} vertices, got "
-                f"{mask.dtype} of shape {mask.shape}."
-            )
+        check_flags(mask, len(vertices), what="mask", of="vertices")
         if not mask.any():
             raise InputError(f"expected a mask with at least one vertex, got none of {len(mask)}.")
         self.vertices, self.mask = _frozen(vertices), _frozen(mask)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
-from rsa_faces._core.checks import check_arguments, check_choice
+from rsa_faces._core.checks import check_arguments, check_choice, check_pair_weights
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import codes_of, named, unnamed
 from rsa_faces.comparison._forms import Covariance, bounded
@@ -263,8 +263,9 @@ def align_given(given: RDMs, model: RDMs, data: RDMs, method: str | Method) -> R
     """
     method = resolve(method)
     if method.partial is None:
+        able = ", ".join(m.name for m in METHODS.values() if m.partial is not None)
         raise InputError(
-            f"expected a method that can regress out ({_able('partial')}) with `given`, got "
+            f"expected a method that can regress out ({able}) with `given`, got "
             f"{method.name!r}, which has no partial form."
         )
     if set(model.conditions) - set(given.conditions):
@@ -340,11 +341,6 @@ def _partial(model: np.ndarray, data: np.ndarray, given: np.ndarray, method: Met
     return method.partial(correlations[None], len(given))[0]  # type: ignore[misc]
 
 
-def _able(form: str) -> str:
-    """Return the names of the methods that have a form."""
-    return ", ".join(name for name, method in METHODS.items() if getattr(method, form) is not None)
-
-
 def _with_missing(model, data, missing_model, missing_data, function) -> np.ndarray:
     """Compare over the pairs present in both; rows that miss the same pairs go together."""
     similarity = np.full((len(model), len(data)), np.nan)
@@ -371,14 +367,8 @@ def check_weights(weights, method: Method, data: RDMs, given: RDMs | None) -> RD
             f"expected a method that takes weights ({', '.join(able[:-1])} or {able[-1]}), "
             f"without `given`, for `weights`, got {method.name!r}{without}."
         )
-    weights = unnamed(weights, what="weights").astype(np.float64)
-    if weights.shape != data.vectors.shape:
-        raise InputError(
-            f"expected weights of shape {data.vectors.shape}, one per RDM and pair of the data, "
-            f"got {weights.shape}."
-        )
-    if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise InputError("expected finite weights of at least 0.")
+    weights = unnamed(weights, what="weights")
+    weights = check_pair_weights(weights, data.vectors.shape, what="weights")
     return RDMs(weights, data.conditions, "weights")
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from rsa_faces._core.checks import check_above, check_choice, check_count
+from rsa_faces._core.checks import check_above, check_choice, check_count, check_flags
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import counted, number, p_value
 from rsa_faces.brain import Surface, Volume
@@ -440,13 +440,7 @@ def _allowed(where, space) -> np.ndarray:
     """Return which places have a colour."""
     if where is None:
         return np.ones(space.n_places, bool)
-    where = np.asarray(where)
-    if where.dtype != bool or where.shape != (space.n_places,):
-        raise InputError(
-            f"expected where to be True or False for each of {space.n_places} places, got "
-            f"{where.dtype} of shape {where.shape}."
-        )
-    return where
+    return check_flags(where, space.n_places, what="where")
 
 
 def _cell(name: str, value: Any) -> str:

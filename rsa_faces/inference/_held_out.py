@@ -170,7 +170,8 @@ def fold_weights(
                 for i in range(0, len(train), _RANK_BLOCK)
             ]
         ).reshape(*shape[:2], shape[3], len(data))
-        return _best_of_each(_pooled(similarity, subjects), layers)
+        pooled = _pooled(similarity, subjects)
+        return np.concatenate([_one_hot(pooled[..., rows]) for rows in layers.networks], axis=-1)
     sums: list[list[Any]] = [[0.0, 0.0] for _ in layers.networks]
     for run in units.runs:
         pairs = pairs_of(run, len(units.groups))
@@ -251,7 +252,8 @@ def _inner_products(layers: Layers, data: np.ndarray, counts: np.ndarray, method
             xy += weights @ (x[:, None] * here).reshape(-1, here.shape[1]).T
     products = []
     mean_y = sums[:, len(layers.vectors) :]
-    own = _cleared(own - mean_y**2 / total[:, None], own)
+    left = own - mean_y**2 / total[:, None]
+    own = np.where(left > 1e-12 * own, left, 0.0)  # what is below is rounding
     for rows, (a, b), xx, xy in zip(layers.networks, upper, squares, across, strict=True):
         size = rows.stop - rows.start
         square = np.empty((len(counts), size, size))
@@ -282,11 +284,6 @@ def _whitened_products(vectors: np.ndarray, data: np.ndarray, counts: np.ndarray
     )
 
 
-def _cleared(difference: np.ndarray, raw: np.ndarray) -> np.ndarray:
-    """Return 0 where what is left of a sum of squares is rounding."""
-    return np.where(difference > 1e-12 * raw, difference, 0.0)
-
-
 def _without_constant(square: np.ndarray, across: np.ndarray, raw: np.ndarray):
     """Return inner products with zeros for layers that are constant in a sample."""
     constant = ~(np.einsum("nkk->nk", square) > 1e-12 * raw)
@@ -308,11 +305,6 @@ def _one_hot(scores: np.ndarray) -> np.ndarray:
     np.put_along_axis(weights, best, 1.0, axis=-1)
     weights[np.isnan(scores).all(axis=-1)] = np.nan
     return weights
-
-
-def _best_of_each(scores: np.ndarray, layers: Layers) -> np.ndarray:
-    """Return the weights of the best layer of each network."""
-    return np.concatenate([_one_hot(scores[..., rows]) for rows in layers.networks], axis=-1)
 
 
 def _fit_nnls(gram: np.ndarray, target: np.ndarray, *, compiled: bool) -> np.ndarray:

@@ -173,8 +173,19 @@ def load_torch(path: Path) -> Any:
         raise _damaged(path, err) from err
 
 
-def toolbox_content(path: Path) -> dict[str, Any]:
-    """Return what rsatoolbox wrote to HDF5: nested dictionaries of arrays, text and None."""
+def toolbox_content(path: Path, part: str, kind: str) -> dict[str, Any]:
+    """Return what rsatoolbox wrote to HDF5, a `kind` that has `part`: nested dictionaries."""
+    content = _toolbox_file(path)
+    if part not in content:
+        raise InputError(
+            f"expected {kind} in {path}, but its parts are "
+            f"{', '.join(map(repr, content)) or 'none'}."
+        )
+    return content
+
+
+def _toolbox_file(path: Path) -> dict[str, Any]:
+    """Return nested dictionaries of arrays, text and None."""
     try:
         with h5py.File(path, "r") as file:
             if "rsatoolbox_version" not in file.attrs:

@@ -236,12 +236,7 @@ def _rsatoolbox(
 ) -> Activations:
     """Return an rsatoolbox Dataset with one row per condition."""
     path = existing(path, "an rsatoolbox dataset")
-    content = toolbox_content(path)
-    if "measurements" not in content:
-        raise InputError(
-            f"expected an rsatoolbox Dataset in {path}, but its parts are "
-            f"{', '.join(map(repr, content)) or 'none'}."
-        )
+    content = toolbox_content(path, "measurements", "an rsatoolbox Dataset")
     values = np.asarray(content["measurements"])
     if values.ndim != 2:
         raise InputError(

@@ -195,12 +195,7 @@ def _arrays(rdms: np.ndarray | Sequence[np.ndarray], names: Names | None) -> RDM
 
 def _rsatoolbox(path: Path, names: Names | None, descriptor: str | None) -> RDMs:
     """Return RDMs that rsatoolbox saved."""
-    content = toolbox_content(path)
-    if "dissimilarities" not in content:
-        raise InputError(
-            f"expected rsatoolbox RDMs in {path}, but its parts are "
-            f"{', '.join(map(repr, content)) or 'none'}."
-        )
+    content = toolbox_content(path, "dissimilarities", "rsatoolbox RDMs")
     values = np.atleast_2d(_real(np.asarray(content["dissimilarities"]), path))
     held = described(content.get("pattern_descriptors"), descriptor, "pattern_descriptors", path)
     n = len(held) if held is not None else _n_conditions(values, names, path)

@@ -203,7 +203,9 @@ def load_patterns(
         if noise is not None:
             check_freedom(one, size)
     means = means.reshape(len(means), len(cells.folds), len(order)).transpose(1, 0, 2)
-    values = _prepared(np.ascontiguousarray(means), usable, measure)
+    values = np.ascontiguousarray(means)
+    if prepare := _PREPARED.get(measure.compiled or ""):
+        values = prepare(values, usable)
     bounds = np.concatenate([[0], np.cumsum(sizes)])
     return Patterns(space, values, usable, measure, noise, deviations, bounds, joined)
 
@@ -365,12 +367,6 @@ def _means(observed: np.ndarray, cells: Cells) -> np.ndarray:
     if (counts == 1).all():
         return ordered
     return np.add.reduceat(ordered, np.cumsum(counts) - counts, axis=1) / counts
-
-
-def _prepared(values: np.ndarray, usable: np.ndarray, measure: Measure) -> np.ndarray:
-    """Return the patterns as the measure's loop wants them."""
-    prepare = _PREPARED.get(measure.compiled or "")
-    return values if prepare is None else prepare(values, usable)
 
 
 def _rates(values: np.ndarray, usable: np.ndarray) -> np.ndarray:

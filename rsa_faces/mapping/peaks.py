@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from rsa_faces._core.checks import check_above, check_count
+from rsa_faces._core.checks import check_above, check_count, check_flags
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface, Volume
 
@@ -78,10 +78,7 @@ def peak_table(
     values = _fitting(values, "values", space).astype(np.float64)
     allowed = ~np.isnan(values)
     if where is not None:
-        where = _fitting(where, "where", space)
-        if where.dtype != bool:
-            raise InputError(f"expected where to be True and False, got {where.dtype}.")
-        allowed &= where
+        allowed &= check_flags(where, space.n_places, what="where")
     filled = np.where(np.isnan(values), -np.inf, values)
     graph = neighbours(space, corners=True)
     around = np.full(len(filled), -np.inf)

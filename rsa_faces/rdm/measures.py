@@ -13,7 +13,7 @@ or few channels are ties for rank methods too. Squared distances of whole number
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -417,31 +417,26 @@ def check_rates(lowest: float) -> None:
 
 #: The measure of each name. What is entered here is known everywhere, also in configurations.
 MEASURES: dict[str, Measure] = {
-    measure.name: measure
+    # Each sees to rounding itself, and has a loop of its name.
+    measure.name: replace(measure, rounding=0.0, compiled=measure.name.upper())
     for measure in (
         Measure(
             "euclidean",
             euclidean,
             label="Euclidean distance",
             streamed=partial(euclidean, single=True),
-            rounding=0.0,
-            compiled="EUCLIDEAN",
         ),
         Measure(
             "sqeuclidean",
             sqeuclidean,
             label="squared Euclidean distance",
             streamed=partial(sqeuclidean, single=True),
-            rounding=0.0,
-            compiled="SQEUCLIDEAN",
         ),
         Measure(
             "correlation",
             correlation,
             label="1 − Pearson correlation",
             streamed=partial(correlation, single=True),
-            rounding=0.0,
-            compiled="CORRELATION",
             undefined=CONSTANT,
             angular=True,
         ),
@@ -450,8 +445,6 @@ MEASURES: dict[str, Measure] = {
             cosine,
             label="1 − cosine",
             streamed=partial(cosine, single=True),
-            rounding=0.0,
-            compiled="COSINE",
             undefined=ZERO,
             angular=True,
         ),
@@ -460,8 +453,6 @@ MEASURES: dict[str, Measure] = {
             mahalanobis,
             label="Mahalanobis distance",
             citation=WALTHER,
-            rounding=0.0,
-            compiled="MAHALANOBIS",
             needs_noise=True,
             uses_noise=True,
         ),
@@ -470,8 +461,6 @@ MEASURES: dict[str, Measure] = {
             crossnobis,
             label="cross-validated squared Mahalanobis distance (crossnobis)",
             citation=WALTHER,
-            rounding=0.0,
-            compiled="CROSSNOBIS",
             cancels=True,
             needs_folds=True,
             uses_noise=True,
@@ -482,8 +471,6 @@ MEASURES: dict[str, Measure] = {
             label="symmetrised Kullback-Leibler divergence of Poisson rates",
             citation=SCHUETT,
             streamed=poisson,
-            rounding=0.0,
-            compiled="POISSON",
             cancels=True,
         ),
     )
