@@ -98,6 +98,14 @@ class Region:
             if mask is not None:
                 yield part, mask.mask if part == "volume" else mask
 
+    def split(self, values: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Yield the name and the mask of each part, and its share of values, (..., n_places)."""
+        start = 0
+        for part, mask in self.parts():
+            stop = start + int(mask.sum())
+            yield part, mask, values[..., start:stop]
+            start = stop
+
     def named(self, name: str) -> Region:
         """Return the same region with another name."""
         return Region(self.volume, self.left, self.right, name=name, template=self.template)
@@ -113,14 +121,11 @@ class Region:
         """
         chosen = check_flags(chosen, self.n_places, what="chosen")
         found: dict[str, Any] = {}
-        start = 0
-        for part, mask in self.parts():
-            stop = start + int(mask.sum())
-            if (here := chosen[start:stop]).any():
+        for part, mask, here in self.split(chosen):
+            if here.any():
                 kept = mask.copy()
                 kept[mask] = here
                 found[part] = Volume(kept, self.volume.affine) if part == "volume" else kept
-            start = stop
         return Region(**found, name=self.name if name is None else name, template=self.template)
 
     def resample(self, like: Region) -> Region:
@@ -237,12 +242,10 @@ class Region:
             return cifti_image(self, values, [f"map {i}" for i in range(len(values))])
         if self.volume is not None:
             return self._nifti(values, fill)
-        images, start = {}, 0
-        for part, mask in self.parts():
-            stop = start + int(mask.sum())
-            images[part] = _gifti(np.atleast_2d(values)[:, start:stop], mask, part, fill)
-            start = stop
-        return images
+        return {
+            part: _gifti(np.atleast_2d(rows), mask, part, fill)
+            for part, mask, rows in self.split(values)
+        }
 
     def _nifti(self, values: np.ndarray, fill: float):
         """Return voxels as an image."""

@@ -492,11 +492,8 @@ class SurfaceImage(Image):
 
     def fill(self, space: Region, out: np.ndarray) -> None:
         """Write the values at some of the vertices."""
-        start = 0
-        for part, mask in space.parts():
-            stop = start + int(mask.sum())
-            out[start:stop] = self.arrays[part][:, mask].T
-            start = stop
+        for part, mask, own in space.split(out.T):
+            own[:] = self.arrays[part][:, mask]
 
 
 @dataclass(frozen=True, eq=False)

@@ -308,6 +308,12 @@ def points(ax: Axes, x: Any, y: Any, color: str, found: Any, markersize: float =
             )
 
 
+def density(ax: Axes, values: Any, bins: Any, color: str, label: str, alpha: float = 0.3) -> None:
+    """Draw how numbers are distributed, as an area."""
+    look = {"color": color, "alpha": alpha, "label": label}
+    ax.hist(values, bins, density=True, histtype="stepfilled", **look)
+
+
 def reference(ax: Axes, value: float = 0.0, *, axis: str = "y", text: str = "") -> None:
     """Draw a dashed line at what would be nothing or chance, and say what it is."""
     draw = ax.axhline if axis == "y" else ax.axvline

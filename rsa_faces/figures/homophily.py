@@ -12,6 +12,7 @@ from rsa_faces.analyses import Homophily
 from rsa_faces.figures._parts import (
     PALE,
     check_few,
+    density,
     figure_of,
     line_of,
     network_colors,
@@ -62,15 +63,8 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
         for kind, (label, color) in _KINDS.items():
             scores = first.pairs.loc[first.pairs["tie"] == kind, "score"]
             if len(scores):
-                left.hist(
-                    scores,
-                    bins,
-                    density=True,
-                    histtype="stepfilled",
-                    color=color,
-                    alpha=0.3,
-                    label=f"{label} ({counted(len(scores), 'pair')})",
-                )
+                label = f"{label} ({counted(len(scores), 'pair')})"
+                density(left, scores, bins, color, label)
                 left.axvline(scores.mean(), color=color, linewidth=1)
         of = f"{shown_name(name)}: " if name else ""
         left.set_title(f"{of}{first.table['n_people'].iloc[0]} people; lines: means", loc="left")

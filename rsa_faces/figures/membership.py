@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from rsa_faces._core.words import between, counted, number
 from rsa_faces.analyses import Membership
-from rsa_faces.figures._parts import PALE, figure_of, legend_below, panels
+from rsa_faces.figures._parts import PALE, density, figure_of, legend_below, panels
 from rsa_faces.figures._style import COLORS, COLUMN, PAGE, style
 
 _BINS = 16
@@ -42,15 +42,7 @@ def plot_membership(result: Membership, *, ax=None) -> Figure:
                 (~member, PALE, f"others ({counted(row.n_others, 'person')})"),
                 (member, COLORS[0], f"members ({counted(row.n_members, 'person')})"),
             ):
-                one.hist(
-                    values[chosen],
-                    bins,
-                    density=True,
-                    histtype="stepfilled",
-                    color=color,
-                    alpha=0.45,
-                    label=label,
-                )
+                density(one, values[chosen], bins, color, label, alpha=0.45)
             labels = " (needs labels)" if row.needs_labels else ""
             one.set_xlabel(f"{row.sign}{labels}")
             one.set_yticks([])

@@ -28,6 +28,10 @@ FAMILIES = ("region", "all")
 FEW_SUBJECTS = 5
 FEW_CONDITIONS = 20
 _ROUNDING = 1e-12  # of similarities, which are at most 1
+_SETTINGS = (
+    *("generalise_to", "uncertainty", "interval", "n_boot", "seed"),
+    *("alpha", "correction", "tail", "family"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,21 +127,11 @@ class Design:
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Return the options as a result keeps them, with what conclusions hold for."""
-        own = {
-            "generalise_to": self.generalise_to,
-            "uncertainty": self.uncertainty,
-            "interval": self.interval,
-            "n_boot": self.n_boot if self.uncertainty == "bootstrap" else 0,
-            "seed": self.seed,
-            "alpha": self.alpha,
-            "correction": self.correction,
-            "tail": self.tail,
-            "family": self.family,
-            "groups": self.groups is not None,
-            "blocks": self.blocks is not None,
-            "generalises_to": GENERALISE_TO[self.generalise_to],
-        }
-        return own | more
+        own: dict[str, Any] = {name: getattr(self, name) for name in _SETTINGS}
+        if self.uncertainty != "bootstrap":
+            own["n_boot"] = 0
+        own |= {what: getattr(self, what) is not None for what in ("groups", "blocks")}
+        return own | {"generalises_to": GENERALISE_TO[self.generalise_to]} | more
 
 
 @dataclass(frozen=True, eq=False)

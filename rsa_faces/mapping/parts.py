@@ -80,11 +80,8 @@ def image_parts(
     for side, mesh in meshes.items():
         space = _within(space, side, mesh)
     values = image.read(space)
-    parts, start = {}, 0
-    for part, inside in space.parts():
-        stop = start + int(inside.sum())
-        rows = values[:, start:stop]
-        start = stop
+    parts = {}
+    for part, inside, rows in space.split(values):
         if part == "volume":
             region = type(space)(space.volume)
             parts[part] = {"img": region.to_img(rows), "mask_img": region.to_img()}
