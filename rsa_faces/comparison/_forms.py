@@ -27,7 +27,11 @@ def is_constant(vectors: np.ndarray) -> np.ndarray:
 
 def centred(vectors: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return rows minus their (weighted) mean; exactly 0 for constant rows."""
-    centred = vectors - np.average(vectors, axis=1, weights=weights)[:, None]
+    if weights is None:
+        mean = vectors.mean(axis=1)
+    else:
+        mean = np.average(vectors, axis=1, weights=weights)
+    centred = vectors - mean[:, None]
     centred[is_constant(vectors)] = 0.0
     return centred
 
