@@ -186,6 +186,7 @@ def test_evidence_weighs_the_group_rdm_of_a_comparison(tmp_path):
         "networks": ["pixels"],
         "subsets": {"all": "all"},
         "figures": {},
+        "partition": None,
     }
     project.write_text(yaml.safe_dump(config))
     inputs = read_inputs(Config.read(project))
