@@ -53,6 +53,19 @@ class DesignOptions:
             )
 
 
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run needs to be fitted."""
+
+    name: Any
+    events: pd.DataFrame
+    regressors: list[str]  # conditions in order of their regressors, then those of no interest
+    codes: np.ndarray  # which regressor each event belongs to
+    n_conditions: int
+    confounds: np.ndarray | None
+    kept: np.ndarray  # which scans are fitted
+
+
 def read_events(events: Any, run: Any, duration: float, column: str = "trial_type") -> pd.DataFrame:
     """Return onset, duration, trial_type (and modulation) of a run in order of onset, checked.
 
@@ -174,25 +187,18 @@ def read_confounds(confounds: Any, run: Any, n_scans: int) -> np.ndarray | None:
     return values
 
 
-def design_matrix(
-    events: pd.DataFrame,
-    names: Sequence[str],
-    codes: np.ndarray,
-    confounds: np.ndarray | None,
-    kept: np.ndarray,
-    options: DesignOptions,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the design matrix and the columns of the regressors, one for each name.
+def design_matrix(plan: RunPlan, options: DesignOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Return the design matrix of a run and the columns of its regressors.
 
-    `codes` says which regressor each event belongs to, `kept` which scans are fitted. Names in the
-    matrix are made here: a condition called "constant" or "drift_1" must not meet nilearn's own
-    columns.
+    Names in the matrix are made here: a condition called "constant" or "drift_1" must not meet
+    nilearn's own columns.
     """
     from nilearn.glm.first_level import make_first_level_design_matrix
 
-    coded = events.assign(trial_type=[f"regressor{code:06d}" for code in codes])
-    times = options.t_r * (np.arange(len(kept)) + options.slice_time_ref)
-    added = None if confounds is None or not confounds.shape[1] else confounds
+    coded = plan.events.assign(trial_type=[f"regressor{code:06d}" for code in plan.codes])
+    times = options.t_r * (np.arange(len(plan.kept)) + options.slice_time_ref)
+    added = plan.confounds
+    added = None if added is None or not added.shape[1] else added
     design = make_first_level_design_matrix(
         times,
         coded if len(coded) else None,
@@ -203,9 +209,9 @@ def design_matrix(
         add_regs=added,
         add_reg_names=None if added is None else [f"confound{i}" for i in range(added.shape[1])],
     )
-    columns = design.columns.get_indexer([f"regressor{i:06d}" for i in range(len(names))])
+    columns = design.columns.get_indexer([f"regressor{i:06d}" for i in range(len(plan.regressors))])
     # Regressors and drifts know the time of all scans; those that are left out have no row.
-    return design.to_numpy(np.float64)[kept], columns
+    return design.to_numpy(np.float64)[plan.kept], columns
 
 
 def check_estimable(design: np.ndarray, columns: np.ndarray, names: Sequence[str], run: Any):

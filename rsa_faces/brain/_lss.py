@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.brain._design import DesignOptions, design_matrix
+from rsa_faces.brain._design import DesignOptions, RunPlan, design_matrix
 
 _SMALL = 1e-10
 
 
 def single_trials(
-    signal: np.ndarray,
-    events: pd.DataFrame,
-    regressors: list[str],
-    codes: np.ndarray,
-    n_conditions: int,
-    confounds: np.ndarray | None,
-    kept: np.ndarray,
-    options: DesignOptions,
-    noise_model: str,
-    run: object,
+    signal: np.ndarray, plan: RunPlan, options: DesignOptions, noise_model: str
 ) -> tuple[np.ndarray, list[str]]:
     """Return the betas of the trials of a run in order of onset, and their conditions."""
+    codes, n_conditions = plan.codes, plan.n_conditions
     of_interest = codes < n_conditions
     n_trials = int(of_interest.sum())
     own = np.empty(len(codes), dtype=int)
     own[of_interest] = np.arange(n_trials)
     own[~of_interest] = n_trials + codes[~of_interest] - n_conditions
-    names = [regressors[code] for code in codes[of_interest]]
+    names = [plan.regressors[code] for code in codes[of_interest]]
     labels = [
         f"{name} at {onset:g} s"
-        for name, onset in zip(names, events["onset"][of_interest], strict=True)
+        for name, onset in zip(names, plan.events["onset"][of_interest], strict=True)
     ]
-    design, columns = design_matrix(
-        events, [*labels, *regressors[n_conditions:]], own, confounds, kept, options
-    )
+    regressors = [*labels, *plan.regressors[n_conditions:]]
+    design, columns = design_matrix(replace(plan, regressors=regressors, codes=own), options)
     trials = design[:, columns[:n_trials]]
     rest = np.delete(design, columns[:n_trials], axis=1)
     if noise_model == "ols":
-        return _least_squares(signal, trials, rest, labels, run), names
-    return _autoregressive(signal, trials, rest, labels, run, noise_model), names
+        return _least_squares(signal, trials, rest, labels, plan.name), names
+    return _autoregressive(signal, trials, rest, labels, plan.name, noise_model), names
 
 
 def _least_squares(signal, trials, rest, labels, run) -> np.ndarray:

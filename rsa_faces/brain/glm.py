@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.brain._design import (
     DesignOptions,
+    RunPlan,
     check_estimable,
     condition_names,
     design_matrix,
@@ -34,25 +34,12 @@ SCALINGS = ("percent", None)
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What a run needs to be fitted."""
-
-    name: Any
-    events: pd.DataFrame
-    regressors: list[str]  # conditions in order of their regressors, then those of no interest
-    codes: np.ndarray
-    n_conditions: int
-    confounds: np.ndarray | None
-    kept: np.ndarray  # which scans are fitted
-
-
-@dataclass(frozen=True)
 class _Work:
     """All that is fitted: where, to which images, how, and which rows are wanted."""
 
     space: Region
     images: list[Image]
-    plans: list[_Run]
+    plans: list[RunPlan]
     wanted: frozenset[tuple[str, Any]]  # condition and run
     options: DesignOptions
 
@@ -210,18 +197,7 @@ def glm_patterns(
             betas, left, rank = _fit(signal, plan, options, noise_model)
             row_names = plan.regressors[: plan.n_conditions]
             if model == "trial":
-                betas, row_names = single_trials(
-                    signal,
-                    plan.events,
-                    plan.regressors,
-                    plan.codes,
-                    plan.n_conditions,
-                    plan.confounds,
-                    plan.kept,
-                    options,
-                    noise_model,
-                    plan.name,
-                )
+                betas, row_names = single_trials(signal, plan, options, noise_model)
             stay = [k for k, name in enumerate(row_names) if (name, plan.name) in work.wanted]
             values.append(betas[stay])
             names += [row_names[k] for k in stay]
@@ -326,26 +302,11 @@ def _plan(events, confounds, runs, kept, t_r, conditions, nuisance, column):
         present = {condition_of[t] for t in types if t in condition_of}
         own = [name for name in order if name in present]
         others = list(dict.fromkeys(t for t in types if t not in condition_of))
-        place = {("condition", c): i for i, c in enumerate(own)}
-        place |= {("nuisance", t): len(own) + i for i, t in enumerate(others)}
-        codes = np.array(
-            [
-                place["condition", condition_of[t]] if t in condition_of else place["nuisance", t]
-                for t in types
-            ],
-            dtype=int,
-        )
-        plans.append(
-            _Run(
-                run,
-                table,
-                own + others,
-                codes,
-                len(own),
-                read_confounds(confound, run, len(scans)),
-                scans,
-            )
-        )
+        place = {t: own.index(condition_of[t]) for t in set(types) & set(condition_of)}
+        place |= {t: len(own) + i for i, t in enumerate(others)}
+        codes = np.array([place[t] for t in types], dtype=int)
+        confound = read_confounds(confound, run, len(scans))
+        plans.append(RunPlan(run, table, own + others, codes, len(own), confound, scans))
     return plans, order
 
 
@@ -358,11 +319,9 @@ def _scaled(signal: np.ndarray, scaling: str | None) -> np.ndarray:
     return mean_scaling(signal)[0]
 
 
-def _design(plan: _Run, options: DesignOptions):
+def _design(plan: RunPlan, options: DesignOptions):
     """Return the design of a run that can be fitted, columns of its conditions, and its rank."""
-    design, columns = design_matrix(
-        plan.events, plan.regressors, plan.codes, plan.confounds, plan.kept, options
-    )
+    design, columns = design_matrix(plan, options)
     columns = columns[: plan.n_conditions]
     rank = check_estimable(design, columns, plan.regressors[: plan.n_conditions], plan.name)
     if rank >= len(design):
@@ -373,7 +332,7 @@ def _design(plan: _Run, options: DesignOptions):
     return design, columns, rank
 
 
-def _fit(signal, plan: _Run, options: DesignOptions, noise_model: str):
+def _fit(signal, plan: RunPlan, options: DesignOptions, noise_model: str):
     """Return betas of conditions, residuals and the rank of the design of a run."""
     from nilearn.glm.first_level import run_glm
 

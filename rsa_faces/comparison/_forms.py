@@ -27,10 +27,7 @@ def is_constant(vectors: np.ndarray) -> np.ndarray:
 
 def centred(vectors: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return rows minus their (weighted) mean; exactly 0 for constant rows."""
-    if weights is None:
-        mean = vectors.mean(axis=1)
-    else:
-        mean = np.average(vectors, axis=1, weights=weights)
+    mean = vectors.mean(axis=1) if weights is None else np.average(vectors, axis=1, weights=weights)
     centred = vectors - mean[:, None]
     centred[is_constant(vectors)] = 0.0
     return centred
