@@ -34,12 +34,21 @@ def project(tmp_path_factory):
         nibabel.save(image, folder / f"sub-{i}.nii.gz")
         subjects[f"sub-{i}"] = f"sub-{i}.nii.gz"
     nibabel.save(brain.mask_img, folder / "mask.nii.gz")
+    # Anatomy on a grid of its own, twice as fine.
+    fine = np.kron(brain.mask_img.get_fdata(), np.ones((2, 2, 2))) * 700
+    affine = brain.mask_img.affine @ np.diag([0.5, 0.5, 0.5, 1])
+    nibabel.save(nibabel.Nifti1Image(fine.astype(np.float32), affine), folder / "anatomy.nii.gz")
     brain.models.save(folder / "models.h5")
     table = pd.DataFrame({"condition": brain.conditions, "fold": brain.runs})
     table.to_csv(folder / "volumes.csv", index=False)
     config = {
         "title": "simulated",
-        "data": {"subjects": subjects, "conditions": "volumes.csv", "mask": "mask.nii.gz"},
+        "data": {
+            "subjects": subjects,
+            "conditions": "volumes.csv",
+            "mask": "mask.nii.gz",
+            "anatomy": "anatomy.nii.gz",
+        },
         "models": [{"rdms": "models.h5"}],
         "radius": 6.0,
         "test": {"n_permutations": 99, "alpha": 0.07},
@@ -69,6 +78,7 @@ def test_the_planted_model_is_found_where_it_is(project, tmp_path):
     assert best["network"].iloc[0] == "simulated layer_1"
     assert set(best["n_subjects"]) == {4}
     assert best["similarity"].iloc[0] == pytest.approx(top["similarity"], abs=0.1)
+    assert "Grey: anatomy." in (out / "report.html").read_text(encoding="utf-8")
     methods = (out / "methods.md").read_text(encoding="utf-8")
     assert "of the file models.h5" in methods
     assert "chosen in one half of the subjects and judged in the other" in methods
