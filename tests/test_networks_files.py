@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import pickle
 
 import numpy as np
 import pytest
@@ -225,3 +226,17 @@ def test_files_that_do_not_fit_fill_nothing(state):
     module = Small()
     with pytest.raises(InputError, match=r"missing, \d+ names"):
         fill(module, state, source="w.pth")
+
+
+# --- torch, late ------------------------------------------------------------------------------
+
+
+def test_modules_of_families_are_modules_of_torch_that_can_be_pickled():
+    module = load_network("untrained:mini-xception", device="cpu", seed=3).module
+    again = pickle.loads(pickle.dumps(module))
+    assert isinstance(again, nn.Module)
+    assert type(again) is type(module)
+    assert_same(again.state_dict(), module.state_dict())
+    kind = type(module).__mro__[1]
+    assert not issubclass(kind, nn.Module), "the class as it is written derives from no torch"
+    assert isinstance(kind(), nn.Module)
