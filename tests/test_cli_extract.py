@@ -11,6 +11,7 @@ from test_cli import rsa_faces, sentence
 
 import rsa_faces as rf
 from rsa_faces.extraction import list_store
+from rsa_faces.stimuli.images import write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -208,6 +209,20 @@ def test_networks_are_looked_into_and_checked():
     assert "mini-xception sees what it should: yes, because it answers three" in checked.output
     assert "identity: 0.54" in checked.output
     assert "as published" in checked.output
+
+
+def test_a_weight_file_of_the_user_is_checked_where_it_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setenv("RSA_FACES_DATA", str(tmp_path / "kept"))
+    weights = rf.networks.NETWORKS["mini-xception"].weights_path
+    faces = rf.datasets.simulated_faces().stimuli
+    write_images(faces.subset(faces.ids[:3]), tmp_path / "faces")
+    done = rsa_faces(
+        *("rdm", tmp_path / "faces", "--network", "mini-xception", "--weights", weights),
+        *("--layers", "pool", "--whole", "--out", tmp_path / "rdms.h5"),
+    )
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.output.split())
+    assert "mini-xception sees what it should: yes, because it tells expression apart" in text
 
 
 @pytest.mark.slow

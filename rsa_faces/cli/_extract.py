@@ -81,7 +81,7 @@ def extract(
     """
     import rsa_faces as rf
 
-    opened = rf.load_network(network, weights=weights, device=device)
+    opened = _opened(network, weights, device)
     stimuli = _cropped(rf.load_stimuli(images, manifest=manifest), opened, crop, margin)
     activations = rf.extract(
         opened,
@@ -155,7 +155,7 @@ def rdm(
     else:
         if network is None:
             raise InputError("expected --network NAME for a folder of images.")
-        opened = rf.load_network(network, weights=weights, device=device)
+        opened = _opened(network, weights, device)
         options: dict[str, Any] = {
             "layers": layers or "all",
             "measure": measure,
@@ -307,6 +307,18 @@ def _label(text: str) -> tuple[str, str | list[str] | None]:
 def _reduce(value: str | None) -> str | int | None:
     """Return a number as a number."""
     return int(value) if value is not None and value.isdigit() else value
+
+
+def _opened(name: str, weights: Path | None, device: str) -> Network:
+    """Open a network; say whether a weight file of the user makes it see what it should."""
+    from rsa_faces.networks import load_network
+    from rsa_faces.networks._check import check_file
+
+    network = load_network(name, weights=weights, device=device)
+    if weights is not None:
+        found = check_file(name, weights, device=device)
+        say("note", found.sentence, style="yellow" if found.good is False else "green")
+    return network
 
 
 def _crop_options(spec, margin: float | None) -> dict:
