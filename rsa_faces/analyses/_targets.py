@@ -36,9 +36,11 @@ class Classes:
         for part in parts:
             labels = permuted[:, part.train]
             chosen = best_index(-_left_out_errors(part.errors, labels), axis=1, last=True)
-            one_hot = np.eye(len(self.classes))[labels]
-            scores = [part.smoother[k] @ own for k, own in zip(chosen, one_hot, strict=True)]
-            predicted[:, part.test] = best_index(np.array(scores), axis=2)
+            for k in np.unique(chosen):
+                these = np.flatnonzero(chosen == k)
+                one_hot = np.eye(len(self.classes))[labels[these].T].reshape(len(part.train), -1)
+                scores = (part.smoother[k] @ one_hot).reshape(len(part.test), len(these), -1)
+                predicted[np.ix_(these, part.test)] = best_index(scores, axis=2).T
         return predicted[0], _accuracies(predicted, permuted, len(self.classes))
 
     def row(self, predicted: np.ndarray, scores: np.ndarray) -> tuple[dict, np.ndarray]:
@@ -67,12 +69,15 @@ def _left_out_errors(errors: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     errors (n_strengths, n, n), labels (n_sets, n): result (n_sets, n_strengths).
     """
-    flat, sums = errors.reshape(len(errors), -1).T, []
-    step = max(1, _HELD // len(flat))
+    row, col = np.triu_indices(labels.shape[1], k=1)
+    # Each pair is there twice, and each condition is of its own class.
+    pairs, sums = 2 * errors[:, row, col].T, []
+    diagonal = np.einsum("kii->k", errors)
+    labels, step = labels.astype(np.int32), max(1, _HELD // len(row))
     for start in range(0, len(labels), step):
         own = labels[start : start + step]
-        same = own[:, :, None] == own[:, None]
-        sums.append(same.reshape(len(own), -1).astype(float) @ flat)
+        same = np.take(own, row, axis=1) == np.take(own, col, axis=1)
+        sums.append(same.astype(float) @ pairs + diagonal)
     return np.concatenate(sums)
 
 
