@@ -42,7 +42,7 @@ def test_extract_then_rdm_gives_what_rdm_gives_at_once(photographs, tmp_path):
     assert "mini-xception: 16 layers, 8 images" in listed.output
     assert "written today, used today, current" in listed.output
     would = rsa_faces("store", "prune", store, "--max-size", "1KB")
-    assert "Would remove 1 files" in would.output
+    assert "Would remove 1 file," in would.output
     activations = rf.load_activations(store)
     assert activations.network == "mini-xception"
     assert activations.conditions[0] == "image_13"

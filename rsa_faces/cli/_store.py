@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from rsa_faces._core.words import counted
 from rsa_faces.cli._console import app, guarded, out, say
 
 Store = Annotated[Path, typer.Argument(help="The folder that --store named.")]
 
-store = typer.Typer(no_args_is_help=True, help="Activations that are kept: what is there, and go.")
+store = typer.Typer(no_args_is_help=True, help="Activations that are kept: list them, prune them.")
 app.add_typer(store, name="store")
 
 
@@ -24,7 +25,8 @@ def list_(path: Store) -> None:
     listed = list_store(path)
     for _, row in listed[listed["state"] != "foreign"].iterrows():
         out.print(
-            f"{row['network'] or row['name']}: {row['layers']} layers, {row['images']} images, "
+            f"{row['network'] or row['name']}: {counted(row['layers'], 'layer')}, "
+            f"{counted(row['images'], 'image')}, "
             f"{row['n_bytes'] / 1e6:.1f} MB, written {_ago(row['written'])}, used "
             f"{_ago(row['used'])}, {row['state']}",
             markup=False,
@@ -62,8 +64,11 @@ def prune(
     gone = prune_store(path, older_than=older_than, max_size=max_size, unused=unused, delete=yes)
     for (network, why), group in gone.groupby(["network", "why"]):
         size = group["n_bytes"].sum() / 1e6
-        out.print(f"{network or 'files'}: {len(group)} files, {size:.1f} MB, {why}", markup=False)
-    what = f"{len(gone)} files, {gone['n_bytes'].sum() / 1e6:.1f} MB"
+        out.print(
+            f"{network or 'files'}: {counted(len(group), 'file')}, {size:.1f} MB, {why}",
+            markup=False,
+        )
+    what = f"{counted(len(gone), 'file')}, {gone['n_bytes'].sum() / 1e6:.1f} MB"
     out.print(f"Removed {what}" if yes else f"Would remove {what}; --yes removes them")
 
 
