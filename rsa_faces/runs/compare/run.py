@@ -151,6 +151,7 @@ class CompareRun(Run):
             f"{region}, {subset}: {note}"
             for (subset, region), partition in self.partitions.items()
             for note in partition.notes
+            if not note.startswith("the data: ")  # said of the region, by its tests
         ]
 
     def draw(self) -> None:
