@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 import rsa_faces as rf
-from rsa_faces.analyses import encoding, readout
+from rsa_faces.analyses import encoding, individuation, readout
 from rsa_faces.behaviour import feature_contrast
 
 DESIGNS = {
@@ -64,7 +64,7 @@ def contrast(study: Study, told: bool) -> float:
     found = feature_contrast(
         rdm,
         {"label": label},
-        people=study.labels["who"],
+        people=study.labels["who"].to_dict(),
         within=study.cells(told, "view"),
         n_permutations=39,
         seed=study.seed,
@@ -102,7 +102,33 @@ def difference(study: Study, told: bool) -> float:
     return encoding(features, y, **options, **study.options).differences["p"][0]
 
 
-TESTS = {test.__name__: test for test in (contrast, read, encode, difference)}
+def individuate(study: Study, told: bool) -> float:
+    """Do raters who see categories see faces as the features do, within categories?"""
+    category = study.labels[["face", "view"]]
+    if study.repeated:
+        category = (study.labels["who"] % 2).to_frame("gender")
+    code = category.groupby(list(category), sort=False).ngroup().to_numpy()
+    apart = 3 * study.rng.normal(size=(code.max() + 1, 10))[code]
+    seen = study.effect * 3 * study.x[:, :10]
+    who = study.rng.normal(size=(study.codes[:, 0].max() + 1, 10))[study.codes[:, 0]]
+    raters = [apart + seen + who + study.rng.normal(size=apart.shape) for _ in range(5)]
+    rdms = [rf.compute_rdms(x, conditions=study.names, measure="euclidean") for x in raters]
+    data = rf.concat(rdms).with_labels(subject=range(5))
+    model = rf.compute_rdms({"a": study.x}, conditions=study.names, measure="euclidean")
+    found = individuation(
+        model,
+        data,
+        category,
+        people=study.labels["who"] if told else None,
+        method="pearson",
+        uncertainty="analytic",
+        n_permutations=39,
+        seed=study.seed,
+    )
+    return found.table.set_index("pairs")["p"]["within categories"]
+
+
+TESTS = {test.__name__: test for test in (contrast, read, encode, difference, individuate)}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -113,7 +139,10 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     for name, design in itertools.product(chosen.only, DESIGNS):
         line = f"{name}, {design}:"
-        for effect, told in ((0.0, True), (0.3, True)) + ((0.0, False),) * chosen.untold:
+        for effect, told in ((0.0, True), (0.3, True)) + (
+            (0.0, False),
+            (0.3, False),
+        ) * chosen.untold:
             seeds = range(chosen.simulations)
             found = [TESTS[name](Study(design, s, effect), told) <= 0.05 for s in seeds]
             line += f" {'effect' if effect else 'none'}{'' if told else ', not told'}"

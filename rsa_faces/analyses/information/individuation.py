@@ -75,8 +75,9 @@ def individuation(
     categories : mapping of condition to category, or DataFrame
         Several columns together make a category: age group, gender, expression, view.
     people : mapping of condition to person, optional
-        Images of a person stay together where conditions are drawn or exchanged; each person is in
-        one category.
+        Images of a person stay together where conditions are drawn or exchanged, also where they
+        are in several categories (expressions): name people then, as a person who looks apart
+        from the others in one category does so in all.
     min_faces : int, default 5
         Faces of smaller categories are left out of both rows; a note says how many.
     method : str, default "rho-a"
