@@ -59,8 +59,8 @@ class ConvBlock(Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the sum."""
         parts, last = [], x
-        for norm, conv in ((self.bn1, self.conv1), (self.bn2, self.conv2), (self.bn3, self.conv3)):
-            last = conv(F.relu(norm(last)))
+        for i in range(1, 4):
+            last = getattr(self, f"conv{i}")(F.relu(getattr(self, f"bn{i}")(last)))
             parts.append(last)
         return torch.cat(parts, 1) + (x if self.downsample is None else self.downsample(x))
 
@@ -83,7 +83,8 @@ class HourGlass(Module):
     def _added(self, x: torch.Tensor, level: int) -> torch.Tensor:
         """Return the sum at a level."""
         low = getattr(self, f"b2_{level}")(F.max_pool2d(x, 2))
-        low = self._added(low, level - 1) if level > 1 else self.b2_plus_1(low)
+        smallest = self.get_submodule("b2_plus_1")
+        low = self._added(low, level - 1) if level > 1 else smallest(low)
         low = getattr(self, f"b3_{level}")(low)
         return getattr(self, f"b1_{level}")(x) + F.interpolate(low, scale_factor=2)
 
