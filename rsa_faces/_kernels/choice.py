@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 _log = logging.getLogger(__name__)
 _PATIENCE = 2.0  # seconds before it is said that loops are compiled
@@ -90,6 +92,21 @@ def in_threads(function: Callable[..., None], n_items: int, *arguments: object) 
         parts = zip(bounds[:-1], bounds[1:], strict=True)
         for done in [pool.submit(call, function, *arguments, a, b) for a, b in parts]:
             done.result()
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[int]:
+    """Yield how many threads libraries of linear algebra use; within, each of them uses one."""
+    pools = _pools(len(sys.modules))
+    n_threads = max([pool["num_threads"] for pool in pools.info()], default=1)
+    with pools.limit(limits=1):
+        yield n_threads
+
+
+@lru_cache(maxsize=1)
+def _pools(n_modules: int) -> ThreadpoolController:
+    """Return what limits threads; to look for libraries takes milliseconds, imports add some."""
+    return ThreadpoolController()
 
 
 @cache

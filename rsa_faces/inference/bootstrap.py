@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from rsa_faces._core.checks import as_rng
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.numbers import mean_defined
+from rsa_faces._kernels.choice import one_thread_each
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._estimate import Estimate, of_differences
@@ -411,6 +411,5 @@ def mean_over_subjects(similarity: np.ndarray, subjects: np.ndarray) -> np.ndarr
 def in_blocks(function: Callable[[slice], np.ndarray], n_boot: int, block: int) -> np.ndarray:
     """Return the rows of all blocks in order, computed side by side."""
     parts = [slice(start, start + block) for start in range(0, n_boot, block)]
-    workers = max([pool["num_threads"] for pool in threadpool_info()], default=1)
-    with threadpool_limits(limits=1), ThreadPoolExecutor(max_workers=workers) as executor:
+    with one_thread_each() as workers, ThreadPoolExecutor(max_workers=workers) as executor:
         return np.concatenate(list(executor.map(function, parts)))

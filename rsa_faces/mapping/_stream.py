@@ -9,12 +9,12 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import codes_of
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._kernels.choice import one_thread_each
 from rsa_faces._kernels.spheres import FINE, UNDEFINED
 from rsa_faces.brain.spheres import Discs, Spheres
 from rsa_faces.comparison._compare import MIN_PAIRS, _with_missing
@@ -170,7 +170,7 @@ def in_blocks(
     """Call ``work(some)`` for all blocks of centres, side by side."""
     # Each block uses one thread: blocks are what goes side by side.
     with (
-        threadpool_limits(limits=1),
+        one_thread_each(),
         progress_bar("searchlight", len(centers), show=progress) as tell,
         ThreadPoolExecutor(n_threads) as pool,
     ):
