@@ -17,6 +17,7 @@ import rsa_faces as rf
 from rsa_faces import figures
 from rsa_faces._core import stored
 from rsa_faces._core.result import BaseResult
+from rsa_faces.analyses._effects import Effects
 
 MODULES = [
     importlib.import_module(module.name)
@@ -25,9 +26,9 @@ MODULES = [
 
 
 def subclasses(cls=BaseResult):
-    """Yield all classes of results that the package defines."""
+    """Yield all classes of results that the package defines; `Effects` is a base only."""
     for sub in cls.__subclasses__():
-        if sub.__module__.startswith("rsa_faces."):
+        if sub.__module__.startswith("rsa_faces.") and sub is not Effects:
             yield sub
         yield from subclasses(sub)
 
