@@ -208,9 +208,9 @@ def readout(
     several (expressions of a person), and over whole groups where each group has one label
     (gender of a person): the only exchange that is free under "the features tell nothing about
     the label beyond the group"; and inside cells of `within`, if given.
-    Expression across people beside three views: without an effect p ≤ 0.05 in 3.3 % of 400
-    simulated studies within view, 1.0 % across; with one in all (``scripts/simulate_third_factor.py
-    --simulations 400``).
+    Expression across people beside three views: without an effect p ≤ 0.05 in 3.0 % of 400
+    simulated studies within view; with one in all (``scripts/simulate_third_factor.py --only
+    read``).
 
     p = (1 + #{permuted ≥ observed}) / (1 + n_permutations), one set of permutations for all layers;
     p_corrected compares with the largest over layers, which
