@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_count
+from rsa_faces._core.checks import check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import codes_of
 from rsa_faces._core.result import keep_warnings
@@ -137,7 +137,9 @@ def individuation(
     >>> (found.table["p"] < 0.05).tolist()
     [True, False]
     """
+    check_arguments(individuation, locals())
     check_count(min_faces, what="min_faces", low=3)
+    check_count(n_permutations, what="n_permutations")
     if isinstance(categories, pd.DataFrame):
         rows = categories.itertuples(index=False, name=None)
         categories = dict(zip(categories.index, rows, strict=True))

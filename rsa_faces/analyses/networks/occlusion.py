@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -177,8 +177,10 @@ def occlusion_map(
     array([[1., 0.],
            [0., 0.]])
     """
+    check_arguments(occlusion_map, locals())
     check_choice(of, ["embedding", "rdm"], what="of")
     check_count(n_places, what="n_places", low=2)
+    rng = as_rng(seed)
     if not 0 < size <= n_places:
         raise InputError(f"expected size above 0 and at most n_places={n_places}, got {size!r}.")
     layer = network.layers()[-1] if layer is None else layer
@@ -211,7 +213,6 @@ def occlusion_map(
             answers = _flat(extract(network, worse, **options)[layer])
             changes[k] = _cosine(whole, answers) if of == "embedding" else _rows(whole, answers)
             tell(k + 1)
-    rng = as_rng(seed)
     counts = np.bincount(whom)
     of_people = np.array([np.bincount(whom, row) / counts for row in changes])
     draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_BOOT) / n_people
