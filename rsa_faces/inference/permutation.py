@@ -18,7 +18,7 @@ from rsa_faces.inference._subjects import subject_means
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import check_measured, pair_index
 
-_BLOCK = 64
+_BLOCK, _FEW = 64, 8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -161,8 +161,12 @@ def permutation_test(
     extreme, extreme_max = np.zeros(len(model), int), np.zeros(len(model), int)
     # Sums in another order differ in the last digits: what is equal counts as equal, at 0 as well.
     bound = observed - 1e-12 * np.maximum(np.abs(observed), 1.0)
+    # Products of a few at a time: large arrays that come and go cost more than what they are for.
+    at_once = _BLOCK if method.factors is None else _FEW
     for start in range(0, n_permutations, _BLOCK):
-        shuffled = similarity_of(orders(rng, _BLOCK)[: n_permutations - start])
+        drawn = orders(rng, _BLOCK)[: n_permutations - start]
+        parts = (drawn[i : i + at_once] for i in range(0, len(drawn), at_once))
+        shuffled = np.concatenate([similarity_of(part) for part in parts])
         extreme += (shuffled >= bound).sum(axis=0)
         extreme_max += (np.nanmax(shuffled, axis=1)[:, None] >= bound).sum(axis=0)
     undefined = np.isnan(observed)
