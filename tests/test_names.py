@@ -18,6 +18,8 @@ from rsa_faces._core.names import as_names, by_name, check_unique_names, named, 
 from rsa_faces.analyses import (
     congruence,
     embedding_map,
+    encoding,
+    erase_groups,
     layer_agreement,
     readout,
     seed_consistency,
@@ -293,6 +295,7 @@ N = 16
 FACES = [f"face {i:02d}" for i in range(N)]
 MIXED = np.random.default_rng(1).permutation(N)
 PERSON = {name: f"person {i // 2}" for i, name in enumerate(FACES)}
+TWO_GROUPS = {name: i // 2 % 2 for i, name in enumerate(FACES)}
 SMILE = {name: "yes" if i % 2 else "no" for i, name in enumerate(FACES)}
 RNG = np.random.default_rng(2)
 ROWS = RNG.normal(size=(N, 5)) + np.repeat(RNG.normal(size=(N // 2, 5)), 2, axis=0)
@@ -398,6 +401,18 @@ DOORS = {
             runs=[1, 2] * 8,
             fit_runs=[1],
         ).matrices["s1"],
+    ),
+    "encoding": (
+        ROWS,
+        lambda v, n: encoding(layer(v), SPACE, conditions=n, across=PERSON, **FEW).table,
+    ),
+    "erase_groups": (
+        ROWS,
+        lambda v, n: (
+            erase_groups(
+                layer(v), TWO_GROUPS, PERSON, conditions=n, n_boot=20, n_permutations=1
+            ).table
+        ),
     ),
     "landmark_readout": (
         ROWS,

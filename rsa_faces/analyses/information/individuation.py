@@ -57,7 +57,7 @@ def individuation(
     data: RDMs,
     categories: Mapping[str, Hashable] | pd.DataFrame | pd.Series,
     *,
-    people: Mapping[str, Hashable] | None = None,
+    people: Mapping[str, Hashable] | pd.Series | None = None,
     min_faces: int = 5,
     method: str = "rho-a",
     n_permutations: int = 1999,
