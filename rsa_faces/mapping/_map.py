@@ -146,13 +146,13 @@ class SearchlightMap(BaseResult, figure="plot_map"):
     >>> import rsa_faces as rf
     >>> rng = np.random.default_rng(0)
     >>> names = [f"image {i}" for i in range(8)]
-    >>> model = rf.RDMs(rng.random((2, 28)), names, "simulated", {"name": ["one", "two"]})
+    >>> model = rf.RDMs(rng.random((1, 28)), names, "simulated", {"name": ["one"]})
     >>> mask = nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
     >>> imgs = [nibabel.Nifti1Image(rng.normal(size=(4, 4, 4, 8)), np.eye(4)) for _ in range(3)]
     >>> found = rf.searchlight(imgs[0], mask_img=mask, conditions=names, models=model, radius=2.0,
     ...                        progress=False)
     >>> found.similarity.shape, found.labels["name"].tolist(), int(found.n_voxels.max())
-    ((2, 64), ['one', 'two'], 30)
+    ((1, 64), ['one'], 30)
     """
 
     similarity: np.ndarray
