@@ -147,7 +147,8 @@ def check(
     else:
         out.print(found.sentence, markup=False, soft_wrap=True)
         for row in found.table.itertuples():
-            out.print(f"  {row.measure}: {row.value:.3g}", markup=False)
+            text = _CHECKED[row.measure].format(row.value)
+            out.print(f"  {row.measure}: {text}", markup=False)
         if spec.crop:
             crop = f"{spec.crop}, margin {spec.crop_margin:g} ({spec.crop_source})"
             out.print(f"faces cut out: {crop}", markup=False, soft_wrap=True)
@@ -159,6 +160,14 @@ def check(
         )
     if found.good is False:
         raise typer.Exit(1)
+
+
+_CHECKED = {
+    "recorded answers": "off by {:.1g} of the largest",
+    "identity": "AUC {:.3f}",
+    "expression": "AUC {:.3f}",
+    "expressions named": "{:.1%}",
+}
 
 
 def _plain(spec) -> dict:
