@@ -204,10 +204,9 @@ async function showAgreement() {
   const found = new Map((await answer.json()).map((one) => [one.rater, one]));
   for (const { cells, dataset } of $("raters").children) {
     const one = found.get(dataset.rater);
-    const parts = one ? [one.r === null ? "" : `r = ${one.r.toFixed(2)}`] : [];
-    const reason = one?.reason || problems.get(dataset.rater);
-    if (reason) parts.push(reason);
-    cells[6].textContent = parts.filter(Boolean).join(": ");
+    const reason = one?.reason || problems.get(dataset.rater) || "";
+    const known = one && one.r !== null && !reason.startsWith("r = ");
+    cells[6].textContent = [known ? `r = ${one.r.toFixed(2)}` : "", reason].filter(Boolean).join(": ");
     cells[6].classList.toggle("apart", Boolean(reason));
   }
 }
