@@ -133,6 +133,8 @@ def test_files_of_the_user_are_checked_once_and_runs_say_so(tmp_path, monkeypatc
         made.check()
         return made
 
+    with pytest.warns(UserWarning, match="mini-xception does not see what it should: it tells"):
+        load_network("mini-xception", weights=tmp_path / "mine.safetensors", device="cpu")
     first = networks()
     verdict = first.verdicts["mini-xception"]
     assert verdict.startswith("mini-xception sees what it should: no, because it tells expression")

@@ -311,10 +311,10 @@ def _reduce(value: str | None) -> str | int | None:
 
 def _opened(name: str, weights: Path | None, device: str) -> Network:
     """Open a network; say whether a weight file of the user makes it see what it should."""
-    from rsa_faces.networks import load_network
     from rsa_faces.networks._check import check_file
+    from rsa_faces.networks._load import open_network
 
-    network = load_network(name, weights=weights, device=device)
+    network = open_network(name, weights=weights, device=device)
     if weights is not None:
         found = check_file(name, weights, device=device)
         say("note", found.sentence, style="yellow" if found.good is False else "green")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +17,10 @@ import pandas as pd
 from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import cache_folder, sha256_file
+from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult
 from rsa_faces.networks import _preprocess
-from rsa_faces.networks._load import load_network
+from rsa_faces.networks._load import get_spec, open_network
 from rsa_faces.networks._network import Network
 from rsa_faces.networks._registry import NETWORKS
 from rsa_faces.networks._spec import Preprocessing
@@ -148,7 +150,7 @@ def check(
     """
     check_arguments(check, locals())
     if isinstance(network, str):
-        network = load_network(network, device=device, weights=weights)
+        network = open_network(network, device=device, weights=weights)
     elif weights is not None:
         raise InputError("expected `weights` with the name of a network, not with an opened one.")
     shown = _Shown.bundled() if images is None else _Shown.of(images)
@@ -191,8 +193,9 @@ def check(
 
 
 def check_file(name: str, weights: str | os.PathLike[str], *, device: str) -> NetworkCheck:
-    """Check a weight file of the user, once: the verdict is kept by the file's hash."""
-    kept = cache_folder() / "checks" / f"{sha256_file(weights)[:32]}-{name.replace(':', '-')}.h5"
+    """Check a weight file of the user, once: the verdict is kept by what was looked at."""
+    looked_at = f"{sha256_file(weights)} {get_spec(name)}"
+    kept = cache_folder() / "checks" / f"{hashlib.sha256(looked_at.encode()).hexdigest()[:32]}.h5"
     with contextlib.suppress(OSError, InputError):
         return NetworkCheck.load(kept)
     found = check(name, weights=weights, device=device)
@@ -313,13 +316,15 @@ def _answers(
 
     last = network.module.get_submodule(network.layers()[-1])
     handle = last.register_forward_hook(keep)
+    bar = progress_bar(f"faces seen by {network.name}", len(images), show=True)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), bar as tell:
             for start in range(0, len(images), _BATCH):
                 x = _preprocess.apply(
                     preprocessing or network.spec.preprocessing, images[start : start + _BATCH]
                 )
                 network.module(torch.from_numpy(x).to(network.device))
+                tell(start + len(x))
     finally:
         handle.remove()
     return torch.cat(rows).numpy().astype(float)

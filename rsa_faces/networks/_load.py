@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,8 +122,14 @@ def load_network(
     MissingExtraError
         If torch, or the library of the network, is not installed.
 
+    Warns
+    -----
+    UserWarning
+        If a network of faces does not see what it should with a weight file of yours.
+
     See Also
     --------
+    rsa_faces.networks.check : Look whether a network sees what it was trained to see.
     list_networks : List the networks that :func:`load_network` knows by name.
     rsa_faces.networks.get_spec : Describe a network without opening it.
 
@@ -131,6 +138,10 @@ def load_network(
     Untrained weights: convolutions and linear layers normal with variance 2 / fan-in [1]_, biases
     0; normalisation and affine layers at scale 1, shift 0 and running statistics 0 and 1, so that
     they pass their input on unchanged.
+
+    The first time that a file of yours is opened, :func:`rsa_faces.networks.check` looks whether
+    the network sees with it what it was trained to see, if that is people or expressions; it warns
+    if not. This takes seconds, and is kept by the file's hash.
 
     A weight file whose SHA-256 is known is checked against it: those that ship, those in
     ``spec.published``, and those of timm and torchvision, which have its beginning in their names.
@@ -152,6 +163,23 @@ def load_network(
     >>> tuple(network.module(x).shape)
     (1, 128)
     """
+    network = open_network(name, device=device, weights=weights, seed=seed)
+    if weights is not None and network.spec.task in ("identity", "expression"):
+        from rsa_faces.networks import _check
+
+        for note in _check.check_file(name, weights, device=device).notes:
+            warnings.warn(note, stacklevel=2)
+    return network
+
+
+def open_network(
+    name: str,
+    *,
+    device: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> Network:
+    """Open a network as :func:`load_network` does, but do not look at what it sees."""
     where = _device(device)
     check_seed(seed)
     spec = get_spec(name)

@@ -15,8 +15,9 @@ from rsa_faces import datasets
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import file_names
 from rsa_faces.extraction import select_layers
-from rsa_faces.networks import Network, get_spec, load_network
+from rsa_faces.networks import Network, get_spec
 from rsa_faces.networks._check import check_file
+from rsa_faces.networks._load import open_network
 from rsa_faces.rdm import RDMs, clip_rdms, layer_rdms, load_rdms
 from rsa_faces.runs._entries import NetworkConfig, StimuliConfig
 from rsa_faces.runs._job import Job
@@ -105,7 +106,7 @@ class Networks:
 
     def load(self, name: str) -> Network:
         """Return a network, with the weights that its entry names."""
-        return load_network(name, **self.opening(name))
+        return open_network(name, **self.opening(name))
 
     def opening(self, name: str) -> dict:
         """Return how a network is opened."""
@@ -302,7 +303,7 @@ def _make_rdms(
     name: str, opening: dict, stimuli: StimulusSet | ClipSet, options: dict, path: Path
 ) -> None:
     """Write one network's layer RDMs. May run on another machine."""
-    network = load_network(name, **opening)
+    network = open_network(name, **opening)
     with warnings.catch_warnings():
         # Of constant patterns: an error of its own follows.
         warnings.simplefilter("ignore", UserWarning)

@@ -18,7 +18,7 @@ from rsa_faces._core.files import file_names, sha256_file, slug
 from rsa_faces._core.tables import read_table
 from rsa_faces._core.words import counted
 from rsa_faces.extraction import Activations, extract
-from rsa_faces.networks import load_network
+from rsa_faces.networks._load import open_network
 from rsa_faces.report import Account, Picture, write_table
 from rsa_faces.runs._job import Job
 from rsa_faces.runs._networks import networks_of, read_images
@@ -214,7 +214,7 @@ def _features(
     name: str, opening: dict, stimuli: StimulusSet, options: dict, path: Path
 ) -> Activations:
     """Return the features of a network, kept in a store."""
-    return extract(load_network(name, **opening), stimuli, store=path, **options)
+    return extract(open_network(name, **opening), stimuli, store=path, **options)
 
 
 class Chance(Mapping):
