@@ -3,8 +3,31 @@
 import logging
 import sys
 from types import SimpleNamespace
+from zlib import crc32
 
 import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--turn",
+        metavar="K/N",
+        help="of the simulations only those whose turn it is: the K-th of N parts, K from 0 on",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the simulations whose turn it is not."""
+    if config.getoption("--turn") is None:
+        return
+    k, n = map(int, config.getoption("--turn").split("/"))
+    left_out = [
+        item
+        for item in items
+        if item.get_closest_marker("simulation") and crc32(item.nodeid.encode()) % n != k
+    ]
+    items[:] = [item for item in items if item not in set(left_out)]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(autouse=True)

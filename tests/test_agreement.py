@@ -249,6 +249,7 @@ def test_a_planted_correspondence_is_found():
         assert order["p"] <= 0.05
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_level_without_agreement():
     n, single, corrected, order = 120, [], [], []

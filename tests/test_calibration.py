@@ -120,6 +120,7 @@ def test_selftest_prints_a_table_and_json():
     assert [row["check"] for row in rows] == list(CHECKS)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(8, 24), (16, 40)])
 def test_no_test_is_too_lenient(size):

@@ -40,7 +40,7 @@ def test_extract_then_rdm_gives_what_rdm_gives_at_once(photographs, tmp_path):
     np.testing.assert_allclose(one.vectors, two.vectors, atol=2e-6)
     listed = rsa_faces("store", "list", store)
     assert "mini-xception: 16 layers, 8 images" in listed.output
-    assert "written today, used today, current" in listed.output
+    assert "MB, used today, current" in listed.output
     would = rsa_faces("store", "prune", store, "--max-size", "1KB")
     assert "Would remove 1 file," in would.output
     activations = rf.load_activations(store)

@@ -330,6 +330,7 @@ def test_planted_groups_are_found():
     assert matches.groups["p_max"].min() < 0.01
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_false_positive_rates():
     n, low, high = 200, *binom.interval(0.99, 200, 0.05)

@@ -708,6 +708,7 @@ def grouped_study(rng, n_people, n_images, n_subjects=8, related=0.0):
     )
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize(("n_people", "n_images"), [(4, 4), (4, 1), (6, 1)])
 def test_few_groups_reject_at_most_their_level(n_people, n_images):

@@ -143,6 +143,7 @@ def test_shape_distance_is_that_of_the_definition_and_0_for_a_rotation():
     assert found["n_people"] == PEOPLE
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_the_interval_of_the_distance_covers():
     maps = np.random.default_rng(0).normal(size=(6, 5))

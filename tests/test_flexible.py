@@ -706,6 +706,7 @@ def test_held_out_similarity_is_that_of_new_conditions_and_subjects():
     assert np.mean(in_sample) - np.mean(new) > 5 * error
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_difference_of_equally_good_models_is_calibrated(monkeypatch):
     monkeypatch.setattr(_region, "shared_structure", lambda *_, **__: 0.001)

@@ -6,6 +6,7 @@ from test_cli import rsa_faces
 from rsa_faces.runs import COMMANDS
 from rsa_faces.runs._cluster_config import ClusterConfig
 from rsa_faces.runs._help import keys
+from rsa_faces.runs.analyse.questions import QUESTIONS
 
 
 @pytest.mark.parametrize("kind", [*COMMANDS.values(), ClusterConfig])
@@ -41,4 +42,4 @@ def test_kinds_and_defaults_are_those_of_the_models():
         if key.path[0] == "analyses" and len(key.path) > 1
     }
     assert "analysis: readout" in questions
-    assert len(questions) == 17
+    assert len(questions) == len(QUESTIONS)

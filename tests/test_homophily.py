@@ -342,6 +342,7 @@ def test_interactions_and_covariates_are_terms_of_the_regression():
         homophily(ties, scores, covariates={"distance": far.iloc[:9, :9]})
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_level_where_gender_and_group_act_together():
     """Of 150 studies 2 to 15 have p <= 0.05 with a probability of 99 %, if 5 % is true."""

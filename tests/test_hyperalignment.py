@@ -290,6 +290,7 @@ def test_planted_mixing_is_undone_on_held_out_runs():
     assert (found.pairs["difference"] > 0).all()
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_unrelated_subjects_do_not_rise():
     space = volume((5, 5, 3))

@@ -395,6 +395,7 @@ def null_p_values(bootstrap, n_simulations, n_subjects=10, n_conditions=30, seed
     return np.array(p)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_dual_bootstrap_keeps_its_level_when_subjects_share_an_unrelated_signal():

@@ -610,6 +610,7 @@ def test_shown_in_one_line():
 # Calibration
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_family_wise_error_rate(statistic):

@@ -472,6 +472,7 @@ def covered(found, truth):
     return (low <= truth) & (truth <= high)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_intervals_for_new_conditions_cover_the_truth():
     truth = np.mean(
@@ -485,6 +486,7 @@ def test_intervals_for_new_conditions_cover_the_truth():
     assert (np.sum(hits, axis=0)[:2] <= high).all()
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_intervals_for_new_subjects_cover_the_mean_of_as_many_subjects():
     hits = []
@@ -500,6 +502,7 @@ def test_intervals_for_new_subjects_cover_the_mean_of_as_many_subjects():
     assert (stats.binom.cdf(np.sum(hits, axis=0), 100, 0.92) > 0.005).all(), share
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("n_blocks", [1, 3])
 def test_p_of_a_unique_part_is_calibrated_when_there_is_none(n_blocks):

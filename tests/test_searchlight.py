@@ -1145,6 +1145,7 @@ def test_planted_layers_win_where_they_were_planted(measure):
     np.testing.assert_array_equal(best.depth, [0.0, 0.25, 0.5, 0.75, 1.0])
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_places_without_a_model_are_found_at_the_nominal_rate():
     options = dict(n_subjects=10, n_runs=1, shape=(14, 16, 12), region_radius=6.0)

@@ -875,6 +875,7 @@ def test_figure_of_generalization():
 # --- calibration ---------------------------------------------------------------------------------
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_false_positives_at_each_time():
     n, times, below, any_fdr = 300, TIMES[:4], 0, 0
@@ -890,6 +891,7 @@ def test_false_positives_at_each_time():
     assert any_fdr <= stats.binom.ppf(0.995, n, 0.05)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["peak", "onset"])
 def test_intervals_cover_the_true_latency(kind):
@@ -913,6 +915,7 @@ def test_intervals_cover_the_true_latency(kind):
     assert difference >= low
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["peak", "onset"])
 def test_equal_latencies_seldom_differ(kind):

@@ -587,6 +587,7 @@ def test_planted_networks_win_in_their_regions():
 # Calibration
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("along", ["time", "time and layers"])
 def test_cluster_test_over_patients_is_calibrated(along):
@@ -607,6 +608,7 @@ def test_cluster_test_over_patients_is_calibrated(along):
     assert low <= hits <= high
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_comparison_of_networks_is_calibrated():
     n, hits = 400, 0

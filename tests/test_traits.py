@@ -175,6 +175,7 @@ def test_the_ceiling_is_the_root_of_the_reliability():
     assert np.isnan(at.loc[("network", "tall"), "r_of_ceiling"])
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_false_positive_rates():
     n, hits, corrected, elsewhere = 150, [], [], []

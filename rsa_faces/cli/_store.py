@@ -19,7 +19,7 @@ app.add_typer(store, name="store")
 @store.command("list")
 @guarded
 def list_(path: Store) -> None:
-    """Show the networks of a store: layers, images, size, and when they were written and used."""
+    """Show the networks of a store: layers, images, size, and when they were used."""
     from rsa_faces.extraction import list_store
 
     listed = list_store(path)
@@ -27,8 +27,7 @@ def list_(path: Store) -> None:
         out.print(
             f"{row['network'] or row['name']}: {counted(row['layers'], 'layer')}, "
             f"{counted(row['images'], 'image')}, "
-            f"{row['n_bytes'] / 1e6:.1f} MB, written {_ago(row['written'])}, used "
-            f"{_ago(row['used'])}, {row['state']}",
+            f"{row['n_bytes'] / 1e6:.1f} MB, used {_ago(row['used'])}, {row['state']}",
             markup=False,
             soft_wrap=True,
         )

@@ -14,7 +14,7 @@ from rsa_faces.extraction._extract import code_version
 from rsa_faces.extraction._store import LISTS, PARTS, Part, Store, check_store, is_store
 
 _DAY = 86_400
-_COLUMNS = ["name", "network", "layers", "images", "n_bytes", "written", "used", "state"]
+_COLUMNS = ["name", "network", "layers", "images", "n_bytes", "used", "state"]
 
 
 def list_store(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -30,8 +30,8 @@ def list_store(path: str | os.PathLike[str]) -> pd.DataFrame:
     DataFrame
         One row per network and all that its answers depend on: the ``name`` that its files
         begin with, ``network``, numbers of ``layers`` and ``images`` of which there is something,
-        ``n_bytes`` on disk, when it was ``written`` (at first) and ``used`` (the last time), in
-        days ago, and its ``state``: "current"; "other code" (of another version of this package,
+        ``n_bytes`` on disk, how many days ago an extraction ``used`` it (wrote or read it) the last
+        time, and its ``state``: "current"; "other code" (of another version of this package,
         whose extractions alone read it); "damaged"; "left over" by a process that was killed;
         "foreign" (a file that is none of the store's, and is never removed).
 
@@ -62,7 +62,7 @@ def list_store(path: str | os.PathLike[str]) -> pd.DataFrame:
         row = {"name": folder, "network": group["network"].iloc[0], "state": state}
         row |= {column: len(set().union(*group[column])) for column in ("layers", "images")}
         row |= {"n_bytes": int(group["n_bytes"].sum())}
-        rows.append(row | {"written": group["written"].max(), "used": group["used"].min()})
+        rows.append(row | {"used": group["used"].min()})
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -169,7 +169,6 @@ def _parts(path: Path) -> pd.DataFrame:
                 "layers": set(header["layers"]),
                 "images": set(header["images"]),
                 "n_bytes": status.st_size,
-                "written": (now - header.get("written", status.st_mtime)) / _DAY,
                 "used": (now - status.st_mtime) / _DAY,
                 "state": state,
             }

@@ -17,7 +17,6 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -268,7 +267,6 @@ class Store(Mapping):
         header: dict[str, Any] = {"key": self.key, "images": images, "layers": layers}
         # Named by content: of two processes that write the same, one file stays.
         name = sha256_bytes(json.dumps(header, sort_keys=True).encode())[:24]
-        header["written"] = int(time.time())
         path = self.path / f"{self._name}-{name}.part"
         begin = Part.write(path, header, arrays, lasting=self.owner is None)
         self._add(Part(path, header, begin, {layer: self._layouts[layer] for layer in rows}))
