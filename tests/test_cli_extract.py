@@ -207,7 +207,7 @@ def test_networks_are_looked_into_and_checked():
     checked = rsa_faces("networks", "check", "mini-xception", "--device", "cpu")
     assert checked.exit_code == 0, checked.output
     assert "mini-xception sees what it should: yes, because it answers three" in checked.output
-    assert "identity: 0.54" in checked.output
+    assert "identity: AUC 0.54" in checked.output
     assert "as published" in checked.output
 
 

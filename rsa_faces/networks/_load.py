@@ -165,11 +165,16 @@ def load_network(
     """
     network = open_network(name, device=device, weights=weights, seed=seed)
     if weights is not None and network.spec.task in ("identity", "expression"):
-        from rsa_faces.networks import _check
-
-        for note in _check.check_file(name, weights, device=device).notes:
-            warnings.warn(note, stacklevel=2)
+        _look_at(name, weights, device)
     return network
+
+
+def _look_at(name: str, weights: str | os.PathLike[str], device: str) -> None:
+    """Warn if a network does not see what it should with a file of the user."""
+    from rsa_faces.networks._check import check_file
+
+    for note in check_file(name, weights, device=device).notes:
+        warnings.warn(note, stacklevel=3)
 
 
 def open_network(
