@@ -1,6 +1,7 @@
 """What a run will take is said before it: every part, nothing written, and what does not fit."""
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +112,10 @@ def test_what_does_not_fit_says_what_to_change():
 def test_times_are_said_shortly(seconds, text):
     assert duration(seconds) == text
     assert size(2048) == "2.0 KB"
+
+
+def test_trials_do_not_tell_what_their_few_images_show():
+    faces = logging.getLogger("rsa_faces.stimuli.faces")
+    with trials():
+        assert not faces.isEnabledFor(logging.WARNING)
+    assert faces.isEnabledFor(logging.WARNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import shutil
 import tempfile
@@ -298,7 +299,14 @@ def trials() -> Iterator[Trials]:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
-        yield Trials(Path(scratch))
+        # What is found in the few images of a trial is not what the run finds.
+        faces = logging.getLogger("rsa_faces.stimuli")
+        level = faces.level
+        faces.setLevel(logging.ERROR)
+        try:
+            yield Trials(Path(scratch))
+        finally:
+            faces.setLevel(level)
 
 
 def timed(make: Callable[..., Any], *arguments: Any) -> float:
