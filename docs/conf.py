@@ -55,6 +55,8 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
+    # What the last line of a block returns and nobody wants to read.
+    "ignore_repr_types": r"matplotlib|'int'|'tuple'",
     "abort_on_example_error": True,
     "min_reported_time": 10,
 }
