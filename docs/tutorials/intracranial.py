@@ -51,7 +51,7 @@ recorded = rf.datasets.simulated_recordings(
     rate=50,
 )
 for patient, epochs in recorded.epochs.items():
-    epochs.save(study / f"{patient}-epo.fif", verbose="error")
+    epochs.save(study / f"{patient}-epo.fif", overwrite=True, verbose="error")
 recorded.electrodes.to_csv(study / "electrodes.csv", index=False)
 print(recorded.electrodes.round(1).head(4).to_string(index=False))
 
