@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -507,6 +508,18 @@ def test_layers_are_added_to_a_store(tmp_path, passes):
     added = [_store.Part.read(part) for part in parts(path) if part not in before]
     assert [list(part.layouts) for part in added] == [["conv1"]] * 3
     equal(both, extract(tiny(), faces(), layers=["conv1", "fc"], batch_size=3))
+
+
+def test_the_same_activations_are_the_same_bytes_whenever_they_are_written(tmp_path, monkeypatch):
+    stores = []
+    for now in (0, 10**9):
+        monkeypatch.setattr(time, "time", lambda now=now: float(now))
+        monkeypatch.setattr(time, "time_ns", lambda now=now: now * 10**9)
+        extract(tiny(), faces(), store=tmp_path / str(now), batch_size=3)
+        files = (tmp_path / str(now)).iterdir()
+        stores.append({file.name: file.read_bytes() for file in files})
+    assert stores[0] == stores[1]
+    assert len(stores[0]) > 1
 
 
 def test_layers_are_added_to_an_unfinished_store(tmp_path, passes):

@@ -143,3 +143,9 @@ def test_files_of_the_user_are_checked_once_and_runs_say_so(tmp_path, monkeypatc
     monkeypatch.setattr(module, "check", None)  # not called again
     assert networks().verdicts["mini-xception"] == verdict
     assert isinstance(NetworkCheck.load(*(tmp_path / "kept" / "checks").iterdir()), NetworkCheck)
+    # Another crop in a later version of the package: the old verdict says nothing of it.
+    spec = replace(module.get_spec("mini-xception"), crop_margin=0.3)
+    monkeypatch.setattr(module, "get_spec", lambda name: spec)
+    monkeypatch.setattr(module, "check", lambda *_, **__: pytest.fail("looked again"))
+    with pytest.raises(pytest.fail.Exception, match="looked again"):
+        networks()
