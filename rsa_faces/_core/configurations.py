@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rsa_faces._core.checks import nearest
 from rsa_faces._core.deprecated import renamed_key
@@ -34,6 +34,11 @@ class Section(BaseModel):
                         f"Valid keys here: {', '.join(cls.model_fields)}."
                     )
         return values
+
+
+def key(what: str, default: Any = ..., **limits: Any) -> Any:
+    """Return a key of a section: what it is, its default (without one it is required), limits."""
+    return Field(default, description=what, **limits)
 
 
 def read_utf8(path: Path) -> str:

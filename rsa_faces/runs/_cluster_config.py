@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from rsa_faces._core.checks import parse_bytes
-from rsa_faces.runs._reading import Section, read_config
+from rsa_faces._core.configurations import Section, key
+from rsa_faces.runs._reading import read_config
 
 
 class ClusterConfig(Section):
@@ -39,27 +40,19 @@ class ClusterConfig(Section):
         Where workers keep what does not fit in memory.
     """
 
-    kind: Literal["local", "slurm", "array", "address"] = Field(
-        description="Processes here, SLURM jobs, a SLURM job array, or a running Dask scheduler."
+    kind: Literal["local", "slurm", "array", "address"] = key(
+        "Processes here, SLURM jobs, a SLURM job array, or a running Dask scheduler."
     )
-    workers: int = Field(default=2, ge=1, description="Processes, or jobs.")
-    threads: int = Field(default=1, ge=1, description="Processor threads of each.")
-    memory: str | None = Field(
-        default=None, description="Of each worker, such as 16GB; needed for SLURM."
-    )
-    address: str | None = Field(
-        default=None, description="Of the scheduler, such as tcp://10.0.0.1:8786."
-    )
-    walltime: str = Field(default="04:00:00", description="Of SLURM's jobs.")
-    queue: str | None = Field(default=None, description="Of SLURM's jobs.")
-    account: str | None = Field(default=None, description="Of SLURM's jobs.")
-    before: list[str] = Field(
-        default_factory=list, description="Lines of the job script before the worker."
-    )
-    directives: list[str] = Field(default_factory=list, description="Further #SBATCH lines.")
-    scratch: Path | None = Field(
-        default=None, description="Where workers keep what does not fit in memory."
-    )
+    workers: int = key("Processes, or jobs.", 2, ge=1)
+    threads: int = key("Processor threads of each.", 1, ge=1)
+    memory: str | None = key("Of each worker, such as 16GB; needed for SLURM.", None)
+    address: str | None = key("Of the scheduler, such as tcp://10.0.0.1:8786.", None)
+    walltime: str = key("Of SLURM's jobs.", "04:00:00")
+    queue: str | None = key("Of SLURM's jobs.", None)
+    account: str | None = key("Of SLURM's jobs.", None)
+    before: list[str] = key("Lines of the job script before the worker.", [])
+    directives: list[str] = key("Further #SBATCH lines.", [])
+    scratch: Path | None = key("Where workers keep what does not fit in memory.", None)
 
     @model_validator(mode="after")
     def _enough(self) -> ClusterConfig:

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, PositiveInt, model_validator
 
 from rsa_faces._core.checks import check_choice, parse_bytes
+from rsa_faces._core.configurations import Section, key
 from rsa_faces.comparison import METHODS
 from rsa_faces.io import read_rdms
 from rsa_faces.networks import get_spec
 from rsa_faces.rdm import MEASURES, RDMs, concat, read_names
-from rsa_faces.runs._reading import Label, Section, exactly_one, read_config
+from rsa_faces.runs._reading import Label, exactly_one, read_config
 from rsa_faces.stimuli.clips import MAX_RATE
 
 
@@ -40,25 +41,25 @@ Memory = Annotated[str, AfterValidator(_memory)]
 #: Keys that several sections have, with what they are.
 Noise = Annotated[
     Literal["ledoit-wolf", "schaefer-strimmer"] | None,
-    Field(description="How the noise covariance is shrunk; none: channels are not whitened."),
+    key("How the noise covariance is shrunk; none: channels are not whitened."),
 ]
 NoiseFrom = Annotated[
     Literal["all", "fold"],
-    Field(description="Covariance from all runs, or from the runs of each fold."),
+    key("Covariance from all runs, or from the runs of each fold."),
 ]
-Blocks = Annotated[str | None, Field(description="Column of runs: pairs across runs are not used.")]
+Blocks = Annotated[str | None, key("Column of runs: pairs across runs are not used.")]
 
 
 class RunConfig(Section):
     """What every run takes."""
 
-    title: str = Field(description="Heads report and figures.")
-    budget: Memory = Field(default="2GB", description="Memory to use; beyond it, disk is.")
-    seed: int = Field(default=0, ge=0, description="Of everything that is drawn at random.")
-    store: Path | None = Field(
-        default=None,
-        description="Folder in which networks' activations are kept, for all runs that name it: "
+    title: str = key("Heads report and figures.")
+    budget: Memory = key("Memory to use; beyond it, disk is.", "2GB")
+    seed: int = key("Of everything that is drawn at random.", 0, ge=0)
+    store: Path | None = key(
+        "Folder in which networks' activations are kept, for all runs that name it: "
         "what one computed the next reads (`rsa-faces store`).",
+        None,
     )
 
     @classmethod
@@ -95,19 +96,15 @@ class StimuliConfig(Section):
     `rate` is how many frames of a second of a clip networks are shown; by default every frame.
     """
 
-    folder: Path | None = Field(default=None, description="Folder of images.")
-    clips: Path | None = Field(default=None, description="Folder of clips, instead of images.")
-    manifest: Path | None = Field(
-        default=None, description="Table with a column `file` and a column per label."
-    )
-    dataset: str | None = Field(
-        default=None, description="A data set that ships, instead of a folder."
-    )
-    rate: float | None = Field(
-        default=None,
+    folder: Path | None = key("Folder of images.", None)
+    clips: Path | None = key("Folder of clips, instead of images.", None)
+    manifest: Path | None = key("Table with a column `file` and a column per label.", None)
+    dataset: str | None = key("A data set that ships, instead of a folder.", None)
+    rate: float | None = key(
+        "Frames of a second of a clip that networks are shown; all by default.",
+        None,
         gt=0,
         le=MAX_RATE,
-        description="Frames of a second of a clip that networks are shown; all by default.",
     )
 
     @model_validator(mode="after")
@@ -123,23 +120,17 @@ class StimuliConfig(Section):
 class NetworkConfig(Section):
     """A network and the layers to take from it."""
 
-    name: NetworkName = Field(description="A network: `rsa-faces networks list`.")
-    layers: Literal["all"] | list[str] = Field(
-        default="all", description="`all`, or names with wildcards."
+    name: NetworkName = key("A network: `rsa-faces networks list`.")
+    layers: Literal["all"] | list[str] = key("`all`, or names with wildcards.", "all")
+    weights: Path | None = key("A weight file of yours.", None)
+    crop_faces: bool | Literal["auto"] = key(
+        "Cut faces out: auto where the network was trained on cut-out faces.", "auto"
     )
-    weights: Path | None = Field(default=None, description="A weight file of yours.")
-    crop_faces: bool | Literal["auto"] = Field(
-        default="auto",
-        description="Cut faces out: auto where the network was trained on cut-out faces.",
+    crop_margin: float | None = key(
+        "Margin of the crop around the face; the network's own by default.", None, gt=-0.5
     )
-    crop_margin: float | None = Field(
-        default=None,
-        gt=-0.5,
-        description="Margin of the crop around the face; the network's own by default.",
-    )
-    reduce: Literal["mean", "class token"] | PositiveInt | None = Field(
-        default=None,
-        description="Mean over places, class token, or random projection to so many values.",
+    reduce: Literal["mean", "class token"] | PositiveInt | None = key(
+        "Mean over places, class token, or random projection to so many values.", None
     )
 
     @model_validator(mode="before")
@@ -157,16 +148,12 @@ class RdmsConfig(Section):
     a mapping of old to new ones, or a table with the columns ``old`` and ``new``.
     """
 
-    rdms: Path | list[Path] | None = Field(
-        default=None, description="Files of RDMs, of any known format."
+    rdms: Path | list[Path] | None = key("Files of RDMs, of any known format.", None)
+    conditions: Literal["same", "union"] = key(
+        "Whether files need the same conditions, or come together (union).", "same"
     )
-    conditions: Literal["same", "union"] = Field(
-        default="same",
-        description="Whether files need the same conditions, or come together (union).",
-    )
-    rename: Path | dict[str, str] | None = Field(
-        default=None,
-        description="New names of conditions: a mapping, or a table with the columns old and new.",
+    rename: Path | dict[str, str] | None = key(
+        "New names of conditions: a mapping, or a table with the columns old and new.", None
     )
 
     @property
@@ -198,16 +185,12 @@ class RdmsConfig(Section):
 class ModelConfig(RdmsConfig):
     """Model RDMs: from a data set, from files, or from a column of the stimulus table."""
 
-    dataset: str | None = Field(default=None, description="Models of a data set that ships.")
-    metadata: str | None = Field(
-        default=None, description="Column of the stimulus table that makes a model."
+    dataset: str | None = key("Models of a data set that ships.", None)
+    metadata: str | None = key("Column of the stimulus table that makes a model.", None)
+    kind: Literal["category", "ordinal", "circular"] = key(
+        "How values of the column differ.", "category"
     )
-    kind: Literal["category", "ordinal", "circular"] = Field(
-        default="category", description="How values of the column differ."
-    )
-    select: dict[str, Label | list[Label]] = Field(
-        default_factory=dict, description="Only models with these labels."
-    )
+    select: dict[str, Label | list[Label]] = key("Only models with these labels.", {})
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelConfig:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from rsa_faces._core.checks import nearest
+from rsa_faces._core.configurations import Section, key
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Region, load_roi
 from rsa_faces.brain.images import image_files
-from rsa_faces.runs._reading import Section
 
 Paths = Path | list[Path]
 _PLACES = ("subject", "region")
@@ -41,12 +41,11 @@ class ImageConfig(Section):
     the names of both.
     """
 
-    file: Paths | None = Field(
-        default=None,
-        description="File, folder or pattern of {subject} and {region} (NIfTI, MGH, CIFTI).",
+    file: Paths | None = key(
+        "File, folder or pattern of {subject} and {region} (NIfTI, MGH, CIFTI).", None
     )
-    left: Paths | None = Field(default=None, description="The left hemisphere (GIFTI).")
-    right: Paths | None = Field(default=None, description="The right hemisphere (GIFTI).")
+    left: Paths | None = key("The left hemisphere (GIFTI).", None)
+    right: Paths | None = key("The right hemisphere (GIFTI).", None)
 
     @model_validator(mode="before")
     @classmethod
@@ -94,9 +93,7 @@ class ImageConfig(Section):
 class MaskConfig(ImageConfig):
     """A mask: exactly 0 and 1, or other values with the threshold above which a place is inside."""
 
-    threshold: float | None = Field(
-        default=None, description="Places above it are inside; a mask of 0 and 1 needs none."
-    )
+    threshold: float | None = key("Places above it are inside; a mask of 0 and 1 needs none.", None)
 
     def region(self, what: str, name: str, **names: str) -> Region:
         """Return the places of the mask."""
@@ -106,8 +103,8 @@ class MaskConfig(ImageConfig):
 def named(path: Path | str, **names: str) -> Path:
     """Return a path with the names of subject and region in the places for them."""
     text = str(path)
-    for key, name in names.items():
-        text = text.replace(f"{{{key}}}", name)
+    for place, name in names.items():
+        text = text.replace(f"{{{place}}}", name)
     return Path(text)
 
 
@@ -178,19 +175,13 @@ class SubjectsConfig(Section):
             ),
         ]
         | None
-    ) = Field(default=None, description="Names, a mapping of name to images, or all.")
-    images: ImageConfig | None = Field(
-        default=None, description="Pattern of the images of each subject."
+    ) = key("Names, a mapping of name to images, or all.", None)
+    images: ImageConfig | None = key("Pattern of the images of each subject.", None)
+    conditions: Path | None = key(
+        "Table of volumes: condition and fold (run), in their order.", None
     )
-    conditions: Path | None = Field(
-        default=None, description="Table of volumes: condition and fold (run), in their order."
-    )
-    residuals: OneImageOrEach | None = Field(
-        default=None, description="What the GLM left over, for the noise."
-    )
-    n_estimated: int = Field(
-        default=0, ge=0, description="Parameters that the GLM estimated, over all runs."
-    )
+    residuals: OneImageOrEach | None = key("What the GLM left over, for the noise.", None)
+    n_estimated: int = key("Parameters that the GLM estimated, over all runs.", 0, ge=0)
 
     @model_validator(mode="after")
     def _subjects_and_images(self) -> SubjectsConfig:
@@ -271,9 +262,9 @@ def _subjects_of(pattern: Path) -> list[str]:
 class MeshConfig(Section):
     """Geometry of the cortex: a template that ships, or a file for each hemisphere."""
 
-    template: Literal["fsaverage5"] | None = Field(default=None, description="A mesh that ships.")
-    left: Path | None = Field(default=None, description="Mesh of the left hemisphere.")
-    right: Path | None = Field(default=None, description="Mesh of the right hemisphere.")
+    template: Literal["fsaverage5"] | None = key("A mesh that ships.", None)
+    left: Path | None = key("Mesh of the left hemisphere.", None)
+    right: Path | None = key("Mesh of the right hemisphere.", None)
 
     @model_validator(mode="before")
     @classmethod
@@ -306,37 +297,27 @@ class BidsConfig(Section):
     `condition_column` the column of the events that names conditions, such as stim_file.
     """
 
-    root: Path = Field(description="Folder of the data set.")
-    task: str = Field(description="As in the file names.")
-    subjects: list[SubjectName] = Field(min_length=1, description="Labels of subjects, in quotes.")
-    derivatives: str = Field(
-        default="derivatives", description="Folder of the preprocessed data, below the root."
+    root: Path = key("Folder of the data set.")
+    task: str = key("As in the file names.")
+    subjects: list[SubjectName] = key("Labels of subjects, in quotes.", min_length=1)
+    derivatives: str = key("Folder of the preprocessed data, below the root.", "derivatives")
+    space: str | None = key("Template, T1w, or native.", None)
+    session: str | None = key("As in the file names.", None)
+    res: str | None = key("As in the file names.", None)
+    echo: str | None = key("As in the file names.", None)
+    condition_column: str = key("Column of the events that names conditions.", "trial_type")
+    confounds: dict[str, Any] = key("Options of nilearn's load_confounds.", {})
+    nuisance: list[str] = key("Events that are modelled and not compared.", [])
+    model: Literal["condition", "trial"] = key(
+        "A pattern per condition, or per trial.", "condition"
     )
-    space: str | None = Field(default=None, description="Template, T1w, or native.")
-    session: str | None = Field(default=None, description="As in the file names.")
-    res: str | None = Field(default=None, description="As in the file names.")
-    echo: str | None = Field(default=None, description="As in the file names.")
-    condition_column: str = Field(
-        default="trial_type", description="Column of the events that names conditions."
+    hrf_model: str = key("Of nilearn's GLM.", "glover")
+    noise_model: str = key("Of nilearn's GLM.", "ar1")
+    high_pass: float = key("In Hz.", 0.01, gt=0)
+    missing: Literal["raise", "drop", "keep"] = key(
+        "What to do with runs that lack a condition.", "raise"
     )
-    confounds: dict[str, Any] = Field(
-        default_factory=dict, description="Options of nilearn's load_confounds."
-    )
-    nuisance: list[str] = Field(
-        default_factory=list, description="Events that are modelled and not compared."
-    )
-    model: Literal["condition", "trial"] = Field(
-        default="condition", description="A pattern per condition, or per trial."
-    )
-    hrf_model: str = Field(default="glover", description="Of nilearn's GLM.")
-    noise_model: str = Field(default="ar1", description="Of nilearn's GLM.")
-    high_pass: float = Field(default=0.01, gt=0, description="In Hz.")
-    missing: Literal["raise", "drop", "keep"] = Field(
-        default="raise", description="What to do with runs that lack a condition."
-    )
-    t_r: float | None = Field(
-        default=None, gt=0, description="Seconds from scan to scan, where the files do not say."
-    )
+    t_r: float | None = key("Seconds from scan to scan, where the files do not say.", None, gt=0)
 
     @model_validator(mode="after")
     def _subjects_once(self) -> BidsConfig:

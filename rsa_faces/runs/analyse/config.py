@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from rsa_faces._core.configurations import key
 from rsa_faces.runs._entries import NetworkConfig, RunConfig, StimuliConfig
 from rsa_faces.runs._reading import Label
 from rsa_faces.runs.analyse.questions import AnyQuestion
@@ -29,18 +30,17 @@ class AnalysesConfig(RunConfig):
     'Questions, answered in order.'
     """
 
-    stimuli: StimuliConfig = Field(description="The images that networks are shown.")
-    labels: Literal["table", "kdef"] = Field(
-        default="table",
-        description="Where labels come from: the stimulus table, or the file names of KDEF.",
+    stimuli: StimuliConfig = key("The images that networks are shown.")
+    labels: Literal["table", "kdef"] = key(
+        "Where labels come from: the stimulus table, or the file names of KDEF.", "table"
     )
-    select: dict[str, Label | list[Label]] | str = Field(
-        default_factory=dict,
-        description="Only stimuli with these labels: {view: [-45, 0]}; or for which an expression "
+    select: dict[str, Label | list[Label]] | str = key(
+        "Only stimuli with these labels: {view: [-45, 0]}; or for which an expression "
         "on the labels is true: age > 0.",
+        {},
     )
-    networks: list[NetworkConfig] = Field(min_length=1, description="Networks and their layers.")
-    analyses: list[AnyQuestion] = Field(min_length=1, description="Questions, answered in order.")
+    networks: list[NetworkConfig] = key("Networks and their layers.", min_length=1)
+    analyses: list[AnyQuestion] = key("Questions, answered in order.", min_length=1)
 
     @model_validator(mode="after")
     def _networks_fit(self) -> AnalysesConfig:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
+from rsa_faces._core.configurations import Section, key
 from rsa_faces.comparison import METHODS
 from rsa_faces.runs._entries import (
     Blocks,
@@ -28,7 +29,7 @@ from rsa_faces.runs._images import (
     OneMaskOrEach,
     SubjectsConfig,
 )
-from rsa_faces.runs._reading import Label, Section, exactly_one
+from rsa_faces.runs._reading import Label, exactly_one
 
 GeneraliseTo = Literal["subjects", "conditions", "both"]
 
@@ -36,18 +37,18 @@ GeneraliseTo = Literal["subjects", "conditions", "both"]
 class SphereConfig(Section):
     """A sphere around a point in mm, in the space of the images."""
 
-    center: tuple[float, float, float] = Field(description="x, y and z in mm.")
-    radius: float = Field(gt=0, description="In mm.")
+    center: tuple[float, float, float] = key("x, y and z in mm.")
+    radius: float = key("In mm.", gt=0)
 
 
 class AtlasConfig(Section):
     """Labels of an atlas, joined: of a volume (with a table of names), GIFTI, CIFTI or annot."""
 
-    image: ImageConfig = Field(description="The atlas.")
-    labels: str | list[str] = Field(
-        description="Names of labels that are joined; {region} stands for the region."
+    image: ImageConfig = key("The atlas.")
+    labels: str | list[str] = key(
+        "Names of labels that are joined; {region} stands for the region."
     )
-    table: Path | None = Field(default=None, description="Table of labels' names.")
+    table: Path | None = key("Table of labels' names.", None)
 
 
 class LocaliserConfig(Section):
@@ -57,9 +58,9 @@ class LocaliserConfig(Section):
     subject.
     """
 
-    contrasts: OneImageOrEach = Field(description="Contrast map of each subject.")
-    parcel: OneMaskOrEach = Field(description="Mask within which places are chosen.")
-    n_voxels: int = Field(default=100, ge=1, description="How many places are chosen.")
+    contrasts: OneImageOrEach = key("Contrast map of each subject.")
+    parcel: OneMaskOrEach = key("Mask within which places are chosen.")
+    n_voxels: int = key("How many places are chosen.", 100, ge=1)
 
 
 class FmriConfig(SubjectsConfig):
@@ -80,22 +81,18 @@ class FmriConfig(SubjectsConfig):
     values give the threshold above which a voxel is inside: ``roi: {file: ..., threshold: 0.5}``.
     """
 
-    bids: BidsConfig | None = Field(
-        default=None, description="BOLD in BIDS, instead of `subjects`."
+    bids: BidsConfig | None = key("BOLD in BIDS, instead of `subjects`.", None)
+    roi: OneMaskOrEach | None = key("Mask of the region.", None)
+    sphere: SphereConfig | None = key("The region as a sphere.", None)
+    atlas: AtlasConfig | None = key("The region as labels of an atlas.", None)
+    localiser: LocaliserConfig | None = key(
+        "The region as the best places of a localiser in a parcel.", None
     )
-    roi: OneMaskOrEach | None = Field(default=None, description="Mask of the region.")
-    sphere: SphereConfig | None = Field(default=None, description="The region as a sphere.")
-    atlas: AtlasConfig | None = Field(default=None, description="The region as labels of an atlas.")
-    localiser: LocaliserConfig | None = Field(
-        default=None, description="The region as the best places of a localiser in a parcel."
-    )
-    resample: bool = Field(default=False, description="Bring the mask to the grid of the images.")
-    measure: Measure = Field(default="crossnobis", description="How RDMs of patterns are made.")
+    resample: bool = key("Bring the mask to the grid of the images.", False)
+    measure: Measure = key("How RDMs of patterns are made.", "crossnobis")
     noise: Noise = None
     noise_from: NoiseFrom = "all"
-    unusable: Literal["raise", "drop"] = Field(
-        default="raise", description="What to do with places without signal."
-    )
+    unusable: Literal["raise", "drop"] = key("What to do with places without signal.", "raise")
 
     @model_validator(mode="after")
     def _whole(self) -> FmriConfig:
@@ -106,25 +103,25 @@ class FmriConfig(SubjectsConfig):
         if self.bids is not None and self.residuals:
             raise ValueError("expected no `residuals` beside `bids`: the GLM makes them.")
         localiser = self.localiser
-        for key, given in (
+        for what, given in (
             ("roi", self.roi),
             ("contrasts", localiser and localiser.contrasts),
             ("parcel", localiser and localiser.parcel),
         ):
             names = self.bids.subjects if self.bids is not None else self.subjects
             if isinstance(given, dict) and names != "all" and set(given) != set(names or ()):
-                raise ValueError(f"expected {key} of the same subjects as `subjects`.")
+                raise ValueError(f"expected {what} of the same subjects as `subjects`.")
         return self
 
 
 class SimulatedRegionConfig(Section):
     """A region of simulated brains in which a network's layer is planted."""
 
-    network: str = Field(description="Network whose layer is planted.")
-    layer: str = Field(description="The layer that is planted.")
-    n_subjects: int = Field(default=8, ge=2, le=100, description="Simulated subjects.")
-    n_runs: int = Field(default=4, ge=2, le=20, description="Simulated runs.")
-    signal: float = Field(default=0.3, ge=0, description="Strength of the signal; noise has 1.")
+    network: str = key("Network whose layer is planted.")
+    layer: str = key("The layer that is planted.")
+    n_subjects: int = key("Simulated subjects.", 8, ge=2, le=100)
+    n_runs: int = key("Simulated runs.", 4, ge=2, le=20)
+    signal: float = key("Strength of the signal; noise has 1.", 0.3, ge=0)
 
 
 class DataConfig(RdmsConfig):
@@ -135,24 +132,14 @@ class DataConfig(RdmsConfig):
 
     renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
 
-    dataset: str | None = Field(default=None, description="A data set that ships.")
-    fmri: FmriConfig | None = Field(
-        default=None, description="Brain images, from which RDMs are made."
-    )
-    simulated: SimulatedRegionConfig | None = Field(default=None, description="Simulated brains.")
-    region: str = Field(description="What the data are called: a region, or behaviour.")
-    select: dict[str, Label | list[Label]] = Field(
-        default_factory=dict, description="Only RDMs with these labels."
-    )
-    average: Literal["evidence"] | None = Field(
-        default=None, description="Average raters by the evidence of each pair."
-    )
-    generalise_to: GeneraliseTo | None = Field(
-        default=None, description="As in `inference`, for this region."
-    )
-    allow_missing: bool = Field(
-        default=False, description="Take RDMs with pairs that were not measured."
-    )
+    dataset: str | None = key("A data set that ships.", None)
+    fmri: FmriConfig | None = key("Brain images, from which RDMs are made.", None)
+    simulated: SimulatedRegionConfig | None = key("Simulated brains.", None)
+    region: str = key("What the data are called: a region, or behaviour.")
+    select: dict[str, Label | list[Label]] = key("Only RDMs with these labels.", {})
+    average: Literal["evidence"] | None = key("Average raters by the evidence of each pair.", None)
+    generalise_to: GeneraliseTo | None = key("As in `inference`, for this region.", None)
+    allow_missing: bool = key("Take RDMs with pairs that were not measured.", False)
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
@@ -169,41 +156,27 @@ class InferenceConfig(Section):
 
     renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
 
-    generalise_to: GeneraliseTo = Field(
-        default="both", description="What is drawn: subjects, conditions or both."
+    generalise_to: GeneraliseTo = key("What is drawn: subjects, conditions or both.", "both")
+    uncertainty: Literal["bootstrap", "analytic"] = key(
+        "Standard errors by bootstrap, or in closed form.", "bootstrap"
     )
-    uncertainty: Literal["bootstrap", "analytic"] = Field(
-        default="bootstrap", description="Standard errors by bootstrap, or in closed form."
-    )
-    groups: str | None = Field(
-        default=None, description="Column of conditions that are drawn together, such as people."
-    )
+    groups: str | None = key("Column of conditions that are drawn together, such as people.", None)
     blocks: Blocks = None
-    n_boot: int = Field(default=1000, ge=100, description="Bootstrap samples.")
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Level of tests and intervals.")
-    correction: Literal["fdr", "bonferroni", "holm"] = Field(
-        default="fdr", description="How p values are corrected."
-    )
-    family: Literal["region", "all"] = Field(
-        default="region", description="Correct within each region, or over all."
-    )
-    tail: Literal["two-sided", "greater", "less"] = Field(
-        default="two-sided", description="Side of tests against 0."
-    )
-    by: str = Field(default="subject", description="Label that tells subjects apart.")
+    n_boot: int = key("Bootstrap samples.", 1000, ge=100)
+    alpha: float = key("Level of tests and intervals.", 0.05, gt=0, lt=0.5)
+    correction: Literal["fdr", "bonferroni", "holm"] = key("How p values are corrected.", "fdr")
+    family: Literal["region", "all"] = key("Correct within each region, or over all.", "region")
+    tail: Literal["two-sided", "greater", "less"] = key("Side of tests against 0.", "two-sided")
+    by: str = key("Label that tells subjects apart.", "subject")
 
 
 class FiguresConfig(Section):
     """What to draw beside the layer curves."""
 
-    mds_region: str | None = Field(default=None, description="Region whose conditions are mapped.")
-    mds_color: str | None = Field(default=None, description="Column that colours the map.")
-    group: str | None = Field(
-        default=None, description="Column that groups conditions in figures of RDMs."
-    )
-    subjects: bool = Field(
-        default=False, description="A point per subject beside the layer curves."
-    )
+    mds_region: str | None = key("Region whose conditions are mapped.", None)
+    mds_color: str | None = key("Column that colours the map.", None)
+    group: str | None = key("Column that groups conditions in figures of RDMs.", None)
+    subjects: bool = key("A point per subject beside the layer curves.", False)
 
 
 class Config(RunConfig):
@@ -227,39 +200,24 @@ class Config(RunConfig):
     'How similarity is tested.'
     """
 
-    stimuli: StimuliConfig | None = Field(
-        default=None, description="The images that networks are shown."
+    stimuli: StimuliConfig | None = key("The images that networks are shown.", None)
+    data: list[DataConfig] = key("Brain and behaviour RDMs: one entry per region.", min_length=1)
+    networks: list[NetworkConfig] = key("Networks and their layers.", [])
+    models: list[ModelConfig] = key("Model RDMs.", [])
+    given: list[ModelConfig] = key("Model RDMs that are regressed out.", [])
+    conditions: Literal["same", "intersection"] = key(
+        "Whether all RDMs need the same conditions, or those that all have are taken.", "same"
     )
-    data: list[DataConfig] = Field(
-        min_length=1, description="Brain and behaviour RDMs: one entry per region."
+    measure: Measure = key("How RDMs of layers are made.", "correlation")
+    method: Method = key("How RDMs are compared.", "rho-a")
+    partition: dict[str, list[str]] | None = key(
+        "Two or three sets of networks and models that share the variance of the data.", None
     )
-    networks: list[NetworkConfig] = Field(
-        default_factory=list, description="Networks and their layers."
+    subsets: dict[str, str | list[str]] = key(
+        "Sets of conditions: `all`, an expression of columns, or names.", {"all": "all"}
     )
-    models: list[ModelConfig] = Field(default_factory=list, description="Model RDMs.")
-    given: list[ModelConfig] = Field(
-        default_factory=list, description="Model RDMs that are regressed out."
-    )
-    conditions: Literal["same", "intersection"] = Field(
-        default="same",
-        description="Whether all RDMs need the same conditions, or those that all have are taken.",
-    )
-    measure: Measure = Field(default="correlation", description="How RDMs of layers are made.")
-    method: Method = Field(default="rho-a", description="How RDMs are compared.")
-    partition: dict[str, list[str]] | None = Field(
-        default=None,
-        description="Two or three sets of networks and models that share the variance of the data.",
-    )
-    subsets: dict[str, str | list[str]] = Field(
-        default={"all": "all"},
-        description="Sets of conditions: `all`, an expression of columns, or names.",
-    )
-    inference: InferenceConfig = Field(
-        default_factory=InferenceConfig, description="How similarity is tested."
-    )
-    figures: FiguresConfig = Field(
-        default_factory=FiguresConfig, description="What to draw beside the layer curves."
-    )
+    inference: InferenceConfig = key("How similarity is tested.", InferenceConfig())
+    figures: FiguresConfig = key("What to draw beside the layer curves.", FiguresConfig())
 
     @field_validator("data", mode="before")
     @classmethod

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from rsa_faces._core.configurations import Section, key
 from rsa_faces.runs._entries import (
     Blocks,
     Measure,
@@ -20,7 +21,7 @@ from rsa_faces.runs._entries import (
     StimuliConfig,
 )
 from rsa_faces.runs._images import BidsConfig, MaskConfig, MeshConfig, SubjectsConfig
-from rsa_faces.runs._reading import Section, exactly_one
+from rsa_faces.runs._reading import exactly_one
 
 
 class BrainImagesConfig(SubjectsConfig):
@@ -30,20 +31,16 @@ class BrainImagesConfig(SubjectsConfig):
     `residuals`. `mask` is exactly 0 and 1, or ``{file: ..., threshold: 0.5}``.
     """
 
-    dataset: Literal["simulated", "simulated cortex"] | None = Field(
-        default=None, description="Simulated brains or cortices, instead of images."
+    dataset: Literal["simulated", "simulated cortex"] | None = key(
+        "Simulated brains or cortices, instead of images.", None
     )
-    bids: BidsConfig | None = Field(
-        default=None, description="BOLD in BIDS, instead of `subjects`."
-    )
-    mask: MaskConfig | None = Field(default=None, description="Where to search, in volumes.")
-    mesh: MeshConfig | None = Field(
-        default=None, description="Geometry of the cortex, for surfaces."
-    )
-    anatomy: Path | None = Field(
-        default=None,
-        description="Image below the maps of volumes, in their space; of BIDS in MNI152 by "
+    bids: BidsConfig | None = key("BOLD in BIDS, instead of `subjects`.", None)
+    mask: MaskConfig | None = key("Where to search, in volumes.", None)
+    mesh: MeshConfig | None = key("Geometry of the cortex, for surfaces.", None)
+    anatomy: Path | None = key(
+        "Image below the maps of volumes, in their space; of BIDS in MNI152 by "
         "default that template.",
+        None,
     )
 
     @model_validator(mode="after")
@@ -68,18 +65,13 @@ class BrainImagesConfig(SubjectsConfig):
 class GroupTestConfig(Section):
     """How maps are tested over subjects."""
 
-    statistic: Literal["tfce", "max", "cluster-mass"] = Field(
-        default="tfce",
-        description="Threshold-free cluster enhancement, largest t, or mass of clusters.",
+    statistic: Literal["tfce", "max", "cluster-mass"] = key(
+        "Threshold-free cluster enhancement, largest t, or mass of clusters.", "tfce"
     )
-    threshold: float | None = Field(
-        default=None, description="t from which clusters are formed, for their mass."
-    )
-    tail: Literal["two-sided", "greater", "less"] = Field(
-        default="greater", description="Side of the test."
-    )
-    n_permutations: int = Field(default=2000, ge=99, description="Sign flips of subjects.")
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Level of the test.")
+    threshold: float | None = key("t from which clusters are formed, for their mass.", None)
+    tail: Literal["two-sided", "greater", "less"] = key("Side of the test.", "greater")
+    n_permutations: int = key("Sign flips of subjects.", 2000, ge=99)
+    alpha: float = key("Level of the test.", 0.05, gt=0, lt=0.5)
 
 
 class SearchlightConfig(RunConfig):
@@ -98,27 +90,19 @@ class SearchlightConfig(RunConfig):
     'Of spheres or discs, in mm.'
     """
 
-    data: BrainImagesConfig = Field(description="Images of a group of subjects.")
-    stimuli: StimuliConfig | None = Field(
-        default=None, description="The images that networks are shown."
-    )
-    networks: list[NetworkConfig] = Field(
-        default_factory=list, description="Networks and their layers."
-    )
-    models: list[ModelConfig] = Field(default_factory=list, description="Model RDMs.")
-    radius: float = Field(default=8.0, gt=0, description="Of spheres or discs, in mm.")
-    measure: Measure = Field(default="correlation", description="How RDMs of patterns are made.")
-    method: Method = Field(default="spearman", description="How RDMs are compared.")
+    data: BrainImagesConfig = key("Images of a group of subjects.")
+    stimuli: StimuliConfig | None = key("The images that networks are shown.", None)
+    networks: list[NetworkConfig] = key("Networks and their layers.", [])
+    models: list[ModelConfig] = key("Model RDMs.", [])
+    radius: float = key("Of spheres or discs, in mm.", 8.0, gt=0)
+    measure: Measure = key("How RDMs of patterns are made.", "correlation")
+    method: Method = key("How RDMs are compared.", "spearman")
     noise: Noise = None
     noise_from: NoiseFrom = "all"
     blocks: Blocks = None
-    min_voxels: int = Field(
-        default=5, ge=1, description="Places with fewer around them are left out."
-    )
-    test: GroupTestConfig = Field(
-        default_factory=GroupTestConfig, description="How maps are tested over subjects."
-    )
-    budget: Memory = Field(default="4GB", description="Memory to use for the spheres' patterns.")
+    min_voxels: int = key("Places with fewer around them are left out.", 5, ge=1)
+    test: GroupTestConfig = key("How maps are tested over subjects.", GroupTestConfig())
+    budget: Memory = key("Memory to use for the spheres' patterns.", "4GB")
 
     @model_validator(mode="after")
     def _something_to_compare(self) -> SearchlightConfig:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from rsa_faces._core.configurations import Section, key
 from rsa_faces.runs._entries import (
     Blocks,
     Measure,
@@ -18,17 +19,17 @@ from rsa_faces.runs._entries import (
     StimuliConfig,
 )
 from rsa_faces.runs._images import SubjectName
-from rsa_faces.runs._reading import Section, exactly_one
+from rsa_faces.runs._reading import exactly_one
 
 
 class PlantedConfig(Section):
     """A layer that holds in a region of simulated recordings from one time to another."""
 
-    region: str = Field(description="Where it holds.")
-    network: str = Field(description="Network whose layer is planted.")
-    layer: str = Field(description="The layer that is planted.")
-    start: float = Field(description="From when, in s.")
-    stop: float = Field(description="Until when, in s.")
+    region: str = key("Where it holds.")
+    network: str = key("Network whose layer is planted.")
+    layer: str = key("The layer that is planted.")
+    start: float = key("From when, in s.")
+    stop: float = key("Until when, in s.")
 
 
 class BidsRecordingsConfig(Section):
@@ -38,26 +39,16 @@ class BidsRecordingsConfig(Section):
     `regions` which region each entry of the column `region` of electrodes.tsv belongs to.
     """
 
-    root: Path = Field(description="Folder of the data set.")
-    task: str = Field(description="As in the file names.")
-    patients: list[SubjectName] = Field(min_length=1, description="Labels of patients, in quotes.")
-    session: str | None = Field(default=None, description="As in the file names.")
-    run: str | None = Field(default=None, description="As in the file names.")
-    events: str = Field(
-        default="trial_type", description="Column of events.tsv that names the stimuli."
-    )
-    query: str | None = Field(
-        default=None, description="Which events, as an expression of columns."
-    )
-    between: tuple[float, float] = Field(
-        default=(-0.5, 1.0), description="First and last time of epochs, in s."
-    )
-    region: str = Field(
-        default="region", description="Column of electrodes.tsv that names regions."
-    )
-    regions: dict[str, str] | None = Field(
-        default=None, description="Region of each entry of that column."
-    )
+    root: Path = key("Folder of the data set.")
+    task: str = key("As in the file names.")
+    patients: list[SubjectName] = key("Labels of patients, in quotes.", min_length=1)
+    session: str | None = key("As in the file names.", None)
+    run: str | None = key("As in the file names.", None)
+    events: str = key("Column of events.tsv that names the stimuli.", "trial_type")
+    query: str | None = key("Which events, as an expression of columns.", None)
+    between: tuple[float, float] = key("First and last time of epochs, in s.", (-0.5, 1.0))
+    region: str = key("Column of electrodes.tsv that names regions.", "region")
+    regions: dict[str, str] | None = key("Region of each entry of that column.", None)
 
 
 class FacesConfig(Section):
@@ -67,20 +58,14 @@ class FacesConfig(Section):
     or one half of the trials, with stimuli, by name or as a query of their table.
     """
 
-    localiser: dict[SubjectName, Path] | None = Field(
-        default=None, description="Epochs of a localiser for each patient."
-    )
-    halves: bool | None = Field(default=None, description="Choose on one half of the trials.")
-    conditions: str | None = Field(
-        default=None, description="Column that names the localiser's events."
-    )
-    faces: str | list[str] = Field(description="Events that are faces.")
-    others: str | list[str] = Field(description="Events that are not.")
-    window: tuple[float, float] = Field(
-        default=(0.1, 0.4), description="Time that is compared, in s."
-    )
-    test: Literal["rank", "t"] = Field(default="rank", description="Rank test or t test.")
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Level of the choice.")
+    localiser: dict[SubjectName, Path] | None = key("Epochs of a localiser for each patient.", None)
+    halves: bool | None = key("Choose on one half of the trials.", None)
+    conditions: str | None = key("Column that names the localiser's events.", None)
+    faces: str | list[str] = key("Events that are faces.")
+    others: str | list[str] = key("Events that are not.")
+    window: tuple[float, float] = key("Time that is compared, in s.", (0.1, 0.4))
+    test: Literal["rank", "t"] = key("Rank test or t test.", "rank")
+    alpha: float = key("Level of the choice.", 0.05, gt=0, lt=0.5)
 
     @model_validator(mode="after")
     def _one_source(self) -> FacesConfig:
@@ -95,23 +80,13 @@ class FacesConfig(Section):
 class RecordingsConfig(Section):
     """Epochs of patients with their electrodes, a data set in BIDS, or simulated recordings."""
 
-    patients: dict[SubjectName, Path] | None = Field(
-        default=None, description="File of epochs of each patient."
-    )
-    bids: BidsRecordingsConfig | None = Field(
-        default=None, description="Recordings in BIDS, instead of `patients`."
-    )
-    electrodes: Path | None = Field(
-        default=None, description="Table of electrodes: patient, name, region and place."
-    )
-    conditions: str | None = Field(
-        default=None, description="Column that names the stimulus of each epoch."
-    )
-    face_selective: FacesConfig | None = Field(
-        default=None, description="Only electrodes that prefer faces."
-    )
-    simulated: list[PlantedConfig] | None = Field(
-        default=None, description="Simulated recordings: what is planted where."
+    patients: dict[SubjectName, Path] | None = key("File of epochs of each patient.", None)
+    bids: BidsRecordingsConfig | None = key("Recordings in BIDS, instead of `patients`.", None)
+    electrodes: Path | None = key("Table of electrodes: patient, name, region and place.", None)
+    conditions: str | None = key("Column that names the stimulus of each epoch.", None)
+    face_selective: FacesConfig | None = key("Only electrodes that prefer faces.", None)
+    simulated: list[PlantedConfig] | None = key(
+        "Simulated recordings: what is planted where.", None
     )
 
     @model_validator(mode="after")
@@ -132,11 +107,11 @@ class RecordingsConfig(Section):
 class ClustersConfig(Section):
     """How layers and times are tested over patients."""
 
-    along: Literal["time", "time and layers"] = Field(
-        default="time and layers", description="Clusters in time, or in time and layers."
+    along: Literal["time", "time and layers"] = key(
+        "Clusters in time, or in time and layers.", "time and layers"
     )
-    n_permutations: int = Field(default=2000, ge=99, description="Sign flips of patients.")
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Level of the test.")
+    n_permutations: int = key("Sign flips of patients.", 2000, ge=99)
+    alpha: float = key("Level of the test.", 0.05, gt=0, lt=0.5)
 
 
 class TimecourseConfig(RunConfig):
@@ -155,31 +130,23 @@ class TimecourseConfig(RunConfig):
     'Voltage as it is, or power of high gamma.'
     """
 
-    data: RecordingsConfig = Field(description="Recordings of patients.")
-    stimuli: StimuliConfig = Field(description="The images that networks are shown.")
-    networks: list[NetworkConfig] = Field(min_length=1, description="Networks and their layers.")
-    signal: Literal["raw", "high gamma"] = Field(
-        default="high gamma", description="Voltage as it is, or power of high gamma."
+    data: RecordingsConfig = key("Recordings of patients.")
+    stimuli: StimuliConfig = key("The images that networks are shown.")
+    networks: list[NetworkConfig] = key("Networks and their layers.", min_length=1)
+    signal: Literal["raw", "high gamma"] = key(
+        "Voltage as it is, or power of high gamma.", "high gamma"
     )
-    line_noise: float | None = Field(
-        default=None, ge=0, description="Mains frequency in Hz; 0: none is taken out."
-    )
-    baseline: tuple[float, float] | None = Field(
-        default=(-0.2, 0.0), description="Time that is subtracted, in s."
-    )
-    edges: Literal["cut", "mirror"] = Field(
-        default="cut", description="What filters see beyond an epoch."
-    )
-    window: float = Field(default=0.1, gt=0, description="Length of windows, in s.")
-    step: float = Field(default=0.02, gt=0, description="From window to window, in s.")
-    measure: Measure = Field(default="correlation", description="How RDMs of electrodes are made.")
+    line_noise: float | None = key("Mains frequency in Hz; 0: none is taken out.", None, ge=0)
+    baseline: tuple[float, float] | None = key("Time that is subtracted, in s.", (-0.2, 0.0))
+    edges: Literal["cut", "mirror"] = key("What filters see beyond an epoch.", "cut")
+    window: float = key("Length of windows, in s.", 0.1, gt=0)
+    step: float = key("From window to window, in s.", 0.02, gt=0)
+    measure: Measure = key("How RDMs of electrodes are made.", "correlation")
     noise: Noise = None
     noise_from: NoiseFrom = "all"
-    method: Method = Field(default="spearman", description="How RDMs are compared.")
+    method: Method = key("How RDMs are compared.", "spearman")
     blocks: Blocks = None
-    unplaced: Literal["raise", "drop", "keep"] = Field(
-        default="raise", description="What to do with electrodes without a region."
+    unplaced: Literal["raise", "drop", "keep"] = key(
+        "What to do with electrodes without a region.", "raise"
     )
-    test: ClustersConfig = Field(
-        default_factory=ClustersConfig, description="How similarity is tested over patients."
-    )
+    test: ClustersConfig = key("How similarity is tested over patients.", ClustersConfig())
