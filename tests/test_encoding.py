@@ -9,7 +9,7 @@ from drawn import panels
 from sklearn.kernel_ridge import KernelRidge
 
 import rsa_faces as rf
-from rsa_faces import InputError
+from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses import encoding
 from rsa_faces.analyses._ridge import deal_folds
 from rsa_faces.figures import plot_encoding
@@ -119,3 +119,17 @@ def test_what_is_asked_for_wrongly():
         encoding({"a": a}, y, against="b", **OPTIONS)
     with pytest.raises(InputError, match="layer 'b' has"):
         encoding({"a": a}, y, beside={"b": b[:5]}, **OPTIONS)
+    with pytest.raises(InputError, match="other names beside than those of layers, got 'a'"):
+        encoding({"a": a}, y, beside={"a": b}, **OPTIONS)
+    with pytest.raises(InputError, match="1 targets respond the same to all: 'cell 2'"):
+        encoding({"a": a}, y * [1, 0], **OPTIONS)
+
+
+def test_responses_that_bring_names_may_be_of_other_conditions():
+    a, _, _ = spaces()
+    y = pd.DataFrame(a[:, :2] + np.random.default_rng(0).normal(size=(N, 2)), NAMES)
+    some = encoding({"a": a}, y[9::-1], match="intersection", **OPTIONS)
+    own = encoding({"a": a[:10]}, y[:10], **{**OPTIONS, "conditions": NAMES[:10]})
+    assert some.table["r"].tolist() == own.table["r"].tolist()
+    with pytest.raises(ConditionMismatchError):
+        encoding({"a": a}, y[:10], **OPTIONS)

@@ -6,7 +6,7 @@ import pytest
 from drawn import panels
 
 import rsa_faces as rf
-from rsa_faces import InputError
+from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses import individuation
 from rsa_faces.figures import plot_effects
 
@@ -67,3 +67,26 @@ def test_categories_without_faces_enough_are_left_out_and_that_is_said():
         individuation(model, data, CATEGORIES, min_faces=20, **QUICK)
     with pytest.raises(InputError, match="category"):
         individuation(model, data, CATEGORIES[1:], **QUICK)
+
+
+def test_faces_are_matched_by_name_and_each_needs_its_categories_and_person():
+    rng = np.random.default_rng(3)
+    of_faces = rng.normal(size=(N, 4))
+    data, model = raters(rng, of_faces, 2.0), layers(of_faces)
+    plain = individuation(model, data, CATEGORIES, **QUICK).table["similarity"]
+    shuffled = individuation(model, data.subset(NAMES[::-1]), CATEGORIES[::-1], **QUICK).table
+    np.testing.assert_allclose(shuffled["similarity"], plain, rtol=1e-12)
+    for one, other in ((model.subset(NAMES[:28]), data), (model, data.subset(NAMES[:28]))):
+        with pytest.raises(ConditionMismatchError, match="28"):
+            individuation(one, other, CATEGORIES, **QUICK)
+        found = individuation(one, other, CATEGORIES, match="intersection", **QUICK)
+        assert "using the 28 conditions in both" in found.notes[0]
+        assert (found.table["n_conditions"] == 28).all()
+    lacking = CATEGORIES.astype(float)
+    lacking.loc["face 5", "age"] = np.nan
+    with pytest.raises(InputError, match="a category for every condition, but 1 have none"):
+        individuation(model, data, lacking, **QUICK)
+    with pytest.raises(InputError, match="a person for every condition, but 31 have none"):
+        individuation(model, data, CATEGORIES, people={"face 0": "a"}, **QUICK)
+    with pytest.raises(InputError, match="no blocks among the options"):
+        individuation(model, data, CATEGORIES, blocks={}, **QUICK)

@@ -172,3 +172,29 @@ def test_every_face_has_a_cell():
     for ask in (agreement, decoding, tuning, generalization):
         with pytest.raises(InputError, match=rf"1 of 42 have none: {NAMES[3]!r}"):
             ask(rng, 0, lacking)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({n: 1 if i % 2 else "1" for i, n in enumerate(NAMES)}, "labels labels of one type"),
+        ({n: bool(i % 2) or 0 for i, n in enumerate(NAMES)}, "labels labels of one type"),
+        ({n: (VIEW[n], np.nan if i == 4 else 1) for i, n in enumerate(NAMES)}, NAMES[4]),
+    ],
+)
+def test_labels_of_two_types_and_cells_that_lack_a_part_are_no_classes_of_their_own(labels, words):
+    x = np.random.default_rng(0).normal(size=(N, 3))
+    with pytest.raises(InputError, match=words):
+        readout({"fc": x}, labels, conditions=NAMES, n_permutations=9, progress=False)
+
+
+def test_columns_of_a_table_are_cells_together():
+    columns = pd.DataFrame({"view": VIEW, "half": {n: i // 21 for i, n in enumerate(NAMES)}})
+    x = np.random.default_rng(0).normal(size=(N, 3))
+    labels = {n: i % 2 for i, n in enumerate(NAMES)}
+    tuples = pd.Series(list(columns.itertuples(index=False, name=None)), columns.index)
+    found = [
+        readout({"fc": x}, labels, within=cells, conditions=NAMES, n_permutations=9, progress=False)
+        for cells in (columns[::-1], tuples)
+    ]
+    assert found[0].table["p"].tolist() == found[1].table["p"].tolist()

@@ -219,7 +219,13 @@ def in_memory(values: Any) -> bool:
 
 
 def by_name(values: Any, *, what: str, of: str = "condition") -> dict[str, Any]:
-    """Return labels by name, of a mapping, a Series or whatever else brings names."""
+    """Return labels by name, of a mapping, a Series or whatever else brings names.
+
+    Several columns of a DataFrame are one label together, a tuple.
+    """
+    if isinstance(values, pd.DataFrame) and values.shape[1] > 1:
+        rows = list(values.itertuples(index=False, name=None))
+        values = dict(zip(as_names(values.index, what=of), rows, strict=True))
     labels, names = named(values, what=what, of=of, numbers=False)
     return dict(zip(names, labels.tolist(), strict=True))
 
@@ -266,7 +272,16 @@ def per_row(
 
 
 def check_kinds(labels: Sequence[Any], what: str) -> None:
-    """Raise if labels are missing or of types that do not go together, as 1 and "1"."""
+    """Raise if labels are missing or of types that do not go together, as 1 and "1".
+
+    Labels that are tuples (cells of several factors) are held to this part by part.
+    """
+    if labels and all(isinstance(label, tuple) for label in labels):
+        if len(set(map(len, labels))) > 1:
+            raise InputError(f"expected {what} labels of as many parts each, got {labels[0]!r} ...")
+        for parts in zip(*labels, strict=True):
+            check_kinds(parts, what)
+        return
     if odd := [label for label in labels if not isinstance(label, Hashable)]:
         raise InputError(f"expected text or a number as a {what} label, got {odd[0]!r}.")
     kinds = {type(label) for label in labels}
@@ -278,7 +293,7 @@ def check_kinds(labels: Sequence[Any], what: str) -> None:
         else k.__name__
         for k in kinds
     }
-    if any(_is_missing(label) for label in labels):
+    if any(is_missing(label) for label in labels):
         raise InputError(f"expected a {what} label for every row, but some are missing.")
     if len(families) > 1:
         first = {type(label).__name__: label for label in reversed(labels)}
@@ -309,7 +324,7 @@ def _as_name(name: Any, position: int, what: str) -> str:
                 f"expected {what} names in UTF-8, but name {position} is {name!r}."
             ) from err
     name = str(name) if isinstance(name, str) else name
-    if _is_missing(name) or (isinstance(name, str) and name == "nan"):
+    if is_missing(name) or (isinstance(name, str) and name == "nan"):
         raise InputError(
             f"expected a {what} name for every row, but name {position} is {name!r}, which stands "
             "for a missing one. Name it, or leave the row out."
@@ -328,10 +343,12 @@ def _as_name(name: Any, position: int, what: str) -> str:
     return text
 
 
-def _is_missing(value: Any) -> bool:
-    """Whether a value stands for nothing: None, NaN, NaT or NA."""
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for nothing: None, NaN, NaT or NA, or a tuple that holds one."""
     if value is None or value is pd.NA or value is pd.NaT:
         return True
+    if isinstance(value, tuple):
+        return any(map(is_missing, value))
     return isinstance(value, (float, np.floating, np.datetime64)) and bool(value != value)
 
 
@@ -564,7 +581,7 @@ def codes_of(
     """Return the group (or block) of each condition as a number, and the names in order."""
     by_text = {str(name): label for name, label in labels.items()}
     listed = [by_text.get(c) for c in conditions]
-    if absent := [c for c, own in zip(conditions, listed, strict=True) if _is_missing(own)]:
+    if absent := [c for c, own in zip(conditions, listed, strict=True) if is_missing(own)]:
         raise InputError(
             f"expected a {what} for every condition, but {len(absent)} have none: "
             f"{', '.join(map(repr, absent[:5]))}."

@@ -9,7 +9,14 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError, InputTypeError
-from rsa_faces._core.names import by_name, check_unique_names, named_layers, ordered
+from rsa_faces._core.names import (
+    by_name,
+    check_kinds,
+    check_unique_names,
+    is_missing,
+    named_layers,
+    ordered,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,18 +126,19 @@ def check_finite(patterns: np.ndarray, conditions: Sequence[str], layer: str) ->
 
 
 def as_labels(values, name: str) -> dict:
-    """Return a mapping from condition to label; labels that are missing are an error."""
+    """Return a mapping from condition to label; labels that are missing or mixed are an error."""
     if not hasattr(values, "keys") and not hasattr(values, "coords"):
         raise InputTypeError(
             f"expected {name} as a mapping from condition to label or a Series with conditions as "
             f"its index, got {type(values).__name__}."
         )
     found = by_name(values, what=name)
-    missing = [c for c, v in found.items() if v is None or v != v]
+    missing = [c for c, v in found.items() if is_missing(v)]
     if missing:
         raise InputError(
             f"expected {name} for every condition, but {len(missing)} are missing: "
             f"{', '.join(map(repr, missing[:5]))}. Leave these conditions out and use "
             "match='intersection'."
         )
+    check_kinds(list(found.values()), name)
     return found

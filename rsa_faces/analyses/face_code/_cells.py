@@ -32,6 +32,9 @@ def as_coordinates(space) -> pd.DataFrame:
 def as_responses(responses, conditions: Sequence[str] | None):
     """Return names of faces, names of cells, and responses (n_repeats, n_faces, n_cells)."""
     form = "n_{of}s, n_cells"
+    first = responses[0] if isinstance(responses, (list, tuple)) else responses
+    if isinstance(first, pd.DataFrame) and first.index.dtype.kind not in "iu":
+        conditions = None  # they bring their own, which `match` compares with the features'
     values, faces = named(responses, conditions, what="responses", of="face", axes=(-2,), form=form)
     values = values[None] if values.ndim == 2 else values
     if values.ndim != 3 or not values.size:
@@ -39,7 +42,6 @@ def as_responses(responses, conditions: Sequence[str] | None):
             f"expected responses of shape ({len(faces)}, n_cells) or (n_repeats, {len(faces)}, "
             f"n_cells), got {values.shape}."
         )
-    first = responses[0] if isinstance(responses, (list, tuple)) else responses
     cells = tuple(f"cell {i + 1}" for i in range(values.shape[2]))
     if isinstance(first, pd.DataFrame):
         cells = check_unique_names(first.columns, what="cell")

@@ -153,7 +153,8 @@ def encoding(
     ConditionMismatchError
         If names of features and responses differ and `match` is "same".
     InputError
-        If values are not finite or do not vary, a space beside has other rows, a target has no
+        If values are not finite or do not vary, a space beside has other rows or the name of a
+        layer, a target has no
         region, there are fewer than 4 people, or an option is unknown.
 
     See Also
@@ -219,6 +220,15 @@ def encoding(
     n_people = int(units.max()) + 1
     if n_people < 4:
         raise InputError(f"expected at least 4 people (or conditions), got {n_people}.")
+    if twice := sorted(set(beside or {}) & set(layers.arrays)):
+        raise InputError(f"expected other names beside than those of layers, got {twice[0]!r}.")
+    flat = np.ptp(values.mean(axis=0), axis=0) == 0
+    if flat.any():
+        raise InputError(
+            f"expected responses that differ between conditions, but {flat.sum()} targets respond "
+            f"the same to all: {', '.join(repr(targets[i]) for i in np.flatnonzero(flat)[:5])}. "
+            "Leave these out."
+        )
     others = _spaces(beside or {}, every, layers.rows)
     against = check_choice(against or next(iter(layers.arrays)), layers.arrays, what="against")
     region = _regions(regions, targets)

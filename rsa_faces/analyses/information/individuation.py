@@ -11,9 +11,10 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import codes_of
+from rsa_faces._core.names import by_name, codes_of
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
+from rsa_faces.comparison import align_pair
 from rsa_faces.inference import adjust, evaluate, permutation_test
 from rsa_faces.rdm import RDMs
 
@@ -61,6 +62,7 @@ def individuation(
     min_faces: int = 5,
     method: str = "rho-a",
     n_permutations: int = 1999,
+    match: str = "same",
     seed: int = 0,
     **options: Any,
 ) -> Individuation:
@@ -83,6 +85,9 @@ def individuation(
     method : str, default "rho-a"
         Comparison method, as in :func:`rsa_faces.compare`.
     n_permutations : int, default 1999
+    match : {"same", "intersection"}, default "same"
+        What happens to conditions that only the model or only the data have: an error, or they
+        are left out, and a note says how many.
     seed : int, default 0
     **options
         Of :func:`rsa_faces.evaluate`: ``generalise_to``, ``uncertainty``, ``by``, …
@@ -99,9 +104,11 @@ def individuation(
 
     Raises
     ------
+    ConditionMismatchError
+        If the conditions of model and data differ and `match` is "same".
     InputError
-        If conditions have no category, fewer than two categories are large enough, or as for
-        :func:`rsa_faces.evaluate`.
+        If conditions have no category or person, `options` hold ``groups`` or ``blocks``, fewer
+        than two categories are large enough, or as for :func:`rsa_faces.evaluate`.
 
     See Also
     --------
@@ -140,10 +147,15 @@ def individuation(
     check_arguments(individuation, locals())
     check_count(min_faces, what="min_faces", low=3)
     check_count(n_permutations, what="n_permutations")
-    if isinstance(categories, pd.DataFrame):
-        rows = categories.itertuples(index=False, name=None)
-        categories = dict(zip(categories.index, rows, strict=True))
-    code, kinds = codes_of(categories, model.conditions, "category")
+    if own := {"groups", "blocks"} & set(options):
+        raise InputError(
+            f"expected no {' or '.join(sorted(own))} among the options of evaluate: here "
+            "`people` are the groups and `categories` the blocks."
+        )
+    model, data = align_pair(model, data, conditions=match)
+    code, kinds = codes_of(by_name(categories, what="categories"), model.conditions, "category")
+    if people is not None:
+        codes_of(people, model.conditions, "person")
     large = np.flatnonzero(np.bincount(code) >= min_faces)
     kept = [c for c, k in zip(model.conditions, code, strict=True) if k in large]
     if len(large) < 2:
@@ -181,6 +193,7 @@ def individuation(
     columns = ["region", "network", "layer", "depth", "pairs", "similarity", "ci_low", "ci_high"]
     columns += ["ceiling_low", "ceiling_high", "p", "p_corrected", "n_subjects", "n_conditions"]
     settings = {"method": method, "min_faces": min_faces, "n_permutations": n_permutations}
+    settings["match"] = match
     return Individuation(
         table[columns].assign(n_categories=len(large)),
         notes=tuple(notes),

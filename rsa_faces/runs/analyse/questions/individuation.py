@@ -73,13 +73,14 @@ class Individuation(EffectsQuestion):
         return [
             analyses.individuation(
                 compute_rdms(activations),
-                data.subset([c for c in activations.conditions if c in set(data.conditions)]),
+                data,
                 study.labels[self.categories],
                 people=study.column(self.people),
                 method=self.method,
                 generalise_to=self.generalise_to,
                 n_boot=self.n_boot,
                 n_permutations=self.n_permutations,
+                match="intersection",
                 seed=study.seed,
             )
             for activations in study.features.values()
