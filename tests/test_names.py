@@ -28,6 +28,7 @@ from rsa_faces.analyses import (
     transfer_matrix,
 )
 from rsa_faces.analyses.face_code.axis_coding import axis_tuning
+from rsa_faces.analyses.face_code.axis_geometry import axis_geometry
 from rsa_faces.analyses.face_code.face_decoding import decode_faces
 from rsa_faces.analyses.face_code.face_space import face_space
 from rsa_faces.analyses.information.landmarks import (
@@ -344,6 +345,12 @@ DOORS = {
     ),
     "Patterns": (ROWS, lambda v, n: rf.brain.Patterns(v, n, region()).values),
     "RDMs.from_matrices": (SQUARE, lambda v, n: rf.RDMs.from_matrices(v, n, "m").vectors),
+    "axis_geometry": (
+        ROWS,
+        lambda v, n: (
+            axis_geometry(SPACE.iloc[:, :2], v, conditions=n, n_permutations=19, **QUICK).table
+        ),
+    ),
     "axis_tuning": (ROWS, lambda v, n: axis_tuning(SPACE, v, conditions=n, n_folds=4, **FEW).table),
     "ceiling_map": (
         VERTICES,

@@ -69,6 +69,17 @@ QUESTIONS = {
         {"networks": ["pixels"]},
     ),
     "face space": ({"landmarks": "points.npz", "n_shape": 4, "n_appearance": 4}, {}),
+    "axes": (
+        {
+            "landmarks": "points.npz",
+            "responses": "responses.csv",
+            "places": "places.csv",
+            "n_shape": 2,
+            "n_appearance": 2,
+            **FEW,
+        },
+        {},
+    ),
     "traits": ({"ratings": ["warm"], "baseline": ["age"], **FEW}, {}),
     "encoding": ({"responses": "responses.csv", "beside": ["pixels"], **FEW}, {}),
     "individuation": (
@@ -114,6 +125,8 @@ def folder(tmp_path_factory):
     responses.insert(0, "stimulus", np.tile(table["file"].str.removesuffix(".png"), 2))
     responses["repeat"] = np.repeat([1, 2], len(table))
     responses.to_csv(folder / "responses.csv", index=False)
+    places = pd.DataFrame({"cell": ["OFA:1", "FFA:1", "FFA:2"], "mm": [0.0, 1.0, 3.0]})
+    places.to_csv(folder / "places.csv", index=False)
     names = list(table["file"].str.removesuffix(".png"))
     pairs = rng.random((3, len(names) * (len(names) - 1) // 2))
     rf.RDMs(pairs, names, "rating", {"subject": list("abc")}).save(folder / "raters.h5")

@@ -12,6 +12,7 @@ from rsa_faces.analyses.design.stimulus_synthesis import (
     synthesise_images,
 )
 from rsa_faces.analyses.face_code.axis_coding import AxisTuning, axis_tuning
+from rsa_faces.analyses.face_code.axis_geometry import AxisGeometry, axis_geometry
 from rsa_faces.analyses.face_code.face_decoding import FaceDecoding, decode_faces
 from rsa_faces.analyses.face_code.face_space import Faces, FaceSpace, face_space
 from rsa_faces.analyses.information.congruence import Congruence, congruence
@@ -112,6 +113,7 @@ __all__ = [
     "Individuation",
     "individuation",
     "Encoding",
+    "AxisGeometry",
     "AxisTuning",
     "Congruence",
     "FaceDecoding",
@@ -119,6 +121,7 @@ __all__ = [
     "Faces",
     "LandmarkReadout",
     "Readout",
+    "axis_geometry",
     "axis_tuning",
     "congruence",
     "decode_faces",

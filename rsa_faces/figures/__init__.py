@@ -14,6 +14,7 @@ from rsa_faces.figures.electrodes import plot_electrodes
 from rsa_faces.figures.embedding_map import plot_embedding_map
 from rsa_faces.figures.encoding import plot_encoding
 from rsa_faces.figures.face_space import (
+    plot_axis_geometry,
     plot_axis_tuning,
     plot_components,
     plot_faces,
@@ -47,6 +48,7 @@ __all__ = [
     "last_layers",
     "network_colors",
     "palette",
+    "plot_axis_geometry",
     "plot_axis_tuning",
     "plot_best_models",
     "plot_central_bias",

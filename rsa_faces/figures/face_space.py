@@ -11,17 +11,20 @@ from matplotlib.figure import Figure
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.words import number, percent
+from rsa_faces._core.words import number, p_sentence, percent
 from rsa_faces.analyses.face_code._face_space import FaceSpace
 from rsa_faces.analyses.face_code._faces import Faces
 from rsa_faces.analyses.face_code.axis_coding import AxisTuning
+from rsa_faces.analyses.face_code.axis_geometry import AxisGeometry
 from rsa_faces.analyses.face_code.face_decoding import FaceDecoding
 from rsa_faces.figures._parts import (
+    PALE,
     count_axis,
     curve,
     figure_of,
     legend_below,
     panels,
+    reference,
     wrapped_panels,
 )
 from rsa_faces.figures._style import COLORS, COLUMN, PAGE, style
@@ -224,6 +227,80 @@ def plot_axis_tuning(
     return figure_of(axes)
 
 
+def plot_axis_geometry(geometry: AxisGeometry, *, ax=None) -> Figure:
+    """Draw what axes of cells span, their cosines, and their places.
+
+    Parameters
+    ----------
+    geometry : AxisGeometry
+    ax : sequence of Axes, optional
+        Two, or three where there are places.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Components of the axes; cosines of pairs of cells; mean cosine by distance. Grey: 95 % of
+        random axes with the same lengths and noise, or of exchanged places.
+
+    See Also
+    --------
+    rsa_faces.analyses.axis_geometry
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names, cells = [f"face {i}" for i in range(90)], [f"cell {i}" for i in range(30)]
+    >>> faces = pd.DataFrame(rng.normal(size=(90, 10)), names)
+    >>> mm = pd.Series(rng.uniform(0, 3, 30), cells)
+    >>> signal = np.outer(faces[0], np.cos(mm)) + np.outer(faces[1], np.sin(mm))  # made up
+    >>> cells = pd.DataFrame(signal + rng.normal(size=(90, 30)), names, cells)
+    >>> found = rf.analyses.axis_geometry(faces, cells, places=mm, n_permutations=39)
+    >>> figure = rf.figures.plot_axis_geometry(found)
+    >>> len(figure.axes)
+    3
+    """
+    found = geometry.table.set_index("question")
+    cosines, curve_ = geometry.cosines, geometry.curve
+    middle = (cosines["from"] + cosines["to"]) / 2
+    drawn = [
+        (
+            geometry.spectrum,
+            "component",
+            "share",
+            "component of the axes",
+            "share of squared length",
+        ),
+        (cosines.assign(middle=middle), "middle", "share", "cosine of two axes", "share of pairs"),
+    ]
+    titles = [
+        _value(found.loc["dimensions spanned"], "dimensions", "fewer", 1),
+        _value(found.loc["squared cosine"], "squared cosine", "smaller", 3),
+    ]
+    if len(curve_):
+        drawn.append((curve_, "distance", "cosine", "distance of two cells", "mean cosine of axes"))
+        titles.append(_value(found.loc["cosine by distance"], "change per unit", "not 0", 3))
+    with style():
+        axes = wrapped_panels(ax, len(drawn), 3, PAGE / max(len(drawn), 2.5), 2.1)
+        for one, (table, x, y, *names), title in zip(axes, drawn, titles, strict=True):
+            band = table["random_low"], table["random_high"]
+            look = {"color": PALE, "alpha": 0.4, "linewidth": 0, "label": "95 % of random ones"}
+            one.fill_between(table[x], *band, **look)
+            curve(one, table[x], table[y], color=COLORS[0], label="cells", markersize=2.5)
+            reference(one)
+            one.set_xlabel(names[0])
+            one.set_ylabel(names[1])
+            one.set_title(title, loc="left")
+        row = geometry.table.iloc[0]
+        marks = (
+            f"{row['n_cells']} cells, {row['n_faces']} faces in {row['n_dimensions']} dimensions"
+        )
+        marks += "; brackets: 95 % interval, drawing cells; noise taken out"
+        legend_below(axes, ax is None, title=marks)
+    return figure_of(axes)
+
+
 def plot_identification(decoding: FaceDecoding, *, ax: Axes | None = None) -> Figure:
     """Draw how well faces are picked out against the number of units.
 
@@ -301,6 +378,16 @@ def _face(ax: Axes, image: np.ndarray, label: str, note: str, view, *, inside: b
     ax.set_title(fill(label, _LETTERS), fontsize=6, pad=2)
     if note:
         ax.set_xlabel(note, fontsize=5.5, labelpad=1.5, color=_INSIDE if inside else _OUTSIDE)
+
+
+def _value(row, name: str, claim: str, digits: int) -> str:
+    """Return what was found, its interval, and what was tested."""
+    value, low, high, expected = (
+        number(row[c], digits) if np.isfinite(row[c]) else "∞"
+        for c in ("value", "ci_low", "ci_high", "expected")
+    )
+    test = f"{claim}: {p_sentence(row['p'])}"
+    return f"{name}: {value}\n[{low}, {high}]; random: {expected}\n{test}"
 
 
 def _beside(p: float, alpha: float) -> str:

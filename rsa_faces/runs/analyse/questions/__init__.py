@@ -10,6 +10,7 @@ from pydantic import Field
 
 from rsa_faces.runs.analyse.questions._base import Question, Study
 from rsa_faces.runs.analyse.questions.agreement import Agreement
+from rsa_faces.runs.analyse.questions.axes import Axes
 from rsa_faces.runs.analyse.questions.components import Components
 from rsa_faces.runs.analyse.questions.confidence import Confidence
 from rsa_faces.runs.analyse.questions.congruence import Congruence
@@ -47,6 +48,7 @@ QUESTIONS: tuple[type[Question], ...] = (
     StimuliChoice,
     Landmarks,
     FaceSpace,
+    Axes,
     Traits,
     Encoding,
     Individuation,

@@ -66,13 +66,13 @@ class Encoding(Question):
     def check(self, labels: pd.DataFrame) -> None:
         """Raise unless there are responses to every image."""
         super().check(labels)
-        self._responses(list(labels.index))
+        responses_of(self.responses, list(labels.index))
 
     def answer(self, study: Study) -> Answer:
         """Predict the responses from each layer of each network."""
         from rsa_faces.figures import plot_encoding
 
-        responses = self._responses(list(study.stimuli.ids))
+        responses = responses_of(self.responses, list(study.stimuli.ids))
         last = study.layers("last")
         spaces = {name: study.layer(name, last[name])[last[name]] for name in self.beside}
         results = [
@@ -91,19 +91,18 @@ class Encoding(Question):
         ]
         return pd.concat([result.table for result in results]), [plot_encoding(results)]
 
-    def _responses(self, stimuli: list[str]) -> list[pd.DataFrame]:
-        """Return responses to the stimuli, a table for each repeat."""
-        head = read_table(self.responses, what="a table of responses", text=["stimulus"])
-        targets = [c for c in head if c not in ("stimulus", "repeat")]
-        table = read_table(
-            self.responses, what="a table of responses", text=["stimulus"], numbers=targets
-        )
-        repeat = table["repeat"] if "repeat" in table else pd.Series("", table.index)
-        tables = [part.set_index("stimulus")[targets] for _, part in table.groupby(repeat)]
-        for part in tables:
-            if lacking := [name for name in stimuli if name not in part.index]:
-                raise InputError(
-                    f"expected responses to every stimulus in {self.responses}, but "
-                    f"{len(lacking)} have none (in a repeat), such as {lacking[0]!r}."
-                )
-        return [part.loc[stimuli] for part in tables]
+
+def responses_of(path: Path, stimuli: list[str]) -> list[pd.DataFrame]:
+    """Return responses to the stimuli, a table for each repeat."""
+    head = read_table(path, what="a table of responses", text=["stimulus"])
+    targets = [c for c in head if c not in ("stimulus", "repeat")]
+    table = read_table(path, what="a table of responses", text=["stimulus"], numbers=targets)
+    repeat = table["repeat"] if "repeat" in table else pd.Series("", table.index)
+    tables = [part.set_index("stimulus")[targets] for _, part in table.groupby(repeat)]
+    for part in tables:
+        if lacking := [name for name in stimuli if name not in part.index]:
+            raise InputError(
+                f"expected responses to every stimulus in {path}, but {len(lacking)} have none "
+                f"(in a repeat), such as {lacking[0]!r}."
+            )
+    return [part.loc[stimuli] for part in tables]

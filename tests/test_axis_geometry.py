@@ -1,0 +1,144 @@
+"""Axis geometry: products without bias; planted codes are found, and none where none is."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+import rsa_faces as rf
+from rsa_faces.analyses import axis_geometry
+from rsa_faces.analyses.face_code.axis_geometry import _Fit
+
+matplotlib.use("Agg")
+QUICK = {"n_permutations": 39, "progress": False}
+
+
+def study(axes, noise=1.0, n=90, seed=0):
+    """Responses of cells with these axes, (n_cells, n_dimensions), to random faces."""
+    rng = np.random.default_rng(seed)
+    faces = pd.DataFrame(rng.normal(size=(n, axes.shape[1])), [f"face {i}" for i in range(n)])
+    cells = [f"cell {i}" for i in range(len(axes))]
+    error = noise * rng.normal(size=(n, len(axes)))
+    return faces, pd.DataFrame(faces.to_numpy() @ axes.T + error, faces.index, cells)
+
+
+def found(axes, **options):
+    """The table by question."""
+    faces, cells = study(axes)
+    return axis_geometry(faces, cells, **QUICK, **options).table.set_index("question")
+
+
+def orthonormal(k, seed=0):
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(k, k)))[0]
+
+
+def test_products_are_those_of_a_loop_over_faces_left_out():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 4)), rng.normal(size=(3, 20))
+    x, y = x - x.mean(axis=0), y - y.mean(axis=1, keepdims=True)
+    weights = np.linalg.lstsq(x, y.T, rcond=None)[0]
+    expected = weights.T @ weights
+    each = np.linalg.inv(x.T @ x) @ x.T
+    for i in range(20):
+        rest = np.arange(20) != i
+        design = np.column_stack([np.ones(19), x[rest]])
+        fitted = np.linalg.lstsq(design, y[:, rest].T, rcond=None)[0]
+        error = y[:, i] - np.append(1.0, x[i]) @ fitted
+        noise = np.outer(y[:, i], error) * (each[:, i] ** 2).sum()
+        expected -= (noise + noise.T) / 2
+    np.testing.assert_allclose(_Fit(x).products(y), expected, atol=1e-10)
+
+
+def test_products_have_no_bias_by_noise_that_cells_share_and_that_grows():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 6))
+    x -= x.mean(axis=0)
+    axes = rng.normal(size=(2, 6))
+    fit, made, raw = _Fit(x), [], []
+    for _ in range(1500):
+        noise = rng.normal(size=40) * np.exp(0.5 * x[:, 0])  # the same for both cells
+        y = axes @ x.T + 3 * noise
+        y -= y.mean(axis=1, keepdims=True)
+        made.append(fit.products(y))
+        raw.append((y @ fit.inverse.T) @ (y @ fit.inverse.T).T)
+    error = np.std(made, axis=0) / np.sqrt(len(made))
+    assert (np.abs(np.mean(made, axis=0) - axes @ axes.T) < 4 * error).all()
+    assert (np.abs(np.mean(raw, axis=0) - axes @ axes.T) > 8 * error).all()
+
+
+def test_few_dimensions_are_found():
+    rng = np.random.default_rng(2)
+    table = found(rng.normal(size=(60, 4)) @ orthonormal(15)[:4])
+    row = table.loc["dimensions spanned"]
+    assert row["p"] == 1 / 40
+    assert row["ci_low"] < 4 < row["ci_high"] < 8
+    assert row["expected"] == 15
+    assert table.loc["squared cosine", "p"] == 1.0
+    assert table.loc["squared cosine", "value"] == pytest.approx(1 / row["value"])
+
+
+def test_orthogonal_axes_are_found_and_dimensions_may_be_infinite():
+    table = found(orthonormal(15))
+    assert table.loc["squared cosine", "p"] == 1 / 40
+    assert abs(table.loc["squared cosine", "value"]) < 0.02
+    assert table.loc["dimensions spanned", "p"] == 1.0
+    assert table.loc["dimensions spanned", "ci_high"] == np.inf
+
+
+def test_a_shared_direction_is_found():
+    axes = np.random.default_rng(3).normal(size=(20, 15)) + 1.0
+    assert found(axes).loc["cosine", "p"] == 1 / 40
+
+
+def test_axes_that_follow_a_place_are_found_by_name_and_inside_recordings_only():
+    rng = np.random.default_rng(4)
+    place = rng.uniform(0, 3, 30)
+    axes = np.stack([np.cos(place), np.sin(place), *rng.normal(scale=0.3, size=(8, 30))], axis=1)
+    faces, cells = study(axes)
+    places = pd.Series(place, cells.columns)
+    result = axis_geometry(faces, cells, places=places[::-1], **QUICK)
+    row = result.table.set_index("question").loc["cosine by distance"]
+    assert row["p"] == 1 / 40
+    assert row["ci_high"] < 0
+    assert (np.diff(result.curve["distance"]) > 0).all()
+    assert result.curve["cosine"].iloc[0] > 0.5 > result.curve["cosine"].iloc[-1]
+    assert result.curve["n_pairs"].sum() == 30 * 29 / 2
+    # Another zero of the coordinate in each recording: distances across recordings say nothing.
+    half = pd.Series(np.arange(30) % 2, cells.columns)
+    moved = places + 50 * half
+    inside = axis_geometry(faces, cells, places=moved, within=half, **QUICK)
+    assert inside.table.set_index("question").loc["cosine by distance", "p"] == 1 / 40
+    assert inside.curve["n_pairs"].sum() == 2 * 15 * 14 / 2
+    assert inside.curve["distance"].max() < 3
+    assert len(result.plot().axes) == 3
+    assert len(axis_geometry(faces, cells, **QUICK).plot().axes) == 2
+
+
+@pytest.mark.simulation
+def test_random_axes_are_rarely_taken_for_a_code():
+    p = []
+    for i in range(60):
+        rng = np.random.default_rng(i)
+        faces, cells = study(rng.normal(size=(15, 6)), seed=i, n=40)
+        options = {**QUICK, "n_permutations": 19}
+        table = axis_geometry(faces, cells, places=rng.normal(size=15), **options).table
+        p.append(table["p"])
+    assert (np.array(p) <= 0.05).mean(axis=0).max() <= 0.15  # binomial, 99.9 %
+
+
+def test_bad_input_is_said():
+    faces, cells = study(np.eye(5))
+    with pytest.raises(rf.InputError, match="at least 90 faces for 80 dimensions"):
+        axis_geometry(*study(np.eye(80)[:5], n=89), **QUICK)
+    with pytest.raises(rf.InputError, match="noise explains the responses of all 5"):
+        axis_geometry(*study(np.zeros((5, 5)), seed=4), **QUICK)
+    with pytest.raises(rf.InputError, match="one place for each of 5 cells, got 4"):
+        axis_geometry(faces, cells, places={f"cell {i}": 1.0 for i in range(4)}, **QUICK)
+    with pytest.raises(rf.ConditionMismatchError, match="cell 0"):
+        axis_geometry(faces, cells, places={f"cell {i}": 1.0 for i in range(1, 6)}, **QUICK)
+    with pytest.raises(rf.InputError, match="at different distances"):
+        axis_geometry(faces, cells, places=np.ones(5), **QUICK)
+    with pytest.raises(rf.InputError, match="finite places, but 1 cells"):
+        axis_geometry(faces, cells, places=[0, 1, np.nan, 2, 3], **QUICK)
+    with pytest.raises(rf.InputError, match="full rank, got rank 4 for 5"):
+        axis_geometry(faces.assign(copy=faces[0]).drop(columns=4), cells, **QUICK)
