@@ -122,6 +122,8 @@ def folder(tmp_path_factory):
     responses = pd.DataFrame(
         rng.normal(size=(2 * len(table), 3)), columns=["FFA:1", "FFA:2", "OFA:1"]
     )
+    # Cells that tell expressions.
+    responses += 2 * np.tile([[1, 0, 1], [0, 1, -1], [-1, -1, 1]], (4 * PEOPLE, 1))
     responses.insert(0, "stimulus", np.tile(table["file"].str.removesuffix(".png"), 2))
     responses["repeat"] = np.repeat([1, 2], len(table))
     responses.to_csv(folder / "responses.csv", index=False)

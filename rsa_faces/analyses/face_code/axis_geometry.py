@@ -190,10 +190,11 @@ def axis_geometry(
     rng = as_rng(seed)
     products = fit.products(y)
     squares = np.diag(products)
-    if squares.sum() <= 0:
+    if (squares > 0).sum() < 2 or squares.sum() ** 2 <= (squares**2).sum():
         raise InputError(
-            f"expected cells with an axis, but noise explains the responses of all {n_cells}: "
-            "there is no geometry to ask for. Use more faces, more repeats or fewer components."
+            f"expected cells with an axis, but noise explains the responses of nearly all "
+            f"{n_cells}: there is no geometry to ask for. Use more faces, more repeats or fewer "
+            "components."
         )
     null, turned, spectra, histograms = [], [], [], []
     with progress_bar("random axes", n_permutations, show=progress) as tell:
@@ -305,8 +306,8 @@ def _ends(value: float, left_out: np.ndarray, expected: float, null: np.ndarray)
 
 
 def _share(null: np.ndarray, value: float) -> float:
-    """Return the p value of a value that is large."""
-    return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
+    """Return the p value of a value that is large; of the null what is undefined counts as such."""
+    return float((1 + (~(null < value - 1e-12)).sum()) / (1 + len(null)))
 
 
 def _inverse(value: float) -> float:
@@ -389,6 +390,11 @@ def _by_distance(products, apart, group, orders):
 
     moved = [apart[np.ix_(order, order)] for order in orders]
     null = np.array([slopes(one)[0] for one in moved])
+    if np.isnan(value):
+        raise InputError(
+            "expected recordings in which at least 2 pairs of cells have axes and differ in "
+            "distance, got none: leave `places` out."
+        )
     row = (*_ends(value, left_out, 0.0, null), _share(np.abs(null), abs(value)))
     n_pairs, total = binned(apart, used, apart)
     cosine, *others = (a / b for a, b in (binned(one, lift, both) for one in [apart, *moved]))
