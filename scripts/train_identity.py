@@ -10,7 +10,8 @@ img_align_celeba and identity_CelebA.txt, of which --part is taken. Objectives:
 
 softmax   one output per person, cross-entropy. With --share below 1 only the people of the batch
           and that share of the others, drawn anew for each batch, compete; no other output is
-          computed. Their sum is corrected for the drawing unless --no-correction.
+          computed. Their sum is corrected for the drawing unless --no-correction. With torchrun
+          and --divide each process holds a part of the outputs (also arcface and cosface).
 arcface   the same, but the last layer gives cosines and the right one must win by an angle
           (scale 64, margin 0.5; doi:10.1109/CVPR.2019.00482).
 cosface   the same by a difference of cosines (scale 64, margin 0.35; doi:10.1109/CVPR.2018.00552).
@@ -75,6 +76,11 @@ def options():
         help="default softmax",
     )
     add("--share", type=float, default=1.0, help="share of absent people that compete (default 1)")
+    add(
+        "--divide",
+        action="store_true",
+        help="with torchrun: each process holds a part of the outputs, not all; the same result",
+    )
     add("--no-correction", action="store_true", help="do not correct for --share")
     add(
         "--margin",
@@ -116,6 +122,8 @@ def run() -> None:
     args = options()
     spec = get_spec(args.network)
     triplet = args.objective == "triplet"
+    if triplet and args.divide:
+        raise InputError("--divide is for objectives with an output per person.")
     if triplet and args.held_out_images:
         raise InputError("--held-out-images is for objectives with an output per person.")
     at_least = args.images if triplet else max(args.min_images, args.held_out_images + 1)
@@ -144,7 +152,9 @@ def run() -> None:
         logits = {"arcface": arcface_logits, "cosface": cosface_logits}.get(args.objective)
         objective = partial(
             partial_loss,
-            layer=use_classes(module, spec.any_outputs, cosines=logits is not None),
+            layer=use_classes(
+                module, spec.any_outputs, cosines=logits is not None, divided=args.divide
+            ),
             share=args.share,
             correct=not args.no_correction,
             logits=logits and partial(logits, scale=args.scale, **margin),

@@ -1327,22 +1327,20 @@ sys.exit(any("gloo" in name for name in names))
 """
 
 
+def in_two(program):
+    """Run a program in two processes."""
+    run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    command = [sys.executable, *run]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_weights_of_one(tmp_path):
     """By gloo on the CPU; DistributedDataParallel sends process 0's start to the other."""
     code = PROCESS.format(tests=str(Path(__file__).parent), out=str(tmp_path / "two"))
     program = tmp_path / "program.py"
     program.write_text(code)
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        str(program),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = in_two(program)
     assert done.returncode == 0, done.stderr
     module = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(36, 4))
     initialise(module, 0)
@@ -1358,6 +1356,97 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
         torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-5)
     both = pd.read_csv(tmp_path / "two" / "log.csv", index_col="epoch")
     np.testing.assert_allclose(both["loss"], log["loss"], rtol=1e-5)
+
+
+DIVIDED = """
+import copy, sys
+sys.path.insert(0, {tests!r})
+from test_training import *
+from torch import distributed
+from rsa_faces.networks.training._steps import world
+
+torch.set_num_threads(1)
+
+
+def parts(module, layer, x, labels, logits, share):
+    loss = partial_loss(module(x), labels, layer=layer, share=share, logits=logits,
+                        generator=torch.Generator().manual_seed(7))
+    loss.backward()
+    return loss.detach()
+
+
+class Stop(Exception):
+    pass
+
+
+def stop(step):
+    if step == 6:
+        raise Stop
+
+
+with world() as (rank, n_ranks):
+    for logits in (None, arcface_logits, partial(cosface_logits, scale=8.0)):
+        for share, n_classes in ((1.0, 21), (0.3, 21), (0.02, 40)):
+            torch.manual_seed(0)
+            whole = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, n_classes)).double()
+            layer = use_classes(whole, "1", cosines=logits is not None, divided=True).double()
+            half = copy.deepcopy(whole)
+            half[1].divide(rank, n_ranks, "cpu")
+            x, labels = torch.randn(6, 5).double(), torch.tensor([0, 7, 7, 3, 19, 0])
+            loss = parts(whole, layer, x, labels, logits, share)
+            mine = slice(3 * rank, 3 * rank + 3)
+            assert torch.isclose(parts(half, half[1], x[mine], labels[mine], logits, share), loss)
+            assert half[1].weight.shape[0] in (n_classes // 2, n_classes - n_classes // 2)
+            grad = half[0].weight.grad  # the mean over processes, as DistributedDataParallel takes
+            distributed.all_reduce(grad)
+            torch.testing.assert_close(grad / n_ranks, whole[0].weight.grad)
+            for one, other in zip(half[1].parameters(), layer.parameters()):
+                if other.requires_grad:
+                    torch.testing.assert_close(one.grad, other.grad[half[1].held()])
+    for onward in (stop, None):  # stopped in the second epoch, and started again
+        try:
+            fit_divided({out!r}, start=rank if onward else 0, on_step=onward, resume=not onward)
+        except Stop:
+            pass
+"""
+
+
+def fit_divided(out, *, start=0, **options):
+    """Train a layer that two processes may divide: AdamW, a short gradient, sampled classes."""
+    module = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(36, 6), nn.Linear(6, 4))
+    layer = use_classes(module, "3", cosines=True, divided=True)
+    initialise(module, start)
+    shown = []
+    fit(
+        module,
+        partial(partial_loss, layer=layer, logits=partial(cosface_logits, scale=4.0)),
+        noise_faces(),
+        recipe=Recipe(epochs=2, optimizer="adamw", clip=0.1),
+        preprocessing=GREY48,
+        batches=partial(shuffled, n_images=16, batch_size=4),
+        out=out,
+        device="cpu",
+        validate=lambda module: shown.append(module(torch.ones(2, 1, 48, 48)).shape) or {},
+        **options,
+    )
+    assert set(shown) <= {(2, 4)}
+    assert module[3].weight.shape == (4, 6)
+    return module
+
+
+@pytest.mark.slow
+def test_classes_divided_between_two_processes_give_the_loss_and_weights_of_one(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(DIVIDED.format(tests=str(Path(__file__).parent), out=str(tmp_path / "two")))
+    done = in_two(program)
+    assert done.returncode == 0, done.stderr
+    fit_divided(tmp_path / "one")
+    one, two = (read_weights(tmp_path / n / "weights.safetensors") for n in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-5)
+    states = [torch.load(tmp_path / n / "checkpoint.pt")["optimizer"] for n in ("one", "two")]
+    for key, slots in states[0]["state"].items():
+        torch.testing.assert_close(states[1]["state"][key], slots, atol=1e-5, rtol=1e-4)
 
 
 # --- the bundled example ----------------------------------------------------------------------

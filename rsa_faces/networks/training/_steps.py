@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.networks import _preprocess
-from rsa_faces.networks.training.objectives import Classes
+from rsa_faces.networks.training.classes import Classes
 from rsa_faces.networks.training.recipe import Recipe
 
 _SAME = 1e-3
@@ -136,7 +136,19 @@ class Trainer:
         self.module, self.recipe, self.where = module, recipe, where
         self.rank, self.n_ranks = rank, n_ranks
         self.loss: nn.Module = _Loss(module, objective, recipe.mixed)
+        self.divided = [
+            layer
+            for layer in module.modules()
+            if isinstance(layer, Classes) and layer.divided and n_ranks > 1
+        ]
+        for layer in self.divided:  # before the device sees the whole
+            layer.divide(rank, n_ranks, where)
+        module.to(where).train()
         if n_ranks > 1:
+            theirs = {id(p) for layer in self.divided for p in layer.parameters()}
+            nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
+                self.loss, [name for name, p in self.loss.named_parameters() if id(p) in theirs]
+            )
             self.loss = nn.parallel.DistributedDataParallel(self.loss, find_unused_parameters=True)
         self.optimizer = _optimizer(module, recipe)
         self.scaler = torch.amp.GradScaler("cuda", enabled=recipe.mixed)
@@ -190,10 +202,62 @@ class Trainer:
         self.scaler.scale(loss).backward()
         if self.recipe.clip is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
+            self._clip(self.recipe.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
+
+    def _clip(self, longest: float) -> None:
+        """Shorten the gradient, of whose length each process knows a part if a layer is divided."""
+        grads = [p.grad for p in self.module.parameters() if p.grad is not None]
+        shares = [p.grad for layer in self.divided for p in layer.parameters() if p.requires_grad]
+        if not shares:
+            nn.utils.clip_grad_norm_(self.module.parameters(), longest)
+            return
+        of_shares = torch.stack([grad.square().sum() for grad in shares]).sum()
+        common = torch.stack([grad.square().sum() for grad in grads]).sum() - of_shares
+        distributed.all_reduce(of_shares)
+        factor = (longest / ((common + of_shares).sqrt() + 1e-6)).clamp(max=1)
+        for grad in grads:
+            grad.mul_(factor)
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """Let process 0 have all rows of divided layers for a time, to judge and to write."""
+        shares = []
+        for layer in self.divided:
+            for parameter in layer.parameters():
+                state = self.optimizer.state.get(parameter, {})
+                shares.append((parameter, parameter.data, state, dict(state)))
+                for key, value in state.items():
+                    if torch.is_tensor(value) and value.shape == parameter.shape:
+                        state[key] = layer.joined(value)
+                parameter.data = layer.joined(parameter.data)
+        yield
+        for parameter, data, state, values in shares:
+            parameter.data = data
+            state.update(values)
+
+    def join(self) -> None:
+        """Give every process all rows again."""
+        for layer in self.divided:
+            for parameter in layer.parameters():
+                parameter.data = layer.joined(parameter.data, everywhere=True)
+            layer.rank, layer.n_ranks = 0, 1
+
+    def _cut(self, state: dict) -> None:
+        """Keep this process's rows of divided layers in a checkpoint."""
+        names = {id(p): name for name, p in self.module.named_parameters()}
+        order = [id(p) for group in self.optimizer.param_groups for p in group["params"]]
+        for layer in self.divided:
+            for parameter in layer.parameters():
+                whole = state["module"][names[id(parameter)]]
+                state["module"][names[id(parameter)]] = whole[layer.held()]
+                if id(parameter) in order:
+                    slots = state["optimizer"]["state"].get(order.index(id(parameter)), {})
+                    for key, value in slots.items():
+                        if torch.is_tensor(value) and value.shape == whole.shape:
+                            slots[key] = value[layer.held()]
 
     def wait(self) -> None:
         """Wait for the other processes."""
@@ -230,8 +294,10 @@ class Trainer:
 
     def restore(self, path: Path, settings: dict) -> list[dict]:
         """Take up a checkpoint of the same settings; return its log."""
-        state = torch.load(path, map_location=self.where, weights_only=True)
+        # Divided, not even a moment's whole goes to the device.
+        state = torch.load(path, "cpu" if self.divided else self.where, weights_only=True)
         _check_settings(json.loads(state["settings"]), settings, path)
+        self._cut(state)
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])

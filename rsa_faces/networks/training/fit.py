@@ -114,7 +114,9 @@ def fit(
     among the processes by groups, gradients are averaged (DistributedDataParallel); groups that
     cannot be divided evenly are left out of the epoch. An objective over pairs or triplets sees
     the pairs within each process, batch normalisation each process's part. Process 0 validates
-    and writes.
+    and writes. A last layer from :func:`rsa_faces.networks.training.objectives.use_classes` with
+    ``divided=True`` is not copied: each process holds a share of its rows, and
+    :func:`rsa_faces.networks.training.objectives.partial_loss` is what it is in one process.
 
     Examples
     --------
@@ -164,7 +166,6 @@ def fit(
         where = _device(_steps.local(device, n_ranks))
         if recipe.mixed and where.type != "cuda":
             raise InputError(f"expected a CUDA GPU for mixed precision, got device {str(where)!r}.")
-        module.to(where).train()
         trainer = _steps.Trainer(module, objective, recipe, where, rank, n_ranks)
         rows: list[dict[str, float]] = []
         if resume and (out / CHECKPOINT).exists():
@@ -175,16 +176,18 @@ def fit(
             start = time.monotonic()
             loss, rate = trainer.epoch(epoch, batches(epoch), loader, on_step)
             row = {"epoch": epoch + 1, "learning_rate": rate, "loss": loss}
-            if rank == 0:
-                module.eval()
-                measures = {} if validate is None else dict(validate(module))
-                module.train()
-                rows.append({**row, "seconds": time.monotonic() - start, **measures})
-                _write(out, trainer, rows, settings)
-                _log.info("epoch %d: %s", epoch + 1, _shown(rows[-1]))
-            else:
-                rows.append(row)
-            trainer.wait()
+            with trainer.whole():
+                if rank == 0:
+                    module.eval()
+                    measures = {} if validate is None else dict(validate(module))
+                    module.train()
+                    rows.append({**row, "seconds": time.monotonic() - start, **measures})
+                    _write(out, trainer, rows, settings)
+                    _log.info("epoch %d: %s", epoch + 1, _shown(rows[-1]))
+                else:
+                    rows.append(row)
+                trainer.wait()
+        trainer.join()
     module.eval()
     return pd.DataFrame(rows).set_index("epoch")
 

@@ -17,6 +17,9 @@ from torch.nn import functional as F
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces.networks.training import classes
+from rsa_faces.networks.training.classes import Classes as Classes
+from rsa_faces.networks.training.classes import use_classes as use_classes
 
 # --- pairs ------------------------------------------------------------------------------------
 
@@ -185,12 +188,13 @@ def partial_loss(
         From outputs of `layer` and labels to logits: :func:`arcface_logits` or
         :func:`cosface_logits`, options bound. By default the outputs are the logits.
     generator : torch.Generator, optional
-        Default: torch's own, which `fit` seeds from (seed, epoch).
+        Default: torch's own, which `fit` seeds from (seed, epoch). Of a divided layer all
+        processes need it alike; the default is.
 
     Returns
     -------
     Tensor
-        Mean over images.
+        Mean over images; of a divided layer over those of all processes, the same in each.
 
     Raises
     ------
@@ -201,7 +205,9 @@ def partial_loss(
     -----
     What is kept for the gradient is (n_images, number of classes that compete) instead of
     (n_images, n_classes): it falls with the share. Weights, their gradient and the optimiser's
-    state stay whole.
+    state stay whole, unless `layer` is divided: then embeddings travel between processes, each
+    compares those of all with the drawn classes among its own rows, and loss and gradients are
+    those of one process that holds all rows. ``scripts/bench_classes.py`` measures memory.
 
     References
     ----------
@@ -220,23 +226,43 @@ def partial_loss(
     """
     if not 0 < share <= 1:
         raise InputError(f"expected share above 0 and up to 1, got {share!r}.")
+    held, apart = layer.held(), layer.n_ranks > 1
+    if apart:
+        embeddings, labels = classes.gathered(embeddings), classes.gathered(labels)
+        if generator is None and share < 1:
+            generator = classes.common_generator(labels.device)
+    shift = 0.0
     if share == 1:
-        outputs = layer.outputs(embeddings)
-        return F.cross_entropy(outputs if logits is None else logits(outputs, labels), labels)
-    absent = torch.ones(layer.out_features, dtype=torch.bool, device=labels.device)
+        competing, own = None, labels - held.start
+        n_held = n_here = held.stop - held.start
+    else:
+        here, drawn, n_others = _draw(labels, layer.out_features, share, generator)
+        shift = math.log(n_others / len(drawn)) if correct and len(drawn) else 0.0
+        here, drawn = (c[(held.start <= c) & (c < held.stop)] - held.start for c in (here, drawn))
+        competing, own = torch.cat([here, drawn]), torch.searchsorted(here, labels - held.start)
+        n_held, n_here = len(competing), len(here)
+    if apart:  # a column for images whose own class another process holds, to be cut off again
+        away = (labels < held.start) | (labels >= held.stop)
+        own = own.masked_fill(away, n_held)
+    outputs = layer.outputs(embeddings, competing, blank=apart)
+    outputs = outputs if logits is None else logits(outputs, own)
+    if apart:
+        outputs = outputs[:, :n_held]
+    if shift:
+        outputs = torch.cat([outputs[:, :n_here], outputs[:, n_here:] + shift], 1)
+    return (classes.divided_cross_entropy if apart else F.cross_entropy)(outputs, own)
+
+
+def _draw(
+    labels: torch.Tensor, n_classes: int, share: float, generator: torch.Generator | None
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Return the classes that labels name, in order, those drawn of the others, and of how many."""
+    absent = torch.ones(n_classes, dtype=torch.bool, device=labels.device)
     absent[labels] = False
     here, others = (~absent).nonzero()[:, 0], absent.nonzero()[:, 0]
-    n_drawn = math.ceil(share * len(others))
     where = labels.device if generator is None else generator.device
     order = torch.randperm(len(others), generator=generator, device=where)
-    drawn = others[order[:n_drawn].to(others.device)]
-    own = torch.searchsorted(here, labels)
-    outputs = layer.outputs(embeddings, torch.cat([here, drawn]))
-    outputs = outputs if logits is None else logits(outputs, own)
-    if correct and n_drawn:
-        shift = math.log(len(others) / n_drawn)
-        outputs = torch.cat([outputs[:, : len(here)], outputs[:, len(here) :] + shift], 1)
-    return F.cross_entropy(outputs, own)
+    return here, others[order[: math.ceil(share * len(others))].to(others.device)], len(others)
 
 
 def arcface_logits(
@@ -319,100 +345,6 @@ def cosface_logits(
     """
     own = torch.zeros_like(cosines).scatter(1, labels[:, None], margin)
     return scale * (cosines - own)
-
-
-class Classes(nn.Linear):
-    """A last layer that hands on its input while training, for :func:`partial_loss`.
-
-    It takes the place and the parameter names of a network's last linear layer, and answers as
-    that when it is not trained.
-
-    Parameters
-    ----------
-    in_features, out_features : int
-        As for :class:`torch.nn.Linear`.
-    cosines : bool, default False
-        Whether outputs are cosines between the input and each row of the weights. The bias stays
-        0. `fit` saves the rows at length one: in the network's own linear layer the same file
-        gives cosines times the length of the input, which ranks the classes of an image alike.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from rsa_faces.networks.training.objectives import Classes
-    >>> layer = Classes(8, 3, cosines=True).eval()
-    >>> bool((layer(torch.randn(5, 8)).abs() <= 1 + 1e-6).all())
-    True
-    """
-
-    def __init__(self, in_features: int, out_features: int, *, cosines: bool = False) -> None:
-        super().__init__(in_features, out_features)
-        self.cosines = cosines
-        if cosines:
-            nn.init.normal_(self.weight, std=0.01)
-            nn.init.zeros_(self.bias).requires_grad_(False)
-
-    def extra_repr(self) -> str:
-        """Return what tells it from others."""
-        return f"{super().extra_repr()}, cosines={self.cosines}"
-
-    def outputs(self, x: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
-        """Return outputs of some classes, (n, n_classes); default all."""
-        weight, bias = self.weight, self.bias
-        if classes is not None:
-            weight, bias = weight[classes], bias[classes]
-        return (
-            F.linear(F.normalize(x), F.normalize(weight))
-            if self.cosines
-            else F.linear(x, weight, bias)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the input while training, otherwise outputs of all classes."""
-        return x if self.training else self.outputs(x)
-
-
-def use_classes(module: nn.Module, layer: str, *, cosines: bool = False) -> Classes:
-    """Replace the last linear layer, of this dotted name, for :func:`partial_loss`; return it.
-
-    Parameters
-    ----------
-    module : Module
-        Changed in place; without `cosines` the weights stay.
-    layer : str
-        Name of its last layer.
-    cosines : bool, default False
-        Whether outputs are cosines.
-
-    Returns
-    -------
-    Classes
-        For :func:`partial_loss`.
-
-    Raises
-    ------
-    InputError
-        If there is no linear layer of this name.
-
-    Examples
-    --------
-    >>> from torch import nn
-    >>> from rsa_faces.networks.training.objectives import use_classes
-    >>> use_classes(nn.Sequential(nn.Linear(4, 3)), "0", cosines=True)
-    Classes(in_features=4, out_features=3, bias=True, cosines=True)
-    """
-    parent, _, name = layer.rpartition(".")
-    try:
-        old = module.get_submodule(layer)
-    except AttributeError:
-        old = None
-    if not isinstance(old, nn.Linear):
-        raise InputError(f"expected a linear layer {layer!r}, got {type(old).__name__}.")
-    new = Classes(old.in_features, old.out_features, cosines=cosines)
-    if not cosines:
-        new.load_state_dict(old.state_dict())
-    setattr(module.get_submodule(parent), name, new)
-    return new
 
 
 def use_dropout(module: nn.Module, share: float) -> None:
