@@ -49,10 +49,10 @@ def test_no_turn_changes_nothing(head):
 @pytest.mark.parametrize("angle", [-40, -20, 20, 40])
 def test_a_plate_gets_narrower_by_the_cosine(head, angle):
     points = head(0.0)
-    made = turning.turned(dots((30, 60), (90, 40)), points, angle, 0.0)
+    made = turning.turned(dots((36, 60), (84, 40)), points, angle, 0.0)
     c = np.cos(np.radians(angle))
-    assert centre(made, (60 - 30 * c, 60)) == pytest.approx((60 - 30 * c, 60), abs=0.3)
-    assert centre(made, (60 + 30 * c, 40)) == pytest.approx((60 + 30 * c, 40), abs=0.3)
+    assert centre(made, (60 - 24 * c, 60)) == pytest.approx((60 - 24 * c, 60), abs=0.3)
+    assert centre(made, (60 + 24 * c, 40)) == pytest.approx((60 + 24 * c, 40), abs=0.3)
     made = turning.turned(dots((60, 30)), points, 0.0, angle)
     assert centre(made, (60, 60 - 30 * c)) == pytest.approx((60, 60 - 30 * c), abs=0.3)
 
@@ -62,16 +62,42 @@ def test_what_stands_out_moves_to_the_side_the_head_turns_to(head, angle):
     points = head(1.0)  # the middle stands out by 20 pixels
     known = turning._mean_head()[0]
     nose = (60 - 20 * known[:, 0].mean(), 60)
-    side = (nose[0] + 30, 60)
+    side = (nose[0] + 24, 60)
     image = dots(nose, side)
     made = turning.turned(image, points, angle, 0.0)
-    # What stands out by d moves by d sin(angle) more than what does not.
+    # What stands out by d moves by d sin(angle) more than what does not; all else is one plane.
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    at = turning._depth_at(known, *turning._mean_head()[1:]) * 20
+    at = np.maximum(turning._depth_at(known, *turning._mean_head()[1:]), turning._BACK) * 20
     middle = np.mean(c * points[:, 0] + s * at) - points[:, 0].mean()
-    expected = [c * nose[0] + s * 20 - middle, c * side[0] - middle]
+    expected = [
+        c * nose[0] + s * 20 - middle,
+        c * side[0] + s * 20 * turning._BACK - middle,
+    ]
     assert centre(made, (expected[0], 60), 8)[0] == pytest.approx(expected[0], abs=0.7)
     assert centre(made, (expected[1], 60), 8)[0] == pytest.approx(expected[1], abs=0.7)
+
+
+def test_background_stays_and_the_outline_is_this_face_s(head):
+    points = head(1.0)
+    corner = (6, 6)
+    made = turning.turned(dots(corner), points, 40, 0.0)
+    assert centre(made, corner, 6) == pytest.approx(corner, abs=0.1)
+    # A face half as wide again at one landmark: there the sheet has the depth of that landmark.
+    known, depth, reach = turning._mean_head()
+    moved = points.copy()
+    moved[12] += [12, 0]
+    on_face = turning._sheet(moved[[12]], moved)[0]
+    assert on_face == pytest.approx(turning._sheet(points[[12]], points)[0], rel=0.1)
+
+
+def test_what_is_made_up_is_measured_and_said():
+    known = turning._mean_head()[0]
+    points = 20 * (known - known.mean(axis=0)) + 60
+    stimuli = rf.StimulusSet.from_arrays([dots((60, 60))] * 2, ["a", "b"])
+    near = turn_faces(stimuli, [points] * 2, 15).metadata["stretched"]
+    with pytest.warns(UserWarning, match=r"2 of 2 faces are turned by more than 30 degrees: "):
+        far = turn_faces(stimuli, [points] * 2, 50).metadata["stretched"]
+    assert 0 <= near.max() < 0.1 < far.min() < 1
 
 
 def test_up_is_up(head):
