@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import inspect
 import pkgutil
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -283,65 +284,34 @@ def measures_and_methods() -> str:
 # ---- the gallery -------------------------------------------------------------------------------
 
 
-#: Figures of analyses: the function whose example makes what is drawn, and what is drawn of it.
-DRAWN_FROM = {
-    "plot_axis_tuning": ("axis_tuning", "found"),
-    "plot_central_bias": ("central_bias", "found"),
-    "plot_congruence": ("congruence", "found"),
-    "plot_embedding_map": ("embedding_map", "found"),
-    "plot_false_matches": ("false_matches", "found"),
-    "plot_flags": ("check_confidence", "found.table"),
-    "plot_group_components": ("group_components", "found"),
-    "plot_homophily": ("homophily", "homophily(ties, scores, controls=age, n_permutations=199)"),
-    "plot_identification": ("decode_faces", "found"),
-    "plot_landmark_readout": ("landmark_readout", "found"),
-    "plot_layer_agreement": ("layer_agreement", "found"),
-    "plot_membership": ("membership", "found"),
-    "plot_readout": ("readout", "found"),
-    "plot_receptive_fields": ("receptive_fields", "fields"),
-    "plot_robustness": ("robustness", "found"),
-    "plot_score_distributions": ("score_distributions", "found"),
-    "plot_seed_consistency": ("seed_consistency", "seed_consistency(seeds, conditions=names)"),
-    "plot_specificity": ("trait_readout", "found"),
-    "plot_stimulus_design": ("choose_stimuli", "design"),
-    "plot_synthesis": ("synthesise_images", "start, made"),
-    "plot_topography": ("compare_topography", "found"),
-    "plot_traits": ("trait_readout", "found"),
-}
-
-
 def figure_examples() -> dict[str, str]:
-    """Return a script for each figure that has an example, of its own or of what it draws."""
+    """Return a script for each figure that has an example."""
     scripts = {}
     for name in rf.figures.__all__:
         code = example_of(getattr(rf.figures, name))
         if code and name.startswith("plot_"):
             scripts[name] = gallery_page(name, code)
-    for name, (analysis, drawn) in DRAWN_FROM.items():
-        if name not in scripts:
-            code = example_of(getattr(rf.analyses, analysis))
-            code = f"{code}\n\nimport rsa_faces as rf\n\nrf.figures.{name}({drawn})"
-            made_up = (
-                f"\n\nThe numbers are made up, so that the example of "
-                f":func:`rsa_faces.analyses.{analysis}` is short; they show the form only."
-            )
-            scripts[name] = gallery_page(name, code, made_up)
     return scripts
 
 
-def example_of(function: object) -> str:
-    """Return the code of a docstring's example."""
-    text = inspect.getdoc(function) or ""
-    _, _, example = text.partition("Examples\n--------\n")
-    lines = [line for line in example.split("\n") if line.startswith((">>>", "..."))]
-    return "\n".join(line[4:] for line in lines)
+def example_of(function: Callable) -> str:
+    """Return the code of a figure's example, without what its last line asks of the figure."""
+    parts = doctest.DocTestParser().get_examples(inspect.getdoc(function) or "")
+    if parts and function.__name__ not in parts[-1].source:
+        parts.pop()
+    return "".join(part.source for part in parts).rstrip()
 
 
-def gallery_page(name: str, code: str, remark: str = "") -> str:
+def gallery_page(name: str, code: str) -> str:
     """Return a script of the gallery."""
     what = _first_paragraph(getattr(rf.figures, name)).rstrip(".")
     title = what.partition(":")[0].removeprefix("Draw ").removeprefix("Show ")
     title = title[0].upper() + title[1:]
+    remark = ""
+    if "made up" in code:
+        remark = (
+            "\n\nThe numbers are made up, so that the example is short; they show the form only."
+        )
     return "\n".join(
         [
             f'"""{title}',

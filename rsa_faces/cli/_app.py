@@ -19,6 +19,11 @@ from rsa_faces.cli._console import app
 def main() -> None:
     """Run the command line.
 
+    See Also
+    --------
+    rsa_faces.compare : What ``rsa-faces compare`` does, in Python: compare RDMs.
+    rsa_faces.evaluate : The same with noise ceilings and tests.
+
     Examples
     --------
     >>> from rsa_faces.cli import main

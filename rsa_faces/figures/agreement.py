@@ -54,6 +54,20 @@ def plot_layer_agreement(result: LayerAgreement, *, alpha: float = 0.05, ax=None
     See Also
     --------
     rsa_faces.analyses.layer_agreement : Compare the geometry of every layer of a network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> x, other = rng.normal(size=(2, 30, 8))
+    >>> turned = 3 * x @ np.linalg.qr(rng.normal(size=(8, 8)))[0]  # the same geometry
+    >>> names = [f"face {i}" for i in range(30)]
+    >>> result = rf.analyses.layer_agreement({"a": x}, {"b": turned, "c": other}, conditions=names,
+    ...                                      methods=["cka"], n_boot=50, n_permutations=99)
+    >>> figure = rf.figures.plot_layer_agreement(result)
+    >>> figure.axes[0].get_title(loc="left")
+    'CKA, without bias'
     """
     methods = list(result.table["method"].unique())
     rows = result.table.iloc[0]
@@ -120,6 +134,19 @@ def plot_seed_consistency(
     See Also
     --------
     rsa_faces.analyses.seed_consistency : Ask how far networks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(20, 8))
+    >>> seeds = [{f"layer {k}": x + k * rng.normal(size=x.shape) for k in range(4)}
+    ...          for _ in range(4)]  # made up: seeds share less in later layers
+    >>> table = rf.analyses.seed_consistency(seeds, conditions=[f"face {i}" for i in range(20)])
+    >>> figure = rf.figures.plot_seed_consistency(table)
+    >>> figure.axes[0].get_ylabel()
+    'agreement of geometries'
     """
     named = dict(tables) if isinstance(tables, Mapping) else {"between seeds": tables}
     check_few(named, "tables")

@@ -51,6 +51,24 @@ def plot_congruence(
     See Also
     --------
     rsa_faces.analyses.congruence : Compare the subspaces in which two labels vary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"person {i} {e}" for i in range(20) for e in ("neutral", "smiling")]
+    >>> person, smiling = ({name: name.split()[k] for name in names} for k in (1, 2))
+    >>> layers = {}
+    >>> for k in range(3):  # made up: people in ten channels, smiles in one of theirs or in another
+    ...     layers[f"layer {k}"] = 0.1 * rng.normal(size=(40, 30))
+    ...     layers[f"layer {k}"][:, :10] += np.repeat(rng.normal(size=(20, 10)), 2, axis=0)
+    ...     layers[f"layer {k}"][1::2, 10 * k] += 2
+    >>> result = rf.analyses.congruence(layers, person, smiling, conditions=names,
+    ...                                 n_permutations=99)
+    >>> figure = rf.figures.plot_congruence(result)
+    >>> figure.axes[0].get_title(loc="left")
+    'first and second: 40 images, 10 and 1 dimensions'
     """
     results = [results] if isinstance(results, Congruence) else list(results)
     check_few(results, "results")

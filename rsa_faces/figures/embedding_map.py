@@ -56,6 +56,21 @@ def plot_embedding_map(
     See Also
     --------
     rsa_faces.analyses.embedding_map : Map one network's embeddings into another's space.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.repeat(rng.normal(size=(40, 16)), 2, axis=0) + 0.3 * rng.normal(size=(80, 16))
+    >>> y = x @ rng.normal(size=(16, 12))  # made up: a linear map
+    >>> names = [f"p{i} {k}" for i in range(40) for k in "ab"]
+    >>> person = {name: name.split()[0] for name in names}
+    >>> result = rf.analyses.embedding_map({"fc": x}, {"fc": y}, person, conditions=names,
+    ...                                    kinds=["ridge"], n_pairs=[10, 50], n_draws=3)
+    >>> figure = rf.figures.plot_embedding_map(result)
+    >>> figure.axes[0].get_ylabel()
+    'verification, AUC'
     """
     named = dict(results) if isinstance(results, Mapping) else {"": results}
     check_few(named, "results")

@@ -75,6 +75,20 @@ def plot_faces(
     See Also
     --------
     rsa_faces.analyses.face_space : Make a space of faces from landmarks and images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> images = rf.StimulusSet.from_arrays(
+    ...     rng.integers(0, 256, (6, 24, 24, 3), np.uint8), list("abcdef"))
+    >>> grid = np.stack(np.meshgrid([4, 12, 20], [4, 12, 20]), axis=-1).reshape(-1, 2)
+    >>> points = {name: grid + rng.normal(size=(9, 2)) for name in images}  # made up: no faces
+    >>> space = rf.analyses.face_space(images, points, n_shape=2, n_appearance=2, progress=False)
+    >>> figure = rf.figures.plot_faces(space.caricature("a", [0, 1, 2]))
+    >>> len(figure.axes)
+    3
     """
     check_arguments(plot_faces, locals())
     labels = list(faces.coordinates.index) if labels is None else list(labels)
@@ -129,6 +143,20 @@ def plot_components(
     See Also
     --------
     rsa_faces.analyses.face_space : Make a space of faces from landmarks and images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> images = rf.StimulusSet.from_arrays(
+    ...     rng.integers(0, 256, (6, 24, 24, 3), np.uint8), list("abcdef"))
+    >>> grid = np.stack(np.meshgrid([4, 12, 20], [4, 12, 20]), axis=-1).reshape(-1, 2)
+    >>> points = {name: grid + rng.normal(size=(9, 2)) for name in images}  # made up: no faces
+    >>> space = rf.analyses.face_space(images, points, n_shape=2, n_appearance=2, progress=False)
+    >>> figure = rf.figures.plot_components(space, 1)
+    >>> [axes.get_ylabel().splitlines()[0] for axes in figure.axes[::5]]
+    ['shape 1', 'appearance 1']
     """
     about = space.components.set_index("component")
     if isinstance(components, (int, np.integer)):
@@ -191,6 +219,20 @@ def plot_axis_tuning(
     See Also
     --------
     rsa_faces.analyses.axis_tuning
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i}" for i in range(80)]
+    >>> faces = pd.DataFrame(rng.normal(size=(80, 4)), names, [f"shape {i}" for i in (1, 2, 3, 4)])
+    >>> cell = faces["shape 1"] + 0.3 * rng.normal(size=80)  # made up: one axis
+    >>> result = rf.analyses.axis_tuning(faces, cell.to_frame("a"), n_permutations=99)
+    >>> figure = rf.figures.plot_axis_tuning(result)
+    >>> figure.axes[0].get_title(loc="left").splitlines()[0]
+    'a: r = 0.96'
     """
     table = tuning.table.set_index("cell")
     if cells is None:
@@ -318,6 +360,20 @@ def plot_identification(decoding: FaceDecoding, *, ax: Axes | None = None) -> Fi
     See Also
     --------
     rsa_faces.analyses.decode_faces
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> columns = ["shape 1", "shape 2", "appearance 1", "appearance 2"]
+    >>> faces = pd.DataFrame(rng.normal(size=(60, 4)), [f"face {i}" for i in range(60)], columns)
+    >>> cells = faces @ rng.normal(size=(4, 30)) + rng.normal(size=(60, 30))  # made up
+    >>> result = rf.analyses.decode_faces(faces, cells, n_units=[1, 5, 30], n_permutations=19)
+    >>> figure = rf.figures.plot_identification(result)
+    >>> figure.axes[0].get_ylabel()
+    'share of faces identified, held out'
     """
     with style():
         ((one,),) = panels(ax, 1, 1, COLUMN, 2.6)

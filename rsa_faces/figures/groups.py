@@ -60,6 +60,21 @@ def plot_group_components(
     See Also
     --------
     rsa_faces.analyses.group_components : Ask which principal components of a score matrix go.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> embedding = rng.normal(size=(40, 16))
+    >>> embedding[:20, 0] += 5  # made up: two groups
+    >>> names = [f"face{i}" for i in range(40)]
+    >>> groups = {name: "one" if i < 20 else "other" for i, name in enumerate(names)}
+    >>> scores = rf.analyses.similarity_scores({"fc": embedding}, conditions=names)
+    >>> result = rf.analyses.group_components(scores, groups, n_components=3, n_permutations=99)
+    >>> figure = rf.figures.plot_group_components(result)
+    >>> figure.axes[0].get_xlabel()
+    'component 1 (63 % of variance)'
     """
     attribute = result.groups.columns[0] if attribute is None else attribute
     check_choice(attribute, result.groups.columns, what="attribute")
@@ -131,6 +146,21 @@ def plot_score_distributions(result: ScoreDistributions, *, ax: Axes | None = No
     See Also
     --------
     rsa_faces.analyses.score_distributions : Compare scores within groups.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> embedding = rng.normal(size=(40, 16))
+    >>> embedding[:20, 0] += 5  # made up: two groups
+    >>> names = [f"face{i}" for i in range(40)]
+    >>> groups = {name: "one" if i < 20 else "other" for i, name in enumerate(names)}
+    >>> scores = rf.analyses.similarity_scores({"fc": embedding}, conditions=names)
+    >>> result = rf.analyses.score_distributions(scores, groups, n_permutations=99, n_boot=100)
+    >>> figure = rf.figures.plot_score_distributions(result)
+    >>> figure.axes[0].get_xlabel()
+    'score (similarity of two images)'
     """
     table = result.table
     table = table[(table["group_a"] != "") | (table["kind"] == "between")]
@@ -191,6 +221,21 @@ def plot_false_matches(
     See Also
     --------
     rsa_faces.analyses.false_matches : Count how often different people are taken for one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> embedding = rng.normal(size=(40, 16))
+    >>> embedding[:20, 0] += 5  # made up: two groups
+    >>> names = [f"face{i}" for i in range(40)]
+    >>> groups = {name: "one" if i < 20 else "other" for i, name in enumerate(names)}
+    >>> scores = rf.analyses.similarity_scores({"fc": embedding}, conditions=names)
+    >>> result = rf.analyses.false_matches(scores, groups, fmr=0.05, n_boot=200, n_permutations=99)
+    >>> figure = rf.figures.plot_false_matches(result)
+    >>> figure.axes[1].get_ylabel()
+    'false matches (% of pairs)'
     """
     named = dict(results) if isinstance(results, Mapping) else {"": results}
     n_groups = max(len(result.groups) for result in named.values())

@@ -50,6 +50,20 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
     See Also
     --------
     rsa_faces.analyses.homophily : Regress how alike two faces are on whether the people are linked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> people = [f"p{i}" for i in range(40)]
+    >>> scores = rf.analyses.similarity_scores({"fc": rng.normal(size=(40, 16))}, conditions=people)
+    >>> alike = np.triu(scores.to_numpy() + 0.2 * rng.normal(size=(40, 40)) > 0.4, 1)  # made up
+    >>> ties = pd.DataFrame((alike | alike.T).astype(int), people, people)
+    >>> figure = rf.figures.plot_homophily(rf.analyses.homophily(ties, scores, n_permutations=99))
+    >>> figure.axes[0].get_title(loc="left")
+    '40 people; lines: means'
     """
     named = dict(results) if isinstance(results, Mapping) else {"": results}
     check_few(named, "results")

@@ -62,6 +62,22 @@ def plot_landmark_readout(
     See Also
     --------
     rsa_faces.analyses.landmark_readout : Read measurements of faces from each layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i}" for i in range(60)]
+    >>> nose = pd.DataFrame({"nose length": rng.normal(50, 5, 60)}, names)
+    >>> features = rng.normal(size=(60, 20))
+    >>> features[:, 0] += nose["nose length"]  # made up: one channel measures noses
+    >>> result = rf.analyses.landmark_readout({"layer": features}, nose, conditions=names,
+    ...                                       n_permutations=99)
+    >>> figure = rf.figures.plot_landmark_readout(result)
+    >>> figure.axes[0].get_title(loc="left")
+    '60 people, 60 images'
     """
     check_choice(score, _SCORES, what="score")
     table = result.table
@@ -141,6 +157,16 @@ def plot_landmarks(
     See Also
     --------
     rsa_faces.analyses.measure_landmarks : Measure faces.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> image = np.full((90, 80, 3), 200, np.uint8)
+    >>> points = np.random.default_rng(0).uniform(20, 60, (68, 2))  # made up: no face
+    >>> figure = rf.figures.plot_landmarks(image, points, template="ibug-68")
+    >>> figure.axes[0].texts[0].get_text()
+    'nasion'
     """
     points = np.asarray(points, float)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():

@@ -325,7 +325,8 @@ def plot_peaks(table: pd.DataFrame, *, title: str | None = None, ax: Axes | None
     >>> import pandas as pd
     >>> from rsa_faces.figures import plot_peaks
     >>> peaks = pd.DataFrame({"similarity": [0.41], "x": [-42.0], "y": [-51.0], "z": [-18.0]})
-    >>> figure = plot_peaks(peaks)
+    >>> [text.get_text() for text in plot_peaks(peaks).axes[0].texts[:2]]
+    ['similarity', '0.410']
     """
     if not len(table):
         raise InputError("expected at least one peak, got a table without rows.")

@@ -30,6 +30,22 @@ def plot_membership(result: Membership, *, ax=None) -> Figure:
     See Also
     --------
     rsa_faces.analyses.membership
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> images = [f"p{i} {k}" for i in range(40) for k in range(3)]
+    >>> spread = np.repeat([0.5, 1.5], 60)[:, None]  # made up: images of members are more alike
+    >>> x = np.repeat(rng.normal(size=(40, 16)), 3, axis=0) + spread * rng.normal(size=(120, 16))
+    >>> scores = rf.analyses.similarity_scores({"fc": x}, conditions=images)
+    >>> person = {name: name.split()[0] for name in images}
+    >>> member = {name: i < 60 for i, name in enumerate(images)}
+    >>> result = rf.analyses.membership(scores, member, people=person, n_permutations=99)
+    >>> figure = rf.figures.plot_membership(result)
+    >>> [axes.get_xlabel() for axes in figure.axes[:3]]
+    ['nearest', 'spread', 'own (needs labels)']
     """
     signs = list(result.table["sign"])
     member = result.people["member"].to_numpy()

@@ -57,6 +57,23 @@ def plot_readout(
     See Also
     --------
     rsa_faces.analyses.readout : Read labels from frozen features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"person {i} {e}" for i in range(20) for e in ("neutral", "smiling")]
+    >>> person, smiling = ({name: name.split()[k] for name in names} for k in (1, 2))
+    >>> layers = {}
+    >>> for k, name in enumerate(["early", "middle", "late"]):
+    ...     layers[name] = rng.normal(size=(40, 30))
+    ...     layers[name][1::2, :3] += k  # made up: later layers answer more to smiles
+    >>> result = rf.analyses.readout(layers, smiling, conditions=names, across=person,
+    ...                              n_permutations=99)
+    >>> figure = rf.figures.plot_readout(result)
+    >>> figure.axes[0].get_title(loc="left")
+    'labels: 20 people, 40 images'
     """
     results = [results] if isinstance(results, Readout) else list(results)
     check_few(results, "results")
@@ -119,6 +136,23 @@ def plot_transfer(
     See Also
     --------
     rsa_faces.analyses.transfer_matrix : Read several tasks out of several networks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"person {i} {e}" for i in range(12) for e in ("neutral", "smiling")]
+    >>> person, smiling = ({name: name.split()[k] for name in names} for k in (1, 2))
+    >>> who = np.repeat(rng.normal(size=(12, 20)), 2, axis=0) + 0.6 * rng.normal(size=(24, 20))
+    >>> smile = np.tile([[0.0], [2.0]], (12, 20)) + rng.normal(size=(24, 20))  # made up, as who is
+    >>> tasks = {"identity": {"labels": person, "across": smiling},
+    ...          "expression": {"labels": smiling, "across": person}}
+    >>> table = rf.analyses.transfer_matrix({"one": {"last": who}, "other": {"last": smile}}, tasks,
+    ...                                     conditions=names, n_permutations=19, progress=False)
+    >>> figure = rf.figures.plot_transfer(table)
+    >>> figure.axes[0].get_xlabel()
+    'task that is read out (held out)'
     """
     if score not in table.columns or table.duplicated(["trained", "task"]).any():
         raise InputError(

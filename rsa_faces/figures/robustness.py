@@ -72,6 +72,19 @@ def plot_robustness(
     See Also
     --------
     rsa_faces.analyses.robustness
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.integers(0, 256, (6, 32, 32, 3)).astype(np.uint8)
+    >>> result = rf.analyses.robustness(
+    ...     rf.load_network("pixels"), rf.StimulusSet.from_arrays(images, list("abcdef")),
+    ...     degradations=["gaussian-noise"], strengths=[1, 5], n_bootstrap=0)
+    >>> figure = rf.figures.plot_robustness(result)
+    >>> figure.axes[0].get_xlabel()
+    'strength (0 to 5)'
     """
     results = [results] if isinstance(results, Robustness) else list(results)
     check_choice(value, _LABELS, what="value")
@@ -139,6 +152,17 @@ def plot_flags(
     See Also
     --------
     rsa_faces.analyses.check_confidence
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> clean = {"degradation": "none", "strength": 0, "group": "all", "low": 0.02, "high": 0.1}
+    >>> table = pd.DataFrame([{**clean, "share": 0.05}, {**clean, "degradation": "contrast",
+    ...                       "strength": 5, "share": 0.4, "low": 0.3, "high": 0.5}])  # made up
+    >>> figure = rf.figures.plot_flags(table)
+    >>> figure.axes[0].get_title(loc="left")
+    'contrast'
     """
     check_choice(value, _SIGNS, what="value")
     ends = ["low", "high"] if value == "share" else [f"{value}_low", f"{value}_high"]

@@ -47,6 +47,21 @@ def plot_stimulus_design(
     See Also
     --------
     rsa_faces.analyses.choose_stimuli
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i:02d}" for i in range(40)]
+    >>> x = rng.normal(size=(40, 6))
+    >>> y = np.vstack([rng.normal(size=(8, 6)), x[8:]])  # made up: they differ on eight faces
+    >>> one, other = (rf.compute_rdms(patterns, conditions=names, measure="euclidean")
+    ...               for patterns in (x, y))
+    >>> models = rf.concat([one.with_labels(name=["one"]), other.with_labels(name=["other"])])
+    >>> figure = rf.figures.plot_stimulus_design(rf.analyses.choose_stimuli(models, 8, n_starts=2))
+    >>> figure.axes[0].get_title(loc="left")
+    '8 of 40 stimuli'
     """
     n = 2 if selection is None else 3
     designed = design.table.set_index("choice").loc["designed"]
@@ -103,6 +118,21 @@ def plot_synthesis(start, made: Synthesis, *, n: int = 10, ax=None) -> Figure:
     See Also
     --------
     rsa_faces.analyses.synthesise_images
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> before, after = (rf.StimulusSet.from_arrays(rng.integers(0, 256, (4, 24, 24, 3), np.uint8),
+    ...                                             list("abcd")) for _ in range(2))
+    >>> table = pd.DataFrame({"images": ["start", "made"], "disagreement": [0.3, 1.2]})  # made up
+    >>> made = rf.analyses.Synthesis(stimuli=after, coordinates=None, disagreement=table,
+    ...                              trace=pd.DataFrame())
+    >>> figure = rf.figures.plot_synthesis(before, made)
+    >>> figure.axes[4].get_title(loc="left")
+    'made: disagreement 1.20'
     """
     check_arguments(plot_synthesis, locals())
     before = [start.image(i) for i in start.ids] if hasattr(start, "ids") else list(start)

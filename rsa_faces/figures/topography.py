@@ -79,6 +79,15 @@ def plot_receptive_fields(
     See Also
     --------
     rsa_faces.analyses.receptive_fields : Find where in the image each place of a layer looks.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> network = rf.load_network("mini-xception", device="cpu")
+    >>> fields = rf.analyses.receptive_fields(network, ["conv1"])
+    >>> figure = rf.figures.plot_receptive_fields(fields)
+    >>> figure.axes[0].get_title(loc="left").splitlines()[0]
+    'mini-xception conv1'
     """
     check_arguments(plot_receptive_fields, locals())
     table = fields.table
@@ -163,6 +172,16 @@ def plot_central_bias(table: pd.DataFrame, *, of: str = "field", ax: Axes | None
     See Also
     --------
     rsa_faces.analyses.central_bias : Measure how far units favour the centre of the image.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> table = pd.DataFrame({"network": "made up", "layer": ["conv1"] * 3 + ["conv2"] * 3,
+    ...                       "field_bias": [0.0, 0.1, 0.2, 0.1, 0.3, 0.4], "field_expected": 0.2})
+    >>> figure = rf.figures.plot_central_bias(table)
+    >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    ['conv1', 'conv2']
     """
     column = f"{choose(of, ['field', 'activation'], 'bias')}_bias"
     networks = list(dict.fromkeys(table["network"]))
@@ -237,6 +256,19 @@ def plot_topography(
     See Also
     --------
     rsa_faces.analyses.compare_topography
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> d92 = rf.datasets.images92()
+    >>> network = rf.load_network("mini-xception", device="cpu")
+    >>> faces = d92.stimuli.query("face")
+    >>> rdms = rf.analyses.topographic_rdms(network, faces, layers=["conv1"])
+    >>> judged = d92.rdms.sel(region="behaviour").subset(faces.ids)
+    >>> result = rf.analyses.compare_topography(rdms, judged, n_boot=50)
+    >>> figure = rf.figures.plot_topography(result)
+    >>> figure.axes[0].get_title(loc="left").splitlines()[0]
+    'mini-xception and behaviour'
     """
     region = choose(region, result.table["region"], "region")
     table = result.table[result.table["region"] == region]

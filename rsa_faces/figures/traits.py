@@ -53,6 +53,21 @@ def plot_traits(result: TraitReadout, *, alpha: float = 0.05, ax: Axes | None = 
     See Also
     --------
     rsa_faces.analyses.trait_readout
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> faces = [f"face {i}" for i in range(60)]
+    >>> x = pd.DataFrame(rng.normal(size=(60, 10)), faces)
+    >>> warm = x[0] + 0.3 * rng.normal(size=60)  # made up ratings
+    >>> ratings = pd.DataFrame({"warm": warm, "tall": rng.normal(size=60)}, faces)
+    >>> result = rf.analyses.trait_readout({"network": x}, ratings, n_permutations=99)
+    >>> figure = rf.figures.plot_traits(result)
+    >>> figure.axes[0].get_xlabel()
+    'correlation with ratings, held out'
     """
     sets = list(result.table["features"].unique())
     traits = list(result.table["trait"].unique())
@@ -115,6 +130,21 @@ def plot_specificity(
     See Also
     --------
     rsa_faces.analyses.trait_readout
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> faces = [f"face {i}" for i in range(60)]
+    >>> x = pd.DataFrame(rng.normal(size=(60, 10)), faces)
+    >>> warm = x[0] + 0.3 * rng.normal(size=60)  # made up ratings
+    >>> ratings = pd.DataFrame({"warm": warm, "tall": rng.normal(size=60)}, faces)
+    >>> result = rf.analyses.trait_readout({"network": x}, ratings, n_permutations=99)
+    >>> figure = rf.figures.plot_specificity(result)
+    >>> figure.axes[0].get_ylabel()
+    'trait it is trained on'
     """
     sets = list(result.specificity["features"].unique())
     features = sets[0] if features is None else check_choice(features, sets, what="features")

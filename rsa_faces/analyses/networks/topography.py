@@ -66,7 +66,13 @@ class TopographyComparison(BaseResult, figure="plot_topography"):
     --------
     >>> import rsa_faces as rf
     >>> d92 = rf.datasets.images92()
-    >>> network = rf.load_network("pixels")
+    >>> network = rf.load_network("mini-xception", device="cpu")
+    >>> faces = d92.stimuli.query("face")
+    >>> rdms = rf.analyses.topographic_rdms(network, faces, layers=["conv1"])
+    >>> judged = d92.rdms.sel(region="behaviour").subset(faces.ids)
+    >>> result = rf.analyses.compare_topography(rdms, judged, n_boot=50)
+    >>> result.table[["region", "layer", "n_subjects"]].values.tolist()
+    [['behaviour', 'conv1', 16]]
     """
 
     table: pd.DataFrame
@@ -326,9 +332,11 @@ def compare_topography(
     >>> from rsa_faces.analyses.networks.topography import compare_topography, topographic_rdms
     >>> d92 = rf.datasets.images92()
     >>> network = rf.load_network("mini-xception", device="cpu")
-    >>> rdms = topographic_rdms(network, d92.stimuli, layers=["conv1"], n_samples=4)
-    >>> found = compare_topography(rdms, d92.rdms.sel(region="behaviour"), n_boot=200)
-    >>> found.table[["region", "layer", "n_subjects"]].values.tolist()
+    >>> faces = d92.stimuli.query("face")
+    >>> rdms = topographic_rdms(network, faces, layers=["conv1"], n_samples=2)
+    >>> judged = d92.rdms.sel(region="behaviour").subset(faces.ids)
+    >>> result = compare_topography(rdms, judged, n_boot=50)
+    >>> result.table[["region", "layer", "n_subjects"]].values.tolist()
     [['behaviour', 'conv1', 16]]
     """
     check_arguments(compare_topography, locals())

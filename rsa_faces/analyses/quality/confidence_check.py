@@ -47,6 +47,23 @@ class ConfidenceCheck(BaseResult, figure="plot_flags"):
     --------
     check_confidence : Degrade images and see whether confidence falls and flags rise.
     rsa_faces.figures.plot_flags : Draw the share of flagged images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> faces = np.kron(rng.integers(0, 200, (20, 8, 8, 3)), np.ones((1, 4, 4, 1)))  # made up
+    >>> images = np.repeat(faces, 2, axis=0) + rng.integers(0, 50, (40, 32, 32, 3))
+    >>> names = [f"p{i} {k}" for i in range(20) for k in "ab"]
+    >>> result = rf.analyses.check_confidence(
+    ...     rf.load_network("pixels"), rf.StimulusSet.from_arrays(images.astype(np.uint8), names),
+    ...     {name: name.split()[0] for name in names}, degradations=["contrast"], alpha=0.2,
+    ...     strengths=[5], n_variants=1)
+    >>> result.table[["degradation", "strength", "n_images"]]
+      degradation  strength  n_images
+    0        none         0        40
+    1    contrast         5        40
     """
 
     table: pd.DataFrame

@@ -50,6 +50,17 @@ class Study:
     See Also
     --------
     Question : A question to the features of networks; each subclass is one.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.runs.analyse.questions import Study
+    >>> images = rf.datasets.images92().stimuli.query("face")
+    >>> features = {"pixels": rf.extract(rf.load_network("pixels"), images)}
+    >>> study = Study(images, images.metadata, features, rf.load_network, lambda name: images,
+    ...               budget="1GB", seed=0)
+    >>> study.layers("last")
+    {'pixels': 'pixels'}
     """
 
     stimuli: StimulusSet
@@ -109,6 +120,21 @@ class Question(Section, abc.ABC):
     --------
     Study : What answers are made from.
     AnalysesConfig : Questions to the features of networks.
+
+    Examples
+    --------
+    >>> from typing import Literal
+    >>> import pandas as pd
+    >>> from rsa_faces.runs.analyse.questions import Question
+    >>> class Sizes(Question):
+    ...     analysis: Literal["sizes"] = "sizes"
+    ...     columns = ("network", "n_layers")
+    ...     how = "layers are counted"
+    ...     def answer(self, study):
+    ...         rows = {name: len(layers) for name, layers in study.features.items()}
+    ...         return pd.Series(rows, name="n_layers").rename_axis("network").reset_index(), []
+    >>> Sizes().method_sentence()
+    'Sizes: layers are counted; generalises to people.'
     """
 
     analysis: str = Field(description="Which question is asked.")
