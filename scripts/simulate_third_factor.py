@@ -1,6 +1,6 @@
 """False positives and findings of tests in three designs: shares of studies with p <= .05.
 
-python scripts/simulate_third_factor.py --simulations 400
+python scripts/simulate_third_factor.py --simulations 400    # the table of docs/calibration.md
 python scripts/simulate_third_factor.py --only encode difference
 
 Designs: people x expressions; people x expressions x views; people with several images each.
@@ -18,7 +18,25 @@ import numpy as np
 import pandas as pd
 
 import rsa_faces as rf
-from rsa_faces.analyses import encoding, individuation, readout
+from rsa_faces.analyses import (
+    axis_tuning,
+    congruence,
+    decode_faces,
+    encoding,
+    erase_groups,
+    false_matches,
+    group_components,
+    homophily,
+    individuation,
+    landmark_readout,
+    layer_agreement,
+    membership,
+    readout,
+    score_distributions,
+    similarity_scores,
+    trait_generalization,
+    trait_readout,
+)
 from rsa_faces.behaviour import feature_contrast
 
 DESIGNS = {
@@ -42,6 +60,7 @@ class Study:
         self.names, self.labels = names, table.set_axis(names)
         self.x = self.patterns(30)
         self.options = {"conditions": names, "n_permutations": 39, "seed": seed}
+        self.fewer = self.options | {"n_permutations": 19}  # enough for p = .05
 
     def patterns(self, width: int, sizes=(1.0, 1.0, 2.0)) -> np.ndarray:
         """Return effects of people, expressions and views, and noise, (n_conditions, width)."""
@@ -50,13 +69,17 @@ class Study:
             found += size * self.rng.normal(size=(column.max() + 1, width))[column]
         return found
 
+    def frame(self, values: np.ndarray, *columns: str) -> pd.DataFrame:
+        """Return numbers by face."""
+        return pd.DataFrame(values, self.names, columns or None)
+
     def cells(self, told: bool, *columns: str):
         """Return cells of the other factors, or None where a test is not told of them."""
         rows = self.labels[list(columns)].itertuples(index=False, name=None)
         return dict(zip(self.names, rows, strict=True)) if told else None
 
 
-def contrast(study: Study, told: bool) -> float:
+def contrast(study: Study, told: bool, blocks=None) -> float:
     """Does expression (or, of people repeated, gender) organise the geometry?"""
     label = study.labels["who"] % 2 if study.repeated else study.labels["face"]
     x = _patterns_without(study, study.effect * 1.5, label)
@@ -66,6 +89,7 @@ def contrast(study: Study, told: bool) -> float:
         {"label": label},
         people=study.labels["who"].to_dict(),
         within=study.cells(told, "view"),
+        blocks=blocks,
         n_permutations=39,
         seed=study.seed,
     )
@@ -99,7 +123,8 @@ def difference(study: Study, told: bool) -> float:
     y = study.patterns(20) + study.x @ study.rng.normal(size=(30, 20))
     options = {"across": study.labels["who"], "within": study.cells(told, "face", "view")}
     features = dict(zip("ab", (study.x + one for one in noise), strict=True))
-    return encoding(features, y, **options, **study.options).differences["p"][0]
+    options |= study.options | {"n_permutations": 1}
+    return encoding(features, y, **options).differences["p"][0]
 
 
 def individuate(study: Study, told: bool) -> float:
@@ -128,7 +153,161 @@ def individuate(study: Study, told: bool) -> float:
     return found.table.set_index("pairs")["p"]["within categories"]
 
 
-TESTS = {test.__name__: test for test in (contrast, read, encode, difference, individuate)}
+def measure(study: Study, told: bool) -> float:
+    """Is a measurement of faces read out, of people left out?"""
+    options = {"across": study.labels["who"], "within": study.cells(told, "face", "view")}
+    y = pd.DataFrame({"y": _driven(study)}, study.names)
+    found = landmark_readout({"a": study.x}, y, n_folds=4, **options, **study.fewer)
+    return found.table["p"][0]
+
+
+def rate(study: Study, told: bool) -> float:
+    """Are ratings of faces predicted, of people left out?"""
+    options = {"across": study.labels["who"], "within": study.cells(told, "face", "view")}
+    x, y = study.frame(study.x), pd.DataFrame({"y": _driven(study)}, study.names)
+    options |= {"n_permutations": 19, "seed": study.seed}
+    return trait_readout({"a": x}, y, n_folds=4, **options).table["p"][0]
+
+
+def generalise(study: Study, told: bool) -> float:
+    """Do ratings of other people follow what was learnt of the first half?"""
+    x, y = study.frame(study.x[:, :8]), pd.DataFrame({"y": _driven(study, 8)}, study.names)
+    first = study.labels["who"] % 2 == 0
+    found = trait_generalization(
+        {"a": x[first]},
+        y[first],
+        {"a": x[~first]},
+        y[~first],
+        across=study.labels["who"][~first] if told else None,
+        within=study.cells(told, "face", "view"),
+        n_permutations=19,
+        seed=study.seed,
+    )
+    return found["p"][0]
+
+
+def _driven(study: Study, width: int = 30) -> np.ndarray:
+    """Return a number of each face, with effects of its own and of the first features."""
+    return study.patterns(1)[:, 0] + 2 * study.effect * study.x[:, :width] @ study.rng.normal(
+        size=width
+    )
+
+
+def tune(study: Study, told: bool) -> dict[str, float]:
+    """Has a cell an axis in a space of faces, and anything beside the axis?"""
+    space = study.frame(study.patterns(4), "shape 1", "shape 2", "appearance 1", "appearance 2")
+    cell = study.patterns(1) + 4 * study.effect * space.to_numpy() @ study.rng.normal(size=(4, 1))
+    options = {"across": study.labels["who"], "within": study.cells(told, "face", "view")}
+    found = axis_tuning(space, study.frame(cell), n_permutations=19, seed=study.seed, **options)
+    return found.table["p"][0]
+
+
+def decode(study: Study, told: bool) -> float:
+    """Are faces decoded from a population of cells?"""
+    space = study.frame(study.patterns(4), "shape 1", "shape 2", "appearance 1", "appearance 2")
+    cells = study.patterns(12) + 4 * study.effect * space.to_numpy() @ study.rng.normal(
+        size=(4, 12)
+    )
+    options = {"across": study.labels["who"], "within": study.cells(told, "face", "view")}
+    options |= {"n_units": [12], "n_distractors": [9], "n_permutations": 19, "seed": study.seed}
+    return decode_faces(space, study.frame(cells), **options).table["p"][0]
+
+
+def agree(study: Study, told: bool, blocks=None) -> dict[str, float]:
+    """Have layers of two networks a geometry in common, and in the order of depth?"""
+    own = [study.patterns(20) for _ in range(4)]
+    other = [
+        study.patterns(20) + 3 * study.effect * x @ study.rng.normal(size=(20, 20)) for x in own
+    ]
+    found = layer_agreement(
+        dict(zip("abcd", own, strict=True)),
+        dict(zip("abcd", other, strict=True)),
+        people=study.labels["who"] if told else None,
+        within=study.cells(told, "face", "view"),
+        blocks=blocks,
+        methods=["spearman", "cka"],
+        n_boot=0,
+        **study.fewer,
+    )
+    p = found.table.groupby("method", sort=False)["p"].first()
+    return {"RDMs": p["spearman"], "CKA": p["cka"], "order": found.order["p"][0]}
+
+
+def agree_in_runs(study: Study, told: bool) -> dict[str, float]:
+    """The same, where half of the people are shown in each of two runs."""
+    return agree(study, told, blocks=(study.labels["who"] // 2 % 2).to_dict())
+
+
+def contrast_in_runs(study: Study, told: bool) -> float:
+    """Does expression (or gender) organise the geometry, within runs of other people?"""
+    return contrast(study, told, blocks=(study.labels["who"] // 2 % 2).to_dict())
+
+
+def align(study: Study, told: bool) -> dict[str, float]:
+    """Do two labels vary in the same directions: who and expression, or gender and age?"""
+    first, second = study.labels["who"], study.labels["face"]
+    if study.repeated:
+        first, second = study.labels["who"] // 2 % 5, study.labels["who"] % 2
+    axes = np.linalg.qr(study.rng.normal(size=(30, 30)))[0]
+    moved = study.rng.normal(size=(int(second.max()) + 1, 3)) @ axes[:3]
+    x = study.patterns(30, (0.3, 0.0, 2.0))
+    x += 2 * study.rng.normal(size=(int(first.max()) + 1, 3))[first] @ axes[:3]
+    x += 10 * study.effect * moved[second]
+    options = {"within": study.cells(told, "view"), "across": study.labels["who"]}
+    found = congruence({"a": x}, first, second, n_splits=0, **options, **study.fewer).table
+    return {"more": found["p_greater"][0], "less": found["p_less"][0]}
+
+
+def groups(study: Study, told: bool) -> dict[str, float]:
+    """Do groups of people stand apart in scores, or members in how far their images differ?"""
+    group = study.labels["who"] % 2
+    x = study.patterns(30) + 5 * study.effect * np.outer(group, study.rng.normal(size=30))
+    scores = similarity_scores({"a": x}, conditions=study.names)
+    options = {"people": study.labels["who"] if told else None, "n_permutations": 19}
+    options["seed"] = study.seed
+    matches = false_matches(scores, group, fmr=0.1, n_boot=2, **options)
+    own = pd.DataFrame(x).groupby(study.codes[:, 0]).transform("mean").to_numpy()
+    held = own + (x - own) * np.where(group == 1, 1 - 2 * study.effect, 1)[:, None]
+    signs = membership(
+        similarity_scores({"a": held}, conditions=study.names), group == 1, **options
+    )
+    return {
+        "components": group_components(scores, group, **options).table["p_max"].min(),
+        "distributions": score_distributions(scores, group, n_boot=2, **options).summary["p"][0],
+        "matches": matches.groups["p"][0],
+        "membership": signs.table["p"].iloc[-2],
+    }
+
+
+def linked(study: Study, told: bool) -> float:
+    """Do people who are linked look alike? One face of each: the mean over images."""
+    n = int(study.labels["who"].max()) + 1
+    who = [f"p{i}" for i in range(n)]
+    x = pd.DataFrame(study.x).groupby(study.codes[:, 0]).mean().to_numpy()
+    scores = similarity_scores({"a": x}, conditions=who)
+    drawn = np.triu(0.3 * study.rng.normal(size=(n, n)) + 5 * study.effect * scores.to_numpy(), 1)
+    ties = drawn > np.quantile(drawn[np.triu_indices(n, 1)], 0.7)
+    ties = pd.DataFrame(np.triu(ties, 1) | np.triu(ties, 1).T, who, who).astype(int)
+    return homophily(ties, scores, n_permutations=19, seed=study.seed).table["p"][0]
+
+
+def erase(study: Study, told: bool) -> dict[str, float]:
+    """Is a group read out, is it once erased, and does that cost recognition?"""
+    group = study.labels["who"] % 2
+    x = study.patterns(10) + 3 * study.effect * np.outer(group, study.rng.normal(size=10))
+    options = {"within": study.cells(told, "view"), "n_boot": 200, "n_folds": 3}
+    found = erase_groups({"a": x}, group, study.labels["who"], **options, **study.fewer).table
+    p = found.set_index(["what", "embedding"])["p"]
+    return {
+        "whole": p["group", "whole"],
+        "erased": p["group", "erased"],
+        "cost": p["people", "cost"],
+    }
+
+
+TESTS = (contrast, contrast_in_runs, read, encode, difference, individuate, measure, rate)
+TESTS += (generalise, tune, decode, agree, agree_in_runs, align, groups, linked, erase)
+TESTS = {test.__name__: test for test in TESTS}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -137,15 +316,19 @@ if __name__ == "__main__":
     parser.add_argument("--untold", action="store_true", help="also without the design's cells")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
+    settings = [(0.0, True), (0.3, True), (0.0, False), (0.3, False)][: 4 if chosen.untold else 2]
     for name, design in itertools.product(chosen.only, DESIGNS):
-        line = f"{name}, {design}:"
-        for effect, told in ((0.0, True), (0.3, True)) + (
-            (0.0, False),
-            (0.3, False),
-        ) * chosen.untold:
-            seeds = range(chosen.simulations)
-            found = [TESTS[name](Study(design, s, effect), told) <= 0.05 for s in seeds]
-            line += f" {'effect' if effect else 'none'}{'' if told else ', not told'}"
-            line += f" {np.mean(found):.3f}"
-        sys.stdout.write(line + "\n")
+        one = TESTS[name]
+        shares = {
+            f"{'effect' if effect else 'none'}{'' if told else ', not told'}": pd.DataFrame(
+                [one(Study(design, seed, effect), told) for seed in range(n)]
+            ).le(0.05)
+            for effect, told in settings
+            for n in [chosen.simulations // (8 if effect else 1)]
+        }
+        for what in next(iter(shares.values())):
+            line = f"{name} {what or ''}".strip() + f", {design}:"
+            for setting, found in shares.items():
+                line += f" {setting} {found[what].mean():.3f}"
+            sys.stdout.write(line + "\n")
         sys.stdout.flush()

@@ -1,6 +1,7 @@
 """Encoding: against scikit-learn and definitions, planted spaces, and nothing where nothing is."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,23 @@ def test_predictions_of_one_strength_are_those_of_scikit_learn():
     np.testing.assert_allclose(found.targets["r"], r, atol=1e-9)
     r2 = 1 - ((centred - whole) ** 2).sum(axis=0) / (centred**2).sum(axis=0)
     np.testing.assert_allclose(found.targets["r2"], r2, atol=1e-9)
+
+
+def test_banded_ridge_is_that_of_himalaya(monkeypatch):
+    pytest.importorskip("himalaya")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "scripts"))
+    from compare_banded_ridge import by_himalaya, simulated
+
+    x, y, who = simulated(12, 15)
+    names = [f"face {i}" for i in range(len(who))]
+    options = OPTIONS | {"conditions": names, "across": dict(zip(names, who, strict=True))}
+    beside = {"b": x[1], "c": x[2]}
+    found = encoding({"a": x[0]}, y, beside=beside, n_folds=4, n_mixtures=4, **options)
+    parts, centred = by_himalaya(x, y, who, 4)
+    assert len(np.unique(parts.any(axis=1), axis=1).T) > 1  # targets differ in the spaces they take
+    shares = (parts * (2 * centred - parts.sum(axis=0))).sum(axis=1) / (centred**2).sum(axis=0)
+    np.testing.assert_allclose(found.parts["part"], shares.mean(axis=1), atol=1e-9)
+    np.testing.assert_allclose(found.targets["r2"], shares.sum(axis=0), atol=1e-9)
 
 
 def test_parts_are_of_the_spaces_that_were_planted_and_sum_to_r2():

@@ -32,12 +32,18 @@ class Fitted:
         )
 
 
-def fit_sets(faces: np.ndarray, sets: np.ndarray, strengths: np.ndarray, method: str) -> Fitted:
+def fit_sets(
+    faces: np.ndarray,
+    sets: np.ndarray,
+    strengths: np.ndarray,
+    method: str,
+    people: np.ndarray | None = None,
+) -> Fitted:
     """Fit each response set, (n_sets, n_faces), on the coordinates of faces.
 
     "regression": ridge, its strength (times the mean squared length of the faces) chosen per set
-    by leaving out one face at a time. "sta": the response-weighted mean of the faces, scaled to
-    fit the responses.
+    by leaving out one person's faces at a time. "sta": the response-weighted mean of the faces,
+    scaled to fit the responses.
     """
     center = faces.mean(axis=0)
     intercepts = sets.mean(axis=1)
@@ -54,22 +60,29 @@ def fit_sets(faces: np.ndarray, sets: np.ndarray, strengths: np.ndarray, method:
     squares = singular**2
     scale = squares.sum() / len(faces) or 1.0
     projected = centred @ left
-    errors = np.empty((len(strengths), len(sets)))
-    for k, strength in enumerate(strengths):
-        shrunk = squares / (squares + strength * scale)
-        own = 1 - 1 / len(faces) - (left**2) @ shrunk
-        errors[k] = (((centred - (projected * shrunk) @ left.T) / own) ** 2).sum(axis=1)
+    errors = np.zeros((len(strengths), len(sets)))
+    people = np.arange(len(faces)) if people is None else people
+    kinds, sizes = np.unique(people, return_counts=True)
+    for size in np.unique(sizes):
+        # People with as many faces are left out together: (n_people, size).
+        rows = np.array([np.flatnonzero(people == who) for who in kinds[sizes == size]])
+        own = left[rows]
+        for k, strength in enumerate(strengths):
+            shrunk = squares / (squares + strength * scale)
+            rest = (centred - (projected * shrunk) @ left.T).T[rows]
+            inside = np.eye(size) - 1 / len(faces) - (own * shrunk) @ own.transpose(0, 2, 1)
+            errors[k] += (np.linalg.solve(inside, rest) ** 2).sum(axis=(0, 1))
     chosen = best_index(-errors, axis=0, last=True)
     factors = singular / (squares + (strengths * scale)[:, None])
     return Fitted((projected * factors[chosen]) @ right, intercepts, center, chosen)
 
 
-def held_out(faces, sets, fold_of, strengths, method):
+def held_out(faces, sets, fold_of, strengths, method, people):
     """Return predictions and positions of faces left out, each (n_sets, n_faces), and baselines."""
     predicted, positions, baseline = (np.empty(sets.shape) for _ in range(3))
     for fold in np.unique(fold_of):
         test = fold_of == fold
-        fitted = fit_sets(faces[~test], sets[:, ~test], strengths, method)
+        fitted = fit_sets(faces[~test], sets[:, ~test], strengths, method, people[~test])
         predicted[:, test] = fitted.predict(faces[test])
         positions[:, test] = fitted.positions(faces[test])
         baseline[:, test] = fitted.intercepts[:, None]

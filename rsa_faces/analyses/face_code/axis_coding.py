@@ -126,6 +126,7 @@ def axis_tuning(
     responses,
     *,
     conditions: Sequence[str] | None = None,
+    across: Mapping[str, Any] | pd.Series | None = None,
     within: Mapping[str, Any] | pd.Series | None = None,
     method: str = "regression",
     n_folds: int = 10,
@@ -147,6 +148,9 @@ def axis_tuning(
         n_cells) or (n_repeats, n_faces, n_cells). Matched to the faces by name.
     conditions : sequence of str, optional
         The faces of an array.
+    across : mapping or Series, face to person, optional
+        People are left out, drawn and exchanged whole: give it if there are several images of a
+        person. By default every face is another person.
     within : mapping or Series, face to cell, optional
         Cells of the other factors of the design (tuples for several): faces are exchanged inside
         them only. The test of the space beside an axis exchanges residuals, not faces.
@@ -154,13 +158,12 @@ def axis_tuning(
         How the axis is found: ridge regression, or the response-weighted mean of the faces
         (spike-triggered average), which is right where components are uncorrelated only.
     n_folds : int, default 10
-        Faces are dealt out at random. With several images of a person give one each: images of
-        one person would stand on both sides.
+        People are dealt out at random.
     n_permutations : int, default 1000
-        Of faces, the same for all cells.
+        Of people, the same for all cells.
     strengths : sequence of float
         Of the ridge, times the mean squared length of the training faces; chosen per cell by
-        leaving out one face at a time within the training faces.
+        leaving out one person at a time within the training people.
     n_bins : int, default 7
         Of the curves.
     match : {"same", "intersection"}, default "same"
@@ -174,7 +177,7 @@ def axis_tuning(
     AxisTuning
         Its table has one row per cell: ``cell``; ``r`` and ``r2`` between mean responses and
         predictions for held-out faces (for r both less the training mean, as in
-        :func:`rsa_faces.analyses.readout`), ``ci_low``, ``ci_high`` (95 %, of r, drawing faces);
+        :func:`rsa_faces.analyses.readout`), ``ci_low``, ``ci_high`` (95 %, of r, drawing people);
         ``p`` and ``p_corrected`` (largest r over cells); ``ceiling``, the largest r2 that repeats
         allow, ``p_signal``, ``r2_of_ceiling`` (NaN without repeats, or if p_signal > 0.05);
         ``strength`` (NaN for "sta");
@@ -186,12 +189,14 @@ def axis_tuning(
     ------
     InputError
         If responses are not finite or do not vary, names do not match, there are fewer than 10
-        faces or fewer than n_folds, or an option is unknown.
+        faces, no two people have as many faces in each cell, or an option is unknown.
 
     Warns
     -----
     UserWarning
-        If there are too few faces to test the space beside the axis (columns are NaN).
+        If there are too few faces to test the space beside the axis, or several of a person, as
+        their noise is not independent (columns are NaN; so are then the ends of the interval of
+        ``preference``).
 
     See Also
     --------
@@ -255,9 +260,12 @@ def axis_tuning(
     faces, n = frame.to_numpy(), len(frame)
     ridge = check_strengths(strengths)
     rng = as_rng(seed)
-    fold_of = deal_folds(np.arange(n), min(n_folds, n), rng)
-    orders = exchanges(np.arange(n), cells_of(within, frame.index))(rng, n_permutations)
-    draws = rng.multinomial(n, np.full(n, 1 / n), size=_N_DRAWS).astype(float)
+    whom = np.arange(n) if across is None else cells_of(across, frame.index, "across")
+    n_people = int(whom.max()) + 1
+    fold_of = deal_folds(whom, n_folds, rng)
+    orders = exchanges(whom, cells_of(within, frame.index))(rng, n_permutations)
+    draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_DRAWS)
+    draws = draws[:, whom].astype(float)
     normals = rng.standard_normal((_N_DRAWS, 2))
     means = repeats.mean(axis=0).T
     n_left = n - faces.shape[1] - 3
@@ -269,9 +277,16 @@ def axis_tuning(
             f"at least {faces.shape[1] + 3 + _LEFT} faces are needed. Use fewer components.",
             stacklevel=2,
         )
-    whole = _axis.fit_sets(faces, means, ridge, method)
-    chosen = ridge[_axis.fit_sets(faces, means, ridge, "regression").chosen]
-    predicted, places, baseline = _axis.held_out(faces, means, fold_of, ridge, method)
+    elif n_people < n:
+        beside = None
+        warnings.warn(
+            f"the space beside the axis is not tested, and `preference` has no interval: {n} faces "
+            f"are of {n_people} people. Give one face of each.",
+            stacklevel=2,
+        )
+    whole = _axis.fit_sets(faces, means, ridge, method, whom)
+    chosen = ridge[_axis.fit_sets(faces, means, ridge, "regression", whom).chosen]
+    predicted, places, baseline = _axis.held_out(faces, means, fold_of, ridge, method, whom)
     centred = faces - faces.mean(axis=0)
     maps = {s: _axis.mapping(faces, s) for s in np.unique(chosen)}
     in_shape = np.array([str(name).startswith("shape") for name in frame.columns])
@@ -279,7 +294,7 @@ def axis_tuning(
     with progress_bar("axes of cells", len(cells), show=progress) as tell:
         for i, (cell, mean) in enumerate(zip(cells, means, strict=True)):
             shuffled = mean[orders]
-            guessed, _, base = _axis.held_out(faces, shuffled, fold_of, ridge, method)
+            guessed, _, base = _axis.held_out(faces, shuffled, fold_of, ridge, method, whom)
             null[i] = held_out_r(guessed, shuffled, base)
             side = _axis.beside(faces, whole.weights[i], mean, beside)
             others.append(side.pop("direction"))
@@ -310,6 +325,8 @@ def axis_tuning(
             )
             tell(i + 1)
     table = pd.DataFrame(rows)
+    if n_people < n:
+        table[["preference_low", "preference_high"]] = np.nan
     r = held_out_r(predicted, means, baseline)
     r2 = 1 - ((means - predicted) ** 2).sum(axis=1) / ((means - baseline) ** 2).sum(axis=1)
     ceiling, p_signal = _cells.ceilings(repeats)

@@ -102,6 +102,7 @@ def decode_faces(
     responses,
     *,
     conditions: Sequence[str] | None = None,
+    across: Mapping[str, Any] | pd.Series | None = None,
     within: Mapping[str, Any] | pd.Series | None = None,
     n_units: Sequence[int] | None = None,
     n_distractors: Sequence[int] = (1, 9),
@@ -119,6 +120,9 @@ def decode_faces(
     ----------
     space, responses, conditions
         As for :func:`axis_tuning`; repeats are averaged.
+    across : mapping or Series, face to person, optional
+        People are left out and exchanged whole: give it if there are several images of a person.
+        By default every face is another person.
     within : mapping or Series, face to cell, optional
         Cells of the other factors of the design (tuples for several): faces are exchanged
         inside them only.
@@ -129,9 +133,9 @@ def decode_faces(
     n_draws : int, default 10
         Random subsets of cells per number of cells.
     n_folds : int, default 10
-        Faces are dealt out at random; give one image per person.
+        People are dealt out at random.
     n_permutations : int, default 200
-        Of faces against responses, for all cells.
+        Of people against responses, for all cells.
     strengths, match, seed, progress
         As for :func:`axis_tuning`; the strength is chosen per component.
 
@@ -190,7 +194,8 @@ def decode_faces(
     if not others or others[-1] > n - 1:
         raise InputError(f"expected 1 to {n - 1} distractors, got {list(n_distractors)!r}.")
     rng = as_rng(seed)
-    fold_of = deal_folds(np.arange(n), min(n_folds, n), rng)
+    whom = np.arange(n) if across is None else cells_of(across, frame.index, "across")
+    fold_of = deal_folds(whom, n_folds, rng)
     everyone = np.arange(cells.shape[1])
     rows = []
     with progress_bar("decoding faces", len(sizes) + 1, show=progress) as tell:
@@ -202,7 +207,9 @@ def decode_faces(
             )
             found = np.array(
                 [
-                    _accuracies(_decoded(cells[:, s], truth.T, fold_of, ridge)[0].T, truth, others)
+                    _accuracies(
+                        _decoded(cells[:, s], truth.T, fold_of, ridge, whom)[0].T, truth, others
+                    )
                     for s in subsets
                 ]
             )
@@ -222,10 +229,10 @@ def decode_faces(
                     }
                 )
             tell(i + 1)
-        decoded, baseline = _decoded(cells, truth.T, fold_of, ridge)
+        decoded, baseline = _decoded(cells, truth.T, fold_of, ridge, whom)
         observed = _accuracies(decoded.T, truth, others)
-        orders = exchanges(np.arange(n), cells_of(within, frame.index))
-        null = _null(cells, truth, fold_of, ridge, others, n_permutations, rng, orders)
+        orders = exchanges(whom, cells_of(within, frame.index))(rng, n_permutations)
+        null = _null(cells, truth, fold_of, ridge, others, orders, whom)
         tell(len(sizes) + 1)
     table = pd.DataFrame(rows)
     p = (1 + (null >= observed - 1e-12).sum(axis=0)) / (1 + n_permutations)
@@ -265,7 +272,7 @@ def _sizes(n_units: Sequence[int] | None, n_cells: int) -> list[int]:
     return sizes
 
 
-def _decoded(cells, targets, fold_of, strengths) -> tuple[np.ndarray, np.ndarray]:
+def _decoded(cells, targets, fold_of, strengths, people) -> tuple[np.ndarray, np.ndarray]:
     """Return held-out predictions of targets, (n_targets, n_faces), and training means."""
     out, baseline = np.empty(targets.shape), np.empty(targets.shape)
     for fold in np.unique(fold_of):
@@ -275,7 +282,7 @@ def _decoded(cells, targets, fold_of, strengths) -> tuple[np.ndarray, np.ndarray
         # A cell that is silent in training tells nothing.
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
         inputs = (cells - train.mean(axis=0)) * scale
-        fitted = fit_sets(inputs[~test], targets[:, ~test], strengths, "regression")
+        fitted = fit_sets(inputs[~test], targets[:, ~test], strengths, "regression", people[~test])
         out[:, test] = fitted.predict(inputs[test])
         baseline[:, test] = fitted.intercepts[:, None]
     return out, baseline
@@ -300,15 +307,15 @@ def _accuracies(decoded: np.ndarray, truth: np.ndarray, n_distractors: list[int]
     return np.array(shares)
 
 
-def _null(cells, truth, fold_of, strengths, n_distractors, n_permutations, rng, draw) -> np.ndarray:
+def _null(cells, truth, fold_of, strengths, n_distractors, orders, people) -> np.ndarray:
     """Return accuracies with faces shuffled against responses, (n_permutations, n_sizes)."""
     n, k = truth.shape
     step = max(_SETS // k, 1)
     out = []
-    for start in range(0, n_permutations, step):
-        orders = draw(rng, min(step, n_permutations - start))
-        targets = truth.T[:, orders].transpose(1, 0, 2)
-        decoded = _decoded(cells, targets.reshape(-1, n), fold_of, strengths)[0]
-        for order, one in zip(orders, decoded.reshape(targets.shape), strict=True):
+    for start in range(0, len(orders), step):
+        part = orders[start : start + step]
+        targets = truth.T[:, part].transpose(1, 0, 2)
+        decoded = _decoded(cells, targets.reshape(-1, n), fold_of, strengths, people)[0]
+        for order, one in zip(part, decoded.reshape(targets.shape), strict=True):
             out.append(_accuracies(one.T, truth[order], n_distractors))
     return np.array(out)

@@ -179,13 +179,14 @@ def congruence(
     .04 for .60 to 0; ``scripts/simulate_congruence.py depth --simulations 30``).
 
     The null: of the two labels the one that varies within units is permuted within them (the
-    second, and within classes of the first, if both do; between units if neither does), and its
-    subspace found anew. These are random directions, drawn from the same data with the same
-    variances; directions drawn evenly in the space of channels would be nearly orthogonal to
-    everything, and prove nothing. Labels exchanged across a third factor take on its directions:
-    with views away from identity 87 % of 400 studies without any effect had p_greater ≤ 0.05, and
-    4.8 % within cells of view (p_less 4.5 %; with an effect of independent direction 2.5 and 0.3 %;
-    ``scripts/simulate_congruence.py level --simulations 400``).
+    second, if both do; between units, if neither does), and within classes of the other where it
+    varies there, so that labels that were crossed stay crossed; and its subspace is found anew.
+    These are random directions, drawn from the same data with the same variances; directions drawn
+    evenly in the space of channels would be nearly orthogonal to everything, and prove nothing.
+    Labels exchanged across a third factor take on its directions: with views away from identity 87
+    % of 400 studies without any effect had p_greater ≤ 0.05, and 4.8 % within cells of view (p_less
+    4.5 %; with an effect of independent direction 2.5 and 0.3 %; ``scripts/simulate_congruence.py
+    level --simulations 400``).
 
     Noise makes subspaces of few conditions less alike than they are, and noise that both labels
     share (their means are of the same images) makes them more alike. Halves of the units share no
@@ -438,7 +439,11 @@ def _shuffled(codes, others, units, n: int, rng: np.random.Generator, cells=None
     both = cells * (others.max() + 1) + others
     if varies_inside(codes, units):
         inner = np.unique(np.stack([units, both]), axis=1, return_inverse=True)[1].ravel()
-        cells = both if varies_inside(codes, inner) else cells
+    else:  # units exchange labels with those that have conditions in the same classes and cells
+        present = np.zeros((units.max() + 1, both.max() + 1), bool)
+        present[units, both] = True
+        inner = np.unique(present, axis=0, return_inverse=True)[1].ravel()[units]
+    cells = both if varies_inside(codes, inner) else cells
     return exchanged(codes, units, n, rng, cells)
 
 

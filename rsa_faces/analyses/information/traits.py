@@ -229,6 +229,7 @@ def trait_generalization(
     test_features: Mapping[str, pd.DataFrame],
     test_ratings: pd.DataFrame,
     *,
+    across: Mapping[str, Any] | pd.Series | None = None,
     within: Mapping[str, Any] | pd.Series | None = None,
     n_permutations: int = 1000,
     strengths: Sequence[float] = STRENGTHS,
@@ -243,11 +244,13 @@ def trait_generalization(
         The same sets with the same columns, of two data sets.
     train_ratings, test_ratings : DataFrame, shape (n_faces, n_traits)
         Mean ratings; traits in both are used, and the scales may differ.
+    across : mapping or Series, test face to person, optional
+        People are drawn and exchanged whole. By default every test face is another person.
     within : mapping or Series, test face to cell, optional
         Cells of the other factors of the design (tuples for several): test faces are exchanged
         inside them only.
     n_permutations : int, default 1000
-        Of the test faces.
+        Of the test people.
     strengths : sequence of float
         Of the ridge; chosen by leaving out one training face at a time.
     standardize : bool, default True
@@ -258,7 +261,7 @@ def trait_generalization(
     -------
     DataFrame
         One row per set and trait: ``features``, ``trait``; ``r`` in the other data set, with
-        ``ci_low``, ``ci_high`` (drawing test faces); ``p``, ``p_corrected`` (largest r over rows);
+        ``ci_low``, ``ci_high`` (drawing test people); ``p``, ``p_corrected`` (largest r over rows);
         ``n_train``, ``n_test``.
 
     Raises
@@ -273,7 +276,7 @@ def trait_generalization(
     Notes
     -----
     r does not depend on the scales of the two questionnaires; whether predicted values fit too is
-    not asked. Each face is taken for another person.
+    not asked. Each training face is taken for another person.
 
     Examples
     --------
@@ -309,8 +312,10 @@ def trait_generalization(
             f"{', '.join(map(str, asked.columns))}."
         )
     n, m = len(names), len(other)
-    orders = exchanges(np.arange(m), cells_of(within, other))(rng, n_permutations)
-    draws = rng.multinomial(m, np.full(m, 1 / m), size=_N_BOOT)
+    whom = np.arange(m) if across is None else cells_of(across, other, "across")
+    k = int(whom.max()) + 1
+    orders = exchanges(whom, cells_of(within, other))(rng, n_permutations)
+    draws = rng.multinomial(k, np.full(k, 1 / k), size=_N_BOOT)
     train, test = np.arange(n), np.arange(n, n + m)
     rows, null = [], []
     for name, frame in first.items():
@@ -335,7 +340,7 @@ def trait_generalization(
             predicted = fold.smoother[best_index(-losses, last=True)] @ y
             r = rowwise_r(predicted[None], z[None])[0]
             null.append(rowwise_r(np.tile(predicted, (n_permutations, 1)), z[orders]))
-            low, high = Numbers(z).interval(predicted, predicted, np.arange(m), draws)
+            low, high = Numbers(z).interval(predicted, predicted, whom, draws)
             rows.append(
                 {
                     "features": name,

@@ -52,7 +52,7 @@ class Agreement(Question):
         "with most; crosses: not shown to be above 0, corrected."
     )
     how: ClassVar = (
-        "similarity of each two layers; intervals draw people, p values permute images and "
+        "similarity of each two layers; intervals draw people, p values exchange them and "
         "are corrected by the largest value of the map"
     )
     meanings: ClassVar = {
