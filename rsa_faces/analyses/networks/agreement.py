@@ -186,9 +186,8 @@ def layer_agreement(
     conditions that mean nothing: any structure that both layers have (who it is, the expression,
     the light) makes it small. With cells of such a factor as `within`, p is of what both layers
     have beside it; with `people`, of what they have beside the likeness of one person's images.
-    Layers that have nothing but this in common, each its own people, expressions and views, reach
-    p ≤ 0.05 in LEVEL_AGREE % of 400 simulated studies with `people`, and in most without
-    (``scripts/simulate_third_factor.py --only agree``).
+    Layers that have nothing but this in common have a small p in most studies without `people`, and
+    at the level of the test with it (``scripts/simulate_third_factor.py --only agree``).
 
     References
     ----------
