@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import panels
+from scipy import stats
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
+from test_face_space import simulated_faces
 
 import rsa_faces as rf
 from rsa_faces import ConditionMismatchError, InputError
-from rsa_faces.analyses import encoding
+from rsa_faces.analyses import encoding, face_space
 from rsa_faces.analyses._ridge import deal_folds
-from rsa_faces.figures import plot_encoding
+from rsa_faces.figures import plot_encoding, plot_feature_sets
 
 N = 60
 NAMES = [f"face {i}" for i in range(N)]
@@ -86,12 +89,54 @@ def test_sets_are_compared_for_the_same_cells_and_regions():
     y.iloc[:, :4] += a @ rng.normal(size=(10, 4))
     regions = {name: "one" if i < 4 else "other" for i, name in enumerate(y)}
     # In another order, by name.
-    found = encoding({"a": a, "b": b}, y[::-1], regions=regions, against="b", **OPTIONS)
+    options = OPTIONS | {"regions": regions, "against": "b", "strengths": [0.1]}
+    found = encoding({"a": a, "b": b}, y[::-1], **options)
     p = found.table.set_index(["layer", "region"])["p_corrected"]
     assert p["a", "one"] <= 0.05 < p.drop(("a", "one")).min()
     difference = found.differences.set_index("region")
     assert difference["ci_low"]["one"] > 0.3
     assert difference["p"]["one"] < 0.01 < 0.1 < difference["p"]["other"]
+    for p in ("r2_p", "targets_p"):
+        assert difference[p]["one"] < 0.02 < 0.1 < difference[p]["other"]
+    folds = deal_folds(np.arange(N), 5, np.random.default_rng(0))
+    expected = _r2_of_folds(a, y.iloc[:, :4], folds) - _r2_of_folds(b, y.iloc[:, :4], folds)
+    row = difference.loc["one"]
+    assert row["r2_difference"] == pytest.approx(expected.mean())
+    test = stats.ttest_1samp(expected.mean(axis=0), 0)
+    assert row["targets_p"] == pytest.approx(test.pvalue)
+    assert row["targets_ci_low"] == pytest.approx(test.confidence_interval().low)
+    each = expected.mean(axis=1)
+    t = each.mean() / (each.std(ddof=1) * np.sqrt(1 / 5 + 1 / 4))
+    assert row["r2_p"] == pytest.approx(2 * stats.t.sf(t, 4))
+    assert len(plot_feature_sets(found).axes) == 2
+    with pytest.raises(InputError, match="at least two sets"):
+        plot_feature_sets(encoding({"a": a}, y, **OPTIONS))
+
+
+def _r2_of_folds(x, y, folds):
+    """Explained variance of each fold and target."""
+    rows = []
+    for f in range(5):
+        train, test = folds != f, folds == f
+        own = x - x[train].mean(axis=0)
+        own /= np.sqrt((own[train] ** 2).sum(axis=1).mean())
+        target = y.to_numpy() - y.to_numpy()[train].mean(axis=0)
+        ridge = Ridge(0.1, fit_intercept=False).fit(own[train], target[train])
+        left, guess = (v - v.mean(axis=0) for v in (target[test], ridge.predict(own[test])))
+        rows.append(1 - ((left - guess) ** 2).sum(axis=0) / (left**2).sum(axis=0))
+    return np.array(rows)
+
+
+def test_face_spaces_are_sets_of_features():
+    images, points, names = simulated_faces()
+    options = {"conditions": names, "progress": False}
+    spaces = {
+        kind: face_space(images, points, n_shape=3, n_appearance=3, align=kind, **options)
+        for kind in ("similarity", "rigid")
+    }
+    cells = spaces["rigid"].coordinates @ np.random.default_rng(0).normal(size=(6, 3))
+    found = encoding(spaces, cells[::-1], n_permutations=19, progress=False)
+    assert found.differences["r2_difference"][0] > 0.01
 
 
 def test_what_is_common_to_images_of_a_person_is_no_effect():

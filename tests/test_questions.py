@@ -82,6 +82,17 @@ QUESTIONS = {
     ),
     "traits": ({"ratings": ["warm"], "baseline": ["age"], **FEW}, {}),
     "encoding": ({"responses": "responses.csv", "beside": ["pixels"], **FEW}, {}),
+    "feature sets": (
+        {
+            "responses": "responses.csv",
+            "face_spaces": {"space": "points.npz"},
+            "n_shape": 2,
+            "n_appearance": 2,
+            "against": "space",
+            **FEW,
+        },
+        {"networks": ["pixels"]},
+    ),
     "individuation": (
         {"rdms": "raters.h5", "categories": ["gender"], "n_boot": 50, **MANY},
         {"networks": ["pixels"]},

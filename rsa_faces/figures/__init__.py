@@ -12,7 +12,7 @@ from rsa_faces.figures.contrast import plot_contrast
 from rsa_faces.figures.effects import plot_effects
 from rsa_faces.figures.electrodes import plot_electrodes
 from rsa_faces.figures.embedding_map import plot_embedding_map
-from rsa_faces.figures.encoding import plot_encoding
+from rsa_faces.figures.encoding import plot_encoding, plot_feature_sets
 from rsa_faces.figures.face_space import (
     plot_axis_geometry,
     plot_axis_tuning,
@@ -61,6 +61,7 @@ __all__ = [
     "plot_embedding_map",
     "plot_faces",
     "plot_false_matches",
+    "plot_feature_sets",
     "plot_flags",
     "plot_generalization",
     "plot_group_components",

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import between, number, p_sentence
 from rsa_faces.analyses import Encoding
 from rsa_faces.figures._parts import (
     check_few,
@@ -18,7 +19,9 @@ from rsa_faces.figures._parts import (
     legend_below,
     network_curves,
     panels,
+    points,
     reference,
+    wrapped_panels,
 )
 from rsa_faces.figures._style import COLORS, COLUMN, PAGE, shortened, style
 from rsa_faces.inference import Result
@@ -131,6 +134,74 @@ def plot_encoding(
         marks = f"{first['n_targets']} responses to {first['n_conditions']} images; bands: 95 % "
         marks += f"interval; filled: predicted, p ≤ {alpha:g}, corrected"
         legend_below(axes, ax is None, handles=handles, title=marks)
+    return figure_of(axes)
+
+
+def plot_feature_sets(result: Encoding, *, ax=None) -> Figure:
+    """Draw which of two sets of features predicts the same responses better.
+
+    Parameters
+    ----------
+    result : Encoding
+        Of two sets (layers) or more.
+    ax : sequence of Axes, optional
+        One for each set that is compared, and region.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A dot per response: r2 from the set that others are compared with, and from another.
+        Above: the mean difference, its 95 % interval and p over faces, and p over responses.
+
+    Raises
+    ------
+    InputError
+        If there is one set only.
+
+    See Also
+    --------
+    rsa_faces.analyses.encoding : Predict responses from each layer by banded ridge regression.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"face {i}" for i in range(60)]
+    >>> sets = dict(zip(["shape", "appearance"], rng.normal(size=(2, 60, 10)), strict=True))
+    >>> cells = sets["shape"] + 0.5 * sets["appearance"] + rng.normal(size=(60, 10))  # made up
+    >>> found = rf.analyses.encoding(sets, cells, conditions=names, n_permutations=19)
+    >>> figure = rf.figures.plot_feature_sets(found)
+    >>> len(figure.axes)
+    1
+    """
+    rows = result.differences
+    if not len(rows):
+        raise InputError("expected a result of at least two sets (layers), got one.")
+    r2 = result.targets.set_index(["layer", "region"])["r2"].sort_index()
+    span = np.array([min(r2.min(), 0.0), r2.max()]) * 1.05
+    n_regions = rows["region"].nunique()
+    with style():
+        n_columns = n_regions if 1 < n_regions < 4 else 3
+        axes = wrapped_panels(ax, len(rows), n_columns, PAGE / 3, 2.4)
+        for one, row in zip(axes, rows.itertuples(), strict=True):
+            x, y = (r2.loc[[(name, row.region)]] for name in (row.against, row.layer))
+            one.plot(span, span, color="#666666", linewidth=0.6, linestyle="--", zorder=1)
+            points(one, x, y, COLORS[0], np.ones(len(x), bool), 2.5)
+            one.set_xlabel(f"r², {shortened(row.against, 24)}")
+            one.set_ylabel(f"r², {shortened(row.layer, 24)}")
+            interval = between(row.r2_ci_low, row.r2_ci_high)
+            texts = [f"{row.region}: difference {number(row.r2_difference)}", f"({interval})"]
+            texts.append(f"faces: {p_sentence(row.r2_p)}; responses: {p_sentence(row.targets_p)}")
+            one.set_title("\n".join(texts), loc="left")
+        first = result.table.iloc[0]
+        marks = f"{len(r2) // r2.index.get_level_values(0).nunique()} responses to "
+        marks += (
+            f"{first['n_conditions']} images; r²: explained variance, held out; dashed: alike; "
+        )
+        legend_below(
+            axes, ax is None, handles=[], title=marks + "brackets: 95 % interval over faces"
+        )
     return figure_of(axes)
 
 

@@ -149,9 +149,11 @@ def axis_geometry(
     exchanged, and is taken off. As many cells on each of a few orthogonal axes have the mean
     squared cosine of random ones: look at the cosines.
 
-    *Places.* The change is the slope b of w_c · w_d = \|w_c\| \|w_d\| (a + b · distance).
+    *Places.* The change is the slope b of w_c · w_d = \|w_c\| \|w_d\| (a + b · distance). Where
+    axes change places, residuals stay at theirs, as near cells may share noise.
 
-    Intervals: leaving out one cell at a time (jackknife); faces are taken as they are. Error
+    Intervals: t, with the error of leaving out one cell at a time (jackknife), or the spread of
+    what is expected if that is larger. Error
     rates and findings on simulated cells: ``scripts/simulate_axis_geometry.py`` and the page on
     calibration.
 
@@ -186,8 +188,10 @@ def axis_geometry(
     y = repeats.mean(axis=0).T
     y = (y - y.mean(axis=1, keepdims=True)) / y.std(axis=1, keepdims=True)
     fit = _Fit(frame.to_numpy(float))
-    apart, group = _places(places, within, cells)
+    by_place, orders = _by_place(places, within, cells), None
     rng = as_rng(seed)
+    if by_place:
+        orders = exchanges(np.arange(n_cells), by_place.group)(rng, n_permutations)
     products = fit.products(y)
     squares = np.diag(products)
     if (squares > 0).sum() < 2 or squares.sum() ** 2 <= (squares**2).sum():
@@ -196,11 +200,12 @@ def axis_geometry(
             f"{n_cells}: there is no geometry to ask for. Use more faces, more repeats or fewer "
             "components."
         )
-    null, turned, spectra, histograms = [], [], [], []
+    null, turned, moved, spectra, histograms = [], [], [], [], []
     with progress_bar("random axes", n_permutations, show=progress) as tell:
-        for simulated, signed in fit.random(y, squares, n_permutations, rng):
+        for simulated, signed, *exchanged in fit.random(y, squares, n_permutations, rng, orders):
             null.append(_overlaps(simulated)[0][0])
             turned.append(_overlaps(signed)[0][1])
+            moved += [(by_place.slope(one)[0], by_place.curve(one)) for one in exchanged]
             spectra.append(_spectrum(simulated, k))
             histograms.append(_histogram(simulated))
             tell(len(null))
@@ -220,10 +225,18 @@ def axis_geometry(
         ),
     ]
     curve = pd.DataFrame(columns=["distance", "cosine", "random_low", "random_high", "n_pairs"])
-    if apart is not None:
-        orders = exchanges(np.arange(n_cells), group)(rng, n_permutations)
-        row, curve = _by_distance(products, apart, group, orders)
-        rows.append(("cosine by distance", *row))
+    if by_place:
+        slopes, curves = np.array([one for one, _ in moved]), [one for _, one in moved]
+        slope, left_out = by_place.slope(products)
+        if np.isnan(slope):
+            raise InputError(
+                "expected recordings in which at least 2 pairs of cells have axes and differ in "
+                "distance, got none: leave `places` out."
+            )
+        p = _share(abs(slopes), abs(slope))
+        rows.append(("cosine by distance", *_ends(slope, left_out, 0.0, slopes), p))
+        columns = {"distance": by_place.middle, "cosine": by_place.curve(products)}
+        curve = pd.DataFrame(columns | _band(curves) | {"n_pairs": by_place.n_pairs})
     columns = ["question", "value", "ci_low", "ci_high", "expected", "random_low", "random_high"]
     table = pd.DataFrame(rows, columns=[*columns, "p"])
     index = pd.Index(cells, name="cell")
@@ -264,20 +277,24 @@ class _Fit:
         noise = (y * self.weight) @ ((y - axes @ self.x.T) / self.left).T
         return axes @ axes.T - (noise + noise.T) / 2
 
-    def random(self, y: np.ndarray, squares: np.ndarray, n: int, rng: np.random.Generator):
+    def random(self, y, squares, n: int, rng: np.random.Generator, orders=None):
         """Yield products of axes with these squared lengths and the noise of these cells.
 
-        Of random axes; and of these cells' own, each turned round or not at random.
+        Of random axes; of these cells' own, each turned round or not at random; and of their own
+        in each order of the cells, where these are given: noise stays at its place.
         """
         own = y @ self.inverse.T
         rest = (y - own @ self.x.T) / np.sqrt(self.left)
         lengths = np.sqrt(np.maximum(squares, 0.0))[:, None]
-        for _ in range(n):
+        for i in range(n):
             noise = rest[:, rng.permutation(y.shape[1])]
             signs = rng.choice([-1.0, 1.0], size=lengths.shape)
             found = []
-            for axes in (rng.normal(size=own.shape), signs * own):
-                axes = axes * lengths / np.linalg.norm(axes, axis=1, keepdims=True)
+            drawn = [(rng.normal(size=own.shape), lengths), (signs * own, lengths)]
+            if orders is not None:
+                drawn.append((own[orders[i]], lengths[orders[i]]))
+            for axes, size in drawn:
+                axes = axes * size / np.linalg.norm(axes, axis=1, keepdims=True)
                 made = axes @ self.x.T + noise
                 found.append(self.products(made - made.mean(axis=1, keepdims=True)))
             yield tuple(found)
@@ -299,10 +316,12 @@ def _overlaps(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ends(value: float, left_out: np.ndarray, expected: float, null: np.ndarray) -> np.ndarray:
-    """Return a value with its interval (jackknife), what is expected, and ends of the null."""
+    """Return a value with its interval, what is expected, and ends of the null."""
     n = len(left_out)
-    half = np.sqrt((n - 1) * left_out.var()) * stats.t.ppf(LEVEL[1] / 100, n - 1)
-    return np.array([value, value - half, value + half, expected, *np.percentile(null, LEVEL)])
+    # Noise that cells share is not in what leaving out one of them changes.
+    error = max(np.sqrt((n - 1) * left_out.var()), np.nanstd(null))
+    half = error * stats.t.ppf(LEVEL[1] / 100, n - 1)
+    return np.array([value, value - half, value + half, expected, *np.nanpercentile(null, LEVEL)])
 
 
 def _share(null: np.ndarray, value: float) -> float:
@@ -335,15 +354,54 @@ def _histogram(products: np.ndarray) -> np.ndarray:
 def _band(values: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Return the ends between which 95 % of random values lie."""
     return dict(
-        zip(("random_low", "random_high"), np.percentile(values, LEVEL, axis=0), strict=True)
+        zip(("random_low", "random_high"), np.nanpercentile(values, LEVEL, axis=0), strict=True)
     )
 
 
-def _places(places, within, cells: Sequence[str]) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return distances between cells, and the recording of each."""
+class _ByPlace:
+    """How products of axes change with the distance of cells of one recording."""
+
+    def __init__(self, apart: np.ndarray, group: np.ndarray) -> None:
+        self.group = group
+        self.used = (group[:, None] == group) & ~np.eye(len(group), dtype=bool)
+        self.apart = apart * self.used
+        far = apart[self.used]
+        self.edges = np.unique(np.quantile(far, np.linspace(0, 1, _BINS + 1)))
+        self.bin_of = np.clip(np.searchsorted(self.edges, far, "right") - 1, 0, len(self.edges) - 2)
+        self.n_pairs = np.bincount(self.bin_of) // 2
+        self.middle = self._binned(apart) / (2 * self.n_pairs)
+
+    def slope(self, products: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the slope of the cosine, and that without each cell."""
+        both, far = self._lengths(products), self._lengths(products) * self.apart
+        pairs = ((both, both), (both, far), (far, far), (products, both), (products, far))
+        rows = np.array([(a * b).sum(axis=1) for a, b in pairs])
+        whole = rows.sum(axis=1)[:, None]
+        aa, ab, bb, ga, gb = np.concatenate([whole, whole - 2 * rows], axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = (aa * gb - ab * ga) / (aa * bb - ab**2)
+        return found[0], found[1:]
+
+    def curve(self, products: np.ndarray) -> np.ndarray:
+        """Return the mean cosine in each bin of distance; NaN where no cell has an axis."""
+        top, bottom = self._binned(products), self._binned(self._lengths(products))
+        return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+
+    def _lengths(self, products: np.ndarray) -> np.ndarray:
+        """Return products of lengths, of pairs that are compared."""
+        lengths = np.sqrt(np.maximum(np.diag(products), 0.0))
+        return np.outer(lengths, lengths) * self.used
+
+    def _binned(self, values: np.ndarray) -> np.ndarray:
+        """Return sums of values in each bin."""
+        return np.bincount(self.bin_of, values[self.used], len(self.edges) - 1)
+
+
+def _by_place(places, within, cells: Sequence[str]) -> _ByPlace | None:
+    """Return how to compare axes with places, or None without places."""
     group = cells_of(within, cells)
     if places is None:
-        return None, group
+        return None
     values, _ = named(places, cells, what="places", of="cell")
     values = values.reshape(len(cells), -1).astype(float)
     if not np.isfinite(values).all():
@@ -359,44 +417,4 @@ def _places(places, within, cells: Sequence[str]) -> tuple[np.ndarray | None, np
             f"expected cells at different distances, got {len(inside)} pairs of cells in one "
             "recording that are as far apart as each other."
         )
-    return apart, group
-
-
-def _by_distance(products, apart, group, orders):
-    """Return the slope of the cosine on distance as a row of the table, and its curve."""
-    lengths = np.sqrt(np.maximum(np.diag(products), 0.0))
-    used = (group[:, None] == group) & ~np.eye(len(group), dtype=bool)
-    both = np.outer(lengths, lengths) * used
-    lift = products * used
-
-    def slopes(apart: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the slope, and that without each cell."""
-        far = both * apart
-        pairs = ((both, both), (both, far), (far, far), (lift, both), (lift, far))
-        rows = np.array([(a * b).sum(axis=1) for a, b in pairs])
-        sums = np.concatenate([rows.sum(axis=1)[:, None], rows.sum(axis=1)[:, None] - 2 * rows], 1)
-        aa, ab, bb, ga, gb = sums
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = (aa * gb - ab * ga) / (aa * bb - ab**2)
-        return found[0], found[1:]
-
-    value, left_out = slopes(apart)
-    edges = np.unique(np.quantile(apart[np.triu(used)], np.linspace(0, 1, _BINS + 1)))
-
-    def binned(apart: np.ndarray, *values: np.ndarray) -> list[np.ndarray]:
-        """Return sums of values in each bin of distance."""
-        bin_of = np.clip(np.searchsorted(edges, apart[used], side="right") - 1, 0, len(edges) - 2)
-        return [np.bincount(bin_of, v[used], len(edges) - 1) for v in values]
-
-    moved = [apart[np.ix_(order, order)] for order in orders]
-    null = np.array([slopes(one)[0] for one in moved])
-    if np.isnan(value):
-        raise InputError(
-            "expected recordings in which at least 2 pairs of cells have axes and differ in "
-            "distance, got none: leave `places` out."
-        )
-    row = (*_ends(value, left_out, 0.0, null), _share(np.abs(null), abs(value)))
-    n_pairs, total = binned(apart, used, apart)
-    cosine, *others = (a / b for a, b in (binned(one, lift, both) for one in [apart, *moved]))
-    columns = {"distance": total / n_pairs, "cosine": cosine, **_band(others)}
-    return row, pd.DataFrame(columns | {"n_pairs": n_pairs.astype(int) // 2})
+    return _ByPlace(apart, group)

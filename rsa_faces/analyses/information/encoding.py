@@ -8,25 +8,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named_layers
-from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._ridge import deal_folds, fit_fold
+from rsa_faces.analyses._ridge import deal_folds
 from rsa_faces.analyses._targets import LEVEL
 from rsa_faces.analyses.face_code._cells import as_responses, ceilings
+from rsa_faces.analyses.face_code._face_space import FaceSpace
 from rsa_faces.analyses.face_code.axis_coding import check_strengths
+from rsa_faces.analyses.information._encoding import R2, TARGETS, Predictions
 from rsa_faces.analyses.information.readout import STRENGTHS
 from rsa_faces.inference._orders import exchanges
 
 _N_BOOT = 1000
-_HELD = 2**23  # values at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,7 +41,10 @@ class Encoding(BaseResult, figure="plot_encoding"):
         the parts of a model sum to its r2), ``ci_low``, ``ci_high``.
     differences : DataFrame
         One row per other layer and region: ``layer``, ``against``, ``region``, ``difference`` of r
-        for the same responses (mean over folds), ``ci_low``, ``ci_high``, ``p`` (two-sided).
+        for the same responses (mean over folds), ``ci_low``, ``ci_high``, ``p`` (two-sided);
+        ``r2_difference`` of held-out explained variance, ``r2_ci_low``, ``r2_ci_high``, ``r2_p``
+        over folds of conditions (for other faces, these targets), and ``targets_ci_low``,
+        ``targets_ci_high``, ``targets_p`` over targets (for other cells, these faces).
     targets : DataFrame
         One row per layer and target: ``layer``, ``region``, ``target``, ``r``, ``r2``,
         ``ceiling``, ``p_signal``.
@@ -101,7 +103,8 @@ def encoding(
     ----------
     activations : Activations, or mapping of layer to ndarray (n_conditions, n_channels)
         Features; for a plain mapping give `conditions`. Layers of a network, or sets of features
-        that are to be compared (landmarks, pixels, a layer each of several networks).
+        that are to be compared (landmarks, pixels, a layer each of several networks, each a
+        :class:`FaceSpace` of the same faces).
     responses : DataFrame (n_conditions, n_targets), list of DataFrame, or ndarray
         Of one subject, by condition; a list has one frame per repeat, an array the shape
         (n_conditions, n_targets) or (n_repeats, n_conditions, n_targets), in the order of
@@ -177,10 +180,11 @@ def encoding(
 
     For p, responses of whole people change places, all targets together, and all is fitted and
     chosen anew: p = (1 + #{r of exchanged ≥ r}) / (1 + n_permutations). A difference is the mean
-    over folds of differences of r, and its interval and p are those of the corrected resampled t,
-    as folds share training conditions [2]_. Without an effect p ≤ 0.05 in 3.5 to 6.0 % of 400
-    simulated studies in each of three designs, with one in all (``scripts/simulate_third_factor.py
-    --only encode``).
+    over folds of differences of r (or r2), and its interval and p are those of the corrected
+    resampled t, as folds share training conditions [2]_; over targets it is a paired t test of
+    their means over folds. Conclusions for both other faces and other cells need both. Without an
+    effect p ≤ 0.05 in 3.5 to 6.0 % of 400 simulated studies in each of three designs, with one in
+    all (``scripts/simulate_third_factor.py --only encode``; differences: ``--only difference``).
 
     Intervals draw people from the predictions left out and do not fit anew; they are of this
     subject (brain) only. Over several subjects take the r of each to a t test.
@@ -211,6 +215,9 @@ def encoding(
     check_count(n_permutations, what="n_permutations")
     chosen = check_strengths(strengths)
     rng = as_rng(seed)
+    if isinstance(activations, dict):
+        is_space = {name: isinstance(x, FaceSpace) for name, x in activations.items()}
+        activations = {k: x.coordinates if is_space[k] else x for k, x in activations.items()}
     layers = as_layers(activations, conditions)
     faces, targets, values = as_responses(responses, conditions)
     labels = [("responses", dict(zip(faces, range(len(faces)), strict=True)))]
@@ -241,7 +248,7 @@ def encoding(
     of_region = np.array([[r == name for r in region] for name in names], float)
     of_region /= of_region.sum(axis=1, keepdims=True)
     fold_of = deal_folds(units, min(n_folds, n_people // 2), rng)
-    study = _Study(values.mean(axis=0), units, fold_of, of_region)
+    study = Predictions(values.mean(axis=0), units, fold_of, of_region)
     orders = exchanges(units, cells)(rng, n_permutations)
     draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_BOOT)[:, units]
     mixtures = _mixtures(1 + len(others), n_mixtures, rng)
@@ -298,7 +305,7 @@ def encoding(
         "match": match,
         "seed": seed,
     }
-    columns = ["layer", "against", "region", "difference", "ci_low", "ci_high", "p"]
+    columns = ["layer", "against", "region", "difference", "ci_low", "ci_high", "p", *R2, *TARGETS]
     return Encoding(
         table.assign(n_conditions=n, n_people=n_people),
         pd.DataFrame(parts),
@@ -306,113 +313,6 @@ def encoding(
         pd.concat(single, ignore_index=True),
         settings=settings,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Study:
-    """Responses (n_conditions, n_targets), and how predictions of them are judged."""
-
-    responses: np.ndarray
-    units: np.ndarray
-    fold_of: np.ndarray
-    of_region: np.ndarray  # weights of targets, (n_regions, n_targets)
-
-    def predict(self, kernels, trains, mixtures, strengths, responses=None) -> np.ndarray:
-        """Return what each space predicts, less fold means: (n_spaces, n_conditions, n_targets)."""
-        responses = self.responses if responses is None else responses
-        out = np.zeros((len(kernels), *responses.shape))
-        for f, train in enumerate(trains):
-            test, y = np.flatnonzero(self.fold_of == f), responses[train]
-            y = y - y.mean(axis=0)
-            left = np.unique(self.units[train], return_inverse=True)[1]
-            own = [kernel[f] for kernel in kernels]
-            best = np.full(y.shape[1], np.inf)
-            for mixture in mixtures:
-                products = sum(share * k for share, k in zip(mixture, own, strict=True))
-                fold = fit_fold(products, train, test, strengths, left)
-                losses = np.array([np.einsum("it,it->t", y, e @ y) for e in fold.errors])
-                which = best_index(-losses, axis=0, last=True)
-                lowest = losses[which, np.arange(len(best))]
-                # Of mixtures that do as well the first stays.
-                better = lowest < best * (1 - 1e-9)
-                for k in np.unique(which[better]):
-                    these = np.flatnonzero(better & (which == k))
-                    weights = fold.duals[k] @ y[:, these]
-                    for s, (share, kernel) in enumerate(zip(mixture, own, strict=True)):
-                        out[s][np.ix_(test, these)] = share * kernel[np.ix_(test, train)] @ weights
-                best = np.where(better, lowest, best)
-        return self._without_means(out)
-
-    @property
-    def centred(self) -> np.ndarray:
-        """Responses less their means within folds."""
-        return self._without_means(self.responses)
-
-    def _without_means(self, values: np.ndarray) -> np.ndarray:
-        """Return values less their means within folds; conditions are the axis before the last."""
-        member = (self.fold_of[:, None] == np.arange(self.fold_of.max() + 1)).astype(float)
-        means = (member / member.sum(axis=0)).T @ values
-        return values - member @ means
-
-    def r(self, predicted: np.ndarray) -> np.ndarray:
-        """Return the correlation of each target; 0 where the prediction is constant."""
-        y = self.centred
-        return _ratio((predicted * y).sum(axis=0), (predicted**2).sum(axis=0), (y**2).sum(axis=0))
-
-    def exchanged(self, kernels, trains, mixtures, strengths, orders) -> np.ndarray:
-        """Return mean r of each region with responses exchanged, (n_permutations, n_regions)."""
-        out, (n, n_targets) = [], self.responses.shape
-        step = max(1, _HELD // (n * n_targets * len(kernels)))
-        for start in range(0, len(orders), step):
-            # As further targets: (n, n_permutations · n_targets).
-            y = self.responses[orders[start : start + step]].transpose(1, 0, 2).reshape(n, -1)
-            predicted = self.predict(kernels, trains, mixtures, strengths, y).sum(axis=0)
-            y = self._without_means(y)
-            sums = ((a * b).sum(axis=0) for a, b in ((predicted, y), (predicted,) * 2, (y, y)))
-            out.append(_ratio(*sums).reshape(-1, n_targets) @ self.of_region.T)
-        return np.concatenate(out)
-
-    def drawn_r(self, predicted: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """Return mean r of each region with conditions weighted, (n_draws, n_regions)."""
-        y = self.centred
-        sums = (draws @ values for values in (predicted * y, predicted**2, y**2))
-        return _ratio(*sums) @ self.of_region.T
-
-    def parts(self, spaces: np.ndarray, draws: np.ndarray):
-        """Return parts of r2, (n_spaces, n_targets), and those of regions in draws."""
-        y = self.centred
-        products = spaces * (2 * y - spaces.sum(axis=0))
-        total = (y**2).sum(axis=0)
-        drawn = draws @ products / (draws @ y**2)
-        return products.sum(axis=1) / total, drawn @ self.of_region.T
-
-    def differences(self, one, other) -> list[dict[str, float]]:
-        """Return the difference of mean r within folds of each region, its interval and p."""
-        y, found = self.centred, []
-        n_folds = int(self.fold_of.max()) + 1
-        for f in range(n_folds):
-            own = y[self.fold_of == f]
-            r = [
-                _ratio((p * own).sum(axis=0), (p**2).sum(axis=0), (own**2).sum(axis=0))
-                for p in (one[self.fold_of == f], other[self.fold_of == f])
-            ]
-            found.append(self.of_region @ (r[0] - r[1]))
-        value, spread = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
-        # Folds share training conditions: n_test / n_train is 1 / (n_folds - 1).
-        error = spread * np.sqrt(1 / n_folds + 1 / (n_folds - 1))
-        half = error * stats.t.ppf(LEVEL[1] / 100, n_folds - 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            p = 2 * stats.t.sf(np.abs(value / error), n_folds - 1)
-        keys = ("difference", "ci_low", "ci_high", "p")
-        columns = np.stack([value, value - half, value + half, p], axis=1)
-        return [dict(zip(keys, row, strict=True)) for row in columns]
-
-
-def _ratio(products, first, second) -> np.ndarray:
-    """Return products over the root of two sums of squares; 0 where one of these is 0."""
-    scale = np.sqrt(first * second)
-    products, scale = np.broadcast_arrays(products, scale)
-    return np.divide(products, scale, out=np.zeros(products.shape), where=scale > 0)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -27,6 +27,7 @@ from rsa_faces.runs.analyse.questions.occlusion import Occlusion
 from rsa_faces.runs.analyse.questions.readout import Readout
 from rsa_faces.runs.analyse.questions.robustness import Robustness
 from rsa_faces.runs.analyse.questions.scores import Scores
+from rsa_faces.runs.analyse.questions.sets import Sets
 from rsa_faces.runs.analyse.questions.stimuli import StimuliChoice
 from rsa_faces.runs.analyse.questions.topography import Topography
 from rsa_faces.runs.analyse.questions.traits import Traits
@@ -51,6 +52,7 @@ QUESTIONS: tuple[type[Question], ...] = (
     Axes,
     Traits,
     Encoding,
+    Sets,
     Individuation,
     Erasure,
     Occlusion,

@@ -80,7 +80,7 @@ class Encoding(Question):
                 activations,
                 responses,
                 beside={k: v for k, v in spaces.items() if k != name},
-                regions={t: t.partition(":")[0] if ":" in t else "all" for t in responses[0]},
+                regions={target: region_of(target) for target in responses[0]},
                 across=study.column(self.people),
                 within=study.cells(self.within),
                 n_permutations=self.n_permutations,
@@ -90,6 +90,11 @@ class Encoding(Question):
             for name, activations in study.features.items()
         ]
         return pd.concat([result.table for result in results]), [plot_encoding(results)]
+
+
+def region_of(target: str) -> str:
+    """Return the region that the name of a voxel, electrode or cell tells (REGION:NAME)."""
+    return target.partition(":")[0] if ":" in target else "all"
 
 
 def responses_of(path: Path, stimuli: list[str]) -> list[pd.DataFrame]:

@@ -1,0 +1,147 @@
+"""What was predicted of responses, and how predictions are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from rsa_faces._core.numbers import best_index
+from rsa_faces.analyses._ridge import fit_fold
+from rsa_faces.analyses._targets import LEVEL
+
+_HELD = 2**23  # values at a time
+#: Columns of a difference of r2: over folds of conditions, and over targets.
+R2 = ("r2_difference", "r2_ci_low", "r2_ci_high", "r2_p")
+TARGETS = ("targets_ci_low", "targets_ci_high", "targets_p")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Responses (n_conditions, n_targets), and how predictions of them are judged."""
+
+    responses: np.ndarray
+    units: np.ndarray
+    fold_of: np.ndarray
+    of_region: np.ndarray  # weights of targets, (n_regions, n_targets)
+
+    def predict(self, kernels, trains, mixtures, strengths, responses=None) -> np.ndarray:
+        """Return what each space predicts, less fold means: (n_spaces, n_conditions, n_targets)."""
+        responses = self.responses if responses is None else responses
+        out = np.zeros((len(kernels), *responses.shape))
+        for f, train in enumerate(trains):
+            test, y = np.flatnonzero(self.fold_of == f), responses[train]
+            y = y - y.mean(axis=0)
+            left = np.unique(self.units[train], return_inverse=True)[1]
+            own = [kernel[f] for kernel in kernels]
+            best = np.full(y.shape[1], np.inf)
+            for mixture in mixtures:
+                products = sum(share * k for share, k in zip(mixture, own, strict=True))
+                fold = fit_fold(products, train, test, strengths, left)
+                losses = np.array([np.einsum("it,it->t", y, e @ y) for e in fold.errors])
+                which = best_index(-losses, axis=0, last=True)
+                lowest = losses[which, np.arange(len(best))]
+                # Of mixtures that do as well the first stays.
+                better = lowest < best * (1 - 1e-9)
+                for k in np.unique(which[better]):
+                    these = np.flatnonzero(better & (which == k))
+                    weights = fold.duals[k] @ y[:, these]
+                    for s, (share, kernel) in enumerate(zip(mixture, own, strict=True)):
+                        out[s][np.ix_(test, these)] = share * kernel[np.ix_(test, train)] @ weights
+                best = np.where(better, lowest, best)
+        return self._without_means(out)
+
+    @property
+    def centred(self) -> np.ndarray:
+        """Responses less their means within folds."""
+        return self._without_means(self.responses)
+
+    def _without_means(self, values: np.ndarray) -> np.ndarray:
+        """Return values less their means within folds; conditions are the axis before the last."""
+        member = (self.fold_of[:, None] == np.arange(self.fold_of.max() + 1)).astype(float)
+        means = (member / member.sum(axis=0)).T @ values
+        return values - member @ means
+
+    def r(self, predicted: np.ndarray) -> np.ndarray:
+        """Return the correlation of each target; 0 where the prediction is constant."""
+        y = self.centred
+        return ratio((predicted * y).sum(axis=0), (predicted**2).sum(axis=0), (y**2).sum(axis=0))
+
+    def exchanged(self, kernels, trains, mixtures, strengths, orders) -> np.ndarray:
+        """Return mean r of each region with responses exchanged, (n_permutations, n_regions)."""
+        out, (n, n_targets) = [], self.responses.shape
+        step = max(1, _HELD // (n * n_targets * len(kernels)))
+        for start in range(0, len(orders), step):
+            # As further targets: (n, n_permutations · n_targets).
+            y = self.responses[orders[start : start + step]].transpose(1, 0, 2).reshape(n, -1)
+            predicted = self.predict(kernels, trains, mixtures, strengths, y).sum(axis=0)
+            y = self._without_means(y)
+            sums = ((a * b).sum(axis=0) for a, b in ((predicted, y), (predicted,) * 2, (y, y)))
+            out.append(ratio(*sums).reshape(-1, n_targets) @ self.of_region.T)
+        return np.concatenate(out)
+
+    def drawn_r(self, predicted: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Return mean r of each region with conditions weighted, (n_draws, n_regions)."""
+        y = self.centred
+        sums = (draws @ values for values in (predicted * y, predicted**2, y**2))
+        return ratio(*sums) @ self.of_region.T
+
+    def parts(self, spaces: np.ndarray, draws: np.ndarray):
+        """Return parts of r2, (n_spaces, n_targets), and those of regions in draws."""
+        y = self.centred
+        products = spaces * (2 * y - spaces.sum(axis=0))
+        total = (y**2).sum(axis=0)
+        drawn = draws @ products / (draws @ y**2)
+        return products.sum(axis=1) / total, drawn @ self.of_region.T
+
+    def r2(self, predicted: np.ndarray, which: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return the share of variance of each target that is predicted, of some conditions."""
+        y, guess = self.centred[which], predicted[which]
+        total = (y**2).sum(axis=0)
+        rest = ((y - guess) ** 2).sum(axis=0)
+        return np.divide(total - rest, total, out=np.zeros(len(total)), where=total > 0)
+
+    def differences(self, one, other) -> list[dict[str, float]]:
+        """Return for each region how much better one predicts: of r and of r2, intervals and p."""
+        y, folds = self.centred, [self.fold_of == f for f in range(int(self.fold_of.max()) + 1)]
+        n = len(folds)
+        found = []  # (n_folds, [r, r2], n_targets)
+        for fold in folds:
+            r = [
+                ratio(
+                    (p * y)[fold].sum(axis=0),
+                    (p[fold] ** 2).sum(axis=0),
+                    (y[fold] ** 2).sum(axis=0),
+                )
+                for p in (one, other)
+            ]
+            found.append([r[0] - r[1], self.r2(one, fold) - self.r2(other, fold)])
+        found = np.array(found)
+        # Folds share training conditions: n_test / n_train is 1 / (n_folds - 1).
+        share, rows = 1 / n + 1 / (n - 1), []
+        for weights in self.of_region:
+            inside = weights > 0
+            of_targets = found[:, 1, inside].mean(axis=0)
+            row = _tested(found[:, 0] @ weights, share, ("difference", "ci_low", "ci_high", "p"))
+            row |= _tested(found[:, 1] @ weights, share, R2)
+            rows.append(row | _tested(of_targets, 1 / len(of_targets), (R2[0], *TARGETS)))
+        return rows
+
+
+def _tested(values: np.ndarray, share: float, names: Sequence[str]) -> dict[str, float]:
+    """Return the mean of values, its t interval and p; its variance is a share of theirs."""
+    n, mean = len(values), values.mean()
+    error = values.std(ddof=1) * np.sqrt(share) if n > 1 else np.nan
+    half = error * stats.t.ppf(LEVEL[1] / 100, n - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = 2 * stats.t.sf(np.abs(mean / error), n - 1)
+    return dict(zip(names, (mean, mean - half, mean + half, p), strict=True))
+
+
+def ratio(products, first, second) -> np.ndarray:
+    """Return products over the root of two sums of squares; 0 where one of these is 0."""
+    scale = np.sqrt(first * second)
+    products, scale = np.broadcast_arrays(products, scale)
+    return np.divide(products, scale, out=np.zeros(products.shape), where=scale > 0)
