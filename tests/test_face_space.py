@@ -689,6 +689,45 @@ def test_wrong_responses_are_told():
 # --- figures ------------------------------------------------------------------------------------
 
 
+def test_a_window_around_the_eyes_is_moved_by_the_pupils_and_not_warped():
+    images, points, names = simulated_faces(10)
+    options = {"conditions": names, "n_shape": 9, "n_appearance": 9, "progress": False}
+    eyes = {"template": {"pupil_left": [7], "pupil_right": [8]}, "region": "eyes"}
+    space = face_space(images, points, **eyes, **options)
+    made = space.reconstruct(names[3]).images[0]
+    # Where pixels of the mean frame come from: the affine map of three points, by least squares.
+    left, right = space.mean_shape[[7, 8]]
+    own = points[3][[7, 8]]
+    third = [p + np.array([-(q - p)[1], (q - p)[0]]) for p, q in ((left, right), own)]
+    corners = np.column_stack([np.vstack([left, right, third[0]]), np.ones(3)])
+    turn = np.linalg.solve(corners, np.vstack([own, third[1]]))
+    y, x = np.mgrid[:SIZE, :SIZE]
+    places = np.stack([x, y, np.ones_like(x)], axis=-1) @ turn
+    apart = right[0] - left[0]
+    middle = (left + right) / 2
+    # The pupils of the mean are nearly level: well inside the window, and well outside of it.
+    inside = (np.abs(x - middle[0]) < 0.9 * apart) & (np.abs(y - middle[1]) < 0.3 * apart)
+    outside = (np.abs(x - middle[0]) > 1.1 * apart) | (np.abs(y - middle[1]) > 0.7 * apart)
+    for k in range(3):
+        expected = ndimage.map_coordinates(
+            images[3][..., k].astype(float), [places[..., 1], places[..., 0]], order=1
+        )
+        np.testing.assert_allclose(made[..., k][inside], expected[inside], atol=0.6)
+    assert np.abs(made[outside] - space.mean_image[outside]).max() <= 0.5 + 1e-3
+    encoded = space.encode(images, points, conditions=names)
+    np.testing.assert_allclose(encoded, space.coordinates, atol=1e-5)  # float32
+    shape = space.along("shape 1", [-2, 2])
+    assert (shape.images[0] == shape.images[1]).all()
+    assert np.abs(shape.landmarks[0] - shape.landmarks[1]).max() > 0.5
+    with pytest.raises(rf.InputError, match="pupil_right in `template`"):
+        face_space(images, points, region="eyes", template={"pupil_left": [7]}, **options)
+    with pytest.raises(rf.InputError, match="at least 48 landmarks per face for this template"):
+        face_space(images, points, region="eyes", template="ibug-68", **options)
+    points[3] = points[3] * 3 - 48
+    with pytest.raises(rf.InputError, match="window around the eyes within the image.*'face 03'"):
+        face_space(images, points, **eyes, **options)
+
+
 def test_figures_mark_what_is_extrapolated(made):
     import matplotlib.pyplot as plt
 

@@ -15,6 +15,7 @@ from rsa_faces._core.result import BaseResult
 from rsa_faces.analyses import _procrustes as procrustes
 from rsa_faces.analyses._face_images import check_in_frame, matched, pixels
 from rsa_faces.analyses.face_code._faces import Faces, extent
+from rsa_faces.analyses.face_code._window import Eyes, sources
 
 _PARTS = ("both", "shape", "appearance")
 
@@ -133,7 +134,8 @@ class FaceSpace(BaseResult, figure="plot_components"):
         for i, name in enumerate(names):
             image = pixels(load(name), name, self.mean_image.shape)
             check_in_frame(points[i], name, height, width)
-            at_mean = _warp.warp(image, np.vstack([points[i], border]), mesh, self.triangles)
+            places = sources(points[i], mesh, self._eyes, name, image.shape)
+            at_mean = _warp.warp(image, places, mesh, self.triangles)
             out[i, n_shape:] = axes @ (at_mean - self.mean_image).ravel() / sd[n_shape:] ** 2
         return pd.DataFrame(out, index=pd.Index(names, name="condition"), columns=self._columns)
 
@@ -311,6 +313,11 @@ class FaceSpace(BaseResult, figure="plot_components"):
         return extent(self._frame(coordinates).to_numpy(), self.coordinates.to_numpy())
 
     @property
+    def _eyes(self) -> Eyes | None:
+        """Return the landmarks of the pupils where images are not warped."""
+        return self.settings.get("eyes")
+
+    @property
     def _columns(self) -> pd.Index:
         """Return names of dimensions."""
         return self.coordinates.columns
@@ -382,7 +389,7 @@ class FaceSpace(BaseResult, figure="plot_components"):
             at_mean = self.mean_image + (values[i, n_shape:].astype(np.float32) @ axes).reshape(
                 self.mean_image.shape
             )
-            target = np.vstack([shape, border])
+            target = np.vstack([shape, border]) if self._eyes is None else mesh
             made = _warp.warp(at_mean, mesh, target, self.triangles)
             folded[i] = (_warp.areas(target, self.triangles) < 0).sum()
             # Rounding of a saturated pixel is no loss.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from rsa_faces.analyses._components import components
 from rsa_faces.analyses._face_images import check_in_frame, matched, pixels
 from rsa_faces.analyses.face_code._face_space import FaceSpace
 from rsa_faces.analyses.face_code._faces import Faces
+from rsa_faces.analyses.face_code._window import eyes_of, sources, window
 
 __all__ = ["FaceSpace", "Faces", "face_space"]
 
@@ -30,6 +31,7 @@ def face_space(
     n_appearance: int = 25,
     align: str = "similarity",
     region: str = "frame",
+    template: str | Mapping[str, Sequence[int]] = "london-189",
     match: str = "same",
     progress: bool = True,
 ) -> FaceSpace:
@@ -53,9 +55,16 @@ def face_space(
     align : {"similarity", "rigid", "translation"}, default "similarity"
         What Procrustes takes out of the landmarks: place, turn and size; place and turn; place.
         What it takes out is in ``pose``. Mirroring is never taken out.
-    region : {"frame", "face"}, default "frame"
+    region : {"frame", "face", "eyes"}, default "frame"
         Which pixels vary: all, with hair and background, or those within the convex hull of the
-        mean landmarks (elsewhere every face has the mean image).
+        mean landmarks (elsewhere every face has the mean image). "eyes": those of a window around
+        eyes and brows in images that are not warped, only moved, turned and scaled so that the
+        pupils lie on those of the mean shape: appearance without morphing, which keeps the shape
+        of the eyes. It reaches 1 pupil distance to both sides of the middle, 0.6 above it and 0.4
+        below. Made faces then show the window in the mean image; shape moves landmarks only.
+    template : {"london-189", "ibug-68"} or mapping of point to landmark numbers
+        Which landmarks are ``pupil_left`` and ``pupil_right`` (in the image), for "eyes"; as for
+        :func:`measure_landmarks`.
     match : {"same", "intersection"}, default "same"
         Whether images and landmarks must be of the same faces, or those in both are taken.
     progress : bool, default True
@@ -111,8 +120,9 @@ def face_space(
     from rsa_faces.stimuli import _warp
 
     check_choice(align, procrustes.KINDS, what="align")
-    check_choice(region, ["frame", "face"], what="region")
+    check_choice(region, ["frame", "face", "eyes"], what="region")
     names, load, points = matched(images, landmarks, conditions, match)
+    eyes = eyes_of(template, points.shape[1]) if region == "eyes" else None
     for what, number in (("n_shape", n_shape), ("n_appearance", n_appearance)):
         check_count(number, what=what)
         if number >= len(names):
@@ -132,12 +142,15 @@ def face_space(
         for i, name in enumerate(names):
             check_in_frame(points[i], name, height, width)
             image = pixels(load(name), name, first.shape)
-            looks[i] = _warp.warp(image, np.vstack([points[i], border]), mesh, triangles)
+            places = sources(points[i], mesh, eyes, name, image.shape)
+            looks[i] = _warp.warp(image, places, mesh, triangles)
             tell(i + 1)
     mean_look = looks.mean(axis=0, dtype=np.float64).astype(np.float32)
     looks -= mean_look
     if region == "face":
         looks *= _warp.inside_hull(mean, height, width)[..., None]
+    elif eyes:
+        looks *= window(mean, eyes, height, width)[..., None]
     shapes, shape_axes, *about_shape = components((aligned - mean).reshape(len(names), -1), n_shape)
     faces, axes, *about_look = components(looks.reshape(len(names), -1), n_appearance)
     about = pd.concat([_about("shape", *about_shape), _about("appearance", *about_look)])
@@ -154,7 +167,7 @@ def face_space(
             {"scale": scale, "angle": angle, "x": center[:, 0], "y": center[:, 1]}, index=index
         ),
         triangles,
-        settings={"align": align, "size": size, "region": region, "match": match},
+        settings={"align": align, "size": size, "region": region, "eyes": eyes, "match": match},
     )
 
 

@@ -18,6 +18,14 @@ class FaceSpace(Question):
 
     analysis: Literal["face space"] = Field(description="Which question is asked.")
     landmarks: Path = Field(description="File with `files` and `points`, in pixels (.npz).")
+    region: Literal["frame", "face", "eyes"] = Field(
+        default="frame",
+        description="Pixels that vary: all, within the landmarks, or a window around the eyes of "
+        "images that are not warped.",
+    )
+    template: str = Field(
+        default="london-189", description="Which landmarks are the pupils, for `region: eyes`."
+    )
     n_shape: int = Field(default=25, ge=1, description="Components of shape.")
     n_appearance: int = Field(default=25, ge=1, description="Components of appearance.")
 
@@ -26,7 +34,10 @@ class FaceSpace(Question):
         "Rows: components; columns: steps in standard deviations. Green frames: mixtures of "
         "known faces; orange, dashed: extrapolated."
     )
-    how: ClassVar = "principal components of landmarks, and of images warped to the mean shape"
+    how: ClassVar = (
+        "principal components of landmarks, and of images warped to the mean shape (or, of a "
+        "window around the eyes, moved, turned and scaled by the pupils only)"
+    )
     generalises_to: ClassVar = ""
     meanings: ClassVar = {
         "component": "component of shape or of appearance",
@@ -52,6 +63,8 @@ class FaceSpace(Question):
         space = analyses.face_space(
             study.stimuli,
             points_of(self.landmarks, study),
+            region=self.region,
+            template=self.template,
             n_shape=self.n_shape,
             n_appearance=self.n_appearance,
             progress=False,
