@@ -278,6 +278,47 @@ def test_pictures(person):
 
 
 @needs_anny
+def test_surfaces_are_those_of_the_pictures(person):
+    from rsa_faces.stimuli import _head
+
+    views = [0, (30, 10)]
+    found = rendering.render_surfaces(person, ["happy"], views, size=96, progress=False)
+    assert found.metadata.index.tolist()[1] == "simulated01_happy_yaw+30pitch+10"
+    head = _head.Head(person.iloc[0].to_dict(), rendering.expression_actions("happy"))
+    picture = rendering.render_faces(
+        person, ["happy"], views, ["even"], size=96, supersampling=1, progress=False
+    )
+    for k, (yaw, pitch) in enumerate([(0, 0), (30, 10)]):
+        depth, normals, albedo = found.depth[k], found.normals[k], found.albedo[k]
+        there = np.isfinite(depth)
+        np.testing.assert_allclose(np.linalg.norm(normals[there], axis=1), 1, atol=1e-5)
+        # Depth and place of a pixel are a point of the surface: some vertex is near it.
+        rows, columns = np.nonzero(there)
+        far = depth[there][:, None] / 100
+        across = np.column_stack([columns + 0.5 - 48, 48 - rows - 0.5]) * _head.FIELD / 96
+        points = np.column_stack([across * far / _head.DISTANCE, _head.DISTANCE - far])
+        turned = (head.vertices - head.middle) @ turn(yaw, pitch).T
+        gap = np.sqrt(((points[::41, None] - turned) ** 2).sum(axis=2)).min(axis=1)
+        assert gap.max() < 0.12  # decimetres: less than the side of a triangle
+        # Normals are those of the depth map, away from edges.
+        place = np.full((96, 96, 3), np.nan)
+        place[there] = points
+        dx, dy = place[1:-1, 2:] - place[1:-1, :-2], place[:-2, 1:-1] - place[2:, 1:-1]
+        slope = np.cross(dx, dy)
+        slope /= np.linalg.norm(slope, axis=2, keepdims=True)
+        agree = (slope * normals[1:-1, 1:-1]).sum(axis=2)
+        assert np.nanmedian(agree) > 0.98
+        # Light from all around on normals, times albedo, is the picture, but for hollows and gloss.
+        from_up = 0.8 * (1 + 0.35 * 2 / 3 * normals[there][:, 1]) + 0.35 * np.clip(
+            normals[there] @ towards(0, 30), 0, 1
+        )
+        seen = _skin.linear(picture.image(picture.ids[k]))[there]
+        shaded = albedo[there] * from_up[:, None]
+        assert np.corrcoef(seen.ravel(), shaded.ravel())[0, 1] > 0.95
+        assert 0.75 < np.median(seen / shaded) < 1.05
+
+
+@needs_anny
 def test_teeth_are_seen_through_the_mouth_only(person):
     """Also where the lips would be thin and the jaw small: the teeth stay within the lips."""
     from rsa_faces.stimuli import _head
@@ -293,7 +334,7 @@ def test_teeth_are_seen_through_the_mouth_only(person):
                 screen = np.stack(
                     [80 + turned[:, 0] * scale, 80 - turned[:, 1] * scale, -turned[:, 2]], axis=1
                 )
-                face, _, _ = _head._visible(head, screen, 160)
+                face = _head._visible(head, screen, 160)[0]
                 teeth = (face >= 0) & (head.part[face] == _mesh.TEETH)
                 lips = screen[head.lips > 0.5]
                 rows_of, columns = np.nonzero(teeth)

@@ -234,7 +234,7 @@ def _light_on(head: Head, light: Light, rotation: np.ndarray) -> np.ndarray:
 
 
 def _visible(head: Head, screen: np.ndarray, n_pixels: int):
-    """Return the face each pixel shows (-1: none), its weights and depth; and the lashes."""
+    """Return the face each pixel shows (-1: none), its weights, its depth; and the lashes."""
 
     def drawn(chosen: np.ndarray):
         index = np.flatnonzero(chosen).astype(np.int32)
@@ -260,47 +260,77 @@ def _visible(head: Head, screen: np.ndarray, n_pixels: int):
     over = (lash >= 0) & (lash_depth < depth + 0.01)
     dark = np.zeros(face.shape)
     dark[over] = (lash_weights[over] * head.lash[head.faces[lash[over]]]).sum(axis=1)
-    return face, weights.astype(float), dark
+    return face, weights.astype(float), depth, dark
+
+
+class _Seen:
+    """What a camera sees of a turned head, a row for each pixel that shows it."""
+
+    def __init__(self, head: Head, yaw: float, pitch: float, n_pixels: int) -> None:
+        self.head, self.rotation = head, turn(yaw, pitch)
+        self.turned = (head.vertices - head.middle) @ self.rotation.T
+        distance = DISTANCE - self.turned[:, 2]
+        scale = DISTANCE / FIELD * n_pixels / distance
+        across = n_pixels / 2 + self.turned[:, :2] * [1, -1] * scale[:, None]
+        screen = np.column_stack([across, distance])
+        face, weights, depth, self.dark = _visible(head, screen, n_pixels)
+        self.there = face >= 0
+        self._corners, self._weights = head.faces[face[self.there]], weights[self.there]
+        self.part, self.depth = head.part[face[self.there]], depth[self.there]
+        self._paint()
+
+    def at(self, values: np.ndarray) -> np.ndarray:
+        """Return values of vertices at the pixels."""
+        return np.einsum("nk,nk...->n...", self._weights, values[self._corners])
+
+    def _paint(self) -> None:
+        """Set normals (of the head before it is turned), albedo (linear) and gloss."""
+        head, at, part = self.head, self.at, self.part
+        places, normal = at(head.places), at(head.normals)
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        albedo, gloss = np.zeros((len(part), 3)), np.zeros(len(part))
+        wet, skin = part == _mesh.EYE, part == _mesh.SKIN
+        albedo[skin], gloss[skin] = _outside(
+            head, places[skin], at(head.lips)[skin], at(head.cover)[skin]
+        )
+        albedo[part == _mesh.MOUTH] = _skin.linear((110, 46, 44))
+        albedo[part == _mesh.TONGUE] = _skin.linear((178, 92, 88))
+        teeth = part == _mesh.TEETH
+        albedo[teeth], gloss[teeth] = _skin.tooth_colour(places[teeth]), 0.15
+        normal[wet], albedo[wet] = _eyeball(head, at(head.vertices)[wet])
+        self.places, self.normal, self.albedo, self.gloss = places, normal, albedo, gloss
+
+
+def surface(head: Head, yaw: float, pitch: float, size: int) -> dict[str, np.ndarray]:
+    """Return depth (mm), normals and albedo at the centre of each pixel; NaN beside the head."""
+    seen = _Seen(head, yaw, pitch, size)
+    values = {
+        "depth": 100 * seen.depth,
+        "normals": seen.normal @ seen.rotation.T,
+        "albedo": seen.albedo,
+    }
+    out = {}
+    for name, value in values.items():
+        out[name] = np.full((size, size, *value.shape[1:]), np.nan, np.float32)
+        out[name][seen.there] = value
+    return out
 
 
 def render(head: Head, yaw: float, pitch: float, light: Light, size: int, finer: int) -> np.ndarray:
     """Return one picture, uint8 (size, size, 3), the mean of `finer` x `finer` points a pixel."""
-    rotation = turn(yaw, pitch)
     n_pixels = size * finer
-    turned = (head.vertices - head.middle) @ rotation.T
-    distance = DISTANCE - turned[:, 2]
-    scale = DISTANCE / FIELD * n_pixels / distance
-    screen = np.stack(
-        [n_pixels / 2 + turned[:, 0] * scale, n_pixels / 2 - turned[:, 1] * scale, distance], axis=1
-    )
-    face, weights, dark = _visible(head, screen, n_pixels)
-    there = face >= 0
-    corners, weights, part = head.faces[face[there]], weights[there], head.part[face[there]]
-
-    def at(values: np.ndarray) -> np.ndarray:
-        return np.einsum("nk,nk...->n...", weights, values[corners])
-
+    seen = _Seen(head, yaw, pitch, n_pixels)
+    at, part, rotation, normal = seen.at, seen.part, seen.rotation, seen.normal
     received = at(_light_on(head, light, rotation))
-    places, normal = at(head.places), at(head.normals)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    albedo, gloss = np.zeros((len(part), 3)), np.zeros(len(part))
-    wet = part == _mesh.EYE
-    skin = part == _mesh.SKIN
-    albedo[skin], gloss[skin] = _outside(
-        head, places[skin], at(head.lips)[skin], at(head.cover)[skin]
-    )
-    albedo[part == _mesh.MOUTH] = _skin.linear((110, 46, 44))
     received[part == _mesh.MOUTH] += 0.12
-    albedo[part == _mesh.TONGUE] = _skin.linear((178, 92, 88))
     teeth = part == _mesh.TEETH
-    albedo[teeth], gloss[teeth] = _skin.tooth_colour(places[teeth]), 0.15
     # The coarse cavity swallows more light than a mouth does: front teeth get some back.
-    front = _skin.smoothstep(places[teeth, 2], 1.24, 1.46)[:, None]
+    front = _skin.smoothstep(seen.places[teeth, 2], 1.24, 1.46)[:, None]
     received[teeth] = received[teeth] * (0.3 + 0.3 * front) + 0.38 * front
-    normal[wet], albedo[wet] = _eyeball(head, at(head.vertices)[wet])
+    wet = part == _mesh.EYE
 
     shine = np.zeros((len(part), 3))
-    facing_camera = np.array([0, 0, DISTANCE]) - at(turned)
+    facing_camera = np.array([0, 0, DISTANCE]) - at(seen.turned)
     facing_camera /= np.linalg.norm(facing_camera, axis=1, keepdims=True)
     for right, up, power, _, tint in light[0]:
         to_light = towards(right, up)
@@ -309,12 +339,12 @@ def render(head: Head, yaw: float, pitch: float, light: Light, size: int, finer:
         half = facing_camera + to_light
         half /= np.linalg.norm(half, axis=1, keepdims=True)
         mirror = np.clip((normal @ rotation.T * half).sum(axis=1), 0, 1)
-        amount = gloss * mirror**22 + 2.2 * wet * mirror**260
+        amount = seen.gloss * mirror**22 + 2.2 * wet * mirror**260
         shine += (power * arrives * amount)[:, None] * np.array(tint)
 
     picture = np.full((n_pixels, n_pixels, 3), _skin.linear(BACKGROUND))
-    picture[there] = albedo * received + shine
-    picture += dark[:, :, None] * (0.012 - picture)
+    picture[seen.there] = seen.albedo * received + shine
+    picture += seen.dark[:, :, None] * (0.012 - picture)
     return _skin.encode(picture.reshape(size, finer, size, finer, 3).mean(axis=(1, 3)))
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -371,11 +372,107 @@ def render_faces(
             for yaw, pitch in views:
                 for light in lights:
                     images.append(render(head, yaw, pitch, LIGHTS[light], size, supersampling))
-                    tilt = f"pitch{pitch:+g}" if pitch else ""
-                    ids.append(f"{name}_{expression}_yaw{yaw:+g}{tilt}_{light}")
+                    ids.append(f"{_named(name, expression, yaw, pitch)}_{light}")
                     rows.append(_described(name, person, expression, intensity, yaw, pitch, light))
             tell(done)
     return StimulusSet.from_arrays(images, ids, pd.DataFrame(rows))
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """What a camera sees of heads before light falls on them: depth, normals, albedo.
+
+    Attributes
+    ----------
+    metadata : DataFrame
+        As of :func:`render_faces`, indexed by the same ids but for the light.
+    depth : ndarray, float32, shape (n, size, size)
+        Distance from the camera's plane in mm; the head's middle is 1300 mm away.
+    normals : ndarray, float32, shape (n, size, size, 3)
+        Unit vectors: x to the image's right, y up, z towards the camera.
+    albedo : ndarray, float32, shape (n, size, size, 3)
+        Share of red, green and blue light that is given back, 0 to 1, linear (not sRGB).
+
+    See Also
+    --------
+    render_surfaces
+
+    Notes
+    -----
+    Everything is NaN beside the head.
+    """
+
+    metadata: pd.DataFrame
+    depth: np.ndarray
+    normals: np.ndarray
+    albedo: np.ndarray
+
+
+def render_surfaces(
+    identities: int | pd.DataFrame = 16,
+    expressions: Sequence[str] | Mapping[str, Mapping[str, float]] = ("neutral",),
+    views: Sequence[float | tuple[float, float]] = (0,),
+    *,
+    intensity: float = 1.0,
+    size: int = 224,
+    paint: str = "own",
+    seed: int = 0,
+    progress: bool = True,
+) -> Surfaces:
+    """Give depth, normals and albedo of the heads that :func:`render_faces` draws.
+
+    Parameters
+    ----------
+    identities, expressions, views, intensity, size, paint, seed, progress
+        As for :func:`render_faces`, by default neutral and from the front.
+
+    Returns
+    -------
+    Surfaces
+        Maps in the pixels of the pictures, a row for each identity, expression and view.
+
+    Raises
+    ------
+    InputError, MissingExtraError
+        As :func:`render_faces`.
+
+    See Also
+    --------
+    render_faces : The pictures.
+
+    Notes
+    -----
+    Values are those at the centre of each pixel, not means over it as in the pictures: at the
+    edges of the head no depth lies between head and nothing. Lashes are left out. A picture is
+    about albedo times the light that arrives, plus gloss; shadows, light spread within the skin
+    and lashes are not in these maps.
+
+    Examples
+    --------
+    >>> from rsa_faces.stimuli.rendering import render_surfaces
+    >>> heads = render_surfaces(2, size=64)  # doctest: +SKIP
+    >>> heads.normals.shape  # doctest: +SKIP
+    (2, 64, 64, 3)
+    """
+    size = check_side(size, low=16)
+    actions, views = _as_actions(expressions, intensity), _as_views(views)
+    people = _as_people(identities, paint, seed)
+    from rsa_faces.stimuli._head import Head, surface
+
+    plan = [(name, expression) for name in people.index for expression in actions]
+    ids, maps, rows = [], [], []
+    with _bar("Rendering", len(plan), progress) as tell:
+        for done, (name, expression) in enumerate(plan, start=1):
+            person = people.loc[name].to_dict()
+            head = Head(person, actions[expression])
+            for yaw, pitch in views:
+                maps.append(surface(head, yaw, pitch, size))
+                ids.append(_named(name, expression, yaw, pitch))
+                rows.append(_described(name, person, expression, intensity, yaw, pitch, ""))
+            tell(done)
+    table = pd.DataFrame(rows, index=ids).drop(columns="light")
+    names = ("depth", "normals", "albedo")
+    return Surfaces(table, *(np.stack([one[name] for one in maps]) for name in names))
 
 
 def render_random_views(
@@ -579,6 +676,12 @@ def _as_views(views) -> list[tuple[float, float]]:
     if not pairs or len(set(pairs)) < len(pairs):
         raise InputError(f"expected views that all differ, at least one, got {pairs}.")
     return pairs
+
+
+def _named(name: str, expression: str, yaw: float, pitch: float) -> str:
+    """Return the name of a head in a view."""
+    tilt = f"pitch{pitch:+g}" if pitch else ""
+    return f"{name}_{expression}_yaw{yaw:+g}{tilt}"
 
 
 def _described(name, person, expression, intensity, yaw, pitch, light) -> dict:
