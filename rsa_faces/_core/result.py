@@ -268,8 +268,7 @@ def keep_warnings(function: Callable[Given, Returned]) -> Callable[Given, Return
         caller = sys._getframe(1)
         caught: list[warnings.WarningMessage] = []
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+            with warnings.catch_warnings(record=True, action="always") as caught:
                 result: Any = function(*args, **kwargs)
         finally:
             registry = caller.f_globals.setdefault("__warningregistry__", {})

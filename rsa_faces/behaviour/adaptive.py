@@ -187,9 +187,8 @@ def _state(trials, conditions, floor):
     # A trial with all images on one spot says nothing yet: start again.
     if not any(one.distances().any() for one in arrangements.trials):
         return arrangements.conditions, *nothing
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         # Groups of trials not yet connected are what the next trials are for.
-        warnings.simplefilter("ignore", UserWarning)
         result = inverse_mds(arrangements, evidence_floor=floor, tol=1e-5)
     return arrangements.conditions, result.rdms.vectors[0], result.evidence
 

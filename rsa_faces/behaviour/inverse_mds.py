@@ -336,9 +336,8 @@ def trial_reliability(
 def _half_vector(arrangements: Arrangements, part: np.ndarray, floor: float) -> np.ndarray:
     """Return the RDM of some of the trials; all NaN if they hold no distance."""
     some = replace(arrangements, trials=tuple(arrangements.trials[i] for i in part))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore"):
         # Half of the trials often leaves groups apart; the whole warns where it matters.
-        warnings.simplefilter("ignore")
         try:
             return inverse_mds(some, evidence_floor=floor).rdms.vectors[0]
         except InputError:

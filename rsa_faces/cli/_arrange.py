@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.cli._console import app, guarded, out, say
+from rsa_faces.cli._console import app, guarded, out, say, tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +57,8 @@ def serve(
         settled = settled.model_copy(update={"port": port})
 
     def on_ready(url: str, token: str | None, second_factor: str | None) -> None:
-        out.print(f"Task:         {url}/", markup=False, soft_wrap=True)
-        out.print(f"Experimenter: {url}/experimenter", markup=False, soft_wrap=True)
+        tell(f"Task:         {url}/")
+        tell(f"Experimenter: {url}/experimenter")
         _show_once(token, second_factor)
         if settled.host not in ("127.0.0.1", "localhost", "::1"):
             out.print("Other computers reach this server: put HTTPS in front of it.")
@@ -105,9 +105,9 @@ def line_of_log() -> logging.Formatter:
 def _show_once(token: str | None, second_factor: str | None) -> None:
     """Print what is not kept."""
     if token is not None:
-        out.print(f"Token:        {token}", markup=False, soft_wrap=True)
+        tell(f"Token:        {token}")
     if second_factor is not None:
-        out.print(f"Authenticator: {second_factor}", markup=False, soft_wrap=True)
+        tell(f"Authenticator: {second_factor}")
         out.print("Add this address to an authenticator app (as a QR code, or its secret by hand).")
     if token is not None or second_factor is not None:
         out.print("This is shown this once: keep it.")
@@ -130,10 +130,10 @@ def export(
 
     if rater is not None:
         path = export_person(load_arrange_config(config), rater, folder)
-        out.print(f"Wrote {path}", markup=False, soft_wrap=True)
+        tell(f"Wrote {path}")
         return
     for path in _told(lambda: export_study(load_arrange_config(config), folder)):
-        out.print(f"Wrote {path}", markup=False, soft_wrap=True)
+        tell(f"Wrote {path}")
 
 
 @arrange.command()
@@ -224,8 +224,8 @@ def fit(
     fits = _told(lambda: fit_raters(arrangements))
     fits.save_rdms(target)
     _tell_agreement(fits.rdms, fits.evidence)
-    out.print(f"{fits.rdms!r}", markup=False, soft_wrap=True)
-    out.print(f"Wrote {target}", markup=False, soft_wrap=True)
+    tell(f"{fits.rdms!r}")
+    tell(f"Wrote {target}")
 
 
 class Judgements(StrEnum):
@@ -294,14 +294,13 @@ def import_(
     _tell(found.report)
     found.rdms.save(target)
     _tell_agreement(found.rdms, None, by=rater if name == "traits" else "rater")
-    out.print(f"{found.rdms!r}", markup=False, soft_wrap=True)
-    out.print(f"Wrote {target}", markup=False, soft_wrap=True)
+    tell(f"{found.rdms!r}")
+    tell(f"Wrote {target}")
 
 
 def _told(do: Callable[[], T]) -> T:
     """Do something and print its warnings as notes."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
         result = do()
     for warning in caught:
         say("note", str(warning.message), style="yellow")

@@ -83,6 +83,11 @@ def say(word: str, message: object, *, style: str) -> None:
     err.print(str(message), markup=False, soft_wrap=True)
 
 
+def tell(text: str) -> None:
+    """Print text as it is: whatever it holds, in lines as long as they are."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
 def guarded(command: Callable) -> Callable:
     """Turn exceptions into one sentence and an exit code; `--debug` shows the traceback."""
 

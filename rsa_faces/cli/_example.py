@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.cli._console import app, guarded, out
+from rsa_faces.cli._console import app, guarded, out, tell
 
 
 @app.command()
@@ -48,7 +48,7 @@ def example(
     # In a checkout they lie in configs/; written, each lies where the user is.
     text = re.sub(r"configs/(\w+\.yaml)", r"\1", text.replace(f"configs/{name}.yaml", str(target)))
     write_text(target, text)
-    out.print(f"Wrote {target}. Next: {command_of(text)}", markup=False, soft_wrap=True)
+    tell(f"Wrote {target}. Next: {command_of(text)}")
 
 
 def examples() -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.cli._console import app, guarded, out, say
+from rsa_faces.cli._console import app, guarded, out, say, tell
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
@@ -94,11 +94,9 @@ def extract(
         precision=precision,
     )
     size = sum(file.stat().st_size for file in store.glob("*.part")) / 1e6
-    out.print(
+    tell(
         f"Wrote {store}: {len(activations)} layers of {network}, {len(stimuli)} images; the store "
-        f"has {size:.1f} MB",
-        markup=False,
-        soft_wrap=True,
+        f"has {size:.1f} MB"
     )
 
 
@@ -213,7 +211,7 @@ def faces(
         say("none", f"{name}: {found.table.at[name, 'reason']}", style="yellow")
     if table is not None:
         write_table(found.table.rename_axis("id").reset_index(), table)
-        out.print(f"Wrote {table}", markup=False, soft_wrap=True)
+        tell(f"Wrote {table}")
     if crops is not None:
         options = {"template": template, "margin": margin}
         if template in NETWORKS:
@@ -226,7 +224,7 @@ def faces(
             missing="leave-out" if leave_out else "refuse",
         )
         write_images(cut, crops)
-        out.print(f"Wrote {len(cut)} faces to {crops}", markup=False, soft_wrap=True)
+        tell(f"Wrote {len(cut)} faces to {crops}")
 
 
 @app.command("import")
@@ -364,5 +362,5 @@ def _save(rdms: RDMs, target: Path) -> None:
         write_table(rdms.to_frame(), target)
     else:
         rdms.save(target)
-    out.print(f"{rdms!r}", markup=False, soft_wrap=True)
-    out.print(f"Wrote {target}", markup=False, soft_wrap=True)
+    tell(f"{rdms!r}")
+    tell(f"Wrote {target}")

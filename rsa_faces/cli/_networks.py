@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from rsa_faces.cli._console import app, guarded, out
+from rsa_faces.cli._console import app, guarded, out, tell
 
 networks = typer.Typer(no_args_is_help=True, help="List, describe and look inside networks.")
 app.add_typer(networks, name="networks")
@@ -145,18 +145,16 @@ def check(
         }
         typer.echo(json.dumps(facts | {"table": found.table.to_dict("records")}, indent=1))
     else:
-        out.print(found.sentence, markup=False, soft_wrap=True)
+        tell(found.sentence)
         for row in found.table.itertuples():
             text = _CHECKED[row.measure].format(row.value)
             out.print(f"  {row.measure}: {text}", markup=False)
         if spec.crop:
             crop = f"{spec.crop}, margin {spec.crop_margin:g} ({spec.crop_source})"
-            out.print(f"faces cut out: {crop}", markup=False, soft_wrap=True)
-        out.print(
+            tell(f"faces cut out: {crop}")
+        tell(
             f"weights: SHA-256 of names and values {found.settings['weights']} "
-            f"({'as published' if known else 'not known beforehand'})",
-            markup=False,
-            soft_wrap=True,
+            f"({'as published' if known else 'not known beforehand'})"
         )
     if found.good is False:
         raise typer.Exit(1)

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import counted
-from rsa_faces.cli._console import DONE, app, err, guarded, out, say
+from rsa_faces.cli._console import DONE, app, err, guarded, out, say, tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def _print_keys(context: typer.Context, wanted: bool) -> None:
     from rsa_faces.runs import COMMANDS
     from rsa_faces.runs._help import help_text
 
-    out.print(help_text(COMMANDS[str(context.info_name)]), markup=False, soft_wrap=True)
+    tell(help_text(COMMANDS[str(context.info_name)]))
     raise typer.Exit(DONE)
 
 
@@ -134,7 +134,7 @@ def run_command(name: str, kind: str, help: str) -> None:
         for note in told.notes:
             say("note", note, style="yellow")
         for line in told.lines:
-            out.print(line, markup=False, soft_wrap=True)
+            tell(line)
 
     app.command(name, help=help)(guarded(command))
 

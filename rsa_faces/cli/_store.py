@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rsa_faces._core.words import counted
-from rsa_faces.cli._console import app, guarded, out, say
+from rsa_faces.cli._console import app, guarded, out, say, tell
 
 Store = Annotated[Path, typer.Argument(help="The folder that --store named.")]
 
@@ -24,12 +24,10 @@ def list_(path: Store) -> None:
 
     listed = list_store(path)
     for _, row in listed[listed["state"] != "foreign"].iterrows():
-        out.print(
+        tell(
             f"{row['network'] or row['name']}: {counted(row['layers'], 'layer')}, "
             f"{counted(row['images'], 'image')}, "
-            f"{row['n_bytes'] / 1e6:.1f} MB, used {_ago(row['used'])}, {row['state']}",
-            markup=False,
-            soft_wrap=True,
+            f"{row['n_bytes'] / 1e6:.1f} MB, used {_ago(row['used'])}, {row['state']}"
         )
     out.print(f"{listed['n_bytes'].sum() / 1e6:.1f} MB in all")
     for name in listed.loc[listed["state"] == "foreign", "name"]:

@@ -117,8 +117,8 @@ def _brain(figure, views, coordinates, colors, box) -> None:
     """Draw the outlines of a brain and markers in it."""
     from nilearn import plotting
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of an empty image
+    with warnings.catch_warnings(action="ignore"):
+        # of an empty image
         display = plotting.plot_glass_brain(
             None, display_mode=views, figure=figure, axes=box, annotate=True
         )

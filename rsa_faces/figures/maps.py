@@ -535,8 +535,7 @@ def _upright_image(img: Any) -> _Upright:
     matrix = img.affine[:3, :3]
     step = np.linalg.norm(matrix, axis=0)
     if np.abs(matrix - np.diag(np.diagonal(matrix))).max() > 1e-3 * step.min():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             img = resample_img(
                 img,
                 target_affine=np.diag([step.min()] * 3),
@@ -689,8 +688,7 @@ def _draw_surface(shown, background, mesh, hemisphere, views, title, ax) -> Figu
     with style():
         axes = _axes(ax, len(views), 1.15, shown, title, {"projection": "3d"})
         for at, view in zip(axes, views, strict=True):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(action="ignore"):
                 plotting.plot_surf(
                     [coordinates, faces],
                     full,

@@ -210,8 +210,7 @@ def _subjects(rng, size: tuple[int, int], shared: np.ndarray | float) -> np.ndar
 def _study(i: int, *, size, method, design, seed, noise) -> dict[str, bool | tuple | float]:
     """Return the outcome of each check in one simulated study."""
     rng = np.random.default_rng([seed, *size, i])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         outcome = {
             **_no_signal(rng, size, method, design),
             **_signal(rng, size, method, design),

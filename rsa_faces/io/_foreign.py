@@ -23,23 +23,8 @@ Names = Sequence[str] | str | os.PathLike[str]
 
 # What a file name may end in and a condition's name does not.
 MEDIA = {
-    ".avi",
-    ".bmp",
-    ".eps",
-    ".gif",
-    ".jpeg",
-    ".jpg",
-    ".mkv",
-    ".mov",
-    ".mp3",
-    ".mp4",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".txt",
-    ".wav",
-    ".webm",
-    ".webp",
+    *(".avi", ".bmp", ".eps", ".gif", ".jpeg", ".jpg", ".mkv", ".mov", ".mp3", ".mp4"),
+    *(".png", ".tif", ".tiff", ".txt", ".wav", ".webm", ".webp"),
 }
 
 

@@ -25,20 +25,8 @@ STATISTICS = ("cluster-mass", "tfce")
 ALONG = ("time", "time and layers")
 LEVELS = ("network", "layer")
 _CLUSTERS = (
-    "region",
-    "label",
-    "sign",
-    "size",
-    "mass",
-    "p",
-    "p_corrected",
-    "time_from",
-    "time_to",
-    "models",
-    "peak_time",
-    "peak_model",
-    "peak_t",
-    "n_subjects",
+    *("region", "label", "sign", "size", "mass", "p", "p_corrected", "time_from"),
+    *("time_to", "models", "peak_time", "peak_model", "peak_t", "n_subjects"),
 )
 
 

@@ -146,8 +146,7 @@ def rdm_movie(
         starts = np.arange(0, len(times) - n_samples + 1, stride)
         centers = np.array([times[s : s + n_samples].mean() for s in starts]).round(_DIGITS)
     windows = _Windows(patterns, starts, centers, n_samples, pool)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as caught:
         movie = compute_rdms(
             windows,
             measure=measure,

@@ -333,13 +333,7 @@ class BidsConfig(Section):
     def options(self) -> dict[str, Any]:
         """Return the options of the GLM."""
         keys = (
-            "condition_column",
-            "nuisance",
-            "model",
-            "hrf_model",
-            "noise_model",
-            "high_pass",
-            "missing",
-            "t_r",
+            *("condition_column", "nuisance", "model", "hrf_model", "noise_model", "high_pass"),
+            *("missing", "t_r"),
         )
         return {key: getattr(self, key) for key in keys} | {"confounds": self.confounds or None}

@@ -304,9 +304,8 @@ def _make_rdms(
 ) -> None:
     """Write one network's layer RDMs. May run on another machine."""
     network = open_network(name, **opening)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         # Of constant patterns: an error of its own follows.
-        warnings.simplefilter("ignore", UserWarning)
         rdms = (
             clip_rdms(network, stimuli, **options)
             if isinstance(stimuli, ClipSet)

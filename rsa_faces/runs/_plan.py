@@ -296,9 +296,8 @@ def trials() -> Iterator[Trials]:
     """Yield a place for trials, silent and gone afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="rsa-faces-plan-") as scratch,
-        warnings.catch_warnings(),
+        warnings.catch_warnings(action="ignore"),
     ):
-        warnings.simplefilter("ignore")
         # What is found in the few images of a trial is not what the run finds.
         faces = logging.getLogger("rsa_faces.stimuli")
         level = faces.level

@@ -44,8 +44,7 @@ def about(what: str, keys: Mapping[str, str] | None = None) -> Iterator[None]:
 def heard() -> Iterator[list[str]]:
     """Yield a list that holds, at the end, what the block warned users of."""
     said: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
         yield said
     said += [str(w.message) for w in caught if w.category is UserWarning]
 

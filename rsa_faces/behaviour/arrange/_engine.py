@@ -21,9 +21,8 @@ def estimate(arrangements: Arrangements) -> ArrangementRDM | None:
     """Return the RDM and the evidence of one rater; None if no trial has a distance."""
     if not any(trial.distances().any() for trial in arrangements.trials):
         return None
-    with _fitting, warnings.catch_warnings():
+    with _fitting, warnings.catch_warnings(action="ignore", category=UserWarning):
         # What the warnings say (trials not connected yet) is mended by the trials to come.
-        warnings.simplefilter("ignore", UserWarning)
         return inverse_mds(arrangements)
 
 

@@ -25,15 +25,8 @@ _VOIDED = ("voided_at", "void_reason")
 # Nothing but these: where and how the server runs is nobody's business.
 _TOLD = dict.fromkeys(
     (
-        "title",
-        "stop",
-        "instructions",
-        "consent",
-        "max_items",
-        "rule",
-        "practice",
-        "arena",
-        "seed",
+        *("title", "stop", "instructions", "consent", "max_items", "rule", "practice"),
+        *("arena", "seed"),
     ),
     True,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from rsa_faces.networks._late import Module, nn, torch
 from rsa_faces.networks._spec import (
@@ -286,34 +286,16 @@ class IResNet(Chain):
         self.features = nn.BatchNorm1d(n_out, affine=affine)
 
 
-def build_ir50(**sizes: Any) -> nn.Module:
-    """Return InsightFace's "iresnet50" without its weights."""
-    return IResNet(IR50, **sizes)
+build_ir50 = partial(IResNet, IR50)
+build_ir100 = partial(IResNet, IR100)
 
 
-def build_ir100(**sizes: Any) -> nn.Module:
-    """Return InsightFace's "iresnet100" without its weights."""
-    return IResNet(IR100, **sizes)
+build_ir50_plain = partial(IResNet, IR50, norm=False, project=False)
+build_ir50_se = partial(IResNet, IR50, norm=False, project=False, squeeze=True)
 
 
-def build_ir50_plain(**sizes: Any) -> nn.Module:
-    """Return the IR-50 of InsightFace_Pytorch and face.evoLVe without its weights."""
-    return IResNet(IR50, norm=False, project=False, **sizes)
-
-
-def build_ir50_se(**sizes: Any) -> nn.Module:
-    """Return the IR-SE-50 of InsightFace_Pytorch and face.evoLVe without its weights."""
-    return IResNet(IR50, norm=False, project=False, squeeze=True, **sizes)
-
-
-def build_adaface50(**sizes: Any) -> nn.Module:
-    """Return AdaFace's IR-50 without its weights."""
-    return IResNet(IR50, project=False, affine=False, **sizes)
-
-
-def build_adaface101(**sizes: Any) -> nn.Module:
-    """Return AdaFace's IR-101 without its weights."""
-    return IResNet(IR100, project=False, affine=False, **sizes)
+build_adaface50 = partial(IResNet, IR50, project=False, affine=False)
+build_adaface101 = partial(IResNet, IR100, project=False, affine=False)
 
 
 def rename(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from rsa_faces._core.optional import require
 from rsa_faces.networks._late import nn, torch
@@ -165,29 +166,15 @@ def _build(model: str, n_out: int) -> nn.Module:
     return Chain(dict(zip(NAMES[model], _layers(model, n_out)[1], strict=True)))
 
 
-def build_vggface() -> nn.Module:
-    """Return the network of Parkhi et al. (2015), without its weights."""
-    return _build("vgg16", N_VGGFACE)
+build_vggface = partial(_build, "vgg16", N_VGGFACE)
+build_vgg_imagenet = partial(_build, "vgg16", N_IMAGENET)
 
 
-def build_vgg_imagenet() -> nn.Module:
-    """Return VGG16 for ImageNet's 1,000 classes, without its weights."""
-    return _build("vgg16", N_IMAGENET)
+build_vgg_faces = partial(_build, "vgg16", n_out=N_VGGFACE2)
+build_alexnet_imagenet = partial(_build, "alexnet", N_IMAGENET)
 
 
-def build_vgg_faces(n_out: int = N_VGGFACE2) -> nn.Module:
-    """Return VGG16 for `n_out` identities, without its weights."""
-    return _build("vgg16", n_out)
-
-
-def build_alexnet_imagenet() -> nn.Module:
-    """Return AlexNet for ImageNet's 1,000 classes, without its weights."""
-    return _build("alexnet", N_IMAGENET)
-
-
-def build_alexnet_faces(n_out: int = N_VGGFACE2) -> nn.Module:
-    """Return AlexNet for `n_out` identities, without its weights."""
-    return _build("alexnet", n_out)
+build_alexnet_faces = partial(_build, "alexnet", n_out=N_VGGFACE2)
 
 
 def rename(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from rsa_faces.networks._late import nn, torch
 from rsa_faces.networks._spec import OWN_FILE, OWN_LICENCE, NetworkSpec, Preprocessing, renamed
@@ -145,14 +146,8 @@ class DenseNet(Chain):
         self.fc = nn.Linear(n, n_out)
 
 
-def build_celeba(n_out: int = N_CELEBA, **sizes: int) -> nn.Module:
-    """Return the network for `n_out` identities, without its weights."""
-    return DenseNet(n_out, **sizes)
-
-
-def build_fer2013(n_out: int = N_FER2013, **sizes: int) -> nn.Module:
-    """Return the network for `n_out` expressions, without its weights."""
-    return DenseNet(n_out, **sizes)
+build_celeba = partial(DenseNet, n_out=N_CELEBA)
+build_fer2013 = partial(DenseNet, n_out=N_FER2013)
 
 
 def rename(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ SPECS = (
         preprocessing=Preprocessing(
             size=150, fit="pad", channels="RGB", mean=(122.782, 117.001, 104.298), std=(256.0,) * 3
         ),
-        builder="build",
+        builder="DlibFace",
         layers=(
             "conv1",
             "pool1",
@@ -119,8 +119,3 @@ class DlibFace(Chain):
                 self.add_module(f"block{stage}_{index}", Residual(n_in, n_out, stride))
         self.pool5 = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(256, 128, bias=False)
-
-
-def build() -> nn.Module:
-    """Return the network without its weights."""
-    return DlibFace()

@@ -38,14 +38,8 @@ _HSEMOTION = NetworkSpec(
     builder="timm:tf_efficientnet_b0",
     layers=_layers(1, 2, 2, 3, 3, 4, 1),
     outputs=(
-        "anger",
-        "contempt",
-        "disgust",
-        "fear",
-        "happiness",
-        "neutral",
-        "sadness",
-        "surprise",
+        *("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness"),
+        *("surprise",),
     ),
     weights_help=(
         "Get 'enet_b0_8_best_vgaf.pt' or 'enet_b0_8_best_afew.pt' "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rsa_faces.networks._late import F, Module, nn, torch
 from rsa_faces.networks._spec import MEASURED, NetworkSpec, Preprocessing
 from rsa_faces.networks.families._blocks import Chain
@@ -118,11 +120,5 @@ class FaceApi(Chain):
         self.fc = nn.Linear(256, n_out)
 
 
-def build_expression() -> nn.Module:
-    """Return the expression network without its weights."""
-    return FaceApi(7)
-
-
-def build_landmarks() -> nn.Module:
-    """Return the 68-landmark network without its weights."""
-    return FaceApi(136)
+build_expression = partial(FaceApi, 7)
+build_landmarks = partial(FaceApi, 136)

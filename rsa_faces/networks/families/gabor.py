@@ -18,7 +18,7 @@ SPECS = (
         origin="rsa-faces",
         citation="Adelson E. H., Bergen J. R. (1985), JOSA A 2:284, doi:10.1364/JOSAA.2.000284",
         preprocessing=Preprocessing(size=128, fit="pad", channels="L", mean=(127.5,), std=(127.5,)),
-        builder="build",
+        builder="GaborV1",
         layers=("simple", "energy", "pool"),
     ),
 )
@@ -96,8 +96,3 @@ class GaborV1(Chain):
         self.simple = Simple(128, stride=4)
         self.energy = Energy()
         self.pool = nn.AvgPool2d(4)
-
-
-def build() -> nn.Module:
-    """Return the module."""
-    return GaborV1()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rsa_faces.networks._late import F, Module, nn, torch
 from rsa_faces.networks._spec import FORMS, OWN_FILE, NetworkSpec, Preprocessing
 
@@ -246,11 +248,5 @@ class InceptionResNetV1(Module):
         return self.embedding(x)
 
 
-def build_vggface2() -> nn.Module:
-    """Return the network for VGGFace2's 8,631 identities, without its weights."""
-    return InceptionResNetV1(N_VGGFACE2)
-
-
-def build_casia() -> nn.Module:
-    """Return the network for CASIA-WebFace's 10,575 identities, without its weights."""
-    return InceptionResNetV1(N_CASIA)
+build_vggface2 = partial(InceptionResNetV1, N_VGGFACE2)
+build_casia = partial(InceptionResNetV1, N_CASIA)

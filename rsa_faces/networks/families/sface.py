@@ -25,7 +25,7 @@ SPECS = (
         preprocessing=Preprocessing(
             size=112, fit="pad", channels="RGB", mean=(127.5,) * 3, std=(128.0,) * 3
         ),
-        builder="build",
+        builder="SFace",
         layers=("conv1", *(f"block{b}" for b in range(1, 14)), "fc"),
         weights="sface.safetensors",
         sha256="546045a464b4bb8c99e3aed65edb04caa62abed0a483381aebe71dbe2fb6472c",
@@ -106,11 +106,6 @@ class SFace(Chain):
             n_in = n_out
         self.norm = nn.BatchNorm2d(n_in, eps=2e-5)
         self.fc = Embedding(n_in * 7 * 7, 128)
-
-
-def build() -> nn.Module:
-    """Return the network without its weights."""
-    return SFace()
 
 
 def expand(

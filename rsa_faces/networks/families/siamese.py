@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rsa_faces.networks._late import Module, nn, torch
 from rsa_faces.networks._spec import OWN_FILE, OWN_LICENCE, NetworkSpec, Preprocessing
 from rsa_faces.networks.families._blocks import Chain
@@ -143,11 +145,5 @@ class SiameseNet(Module):
         return self.head((self(a) - self(b)).abs())
 
 
-def build(n_out: int = N_EMBEDDING) -> nn.Module:
-    """Return the network with embeddings of length `n_out`, without its weights."""
-    return SiameseNet(n_out)
-
-
-def build_orl() -> nn.Module:
-    """Return the small network that was trained on the ORL faces, without its weights."""
-    return SiameseNet(256, 16)
+build = partial(SiameseNet, n_out=N_EMBEDDING)
+build_orl = partial(SiameseNet, 256, 16)

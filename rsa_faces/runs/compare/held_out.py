@@ -112,9 +112,8 @@ def table(paths: Sequence[Path]) -> pd.DataFrame:
 
 def _make(models: RDMs, data: RDMs, options: dict, path: Path) -> None:
     """Write the best layers of one region. May run on another machine."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         # The notes are those of all layers, which the run has said.
-        warnings.simplefilter("ignore", UserWarning)
         best = best_layer(models, data, **options)
     path.parent.mkdir(parents=True, exist_ok=True)
     best.save(path)

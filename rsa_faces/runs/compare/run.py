@@ -278,18 +278,16 @@ class CompareRun(Run):
 
 def _make_evaluation(models: RDMs, data: RDMs, arguments: dict, path: Path) -> None:
     """Write the tests of one region and subset. May run on another machine."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         # What evaluate warns of is in its notes, which the run shows and keeps.
-        warnings.simplefilter("ignore", UserWarning)
         result = evaluate(models, data, **arguments)
     write_text(path, result.to_json())
 
 
 def _make_partition(data: RDMs, predictors: dict, options: dict, path: Path) -> None:
     """Write what predictors explain of one region and subset. May run on another machine."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         # What is warned of is in its notes.
-        warnings.simplefilter("ignore", UserWarning)
         partition = variance_partition(data, predictors, **options)
     path.parent.mkdir(parents=True, exist_ok=True)
     partition.save(path)

@@ -195,8 +195,8 @@ def _compared(found: LayerMap, networks: list[str], seed: int) -> pd.DataFrame:
     """Return the tests of each pair of networks in each region, corrected for all of them."""
     parts = []
     for one, other in itertools.combinations(networks, 2):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # said with the clusters
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            # said with the clusters
             parts.append(compare_networks(found, one, other, seed=seed))
     if not parts:
         return pd.DataFrame()
