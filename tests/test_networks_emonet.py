@@ -50,7 +50,7 @@ def emonet_table():
 
 def test_names_and_sizes_are_the_published_ones():
     with torch.device("meta"):
-        module = emonet.EmoNet().eval()
+        module = emonet.build().eval()
         calls = _trace.trace(module, torch.empty(1, 3, 256, 256))
     found = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     assert found == emonet_table()
@@ -109,7 +109,7 @@ def reference(state, x):
 
 
 def test_output_is_that_of_the_published_order_of_operations(tmp_path, monkeypatch):
-    module = emonet.EmoNet(n=16)
+    module = emonet.build(n=16)
     initialise(module, 0)
     generator = torch.Generator().manual_seed(0)
     for name, value in module.state_dict().items():

@@ -55,7 +55,7 @@ def openface_table():
 
 def test_names_and_sizes_are_the_published_ones():
     with torch.device("meta"):
-        module = openface.OpenFace().eval()
+        module = openface.build().eval()
         calls = _trace.trace(module, torch.empty(1, 3, 96, 96))
     found = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     assert found == openface_table()
@@ -95,7 +95,7 @@ def reference(state, x):
 
 
 def test_output_is_that_of_the_published_order_of_operations(tmp_path, monkeypatch):
-    module = openface.OpenFace(divisor=16)
+    module = openface.build(divisor=16)
     initialise(module, 0)
     generator = torch.Generator().manual_seed(0)
     for name, value in module.state_dict().items():

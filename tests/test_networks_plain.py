@@ -239,7 +239,7 @@ def test_equals_torchvision_at_full_size(model, family, name):
     theirs = torchvision_model(model, n_out=11)
     state = family.rename(theirs.state_dict())
     with torch.device("meta"):
-        ours = build(BY_NAME[name])(n_outputs(state, ANY_OUTPUTS[name], source="w.pth"))
+        ours = build(BY_NAME[name])(n_out=n_outputs(state, ANY_OUTPUTS[name], source="w.pth"))
     # assign: shares theirs' memory instead of a second copy of half a gigabyte.
     ours.load_state_dict(state, strict=True, assign=True)
     net = Network(BY_NAME[name], ours, torch.device("cpu"))
@@ -400,7 +400,7 @@ def test_number_of_outputs_is_read_from_the_file(name):
     state = SMALL[name]().state_dict()
     assert n_outputs(state, ANY_OUTPUTS[name], source="w.pth") == 7
     with torch.device("meta"):
-        module = build(BY_NAME[name])(7)
+        module = build(BY_NAME[name])(n_out=7)
     assert module.get_submodule(ANY_OUTPUTS[name]).out_features == 7
 
 

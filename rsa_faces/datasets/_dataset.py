@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import pandas as pd
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.rdm import RDMs
@@ -67,3 +71,21 @@ class Dataset:
                 f"of its RDMs), for example {self.rdms.conditions[0]}.jpg."
             )
         return self.stimuli
+
+
+def read_table(group: h5py.Group) -> pd.DataFrame:
+    """Return a table stored column by column."""
+    return pd.DataFrame(
+        {
+            name: column.asstr()[()] if h5py.check_string_dtype(column.dtype) else column[()]
+            for name in group.attrs["columns"]
+            for column in [group[name]]
+        }
+    )
+
+
+def read_source(file: h5py.File) -> dict[str, Any]:
+    """Return where the data of a file come from, and what a user should know."""
+    of = file.attrs
+    lists = {key: tuple(of[key]) for key in ("citations", "notes")}
+    return {"origin": of["origin"], "licence": of["licence"], **lists}

@@ -6,9 +6,8 @@ import functools
 from pathlib import Path
 
 import h5py
-import pandas as pd
 
-from rsa_faces.datasets._dataset import Dataset
+from rsa_faces.datasets._dataset import Dataset, read_source, read_table
 from rsa_faces.rdm._io import read_group
 from rsa_faces.stimuli import StimulusSet
 
@@ -72,18 +71,10 @@ def images92() -> Dataset:
     """
     with h5py.File(PATH, "r") as file:
         ids = file["ids"].asstr()[()].tolist()
-        columns = {
-            name: column.asstr()[()] if h5py.check_string_dtype(column.dtype) else column[()]
-            for name in file["metadata"].attrs["columns"]
-            for column in [file["metadata"][name]]
-        }
         return Dataset(
             name="images92",
-            stimuli=StimulusSet.from_arrays(file["images"][()], ids, pd.DataFrame(columns)),
+            stimuli=StimulusSet.from_arrays(file["images"][()], ids, read_table(file["metadata"])),
             rdms=read_group(file["rdms"], name=f"{PATH.name}/rdms"),
             models=read_group(file["models"], name=f"{PATH.name}/models"),
-            origin=file.attrs["origin"],
-            licence=file.attrs["licence"],
-            citations=tuple(file.attrs["citations"]),
-            notes=tuple(file.attrs["notes"]),
+            **read_source(file),
         )

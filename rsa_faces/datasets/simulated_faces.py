@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from rsa_faces.datasets._dataset import Dataset
+from rsa_faces.datasets._dataset import Dataset, read_source, read_table
 from rsa_faces.rdm import RDMs
 from rsa_faces.stimuli import StimulusSet
-from rsa_faces.stimuli.images import decode
+from rsa_faces.stimuli._packed import packed_pictures
 
 PATH = Path(__file__).with_name("simulated_faces.h5")
 
@@ -107,13 +107,10 @@ def simulated_faces() -> SimulatedFaces:
     >>> data.models.labels["name"].tolist()
     ['identity', 'expression', 'view', 'face shape', 'facial actions']
     """
+    ids, images = packed_pictures(PATH)
     with h5py.File(PATH, "r") as file:
-        ids = file["ids"].asstr()[()].tolist()
-        ends = file["jpeg_ends"][()]
-        packed = file["jpeg"][()]
-        images = [decode(part.tobytes(), PATH) for part in np.split(packed, ends[:-1])]
         metadata, parameters, expressions = (
-            _read_table(file[name]) for name in ("metadata", "parameters", "expressions")
+            read_table(file[name]) for name in ("metadata", "parameters", "expressions")
         )
         parameters.index = file["identities"].asstr()[()].tolist()
         shapes = pd.DataFrame(
@@ -124,24 +121,10 @@ def simulated_faces() -> SimulatedFaces:
             stimuli=StimulusSet.from_arrays(images, ids, metadata),
             rdms=RDMs(np.empty((0, len(ids) * (len(ids) - 1) // 2)), ids, "none", {}),
             models=_models(ids, metadata, shapes, expressions),
-            origin=file.attrs["origin"],
-            licence=file.attrs["licence"],
-            citations=tuple(file.attrs["citations"]),
-            notes=tuple(file.attrs["notes"]),
+            **read_source(file),
             parameters=parameters,
             expressions=expressions,
         )
-
-
-def _read_table(group: h5py.Group) -> pd.DataFrame:
-    """Return a table stored column by column."""
-    return pd.DataFrame(
-        {
-            name: column.asstr()[()] if h5py.check_string_dtype(column.dtype) else column[()]
-            for name in group.attrs["columns"]
-            for column in [group[name]]
-        }
-    )
 
 
 def _models(ids, metadata: pd.DataFrame, shapes: pd.DataFrame, expressions: pd.DataFrame) -> RDMs:

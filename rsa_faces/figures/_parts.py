@@ -13,14 +13,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.figures._style import (
+    CEILING,
     COLORS,
     base_name,
     light_to_dark,
@@ -30,6 +33,7 @@ from rsa_faces.figures._style import (
     wrapped,
 )
 
+UNITS = {"ms": 1000.0, "s": 1.0}  # of a second
 CEILING_LABEL = "noise ceiling (lower to upper)"
 STAR = (6, 2, 0)  # marker of six rays
 SUBJECT = "#767676"  # of dots of single subjects
@@ -268,6 +272,20 @@ def color_bar(
     return bar
 
 
+def outline(inside: np.ndarray, x: np.ndarray, y: np.ndarray, **look: Any) -> LineCollection:
+    """Return the edge of the cells of a mask (rows, columns) whose own edges are x and y."""
+    padded = np.pad(inside, 1)
+    lines = [
+        [(x[j], y[i]), (x[j], y[i + 1])]
+        for i, j in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
+    ]
+    lines += [
+        [(x[j], y[i]), (x[j + 1], y[i])]
+        for i, j in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    ]
+    return LineCollection(lines, **look)
+
+
 # Curves and axes ----------------------------------------------------------------------------------
 
 
@@ -306,6 +324,31 @@ def points(ax: Axes, x: Any, y: Any, color: str, found: Any, markersize: float =
                 zorder=4,
                 **POINT,
             )
+
+
+def limits_of(values: Any) -> tuple[float, float]:
+    """Return the smallest and the largest similarity, and 0; 0 and 1 where all are 0."""
+    values = np.clip(np.append(values, 0.0), -1, 1)
+    values = values[~np.isnan(values)]
+    return (values.min(), values.max()) if np.ptp(values) > 0 else (0.0, 1.0)
+
+
+def bounded_axis(ax: Axes, low: float, high: float) -> None:
+    """Draw the vertical axis and its ticks between two values only."""
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ax.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
+    ax.spines["left"].set_bounds(low, high)
+
+
+def ceiling_entry(table: pd.DataFrame) -> list:
+    """Return the legend's entry of noise ceilings, where subjects share structure."""
+    shown = (table["reliable"] == True).any()  # noqa: E712
+    return [Patch(color=CEILING, linewidth=0, label=CEILING_LABEL)] if shown else []
+
+
+def differs(alpha: float) -> str:
+    """Return what marks of significance say of similarities."""
+    return f"differs from 0, corrected p < {alpha:g}"
 
 
 def density(ax: Axes, values: Any, bins: Any, color: str, label: str, alpha: float = 0.3) -> None:

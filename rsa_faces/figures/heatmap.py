@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from rsa_faces.figures._parts import (
-    CEILING_LABEL,
     bottom_legend,
+    ceiling_entry,
     color_bar,
+    differs,
     entry,
     figure_of,
     image,
@@ -206,15 +206,7 @@ def _image(axes: Axes, rows, places, regions, alpha: float, scale: ScalarMappabl
     inks = np.array([ink(scale, value) for value in rows["similarity"]])
     for color in ("white", "black"):
         some = found & (inks == color)
-        axes.plot(
-            place[some],
-            line[some],
-            linestyle="none",
-            marker="o",
-            markersize=1.4,
-            color=color,
-            markeredgewidth=0,
-        )
+        axes.plot(place[some], line[some], "o", markersize=1.4, color=color, markeredgewidth=0)
     name_places(axes, "x", places, axes.get_window_extent().width / axes.figure.dpi)
     axes.tick_params(length=1.5, pad=1.5)
     axes.spines[["top", "right"]].set_visible(True)
@@ -250,12 +242,8 @@ def _strip(axes: Axes, rows: pd.DataFrame, regions, limits) -> None:
 
 def _handles(table: pd.DataFrame, alpha: float) -> list:
     """Return the legend's entries: those that occur."""
-    handles = []
-    if (table["reliable"] == True).any():  # noqa: E712
-        handles.append(Patch(color=CEILING, linewidth=0, label=CEILING_LABEL))
+    handles = ceiling_entry(table)
     handles.append(entry("highest layer, chosen on these data", "|", color="black", markersize=6))
     if (table["p_corrected"] < alpha).any():
-        handles.append(
-            entry(f"differs from 0, corrected p < {alpha:g}", "o", markersize=2, color="black")
-        )
+        handles.append(entry(differs(alpha), "o", markersize=2, color="black"))
     return handles

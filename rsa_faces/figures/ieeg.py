@@ -5,7 +5,6 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -14,14 +13,16 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import counted
 from rsa_faces.figures._parts import (
-    CEILING_LABEL,
     GRAY,
+    UNITS,
     bottom_legend,
+    ceiling_entry,
     color_bar,
     entry,
     figure_of,
     name_places,
     network_colors,
+    outline,
     signed_scale,
 )
 from rsa_faces.figures._style import (
@@ -37,7 +38,6 @@ from rsa_faces.figures._style import (
 from rsa_faces.mapping.time_courses import LayerMap
 from rsa_faces.mapping.time_tests import MapClusters
 
-_UNITS = {"ms": 1000.0, "s": 1.0}
 # Inches: strip of the ceiling, heading, room for time and legend, between panels, colour bar.
 _STRIP, _HEADING, _BELOW, _GAP, _BAR = 0.32, 0.27, 0.6, 0.12, 0.72
 _NAME_LENGTH = 18
@@ -97,7 +97,7 @@ def plot_layer_map(
     >>> len(plot_layer_map(layer_map(model, data, n_permutations=0)).axes)
     3
     """
-    check_choice(unit, _UNITS, what="unit of time")
+    check_choice(unit, UNITS, what="unit of time")
     if not 0 < alpha < 1:
         raise InputError(f"expected alpha between 0 and 1, got {alpha!r}.")
     regions = list(dict.fromkeys(layer_map.curves["region"]))
@@ -115,7 +115,7 @@ def plot_layer_map(
                 outlined = None if found is None else found[region][rows]
                 _image(
                     axes[r, c],
-                    layer_map.times * _UNITS[unit],
+                    layer_map.times * UNITS[unit],
                     values[region][rows],
                     list(curves["layer"][rows]),
                     outlined,
@@ -214,7 +214,7 @@ def _strip_limits(layer_map, values, columns, difference: bool) -> tuple[float, 
 
 def _strip(axes, layer_map, region, mean, limits, unit, difference: bool, color: str) -> None:
     """Draw the mean over layers, and the ceiling where patients share structure."""
-    times = layer_map.times * _UNITS[unit]
+    times = layer_map.times * UNITS[unit]
     rows = layer_map.ceilings[layer_map.ceilings["region"] == region]
     reliable = (rows["reliable"] == True).to_numpy()  # noqa: E712
     if not difference:
@@ -240,9 +240,7 @@ def _image(axes, times, values, layers, outlined, scale: ScalarMappable) -> None
     )
     if outlined is not None and outlined.any():
         axes.add_collection(
-            LineCollection(
-                _outline(outlined, x, y), colors="black", linewidths=0.9, capstyle="projecting"
-            )
+            outline(outlined, x, y, colors="black", linewidths=0.9, capstyle="projecting")
         )
     if x[0] < 0 < x[-1]:
         axes.axvline(0, color="black", linewidth=0.6, linestyle=":")
@@ -261,19 +259,6 @@ def _edges(times: np.ndarray) -> np.ndarray:
         return times[0] + np.array([-0.5, 0.5])
     middle = (times[1:] + times[:-1]) / 2
     return np.concatenate([[2 * times[0] - middle[0]], middle, [2 * times[-1] - middle[-1]]])
-
-
-def _outline(inside: np.ndarray, x: np.ndarray, y: np.ndarray) -> list:
-    """Return the sides of cells where what is inside meets what is not."""
-    padded = np.pad(inside, 1)
-    lines = [
-        [(x[j], y[i]), (x[j], y[i + 1])]
-        for i, j in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
-    ]
-    return lines + [
-        [(x[j], y[i]), (x[j + 1], y[i])]
-        for i, j in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])
-    ]
 
 
 def _heading(layer_map, region: str) -> str:
@@ -300,8 +285,7 @@ def _explain(axes, layer_map, scale, alpha: float, difference: bool, found, colo
     color_bar(scale, f"{' '.join(kind)}\n{text}" if kind else text, box=(figure, box))
     color = next(iter(colors.values())) if len(colors) == 1 else GRAY
     handles = [entry("above: mean over layers", color=color, linewidth=0.9)]
-    if not difference and (layer_map.ceilings["reliable"] == True).any():  # noqa: E712
-        handles.append(Patch(color=CEILING, linewidth=0, label=CEILING_LABEL))
+    handles += [] if difference else ceiling_entry(layer_map.ceilings)
     if found is not None and any(f.any() for f in found.values()):
         handles.append(
             Patch(

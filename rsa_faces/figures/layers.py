@@ -11,16 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from rsa_faces._core.words import interval_label
 from rsa_faces.figures._layout import layer_grid
 from rsa_faces.figures._parts import (
-    CEILING_LABEL,
     GRAY,
     SUBJECT,
+    bounded_axis,
+    ceiling_entry,
+    differs,
     entry,
     figure_of,
+    limits_of,
     name_places,
     network_colors,
     panels,
@@ -189,9 +191,7 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
     """Return limits that hold 0 and all similarities, intervals and ceilings that are drawn."""
     values = table[["similarity", "ci_low", "ci_high"]].to_numpy(float)
     ceilings = table.loc[table["reliable"] == True, "ceiling_high"].to_numpy(float)  # noqa: E712
-    values = np.clip(np.concatenate([values.ravel(), ceilings, [0.0]]), -1, 1)
-    values = values[~np.isnan(values)]
-    return (values.min(), values.max()) if np.ptp(values) > 0 else (0.0, 1.0)
+    return limits_of([*values.ravel(), *ceilings])
 
 
 def _frame(axes: Axes, head: pd.Series, limits: tuple[float, float]) -> None:
@@ -203,26 +203,15 @@ def _frame(axes: Axes, head: pd.Series, limits: tuple[float, float]) -> None:
         )
     axes.axhline(0, color="black", linewidth=0.4, zorder=1)
     axes.set_ylim(low - 0.16 * (high - low), high + 0.03 * (high - low))
-    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
-    axes.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
-    axes.spines["left"].set_bounds(low, high)
+    bounded_axis(axes, low, high)
 
 
 def _mark(axes: Axes, x, limits, color: str, *, level: int, filled: bool) -> None:
     """Draw marks of significance in the strip below the data, one row per level."""
     low, high = limits
     y = np.full(len(x), low - (0.05 + 0.055 * level) * (high - low))
-    axes.plot(
-        x,
-        y,
-        linestyle="none",
-        marker="o",
-        markersize=1.7,
-        color=color,
-        clip_on=False,
-        markerfacecolor=color if filled else "white",
-        markeredgewidth=0.4,
-    )
+    look = {"markerfacecolor": color if filled else "white", "markeredgewidth": 0.4}
+    axes.plot(x, y, "o", markersize=1.7, color=color, clip_on=False, **look)
 
 
 def _draw_network(axes, table, network, color, alpha, limits) -> None:
@@ -277,15 +266,8 @@ def _draw_subjects(axes: Axes, subjects: pd.DataFrame, places: dict) -> None:
     keys = zip(subjects["network"], subjects["layer"], strict=True)
     x = np.array([places.get(key, np.nan) for key in keys])
     here = np.isfinite(x)
-    axes.plot(
-        x[here],
-        subjects["similarity"].to_numpy(float)[here],
-        "o",
-        color=SUBJECT,
-        markersize=1.2,
-        markeredgewidth=0,
-        zorder=2,
-    )
+    y = subjects["similarity"].to_numpy(float)[here]
+    axes.plot(x[here], y, "o", color=SUBJECT, markersize=1.2, markeredgewidth=0, zorder=2)
 
 
 def _label_places(axes: Axes, names: Sequence[str], *, every: bool = False) -> None:
@@ -330,12 +312,10 @@ def _handles(drawn: pd.DataFrame, alpha, twins: bool, curves, single, subjects: 
         handles.append(entry(label, "_", color="black", markersize=5, markeredgewidth=1.3))
     if subjects:
         handles.append(entry("one subject", "o", color=SUBJECT, markersize=1.2))
-    if (drawn["reliable"] == True).any():  # noqa: E712
-        handles.append(Patch(color=CEILING, linewidth=0, label=CEILING_LABEL))
+    handles += ceiling_entry(drawn)
     found = drawn[drawn["p_corrected"] < alpha]
     if len(found):
         untrained = found["network"].isin([f"untrained:{name}" for name in curves])
-        label = f"differs from 0, corrected p < {alpha:g}"
-        label += " (open: untrained)" * bool(twins and untrained.any())
-        handles.append(entry(label, "o", markersize=1.8))
+        more = " (open: untrained)" * bool(twins and untrained.any())
+        handles.append(entry(differs(alpha) + more, "o", markersize=1.8))
     return handles

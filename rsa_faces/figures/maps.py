@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -29,6 +28,7 @@ from rsa_faces.figures._parts import (
     amount_scale,
     color_bar,
     figure_of,
+    outline,
     panels,
     scale_of,
     signed_scale,
@@ -588,17 +588,10 @@ def _imshow(ax: Axes, upright: _Upright, along: int, mm: float, **options) -> No
 def _outline(ax: Axes, mask: _Upright, along: int, mm: float) -> None:
     """Draw the edge of the brain: colours near 0 are nearly white."""
     i = int(np.rint((mm - mask.origin[along]) / mask.step[along]))
-    inside = np.pad(np.nan_to_num(mask.array.take(i, axis=along)).T > 0, 1)
-    (x0, y0), _ = mask.corners(along)
-    width, height = np.delete(mask.step, along)
-    lines = []
-    for down, across in np.argwhere(inside[:, 1:] != inside[:, :-1]):
-        x = x0 + across * width
-        lines.append([(x, y0 + (down - 1) * height), (x, y0 + down * height)])
-    for down, across in np.argwhere(inside[1:] != inside[:-1]):
-        y = y0 + down * height
-        lines.append([(x0 + (across - 1) * width, y), (x0 + across * width, y)])
-    ax.add_collection(LineCollection(lines, colors="#999999", linewidths=0.4))
+    inside = np.nan_to_num(mask.array.take(i, axis=along)).T > 0
+    corner, steps = mask.corners(along)[0], np.delete(mask.step, along)
+    x, y = (c + s * np.arange(n + 1) for c, s, n in zip(corner, steps, inside.T.shape, strict=True))
+    ax.add_collection(outline(inside, x, y, colors="#999999", linewidths=0.4))
 
 
 def _sides(ax: Axes, along: int) -> None:
@@ -606,16 +599,8 @@ def _sides(ax: Axes, along: int) -> None:
     ends = {0: ("P", "A"), 1: ("L", "R"), 2: ("L", "R")}[along]
     for x, text, side in ((0.0, ends[0], "left"), (1.0, ends[1], "right")):
         edge = [withStroke(linewidth=1.2, foreground="white")]  # read on any background
-        ax.text(
-            x,
-            0.0,
-            text,
-            transform=ax.transAxes,
-            fontsize=6,
-            ha=side,
-            va="bottom",
-            path_effects=edge,
-        )
+        look = {"transform": ax.transAxes, "fontsize": 6, "path_effects": edge}
+        ax.text(x, 0.0, text, ha=side, va="bottom", **look)
 
 
 def _axes(ax, n: int, aspect: float, shown: _Shown, title, options: dict) -> np.ndarray:

@@ -16,6 +16,7 @@ from rsa_faces.figures._parts import (
     GRAY,
     STAR,
     SUBJECT,
+    differs,
     entry,
     figure_of,
     legend_below,
@@ -175,15 +176,9 @@ def _draw_similarities(axes, rows: pd.DataFrame, result: Result, alpha, subjects
         of_model = of_subjects.groupby(["network", "layer"], sort=False)["similarity"]
         for y, key in zip(place, zip(rows["network"], rows["layer"], strict=True), strict=True):
             values = of_model.get_group(key)
-            (dots,) = axes.plot(
-                values,
-                np.full(len(values), y - 0.27),
-                "o",
-                color=SUBJECT,
-                markersize=1.5,
-                markeredgewidth=0,
-                label="one subject",
-            )
+            look = {"color": SUBJECT, "markersize": 1.5, "markeredgewidth": 0}
+            below = np.full(len(values), y - 0.27)
+            (dots,) = axes.plot(values, below, "o", label="one subject", **look)
         handles.append(dots)
     # Networks have the colours that they have elsewhere; what has one layer is grey.
     layers = result.table.groupby("network")["layer"].nunique()
@@ -205,14 +200,8 @@ def _draw_similarities(axes, rows: pd.DataFrame, result: Result, alpha, subjects
     largest = rows["max_similarity"].to_numpy(float)
     capped = largest < 0.995
     if capped.any():
-        handles += axes.plot(
-            largest[capped],
-            place[capped],
-            "|",
-            color="black",
-            markersize=5,
-            label="most that the model's ties allow",
-        )
+        most = {"label": "most that the model's ties allow", "color": "black", "markersize": 5}
+        handles += axes.plot(largest[capped], place[capped], "|", **most)
     names = map(shown_name, rows["network"], rows["layer"])
     axes.set_yticks(place, [f"{name}   {i}" for i, name in enumerate(names, start=1)])
     axes.set_ylim(-0.7, len(rows) - 0.3)
@@ -228,7 +217,7 @@ def _draw_similarities(axes, rows: pd.DataFrame, result: Result, alpha, subjects
             markeredgewidth=0.5,
             clip_on=False,
             transform=axes.get_yaxis_transform(),
-            label=f"differs from 0, corrected p < {alpha:g}",
+            label=differs(alpha),
         )
     axes.set_xlabel(similarity_label(head["method"]))
     return handles

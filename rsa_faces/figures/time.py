@@ -14,13 +14,17 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import interval_label
 from rsa_faces.figures._parts import (
-    CEILING_LABEL,
     GRAY,
+    UNITS,
     bottom_legend,
+    bounded_axis,
+    ceiling_entry,
     color_bar,
+    differs,
     entries_per_row,
     entry,
     figure_of,
+    limits_of,
     network_colors,
     panels,
     signed_scale,
@@ -37,7 +41,6 @@ from rsa_faces.figures._style import (
 )
 from rsa_faces.inference import TimeCourse, TimeGeneralization
 
-_UNITS = {"ms": 1000.0, "s": 1.0}
 _LENGTH = 32  # characters of a model's name in the legend
 _LINE_STYLES = ("-", "--", ":", "-.")
 # Inches: margins, height of a panel, of its heading, of a line of the legend.
@@ -94,7 +97,7 @@ def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = N
     >>> figure.axes[0].get_xlabel()
     'time (ms)'
     """
-    check_choice(unit, _UNITS, what="unit of time")
+    check_choice(unit, UNITS, what="unit of time")
     models = list(course.curves["model"].unique())
     if len(models) > len(COLORS):
         raise InputError(
@@ -110,11 +113,11 @@ def plot_time(course: TimeCourse, *, unit: str = "ms", ax: np.ndarray | None = N
         ax = panels(ax, 1, len(regions), 0.0, 0.0)[0]
         for axes, region in zip(ax, regions, strict=True):
             table = course.table[course.table["region"] == region]
-            _frame(axes, table, course.times * _UNITS[unit], limits, len(models))
+            _frame(axes, table, course.times * UNITS[unit], limits, len(models))
             for level, model in enumerate(models):
                 rows = table[table["model"] == model]
                 alpha = course.settings["alpha"]
-                _curve(axes, rows, _UNITS[unit], limits, level, alpha, colors[model])
+                _curve(axes, rows, UNITS[unit], limits, level, alpha, colors[model])
             axes.set_title(
                 numbers(table.iloc[0], caveats=False), loc="left", fontweight="bold", pad=3
             )
@@ -168,8 +171,8 @@ def plot_generalization(
     >>> plot_generalization(time_generalization(data)).axes[0].get_xlabel()
     'time of the other subjects (ms)'
     """
-    check_choice(unit, _UNITS, what="unit of time")
-    times = generalization.times * _UNITS[unit]
+    check_choice(unit, UNITS, what="unit of time")
+    times = generalization.times * UNITS[unit]
     values = generalization.similarity
     scale = signed_scale(values)
     with style():
@@ -211,9 +214,7 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
     columns = ["similarity", "ci_low", "ci_high", "ceiling_low", "ceiling_high"]
     values = table[columns].to_numpy(float, copy=True)
     values[(table["reliable"] != True).to_numpy(), 3:] = np.nan  # noqa: E712
-    values = np.clip(np.append(values, 0.0), -1, 1)
-    values = values[~np.isnan(values)]
-    return (values.min(), values.max()) if np.ptp(values) > 0 else (0.0, 1.0)
+    return limits_of(values.ravel())
 
 
 def _panels(n_regions: int, handles: list) -> np.ndarray:
@@ -256,9 +257,7 @@ def _frame(axes: Axes, table: pd.DataFrame, times, limits, n_models: int) -> Non
     axes.set_xlim(times[0], times[-1])
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.set_ylim(low - (0.06 + 0.06 * n_models) * (high - low), high + 0.03 * (high - low))
-    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
-    axes.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
-    axes.spines["left"].set_bounds(low, high)
+    bounded_axis(axes, low, high)
 
 
 def _curve(axes, rows: pd.DataFrame, scale: float, limits, level, alpha, color: str) -> None:
@@ -272,16 +271,7 @@ def _curve(axes, rows: pd.DataFrame, scale: float, limits, level, alpha, color: 
     )
     found = times[rows["p_corrected"].to_numpy(float) < alpha]
     y = np.full(len(found), low - (0.06 + 0.06 * level) * (high - low))
-    axes.plot(
-        found,
-        y,
-        linestyle="none",
-        marker="o",
-        markersize=1.6,
-        color=color,
-        clip_on=False,
-        markeredgewidth=0,
-    )
+    axes.plot(found, y, "o", markersize=1.6, color=color, clip_on=False, markeredgewidth=0)
 
 
 def _handles(colors: dict[str, str], course: TimeCourse) -> list:
@@ -294,10 +284,7 @@ def _handles(colors: dict[str, str], course: TimeCourse) -> list:
     color = next(iter(colors.values())) if len(colors) == 1 else GRAY
     interval = f"{interval_label(alpha)}, each time"
     handles.append(Patch(color=color, alpha=0.2, linewidth=0, label=interval))
-    if (course.table["reliable"] == True).any():  # noqa: E712
-        handles.append(Patch(color=CEILING, linewidth=0, label=CEILING_LABEL))
+    handles += ceiling_entry(course.table)
     if (course.table["p_corrected"] < alpha).any():
-        handles.append(
-            entry(f"differs from 0, corrected p < {alpha:g}", "o", markersize=1.8, color=color)
-        )
+        handles.append(entry(differs(alpha), "o", markersize=1.8, color=color))
     return handles

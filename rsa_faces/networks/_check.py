@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 
@@ -25,8 +24,8 @@ from rsa_faces.networks._network import Network
 from rsa_faces.networks._registry import NETWORKS
 from rsa_faces.networks._spec import Preprocessing
 from rsa_faces.stimuli import FaceTable, StimulusSet, crop_faces, load_stimuli
+from rsa_faces.stimuli._packed import packed_pictures
 from rsa_faces.stimuli.faces import find_to_cut
-from rsa_faces.stimuli.images import decode
 
 #: Answers of networks that ship to three faces: written by scripts/verify_networks.py --golden.
 GOLDEN = Path(__file__).with_name("golden.npz")
@@ -217,14 +216,7 @@ class _Shown:
     def bundled(cls) -> _Shown:
         """Return the simulated faces: a part of the data set, whose package lies above this one."""
         faces = FaceTable.load(FACES)
-        with h5py.File(PICTURES, "r") as file:
-            places = {name: k for k, name in enumerate(file["ids"].asstr()[()])}
-            ends, packed = np.r_[0, file["jpeg_ends"][()]], file["jpeg"]
-            ids = list(faces.table.index)
-            images = [
-                decode(packed[ends[k] : ends[k + 1]].tobytes(), PICTURES)
-                for k in (places[name] for name in ids)
-            ]
+        ids, images = packed_pictures(PICTURES, list(faces.table.index))
         labels = [name.split("_") for name in ids]
         metadata = pd.DataFrame(labels, columns=["identity", "expression", "view", "light"])
         return cls(StimulusSet.from_arrays(images, ids, metadata), faces)

@@ -22,7 +22,7 @@ SPECS = (
         preprocessing=Preprocessing(
             size=256, fit="stretch", channels="RGB", mean=(0.0,) * 3, std=(255.0,) * 3
         ),
-        builder="EmoNet",
+        builder="build",
         layers=(
             *("conv1", "conv2", "conv3", "conv4", "m0", "m1", "conv1x1_input_emo_2"),
             *(f"emo_net_2.{i}" for i in range(0, 8, 2)),
@@ -137,3 +137,6 @@ class EmoNet(Module):
         x = getattr(self, f"top_m_{i}")(getattr(self, f"m{i}")(x))
         x = F.relu(getattr(self, f"bn_end{i}")(getattr(self, f"conv_last{i}")(x)))
         return x, getattr(self, f"l{i}")(x)
+
+
+build = EmoNet

@@ -26,7 +26,7 @@ SPECS = (
         preprocessing=Preprocessing(
             size=96, fit="stretch", channels="RGB", mean=(0.0,) * 3, std=(255.0,) * 3
         ),
-        builder="OpenFace",
+        builder="build",
         layers=(
             *("layer3", "layer8", "layer11", *(f"layer{i}" for i in (14, 15, 16, 17, 18, 19, 21))),
             *("layer22", "layer25", "embedding"),
@@ -134,3 +134,6 @@ class OpenFace(Module):
         for name, layer in self.named_children():
             x = layer(x.flatten(1) if name == "layer25" else x)
         return x
+
+
+build = OpenFace
