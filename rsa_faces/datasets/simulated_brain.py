@@ -356,6 +356,15 @@ def _names(models: RDMs) -> list[str]:
     return names
 
 
+def check_planted(name: str, names: list[str]) -> None:
+    """Raise unless a planted model is one of the models."""
+    if name not in names:
+        raise InputError(
+            f"expected planted models among the {len(names)} models, got {name!r}."
+            f"{nearest(str(name), names)}"
+        )
+
+
 def _ellipsoid(shape) -> np.ndarray:
     """Return the largest ellipsoid in an image, with a margin of half a voxel."""
     shape = tuple(check_count(n, what="shape", low=6) for n in shape)
@@ -371,11 +380,7 @@ def _centers(planted, names: list[str], shape) -> dict[str, np.ndarray]:
     if planted is None:
         planted = list(dict.fromkeys([names[0], names[len(names) // 2], names[-1]]))
     for name in planted:
-        if name not in names:
-            raise InputError(
-                f"expected planted models among the {len(names)} models, got {name!r}."
-                f"{nearest(str(name), names)}"
-            )
+        check_planted(name, names)
     if isinstance(planted, Mapping):
         return {name: np.array(center, dtype=int) for name, center in planted.items()}
     if len(planted) > len(_PLACES):

@@ -11,11 +11,12 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
-from rsa_faces._core.checks import as_rng, check_above, check_choice, check_count, nearest
+from rsa_faces._core.checks import as_rng, check_above, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces.datasets.simulated_brain import (
     _coordinates,
     _names,
+    check_planted,
     simulated_layers,
 )
 from rsa_faces.rdm import RDMs
@@ -162,11 +163,7 @@ def simulated_cortex(
     truth = {side: np.full(len(meshes[side][0]), -1) for side in HEMISPHERES}
     rows, coordinates = [], {}
     for name, (side, vertex) in planted.items():
-        if name not in names:
-            raise InputError(
-                f"expected planted models among the {len(names)} models, got {name!r}."
-                f"{nearest(str(name), names)}"
-            )
+        check_planted(name, names)
         check_choice(side, HEMISPHERES, what="hemisphere")
         disc = _disc(*meshes[side], check_count(vertex, what="vertex", low=0), region_radius)
         if (truth[side][disc] >= 0).any():

@@ -124,13 +124,13 @@ def read_features(
     if per is not None and format != "net2brain":
         raise InputError(f"expected `per` for format 'net2brain' only, got it for {format!r}.")
     if format == "thingsvision":
-        return _thingsvision(path, names=conditions, layers=layers)
+        return _thingsvision(path, conditions, layers)
     if format == "net2brain":
-        return _net2brain(path, names=conditions, layers=layers, per=per)
+        return _net2brain(path, conditions, layers, per)
     if format == "rsatoolbox":
-        found = _rsatoolbox(path, names=conditions, descriptor=descriptor)
+        found = _rsatoolbox(path, conditions, descriptor)
     elif format == "npy":
-        found = _npy(path, names=conditions)
+        found = _npy(path, conditions)
     else:
         found = load_activations(path)
         as_names(found.conditions, conditions, len(found.conditions), str(path))
@@ -146,14 +146,8 @@ def read_features(
     )
 
 
-def _thingsvision(
-    folder: str | os.PathLike[str],
-    *,
-    names: Names | None = None,
-    layers: Sequence[str] | None = None,
-) -> Activations:
+def _thingsvision(folder: Path, names: Names | None, layers: Sequence[str] | None) -> Activations:
     """Return what thingsvision saved: every folder with features is one layer."""
-    folder = existing(folder, "a folder of features")
     found: dict[str, list[tuple[Path, re.Match]]] = {}
     for path in sorted(folder.rglob("features*")) if folder.is_dir() else []:
         match = THINGSVISION.fullmatch(path.name)
@@ -183,16 +177,11 @@ def _thingsvision(
 
 
 def _net2brain(
-    path: str | os.PathLike[str],
-    *,
-    names: Names | None = None,
-    layers: Sequence[str] | None = None,
-    per: str | None = None,
+    path: Path, names: Names | None, layers: Sequence[str] | None, per: str | None
 ) -> Activations:
     """Return what Net2Brain extracted: a file per image, or per layer."""
     if per is not None:
         check_choice(per, ("image", "layer"), what="per")
-    path = existing(path, "Net2Brain features")
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     if not files:
         raise InputError(f"expected .npz files in {path}, found none.")
@@ -231,11 +220,8 @@ def _net2brain(
     return Activations(arrays, conditions, provenance={"source": f"Net2Brain: {path}"})
 
 
-def _rsatoolbox(
-    path: str | os.PathLike[str], *, names: Names | None = None, descriptor: str | None = None
-) -> Activations:
+def _rsatoolbox(path: Path, names: Names | None, descriptor: str | None) -> Activations:
     """Return an rsatoolbox Dataset with one row per condition."""
-    path = existing(path, "an rsatoolbox dataset")
     content = toolbox_content(path, "measurements", "an rsatoolbox Dataset")
     values = np.asarray(content["measurements"])
     if values.ndim != 2:
@@ -250,28 +236,23 @@ def _rsatoolbox(
             f"{len(set(held))} names. Average the repeats first, or give the measurements to "
             "compute_rdms with conditions and folds."
         )
-    conditions = as_names(held, names, len(values), str(path))
-    return Activations(
-        {path.stem: _features(values, conditions, path.stem)},
-        conditions,
-        provenance={"source": f"rsatoolbox: {path}"},
-    )
+    return _of_one_layer(path, values, as_names(held, names, len(values), str(path)), "rsatoolbox")
 
 
-def _npy(path: str | os.PathLike[str], *, names: Names) -> Activations:
+def _npy(path: Path, names: Names | None) -> Activations:
     """Return the array of a NumPy file as one layer."""
-    path = existing(path, "a NumPy file")
     values = load_npy(path)
     if values.ndim < 2:
         raise InputError(
             f"expected features of shape (n_conditions, n_channels) in {path}, got {values.shape}."
         )
-    conditions = as_names(None, names, len(values), str(path))
-    return Activations(
-        {path.stem: _features(values, conditions, path.stem)},
-        conditions,
-        provenance={"source": f"NumPy: {path}"},
-    )
+    return _of_one_layer(path, values, as_names(None, names, len(values), str(path)), "NumPy")
+
+
+def _of_one_layer(path: Path, values: Any, conditions: tuple[str, ...], tool: str) -> Activations:
+    """Return the rows of a file as features of a layer of its name."""
+    features = {path.stem: _features(values, conditions, path.stem)}
+    return Activations(features, conditions, provenance={"source": f"{tool}: {path}"})
 
 
 def _chosen(present: Sequence[str], layers: Sequence[str] | None) -> list[str]:

@@ -15,6 +15,7 @@ from rsa_faces._core.configurations import Section, key
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Region, load_roi
 from rsa_faces.brain.images import image_files
+from rsa_faces.runs._reading import each_once
 
 Paths = Path | list[Path]
 _PLACES = ("subject", "region")
@@ -202,19 +203,15 @@ class SubjectsConfig(Section):
             raise ValueError("expected {subject} in `images`, such as sub-{subject}_betas.nii.gz.")
         if self.conditions is None:
             raise ValueError("expected `conditions` (a table of volumes) beside `subjects`.")
-        if isinstance(self.subjects, list) and len(set(self.subjects)) < len(self.subjects):
-            twice = next(s for s in self.subjects if self.subjects.count(s) > 1)
-            raise ValueError(f"expected each subject once, got {twice!r} more than once.")
+        if isinstance(self.subjects, list):
+            each_once(self.subjects, "subject")
         self.check_same_subjects("residuals", self.residuals)
         return self
 
     def check_same_subjects(self, key: str, given: Any) -> None:
         """Raise if a mapping is not of the subjects."""
-        if (
-            isinstance(given, dict)
-            and self.subjects != "all"
-            and set(given) != set(self.subjects or ())
-        ):
+        names = bids.subjects if (bids := getattr(self, "bids", None)) else self.subjects
+        if isinstance(given, dict) and names != "all" and set(given) != set(names or ()):
             raise ValueError(f"expected {key} of the same subjects as `subjects`.")
 
     def names(self, region: str = "") -> list[str]:
@@ -321,8 +318,7 @@ class BidsConfig(Section):
 
     @model_validator(mode="after")
     def _subjects_once(self) -> BidsConfig:
-        if twice := [s for s in self.subjects if self.subjects.count(s) > 1]:
-            raise ValueError(f"expected each subject once, got {twice[0]!r} more than once.")
+        each_once(self.subjects, "subject")
         return self
 
     def files(self) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -42,3 +44,14 @@ class Job:
     about: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
     here: bool = False
+
+
+def save_made(make: Callable[..., Any], *given: Any) -> None:
+    """Save what a function of some arguments and options makes; given last are options and path.
+
+    May run on another machine. What is warned of is in the notes of what is made, or was said.
+    """
+    *arguments, options, path = given
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        made = make(*arguments, **options)
+    made.save(Path(path))

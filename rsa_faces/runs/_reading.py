@@ -27,6 +27,13 @@ def exactly_one(section: BaseModel, *keys: str) -> None:
         raise ValueError(f"expected exactly one of {', '.join(keys)}, got {came}.")
 
 
+def each_once(names: Iterable[str], what: str) -> None:
+    """Raise if a name stands twice."""
+    names = list(names)
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"expected each {what} once, got {doubled} twice or more.")
+
+
 def read_config(path: str | os.PathLike[str], overrides: Iterable[str], kind: type[Section]) -> Any:
     """Read a configuration of one kind."""
     path = Path(path)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rsa_faces import datasets
+from rsa_faces._core.words import counted
 from rsa_faces.networks import get_spec
 from rsa_faces.runs._networks import Crop, Networks
 from rsa_faces.stimuli.clips import ClipSet
@@ -31,6 +33,20 @@ def sources(names: Sequence[str | None], networks: Sequence[str]) -> list[str]:
             origin = f"{spec.origin}; {spec.licence}; {spec.citation}"
             origins.setdefault(origin, []).append(network)
     return listed + [f"{', '.join(names)}: {origin}" for origin, names in origins.items()]
+
+
+def layers_of(networks: Networks) -> str:
+    """Return networks and how many layers of each are read."""
+    found = networks.layers.items()
+    return ", ".join(f"{name} ({counted(len(some), 'layer')})" for name, some in found)
+
+
+def whitening(config: Any) -> str:
+    """Say how patterns were whitened: `noise` and `noise_from` of a configuration."""
+    if config.noise is None:
+        return "not whitened"
+    runs = "all runs" if config.noise_from == "all" else "the runs of each fold"
+    return f"whitened by the noise covariance of {runs}, shrunk ({config.noise})"
 
 
 def crops(networks: Networks) -> str:

@@ -18,28 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Double,
-    ForeignKey,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    cast,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    inspect,
-    select,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.engine import URL, Row, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
@@ -47,41 +26,41 @@ from rsa_faces._core.errors import InputError, MissingExtraError
 from rsa_faces.behaviour._trials import Trial
 from rsa_faces.behaviour.arrange._keys import Keeper
 
-_metadata = MetaData()
-_settings = Table(
+_metadata = sa.MetaData()
+_settings = sa.Table(
     "settings",
     _metadata,
-    Column("key", String(32), primary_key=True),
-    Column("value", Text, nullable=False),
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
 )
-_raters = Table(
+_raters = sa.Table(
     "raters",
     _metadata,
-    Column("id", Integer, primary_key=True),
-    Column("label", String(40), nullable=False, unique=True),
-    Column("token", String(40), nullable=False, unique=True),
-    Column("created_at", Double, nullable=False),
-    Column("consented_at", Double),
-    Column("practised_at", Double),
-    Column("finished_at", Double),
-    Column("nonce", String(40)),
-    Column("screen", String(20)),
-    Column("pointer", String(10)),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("label", sa.String(40), nullable=False, unique=True),
+    sa.Column("token", sa.String(40), nullable=False, unique=True),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("consented_at", sa.Double),
+    sa.Column("practised_at", sa.Double),
+    sa.Column("finished_at", sa.Double),
+    sa.Column("nonce", sa.String(40)),
+    sa.Column("screen", sa.String(20)),
+    sa.Column("pointer", sa.String(10)),
 )
-_trials = Table(
+_trials = sa.Table(
     "trials",
     _metadata,
-    Column("id", String(32), primary_key=True),
-    Column("rater_id", ForeignKey("raters.id"), nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("names", Text, nullable=False),
-    Column("shown_at", Double, nullable=False),
-    Column("done_at", Double),
-    Column("seconds", Double),
-    Column("xy", Text),
-    Column("voided_at", Double),
-    Column("void_reason", Text),
-    UniqueConstraint("rater_id", "number"),
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("rater_id", sa.ForeignKey("raters.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("names", sa.Text, nullable=False),
+    sa.Column("shown_at", sa.Double, nullable=False),
+    sa.Column("done_at", sa.Double),
+    sa.Column("seconds", sa.Double),
+    sa.Column("xy", sa.Text),
+    sa.Column("voided_at", sa.Double),
+    sa.Column("void_reason", sa.Text),
+    sa.UniqueConstraint("rater_id", "number"),
 )
 
 MOMENTS = ("consented_at", "practised_at", "finished_at")
@@ -172,7 +151,7 @@ class Store:
         self.keeper.close()
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> Iterator[sa.Connection]:
         """Open one transaction that writes."""
         with self._in_turn(), self._engine.connect() as bare:
             db = bare.execution_options(writes=True)
@@ -193,7 +172,7 @@ class Store:
             self._one_writer.release()
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self) -> Iterator[sa.Connection]:
         """Open one transaction that reads: everything in it is of the same moment."""
         with self._engine.connect() as db, db.begin():
             yield db
@@ -202,12 +181,12 @@ class Store:
 
     def setting(self, key: str, default: Callable[[], str] | None = None) -> str | None:
         """Return a setting; `default` is stored if there is none yet."""
-        query = select(_settings.c.value).where(_settings.c.key == key)
+        query = sa.select(_settings.c.value).where(_settings.c.key == key)
         with self._reading() as db:
             value = db.scalar(query)
         if value is None and default is not None:
             with contextlib.suppress(IntegrityError), self._writing() as db:
-                db.execute(insert(_settings).values(key=key, value=default()))
+                db.execute(sa.insert(_settings).values(key=key, value=default()))
             with self._reading() as db:
                 value = db.scalar(query)
         return value
@@ -221,9 +200,9 @@ class Store:
         """Store a number if it is larger than the one that is there; tell if it was."""
         with self._writing() as db:
             there = _settings.c.key == key
-            lower = cast(_settings.c.value, BigInteger) < value
-            done = db.execute(update(_settings).where(there, lower).values(value=str(value)))
-            if not done.rowcount and db.scalar(select(_settings.c.value).where(there)) is None:
+            lower = sa.cast(_settings.c.value, sa.BigInteger) < value
+            done = db.execute(sa.update(_settings).where(there, lower).values(value=str(value)))
+            if not done.rowcount and db.scalar(sa.select(_settings.c.value).where(there)) is None:
                 _set(db, key, str(value))
                 return True
         return done.rowcount > 0
@@ -233,8 +212,10 @@ class Store:
     def add_raters(self, n_raters: int, *, most: int | None = None) -> list[Rater]:
         """Make raters with links of their own; fewer if there would be more than `most`."""
         with self._writing() as db:
-            there = db.scalar(select(func.count()).select_from(_raters))
-            last = max(db.scalar(select(func.max(_raters.c.id))) or 0, _number(db, "last_rater"))
+            there = db.scalar(sa.select(sa.func.count()).select_from(_raters))
+            last = max(
+                db.scalar(sa.select(sa.func.max(_raters.c.id))) or 0, _number(db, "last_rater")
+            )
             if most is not None:
                 n_raters = min(n_raters, max(most - there, 0))
             made = []
@@ -249,13 +230,15 @@ class Store:
                 if self._sqlite:
                     # SQLite would give the number of somebody deleted to the next one.
                     values["id"] = last + 1 + k
-                row = db.execute(insert(_raters).values(values))
+                row = db.execute(sa.insert(_raters).values(values))
                 number = row.inserted_primary_key[0]
                 db.execute(
-                    update(_raters).where(_raters.c.id == number).values(label=f"r{number:04d}")
+                    sa.update(_raters).where(_raters.c.id == number).values(label=f"r{number:04d}")
                 )
                 made.append(number)
-            rows = db.execute(select(_raters).where(_raters.c.id.in_(made)).order_by(_raters.c.id))
+            rows = db.execute(
+                sa.select(_raters).where(_raters.c.id.in_(made)).order_by(_raters.c.id)
+            )
             return self._with_tokens(rows)
 
     def _tokens(self, nonces: Sequence[str]) -> list[str]:
@@ -275,15 +258,17 @@ class Store:
     def count_raters(self) -> int:
         """Return how many links were made, also of raters whose data was deleted."""
         with self._reading() as db:
-            there = db.scalar(select(func.count()).select_from(_raters))
+            there = db.scalar(sa.select(sa.func.count()).select_from(_raters))
             return there + _number(db, "forgotten")
 
     def forget(self, raters: Sequence[int]) -> int:
         """Delete all that is known of raters; return how many trials that were."""
         with self._writing() as db:
-            last = max(db.scalar(select(func.max(_raters.c.id))) or 0, _number(db, "last_rater"))
-            trials = db.execute(delete(_trials).where(_trials.c.rater_id.in_(raters))).rowcount
-            gone = db.execute(delete(_raters).where(_raters.c.id.in_(raters))).rowcount
+            last = max(
+                db.scalar(sa.select(sa.func.max(_raters.c.id))) or 0, _number(db, "last_rater")
+            )
+            trials = db.execute(sa.delete(_trials).where(_trials.c.rater_id.in_(raters))).rowcount
+            gone = db.execute(sa.delete(_raters).where(_raters.c.id.in_(raters))).rowcount
             _set(db, "last_rater", str(last))
             _set(db, "forgotten", str(_number(db, "forgotten") + gone))
         self._empty_log()
@@ -302,28 +287,28 @@ class Store:
     def raters(self) -> list[Rater]:
         """Return all raters, in the order in which they were made."""
         with self._reading() as db:
-            return self._with_tokens(db.execute(select(_raters).order_by(_raters.c.id)))
+            return self._with_tokens(db.execute(sa.select(_raters).order_by(_raters.c.id)))
 
     def rater(self, token: str) -> Rater | None:
         """Return the rater of a link."""
         if not _MADE.fullmatch(token):
             return None
         with self._reading() as db:
-            query = select(_raters).where(_raters.c.token.in_(_hashes_of_link(token)))
+            query = sa.select(_raters).where(_raters.c.token.in_(_hashes_of_link(token)))
             row = db.execute(query).first()
         return None if row is None else _rater(row, token)
 
     def rater_again(self, rater: Rater) -> Rater | None:
         """Return a rater as they are now; None if they were deleted."""
         with self._reading() as db:
-            row = db.execute(select(_raters).where(_raters.c.id == rater.id)).first()
+            row = db.execute(sa.select(_raters).where(_raters.c.id == rater.id)).first()
         return None if row is None else _rater(row, rater.token)
 
     def set_device(self, rater: int, screen: str, pointer: str) -> None:
         """Store what a rater works with; the first time counts."""
         with self._writing() as db:
             db.execute(
-                update(_raters)
+                sa.update(_raters)
                 .where(_raters.c.id == rater, _raters.c.consented_at.is_(None))
                 .values(screen=screen, pointer=pointer)
             )
@@ -333,7 +318,7 @@ class Store:
         column = _raters.c[moment]
         with self._writing() as db:
             db.execute(
-                update(_raters)
+                sa.update(_raters)
                 .where(_raters.c.id == rater, column.is_(None))
                 .values({moment: time.time()})
             )
@@ -347,7 +332,7 @@ class Store:
 
     def all_trials(self) -> dict[int, list[StoredTrial]]:
         """Return the trials that are done, of everybody, by rater; voided ones are among them."""
-        query = select(_trials).where(_trials.c.done_at.is_not(None))
+        query = sa.select(_trials).where(_trials.c.done_at.is_not(None))
         out: dict[int, list[StoredTrial]] = {}
         with self._reading() as db:
             for row in db.execute(query.order_by(_trials.c.rater_id, _trials.c.number)):
@@ -367,10 +352,10 @@ class Store:
             "shown_at": time.time(),
         }
         with contextlib.suppress(IntegrityError), self._writing() as db:
-            db.execute(insert(_trials).values(new))
+            db.execute(sa.insert(_trials).values(new))
         with self._reading() as db:
             row = db.execute(
-                select(_trials).where(_trials.c.rater_id == rater, _trials.c.number == number)
+                sa.select(_trials).where(_trials.c.rater_id == rater, _trials.c.number == number)
             ).one_or_none()
         return None if row is None else _stored(row)
 
@@ -390,7 +375,7 @@ class Store:
         if not _MADE.fullmatch(trial):
             return "unknown"
         with self._writing() as db:
-            query = select(_trials).where(_trials.c.id == trial, _trials.c.rater_id == rater)
+            query = sa.select(_trials).where(_trials.c.id == trial, _trials.c.rater_id == rater)
             row = db.execute(query.with_for_update()).first()
             if row is None:
                 return "unknown"
@@ -403,7 +388,7 @@ class Store:
             if time.time() - stored.shown_at < fastest:
                 return "early"
             db.execute(
-                update(_trials)
+                sa.update(_trials)
                 .where(_trials.c.id == trial)
                 .values(done_at=time.time(), seconds=seconds, xy=json.dumps(places))
             )
@@ -415,7 +400,7 @@ class Store:
         moment = None if reason is None else time.time()
         with self._writing() as db:
             changed = db.execute(
-                update(_trials)
+                sa.update(_trials)
                 .where(
                     _trials.c.rater_id == rater,
                     _trials.c.number == number,
@@ -426,16 +411,16 @@ class Store:
         return changed.rowcount > 0
 
 
-def _set(db: Connection, key: str, value: str) -> None:
+def _set(db: sa.Connection, key: str, value: str) -> None:
     """Store a setting, in place of what was there."""
-    changed = db.execute(update(_settings).where(_settings.c.key == key).values(value=value))
+    changed = db.execute(sa.update(_settings).where(_settings.c.key == key).values(value=value))
     if not changed.rowcount:
-        db.execute(insert(_settings).values(key=key, value=value))
+        db.execute(sa.insert(_settings).values(key=key, value=value))
 
 
-def _number(db: Connection, key: str) -> int:
+def _number(db: sa.Connection, key: str) -> int:
     """Return a setting that is a count; 0 if it is not there."""
-    return int(db.scalar(select(_settings.c.value).where(_settings.c.key == key)) or 0)
+    return int(db.scalar(sa.select(_settings.c.value).where(_settings.c.key == key)) or 0)
 
 
 def _rater(row: Row, token: str | None) -> Rater:
@@ -444,9 +429,9 @@ def _rater(row: Row, token: str | None) -> Rater:
     return Rater(**values | {"token": token})
 
 
-def _of(db: Connection, rater: int) -> list[StoredTrial]:
+def _of(db: sa.Connection, rater: int) -> list[StoredTrial]:
     """Return the trials of a rater."""
-    query = select(_trials).where(_trials.c.rater_id == rater).order_by(_trials.c.number)
+    query = sa.select(_trials).where(_trials.c.rater_id == rater).order_by(_trials.c.number)
     return [_stored(row) for row in db.execute(query)]
 
 
@@ -473,14 +458,14 @@ def _hashes_of_link(token: str) -> list[str]:
     return [hashed(token) for hashed in LINK_HASHES]
 
 
-def _hash_links(db: Connection) -> bool:
+def _hash_links(db: sa.Connection) -> bool:
     """Hash the links of a database of an older version, which go on working; tell if any were."""
     changed = False
-    plain = select(_raters.c.id, _raters.c.token).where(_raters.c.nonce.is_(None))
+    plain = sa.select(_raters.c.id, _raters.c.token).where(_raters.c.nonce.is_(None))
     for number, token in db.execute(plain).fetchall():
         if len(token) < _HASHED:
             values = {"token": hash_of_link(token)}
-            db.execute(update(_raters).where(_raters.c.id == number).values(values))
+            db.execute(sa.update(_raters).where(_raters.c.id == number).values(values))
             changed = True
     return changed
 
@@ -496,10 +481,10 @@ def _own_file(path: Path) -> None:
         path.chmod(0o600)
 
 
-def _add_columns(db: Connection) -> None:
+def _add_columns(db: sa.Connection) -> None:
     """Add the columns that a database of an older version does not have."""
     for table in _metadata.tables.values():
-        there = {column["name"] for column in inspect(db).get_columns(table.name)}
+        there = {column["name"] for column in sa.inspect(db).get_columns(table.name)}
         for column in table.columns:
             if column.name not in there:
                 kind = column.type.compile(db.dialect)
@@ -519,7 +504,7 @@ def _connect(url: str):
             )
         if parsed.drivername.startswith("postgresql"):
             _check_remote(parsed)
-        engine = create_engine(
+        engine = sa.create_engine(
             parsed,
             hide_parameters=True,
             pool_pre_ping=not parsed.drivername.startswith("sqlite"),
@@ -544,8 +529,8 @@ def _connect(url: str):
         if not name.startswith("file:"):
             with contextlib.suppress(FileNotFoundError):
                 _own_file(Path(name))
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -590,7 +575,7 @@ def _set_up_sqlite(connection, record) -> None:
     cursor.close()
 
 
-def _begin_sqlite(db: Connection) -> None:
+def _begin_sqlite(db: sa.Connection) -> None:
     """Begin a transaction; one that writes waits for its turn at once, not in the middle."""
     writes = db.get_execution_options().get("writes")
     db.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

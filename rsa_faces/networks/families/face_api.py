@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from rsa_faces.networks._late import F, Module, nn, torch
@@ -16,39 +17,33 @@ _INPUT = Preprocessing(
 )
 _EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 
+_EXPRESSION = NetworkSpec(
+    name="face-api-expression",
+    crop="box",
+    crop_margin=-0.1,
+    crop_source=MEASURED + ": expression AUC .784, .969, .938, named .82, .89, .81",
+    task="expression",
+    architecture="four dense blocks of separable convolutions",
+    training_set="public data sets and images from the web, seven expressions",
+    licence="MIT",
+    origin=_ORIGIN,
+    citation=_CITATION,
+    preprocessing=_INPUT,
+    builder="build_expression",
+    layers=(*_DENSE, "pool", "fc"),
+    weights="face-api-expression.safetensors",
+    sha256="e2e8b3357ccfe7b79922914585560cbabd084c5bef5ef719dccdb5adaa888b90",
+    outputs=_EXPRESSIONS,
+)
 SPECS = (
-    NetworkSpec(
-        name="face-api-expression",
-        crop="box",
-        crop_margin=-0.1,
-        crop_source=MEASURED + ": expression AUC .784, .969, .938, named .82, .89, .81",
-        task="expression",
-        architecture="four dense blocks of separable convolutions",
-        training_set="public data sets and images from the web, seven expressions",
-        licence="MIT",
-        origin=_ORIGIN,
-        citation=_CITATION,
-        preprocessing=_INPUT,
-        builder="build_expression",
-        layers=(*_DENSE, "pool", "fc"),
-        weights="face-api-expression.safetensors",
-        sha256="e2e8b3357ccfe7b79922914585560cbabd084c5bef5ef719dccdb5adaa888b90",
-        outputs=_EXPRESSIONS,
-    ),
-    NetworkSpec(
+    _EXPRESSION,
+    replace(
+        _EXPRESSION,
         name="face-api-landmarks",
-        crop="box",
-        crop_margin=-0.1,
         crop_source=MEASURED + ": points off by .056, .065, .076 of the eyes' distance",
         task="landmarks",
-        architecture="four dense blocks of separable convolutions",
         training_set="about 35,000 faces with 68 landmarks",
-        licence="MIT",
-        origin=_ORIGIN,
-        citation=_CITATION,
-        preprocessing=_INPUT,
         builder="build_landmarks",
-        layers=(*_DENSE, "pool", "fc"),
         weights="face-api-landmarks.safetensors",
         sha256="ace70fe03b05865c57e22b13cead4b6c4154855e73d2649c9a638df7ac570698",
         outputs=tuple(f"{axis}{i}" for i in range(68) for axis in "xy"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from rsa_faces.networks._late import F, Module, nn, torch
@@ -39,50 +40,43 @@ _FACENET = (
 _FACENET_PAGE = "https://github.com/timesler/facenet-pytorch, table 'Pretrained models'"
 _FACENET_LICENCE = "MIT (code); weights and training set: see the authors' pages"
 
-SPECS = (
-    NetworkSpec(
-        name="inception-resnet-vggface2",
-        crop="box",
-        crop_margin=0.16,
-        crop_source=_FACENET_CROP,
-        task="identity",
-        architecture="Inception-ResNet-v1, 512-d embedding of length 1",
-        training_set="VGGFace2, the 8,631 identities for training",
-        licence=_FACENET_LICENCE,
-        origin=OWN_FILE,
-        citation=f"{_FACENET}; Cao Q. et al. (2018), VGGFace2, FG, doi:10.1109/FG.2018.00020",
-        preprocessing=_INPUT,
-        builder="build_vggface2",
-        layers=_LAYERS,
-        weights_help=(
-            f"Get '20180402-114759-vggface2.pt' of facenet-pytorch ({_FACENET_PAGE}), {FORMS}. "
-            "Photographs should be cut to the face with a small margin."
-        ),
-        published=(
-            (
-                "20180402-114759-vggface2.pt",
-                "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
-            ),
+_OF_VGGFACE2 = NetworkSpec(
+    name="inception-resnet-vggface2",
+    crop="box",
+    crop_margin=0.16,
+    crop_source=_FACENET_CROP,
+    task="identity",
+    architecture="Inception-ResNet-v1, 512-d embedding of length 1",
+    training_set="VGGFace2, the 8,631 identities for training",
+    licence=_FACENET_LICENCE,
+    origin=OWN_FILE,
+    citation=f"{_FACENET}; Cao Q. et al. (2018), VGGFace2, FG, doi:10.1109/FG.2018.00020",
+    preprocessing=_INPUT,
+    builder="build_vggface2",
+    layers=_LAYERS,
+    weights_help=(
+        f"Get '20180402-114759-vggface2.pt' of facenet-pytorch ({_FACENET_PAGE}), {FORMS}. "
+        "Photographs should be cut to the face with a small margin."
+    ),
+    published=(
+        (
+            "20180402-114759-vggface2.pt",
+            "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
         ),
     ),
-    NetworkSpec(
+)
+SPECS = (
+    _OF_VGGFACE2,
+    replace(
+        _OF_VGGFACE2,
         name="inception-resnet-casia",
-        crop="box",
-        crop_margin=0.16,
-        crop_source=_FACENET_CROP,
-        task="identity",
-        architecture="Inception-ResNet-v1, 512-d embedding of length 1",
         training_set="CASIA-WebFace, 10,575 identities",
-        licence=_FACENET_LICENCE,
-        origin=OWN_FILE,
         citation=f"{_FACENET}; Yi D. et al. (2014), CASIA-WebFace, arXiv:1411.7923",
-        preprocessing=_INPUT,
         builder="build_casia",
-        layers=_LAYERS,
-        weights_help=(
-            f"Get '20180408-102900-casia-webface.pt' of facenet-pytorch ({_FACENET_PAGE}), "
-            f"{FORMS}. Photographs should be cut to the face with a small margin."
+        weights_help=_OF_VGGFACE2.weights_help.replace(
+            "20180402-114759-vggface2", "20180408-102900-casia-webface"
         ),
+        published=(),
     ),
 )
 

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from rsa_faces._core.configurations import key
 from rsa_faces.runs._entries import NetworkConfig, RunConfig, StimuliConfig
-from rsa_faces.runs._reading import Label
+from rsa_faces.runs._reading import Label, each_once
 from rsa_faces.runs.analyse.questions import AnyQuestion
 
 
@@ -45,9 +45,7 @@ class AnalysesConfig(RunConfig):
     @model_validator(mode="after")
     def _networks_fit(self) -> AnalysesConfig:
         names = [entry.name for entry in self.networks]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"expected each network once, got {doubled} twice or more.")
+        each_once(names, "network")
         for entry in self.analyses:
             least = entry.least_networks
             if len(names) < least:

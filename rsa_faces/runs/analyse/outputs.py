@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rsa_faces import __version__
-from rsa_faces._core.words import counted
 from rsa_faces.report import Account, Table
 from rsa_faces.runs._people import people_column
-from rsa_faces.runs._sources import crops, sources
+from rsa_faces.runs._sources import crops, layers_of, sources
 from rsa_faces.runs.analyse.questions import Question
 
 if TYPE_CHECKING:
@@ -65,12 +64,9 @@ def _methods(run: AnalyseRun) -> str:
     simulated = config.stimuli.dataset == "simulated_faces"
     column = people_column(labels)
     of = f" of {labels[column].nunique()} people" if column else ""
-    layers = ", ".join(
-        f"{name} ({counted(len(layers), 'layer')})" for name, layers in run.networks.layers.items()
-    )
     asked = " ".join(question.method_sentence() for question in run.questions)
     return (
         f"{len(run.stimuli)} {'simulated faces' if simulated else 'images'}{of} were shown to "
-        f"{layers}; features were taken once from each layer of the frozen networks. {asked} "
-        f"Computed with rsa-faces {__version__}, seed {config.seed}."
+        f"{layers_of(run.networks)}; features were taken once from each layer of the frozen "
+        f"networks. {asked} Computed with rsa-faces {__version__}, seed {config.seed}."
     )

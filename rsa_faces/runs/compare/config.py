@@ -29,7 +29,7 @@ from rsa_faces.runs._images import (
     OneMaskOrEach,
     SubjectsConfig,
 )
-from rsa_faces.runs._reading import Label, exactly_one
+from rsa_faces.runs._reading import Label, each_once, exactly_one
 
 GeneraliseTo = Literal["subjects", "conditions", "both"]
 
@@ -103,14 +103,10 @@ class FmriConfig(SubjectsConfig):
         if self.bids is not None and self.residuals:
             raise ValueError("expected no `residuals` beside `bids`: the GLM makes them.")
         localiser = self.localiser
-        for what, given in (
-            ("roi", self.roi),
-            ("contrasts", localiser and localiser.contrasts),
-            ("parcel", localiser and localiser.parcel),
-        ):
-            names = self.bids.subjects if self.bids is not None else self.subjects
-            if isinstance(given, dict) and names != "all" and set(given) != set(names or ()):
-                raise ValueError(f"expected {what} of the same subjects as `subjects`.")
+        self.check_same_subjects("roi", self.roi)
+        if localiser is not None:
+            self.check_same_subjects("contrasts", localiser.contrasts)
+            self.check_same_subjects("parcel", localiser.parcel)
         return self
 
 
@@ -245,9 +241,7 @@ class Config(RunConfig):
             ("network", [n.name for n in self.networks]),
             ("subset", list(self.subsets)),
         ):
-            doubled = {n for n in names if names.count(n) > 1}
-            if doubled:
-                raise ValueError(f"expected each {what} once, got {sorted(doubled)} twice or more.")
+            each_once(names, what)
         if not self.subsets:
             raise ValueError("expected at least one subset; leave the key out to use all.")
         if self.given and METHODS[self.method].partial is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from rsa_faces._core.words import between, counted, interval_label, number
 from rsa_faces.inference import BestLayer, Design, Result, best_layer
 from rsa_faces.rdm import RDMs
 from rsa_faces.report import Table
-from rsa_faces.runs._job import Job
+from rsa_faces.runs._job import Job, save_made
 from rsa_faces.runs.compare.config import DataConfig
 
 if TYPE_CHECKING:
@@ -89,8 +88,8 @@ def jobs(run: CompareRun) -> list[Job]:
                 f"best layers {entry.region}",
                 [models.hash, data.hash, subset, repr(options)],
                 [path],
-                _make,
-                (models, data, {"subset": subset, **options}, run.folder / path),
+                save_made,
+                (best_layer, models, data, {"subset": subset, **options}, run.folder / path),
             )
         )
     return found
@@ -108,15 +107,6 @@ def table(paths: Sequence[Path]) -> pd.DataFrame:
         table.insert(4, "share", table["network"].map(first["share"]))
         tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def _make(models: RDMs, data: RDMs, options: dict, path: Path) -> None:
-    """Write the best layers of one region. May run on another machine."""
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        # The notes are those of all layers, which the run has said.
-        best = best_layer(models, data, **options)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    best.save(path)
 
 
 def shown_rows(table: pd.DataFrame, result: Result) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from rsa_faces.report import (
     result_tables,
 )
 from rsa_faces.runs._inputs import Inputs
-from rsa_faces.runs._sources import crops, sources
+from rsa_faces.runs._sources import crops, sources, whitening
 from rsa_faces.runs.compare import held_out
 from rsa_faces.runs.compare.config import Config, FmriConfig
 from rsa_faces.stimuli import StimulusSet
@@ -116,11 +116,8 @@ def _of_fmri(fmri: FmriConfig, data: RDMs) -> str:
         low, high = data.labels["n_channels"].min(), data.labels["n_channels"].max()
         text += f", {low:g} voxels" if low == high else f", {low:g} to {high:g} voxels"
     source = "from a GLM of BOLD in BIDS" if fmri.bids is not None else "read from images"
-    noise = "not whitened"
-    if fmri.noise is not None:
-        runs = "all runs" if fmri.noise_from == "all" else "the runs of each fold"
-        noise = f"whitened by the noise covariance of {runs} ({fmri.noise})"
-    return f"{text}, {source}, {noise} ({MEASURES[fmri.measure].label} as dissimilarity)"
+    label = MEASURES[fmri.measure].label
+    return f"{text}, {source}, {whitening(fmri)} ({label} as dissimilarity)"
 
 
 def partition_tables(partitions: Mapping[tuple[str, str], Partition]) -> dict[str, pd.DataFrame]:

@@ -195,7 +195,6 @@ def _make_regions(source: Source, subject: str, paths: Mapping[str, Path]) -> li
     for region, patterns, said in _patterns(source, subject):
         with about(_whose(source, region, subject), _KEYS):
             rdms = _rdms(source.regions[region], patterns)
-        paths[region].parent.mkdir(parents=True, exist_ok=True)
         rdms.save(paths[region])
         notes += [f"region {region!r} of {subject}: {note}" for note in said]
     return notes
@@ -373,5 +372,4 @@ def _make_simulated(
         for i, image in enumerate(brain.imgs)
     ]
     (path,) = paths.values()
-    path.parent.mkdir(parents=True, exist_ok=True)
     concat(parts).save(path)

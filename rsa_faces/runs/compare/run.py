@@ -20,7 +20,7 @@ from rsa_faces.inference import Partition, Result, cronbach_alpha, evaluate, var
 from rsa_faces.rdm import RDMs, concat
 from rsa_faces.report import Account
 from rsa_faces.runs._inputs import Inputs, read_inputs, with_regions
-from rsa_faces.runs._job import Job
+from rsa_faces.runs._job import Job, save_made
 from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of
 from rsa_faces.runs._plan import Trials, timed
 from rsa_faces.runs._run import Run
@@ -269,8 +269,8 @@ class CompareRun(Run):
                     f"partition {subset} {entry.region}",
                     [*(p.hash for p in predictors.values()), *predictors, data.hash, repr(options)],
                     [path],
-                    _make_partition,
-                    (data, predictors, options, self.folder / path),
+                    save_made,
+                    (variance_partition, data, predictors, options, self.folder / path),
                 )
             )
         return jobs
@@ -282,12 +282,3 @@ def _make_evaluation(models: RDMs, data: RDMs, arguments: dict, path: Path) -> N
         # What evaluate warns of is in its notes, which the run shows and keeps.
         result = evaluate(models, data, **arguments)
     write_text(path, result.to_json())
-
-
-def _make_partition(data: RDMs, predictors: dict, options: dict, path: Path) -> None:
-    """Write what predictors explain of one region and subset. May run on another machine."""
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        # What is warned of is in its notes.
-        partition = variance_partition(data, predictors, **options)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partition.save(path)

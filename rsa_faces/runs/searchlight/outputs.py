@@ -15,7 +15,7 @@ from rsa_faces.comparison import METHODS
 from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
 from rsa_faces.runs._held_out import best_findings, best_methods, best_table
-from rsa_faces.runs._sources import crops, sources
+from rsa_faces.runs._sources import crops, layers_of, sources, whitening
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _methods(run: SearchlightRun, n: int) -> str:
         f"{_source(config)} of {counted(n, 'subject')} were searched in {shape} of "
         f"{config.radius:g} mm (median {np.median(around[around > 0]):g} {what}, at least "
         f"{config.min_voxels}) around each of {places} {what}. In each, an RDM was made "
-        f"({MEASURES[config.measure].label}{_noise(config)}) over {len(some.conditions)} "
+        f"({MEASURES[config.measure].label}, {whitening(config)}) over {len(some.conditions)} "
         f"conditions and compared by {METHODS[config.method].label} with {len(some.names)} model "
         f"RDMs{_models(run)}."
     )
@@ -153,23 +153,11 @@ def _source(config: SearchlightConfig) -> str:
     return "Images" if data.bids is None else "Patterns from a GLM of BOLD (run by run)"
 
 
-def _noise(config: SearchlightConfig) -> str:
-    """Return how channels were whitened."""
-    if config.noise is None:
-        return ", not whitened"
-    runs = "all runs" if config.noise_from == "all" else "the runs of each fold"
-    return f", whitened by the noise covariance of {runs}, shrunk ({config.noise})"
-
-
 def _models(run: SearchlightRun) -> str:
     """Return where models come from."""
     parts = []
     if run.networks.entries:
-        layers = ", ".join(
-            f"{name} ({counted(len(layers), 'layer')})"
-            for name, layers in run.networks.layers.items()
-        )
-        parts.append(f"of {layers}, shown {len(run.stimuli.ids)} stimuli")
+        parts.append(f"of {layers_of(run.networks)}, shown {len(run.stimuli.ids)} stimuli")
     if run.brains.models is not None:
         parts.append("of the simulated layers that are planted, and some that are not")
     for entry in run.config.models:

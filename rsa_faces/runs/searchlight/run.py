@@ -177,20 +177,11 @@ class SearchlightRun(Run):
                 ]
                 for part, some in maps.items()
             }
-            test = config.test
 
             def test_some(k: int) -> None:
-                group_test_parts(
-                    group,
-                    model=0,
-                    statistic=test.statistic,
-                    threshold=test.threshold,
-                    tail=test.tail,
-                    n_permutations=k,
-                    seed=config.seed,
-                )
+                group_test_parts(group, model=0, **_test_options(config) | {"n_permutations": k})
 
-            flips = test.n_permutations
+            flips = config.test.n_permutations
             seconds = trials.seconds("test", test_some, flips, (flips // 50 + 1, flips // 10 + 2))
             trials.add("group", n_models * seconds, 40 * n * n_models * n_centers, 0)
         n_figures = (n_models + (n > 1) + (n > 2 and n_models > 1)) * len(places)
@@ -199,7 +190,6 @@ class SearchlightRun(Run):
 
     def make(self) -> None:
         """Make maps of subjects, ceilings, the group's mean and test, and the table of peaks."""
-        (self.folder / "maps").mkdir(exist_ok=True)
         config = self.config
         self.brains = read_brains(self, config.data, noise=config.noise is not None)
         self.hashes["data_sha256"] = dict(self.brains.hashes)
@@ -395,7 +385,6 @@ def _make_maps(
     for part, arguments in split(subject, Brains({}, mask, meshes, {})).items():
         with heard() as said:
             maps = searchlight(**arguments, conditions=subject.conditions, folds=folds, **shared)
-        paths[part].parent.mkdir(parents=True, exist_ok=True)
         maps.save(paths[part])
         where = name if meshes is None else f"{name}, {part}"
         notes += [f"{where}: {note}" for note in said]
@@ -452,6 +441,11 @@ def _image_name(what: str, part: str, maps: SearchlightMap) -> str:
     return f"{what}_{part}.shape.gii"
 
 
+def _test_options(config: SearchlightConfig) -> dict[str, Any]:
+    """Return the options of the test over subjects."""
+    return config.test.model_dump(exclude={"alpha"}) | {"seed": config.seed}
+
+
 def _tested(config, maps, means, ceilings, folder: Path):
     """Return the test of each model over subjects (none of one subject), and the peaks."""
     tests: dict[str, dict] = {}
@@ -460,15 +454,7 @@ def _tested(config, maps, means, ceilings, folder: Path):
     stems = file_names(first.names)
     for index, name in enumerate(first.names):
         if len(next(iter(maps.values()))) > 1:
-            tests[name] = group_test_parts(
-                maps,
-                model=index,
-                statistic=config.test.statistic,
-                threshold=config.test.threshold,
-                tail=config.test.tail,
-                n_permutations=config.test.n_permutations,
-                seed=config.seed,
-            )
+            tests[name] = group_test_parts(maps, model=index, **_test_options(config))
         rows = []
         for part, mean in means.items():
             columns, where = {}, None

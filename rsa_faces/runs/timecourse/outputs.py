@@ -19,7 +19,7 @@ from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
 from rsa_faces.runs._held_out import best_findings, best_methods, best_table
 from rsa_faces.runs._run import Run
-from rsa_faces.runs._sources import crops, sources
+from rsa_faces.runs._sources import crops, layers_of, sources, whitening
 from rsa_faces.runs.timecourse.config import TimecourseConfig
 
 if TYPE_CHECKING:
@@ -152,17 +152,10 @@ def _methods(run: TimecourseRun) -> str:
     )
     simulated = config.data.simulated is not None
     source = "Simulated recordings" if simulated else "Intracranial recordings"
-    layers = ", ".join(
-        f"{name} ({counted(len(layers), 'layer')})" for name, layers in run.networks.layers.items()
-    )
     signal = config.signal if config.signal == "high gamma" else "voltage"
     baseline = ""
     if config.baseline is not None:
         baseline = f"; baseline {config.baseline[0]:g} to {config.baseline[1]:g} s"
-    noise = "not whitened"
-    if config.noise is not None:
-        runs = "all runs" if config.noise_from == "all" else "the runs of each fold"
-        noise = f"whitened by the noise covariance of {runs}, shrunk ({config.noise})"
     chosen = config.data.face_selective
     selected = ""
     if chosen is not None:
@@ -172,10 +165,11 @@ def _methods(run: TimecourseRun) -> str:
     return (
         f"{source} of {run.n_patients} patients ({len(used)} electrodes: {counts}; {signal}"
         f"{baseline}; windows of {config.window:g} s, every {config.step:g} s) were made into RDMs "
-        f"of the electrodes of each region ({MEASURES[config.measure].label}, {noise}) over "
-        f"{len(run.stimuli.ids)} stimuli, and compared by {METHODS[config.method].label} with RDMs "
-        f"of layers of {layers}, which were shown the stimuli.{selected}{blocks} Similarity above "
-        f"0 was tested over patients by {config.test.n_permutations:,} sign flips, with the mass "
+        f"of the electrodes of each region ({MEASURES[config.measure].label}, "
+        f"{whitening(config)}) over {len(run.stimuli.ids)} stimuli, and compared by "
+        f"{METHODS[config.method].label} with RDMs of layers of {layers_of(run.networks)}, which "
+        f"were shown the stimuli.{selected}{blocks} Similarity above 0 was tested over patients by "
+        f"{config.test.n_permutations:,} sign flips, with the mass "
         f"of clusters along {config.test.along}, corrected for all regions; α = "
         f"{config.test.alpha:g}. Conclusions generalise to patients, not to other stimuli. "
         f"Computed with rsa-faces {__version__}, seed {config.seed}."
