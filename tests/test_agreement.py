@@ -272,6 +272,7 @@ def test_level_without_agreement():
     assert np.mean(order) <= 0.085
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["spearman", "cka"])
 def test_intervals_over_conditions_cover(method):
@@ -307,6 +308,7 @@ def test_intervals_over_conditions_cover(method):
     assert 0.89 <= hits / n <= 0.99
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_intervals_over_seeds_cover():
     x = np.random.default_rng(0).normal(size=(N, 15))

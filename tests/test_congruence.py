@@ -168,6 +168,7 @@ def test_the_same_label_twice_is_one_and_the_order_of_conditions_does_not_matter
     assert again.table.equals(straight.table)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("nested", [False, True])
 def test_false_positive_rate_without_an_effect_of_the_second_label(nested):

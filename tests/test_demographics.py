@@ -349,6 +349,7 @@ def test_false_positive_rates():
         assert low <= number <= high, (name, number)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_intervals_cover():
     """The rate among 1,200 people, from 40 of each group."""

@@ -730,6 +730,7 @@ def test_few_groups_reject_at_most_their_level(n_people, n_images):
     assert rejected <= stats.binom.ppf(0.995, 150, 0.05)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_exchanging_whole_groups_keeps_the_level():
     """6 people with 10 images each: 10.7 % where images are exchanged one by one."""

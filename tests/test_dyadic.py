@@ -397,6 +397,7 @@ def test_one_subject_generalises_to_conditions():
     assert found.freedom == 15
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_models_as_good_as_the_ceiling_seldom_differ_from_it():
     # Gain log-normal .8: with pools held fixed, 10 to 24 % did.

@@ -123,6 +123,7 @@ def test_names_decide_and_times_are_averaged():
     pd.testing.assert_frame_equal(found, expected)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("design", [{"patient": 1.0}, {"n_patients": 3, "n_each": 8}])
 def test_false_positives(design):

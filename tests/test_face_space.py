@@ -787,6 +787,7 @@ def within(hits, n, alpha=0.05):
     return low <= hits <= high
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_cells_that_do_not_see_faces_are_found_at_the_rate_said():
     faces = coordinates(60, 10, 10)
@@ -827,6 +828,7 @@ def test_exemplar_cells_are_not_flat(form):
     assert (p <= 0.05).mean() > 0.8
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("shape, look", [(1, 1), (3, 1), (1, 0)])
 def test_intervals_of_the_preference_hold_the_truth(shape, look):
@@ -854,6 +856,7 @@ def test_intervals_of_the_preference_hold_the_truth(shape, look):
         assert found[:, 0].mean() == pytest.approx(truth, abs=0.1)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_decoding_from_noise_is_at_chance():
     faces = coordinates(40, 3, 3)

@@ -668,6 +668,7 @@ def test_noise_layers_help_in_sample_only():
     assert np.mean(held_out) < -2 * np.std(held_out) / 5
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_held_out_similarity_is_that_of_new_conditions_and_subjects():
     found, new, in_sample = [], [], []

@@ -141,6 +141,7 @@ def test_graphs_and_tables_in_any_order_give_the_same():
         np.testing.assert_allclose(one[columns], two[columns])
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_level_where_faces_and_ties_follow_a_group():
     n, without, held, covered = 200, [], [], []
@@ -167,6 +168,7 @@ def test_people_are_exchanged_within_strata_only():
         homophily(ties, scores, within=people["group"].where(people.index != "p03"))
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_level_within_strata_where_faces_and_ties_follow_a_strong_group():
     p = []
@@ -185,6 +187,7 @@ def test_level_within_strata_where_faces_and_ties_follow_a_strong_group():
     assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.08
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_level_of_directed_ties_without_controls():
     n = 200

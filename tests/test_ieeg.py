@@ -516,6 +516,7 @@ def test_refusals_of_selection():
         split_trials(raw_patterns(CONDITIONS))
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_face_selective_keeps_the_false_discovery_rate():
     # Without any preference the rate of patients with a selected electrode is alpha.

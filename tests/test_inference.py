@@ -123,6 +123,7 @@ def test_shared_structure_is_exact_for_equal_subjects():
     assert p == pytest.approx(1 / 6, abs=0.06)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_shared_structure_is_calibrated():
     p = [

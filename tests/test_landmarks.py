@@ -275,6 +275,7 @@ def test_figures():
     plt.close("all")
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("grouped", [False, True])
 def test_features_that_tell_nothing_are_found_at_the_rate_said(grouped):

@@ -73,6 +73,7 @@ def test_the_standard_error_is_delongs():
     assert _auc(x, y) == pytest.approx((auc, np.sqrt(variance)), abs=1e-12)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_false_positive_rate():
     n, single, corrected = 400, [], []
@@ -85,6 +86,7 @@ def test_false_positive_rate():
     assert 0.02 <= np.mean(corrected) <= 0.08
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
 def test_intervals_cover(shift):

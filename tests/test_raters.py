@@ -359,6 +359,7 @@ def test_psa001_race_and_gender_organise_impressions():
     assert agreement["r"].mean() == pytest.approx(0.9125, abs=5e-5)
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_label_shuffles_are_calibrated():
     """No effect: p at or below 0.05 in 5 % of cases, within the binomial 99 % interval."""

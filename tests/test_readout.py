@@ -360,6 +360,7 @@ def test_intersection_leaves_out_and_counts():
     assert found.table["n_left_out"][0] == 3
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["expression", "identity", "gender", "age"])
 def test_false_positive_rate_is_nominal(task):

@@ -113,6 +113,7 @@ def test_permutation_p_is_never_zero_and_undefined_stays_so():
     assert (test.p_max[:2] >= test.p[:2]).all()
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_permutation_is_calibrated_even_when_conditions_differ_in_typicality():
     p = []
