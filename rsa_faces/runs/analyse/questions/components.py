@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
@@ -27,16 +26,16 @@ from rsa_faces.runs.analyse.questions._base import (
 class Components(Question):
     """Principal components of the scores of one layer, and whether they go with groups."""
 
-    analysis: Literal["components"] = Field(description="Which question is asked.")
-    groups: list[str] = Field(min_length=1, description="Columns of groups.")
+    analysis: Literal["components"] = key("Which question is asked.")
+    groups: list[str] = key("Columns of groups.", min_length=1)
     people: str | None = people()
     within: str | None = within()
     layer: Layer = layer()
     measure: ScoreMeasure = score_measure()
-    centring: Literal["columns", "both"] = Field(
-        default="columns", description="What is subtracted from the scores before."
+    centring: Literal["columns", "both"] = key(
+        "What is subtracted from the scores before.", "columns"
     )
-    n_components: int = Field(default=10, ge=2, description="Components that are tested.")
+    n_components: int = key("Components that are tested.", 10, ge=2)
     n_permutations: int = permutations(9999)
 
     label_keys: ClassVar = ("groups", "people", "within")

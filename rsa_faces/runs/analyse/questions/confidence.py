@@ -6,33 +6,27 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import Answer, Layer, Question, Study, in_front, layer
 
 
 class Confidence(Question):
     """Whether flags rise as images get worse, for people who did not set them."""
 
-    analysis: Literal["confidence"] = Field(description="Which question is asked.")
-    people: str = Field(description="Column that says which person an image shows.")
-    groups: str | None = Field(default=None, description="Column of groups, told apart.")
-    equal_groups: bool = Field(
-        default=False, description="Set the flag for each group, so that rates are equal."
-    )
+    analysis: Literal["confidence"] = key("Which question is asked.")
+    people: str = key("Column that says which person an image shows.")
+    groups: str | None = key("Column of groups, told apart.", None)
+    equal_groups: bool = key("Set the flag for each group, so that rates are equal.", False)
     layer: Layer = layer()
-    degradations: list[str] | None = Field(
-        default=None, description="Ways in which images get worse; all by default."
+    degradations: list[str] | None = key("Ways in which images get worse; all by default.", None)
+    strengths: list[int] = key("How much worse, from 1 to 5.", [1, 3, 5])
+    method: Literal["neighbours", "mahalanobis"] = key(
+        "How far an image is from those that set the flag.", "neighbours"
     )
-    strengths: list[int] = Field(default=[1, 3, 5], description="How much worse, from 1 to 5.")
-    method: Literal["neighbours", "mahalanobis"] = Field(
-        default="neighbours", description="How far an image is from those that set the flag."
-    )
-    alpha: float = Field(
-        default=0.05, gt=0, lt=1, description="Share of good images that may be flagged."
-    )
-    n_variants: int = Field(default=4, ge=1, description="Variants of each image for stability.")
+    alpha: float = key("Share of good images that may be flagged.", 0.05, gt=0, lt=1)
+    n_variants: int = key("Variants of each image for stability.", 4, ge=1)
 
     label_keys: ClassVar = ("people", "groups")
     columns: ClassVar = (

@@ -5,27 +5,24 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, cells, permutations
 
 
 class Congruence(Question):
     """Whether two labels share directions in each layer."""
 
-    analysis: Literal["congruence"] = Field(description="Which question is asked.")
-    first: str = Field(description="Column of the first label.")
-    second: str = Field(description="Column of the second label.")
-    across: str | None = Field(
-        default=None, description="Column of units that are drawn and split whole."
-    )
+    analysis: Literal["congruence"] = key("Which question is asked.")
+    first: str = key("Column of the first label.")
+    second: str = key("Column of the second label.")
+    across: str | None = key("Column of units that are drawn and split whole.", None)
     within: str | list[str] | None = cells()
-    directions: Literal["means", "readout"] = Field(
-        default="means",
-        description="Directions of class means, or of a linear read-out of each label.",
+    directions: Literal["means", "readout"] = key(
+        "Directions of class means, or of a linear read-out of each label.", "means"
     )
-    n_dimensions: int = Field(default=10, ge=1, description="Dimensions of each subspace at most.")
+    n_dimensions: int = key("Dimensions of each subspace at most.", 10, ge=1)
     n_permutations: int = permutations(1000)
 
     label_keys: ClassVar = ("first", "second", "across", "within")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import (
     EffectsQuestion,
     Layer,
@@ -22,8 +22,8 @@ from rsa_faces.runs.analyse.questions._base import (
 class Erasure(EffectsQuestion):
     """Groups erased from one layer of each network, and what that costs recognition."""
 
-    analysis: Literal["erasure"] = Field(description="Which question is asked.")
-    groups: str = Field(description="Column of groups that people chose for themselves.")
+    analysis: Literal["erasure"] = key("Which question is asked.")
+    groups: str = key("Column of groups that people chose for themselves.")
     people: str | None = people()
     within: str | list[str] | None = cells()
     layer: Layer = layer()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
@@ -25,14 +24,12 @@ from rsa_faces.runs.analyse.questions._base import (
 class Groups(Question):
     """False matches of one layer within and between groups of people."""
 
-    analysis: Literal["groups"] = Field(description="Which question is asked.")
-    groups: str = Field(description="Column of groups that people chose for themselves.")
+    analysis: Literal["groups"] = key("Which question is asked.")
+    groups: str = key("Column of groups that people chose for themselves.")
     people: str | None = people()
     layer: Layer = layer()
     measure: ScoreMeasure = score_measure()
-    fmr: float = Field(
-        default=0.01, gt=0, lt=1, description="False match rate that sets the threshold."
-    )
+    fmr: float = key("False match rate that sets the threshold.", 0.01, gt=0, lt=1)
     n_permutations: int = permutations(1999)
 
     label_keys: ClassVar = ("groups", "people")

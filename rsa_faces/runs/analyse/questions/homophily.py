@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_table
 from rsa_faces.runs.analyse.questions._base import (
@@ -27,17 +27,15 @@ from rsa_faces.runs.analyse.questions._base import (
 class Homophily(Question):
     """Whether people who are linked look more alike: one image per person."""
 
-    analysis: Literal["homophily"] = Field(description="Which question is asked.")
-    ties: Path = Field(description="Table with the columns a, b and, for rivals, sign (1, -1).")
-    people: str = Field(description="Column of people, as `ties` names them.")
-    controls: list[str] = Field(
-        default=[], description="Columns in which linked people may be alike, held fixed."
-    )
-    interactions: list[list[str]] = Field(
-        default=[], description="Controls that act together, such as [[gender, ethnicity]]."
+    analysis: Literal["homophily"] = key("Which question is asked.")
+    ties: Path = key("Table with the columns a, b and, for rivals, sign (1, -1).")
+    people: str = key("Column of people, as `ties` names them.")
+    controls: list[str] = key("Columns in which linked people may be alike, held fixed.", [])
+    interactions: list[list[str]] = key(
+        "Controls that act together, such as [[gender, ethnicity]].", []
     )
     within: str | list[str] | None = cells()
-    directed: bool = Field(default=False, description="A tie from a to b is none from b to a.")
+    directed: bool = key("A tie from a to b is none from b to a.", False)
     layer: Layer = layer()
     n_permutations: int = permutations(1999)
 

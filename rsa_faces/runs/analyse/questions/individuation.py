@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.io import read_rdms
 from rsa_faces.rdm import compute_rdms
 from rsa_faces.runs._entries import Method
@@ -17,17 +16,17 @@ from rsa_faces.runs.analyse.questions._base import EffectsQuestion, Study, peopl
 class Individuation(EffectsQuestion):
     """Similarity to raters or brains over all faces, and among faces of one category."""
 
-    analysis: Literal["individuation"] = Field(description="Which question is asked.")
-    rdms: Path = Field(description="RDMs of raters or brains.")
-    categories: list[str] = Field(
-        min_length=1, description="Columns that make a category together: [age group, gender]."
+    analysis: Literal["individuation"] = key("Which question is asked.")
+    rdms: Path = key("RDMs of raters or brains.")
+    categories: list[str] = key(
+        "Columns that make a category together: [age group, gender].", min_length=1
     )
     people: str | None = people()
-    method: Method = Field(default="rho-a", description="How RDMs are compared.")
-    generalise_to: Literal["subjects", "conditions", "both"] = Field(
-        default="both", description="What is drawn for intervals."
+    method: Method = key("How RDMs are compared.", "rho-a")
+    generalise_to: Literal["subjects", "conditions", "both"] = key(
+        "What is drawn for intervals.", "both"
     )
-    n_boot: int = Field(default=1000, ge=20, description="Bootstrap samples.")
+    n_boot: int = key("Bootstrap samples.", 1000, ge=20)
     n_permutations: int = permutations(1999)
 
     label_keys: ClassVar = ("categories", "people")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs._held_out import FOLD_MEANINGS, held_out_folds
 from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, cells, permutations
 
@@ -29,18 +29,14 @@ BASELINE = {
 class Landmarks(Question):
     """Distances between landmarks, yaw and pitch, read from each layer."""
 
-    analysis: Literal["landmarks"] = Field(description="Which question is asked.")
-    landmarks: Path = Field(description="File with `files` and `points`, in pixels (.npz).")
-    template: str = Field(
-        default="london-189", description="Which landmarks these are, in which order."
-    )
-    relative: bool = Field(
-        default=False, description="Measure in distances between the pupils, not in pixels."
-    )
-    across: str | None = Field(
-        default=None,
-        description="Column of people; training and test share none. By default `identity` or "
+    analysis: Literal["landmarks"] = key("Which question is asked.")
+    landmarks: Path = key("File with `files` and `points`, in pixels (.npz).")
+    template: str = key("Which landmarks these are, in which order.", "london-189")
+    relative: bool = key("Measure in distances between the pupils, not in pixels.", False)
+    across: str | None = key(
+        "Column of people; training and test share none. By default `identity` or "
         "`person` where images repeat people.",
+        None,
     )
     within: str | list[str] | None = cells()
     n_permutations: int = permutations(1000)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import Answer, Layer, Question, Study, in_front, layer
 
 _FALSE_ACCEPTS = ("0.1", "0.01", "0.001", "0.0001")
@@ -16,19 +16,15 @@ _FALSE_ACCEPTS = ("0.1", "0.01", "0.001", "0.0001")
 class Map(Question):
     """Linear maps from every other network's space into one network's."""
 
-    analysis: Literal["map"] = Field(description="Which question is asked.")
-    people: str = Field(description="Column that says which person an image shows.")
-    target: str | None = Field(
-        default=None, description="Network into whose space others are mapped; the first."
-    )
+    analysis: Literal["map"] = key("Which question is asked.")
+    people: str = key("Column that says which person an image shows.")
+    target: str | None = key("Network into whose space others are mapped; the first.", None)
     layer: Layer = layer()
-    pairing: Literal["same image", "other image"] = Field(
-        default="same image", description="Which images of a person maps are learned from."
+    pairing: Literal["same image", "other image"] = key(
+        "Which images of a person maps are learned from.", "same image"
     )
-    n_pairs: list[int] = Field(
-        default=[10, 20, 50, 100, 200, 500], min_length=1, description="Images to learn from."
-    )
-    n_draws: int = Field(default=10, ge=1, description="Draws of these images.")
+    n_pairs: list[int] = key("Images to learn from.", [10, 20, 50, 100, 200, 500], min_length=1)
+    n_draws: int = key("Draws of these images.", 10, ge=1)
 
     label_keys: ClassVar = ("people",)
     least_networks: ClassVar = 2

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from rsa_faces import analyses
 from rsa_faces._core.checks import check_choice
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
@@ -26,13 +25,13 @@ from rsa_faces.runs.analyse.questions._base import (
 class Membership(Question):
     """Whether people a network was trained on can be told from others."""
 
-    analysis: Literal["membership"] = Field(description="Which question is asked.")
-    members: str = Field(description="Column that is true for people of the training set.")
+    analysis: Literal["membership"] = key("Which question is asked.")
+    members: str = key("Column that is true for people of the training set.")
     people: str | None = people()
-    reference: str | None = Field(
-        default=None,
-        description="A network of this configuration that was not trained on them: how much better "
+    reference: str | None = key(
+        "A network of this configuration that was not trained on them: how much better "
         "members are told by the others is tested.",
+        None,
     )
     within: str | list[str] | None = cells()
     layer: Layer = layer()

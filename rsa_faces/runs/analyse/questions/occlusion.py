@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import Answer, Layer, Question, Study, layer, people
 from rsa_faces.runs.analyse.questions.landmarks import points_of
 
@@ -16,18 +16,18 @@ from rsa_faces.runs.analyse.questions.landmarks import points_of
 class Occlusion(Question):
     """Parts of the images hidden one after another."""
 
-    analysis: Literal["occlusion"] = Field(description="Which question is asked.")
+    analysis: Literal["occlusion"] = key("Which question is asked.")
     people: str | None = people()
     layer: Layer = layer()
-    of: Literal["embedding", "rdm"] = Field(
-        default="embedding", description="What changes: the answer, or distances to other images."
+    of: Literal["embedding", "rdm"] = key(
+        "What changes: the answer, or distances to other images.", "embedding"
     )
-    landmarks: Path | None = Field(
-        default=None,
-        description="File with `files` and `points` (.npz), in pixels of the images as shown: "
+    landmarks: Path | None = key(
+        "File with `files` and `points` (.npz), in pixels of the images as shown: "
         "hides the same part of each face.",
+        None,
     )
-    n_places: int = Field(default=8, ge=2, description="Places across, and as many down.")
+    n_places: int = key("Places across, and as many down.", 8, ge=2)
 
     label_keys: ClassVar = ("people",)
     people_key: ClassVar = "people"

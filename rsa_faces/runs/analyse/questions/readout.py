@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import Section, key
 from rsa_faces.runs._held_out import FOLD_MEANINGS, held_out_folds
-from rsa_faces.runs._reading import Section
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Question,
@@ -37,20 +36,16 @@ MEANINGS = {
 class Task(Section):
     """Labels that are read out of features, and what may not be shared by training and test."""
 
-    labels: str = Field(description="Column that is read out.")
-    across: str | None = Field(
-        default=None, description="Column whose values are not shared by training and test."
-    )
+    labels: str = key("Column that is read out.")
+    across: str | None = key("Column whose values are not shared by training and test.", None)
     people: str | None = people()
     within: str | list[str] | None = cells()
-    values: Literal["class", "number"] = Field(
-        default="class", description="Whether labels are classes or numbers."
-    )
+    values: Literal["class", "number"] = key("Whether labels are classes or numbers.", "class")
 
-    classifier: Literal["ridge", "softmax"] = Field(
-        default="ridge",
-        description="How classes are told: ridge regression on one-hot labels, or a softmax layer "
+    classifier: Literal["ridge", "softmax"] = key(
+        "How classes are told: ridge regression on one-hot labels, or a softmax layer "
         "(trained anew for each permutation: hundreds of times slower).",
+        "ridge",
     )
 
     def arguments(self, labels: pd.DataFrame) -> dict[str, Any]:
@@ -65,7 +60,7 @@ class Task(Section):
 class Readout(Question, Task):
     """A linear read-out of one label from each layer."""
 
-    analysis: Literal["readout"] = Field(description="Which question is asked.")
+    analysis: Literal["readout"] = key("Which question is asked.")
     n_permutations: int = permutations(1000)
 
     label_keys: ClassVar = ("labels", "across", "people", "within")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs._held_out import highest
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -23,15 +23,11 @@ from rsa_faces.runs.analyse.questions._base import (
 class Robustness(Question):
     """Degraded images: what is left of RDMs and of recognition."""
 
-    analysis: Literal["robustness"] = Field(description="Which question is asked.")
+    analysis: Literal["robustness"] = key("Which question is asked.")
     people: str | None = people()
     layer: Layer = layer()
-    degradations: list[str] | None = Field(
-        default=None, description="Ways in which images get worse; all by default."
-    )
-    strengths: list[int] = Field(
-        default=[1, 2, 3, 4, 5], description="How much worse, from 1 to 5."
-    )
+    degradations: list[str] | None = key("Ways in which images get worse; all by default.", None)
+    strengths: list[int] = key("How much worse, from 1 to 5.", [1, 2, 3, 4, 5])
 
     label_keys: ClassVar = ("people",)
     people_key: ClassVar = "people"

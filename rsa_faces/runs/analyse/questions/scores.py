@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces._core.words import number, p_sentence
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -29,8 +29,8 @@ from rsa_faces.runs.analyse.questions._base import (
 class Scores(Question):
     """Distributions of scores of one layer within and between groups of people."""
 
-    analysis: Literal["scores"] = Field(description="Which question is asked.")
-    groups: str = Field(description="Column of groups that people chose for themselves.")
+    analysis: Literal["scores"] = key("Which question is asked.")
+    groups: str = key("Column of groups that people chose for themselves.")
     people: str | None = people()
     within: str | None = within()
     layer: Layer = layer()

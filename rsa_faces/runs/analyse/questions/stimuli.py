@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.extraction import Activations
 from rsa_faces.rdm import RDMs, compute_rdms, concat
 from rsa_faces.runs._entries import Measure
@@ -18,13 +18,11 @@ from rsa_faces.runs.analyse.questions._base import Answer, Layer, Question, Stud
 class StimuliChoice(Question):
     """The stimuli on which the networks' layers differ most."""
 
-    analysis: Literal["stimuli"] = Field(description="Which question is asked.")
-    n: int = Field(ge=4, description="Stimuli to choose.")
+    analysis: Literal["stimuli"] = key("Which question is asked.")
+    n: int = key("Stimuli to choose.", ge=4)
     layer: Layer = layer()
-    measure: Measure = Field(default="correlation", description="How RDMs are made.")
-    noise: float = Field(
-        default=3.0, gt=0, description="Noise of one measurement, in deviations of the RDMs."
-    )
+    measure: Measure = key("How RDMs are made.", "correlation")
+    noise: float = key("Noise of one measurement, in deviations of the RDMs.", 3.0, gt=0)
 
     least_networks: ClassVar = 2
     columns: ClassVar = ("place", "stimulus")

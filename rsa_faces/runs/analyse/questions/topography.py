@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces._core.words import number
 from rsa_faces.rdm import load_rdms
 from rsa_faces.runs._entries import Method
@@ -20,19 +20,13 @@ from rsa_faces.runs.analyse.questions._base import Answer, Question, Study
 class Topography(Question):
     """Units that look at the centre and at the rim; with `rdms`, which of them data resemble."""
 
-    analysis: Literal["topography"] = Field(description="Which question is asked.")
-    rdms: Path | None = Field(
-        default=None, description="RDMs of brains or behaviour that units are compared with."
-    )
-    radius: float = Field(
-        default=0.25, gt=0, lt=1, description="Radius of the disc, as a share of the image."
-    )
-    n_units: int | None = Field(
-        default=16, ge=1, description="Units of each layer whose fields are measured."
-    )
-    method: Method = Field(default="rho-a", description="How RDMs are compared.")
-    generalise_to: Literal["subjects", "conditions", "both"] = Field(
-        default="both", description="What is drawn for intervals and tests."
+    analysis: Literal["topography"] = key("Which question is asked.")
+    rdms: Path | None = key("RDMs of brains or behaviour that units are compared with.", None)
+    radius: float = key("Radius of the disc, as a share of the image.", 0.25, gt=0, lt=1)
+    n_units: int | None = key("Units of each layer whose fields are measured.", 16, ge=1)
+    method: Method = key("How RDMs are compared.", "rho-a")
+    generalise_to: Literal["subjects", "conditions", "both"] = key(
+        "What is drawn for intervals and tests.", "both"
     )
 
     renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces._core.errors import InputError
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -25,19 +25,16 @@ from rsa_faces.runs.analyse.questions.landmarks import BASELINE
 class Traits(Question):
     """Ratings predicted from one layer of each network."""
 
-    analysis: Literal["traits"] = Field(description="Which question is asked.")
-    ratings: list[str] = Field(min_length=1, description="Columns of mean ratings.")
-    across: str | None = Field(
-        default=None,
-        description="Column of people; training and test share none. By default `identity` or "
+    analysis: Literal["traits"] = key("Which question is asked.")
+    ratings: list[str] = key("Columns of mean ratings.", min_length=1)
+    across: str | None = key(
+        "Column of people; training and test share none. By default `identity` or "
         "`person` where images repeat people.",
+        None,
     )
-    baseline: list[str] = Field(
-        default=[], description="Columns of numbers that are known without the network."
-    )
-    standardize: bool = Field(
-        default=True,
-        description="Scale each channel (true), or each set of features as a whole (false).",
+    baseline: list[str] = key("Columns of numbers that are known without the network.", [])
+    standardize: bool = key(
+        "Scale each channel (true), or each set of features as a whole (false).", True
     )
     within: str | list[str] | None = cells()
     layer: Layer = layer()
@@ -86,11 +83,11 @@ class Traits(Question):
     def check(self, labels: pd.DataFrame) -> None:
         """Raise unless ratings and baseline are numbers."""
         super().check(labels)
-        for key in ("ratings", "baseline"):
-            for column in getattr(self, key):
+        for name in ("ratings", "baseline"):
+            for column in getattr(self, name):
                 if not pd.api.types.is_numeric_dtype(labels[column]):
                     raise InputError(
-                        f"expected numbers in column {column!r} for `{key}`, got such as "
+                        f"expected numbers in column {column!r} for `{name}`, got such as "
                         f"{labels[column].iloc[0]!r}."
                     )
 

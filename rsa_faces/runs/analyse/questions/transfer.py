@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Literal, Self
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs._people import people_column
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -24,8 +24,8 @@ from rsa_faces.runs.analyse.questions.readout import MEANINGS, Task
 class Transfer(Question):
     """Read-outs of several labels from one layer of each network."""
 
-    analysis: Literal["transfer"] = Field(description="Which question is asked.")
-    tasks: dict[str, Task] = Field(min_length=1, description="Read-outs by name.")
+    analysis: Literal["transfer"] = key("Which question is asked.")
+    tasks: dict[str, Task] = key("Read-outs by name.", min_length=1)
     layer: Layer = layer()
     n_permutations: int = permutations(1000)
 
@@ -56,10 +56,10 @@ class Transfer(Question):
     def check(self, labels: pd.DataFrame) -> None:
         """Raise unless the columns of all tasks are there."""
         for task in self.tasks.values():
-            for key in ("labels", "across", "people", "within"):
-                named = getattr(task, key) or []
+            for what in ("labels", "across", "people", "within"):
+                named = getattr(task, what) or []
                 for column in named if isinstance(named, list) else [named]:
-                    check_column(column, key, labels)
+                    check_column(column, what, labels)
 
     def with_people(self, labels: pd.DataFrame) -> tuple[Self, str]:
         """Return the question with people told apart in each task."""
