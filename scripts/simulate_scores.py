@@ -2,13 +2,20 @@
 
 python scripts/simulate_scores.py means --simulations 200    # mean scores of pairs
 python scripts/simulate_scores.py rates --simulations 200    # rates of false matches
+python scripts/simulate_scores.py templates --simulations 200    # true accepts at false accepts
 """
 
 import argparse
 
 import numpy as np
+import pandas as pd
 
-from rsa_faces.analyses import false_matches, score_distributions, similarity_scores
+from rsa_faces.analyses import (
+    false_matches,
+    score_distributions,
+    similarity_scores,
+    template_verification,
+)
 
 LARGE = 600  # people of a group, whose rates are the truth
 
@@ -52,6 +59,36 @@ def rates(n: int) -> None:
         print(shown, "truth", truth[upper].round(4), "held", (held[upper] / n).round(3), flush=True)
 
 
+def templates(n: int) -> None:
+    for size, n_channels, noise, n_each in (
+        (30, 16, 1.0, 2),
+        (60, 16, 1.0, 2),
+        (120, 16, 1.0, 2),
+        (30, 64, 1.5, 3),
+        (120, 64, 1.5, 3),
+    ):
+        options = n_channels, noise, n_each
+        truth = np.mean([tars(10**6 + i, 1500, *options)["tar"] for i in range(3)], axis=0)
+        held, given = np.zeros((2, len(truth)))
+        for seed in range(n):
+            found = tars(seed, size, *options)
+            given += found["ci_low"].notna()
+            held += (found["ci_low"] <= truth) & (truth <= found["ci_high"])
+        share = np.divide(held, given, out=np.full(len(truth), np.nan), where=given > 0)
+        print(f"{size} people, {n_each} templates each:", truth.round(3), "held", share.round(3))
+
+
+def tars(seed: int, size: int, n_channels: int, noise: float, n_each: int) -> pd.DataFrame:
+    """True accept rates of people whose templates differ, of some more than of others."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(size), n_each)
+    spread = noise * np.exp(0.3 * rng.normal(size=size))[who, None]
+    x = rng.normal(size=(size, n_channels))[who] + spread * rng.normal(size=(len(who), n_channels))
+    names = [str(i) for i in range(len(who))]
+    rows = pd.DataFrame({"file": names, "template": names, "subject": who})
+    return template_verification({"fc": x}, rows, conditions=names).table
+
+
 def simulated(seed: int, size: int, n_groups: int, apart: float, n_images: int = 1):
     """Scores of people in groups, whose embeddings differ along one of 16 dimensions."""
     rng = np.random.default_rng(seed)
@@ -68,7 +105,7 @@ def simulated(seed: int, size: int, n_groups: int, apart: float, n_images: int =
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["means", "rates"])
+    parser.add_argument("what", choices=["means", "rates", "templates"])
     parser.add_argument("--simulations", type=int, default=200)
     chosen = parser.parse_args()
-    {"means": means, "rates": rates}[chosen.what](chosen.simulations)
+    {"means": means, "rates": rates, "templates": templates}[chosen.what](chosen.simulations)

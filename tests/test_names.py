@@ -25,6 +25,8 @@ from rsa_faces.analyses import (
     seed_consistency,
     shape_distance,
     similarity_scores,
+    template_embeddings,
+    template_verification,
     transfer_matrix,
 )
 from rsa_faces.analyses.face_code.axis_coding import axis_tuning
@@ -296,6 +298,7 @@ N = 16
 FACES = [f"face {i:02d}" for i in range(N)]
 MIXED = np.random.default_rng(1).permutation(N)
 PERSON = {name: f"person {i // 2}" for i, name in enumerate(FACES)}
+TEMPLATES = pd.DataFrame({"file": FACES, "template": FACES, "subject": PERSON.values()})
 TWO_GROUPS = {name: i // 2 % 2 for i, name in enumerate(FACES)}
 SMILE = {name: "yes" if i % 2 else "no" for i, name in enumerate(FACES)}
 RNG = np.random.default_rng(2)
@@ -428,6 +431,14 @@ DOORS = {
     "layer_agreement": (
         ROWS,
         lambda v, n: layer_agreement(layer(v), layer(OTHER), conditions=n, n_boot=0, **FEW).table,
+    ),
+    "template_embeddings": (
+        ROWS,
+        lambda v, n: template_embeddings(layer(v), TEMPLATES, conditions=n),
+    ),
+    "template_verification": (
+        ROWS,
+        lambda v, n: template_verification(layer(v), TEMPLATES, conditions=n).table,
     ),
     "matrix_rdms": (SQUARE, lambda v, n: matrix_rdms(v, n, direction="dissimilarity").rdms.vectors),
     "measure_landmarks": (

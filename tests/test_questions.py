@@ -104,6 +104,7 @@ QUESTIONS = {
         {"select": {"expression": "sad"}},
     ),
     "membership": ({"members": "member", **MANY}, {}),
+    "verification": ({"people": "identity", "media": "expression", "fars": [0.1, 1e-4]}, {}),
 }
 
 

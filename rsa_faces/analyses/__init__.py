@@ -36,6 +36,11 @@ from rsa_faces.analyses.networks.agreement import LayerAgreement, layer_agreemen
 from rsa_faces.analyses.networks.embedding_map import EmbeddingMap, embedding_map, shape_distance
 from rsa_faces.analyses.networks.membership import Membership, membership
 from rsa_faces.analyses.networks.occlusion import OcclusionMap, occlusion_map
+from rsa_faces.analyses.networks.template_verification import (
+    TemplateVerification,
+    template_embeddings,
+    template_verification,
+)
 from rsa_faces.analyses.networks.topography import (
     ReceptiveFields,
     TopographyComparison,
@@ -91,6 +96,9 @@ __all__ = [
     "central_bias",
     "TopographyComparison",
     "ReceptiveFields",
+    "template_verification",
+    "template_embeddings",
+    "TemplateVerification",
     "membership",
     "Membership",
     "trait_readout",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import check_unique_names, named
@@ -218,13 +219,26 @@ def dyadic_error(total: np.ndarray, count: np.ndarray, onehot: np.ndarray, weigh
     return error_of_people(own, onehot)
 
 
-def error_of_people(own: np.ndarray, onehot: np.ndarray) -> float:
-    """Return the standard error of a sum over pairs of people, each pair's part (n, n) given."""
+def error_of_people(own: np.ndarray, onehot: np.ndarray, alone: np.ndarray | float = 0.0) -> float:
+    """Return the standard error of a sum over pairs of people, each pair's part (n, n) given.
+
+    `alone` is each person's own part (n,), which no other person shares.
+    """
     code, size = onehot.argmax(axis=1), onehot.sum(axis=0)
     # As leaving out each person does: with the mean, a part of a person's own deviation is lost.
     lost = np.where(code[:, None] == code, ((size - 1) / np.maximum(size - 2, 1))[code], 1.0)
-    toward = (own * lost).sum(axis=1)
+    toward = (own * lost).sum(axis=1) + alone
     off = toward - (onehot.T @ toward / size)[code]
     few = np.divide(size, size - 1, out=np.full(len(size), np.nan), where=size > 1)
     single = (own**2).sum() / 2
     return float(np.sqrt(max((off**2 * few[code])[off != 0].sum() - single, single)))
+
+
+def interval_of_rate(rate: float, error: float, alpha: float) -> tuple[float, float]:
+    """Return that of Clopper and Pearson for as many independent pairs as give this error."""
+    if not 0 < rate < 1 or not error > 0:
+        return (rate, rate) if np.isfinite(error) else (np.nan, np.nan)
+    n = rate * (1 - rate) / error**2
+    hits = rate * n
+    low = stats.beta.ppf(alpha / 2, hits, n - hits + 1)
+    return float(low), float(stats.beta.ppf(1 - alpha / 2, hits + 1, n - hits))

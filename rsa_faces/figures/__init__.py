@@ -40,6 +40,7 @@ from rsa_faces.figures.rdms import plot_rdms
 from rsa_faces.figures.readout import plot_readout, plot_transfer
 from rsa_faces.figures.robustness import plot_flags, plot_robustness
 from rsa_faces.figures.stimulus_design import plot_stimulus_design, plot_synthesis
+from rsa_faces.figures.template_verification import plot_template_verification
 from rsa_faces.figures.time import plot_generalization, plot_time
 from rsa_faces.figures.topography import plot_central_bias, plot_receptive_fields, plot_topography
 from rsa_faces.figures.traits import plot_specificity, plot_traits
@@ -89,6 +90,7 @@ __all__ = [
     "plot_specificity",
     "plot_stimulus_design",
     "plot_synthesis",
+    "plot_template_verification",
     "plot_time",
     "plot_topography",
     "plot_traits",

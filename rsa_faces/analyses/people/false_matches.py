@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
@@ -21,6 +20,7 @@ from rsa_faces.analyses._groups import (
     draws_of_people,
     error_of_people,
     grouped_faces,
+    interval_of_rate,
     permutations,
 )
 from rsa_faces.rdm import RDMs
@@ -389,7 +389,7 @@ def _match_table(pool, thresholds, fmr, per_group: bool, kinds, size, alpha: flo
             )
             n_false = int((pool.score[cell] >= thresholds[a]).sum())
             rate, error = pool.rate(a, b, thresholds[a], fmr, per_group)
-            low, high = _interval(rate, error, alpha)
+            low, high = interval_of_rate(rate, error, alpha)
             if n_false == 0 and cell.any():
                 disjoint = size[a] // 2 if a == b else min(size[a], size[b])
                 low, high = 0.0, 1 - (alpha / 2) ** (1 / disjoint)
@@ -408,16 +408,6 @@ def _match_table(pool, thresholds, fmr, per_group: bool, kinds, size, alpha: flo
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _interval(rate: float, error: float, alpha: float) -> tuple[float, float]:
-    """Return that of Clopper and Pearson for as many independent pairs as give this error."""
-    if not 0 < rate < 1 or not error > 0:
-        return (rate, rate) if np.isfinite(error) else (np.nan, np.nan)
-    n = rate * (1 - rate) / error**2
-    hits = rate * n
-    low = stats.beta.ppf(alpha / 2, hits, n - hits + 1)
-    return float(low), float(stats.beta.ppf(1 - alpha / 2, hits + 1, n - hits))
 
 
 def _percentiles(values: np.ndarray, tail) -> np.ndarray:

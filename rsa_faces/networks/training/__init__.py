@@ -18,6 +18,7 @@ from rsa_faces.networks.training.fit import fit
 from rsa_faces.networks.training.outputs import compute_outputs, pair_scores
 from rsa_faces.networks.training.pairs import FacePairs, all_pairs, draw_pairs, read_pairs
 from rsa_faces.networks.training.recipe import Recipe
+from rsa_faces.networks.training.templates import read_template_pairs, read_templates
 from rsa_faces.networks.training.verification import (
     Verification,
     area_under_roc,
@@ -45,6 +46,8 @@ __all__ = [
     "read_fer2013",
     "read_pairs",
     "read_people",
+    "read_template_pairs",
+    "read_templates",
     "roc",
     "shuffled",
     "tar_at_far",

@@ -32,6 +32,7 @@ from rsa_faces.runs.analyse.questions.stimuli import StimuliChoice
 from rsa_faces.runs.analyse.questions.topography import Topography
 from rsa_faces.runs.analyse.questions.traits import Traits
 from rsa_faces.runs.analyse.questions.transfer import Transfer
+from rsa_faces.runs.analyse.questions.verification import Verification
 
 #: Every question; the configuration takes these.
 QUESTIONS: tuple[type[Question], ...] = (
@@ -58,6 +59,7 @@ QUESTIONS: tuple[type[Question], ...] = (
     Occlusion,
     Homophily,
     Membership,
+    Verification,
 )
 
 #: Any of them, told apart by `analysis`.
