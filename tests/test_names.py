@@ -20,6 +20,7 @@ from rsa_faces.analyses import (
     embedding_map,
     encoding,
     erase_groups,
+    landmark_gain,
     layer_agreement,
     readout,
     seed_consistency,
@@ -423,6 +424,10 @@ DOORS = {
                 layer(v), TWO_GROUPS, PERSON, conditions=n, n_boot=20, n_permutations=1
             ).table
         ),
+    ),
+    "landmark_gain": (
+        ROWS,
+        lambda v, n: landmark_gain(layer(v), SPACE, PERSON, conditions=n, n_boot=20).table,
     ),
     "landmark_readout": (
         ROWS,

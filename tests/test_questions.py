@@ -104,6 +104,10 @@ QUESTIONS = {
         {"select": {"expression": "sad"}},
     ),
     "membership": ({"members": "member", **MANY}, {}),
+    "landmark gain": (
+        {"landmarks": "points.npz", "people": "identity", "labels": ["gender", "warm"]},
+        {"networks": ["pixels"]},
+    ),
     "verification": ({"people": "identity", "media": "expression", "fars": [0.1, 1e-4]}, {}),
 }
 

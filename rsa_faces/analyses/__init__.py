@@ -18,6 +18,7 @@ from rsa_faces.analyses.face_code.face_space import Faces, FaceSpace, face_space
 from rsa_faces.analyses.information.congruence import Congruence, congruence
 from rsa_faces.analyses.information.encoding import Encoding, encoding
 from rsa_faces.analyses.information.individuation import Individuation, individuation
+from rsa_faces.analyses.information.landmark_gain import LandmarkGain, landmark_gain
 from rsa_faces.analyses.information.landmarks import (
     LandmarkReadout,
     face_size,
@@ -127,6 +128,7 @@ __all__ = [
     "FaceDecoding",
     "FaceSpace",
     "Faces",
+    "LandmarkGain",
     "LandmarkReadout",
     "Readout",
     "axis_geometry",
@@ -136,6 +138,7 @@ __all__ = [
     "face_size",
     "face_space",
     "kdef_table",
+    "landmark_gain",
     "landmark_readout",
     "measure_landmarks",
     "read_landmarks",

@@ -10,6 +10,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import named
 from rsa_faces.analyses._face_images import as_points
 from rsa_faces.analyses.information._templates import DISTANCES, TEMPLATES, measured
 
@@ -181,3 +182,23 @@ def face_size(landmarks, *, conditions: Sequence[str] | None = None) -> pd.DataF
     center = values.mean(axis=1)
     size = np.linalg.norm(values - center[:, None], axis=(1, 2))
     return pd.DataFrame({"size": size, "x": center[:, 0], "y": center[:, 1]}, index=list(points))
+
+
+def rows_of(frame, what: str) -> dict[str, tuple[float, ...]]:
+    """Return a table's rows by condition, finite numbers."""
+    if not isinstance(frame, pd.DataFrame) or frame.empty:
+        raise InputError(
+            f"expected {what} as a DataFrame indexed by condition, got a {type(frame).__name__}."
+        )
+    names = check_unique_names(frame.index, what="condition")
+    check_unique_names(frame.columns, what=f"{what} column")
+    values, _ = named(frame.set_axis(list(names)), what=what, missing=True)
+    values = values.astype(float)
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        first = ", ".join(repr(names[i]) for i in np.flatnonzero(bad)[:5])
+        raise InputError(
+            f"expected finite {what}, but {bad.sum()} conditions have NaN or infinity: {first}. "
+            "Leave them out and use match='intersection'."
+        )
+    return dict(zip(names, map(tuple, values), strict=True))

@@ -11,7 +11,6 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import check_unique_names, named
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
@@ -23,6 +22,7 @@ from rsa_faces.analyses.information._measurements import (
     face_size,
     measure_landmarks,
     read_landmarks,
+    rows_of,
 )
 from rsa_faces.analyses.information.readout import STRENGTHS
 from rsa_faces.inference._orders import exchanges
@@ -186,7 +186,7 @@ def landmark_readout(
     rng = as_rng(seed)
     layers = as_layers(activations, conditions)
     tables = [("measurements", measurements)] + [("baseline", baseline)] * (baseline is not None)
-    wanted = [(what, _rows(frame, what)) for what, frame in tables]
+    wanted = [(what, rows_of(frame, what)) for what, frame in tables]
     wanted += [("across", across)] if across is not None else []
     wanted += [("within", within)] if within is not None else []
     layers, found, n_left_out = matched(layers, wanted, match)
@@ -293,26 +293,6 @@ def landmark_readout(
         "baseline": [] if baseline is None else [str(name) for name in baseline.columns],
     }
     return LandmarkReadout(table, pd.concat(shown, ignore_index=True), settings=settings)
-
-
-def _rows(frame, what: str) -> dict[str, tuple[float, ...]]:
-    """Return a table's rows by condition, finite numbers."""
-    if not isinstance(frame, pd.DataFrame) or frame.empty:
-        raise InputError(
-            f"expected {what} as a DataFrame indexed by condition, got a {type(frame).__name__}."
-        )
-    names = check_unique_names(frame.index, what="condition")
-    check_unique_names(frame.columns, what=f"{what} column")
-    values, _ = named(frame.set_axis(list(names)), what=what, missing=True)
-    values = values.astype(float)
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        first = ", ".join(repr(names[i]) for i in np.flatnonzero(bad)[:5])
-        raise InputError(
-            f"expected finite {what}, but {bad.sum()} conditions have NaN or infinity: {first}. "
-            "Leave them out and use match='intersection'."
-        )
-    return dict(zip(names, map(tuple, values), strict=True))
 
 
 def _target(values: np.ndarray, name: str) -> Numbers:

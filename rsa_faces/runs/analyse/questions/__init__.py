@@ -20,6 +20,7 @@ from rsa_faces.runs.analyse.questions.face_space import FaceSpace
 from rsa_faces.runs.analyse.questions.groups import Groups
 from rsa_faces.runs.analyse.questions.homophily import Homophily
 from rsa_faces.runs.analyse.questions.individuation import Individuation
+from rsa_faces.runs.analyse.questions.landmark_gain import LandmarkGain
 from rsa_faces.runs.analyse.questions.landmarks import Landmarks
 from rsa_faces.runs.analyse.questions.map import Map
 from rsa_faces.runs.analyse.questions.membership import Membership
@@ -60,6 +61,7 @@ QUESTIONS: tuple[type[Question], ...] = (
     Homophily,
     Membership,
     Verification,
+    LandmarkGain,
 )
 
 #: Any of them, told apart by `analysis`.
