@@ -4,7 +4,7 @@ python scripts/simulate_feature_sets.py --simulations 400
 
 100 faces, two independent sets of 10 features, 30 cells with weights on both and noise. "balanced":
 for each cell there is one with exchanged weights, so that for other faces these cells differ in
-nothing; "drawn": how much a cell follows either set is drawn, so that other cells differ in nothing.
+nothing; "drawn": how much a cell follows either set is drawn, so that other cells differ in none.
 """
 
 import argparse

@@ -26,13 +26,10 @@ from rsa_faces.analyses.information.landmarks import (
     measure_landmarks,
     read_landmarks,
 )
+from rsa_faces.analyses.information.rating_reliability import rating_reliability
 from rsa_faces.analyses.information.readout import Readout, kdef_table, readout, transfer_matrix
-from rsa_faces.analyses.information.traits import (
-    TraitReadout,
-    rating_reliability,
-    trait_generalization,
-    trait_readout,
-)
+from rsa_faces.analyses.information.trait_generalization import trait_generalization
+from rsa_faces.analyses.information.traits import TraitReadout, trait_readout
 from rsa_faces.analyses.networks.agreement import LayerAgreement, layer_agreement, seed_consistency
 from rsa_faces.analyses.networks.embedding_map import EmbeddingMap, embedding_map, shape_distance
 from rsa_faces.analyses.networks.membership import Membership, membership
