@@ -17,8 +17,9 @@ from rsa_faces.networks import get_spec
 from rsa_faces.networks._load import resolve_builder
 from rsa_faces.networks._registry import NETWORKS
 from rsa_faces.networks._weights import fill, initialise, read_weights
-from rsa_faces.networks.training import Augmentation, Recipe, fit
+from rsa_faces.networks.training import Augmentation, Recipe, Turns, find_landmarks, fit
 from rsa_faces.networks.training.objectives import use_dropout
+from rsa_faces.stimuli.degradations import DEGRADATIONS
 
 #: With torchrun, the first process reports.
 FIRST = os.environ.get("RANK", "0") == "0"
@@ -115,6 +116,27 @@ def parser(doc: str, *, epochs: int, rate: float, batch: int, what: str) -> argp
         help="random windows of up to this much less height and width (default 0.1)",
     )
     add("--no-flip", action="store_true", help="do not mirror half of the images at random")
+    add(
+        "--turn",
+        type=float,
+        default=0.0,
+        metavar="PROBABILITY",
+        help="below 0.5: turn images (cut-out faces) in space so that yaws spread (default 0)",
+    )
+    add(
+        "--degrade",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help=f"make images worse at random strengths: {', '.join(DEGRADATIONS)} (default: none)",
+    )
+    add(
+        "--degraded",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="of images, with --degrade (default 0.5)",
+    )
     add("--weights", type=Path, metavar="FILE", help="start from this file, not at random")
     add("--seed", type=int, default=0, help="first weights, order, augmentation (default 0)")
     add("--device", default="auto", help="auto (default: a CUDA GPU if there is one), cpu, cuda:1")
@@ -174,6 +196,11 @@ def start(module: torch.nn.Module, args: argparse.Namespace) -> None:
 
 def train(module, objective, faces, *, network: str, args, batches, validate) -> None:
     """Train with a bar on a terminal, and print the log."""
+    turns = None
+    if args.turn:
+        turns = Turns(find_landmarks(faces, device=args.device), args.turn)
+        if FIRST:
+            print(turns)
     total = args.epochs * len(batches(0))
     with progress_bar("training", total, show=True) as on_step:
         log = fit(
@@ -185,7 +212,13 @@ def train(module, objective, faces, *, network: str, args, batches, validate) ->
             out=args.out,
             preprocessing=get_spec(network).preprocessing,
             validate=validate,
-            augment=Augmentation(flip=0.0 if args.no_flip else 0.5, crop=args.crop),
+            augment=Augmentation(
+                flip=0.0 if args.no_flip else 0.5,
+                crop=args.crop,
+                turns=turns,
+                degradations=tuple(args.degrade),
+                degraded=args.degraded,
+            ),
             resume=args.resume,
             device=args.device,
             workers=args.workers,

@@ -29,12 +29,14 @@ from rsa_faces.networks.training import (
     Augmentation,
     LabelledFaces,
     Recipe,
+    Turns,
     accuracy,
     all_pairs,
     area_under_roc,
     by_person,
     compute_outputs,
     draw_pairs,
+    estimate_yaw,
     fit,
     pair_scores,
     pairwise,
@@ -59,8 +61,11 @@ from rsa_faces.networks.training.objectives import (
     use_classes,
     use_dropout,
 )
+from rsa_faces.networks.training.poses import _poured
 from rsa_faces.networks.training.verification import best_threshold
 from rsa_faces.stimuli import StimulusSet, load_stimuli
+from rsa_faces.stimuli.degradations import degrade
+from rsa_faces.stimuli.turning import _depth_at, _mean_head, _rotated, turned
 
 ROOT = Path(__file__).parents[1]
 LONDON = ROOT.parent / "shared" / "data" / "london"
@@ -491,6 +496,88 @@ def test_augmentation_is_a_window_mirrored_or_not():
         Augmentation(flip=2)
     with pytest.raises(InputError, match="crop from 0 to below 1, got 1"):
         Augmentation(crop=1)
+
+
+def seen_from(yaws):
+    """Landmarks of the average head at known yaws, tilted a little in the image, by name."""
+    known, depth, reach = _mean_head()
+    tilt = np.array([[0.98, -0.2], [0.2, 0.98]])
+    points = [_rotated(known, _depth_at(known, depth, reach), yaw, 5.0) for yaw in yaws]
+    return {f"i{k}": 50 * p[:, :2] @ tilt.T + 90 for k, p in enumerate(points)}
+
+
+def test_yaw_is_that_of_the_average_head_and_turning_spreads_it():
+    rng = np.random.default_rng(0)
+    yaws = np.r_[rng.normal(2, 6, 280), 24.0, -50.0]
+    points = seen_from(yaws)
+    np.testing.assert_allclose(estimate_yaw(np.array(list(points.values()))), yaws, atol=1e-6)
+    turns = Turns(points, 0.4)
+    assert turns.entropy == Turns(points, 0.4, yaw=dict(zip(points, yaws, strict=True))).entropy
+    before, after = turns.entropy
+    counts = np.histogram(np.clip(yaws, -29, 29), np.linspace(-30, 30, 8))[0]
+    assert before == pytest.approx(-sum(c / 282 * np.log2(c / 282) for c in counts if c))
+    added = np.array([[turns.angle(name, rng) for name in points] for _ in range(20)])
+    front = abs(yaws) <= 15
+    assert not added[:, ~front].any()
+    n = added[:, front].size
+    assert abs((added[:, front] != 0).mean() - 0.4) < 2.58 * math.sqrt(0.24 / n)
+    shares = np.histogram(np.clip(yaws + added, -29, 29), np.linspace(-30, 30, 8))[0]
+    np.testing.assert_allclose(shares / shares.sum(), turns.table["after"], atol=0.02)
+    drawn = [-s * math.log2(s) for s in shares / shares.sum()]
+    assert before + 0.5 < sum(drawn) == pytest.approx(after, abs=0.02)
+
+
+def test_water_is_poured_where_least_is():
+    rng = np.random.default_rng(0)
+    for n in (2, 5, 9):
+        base = rng.dirichlet(np.full(n, 0.5)) * 0.7
+        drops = base.copy()
+        for _ in range(3000):
+            drops[drops.argmin()] += 0.3 / 3000
+        np.testing.assert_allclose(base + _poured(base, 0.3), drops, atol=2e-4)
+
+
+def test_images_are_turned_and_made_worse_by_name_and_seed():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    points = {name: 4 * p[:, :2] for name, p in zip("ab", seen_from([0, 0]).values(), strict=True)}
+    turns = Turns(points, 0.49)
+    seeds = [np.random.default_rng(s) for s in range(12)]
+    found = [Augmentation(flip=0, crop=0, turns=turns)(image, rng, "a") for rng in seeds]
+    for seed, one in enumerate(found):
+        rng = np.random.default_rng(seed)
+        rng.random(4)
+        assert (one == turned(image, points["a"], turns.angle("a", rng), 0.0)).all()
+    assert 0 < sum((one != image).any() for one in found) < 12
+    worse = Augmentation(flip=0, crop=0, degradations=("blur", "contrast"), strongest=2)
+    known = [degrade([image], k, s, names=["a"])[0] for k in worse.degradations for s in (1, 2)]
+    of = [worse(image, np.random.default_rng(s)) for s in range(60)]
+    counts = [sum((one == two).all() for one in of) for two in [image, *known]]
+    assert sum(counts) == 60
+    assert 15 < counts[0] < 45
+    assert min(counts) > 0
+    with pytest.raises(InputError, match="below 0.5, got 0.5: a network must see more photographs"):
+        Turns(points, 0.5)
+    with pytest.raises(InputError, match="landmarks of all training images, got none of 'c'"):
+        turns.check(("a", "c"))
+    with pytest.raises(InputError, match="of the same images, but only one has 'b'"):
+        Turns(points, yaw={"a": 0})
+    with pytest.raises(InputError, match="spread evenly already"):
+        Turns(points, yaw={"a": -10, "b": 10}, n_bins=2)
+    with pytest.raises(InputError, match="the least turned of 2 has 20"):
+        Turns(points, yaw={"a": -20, "b": 40})
+    with pytest.raises(InputError, match="degradation .*'blurr'"):
+        Augmentation(degradations=("blurr",))
+
+
+def test_other_degradations_are_not_mixed_up(tmp_path):
+    train(tmp_path, augment=Augmentation(degradations=("blur",)), recipe={"epochs": 1})
+    with pytest.raises(InputError, match="degradations: .'blur'. then, .'jpeg'. now"):
+        train(
+            tmp_path,
+            augment=Augmentation(degradations=("jpeg",)),
+            recipe={"epochs": 1},
+            resume=True,
+        )
 
 
 @pytest.mark.parametrize(("n", "size"), [(9, 4), (8, 4), (10, 4), (3, 8), (1, 4), (5, 1)])

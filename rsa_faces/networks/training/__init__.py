@@ -17,6 +17,7 @@ from rsa_faces.networks.training.faces import (
 from rsa_faces.networks.training.fit import fit
 from rsa_faces.networks.training.outputs import compute_outputs, pair_scores
 from rsa_faces.networks.training.pairs import FacePairs, all_pairs, draw_pairs, read_pairs
+from rsa_faces.networks.training.poses import Turns, estimate_yaw, find_landmarks
 from rsa_faces.networks.training.recipe import Recipe
 from rsa_faces.networks.training.templates import read_template_pairs, read_templates
 from rsa_faces.networks.training.verification import (
@@ -32,6 +33,7 @@ __all__ = [
     "FacePairs",
     "LabelledFaces",
     "Recipe",
+    "Turns",
     "Verification",
     "accuracy",
     "all_pairs",
@@ -39,6 +41,8 @@ __all__ = [
     "by_person",
     "compute_outputs",
     "draw_pairs",
+    "estimate_yaw",
+    "find_landmarks",
     "fit",
     "pair_scores",
     "pairwise",

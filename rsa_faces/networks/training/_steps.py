@@ -111,7 +111,9 @@ class _Items(torch.utils.data.Dataset):
         it = self.loader
         image = it.faces.image(i)
         if it.augment is not None:
-            image = it.augment(image, np.random.default_rng([it.seed, self.epoch, i]))
+            image = it.augment(
+                image, np.random.default_rng([it.seed, self.epoch, i]), it.faces.ids[i]
+            )
         x = _preprocess.apply(it.preprocessing, [image])[0]
         return torch.from_numpy(x), int(it.faces.labels[i])
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces.networks.training.poses import Turns
+from rsa_faces.stimuli.degradations import degrade
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random window of the image, mirrored in some cases.
+    """A random window of the image, mirrored in some cases; on demand turned and made worse.
 
     Applied to the image itself, before the network's own preprocessing brings it to size: pixels
     are interpolated once, and nothing from beyond the image's edge comes in.
@@ -23,16 +27,27 @@ class Augmentation:
     crop : float, from 0 to below 1, default 0.1
         The window's height and width are the same share of the image's, drawn evenly between
         ``1 - crop`` and 1; its place is drawn evenly. This changes size and position a little.
+    turns : Turns, optional
+        Which images are turned in space, before all else.
+    degradations : tuple of str, optional
+        Names of ``rsa_faces.stimuli.degradations.DEGRADATIONS`` that act on an image's arrays
+        alone. An image is made worse after all else, by one of them at a strength from 1 to
+        `strongest`, both drawn evenly.
+    degraded : float, from 0 to 1, default 0.5
+        Probability that an image is made worse, if there are degradations.
+    strongest : int, from 1 to 5, default 5
 
     Raises
     ------
     InputError
-        If a number is out of range.
+        If a number is out of range, or there is no such degradation.
 
     See Also
     --------
     rsa_faces.networks.training.fit : Train a network on labelled faces.
     rsa_faces.networks.training.Recipe : Epochs, optimiser and learning rate of a training run.
+    rsa_faces.networks.training.Turns : Turn some training images, so that they show more views.
+    rsa_faces.stimuli.degradations.degrade : Make images worse by a known amount.
 
     Examples
     --------
@@ -45,6 +60,10 @@ class Augmentation:
 
     flip: float = 0.5
     crop: float = 0.1
+    turns: Turns | None = None
+    degradations: tuple[str, ...] = ()
+    degraded: float = 0.5
+    strongest: int = 5
 
     def __post_init__(self) -> None:
         if not 0 <= self.flip <= 1:
@@ -52,12 +71,45 @@ class Augmentation:
         if not 0 <= self.crop < 1:
             raise InputError(f"expected crop from 0 to below 1, got {self.crop!r}.")
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a changed view of `image`, shape (height, width, 3)."""
+        if isinstance(self.degradations, str):
+            raise InputError(f"expected a tuple of degradations, got {self.degradations!r} alone.")
+        object.__setattr__(self, "degradations", tuple(self.degradations))
+        if not 0 <= self.degraded <= 1:
+            raise InputError(f"expected degraded from 0 to 1, got {self.degraded!r}.")
+        check_count(self.strongest, what="strongest")
+        for kind in self.degradations:  # what does not exist, or wants more than an image, says so
+            degrade([np.full((16, 16, 3), 128, np.uint8)], kind, self.strongest, names=["a"])
+
+    def __call__(
+        self, image: np.ndarray, rng: np.random.Generator, name: str | None = None
+    ) -> np.ndarray:
+        """Return `image`, shape (height, width, 3), changed; turns go by its name."""
         share, down, right, mirror = rng.random(4)
+        if self.turns is not None:
+            image = self.turns(image, name, rng)
         share = 1 - self.crop * share
         height, width = (max(1, round(share * side)) for side in image.shape[:2])
         top = int(down * (image.shape[0] - height + 1))
         left = int(right * (image.shape[1] - width + 1))
         window = image[top : top + height, left : left + width]
-        return window[:, ::-1] if mirror < self.flip else window
+        window = window[:, ::-1] if mirror < self.flip else window
+        if self.degradations and rng.random() < self.degraded:
+            kind = self.degradations[rng.integers(len(self.degradations))]
+            strength, seed = int(rng.integers(self.strongest)) + 1, int(rng.integers(2**31))
+            window = degrade([window], kind, strength, names=["image"], seed=seed)[0]
+        return window
+
+    def check(self, names: tuple[str, ...]) -> None:
+        """Refuse training images that cannot be changed as asked."""
+        if self.turns is not None:
+            self.turns.check(names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what decides the changes, as plain data."""
+        out: dict[str, Any] = {"flip": self.flip, "crop": self.crop}
+        if self.turns is not None:
+            out["turns"] = self.turns.to_dict()
+        if self.degradations:
+            out["degradations"] = list(self.degradations)
+            out |= {"degraded": self.degraded, "strongest": self.strongest}
+        return out

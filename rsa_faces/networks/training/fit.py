@@ -142,10 +142,12 @@ def fit(
     from rsa_faces.networks.training import _steps
 
     out = Path(out)
+    if augment is not None:
+        augment.check(faces.ids)
     settings = {
         "recipe": recipe.to_dict(),
         "preprocessing": preprocessing.to_dict(),
-        "augment": None if augment is None else vars(augment),
+        "augment": None if augment is None else augment.to_dict(),
         "faces": faces.digest(),
         "first batches": sha256_bytes(*(batch.tobytes() for batch in batches(0))),
         "objective": _steps.described(objective),
