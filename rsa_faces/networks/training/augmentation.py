@@ -47,7 +47,6 @@ class Augmentation:
     rsa_faces.networks.training.fit : Train a network on labelled faces.
     rsa_faces.networks.training.Recipe : Epochs, optimiser and learning rate of a training run.
     rsa_faces.networks.training.Turns : Turn some training images, so that they show more views.
-    rsa_faces.stimuli.degradations.degrade : Make images worse by a known amount.
 
     Examples
     --------

@@ -145,7 +145,6 @@ class Turns:
     See Also
     --------
     rsa_faces.networks.training.Augmentation : Its option `turns`.
-    rsa_faces.stimuli.turning.random_turns : Make turned images once, to keep.
 
     Notes
     -----
