@@ -16,11 +16,13 @@ from rsa_faces.cli._console import out
 from rsa_faces.runs import AnalysesConfig
 from rsa_faces.runs.analyse.outputs import answer_table
 from rsa_faces.runs.analyse.questions import QUESTIONS as ALL
+from rsa_faces.stimuli import _video
 
 PEOPLE, EXPRESSIONS = 8, ("happy", "sad", "angry")
 FEW = {"n_permutations": 19}
 MANY = {"n_permutations": 99}
 SMALL = ["mini-xception"]
+CLIPS = {"stimuli": {"clips": "clips", "rate": 5}, "networks": ["pixels"]}
 
 #: question → entry of the configuration, and what else differs from the usual one.
 QUESTIONS = {
@@ -109,6 +111,9 @@ QUESTIONS = {
         {"networks": ["pixels"]},
     ),
     "verification": ({"people": "identity", "media": "expression", "fars": [0.1, 1e-4]}, {}),
+    "movement": (FEW, CLIPS),
+    "movement adds": ({"rdms": "watched.h5", "n_boot": 50, **FEW}, CLIPS),
+    "moments": ({"rdms": "recorded.h5", "beside_average": True, **FEW}, CLIPS),
 }
 
 
@@ -150,6 +155,15 @@ def folder(tmp_path_factory):
     rf.RDMs(pairs, names, "rating", {"subject": list("abc")}).save(folder / "raters.h5")
     people = [f"p{i}" for i in range(2 * PEOPLE)]
     pd.DataFrame({"a": people[:-1], "b": people[1:]}).to_csv(folder / "ties.csv", index=False)
+    for i in range(6):
+        frames = rng.integers(40, 216, (5, 32, 32, 3)).astype(np.uint8)
+        _video.write(folder / "clips" / f"clip{i}.mp4", list(frames), rate=5)
+    clips = [f"clip{i}" for i in range(6)]
+    labels = {"subject": np.repeat(list("abcd"), 5), "time": np.tile(np.arange(5) / 5, 4)}
+    rf.RDMs(rng.random((20, 15)), clips, "simulated", labels).save(folder / "recorded.h5")
+    rf.RDMs(rng.random((2, 15)), clips, "rating", {"subject": list("ab")}).save(
+        folder / "watched.h5"
+    )
     return folder
 
 

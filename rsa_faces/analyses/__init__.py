@@ -11,6 +11,12 @@ from rsa_faces.analyses.design.stimulus_synthesis import (
     synthesise_faces,
     synthesise_images,
 )
+from rsa_faces.analyses.dynamics.movement import (
+    Movement,
+    MovementParts,
+    movement,
+    movement_adds,
+)
 from rsa_faces.analyses.face_code.axis_coding import AxisTuning, axis_tuning
 from rsa_faces.analyses.face_code.axis_geometry import AxisGeometry, axis_geometry
 from rsa_faces.analyses.face_code.face_decoding import FaceDecoding, decode_faces
@@ -66,6 +72,10 @@ from rsa_faces.analyses.quality.confidence_check import ConfidenceCheck, check_c
 from rsa_faces.analyses.quality.robustness import Robustness, robustness
 
 __all__ = [
+    "movement_adds",
+    "movement",
+    "MovementParts",
+    "Movement",
     "synthesise_images",
     "synthesise_faces",
     "Synthesis",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsa_faces._core.checks import check_arguments, check_seed
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_seed
+from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import named
+from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._activations import Activations
 from rsa_faces.extraction._checks import warn_whole
 from rsa_faces.extraction._extract import Images, Passes, Picture, Plan, Rows
@@ -21,6 +26,8 @@ from rsa_faces.stimuli.clips import check_rate
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
     from rsa_faces.stimuli.clips import ClipSet
+
+_log = logging.getLogger(__name__)
 
 
 def extract_clips(
@@ -86,6 +93,7 @@ def extract_clips(
 
     See Also
     --------
+    extract_frames : Record what layers answer to each frame.
     clip_rdms : Build the RDM of each layer over clips.
     extract : Record what the layers of a network answer to each stimulus.
 
@@ -128,6 +136,228 @@ def extract_clips(
     found = plan.run(budget=budget, batch_size=batch_size, progress=progress)
     found.provenance["rate"] = "all frames" if rate is None else float(rate)
     return found
+
+
+class FramePatterns(Mapping):
+    """What layers answer to each frame of clips: layer to ndarray (n_clips, n_channels, n_frames).
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray, shape (n_clips, n_channels, n_frames)
+        Of a network, see :func:`extract_frames`, or features of yours (action units, landmarks).
+    conditions : sequence of str
+        Unique names of the clips.
+    times : sequence of float, shape (n_frames,)
+        When each frame is shown, in seconds from the beginning of the clip, ascending.
+    network : str, default ""
+        The network's name.
+    depth : mapping of str to float, optional
+        As of :class:`Activations`.
+
+    Attributes
+    ----------
+    conditions, times, network, depth
+        As given.
+
+    Raises
+    ------
+    InputError
+        If an array has another shape, values that are not finite, or times do not ascend.
+
+    See Also
+    --------
+    extract_frames : Record what layers answer to each frame.
+    rsa_faces.rdm.frame_rdms : RDMs of averages, of movement, and of each moment.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.extraction import FramePatterns
+    >>> x = np.random.default_rng(0).normal(size=(2, 20, 3))
+    >>> frames = FramePatterns({"AU": x}, ["smile", "frown"], [0, 0.5, 1])
+    >>> frames
+    FramePatterns(1 layer, 2 clips, 3 frames from 0 to 1 s)
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        conditions: Sequence[str],
+        times: Sequence[float],
+        *,
+        network: str = "",
+        depth: Mapping[str, float] | None = None,
+    ) -> None:
+        self.times = np.asarray(times, np.float64)
+        if self.times.ndim != 1 or not (np.diff(self.times) > 0).all():
+            raise InputError("expected ascending times in seconds, one per frame.")
+        rows = {}
+        for layer, values in arrays.items():
+            x, names = named(values, conditions, what=f"the frames of {layer!r}")
+            if x.ndim != 3 or x.shape[2] != len(self.times):
+                raise InputError(
+                    f"expected frames of {layer!r} of shape (n_clips, n_channels, "
+                    f"{len(self.times)}), got {x.shape}."
+                )
+            if not np.isfinite(x).all():
+                lacking = names[int(np.argmin(np.isfinite(x).all(axis=(1, 2))))]
+                raise InputError(f"expected finite frames, but {lacking!r} has none in {layer!r}.")
+            rows[layer] = np.moveaxis(x, 2, 1).reshape(-1, x.shape[1])
+        every = [f"{name}, frame {k}" for name in conditions for k in range(len(self.times))]
+        self._rows = Activations(rows, every, network=network, depth=depth)
+        self.conditions = tuple(conditions)
+        self._order: np.ndarray | None = None
+
+    @property
+    def network(self) -> str:
+        """The network's name."""
+        return self._rows.network
+
+    @property
+    def depth(self) -> Mapping[str, float]:
+        """As of :class:`Activations`."""
+        return self._rows.depth
+
+    @classmethod
+    def _of(cls, rows: Activations, conditions, times, order=None) -> FramePatterns:
+        """Return frames of rows that may lie on disk, clip after clip."""
+        made = cls.__new__(cls)
+        made._rows, made.conditions, made.times = rows, tuple(conditions), times
+        made._order = order
+        return made
+
+    def shuffled(self, *, seed: int = 0) -> FramePatterns:
+        """Return the frames of each clip in an order of its own.
+
+        What is averaged over frames stays as it is; what depends on their order does not.
+
+        Parameters
+        ----------
+        seed : int, default 0
+
+        Returns
+        -------
+        FramePatterns
+        """
+        shape = len(self.conditions), len(self.times)
+        order = np.argsort(as_rng(seed).random(shape), axis=1)
+        if self._order is not None:
+            order = np.take_along_axis(self._order, order, axis=1)
+        return self._of(self._rows, self.conditions, self.times, order)
+
+    def __getitem__(self, layer: str) -> np.ndarray:
+        x = np.asarray(self._rows[check_choice(layer, self._rows.layers, what="layer")])
+        x = x.reshape(len(self.conditions), len(self.times), -1)
+        if self._order is not None:
+            x = np.take_along_axis(x, self._order[:, :, None], axis=1)
+        return np.moveaxis(x, 1, 2)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        layers = "layer" if len(self) == 1 else "layers"
+        of = f" of {self.network!r}" if self.network else ""
+        return (
+            f"FramePatterns({len(self)} {layers}{of}, {len(self.conditions)} clips, "
+            f"{len(self.times)} frames from {self.times[0]:g} to {self.times[-1]:g} s)"
+        )
+
+
+def extract_frames(
+    network: Network,
+    clips: ClipSet,
+    *,
+    rate: float,
+    layers: str | Sequence[str] = "all",
+    shortest: bool = False,
+    budget: str | int = "4GB",
+    reduce: str | int | None = None,
+    precision: str = "float32",
+    seed: int = 0,
+    progress: bool = True,
+) -> FramePatterns:
+    """Record what the layers of a network answer to each frame of clips.
+
+    Parameters
+    ----------
+    network, clips, layers, reduce, precision, seed, progress
+        As for :func:`extract_clips`.
+    rate : float
+        Frames per second of presentation time: frame k is what is shown at k / rate seconds.
+    shortest : bool, default False
+        Take as many frames of each clip as the shortest has, and leave the others out; otherwise
+        all clips must have the same number.
+    budget : str or int, default "4GB"
+        Memory for activations; what does not fit goes to temporary files, read a layer at a time.
+
+    Returns
+    -------
+    FramePatterns
+
+    Raises
+    ------
+    InputError
+        As :func:`extract_clips`, and if clips differ in their number of frames (they are named).
+
+    See Also
+    --------
+    rsa_faces.rdm.frame_rdms : RDMs of averages, of movement, and of each moment.
+    rsa_faces.analyses.movement : Ask how far layers follow the movement of clips.
+
+    Examples
+    --------
+    >>> import rsa_faces as rf
+    >>> from rsa_faces.extraction import extract_frames
+    >>> network = rf.load_network("mini-xception", device="cpu")
+    >>> extract_frames(network, rf.load_clips("clips/"), rate=5)  # doctest: +SKIP
+    FramePatterns(16 layers of 'mini-xception', 96 clips, 10 frames from 0 to 1.8 s)
+    """
+    check_arguments(extract_frames, locals())
+    check_seed(seed)
+    fraction = check_rate(rate)
+    if fraction is None:
+        raise InputError("expected a rate in frames per second, got None: moments need times.")
+    warn_whole(network, clips)
+    n_frames = common_length(clips, rate, shortest, progress)
+    plan = Plan.of(
+        network,
+        Clips(clips, rate),
+        layers=layers,
+        reduce=reduce,
+        precision=precision,
+        seed=seed,
+    )
+    each = replace(plan, shown=Frames(clips, rate, 0, n_frames))
+    rows = each.run(budget=budget, batch_size=None, progress=progress)
+    times = np.array([float(k / fraction) for k in range(n_frames)])
+    return FramePatterns._of(rows, clips.ids, times)
+
+
+def common_length(clips: ClipSet, rate: float | None, shortest: bool, progress: bool) -> int:
+    """Return the number of frames of every clip, or of the shortest if that is asked for."""
+    lengths = {}
+    with progress_bar("frames", len(clips), show=progress) as tell:
+        for i, name in enumerate(clips.ids):
+            lengths[name] = clips.n_frames(name, rate=rate)
+            tell(i + 1)
+    counts = Counter(lengths.values())
+    low = min(counts)
+    if len(counts) > 1 and not shortest:
+        usual = counts.most_common(1)[0][0]
+        odd = [f"{name!r} has {n}" for name, n in lengths.items() if n != usual]
+        more = f" and {len(odd) - 5} more differ" if len(odd) > 5 else ""
+        raise InputError(
+            f"expected the same number of frames in every clip, but {counts[usual]} of "
+            f"{len(clips)} clips have {usual} and {', '.join(odd[:5])}{more}. Choose another "
+            f"rate, average='patterns', or shortest=True to take the first {low} of each."
+        )
+    if len(counts) > 1:
+        _log.warning("only the first %d frames of each clip are taken: shortest=True", low)
+    return low
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ from rsa_faces.figures.readout import plot_readout, plot_transfer
 from rsa_faces.figures.robustness import plot_flags, plot_robustness
 from rsa_faces.figures.stimulus_design import plot_stimulus_design, plot_synthesis
 from rsa_faces.figures.template_verification import plot_template_verification
-from rsa_faces.figures.time import plot_generalization, plot_time
+from rsa_faces.figures.time import plot_generalization, plot_movies, plot_time
 from rsa_faces.figures.topography import plot_central_bias, plot_receptive_fields, plot_topography
 from rsa_faces.figures.traits import plot_specificity, plot_traits
 
@@ -78,6 +78,7 @@ __all__ = [
     "plot_mds",
     "plot_membership",
     "plot_models",
+    "plot_movies",
     "plot_occlusion",
     "plot_partition",
     "plot_peaks",

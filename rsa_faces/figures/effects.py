@@ -81,8 +81,8 @@ def plot_effects(
     table = table.assign(
         **{k: "" for k in ("network", shown.series, shown.panel) if k not in table}
     )
-    kept = [shown.panel, "network", shown.series, shown.name]
-    table[kept[:3]] = table[kept[:3]].astype(str)
+    for column in {shown.panel, "network", shown.series}:
+        table[column] = table[column].astype(str)
     names = list(dict.fromkeys(table[shown.panel]))
     looks = _looks(table, shown.series)
     curves = shown.name == "depth"
@@ -109,6 +109,7 @@ def plot_effects(
         handles = [entry(**look) for look in looks.values() if look["label"]]
         handles += [entry("ceiling", linestyle=":")] * bool(shown.ceilings)
         counts = {"n_subjects": "subjects", "n_people": "people", "n_conditions": "images"}
+        counts["n_clips"] = "clips"
         numbers = [f"{table[c].max():g} {what}" for c, what in counts.items() if c in table]
         marks = ", ".join(numbers)
         if shown.low in table:

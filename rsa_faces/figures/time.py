@@ -19,27 +19,34 @@ from rsa_faces.figures._parts import (
     bottom_legend,
     bounded_axis,
     ceiling_entry,
+    check_few,
     color_bar,
+    curve,
     differs,
     entries_per_row,
     entry,
     figure_of,
+    legend_below,
     limits_of,
     network_colors,
     panels,
+    reference,
     signed_scale,
 )
 from rsa_faces.figures._style import (
     CEILING,
     COLORS,
     COLUMN,
+    PAGE,
+    choose,
     method_symbol,
     numbers,
     shortened,
+    shown_name,
     similarity_label,
     style,
 )
-from rsa_faces.inference import TimeCourse, TimeGeneralization
+from rsa_faces.inference import MovieSimilarity, TimeCourse, TimeGeneralization
 
 _LENGTH = 32  # characters of a model's name in the legend
 _LINE_STYLES = ("-", "--", ":", "-.")
@@ -207,6 +214,115 @@ def plot_generalization(
         ax.set_title(numbers(head, caveats=False), loc="left", fontweight="bold", pad=4)
         color_bar(scale, similarity_label(generalization.method), ax=ax)
     return figure_of(ax)
+
+
+def plot_movies(
+    found: MovieSimilarity,
+    *,
+    region: str | None = None,
+    layers: list[str] | None = None,
+    alpha: float = 0.05,
+    ax: np.ndarray | None = None,
+) -> Figure:
+    """Draw the similarity of moments of clips and of data: all pairs of times, and at each lag.
+
+    Parameters
+    ----------
+    found : MovieSimilarity
+        From :func:`rsa_faces.inference.compare_movies`.
+    region : str, optional
+        By default the first.
+    layers : list of str, optional
+        At most 8; by default of each network the one with the highest timing.
+    alpha : float, default 0.05
+        Filled points: timing is not 0 at this level, corrected.
+    ax : ndarray of 2 Axes, optional
+        By default a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: similarity of all pairs of times, of the layer with the highest timing; dashed: the
+        same time. Right: timing at each lag, a curve per layer with its interval over subjects.
+
+    Raises
+    ------
+    InputError
+        If there is no such region or layer, or there are more than 8.
+
+    See Also
+    --------
+    rsa_faces.inference.compare_movies : Compare moments of clips with those of a recording.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> names, at = [f"clip {i}" for i in range(12)], np.arange(6) / 5
+    >>> model = rf.RDMs(rng.random((6, 66)), names, "simulated", {"time": at})
+    >>> labels = {"subject": np.repeat(range(8), 6), "time": np.tile(at, 8)}
+    >>> values = np.tile(np.roll(model.vectors, 1, axis=0), (8, 1)) + rng.random((48, 66))
+    >>> data = rf.RDMs(values, names, "simulated", labels)
+    >>> figure = rf.figures.plot_movies(rf.inference.compare_movies(model, data))
+    >>> figure.axes[1].get_xlabel()
+    'lag (s): data after the model'
+    """
+    region = choose(region, found.table["region"], "region")
+    table = found.table[found.table["region"] == region]
+    best = table.loc[table.groupby(["network", "layer"], sort=False)["timing"].idxmax()]
+    if layers is None:
+        best = best.loc[best.groupby("network", sort=False)["timing"].idxmax()]
+    else:
+        for name in layers:
+            check_choice(name, list(best["layer"]), what="layer")
+        best = best[best["layer"].isin(layers)]
+    names = [shown_name(*key) for key in zip(best["network"], best["layer"], strict=True)]
+    check_few(names, "layers")
+    highest = best.loc[best["timing"].idxmax()]
+    with style():
+        left, right = panels(ax, 1, 2, PAGE, 2.9)[0]
+        place = list(dict.fromkeys(found.table["region"])).index(region)
+        keys = table[["network", "layer"]].drop_duplicates().itertuples(index=False, name=None)
+        values = found.similarity[place, list(keys).index((highest["network"], highest["layer"]))]
+        scale = signed_scale(values)
+        left.pcolormesh(
+            found.data_times,
+            found.model_times,
+            values,
+            cmap=scale.cmap,
+            norm=scale.norm,
+            shading="nearest",
+            rasterized=True,
+        )
+        left.axline((found.model_times[0],) * 2, slope=1, color="black", lw=0.5, linestyle="--")
+        left.set(xlabel="time of the data (s)", ylabel="time of the model (s)", aspect="equal")
+        left.spines[["top", "right"]].set_visible(True)
+        left.set_title(shown_name(highest["network"], highest["layer"]), loc="left")
+        color_bar(scale, similarity_label(found.settings["method"]), ax=left)
+        colors = network_colors(names)
+        for name, row in zip(names, best.itertuples(), strict=True):
+            own = table[(table["network"] == row.network) & (table["layer"] == row.layer)]
+            curve(
+                right,
+                own["lag"],
+                own["timing"],
+                color=colors[name],
+                low=own["timing_low"],
+                high=own["timing_high"],
+                found=own["p_corrected"] <= alpha,
+                label=name,
+            )
+        reference(right)
+        right.axvline(0, color="black", linewidth=0.6, linestyle=":")
+        right.set_xlabel("lag (s): data after the model")
+        right.set_ylabel("timing: similarity less that of\nthe same moments at other lags")
+        right.set_title(numbers(highest, caveats=False), loc="left")
+        marks = f"bands: 95 % interval; filled: p ≤ {alpha:g}, corrected"
+        legend_below(
+            [left, right], ax is None, handles=right.get_legend_handles_labels()[0], title=marks
+        )
+    return figure_of(np.array([left, right]))
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:

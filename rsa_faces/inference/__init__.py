@@ -16,6 +16,7 @@ from rsa_faces.inference.flexible import (
 from rsa_faces.inference.generalization import TimeGeneralization, time_generalization
 from rsa_faces.inference.latencies import latency, latency_difference
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
+from rsa_faces.inference.movies import MovieSimilarity, compare_movies
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
 from rsa_faces.inference.neighbours import (
     combine_neighbours,
@@ -34,6 +35,7 @@ __all__ = [
     "Alpha",
     "BestLayer",
     "Design",
+    "MovieSimilarity",
     "NoiseCeiling",
     "Partition",
     "PermutationTest",
@@ -48,6 +50,7 @@ __all__ = [
     "calibrate",
     "check_design",
     "combine_neighbours",
+    "compare_movies",
     "cronbach_alpha",
     "evaluate",
     "evaluate_flexible",

@@ -3,7 +3,7 @@
 from rsa_faces.rdm._io import load_rdms
 from rsa_faces.rdm._rdms import RDMs, concat
 from rsa_faces.rdm._table import read_names
-from rsa_faces.rdm.clips import clip_rdms
+from rsa_faces.rdm.clips import clip_rdms, frame_rdms
 from rsa_faces.rdm.compute import compute_rdms
 from rsa_faces.rdm.layers import layer_rdms
 from rsa_faces.rdm.measures import MEASURES, Measure
@@ -20,6 +20,7 @@ __all__ = [
     "clip_rdms",
     "compute_rdms",
     "concat",
+    "frame_rdms",
     "layer_rdms",
     "load_rdms",
     "model_rdm_from_labels",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,22 +13,27 @@ import numpy as np
 
 from rsa_faces._core.checks import check_arguments, check_choice, parse_bytes
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.progress import progress_bar
 from rsa_faces.extraction._checks import warn_whole
 from rsa_faces.extraction._extract import Plan
-from rsa_faces.extraction.clips import Clips, Frames, extract_clips
-from rsa_faces.rdm._rdms import RDMs
+from rsa_faces.extraction.clips import (
+    Clips,
+    FramePatterns,
+    Frames,
+    common_length,
+    extract_clips,
+)
+from rsa_faces.rdm._rdms import RDMs, concat
 from rsa_faces.rdm._ties import UNIT, settle
 from rsa_faces.rdm.compute import compute_rdms, layer_labels, warn_undefined
 from rsa_faces.rdm.measures import Measure, resolve_plain
+from rsa_faces.rdm.movie import rdm_movie
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
     from rsa_faces.stimuli.clips import ClipSet
 
-_log = logging.getLogger(__name__)
-
 AVERAGES = ("patterns", "rdms")
+ASPECTS = ("average", "movement", "moments")
 
 
 def clip_rdms(
@@ -101,6 +104,7 @@ def clip_rdms(
 
     See Also
     --------
+    frame_rdms : RDMs of how clips look on average, how they move, and of each moment.
     layer_rdms : Build the RDM of each layer while the stimuli pass through the network.
     load_clips : Load the video clips of a folder.
 
@@ -153,7 +157,7 @@ def clip_rdms(
     plan = Plan.of(
         network, Clips(clips, rate), layers=layers, reduce=reduce, precision=precision, seed=seed
     )
-    n_frames = _common_length(clips, rate, shortest, progress)
+    n_frames = common_length(clips, rate, shortest, progress)
     mean, counts = _mean_of_frames(
         plan, clips, rate, n_frames, measure, parse_bytes(budget), progress
     )
@@ -165,27 +169,91 @@ def clip_rdms(
     return RDMs(np.vstack(list(mean.values())), clips.ids, measure.name, labels)
 
 
-def _common_length(clips: ClipSet, rate: float | None, shortest: bool, progress: bool) -> int:
-    """Return the number of frames of every clip, or of the shortest if that is asked for."""
-    lengths = {}
-    with progress_bar("frames", len(clips), show=progress) as tell:
-        for i, name in enumerate(clips.ids):
-            lengths[name] = clips.n_frames(name, rate=rate)
-            tell(i + 1)
-    counts = Counter(lengths.values())
-    low = min(counts)
-    if len(counts) > 1 and not shortest:
-        usual = counts.most_common(1)[0][0]
-        odd = [f"{name!r} has {n}" for name, n in lengths.items() if n != usual]
-        more = f" and {len(odd) - 5} more differ" if len(odd) > 5 else ""
-        raise InputError(
-            f"expected the same number of frames in every clip, but {counts[usual]} of "
-            f"{len(clips)} clips have {usual} and {', '.join(odd[:5])}{more}. Choose another "
-            f"rate, average='patterns', or shortest=True to take the first {low} of each."
-        )
-    if len(counts) > 1:
-        _log.warning("only the first %d frames of each clip are taken: shortest=True", low)
-    return low
+def frame_rdms(
+    frames: FramePatterns,
+    *,
+    of: str = "moments",
+    measure: str | Measure | Callable[..., np.ndarray] = "correlation",
+    window: float | None = None,
+    step: float | None = None,
+) -> RDMs:
+    """Build RDMs of how clips look on average, of how they move, or of each moment.
+
+    Parameters
+    ----------
+    frames : FramePatterns
+        From :func:`rsa_faces.extraction.extract_frames`; at least 2 clips.
+    of : {"moments", "movement", "average"}, default "moments"
+        "moments": an RDM for each frame, or window; "movement": one of the changes from frame to
+        frame; "average": one of the means over frames.
+    measure : str, Measure or callable, default "correlation"
+        euclidean, sqeuclidean, correlation, cosine or poisson.
+    window, step : float, optional
+        Of moments, in seconds, as for :func:`rsa_faces.rdm.rdm_movie`; by default each frame.
+
+    Returns
+    -------
+    RDMs
+        With the labels ``network``, ``layer``, ``layer_index``, ``depth``, and of moments ``time``
+        (in seconds from the beginning of a clip, the middle of the window).
+
+    Raises
+    ------
+    InputError
+        If `of` is unknown, a window is given for anything but moments, or there is one frame.
+
+    Warns
+    -----
+    UserWarning
+        If a pattern is constant (correlation) or zero (cosine; a clip that does not move): its
+        pairs are NaN.
+
+    See Also
+    --------
+    clip_rdms : The same averages without keeping frames.
+    rsa_faces.analyses.movement_adds : Ask what movement adds to averages.
+    rsa_faces.inference.compare_movies : Compare moments of clips with those of a recording.
+
+    Notes
+    -----
+    With x_k the pattern of frame k of K, averages are of Σ_k x_k / K, and movement of all
+    x_{k+1} − x_k side by side: what stays the same within a clip drops out of it, and clips that
+    move alike, but not at the same moment, are different. Averages do not depend on the order of
+    frames but for rounding; movement and moments do: see :meth:`FramePatterns.shuffled`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.extraction import FramePatterns
+    >>> from rsa_faces.rdm import frame_rdms
+    >>> x = np.random.default_rng(0).normal(size=(4, 20, 5))
+    >>> frames = FramePatterns({"fc": x}, list("abcd"), [0, 0.2, 0.4, 0.6, 0.8])
+    >>> frame_rdms(frames)
+    RDMs(5 RDMs, 4 conditions, measure='correlation', labels: network, layer, layer_index, depth,
+    time)
+    """
+    check_arguments(frame_rdms, locals())
+    measure = resolve_plain(measure)
+    check_choice(of, ASPECTS, what="aspect of clips")
+    if of != "moments" and (window is not None or step is not None):
+        raise InputError(f"expected `window` and `step` for moments only, got of={of!r}.")
+    if of == "movement" and len(frames.times) < 2:
+        raise InputError("expected at least 2 frames for movement, got 1.")
+    labels = layer_labels(frames.network, dict(frames.depth))
+    made = []
+    for i, (_, patterns) in enumerate(frames.items()):
+        options = {"conditions": frames.conditions, "measure": measure}
+        if of == "moments":
+            own = rdm_movie(patterns, times=frames.times, window=window, step=step, **options)
+        elif of == "movement":
+            changes = np.diff(patterns.astype(np.float64), axis=2)
+            own = compute_rdms(changes.reshape(len(changes), -1), **options)
+        else:
+            own = compute_rdms(patterns.mean(axis=2, dtype=np.float64), **options)
+        table = labels.iloc[[i] * len(own)].reset_index(drop=True)
+        time = {"time": own.labels["time"]} if of == "moments" else {}
+        made.append(RDMs(own.vectors, own.conditions, own.measure, table.assign(**time)))
+    return concat(made)
 
 
 def _mean_of_frames(

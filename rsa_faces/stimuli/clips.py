@@ -164,6 +164,33 @@ class ClipSet:
         """
         return sum(1 for _ in _video.shown(*self._checked(name, rate)))
 
+    def pixel_change(self, name: str, *, rate: float | None = None) -> np.ndarray:
+        """Measure how much pixels change from each frame to the next.
+
+        Parameters
+        ----------
+        name, rate
+            As for :meth:`frames`.
+
+        Returns
+        -------
+        ndarray, shape (n_frames - 1,)
+            Mean absolute difference over pixels and colours, 0 to 255: cuts and changes of light
+            count as much as movement.
+
+        Raises
+        ------
+        InputError
+            As :meth:`frames` does.
+        """
+        frames = self.frames(name, rate=rate)
+        before, found = next(frames).astype(np.int16), []
+        for frame in frames:
+            now = frame.astype(np.int16)
+            found.append(float(np.abs(now - before).mean()))
+            before = now
+        return np.array(found)
+
     def subset(self, ids: Sequence[str]) -> ClipSet:
         """Return the set with these clips only (still sorted by id).
 

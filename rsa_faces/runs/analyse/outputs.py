@@ -11,6 +11,7 @@ from rsa_faces.report import Account, Table
 from rsa_faces.runs._people import people_column
 from rsa_faces.runs._sources import crops, layers_of, sources
 from rsa_faces.runs.analyse.questions import Question
+from rsa_faces.stimuli.clips import ClipSet
 
 if TYPE_CHECKING:
     from rsa_faces.runs.analyse.run import AnalyseRun
@@ -63,10 +64,11 @@ def _methods(run: AnalyseRun) -> str:
     config, labels = run.config, run.labels
     simulated = config.stimuli.dataset == "simulated_faces"
     column = people_column(labels)
+    kind = "clips" if isinstance(run.stimuli, ClipSet) else "images"
     of = f" of {labels[column].nunique()} people" if column else ""
     asked = " ".join(question.method_sentence() for question in run.questions)
     return (
-        f"{len(run.stimuli)} {'simulated faces' if simulated else 'images'}{of} were shown to "
+        f"{len(run.stimuli)} {'simulated faces' if simulated else kind}{of} were shown to "
         f"{layers_of(run.networks)}; features were taken once from each layer of the frozen "
         f"networks. {asked} Computed with rsa-faces {__version__}, seed {config.seed}."
     )

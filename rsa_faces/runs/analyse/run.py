@@ -17,11 +17,11 @@ from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.files import file_names, sha256_file, slug
 from rsa_faces._core.tables import read_table
 from rsa_faces._core.words import counted
-from rsa_faces.extraction import Activations, extract
+from rsa_faces.extraction import Activations, FramePatterns, extract, extract_frames
 from rsa_faces.networks._load import open_network
 from rsa_faces.report import Account, Picture, write_table
 from rsa_faces.runs._job import Job
-from rsa_faces.runs._networks import networks_of, read_images
+from rsa_faces.runs._networks import networks_of, read_images, read_stimuli
 from rsa_faces.runs._plan import Trials, n_channels
 from rsa_faces.runs._run import SUFFIXES, Run
 from rsa_faces.runs._sentences import about
@@ -29,6 +29,7 @@ from rsa_faces.runs.analyse.config import AnalysesConfig
 from rsa_faces.runs.analyse.outputs import account
 from rsa_faces.runs.analyse.questions import Question, Study
 from rsa_faces.stimuli import StimulusSet, load_stimuli
+from rsa_faces.stimuli.clips import ClipSet
 from rsa_faces.stimuli.degradations import DEGRADATIONS
 
 
@@ -94,6 +95,7 @@ class AnalyseRun(Run):
                 "seed": config.seed,
                 "budget": config.budget,
                 "progress": False,
+                **({"rate": config.stimuli.rate} if isinstance(self.stimuli, ClipSet) else {}),
             }
             path = config.store or self.folder / "activations"
             jobs.append(
@@ -139,6 +141,8 @@ class AnalyseRun(Run):
             largest = max(largest, 4 * n * max(channels))
             chance = Chance(dict(zip(layers, channels, strict=True)), n)
             features[entry.name] = Activations(chance, self.stimuli.ids, network=entry.name)
+            if isinstance(self.stimuli, ClipSet):
+                features[entry.name] = self._chance_frames(chance, entry.name)
         trials.add("keeping features", 0.0, 0, stored)
         study = self._study(features)
         for number, question in enumerate(self.questions, start=1):
@@ -148,6 +152,14 @@ class AnalyseRun(Run):
         # Questions draw their figures in the trials; here they are saved, each as two small ones.
         drawn = sum(len(question.figures(list(features))) for question in self.questions)
         trials.figures("figures and report", 2 + 2 * drawn)
+
+    def _chance_frames(self, chance: Chance, network: str) -> FramePatterns:
+        """Return as many random frames as the first clip has."""
+        rate, ids = self.config.stimuli.rate, self.stimuli.ids
+        n_frames = self.stimuli.n_frames(ids[0], rate=rate)
+        spread = np.random.default_rng(1).random((1, 1, n_frames))
+        arrays = {layer: values[:, :, None] + spread for layer, values in chance.items()}
+        return FramePatterns(arrays, ids, np.arange(n_frames) / rate, network=network)
 
     def draw(self) -> None:
         """Figures are drawn with their answers."""
@@ -206,14 +218,17 @@ class AnalyseRun(Run):
             table[column].max() if column in table else float("nan")
             for column in ("n_conditions", "n_people")
         )
-        images = counted(len(self.stimuli) if pd.isna(n_images) else int(n_images), "image")
+        kind = "clip" if isinstance(self.stimuli, ClipSet) else "image"
+        images = counted(len(self.stimuli) if pd.isna(n_images) else int(n_images), kind)
         return images if pd.isna(n_people) else f"{counted(int(n_people), 'person')}, {images}"
 
 
 def _features(
-    name: str, opening: dict, stimuli: StimulusSet, options: dict, path: Path
-) -> Activations:
-    """Return the features of a network, kept in a store."""
+    name: str, opening: dict, stimuli: StimulusSet | ClipSet, options: dict, path: Path
+) -> Activations | FramePatterns:
+    """Return the features of a network, kept in a store; of clips those of each frame."""
+    if isinstance(stimuli, ClipSet):
+        return extract_frames(open_network(name, **opening), stimuli, **options)
     return extract(open_network(name, **opening), stimuli, store=path, **options)
 
 
@@ -253,13 +268,21 @@ def _trial_of(question: Question, study: Study) -> tuple[Callable[[int], Any], i
     return answer, whole, (19, 19 + whole // 8) if key else (1, 1)
 
 
-def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet, pd.DataFrame]:
+def _stimuli(config: AnalysesConfig) -> tuple[StimulusSet | ClipSet, pd.DataFrame]:
     """Return the stimuli that were selected, and their labels."""
     source = config.stimuli
+    clips = [entry.analysis for entry in config.analyses if entry.of_clips]
+    others = [entry.analysis for entry in config.analyses if not entry.of_clips]
+    if clips and (others or source.clips is None or source.rate is None):
+        raise InputError(
+            f"expected `clips` and a `rate` in `stimuli`, and questions to clips only, for "
+            f"{', '.join(map(repr, clips))}, got "
+            f"{', '.join(map(repr, others)) or str(source.model_dump(exclude_none=True))}."
+        )
     if config.labels == "kdef" and source.folder is not None and source.manifest is None:
         stimuli = _kdef(source.folder)
     else:
-        stimuli = read_images(source, "analyse")
+        stimuli = read_stimuli(source) if clips else read_images(source, "analyse")
     labels = stimuli.metadata
     if config.labels == "kdef":
         labels = analyses.kdef_table(stimuli.ids).set_axis(list(stimuli.ids))

@@ -14,6 +14,7 @@ from rsa_faces.runs.analyse.questions.axes import Axes
 from rsa_faces.runs.analyse.questions.components import Components
 from rsa_faces.runs.analyse.questions.confidence import Confidence
 from rsa_faces.runs.analyse.questions.congruence import Congruence
+from rsa_faces.runs.analyse.questions.dynamics import Moments, Movement, MovementAdds
 from rsa_faces.runs.analyse.questions.encoding import Encoding
 from rsa_faces.runs.analyse.questions.erasure import Erasure
 from rsa_faces.runs.analyse.questions.face_space import FaceSpace
@@ -62,6 +63,9 @@ QUESTIONS: tuple[type[Question], ...] = (
     Membership,
     Verification,
     LandmarkGain,
+    Movement,
+    MovementAdds,
+    Moments,
 )
 
 #: Any of them, told apart by `analysis`.

@@ -38,7 +38,7 @@ class Study:
     stimuli : StimulusSet
     labels : DataFrame
         Indexed by stimulus.
-    features : dict of str to Activations
+    features : dict of str to Activations, or of clips to FramePatterns
         By network.
     network : callable
         Load a network by name.
@@ -65,7 +65,7 @@ class Study:
 
     stimuli: StimulusSet
     labels: pd.DataFrame
-    features: dict[str, Activations]
+    features: dict[str, Any]
     network: Callable[[str], Network]
     shown: Callable[[str], StimulusSet]
     budget: str
@@ -144,6 +144,8 @@ class Question(Section, abc.ABC):
     #: The key that says which images show one person; where it is left out, the table's own
     #: column of people is taken if images repeat them.
     people_key: ClassVar[str] = ""
+    #: Whether it is about clips; all others are about images.
+    of_clips: ClassVar[bool] = False
     #: How many networks it takes.
     least_networks: ClassVar[int] = 1
     #: Columns that are printed.

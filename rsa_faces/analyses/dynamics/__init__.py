@@ -1,0 +1,1 @@
+"""What clips show beyond their average frame: how layers move, and what that explains."""
