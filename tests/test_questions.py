@@ -99,6 +99,7 @@ QUESTIONS = {
         {"rdms": "raters.h5", "categories": ["gender"], "n_boot": 50, **MANY},
         {"networks": ["pixels"]},
     ),
+    "attribution": ({"n_places": 2, "n_steps": 4, "of": "rdm"}, {"networks": ["pixels"]}),
     "occlusion": ({"of": "rdm", "n_places": 2}, {"networks": ["pixels"]}),
     "erasure": ({"groups": "gender", "people": "identity", **FEW}, {"networks": ["gabor-v1"]}),
     "homophily": (
@@ -171,6 +172,8 @@ def folder(tmp_path_factory):
 def test_every_question_through_the_command_line(folder, tmp_path, monkeypatch, request, question):
     monkeypatch.setattr(rf.figures, "save_figure", drawn_small)
     request.getfixturevalue("figures_keep_the_rules")
+    if question == "attribution":
+        pytest.importorskip("captum")
     entry, changes = QUESTIONS[question]
     config = {
         "title": f"small: {question}",

@@ -37,6 +37,7 @@ from rsa_faces.analyses.information.readout import Readout, kdef_table, readout,
 from rsa_faces.analyses.information.trait_generalization import trait_generalization
 from rsa_faces.analyses.information.traits import TraitReadout, trait_readout
 from rsa_faces.analyses.networks.agreement import LayerAgreement, layer_agreement, seed_consistency
+from rsa_faces.analyses.networks.attribution import AttributionMap, attribution_map
 from rsa_faces.analyses.networks.embedding_map import EmbeddingMap, embedding_map, shape_distance
 from rsa_faces.analyses.networks.membership import Membership, membership
 from rsa_faces.analyses.networks.occlusion import OcclusionMap, occlusion_map
@@ -72,6 +73,8 @@ from rsa_faces.analyses.quality.confidence_check import ConfidenceCheck, check_c
 from rsa_faces.analyses.quality.robustness import Robustness, robustness
 
 __all__ = [
+    "attribution_map",
+    "AttributionMap",
     "movement_adds",
     "movement",
     "MovementParts",

@@ -1,4 +1,4 @@
-"""Where a hidden part of the face changes a layer most."""
+"""Where a hidden part of the face changes a layer most, or what its similarity follows from."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from rsa_faces.analyses import OcclusionMap
+from rsa_faces.analyses import AttributionMap, OcclusionMap
 from rsa_faces.figures._parts import (
     amount_scale,
     check_few,
     color_bar,
     figure_of,
     legend_below,
+    signed_scale,
     wrapped_panels,
 )
 from rsa_faces.figures._style import COLUMN, PAGE, shown_name, style
@@ -26,7 +27,7 @@ def plot_occlusion(
 
     Parameters
     ----------
-    results : OcclusionMap or sequence of OcclusionMap
+    results : OcclusionMap, AttributionMap, or sequence of these
         A panel each; at most 8.
     alpha : float, default 0.05
         Dots: the change is more, or less, than at other places at this level, corrected.
@@ -36,7 +37,8 @@ def plot_occlusion(
     Returns
     -------
     matplotlib.figure.Figure
-        The mean of the images, and over it colours for the mean change at each place.
+        The mean of the images, and over it colours for the mean change at each place (or the mean
+        attribution: red raises the output, blue lowers it).
 
     Raises
     ------
@@ -46,6 +48,7 @@ def plot_occlusion(
     See Also
     --------
     rsa_faces.analyses.occlusion_map : Hide one part of each image after another.
+    rsa_faces.analyses.attribution_map : Follow a similarity back to pixels.
 
     Examples
     --------
@@ -68,7 +71,7 @@ def plot_occlusion(
         axes = wrapped_panels(ax, len(results), n, width, width)
         for one, result in zip(axes, results, strict=True):
             values = result.matrix().to_numpy()
-            scale = amount_scale(values)
+            scale = amount_scale(values) if values.min() >= 0 else signed_scale(values)
             height, across = result.face.shape[:2]
             face = result.face.mean(axis=2)
             one.imshow(face, cmap="gray", vmin=0, vmax=255, extent=(0, across, height, 0))
@@ -82,7 +85,10 @@ def plot_occlusion(
             settings = result.settings
             one.set_title(shown_name(settings["network"], settings["layer"]), loc="left")
             what = "1 − cosine" if settings["of"] == "embedding" else "1 − r of the RDM's row"
-            color_bar(scale, f"change ({what})", ax=one)
+            what = f"change ({what})"
+            if isinstance(result, AttributionMap):
+                what = f"part of the {'cosine' if settings['of'] == 'embedding' else 'distance'}"
+            color_bar(scale, what, ax=one)
         first = results[0].table.iloc[0]
         counts = f"{first['n_people']:g} people, {first['n_conditions']:g} images"
         marks = f"{counts}; dots: unlike other places, p ≤ {alpha:g}, corrected"

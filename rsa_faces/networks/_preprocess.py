@@ -78,6 +78,24 @@ def place(width: int, height: int, size: int) -> tuple[tuple[int, int], tuple[in
     return new, ((size - new[0]) // 2, (size - new[1]) // 2)
 
 
+def positions(preprocessing: Preprocessing, width: int, height: int) -> np.ndarray:
+    """Return where in an image the middle of each pixel of the input lies: (size, size, 2), x, y.
+
+    In pixels of the image, its upper left corner is 0, 0; padding lies outside it.
+    """
+    size = preprocessing.size
+    new, left, top = (size, size), 0, 0
+    if preprocessing.fit == "pad":
+        new, (left, top) = place(width, height, size)
+    elif preprocessing.fit != "stretch":
+        shorter, resize_to = min(width, height), preprocessing.resize_to or size
+        new = int(width * resize_to / shorter), int(height * resize_to / shorter)
+        left, top = (-round((side - size) / 2) for side in new)
+    middle = np.arange(size) + 0.5
+    x, y = (middle - left) * width / new[0], (middle - top) * height / new[1]
+    return np.stack(np.broadcast_arrays(x, y[:, None]), axis=-1)
+
+
 def _resize(picture: Image.Image, size: tuple[int, int], resample: int) -> Image.Image:
     """Resize unless the size is right already."""
     return picture if picture.size == size else picture.resize(size, resample)

@@ -60,7 +60,7 @@ class OcclusionMap(BaseResult, figure="plot_occlusion"):
     def __repr__(self) -> str:
         best = self.table.loc[self.table["change"].idxmax()]
         return (
-            f"OcclusionMap({self.settings['layer']!r}, {len(self.table)} places, most at "
+            f"{type(self).__name__}({self.settings['layer']!r}, {len(self.table)} places, most at "
             f"x {best['x']:.2f}, y {best['y']:.2f})"
         )
 
@@ -185,20 +185,9 @@ def occlusion_map(
         raise InputError(f"expected size above 0 and at most n_places={n_places}, got {size!r}.")
     layer = network.layers()[-1] if layer is None else layer
     options = {"layers": layer, "budget": budget, "batch_size": batch_size, "progress": False}
-    clean = extract(network, stimuli, **options)
-    images = [stimuli.image(name) for name in stimuli.ids]
-    shape = images[0].shape
-    if any(image.shape != shape for image in images):
-        raise InputError("expected images of one size; cut faces out with rsa_faces.crop_faces.")
-    whom = np.arange(len(images))
-    if people is not None:
-        _, (found,), _ = matched(as_layers(clean, None), [("people", people)], "same")
-        whom = codes_of(found)[0]
-    n_people = int(whom.max()) + 1
-    if n_people < 4:
-        raise InputError(f"expected at least 4 people (or images), got {n_people}.")
-    frame, moves = _frame(landmarks, stimuli.ids, shape)
-    whole = _flat(clean[layer])
+    images, whom = same_size(stimuli), whose(people, stimuli.ids)
+    frame, moves = face_frame(landmarks, stimuli.ids, images[0].shape)
+    whole = _flat(extract(network, stimuli, **options)[layer])
     changes = np.empty((n_places**2, len(images)))
     low, high = frame
     step = (high - low) / n_places
@@ -213,14 +202,43 @@ def occlusion_map(
             answers = _flat(extract(network, worse, **options)[layer])
             changes[k] = _cosine(whole, answers) if of == "embedding" else _rows(whole, answers)
             tell(k + 1)
+    table = table_of_places(changes, whom, n_places, rng)
+    settings = {"network": network.name, "layer": layer, "of": of, "n_places": n_places}
+    settings |= {"size": size, "in_mean_shape": landmarks is not None, "seed": seed}
+    return OcclusionMap(table, np.mean(images, axis=0).round().astype(np.uint8), settings=settings)
+
+
+def same_size(stimuli: StimulusSet) -> list[np.ndarray]:
+    """Return images, which are of one size."""
+    images = [stimuli.image(name) for name in stimuli.ids]
+    if any(image.shape != images[0].shape for image in images):
+        raise InputError("expected images of one size; cut faces out with rsa_faces.crop_faces.")
+    return images
+
+
+def whose(people, ids) -> np.ndarray:
+    """Return the number of each image's person; at least 4 people."""
+    whom = np.arange(len(ids))
+    if people is not None:
+        empty = as_layers({"": np.empty((len(ids), 1))}, ids)
+        _, (found,), _ = matched(empty, [("people", people)], "same")
+        whom = codes_of(found)[0]
+    if whom.max() < 3:
+        raise InputError(f"expected at least 4 people (or images), got {whom.max() + 1}.")
+    return whom
+
+
+def table_of_places(changes: np.ndarray, whom: np.ndarray, n_places: int, rng) -> pd.DataFrame:
+    """Return means over people of changes (n_places², n_images), intervals and tests."""
     counts = np.bincount(whom)
+    n_people = len(counts)
     of_people = np.array([np.bincount(whom, row) / counts for row in changes])
     draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_BOOT) / n_people
     ends = np.percentile(of_people @ draws.T, LEVEL, axis=1)
     above = of_people - of_people.mean(axis=0)
     p, p_corrected = unlike_others(above, rng)
     places = np.arange(n_places**2)
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "row": places // n_places,
             "column": places % n_places,
@@ -233,12 +251,9 @@ def occlusion_map(
             "p": p,
             "p_corrected": p_corrected,
             "n_people": n_people,
-            "n_conditions": len(images),
+            "n_conditions": len(whom),
         }
     )
-    settings = {"network": network.name, "layer": layer, "of": of, "n_places": n_places}
-    settings |= {"size": size, "in_mean_shape": landmarks is not None, "seed": seed}
-    return OcclusionMap(table, np.mean(images, axis=0).round().astype(np.uint8), settings=settings)
 
 
 def unlike_others(above: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -256,7 +271,7 @@ def unlike_others(above: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarr
     return p, corrected
 
 
-def _frame(landmarks, ids, shape):
+def face_frame(landmarks, ids, shape):
     """Return corners of the map (x, y), and what moves its points into each image."""
     height, width = shape[:2]
     corners = np.array([[0.0, 0.0], [width, height]])

@@ -25,7 +25,7 @@ from rsa_faces.runs.analyse.questions.landmark_gain import LandmarkGain
 from rsa_faces.runs.analyse.questions.landmarks import Landmarks
 from rsa_faces.runs.analyse.questions.map import Map
 from rsa_faces.runs.analyse.questions.membership import Membership
-from rsa_faces.runs.analyse.questions.occlusion import Occlusion
+from rsa_faces.runs.analyse.questions.occlusion import Attribution, Occlusion
 from rsa_faces.runs.analyse.questions.readout import Readout
 from rsa_faces.runs.analyse.questions.robustness import Robustness
 from rsa_faces.runs.analyse.questions.scores import Scores
@@ -59,6 +59,7 @@ QUESTIONS: tuple[type[Question], ...] = (
     Individuation,
     Erasure,
     Occlusion,
+    Attribution,
     Homophily,
     Membership,
     Verification,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces._core.words import between, number, p_sentence
 from rsa_faces.extraction import FramePatterns
 from rsa_faces.inference import compare_movies
@@ -30,13 +30,13 @@ FrameMeasure = Literal["correlation", "euclidean", "sqeuclidean", "cosine", "poi
 
 def _measure() -> FrameMeasure:
     """Return the field of the measure."""
-    return Field(default="correlation", description="How frames, or clips, are told apart.")
+    return key("How frames, or clips, are told apart.", "correlation")
 
 
 class Movement(EffectsQuestion):
     """How far layers follow the order of frames of clips."""
 
-    analysis: Literal["movement"] = Field(description="Which question is asked.")
+    analysis: Literal["movement"] = key("Which question is asked.")
     people: str | None = people()
     measure: FrameMeasure = _measure()
     n_permutations: int = permutations(999)
@@ -84,14 +84,14 @@ class Movement(EffectsQuestion):
 class MovementAdds(EffectsQuestion):
     """What movement explains of data beside averages of frames."""
 
-    analysis: Literal["movement adds"] = Field(description="Which question is asked.")
-    rdms: Path = Field(description="RDMs of subjects over the same clips, without times.")
+    analysis: Literal["movement adds"] = key("Which question is asked.")
+    rdms: Path = key("RDMs of subjects over the same clips, without times.")
     measure: FrameMeasure = _measure()
     blocks: Blocks = None
-    generalise_to: Literal["subjects", "conditions", "both"] = Field(
-        default="conditions", description="What is drawn for intervals."
+    generalise_to: Literal["subjects", "conditions", "both"] = key(
+        "What is drawn for intervals.", "conditions"
     )
-    n_boot: int = Field(default=1000, ge=20, description="Bootstrap samples.")
+    n_boot: int = key("Bootstrap samples.", 1000, ge=20)
     n_permutations: int = permutations(999)
 
     of_clips: ClassVar = True
@@ -149,20 +149,14 @@ class MovementAdds(EffectsQuestion):
 class Moments(Question):
     """At which lag data over time follow the moments of clips."""
 
-    analysis: Literal["moments"] = Field(description="Which question is asked.")
-    rdms: Path = Field(description="RDMs of subjects over the same clips, with a label `time`.")
+    analysis: Literal["moments"] = key("Which question is asked.")
+    rdms: Path = key("RDMs of subjects over the same clips, with a label `time`.")
     measure: FrameMeasure = _measure()
-    method: Method = Field(default="spearman", description="How RDMs are compared.")
-    beside_average: bool = Field(
-        default=False, description="Averages of frames are regressed out of layers and data."
-    )
-    window: float | None = Field(
-        default=None, gt=0, description="Frames are averaged over so many seconds."
-    )
-    step: float | None = Field(default=None, gt=0, description="From window to window, in s.")
-    max_lag: float | None = Field(
-        default=None, gt=0, description="The longest lag, in s; half of the clip by default."
-    )
+    method: Method = key("How RDMs are compared.", "spearman")
+    beside_average: bool = key("Averages of frames are regressed out of layers and data.", False)
+    window: float | None = key("Frames are averaged over so many seconds.", None, gt=0)
+    step: float | None = key("From window to window, in s.", None, gt=0)
+    max_lag: float | None = key("The longest lag, in s; half of the clip by default.", None, gt=0)
     blocks: Blocks = None
     n_permutations: int = permutations(9999)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -57,12 +58,16 @@ class Occlusion(Question):
 
     def answer(self, study: Study) -> Answer:
         """Hide parts of the images as each network is shown them."""
+        return self._drawn(study, analyses.occlusion_map, budget=study.budget)
+
+    def _drawn(self, study: Study, ask: Callable[..., analyses.OcclusionMap], **options) -> Answer:
+        """Ask each network, and draw the maps."""
         from rsa_faces.figures import plot_occlusion
 
         layers = study.layers(self.layer)
         points = None if self.landmarks is None else points_of(self.landmarks, study)
         results = {
-            name: analyses.occlusion_map(
+            name: ask(
                 study.network(name),
                 study.shown(name),
                 layer=layer_name,
@@ -70,11 +75,41 @@ class Occlusion(Question):
                 landmarks=points,
                 people=study.column(self.people),
                 n_places=self.n_places,
-                budget=study.budget,
                 seed=study.seed,
                 progress=False,
+                **options,
             )
             for name, layer_name in layers.items()
         }
         tables = [r.table.assign(network=n, layer=layers[n]) for n, r in results.items()]
         return pd.concat(tables), [plot_occlusion(list(results.values()))]
+
+
+class Attribution(Occlusion):
+    """Similarities of images followed back to pixels by gradients."""
+
+    analysis: Literal["attribution"] = key("Which question is asked.")  # type: ignore[assignment]
+    method: Literal["integrated gradients", "gradient x input"] = key(
+        "Gradients on the way from grey to the image, or at the image.", "integrated gradients"
+    )
+    n_steps: int = key("Steps of the way.", 32, ge=2)
+
+    marks: ClassVar = (
+        "Colours: how much of the similarity (or distance) the pixels of a place account for, over "
+        "the mean image (red: they raise it); dots: unlike other places, corrected."
+    )
+    how: ClassVar = (
+        "gradients of the cosine with the whole image (or of the distance to all others) times the "
+        "difference from grey, summed over places; intervals draw people, p values exchange places "
+        "within each person and are corrected by the largest"
+    )
+    meanings: ClassVar = Occlusion.meanings | {
+        "change": "mean attribution of the place's pixels",
+        "above": "attribution less the mean over places",
+        "p": "two-sided: the attribution is that of other places",
+    }
+
+    def answer(self, study: Study) -> Answer:
+        """Follow similarities back to what each network is shown."""
+        options = {"method": self.method, "n_steps": self.n_steps}
+        return self._drawn(study, analyses.attribution_map, **options)
