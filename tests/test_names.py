@@ -30,6 +30,7 @@ from rsa_faces.analyses import (
     template_verification,
     transfer_matrix,
 )
+from rsa_faces.analyses.face_code.averageness import averageness
 from rsa_faces.analyses.face_code.axis_coding import axis_tuning
 from rsa_faces.analyses.face_code.axis_geometry import axis_geometry
 from rsa_faces.analyses.face_code.face_decoding import decode_faces
@@ -349,6 +350,10 @@ DOORS = {
     ),
     "Patterns": (ROWS, lambda v, n: rf.brain.Patterns(v, n, region()).values),
     "RDMs.from_matrices": (SQUARE, lambda v, n: rf.RDMs.from_matrices(v, n, "m").vectors),
+    "averageness": (
+        POINTS,
+        lambda v, n: averageness(v, SPACE, conditions=n, pairs=[], n_permutations=9).table,
+    ),
     "axis_geometry": (
         ROWS,
         lambda v, n: (

@@ -83,6 +83,17 @@ QUESTIONS = {
         {},
     ),
     "traits": ({"ratings": ["warm"], "baseline": ["age"], **FEW}, {}),
+    "averageness": (
+        {
+            "landmarks": "points.npz",
+            "ratings": ["warm"],
+            "raters": "ratings.csv",
+            "controls": ["age"],
+            "within": "gender",
+            **FEW,
+        },
+        {"networks": ["pixels"], "select": {"expression": "sad"}},
+    ),
     "encoding": ({"responses": "responses.csv", "beside": ["pixels"], **FEW}, {}),
     "feature sets": (
         {
@@ -139,7 +150,9 @@ def folder(tmp_path_factory):
     table["warm"] = rng.normal(size=len(table))
     table["age"] = rng.uniform(20, 60, len(table))
     table.to_csv(folder / "faces.csv", index=False)
-    points = 0.3 * rng.normal(size=(len(table), 189, 2)) + rng.uniform(4, 28, (189, 2))
+    half = rng.uniform(4, 28, (94, 2))
+    face = np.vstack([half, [32, 0] + half * [-1, 1], [16, 16]])  # the same on both sides
+    points = 0.3 * rng.normal(size=(len(table), 189, 2)) + face
     np.savez(folder / "points.npz", files=table["file"].to_numpy(str), points=points)
     responses = pd.DataFrame(
         rng.normal(size=(2 * len(table), 3)), columns=["FFA:1", "FFA:2", "OFA:1"]
@@ -149,6 +162,11 @@ def folder(tmp_path_factory):
     responses.insert(0, "stimulus", np.tile(table["file"].str.removesuffix(".png"), 2))
     responses["repeat"] = np.repeat([1, 2], len(table))
     responses.to_csv(folder / "responses.csv", index=False)
+    ratings = table[["file"]].rename(columns={"file": "stimulus"})
+    ratings["stimulus"] = ratings["stimulus"].str.removesuffix(".png")
+    ratings = pd.concat([ratings.assign(rater=rater) for rater in "abcd"])
+    ratings["warm"] = rng.integers(1, 8, len(ratings))
+    ratings.to_csv(folder / "ratings.csv", index=False)
     places = pd.DataFrame({"cell": ["OFA:1", "FFA:1", "FFA:2"], "mm": [0.0, 1.0, 3.0]})
     places.to_csv(folder / "places.csv", index=False)
     names = list(table["file"].str.removesuffix(".png"))

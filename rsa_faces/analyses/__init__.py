@@ -17,6 +17,7 @@ from rsa_faces.analyses.dynamics.movement import (
     movement,
     movement_adds,
 )
+from rsa_faces.analyses.face_code.averageness import Averageness, averageness
 from rsa_faces.analyses.face_code.axis_coding import AxisTuning, axis_tuning
 from rsa_faces.analyses.face_code.axis_geometry import AxisGeometry, axis_geometry
 from rsa_faces.analyses.face_code.face_decoding import FaceDecoding, decode_faces
@@ -132,6 +133,7 @@ __all__ = [
     "Individuation",
     "individuation",
     "Encoding",
+    "Averageness",
     "AxisGeometry",
     "AxisTuning",
     "Congruence",
@@ -141,6 +143,7 @@ __all__ = [
     "LandmarkGain",
     "LandmarkReadout",
     "Readout",
+    "averageness",
     "axis_geometry",
     "axis_tuning",
     "congruence",

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from rsa_faces.runs.analyse.questions._base import Question, Study
 from rsa_faces.runs.analyse.questions.agreement import Agreement
+from rsa_faces.runs.analyse.questions.averageness import Averageness
 from rsa_faces.runs.analyse.questions.axes import Axes
 from rsa_faces.runs.analyse.questions.components import Components
 from rsa_faces.runs.analyse.questions.confidence import Confidence
@@ -54,6 +55,7 @@ QUESTIONS: tuple[type[Question], ...] = (
     FaceSpace,
     Axes,
     Traits,
+    Averageness,
     Encoding,
     Sets,
     Individuation,
