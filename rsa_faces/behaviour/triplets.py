@@ -354,15 +354,10 @@ def _read(
         raise InputError("expected at least one choice among three different images, got none.")
     which = np.argmax(place, axis=1)
     odd_one = shown[np.arange(len(shown)), which]
-    alike = shown[~_at(which)].reshape(-1, 2)
+    alike = shown[np.arange(3) != which[:, None]].reshape(-1, 2)
     triplets = np.column_stack([alike, odd_one])[keep]
     _note_unseen(findings, triplets, raters[keep], names, len(conditions), per_rater)
     return triplets, raters[keep], names, conditions, findings.report()
-
-
-def _at(which: np.ndarray) -> np.ndarray:
-    """Return a mask with one True per row."""
-    return np.arange(3) == which[:, None]
 
 
 def _note_unseen(findings, triplets, raters, names, n, per_rater) -> None:

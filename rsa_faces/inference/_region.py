@@ -113,7 +113,7 @@ class Region:
     def undefined(self, names: pd.DataFrame, undefined: np.ndarray) -> str:
         """Return a note of similarities, (n_models, n_subjects), that are undefined."""
         models = undefined.any(axis=1)
-        shown = names.loc[models, ["network", "layer"]].agg(" ".join, axis=1).str.strip()
+        shown = full_names(names[models])
         note = f"{self.where}: no similarity is defined for {', '.join(shown[:5])}"
         if undefined[models].all():
             return f"{note} (constant over these conditions)."
@@ -199,7 +199,7 @@ def result_of(region: Region, outcome: Outcome) -> Result:
     half = design.half_width(sem[:n_model], freedom)
     unmeasured = np.isnan(sem[:n_model]) & ~np.isnan(means)
     if unmeasured.any():
-        shown = names.loc[unmeasured, ["network", "layer"]].agg(" ".join, axis=1).str.strip()
+        shown = full_names(names[unmeasured])
         notes.append(
             f"{region.where}: no standard error can be given for {', '.join(shown[:5])}: its "
             "similarity is the same in every sample."
@@ -263,6 +263,11 @@ def model_names(model: RDMs) -> pd.DataFrame:
         },
         index=rows,
     )
+
+
+def full_names(names: pd.DataFrame) -> list[str]:
+    """Return network and layer of models in one."""
+    return names[["network", "layer"]].agg(" ".join, axis=1).str.strip().tolist()
 
 
 def largest_within(model: RDMs, units: Units, method: Method) -> np.ndarray:

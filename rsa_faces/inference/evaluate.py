@@ -17,6 +17,7 @@ from rsa_faces.inference._dyadic import analytic, with_closed_form
 from rsa_faces.inference._region import (
     Outcome,
     Region,
+    full_names,
     largest_within,
     model_names,
     regions_of,
@@ -252,15 +253,10 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
         method.name if given is None else f"partial-{method}",
         notes,
         {
-            "given": [] if given is None else _given_names(given),
+            "given": [] if given is None else full_names(model_names(given)),
             "weights": region.weights is not None,
             "sigma_k": method.sigma_k is not None,
         },
         interval,
         given,
     )
-
-
-def _given_names(given: RDMs) -> list[str]:
-    """Return a name of each RDM that is regressed out."""
-    return model_names(given)[["network", "layer"]].agg(" ".join, axis=1).str.strip().tolist()

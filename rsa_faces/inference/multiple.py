@@ -70,19 +70,9 @@ def _fdr(ordered: np.ndarray) -> np.ndarray:
     return np.minimum.accumulate((ordered * n / np.arange(1, n + 1))[::-1])[::-1]
 
 
-def _bonferroni(ordered: np.ndarray) -> np.ndarray:
-    """Bonferroni, on ascending p values."""
-    return ordered * len(ordered)
-
-
-def _holm(ordered: np.ndarray) -> np.ndarray:
-    """Holm, on ascending p values."""
-    return np.maximum.accumulate(ordered * np.arange(len(ordered), 0, -1))
-
-
 #: Name of each correction and its function of ascending p values.
 CORRECTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "fdr": _fdr,
-    "bonferroni": _bonferroni,
-    "holm": _holm,
+    "bonferroni": lambda ordered: ordered * len(ordered),
+    "holm": lambda p: np.maximum.accumulate(p * np.arange(len(p), 0, -1)),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from importlib import metadata
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ def describe(library: str, model: str) -> NetworkSpec:
         architecture=model,
         training_set="see the library's page",
         licence=licence,
-        origin=f"{library} {_version(library)}",
+        origin=f"{library} {metadata.version(library)}",
         citation=_CITATION[library],
         preprocessing=preprocessing,
         builder="",
@@ -161,13 +162,6 @@ def _torchvision(model: str) -> tuple[Preprocessing, str]:
         interpolation=transforms.interpolation.value,
         resize_to=transforms.resize_size[0],
     ), "BSD-3-Clause (code); weights: see the library's page"
-
-
-def _version(library: str) -> str:
-    """Return the installed version."""
-    from importlib.metadata import version
-
-    return version(library)
 
 
 _DESCRIBE = {"timm": _timm, "torchvision": _torchvision}

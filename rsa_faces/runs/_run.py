@@ -182,7 +182,8 @@ class Run(abc.ABC):
         with self._checked() as caught, self._claimed(), opened(self.cluster) as self.parts:
             self.steps = Steps(self.folder)
             self.make()
-            self._write_tables()
+            for name, table in self.tables.items():
+                write_table(table, self.folder / f"{name}.csv")
             self.tell("figures and report")
             self.draw()
             self.notes += [str(w.message) for w in caught if w.category is UserWarning]
@@ -353,11 +354,6 @@ class Run(abc.ABC):
         key = [sha256_bytes(*(d.encode() for d in depends_on))]
         self.steps.run(f"figure {name}", key, files, make)
         self.pictures.append(Picture(self.folder / files[1], caption, alt))
-
-    def _write_tables(self) -> None:
-        """Write all tables as CSV."""
-        for name, table in self.tables.items():
-            write_table(table, self.folder / f"{name}.csv")
 
     def _write_account(self, account: Account, started: datetime, seconds: float) -> None:
         """Write methods, notes, report, the folder's README and the provenance."""

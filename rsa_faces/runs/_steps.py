@@ -270,7 +270,10 @@ def joined(folder: Path, resolved: str) -> Iterator[None]:
 def _forget(folder: Path) -> None:
     """Remove the files that earlier runs recorded, and their records; nothing else."""
     recorded: set[str] = set()
-    for name, read in (("state.json", _files_of_steps), ("provenance.json", _files_left)):
+    for name, read in (
+        ("state.json", lambda steps: {file for step in steps.values() for file in step["files"]}),
+        ("provenance.json", lambda provenance: set(provenance["files"])),
+    ):
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
             recorded |= read(json.loads((folder / name).read_text(encoding="utf-8")))
     root = folder.resolve()
@@ -284,16 +287,6 @@ def _forget(folder: Path) -> None:
 def remove_array(folder: Path) -> None:
     """Remove the scripts and records of a job array."""
     shutil.rmtree(folder / ARRAY, ignore_errors=True)
-
-
-def _files_of_steps(state: dict) -> set[str]:
-    """Return the files of a ``state.json``."""
-    return {file for record in state.values() for file in record["files"]}
-
-
-def _files_left(provenance: dict) -> set[str]:
-    """Return the files of a ``provenance.json``."""
-    return set(provenance["files"])
 
 
 def _sweep(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ import pandas as pd
 from rsa_faces._core.files import file_names
 from rsa_faces._core.words import between, counted, interval_label, number
 from rsa_faces.inference import BestLayer, Design, Result, best_layer
-from rsa_faces.rdm import RDMs
 from rsa_faces.report import Table
 from rsa_faces.runs._job import Job, save_made
 from rsa_faces.runs.compare.config import DataConfig
@@ -52,17 +51,13 @@ def judged_regions(run: CompareRun) -> list[DataConfig]:
     for entry in config.data:
         data = inputs.data[entry.region]
         drawn = entry.generalise_to or config.inference.generalise_to
-        subjects = data.labels[config.inference.by].nunique() if _has(data, config) else 1
+        by = config.inference.by
+        subjects = data.labels[by].nunique() if by in data.labels else 1
         missing = np.isnan(data.subset(conditions).vectors[:, units.used]).any()
         if missing or (drawn != "conditions" and subjects < _FEWEST_SUBJECTS):
             continue
         found.append(entry)
     return found
-
-
-def _has(data: RDMs, config: Any) -> bool:
-    """Return whether subjects are told apart."""
-    return config.inference.by in data.labels
 
 
 def jobs(run: CompareRun) -> list[Job]:
