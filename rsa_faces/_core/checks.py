@@ -155,6 +155,13 @@ def check_count(value: int, *, what: str, low: int = 1, high: int | None = None)
     return int(value)
 
 
+def check_enough(n: int, least: int, what: str) -> None:
+    """Raise unless there are enough of some things."""
+    if n < least:
+        few, got = ("one", "none") if least == 1 else (least, n)
+        raise InputError(f"expected at least {few} {what}, got {got}.")
+
+
 def check_above(value: Any, low: float, *, what: str, least: bool = False) -> float:
     """Return `value` if it is a finite number above `low`, or that at the least."""
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

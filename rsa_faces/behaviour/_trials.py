@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_enough, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.stored import storable_fields
 from rsa_faces._core.tables import check_pivot, read_table
@@ -55,8 +55,7 @@ class Trial:
     def __post_init__(self) -> None:
         names = check_unique_names(self.names, what="image")
         xy = np.array(self.xy, dtype=np.float64, copy=True)
-        if len(names) < 2:
-            raise InputError(f"expected at least 2 images in a trial, got {len(names)}.")
+        check_enough(len(names), 2, "images in a trial")
         if xy.shape != (len(names), 2):
             raise InputError(
                 f"expected positions of shape ({len(names)}, 2) for {len(names)} images, got "

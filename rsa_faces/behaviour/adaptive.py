@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces.behaviour._trials import Arrangements, Trial, as_arrangements
 from rsa_faces.behaviour.inverse_mds import ArrangementRDM, inverse_mds
@@ -105,8 +105,7 @@ def next_trial(
     state = _state(trials, conditions, evidence_floor)
     names, vector, evidence = state
     n = len(names)
-    if n < 3:
-        raise InputError(f"expected at least 3 conditions, got {n}.")
+    check_enough(n, 3, "conditions")
     n_max = n if n_max is None else min(check_count(n_max, what="n_max", low=3), n)
     rng = as_rng(seed)
     if rule == "random" or not evidence.any():

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from rsa_faces._core.checks import as_rng, check_arguments, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -306,8 +306,7 @@ def trial_reliability(
     check_arguments(trial_reliability, locals())
     arrangements = as_arrangements(trials, conditions)
     check_count(n_splits, what="n_splits")
-    if len(arrangements) < 2:
-        raise InputError(f"expected at least 2 trials to split, got {len(arrangements)}.")
+    check_enough(len(arrangements), 2, "trials to split")
     rng = as_rng(seed)
     half = (len(arrangements) + 1) // 2
     r, n_pairs = [], []

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_arguments, check_choice, check_pair_weights
+from rsa_faces._core.checks import check_arguments, check_choice, check_enough, check_pair_weights
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import codes_of
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -118,8 +118,7 @@ def fit_raters(arrangements: Iterable[Arrangements], *, evidence_floor: float = 
     RDMs(2 RDMs, 3 conditions, measure='arrangement', labels: rater, n_trials, stress)
     """
     everyone = list(arrangements)
-    if not everyone:
-        raise InputError("expected at least one rater, got none.")
+    check_enough(len(everyone), 1, "rater")
     names = [one.rater for one in everyone]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise InputError(
@@ -271,8 +270,7 @@ def rater_agreement(
     """
     check_arguments(rater_agreement, locals())
     names = _names(rdms, by)
-    if len(names) < 3:
-        raise InputError(f"expected at least 3 raters, got {len(names)}.")
+    check_enough(len(names), 3, "raters")
     weights = check_pair_weights(evidence, rdms.vectors.shape, what="evidence")
     run = np.zeros(rdms.n_conditions, np.int64)
     if blocks is not None:

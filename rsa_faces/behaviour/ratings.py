@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_enough, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.tables import check_pivot, read_table
@@ -364,8 +364,7 @@ def trait_rdms(
         )
     table = _passed(table.rename(columns={rater: "rater"}), checks, max_failed, findings)
     conditions = sorted(table[stimulus].unique())
-    if len(conditions) < 2:
-        raise InputError(f"expected at least 2 faces, got {len(conditions)}.")
+    check_enough(len(conditions), 2, "faces")
     n_rdms = table["rater"].nunique() * (len(traits) if by == "trait" else 1)
     check_pivot(len(conditions), n_rdms, what=f"the column {stimulus!r}")
     row, col = np.triu_indices(len(conditions), k=1)

@@ -10,7 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
+from rsa_faces._core.checks import (
+    as_rng,
+    check_choice,
+    check_count,
+    check_enough,
+    check_unique_names,
+)
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.tables import check_pivot, read_table
@@ -312,8 +318,7 @@ def _read(
     if conditions is None:
         conditions = sorted(set(table["a"]) | set(table["b"]) | set(table["c"]))
     conditions = check_unique_names(conditions, what="condition")
-    if len(conditions) < 3:
-        raise InputError(f"expected at least 3 conditions, got {len(conditions)}.")
+    check_enough(len(conditions), 3, "conditions")
     n_rdms = table["rater"].nunique() if per_rater else 1
     check_pivot(len(conditions), n_rdms, what="the table of triplets")
     position = {name: i for i, name in enumerate(conditions)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._core.checks import check_flags
+from rsa_faces._core.checks import check_enough, check_flags
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain.spheres import Volume
 
@@ -76,8 +76,7 @@ class Region:
             raise TypeError(f"expected volume to be a Volume, got {type(volume).__name__}.")
         self.volume, self.name, self.template = volume, str(name), template
         self.left, self.right = _vertices(left, "left"), _vertices(right, "right")
-        if not self.n_places:
-            raise InputError(f"expected at least one voxel or vertex in region {name!r}, got none.")
+        check_enough(self.n_places, 1, f"voxel or vertex in region {name!r}")
 
     @property
     def n_places(self) -> int:

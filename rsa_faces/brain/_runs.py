@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.checks import check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain._design import kept_scans
 from rsa_faces.brain._region import Region
@@ -23,8 +24,7 @@ def per_run(imgs: Any, tables: Any, confounds: Any, runs: Any, *, what: str = "e
         confounds = None if confounds is None else [confounds]
     if isinstance(imgs, Mapping) or not isinstance(imgs, (list, tuple)):
         raise InputError(f"expected a list with one image per run, got {type(imgs).__name__}.")
-    if not imgs:
-        raise InputError("expected at least one run, got none.")
+    check_enough(len(imgs), 1, "run")
     confounds = [None] * len(imgs) if confounds is None else list(confounds)
     runs = list(range(1, len(imgs) + 1)) if runs is None else list(runs)
     tables = list(tables)

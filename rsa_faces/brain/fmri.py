@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_choice, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import as_names, named, per_row
 from rsa_faces.brain._region import Region
@@ -330,8 +330,7 @@ def _named(rois, space: Region) -> dict[str, Region | None]:
                 "name to region."
             )
         rois = dict(zip(names, rois, strict=True))
-    if not rois:
-        raise InputError("expected at least one region, got none.")
+    check_enough(len(rois), 1, "region")
     for name, roi in rois.items():
         if not isinstance(roi, Region):
             raise TypeError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice, check_flags
+from rsa_faces._core.checks import check_choice, check_enough, check_flags
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import as_names
 from rsa_faces._core.optional import require
@@ -122,8 +122,7 @@ class IeegPatterns:
     def take_trials(self, rows: Sequence[int] | np.ndarray) -> IeegPatterns:
         """Return these trials only, by position or by one True or False for each."""
         rows = np.arange(len(self.values))[np.asarray(rows)]
-        if not len(rows):
-            raise InputError(f"expected at least one trial of {self.patient!r}, got none.")
+        check_enough(len(rows), 1, f"trial of {self.patient!r}")
         return replace(
             self,
             values=self.values[rows],

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._core.checks import check_above, check_choice, check_count
+from rsa_faces._core.checks import check_above, check_choice, check_count, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain._labels import background, freesurfer_label, label_maps
 from rsa_faces.brain._region import Region
@@ -157,8 +157,7 @@ def atlas_rois(
         }
     else:
         wanted = {str(n): [str(n)] for n in ([labels] if isinstance(labels, str) else labels)}
-    if not wanted:
-        raise InputError("expected at least one label of the atlas, got none.")
+    check_enough(len(wanted), 1, "label of the atlas")
     regions = {}
     for new, olds in wanted.items():
         for old in olds:

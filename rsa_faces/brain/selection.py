@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_choice, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -162,10 +162,7 @@ def face_selective(
         )
     sides = [localiser.take_conditions(names) for names in (faces, others)]
     for what, side in zip(("faces", "others"), sides, strict=True):
-        if len(side.values) < _FEWEST:
-            raise InputError(
-                f"expected at least {_FEWEST} trials of {what}, got {len(side.values)}."
-            )
+        check_enough(len(side.values), _FEWEST, f"trials of {what}")
     part = between_times(localiser.times, window, "window")
     first, second = (side.values[..., part].mean(axis=2) for side in sides)
     statistic, p = _TESTS[test](first, second)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
-from rsa_faces._core.checks import check_arguments, check_choice, check_pair_weights
+from rsa_faces._core.checks import check_arguments, check_choice, check_enough, check_pair_weights
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import codes_of, named, unnamed
 from rsa_faces.comparison._forms import Covariance, bounded
@@ -113,10 +113,7 @@ def compare(
         total, n_runs = np.zeros((2, len(model), len(data)))
         for run in range(len(names)):
             members = np.flatnonzero(codes == run)
-            if len(members) < 3:
-                raise InputError(
-                    f"expected at least 3 conditions in block {names[run]!r}, got {len(members)}."
-                )
+            check_enough(len(members), 3, f"conditions in block {names[run]!r}")
             some = [model.conditions[i] for i in members]
             sides = model.subset(some), data.subset(some)
             there = [~np.isnan(side.vectors).all(axis=1) for side in sides]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.optional import require
 from rsa_faces.datasets.simulated_brain import _coordinates, _names
@@ -127,8 +127,7 @@ def simulated_recordings(
     check_count(n_patients, what="n_patients")
     check_count(n_electrodes, what="n_electrodes")
     check_count(n_trials, what="n_trials")
-    if not planted:
-        raise InputError("expected at least one (region, model, start, stop), got none.")
+    check_enough(len(planted), 1, "(region, model, start, stop)")
     for _, model, start, stop in planted:
         check_choice(model, names, what="model")
         if not times[0] <= start < stop <= times[1]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rsa_faces._core.checks import check_arguments, check_is
+from rsa_faces._core.checks import check_arguments, check_enough, check_is
 from rsa_faces._core.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def select_layers(network: Network, layers: str | Sequence[str] = "all") -> list
     patterns = [layers] if isinstance(layers, str) else list(layers)
     for pattern in patterns:
         check_is(pattern, str, what="layers", hint="names of layers")
-    if not patterns:
-        raise InputError("expected at least one layer, or 'all', got none.")
+    check_enough(len(patterns), 1, "layer, or 'all'")
     listed = network.all_layers()
     modules = [name for name, _ in network.module.named_modules() if name]
     chosen: set[str] = set()

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rsa_faces._core.checks import check_arguments, check_choice
+from rsa_faces._core.checks import check_arguments, check_choice, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import number, p_sentence, percent
 from rsa_faces.analyses.face_code._face_space import FaceSpace
@@ -238,8 +238,7 @@ def plot_axis_tuning(
     if cells is None:
         cells = table["r"].sort_values(ascending=False).index[:6]
     cells = [check_choice(cell, table.index, what="cell") for cell in cells]
-    if not cells:
-        raise InputError("expected at least one cell, got none.")
+    check_enough(len(cells), 1, "cell")
     n_columns = min(len(cells), 3)
     with style():
         width = PAGE * max(n_columns, 2) / 3 / n_columns

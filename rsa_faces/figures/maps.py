@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from rsa_faces._core.checks import check_above, check_choice, check_count, check_flags
+from rsa_faces._core.checks import check_above, check_choice, check_count, check_enough, check_flags
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import counted, number, p_value
 from rsa_faces.brain import Surface, Volume
@@ -665,8 +665,7 @@ def _draw_surface(shown, background, mesh, hemisphere, views, title, ax) -> Figu
     """Draw views of a surface."""
     check_choice(hemisphere, ["left", "right"], what="hemisphere")
     views = [check_choice(view, VIEWS, what="view") for view in views]
-    if not views:
-        raise InputError("expected at least one view, got none.")
+    check_enough(len(views), 1, "view")
     from nilearn import plotting
 
     coordinates, faces, full, background = _surface(shown, shown.values, background, mesh)

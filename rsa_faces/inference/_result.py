@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.checks import check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult
 from rsa_faces.inference.multiple import adjust
@@ -113,8 +114,7 @@ class Result(BaseResult, figure="plot_layers"):
         InputError
             If there is no result, or a subset and region occur twice.
         """
-        if not results:
-            raise InputError("expected at least one result to put together, got none.")
+        check_enough(len(results), 1, "result to put together")
         keys = [
             k for r in results for k in zip(r.ceilings["subset"], r.ceilings["region"], strict=True)
         ]

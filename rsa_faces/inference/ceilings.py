@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_arguments, check_count
+from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
@@ -238,8 +238,7 @@ def shared_structure(
     rng = as_rng(seed)
     subjects = subject_means(data, by)
     n_subjects, n_conditions = len(subjects), subjects.n_conditions
-    if n_subjects < 2:
-        raise InputError(f"expected at least 2 subjects, got {n_subjects}.")
+    check_enough(n_subjects, 2, "subjects")
     if given is not None:
         given = align_given(given, subjects, subjects, method).vectors
     units = Design(by=by, blocks=blocks).units(subjects.conditions)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_arguments
+from rsa_faces._core.checks import check_arguments, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, resolve
@@ -167,8 +167,7 @@ def time_generalization(
         )
     (vectors,) = recording.vectors
     n_subjects, n_times, n_pairs = vectors.shape
-    if n_subjects < 2:
-        raise InputError(f"expected at least 2 subjects, got {n_subjects}.")
+    check_enough(n_subjects, 2, "subjects")
     check_measured(data, "every subject")
     rows = vectors.reshape(-1, n_pairs)
     scaled = method.pooling(rows, np.ones_like(rows)).reshape(vectors.shape)

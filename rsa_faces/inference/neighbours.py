@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from rsa_faces._core.checks import check_count
+from rsa_faces._core.checks import check_count, check_enough
 from rsa_faces._core.errors import InputError
 
 
@@ -162,8 +162,7 @@ def surface_neighbours(triangles: np.ndarray, n_vertices: int | None = None) -> 
             "expected triangles of shape (n_triangles, 3) holding whole numbers, got shape "
             f"{triangles.shape} of {triangles.dtype}."
         )
-    if not len(triangles):
-        raise InputError("expected at least one triangle, got none.")
+    check_enough(len(triangles), 1, "triangle")
     low, high = int(triangles.min()), int(triangles.max())
     n_vertices = high + 1 if n_vertices is None else check_count(n_vertices, what="n_vertices")
     if low < 0 or high >= n_vertices:
@@ -209,8 +208,7 @@ def combine_neighbours(*neighbours: sparse.sparray) -> sparse.csr_array:
     >>> both.shape
     (640, 640)
     """
-    if not neighbours:
-        raise InputError("expected at least one graph of neighbours to combine, got none.")
+    check_enough(len(neighbours), 1, "graph of neighbours to combine")
     graphs = [check_neighbours(graph) for graph in neighbours]
     combined = graphs[0]
     for graph in graphs[1:]:

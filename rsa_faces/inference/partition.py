@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import squareform
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count
+from rsa_faces._core.checks import as_rng, check_choice, check_count, check_enough
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -424,10 +424,7 @@ def _runs(units: Units, variables, names: list[str], named: bool, n_predictors: 
     runs = []
     for name, members in zip(units.names, units.runs, strict=True):
         where = f"block {name!r}" if named else "the data"
-        if len(members) < _FEWEST:
-            raise InputError(
-                f"expected at least {_FEWEST} conditions in {where}, got {len(members)}."
-            )
+        check_enough(len(members), _FEWEST, f"conditions in {where}")
         pairs = pairs_of(members, len(units.blocks))
         run = _Run(name, variables[:, pairs], members)
         if run.n_pairs < n_predictors + 2:

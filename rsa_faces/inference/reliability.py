@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_arguments, check_count
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_enough
 from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, compare, resolve
@@ -115,10 +114,7 @@ def cronbach_alpha(
     by_block = {}
     if blocks is not None:
         for name, run in zip(units.names, units.runs, strict=True):
-            if len(run) < 3:
-                raise InputError(
-                    f"expected at least 3 conditions in block {name!r}, got {len(run)}."
-                )
+            check_enough(len(run), 3, f"conditions in block {name!r}")
             by_block[name] = _alpha(subjects.vectors[:, pairs_of(run, subjects.n_conditions)])
     mean = float(np.mean(list(by_block.values()))) if by_block else np.nan
     return Alpha(_alpha(subjects.vectors), by_block, mean, len(subjects))
@@ -218,8 +214,7 @@ def split_half(
 
 def _check_complete(subjects: RDMs, units: Units) -> None:
     """Check that there are two subjects and no pair within a run is missing."""
-    if len(subjects) < 2:
-        raise InputError(f"expected at least 2 subjects for a reliability, got {len(subjects)}.")
+    check_enough(len(subjects), 2, "subjects for a reliability")
     check_measured(subjects, "every subject", units.used)
 
 

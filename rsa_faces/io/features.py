@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._core.checks import check_choice, check_unique_names
+from rsa_faces._core.checks import check_choice, check_enough, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.tables import read_matrix
 from rsa_faces.extraction import Activations, load_activations
@@ -260,8 +260,7 @@ def _chosen(present: Sequence[str], layers: Sequence[str] | None) -> list[str]:
     if layers is None:
         return list(present)
     wanted = [layers] if isinstance(layers, str) else list(layers)
-    if not wanted:
-        raise InputError("expected at least one layer, got none.")
+    check_enough(len(wanted), 1, "layer")
     return [check_choice(layer, present, what="layer") for layer in wanted]
 
 

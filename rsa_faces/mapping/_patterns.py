@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_choice, check_enough
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.names import as_names, in_memory, named, per_row
 from rsa_faces._kernels import spheres
@@ -255,8 +255,7 @@ def _names(conditions: Sequence[str], order: Sequence[str]) -> list[str]:
             right_name="conditions",
             hint="Rename them, or take the common ones with models.subset().",
         )
-    if len(order) < 3:
-        raise InputError(f"expected at least 3 conditions, got {len(order)}.")
+    check_enough(len(order), 3, "conditions")
     return names
 
 

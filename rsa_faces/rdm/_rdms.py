@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_choice, check_enough
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces._core.names import as_names, check_unique_names, named, unnamed
@@ -77,8 +77,7 @@ class RDMs:
         vectors = _as_vectors(vectors)
         n_conditions = len(conditions)
         n_pairs = n_conditions * (n_conditions - 1) // 2
-        if n_conditions < 2:
-            raise InputError(f"expected at least 2 conditions, got {n_conditions}.")
+        check_enough(n_conditions, 2, "conditions")
         if vectors.ndim != 2 or vectors.shape[1] != n_pairs:
             raise InputError(
                 f"expected vectors of shape (n_rdms, {n_pairs}) for {n_conditions} conditions, "
@@ -221,8 +220,7 @@ class RDMs:
         for name in conditions:
             if name not in position:
                 check_choice(name, self.conditions, what="condition")
-        if len(conditions) < 2:
-            raise InputError(f"expected at least 2 conditions, got {len(conditions)}.")
+        check_enough(len(conditions), 2, "conditions")
         index = np.array([position[name] for name in conditions])
         row, col = np.triu_indices(len(index), k=1)
         pairs = pair_index(index[row], index[col], self.n_conditions)
@@ -505,8 +503,7 @@ def concat(rdms: Iterable[RDMs], *, conditions: str = "same") -> RDMs:
     """
     check_choice(conditions, ("same", "union"), what="rule for conditions")
     parts = list(rdms)
-    if not parts:
-        raise InputError("expected at least one RDMs object to put together, got none.")
+    check_enough(len(parts), 1, "RDMs object to put together")
     for i, part in enumerate(parts):
         if not isinstance(part, RDMs):
             raise TypeError(f"expected RDMs to put together, got {type(part).__name__} as {i}.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsa_faces._core.checks import check_arguments, check_choice, parse_bytes
+from rsa_faces._core.checks import check_arguments, check_choice, check_enough, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces.extraction._checks import warn_whole
 from rsa_faces.extraction._extract import Plan
@@ -137,8 +137,7 @@ def clip_rdms(
     check_arguments(clip_rdms, locals())
     measure = resolve_plain(measure)
     check_choice(average, AVERAGES, what="average")
-    if len(clips) < 2:
-        raise InputError(f"expected at least 2 clips, got {len(clips)}.")
+    check_enough(len(clips), 2, "clips")
     if average == "patterns":
         activations = extract_clips(
             network,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_unique_names
+from rsa_faces._core.checks import check_enough, check_unique_names
 from rsa_faces._core.errors import InputError, InputTypeError
 from rsa_faces._core.names import named, per_row, unnamed
 from rsa_faces.rdm._cells import Cells
@@ -123,8 +123,7 @@ def compute_rdms(
     for name, patterns in items:
         patterns, rows = _rows(patterns, conditions if rows is None else rows, own, name)
         names = list(dict.fromkeys(rows))
-        if len(names) < 2:
-            raise InputError(f"expected at least 2 conditions, got {len(names)}.")
+        check_enough(len(names), 2, "conditions")
         if folds is not None and not vectors:
             shared = conditions.index if isinstance(conditions, pd.Series) else rows
             folds = per_row(folds, len(rows), rows=(shared, rows))

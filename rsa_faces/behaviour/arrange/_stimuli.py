@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from rsa_faces._core.checks import check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes
 from rsa_faces._core.tables import read_table
@@ -32,10 +33,7 @@ class Served:
         self.clips = source.folder is not None and _are_clips(source)
         self._set = _load(source, self.clips)
         self.names: tuple[str, ...] = self._set.ids
-        if len(self.names) < MIN_STIMULI:
-            raise InputError(
-                f"expected at least {MIN_STIMULI} stimuli to arrange, got {len(self.names)}."
-            )
+        check_enough(len(self.names), MIN_STIMULI, "stimuli to arrange")
         self._names: dict[str, str] = {}
         self.ids: dict[str, str] = {}
 
