@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import sqlalchemy as sa
@@ -213,9 +213,7 @@ class Store:
         """Make raters with links of their own; fewer if there would be more than `most`."""
         with self._writing() as db:
             there = db.scalar(sa.select(sa.func.count()).select_from(_raters))
-            last = max(
-                db.scalar(sa.select(sa.func.max(_raters.c.id))) or 0, _number(db, "last_rater")
-            )
+            last = _last_rater(db)
             if most is not None:
                 n_raters = min(n_raters, max(most - there, 0))
             made = []
@@ -264,9 +262,7 @@ class Store:
     def forget(self, raters: Sequence[int]) -> int:
         """Delete all that is known of raters; return how many trials that were."""
         with self._writing() as db:
-            last = max(
-                db.scalar(sa.select(sa.func.max(_raters.c.id))) or 0, _number(db, "last_rater")
-            )
+            last = _last_rater(db)
             trials = db.execute(sa.delete(_trials).where(_trials.c.rater_id.in_(raters))).rowcount
             gone = db.execute(sa.delete(_raters).where(_raters.c.id.in_(raters))).rowcount
             _set(db, "last_rater", str(last))
@@ -423,6 +419,12 @@ def _number(db: sa.Connection, key: str) -> int:
     return int(db.scalar(sa.select(_settings.c.value).where(_settings.c.key == key)) or 0)
 
 
+def _last_rater(db: sa.Connection) -> int:
+    """Return the highest number that any rater had."""
+    there = db.scalar(sa.select(sa.func.max(_raters.c.id))) or 0
+    return max(there, _number(db, "last_rater"))
+
+
 def _rater(row: Row, token: str | None) -> Rater:
     """Return a row of the raters as an object."""
     values = {key: value for key, value in row._mapping.items() if key != "nonce"}
@@ -504,16 +506,10 @@ def _connect(url: str):
             )
         if parsed.drivername.startswith("postgresql"):
             _check_remote(parsed)
-        engine = sa.create_engine(
-            parsed,
-            hide_parameters=True,
-            pool_pre_ping=not parsed.drivername.startswith("sqlite"),
-            **(
-                {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-                if parsed.drivername.startswith("sqlite")
-                else {}
-            ),
-        )
+        options: dict[str, Any] = {"pool_pre_ping": True}
+        if parsed.drivername.startswith("sqlite"):
+            options = {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+        engine = sa.create_engine(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError) as err:
         raise InputError(
             "expected a database URL such as sqlite:///arrange.sqlite or "
