@@ -41,6 +41,17 @@ class ConditionMismatchError(InputError):
         )
 
 
+def check_same_names(
+    left: Iterable[str], right: Iterable[str], left_name: str, right_name: str, hint: str = ""
+) -> None:
+    """Raise a :class:`ConditionMismatchError` unless two sides hold the same names."""
+    left, right = dict.fromkeys(left), dict.fromkeys(right)
+    if set(left) != set(right):
+        raise ConditionMismatchError(
+            left, right, left_name=left_name, right_name=right_name, hint=hint
+        )
+
+
 class MissingFileError(InputError, FileNotFoundError):
     """A file the user named does not exist."""
 

@@ -14,7 +14,11 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_choice
-from rsa_faces._core.errors import ConditionMismatchError, InputError, MissingFileError
+from rsa_faces._core.errors import (
+    InputError,
+    MissingFileError,
+    check_same_names,
+)
 from rsa_faces._core.names import as_names, check_unique_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.tables import read_table
@@ -524,14 +528,8 @@ def _rdms(vectors: np.ndarray, conditions, labels) -> RDMs:
 
 def _same(conditions, shown, first, this) -> None:
     """Raise if two lists of images hold different ones."""
-    if set(conditions) != set(shown):
-        raise ConditionMismatchError(
-            conditions,
-            shown,
-            left_name=f"task {first[1]!r} of rater {first[0]!r}",
-            right_name=f"task {this[1]!r} of rater {this[0]!r}",
-            hint="Name one task with task=.",
-        )
+    sides = (f"task {task!r} of rater {rater!r}" for rater, task in (first, this))
+    check_same_names(conditions, shown, *sides, "Name one task with task=.")
 
 
 def _conditions(names: list[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_enough, check_pair_weights
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.names import codes_of
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.stored import new_file
@@ -127,14 +127,9 @@ def fit_raters(arrangements: Iterable[Arrangements], *, evidence_floor: float = 
         )
     first = everyone[0].conditions
     for one in everyone[1:]:
-        if set(one.conditions) != set(first):
-            raise ConditionMismatchError(
-                first,
-                one.conditions,
-                left_name=f"rater {names[0]!r}",
-                right_name=f"rater {one.rater!r}",
-                hint="Give Arrangements the conditions of the whole task.",
-            )
+        sides = f"rater {names[0]!r}", f"rater {one.rater!r}"
+        hint = "Give Arrangements the conditions of the whole task."
+        check_same_names(first, one.conditions, *sides, hint)
     fits = [inverse_mds(one, first, evidence_floor=evidence_floor) for one in everyone]
     labels = {
         "rater": names,

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from rsa_faces._core.checks import check_choice, check_count, check_is, parse_bytes
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.names import as_names, check_unique_names, named, per_row, unnamed
 from rsa_faces._core.numbers import mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -453,14 +453,8 @@ def _condition_means(arrays, names, use):
         chosen = [c for c, u in zip(names[subject], use[subject], strict=True) if u]
         if order is None:
             order, first = list(dict.fromkeys(chosen)), subject
-        if set(chosen) != set(order):
-            raise ConditionMismatchError(
-                order,
-                dict.fromkeys(chosen),
-                left_name=f"subject {first!r}",
-                right_name=f"subject {subject!r}",
-                hint="Leave out the observations that not all have.",
-            )
+        sides = f"subject {first!r}", f"subject {subject!r}"
+        check_same_names(order, chosen, *sides, "Leave out the observations that not all have.")
         place = {c: i for i, c in enumerate(order)}
         code = np.array([place[c] for c in chosen])
         share = sparse.csr_array((1.0 / np.bincount(code)[code], (code, np.arange(len(code)))))

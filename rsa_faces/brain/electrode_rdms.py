@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rsa_faces._core.checks import check_choice
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.progress import progress_bar
 from rsa_faces.brain._signals import grid_of_times
 from rsa_faces.brain.electrodes import UNKNOWN
@@ -152,14 +152,9 @@ def _check_patients(patients, per: str, pooled: bool, measure: Measure) -> None:
         raise InputError(f"expected one signal in all patients, got {sorted(signals)}.")
     first = patients[0]
     for other in patients[1:]:
-        if set(other.conditions) != set(first.conditions):
-            raise ConditionMismatchError(
-                dict.fromkeys(first.conditions),
-                dict.fromkeys(other.conditions),
-                left_name=f"patient {first.patient!r}",
-                right_name=f"patient {other.patient!r}",
-                hint="Take the common ones with take_conditions().",
-            )
+        sides = f"patient {first.patient!r}", f"patient {other.patient!r}"
+        hint = "Take the common ones with take_conditions()."
+        check_same_names(first.conditions, other.conditions, *sides, hint)
     if not pooled:
         return
     if per == "electrode" or not measure.plain:

@@ -13,7 +13,7 @@ from scipy.spatial.distance import squareform
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_enough
 from rsa_faces._core.deprecated import renamed_argument
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.inference._design import Design, Units, check_design
@@ -404,13 +404,8 @@ def _variables(data: RDMs, predictors: Mapping[str, RDMs], by: str):
             raise InputError(f"expected predictors with names, got {name!r}.")
         if not isinstance(rdms, RDMs):
             raise TypeError(f"expected RDMs as predictor {name!r}, got {type(rdms).__name__}.")
-        if set(rdms.conditions) != set(data.conditions):
-            raise ConditionMismatchError(
-                rdms.conditions,
-                data.conditions,
-                left_name=f"predictor {name!r}",
-                hint="To take fewer conditions use subset().",
-            )
+        sides, hint = (f"predictor {name!r}", "data"), "To take fewer conditions use subset()."
+        check_same_names(rdms.conditions, data.conditions, *sides, hint)
         rows.append(rdms.align(data.conditions).vectors)
         of_row += [i] * len(rdms)
         names += [f"predictor {name!r}"] * len(rdms)

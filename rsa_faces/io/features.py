@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_enough, check_unique_names
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.tables import read_matrix
 from rsa_faces.extraction import Activations, load_activations
 from rsa_faces.io._foreign import (
@@ -200,10 +200,8 @@ def _net2brain(
     present = list(dict.fromkeys(image for rows in by_layer.values() for image in rows))
     short = dict(zip(present, short_names(present), strict=True))
     conditions = tuple(sorted(check_unique_names(list(short.values()), what="condition")))
-    if names is not None and set(given := short_names(as_list(names))) != set(conditions):
-        raise ConditionMismatchError(
-            given, conditions, left_name="`conditions`", right_name=str(path)
-        )
+    if names is not None:
+        check_same_names(short_names(as_list(names)), conditions, "`conditions`", str(path))
     order = {short[image]: image for image in present}
     arrays = {}
     for layer in _chosen(natural(by_layer) if per == "layer" else list(by_layer), layers):

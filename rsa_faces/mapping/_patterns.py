@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_enough
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.names import as_names, in_memory, named, per_row
 from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
@@ -247,14 +247,8 @@ def _check_options(measure: Measure, folds, noise, noise_from, has_residuals) ->
 def _names(conditions: Sequence[str], order: Sequence[str]) -> list[str]:
     """Return the condition of each volume; all those of the models, and no others."""
     names = as_names(conditions)
-    if set(names) != set(order):
-        raise ConditionMismatchError(
-            order,
-            list(dict.fromkeys(names)),
-            left_name="models",
-            right_name="conditions",
-            hint="Rename them, or take the common ones with models.subset().",
-        )
+    hint = "Rename them, or take the common ones with models.subset()."
+    check_same_names(order, names, "models", "conditions", hint)
     check_enough(len(order), 3, "conditions")
     return names
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rsa_faces import datasets
 from rsa_faces._core.checks import check_choice, check_unique_names
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces.behaviour import group_rdm, load_rater_rdms
 from rsa_faces.inference import Design, check_design
 from rsa_faces.rdm import RDMs, concat, model_rdm_from_labels
@@ -25,6 +25,9 @@ from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.clips import ClipSet
 
 _FEWEST = 3
+_RENAME = (
+    "Conditions are matched by name: rename them (`rename:`, a table of the columns old and new)"
+)
 Stimuli = StimulusSet | ClipSet
 
 
@@ -109,16 +112,8 @@ def _matched(
     name, first = sources[0]
     if rule == "same":
         for other, names in sources[1:]:
-            if set(names) != set(first):
-                raise ConditionMismatchError(
-                    first,
-                    names,
-                    left_name=name,
-                    right_name=other,
-                    hint="Conditions are matched by name: rename them (`rename:`, a table of the "
-                    "columns old and new), leave some out, or take those that all have "
-                    "(`conditions: intersection`).",
-                )
+            more = "leave some out, or take those that all have (`conditions: intersection`)."
+            check_same_names(first, names, name, other, f"{_RENAME}, {more}")
         return tuple(first), ()
     shared = set(first).intersection(*(names for _, names in sources))
     if len(shared) < _FEWEST:
@@ -177,15 +172,8 @@ def people_note(stimuli: Stimuli) -> tuple[str, ...]:
 
 def _fitting(rdms: RDMs, stimuli: Stimuli, what: str) -> RDMs:
     """Return the RDMs in the order of the stimuli; other names are an error."""
-    if set(rdms.conditions) != set(stimuli.ids):
-        raise ConditionMismatchError(
-            stimuli.ids,
-            rdms.conditions,
-            left_name="the stimuli",
-            right_name=what,
-            hint="Conditions are matched by name: rename them (`rename:`, a table of the "
-            "columns old and new), or leave stimuli out.",
-        )
+    hint = f"{_RENAME}, or leave stimuli out."
+    check_same_names(stimuli.ids, rdms.conditions, "the stimuli", what, hint)
     return rdms.align(stimuli.ids)
 
 
