@@ -1,9 +1,11 @@
 """README and pages of the site: what they show runs, and what they name is there."""
 
+import inspect
 import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -68,6 +70,30 @@ def test_links_lead_to_files(page):
         path = (page.parent / target).resolve()
         made = "made" in path.relative_to(ROOT).parts
         assert made or path.exists() or path.with_suffix(".md").exists(), target
+
+
+#: Whatever a reader is told of: pages, scripts of tutorials, the draft of the paper.
+TOLD = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "paper").glob("*.md"),
+    *(p for p in (ROOT / "docs").rglob("*.*") if p.suffix in (".md", ".rst", ".py")),
+]
+TOLD = [p for p in TOLD if not {"made", "_build"} & set(p.parts)]
+TOLD = [p for p in TOLD if p.name not in ("CHANGELOG.md", "pages.py")]
+
+
+@pytest.mark.parametrize("page", TOLD, ids=named)
+def test_files_and_names_that_are_mentioned_are_there(page):
+    text = page.read_text(encoding="utf-8")
+    folders = r"(?:rsa_faces|tests|scripts|docs|configs|conda|paper|requirements|\.ci)"
+    for path in re.findall(rf"(?<![\w/.]){folders}/[\w./*<>-]*\w", text):
+        pattern = re.sub(r"<\w+>", "*", path)
+        assert list(ROOT.glob(pattern)) or "made" in path, path
+    for dotted in re.findall(r"\b(?:rf|rsa_faces)((?:\.[a-zA-Z]\w*)+)(?![\w.]*/)", text):
+        value = rf
+        for part in dotted.split(".")[1:]:
+            if inspect.ismodule(value):  # else a method, or an attribute of a result
+                value = getattr(value, part, None) or import_module(f"{value.__name__}.{part}")
 
 
 def test_every_page_is_reached():
