@@ -7,28 +7,27 @@ from itertools import combinations
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, cells, people
 
 
 class Agreement(Question):
     """Every layer of each network against every layer of each other."""
 
-    analysis: Literal["agreement"] = Field(description="Which question is asked.")
+    analysis: Literal["agreement"] = key("Which question is asked.")
     people: str | None = people()
     within: str | list[str] | None = cells()
-    blocks: str | None = Field(
-        default=None,
-        description="Column of runs: only pairs of images of one run are compared, each run on "
-        "its own scale.",
+    blocks: str | None = key(
+        "Column of runs: only pairs of images of one run are compared, each run on its own scale.",
+        None,
     )
-    methods: list[Literal["spearman", "cka", "procrustes"]] = Field(
-        default=["spearman", "cka", "procrustes"], description="How layers are compared."
+    methods: list[Literal["spearman", "cka", "procrustes"]] = key(
+        "How layers are compared.", ["spearman", "cka", "procrustes"]
     )
-    n_boot: int = Field(default=500, ge=99, description="Bootstrap samples of people.")
-    n_permutations: int = Field(default=500, ge=99, description="Permutations for p values.")
+    n_boot: int = key("Bootstrap samples of people.", 500, ge=99)
+    n_permutations: int = key("Permutations for p values.", 500, ge=99)
 
     label_keys: ClassVar = ("people", "within", "blocks")
     people_key: ClassVar = "people"

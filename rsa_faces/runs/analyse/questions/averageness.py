@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_table
 from rsa_faces.runs.analyse.questions._base import (
@@ -27,19 +27,15 @@ from rsa_faces.runs.analyse.questions.landmarks import points_of
 class Averageness(EffectsQuestion):
     """Ratings, such as attractiveness, and averageness and symmetry of faces."""
 
-    analysis: Literal["averageness"] = Field(description="Which question is asked.")
-    landmarks: Path = Field(description="File with `files` and `points`, in pixels (.npz).")
-    ratings: list[str] = Field(
-        min_length=1, description="Columns of mean ratings; with `raters`, columns there."
-    )
-    raters: Path | None = Field(
-        default=None,
-        description="Table of single ratings: columns `rater`, `stimulus` and the ratings; "
+    analysis: Literal["averageness"] = key("Which question is asked.")
+    landmarks: Path = key("File with `files` and `points`, in pixels (.npz).")
+    ratings: list[str] = key("Columns of mean ratings; with `raters`, columns there.", min_length=1)
+    raters: Path | None = key(
+        "Table of single ratings: columns `rater`, `stimulus` and the ratings; "
         "intervals then hold for other raters as well.",
+        None,
     )
-    controls: list[str] = Field(
-        default=[], description="Columns of numbers that are taken out: [age, yaw]."
-    )
+    controls: list[str] = key("Columns of numbers that are taken out: [age, yaw].", [])
     within: str | list[str] | None = cells()
     people: str | None = people()
     layer: Layer = layer()
@@ -92,9 +88,9 @@ class Averageness(EffectsQuestion):
         super().check(labels)
         if self.raters:
             self._single(labels)
-        for key in ("controls",) if self.raters else ("controls", "ratings"):
-            for column in getattr(self, key):
-                check_column(column, key, labels)
+        for what in ("controls",) if self.raters else ("controls", "ratings"):
+            for column in getattr(self, what):
+                check_column(column, what, labels)
                 if not pd.api.types.is_numeric_dtype(labels[column]):
                     raise InputError(
                         f"expected numbers in column {column!r} for `{key}`, got such as "

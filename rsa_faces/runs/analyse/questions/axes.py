@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces._core.tables import read_table
 from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, permutations
 from rsa_faces.runs.analyse.questions.encoding import responses_of
@@ -18,19 +18,19 @@ from rsa_faces.runs.analyse.questions.landmarks import points_of
 class Axes(Question):
     """Axes of cells in a space of shape and appearance: span, angles, places."""
 
-    analysis: Literal["axes"] = Field(description="Which question is asked.")
-    landmarks: Path = Field(description="File with `files` and `points`, in pixels (.npz).")
-    responses: Path = Field(
-        description="Table of responses: a column `stimulus`, one for each cell, voxel or "
+    analysis: Literal["axes"] = key("Which question is asked.")
+    landmarks: Path = key("File with `files` and `points`, in pixels (.npz).")
+    responses: Path = key(
+        "Table of responses: a column `stimulus`, one for each cell, voxel or "
         "electrode, and `repeat` where there are several."
     )
-    places: Path | None = Field(
-        default=None,
-        description="Table of places: a column `cell`, and coordinates in columns of numbers; "
+    places: Path | None = key(
+        "Table of places: a column `cell`, and coordinates in columns of numbers; "
         "and `recording` where places are compared inside a recording (subject) only.",
+        None,
     )
-    n_shape: int = Field(default=10, ge=1, description="Components of shape.")
-    n_appearance: int = Field(default=10, ge=1, description="Components of appearance.")
+    n_shape: int = key("Components of shape.", 10, ge=1)
+    n_appearance: int = key("Components of appearance.", 10, ge=1)
     n_permutations: int = permutations(1000)
 
     columns: ClassVar = ("question", "value", "ci_low", "ci_high", "expected", "p")

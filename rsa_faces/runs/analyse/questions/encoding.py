@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_table
 from rsa_faces.runs.analyse.questions._base import (
@@ -24,16 +24,14 @@ from rsa_faces.runs.analyse.questions._base import (
 class Encoding(Question):
     """Responses predicted from each layer, alone or beside other feature spaces."""
 
-    analysis: Literal["encoding"] = Field(description="Which question is asked.")
-    responses: Path = Field(
-        description="Table of one subject's responses: a column `stimulus`, one for each voxel, "
+    analysis: Literal["encoding"] = key("Which question is asked.")
+    responses: Path = key(
+        "Table of one subject's responses: a column `stimulus`, one for each voxel, "
         "electrode or cell (REGION:NAME tells its region), and `repeat` where there are several."
     )
     people: str | None = people()
     within: str | list[str] | None = cells()
-    beside: list[str] = Field(
-        default=[], description="Networks whose last layers are further spaces in each model."
-    )
+    beside: list[str] = key("Networks whose last layers are further spaces in each model.", [])
     n_permutations: int = permutations(200)
 
     label_keys: ClassVar = ("people", "within")

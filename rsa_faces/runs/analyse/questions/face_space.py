@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import Answer, Question, Study
 from rsa_faces.runs.analyse.questions.landmarks import points_of
 
@@ -16,18 +16,16 @@ from rsa_faces.runs.analyse.questions.landmarks import points_of
 class FaceSpace(Question):
     """Components of shape and of appearance."""
 
-    analysis: Literal["face space"] = Field(description="Which question is asked.")
-    landmarks: Path = Field(description="File with `files` and `points`, in pixels (.npz).")
-    region: Literal["frame", "face", "eyes"] = Field(
-        default="frame",
-        description="Pixels that vary: all, within the landmarks, or a window around the eyes of "
+    analysis: Literal["face space"] = key("Which question is asked.")
+    landmarks: Path = key("File with `files` and `points`, in pixels (.npz).")
+    region: Literal["frame", "face", "eyes"] = key(
+        "Pixels that vary: all, within the landmarks, or a window around the eyes of "
         "images that are not warped.",
+        "frame",
     )
-    template: str = Field(
-        default="london-189", description="Which landmarks are the pupils, for `region: eyes`."
-    )
-    n_shape: int = Field(default=25, ge=1, description="Components of shape.")
-    n_appearance: int = Field(default=25, ge=1, description="Components of appearance.")
+    template: str = key("Which landmarks are the pupils, for `region: eyes`.", "london-189")
+    n_shape: int = key("Components of shape.", 25, ge=1)
+    n_appearance: int = key("Components of appearance.", 25, ge=1)
 
     columns: ClassVar = ("component", "explained", "cumulative")
     marks: ClassVar = (

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
 from rsa_faces._core.checks import check_choice
+from rsa_faces._core.configurations import key
 from rsa_faces._core.errors import InputError
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -28,19 +28,17 @@ from rsa_faces.runs.analyse.questions.landmarks import points_of
 class Sets(Question):
     """One layer of each network, and spaces of the faces, compared for the same responses."""
 
-    analysis: Literal["feature sets"] = Field(description="Which question is asked.")
-    responses: Path = Field(description="Table of one subject's responses, as for `encoding`.")
+    analysis: Literal["feature sets"] = key("Which question is asked.")
+    responses: Path = key("Table of one subject's responses, as for `encoding`.")
     layer: Layer = layer()
-    face_spaces: dict[str, Path] = Field(
-        default={},
-        description="Names, and files of landmarks, of spaces of shape and appearance that are "
+    face_spaces: dict[str, Path] = key(
+        "Names, and files of landmarks, of spaces of shape and appearance that are "
         "further sets: {landmarks: points.npz}.",
+        {},
     )
-    n_shape: int = Field(default=10, ge=1, description="Components of shape.")
-    n_appearance: int = Field(default=10, ge=1, description="Components of appearance.")
-    against: str | None = Field(
-        default=None, description="The set that others are compared with; by default the first."
-    )
+    n_shape: int = key("Components of shape.", 10, ge=1)
+    n_appearance: int = key("Components of appearance.", 10, ge=1)
+    against: str | None = key("The set that others are compared with; by default the first.", None)
     people: str | None = people()
     within: str | list[str] | None = cells()
     n_permutations: int = permutations(200)
