@@ -93,7 +93,7 @@ class Averageness(EffectsQuestion):
                 check_column(column, what, labels)
                 if not pd.api.types.is_numeric_dtype(labels[column]):
                     raise InputError(
-                        f"expected numbers in column {column!r} for `{key}`, got such as "
+                        f"expected numbers in column {column!r} for `{what}`, got such as "
                         f"{labels[column].iloc[0]!r}."
                     )
         if self.people and labels[self.people].duplicated().any():
