@@ -118,6 +118,10 @@ QUESTIONS = {
         {"select": {"expression": "sad"}},
     ),
     "membership": ({"members": "member", **MANY}, {}),
+    "light": (
+        {"people": "identity", "methods": ["self-quotient"], "strengths": [5]},
+        {"networks": ["pixels"]},
+    ),
     "landmark gain": (
         {"landmarks": "points.npz", "people": "identity", "labels": ["gender", "warm"]},
         {"networks": ["pixels"]},

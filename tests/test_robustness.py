@@ -6,14 +6,16 @@ import pytest
 from drawn import panels
 from scipy.stats import rankdata, spearmanr
 
+import rsa_faces as rf
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces.analyses.quality.robustness import (
-    _Comparison,
+    Comparison,
+    _turned,
     best_threshold,
     robustness,
     unit_length,
 )
-from rsa_faces.networks import load_network
+from rsa_faces.networks import detect_landmarks, load_network
 from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.degradations import DEGRADATIONS, degrade, from_linear, to_linear
 
@@ -66,7 +68,7 @@ def test_chance_goes_by_name_and_seed_alone(kind):
     as_set = degrade(StimulusSet.from_arrays(images[::-1], ["c", "b", "a"]), kind, 3)
     assert as_set.ids == ("a", "b", "c")
     np.testing.assert_array_equal(as_set.image("b"), together[1])
-    if kind in {"gaussian-noise", "low-light", "occlusion"}:
+    if kind in {"gaussian-noise", "low-light", "occlusion", "bar"}:
         other = degrade(images[2:], kind, 3, names=["c"], seed=1)[0]
         assert (other != alone[0]).any()
         renamed = degrade(images[2:], kind, 3, names=["d"])[0]
@@ -82,6 +84,12 @@ def test_levels_are_in_the_units_they_say():
         white = np.full((100, 80, 3), 255, np.uint8)
         hidden = degrade([white], "occlusion", strength, **one)[0][..., 0] == 128
         assert hidden.mean() == pytest.approx(share, rel=0.08)
+        bar = degrade([white], "bar", strength, **one)[0][..., 0] == 128
+        assert (bar.all(axis=1) == bar.any(axis=1)).all()
+        assert bar.mean() == pytest.approx(DEGRADATIONS["bar"].levels[strength - 1], abs=0.006)
+        mask = degrade([white], "mask", strength, **one)[0][..., 0] == 128
+        assert mask[-10 * strength :].all()
+        assert mask.mean() == pytest.approx(0.1 * strength)
     dim = to_linear(degrade([grey], "low-light", 3, **one)[0])
     assert dim.mean() == pytest.approx(to_linear(grey).mean() / 8, rel=0.02)
     photons = to_linear(grey).mean() / 8 * 2000
@@ -117,9 +125,7 @@ def test_bad_degradations_are_refused():
 
 
 def comparison(people, n_bootstrap=0, seed=0, verify=True):
-    return _Comparison.of(
-        np.asarray(people), verify, n_bootstrap, 0.05, np.random.default_rng(seed)
-    )
+    return Comparison.of(np.asarray(people), verify, n_bootstrap, 0.05, np.random.default_rng(seed))
 
 
 def test_stability_is_the_spearman_correlation_also_with_ties_and_nan():
@@ -143,7 +149,7 @@ def test_samples_of_people_equal_a_plain_loop():
     clean = rng.normal(size=(n, 5)).round(1)
     worse = (clean + rng.normal(size=(n, 5))).round(1)
     scores = (unit_length(worse) @ unit_length(clean).T).round(1)  # ties
-    found = c._auc(scores)
+    found = c.auc(scores)
     for sample, w in enumerate(c.weights):
         same, different = [], []
         for i in range(n):
@@ -342,3 +348,21 @@ def test_figure():
     with pytest.raises(InputError, match="got 0"):
         plot_robustness([])
     matplotlib.pyplot.close("all")
+
+
+def test_heads_are_turned_to_a_side_each():
+    faces = rf.datasets.simulated_faces().stimuli.query("yaw == 0 and expression == 'sad'")
+    faces = faces.subset(faces.ids[:4])
+    crops = rf.crop_faces(faces, rf.detect_faces(faces, progress=False), template="box")
+    table = robustness(
+        load_network("pixels"), crops, degradations=["turned"], strengths=[5], n_bootstrap=0
+    ).table
+    assert table["level"][1] == 30
+    assert table["stability"][1] < 1
+    points = dict(zip(crops.ids, detect_landmarks(crops), strict=True))
+    turned = _turned(crops, points, 30.0, 0)
+    sides = [np.diff(p[[36, 30, 45], 0]) for p in detect_landmarks(turned)]
+    shares = np.array([left / (left + right) for left, right in sides])
+    assert (np.abs(shares - 0.5) > 0.1).all()
+    assert len(set(shares > 0.5)) == 2
+    assert turned.ids == crops.ids

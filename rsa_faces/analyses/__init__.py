@@ -71,6 +71,7 @@ from rsa_faces.analyses.quality.confidence import (
     image_confidence,
 )
 from rsa_faces.analyses.quality.confidence_check import ConfidenceCheck, check_confidence
+from rsa_faces.analyses.quality.light import LightGain, light_gain
 from rsa_faces.analyses.quality.robustness import Robustness, robustness
 
 __all__ = [
@@ -92,6 +93,8 @@ __all__ = [
     "seed_consistency",
     "layer_agreement",
     "LayerAgreement",
+    "light_gain",
+    "LightGain",
     "robustness",
     "Robustness",
     "image_confidence",

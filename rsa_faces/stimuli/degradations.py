@@ -58,6 +58,8 @@ DEGRADATIONS = {
         (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 64),
     ),
     "occlusion": Degradation("share of the image's area", (0.05, 0.1, 0.2, 0.3, 0.45)),
+    "bar": Degradation("share of the image's height", (0.05, 0.1, 0.2, 0.3, 0.45)),
+    "mask": Degradation("share of the image's height, from below", (0.1, 0.2, 0.3, 0.4, 0.5)),
     "resolution": Degradation("pixels across the image's width", (56, 40, 28, 18, 10)),
     "contrast": Degradation("root-mean-square contrast, share", (0.6, 0.4, 0.25, 0.15, 0.08)),
 }
@@ -112,13 +114,15 @@ def degrade(
       edge between them runs down the middle and is 5 % of the width soft (logistic).
     - "occlusion": a grey square (128) of 5, 10, 20, 30, 45 % of the area (in images that are not
       square a rectangle of their shape), anywhere inside.
+    - "bar": a grey bar (128) across the whole width, 5, 10, 20, 30, 45 % of the height, anywhere.
+    - "mask": the lowest 10, 20, 30, 40, 50 % of the image in grey (128), as a mask hides them.
     - "resolution": 56, 40, 28, 18, 10 pixels across (averaged), then enlarged again (bicubic).
       Images that are no wider stay as they are.
     - "contrast": distances from the image's mean colour times 0.6, 0.4, 0.25, 0.15, 0.08.
 
     Strengths of one kind use the same random numbers, so a patch grows where it lies. Strengths
     of different kinds are not matched in what they do to a face or a network. Turning the head
-    is not among them: see :func:`rsa_faces.stimuli.turning.turn_faces`.
+    is not among them: see :func:`rsa_faces.stimuli.turning.turn_faces`; of robustness it is.
 
     Examples
     --------
@@ -228,6 +232,20 @@ def _occlusion(image, level, rng):
     return worse
 
 
+def _bar(image, level, rng):
+    covered = max(1, round(level * len(image)))
+    top = round(rng.random() * (len(image) - covered))
+    worse = image.copy()
+    worse[top : top + covered] = 128
+    return worse
+
+
+def _mask(image, level, rng):
+    worse = image.copy()
+    worse[len(image) - max(1, round(level * len(image))) :] = 128
+    return worse
+
+
 def _resolution(image, level, rng):
     height, width = image.shape[:2]
     if width <= level:
@@ -249,6 +267,8 @@ _ACTS = {
     "low-light": _low_light,
     "half-light": _half_light,
     "occlusion": _occlusion,
+    "bar": _bar,
+    "mask": _mask,
     "resolution": _resolution,
     "contrast": _contrast,
 }

@@ -17,11 +17,18 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
 from rsa_faces.extraction import extract
 from rsa_faces.rdm import compute_rdms
-from rsa_faces.stimuli.degradations import DEGRADATIONS, degrade
+from rsa_faces.stimuli import StimulusSet
+from rsa_faces.stimuli.degradations import DEGRADATIONS, Degradation, degrade, random_of
+from rsa_faces.stimuli.turning import turn_faces
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
-    from rsa_faces.stimuli import StimulusSet
+
+#: What images undergo: what :func:`rsa_faces.stimuli.degradations.degrade` does, and heads turned.
+TURNED = "turned"
+KINDS = DEGRADATIONS | {
+    TURNED: Degradation("degrees of yaw, to a side by chance", (6.0, 12.0, 18.0, 24.0, 30.0))
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,7 +97,9 @@ def robustness(
         As for :func:`rsa_faces.extract`; by default the last of ``network.layers()``. All are
         recorded in one pass.
     degradations : sequence of str, optional
-        Of ``rsa_faces.stimuli.degradations.DEGRADATIONS``; by default all.
+        Of ``rsa_faces.stimuli.degradations.DEGRADATIONS``, by default all of these; and "turned":
+        heads turned by 6, 12, 18, 24, 30 degrees to a side by chance
+        (:func:`rsa_faces.stimuli.turning.turn_faces`, landmarks found in the clean images).
     strengths : sequence of int from 1 to 5, default all
     identity : mapping or Series, stimulus id to person, optional
         Who is shown. Without it there is no verification, and intervals are over images.
@@ -162,9 +171,9 @@ def robustness(
     check_arguments(robustness, locals())
     kinds = list(DEGRADATIONS) if degradations is None else list(degradations)
     for kind in kinds:
-        check_choice(kind, DEGRADATIONS, what="degradation")
+        check_choice(kind, KINDS, what="degradation")
     strengths = sorted({check_count(s, what="strength") for s in strengths})
-    most = min(len(DEGRADATIONS[kind].levels) for kind in kinds or DEGRADATIONS)
+    most = min(len(KINDS[kind].levels) for kind in kinds or KINDS)
     if not kinds or not strengths or strengths[-1] > most:
         raise InputError(
             f"expected degradations and strengths from 1 to {most}, got {kinds} and {strengths}."
@@ -188,20 +197,24 @@ def robustness(
     if identity is not None:
         _, (who,), _ = matched(as_layers(clean, None), [("identity", identity)], "same")
         people = codes_of(who)[0]
-    comparison = _Comparison.of(people, identity is not None, n_bootstrap, alpha, as_rng(seed))
+    comparison = Comparison.of(people, identity is not None, n_bootstrap, alpha, as_rng(seed))
     clean_rdms = compute_rdms(clean, measure=measure)
     references = [_reference(patterns, comparison) for patterns in clean.values()]
     conditions = [("none", 0), *((kind, s) for kind in kinds for s in strengths)]
+    points = _points(stimuli) if TURNED in kinds else {}
     rows = []
     with progress_bar("robustness", len(conditions), show=progress) as tell:
         for n_done, (kind, strength) in enumerate(conditions):
             answers, rdms = clean, clean_rdms
             if strength:
-                worse = degrade(stimuli, kind, strength, seed=seed)
+                if kind == TURNED:
+                    worse = _turned(stimuli, points, KINDS[kind].levels[strength - 1], seed)
+                else:
+                    worse = degrade(stimuli, kind, strength, seed=seed)
                 answers = extract(network, worse, **options)
                 rdms = compute_rdms(answers, measure=measure)
             for i, layer in enumerate(clean.layers):
-                level = DEGRADATIONS[kind].levels[strength - 1] if strength else np.nan
+                level = KINDS[kind].levels[strength - 1] if strength else np.nan
                 rows.append(
                     {
                         "network": network.name,
@@ -211,7 +224,7 @@ def robustness(
                         "degradation": kind,
                         "strength": strength,
                         "level": level,
-                        "unit": DEGRADATIONS[kind].unit if strength else "",
+                        "unit": KINDS[kind].unit if strength else "",
                         **comparison.stability(clean_rdms.vectors[i], rdms.vectors[i]),
                         **comparison.verification(references[i], answers[layer]),
                         "n_people": len(np.unique(people)) if identity is not None else np.nan,
@@ -233,8 +246,30 @@ def robustness(
     return Robustness(table, settings=settings)
 
 
+def _points(stimuli: StimulusSet) -> dict[str, np.ndarray]:
+    """Return the landmarks of each image."""
+    from rsa_faces.networks import detect_landmarks
+
+    return dict(zip(stimuli.ids, detect_landmarks(stimuli), strict=True))
+
+
+def _turned(stimuli: StimulusSet, points: dict, yaw: float, seed: int) -> StimulusSet:
+    """Return heads turned to a side that goes by name and seed, the same for all angles."""
+    side = {name: random_of(name, TURNED, seed).integers(2) for name in stimuli.ids}
+    images = {}
+    for which, angle in ((0, -yaw), (1, yaw)):
+        names = [name for name in stimuli.ids if side[name] == which]
+        if names:
+            landmarks = np.stack([points[name] for name in names])
+            some = turn_faces(stimuli.subset(names), landmarks, angle)
+            images |= {name: some.image(name) for name in names}
+    return StimulusSet.from_arrays(
+        [images[name] for name in stimuli.ids], stimuli.ids, stimuli.metadata
+    )
+
+
 @dataclass(frozen=True, eq=False)
-class _Comparison:
+class Comparison:
     """Which pairs count, in which fold, and how often in each sample; shared by all rows."""
 
     same: np.ndarray  # (n, n): one person, two images
@@ -246,7 +281,7 @@ class _Comparison:
     alpha: float
 
     @classmethod
-    def of(cls, people, verify: bool, n_bootstrap: int, alpha: float, rng) -> _Comparison:
+    def of(cls, people, verify: bool, n_bootstrap: int, alpha: float, rng) -> Comparison:
         """Draw folds and samples of people."""
         n_people = int(people.max()) + 1
         same = people[:, None] == people
@@ -305,9 +340,9 @@ class _Comparison:
             with np.errstate(invalid="ignore", divide="ignore"):
                 right.append(self._sums(pairs & inside & hits) / self._sums(pairs & inside))
         accuracy = (right[0] + right[1]) / 2
-        return {**self._named("auc", self._auc(scores)), **self._named("accuracy", accuracy)}
+        return {**self._named("auc", self.auc(scores)), **self._named("accuracy", accuracy)}
 
-    def _auc(self, scores: np.ndarray) -> np.ndarray:
+    def auc(self, scores: np.ndarray) -> np.ndarray:
         """Return the area under the curve in each sample, (1 + n_bootstrap,)."""
         si, sj = np.nonzero(self.same)
         values, place = np.unique(scores[si, sj], return_inverse=True)
@@ -356,7 +391,7 @@ def unit_length(patterns: np.ndarray) -> np.ndarray:
     return patterns / np.where(length > 0, length, 1)
 
 
-def _reference(patterns: np.ndarray, comparison: _Comparison):
+def _reference(patterns: np.ndarray, comparison: Comparison):
     """Return clean patterns of length 1, and the threshold for each fold, set on the other."""
     if comparison.fold is None:
         return None

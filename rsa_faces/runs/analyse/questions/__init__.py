@@ -24,6 +24,7 @@ from rsa_faces.runs.analyse.questions.homophily import Homophily
 from rsa_faces.runs.analyse.questions.individuation import Individuation
 from rsa_faces.runs.analyse.questions.landmark_gain import LandmarkGain
 from rsa_faces.runs.analyse.questions.landmarks import Landmarks
+from rsa_faces.runs.analyse.questions.light import Light
 from rsa_faces.runs.analyse.questions.map import Map
 from rsa_faces.runs.analyse.questions.membership import Membership
 from rsa_faces.runs.analyse.questions.occlusion import Attribution, Occlusion
@@ -69,6 +70,7 @@ QUESTIONS: tuple[type[Question], ...] = (
     Movement,
     MovementAdds,
     Moments,
+    Light,
 )
 
 #: Any of them, told apart by `analysis`.

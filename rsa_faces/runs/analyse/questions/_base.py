@@ -146,6 +146,8 @@ class Question(Section, abc.ABC):
     people_key: ClassVar[str] = ""
     #: Whether it is about clips; all others are about images.
     of_clips: ClassVar[bool] = False
+    #: Degradations of images that it knows.
+    known_degradations: ClassVar[tuple[str, ...]] = tuple(DEGRADATIONS)
     #: How many networks it takes.
     least_networks: ClassVar[int] = 1
     #: Columns that are printed.
@@ -180,7 +182,7 @@ class Question(Section, abc.ABC):
     def check(self, labels: pd.DataFrame) -> None:
         """Raise unless the columns it names are there, with a value for each stimulus."""
         for kind in getattr(self, "degradations", None) or []:
-            check_choice(kind, list(DEGRADATIONS), what="degradation")
+            check_choice(kind, list(self.known_degradations), what="degradation")
         for key in self.label_keys:
             named = getattr(self, key) or []
             for column in named if isinstance(named, list) else [named]:

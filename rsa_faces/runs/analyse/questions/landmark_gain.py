@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import EffectsQuestion, Layer, Study, layer
 from rsa_faces.runs.analyse.questions.landmarks import points_of
 
@@ -15,18 +14,12 @@ from rsa_faces.runs.analyse.questions.landmarks import points_of
 class LandmarkGain(EffectsQuestion):
     """Landmarks added to one layer of each network: recognition, and read-outs if you like."""
 
-    analysis: Literal["landmark gain"] = Field(description="Which question is asked.")
-    landmarks: Path = Field(description="File with `files` and `points`, in pixels (.npz).")
-    template: str = Field(
-        default="london-189", description="Which landmarks these are, in which order."
-    )
-    relative: bool = Field(
-        default=True, description="Measure in distances between the pupils, not in pixels."
-    )
-    people: str = Field(description="Column that says which person an image shows.")
-    labels: list[str] = Field(
-        default=[], description="Columns that are read out: numbers as numbers, others as classes."
-    )
+    analysis: Literal["landmark gain"] = key("Which question is asked.")
+    landmarks: Path = key("File with `files` and `points`, in pixels (.npz).")
+    template: str = key("Which landmarks these are, in which order.", "london-189")
+    relative: bool = key("Measure in distances between the pupils, not in pixels.", True)
+    people: str = key("Column that says which person an image shows.")
+    labels: list[str] = key("Columns that are read out: numbers as numbers, others as classes.", [])
     layer: Layer = layer()
 
     label_keys: ClassVar = ("people", "labels")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from rsa_faces import analyses
 from rsa_faces._core.configurations import key
+from rsa_faces.analyses.quality.robustness import KINDS
 from rsa_faces.runs._held_out import highest
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -26,11 +27,14 @@ class Robustness(Question):
     analysis: Literal["robustness"] = key("Which question is asked.")
     people: str | None = people()
     layer: Layer = layer()
-    degradations: list[str] | None = key("Ways in which images get worse; all by default.", None)
+    degradations: list[str] | None = key(
+        "Ways in which images get worse, and `turned` (heads); all but this by default.", None
+    )
     strengths: list[int] = key("How much worse, from 1 to 5.", [1, 2, 3, 4, 5])
 
     label_keys: ClassVar = ("people",)
     people_key: ClassVar = "people"
+    known_degradations: ClassVar = tuple(KINDS)
     columns: ClassVar = (
         "network",
         "layer",

@@ -6,34 +6,29 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
 
 from rsa_faces import analyses
+from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import Answer, Layer, Question, Study, layer
 
 
 class Verification(Question):
     """True accept rates at false accept rates, of templates of one or several images."""
 
-    analysis: Literal["verification"] = Field(description="Which question is asked.")
-    people: str = Field(description="Column that says which person an image shows.")
-    templates: str | None = Field(
-        default=None,
-        description="Column that says which template an image belongs to; every image is one by "
-        "default.",
+    analysis: Literal["verification"] = key("Which question is asked.")
+    people: str = key("Column that says which person an image shows.")
+    templates: str | None = key(
+        "Column that says which template an image belongs to; every image is one by default.", None
     )
-    media: str | None = Field(
-        default=None,
-        description="Column of media, such as videos: images of one are averaged first.",
+    media: str | None = key(
+        "Column of media, such as videos: images of one are averaged first.", None
     )
-    pairs: Path | None = Field(
-        default=None,
-        description="File of the pairs of templates that are compared, as IJB or YouTube Faces "
+    pairs: Path | None = key(
+        "File of the pairs of templates that are compared, as IJB or YouTube Faces "
         "have them; all by default.",
+        None,
     )
-    fars: list[float] = Field(
-        default=[0.1, 0.01, 0.001, 0.0001], min_length=1, description="False accept rates."
-    )
+    fars: list[float] = key("False accept rates.", [0.1, 0.01, 0.001, 0.0001], min_length=1)
     layer: Layer = layer()
 
     label_keys: ClassVar = ("people", "templates", "media")
@@ -69,8 +64,8 @@ class Verification(Question):
 
         names = list(study.labels.index)
         rows = pd.DataFrame({"file": names, "subject": study.labels[self.people].to_list()})
-        for column, key in (("template", self.templates), ("media", self.media)):
-            rows[column] = names if key is None else study.labels[key].to_list()
+        for name, column in (("template", self.templates), ("media", self.media)):
+            rows[name] = names if column is None else study.labels[column].to_list()
         pairs = None if self.pairs is None else read_template_pairs(self.pairs)
         results = [
             analyses.template_verification(
