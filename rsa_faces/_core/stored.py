@@ -122,6 +122,8 @@ def write(group: h5py.Group, name: str, value: Any, *, where: str) -> None:
         If the value, or one inside it, is of a type that cannot be stored.
     """
     try:
+        # What JSON can hold is one item: a group for each small value would make files many
+        # times as large, and slow to read.
         text = json.dumps(_plain(value))
     except _NotPlainError:
         pass
@@ -156,6 +158,8 @@ def write(group: h5py.Group, name: str, value: Any, *, where: str) -> None:
         item.attrs["shape"] = compressed.shape
     elif isinstance(value, Mapping):
         item.attrs["kind"] = "mapping"
+        # Keys stand in an item of their own, values under numbers: keys need not be text, and
+        # HDF5 would take a slash in one for a folder.
         write(item, "keys", list(value), where=f"keys of {where}")
         for i, (key, inner) in enumerate(value.items()):
             write(item, str(i), inner, where=f"{where}[{key!r}]")
@@ -194,6 +198,7 @@ def read(item: h5py.Group | h5py.Dataset) -> Any:
         rows, columns = _read_index(item["rows"]), _read_index(item["columns"])
         content = {i: _read_column(item[str(i)], rows) for i in range(len(columns))}
         frame = pd.DataFrame(content, index=rows)
+        # Names are set last: columns of the same name cannot be keys of a dict.
         frame.columns = columns
         return frame
     if kind == "series":
@@ -253,6 +258,7 @@ def same(a: Any, b: Any) -> bool:
         return a is b
     if any(isinstance(v, _CONTAINERS) or sparse.issparse(v) for v in (a, b)):
         return False
+    # True == 1 in Python, but not to someone who reads a table.
     if isinstance(a, (bool, np.bool_)) != isinstance(b, (bool, np.bool_)):
         return False
     if type(a) is type(b) and type(a).__name__ in _KINDS:
@@ -282,6 +288,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return {"tuple": [_plain(v) for v in value]}
     if isinstance(value, (set, frozenset)):
+        # Sets have no order, and equal results are to be equal files.
         ordered = sorted(value, key=repr)
         return {"set" if isinstance(value, set) else "frozenset": [_plain(v) for v in ordered]}
     if isinstance(value, Mapping):

@@ -40,6 +40,7 @@ def fill(
     for combination in range(start, stop):
         b, j = combination // n_data, combination % n_data
         w = weights[b]
+        # Tables of the models depend on the weighting only: made once, used for all data vectors.
         if prepared != b:
             prepared = b
             for m in range(n_model):
@@ -56,6 +57,7 @@ def fill(
                         together = 0
                     p = order_model[m, i]
                     entries[m, n_here] = p
+                    # Written always, counted only with a weight: no branch in the innermost loop.
                     n_here += w[p] > 0
                     together += w[p]
                     seen += w[p]
@@ -64,6 +66,7 @@ def fill(
                     groups += 1
                     tied += together * together
                 n_groups[m] = groups
+                # Copies of an entry are tied with each other, as their weight in `together` says.
                 untied_model[b, m] = (seen * seen - tied) // 2
         code = 0
         together = np.int64(0)
@@ -165,6 +168,7 @@ def fill_untied(order_model, order_data, strict_model, strict_data, paired, sums
                 word = place >> uint64(6)
                 bit = uint64(1) << (place & uint64(63))
                 group = word >> uint64(6)
+                # Of the i entries before, those below are concordant and the rest discordant.
                 below = _n_bits(words[word] & (bit - uint64(1)))
                 total += 2 * (below + before[word] + _before(tree, group)) - i
                 words[word] |= bit
@@ -208,6 +212,7 @@ def _enter(tree, size, place, weight):
 @njit(nogil=True, cache=True, inline="always")
 def _n_bits(x):
     """Return the number of bits set in a 64-bit word."""
+    # Sums in pairs, fours and eights of bits; the product adds up the eight bytes.
     x = x - ((x >> uint64(1)) & uint64(0x5555555555555555))
     x = (x & uint64(0x3333333333333333)) + ((x >> uint64(2)) & uint64(0x3333333333333333))
     x = (x + (x >> uint64(4))) & uint64(0x0F0F0F0F0F0F0F0F)

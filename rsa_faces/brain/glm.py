@@ -228,6 +228,7 @@ def glm_rows(imgs: Any, events: Any, **options: Any) -> tuple[list[str], list[An
     work = _work(**given.arguments)
     conditions, folds = [], []
     for plan in work.plans:
+        # Only for its errors: a beta that is not determined is said before signals are read.
         _design(plan, work.options)
         names = plan.regressors[: plan.n_conditions]
         if given.arguments["model"] == "trial":
@@ -300,6 +301,7 @@ def _plan(events, confounds, runs, kept, t_r, conditions, nuisance, column):
     for table, run, scans, confound in zip(tables, runs, kept, confounds, strict=True):
         types = table["trial_type"]
         present = {condition_of[t] for t in types if t in condition_of}
+        # Conditions in the order of all runs, so that the same columns of two runs are the same.
         own = [name for name in order if name in present]
         others = list(dict.fromkeys(t for t in types if t not in condition_of))
         place = {t: own.index(condition_of[t]) for t in set(types) & set(condition_of)}

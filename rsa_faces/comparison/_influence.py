@@ -64,6 +64,7 @@ def rho_a(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     influence -= influence.mean(axis=2, keepdims=True)
     influence *= 12.0 / n
     for values, axis in ((x, 0), (y, 1)):
+        # A vector without differences has no correlation, and so no pair has a say in it.
         constant = ~values.any(axis=1)
         influence[(slice(None),) * axis + (constant,)] = np.nan
     return influence
@@ -133,10 +134,12 @@ def partial_spearman(model: np.ndarray, data: np.ndarray, given: np.ndarray) -> 
         influence = _of_products(x, y)
         for j in range(len(data)):
             r = (x @ y[j] / x.shape[1])[:, None]
+            # How r changes with a residual: along what is left of the other side, at fixed length.
             by_x = (y[j] - r * x) / spread[0][:, None]
             by_y = (x - r * y[j]) / spread[1][j]
             influence[:, j] += sides[0].above(by_x) + sides[1].above(by_y, row=j)
             for g in range(len(given)):
+                # Ranks of `given` move as well, and take both residuals along by their slopes.
                 moved = by_x * of_x[:, g, None] + by_y * of_y[j, g]
                 influence[:, j] -= sides[2].above(moved, row=g)
     return influence
@@ -235,6 +238,7 @@ def _of_whitened(model: np.ndarray, data: np.ndarray) -> np.ndarray:
     for i in range(size):
         here[:, :, i] = influence[:, :, (row == i) | (col == i)].sum(axis=2)
     missing = node - here
+    # Shares a_i + a_j of the pairs of i sum to (size − 2) a_i once Σ a = 0.
     missing = (missing - missing.mean(axis=2, keepdims=True)) / (size - 2)
     return influence + missing[:, :, row] + missing[:, :, col]
 

@@ -177,6 +177,8 @@ def draw_conditions(
             f"run, of {fewest} different groups. Use more, or generalise_to='subjects'."
         )
     sizes = np.bincount(strata)
+    # Drawing again leaves out the most uneven samples: counts then vary less than a
+    # multinomial's, and by how much is known only from the samples that were kept.
     spread = float(((counts - 1.0) ** 2).mean()) if again else float(1 - (1 / sizes[strata]).mean())
     return counts[:, units.groups].astype(np.float64), spread
 
@@ -206,6 +208,8 @@ def bootstrap_samples(statistic: Statistic, draws: Draws, block: int) -> dict[st
 
         def of_conditions(part: slice) -> np.ndarray:
             counts = conditions[part]
+            # The same samples of conditions, once with all subjects and once with drawn ones:
+            # what conditions do is then the same in both variances that are subtracted.
             ways = [np.ones((len(counts), draws.n_subjects))]
             if draws.subjects is not None:
                 ways.append(draws.subjects[part])
@@ -308,6 +312,8 @@ def _with_jackknife(
         (is_ceiling, is_ceiling | is_ceiling[:, None]),
         strict=True,
     ):
+        # What the bootstrap gave for subjects goes out, what the jackknife gives comes in; what
+        # is left for the conditions may come out below 0 by chance, but is none.
         drawn = drawn * n_subjects / (n_subjects - 1)
         corrected_.append(np.where(changed, np.maximum(total - drawn + own, own), total))
     return tuple(corrected_)

@@ -293,6 +293,7 @@ def _search(times, kind, baseline_end, between) -> tuple[np.ndarray, np.ndarray]
         raise InputError(
             f"expected baseline_end in seconds, or None for no baseline, got {baseline_end!r}."
         )
+    # Times are rounded sums of steps: 0.3 must not fall out of (0.1, 0.3) by a last bit.
     slack = 0.5 * 10.0**-DIGITS
     searched, baseline = np.ones(len(times), dtype=bool), np.zeros(len(times), dtype=bool)
     if baseline_end is not None:

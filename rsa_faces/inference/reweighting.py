@@ -255,6 +255,8 @@ class _Ridge:
         if len(self.penalties) == 1:
             return float(self.penalties[0])
         own = self.study.units.among(train)
+        # A fold must hold three conditions for its RDM to be compared; groups of two or more
+        # bring them with two groups.
         per_fold = 3 if np.bincount(own.groups).min() == 1 else 2
         fewest = min(len(np.unique(own.groups[run])) for run in own.runs)
         n_folds = max(2, min(n_folds, fewest // per_fold))
@@ -264,6 +266,7 @@ class _Ridge:
             for f in range(n_folds)
         ]
         scores = mean_defined(np.array(scores))
+        # Nothing tells the penalties apart: the one that changes least.
         if np.isnan(scores).all():
             return float(self.penalties.max())
         # The largest of equally good ones.
@@ -280,6 +283,8 @@ class _Ridge:
         n_features = self.x.shape[1]
         mean = self._pairs_mean(train)
         centred = y - y.mean()
+        # The smaller problem: features × features (or weights ≥ 0), or pairs × pairs. In blocks:
+        # the squared differences of all pairs in all features would not fit into memory.
         if n_features <= len(row) or self.nonnegative:
             gram = np.zeros((n_features, n_features))
             right = np.zeros(n_features)
@@ -302,11 +307,13 @@ class _Ridge:
                 gram += d @ d.T
             scale = np.trace(gram) / len(row)
             eye = np.eye(len(row))
+            # (DᵀD + λ)⁻¹ Dᵀ y = Dᵀ (D Dᵀ + λ)⁻¹ y: the same weights, from one number for each pair.
             dual = np.stack([_solve(gram + p * scale * eye, centred) for p in penalties])
             weights = np.empty((len(penalties), n_features))
             for part in self._blocks(n_features, len(row)):
                 d = (self.x[row, part] - self.x[col, part]) ** 2 - mean[part]
                 weights[:, part] = dual @ d
+        # Both sides were centred over the training pairs, so that the constant is not penalised.
         return weights, y.mean() - weights @ mean
 
     def predict(self, fitted, row: np.ndarray, col: np.ndarray) -> np.ndarray:

@@ -225,6 +225,7 @@ def ceiling_map(
                 measure=measure,
                 noise=noise,
                 noise_from=noise_from,
+                # All subjects stay in memory: each may take what those before it left.
                 budget=allowed - used,
                 **{what: given[k] for what, given in of_subjects.items()},
             )
@@ -263,6 +264,8 @@ def ceiling_map(
         for s, patterns in enumerate(subjects):
             patterns.fill(indptr, indices, min_voxels, vectors[s], n_used[s], state[s])
         n_voxels[:, centers] = n_used
+        # A place where one subject has no RDM has no ceiling: bounds depend on the number of
+        # subjects, and the map would show who was measured where.
         everywhere = (state == FINE).all(axis=0)
         if everywhere.any():
             whole = np.ascontiguousarray(vectors[:, everywhere])
@@ -305,6 +308,7 @@ def _ceilings(vectors: np.ndarray, method: Method) -> np.ndarray:
     total = pooled.sum(axis=0)
     similarity = np.zeros((2, vectors.shape[1]))
     for own, part in zip(vectors, pooled, strict=True):
+        # Lower bound: a subject against the others; upper: against all, the subject among them.
         for bound, pool in zip(similarity, (total - part, total), strict=True):
             bound += _row_by_row(own, pool, method)
     return similarity / len(vectors)

@@ -314,6 +314,7 @@ def central_bias(
         if where.grid:
             here = where_of["eccentricity"][where_of["layer"] == layer].to_numpy() <= radius
             size = torch_part.mean_magnitude(network, layer, images)
+            # Units that belong to no place, as a class token, count for no part of the image.
             real = where.place >= 0
             by_place = np.zeros((int(where.channel.max()) + 1, len(here)))
             by_place[where.channel[real], where.place[real]] = size[real]
