@@ -74,6 +74,7 @@ def probe(
         number = n_calls[module] = n_calls.pop(module, 0) + 1
         events.append((module, number))
         tensor = first_tensor(output)
+        # The largest output bounds the batch, whether or not it is a layer that is kept.
         largest = max(largest, 0 if tensor is None else tensor.numel())
         for layer in wanted.get(module, ()):
             if split_call(layer)[1] not in {None, number}:
@@ -244,6 +245,7 @@ def _hooked(
     weights: dict[torch.nn.Conv2d, Any] = {}
     handles = []
     try:
+        # Dropout and batch statistics would make an image's row depend on its batch.
         network.module.eval()
         for layer in modes:
             if type(layer) is torch.nn.Conv2d:

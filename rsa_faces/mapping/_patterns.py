@@ -175,6 +175,7 @@ def load_patterns(
     space, observed = _observations(img, mask_img, mesh, len(names), budget, "img")
     usable = np.isfinite(observed).all(axis=1)
     usable &= observed.max(axis=1) != observed.min(axis=1)
+    # The mask leaves these places out; a NaN in a sum that it is multiplied into would stay.
     observed[~usable] = 0.0
     means = _means(observed, cells)
     left: dict[Any, np.ndarray] = {ALL_FOLDS: np.zeros((1, 1))}
@@ -202,6 +203,7 @@ def load_patterns(
     for size, one in zip(sizes, joined, strict=True):
         if noise is not None:
             check_freedom(one, size)
+    # Folds first: crossnobis multiplies whole folds with each other.
     means = means.reshape(len(means), len(cells.folds), len(order)).transpose(1, 0, 2)
     values = np.ascontiguousarray(means)
     if prepare := _PREPARED.get(measure.compiled or ""):

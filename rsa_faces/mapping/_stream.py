@@ -41,6 +41,7 @@ class Similarities:
         self.missing = np.isnan(models)
         masks, group = self.missing[:1], np.zeros(len(models), int)
         if self.missing.any():
+            # Models that lack the same pairs are compared in one product.
             masks, group = np.unique(self.missing, axis=0, return_inverse=True)
         self.groups = []
         for i, mask in enumerate(masks):
@@ -138,6 +139,7 @@ def n_workers(
     n_jobs = numba.get_num_threads() if n_jobs is None else check_count(n_jobs, what="n_jobs")
     n_folds, _, n_conditions = patterns.values.shape
     channels = searchlights.most
+    # RDMs of a block with their copies, the voxels of a sphere in all folds, covariances.
     each = 8 * (
         (_COPIES + n_rdms) * block_size(n_pairs) * n_pairs
         + channels * ((n_folds + 1) * n_conditions + 2 * patterns.residuals.shape[1])
