@@ -65,6 +65,7 @@ QUESTIONS = {
         {"networks": SMALL},
     ),
     "topography": ({"n_units": 2}, {"networks": [{"name": SMALL[0], "layers": ["conv1"]}]}),
+    "background": ({"landmarks": "points.npz", "scale": 0.5}, {"networks": ["pixels"]}),
     "stimuli": ({"n": 6}, {}),
     "landmarks": (
         {"landmarks": "points.npz", **FEW},

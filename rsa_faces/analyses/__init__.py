@@ -39,6 +39,7 @@ from rsa_faces.analyses.information.trait_generalization import trait_generaliza
 from rsa_faces.analyses.information.traits import TraitReadout, trait_readout
 from rsa_faces.analyses.networks.agreement import LayerAgreement, layer_agreement, seed_consistency
 from rsa_faces.analyses.networks.attribution import AttributionMap, attribution_map
+from rsa_faces.analyses.networks.background import BackgroundUnits, background_units
 from rsa_faces.analyses.networks.embedding_map import EmbeddingMap, embedding_map, shape_distance
 from rsa_faces.analyses.networks.membership import Membership, membership
 from rsa_faces.analyses.networks.occlusion import OcclusionMap, occlusion_map
@@ -75,6 +76,8 @@ from rsa_faces.analyses.quality.light import LightGain, light_gain
 from rsa_faces.analyses.quality.robustness import Robustness, robustness
 
 __all__ = [
+    "background_units",
+    "BackgroundUnits",
     "attribution_map",
     "AttributionMap",
     "movement_adds",

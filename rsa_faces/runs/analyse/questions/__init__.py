@@ -12,6 +12,7 @@ from rsa_faces.runs.analyse.questions._base import Question, Study
 from rsa_faces.runs.analyse.questions.agreement import Agreement
 from rsa_faces.runs.analyse.questions.averageness import Averageness
 from rsa_faces.runs.analyse.questions.axes import Axes
+from rsa_faces.runs.analyse.questions.background import Background
 from rsa_faces.runs.analyse.questions.components import Components
 from rsa_faces.runs.analyse.questions.confidence import Confidence
 from rsa_faces.runs.analyse.questions.congruence import Congruence
@@ -51,6 +52,7 @@ QUESTIONS: tuple[type[Question], ...] = (
     Robustness,
     Confidence,
     Topography,
+    Background,
     StimuliChoice,
     Landmarks,
     FaceSpace,
