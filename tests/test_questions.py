@@ -83,7 +83,16 @@ QUESTIONS = {
         },
         {},
     ),
-    "traits": ({"ratings": ["warm"], "baseline": ["age"], **FEW}, {}),
+    "traits": (
+        {
+            "ratings": ["warm"],
+            "baseline": ["age"],
+            "landmarks": "points.npz",
+            "variants": ["masked grey"],
+            **FEW,
+        },
+        {"networks": ["pixels"]},
+    ),
     "averageness": (
         {
             "landmarks": "points.npz",

@@ -7,6 +7,7 @@ import pytest
 from drawn import legend_of, panels
 from sklearn.linear_model import Ridge
 
+import rsa_faces as rf
 from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses import (
     landmark_readout,
@@ -16,6 +17,9 @@ from rsa_faces.analyses import (
     trait_readout,
 )
 from rsa_faces.figures import plot_specificity, plot_traits
+from rsa_faces.runs._entries import NetworkConfig
+from rsa_faces.runs._networks import Networks
+from rsa_faces.stimuli import StimulusSet, mask_faces
 
 N = 80
 FACES = [f"face {i:02d}" for i in range(N)]
@@ -257,3 +261,71 @@ def test_figures():
     with pytest.raises(InputError, match="unknown features 'pixels'"):
         plot_specificity(found, "pixels")
     plt.close("all")
+
+
+def test_other_versions_of_a_set_are_compared_with_it():
+    features, ratings = simulated()
+    rng = np.random.default_rng(1)
+    one = features["network"]
+    versions = {
+        "network": one,
+        "worse": one + 3 * rng.normal(size=one.shape),
+        "same": 2 * one,
+        "other": features["landmarks"],
+    }
+    against = {"worse": "network", "same": "network"}
+    found = trait_readout(versions, ratings[["warm"]], against=against, n_permutations=19)
+    at = found.table.set_index("features")
+    assert at.loc["worse", "change"] == pytest.approx(at.loc["worse", "r"] - at.loc["network", "r"])
+    assert at.loc["worse", "change_low"] < at.loc["worse", "change_high"] < 0
+    assert at.loc["worse", "change_p"] < 0.01
+    assert at.loc["worse", "against"] == "network"
+    assert at.loc["same", "change"] == pytest.approx(0, abs=1e-9)
+    assert at.loc["same", "change_p"] > 0.9
+    assert at.loc[["network", "other"], "change"].isna().all()
+    with pytest.raises(InputError, match="'wors'.*did you mean 'worse'|unknown set"):
+        trait_readout(versions, ratings, against={"wors": "network"})
+
+
+def test_masks_hide_all_but_the_face_and_colour():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, size=(2, 40, 50, 3), dtype=np.uint8)
+    stimuli = StimulusSet.from_arrays(images, ["a", "b"], {"kind": ["x", "y"]})
+    corners = np.array([[10, 5], [40, 5], [40, 30], [10, 30], [25, 20], [45, 38]])
+    points = {"b": corners + [2, 3], "a": corners}
+    masked = mask_faces(stimuli, points, outline=range(5))
+    for name, image, (dx, dy) in zip("ab", images, ((0, 0), (2, 3)), strict=True):
+        y, x = np.mgrid[:40, :50]
+        inside = (x >= 10 + dx) & (x <= 40 + dx) & (y >= 5 + dy) & (y <= 30 + dy)
+        assert (masked.image(name)[inside] == image[inside]).all()
+        assert (masked.image(name)[~inside] == 128).all()
+    assert masked.metadata.equals(stimuli.metadata)
+    grey = mask_faces(stimuli, grey=True).image("a")
+    light = np.where(
+        images[0] <= 10.31475, images[0] / 255 / 12.92, ((images[0] / 255 + 0.055) / 1.055) ** 2.4
+    )
+    luminance = light @ [0.2126, 0.7152, 0.0722]
+    level = 255 * np.where(
+        luminance <= 0.0031308, 12.92 * luminance, 1.055 * luminance ** (1 / 2.4) - 0.055
+    )
+    assert np.abs(grey - level[..., None]).max() <= 0.5 + 1e-9
+    with pytest.raises(InputError, match="every image, but 'b' has none"):
+        mask_faces(stimuli, {"a": corners}, outline=range(5))
+    with pytest.raises(InputError, match=r"at least 145, but those of 'a' have \(6, 2\)"):
+        mask_faces(stimuli, points)
+    with pytest.raises(InputError, match="or grey=True"):
+        mask_faces(stimuli)
+
+
+def test_other_versions_are_cut_out_at_the_place_of_the_faces_as_they_are():
+    stimuli = rf.datasets.simulated_faces().stimuli
+    stimuli = stimuli.subset(stimuli.ids[:2])
+    entry = NetworkConfig(name="mini-xception", crop_faces=True)
+    networks = Networks([entry], stimuli, "cpu", 0)
+    grey = networks.shown("mini-xception", mask_faces(stimuli, grey=True))
+    crops = networks.shown("mini-xception")
+    assert grey.ids == crops.ids
+    for name in crops.ids:
+        expected = mask_faces(crops, grey=True).image(name).astype(float)
+        # Resampled before and after colour was taken out.
+        assert np.abs(grey.image(name) - expected).mean() < 2

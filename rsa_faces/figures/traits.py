@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -33,7 +34,7 @@ def plot_traits(result: TraitReadout, *, alpha: float = 0.05, ax: Axes | None = 
     Parameters
     ----------
     result : TraitReadout
-        With at most 8 sets of features.
+        With at most 8 sets of features; other versions of a set have its colour.
     alpha : float, default 0.05
         Filled: p_corrected at most this.
     ax : Axes, optional
@@ -71,15 +72,23 @@ def plot_traits(result: TraitReadout, *, alpha: float = 0.05, ax: Axes | None = 
     """
     sets = list(result.table["features"].unique())
     traits = list(result.table["trait"].unique())
-    check_few(sets, "sets of features")
+    versions = result.table.get("against", pd.Series(dtype=object)).dropna()
+    against = dict(zip(result.table["features"].loc[versions.index], versions, strict=True))
+    kinds = [name for name in sets if name not in against]
+    check_few(kinds, "sets of features")
+    colors = network_colors(kinds)
     heights = min(9.0, 1.3 + len(traits) * (0.1 + 0.09 * len(sets)))
     with style():
         ((one,),) = panels(ax, 1, 1, COLUMN, heights)
         offsets = np.linspace(-0.3, 0.3, len(sets)) if len(sets) > 1 else [0.0]
-        for offset, (name, color) in zip(offsets, network_colors(sets).items(), strict=True):
+        for offset, name in zip(offsets, sets, strict=True):
+            color, line = colors[against.get(name, name)], line_of(name)
+            if name in against:  # other versions of a set have its colour
+                own = [one for one in against if against[one] == against[name]]
+                line = ("--", ":", "-.")[own.index(name) % 3]
             rows = result.table[result.table["features"] == name].set_index("trait").loc[traits]
             y = np.arange(len(traits)) + offset
-            look = {"color": color, "linewidth": 0.8, "linestyle": line_of(name)}
+            look = {"color": color, "linewidth": 0.8, "linestyle": line}
             one.hlines(y, rows["ci_low"], rows["ci_high"], label=shown_name(name), **look)
             points(one, rows["r"], y, color, rows["p_corrected"] <= alpha, 3.5)
         if "ceiling" in result.table:

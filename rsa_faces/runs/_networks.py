@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -203,9 +203,18 @@ class Networks:
             )
         return chosen
 
-    def shown(self, name: str) -> Any:
-        """Return the stimuli as a network is shown them."""
+    def shown(self, name: str, versions: StimulusSet | None = None) -> Any:
+        """Return the stimuli as a network is shown them; `versions`: other images of the same."""
         crop = self.crops[name]
+        if versions is not None:
+            if crop is None:
+                return versions
+            found = self._sure_faces
+            # At the place where faces are in the images as they are.
+            hashes = dict(zip(versions.ids, versions.sha256, strict=True))
+            table = found.table.assign(sha256=found.table.index.map(hashes))
+            faces = replace(found, table=table)
+            return crop_faces(versions, faces, **crop._asdict())
         if crop is None:
             return self.stimuli
         if crop not in self._crops:

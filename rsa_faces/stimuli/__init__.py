@@ -5,6 +5,7 @@ from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.alignment import align_faces
 from rsa_faces.stimuli.clips import ClipSet, load_clips
 from rsa_faces.stimuli.faces import FaceTable, crop_faces, detect_faces
+from rsa_faces.stimuli.masking import mask_faces
 
 __all__ = [
     "ClipSet",
@@ -15,4 +16,5 @@ __all__ = [
     "detect_faces",
     "load_clips",
     "load_stimuli",
+    "mask_faces",
 ]

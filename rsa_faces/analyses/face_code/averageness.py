@@ -88,7 +88,7 @@ def averageness(
     ----------
     landmarks : mapping of name to array-like (n_landmarks, 2), or array
         x, y in pixels of faces that look straight ahead, one image of each person; the same
-        landmarks in the same order.
+        landmarks in the same order. Those of hair and clothes count like others: leave them out.
     ratings : DataFrame, shape (n_faces, n_ratings)
         Mean ratings by face; with `rater` one row per rater and face.
     conditions : sequence of str, optional

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng
+from rsa_faces._core.checks import as_rng, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
@@ -77,6 +77,7 @@ def trait_readout(
     within: Mapping[str, Any] | pd.Series | None = None,
     baseline: pd.DataFrame | None = None,
     reliability: pd.Series | None = None,
+    against: Mapping[str, str] | None = None,
     n_folds: int = 10,
     n_permutations: int = 1000,
     strengths: Sequence[float] = STRENGTHS,
@@ -103,6 +104,9 @@ def trait_readout(
         What features are compared with, such as gender and age as numbers.
     reliability : Series, trait to reliability of its mean ratings, optional
         From :func:`rating_reliability`; gives the ceiling.
+    against : mapping of set to set, optional
+        Sets that are other versions of a set, such as features of grey images or of faces without
+        hair (:func:`rsa_faces.stimuli.mask_faces`), and the set of the images as they are.
     n_folds, n_permutations, strengths, seed, progress
         As for :func:`rsa_faces.analyses.landmark_readout`.
     standardize : bool, default True
@@ -120,7 +124,9 @@ def trait_readout(
         ``ci_high`` (95 %, drawing people), ``p``, ``p_corrected`` (largest r over all rows);
         with `reliability` also ``ceiling`` (its root, the largest r that perfect predictions
         would reach) and ``r_of_ceiling``; with `baseline` the columns that
-        :func:`rsa_faces.analyses.landmark_readout` adds. ``n_faces``, ``n_people``,
+        :func:`rsa_faces.analyses.landmark_readout` adds; with `against` the set in ``against``, and
+        ``change``, r less that of this set, ``change_low``, ``change_high`` (95 %, drawing people)
+        and ``change_p`` (two-sided, of these draws). ``n_faces``, ``n_people``,
         ``n_left_out``.
 
     Raises
@@ -167,6 +173,8 @@ def trait_readout(
     1  tall  0.41
     """
     sets, names = sets_of(features, match)
+    for name in set(against or {}) | set((against or {}).values()):
+        check_choice(name, sets, what="set in `against`")
     values = numbers(ratings, "ratings")
     names = common(names, values.index, match, "ratings")
     if across is not None:
@@ -209,9 +217,12 @@ def trait_readout(
     table["n_left_out"] = len(every) - len(faces)
     predictions = found.predictions.rename(columns=new)
     people = codes_of([across[f] for f in faces])[0] if across else np.arange(len(faces))
+    specificity, own = _specificity(predictions, traits, people, as_rng(seed))
+    if against:
+        table = table.merge(_changes(own, traits, against), on=["features", "trait"], how="left")
     return TraitReadout(
         table,
-        _specificity(predictions, traits, people, as_rng(seed)),
+        specificity,
         predictions,
         settings={**found.settings, "match": match},
     )
@@ -231,12 +242,26 @@ def _with_ceiling(table: pd.DataFrame, reliability: pd.Series, traits: list[str]
     return table
 
 
-def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> pd.DataFrame:
-    """Return how predictions of each trait follow each trait."""
+def _changes(own: dict[str, np.ndarray], traits: list[str], against: Mapping[str, str]):
+    """Return how much less each trait is predicted from other versions of a set."""
+    tables = []
+    for name, other in against.items():
+        gap = own[name] - own[other]  # (1 + n_boot, n_traits)
+        low, high = np.nanpercentile(gap[1:], LEVEL, axis=0)
+        sides = np.minimum((gap[1:] <= 0).sum(axis=0), (gap[1:] >= 0).sum(axis=0))
+        table = {"features": name, "trait": traits, "against": other, "change": gap[0]}
+        table |= {"change_low": low, "change_high": high}
+        p = np.minimum(2 * (1 + sides) / len(gap), 1.0)
+        tables.append(pd.DataFrame(table | {"change_p": p}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng):
+    """Return how predictions of each trait follow each trait, and own r of each set in draws."""
     n_people = int(people.max()) + 1
     draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_BOOT)[:, people]
     weights = np.vstack([np.ones(len(people)), draws]).astype(float)
-    tables = []
+    tables, of_sets = [], {}
     for name, rows in predictions.groupby("features", sort=False):
         by_trait = dict(list(rows.groupby("trait", sort=False)))
         x, y = (
@@ -246,7 +271,8 @@ def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> p
         fold = by_trait[traits[0]]["fold"].to_numpy()
         means = np.stack([y[:, fold != f].mean(axis=1) for f in fold], axis=1)
         r = _weighted_r(x - means, y - means, weights)  # (1 + n_boot, trained, tested)
-        own = np.einsum("bii->bi", r)[:, :, None]
+        of_sets[name] = np.einsum("bii->bi", r)
+        own = of_sets[name][:, :, None]
         among = _weighted_r(y, y, weights[:1])[0]
         low, high = np.nanpercentile(r[1:], LEVEL, axis=0)
         gap_low, gap_high = np.nanpercentile((own - r)[1:], LEVEL, axis=0)
@@ -267,7 +293,7 @@ def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> p
                 }
             )
         )
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True), of_sets
 
 
 def _weighted_r(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ class Study:
     network : callable
         Load a network by name.
     shown : callable
-        The stimuli as a network, by name, is shown them.
+        The stimuli, or other versions of the same images, as a network, by name, is shown them.
     budget : str
     seed : int
 
@@ -67,7 +67,7 @@ class Study:
     labels: pd.DataFrame
     features: dict[str, Any]
     network: Callable[[str], Network]
-    shown: Callable[[str], StimulusSet]
+    shown: Callable[..., StimulusSet]
     budget: str
     seed: int
 

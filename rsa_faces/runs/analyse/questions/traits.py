@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 
 from rsa_faces import analyses
 from rsa_faces._core.configurations import key
 from rsa_faces._core.errors import InputError
+from rsa_faces.extraction import extract
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
@@ -19,7 +22,8 @@ from rsa_faces.runs.analyse.questions._base import (
     layer,
     permutations,
 )
-from rsa_faces.runs.analyse.questions.landmarks import BASELINE
+from rsa_faces.runs.analyse.questions.landmarks import BASELINE, points_of
+from rsa_faces.stimuli import mask_faces
 
 
 class Traits(Question):
@@ -36,6 +40,20 @@ class Traits(Question):
     standardize: bool = key(
         "Scale each channel (true), or each set of features as a whole (false).", True
     )
+    landmarks: Path | None = key(
+        "File with `files` and `points`, in pixels (.npz): measurements between landmarks are a "
+        "further set of features.",
+        None,
+    )
+    template: Literal["london-189", "ibug-68"] = key(
+        "Which landmarks these are, in which order.", "london-189"
+    )
+    variants: list[Literal["grey", "masked", "masked grey"]] = key(
+        "Further versions of the images that networks are shown: without colour; with all but the "
+        "face hidden (needs `landmarks`). What is then lost is compared with the images as they "
+        "are.",
+        [],
+    )
     within: str | list[str] | None = cells()
     layer: Layer = layer()
     n_permutations: int = permutations(1000)
@@ -51,6 +69,10 @@ class Traits(Question):
         "p_corrected",
         "baseline_r",
         "gain",
+        "change",
+        "change_low",
+        "change_high",
+        "change_p",
     )
     one_of_each: ClassVar = ("features", "trait")
     effect: ClassVar = "r"
@@ -66,13 +88,18 @@ class Traits(Question):
         "corrected by the largest r"
     )
     meanings: ClassVar = {
-        "features": "the network whose layer predicts",
+        "features": "the network whose layer predicts (and how images were changed), or landmarks",
         "trait": "the rating that is predicted",
         "r": "correlation of rating and prediction, for people left out",
         "r2": "1 − squared error over that of the training mean",
         "chance": "mean r of permutations",
         "p_corrected": "corrected by the largest r over all rows",
         "n_faces": "faces that were rated",
+        "against": "the set of the images as they are",
+        "change": "r less that from the images as they are",
+        "change_low": "lower end of its 95 % interval, drawing people",
+        "change_high": "upper end of its 95 % interval, drawing people",
+        "change_p": "two-sided, of these draws",
         **BASELINE,
     }
 
@@ -96,20 +123,35 @@ class Traits(Question):
         from rsa_faces.figures import plot_specificity, plot_traits
 
         layers = study.layers(self.layer)
-        features = {}
+        points = points_of(self.landmarks, study) if self.landmarks else None
+        features, against = {}, {}
         for name in study.features:
             own = study.layer(name, layers[name])
             features[name] = pd.DataFrame(own[layers[name]], own.conditions)
+        for variant in self.variants:
+            masked = points if "masked" in variant else None
+            images = mask_faces(
+                study.stimuli, masked, outline=self.template, grey="grey" in variant
+            )
+            for name, at in layers.items():
+                shown = study.shown(name, images)
+                own = extract(study.network(name), shown, layers=at, progress=False)
+                flat = np.asarray(own[at]).reshape(len(own.conditions), -1)
+                features[f"{name}, {variant}"] = pd.DataFrame(flat, own.conditions)
+                against[f"{name}, {variant}"] = name
+        if points:
+            features["landmarks"] = analyses.measure_landmarks(points, template=self.template)
         result = analyses.trait_readout(
             features,
             study.labels[self.ratings].astype(float),
             across=study.column(self.across),
             within=study.cells(self.within),
             standardize=self.standardize,
+            against=against,
             baseline=study.labels[self.baseline].astype(float) if self.baseline else None,
             n_permutations=self.n_permutations,
             seed=study.seed,
             progress=False,
         )
         figures = [plot_traits(result)]
-        return result.table, figures + [plot_specificity(result, name) for name in features]
+        return result.table, figures + [plot_specificity(result, name) for name in study.features]
