@@ -62,7 +62,6 @@ def mask_faces(
     --------
     rsa_faces.analyses.trait_readout : Predict mean ratings of faces from features, as they are
         and masked.
-    rsa_faces.stimuli.degradations.degrade : Make images worse.
 
     Examples
     --------

@@ -124,15 +124,19 @@ class Predictions:
         for weights in self.of_region:
             inside = weights > 0
             of_targets = found[:, 1, inside].mean(axis=0)
-            row = _tested(found[:, 0] @ weights, share, ("difference", "ci_low", "ci_high", "p"))
-            row |= _tested(found[:, 1] @ weights, share, R2)
-            rows.append(row | _tested(of_targets, 1 / len(of_targets), (R2[0], *TARGETS)))
+            row = corrected_t(
+                found[:, 0] @ weights, share, ("difference", "ci_low", "ci_high", "p")
+            )
+            row |= corrected_t(found[:, 1] @ weights, share, R2)
+            rows.append(row | corrected_t(of_targets, 1 / len(of_targets), (R2[0], *TARGETS)))
         return rows
 
 
-def _tested(values: np.ndarray, share: float, names: Sequence[str]) -> dict[str, float]:
+def corrected_t(
+    values: np.ndarray, share: float, names: Sequence[str], mean: float | None = None
+) -> dict[str, float]:
     """Return the mean of values, its t interval and p; its variance is a share of theirs."""
-    n, mean = len(values), values.mean()
+    n, mean = len(values), values.mean() if mean is None else mean
     error = values.std(ddof=1) * np.sqrt(share) if n > 1 else np.nan
     half = error * stats.t.ppf(LEVEL[1] / 100, n - 1)
     with np.errstate(invalid="ignore", divide="ignore"):

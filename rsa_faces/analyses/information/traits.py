@@ -15,10 +15,12 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.analyses._targets import LEVEL
+from rsa_faces.analyses.information._encoding import corrected_t
 from rsa_faces.analyses.information.landmarks import landmark_readout
 from rsa_faces.analyses.information.readout import STRENGTHS
 
 _N_BOOT = 1000
+_CHANGE = ("change", "change_low", "change_high", "change_p")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,9 +127,9 @@ def trait_readout(
         with `reliability` also ``ceiling`` (its root, the largest r that perfect predictions
         would reach) and ``r_of_ceiling``; with `baseline` the columns that
         :func:`rsa_faces.analyses.landmark_readout` adds; with `against` the set in ``against``, and
-        ``change``, r less that of this set, ``change_low``, ``change_high`` (95 %, drawing people)
-        and ``change_p`` (two-sided, of these draws). ``n_faces``, ``n_people``,
-        ``n_left_out``.
+        ``change``, r less that of this set, ``change_low``, ``change_high`` (95 %) and ``change_p``
+        (two-sided), by the corrected resampled t of :func:`encoding`, each fold left out.
+        ``n_faces``, ``n_people``, ``n_left_out``.
 
     Raises
     ------
@@ -217,12 +219,13 @@ def trait_readout(
     table["n_left_out"] = len(every) - len(faces)
     predictions = found.predictions.rename(columns=new)
     people = codes_of([across[f] for f in faces])[0] if across else np.arange(len(faces))
-    specificity, own = _specificity(predictions, traits, people, as_rng(seed))
     if against:
-        table = table.merge(_changes(own, traits, against), on=["features", "trait"], how="left")
+        table = table.merge(
+            _changes(predictions, traits, against), on=["features", "trait"], how="left"
+        )
     return TraitReadout(
         table,
-        specificity,
+        _specificity(predictions, traits, people, as_rng(seed)),
         predictions,
         settings={**found.settings, "match": match},
     )
@@ -242,38 +245,47 @@ def _with_ceiling(table: pd.DataFrame, reliability: pd.Series, traits: list[str]
     return table
 
 
-def _changes(own: dict[str, np.ndarray], traits: list[str], against: Mapping[str, str]):
-    """Return how much less each trait is predicted from other versions of a set."""
-    tables = []
+def _less_means(rows: pd.DataFrame, traits: list[str]):
+    """Return predictions and ratings less the training mean, (n_traits, n_faces); and folds."""
+    by_trait = dict(list(rows.groupby("trait", sort=False)))
+    x, y = (
+        np.array([by_trait[trait][column].to_numpy() for trait in traits])
+        for column in ("predicted", "rating")
+    )
+    fold = by_trait[traits[0]]["fold"].to_numpy()
+    means = np.stack([y[:, fold != f].mean(axis=1) for f in fold], axis=1)
+    return x - means, y - means, y, fold
+
+
+def _changes(predictions: pd.DataFrame, traits: list[str], against: Mapping[str, str]):
+    """Return how much better each trait is predicted from other versions of a set."""
+    own = {}
+    for name, rows in predictions.groupby("features", sort=False):
+        x, y, _, fold = _less_means(rows, traits)
+        weights = np.vstack([np.ones(len(fold)), *(fold != f for f in np.unique(fold))])
+        own[name] = np.einsum("bii->bi", _weighted_r(x, y, weights.astype(float)))
+    rows = []
     for name, other in against.items():
-        gap = own[name] - own[other]  # (1 + n_boot, n_traits)
-        low, high = np.nanpercentile(gap[1:], LEVEL, axis=0)
-        sides = np.minimum((gap[1:] <= 0).sum(axis=0), (gap[1:] >= 0).sum(axis=0))
-        table = {"features": name, "trait": traits, "against": other, "change": gap[0]}
-        table |= {"change_low": low, "change_high": high}
-        p = np.minimum(2 * (1 + sides) / len(gap), 1.0)
-        tables.append(pd.DataFrame(table | {"change_p": p}))
-    return pd.concat(tables, ignore_index=True)
+        gap = own[name] - own[other]  # of all, and without each fold: (1 + n_folds, n_traits)
+        n = len(gap) - 1
+        parts = n * gap[0] - (n - 1) * gap[1:]
+        for trait, each, change in zip(traits, parts.T, gap[0], strict=True):
+            row = {"features": name, "trait": trait, "against": other}
+            rows.append(row | corrected_t(each, 1 / n + 1 / (n - 1), _CHANGE, change))
+    return pd.DataFrame(rows)
 
 
-def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng):
-    """Return how predictions of each trait follow each trait, and own r of each set in draws."""
+def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> pd.DataFrame:
+    """Return how predictions of each trait follow each trait."""
     n_people = int(people.max()) + 1
     draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_BOOT)[:, people]
     weights = np.vstack([np.ones(len(people)), draws]).astype(float)
-    tables, of_sets = [], {}
+    tables = []
     for name, rows in predictions.groupby("features", sort=False):
-        by_trait = dict(list(rows.groupby("trait", sort=False)))
-        x, y = (
-            np.array([by_trait[trait][column].to_numpy() for trait in traits])
-            for column in ("predicted", "rating")
-        )
-        fold = by_trait[traits[0]]["fold"].to_numpy()
-        means = np.stack([y[:, fold != f].mean(axis=1) for f in fold], axis=1)
-        r = _weighted_r(x - means, y - means, weights)  # (1 + n_boot, trained, tested)
-        of_sets[name] = np.einsum("bii->bi", r)
-        own = of_sets[name][:, :, None]
-        among = _weighted_r(y, y, weights[:1])[0]
+        x, y, ratings, _ = _less_means(rows, traits)
+        r = _weighted_r(x, y, weights)  # (1 + n_boot, trained, tested)
+        own = np.einsum("bii->bi", r)[:, :, None]
+        among = _weighted_r(ratings, ratings, weights[:1])[0]
         low, high = np.nanpercentile(r[1:], LEVEL, axis=0)
         gap_low, gap_high = np.nanpercentile((own - r)[1:], LEVEL, axis=0)
         trained, tested = np.meshgrid(traits, traits, indexing="ij")
@@ -293,7 +305,7 @@ def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng):
                 }
             )
         )
-    return pd.concat(tables, ignore_index=True), of_sets
+    return pd.concat(tables, ignore_index=True)
 
 
 def _weighted_r(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

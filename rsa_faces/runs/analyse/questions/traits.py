@@ -97,9 +97,9 @@ class Traits(Question):
         "n_faces": "faces that were rated",
         "against": "the set of the images as they are",
         "change": "r less that from the images as they are",
-        "change_low": "lower end of its 95 % interval, drawing people",
-        "change_high": "upper end of its 95 % interval, drawing people",
-        "change_p": "two-sided, of these draws",
+        "change_low": "lower end of its 95 % interval over folds (corrected resampled t)",
+        "change_high": "upper end of its 95 % interval over folds (corrected resampled t)",
+        "change_p": "two-sided, of the same t",
         **BASELINE,
     }
 
