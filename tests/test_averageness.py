@@ -116,6 +116,7 @@ def test_raters_widen_intervals():
     assert row["r"] == pytest.approx(one["r"])
     assert row["ci_high"] - row["ci_low"] > 1.3 * (one["ci_high"] - one["ci_low"])
     assert row["n_subjects"] == 8
+    assert row["p_corrected"] >= row["p"] >= one["p"]
     few = long[(long["face"] != "face 5") | (long["rater"] == 0)]
     with pytest.raises(rf.InputError, match="2 raters of every face.*'face 5'"):
         averageness(points, few, rater="rater", **options)

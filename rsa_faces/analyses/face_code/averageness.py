@@ -148,8 +148,9 @@ def averageness(
     p: residuals of the rating, given groups and controls, change places inside groups and are made
     residuals again [2]_; exact without controls. Intervals: Fisher's z, with the error of leaving
     out one face at a time; with raters its square is added to that of leaving out one rater at a
-    time, which counts their interaction twice: cautious. Measures are taken as they are. Without
-    an effect and with one: ``scripts/simulate_averageness.py`` and the page on calibration.
+    time, which counts their interaction twice: cautious. p is then at least that of this t.
+    Measures are taken as they are. Without an effect and with one:
+    ``scripts/simulate_averageness.py`` and the page on calibration.
 
     Ratings are impressions of raters of one time and place, and say nothing about people.
 
@@ -230,7 +231,8 @@ def averageness(
             null.append(np.abs(drawn))
     table = pd.DataFrame(rows)
     reached = np.max(null, axis=0) >= np.abs(table["r"].to_numpy())[:, None] - 1e-12
-    table["p_corrected"] = (1 + reached.sum(axis=1)) / (1 + n_permutations)
+    corrected = (1 + reached.sum(axis=1)) / (1 + n_permutations)
+    table["p_corrected"] = np.maximum(corrected, table["p"])
     every = set(points).union(*(index for index in others.values() if index is not None))
     counts = {"n_conditions": len(names), "n_cells": int(cells.max()) + 1}
     counts |= {"n_left_out": len(every) - len(names)}
@@ -373,4 +375,6 @@ def _tested(x, y, given, orders, dropped):
         degrees = min(degrees, len(dropped) - 1)
     half = np.sqrt(error) * stats.t.ppf(LEVEL[1] / 100, degrees)
     centre = np.arctanh(np.clip(r, -limit, limit))
+    if dropped:  # what these raters like need not be what others do
+        p = max(p, 2 * stats.t.sf(np.abs(centre) / np.sqrt(error), degrees))
     return r, np.tanh(centre - half), np.tanh(centre + half), p, null
