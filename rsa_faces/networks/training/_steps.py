@@ -212,7 +212,8 @@ class Trainer:
     def _clip(self, longest: float) -> None:
         """Shorten the gradient, of whose length each process knows a part if a layer is divided."""
         grads = [p.grad for p in self.module.parameters() if p.grad is not None]
-        shares = [p.grad for layer in self.divided for p in layer.parameters() if p.requires_grad]
+        divided = (p for layer in self.divided for p in layer.parameters())
+        shares = [p.grad for p in divided if p.grad is not None]
         if not shares:
             nn.utils.clip_grad_norm_(self.module.parameters(), longest)
             return

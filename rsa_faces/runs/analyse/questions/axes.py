@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
@@ -92,7 +92,7 @@ class Axes(Question):
         """Return coordinates of the cells, and the recording of each."""
         if self.places is None:
             return None, None
-        options = {"what": "a table of places", "text": ["cell", "recording"]}
+        options: dict[str, Any] = {"what": "a table of places", "text": ["cell", "recording"]}
         options["optional"] = ["recording"]
         numbers = [c for c in read_table(self.places, **options) if c not in options["text"]]
         table = read_table(self.places, numbers=numbers, **options).set_index("cell")
