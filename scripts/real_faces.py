@@ -4,6 +4,7 @@
     python scripts/real_faces.py DATA --out FOLDER --only readout robustness
     python scripts/real_faces.py DATA --out FOLDER --quick     99 permutations for 999, and only
                                                                the strongest degradations
+    python scripts/real_faces.py DATA --out FOLDER --layers 4  of each network, evenly spaced
 
 DATA is a folder with `london` (Face Research Lab London Set, DeBruine and Jones 2017,
 doi:10.6084/m9.figshare.5047666, CC BY 4.0: images, images.csv, info.csv, landmarks.npz) and, for
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import time
 import warnings
 from collections.abc import Callable
@@ -34,6 +36,7 @@ import pandas as pd
 import rsa_faces as rf
 from rsa_faces import analyses, figures
 from rsa_faces.analyses._gram import grams
+from rsa_faces.behaviour import feature_contrast
 from rsa_faces.networks.training import area_under_roc
 from rsa_faces.stimuli.turning import turn_faces
 
@@ -58,8 +61,8 @@ class Turned(dict):
 class Study:
     """The London faces, features of the networks, and the numbers found so far."""
 
-    def __init__(self, data: Path, out: Path, quick: bool) -> None:
-        self.data, self.out, self.quick = data, out, quick
+    def __init__(self, data: Path, out: Path, quick: bool, n_layers: int | None = None) -> None:
+        self.data, self.out, self.quick, self.n_layers = data, out, quick, n_layers
         self.n = 99 if quick else 999
         self.numbers: list[dict] = []
         self.part = ""
@@ -111,10 +114,14 @@ class Study:
 
     @functools.cache  # noqa: B019
     def acts(self, name: str):
-        """Return the activations of all layers."""
-        store = self.out / "activations"
+        """Return the activations of all layers, or of those asked for."""
+        store, layers = self.out / "activations", "all"
+        if self.n_layers is not None:
+            every = self.network(name).layers()
+            places = np.linspace(0, len(every) - 1, min(self.n_layers, len(every)))
+            layers = [every[i] for i in places.round().astype(int)]
         return rf.extract(
-            self.network(name), self.crops(name), layers="all", store=store, progress=False
+            self.network(name), self.crops(name), layers=layers, store=store, progress=False
         )
 
     @functools.cache  # noqa: B019
@@ -649,6 +656,77 @@ def demographics(study: Study) -> None:
                 )
 
 
+def contrast(study: Study) -> None:
+    """What organises each layer: who it is, expression, gender, ethnicity."""
+    labels = study.labels
+    features = {"identity": labels["identity"], **labels[["expression", "gender", "ethnicity"]]}
+    for name in TRAINED_FOR:
+        rdms = rf.compute_rdms(study.acts(name))
+        found = feature_contrast(
+            rdms, features, people=labels["identity"].to_dict(), n_permutations=study.n
+        )
+        study.keep(f"contrast {name}", found, figures.plot_contrast(found))
+        for row in found.itertuples():
+            study.note(
+                "distance between less within groups (s.d.)",
+                row.contrast,
+                network=name,
+                layer=row.layer,
+                group=row.feature,
+                p=row.p,
+                n=row.n_conditions,
+            )
+
+
+def erasure(study: Study) -> None:
+    """What an embedding still tells of gender and ethnicity once they are erased, and the cost."""
+    labels = study.labels[study.labels["ethnicity"].isin(["white", "black", "east_asian"])]
+    for name, what in itertools.product(("sface", "dlib-face"), ("gender", "ethnicity")):
+        layer, patterns = list(study.turned(name).items())[-1]
+        rows = [study.acts(name).conditions.index(c) for c in labels.index]
+        found = analyses.erase_groups(
+            {layer: patterns[rows]},
+            labels[what],
+            labels["identity"],
+            conditions=list(labels.index),
+            n_permutations=19 if study.quick else 99,
+        )
+        study.keep(f"erasure {name} of {what}", found.table, found.plot())
+        for row in found.table.itertuples():
+            study.note(
+                f"{row.what}, {row.embedding}",
+                row.value,
+                network=name,
+                layer=layer,
+                group=what,
+                low=row.ci_low,
+                high=row.ci_high,
+                p=row.p,
+                n=row.n_people,
+            )
+
+
+def occlusion(study: Study) -> None:
+    """Which hidden part changes the answer most."""
+    neutral = study.labels.index[study.labels["expression"] == "neutral"]
+    shown = list(neutral[:: 5 if study.quick else 1])
+    for name in ("dlib-face", "face-api-expression"):
+        crops = study.crops(name).subset(shown)
+        found = analyses.occlusion_map(study.network(name), crops, n_places=5, progress=False)
+        study.keep(f"occlusion {name}", found.table, figures.plot_occlusion(found))
+        for row in found.table.sort_values("change").iloc[[0, -1]].itertuples():
+            study.note(
+                "change of the embedding, least and most",
+                row.change,
+                network=name,
+                group=f"x {row.x:.1f}, y {row.y:.1f}",
+                low=row.ci_low,
+                high=row.ci_high,
+                p=row.p_corrected,
+                n=row.n_people,
+            )
+
+
 def traits(study: Study) -> None:
     """9: reliability of ratings of 120 faces, and what race, gender and age tell of them."""
     folder = study.data / "psa001"
@@ -893,6 +971,9 @@ PARTS: dict[str, Callable[[Study], None]] = {
     "views": views,
     "embedding_map": embedding_map,
     "demographics": demographics,
+    "contrast": contrast,
+    "erasure": erasure,
+    "occlusion": occlusion,
     "traits": traits,
     "topography": topography,
     "stimuli": stimuli,
@@ -914,9 +995,10 @@ def main() -> None:
         action="store_true",
         help="99 permutations for 999, the strongest degradation only",
     )
+    parser.add_argument("--layers", type=int, help="how many of each network; by default all")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
-    study = Study(options.data, options.out, options.quick)
+    study = Study(options.data, options.out, options.quick, options.layers)
     path = options.out / "numbers.csv"
     for name in options.only:
         started = time.perf_counter()

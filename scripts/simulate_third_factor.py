@@ -295,7 +295,7 @@ def erase(study: Study, told: bool) -> dict[str, float]:
     """Is a group read out, is it once erased, and does that cost recognition?"""
     group = study.labels["who"] % 2
     x = study.patterns(10) + 3 * study.effect * np.outer(group, study.rng.normal(size=10))
-    options = {"within": study.cells(told, "view"), "n_boot": 200, "n_folds": 3}
+    options = {"within": study.cells(told, "view"), "n_boot": 99, "n_folds": 3}
     found = erase_groups({"a": x}, group, study.labels["who"], **options, **study.fewer).table
     p = found.set_index(["what", "embedding"])["p"]
     return {
@@ -313,11 +313,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=100)
     parser.add_argument("--only", nargs="+", choices=list(TESTS), default=list(TESTS))
+    parser.add_argument("--designs", nargs="+", choices=list(DESIGNS), default=list(DESIGNS))
     parser.add_argument("--untold", action="store_true", help="also without the design's cells")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     settings = [(0.0, True), (0.3, True), (0.0, False), (0.3, False)][: 4 if chosen.untold else 2]
-    for name, design in itertools.product(chosen.only, DESIGNS):
+    for name, design in itertools.product(chosen.only, chosen.designs):
         one = TESTS[name]
         shares = {
             f"{'effect' if effect else 'none'}{'' if told else ', not told'}": pd.DataFrame(

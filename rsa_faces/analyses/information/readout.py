@@ -269,12 +269,12 @@ def readout(
     fit, target = fit_fold, Numbers(values) if kind == "number" else Classes(values)
     if classifier == "softmax":
         fit, target = fit_softmax, SoftmaxClasses(values)
-    _check_groups(target, groups, across is not None)
+    check_groups(target, groups, across is not None)
     fold_of = deal_folds(groups, n_folds, rng)
     permuted = target.permuted(groups, n_permutations, rng, cells)
     trains = [np.flatnonzero(fold_of != f) for f in np.unique(fold_of)]
     tests = [np.flatnonzero(fold_of == f) for f in np.unique(fold_of)]
-    inner = [_inner_groups(target, groups, train) for train in trains]
+    inner = [inner_groups(target, groups, train) for train in trains]
     draws = rng.multinomial(
         units.max() + 1, np.full(units.max() + 1, 1 / (units.max() + 1)), size=_N_BOOT
     )
@@ -502,7 +502,7 @@ def _units(found: list, groups: np.ndarray, across, n: int) -> np.ndarray:
     return np.arange(n) if few else groups
 
 
-def _inner_groups(target, groups: np.ndarray, train: np.ndarray) -> np.ndarray:
+def inner_groups(target, groups: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Return what is left out in turn to choose a strength: groups, or single conditions.
 
     Leaving out a group must leave every class; where it does not, conditions are left out.
@@ -515,7 +515,7 @@ def _inner_groups(target, groups: np.ndarray, train: np.ndarray) -> np.ndarray:
     return np.unique(inside, return_inverse=True)[1]
 
 
-def _check_groups(target, groups: np.ndarray, given: bool) -> None:
+def check_groups(target, groups: np.ndarray, given: bool) -> None:
     """Check that labels can be tested on groups left out."""
     n_groups = len(np.unique(groups))
     if n_groups < 2:

@@ -14,11 +14,13 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
+from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._groups import SELF_REPORT
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses._recognition import Recognition
-from rsa_faces.analyses._ridge import deal_folds
-from rsa_faces.analyses.information.readout import readout
+from rsa_faces.analyses._ridge import deal_folds, fit_fold
+from rsa_faces.analyses._targets import Classes
+from rsa_faces.analyses.information.readout import STRENGTHS, check_groups, inner_groups
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,14 +182,18 @@ def erase_groups(
         place = {"network": layers.network, "layer": layer, "layer_index": i}
         place["depth"] = layers.depth[layer]
         for name, erase in (("whole", False), ("erased", True)):
-            hits, *null = (
-                _hits(_out_of_half(own, g, half) if erase else own, g, whom, half, n_folds)
-                for g in (code, *exchanges)
-            )
-            null = np.array([one.mean() for one in null])
+            if erase:
+                every = [
+                    _read(_out_of_half(own, g, half), g[None], whom, half, n_folds)
+                    for g in (code, *exchanges)
+                ]
+                hits, accuracy = every[0][0], np.concatenate([one[1] for one in every])
+            else:
+                hits, accuracy = _read(own, np.vstack([code, exchanges]), whom, half, n_folds)
+            null = accuracy[1:]
             row = {**place, "what": "group", "embedding": name}
             row |= recognition.summary(weights @ hits / weights.sum(axis=1))
-            p = (1 + (null >= hits.mean() - 1e-12).sum()) / (1 + n_permutations)
+            p = (1 + (null >= accuracy[0] - 1e-12).sum()) / (1 + n_permutations)
             rows.append({**row, "chance": null.mean(), "p": p})
         both = {"whole": whole, "erased": erased}
         drawn = {name: recognition.auc(x) for name, x in both.items()}
@@ -212,19 +218,29 @@ def _out_of_half(x: np.ndarray, code: np.ndarray, half: np.ndarray) -> np.ndarra
     return erased
 
 
-def _hits(x: np.ndarray, code: np.ndarray, whom, half, n_folds: int) -> np.ndarray:
-    """Return whether the group is read out of each row, by other people of the same half.
+def _read(x: np.ndarray, codes: np.ndarray, whom, half, n_folds: int):
+    """Return whether the first groups are read out of each row, and accuracies of all, (n_sets,).
 
-    The read-out knows nothing of the half that taught what is erased.
+    By other people of the same half: the read-out knows nothing of the half that taught what is
+    erased.
     """
-    hits = np.empty(len(x))
+    hits, accuracy = np.empty(len(x)), np.zeros(len(codes))
     for rows in (np.flatnonzero(half == 0), np.flatnonzero(half == 1)):
-        names = [str(i) for i in rows]
-        labels, across = (dict(zip(names, v[rows].tolist(), strict=True)) for v in (code, whom))
-        options = {"conditions": names, "across": across, "n_folds": n_folds}
-        found = readout({"": x[rows]}, labels, n_permutations=0, progress=False, **options)
-        hits[rows] = found.predictions["label"] == found.predictions["predicted"]
-    return hits
+        target, groups = Classes(codes[0, rows].tolist()), codes_of(whom[rows].tolist())[0]
+        check_groups(target, groups, True)
+        fold_of = deal_folds(groups, n_folds, as_rng(0))
+        trains = [np.flatnonzero(fold_of != f) for f in np.unique(fold_of)]
+        tests = [np.flatnonzero(fold_of == f) for f in np.unique(fold_of)]
+        products, _ = grams(x[rows], trains, standardize=False)
+        folds = [
+            fit_fold(k, train, test, np.array(STRENGTHS), inner_groups(target, groups, train))
+            for k, train, test in zip(products, trains, tests, strict=True)
+        ]
+        place = np.argsort(target.classes)  # of codes among the classes of this half
+        predicted, scores = target.scores(folds, place[codes[:, rows]], len(rows))
+        hits[rows] = predicted == target.codes
+        accuracy += scores[:, 0] * len(rows) / len(x)
+    return hits, accuracy
 
 
 def _erased(x: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
