@@ -250,9 +250,9 @@ def align(study: Study, told: bool) -> dict[str, float]:
         first, second = study.labels["who"] // 2 % 5, study.labels["who"] % 2
     axes = np.linalg.qr(study.rng.normal(size=(30, 30)))[0]
     moved = study.rng.normal(size=(int(second.max()) + 1, 3)) @ axes[:3]
-    x = study.patterns(30, (0.3, 0.0, 2.0))
+    x = 0.4 * study.patterns(30, (0.3, 0.0, 2.0))
     x += 2 * study.rng.normal(size=(int(first.max()) + 1, 3))[first] @ axes[:3]
-    x += 20 * study.effect * moved[second]
+    x += 5 * study.effect * moved[second]
     options = {"within": study.cells(told, "view"), "across": study.labels["who"]}
     found = congruence({"a": x}, first, second, n_splits=0, **options, **study.fewer).table
     return {"more": found["p_greater"][0], "less": found["p_less"][0]}
