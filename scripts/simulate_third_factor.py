@@ -210,7 +210,8 @@ def decode(study: Study, told: bool) -> float:
         size=(4, 12)
     )
     options = {"across": study.labels["who"], "within": study.cells(told, "face", "view")}
-    options |= {"n_units": [12], "n_distractors": [9], "n_folds": 4, "n_permutations": 19}
+    options |= {"n_units": [12], "n_distractors": [9], "n_folds": 4}
+    options |= {"n_permutations": 19, "seed": study.seed}
     return decode_faces(space, study.frame(cells), **options).table["p"][0]
 
 
@@ -265,7 +266,10 @@ def groups(study: Study, told: bool) -> dict[str, float]:
     scores = similarity_scores({"a": x}, conditions=study.names)
     options = {"people": study.labels["who"] if told else None, "n_permutations": 19}
     options["seed"] = study.seed
-    matches = false_matches(scores, group, fmr=0.1, n_boot=2, **options)
+    center, spread = x[group == 1].mean(axis=0), 1 - 2 * study.effect
+    near = np.where(group.to_numpy()[:, None] == 1, center + spread * (x - center), x)
+    near = similarity_scores({"a": near}, conditions=study.names)
+    matches = false_matches(near, group, fmr=0.1, n_boot=2, **options)
     own = pd.DataFrame(x).groupby(study.codes[:, 0]).transform("mean").to_numpy()
     held = own + (x - own) * np.where(group == 1, 1 - 2 * study.effect, 1)[:, None]
     signs = membership(
@@ -274,7 +278,7 @@ def groups(study: Study, told: bool) -> dict[str, float]:
     return {
         "components": group_components(scores, group, **options).table["p_max"].min(),
         "distributions": score_distributions(scores, group, n_boot=2, **options).summary["p"][0],
-        "matches": matches.groups["p"][0],
+        "matches": matches.groups["p"][1],
         "membership": signs.table["p"].iloc[-2],
     }
 
