@@ -24,7 +24,7 @@ from rsa_faces._core.errors import InputError
 FORMAT = "rsa-faces result"
 VERSION = 1
 #: Subpackages that define results; imported when a file names a class that is not known yet.
-_HOMES = ("analyses", "behaviour", "brain", "inference", "mapping", "networks")
+_HOMES = ("analyses", "behaviour", "brain", "inference", "mapping", "networks", "stimuli")
 _ROWS, _COLUMNS, _WIDTH = 3, 6, 100  # of the table in a repr; letters in a line
 
 Made = TypeVar("Made", bound="BaseResult")
