@@ -1,6 +1,7 @@
 """Stimuli that tell models apart: chosen, found sooner, and synthesised."""
 
 import itertools
+from importlib.util import find_spec
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +15,7 @@ from rsa_faces.analyses import (
     choose_stimuli,
     simulate_selection,
     synthesise_faces,
+    synthesise_heads,
     synthesise_images,
 )
 from rsa_faces.analyses.design._design_information import (
@@ -226,6 +228,84 @@ def test_faces_of_a_space_are_made_to_disagree_within_limits(networks):
     assert after == pytest.approx(made.trace["disagreement"].iloc[-1], abs=1e-9)
 
 
+def test_disagreement_of_many_is_the_mean_over_pairs_and_of_two_what_it_was():
+    import torch
+
+    from rsa_faces.analyses.design._ascent import disagreement_of
+
+    rng = np.random.default_rng(0)
+    patterns = [rng.normal(size=(6, n)) for n in (5, 9, 7, 4)]
+    rdms = [1 - np.corrcoef(x)[np.triu_indices(6, 1)] for x in patterns]
+    tensors = [torch.tensor(x) for x in patterns]
+    by_loop = [1 - np.corrcoef(rdms[a], rdms[b])[0, 1] for a in range(4) for b in range(a)]
+    assert float(disagreement_of(tensors)) == pytest.approx(np.mean(by_loop), abs=1e-10)
+    two = 1 - np.corrcoef(rdms[0], rdms[1])[0, 1]
+    assert float(disagreement_of(tensors[:2])) == pytest.approx(two, abs=1e-10)
+
+
+def test_more_than_two_networks_and_random_sets_beside(networks):
+    rng = np.random.default_rng(0)
+    axes = rng.normal(size=(6, 24, 24, 3)) * 25
+
+    def decode(z):
+        return list((128 + np.tensordot(z, axes, 1)).clip(0, 255).astype(np.uint8))
+
+    # Planted: the first and the third network are the same one.
+    three = (*networks, networks[0])
+    layers = ("conv1", "block1.relu1", "conv1")
+    options = {"n_steps": 4, "n_directions": 3, "n_random": 6, "progress": False}
+    start = rng.normal(size=(5, 6))
+    made = synthesise_faces(three, layers, decode, start, **options)
+    shown = made.pairs.query("images == 'made'").set_index(["network_a", "network_b"])
+    values = shown["disagreement"].to_numpy()
+    names = ["mini-xception conv1", "face-api-expression block1.relu1"]
+    assert values[1] == pytest.approx(0, abs=1e-9)
+    assert values[0] == pytest.approx(values[2], abs=1e-9)
+    assert list(shown.index)[0] == tuple(names)
+    assert made.table["disagreement"][1] == pytest.approx(values.mean(), abs=1e-12)
+    two = synthesise_faces(networks, layers[:2], decode, start, **options)
+    assert len(two.pairs) == 2
+    # The same search: all that differs is a factor of 2 / 3.
+    np.testing.assert_allclose(
+        made.trace["disagreement"], 2 / 3 * two.trace["disagreement"], atol=1e-9
+    )
+    # Information by the loop over dissimilarities, and more of it than random sets give.
+    rdms = [
+        rf.layer_rdms(n, two.stimuli, layers=[layer], progress=False).vectors[0]
+        for n, layer in zip(networks, layers[:2], strict=True)
+    ]
+    z = [(r - r.mean()) / r.std() for r in rdms]
+    distance = ((z[0] - z[1]) ** 2).sum()
+    expected = -np.log((1 + np.exp(-distance / (8 * 3.0**2))) / 2)
+    assert two.table["lower"][1] == pytest.approx(expected, abs=1e-5)
+    assert len(two.random) == 6
+    assert two.table["lower"][1] > two.random["lower"].max()
+
+
+@pytest.mark.skipif(find_spec("anny") is None, reason="the package anny is not installed")
+def test_heads_are_made_to_disagree(networks):
+    made = synthesise_heads(
+        networks,
+        ("conv1", "block1.relu1"),
+        4,
+        size=32,
+        n_steps=1,
+        n_directions=1,
+        n_random=2,
+        seed=3,
+        progress=False,
+    )
+    before, after = made.table["disagreement"]
+    assert after >= before
+    assert made.coordinates.shape == (4, 94)
+    assert abs(made.coordinates).max() <= 2 or after == before
+    assert made.stimuli.metadata["simulated"].all()
+    assert list(made.stimuli.ids)[0] == "simulated01"
+    assert len(made.random) == 2
+    with pytest.raises(InputError, match="parameters of sample_identities, but 94 are missing"):
+        synthesise_heads(networks, ("conv1", "block1.relu1"), pd.DataFrame({"age": [0.1] * 4}))
+
+
 def test_wrong_input_is_told(networks):
     models = pool(12)
     with pytest.raises(InputError, match="models as RDMs, got a ndarray"):
@@ -246,6 +326,8 @@ def test_wrong_input_is_told(networks):
         simulate_selection(pool(12).subset(models.conditions[:6]), design)
     with pytest.raises(InputError, match="at least 4 images"):
         synthesise_images(networks, ("conv1", "fc"), faces(3))
+    with pytest.raises(InputError, match="two networks and a layer of each, got 2 and 3"):
+        synthesise_images(networks, ("conv1", "fc", "fc"), faces())
     with pytest.raises(InputError, match="a layer of mini-xception, such as .*, got 'conv99'"):
         synthesise_images(networks, ("conv99", "fc"), faces())
     wide = rf.StimulusSet.from_arrays([np.zeros((8, 9, 3), np.uint8)] * 4, list("abcd"))

@@ -9,6 +9,7 @@ from rsa_faces.analyses.design.stimulus_design import (
 from rsa_faces.analyses.design.stimulus_synthesis import (
     Synthesis,
     synthesise_faces,
+    synthesise_heads,
     synthesise_images,
 )
 from rsa_faces.analyses.dynamics.movement import (
@@ -86,6 +87,7 @@ __all__ = [
     "Movement",
     "synthesise_images",
     "synthesise_faces",
+    "synthesise_heads",
     "Synthesis",
     "simulate_selection",
     "choose_stimuli",

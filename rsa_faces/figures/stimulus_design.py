@@ -99,7 +99,7 @@ def plot_stimulus_design(
 
 
 def plot_synthesis(start, made: Synthesis, *, n: int = 10, ax=None) -> Figure:
-    """Draw images before and after they were made to tell two networks apart.
+    """Draw images before and after they were made to tell networks apart.
 
     Parameters
     ----------
@@ -108,12 +108,14 @@ def plot_synthesis(start, made: Synthesis, *, n: int = 10, ax=None) -> Figure:
     made : Synthesis
     n : int, default 10
         How many to show, at most.
-    ax : array of Axes, shape (2, n_shown), optional
+    ax : array of Axes, optional
+        Shape (2, n_shown), or (2, n_shown + 1) if random sets stand beside.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Above: where each image started; below: what was made of it.
+        Above: where each image started; below: what was made of it. On the right, if there are
+        random sets: their disagreement, and the information that they give, beside both.
 
     See Also
     --------
@@ -138,10 +140,11 @@ def plot_synthesis(start, made: Synthesis, *, n: int = 10, ax=None) -> Figure:
     before = [start.image(i) for i in start.ids] if hasattr(start, "ids") else list(start)
     after = [made.stimuli.image(name) for name in made.stimuli.ids]
     n = min(n, len(after))
+    wide = n + (made.random is not None)
     with style():
-        axes = panels(ax, 2, n, PAGE, min(2 * PAGE / n + 0.6, 5.0))
+        axes = panels(ax, 2, wide, PAGE, min(2 * PAGE / wide + 0.6, 5.0))
         for row, images in zip(axes, (before, after), strict=True):
-            for one, shown in zip(row, images, strict=False):
+            for one, shown in zip(row[:n], images, strict=False):
                 one.imshow(shown, cmap="gray", vmin=0, vmax=255)
                 one.set(xticks=[], yticks=[])
                 one.spines[:].set_visible(False)
@@ -149,5 +152,21 @@ def plot_synthesis(start, made: Synthesis, *, n: int = 10, ax=None) -> Figure:
         for row, name, value in zip(axes, ("start", "made"), values, strict=True):
             row[0].set_title(f"{name}: disagreement {number(value, 2)}", loc="left")
         said = f"{n} of {len(after)} images; disagreement: 1 − correlation of the networks' RDMs"
-        legend_below(axes, ax is None, handles=[], title=said)
+        if len(made.pairs) > 2:
+            said += f", mean of {len(made.pairs) // 2} pairs"
+        handles = [] if made.random is None else _beside_random(axes[:, n], made)
+        legend_below(axes, ax is None, handles=handles, title=said)
     return figure_of(axes)
+
+
+def _beside_random(axes, made: Synthesis) -> list:
+    """Draw how random sets are spread, and where start and made images are; return handles."""
+    columns = (("disagreement", "disagreement"), ("lower", "information\n(nats, lower bound)"))
+    for ax, (column, label) in zip(axes, columns, strict=True):
+        ax.hist(made.random[column], 10, color=PALE, label=f"{len(made.random)} random sets")
+        for k, (images, line) in enumerate((("start", "--"), ("made", "-"))):
+            value = made.table[column][k]
+            ax.axvline(value, color=COLORS[0] if k else GRAY, linestyle=line, label=images)
+        ax.set_xlabel(label)
+        ax.set_ylabel("sets")
+    return axes[0].get_legend_handles_labels()[0]

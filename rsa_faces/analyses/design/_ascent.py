@@ -1,9 +1,10 @@
-"""Two networks' answers with gradients; the one module of the analyses that needs torch."""
+"""Networks' answers with gradients; the one module of the analyses that needs torch."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from itertools import combinations
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -77,7 +78,7 @@ def prepared(images: torch.Tensor, how: Preprocessing) -> torch.Tensor:
 
 
 def disagreement_of(patterns: list[torch.Tensor]) -> torch.Tensor:
-    """Return 1 - r of two RDMs of correlation distances."""
+    """Return 1 - r of RDMs of correlation distances, the mean over pairs of them."""
     vectors = []
     for one in patterns:
         one = one - one.mean(dim=1, keepdim=True)
@@ -86,4 +87,5 @@ def disagreement_of(patterns: list[torch.Tensor]) -> torch.Tensor:
         vector = 1 - (one @ one.T)[row, col]
         vector = vector - vector.mean()
         vectors.append(vector / vector.norm().clamp_min(1e-12))
-    return 1 - vectors[0] @ vectors[1]
+    pairs = list(combinations(vectors, 2))
+    return 1 - sum(a @ b for a, b in pairs) / len(pairs)

