@@ -6,7 +6,7 @@ from typing import get_origin
 from public import public_functions
 
 #: Public functions and classes (no methods) that lack a section: to get fewer only.
-LACK = {"Examples\n": {"Synthesis"}, "See Also\n": set()}
+LACK: dict[str, set] = {"Examples\n": set(), "See Also\n": set()}
 
 
 def lacking(section: str) -> set[str]:
