@@ -85,7 +85,7 @@ def test_what_is_refused():
         fit_heads(points[:, :5])
     with pytest.raises(rf.InputError, match="noise above 0, got 0"):
         fit_heads(points, noise=0)
-    with pytest.raises(rf.InputError, match="expected 2 conditions, one a face, got 1"):
+    with pytest.raises(rf.InputError, match="one row for each of 1 condition names, got"):
         fit_heads(points, conditions=["a"])
     with pytest.raises(rf.InputError, match="two eyes apart from each other, not so in 'face 001'"):
         fit_heads(np.zeros((1, 68, 2)))

@@ -63,6 +63,7 @@ from rsa_faces.mapping import ceiling_map, searchlight
 from rsa_faces.rdm import model_rdm_from_labels
 from rsa_faces.rdm.movie import rdm_movie
 from rsa_faces.stimuli import StimulusSet
+from rsa_faces.stimuli.heads import _model
 
 NAMES = ["ann", "bob", "cem", "dia"]
 ORDER = [2, 0, 3, 1]
@@ -309,6 +310,7 @@ OTHER = ROWS @ RNG.normal(size=(5, 4))
 SQUARE = np.abs(ROWS[:, None] - ROWS).sum(axis=2)
 MOVIE = RNG.normal(size=(N, 5, 6))
 POINTS = np.array([[10, 12], [22, 12], [16, 18], [11, 24], [21, 24]]) + RNG.normal(size=(N, 5, 2))
+HEADS = _model().mean[:68, :2] * [1, -1] + np.random.default_rng(3).normal(size=(N, 68, 2))
 IMAGES = RNG.integers(0, 256, size=(N, 32, 32), dtype=np.uint8)
 SPACE = pd.DataFrame(ROWS, FACES, [f"shape {i}" for i in range(5)])
 MESH = sheet(np.random.default_rng(3), n=4)
@@ -434,6 +436,7 @@ DOORS = {
         ROWS,
         lambda v, n: landmark_gain(layer(v), SPACE, PERSON, conditions=n, n_boot=20).table,
     ),
+    "fit_heads": (HEADS, lambda v, n: rf.stimuli.fit_heads(v, conditions=n).identity),
     "landmark_readout": (
         ROWS,
         lambda v, n: landmark_readout(layer(v), SPACE, conditions=n, n_folds=4, **FEW).table,

@@ -66,7 +66,7 @@ QUESTIONS = {
     ),
     "topography": ({"n_units": 2}, {"networks": [{"name": SMALL[0], "layers": ["conv1"]}]}),
     "background": ({"landmarks": "points.npz", "scale": 0.5}, {"networks": ["pixels"]}),
-    "stimuli": ({"n": 6}, {}),
+    "stimuli": ({"n": 6, "synthesis_steps": 2}, {}),
     "landmarks": (
         {"landmarks": "points.npz", **FEW},
         {"networks": ["pixels"]},

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import check_arguments, check_unique_names
+from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import named
 from rsa_faces._core.result import BaseResult
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.images import check_side
@@ -141,10 +142,10 @@ def fit_heads(
 
     Parameters
     ----------
-    landmarks : ndarray, shape (n, 68, 2)
+    landmarks : ndarray, mapping or xarray.DataArray, shape (n, 68, 2)
         In pixels (x, y down), from :func:`rsa_faces.networks.detect_landmarks`.
     conditions : sequence of str, optional
-        Names of the photographs; "face 001" and so on by default.
+        Names of the photographs, if landmarks bring none; "face 001" and so on by default.
     noise : float, default 0.04
         Standard deviation of a landmark, in distances of the eyes' middles: the larger, the more
         all faces are the average one. Along the jaw it is four times as large.
@@ -160,8 +161,8 @@ def fit_heads(
 
     See Also
     --------
-    rsa_faces.stimuli.rendering.render_surfaces : Normals that are known, of rendered heads.
-    rsa_faces.stimuli.turning.turn_faces : Photographs turned in space.
+    HeadFit : What it returns.
+    rsa_faces.networks.detect_landmarks : Find the landmarks.
 
     Notes
     -----
@@ -175,8 +176,9 @@ def fit_heads(
     profile, which come from the prior, and nothing of the skin's shading is used. Of 8 rendered
     people whose normals are known (:func:`rsa_faces.stimuli.rendering.render_surfaces`), fitted
     normals are 15.2 degrees off on average, those of the average face 16.2, of the other people's
-    fits 16.1: better than nothing, by little. Faces far from those simulated, and views beyond about 30 degrees (the outline's landmarks then lie on other
-    parts of the skin), are fitted badly.
+    fits 16.1: better than nothing, by little. Faces far from those simulated, and views beyond
+    about 30 degrees (the outline's landmarks then lie on other parts of the skin), are fitted
+    badly.
 
     Examples
     --------
@@ -193,19 +195,16 @@ def fit_heads(
     (112, 112, 3)
     """
     check_arguments(fit_heads, locals())
-    points = np.asarray(landmarks, float)
+    if not (np.isfinite(noise) and noise > 0):
+        raise InputError(f"expected noise above 0, got {noise}.")
+    if conditions is None and isinstance(landmarks, np.ndarray):
+        conditions = [f"face {i + 1:03d}" for i in range(len(landmarks))]
+    points, conditions = named(landmarks, conditions, what="landmarks", missing=True)
     if points.ndim != 3 or points.shape[1:] != (68, 2) or not np.isfinite(points).all():
         raise InputError(
             f"expected finite landmarks of shape (n, 68, 2), from detect_landmarks, got "
             f"{points.shape}."
         )
-    if not (np.isfinite(noise) and noise > 0):
-        raise InputError(f"expected noise above 0, got {noise}.")
-    if conditions is None:
-        conditions = [f"face {i + 1:03d}" for i in range(len(points))]
-    conditions = check_unique_names(conditions, what="condition")
-    if len(conditions) != len(points):
-        raise InputError(f"expected {len(points)} conditions, one a face, got {len(conditions)}.")
     rows, found = [], []
     for name, one in zip(conditions, points, strict=True):
         eyes = np.linalg.norm(one[36:42].mean(axis=0) - one[42:48].mean(axis=0))
