@@ -1,5 +1,8 @@
 """Membership: planted members are told apart, and nobody is without a difference."""
 
+import importlib
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -218,3 +221,14 @@ def test_members_are_exchanged_within_strata():
     inside = membership(one, member, people=person, within=stratum, n_permutations=199).table
     assert free["p"].min() <= 0.01
     assert inside["p"].min() > 0.01
+
+
+@pytest.mark.simulation
+def test_members_of_a_first_training_are_found_through_fine_tuning_on_others(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts")
+    found = importlib.import_module("simulate_membership").study(0)
+    margin = {name: table.set_index("sign").loc["margin"] for name, table in found.items()}
+    assert margin["fine-tuned for 0 steps"]["auc"] > 0.9
+    assert margin["fine-tuned for 400 steps"]["difference_low"] > 0.1
+    assert margin["fine-tuned for 400 steps"]["p_difference"] <= 0.05
+    assert margin["never saw them"]["p_difference"] > 0.05

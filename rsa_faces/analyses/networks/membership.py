@@ -146,6 +146,10 @@ def membership(
     simulated studies, p_difference ≤ 0.05 in 2.0 to 6.5 %, by sign, and the interval of the
     difference holds 0 in 93.8 to 96.0 % (``scripts/simulate_membership.py --simulations 400``).
 
+    Of a network that was fine-tuned on others, give as `members` the people of its first training
+    and as `reference` one trained on the others alone: in simulations the first people could still
+    be told (``--fine-tuned``; numbers in the note on privacy).
+
     References
     ----------
     .. [1] Shokri R., Stronati M., Song C., Shmatikov V. (2017). IEEE Symposium on Security and
