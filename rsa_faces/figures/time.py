@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from rsa_faces._core.checks import check_choice
+from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.words import interval_label
 from rsa_faces.figures._parts import (
@@ -220,7 +222,7 @@ def plot_movies(
     found: MovieSimilarity,
     *,
     region: str | None = None,
-    layers: list[str] | None = None,
+    layers: str | Sequence[str] | None = None,
     alpha: float = 0.05,
     ax: np.ndarray | None = None,
 ) -> Figure:
@@ -232,7 +234,7 @@ def plot_movies(
         From :func:`rsa_faces.inference.compare_movies`.
     region : str, optional
         By default the first.
-    layers : list of str, optional
+    layers : str or sequence of str, optional
         At most 8; by default of each network the one with the highest timing.
     alpha : float, default 0.05
         Filled points: timing is not 0 at this level, corrected.
@@ -268,12 +270,14 @@ def plot_movies(
     >>> figure.axes[1].get_xlabel()
     'lag (s): data after the model'
     """
+    check_arguments(plot_movies, locals())
     region = choose(region, found.table["region"], "region")
     table = found.table[found.table["region"] == region]
     best = table.loc[table.groupby(["network", "layer"], sort=False)["timing"].idxmax()]
     if layers is None:
         best = best.loc[best.groupby("network", sort=False)["timing"].idxmax()]
     else:
+        layers = [layers] if isinstance(layers, str) else list(layers)
         for name in layers:
             check_choice(name, list(best["layer"]), what="layer")
         best = best[best["layer"].isin(layers)]

@@ -92,7 +92,7 @@ class Attribution(Occlusion):
     method: Literal["integrated gradients", "gradient x input"] = key(
         "Gradients on the way from grey to the image, or at the image.", "integrated gradients"
     )
-    n_steps: int = key("Steps of the way.", 32, ge=2)
+    n_steps: int = key("Steps of the way.", 64, ge=2)
 
     marks: ClassVar = (
         "Colours: how much of the similarity (or distance) the pixels of a place account for, over "
