@@ -169,4 +169,5 @@ def _beside_random(axes, made: Synthesis) -> list:
             ax.axvline(value, color=COLORS[0] if k else GRAY, linestyle=line, label=images)
         ax.set_xlabel(label)
         ax.set_ylabel("sets")
+        ax.yaxis.get_major_locator().set_params(integer=True)
     return axes[0].get_legend_handles_labels()[0]
