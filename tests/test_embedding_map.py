@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses import embedding_map, shape_distance
 from rsa_faces.analyses.networks.embedding_map import _procrustes_map, _ridge_map
-from rsa_faces.figures import plot_embedding_map
+from rsa_faces.figures import plot_embedding_map, plot_map_surface
 
 PEOPLE, IMAGES = 40, 2
 NAMES = [f"p{i:02d} {k}" for i in range(PEOPLE) for k in range(IMAGES)]
@@ -105,6 +105,32 @@ def test_procrustes_is_that_of_scipy():
     expected = (x[test] - one.mean(axis=0)) @ rotation * total / (u**2).sum() + two.mean(axis=0)
     np.testing.assert_allclose(_procrustes_map(x, y, pairs, test, WHO, None), expected, atol=1e-9)
     np.testing.assert_allclose(expected, y[test], atol=1e-9)
+
+
+def test_a_sweep_is_each_strength_alone_and_finds_the_planted_one():
+    # Directions that the target knows by are faint in the source: a strong ridge misses them.
+    x = np.repeat(np.random.default_rng(5).normal(size=(PEOPLE, 12)), IMAGES, axis=0)
+    x = x + 0.3 * np.random.default_rng(6).normal(size=x.shape)
+    a, b = {"fc": x * np.repeat([20.0, 0.5], 6)}, {"fc": x * np.repeat([0.0, 1.0], 6)}
+    strengths = [1e-6, 1e-2, 1e4]
+    options = {"kinds": ["ridge"], "n_pairs": [20], "n_draws": 2}
+    table = run(a, b, strengths=strengths, sweep=True, **options).table
+    swept = table[table["map"] == "ridge, one strength"].set_index(["strength", "n_pairs"])
+    assert len(swept) == len(strengths) * 2
+    for strength in strengths:
+        alone = run(a, b, strengths=[strength], **options).table
+        alone = alone[alone["map"] == "ridge"].set_index("n_pairs")
+        np.testing.assert_allclose(swept["auc"][strength], alone["auc"])
+    own = table.set_index("map").loc["target", "auc"]
+    np.testing.assert_allclose(table["lost"], own - table["auc"], atol=1e-12)
+    assert swept["lost"][1e-6].max() < 0.02
+    assert swept["lost"][1e4].min() > 0.1
+    best = table[table["map"] == "ridge"]["lost"]
+    np.testing.assert_allclose(best, swept["lost"][1e-6], atol=0.01)
+    figure = plot_map_surface(run(a, b, strengths=strengths, sweep=True, **options))
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()][0] == "chosen"
+    with pytest.raises(InputError, match="a sweep over strengths, but 'x' has none"):
+        plot_map_surface({"x": run(a, b, **options)})
 
 
 def test_order_and_seed():

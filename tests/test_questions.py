@@ -44,7 +44,10 @@ QUESTIONS = {
         {},
     ),
     "scores": ({"groups": "gender", "people": "identity", **MANY}, {}),
-    "map": ({"people": "identity", "target": "gabor-v1", "n_pairs": [8], "n_draws": 2}, {}),
+    "map": (
+        {"people": "identity", "target": "gabor-v1", "n_pairs": [8], "n_draws": 2, "sweep": True},
+        {},
+    ),
     "agreement": (
         {"methods": ["spearman"], "n_boot": 99, **MANY},
         {},

@@ -11,7 +11,7 @@ from rsa_faces.figures.congruence import plot_congruence
 from rsa_faces.figures.contrast import plot_contrast
 from rsa_faces.figures.effects import plot_effects
 from rsa_faces.figures.electrodes import plot_electrodes
-from rsa_faces.figures.embedding_map import plot_embedding_map
+from rsa_faces.figures.embedding_map import plot_embedding_map, plot_map_surface
 from rsa_faces.figures.encoding import plot_encoding, plot_feature_sets
 from rsa_faces.figures.face_space import (
     plot_axis_geometry,
@@ -75,6 +75,7 @@ __all__ = [
     "plot_layer_map",
     "plot_layers",
     "plot_map",
+    "plot_map_surface",
     "plot_mds",
     "plot_membership",
     "plot_models",

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rsa_faces._core.checks import check_choice
+from rsa_faces._core.errors import InputError
 from rsa_faces.analyses import EmbeddingMap
+from rsa_faces.analyses.networks.embedding_map import SWEPT
 from rsa_faces.figures._parts import (
     PALE,
+    amount_scale,
+    cells,
     check_few,
+    color_bar,
     count_axis,
     figure_of,
     legend_below,
+    name_places,
     network_colors,
     panels,
     reference,
+    wrapped_panels,
 )
 from rsa_faces.figures._style import COLORS, COLUMN, style
 
@@ -118,3 +126,75 @@ def plot_embedding_map(
         one.set_title(f"{people} people, tested on those left out", loc="left")
         legend_below(one, ax is None, title="bands: middle 95 % of draws" if banded else "")
     return figure_of(one)
+
+
+def plot_map_surface(
+    results: EmbeddingMap | Mapping[str, EmbeddingMap], *, ax: Axes | None = None
+) -> Figure:
+    """Draw recognition lost against ridge strength and number of training pairs.
+
+    Parameters
+    ----------
+    results : EmbeddingMap, or mapping of name to EmbeddingMap
+        Made with ``sweep=True``; at most 8.
+    ax : sequence of Axes, optional
+        One per result; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each result: AUC of the target's own space less that of the map, mean over
+        draws, as colour and number; below 0 is drawn as 0. The top row is what leaving out
+        training people chooses.
+
+    Raises
+    ------
+    InputError
+        If there are no results or more than 8, or one has no sweep.
+
+    See Also
+    --------
+    rsa_faces.analyses.embedding_map : Map one network's embeddings into another's space.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rsa_faces as rf
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.repeat(rng.normal(size=(40, 16)), 2, axis=0) + 0.3 * rng.normal(size=(80, 16))
+    >>> names = [f"p{i} {k}" for i in range(40) for k in "ab"]
+    >>> found = rf.analyses.embedding_map(
+    ...     {"fc": x}, {"fc": x @ rng.normal(size=(16, 12))},  # made up: a linear map
+    ...     {name: name.split()[0] for name in names}, conditions=names,
+    ...     kinds=["ridge"], n_pairs=[10, 30], n_draws=2, sweep=True)
+    >>> figure = rf.figures.plot_map_surface(found)
+    >>> len(figure.axes)
+    2
+    """
+    named = dict(results) if isinstance(results, Mapping) else {"": results}
+    check_few(named, "results")
+    tables = {}
+    for name, result in named.items():
+        table = result.table[result.table["map"].isin([SWEPT, "ridge"])]
+        if SWEPT not in set(table["map"]):
+            raise InputError(f"expected a sweep over strengths, but {name!r} has none: sweep=True.")
+        # The strength that is chosen stands above all.
+        tables[name] = table.assign(strength=table["strength"].fillna(np.inf)).pivot(
+            index="strength", columns="n_pairs", values="lost"
+        )
+    scale = amount_scale(np.concatenate([t.to_numpy().ravel() for t in tables.values()]))
+    with style():
+        axes = wrapped_panels(ax, len(tables), 2, COLUMN, 2.4)
+        for one, (name, table) in zip(axes, tables.items(), strict=True):
+            values = table.to_numpy()[::-1]
+            texts = [[f"{value:.3f}" for value in row] for row in values]
+            cells(one, values, texts, scale)
+            rows = ["chosen" if np.isinf(k) else f"{k:g}" for k in table.index[::-1]]
+            name_places(one, "y", rows, size=5.5)
+            one.set_xticks(range(len(table.columns)), [str(n) for n in table.columns])
+            one.set_xlabel("training pairs")
+            one.set_ylabel("ridge strength (of mean squared length)")
+            people = named[name].table["n_people"].iloc[0]
+            one.set_title(f"{name + ': ' if name else ''}{people} people", loc="left")
+        color_bar(scale, "AUC lost, people left out", ax=list(axes))
+    return figure_of(axes)

@@ -24,6 +24,7 @@ from rsa_faces.analyses.networks._geometry import root_of
 
 KINDS = ("ridge", "procrustes")
 PAIRINGS = ("same image", "other image")
+SWEPT = "ridge, one strength"
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
@@ -83,6 +84,7 @@ def embedding_map(
     n_draws: int = 10,
     n_folds: int = 5,
     strengths: Sequence[float] = STRENGTHS,
+    sweep: bool = False,
     fars: Sequence[float] = FARS,
     seed: int = 0,
     progress: bool = True,
@@ -114,6 +116,8 @@ def embedding_map(
         People are dealt into folds; maps are tested on people that they were not made from.
     strengths : sequence of float
         Of the ridge, in units of the mean squared length of the training embeddings.
+    sweep : bool, default False
+        Judge every strength of the ridge as well, each at every number of pairs.
     fars : sequence of float, default (0.1, 0.01, 0.001, 0.0001)
         False accept rates.
     seed : int, default 0
@@ -124,10 +128,12 @@ def embedding_map(
     -------
     EmbeddingMap
         Its table: ``map`` ("ridge", "procrustes"; "target" and "source" are the networks' own
-        spaces on the same test pairs), ``n_pairs`` (0 for these); ``auc``, ``accuracy`` (as in
+        spaces on the same test pairs; with `sweep` also "ridge, one strength"), ``n_pairs`` (0 for
+        these), ``strength`` (NaN where it is chosen, or none is); ``auc``, ``lost`` (the target's
+        own AUC on the same pairs less this), ``accuracy`` (as in
         the Labeled Faces in the Wild, thresholds from the other folds), ``tar@…`` for each rate
         (NaN if a draw has fewer than 1 / rate pairs of two people), each a mean over draws with
-        ``…_low``, ``…_high``, the middle 95 % of draws (for ``auc`` and ``accuracy``);
+        ``…_low``, ``…_high``, the middle 95 % of draws (for ``auc``, ``lost``, ``accuracy``);
         ``n_same``, ``n_different`` test pairs of a draw, ``n_people``.
 
     Raises
@@ -149,7 +155,8 @@ def embedding_map(
     people of the test fold. Scores are cosines after a mean of the target's embeddings is taken
     off: of the training pairs for maps, of all training people for "target" and "source". The
     spread over draws tells how much the choice of pairs matters; it is not an interval for other
-    people.
+    people. The best strength of a sweep is the best on the test people: what it promises is too
+    good by that choice, and "ridge", which chooses on training people, is what can be had.
 
     A good map from few pairs means that embeddings of an unknown network are not anonymous: see
     the note on privacy in the documentation.
@@ -196,36 +203,46 @@ def embedding_map(
                 first, second = (test[i] for i in np.nonzero(~np.eye(len(test), dtype=bool)))
                 kept.append((who[first] == who[second], np.full(len(first), fold)))
                 center = y[train].mean(axis=0)
-                scores.setdefault(("target", 0), []).append(
+                scores.setdefault(("target", 0, np.nan), []).append(
                     _cosines(y - center, y - center, first, second)
                 )
                 own = x - x[train].mean(axis=0)
-                scores.setdefault(("source", 0), []).append(_cosines(own, own, first, second))
+                scores.setdefault(("source", 0, np.nan), []).append(
+                    _cosines(own, own, first, second)
+                )
                 pairs = _pairs(train, who, pairing)
                 for n in _numbers_of(n_pairs, who, folds, pairing):
                     chosen = pairs[rng.choice(len(pairs), n, replace=False)]
                     center_of = y[chosen[:, 1]].mean(axis=0)  # all that whoever has n pairs knows
-                    for kind in kinds:
-                        mapped = _FIT[kind](x, y, chosen, test, who, ridge)
+                    options = (x, y, chosen, test, who, ridge)
+                    maps = {(kind, n, np.nan): _FIT[kind](*options) for kind in kinds}
+                    if sweep:
+                        each = _ridge_maps(*options)[0]
+                        maps |= {(SWEPT, n, k): v for k, v in zip(ridge, each, strict=True)}
+                    for key, mapped in maps.items():
                         whole = np.zeros_like(y)
                         whole[test] = mapped - center_of
-                        scores.setdefault((kind, n), []).append(
+                        scores.setdefault(key, []).append(
                             _cosines(whole, y - center_of, first, second)
                         )
             same, fold_of = (np.concatenate(part) for part in zip(*kept, strict=True))
             balanced = _balanced(same, fold_of, rng)
+            of_target = None
             for key, parts in scores.items():
                 found = _judged(np.concatenate(parts), same, fold_of, balanced, fars)
-                rows.setdefault(key, []).append(found)
+                of_target = found["auc"] if of_target is None else of_target  # it comes first
+                rows.setdefault(key, []).append({**found, "lost": of_target - found["auc"]})
             tell(draw + 1)
     table = pd.DataFrame(
         [
-            {"map": kind, "n_pairs": n, **_over_draws(found), "n_people": n_people}
-            for (kind, n), found in rows.items()
+            {"map": kind, "n_pairs": n, "strength": k, **_over_draws(found), "n_people": n_people}
+            for (kind, n, k), found in rows.items()
         ]
     )
-    order = {name: i for i, name in enumerate(("target", "source", *KINDS))}
-    table = table.assign(place=table["map"].map(order)).sort_values(["place", "n_pairs"])
+    order = {name: i for i, name in enumerate(("target", "source", *KINDS, SWEPT))}
+    table = table.assign(place=table["map"].map(order)).sort_values(
+        ["place", "n_pairs", "strength"]
+    )
     settings = {
         "source": layers[0],
         "target": layers[1],
@@ -233,6 +250,7 @@ def embedding_map(
         "n_draws": n_draws,
         "n_folds": n_folds,
         "strengths": ridge.tolist(),
+        "sweep": sweep,
         "seed": seed,
     }
     return EmbeddingMap(table.drop(columns="place").reset_index(drop=True), settings=settings)
@@ -378,8 +396,8 @@ def _numbers_of(n_pairs, who, folds, pairing: str) -> list[int]:
     return [*(n for n in sorted(set(n_pairs)) if n < fewest), fewest]
 
 
-def _ridge_map(x, y, pairs, test, who, strengths) -> np.ndarray:
-    """Return test embeddings mapped by ridge regression."""
+def _ridge_maps(x, y, pairs, test, who, strengths) -> tuple[np.ndarray, int]:
+    """Return test embeddings mapped at each strength of ridge regression, and which is chosen."""
     rows = np.concatenate([pairs[:, 0], test])
     train, asked = np.arange(len(pairs)), np.arange(len(pairs), len(rows))
     products = centred_on(x[rows] @ x[rows].T, train)
@@ -387,7 +405,13 @@ def _ridge_map(x, y, pairs, test, who, strengths) -> np.ndarray:
     wanted = y[pairs[:, 1]]
     centred = wanted - wanted.mean(axis=0)
     losses = np.array([np.einsum("io,io->", errors @ centred, centred) for errors in fold.errors])
-    return fold.smoother[best_index(-losses, last=True)] @ wanted
+    return fold.smoother @ wanted, int(best_index(-losses, last=True))
+
+
+def _ridge_map(*options) -> np.ndarray:
+    """Return test embeddings mapped by ridge regression of the strength that is chosen."""
+    maps, chosen = _ridge_maps(*options)
+    return maps[chosen]
 
 
 def _procrustes_map(x, y, pairs, test, who, strengths) -> np.ndarray:
@@ -439,7 +463,7 @@ def _judged(scores, same, fold_of, balanced, fars) -> dict[str, float]:
 
 
 def _over_draws(found: list[dict[str, float]]) -> dict[str, float]:
-    """Return means over draws, and the spread of the first two."""
+    """Return means over draws, and the spread of what has one."""
     frame = pd.DataFrame(found)
     out: dict[str, float] = {}
     for name in frame:
@@ -447,6 +471,6 @@ def _over_draws(found: list[dict[str, float]]) -> dict[str, float]:
             out[name] = int(frame[name].min())
             continue
         out[name] = frame[name].mean(skipna=False)
-        if name in ("auc", "accuracy"):
+        if name in ("auc", "accuracy", "lost"):
             out[f"{name}_low"], out[f"{name}_high"] = np.percentile(frame[name], [2.5, 97.5])
     return out

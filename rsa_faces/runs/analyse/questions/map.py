@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import pandas as pd
@@ -25,6 +26,7 @@ class Map(Question):
     )
     n_pairs: list[int] = key("Images to learn from.", [10, 20, 50, 100, 200, 500], min_length=1)
     n_draws: int = key("Draws of these images.", 10, ge=1)
+    sweep: bool = key("Judge every strength of the ridge at every number of images.", False)
 
     label_keys: ClassVar = ("people",)
     least_networks: ClassVar = 2
@@ -52,6 +54,10 @@ class Map(Question):
         "source_network": "the network whose space is mapped",
         "target_network": "the network into whose space it is mapped",
         "map": "ridge, procrustes; target and source: the networks' own spaces on the same pairs",
+        "strength": "of the ridge, in units of the mean squared length; empty where it is chosen",
+        "lost": "auc of the target's own space on the same pairs less auc",
+        "lost_low": "lower end of the middle 95 % of draws",
+        "lost_high": "upper end of the middle 95 % of draws",
         "n_pairs": "images that the map was learned from; 0 for the networks' own spaces",
         "auc": "area under the curve of same and different people; 0.5 is chance",
         "auc_low": "lower end of the middle 95 % of draws",
@@ -67,6 +73,14 @@ class Map(Question):
         "n_different": "test pairs of two people in a draw",
     }
 
+    def figures(self, networks: Sequence[str]) -> list[str]:
+        """Return the curves, and the surface if strengths are swept."""
+        return ["", "strengths"] if self.sweep else [""]
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return maps whose strength is chosen, each with most pairs."""
+        return super().rows(table[table["strength"].isna()])
+
     def _sentence(self, row: pd.Series) -> str:
         learned = f" from {row['n_pairs']} images" if row["n_pairs"] else ""
         return (
@@ -77,7 +91,7 @@ class Map(Question):
 
     def answer(self, study: Study) -> Answer:
         """Map each other network into the target's space."""
-        from rsa_faces.figures import plot_embedding_map
+        from rsa_faces.figures import plot_embedding_map, plot_map_surface
 
         names = list(study.features)
         target = self.target or names[0]
@@ -92,6 +106,7 @@ class Map(Question):
                 pairing=self.pairing,
                 n_pairs=self.n_pairs,
                 n_draws=self.n_draws,
+                sweep=self.sweep,
                 seed=study.seed,
                 progress=False,
             )
@@ -104,4 +119,5 @@ class Map(Question):
         ]
         drawn = {f"{name} to {target}": result for name, result in results.items()}
         table = in_front(tables, "source_network", "target_network")
-        return table, [plot_embedding_map(drawn)]
+        figures = [plot_embedding_map(drawn)]
+        return table, [*figures, *([plot_map_surface(drawn)] if self.sweep else [])]
