@@ -129,6 +129,9 @@ def background_units(
     also hair and shoulders. Changes of deep layers do not grow evenly with the area: where face
     and background differ much in size, ``share`` and ``share_whole`` differ much.
 
+    Of 12 real faces (London, cut out as sface is shown them, 14 % background) the share falls from
+    .88 in conv1 to .02 in block12 of sface; untrained it rises from .59 to .96.
+
     Examples
     --------
     >>> import rsa_faces as rf
