@@ -179,7 +179,7 @@ def recipe(args: argparse.Namespace) -> Recipe:
 
 def network(name: str, n_out: int, args: argparse.Namespace) -> torch.nn.Module:
     """Return a network with `n_out` outputs, drawn at random or with the weights of a file."""
-    module = resolve_builder(name)(n_out)
+    module = resolve_builder(name)(n_out=n_out)
     start(module, args)
     return module
 

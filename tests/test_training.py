@@ -539,7 +539,9 @@ def test_water_is_poured_where_least_is():
 
 def test_images_are_turned_and_made_worse_by_name_and_seed():
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    points = {name: 4 * p[:, :2] for name, p in zip("ab", seen_from([0, 0]).values(), strict=True)}
+    points = {
+        name: 0.35 * p[:, :2] for name, p in zip("ab", seen_from([0, 0]).values(), strict=True)
+    }
     turns = Turns(points, 0.49)
     seeds = [np.random.default_rng(s) for s in range(12)]
     found = [Augmentation(flip=0, crop=0, turns=turns)(image, rng, "a") for rng in seeds]
@@ -1681,6 +1683,13 @@ def test_the_paper_on_identity_can_be_run(tmp_path, monkeypatch, capsys):
     assert recipe["milestones"] == [30, 60, 90, 120, 150, 180]
     with pytest.raises(InputError, match="objective.logits: 'None' then"):
         in_process("train_identity", monkeypatch, *how, "--resume", "--objective", "cosface")
+    margin = ["--objective", "cosface", "--share", 0.5, "--divide", "--degrade", "blur", "mask"]
+    how = ["--celeba", folder, "--out", tmp_path / "margin", *small, "--held-out", 0, *margin]
+    in_process("train_identity", monkeypatch, *how)
+    state = torch.load(tmp_path / "margin" / "checkpoint.pt", weights_only=True)
+    settings = json.loads(state["settings"])
+    assert settings["objective"]["logits"]["function"] == "cosface_logits"
+    assert settings["augment"]["degradations"] == ["blur", "mask"]
 
 
 def test_the_paper_on_expression_can_be_run(tmp_path, monkeypatch, capsys):
