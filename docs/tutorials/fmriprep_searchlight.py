@@ -51,15 +51,16 @@ brain = rf.datasets.simulated_brain(
     rf.concat(layers),
     planted=["sface", "face-api-expression"],
     n_subjects=6,
-    shape=(18, 20, 16),
+    shape=(14, 16, 12),
+    region_radius=7,
     signal=1.5,
 )
 
 # %%
 # Two runs of BOLD for each subject, with the events beside the raw data, and beside the preprocessed images
-# their brain masks and confounds. Each face is shown three times in a run.
+# their brain masks and confounds. Each face is shown twice in a run.
 
-T_R, N_SCANS, N_TIMES = 2.0, 112, 3
+T_R, N_SCANS, N_TIMES = 2.0, 76, 2
 rng = np.random.default_rng(0)
 derivatives = study / "derivatives" / "fmriprep"
 mask = np.asanyarray(brain.mask_img.dataobj) > 0
@@ -135,7 +136,7 @@ networks:
 radius: 9
 measure: crossnobis
 method: spearman
-test: {statistic: tfce, n_permutations: 199}
+test: {statistic: tfce, n_permutations: 99}
 seed: 0
 """)
 

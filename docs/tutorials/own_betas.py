@@ -7,6 +7,13 @@ regions, and 20 raters who judged how alike the faces look. **Everything measure
 first part makes it), so that you can run every line; the second part is what you do with your files.
 
 Which layer is planted where is known, so that you can see whether the analysis finds it.
+
+To follow, :doc:`install </start/install>` rsa-faces (no extras are needed), and run the blocks one by one in an
+empty folder; the script is at the end of this page. From a clone, everything at once::
+
+    ./scripts/environment .venv
+    mkdir trial && cd trial
+    ../.venv/bin/python ../docs/tutorials/own_betas.py
 """
 
 # %%
