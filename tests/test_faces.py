@@ -26,6 +26,7 @@ from rsa_faces.stimuli.faces import (
     POINTS,
     FaceTable,
     crop_faces,
+    crop_landmarks,
     detect_faces,
     find_to_cut,
 )
@@ -327,6 +328,26 @@ def test_crops_keep_ids_and_metadata_and_may_be_of_a_part(people, found):
     transform = module._points_transform(found.points[1], "arcface", 80)
     expected = warp(people.image("image_14"), transform, 80)
     np.testing.assert_array_equal(crops.image("image_14"), expected)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"size": 80, "margin": 0.2}, {"template": "dlib"}, {"template": "box", "margin": 0.1}],
+)
+def test_landmarks_lie_in_crops_where_they_lay_in_images(people, found, options):
+    one = people.subset([ONE])
+    place = found.points[list(found.table.index).index(ONE)].round()[2]  # the nose
+    image = np.zeros_like(one.image(ONE))
+    image[int(place[1]), int(place[0])] = 255
+    marked = StimulusSet.from_arrays([image], [ONE])
+    table = found.table.loc[[ONE]].assign(sha256=list(marked.sha256))
+    faces = FaceTable(table, 0.6, 20, "largest")
+    light = crop_faces(marked, faces, **options).image(ONE).sum(axis=2).astype(float)
+    seen = [(light.sum(axis=k) @ np.arange(len(light))) / light.sum() for k in (0, 1)]
+    (moved,) = crop_landmarks({ONE: [place]}, faces, **options)[ONE]
+    np.testing.assert_allclose(moved, seen, atol=0.6)
+    with pytest.raises(InputError, match="1 of 1 have none: 'other'"):
+        crop_landmarks({"other": [place]}, faces)
 
 
 def test_stimuli_without_a_face_are_refused_or_left_out(caplog):

@@ -3,11 +3,17 @@
 import numpy as np
 import pytest
 
+import rsa_faces as rf
 from rsa_faces import InputError, load_network
 from rsa_faces.analyses import occlusion_map
 from rsa_faces.analyses.networks.occlusion import unlike_others
 from rsa_faces.figures import plot_occlusion
+from rsa_faces.runs._entries import NetworkConfig
+from rsa_faces.runs._networks import Networks
+from rsa_faces.runs.analyse.questions import Study
+from rsa_faces.runs.analyse.questions.occlusion import Occlusion
 from rsa_faces.stimuli import StimulusSet
+from rsa_faces.stimuli.faces import ARCFACE
 
 NAMES = [f"face {i}" for i in range(10)]
 OPTIONS = {"n_places": 4, "size": 1.0, "progress": False}
@@ -90,3 +96,32 @@ def test_what_is_asked_for_wrongly():
         occlusion_map(network, images, people=people, **OPTIONS)
     with pytest.raises(InputError, match="size above 0 and at most n_places=4, got 9"):
         occlusion_map(network, images, n_places=4, size=9)
+
+
+def test_a_run_brings_landmarks_to_the_crops_that_networks_are_shown(tmp_path, monkeypatch):
+    people = rf.datasets.images92().stimuli.subset(["image_13", "image_14"])
+    faces = rf.detect_faces(people)
+    marks = dict(zip(people.ids, faces.points, strict=True))
+    np.savez(tmp_path / "points.npz", files=list(marks), points=list(marks.values()))
+    entries = [{"name": "sface", "crop_faces": True}, {"name": "pixels"}]
+    networks = Networks([NetworkConfig(**entry) for entry in entries], people, "cpu", 0)
+    seen = []
+
+    def ask(network, stimuli, landmarks, **options):
+        seen.append((stimuli.image("image_13").shape, landmarks))
+        raise InterruptedError
+
+    for name in ("sface", "pixels"):
+        study = Study(
+            *(people, people.metadata, {name: {"last": None}}, lambda name: None),
+            *(networks.shown, networks.placed),
+            **{"budget": "1GB", "seed": 0},
+        )
+        with pytest.raises(InterruptedError):
+            Occlusion(analysis="occlusion", landmarks=tmp_path / "points.npz")._drawn(study, ask)
+    (cut, moved), (whole, same) = seen
+    assert cut == (112, 112, 3)
+    assert whole == people.image("image_13").shape
+    for name, points in marks.items():
+        np.testing.assert_allclose(moved[name], ARCFACE, atol=6)
+        np.testing.assert_array_equal(same[name], points)

@@ -522,7 +522,7 @@ def test_yaw_is_that_of_the_average_head_and_turning_spreads_it():
     n = added[:, front].size
     assert abs((added[:, front] != 0).mean() - 0.4) < 2.58 * math.sqrt(0.24 / n)
     shares = np.histogram(np.clip(yaws + added, -29, 29), np.linspace(-30, 30, 8))[0]
-    np.testing.assert_allclose(shares / shares.sum(), turns.table["after"], atol=0.02)
+    np.testing.assert_allclose(shares / shares.sum(), turns.bins["after"], atol=0.02)
     drawn = [-s * math.log2(s) for s in shares / shares.sum()]
     assert before + 0.5 < sum(drawn) == pytest.approx(after, abs=0.02)
 

@@ -127,6 +127,7 @@ def simulated_recordings(
     check_count(n_patients, what="n_patients")
     check_count(n_electrodes, what="n_electrodes")
     check_count(n_trials, what="n_trials")
+    rng = as_rng(seed)
     check_enough(len(planted), 1, "(region, model, start, stop)")
     for _, model, start, stop in planted:
         check_choice(model, names, what="model")
@@ -134,7 +135,6 @@ def simulated_recordings(
             raise InputError(
                 f"expected {model!r} to hold at times within {times}, got {start} to {stop}."
             )
-    rng = as_rng(seed)
     t = times[0] + np.arange(round((times[1] - times[0]) * rate)) / rate
     regions = list(dict.fromkeys(region for region, *_ in planted))
     n_conditions = models.n_conditions

@@ -21,7 +21,14 @@ from rsa_faces.networks._load import open_network
 from rsa_faces.rdm import RDMs, clip_rdms, layer_rdms, load_rdms
 from rsa_faces.runs._entries import NetworkConfig, StimuliConfig
 from rsa_faces.runs._job import Job
-from rsa_faces.stimuli import FaceTable, StimulusSet, crop_faces, detect_faces, load_stimuli
+from rsa_faces.stimuli import (
+    FaceTable,
+    StimulusSet,
+    crop_faces,
+    crop_landmarks,
+    detect_faces,
+    load_stimuli,
+)
 from rsa_faces.stimuli.clips import ClipSet, crop_clips, first_frames, load_clips
 from rsa_faces.stimuli.faces import find_to_cut
 
@@ -224,6 +231,13 @@ class Networks:
             else:
                 self._crops[crop] = crop_faces(self.stimuli, self._sure_faces, **crop._asdict())
         return self._crops[crop]
+
+    def placed(self, name: str, landmarks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return landmarks of the images in pixels of what a network is shown."""
+        crop = self.crops[name]
+        if crop is None:
+            return dict(landmarks)
+        return crop_landmarks(landmarks, self._sure_faces, **crop._asdict())
 
     def key(self, name: str) -> list[str]:
         """Return all that a network's answers depend on."""

@@ -4,7 +4,7 @@ from rsa_faces.stimuli._load import load_stimuli
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.alignment import align_faces
 from rsa_faces.stimuli.clips import ClipSet, load_clips
-from rsa_faces.stimuli.faces import FaceTable, crop_faces, detect_faces
+from rsa_faces.stimuli.faces import FaceTable, crop_faces, crop_landmarks, detect_faces
 from rsa_faces.stimuli.heads import HeadFit, fit_heads
 from rsa_faces.stimuli.masking import mask_faces
 
@@ -15,6 +15,7 @@ __all__ = [
     "StimulusSet",
     "align_faces",
     "crop_faces",
+    "crop_landmarks",
     "detect_faces",
     "fit_heads",
     "load_clips",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -709,6 +709,7 @@ def crop_faces(
     See Also
     --------
     detect_faces : Find the face in each photograph, with five points and measures of quality.
+    crop_landmarks : Bring landmarks of the images to the pixels of the crops.
     align_faces : Cut every face out in the same place and size, eyes level.
 
     Notes
@@ -763,6 +764,68 @@ def crop_faces(
         transform = cut_of(rows.loc[name], name, template, size, margin)
         crops.append(warp(kept.image(name), transform, size))
     return type(stimuli).from_arrays(crops, kept.ids, kept.metadata, cropped=True)
+
+
+def crop_landmarks(
+    landmarks: Mapping[str, np.ndarray],
+    faces: FaceTable,
+    *,
+    template: str = "arcface",
+    size: int | None = None,
+    margin: float | None = None,
+) -> dict[str, np.ndarray]:
+    """Bring landmarks of images to the pixels of their crops.
+
+    Parameters
+    ----------
+    landmarks : mapping of id to ndarray, shape (n_points, 2)
+        x and y in pixels of the images in which `faces` were found.
+    faces : FaceTable
+        From :func:`detect_faces`; matched by id.
+    template, size, margin
+        As for :func:`crop_faces`.
+
+    Returns
+    -------
+    dict of id to ndarray, shape (n_points, 2)
+        x and y in pixels of what :func:`crop_faces` cuts out; outside of it where a crop ends
+        before.
+
+    Raises
+    ------
+    InputError
+        If `faces` has no row for an image, or found no face in it; if an option is not valid.
+
+    See Also
+    --------
+    crop_faces : Cut every face out as a network was trained to see it.
+    rsa_faces.analyses.occlusion_map : Takes landmarks in pixels of the images as shown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsa_faces.datasets import images92
+    >>> from rsa_faces.stimuli.faces import crop_landmarks, detect_faces
+    >>> faces = detect_faces(images92().stimuli.subset(["image_13"]))
+    >>> eyes = faces.table.loc["image_13", ["right_eye_x", "right_eye_y"]].to_numpy(float)
+    >>> crop_landmarks({"image_13": eyes[None]}, faces)["image_13"].round()
+    array([[74., 51.]])
+    """
+    check_arguments(crop_landmarks, locals())
+    check_choice(template, TEMPLATES, what="template")
+    size = check_side(TEMPLATES[template] if size is None else size)
+    margin = check_margin(margin, template)
+    table = faces.table
+    if absent := [n for n in landmarks if n not in table.index or not table.at[n, "found"]]:
+        raise InputError(
+            f"expected a face in each image with landmarks, but {len(absent)} of {len(landmarks)} "
+            f"have none: {some(absent)}."
+        )
+    found = {}
+    for name, points in landmarks.items():
+        transform = cut_of(table.loc[name], name, template, size, margin)
+        found[name] = np.asarray(points, float) @ transform[:, :2].T + transform[:, 2]
+    return found
 
 
 def check_margin(margin: float | None, template: str) -> float:

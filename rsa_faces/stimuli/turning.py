@@ -93,7 +93,7 @@ def turn_faces(
     points = _checked(stimuli, landmarks)
     _check_angles(yaw, pitch)
     made = [
-        _turned(stimuli.image(name), one, yaw, pitch)
+        _turned(stimuli.image(name), one, yaw, pitch, repr(name))
         for name, one in zip(stimuli.ids, points, strict=True)
     ]
     images, stretched = zip(*made, strict=True)
@@ -150,7 +150,7 @@ def random_turns(
         image = stimuli.image(name)
         for k in range(n_turns):
             yaw, pitch = rng.uniform(-1, 1, 2) * (max_yaw, max_pitch)
-            made, stretched = _turned(image, one, yaw, pitch)
+            made, stretched = _turned(image, one, yaw, pitch, repr(name))
             images.append(made)
             ids.append(f"{name} turn {k + 1}")
             own = {"turned_yaw": yaw, "turned_pitch": pitch, "stretched": stretched}
@@ -165,7 +165,9 @@ def turned(image: np.ndarray, points: np.ndarray, yaw: float, pitch: float) -> n
     return _turned(image, points, yaw, pitch)[0]
 
 
-def _turned(image, points, yaw: float, pitch: float) -> tuple[np.ndarray, float]:
+def _turned(
+    image, points, yaw: float, pitch: float, name: str = "the face"
+) -> tuple[np.ndarray, float]:
     """Return the turned image, and the share of the head's area that was stretched over twice."""
     height, width = image.shape[:2]
     flat = image.reshape(height, width, -1).astype(np.float32)
@@ -183,6 +185,11 @@ def _turned(image, points, yaw: float, pitch: float) -> tuple[np.ndarray, float]
     size = _warp.areas(target, corners)
     corners, size = corners[size > 0], size[size > 0]  # those that face the camera
     head = share[corners].min(axis=1) == 1
+    if not head.any():
+        raise InputError(
+            f"expected landmarks of {name} inside the image, but the head that fits them lies "
+            f"outside of its {width} x {height} pixels."
+        )
     wide = head & (size > 2 * _warp.areas(mesh, corners))
     places = _warp.source_map(target, mesh, corners, height, width)
     drawn = _warp.sample(flat, np.nan_to_num(places))

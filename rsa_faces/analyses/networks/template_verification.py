@@ -186,6 +186,11 @@ def template_verification(
     rates = tar_at_far(scores, same, fars)
     of_people = _People(scores, persons, same, len(people))
     found, notes = [], []
+    if "media" not in templates and rows["template"].duplicated().any():
+        notes.append(
+            "Every image counts as a medium of its own, as templates have no column 'media': the "
+            "frames of a video, if there are any, weigh as much as as many photographs."
+        )
     for far, row in rates.iterrows():
         low, high = of_people.interval(far, row["tar"], row["threshold"], alpha)
         needed, n = int(row["n_needed"]), int(row["n_impostors"])

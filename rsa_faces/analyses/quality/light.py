@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.checks import as_rng, check_choice, check_count, check_seed
+from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import keep_warnings
@@ -152,6 +152,7 @@ def light_gain(
     >>> len(found.table)
     2
     """
+    check_arguments(light_gain, locals())
     for method in methods:
         check_choice(method, METHODS, what="normalisation of light")
     for kind in degradations:

@@ -130,7 +130,7 @@ class Turns:
 
     Attributes
     ----------
-    table : DataFrame
+    bins : DataFrame
         One row per bin: ``low``, ``high`` (degrees), ``before`` (share of the images), ``drawn``
         (share of the turned images) and ``after`` (expected share of the images shown).
     entropy : tuple of two floats
@@ -172,7 +172,7 @@ class Turns:
     max_yaw: float = 30.0
     front: float = 15.0
     n_bins: int = 7
-    table: pd.DataFrame = field(init=False)
+    bins: pd.DataFrame = field(init=False)
     entropy: tuple[float, float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -208,7 +208,7 @@ class Turns:
                 f"turning cannot raise the entropy of yaw ({bits[0]:.2f} bits in {self.n_bins} "
                 "bins): the images are spread evenly already. Train without turns."
             )
-        table = pd.DataFrame(
+        bins = pd.DataFrame(
             {
                 "low": edges[:-1],
                 "high": edges[1:],
@@ -220,7 +220,7 @@ class Turns:
         for name, value in (
             ("landmarks", dict(zip(names, points, strict=True))),
             ("yaw", dict(zip(names, yaw.tolist(), strict=True))),
-            ("table", table),
+            ("bins", bins),
             ("entropy", bits),
         ):
             object.__setattr__(self, name, value)
@@ -253,7 +253,7 @@ class Turns:
         whether, where, within = rng.random(3)
         if whether >= self.probability or abs(self.yaw[name]) > self.front:
             return 0.0
-        row = self.table.iloc[int(np.searchsorted(self.table["drawn"].cumsum(), where))]
+        row = self.bins.iloc[int(np.searchsorted(self.bins["drawn"].cumsum(), where))]
         return float(row["low"] + within * (row["high"] - row["low"]) - self.yaw[name])
 
     def __call__(self, image: np.ndarray, name: str | None, rng: np.random.Generator) -> np.ndarray:

@@ -124,6 +124,7 @@ class AnalyseRun(Run):
             dict(features),
             self.networks.load,
             self.networks.shown,
+            self.networks.placed,
             self.config.budget,
             self.config.seed,
         )

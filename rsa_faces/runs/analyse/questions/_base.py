@@ -44,6 +44,8 @@ class Study:
         Load a network by name.
     shown : callable
         The stimuli, or other versions of the same images, as a network, by name, is shown them.
+    placed : callable
+        Landmarks of the images, in pixels of what a network, by name, is shown.
     budget : str
     seed : int
 
@@ -58,7 +60,7 @@ class Study:
     >>> images = rf.datasets.images92().stimuli.query("face")
     >>> features = {"pixels": rf.extract(rf.load_network("pixels"), images)}
     >>> study = Study(images, images.metadata, features, rf.load_network, lambda name: images,
-    ...               budget="1GB", seed=0)
+    ...               lambda name, landmarks: landmarks, budget="1GB", seed=0)
     >>> study.layers("last")
     {'pixels': 'pixels'}
     """
@@ -68,6 +70,7 @@ class Study:
     features: dict[str, Any]
     network: Callable[[str], Network]
     shown: Callable[..., StimulusSet]
+    placed: Callable[[str, Mapping[str, np.ndarray]], dict[str, np.ndarray]]
     budget: str
     seed: int
 

@@ -16,8 +16,7 @@ class Background(EffectsQuestion):
 
     analysis: Literal["background"] = key("Which question is asked.")
     landmarks: Path = key(
-        "File with `files` and `points` (.npz), in pixels of the images as shown: their hull is "
-        "the face."
+        "File with `files` and `points` (.npz), in pixels of your images: their hull is the face."
     )
     people: str | None = people()
     scale: float = key("The hull is made larger by this.", 1.0, gt=0)
@@ -52,7 +51,7 @@ class Background(EffectsQuestion):
             analyses.background_units(
                 study.network(name),
                 study.shown(name),
-                points,
+                study.placed(name, points),
                 layers=list(activations),
                 people=study.column(self.people),
                 scale=self.scale,

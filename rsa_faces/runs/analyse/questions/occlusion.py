@@ -24,7 +24,7 @@ class Occlusion(Question):
         "What changes: the answer, or distances to other images.", "embedding"
     )
     landmarks: Path | None = key(
-        "File with `files` and `points` (.npz), in pixels of the images as shown: "
+        "File with `files` and `points` (.npz), in pixels of your images: "
         "hides the same part of each face.",
         None,
     )
@@ -72,7 +72,7 @@ class Occlusion(Question):
                 study.shown(name),
                 layer=layer_name,
                 of=self.of,
-                landmarks=points,
+                landmarks=None if points is None else study.placed(name, points),
                 people=study.column(self.people),
                 n_places=self.n_places,
                 seed=study.seed,
