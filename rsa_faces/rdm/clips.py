@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -241,9 +241,11 @@ def frame_rdms(
     labels = layer_labels(frames.network, dict(frames.depth))
     made = []
     for i, (_, patterns) in enumerate(frames.items()):
-        options = {"conditions": frames.conditions, "measure": measure}
+        options: dict[str, Any] = {"conditions": frames.conditions, "measure": measure}
         if of == "moments":
-            own = rdm_movie(patterns, times=frames.times, window=window, step=step, **options)
+            own = rdm_movie(
+                patterns, times=frames.times.tolist(), window=window, step=step, **options
+            )
         elif of == "movement":
             changes = np.diff(patterns.astype(np.float64), axis=2)
             own = compute_rdms(changes.reshape(len(changes), -1), **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,7 @@ class Augmentation:
         """Return `image`, shape (height, width, 3), changed; turns go by its name."""
         share, down, right, mirror = rng.random(4)
         if self.turns is not None:
-            image = self.turns(image, name, rng)
+            image = self.turns(image, str(name), rng)
         share = 1 - self.crop * share
         height, width = (max(1, round(share * side)) for side in image.shape[:2])
         top = int(down * (image.shape[0] - height + 1))
@@ -95,10 +96,11 @@ class Augmentation:
         if self.degradations and rng.random() < self.degraded:
             kind = self.degradations[rng.integers(len(self.degradations))]
             strength, seed = int(rng.integers(self.strongest)) + 1, int(rng.integers(2**31))
-            window = degrade([window], kind, strength, names=["image"], seed=seed)[0]
+            made: Any = degrade([window], kind, strength, names=["image"], seed=seed)
+            window = made[0]
         return window
 
-    def check(self, names: tuple[str, ...]) -> None:
+    def check(self, names: Sequence[str]) -> None:
         """Refuse training images that cannot be changed as asked."""
         if self.turns is not None:
             self.turns.check(names)

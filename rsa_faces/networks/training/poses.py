@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ def find_landmarks(faces: LabelledFaces, *, device: str = "auto") -> dict[str, n
     """
     from rsa_faces.networks.landmarks import detect_landmarks
 
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for start in range(0, len(faces), _AT_ONCE):
         part = range(start, min(start + _AT_ONCE, len(faces)))
         names = [faces.ids[i] for i in part]
@@ -98,7 +99,7 @@ def estimate_yaw(landmarks: np.ndarray) -> np.ndarray:
     known, depth, reach = turning._mean_head()
     head = np.column_stack([known, turning._depth_at(known, depth, reach)])[_INNER]
     design = np.column_stack([head, np.ones(len(head))])
-    fitted = np.linalg.lstsq(design, np.hstack(points[:, _INNER]), rcond=None)[0][:3]
+    fitted = np.linalg.lstsq(design, np.hstack(list(points[:, _INNER])), rcond=None)[0][:3]
     across, down = fitted[:, 0::2].T, fitted[:, 1::2].T
     towards = np.cross(across, down)
     return np.degrees(np.arctan2(-towards[:, 0], towards[:, 2]))
@@ -168,7 +169,7 @@ class Turns:
 
     landmarks: Mapping[str, np.ndarray]
     probability: float = 0.3
-    yaw: Mapping[str, float] | pd.Series | None = None
+    yaw: Any = None
     max_yaw: float = 30.0
     front: float = 15.0
     n_bins: int = 7
@@ -189,7 +190,7 @@ class Turns:
         check_count(self.n_bins, what="n_bins", low=2)
         names = list(self.landmarks)
         points = np.array([np.asarray(self.landmarks[name], float) for name in names])
-        yaw = estimate_yaw(points) if self.yaw is None else self._given(names)
+        yaw = estimate_yaw(points) if self.yaw is None else self._given(self.yaw, names)
         edges = np.linspace(-self.max_yaw, self.max_yaw, self.n_bins + 1)
         place = np.searchsorted(edges[1:-1], yaw, side="right")
         turnable = abs(yaw) <= self.front
@@ -225,9 +226,10 @@ class Turns:
         ):
             object.__setattr__(self, name, value)
 
-    def _given(self, names: list[str]) -> np.ndarray:
+    @staticmethod
+    def _given(given: Mapping[str, float] | pd.Series, names: list[str]) -> np.ndarray:
         """Return the yaws that were given, by name."""
-        yaw = dict(self.yaw)
+        yaw = dict(given)
         if set(yaw) != set(names):
             raise InputError(
                 "expected yaw and landmarks of the same images, but only one has "
@@ -256,13 +258,13 @@ class Turns:
         row = self.bins.iloc[int(np.searchsorted(self.bins["drawn"].cumsum(), where))]
         return float(row["low"] + within * (row["high"] - row["low"]) - self.yaw[name])
 
-    def __call__(self, image: np.ndarray, name: str | None, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, image: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
         """Return the image, turned or not."""
         self.check((name,))
         angle = self.angle(name, rng)
         return turning.turned(image, self.landmarks[name], angle, 0.0) if angle else image
 
-    def check(self, names: tuple[str | None, ...]) -> None:
+    def check(self, names: Sequence[str]) -> None:
         """Refuse images without landmarks."""
         missing = [name for name in names if name not in self.landmarks]
         if missing:

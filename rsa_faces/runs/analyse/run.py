@@ -134,7 +134,8 @@ class AnalyseRun(Run):
         jobs = self._jobs()
         trials.networks(self.networks, jobs)
         n = len(self.stimuli)
-        features, stored, largest = {}, 0, 0
+        features: dict[str, Any] = {}
+        stored, largest = 0, 0
         for entry in self.config.networks:
             network, layers = self.networks.load(entry.name), self.networks.layers[entry.name]
             channels = n_channels(network, layers)
@@ -143,7 +144,7 @@ class AnalyseRun(Run):
             chance = Chance(dict(zip(layers, channels, strict=True)), n)
             features[entry.name] = Activations(chance, self.stimuli.ids, network=entry.name)
             if isinstance(self.stimuli, ClipSet):
-                features[entry.name] = self._chance_frames(chance, entry.name)
+                features[entry.name] = self._chance_frames(self.stimuli, chance, entry.name)
         trials.add("keeping features", 0.0, 0, stored)
         study = self._study(features)
         for number, question in enumerate(self.questions, start=1):
@@ -154,13 +155,13 @@ class AnalyseRun(Run):
         drawn = sum(len(question.figures(list(features))) for question in self.questions)
         trials.figures("figures and report", 2 + 2 * drawn)
 
-    def _chance_frames(self, chance: Chance, network: str) -> FramePatterns:
+    def _chance_frames(self, clips: ClipSet, chance: Chance, network: str) -> FramePatterns:
         """Return as many random frames as the first clip has."""
-        rate, ids = self.config.stimuli.rate, self.stimuli.ids
-        n_frames = self.stimuli.n_frames(ids[0], rate=rate)
+        rate, ids = self.config.stimuli.rate or 1.0, clips.ids
+        n_frames = clips.n_frames(ids[0], rate=rate)
         spread = np.random.default_rng(1).random((1, 1, n_frames))
         arrays = {layer: values[:, :, None] + spread for layer, values in chance.items()}
-        return FramePatterns(arrays, ids, np.arange(n_frames) / rate, network=network)
+        return FramePatterns(arrays, ids, (np.arange(n_frames) / rate).tolist(), network=network)
 
     def draw(self) -> None:
         """Figures are drawn with their answers."""

@@ -35,7 +35,7 @@ class Study:
 
     Attributes
     ----------
-    stimuli : StimulusSet
+    stimuli : StimulusSet or ClipSet
     labels : DataFrame
         Indexed by stimulus.
     features : dict of str to Activations, or of clips to FramePatterns
@@ -65,7 +65,7 @@ class Study:
     {'pixels': 'pixels'}
     """
 
-    stimuli: StimulusSet
+    stimuli: Any  # a StimulusSet, of clips a ClipSet
     labels: pd.DataFrame
     features: dict[str, Any]
     network: Callable[[str], Network]

@@ -127,8 +127,8 @@ class Averageness(EffectsQuestion):
 
     def _single(self, labels: pd.DataFrame) -> pd.DataFrame:
         """Return ratings of single raters of the stimuli."""
-        options = {"what": "a table of ratings", "text": ["rater", "stimulus"]}
-        table = read_table(self.raters, numbers=self.ratings, **options)
+        text, what = ["rater", "stimulus"], "a table of ratings"
+        table = read_table(self.raters, numbers=self.ratings, text=text, what=what)
         table = table[table["stimulus"].isin(labels.index)]
         if lacking := sorted(set(labels.index) - set(table["stimulus"])):
             raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
@@ -219,8 +219,12 @@ class Moments(Question):
 
         data, blocks = read_rdms(self.rdms), study.column(self.blocks)
         frames = [_frames(study, name) for name in study.features]
-        moments = {"measure": self.measure, "window": self.window, "step": self.step}
-        average = {"of": "average", "measure": self.measure}
+        moments: dict[str, Any] = {
+            "measure": self.measure,
+            "window": self.window,
+            "step": self.step,
+        }
+        average: dict[str, Any] = {"of": "average", "measure": self.measure}
         found = compare_movies(
             concat([frame_rdms(own, **moments) for own in frames]),
             data,
