@@ -2,6 +2,8 @@
 
 import html
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -288,3 +290,23 @@ def test_doctor_fits_a_screen(monkeypatch):
     assert len(lines) <= 24
     text = " ".join(" ".join(lines).split())
     assert all(name in text for name in rf.list_networks())
+
+
+def test_every_question_stands_in_a_configuration_that_ships_with_keys_that_exist():
+    entries = []
+    for path in sorted((Path(rf.__file__).parent / "configs").glob("*.yaml")):
+        text = path.read_text()
+        entries += (yaml.safe_load(text).get("analyses") or []) if "analyses:" in text else []
+        entries += [
+            yaml.safe_load(line)[0] for line in re.findall(r"^  #   (- \{.*\})$", text, re.M)
+        ]
+    asked = [entry for entry in entries if "analysis" in entry]
+    assert {entry["analysis"] for entry in asked} == set(QUESTIONS)
+    AnalysesConfig.model_validate(
+        {
+            "title": "t",
+            "stimuli": {"folder": "f"},
+            "networks": ["pixels", "sface"],
+            "analyses": asked,
+        }
+    )
