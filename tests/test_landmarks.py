@@ -137,6 +137,10 @@ def test_wrong_landmarks_are_told(tmp_path):
         read_landmarks(tmp_path / "a.npz")
     with pytest.raises(rf.InputError, match="none.npz"):
         read_landmarks(tmp_path / "none.npz")
+    np.savez(tmp_path / "cut.npz", files=["one.jpg"], points=np.zeros((1, 5, 2)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-30])
+    with pytest.raises(rf.InputError, match="cut.npz cannot be read"):
+        read_landmarks(tmp_path / "cut.npz")
     np.savez(tmp_path / "b.npz", files=["x/one.jpg", "two.png"], points=np.ones((2, 5, 2)))
     assert list(read_landmarks(tmp_path / "b.npz")) == ["one", "two"]
 

@@ -13,6 +13,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named
 from rsa_faces.analyses._face_images import as_points
 from rsa_faces.analyses.information._templates import DISTANCES, TEMPLATES, measured
+from rsa_faces.io._foreign import existing, opened_npz
 
 
 def read_landmarks(path: str | Path) -> dict[str, np.ndarray]:
@@ -49,11 +50,11 @@ def read_landmarks(path: str | Path) -> dict[str, np.ndarray]:
     >>> {name: points.shape for name, points in read_landmarks(path).items()}
     {'a': (5, 2), 'b': (5, 2)}
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            files, points = archive["files"], archive["points"]
-    except (OSError, KeyError, ValueError, EOFError, AttributeError, TypeError) as err:
-        raise InputError(f"expected an .npz with 'files' and 'points', but {path}: {err}.") from err
+    wanted = "landmarks (.npz with 'files' and 'points')"
+    with opened_npz(existing(path, wanted)) as archive:
+        if lacking := [key for key in ("files", "points") if key not in archive.keys]:
+            raise InputError(f"expected {wanted}, but {path} has no {lacking[0]!r}.")
+        files, points = archive("files"), archive("points")
     names = check_unique_names([Path(str(name)).stem for name in files], what="image")
     return as_points(points, names)
 
