@@ -152,6 +152,7 @@ def test_results_are_frozen_dataclasses_of_one_base():
         "StimulusSet",
         "Study",
         "Table",
+        "Turns",
     }
     public = {
         value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from rsa_faces.inference._orders import exchanges
 _FEWEST = 4  # faces of a cell
 _APART = 0.25  # of a mirrored landmark from its partner, in root mean square distances of landmarks
 _KIND = "similarity"
+_SCALES = {"spearman": partial(stats.rankdata, axis=0), "pearson": np.asarray}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,7 +179,7 @@ def averageness(
     0  averageness  0.01
     1     symmetry  0.01
     """
-    check_choice(method, ["spearman", "pearson"], what="method")
+    scale = _SCALES[check_choice(method, _SCALES, what="method")]
     check_choice(match, ["same", "intersection"], what="match")
     check_count(n_permutations, what="n_permutations")
     points = as_points(landmarks, conditions)
@@ -205,7 +207,6 @@ def averageness(
     frame["symmetry"] = -_asymmetry(shapes, _partners(shapes, pairs))
     for name, values in spaces.items():
         frame[f"averageness in {name}"] = _like_mean(values.loc[list(names)].to_numpy(), cells)
-    scale = (lambda v: stats.rankdata(v, axis=0)) if method == "spearman" else np.asarray
     groups = np.eye(cells.max() + 1)[cells]
     given = groups
     if known is not None:
