@@ -249,7 +249,7 @@ def test_bad_flags_are_refused(caplog):
     with pytest.raises(InputError, match="some are in two"):
         fitted(x, people=dict.fromkeys(groups, "one"), groups=groups)
     with pytest.raises(ConditionMismatchError, match="face 99"):
-        fitted(x, people={**groups, "face 99": 1})
+        fitted(x, people={**groups, "face 99": "other"})
     flag = fitted(x, groups=groups)
     with pytest.raises(InputError, match="made with groups, and only then: got none"):
         flagged(flag, x)

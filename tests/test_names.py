@@ -546,6 +546,7 @@ REPEATS = {"hyperalign", "Patterns"}
 ELSEWHERE = {
     "Config": "a key of a configuration: tests/test_runs.py",
     "Design.units": "of RDMs that were checked",
+    "FramePatterns": "clips in the order of arrays with three axes: tests/test_dynamics.py",
     "Method.among": "positions, not names",
     "RDMs": "vectors go by pair: those that bring names are refused, test_vectors_bring_no_names",
     "RDMs.from_rsatoolbox": "the name of a descriptor",

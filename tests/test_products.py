@@ -59,6 +59,19 @@ def test_equals_the_definition_in_extended_precision(case, measure):
             assert (MEASURES[measure](patterns, single=single)[same] == 0).all()
 
 
+@pytest.mark.parametrize("measure", ["correlation", "cosine"])
+@pytest.mark.parametrize("single", [False, True])
+def test_a_short_pattern_changes_no_other_distance(single, measure):
+    """Whatever sign rounding gives to what is left of its length."""
+    rng = np.random.default_rng(0)
+    for exponent in range(3, 14):
+        patterns = rng.normal(size=(N, 50))
+        patterns[0] *= 10.0**-exponent
+        patterns = patterns.astype(np.float32)
+        found = MEASURES[measure](patterns, single=single)
+        np.testing.assert_allclose(found, exact(patterns, measure), rtol=3e-5, atol=4e-6)
+
+
 @pytest.mark.parametrize("single", [False, True])
 def test_patterns_without_direction_are_nan_and_do_not_spread(single):
     patterns = np.random.default_rng(1).normal(size=(6, P)).astype(np.float32)

@@ -11,7 +11,7 @@ from rsa_faces._core.files import sha256_file
 from rsa_faces.networks import NETWORKS, load_network
 from rsa_faces.networks.families import sface
 from rsa_faces.networks.families._blocks import PReLU
-from rsa_faces.networks.families.sface import build, expand, rename
+from rsa_faces.networks.families.sface import SFace, expand, rename
 from rsa_faces.stimuli import load_stimuli
 from rsa_faces.stimuli.faces import crop_faces, detect_faces
 
@@ -125,7 +125,7 @@ def test_rename_expands_the_file_and_leaves_float_weights_alone(network):
     stored = load_file(SPEC.weights_path)
     assert stored["block7.pointwise.conv.quantized"].dtype == torch.int8
     state = rename(stored)
-    wanted = {n for n in build().state_dict() if not n.endswith("num_batches_tracked")}
+    wanted = {n for n in SFace().state_dict() if not n.endswith("num_batches_tracked")}
     assert set(state) == wanted
     assert all(tensor.dtype == torch.float32 for tensor in state.values())
     again = rename(state)

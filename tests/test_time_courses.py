@@ -18,7 +18,8 @@ from scipy import stats
 import rsa_faces as rf
 from rsa_faces.brain.electrode_rdms import ieeg_rdms
 from rsa_faces.brain.ieeg import ieeg_patterns
-from rsa_faces.figures.ieeg import _outline, plot_layer_map
+from rsa_faces.figures._parts import outline
+from rsa_faces.figures.ieeg import plot_layer_map
 from rsa_faces.inference import time_course
 from rsa_faces.mapping.regions import compare_region_models, semi_partial
 from rsa_faces.mapping.time_courses import layer_map
@@ -684,7 +685,7 @@ def test_figure_of_a_difference_and_of_one_patient():
 def test_outline_goes_around_what_is_inside():
     inside = np.zeros((3, 4), bool)
     inside[1, 1:3] = True
-    lines = _outline(inside, np.arange(5.0), np.arange(4.0))
+    lines = outline(inside, np.arange(5.0), np.arange(4.0)).get_segments()
     length = sum(abs(x1 - x0) + abs(y1 - y0) for (x0, y0), (x1, y1) in lines)
     assert length == 6
     corners = {tuple(float(v) for v in point) for line in lines for point in line}

@@ -131,7 +131,7 @@ def plot_synthesis(start, made: Synthesis, *, n: int = 10, ax=None) -> Figure:
     ...                                             list("abcd")) for _ in range(2))
     >>> table = pd.DataFrame({"images": ["start", "made"], "disagreement": [0.3, 1.2]})  # made up
     >>> made = rf.analyses.Synthesis(stimuli=after, coordinates=None, disagreement=table,
-    ...                              trace=pd.DataFrame())
+    ...                              trace=pd.DataFrame(), pairs=pd.DataFrame())
     >>> figure = rf.figures.plot_synthesis(before, made)
     >>> figure.axes[4].get_title(loc="left")
     'made: disagreement 1.20'

@@ -127,6 +127,10 @@ def _angular(patterns, centered: bool, single: bool, n_workers: int) -> np.ndarr
     short = ~(squares > limit.short * (norms + shared))
     known = ~_without_direction(patterns, centered)
     lengths = np.sqrt(np.where(known, squares, np.nan))
+    # A length that all but cancelled, perhaps to 0, is measured anew: how well distances are known
+    # goes by it, and what is not known counts as tied.
+    if (poor := np.flatnonzero(short & known)).size:
+        lengths[poor] = _means_and_lengths(patterns, poor, centered)[1]
     # With D = ‖c_i − c_j‖², 1 − cosine = (D − (|b_i| − |b_j|)²) / (2 |b_i| |b_j|): what patterns
     # share is nowhere in it.
     row, col = _pairs(len(gram))

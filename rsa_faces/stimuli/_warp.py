@@ -34,16 +34,6 @@ def areas(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
 
 
-def inside_hull(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return which pixels lie within the convex hull of points, (height, width)."""
-    from scipy.spatial import ConvexHull
-
-    equations = ConvexHull(points).equations
-    y, x = np.mgrid[:height, :width]
-    sides = equations[:, :2] @ np.stack([x.ravel(), y.ravel()]) + equations[:, 2:]
-    return (sides <= 1e-9).all(axis=0).reshape(height, width)
-
-
 @njit(nogil=True, cache=True)
 def source_map(target, source, corners, height, width):
     """Return where each pixel of the target frame comes from, (height, width, 2) as x, y.

@@ -9,8 +9,8 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_is
 from rsa_faces._core.errors import InputError
+from rsa_faces.stimuli._hull import inside_hull
 from rsa_faces.stimuli._stimulus_set import StimulusSet
-from rsa_faces.stimuli._warp import inside_hull
 from rsa_faces.stimuli.degradations import from_linear, to_linear
 
 __all__ = ["OUTLINES", "mask_faces"]

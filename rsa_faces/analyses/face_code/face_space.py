@@ -118,6 +118,7 @@ def face_space(
     [False, False, True]
     """
     from rsa_faces.stimuli import _warp
+    from rsa_faces.stimuli._hull import inside_hull
 
     check_choice(align, procrustes.KINDS, what="align")
     check_choice(region, ["frame", "face", "eyes"], what="region")
@@ -148,7 +149,7 @@ def face_space(
     mean_look = looks.mean(axis=0, dtype=np.float64).astype(np.float32)
     looks -= mean_look
     if region == "face":
-        looks *= _warp.inside_hull(mean, height, width)[..., None]
+        looks *= inside_hull(mean, height, width)[..., None]
     elif eyes:
         looks *= window(mean, eyes, height, width)[..., None]
     shapes, shape_axes, *about_shape = components((aligned - mean).reshape(len(names), -1), n_shape)
