@@ -60,6 +60,9 @@ def test_rates_are_those_of_an_obvious_loop():
     assert f"at FAR 0.0001: it needs 10,000 pairs of two people, there are {len(other)}" in (
         " ".join(found.notes)
     )
+    assert "medium of its own" not in " ".join(found.notes)
+    alone = template_verification(acts, rows.drop(columns="media"), conditions=rows["file"])
+    assert alone.notes[0].startswith("Every image counts as a medium of its own")
     embedded = template_embeddings(
         acts, rows.sample(frac=1, random_state=0), conditions=rows["file"]
     )

@@ -149,3 +149,6 @@ def test_what_is_refused():
         turn_faces(stimuli, points, 75)
     with pytest.raises(rf.InputError, match="n_turns"):
         random_turns(stimuli, points, 0)
+    away = [20 * turning._mean_head()[0] + 5000]
+    with pytest.raises(rf.InputError, match="landmarks of 'a' inside the image, but the head"):
+        turn_faces(stimuli, away, 10)

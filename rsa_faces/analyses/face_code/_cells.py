@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from rsa_faces._core.checks import check_choice
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import ConditionMismatchError, InputError, some
 from rsa_faces._core.names import check_unique_names, named
 from rsa_faces.analyses.face_code._face_space import FaceSpace
 
@@ -74,13 +74,18 @@ def matched(space, responses, conditions, match: str):
     if len(kept) < 10:
         raise InputError(f"expected responses to at least 10 faces of the space, got {len(kept)}.")
     values = values[:, [place[name] for name in kept]]
+    check_varying(values, cells)
+    return frame.loc[kept], values, cells
+
+
+def check_varying(values: np.ndarray, cells: Sequence[str], *, of: str = "cells") -> None:
+    """Raise if the mean response of a cell (or other target) is the same to all faces."""
     flat = np.ptp(values.mean(axis=0), axis=0) == 0
     if flat.any():
         raise InputError(
-            f"expected responses that differ between faces, but {flat.sum()} cells respond the "
-            f"same to all: {', '.join(repr(cells[i]) for i in np.flatnonzero(flat)[:5])}."
+            f"expected responses that differ, but {flat.sum()} {of} respond the same to all: "
+            f"{some([cells[i] for i in np.flatnonzero(flat)])}. Leave these out."
         )
-    return frame.loc[kept], values, cells
 
 
 def ceilings(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

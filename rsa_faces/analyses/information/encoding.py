@@ -18,7 +18,7 @@ from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses._ridge import deal_folds
 from rsa_faces.analyses._targets import LEVEL
-from rsa_faces.analyses.face_code._cells import as_responses, ceilings
+from rsa_faces.analyses.face_code._cells import as_responses, ceilings, check_varying
 from rsa_faces.analyses.face_code._face_space import FaceSpace
 from rsa_faces.analyses.face_code.axis_coding import check_strengths
 from rsa_faces.analyses.information._encoding import R2, TARGETS, Predictions
@@ -234,13 +234,7 @@ def encoding(
         raise InputError(f"expected at least 4 people (or conditions), got {n_people}.")
     if twice := sorted(set(beside or {}) & set(layers.arrays)):
         raise InputError(f"expected other names beside than those of layers, got {twice[0]!r}.")
-    flat = np.ptp(values.mean(axis=0), axis=0) == 0
-    if flat.any():
-        raise InputError(
-            f"expected responses that differ between conditions, but {flat.sum()} targets respond "
-            f"the same to all: {', '.join(repr(targets[i]) for i in np.flatnonzero(flat)[:5])}. "
-            "Leave these out."
-        )
+    check_varying(values, targets, of="targets")
     others = _spaces(beside or {}, every, layers.rows)
     against = check_choice(against or next(iter(layers.arrays)), layers.arrays, what="against")
     region = _regions(regions, targets)
