@@ -145,3 +145,11 @@ def test_compare_of_rdm_files(tmp_path):
     said = " ".join(done.stderr.split())
     assert "pip install torch torchvision timm" in said
     assert "Traceback" not in said
+
+
+def test_doctor_does_not_send_for_weights(tmp_path):
+    done = rsa_faces("doctor", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "none opens without torch" in said
+    assert "weights to get" not in said

@@ -61,6 +61,9 @@ def _on_one_screen(checks: list) -> Iterator[tuple]:
     yield from (check for check in checks if check[0] not in one_row)
     if extras:
         yield "extras", True, f"{', '.join(extras)} installed", ""
+    if ("torch", None) in [check[:2] for check in checks]:
+        yield "networks", None, f"{len(networks)} known, none opens without torch", ""
+        return
     yield "networks", True, f"{len(here)} ready: {', '.join(here)}", ""
     if away:
         yield (
