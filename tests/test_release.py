@@ -89,6 +89,8 @@ def test_one_version_everywhere():
     assert citation["version"] == rf.__version__
     recipe = (ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8")
     assert f'version: "{rf.__version__}"' in recipe
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", changelog, re.MULTILINE)[0] == rf.__version__
 
 
 def test_the_recipe_has_the_dependencies_of_the_package():
