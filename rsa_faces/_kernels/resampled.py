@@ -12,6 +12,7 @@ from rsa_faces._kernels.sort import sort_rows
 #: Entries of RDMs and samples, and of RDMs and permutations, after which the compiled form pays.
 LIMIT = 4 * 10**8
 _SHUFFLED_LIMIT = 10**8
+_BLOCK = 2**14  # pairs of RDMs and permutations that are gathered at once
 
 
 def resampled_ranks(
@@ -138,11 +139,15 @@ def shuffled_lengths(square: np.ndarray, orders: np.ndarray) -> np.ndarray:
 
 def plain_shuffled_lengths(square: np.ndarray, orders: np.ndarray) -> np.ndarray:
     """Do what :func:`shuffled_lengths` does, in NumPy."""
-    row, col = np.triu_indices(square.shape[1], k=1)
+    n = square.shape[1]
+    row, col = np.triu_indices(n, k=1)
     lengths = np.empty(len(orders))
-    for k, order in enumerate(orders):
-        total = np.zeros(len(row))
-        for matrix, places in zip(square, order, strict=True):
-            total += matrix[places[row], places[col]]
-        lengths[k] = total @ total
+    step = max(1, _BLOCK // len(row))
+    for start in range(0, len(orders), step):
+        some = orders[start : start + step].swapaxes(0, 1)
+        total = sum(
+            matrix.ravel().take(n * places.take(row, axis=1) + places.take(col, axis=1))
+            for matrix, places in zip(square, some, strict=True)
+        )
+        lengths[start : start + step] = np.einsum("op,op->o", total, total)
     return lengths

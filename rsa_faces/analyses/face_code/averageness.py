@@ -195,7 +195,8 @@ def averageness(
     names = tuple(points)
     for what, index in others.items():
         names = names if index is None else common(names, index, match, what)
-    cells = cells_of(None if within is None else {n: dict(within)[n] for n in names}, names)
+    own = None if within is None else dict(within)
+    cells = cells_of(None if own is None else {name: own[name] for name in names}, names)
     few = np.flatnonzero(np.bincount(cells) < _FEWEST) if len(names) else [0]
     if len(few):
         raise InputError(

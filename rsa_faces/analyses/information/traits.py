@@ -189,7 +189,7 @@ def trait_readout(
     traits = [str(name) for name in values.columns]
     faces = list(names)
     across, within = (
-        None if labels is None else {face: dict(labels)[face] for face in faces}
+        None if labels is None else {face: own[face] for own in [dict(labels)] for face in faces}
         for labels in (across, within)
     )
     found = landmark_readout(
