@@ -594,7 +594,7 @@ def test_planted_networks_win_in_their_regions():
 def test_cluster_test_over_patients_is_calibrated(along):
     # No layer has anything to do with the data; those of a patient share what is particular to
     # it at all times, so that electrodes, layers and times are far from independent.
-    n, hits = 400, 0
+    n, hits = 250, 0
     model = networks(n_layers=3)
     rng = np.random.default_rng(5)
     labels = {"subject": np.repeat(range(10), 12), "time": np.tile(np.arange(12) / 50, 10)}
@@ -612,7 +612,7 @@ def test_cluster_test_over_patients_is_calibrated(along):
 @pytest.mark.simulation
 @pytest.mark.slow
 def test_comparison_of_networks_is_calibrated():
-    n, hits = 400, 0
+    n, hits = 250, 0
     model = networks()
     rng = np.random.default_rng(6)
     labels = {"subject": np.repeat(range(9), 4), "time": np.tile(np.arange(4) / 50, 9)}
