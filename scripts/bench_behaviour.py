@@ -7,7 +7,7 @@ inverse MDS of all trials; the choice of the next trial as a rater goes on, with
 trials so far (what a rater waits for between two trials); and the same through the task's web
 application, with the database. For 200 raters at once over HTTP, with the 95th percentile:
 
-    python -m pytest -s -q tests/test_arrange.py -k 200_raters
+    RSA_FACES_RATERS=200 python -m pytest -s -q tests/test_arrange.py -k many_raters
 """
 
 from __future__ import annotations

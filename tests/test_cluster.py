@@ -14,6 +14,7 @@ from test_cli import make_project
 from threadpoolctl import threadpool_info
 
 from rsa_faces import InputError
+from rsa_faces._kernels.choice import n_threads
 from rsa_faces.datasets import simulated_brain
 from rsa_faces.mapping import SearchlightMap
 from rsa_faces.runs import _parts
@@ -181,12 +182,11 @@ def test_jobs_that_end_are_replaced(monkeypatch, tmp_path):
 
 
 def threads():
-    """Return how many threads numba, torch and NumPy use."""
-    import numba
+    """Return how many threads compiled loops, torch and NumPy use."""
     import torch
 
     pools = [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
-    return numba.get_num_threads(), torch.get_num_threads(), *pools
+    return n_threads(), torch.get_num_threads(), *pools
 
 
 def allocation():

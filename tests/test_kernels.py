@@ -300,3 +300,17 @@ assert "numba" not in sys.modules
         check=False,
     )
     assert not done.returncode, done.stderr
+
+
+def test_threads_of_torch_stay_as_they_are():
+    """As `OMP_NUM_THREADS` has it, whatever else is computed."""
+    program = """
+import numpy as np, torch
+from rsa_faces._kernels import sort
+assert torch.get_num_threads() == 1
+sort.LIMIT = 0
+sort.rank_rows(np.random.default_rng(0).random((4, 50)))
+assert torch.get_num_threads() == 1
+"""
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=env)

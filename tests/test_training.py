@@ -1399,15 +1399,9 @@ def test_damaged_images_are_named(tmp_path):
 
 
 PROCESS = """
-import sys
-from functools import partial, partialmethod
-import torch
-sys.path[:0] = [{tests!r}]
-from test_training import *
-torch.set_num_threads(1)
 module = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(36, 4))
 initialise(module, int(os.environ.get("RANK", 0)))
-train({out!r}, module=module, augment=None, recipe={{"epochs": 2, "clip": 1.0}},
+train({whole!r}, module=module, augment=None, recipe={{"epochs": 2, "clip": 1.0}},
       batches=partial(shuffled, n_images=16, batch_size=4))
 # Threads of the group that outlive it can abort the process while it exits.
 tasks = Path("/proc/self/task")
@@ -1416,21 +1410,24 @@ sys.exit(any("gloo" in name for name in names))
 """
 
 
-def in_two(program):
-    """Run a program in two processes."""
+@pytest.fixture(scope="module")
+def in_two(tmp_path_factory):
+    """Run both programs in two processes; return the folder of what they trained."""
+    folder = tmp_path_factory.mktemp("in_two")
+    names = {name: str(folder / name) for name in ("whole", "divided")}
+    names["tests"] = str(Path(__file__).parent)
+    program = folder / "program.py"
+    program.write_text("".join((DIVIDED + PROCESS).format(**names)))
     run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
     command = [sys.executable, *run]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_weights_of_one(tmp_path):
+def test_two_processes_give_the_weights_of_one(in_two, tmp_path):
     """By gloo on the CPU; DistributedDataParallel sends process 0's start to the other."""
-    code = PROCESS.format(tests=str(Path(__file__).parent), out=str(tmp_path / "two"))
-    program = tmp_path / "program.py"
-    program.write_text(code)
-    done = in_two(program)
-    assert done.returncode == 0, done.stderr
     module = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(36, 4))
     initialise(module, 0)
     _, log = train(
@@ -1440,10 +1437,10 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
         recipe={"epochs": 2, "clip": 1.0},
         batches=partial(shuffled, n_images=16, batch_size=4),
     )
-    two = read_weights(tmp_path / "two" / "weights.safetensors")
+    two = read_weights(in_two / "whole" / "weights.safetensors")
     for name, value in module.state_dict().items():
         torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-5)
-    both = pd.read_csv(tmp_path / "two" / "log.csv", index_col="epoch")
+    both = pd.read_csv(in_two / "whole" / "log.csv", index_col="epoch")
     np.testing.assert_allclose(both["loss"], log["loss"], rtol=1e-5)
 
 
@@ -1494,7 +1491,7 @@ with world() as (rank, n_ranks):
                     torch.testing.assert_close(one.grad, other.grad[half[1].held()])
     for onward in (stop, None):  # stopped in the second epoch, and started again
         try:
-            fit_divided({out!r}, start=rank if onward else 0, on_step=onward, resume=not onward)
+            fit_divided({divided!r}, start=rank if onward else 0, on_step=onward, resume=not onward)
         except Stop:
             pass
 """
@@ -1524,16 +1521,13 @@ def fit_divided(out, *, start=0, **options):
 
 
 @pytest.mark.slow
-def test_classes_divided_between_two_processes_give_the_loss_and_weights_of_one(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(DIVIDED.format(tests=str(Path(__file__).parent), out=str(tmp_path / "two")))
-    done = in_two(program)
-    assert done.returncode == 0, done.stderr
-    fit_divided(tmp_path / "one")
-    one, two = (read_weights(tmp_path / n / "weights.safetensors") for n in ("one", "two"))
+def test_classes_divided_between_two_processes_give_the_loss_and_weights_of_one(in_two, tmp_path):
+    fit_divided(tmp_path)
+    runs = tmp_path, in_two / "divided"
+    one, two = (read_weights(run / "weights.safetensors") for run in runs)
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-5)
-    states = [torch.load(tmp_path / n / "checkpoint.pt")["optimizer"] for n in ("one", "two")]
+    states = [torch.load(run / "checkpoint.pt")["optimizer"] for run in runs]
     for key, slots in states[0]["state"].items():
         torch.testing.assert_close(states[1]["state"][key], slots, atol=1e-5, rtol=1e-4)
 
@@ -1570,78 +1564,29 @@ def run_script(name, *arguments):
 
 
 @pytest.mark.slow
-def test_scripts_train_on_folders_and_tables(tmp_path):
+def test_scripts_train_on_folders(tmp_path):
     faces = noise_faces(6, 4, side=48)
+    data, common = tmp_path / "people", ["--epochs", 1, "--device", "cpu"]
     for i, name in enumerate(faces.ids):
-        path = tmp_path / "people" / name[:2] / f"{name[:2]}_000{int(name[3]) + 1}.png"
+        path = data / name[:2] / f"{name[:2]}_000{int(name[3]) + 1}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(faces.image(i)).save(path)
-    for path in list((tmp_path / "people").rglob("*.png")):
-        Image.open(path).save(path.with_suffix(".jpg"))
-        path.unlink()
     (tmp_path / "pairs.txt").write_text("2 1\np0 1 2\np0 1 p1 2\np2 1 2\np2 1 p3 2\n")
-    data, common = tmp_path / "people", ["--epochs", "1", "--device", "cpu"]
-    done = run_script(
-        "train_siamese.py",
-        "--data",
-        data,
-        "--out",
-        tmp_path / "s",
-        *common,
-        "--width",
-        "2",
-        "--n-out",
-        "4",
-        "--held-out",
-        "0",
-        "--test",
-        data,
-        "--pairs",
-        tmp_path / "pairs.txt",
-    )
+    small = ["--width", 2, "--n-out", 4, "--held-out", 0]
+    how = ["--data", data, "--out", tmp_path / "s", *small, *common]
+    tested = ["--test", data, "--pairs", tmp_path / "pairs.txt"]
+    done = run_script("train_siamese.py", *how, *tested)
     assert done.returncode == 0, done.stderr
     assert "training on 8 images of 2 people; 4 tested people are left out" in done.stdout
     assert "4 pairs of pairs.txt: AUC" in done.stdout
-    again = run_script(
-        "train_siamese.py",
-        "--data",
-        data,
-        "--out",
-        tmp_path / "s",
-        *common,
-        "--width",
-        "2",
-        "--n-out",
-        "4",
-        "--held-out",
-        "2",
-    )
+    again = run_script("train_siamese.py", *how)
     assert again.returncode == 2
     assert re.match("error: .*checkpoint.pt is there already", again.stderr.splitlines()[-1])
-    done = run_script(
-        "train_identity.py",
-        "--data",
-        data,
-        "--out",
-        tmp_path / "i",
-        *common,
-        "--held-out",
-        "2",
-        "--objective",
-        "arcface",
-        "--share",
-        "0.5",
-    )
+    how = ["--data", data, "--out", tmp_path / "i", "--held-out", 2, *common]
+    done = run_script("train_identity.py", *how, "--objective", "arcface", "--share", 0.5)
     assert done.returncode == 0, done.stderr
     assert "auc" in done.stdout
     load_network("densenet-celeba", weights=tmp_path / "i" / "weights.safetensors", device="cpu")
-    _, rows = fer_rows(9)
-    write_fer(tmp_path / "fer.csv", rows)
-    done = run_script(
-        "train_expression.py", "--fer2013", tmp_path / "fer.csv", "--out", tmp_path / "e", *common
-    )
-    assert done.returncode == 0, done.stderr
-    assert "PrivateTest: {'accuracy'" in done.stdout
 
 
 def in_process(script, monkeypatch, *arguments):
@@ -1745,6 +1690,7 @@ def learn(tmp_path, module, objective, faces, batches, epochs):
 
 
 @pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("share", "logits"),
     [(1.0, None), (0.2, None), (1.0, partial(arcface_logits, scale=16.0))],
@@ -1776,6 +1722,7 @@ def held_out_auc(module, faces, stimuli):
 
 
 @pytest.mark.slow
+@pytest.mark.simulation
 def test_triplets_help_with_people_never_seen(london, tmp_path):
     faces = LabelledFaces.from_stimuli(london, "identity")
     seen, unseen = faces.split(30, seed=0)
@@ -1795,6 +1742,7 @@ def test_triplets_help_with_people_never_seen(london, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.simulation
 def test_expressions_are_recognised_in_people_never_seen(london, tmp_path):
     faces = LabelledFaces.from_stimuli(london, "expression")
     people = LabelledFaces.from_stimuli(london, "identity")

@@ -80,27 +80,40 @@ def in_threads(function: Callable[..., None], n_items: int, *arguments: object) 
 
     In a thread that is itself one of several, the parts are done one after the other.
     """
-    import numba
-
     alone = threading.current_thread() is threading.main_thread()
-    n_threads = max(1, min(numba.get_num_threads(), n_items)) if alone else 1
-    if n_threads == 1:
+    n = max(1, min(n_threads(), n_items)) if alone else 1
+    if n == 1:
         call(function, *arguments, 0, n_items)
         return
-    bounds = np.linspace(0, n_items, n_threads + 1).astype(np.int64)
-    with ThreadPoolExecutor(n_threads) as pool:
+    bounds = np.linspace(0, n_items, n + 1).astype(np.int64)
+    with ThreadPoolExecutor(n) as pool:
         parts = zip(bounds[:-1], bounds[1:], strict=True)
         for done in [pool.submit(call, function, *arguments, a, b) for a, b in parts]:
             done.result()
 
 
+@cache
+def blas() -> ThreadpoolController:
+    """Return what limits the threads of NumPy's BLAS; to look for it takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def n_threads() -> int:
+    """Return how many threads to use: as many as NumPy's BLAS does.
+
+    Numba is not asked: it would start threads of its own, and with them raise the number that
+    torch was told to use (`OMP_NUM_THREADS`, `torch.set_num_threads`).
+    """
+    counts = [library.num_threads for library in blas().lib_controllers]
+    return max(counts, default=os.cpu_count() or 1)
+
+
 @contextlib.contextmanager
 def one_thread_each() -> Iterator[int]:
-    """Yield how many threads libraries of linear algebra use; within, each of them uses one."""
-    pools = _pools(len(sys.modules))
-    n_threads = max([pool["num_threads"] for pool in pools.info()], default=1)
-    with pools.limit(limits=1):
-        yield n_threads
+    """Yield how many threads to use; within, each library of linear algebra uses one."""
+    n = n_threads()
+    with _pools(len(sys.modules)).limit(limits=1):
+        yield n
 
 
 @lru_cache(maxsize=1)

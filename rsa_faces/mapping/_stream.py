@@ -14,7 +14,7 @@ from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import codes_of
 from rsa_faces._core.progress import progress_bar
-from rsa_faces._kernels.choice import one_thread_each
+from rsa_faces._kernels.choice import n_threads, one_thread_each
 from rsa_faces._kernels.spheres import FINE, UNDEFINED
 from rsa_faces.brain.spheres import Discs, Spheres
 from rsa_faces.comparison._compare import MIN_PAIRS, _with_missing
@@ -134,9 +134,7 @@ def n_workers(
     n_rdms: int = 1,
 ) -> int:
     """Return how many blocks the budget allows at a time, at most one per job."""
-    import numba
-
-    n_jobs = numba.get_num_threads() if n_jobs is None else check_count(n_jobs, what="n_jobs")
+    n_jobs = n_threads() if n_jobs is None else check_count(n_jobs, what="n_jobs")
     n_folds, _, n_conditions = patterns.values.shape
     channels = searchlights.most
     # RDMs of a block with their copies, the voxels of a sphere in all folds, covariances.

@@ -12,11 +12,11 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from rsa_faces._kernels.choice import blas, n_threads
 from rsa_faces._kernels.products import PLAIN, take_mean_row, take_means_of_rows
 from rsa_faces.rdm._ties import rounding_of_sums, settle, values_repeat
 
@@ -251,16 +251,9 @@ def _own_threads(n: int) -> Iterator[int]:
     if n > _MANY:
         yield 1
         return
-    blas = _blas()
-    n_threads = max([pool["num_threads"] for pool in blas.info()], default=1)
-    with blas.limit(limits=1):
-        yield n_threads
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """Return what limits the threads of NumPy's BLAS; to look for it takes milliseconds."""
-    return ThreadpoolController().select(user_api="blas")
+    n_workers = n_threads()
+    with blas().limit(limits=1):
+        yield n_workers
 
 
 def _of_group(slab: np.ndarray, start: int, stop: int, width: int, work: np.ndarray) -> Products:

@@ -59,24 +59,20 @@ def _with_threads(threads: int | None, function: Callable[..., Any], *arguments:
 
 @contextlib.contextmanager
 def limited_threads(threads: int | None) -> Iterator[None]:
-    """Set how many threads NumPy, numba and torch use; None leaves them as they are."""
+    """Set how many threads NumPy, torch and compiled loops use; None leaves them as they are."""
     if threads is None:
         yield
         return
-    import numba
-
     torch = torch_if_there()
-    before = torch.get_num_threads() if torch else 0, numba.get_num_threads()
+    before = torch.get_num_threads() if torch else 0
     if torch:
         torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     try:
         with threadpool_limits(limits=threads):
             yield
     finally:
         if torch:
-            torch.set_num_threads(before[0])
-        numba.set_num_threads(before[1])
+            torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
