@@ -17,7 +17,7 @@ from rsa_faces.networks import get_spec
 from rsa_faces.networks._load import resolve_builder
 from rsa_faces.networks._registry import NETWORKS
 from rsa_faces.networks._weights import fill, initialise, read_weights
-from rsa_faces.networks.training import Augmentation, Recipe, Turns, find_landmarks, fit
+from rsa_faces.networks.training import Augmentation, Lights, Recipe, Turns, find_landmarks, fit
 from rsa_faces.networks.training.objectives import use_dropout
 from rsa_faces.stimuli.degradations import DEGRADATIONS
 
@@ -124,6 +124,14 @@ def parser(doc: str, *, epochs: int, rate: float, batch: int, what: str) -> argp
         help="below 0.5: turn images (cut-out faces) in space so that yaws spread (default 0)",
     )
     add(
+        "--light",
+        type=float,
+        default=0.0,
+        metavar="PROBABILITY",
+        help="below 0.5: let the light on images (cut-out faces) come from another side (default "
+        "0)",
+    )
+    add(
         "--degrade",
         nargs="+",
         default=(),
@@ -196,11 +204,14 @@ def start(module: torch.nn.Module, args: argparse.Namespace) -> None:
 
 def train(module, objective, faces, *, network: str, args, batches, validate) -> None:
     """Train with a bar on a terminal, and print the log."""
-    turns = None
-    if args.turn:
-        turns = Turns(find_landmarks(faces, device=args.device), args.turn)
-        if FIRST:
-            print(turns)
+    turns = lights = None
+    if args.turn or args.light:
+        landmarks = find_landmarks(faces, device=args.device)
+        turns = Turns(landmarks, args.turn) if args.turn else None
+        lights = Lights(landmarks, args.light) if args.light else None
+    for made in (lights, turns):
+        if made is not None and FIRST:
+            print(made)
     total = args.epochs * len(batches(0))
     with progress_bar("training", total, show=True) as on_step:
         log = fit(
@@ -218,6 +229,7 @@ def train(module, objective, faces, *, network: str, args, batches, validate) ->
                 turns=turns,
                 degradations=tuple(args.degrade),
                 degraded=args.degraded,
+                lights=lights,
             ),
             resume=args.resume,
             device=args.device,

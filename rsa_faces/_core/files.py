@@ -10,10 +10,12 @@ import re
 import tempfile
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.optional import require
 
 try:
     import fcntl
@@ -55,6 +57,22 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 with plain newlines, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
+
+
+def read_tensors(path: Path, where: Any = "cpu", *, classes: Sequence[type] = ()) -> Any:
+    """Return what a file of torch holds: tensors in plain containers; nothing in it is run.
+
+    Torch raises many kinds of errors for files that are damaged, or ask for more than `classes`.
+    """
+    torch = require("torch", purpose=f"A file of tensors ({path.name})")
+    # Before 2.6 weights_only could be tricked into running code (CVE-2025-32434).
+    if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < (2, 6):
+        raise InputError(
+            f"{path} can be read without running its code from torch 2.6 on, and this is "
+            f"{torch.__version__}. Upgrade torch, or save the arrays in another format."
+        )
+    with torch.serialization.safe_globals(list(classes)):
+        return torch.load(path, where, weights_only=True)
 
 
 #: Variable that names another folder for what is kept, in place of the user's cache.

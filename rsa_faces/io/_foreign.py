@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_unique_names
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, MissingExtraError
+from rsa_faces._core.files import read_tensors
 from rsa_faces._core.names import as_names as names_as_text
-from rsa_faces._core.optional import require
 from rsa_faces._core.tables import read_names
 
 Names = Sequence[str] | str | os.PathLike[str]
@@ -143,15 +143,10 @@ def opened_npz(path: Path) -> Iterator[_Npz]:
 
 def load_torch(path: Path) -> Any:
     """Return what a .pt file holds: tensors in plain containers, nothing that runs code."""
-    torch = require("torch", purpose=f"A file of tensors ({path.name})")
-    # Before 2.6 weights_only could be tricked into running code (CVE-2025-32434).
-    if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < (2, 6):
-        raise InputError(
-            f"{path} can be read without running its code from torch 2.6 on, and this is "
-            f"{torch.__version__}. Upgrade torch, or save the features as .npy."
-        )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read_tensors(path)
+    except (InputError, MissingExtraError):
+        raise
     except Exception as err:  # noqa: BLE001, as torch raises many kinds for a foreign file
         if "weights_only" in str(err) or "Unsupported" in str(err):
             raise pickled(path) from err

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import read_tensors
 
 if TYPE_CHECKING:
     import torch
 
-#: what damaged and foreign files raise in the readers
-_DAMAGED = (
+#: What damaged and foreign files raise in the readers.
+DAMAGED = (
     pickle.UnpicklingError,
     EOFError,
+    OSError,
     RuntimeError,
     ValueError,
     TypeError,
@@ -100,7 +102,6 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     InputError
         If the file is of another kind, damaged, or asks to run something.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -120,11 +121,10 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
                 state = ArrayUnpickler(stream, encoding="latin1").load()
         else:
             # Options of a training, which Lightning keeps: an object that does nothing.
-            with torch.serialization.safe_globals([argparse.Namespace]):
-                state = torch.load(path, map_location="cpu", weights_only=True)
-    except (*_DAMAGED, SafetensorError) as err:
+            state = read_tensors(path, classes=[argparse.Namespace])
+    except (*DAMAGED, SafetensorError) as err:
         raise InputError(
-            f"{path.name} could not be read safely as a weight file ({_reason(err)}). Expected "
+            f"{path.name} could not be read safely as a weight file ({reason(err)}). Expected "
             "only named arrays; save the network's state_dict(), where it was made, as "
             ".safetensors, or get the file again."
         ) from err
@@ -136,7 +136,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     return _without_prefixes({str(k): _tensor(k, v, path) for k, v in state.items()})
 
 
-def _reason(err: Exception) -> str:
+def reason(err: Exception) -> str:
     """Say what is wrong with a file, without advice to read it unsafely."""
     asked = re.search(r"(?:GLOBAL|global|function) `?([\w.]+)", str(err))
     if asked and "nsupported" in str(err):

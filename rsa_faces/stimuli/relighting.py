@@ -71,6 +71,17 @@ def relight_faces(
     True
     """
     points = turning._checked(stimuli, landmarks)
+    check_light(azimuth, elevation, ambient)
+    images = [
+        relit(stimuli.image(name), one, azimuth, elevation, ambient)
+        for name, one in zip(stimuli.ids, points, strict=True)
+    ]
+    table = stimuli.metadata.assign(light_azimuth=float(azimuth), light_elevation=float(elevation))
+    return StimulusSet.from_arrays(images, stimuli.ids, table)
+
+
+def check_light(azimuth: float, elevation: float, ambient: float) -> None:
+    """Refuse light from behind, and a share that is none."""
     if not (abs(azimuth) <= _MOST and abs(elevation) <= _MOST):
         raise InputError(
             f"expected light from at most {_MOST:g} degrees aside, got azimuth {azimuth} and "
@@ -78,12 +89,6 @@ def relight_faces(
         )
     if not 0 <= ambient <= 1:
         raise InputError(f"expected ambient from 0 to 1, got {ambient!r}.")
-    images = [
-        relit(stimuli.image(name), one, azimuth, elevation, ambient)
-        for name, one in zip(stimuli.ids, points, strict=True)
-    ]
-    table = stimuli.metadata.assign(light_azimuth=float(azimuth), light_elevation=float(elevation))
-    return StimulusSet.from_arrays(images, stimuli.ids, table)
 
 
 def relit(

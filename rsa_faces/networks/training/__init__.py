@@ -15,6 +15,7 @@ from rsa_faces.networks.training.faces import (
     read_people,
 )
 from rsa_faces.networks.training.fit import fit
+from rsa_faces.networks.training.lights import Lights
 from rsa_faces.networks.training.outputs import compute_outputs, pair_scores
 from rsa_faces.networks.training.pairs import FacePairs, all_pairs, draw_pairs, read_pairs
 from rsa_faces.networks.training.poses import Turns, estimate_yaw, find_landmarks
@@ -32,6 +33,7 @@ __all__ = [
     "Augmentation",
     "FacePairs",
     "LabelledFaces",
+    "Lights",
     "Recipe",
     "Turns",
     "Verification",

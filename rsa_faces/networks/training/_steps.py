@@ -17,7 +17,9 @@ from torch import distributed, nn
 from torch.nn import functional as F
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.files import read_tensors
 from rsa_faces.networks import _preprocess
+from rsa_faces.networks._weights import DAMAGED, reason
 from rsa_faces.networks.training.classes import Classes
 from rsa_faces.networks.training.recipe import Recipe
 
@@ -298,7 +300,12 @@ class Trainer:
     def restore(self, path: Path, settings: dict) -> list[dict]:
         """Take up a checkpoint of the same settings; return its log."""
         # Divided, not even a moment's whole goes to the device.
-        state = torch.load(path, "cpu" if self.divided else self.where, weights_only=True)
+        try:
+            state = read_tensors(path, "cpu" if self.divided else self.where)
+        except DAMAGED as err:
+            raise InputError(
+                f"{path} cannot be gone on with ({reason(err)}): start anew in another folder."
+            ) from err
         _check_settings(json.loads(state["settings"]), settings, path)
         self._cut(state)
         self.module.load_state_dict(state["module"])

@@ -10,13 +10,14 @@ import numpy as np
 
 from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces.networks.training.lights import Lights
 from rsa_faces.networks.training.poses import Turns
 from rsa_faces.stimuli.degradations import degrade
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random window of the image, mirrored in some cases; on demand turned and made worse.
+    """A random window of the image, mirrored in some cases; on demand lit, turned, made worse.
 
     Applied to the image itself, before the network's own preprocessing brings it to size: pixels
     are interpolated once, and nothing from beyond the image's edge comes in.
@@ -29,7 +30,7 @@ class Augmentation:
         The window's height and width are the same share of the image's, drawn evenly between
         ``1 - crop`` and 1; its place is drawn evenly. This changes size and position a little.
     turns : Turns, optional
-        Which images are turned in space, before all else.
+        Which images are turned in space, before all that follows.
     degradations : tuple of str, optional
         Names of ``rsa_faces.stimuli.degradations.DEGRADATIONS`` that act on an image's arrays
         alone. An image is made worse after all else, by one of them at a strength from 1 to
@@ -37,6 +38,9 @@ class Augmentation:
     degraded : float, from 0 to 1, default 0.5
         Probability that an image is made worse, if there are degradations.
     strongest : int, from 1 to 5, default 5
+    lights : Lights, optional
+        Which images are lit from another side, before all else: landmarks are those of the image
+        as it is, and light stays with the head when it is turned.
 
     Raises
     ------
@@ -46,6 +50,7 @@ class Augmentation:
     See Also
     --------
     rsa_faces.networks.training.fit : Train a network on labelled faces.
+    rsa_faces.networks.training.Lights : Let the light come from another side in some images.
     rsa_faces.networks.training.Recipe : Epochs, optimiser and learning rate of a training run.
     rsa_faces.networks.training.Turns : Turn some training images, so that they show more views.
 
@@ -64,13 +69,13 @@ class Augmentation:
     degradations: tuple[str, ...] = ()
     degraded: float = 0.5
     strongest: int = 5
+    lights: Lights | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.flip <= 1:
             raise InputError(f"expected flip from 0 to 1, got {self.flip!r}.")
         if not 0 <= self.crop < 1:
             raise InputError(f"expected crop from 0 to below 1, got {self.crop!r}.")
-
         if isinstance(self.degradations, str):
             raise InputError(f"expected a tuple of degradations, got {self.degradations!r} alone.")
         object.__setattr__(self, "degradations", tuple(self.degradations))
@@ -83,10 +88,10 @@ class Augmentation:
     def __call__(
         self, image: np.ndarray, rng: np.random.Generator, name: str | None = None
     ) -> np.ndarray:
-        """Return `image`, shape (height, width, 3), changed; turns go by its name."""
+        """Return `image`, shape (height, width, 3), changed; lights and turns go by its name."""
         share, down, right, mirror = rng.random(4)
-        if self.turns is not None:
-            image = self.turns(image, str(name), rng)
+        for made in self._made():
+            image = made(image, str(name), rng)
         share = 1 - self.crop * share
         height, width = (max(1, round(share * side)) for side in image.shape[:2])
         top = int(down * (image.shape[0] - height + 1))
@@ -96,14 +101,18 @@ class Augmentation:
         if self.degradations and rng.random() < self.degraded:
             kind = self.degradations[rng.integers(len(self.degradations))]
             strength, seed = int(rng.integers(self.strongest)) + 1, int(rng.integers(2**31))
-            made: Any = degrade([window], kind, strength, names=["image"], seed=seed)
-            window = made[0]
+            worse: Any = degrade([window], kind, strength, names=["image"], seed=seed)
+            window = worse[0]
         return window
 
     def check(self, names: Sequence[str]) -> None:
         """Refuse training images that cannot be changed as asked."""
-        if self.turns is not None:
-            self.turns.check(names)
+        for made in self._made():
+            made.check(names)
+
+    def _made(self) -> list[Lights | Turns]:
+        """Return what makes images of its own, in the order in which it acts."""
+        return [made for made in (self.lights, self.turns) if made is not None]
 
     def to_dict(self) -> dict[str, Any]:
         """Return what decides the changes, as plain data."""
@@ -113,4 +122,6 @@ class Augmentation:
         if self.degradations:
             out["degradations"] = list(self.degradations)
             out |= {"degraded": self.degraded, "strongest": self.strongest}
+        if self.lights is not None:
+            out["lights"] = self.lights.to_dict()
         return out

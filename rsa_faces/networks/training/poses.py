@@ -37,6 +37,7 @@ def find_landmarks(faces: LabelledFaces, *, device: str = "auto") -> dict[str, n
 
     See Also
     --------
+    Lights : Let the light come from another side in some training images.
     Turns : Turn some training images, so that they show more views.
 
     Examples
@@ -177,11 +178,7 @@ class Turns:
     entropy: tuple[float, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        if not 0 < self.probability < 0.5:
-            raise InputError(
-                f"expected a probability of turning above 0 and below 0.5, got "
-                f"{self.probability!r}: a network must see more photographs than made images."
-            )
+        check_minority(self.probability, "turning")
         if not (self.max_yaw > 0 and self.front > 0 and self.max_yaw + self.front <= _MOST):
             raise InputError(
                 f"expected max_yaw and front above 0 and together at most {_MOST:g} degrees, got "
@@ -266,22 +263,38 @@ class Turns:
 
     def check(self, names: Sequence[str]) -> None:
         """Refuse images without landmarks."""
-        missing = [name for name in names if name not in self.landmarks]
-        if missing:
-            raise InputError(
-                f"expected landmarks of all training images, got none of {some(missing)}."
-            )
+        check_landmarks(self.landmarks, names)
 
     def to_dict(self) -> dict:
         """Return what decides the turns, as plain data."""
-        points = np.array([self.landmarks[name] for name in self.landmarks])
         return {
             "probability": self.probability,
             "max_yaw": self.max_yaw,
             "front": self.front,
             "n_bins": self.n_bins,
-            "images": sha256_bytes(repr(self.yaw).encode(), points.tobytes()),
+            "images": digest(self.landmarks, self.yaw),
         }
+
+
+def check_minority(probability: float, what: str) -> None:
+    """Refuse to show a network more made images than photographs."""
+    if not 0 < probability < 0.5:
+        raise InputError(
+            f"expected a probability of {what} above 0 and below 0.5, got {probability!r}: a "
+            "network must see more photographs than made images."
+        )
+
+
+def check_landmarks(landmarks: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    """Refuse images without landmarks."""
+    if missing := [name for name in names if name not in landmarks]:
+        raise InputError(f"expected landmarks of all training images, got none of {some(missing)}.")
+
+
+def digest(landmarks: Mapping[str, np.ndarray], more: Any) -> str:
+    """Return a hash of landmarks and of what else decides about images."""
+    points = np.array(list(landmarks.values()))
+    return sha256_bytes(repr(more).encode(), points.tobytes())
 
 
 def _poured(base: np.ndarray, amount: float) -> np.ndarray:
