@@ -1,5 +1,7 @@
 """Linear 3-D faces fitted to landmarks: planted parameters come back, from any view."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -44,7 +46,7 @@ def test_planted_faces_come_back():
     noisy, identity, _ = planted(noise=0.02, seed=1)
     fit = fit_heads(noisy, noise=0.02)
     true, mean = (
-        heads.HeadFit(fit.table, values, fit.expression).normals(size=48)
+        replace(fit, identity=values).normals(size=48)
         for values in (identity, np.zeros(identity.shape))
     )
     off, without = angle(fit.normals(size=48), true), angle(mean, true)
@@ -89,3 +91,25 @@ def test_what_is_refused():
         fit_heads(points, conditions=["a"])
     with pytest.raises(rf.InputError, match="two eyes apart from each other, not so in 'face 001'"):
         fit_heads(np.zeros((1, 68, 2)))
+
+
+def test_figure_shows_landmarks_and_how_far_they_are_apart():
+    points = planted(3, 0.03)[0]
+    fit = fit_heads(points, conditions=["a", "b", "c"])
+    photographs = rf.StimulusSet.from_arrays(np.full((2, 200, 260, 3), 90, np.uint8), ["b", "c"])
+    figure = rf.figures.plot_head_fit(fit, photographs, conditions=["c", "b"])
+    above, below = np.reshape(figure.axes, (2, 2))
+    for one, row in zip(above, (2, 1), strict=True):
+        measured, fitted = (line.get_xydata() for line in one.lines)
+        np.testing.assert_allclose(measured, points[row])
+        off = np.sqrt(((fitted - points[row]) ** 2).sum(axis=1).mean())
+        eyes = np.linalg.norm(points[row, 36:42].mean(axis=0) - points[row, 42:48].mean(axis=0))
+        assert off == pytest.approx(fit.table["error"][row] * eyes)
+        assert one.get_title() == f"{'abc'[row]}\n{off:.1f} px"
+    seen = below[0].images[0].get_array()
+    assert (seen == fit.normal_images(size=224, expression=True).image("c")).all()
+    assert len(fit.plot().axes) == 6
+    with pytest.raises(rf.InputError, match="photograph of every face, but 'a' has none"):
+        rf.figures.plot_head_fit(fit, photographs)
+    with pytest.raises(rf.InputError, match="1 to 8 faces, got 0"):
+        rf.figures.plot_head_fit(fit, conditions=[])

@@ -151,6 +151,6 @@ def test_a_damaged_checkpoint_is_told(tmp_path):
         file.write_bytes(content)
         with pytest.raises(InputError, match="checkpoint.pt cannot be gone on with .*start anew"):
             train(tmp_path, augment, resume=True)
-    torch.save({"settings": argparse.ArgumentParser()}, file)
+    torch.save({"settings": Recipe(epochs=1)}, file)
     with pytest.raises(InputError, match="cannot be gone on with .*not allowed"):
         train(tmp_path, augment, resume=True)

@@ -108,6 +108,7 @@ _PLAIN_KINDS: dict[str, tuple[str, Any]] = {
     "bool": ("True or False", (bool, np.bool_, int)),
     "str": ("text", str),
     "Mapping": ("a mapping", Mapping),
+    "Labels": ("a mapping or a Series, by name", (Mapping, pd.Series)),
     "Sequence": ("a sequence", Iterable),
     "Iterable": ("a sequence", Iterable),
     "tuple": ("a sequence", Iterable),

@@ -6,12 +6,15 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import ConditionMismatchError, InputError, InputTypeError
+
+#: A label of each condition, by its name.
+Labels: TypeAlias = Mapping[str, Any] | pd.Series
 
 
 def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
@@ -576,11 +579,11 @@ def _order(index, names, shared, what: str, of: str, repeats: bool) -> np.ndarra
 
 
 def codes_of(
-    labels: Mapping[str, Hashable], conditions: Sequence[str], what: str
+    labels: Labels, conditions: Sequence[str], what: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the group (or block) of each condition as a number, and the names in order."""
-    by_text = {str(name): label for name, label in labels.items()}
-    listed = [by_text.get(c) for c in conditions]
+    brought = by_name(labels, what=what)
+    listed = [brought.get(c) for c in conditions]
     if absent := [c for c, own in zip(conditions, listed, strict=True) if is_missing(own)]:
         raise InputError(
             f"expected a {what} for every condition, but {len(absent)} have none: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_is
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged, varies_inside
-from rsa_faces._core.names import as_names, by_name, check_unique_names, codes_of, named
+from rsa_faces._core.names import Labels, as_names, by_name, check_unique_names, codes_of, named
 from rsa_faces.behaviour.raters import z_in_runs
 from rsa_faces.rdm import RDMs
 
@@ -80,8 +80,8 @@ def feature_contrast(
     *,
     bins: Mapping[str, Sequence[float]] | None = None,
     people: Mapping[str, Any] | None = None,
-    within: Mapping[str, Hashable] | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    within: Labels | None = None,
+    blocks: Labels | None = None,
     n_permutations: int = 999,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -95,10 +95,10 @@ def feature_contrast(
         As for :func:`feature_masks`: age, gender, expression, identity, head orientation, …
     people : mapping of condition to person, optional
         Needed for the test where several images show one person (Notes).
-    within : mapping of condition to cell, optional
+    within : mapping or Series of condition to cell, optional
         Cells of the other factors of the design, such as the view of an identity × expression ×
         view design (tuples for several factors): groups are shuffled inside them only.
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         z-scores and means are those of the pairs within each run, averaged over runs, and groups
         are shuffled within runs. Pairs of faces of different runs are not used and may be NaN. With
         `people`, each person is in one run.

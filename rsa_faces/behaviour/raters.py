@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import h5py
@@ -12,7 +12,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_enough, check_pair_weights
 from rsa_faces._core.errors import InputError, check_same_names
-from rsa_faces._core.names import codes_of
+from rsa_faces._core.names import Labels, codes_of
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.stored import new_file
 from rsa_faces.behaviour._trials import Arrangements
@@ -194,7 +194,7 @@ def rater_agreement(
     min_correlation: float = 0.0,
     max_deviation: float = 3.0,
     min_pairs: int = 20,
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
 ) -> pd.DataFrame:
     """Correlate each rater with the others, and say who stands apart and why.
 
@@ -214,7 +214,7 @@ def rater_agreement(
         below is usual; ``float("inf")`` turns the rule off.
     min_pairs : int, default 20
         Flag a rater who shares fewer pairs with the others.
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         RDMs are z-scored within each run; pairs of conditions of different runs are not used.
 
     Returns

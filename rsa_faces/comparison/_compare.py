@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_enough, check_pair_weights
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces._core.names import codes_of, named, unnamed
+from rsa_faces._core.names import Labels, codes_of, named, unnamed
 from rsa_faces.comparison._forms import Covariance, bounded
 from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
@@ -27,7 +27,7 @@ def compare(
     sigma_k: np.ndarray | None = None,
     given: RDMs | None = None,
     weights: np.ndarray | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
 ) -> np.ndarray:
     """Compare model RDMs with data RDMs.
 
@@ -55,7 +55,7 @@ def compare(
         data's own conditions. The similarity is that of RDMs in which every pair is there as often
         as its weight says; weights of 0 leave pairs out.
 
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         The similarity within each run (of its own ranks, z-scores and weights), averaged over runs.
         Pairs of conditions of different runs are not used and may be NaN. A run of which an RDM
         has no pair at all is left out for it.

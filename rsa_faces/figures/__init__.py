@@ -25,6 +25,7 @@ from rsa_faces.figures.groups import (
     plot_group_components,
     plot_score_distributions,
 )
+from rsa_faces.figures.heads import plot_head_fit
 from rsa_faces.figures.heatmap import plot_heatmap
 from rsa_faces.figures.homophily import plot_homophily
 from rsa_faces.figures.ieeg import plot_layer_map
@@ -66,6 +67,7 @@ __all__ = [
     "plot_flags",
     "plot_generalization",
     "plot_group_components",
+    "plot_head_fit",
     "plot_heatmap",
     "plot_homophily",
     "plot_identification",

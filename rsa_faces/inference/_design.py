@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,7 +12,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import codes_of
+from rsa_faces._core.names import Labels, codes_of
 from rsa_faces.inference.multiple import CORRECTIONS
 
 #: What conclusions can hold for.
@@ -58,8 +58,8 @@ class Design:
     uncertainty: str = "bootstrap"
     n_boot: int = 1000
     by: str = "subject"
-    groups: Mapping[str, Hashable] | None = None
-    blocks: Mapping[str, Hashable] | None = None
+    groups: Labels | None = None
+    blocks: Labels | None = None
     alpha: float = 0.05
     correction: str = "fdr"
     interval: str = "t"

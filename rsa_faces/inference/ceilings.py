@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_enough
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces._kernels.resampled import shuffled_lengths
@@ -74,7 +75,7 @@ def noise_ceiling(
     method: str | Method | Callable[..., np.ndarray] = "rho-a",
     by: str = "subject",
     given: RDMs | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
     weights: np.ndarray | None = None,
 ) -> NoiseCeiling:
     """Compute the noise ceiling of data RDMs.
@@ -91,7 +92,7 @@ def noise_ceiling(
         that they leave together.
     given : RDMs, optional
         RDMs to regress out first, for pearson and spearman: the ceiling of what is left.
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         The ceiling within each run, averaged over runs; pairs of conditions of different runs are
         not used and may be NaN.
     weights : array_like, shape (n_subjects, n_pairs), optional
@@ -185,7 +186,7 @@ def shared_structure(
     method: str | Method | Callable[..., np.ndarray] = "rho-a",
     by: str = "subject",
     given: RDMs | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
     n_permutations: int = 999,
     seed: int = 0,
 ) -> float:
@@ -201,7 +202,7 @@ def shared_structure(
         As in :func:`noise_ceiling`.
     given : RDMs, optional
         RDMs to regress out first.
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         Correlations are those within each run, averaged, and conditions are shuffled within runs.
     n_permutations : int, default 999
         How often the conditions of every subject are shuffled.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.comparison.unique import check_unique, layers_before, semi_partial_correlations
@@ -53,8 +54,8 @@ def time_course(
     n_boot: int = 1000,
     n_permutations: int = 999,
     seed: int = 0,
-    groups: Mapping[str, Hashable] | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    groups: Labels | None = None,
+    blocks: Labels | None = None,
     alpha: float = 0.05,
     correction: str = "fdr",
     family: str = "region",
@@ -90,7 +91,7 @@ def time_course(
         For the test of shared structure at each time, :func:`shared_structure`; 0 leaves it out.
     seed : int, default 0
         The same seed gives the same result.
-    groups, blocks : mapping of condition to group, or to run, optional
+    groups, blocks : mapping or Series of condition to group, or to run, optional
         As in :func:`rsa_faces.evaluate`.
     alpha : float, default 0.05
         Intervals cover 1 − alpha; level of the tests of shared structure, corrected.

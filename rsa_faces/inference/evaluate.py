@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
 
 import numpy as np
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.deprecated import renamed_argument
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.comparison import align_given, align_pair, resolve
 from rsa_faces.comparison._compare import check_weights, with_sigma_k
@@ -43,8 +43,8 @@ def evaluate(
     n_boot: int = 1000,
     seed: int = 0,
     by: str = "subject",
-    groups: Mapping[str, Hashable] | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    groups: Labels | None = None,
+    blocks: Labels | None = None,
     alpha: float = 0.05,
     correction: str = "fdr",
     family: str = "region",
@@ -78,10 +78,10 @@ def evaluate(
         The same seed gives the same result.
     by : str, default "subject"
         Label that tells subjects apart; several RDMs of one (sessions) are averaged first.
-    groups : mapping of condition to group, optional
+    groups : mapping or Series of condition to group, optional
         Conditions that belong together (images of a person) are drawn together: they are not
         independent.
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         Similarities are those within each run, averaged over runs; pairs of conditions of
         different runs are used nowhere and may be NaN. Conditions are drawn within runs (all
         together, if a group has conditions in several runs). A subject that has no pair of a run

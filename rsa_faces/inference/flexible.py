@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
+from rsa_faces._core.names import Labels
 from rsa_faces._core.numbers import mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, align_pair, resolve
@@ -122,8 +122,8 @@ def evaluate_flexible(
     uncertainty: str = "bootstrap",
     n_boot: int = 1000,
     by: str = "subject",
-    groups: Mapping[str, Hashable] | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    groups: Labels | None = None,
+    blocks: Labels | None = None,
     seed: int = 0,
     alpha: float = 0.05,
     correction: str = "fdr",
@@ -265,8 +265,8 @@ def best_layer(
     uncertainty: str = "bootstrap",
     n_boot: int = 1000,
     by: str = "subject",
-    groups: Mapping[str, Hashable] | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    groups: Labels | None = None,
+    blocks: Labels | None = None,
     seed: int = 0,
     alpha: float = 0.05,
     correction: str = "fdr",
@@ -331,7 +331,7 @@ def fit_layers(
     by_model: str = "network",
     method: str = "cosine",
     by: str = "subject",
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
 ) -> pd.DataFrame:
     """Fit flexible models to all data: their weights, without any similarity.
 

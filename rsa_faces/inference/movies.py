@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import compare
 from rsa_faces.inference._recording import DIGITS, recording_of
@@ -72,7 +72,7 @@ def compare_movies(
     *,
     method: str = "spearman",
     given: RDMs | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
     max_lag: float | None = None,
     by: str = "subject",
     n_permutations: int = 9999,
@@ -94,7 +94,7 @@ def compare_movies(
     given : RDMs, optional
         Regressed out of both sides, as for :func:`rsa_faces.compare`: of average frames, say. With
         the labels ``network`` and ``layer`` of the model's layers, each from its own layer.
-    blocks : mapping of condition to block, optional
+    blocks : mapping or Series of condition to block, optional
         Runs: pairs across runs are not used.
     max_lag : float, optional
         The longest lag in seconds, forth and back; by default half of the clip.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -14,6 +14,7 @@ from scipy.spatial.distance import squareform
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_enough
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError, check_same_names
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.inference._design import Design, Units, check_design
@@ -110,8 +111,8 @@ def variance_partition(
     data: RDMs,
     predictors: Mapping[str, RDMs],
     *,
-    groups: Mapping[str, Hashable] | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    groups: Labels | None = None,
+    blocks: Labels | None = None,
     generalise_to: str = "conditions",
     n_boot: int = 1000,
     by: str = "subject",
@@ -130,10 +131,10 @@ def variance_partition(
     predictors : mapping of str to RDMs
         Two or three, with the same conditions as the data (matched by name). Several RDMs in one
         predictor (networks of one kind) are z-scored and averaged.
-    groups : mapping of condition to group, optional
+    groups : mapping or Series of condition to group, optional
         Conditions that belong together (images of a person) are drawn together, and exchanged
         together for p values (groups of as many conditions).
-    blocks : mapping of condition to block, optional
+    blocks : mapping or Series of condition to block, optional
         Runs in which conditions were shown together. Everything is then done within each block,
         over its pairs, and averaged over blocks with equal weight.
     generalise_to : {"conditions", "subjects", "both"}, default "conditions"

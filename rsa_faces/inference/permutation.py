@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, align_pair, compare, resolve
 from rsa_faces.inference._design import Design, codes_of
@@ -70,9 +71,9 @@ def permutation_test(
     method: str | Method | Callable[..., np.ndarray] = "rho-a",
     n_permutations: int = 9999,
     by: str = "subject",
-    groups: Mapping[str, Hashable] | None = None,
-    within: Mapping[str, Hashable] | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    groups: Labels | None = None,
+    within: Labels | None = None,
+    blocks: Labels | None = None,
     seed: int = 0,
 ) -> PermutationTest:
     """Test whether conditions matter to a similarity, by shuffling their labels.
@@ -88,15 +89,15 @@ def permutation_test(
         Number of shuffles.
     by : str, default "subject"
         Label that tells subjects apart.
-    groups : mapping of condition to group, optional
+    groups : mapping or Series of condition to group, optional
         Conditions that belong together (images of a person) are exchanged together: the first of
         one group takes the place of the first of another with as many conditions, and so on, in
         the order of `model`. Images of a person are not independent: exchanged one by one they
         give too small p values. A model that only tells groups apart cannot be tested so: every
         order gives the same similarity.
-    within : mapping of condition to cell, optional
+    within : mapping or Series of condition to cell, optional
         Conditions are only exchanged within their cell (a category, a view).
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         Similarities are those within each run, averaged over runs, and conditions are exchanged
         within runs. Pairs of conditions of different runs are not used and may be NaN.
     seed : int, default 0
@@ -179,7 +180,7 @@ def permutation_test(
 
 
 def _one_by_one(
-    model: RDMs, data: RDMs, method: Method, blocks: Mapping[str, Hashable] | None
+    model: RDMs, data: RDMs, method: Method, blocks: Labels | None
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from orders to mean similarities with the pairs that each subject has.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_enough
+from rsa_faces._core.names import Labels
 from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import Method, compare, resolve
@@ -62,9 +63,7 @@ class Alpha(BaseResult):
 
 
 @keep_warnings
-def cronbach_alpha(
-    data: RDMs, *, by: str = "subject", blocks: Mapping[str, Hashable] | None = None
-) -> Alpha:
+def cronbach_alpha(data: RDMs, *, by: str = "subject", blocks: Labels | None = None) -> Alpha:
     """Compute Cronbach's alpha over subjects.
 
     Parameters
@@ -74,7 +73,7 @@ def cronbach_alpha(
         others may be NaN).
     by : str, default "subject"
         Label that tells subjects (raters, networks, …) apart; several RDMs of one are averaged.
-    blocks : mapping of condition to block, optional
+    blocks : mapping or Series of condition to block, optional
         Runs in which conditions were shown or arranged together: alpha is also given for the
         pairs within each block, and as the mean over blocks [2]_.
 
@@ -125,7 +124,7 @@ def split_half(
     *,
     method: str | Method | Callable[..., np.ndarray] = "pearson",
     by: str = "subject",
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
     n_splits: int = 1000,
     seed: int = 0,
 ) -> float:
@@ -139,7 +138,7 @@ def split_half(
         How the mean RDMs of the halves are compared.
     by : str, default "subject"
         As in :func:`cronbach_alpha`.
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         Halves are compared within each run, and similarities averaged over runs; pairs of
         conditions of different runs are not used and may be NaN.
     n_splits : int, default 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from rsa_faces._core.checks import as_rng
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import named
+from rsa_faces._core.names import Labels, named
 from rsa_faces._core.numbers import best_index, mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.fits import nnls
@@ -88,8 +88,8 @@ def reweighted_similarity(
     penalties: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3),
     nonnegative: bool = False,
     by: str = "subject",
-    groups: Mapping[str, object] | None = None,
-    blocks: Mapping[str, object] | None = None,
+    groups: Labels | None = None,
+    blocks: Labels | None = None,
     seed: int = 0,
 ) -> Reweighting:
     """Predict data RDMs by features (channels) of a layer, each with a weight of its own.
@@ -113,9 +113,9 @@ def reweighted_similarity(
         Whether weights must be at least 0 (at most 1000 features).
     by : str, default "subject"
         Label that tells subjects apart; several RDMs of one are averaged.
-    groups : mapping of condition to group, optional
+    groups : mapping or Series of condition to group, optional
         Conditions of a group are in the same fold.
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         Pairs of conditions of different runs are not used, the target is z-scored in each run, and
         similarities are those within each run, averaged.
     seed : int, default 0

@@ -5,14 +5,14 @@ Blocks are the same whatever the budget and the number of threads, so that resul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import codes_of
+from rsa_faces._core.names import Labels, codes_of
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._kernels.choice import n_threads, one_thread_each
 from rsa_faces._kernels.spheres import FINE, UNDEFINED
@@ -105,7 +105,7 @@ class WithinRuns:
         return np.mean([of_run(vectors[:, own], state) for own, of_run in self.runs], axis=0)
 
 
-def pairs_within(blocks: Mapping[str, Hashable] | None, conditions: Sequence[str]) -> list:
+def pairs_within(blocks: Labels | None, conditions: Sequence[str]) -> list:
     """Return the pairs of each run; of all conditions without `blocks`."""
     n = len(conditions)
     if blocks is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_count, parse_bytes
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import as_names
+from rsa_faces._core.names import Labels, as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.comparison import Method, resolve
@@ -119,7 +119,7 @@ def ceiling_map(
     noise_from: str = "all",
     residuals: Sequence[Any] | None = None,
     n_estimated: int | Mapping[Any, int] | Sequence[Any] = 0,
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
     min_voxels: int = 5,
     share: tuple[int, int] = (0, 1),
     budget: str | int = "4GB",

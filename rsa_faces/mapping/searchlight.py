@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rsa_faces._core.checks import check_count, parse_bytes
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.brain import Surface
 from rsa_faces.comparison import Method, resolve
@@ -33,7 +34,7 @@ def searchlight(
     noise_from: str = "all",
     residuals: Any = None,
     n_estimated: int | Mapping[Any, int] = 0,
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
     min_voxels: int = 5,
     share: tuple[int, int] = (0, 1),
     budget: str | int = "2GB",
@@ -83,7 +84,7 @@ def searchlight(
     n_estimated : int or mapping of fold to int, default 0
         How many parameters the GLM of each fold estimated (of all folds together, if `residuals`
         are one image). Too small a number shrinks too little.
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         Similarities are those within each run, averaged over runs: pairs of conditions of different
         runs are not used.
     min_voxels : int, default 5

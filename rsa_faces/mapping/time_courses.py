@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_arguments
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._design import Design
@@ -63,7 +63,7 @@ def layer_map(
     method: str = "kendall",
     unique: bool = False,
     by: str = "subject",
-    blocks: Mapping[str, Hashable] | None = None,
+    blocks: Labels | None = None,
     n_permutations: int = 999,
     alpha: float = 0.05,
     correction: str = "fdr",
@@ -87,7 +87,7 @@ def layer_map(
     by : str, default "subject"
         Label that tells patients apart. Several RDMs of a patient in a region at a time
         (electrodes, sessions) are averaged first.
-    blocks : mapping of condition to run, optional
+    blocks : mapping or Series of condition to run, optional
         Similarities and ceilings are those within each run, averaged over runs.
     n_permutations, alpha, correction, seed
         For the test of shared structure at each time, as in

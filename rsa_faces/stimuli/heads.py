@@ -27,7 +27,7 @@ _CENTRE = -40.0  # mm, their middle: below the eyes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HeadFit(BaseResult):
+class HeadFit(BaseResult, figure="plot_head_fit"):
     """Linear 3-D faces that were fitted to landmarks.
 
     Attributes
@@ -41,10 +41,13 @@ class HeadFit(BaseResult):
         Principal components of shape, in standard deviations of simulated people.
     expression : DataFrame
         Weights of facial actions, a column each; 1 is the model's own extreme.
+    landmarks, fitted : ndarray, shape (n, 68, 2)
+        Given, and those of the fitted faces, in pixels (x, y down).
 
     See Also
     --------
     fit_heads
+    rsa_faces.figures.plot_head_fit
 
     Examples
     --------
@@ -62,6 +65,8 @@ class HeadFit(BaseResult):
     table: pd.DataFrame
     identity: np.ndarray
     expression: pd.DataFrame
+    landmarks: np.ndarray
+    fitted: np.ndarray
 
     def surfaces(self, *, expression: bool = False) -> np.ndarray:
         """Return the fitted surfaces seen from the front, with or without their expression.
@@ -162,6 +167,7 @@ def fit_heads(
     See Also
     --------
     HeadFit : What it returns.
+    rsa_faces.figures.plot_head_fit : Draw fitted heads on their photographs.
     rsa_faces.networks.detect_landmarks : Find the landmarks.
 
     Notes
@@ -205,7 +211,7 @@ def fit_heads(
             f"expected finite landmarks of shape (n, 68, 2), from detect_landmarks, got "
             f"{points.shape}."
         )
-    rows, found = [], []
+    rows, parameters, fitted = [], [], []
     for name, one in zip(conditions, points, strict=True):
         eyes = np.linalg.norm(one[36:42].mean(axis=0) - one[42:48].mean(axis=0))
         if eyes == 0:
@@ -222,12 +228,16 @@ def fit_heads(
                 "converged": converged,
             }
         )
-        found.append(values)
-    n_identity = len(_model().identity)
-    values = np.array(found)
-    expression = pd.DataFrame(values[:, n_identity:], columns=_model().actions)
+        parameters.append(values)
+        fitted.append(seen * [1, -1] * eyes)
+    identity, actions = np.split(np.array(parameters), [len(_model().identity)], axis=1)
     return HeadFit(
-        pd.DataFrame(rows), values[:, :n_identity], expression, settings={"noise": float(noise)}
+        pd.DataFrame(rows),
+        identity,
+        pd.DataFrame(actions, columns=_model().actions),
+        points,
+        np.array(fitted),
+        settings={"noise": float(noise)},
     )
 
 

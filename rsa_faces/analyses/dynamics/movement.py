@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ from scipy.spatial.distance import squareform
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._inputs import as_labels, codes_of
@@ -95,7 +96,7 @@ def movement(
     frames: FramePatterns,
     *,
     measure: str | Measure | Callable[..., np.ndarray] = "correlation",
-    people: Mapping[str, Hashable] | pd.Series | None = None,
+    people: Labels | None = None,
     n_permutations: int = 999,
     seed: int = 0,
 ) -> Movement:
@@ -228,8 +229,8 @@ def movement_adds(
     data: RDMs,
     *,
     measure: str | Measure | Callable[..., np.ndarray] = "correlation",
-    groups: Mapping[str, Hashable] | None = None,
-    blocks: Mapping[str, Hashable] | None = None,
+    groups: Labels | None = None,
+    blocks: Labels | None = None,
     generalise_to: str = "conditions",
     n_boot: int = 1000,
     n_permutations: int = 999,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from scipy.spatial.distance import cdist
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses import _procrustes as procrustes
 from rsa_faces.analyses._effects import Effects, Shown
@@ -74,7 +75,7 @@ def averageness(
     *,
     conditions: Sequence[str] | None = None,
     embeddings: Mapping[str, pd.DataFrame] | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    within: Labels | None = None,
     controls: pd.DataFrame | None = None,
     rater: str | None = None,
     face: str = "face",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import named
+from rsa_faces._core.names import Labels, named
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import cells_of
@@ -83,8 +82,8 @@ def axis_geometry(
     responses,
     *,
     conditions: Sequence[str] | None = None,
-    places: Mapping[str, Any] | pd.Series | pd.DataFrame | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    places: Labels | pd.DataFrame | None = None,
+    within: Labels | None = None,
     n_permutations: int = 1000,
     match: str = "same",
     seed: int = 0,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged, varies_inside
+from rsa_faces._core.names import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
@@ -72,12 +72,12 @@ class Congruence(BaseResult, figure="plot_congruence"):
 @keep_warnings
 def congruence(
     activations,
-    first: Mapping[str, Any] | pd.Series,
-    second: Mapping[str, Any] | pd.Series,
+    first: Labels,
+    second: Labels,
     *,
     conditions: Sequence[str] | None = None,
-    across: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    across: Labels | None = None,
+    within: Labels | None = None,
     directions: str = "means",
     n_dimensions: int = 10,
     n_splits: int = 20,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import named_layers
+from rsa_faces._core.names import Labels, named_layers
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
@@ -85,8 +85,8 @@ def encoding(
     conditions: Sequence[str] | None = None,
     beside: Mapping[str, Any] | None = None,
     regions: Mapping[str, str] | pd.Series | None = None,
-    across: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    across: Labels | None = None,
+    within: Labels | None = None,
     against: str | None = None,
     n_folds: int = 5,
     n_mixtures: int = 20,

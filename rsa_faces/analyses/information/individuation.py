@@ -11,7 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import by_name, codes_of
+from rsa_faces._core.names import Labels, by_name, codes_of
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.comparison import align_pair
@@ -58,7 +58,7 @@ def individuation(
     data: RDMs,
     categories: Mapping[str, Hashable] | pd.DataFrame | pd.Series,
     *,
-    people: Mapping[str, Hashable] | pd.Series | None = None,
+    people: Labels | None = None,
     min_faces: int = 5,
     method: str = "rho-a",
     n_permutations: int = 1999,

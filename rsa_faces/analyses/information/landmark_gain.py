@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._gram import grams
@@ -64,7 +65,7 @@ class LandmarkGain(Effects):
 def landmark_gain(
     activations,
     measurements: pd.DataFrame,
-    people: Mapping[str, Any] | pd.Series,
+    people: Labels,
     labels: pd.DataFrame | None = None,
     *,
     conditions: Sequence[str] | None = None,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
@@ -82,8 +82,8 @@ def landmark_readout(
     measurements: pd.DataFrame,
     *,
     conditions: Sequence[str] | None = None,
-    across: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    across: Labels | None = None,
+    within: Labels | None = None,
     baseline: pd.DataFrame | None = None,
     n_folds: int = 10,
     n_permutations: int = 1000,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
@@ -102,12 +103,12 @@ class Readout(BaseResult, figure="plot_readout"):
 @keep_warnings
 def readout(
     activations,
-    labels: Mapping[str, Any] | pd.Series,
+    labels: Labels,
     *,
     conditions: Sequence[str] | None = None,
-    across: Mapping[str, Any] | pd.Series | None = None,
-    people: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    across: Labels | None = None,
+    people: Labels | None = None,
+    within: Labels | None = None,
     kind: str = "class",
     classifier: str = "ridge",
     n_folds: int = 10,

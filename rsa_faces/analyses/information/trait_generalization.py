@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._gram import grams
@@ -29,8 +29,8 @@ def trait_generalization(
     test_features: Mapping[str, pd.DataFrame],
     test_ratings: pd.DataFrame,
     *,
-    across: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    across: Labels | None = None,
+    within: Labels | None = None,
     n_permutations: int = 1000,
     strengths: Sequence[float] = STRENGTHS,
     standardize: bool = True,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._inputs import codes_of
@@ -75,8 +75,8 @@ def trait_readout(
     features: Mapping[str, pd.DataFrame],
     ratings: pd.DataFrame,
     *,
-    across: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    across: Labels | None = None,
+    within: Labels | None = None,
     baseline: pd.DataFrame | None = None,
     reliability: pd.Series | None = None,
     against: Mapping[str, str] | None = None,

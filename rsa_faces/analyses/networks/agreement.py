@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -99,9 +99,9 @@ def layer_agreement(
     second=None,
     *,
     conditions: Sequence[str] | None = None,
-    people: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
-    blocks: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
+    within: Labels | None = None,
+    blocks: Labels | None = None,
     methods: Sequence[str] = ("spearman", "cka", "procrustes"),
     measure: str = "correlation",
     n_boot: int = 500,

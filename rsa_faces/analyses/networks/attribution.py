@@ -12,6 +12,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.optional import require
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import keep_warnings
@@ -72,7 +73,7 @@ def attribution_map(
     of: str = "embedding",
     method: str = "integrated gradients",
     landmarks: Mapping[str, Any] | None = None,
-    people: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
     n_places: int = 8,
     n_steps: int = 64,
     seed: int = 0,

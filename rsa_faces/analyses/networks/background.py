@@ -13,6 +13,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from rsa_faces._core.checks import as_rng, check_arguments
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._face_images import as_points
@@ -70,7 +71,7 @@ def background_units(
     landmarks: Mapping[str, Any],
     *,
     layers: str | Sequence[str] = "all",
-    people: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
     scale: float = 1.0,
     budget: str | int = "2GB",
     seed: int = 0,

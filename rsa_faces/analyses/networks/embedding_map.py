@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -73,7 +73,7 @@ class EmbeddingMap(BaseResult, figure="plot_embedding_map"):
 def embedding_map(
     source,
     target,
-    people: Mapping[str, Any] | pd.Series,
+    people: Labels,
     *,
     source_layer: str | None = None,
     target_layer: str | None = None,
@@ -259,7 +259,7 @@ def embedding_map(
 def shape_distance(
     first,
     second,
-    people: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
     *,
     first_layer: str | None = None,
     second_layer: str | None = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from scipy.stats import norm, rankdata
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, grouped_faces, permutations, score_matrix
 from rsa_faces.rdm import RDMs
@@ -65,9 +65,9 @@ def membership(
     scores: pd.DataFrame | RDMs,
     members: Mapping[str, bool] | pd.Series,
     *,
-    people: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
     reference: pd.DataFrame | RDMs | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    within: Labels | None = None,
     fpr: float = 0.05,
     n_permutations: int = 9999,
     alpha: float = 0.05,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_images import as_points
@@ -92,7 +93,7 @@ def occlusion_map(
     layer: str | None = None,
     of: str = "embedding",
     landmarks: Mapping[str, Any] | None = None,
-    people: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
     n_places: int = 8,
     size: float = 1.5,
     budget: str | int = "2GB",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses.networks._topography_fields import (
     METHODS,
@@ -267,7 +268,7 @@ def compare_topography(
     method: str = "rho-a",
     generalise_to: str = "both",
     n_boot: int = 1000,
-    groups: Mapping[str, object] | None = None,
+    groups: Labels | None = None,
     by: str = "subject",
     alpha: float = 0.05,
     correction: str = "fdr",

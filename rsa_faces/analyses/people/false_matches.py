@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import (
     BLOCK_VALUES,
@@ -108,13 +107,13 @@ class FalseMatches(BaseResult, figure="plot_false_matches"):
 @keep_warnings
 def false_matches(
     scores: pd.DataFrame | RDMs,
-    groups: Mapping[str, Any] | pd.Series,
+    groups: Labels,
     *,
     fmr: float | None = None,
     level: str = "overall",
     threshold: float | None = None,
-    people: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
+    within: Labels | None = None,
     n_boot: int = 2000,
     n_permutations: int = 1999,
     alpha: float = 0.05,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import (
     SELF_REPORT,
@@ -84,12 +83,12 @@ class GroupComponents(BaseResult, figure="plot_group_components"):
 @keep_warnings
 def group_components(
     scores: pd.DataFrame | RDMs,
-    groups: Mapping[str, Any] | pd.Series | pd.DataFrame,
+    groups: Labels | pd.DataFrame,
     *,
     n_components: int = 10,
     centring: str = "columns",
-    people: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
+    within: Labels | None = None,
     n_permutations: int = 9999,
     alpha: float = 0.05,
     match: str = "same",

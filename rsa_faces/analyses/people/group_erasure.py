@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._gram import grams
@@ -66,11 +67,11 @@ class GroupErasure(Effects):
 @keep_warnings
 def erase_groups(
     activations,
-    groups: Mapping[str, Any] | pd.Series,
-    people: Mapping[str, Any] | pd.Series,
+    groups: Labels,
+    people: Labels,
     *,
     conditions: Sequence[str] | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    within: Labels | None = None,
     n_folds: int = 5,
     n_boot: int = 1000,
     n_permutations: int = 99,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import (
     SELF_REPORT,
@@ -138,10 +137,10 @@ class ScoreDistributions(BaseResult, figure="plot_score_distributions"):
 @keep_warnings
 def score_distributions(
     scores: pd.DataFrame | RDMs,
-    groups: Mapping[str, Any] | pd.Series,
+    groups: Labels,
     *,
-    people: Mapping[str, Any] | pd.Series | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
+    within: Labels | None = None,
     n_permutations: int = 9999,
     n_boot: int = 2000,
     alpha: float = 0.05,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces._core.names import as_names
+from rsa_faces._core.names import Labels, as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, score_matrix
 from rsa_faces.analyses._inputs import cells_of
@@ -72,7 +71,7 @@ def homophily(
     controls: pd.DataFrame | None = None,
     interactions: Sequence[Sequence[str]] = (),
     covariates: Mapping[str, pd.DataFrame] | None = None,
-    within: Mapping[str, Any] | pd.Series | None = None,
+    within: Labels | None = None,
     sign: str | None = None,
     n_permutations: int = 1999,
     alpha: float = 0.05,

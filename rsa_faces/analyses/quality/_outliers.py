@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from scipy.stats import beta
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses.quality.robustness import unit_length
 from rsa_faces.rdm import noise_covariance
@@ -69,8 +69,8 @@ class OutlierFlag:
         *,
         layer: str | None = None,
         conditions: Sequence[str] | None = None,
-        people: Mapping[str, Any] | pd.Series | None = None,
-        groups: Mapping[str, Any] | pd.Series | None = None,
+        people: Labels | None = None,
+        groups: Labels | None = None,
         method: str = "neighbours",
         n_neighbours: int = 5,
         n_folds: int = 5,
@@ -200,7 +200,7 @@ class OutlierFlag:
         activations,
         *,
         conditions: Sequence[str] | None = None,
-        groups: Mapping[str, Any] | pd.Series | None = None,
+        groups: Labels | None = None,
         alpha: float = 0.05,
         match: str = "same",
     ) -> pd.DataFrame:
@@ -288,9 +288,9 @@ class OutlierFlag:
 
 def flag_rates(
     flags: pd.DataFrame,
-    by: Mapping[str, Any] | pd.Series | None = None,
+    by: Labels | None = None,
     *,
-    people: Mapping[str, Any] | pd.Series | None = None,
+    people: Labels | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Count flags by group, with exact intervals.

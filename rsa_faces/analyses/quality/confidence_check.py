@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import SELF_REPORT
@@ -84,9 +85,9 @@ class ConfidenceCheck(BaseResult, figure="plot_flags"):
 def check_confidence(
     network: Network,
     stimuli: StimulusSet,
-    people: Mapping[str, Any] | pd.Series,
+    people: Labels,
     *,
-    groups: Mapping[str, Any] | pd.Series | None = None,
+    groups: Labels | None = None,
     equal_groups: bool = False,
     layer: str | None = None,
     degradations: Sequence[str] | None = None,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
@@ -71,7 +72,7 @@ class LightGain(Effects):
 def light_gain(
     network: Network,
     stimuli: StimulusSet,
-    identity: Mapping[str, Any] | pd.Series,
+    identity: Labels,
     *,
     layer: str | None = None,
     methods: Sequence[str] = tuple(METHODS),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.names import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
@@ -74,7 +75,7 @@ def robustness(
     layers: str | Sequence[str] | None = None,
     degradations: Sequence[str] | None = None,
     strengths: Sequence[int] = (1, 2, 3, 4, 5),
-    identity: Mapping[str, Any] | pd.Series | None = None,
+    identity: Labels | None = None,
     measure: str = "correlation",
     n_bootstrap: int = 1000,
     alpha: float = 0.05,
