@@ -139,7 +139,7 @@ def convert(data: bytes) -> dict[str, np.ndarray]:
 def images() -> np.ndarray:
     """Return 20 random images and 12 aligned faces, uint8, shape (32, 112, 112, 3)."""
     from rsa_faces.datasets import images92
-    from rsa_faces.stimuli.faces import crop_faces, detect_faces
+    from rsa_faces.stimuli import crop_faces, detect_faces
 
     people = images92().stimuli.query("face and human")
     crops = crop_faces(people, detect_faces(people))

@@ -41,8 +41,7 @@ from rsa_faces.networks.training import (
     pair_scores,
     verification,
 )
-from rsa_faces.stimuli import load_stimuli
-from rsa_faces.stimuli.faces import crop_faces, detect_faces
+from rsa_faces.stimuli import crop_faces, detect_faces, load_stimuli
 
 TESTED = [f"s{i}" for i in range(31, 41)]
 N_DRAWS = 5

@@ -3,6 +3,7 @@
 python scripts/simulate_scores.py means --simulations 200    # mean scores of pairs
 python scripts/simulate_scores.py rates --simulations 200    # rates of false matches
 python scripts/simulate_scores.py templates --simulations 200    # true accepts at false accepts
+python scripts/simulate_scores.py paired --simulations 200    # differences of two networks
 """
 
 import argparse
@@ -78,15 +79,41 @@ def templates(n: int) -> None:
         print(f"{size} people, {n_each} templates each:", truth.round(3), "held", share.round(3))
 
 
-def tars(seed: int, size: int, n_channels: int, noise: float, n_each: int) -> pd.DataFrame:
-    """True accept rates of people whose templates differ, of some more than of others."""
+def paired(n: int) -> None:
+    """Two networks that see people much alike, the second as well as the first, or worse."""
+    for size, n_each, worse in ((30, 2, 1.0), (60, 2, 1.0), (120, 3, 1.0), (60, 2, 1.2)):
+        options = 32, 1.2, n_each, worse
+        truth = np.mean([tars(10**6 + i, 1500, *options)["difference"] for i in range(3)], axis=0)
+        truth = truth * (worse != 1)  # of equal networks it is 0
+        held, less, given = np.zeros((3, len(truth)))
+        for seed in range(n):
+            found = tars(seed, size, *options)
+            given += found["difference_low"].notna()
+            held += (found["difference_low"] <= truth) & (truth <= found["difference_high"])
+            less += found["p_difference"] <= 0.05
+        shares = [np.round(count / np.where(given > 0, given, np.nan), 3) for count in (held, less)]
+        print(f"{size} people, {n_each} templates each, noise x {worse:g}:", truth.round(3))
+        print("    held", shares[0], "p at most .05", shares[1], "studies", given, flush=True)
+
+
+def tars(
+    seed: int, size: int, n_channels: int, noise: float, n_each: int, worse: float | None = None
+) -> pd.DataFrame:
+    """True accept rates of people whose templates differ, of some more than of others.
+
+    With `worse` also those of another network, with so much times the noise, half of it shared.
+    """
     rng = np.random.default_rng(seed)
     who = np.repeat(np.arange(size), n_each)
     spread = noise * np.exp(0.3 * rng.normal(size=size))[who, None]
-    x = rng.normal(size=(size, n_channels))[who] + spread * rng.normal(size=(len(who), n_channels))
+    person = rng.normal(size=(size, n_channels))[who]
+    noises = rng.normal(size=(3, len(who), n_channels))
+    noises[1:] = np.sqrt(0.5) * (noises[1:] + noises[0]) if worse is not None else noises[1:]
+    x = person + spread * noises[0 if worse is None else 1]
+    against = None if worse is None else {"fc": person + worse * spread * noises[2]}
     names = [str(i) for i in range(len(who))]
     rows = pd.DataFrame({"file": names, "template": names, "subject": who})
-    return template_verification({"fc": x}, rows, conditions=names).table
+    return template_verification({"fc": x}, rows, against=against, conditions=names).table
 
 
 def simulated(seed: int, size: int, n_groups: int, apart: float, n_images: int = 1):
@@ -105,7 +132,8 @@ def simulated(seed: int, size: int, n_groups: int, apart: float, n_images: int =
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["means", "rates", "templates"])
+    parser.add_argument("what", choices=["means", "rates", "templates", "paired"])
     parser.add_argument("--simulations", type=int, default=200)
     chosen = parser.parse_args()
-    {"means": means, "rates": rates, "templates": templates}[chosen.what](chosen.simulations)
+    todo = {"means": means, "rates": rates, "templates": templates, "paired": paired}
+    todo[chosen.what](chosen.simulations)

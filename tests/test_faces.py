@@ -18,18 +18,11 @@ from rsa_faces import InputError
 from rsa_faces._core.files import sha256_file
 from rsa_faces.datasets import images92, simulated_faces
 from rsa_faces.stimuli import StimulusSet, load_stimuli
+from rsa_faces.stimuli import crops as cuts
 from rsa_faces.stimuli import faces as module
 from rsa_faces.stimuli.alignment import warp
-from rsa_faces.stimuli.faces import (
-    ARCFACE,
-    DLIB,
-    POINTS,
-    FaceTable,
-    crop_faces,
-    crop_landmarks,
-    detect_faces,
-    find_to_cut,
-)
+from rsa_faces.stimuli.crops import ARCFACE, DLIB, crop_faces, crop_landmarks, find_to_cut
+from rsa_faces.stimuli.faces import POINTS, FaceTable, detect_faces
 
 LONDON = Path(__file__).parents[2] / "shared" / "data" / "london"
 ONE = "image_13"
@@ -201,7 +194,7 @@ def test_roll_and_yaw_of_known_points():
     for angle in (-30, 0, 45):
         here = moved(points, np.radians(angle), 0.7, [150, 120])
         face = np.array([0.9, 100, 100, 80, 90, *here.ravel()])
-        row = dict(zip(module._MEASURES, module._measure(image, face), strict=True))
+        row = dict(zip(module.MEASURES, module._measure(image, face), strict=True))
         assert row["roll"] == pytest.approx(angle)
         assert row["yaw"] == pytest.approx(25)
         assert row["eye_distance"] == pytest.approx(70)
@@ -268,7 +261,7 @@ def test_transform_is_of_least_squares(template):
         expected = np.array([[a, -b, x], [b, a, y], [0, 0, 1]])
         if template == "dlib":
             expected = np.linalg.inv(expected)
-        found = module._points_transform(points, template, size)
+        found = cuts._points_transform(points, template, size)
         np.testing.assert_allclose(found, expected[:2], atol=1e-9)
 
 
@@ -302,7 +295,7 @@ def test_dlib_template_is_that_of_the_mean_face():
 def test_a_margin_shows_more_about_the_middle_of_a_template(template):
     points = np.random.default_rng(0).uniform(0, 200, (5, 2))
     row = made(in_memory(a=np.zeros((9, 9, 3), np.uint8)), points).table.iloc[0]
-    plain, wide = (module.cut_of(row, "a", template, 101, margin) for margin in (0.0, 0.6))
+    plain, wide = (cuts.cut_of(row, "a", template, 101, margin) for margin in (0.0, 0.6))
     for place in ([0, 0], [150, 80]):
         near, far = plain @ [*place, 1] - 50, wide @ [*place, 1] - 50
         np.testing.assert_allclose(1.6 * far, near, atol=1e-9)
@@ -325,7 +318,7 @@ def test_crops_keep_ids_and_metadata_and_may_be_of_a_part(people, found):
     crops = crop_faces(part, found, size=80)
     assert crops.ids == ("image_14", "image_20")
     pd.testing.assert_frame_equal(crops.metadata, part.metadata)
-    transform = module._points_transform(found.points[1], "arcface", 80)
+    transform = cuts._points_transform(found.points[1], "arcface", 80)
     expected = warp(people.image("image_14"), transform, 80)
     np.testing.assert_array_equal(crops.image("image_14"), expected)
 

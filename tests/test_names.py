@@ -56,7 +56,7 @@ from rsa_faces.behaviour import (
     triplet_rdms,
 )
 from rsa_faces.brain.alignment import hyperalign
-from rsa_faces.brain.images import as_region
+from rsa_faces.brain.masks import as_region
 from rsa_faces.extraction import Activations
 from rsa_faces.inference import reweighted_similarity
 from rsa_faces.mapping import ceiling_map, searchlight

@@ -13,7 +13,7 @@ from rsa_faces.runs._networks import Networks
 from rsa_faces.runs.analyse.questions import Study
 from rsa_faces.runs.analyse.questions.occlusion import Occlusion
 from rsa_faces.stimuli import StimulusSet
-from rsa_faces.stimuli.faces import ARCFACE
+from rsa_faces.stimuli.crops import ARCFACE
 
 NAMES = [f"face {i}" for i in range(10)]
 OPTIONS = {"n_places": 4, "size": 1.0, "progress": False}

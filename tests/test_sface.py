@@ -12,8 +12,7 @@ from rsa_faces.networks import NETWORKS, load_network
 from rsa_faces.networks.families import sface
 from rsa_faces.networks.families._blocks import PReLU
 from rsa_faces.networks.families.sface import SFace, expand, rename
-from rsa_faces.stimuli import load_stimuli
-from rsa_faces.stimuli.faces import crop_faces, detect_faces
+from rsa_faces.stimuli import crop_faces, detect_faces, load_stimuli
 
 (SPEC,) = sface.SPECS
 

@@ -15,7 +15,8 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError, MissingFileError
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain._region import Region
-from rsa_faces.brain.images import open_image, open_label_table, readable
+from rsa_faces.brain.files import readable
+from rsa_faces.brain.images import open_image, open_label_table
 
 _BACKGROUND = ("background", "unknown", "???", "medial_wall", "medial wall")
 _MAPS = "expected an atlas of labels"

@@ -14,7 +14,8 @@ from rsa_faces._core.errors import InputError
 from rsa_faces.brain._design import kept_scans
 from rsa_faces.brain._region import Region
 from rsa_faces.brain._usable import usable_places
-from rsa_faces.brain.images import Image, as_region, mask_on, open_image
+from rsa_faces.brain.images import Image, open_image
+from rsa_faces.brain.masks import as_region, mask_on
 
 
 def per_run(imgs: Any, tables: Any, confounds: Any, runs: Any, *, what: str = "events"):

@@ -16,8 +16,9 @@ from rsa_faces._core.names import as_names, per_row
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain._usable import usable_places
+from rsa_faces.brain.files import image_files
 from rsa_faces.brain.fmri import Patterns
-from rsa_faces.brain.images import as_region, image_files, read_image
+from rsa_faces.brain.masks import as_region, read_image
 from rsa_faces.rdm.noise import ALL_FOLDS
 
 

@@ -15,7 +15,7 @@ from rsa_faces.brain._bids_files import BidsRun, find_runs
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.fmri import Patterns
 from rsa_faces.brain.glm import glm_patterns, glm_rows
-from rsa_faces.brain.images import as_region
+from rsa_faces.brain.masks import as_region
 
 #: What tells images of a subject and a task apart.
 _WHICH = ("space", "session", "res", "echo", "derivatives")

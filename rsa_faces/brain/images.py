@@ -1,13 +1,10 @@
 """What a brain file is, decided from its content: a volume, a surface or grayordinates.
 
-The one place where brain images are read. An :class:`Image` knows where its places are and reads
-their values when they are asked for; masks are exactly 0 and 1.
+An :class:`Image` knows where its places are and reads their values when they are asked for.
 """
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import os
 import re
 import warnings
@@ -19,25 +16,25 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rsa_faces._core.checks import check_choice
-from rsa_faces._core.errors import InputError, MissingFileError
+from rsa_faces._core.errors import InputError
 from rsa_faces.brain._region import Region, grid, same_grid
+from rsa_faces.brain.files import image_files, load_file, nibabel_load, readable
 from rsa_faces.brain.spheres import Volume
+from rsa_faces.brain.vertices import (
+    HEMISPHERES,
+    hemisphere_of,
+    is_surface,
+    vertices_and_sides,
+    vertices_of,
+)
 
 __all__ = [
     "GrayordinatesImage",
     "Image",
     "SurfaceImage",
     "VolumeImage",
-    "as_region",
-    "image_files",
-    "inside_mask",
-    "load_file",
-    "mask_on",
     "open_image",
-    "readable",
     "open_label_table",
-    "read_image",
-    "read_vertices",
 ]
 
 _READ_BYTES = 256 * 2**20
@@ -45,12 +42,8 @@ _KINDS = (
     "a NIfTI image or a list of them, a mapping of 'left' and 'right' to GIFTI, a CIFTI image, or "
     "a path"
 )
-_ENDINGS = (".nii", ".nii.gz", ".img", ".mgh", ".mgz", ".gii", ".gii.gz")
-_HEMISPHERES = ("left", "right")
 # sform and qform are stored in single precision, the qform as a quaternion.
 _SAME_PLACE_MM = 0.1
-# Integers that are stored with a scale come back with rounding.
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,208 +149,6 @@ def open_image(img: Any, what: str = "img") -> Image:
     return image
 
 
-def read_image(
-    img: Any, mask: Region | None, what: str, *, resample: bool = False
-) -> tuple[Region, np.ndarray]:
-    """Return places and values, (n_maps, n_places) in float64, within a mask if there is one."""
-    image = open_image(img, what)
-    space = image.space if mask is None else mask_on(mask, image.space, resample)
-    return space, image.read(space)
-
-
-def mask_on(mask: Region, full: Region, resample: bool) -> Region:
-    """Return the places of an image that are in the mask, on the grid of the image.
-
-    See Also
-    --------
-    inside_mask : Return which places a mask holds.
-    as_region : Return a mask as a region.
-
-    Examples
-    --------
-    >>> import nibabel
-    >>> import numpy as np
-    >>> from rsa_faces.brain.images import as_region, mask_on
-    >>> whole = as_region(nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)))
-    >>> part = np.zeros((4, 4, 4), np.uint8)
-    >>> part[0] = 1
-    >>> mask_on(as_region(nibabel.Nifti1Image(part, np.eye(4))), whole, False).n_places
-    16
-    """
-    mask = mask.on_grid_of(full, resample=resample)
-    inside = mask.positions(full)
-    if absent := mask.n_places - int(inside.sum()):
-        warnings.warn(
-            f"{absent} of {mask.n_places} places of the mask {mask.name!r} are not in the image.",
-            stacklevel=4,
-        )
-    return full.keep(inside, name=mask.name)
-
-
-def as_region(
-    mask: Any, what: str = "mask_img", *, name: str = "", threshold: float | None = None
-) -> Region:
-    """Return a mask as a region.
-
-    Parameters
-    ----------
-    mask : image, Region, Volume, mapping or path-like
-        Exactly 0 (or NaN) outside and 1 inside.
-    what : str, default "mask_img"
-        Its role, for errors.
-    name : str, default ""
-        Of the region.
-    threshold : float, optional
-        For an image of other values: places above it are inside.
-
-    Returns
-    -------
-    Region
-
-    Raises
-    ------
-    InputError
-        If there are several maps, other values without a threshold, or no place is inside.
-
-    See Also
-    --------
-    rsa_faces.brain.load_roi : Read a mask: a NIfTI, GIFTI or CIFTI image, or a FreeSurfer label.
-    inside_mask : Return which places a mask holds.
-    rsa_faces.brain.Region : Places of a brain: voxels, vertices or both.
-
-    Examples
-    --------
-    >>> import nibabel
-    >>> import numpy as np
-    >>> from rsa_faces.brain.images import as_region
-    >>> values = np.zeros((4, 4, 4))
-    >>> values[:2] = 0.8  # a map of probabilities
-    >>> as_region(nibabel.Nifti1Image(values, np.eye(4)), name="FFA", threshold=0.5).n_places
-    32
-    """
-    if isinstance(mask, (Region, Volume)):
-        if threshold is not None:
-            raise InputError(f"expected an image with threshold={threshold:g}, got {mask!r}.")
-        return mask if isinstance(mask, Region) else Region(mask, name=name)
-    image = open_image(mask, what)
-    if image.n_maps != 1:
-        raise InputError(f"expected one map in {image.label}, got {image.n_maps}.")
-    inside = inside_mask(image.read(image.space)[0], image.label, threshold)
-    return image.space.keep(inside, name=name)
-
-
-def inside_mask(values: np.ndarray, label: str, threshold: float | None = None) -> np.ndarray:
-    """Return which places a mask holds: exactly 1, or above the threshold that was given.
-
-    See Also
-    --------
-    as_region : Return a mask as a region.
-    mask_on : Return the places of an image that are in the mask, on the grid of the image.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rsa_faces.brain.images import inside_mask
-    >>> inside_mask(np.array([0.0, 1.0, 1.0]), "the mask")
-    array([False,  True,  True])
-    >>> inside_mask(np.array([0.2, 0.6, 0.9]), "the mask", threshold=0.5)
-    array([False,  True,  True])
-    """
-    known = values[~np.isnan(values)]
-    if threshold is not None:
-        with np.errstate(invalid="ignore"):
-            inside = values > threshold
-        if not inside.any():
-            most = f"the largest is {known.max():g}" if known.size else "all are NaN"
-            raise InputError(
-                f"expected values above the threshold {threshold:g} in {label}, but {most}."
-            )
-        return inside
-    inside = np.abs(values - 1) <= _ROUNDING
-    other = known[(np.abs(known) > _ROUNDING) & (np.abs(known - 1) > _ROUNDING)]
-    if other.size:
-        finite = known[np.isfinite(known)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-        low = min(low, 0.0) if known.size < values.size else low
-        different = np.unique(known[known != 0])
-        raise InputError(
-            f"expected a mask that is exactly 0 and 1 in {label}, but {other.size} of "
-            f"{values.size} values are others, got {len(different)} from {different[0]:g} to "
-            f"{different[-1]:g}. For labels use atlas_rois; for a map of statistics use "
-            "localiser_roi; for probabilities and the like say above which value a place is "
-            f"inside, as load_roi(..., threshold={(low + high) / 2:g})."
-        )
-    if not inside.any():
-        raise InputError(
-            f"expected a mask with at least one place, but {label} holds nothing other than 0 at "
-            f"its {values.size} places."
-        )
-    return inside
-
-
-def image_files(path: str | os.PathLike[str], what: str = "img") -> list[Path]:
-    """Return the files of a path: itself, those of a pattern, or the images in a folder.
-
-    Parameters
-    ----------
-    path : path-like
-        A file, a pattern with ``*``, ``?`` or ``[...]``, or a folder.
-    what : str
-        Its role, for errors.
-
-    Returns
-    -------
-    list of Path
-        In the order in which people count: ``beta_2`` before ``beta_10``.
-
-    Raises
-    ------
-    MissingFileError
-        If there is no such file.
-    InputError
-        If nothing matches the pattern, or no image is in the folder.
-
-    See Also
-    --------
-    open_image : Open an image of any kind; values are read when they are asked for.
-    load_file : Return an image of nibabel from a file, or say what is wrong with it.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> from rsa_faces.brain.images import image_files
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> for name in ("beta_10.nii.gz", "beta_2.nii.gz"):
-    ...     (folder / name).touch()
-    >>> [path.name for path in image_files(folder / "beta_*.nii.gz")]
-    ['beta_2.nii.gz', 'beta_10.nii.gz']
-    """
-    path = Path(path)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        files = [p for p in path.iterdir() if p.is_file() and p.name.endswith(_ENDINGS)]
-        files = [p for p in files if not p.name.startswith(".")]
-        if not files:
-            raise InputError(
-                f"expected images as {what} in the folder {path}, but none of its files ends with "
-                f"{', '.join(_ENDINGS)}."
-            )
-        return sorted(files, key=_as_people_count)
-    if glob.has_magic(str(path)):
-        files = [Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file()]
-        if not files:
-            raise InputError(f"expected files as {what}, but none matches {path}.")
-        return sorted(files, key=_as_people_count)
-    raise MissingFileError(f"expected an image file as {what}, but {path} does not exist.")
-
-
-def _as_people_count(path: Path) -> list[Any]:
-    """Return a key by which numbers in names are sorted as numbers."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(int(part), part) if i % 2 else part for i, part in enumerate(parts)]
-
-
 def open_label_table(img: Any, what: str = "the atlas") -> dict[int, str] | None:
     """Return the names of the labels that a GIFTI or CIFTI image brings, None if it has none.
 
@@ -439,7 +230,7 @@ class VolumeImage(Image):
             img = self.img
             if self.path is not None and self.n_maps > step:
                 # A compressed file is read on from block to block, not again from its beginning.
-                img = _nibabel_load(self.path, keep_file_open=True)
+                img = nibabel_load(self.path, keep_file_open=True)
             for start in range(0, self.n_maps, step):
                 block = np.asanyarray(self._block(img, start, step))
                 if block.dtype.kind not in "fiub":
@@ -539,7 +330,7 @@ class GrayordinatesImage(Image):
         masks: dict[str, Any] = {}
         columns: dict[str, np.ndarray] = {}
         places = np.arange(len(axis))
-        for part in _HEMISPHERES:
+        for part in HEMISPHERES:
             structure = f"CIFTI_STRUCTURE_CORTEX_{part.upper()}"
             here = (axis.name == structure) & axis.surface_mask
             if here.any():
@@ -588,44 +379,6 @@ class _Series(Image):
             start += image.n_maps
 
 
-@dataclass(frozen=True, eq=False)
-class _Held(Image):
-    """An image of which some places were read, for several readers of these."""
-
-    image: Image
-    places: Region
-    values: np.ndarray
-
-    @property
-    def kind(self) -> str:
-        """That of the image."""
-        return self.image.kind
-
-    def fill(self, space: Region, out: np.ndarray) -> None:
-        """Write values that are at hand."""
-        chosen = space.positions(self.places)
-        if chosen.sum() < space.n_places:
-            self.image.fill(space, out)
-            return
-        out[:] = self.values[:, chosen].T
-
-
-def read_once(img: Any, places: Sequence[Region], what: str = "img") -> Image:
-    """Open an image and read what lies in any of some regions on its grid, at once.
-
-    Returns
-    -------
-    Image
-        For whatever takes an image: these places are not read again.
-    """
-    image = open_image(img, what)
-    inside = [mask_on(part, image.space, False).positions(image.space) for part in places]
-    held = image.space.keep(np.any(inside, axis=0))
-    return _Held(
-        image.space, image.n_maps, image.label, image, held, image.read(held), notes=image.notes
-    )
-
-
 # ----------------------------------------------------------------------------------- opening
 
 
@@ -657,9 +410,9 @@ def _open(img: Any, what: str) -> Image:
     file = None if file is None else Path(file)
     if isinstance(img, nibabel.Cifti2Image):
         return GrayordinatesImage.open(img, label, file)
-    if isinstance(img, nibabel.GiftiImage) or _is_surface(img):
-        part, notes = _hemisphere(img, file, label)
-        return SurfaceImage.open({part: _vertices_of(img, label)}, label, notes)
+    if isinstance(img, nibabel.GiftiImage) or is_surface(img):
+        part, notes = hemisphere_of(img, file, label)
+        return SurfaceImage.open({part: vertices_of(img, label)}, label, notes)
     if isinstance(img, nibabel.spatialimages.SpatialImage):
         return VolumeImage.open(img, label, file, path)
     raise TypeError(f"expected {what} to be {_KINDS}, got {type(img).__name__}.")
@@ -684,7 +437,7 @@ def _open_several(images: list[Any], what: str) -> Image:
     if len(sides) == 2 and sum(map(len, sides.values())) == len(opened):
         arrays = {
             part: np.concatenate([image.arrays[part] for image in sides[part]])
-            for part in _HEMISPHERES
+            for part in HEMISPHERES
         }
         return SurfaceImage.open(arrays, what, notes)
     for other in opened[1:]:
@@ -731,185 +484,15 @@ def _difference(first: Image, other: Image, what: str) -> str:
 def _open_hemispheres(images: Mapping[str, Any], what: str) -> Image:
     """Open the values of vertices of one or both hemispheres."""
     for part in images:
-        check_choice(part, _HEMISPHERES, what=f"hemisphere of {what}")
+        check_choice(part, HEMISPHERES, what=f"hemisphere of {what}")
     if not images:
         raise InputError(f"expected 'left' or 'right' in {what}, got an empty mapping.")
     arrays, notes = {}, []
-    for part in (p for p in _HEMISPHERES if p in images):
-        arrays[part], stated = _vertices(images[part], f"{what} ({part})")
+    for part in (p for p in HEMISPHERES if p in images):
+        arrays[part], stated = vertices_and_sides(images[part], f"{what} ({part})")
         for other in sorted(stated - {part}):
             notes.append((f"states the {other} hemisphere, and is given as the {part} one", what))
     return SurfaceImage.open(arrays, what, notes)
-
-
-def read_vertices(img: Any, what: str = "img") -> np.ndarray:
-    """Return the values of one hemisphere, (n_maps, n_vertices), whichever it is.
-
-    Parameters
-    ----------
-    img : image, array, path-like or sequence
-        GIFTI, or NIfTI or MGH of a surface; a file, a pattern, a folder or a list of these; or an
-        array, shape (n_maps, n_vertices).
-    what : str
-        Its role, for errors.
-
-    Returns
-    -------
-    ndarray of float64
-
-    See Also
-    --------
-    rsa_faces.brain.load_surface : Read the geometry of a hemisphere.
-    open_image : Open an image of any kind; values are read when they are asked for.
-
-    Examples
-    --------
-    >>> import nibabel
-    >>> import numpy as np
-    >>> from rsa_faces.brain.images import read_vertices
-    >>> array = nibabel.gifti.GiftiDataArray(np.arange(5, dtype=np.float32))
-    >>> read_vertices(nibabel.GiftiImage(darrays=[array]))
-    array([[0., 1., 2., 3., 4.]])
-    """
-    return _vertices(img, what)[0]
-
-
-def _vertices(img: Any, what: str) -> tuple[np.ndarray, set[str]]:
-    """Return the values of a hemisphere, and which hemispheres its files state."""
-    import nibabel
-
-    if isinstance(img, (str, os.PathLike)):
-        files = image_files(img, what)
-        if len(files) > 1 or files[0] != Path(img):
-            img = files
-        else:
-            sign = ", " if what.endswith(")") else " ("
-            what = f"{what.removesuffix(')')}{sign}{files[0].name})"
-            img = load_file(files[0], what)
-    if isinstance(img, (list, tuple)) and not np.isscalar(img[0] if img else 0.0):
-        rows, stated = zip(*(_vertices(one, what) for one in img), strict=True)
-        if len({row.shape[1] for row in rows}) != 1:
-            raise InputError(f"expected the same number of vertices in all files of {what}.")
-        return np.concatenate(rows), set().union(*stated)
-    if isinstance(img, nibabel.GiftiImage):
-        return _vertices_of(img, what), _stated_hemispheres(img)
-    return _vertices_of(img, what), set()
-
-
-def _vertices_of(img: Any, label: str) -> np.ndarray:
-    """Return the values of an open image of one hemisphere, or of an array."""
-    import nibabel
-
-    if isinstance(img, nibabel.GiftiImage):
-        intents = {int(d.intent) for d in img.darrays}
-        arrays = [d.data for d in img.darrays]
-        if intents & {1008, 1009}:  # points and triangles
-            raise InputError(
-                f"expected values of vertices in {label}, but it is the geometry of a surface."
-            )
-        if not arrays or len({a.shape for a in arrays}) != 1:
-            raise InputError(f"expected arrays of one length in {label}, got {len(arrays)}.")
-        # Some tools write one array with a column for each map.
-        values = arrays[0].T if arrays[0].ndim == 2 and len(arrays) == 1 else np.stack(arrays)
-    elif isinstance(img, nibabel.spatialimages.SpatialImage):
-        if not _is_surface(img):
-            raise InputError(
-                f"expected vertices of a surface in {label}, got a volume of shape {img.shape}."
-            )
-        with readable(label):
-            values = np.asanyarray(img.dataobj)
-        values = values.reshape(values.shape[0], -1).T
-    else:
-        values = np.atleast_2d(np.asarray(img))
-    if values.dtype.kind not in "fiub":
-        raise TypeError(f"expected real numbers in {label}, got {values.dtype}.")
-    if values.ndim != 2:
-        raise InputError(
-            f"expected {label} of shape (n_maps, n_vertices), got {values.shape}; is it the "
-            "geometry of a surface?"
-        )
-    return np.asarray(values, dtype=np.float64)
-
-
-def _is_surface(img: Any) -> bool:
-    """Whether an image of nibabel holds vertices: one row along the first axis, as FreeSurfer's."""
-    import nibabel
-
-    shape = getattr(img, "shape", ())
-    return (
-        isinstance(img, nibabel.spatialimages.SpatialImage)
-        and not isinstance(img, nibabel.Cifti2Image)
-        and len(shape) >= 3
-        and shape[0] > 1
-        and shape[1:3] == (1, 1)
-    )
-
-
-def load_file(path: str | os.PathLike[str], what: str):
-    """Return an image of nibabel from a file, or say what is wrong with it.
-
-    See Also
-    --------
-    open_image : Open an image of any kind; values are read when they are asked for.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> import nibabel
-    >>> import numpy as np
-    >>> from rsa_faces.brain.images import load_file
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "beta.nii.gz"
-    >>> nibabel.save(nibabel.Nifti1Image(np.zeros((2, 3, 4)), np.eye(4)), path)
-    >>> load_file(path, "img").shape
-    (2, 3, 4)
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"expected an image file as {what}, but {path} does not exist.")
-    with readable(f"{what} ({path})"):
-        return _nibabel_load(path)
-
-
-def _nibabel_load(path: Path, **options: Any):
-    """Call nibabel; the only place that does."""
-    import nibabel
-
-    return nibabel.load(path, **options)  # noqa: TID251 - this is the reader
-
-
-@contextlib.contextmanager
-def readable(label: str) -> Iterator[None]:
-    """Turn whatever a reader makes of a truncated or broken file into one sentence.
-
-    Parameters
-    ----------
-    label : str
-        The role and the name of the file.
-
-    See Also
-    --------
-    open_image : Open an image of any kind; values are read when they are asked for.
-
-    Examples
-    --------
-    >>> from rsa_faces.brain.images import readable
-    >>> try:
-    ...     with readable("beta.nii.gz"):
-    ...         raise EOFError
-    ... except ValueError as error:
-    ...     print(str(error)[:40])
-    expected an image file as beta.nii.gz, b
-    """
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as err:
-        reason = " ".join(str(err).split()) or type(err).__name__
-        raise InputError(
-            f"expected an image file as {label}, but it cannot be read: it is truncated, broken or "
-            f"no image ({reason[:200]})."
-        ) from err
 
 
 def _tell(image: Image) -> None:
@@ -949,37 +532,3 @@ def _template(path: str | os.PathLike[str] | None) -> str | None:
     """Return the space that a file's name states, as in BIDS."""
     found = re.search(r"_space-([0-9A-Za-z]+)(?:_|\.)", Path(path or "").name)
     return found.group(1) if found else None
-
-
-def _stated_hemispheres(img: Any) -> set[str]:
-    """Return the hemispheres that the metadata of a GIFTI image state."""
-    metas = [img.meta, *(d.meta for d in img.darrays)]
-    stated = " ".join(str(meta.get("AnatomicalStructurePrimary", "")) for meta in metas)
-    return {part for part in _HEMISPHERES if f"Cortex{part.title()}" in stated}
-
-
-def _hemisphere(img: Any, path: Path | None, label: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the hemisphere of an image from its metadata or its file's name, and what to note."""
-    import nibabel
-
-    stated = _stated_hemispheres(img) if isinstance(img, nibabel.GiftiImage) else set()
-    name = Path(path or "").name
-    named = {
-        part
-        for part, letter in (("left", "L"), ("right", "R"))
-        if re.search(rf"(hemi-{letter}|^{letter.lower()}h\.|\.{letter}\.|_{letter}\.)", name)
-    }
-    if len(stated) == 1:
-        part = next(iter(stated))
-        notes = []
-        if named and named != stated:
-            other = next(iter(named - stated))
-            both = f"states the {part} hemisphere, but is named as the {other} one"
-            notes = [(f"{both}; taken is the {part} one", label)]
-        return part, notes
-    if len(named) == 1:
-        return next(iter(named)), []
-    raise InputError(
-        f"expected to know the hemisphere of {label}, but neither its metadata nor its name "
-        f"{name!r} says it. Give a mapping, {{'left': ..., 'right': ...}}."
-    )

@@ -14,7 +14,8 @@ from rsa_faces._core.checks import check_above, check_choice, check_count, check
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain._labels import background, freesurfer_label, label_maps
 from rsa_faces.brain._region import Region
-from rsa_faces.brain.images import as_region, open_image, read_image
+from rsa_faces.brain.images import open_image
+from rsa_faces.brain.masks import as_region, read_image
 from rsa_faces.brain.spheres import Volume
 
 # As for searchlights: affines are stored in single precision.

@@ -333,7 +333,7 @@ def _cropped(stimuli, network: Network, crop: bool | None, margin: float | None)
     """Return the stimuli as the network is shown them, and say what was decided."""
     from rsa_faces.stimuli import crop_faces, detect_faces
     from rsa_faces.stimuli.clips import ClipSet, crop_clips, first_frames
-    from rsa_faces.stimuli.faces import find_to_cut
+    from rsa_faces.stimuli.crops import find_to_cut
 
     if crop is False or (crop is None and not network.spec.crop):
         return stimuli

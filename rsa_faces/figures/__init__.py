@@ -31,12 +31,14 @@ from rsa_faces.figures.homophily import plot_homophily
 from rsa_faces.figures.ieeg import plot_layer_map
 from rsa_faces.figures.landmarks import plot_landmark_readout, plot_landmarks
 from rsa_faces.figures.layers import plot_layers
-from rsa_faces.figures.maps import plot_best_models, plot_map, plot_peaks, view_map
+from rsa_faces.figures.map_page import view_map
+from rsa_faces.figures.maps import plot_best_models, plot_map
 from rsa_faces.figures.mds import plot_mds
 from rsa_faces.figures.membership import plot_membership
 from rsa_faces.figures.models import last_layers, plot_models
 from rsa_faces.figures.occlusion import plot_occlusion
 from rsa_faces.figures.partition import plot_partition
+from rsa_faces.figures.peaks import plot_peaks
 from rsa_faces.figures.rdms import plot_rdms
 from rsa_faces.figures.readout import plot_readout, plot_transfer
 from rsa_faces.figures.robustness import plot_flags, plot_robustness

@@ -9,8 +9,17 @@ from matplotlib.figure import Figure
 
 from rsa_faces._core.words import interval_label
 from rsa_faces.analyses import TemplateVerification
-from rsa_faces.figures._parts import check_few, figure_of, legend_below, network_curves, panels
+from rsa_faces.figures._parts import (
+    STAR,
+    check_few,
+    figure_of,
+    legend_below,
+    network_curves,
+    panels,
+)
 from rsa_faces.figures._style import COLUMN, style
+
+_STARS = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0.5}
 
 
 def plot_template_verification(
@@ -29,7 +38,8 @@ def plot_template_verification(
     -------
     matplotlib.figure.Figure
         A curve for each network, its false accept rates on a logarithmic axis that begins at 1
-        over the pairs of two people; points with their intervals at the rates asked for.
+        over the pairs of two people; points with their intervals at the rates asked for. A star
+        above a point: the rate differs from that of the network it was measured against.
 
     Raises
     ------
@@ -66,6 +76,10 @@ def plot_template_verification(
             far = rows["far"] * 1.06 ** (place - (len(results) - 1) / 2)
             one.vlines(far, rows["ci_low"], rows["ci_high"], color=look["color"], linewidth=1)
             one.plot(far, rows["tar"], "o", color=look["color"], markersize=3)
+            if "p_difference" in rows:
+                differs = rows["p_difference"] <= result.settings["alpha"]
+                tops = rows["ci_high"][differs] + 0.03
+                one.plot(far[differs], tops, marker=STAR, color=look["color"], **_STARS)
         one.set_xscale("log")
         one.set_ylim(-0.03, 1.03)
         one.set_xlabel("false accept rate (pairs of two people)")
@@ -74,5 +88,9 @@ def plot_template_verification(
         one.set_title(f"{first['n_people']} people, {first['n_templates']} templates", loc="left")
         marks = f"{first['n_same']:,} pairs of one person, {first['n_different']:,} of two; "
         marks += f"lines: {interval_label(results[0].settings['alpha'])}"
+        if others := dict.fromkeys(
+            r.settings["against"] for r in results if "against" in r.settings
+        ):
+            marks += f"; stars: p ≤ {results[0].settings['alpha']:g} against {', '.join(others)}"
         legend_below(one, ax is None, title=marks)
     return figure_of(one)

@@ -15,7 +15,9 @@ from rsa_faces._core.names import as_names, in_memory, named, per_row
 from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain._region import Region, grid, same_grid
-from rsa_faces.brain.images import Image, as_region, inside_mask, open_image, read_vertices
+from rsa_faces.brain.images import Image, open_image
+from rsa_faces.brain.masks import as_region, inside_mask
+from rsa_faces.brain.vertices import read_vertices
 from rsa_faces.rdm._cells import Cells
 from rsa_faces.rdm._ties import rounding_of_sums, settle, values_repeat
 from rsa_faces.rdm.measures import Measure, check_rates, resolve

@@ -12,7 +12,8 @@ from scipy import sparse
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Surface
-from rsa_faces.brain.images import as_region, mask_on, open_image
+from rsa_faces.brain.images import open_image
+from rsa_faces.brain.masks import as_region, mask_on
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
 from rsa_faces.mapping._map import SearchlightMap
 from rsa_faces.mapping.groups import values_of

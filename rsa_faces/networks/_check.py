@@ -25,7 +25,7 @@ from rsa_faces.networks._registry import NETWORKS
 from rsa_faces.networks._spec import Preprocessing
 from rsa_faces.stimuli import FaceTable, StimulusSet, crop_faces, load_stimuli
 from rsa_faces.stimuli._packed import packed_pictures
-from rsa_faces.stimuli.faces import find_to_cut
+from rsa_faces.stimuli.crops import find_to_cut
 
 #: Answers of networks that ship to three faces: written by scripts/verify_networks.py --golden.
 GOLDEN = Path(__file__).with_name("golden.npz")

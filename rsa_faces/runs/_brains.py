@@ -19,7 +19,9 @@ from rsa_faces._core.tables import read_table, write_table
 from rsa_faces.brain import Patterns, Surface, bids_mask, bids_patterns, fsaverage, load_surface
 from rsa_faces.brain.betas import check_rows, files_of_maps
 from rsa_faces.brain.bids_fmri import bids_hash, bids_rows
-from rsa_faces.brain.images import load_file, mask_on, open_image
+from rsa_faces.brain.files import load_file
+from rsa_faces.brain.images import open_image
+from rsa_faces.brain.masks import mask_on
 from rsa_faces.mapping import image_parts
 from rsa_faces.mapping._patterns import rows_of
 from rsa_faces.rdm import MEASURES, RDMs

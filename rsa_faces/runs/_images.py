@@ -14,7 +14,7 @@ from rsa_faces._core.checks import nearest
 from rsa_faces._core.configurations import Section, key
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain import Region, load_roi
-from rsa_faces.brain.images import image_files
+from rsa_faces.brain.files import image_files
 from rsa_faces.runs._reading import each_once
 
 Paths = Path | list[Path]

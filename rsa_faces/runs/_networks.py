@@ -30,7 +30,7 @@ from rsa_faces.stimuli import (
     load_stimuli,
 )
 from rsa_faces.stimuli.clips import ClipSet, crop_clips, first_frames, load_clips
-from rsa_faces.stimuli.faces import find_to_cut
+from rsa_faces.stimuli.crops import find_to_cut
 
 if TYPE_CHECKING:
     from rsa_faces.runs._run import Run

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import parse_bytes
-from rsa_faces.brain.images import load_file
+from rsa_faces.brain.files import load_file
 from rsa_faces.extraction._layers import split_call
 from rsa_faces.networks import Network
 from rsa_faces.runs import _steps

@@ -19,7 +19,8 @@ from rsa_faces.stimuli import _video
 from rsa_faces.stimuli._load import listed
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.alignment import warp
-from rsa_faces.stimuli.faces import TEMPLATES, check_margin, cut_of, detect_faces
+from rsa_faces.stimuli.crops import TEMPLATES, check_margin, cut_of
+from rsa_faces.stimuli.faces import detect_faces
 
 MAX_RATE = 1000.0
 

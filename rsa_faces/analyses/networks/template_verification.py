@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError, some
@@ -75,6 +76,7 @@ def template_verification(
     pairs: pd.DataFrame | None = None,
     *,
     layer: str | None = None,
+    against=None,
     conditions: Sequence[str] | None = None,
     fars: Sequence[float] = FARS,
     alpha: float = 0.05,
@@ -96,6 +98,8 @@ def template_verification(
         :func:`rsa_faces.networks.training.read_template_pairs`. By default all pairs.
     layer : str, optional
         By default the last.
+    against : Activations or mapping, optional
+        Another network's embeddings of the same images; its last layer is taken.
     conditions : sequence of str, optional
         The name of each row of plain mappings.
     fars : sequence of float, above 0 to 1, default (0.1, 0.01, 0.001, 0.0001)
@@ -111,7 +115,10 @@ def template_verification(
         pairs of two people is at most `far`; ``ci_low``, ``ci_high``; ``n_same``,
         ``n_different`` pairs, ``n_needed`` (1 / far), ``n_people``, ``n_templates``,
         ``n_conditions`` (images). `tar` is NaN with fewer than ``n_needed`` pairs of two people,
-        and intervals are with fewer than 5 false accepts allowed: notes say so.
+        and intervals are with fewer than 5 false accepts allowed: notes say so. With `against`
+        also ``against`` (network and layer), ``difference``, `tar` less the other network's,
+        ``difference_low``, ``difference_high`` and ``p_difference`` (two-sided), NaN where one of
+        both rates has no interval.
 
     Raises
     ------
@@ -140,6 +147,10 @@ def template_verification(
     In 400 simulated studies each (30 to 120 people, two or three templates, people of unlike
     noise) 95 % intervals held the rate of very many people in 94 to 99 %
     (``scripts/simulate_scores.py templates --simulations 400``).
+
+    Differences are paired: what each person's and each two people's pairs do to one network's rate
+    is subtracted from what they do to the other's before errors are summed, and interval and p are
+    of t with as many degrees of freedom as people have pairs of their own, less one. SIMULATED
 
     References
     ----------
@@ -174,15 +185,9 @@ def template_verification(
     who = rows.drop_duplicates("template").set_index("template")["subject"]
     subject, people = codes_of(who[embedded.index])
     index, fold = _pairs(pairs, rows, embedded.index, subject)
-    unit = embedded.to_numpy()
-    scores = np.concatenate(
-        [
-            np.einsum("ij,ij->i", *(unit[part] for part in index[start : start + _BLOCK].T))
-            for start in range(0, len(index), _BLOCK)
-        ]
-    )
     persons = subject[index]
     same = persons[:, 0] == persons[:, 1]
+    scores = _scores(embedded, index)
     rates = tar_at_far(scores, same, fars)
     of_people = _People(scores, persons, same, len(people))
     found, notes = [], []
@@ -192,7 +197,7 @@ def template_verification(
             "frames of a video, if there are any, weigh as much as as many photographs."
         )
     for far, row in rates.iterrows():
-        low, high = of_people.interval(far, row["tar"], row["threshold"], alpha)
+        low, high = of_people.interval(far, row, alpha)
         needed, n = int(row["n_needed"]), int(row["n_impostors"])
         if needed > n:
             notes.append(
@@ -227,6 +232,22 @@ def template_verification(
             f"(standard error {judged.standard_error:.4f})."
         )
     settings = {"fars": list(fars), "alpha": alpha, "all_pairs": pairs is None, **place}
+    if against is not None:
+        # Activations bring names of their own.
+        names = conditions if getattr(against, "conditions", None) is None else None
+        other, _, its = _embedded(against, templates, None, names)
+        others = _scores(other.loc[embedded.index], index)
+        theirs = tar_at_far(others, same, fars)
+        of_theirs = _People(others, persons, same, len(people))
+        settings["against"] = " ".join(filter(None, its.values()))
+        differences = [
+            of_people.difference(of_theirs, far, row, theirs.loc[far], alpha)
+            for far, row in rates.iterrows()
+        ]
+        names = ["difference", "difference_low", "difference_high", "p_difference"]
+        table = table.assign(against=settings["against"]).join(
+            pd.DataFrame(differences, columns=names)
+        )
     return TemplateVerification(table, curve, folds, notes=tuple(notes), settings=settings)
 
 
@@ -301,6 +322,17 @@ def _embedded(activations, templates, layer, conditions) -> tuple[pd.DataFrame, 
     mean = media.mean().groupby(level=0, sort=False).mean()
     embedded = pd.DataFrame(_unit(mean.to_numpy(), list(mean.index), "templates"), mean.index)
     return embedded, rows, {"network": layers.network, "layer": layer}
+
+
+def _scores(embedded: pd.DataFrame, index: np.ndarray) -> np.ndarray:
+    """Return the cosine of each pair of templates."""
+    unit = embedded.to_numpy()
+    return np.concatenate(
+        [
+            np.einsum("ij,ij->i", *(unit[part] for part in index[start : start + _BLOCK].T))
+            for start in range(0, len(index), _BLOCK)
+        ]
+    )
 
 
 def _unit(patterns: np.ndarray, names: Sequence[str], what: str) -> np.ndarray:
@@ -419,11 +451,43 @@ class _People:
         self.others, self.cells = scores[~same][order], persons[~same][order]
         self.n = n_people
 
-    def interval(self, far: float, tar: float, threshold: float, alpha: float):
+    def interval(self, far: float, rate: pd.Series, alpha: float) -> tuple[float, float]:
         """Return the interval of a true accept rate; NaN where too few pairs set the threshold."""
+        parts = self.parts(far, rate)
+        if parts is None:
+            return np.nan, np.nan
+        if (tar := rate["tar"]) in (0.0, 1.0):
+            end = self._at_most(alpha)
+            return (1 - end, 1.0) if tar else (0.0, end)
+        own, alone = parts
+        return interval_of_rate(tar, error_of_people(own, np.ones((self.n, 1)), alone), alpha)
+
+    def difference(self, other: _People, far, rate, its, alpha: float) -> tuple[float, ...]:
+        """Return a rate less that of another network over the same pairs, interval and p."""
+        middle = rate["tar"] - its["tar"]
+        mine, theirs = self.parts(far, rate), other.parts(far, its)
+        if mine is None or theirs is None:
+            return middle, np.nan, np.nan, np.nan
+        own, alone = (a - b for a, b in zip(mine, theirs, strict=True))
+        error = error_of_people(own, np.ones((self.n, 1)), alone)
+        freedom = len(np.unique(self.own_person)) - 1
+        if error > 0 and freedom > 0:
+            reach = error * stats.t.isf(alpha / 2, freedom)
+            p = float(2 * stats.t.sf(abs(middle) / error, freedom))
+        else:  # as where every pair is accepted by both: nothing tells them apart
+            reach, p = self._at_most(alpha), 1.0
+        return middle, max(middle - reach, -1.0), min(middle + reach, 1.0), p
+
+    def _at_most(self, alpha: float) -> float:
+        """Return what share of people could do otherwise if none of those seen does."""
+        return 1 - (alpha / 2) ** (1 / len(np.unique(self.own_person)))
+
+    def parts(self, far: float, rate: pd.Series) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return what two people's pairs, and a person's own, do to a rate; None if too few."""
+        tar, threshold = rate["tar"], rate["threshold"]
         allowed = int(far * len(self.others) * (1 + 1e-12))
         if np.isnan(tar) or allowed < _FEW_FALSE:
-            return np.nan, np.nan
+            return None
         accepted = self.own >= threshold
         alone = np.bincount(self.own_person, (accepted - tar) / len(accepted), self.n)
         # Pairs of two people move the threshold, and with it this rate.
@@ -434,12 +498,7 @@ class _People:
             self._sums(part) for part in (len(self.others), int((self.others >= threshold).sum()))
         )
         reached = above.sum() / count.sum()
-        own = -2 * slope * (above - reached * count) / count.sum()
-        error = error_of_people(own, np.ones((self.n, 1)), alone)
-        if tar in (0.0, 1.0):
-            end = (alpha / 2) ** (1 / len(np.unique(self.own_person)))
-            return (end, 1.0) if tar else (0.0, 1 - end)
-        return interval_of_rate(tar, error, alpha)
+        return -2 * slope * (above - reached * count) / count.sum(), alone
 
     def _at(self, far: float) -> tuple[float, float]:
         """Return true and false accept rates reached at the threshold for a rate."""

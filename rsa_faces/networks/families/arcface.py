@@ -30,7 +30,7 @@ def _layers(depths: tuple[int, ...]) -> tuple[str, ...]:
 
 _ALIGNED = (
     "Photographs must be aligned to the eyes, nose and mouth, as in training: "
-    "rsa_faces.stimuli.faces.crop_faces does it."
+    "rsa_faces.crop_faces does it."
 )
 _CITATION = (
     "Deng J., Guo J., Xue N., Zafeiriou S. (2019), ArcFace, CVPR, arXiv:1801.07698, "

@@ -24,7 +24,8 @@ from rsa_faces.brain import (
 )
 from rsa_faces.brain.betas import check_rows
 from rsa_faces.brain.bids_fmri import bids_hash, bids_rows
-from rsa_faces.brain.images import mask_on, open_image, read_once
+from rsa_faces.brain.images import open_image
+from rsa_faces.brain.masks import mask_on, read_once
 from rsa_faces.networks import load_network
 from rsa_faces.rdm import MEASURES, RDMs, clip_rdms, concat, layer_rdms, load_rdms
 from rsa_faces.rdm.noise import ALL_FOLDS

@@ -37,7 +37,8 @@ class Verification(Question):
     effect: ClassVar = "tar"
     marks: ClassVar = (
         "Curves: true accept rate by false accept rate, from the lowest that can be measured; "
-        "points: rates asked for, with 95 % intervals."
+        "points: rates asked for, with 95 % intervals; stars: rates that differ from the first "
+        "network's (p ≤ .05)."
     )
     how: ClassVar = (
         "cosines of templates, the mean of images of length 1, of media first; intervals draw "
@@ -51,6 +52,8 @@ class Verification(Question):
         "n_different": "pairs of templates of two people",
         "n_needed": "pairs of two people that the rate needs",
         "n_templates": "templates",
+        "against": "network and layer whose rate is subtracted: the first of the study",
+        "difference": "true accept rate less that of the first network, over the same pairs",
     }
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -67,11 +70,12 @@ class Verification(Question):
         for name, column in (("template", self.templates), ("media", self.media)):
             rows[name] = names if column is None else study.labels[column].to_list()
         pairs = None if self.pairs is None else read_template_pairs(self.pairs)
-        results = [
-            analyses.template_verification(
-                study.layer(name, layer_name), rows, pairs, fars=self.fars
+        first, results = None, []
+        for name, layer_name in study.layers(self.layer).items():
+            acts = study.layer(name, layer_name)
+            results.append(
+                analyses.template_verification(acts, rows, pairs, against=first, fars=self.fars)
             )
-            for name, layer_name in study.layers(self.layer).items()
-        ]
+            first = acts if first is None else first
         table = pd.concat([result.table for result in results], ignore_index=True)
         return table, [plot_template_verification(results)]
