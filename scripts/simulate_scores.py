@@ -88,9 +88,10 @@ def paired(n: int) -> None:
         held, less, given = np.zeros((3, len(truth)))
         for seed in range(n):
             found = tars(seed, size, *options)
-            given += found["difference_low"].notna()
-            held += (found["difference_low"] <= truth) & (truth <= found["difference_high"])
-            less += found["p_difference"] <= 0.05
+            low, high, p = found[["difference_low", "difference_high", "p_difference"]].T.to_numpy()
+            given += np.isfinite(low)
+            held += (low <= truth) & (truth <= high)
+            less += p <= 0.05
         shares = [np.round(count / np.where(given > 0, given, np.nan), 3) for count in (held, less)]
         print(f"{size} people, {n_each} templates each, noise x {worse:g}:", truth.round(3))
         print("    held", shares[0], "p at most .05", shares[1], "studies", given, flush=True)

@@ -97,7 +97,7 @@ def test_figure_shows_landmarks_and_how_far_they_are_apart():
     points = planted(3, 0.03)[0]
     fit = fit_heads(points, conditions=["a", "b", "c"])
     photographs = rf.StimulusSet.from_arrays(np.full((2, 200, 260, 3), 90, np.uint8), ["b", "c"])
-    figure = rf.figures.plot_head_fit(fit, photographs, conditions=["c", "b"])
+    figure = rf.figures.plot_head_fit(fit, photographs, faces=["c", "b"])
     above, below = np.reshape(figure.axes, (2, 2))
     for one, row in zip(above, (2, 1), strict=True):
         measured, fitted = (line.get_xydata() for line in one.lines)
@@ -112,4 +112,4 @@ def test_figure_shows_landmarks_and_how_far_they_are_apart():
     with pytest.raises(rf.InputError, match="photograph of every face, but 'a' has none"):
         rf.figures.plot_head_fit(fit, photographs)
     with pytest.raises(rf.InputError, match="1 to 8 faces, got 0"):
-        rf.figures.plot_head_fit(fit, conditions=[])
+        rf.figures.plot_head_fit(fit, faces=[])

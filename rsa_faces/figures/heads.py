@@ -23,7 +23,7 @@ def plot_head_fit(
     fit: HeadFit,
     photographs: StimulusSet | None = None,
     *,
-    conditions: Sequence[str] | None = None,
+    faces: Sequence[str] | None = None,
     ax: Any = None,
 ) -> Figure:
     """Draw fitted heads: landmarks measured and fitted on the photograph, and the normals.
@@ -33,7 +33,7 @@ def plot_head_fit(
     fit : HeadFit
     photographs : StimulusSet, optional
         Those in which the landmarks were measured, by name; without, landmarks stand alone.
-    conditions : sequence of str, optional
+    faces : sequence of str, optional
         Which faces, at most 8; by default the first four.
     ax : array of Axes, optional
         Shape (2, n_faces).
@@ -67,7 +67,7 @@ def plot_head_fit(
     """
     check_arguments(plot_head_fit, locals())
     names = list(fit.table["condition"])
-    chosen = names[:4] if conditions is None else list(conditions)
+    chosen = names[:4] if faces is None else list(faces)
     if not 1 <= len(chosen) <= _MOST:
         raise InputError(f"expected 1 to {_MOST} faces, got {len(chosen)}.")
     rows = [names.index(check_choice(name, names, what="face of the fit")) for name in chosen]

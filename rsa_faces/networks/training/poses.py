@@ -35,6 +35,11 @@ def find_landmarks(faces: LabelledFaces, *, device: str = "auto") -> dict[str, n
     -------
     dict, image to ndarray of shape (68, 2)
 
+    Warns
+    -----
+    UserWarning
+        Of images that seem to show no face, as :func:`rsa_faces.networks.detect_landmarks`.
+
     See Also
     --------
     Lights : Let the light come from another side in some training images.
@@ -42,11 +47,14 @@ def find_landmarks(faces: LabelledFaces, *, device: str = "auto") -> dict[str, n
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import rsa_faces as rf
     >>> from rsa_faces.networks.training import LabelledFaces, find_landmarks
-    >>> faces = LabelledFaces(np.full((1, 90, 80, 3), 128, np.uint8), ["a"], [0], ["Ann"])
-    >>> find_landmarks(faces, device="cpu")["a"].shape
-    (68, 2)
+    >>> faces = rf.datasets.simulated_faces().stimuli.query("yaw == 0 and expression == 'sad'")
+    >>> faces = faces.subset(faces.ids[:2])
+    >>> crops = rf.crop_faces(faces, rf.detect_faces(faces, progress=False), template="box")
+    >>> found = find_landmarks(LabelledFaces.from_stimuli(crops, "identity"), device="cpu")
+    >>> [points.shape for points in found.values()]
+    [(68, 2), (68, 2)]
     """
     from rsa_faces.networks.landmarks import detect_landmarks
 
