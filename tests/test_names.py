@@ -14,7 +14,8 @@ from public import parameters, public_functions
 from test_searchlight import sheet
 
 import rsa_faces as rf
-from rsa_faces._core.names import as_names, by_name, check_unique_names, named, per_row
+from rsa_faces._core.labels import by_name, per_row
+from rsa_faces._core.names import as_names, check_unique_names, named
 from rsa_faces.analyses import (
     congruence,
     embedding_map,

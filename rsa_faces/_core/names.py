@@ -5,16 +5,13 @@ from __future__ import annotations
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import ConditionMismatchError, InputError, InputTypeError
-
-#: A label of each condition, by its name.
-Labels: TypeAlias = Mapping[str, Any] | pd.Series
 
 
 def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
@@ -46,7 +43,7 @@ def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
     if isinstance(names, np.ndarray) and names.ndim == 2 and 1 in names.shape:
         names = names.ravel()
     if np.ndim(names) == 0 if isinstance(names, np.ndarray) else not isinstance(names, Iterable):
-        raise InputTypeError(f"expected a sequence of {what} names, got {_kind(names)}.")
+        raise InputTypeError(f"expected a sequence of {what} names, got {kind_of(names)}.")
     if hasattr(names, "detach") and hasattr(names, "tolist"):  # a tensor
         names = names.tolist()
     listed = [_as_name(name, i, what) for i, name in enumerate(names)]
@@ -122,7 +119,7 @@ def named(
     TypeError
         If the values are no numbers.
     """
-    array, brought = _apart(values, what, numbers, missing)
+    array, brought = apart(values, what, numbers, missing)
     if numbers:
         array = _real(array, what)
     elif array.ndim != 1:
@@ -141,7 +138,7 @@ def named(
         first = next((h for h in held if h is not None), None)
         if first is None:
             raise InputError(
-                f"expected `conditions`, the names of its rows, with {what}: got {_kind(values)}, "
+                f"expected `conditions`, the names of its rows, with {what}: got {kind_of(values)}, "
                 "which brings none."
             )
         conditions = _flat(first, of)
@@ -197,10 +194,10 @@ def _odd_layer(layer: str, shape: tuple[int, ...], n: int) -> InputError:
 
 def unnamed(values: Any, *, what: str, missing: bool = False, hint: str = "") -> np.ndarray:
     """Return numbers that go by position as an array; those that bring names are an error."""
-    array, brought = _apart(values, what, True, missing)
+    array, brought = apart(values, what, True, missing)
     if any(index is not None for index in brought):
         raise InputError(
-            f"expected {what} without names, as they go by position, got {_kind(values)}, whose "
+            f"expected {what} without names, as they go by position, got {kind_of(values)}, whose "
             f"names would not be followed. Give its values as an array.{' ' * bool(hint)}{hint}"
         )
     return _real(array, what)
@@ -219,92 +216,6 @@ def in_memory(values: Any) -> bool:
     """Whether values are an array, a table or a tensor, not a file or an image."""
     kinds = (np.ndarray, pd.DataFrame, pd.Series, Mapping)
     return isinstance(values, kinds) or hasattr(values, "detach") or hasattr(values, "coords")
-
-
-def by_name(values: Any, *, what: str, of: str = "condition") -> dict[str, Any]:
-    """Return labels by name, of a mapping, a Series or whatever else brings names.
-
-    Several columns of a DataFrame are one label together, a tuple.
-    """
-    if isinstance(values, pd.DataFrame) and values.shape[1] > 1:
-        rows = list(values.itertuples(index=False, name=None))
-        values = dict(zip(as_names(values.index, what=of), rows, strict=True))
-    labels, names = named(values, what=what, of=of, numbers=False)
-    return dict(zip(names, labels.tolist(), strict=True))
-
-
-def per_row(
-    labels: Iterable[Any],
-    n_rows: int,
-    *,
-    what: str = "fold",
-    rows: Sequence[Any] = (),
-) -> list:
-    """Return one label per row: folds, runs, subjects.
-
-    Labels of mixed types (1 and "1" would be two folds) are an error, as are missing ones. A
-    Series follows its index if one of `rows`, indices or names in the order of the rows, is the
-    same set.
-    """
-    disordered = isinstance(labels, (str, bytes, set, frozenset, Mapping))
-    if disordered or not isinstance(labels, Iterable):
-        raise InputTypeError(
-            f"expected a sequence of {what} labels, one per row, got {_kind(labels)}."
-        )
-    array, (index, *_) = _apart(labels, f"{what} label", numbers=False, missing=False)
-    if len(array) != n_rows:
-        raise InputError(f"expected {n_rows} {what} labels, one per row, got {len(array)}.")
-    listed = array.tolist()
-    check_kinds(listed, what)
-    if index is not None and len(rows):
-        keys = list(map(str, index))
-        for other in rows:
-            other = list(map(str, other))
-            if keys == other:
-                return listed
-            if set(keys) == set(other) and len(set(keys)) == len(keys) == len(other):
-                place = {key: i for i, key in enumerate(keys)}
-                return [listed[place[key]] for key in other]
-        if index.dtype.kind in "iu" and index.is_monotonic_increasing:
-            return listed  # numbers of rows that a table kept when it was cut
-        raise InputError(
-            f"expected the {what} labels in the order of the rows, but their index "
-            f"({', '.join(map(repr, keys[:3]))}, ...) is not that of the values. Give a list."
-        )
-    return listed
-
-
-def check_kinds(labels: Sequence[Any], what: str) -> None:
-    """Raise if labels are missing or of types that do not go together, as 1 and "1".
-
-    Labels that are tuples (cells of several factors) are held to this part by part.
-    """
-    if labels and all(isinstance(label, tuple) for label in labels):
-        if len(set(map(len, labels))) > 1:
-            raise InputError(f"expected {what} labels of as many parts each, got {labels[0]!r} ...")
-        for parts in zip(*labels, strict=True):
-            check_kinds(parts, what)
-        return
-    if odd := [label for label in labels if not isinstance(label, Hashable)]:
-        raise InputError(f"expected text or a number as a {what} label, got {odd[0]!r}.")
-    kinds = {type(label) for label in labels}
-    families = {
-        "text"
-        if issubclass(k, str)
-        else "number"
-        if issubclass(k, (int, float, np.number)) and not issubclass(k, bool)
-        else k.__name__
-        for k in kinds
-    }
-    if any(is_missing(label) for label in labels):
-        raise InputError(f"expected a {what} label for every row, but some are missing.")
-    if len(families) > 1:
-        first = {type(label).__name__: label for label in reversed(labels)}
-        raise InputError(
-            f"expected {what} labels of one type, got "
-            f"{' and '.join(f'{value!r} ({name})' for name, value in sorted(first.items()))}. "
-            "Make all of them text or all of them numbers."
-        )
 
 
 def _plain_names(names: Iterable[Any]) -> bool:
@@ -355,7 +266,7 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, (float, np.floating, np.datetime64)) and bool(value != value)
 
 
-def _kind(values: Any) -> str:
+def kind_of(values: Any) -> str:
     """Return what something is, in words."""
     name = type(values).__name__
     shape = getattr(values, "shape", None)
@@ -365,7 +276,7 @@ def _kind(values: Any) -> str:
     return f"{'an' if name[0] in 'aeiouAEIOU' or name == 'ndarray' else 'a'} {name}{of}"
 
 
-def _apart(values: Any, what: str, numbers: bool, missing: bool):
+def apart(values: Any, what: str, numbers: bool, missing: bool):
     """Return an array and, per axis, the names it brings as a pandas Index, or None."""
     if type(values) is np.ndarray:
         if not numbers and values.ndim == 2 and 1 in values.shape:  # a column, as of MATLAB
@@ -376,7 +287,7 @@ def _apart(values: Any, what: str, numbers: bool, missing: bool):
             _refuse_gaps(missing, what, int(np.ma.getmaskarray(values).sum()), "masked")
             floats = values.astype(np.result_type(values.dtype, np.float32))
             values = np.ma.filled(floats, np.nan)
-        return _apart(np.asarray(values), what, numbers, missing)
+        return apart(np.asarray(values), what, numbers, missing)
     if isinstance(values, pd.DataFrame):
         if not numbers:
             if values.shape[1] != 1:
@@ -384,20 +295,20 @@ def _apart(values: Any, what: str, numbers: bool, missing: bool):
                     f"expected one {what} per row, got a DataFrame with {values.shape[1]} columns: "
                     f"{', '.join(map(repr, values.columns[:5]))}. Give one of them."
                 )
-            return _apart(values.iloc[:, 0], what, numbers, missing)
+            return apart(values.iloc[:, 0], what, numbers, missing)
         return _frame(values, what, missing), [_held(values.index), _held(values.columns)]
     if isinstance(values, pd.Series):
         if not numbers:
             return _objects(values.tolist(), what), [_held(values.index)]
         return _frame(values.to_frame(), what, missing)[:, 0], [_held(values.index)]
     if hasattr(values, "detach") and hasattr(values, "cpu"):  # a tensor
-        return _apart(_tensor(values, what), what, numbers, missing)
+        return apart(_tensor(values, what), what, numbers, missing)
     if hasattr(values, "dims") and hasattr(values, "coords"):  # xarray
         if not hasattr(values, "to_numpy"):
             raise InputError(
-                f"expected {what} as a DataArray, got {_kind(values)}: choose one of its variables."
+                f"expected {what} as a DataArray, got {kind_of(values)}: choose one of its variables."
             )
-        array, _ = _apart(values.to_numpy(), what, numbers, missing)
+        array, _ = apart(values.to_numpy(), what, numbers, missing)
         return array, [
             _held(values.indexes[dim]) if dim in values.indexes else None for dim in values.dims
         ]
@@ -410,7 +321,9 @@ def _apart(values: Any, what: str, numbers: bool, missing: bool):
             return _objects(entries, what), [keys]
         return _stacked(entries, keys, what, missing)
     if hasattr(values, "toarray"):
-        raise InputError(f"expected {what} as a dense array, got {_kind(values)}: use .toarray().")
+        raise InputError(
+            f"expected {what} as a dense array, got {kind_of(values)}: use .toarray()."
+        )
     if isinstance(values, (list, tuple)):
         if not numbers:
             return _objects(list(values), what), [None]
@@ -436,7 +349,7 @@ def _is_plain(value: Any) -> bool:
 
 def _stacked(entries: list, keys: pd.Index | None, what: str, missing: bool):
     """Return parts on top of each other; what they name themselves is aligned to the first."""
-    parts = [_apart(entry, what, True, missing) for entry in entries]
+    parts = [apart(entry, what, True, missing) for entry in entries]
     first, held = parts[0]
     arrays = []
     for array, names in parts:
@@ -496,7 +409,7 @@ def _objects(values: Any, what: str) -> np.ndarray:
             value = value.reshape(-1)[0]
         value = value.item() if isinstance(value, np.generic) else value
         if isinstance(value, (list, dict, set, np.ndarray, pd.Series)):
-            raise InputError(f"expected one {what} per row, but row {i} has {_kind(value)}.")
+            raise InputError(f"expected one {what} per row, but row {i} has {kind_of(value)}.")
         if isinstance(value, complex):
             raise InputError(f"expected {what} that are real, but row {i} has {value!r}.")
         if value is np.ma.masked:
@@ -576,19 +489,3 @@ def _order(index, names, shared, what: str, of: str, repeats: bool) -> np.ndarra
         )
     place = {name: i for i, name in enumerate(own)}
     return np.array([place[name] for name in names])
-
-
-def codes_of(
-    labels: Labels, conditions: Sequence[str], what: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the group (or block) of each condition as a number, and the names in order."""
-    brought = by_name(labels, what=what)
-    listed = [brought.get(c) for c in conditions]
-    if absent := [c for c, own in zip(conditions, listed, strict=True) if is_missing(own)]:
-        raise InputError(
-            f"expected a {what} for every condition, but {len(absent)} have none: "
-            f"{', '.join(map(repr, absent[:5]))}."
-        )
-    check_kinds(listed, what)
-    codes, names = pd.factorize(pd.Series(listed, dtype=object))
-    return codes, tuple(map(str, names))

@@ -9,14 +9,8 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import ConditionMismatchError, InputError, InputTypeError
-from rsa_faces._core.names import (
-    by_name,
-    check_kinds,
-    check_unique_names,
-    is_missing,
-    named_layers,
-    ordered,
-)
+from rsa_faces._core.labels import by_name, check_kinds
+from rsa_faces._core.names import check_unique_names, is_missing, named_layers, ordered
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_is
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged, varies_inside
-from rsa_faces._core.names import Labels, as_names, by_name, check_unique_names, codes_of, named
+from rsa_faces._core.labels import Labels, by_name, codes_of
+from rsa_faces._core.names import as_names, check_unique_names, named
 from rsa_faces.behaviour.raters import z_in_runs
 from rsa_faces.rdm import RDMs
 

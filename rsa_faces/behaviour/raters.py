@@ -12,7 +12,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_enough, check_pair_weights
 from rsa_faces._core.errors import InputError, check_same_names
-from rsa_faces._core.names import Labels, codes_of
+from rsa_faces._core.labels import Labels, codes_of
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.stored import new_file
 from rsa_faces.behaviour._trials import Arrangements

@@ -13,7 +13,8 @@ from scipy import sparse
 
 from rsa_faces._core.checks import check_choice, check_count, check_is, parse_bytes
 from rsa_faces._core.errors import InputError, check_same_names
-from rsa_faces._core.names import as_names, check_unique_names, named, per_row, unnamed
+from rsa_faces._core.labels import per_row
+from rsa_faces._core.names import as_names, check_unique_names, named, unnamed
 from rsa_faces._core.numbers import mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain.spheres import Discs, Spheres

@@ -12,7 +12,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, nearest
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import as_names, per_row
+from rsa_faces._core.labels import per_row
+from rsa_faces._core.names import as_names
 from rsa_faces._core.tables import read_table
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain._usable import usable_places

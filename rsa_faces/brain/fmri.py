@@ -11,7 +11,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_enough
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import as_names, named, per_row
+from rsa_faces._core.labels import per_row
+from rsa_faces._core.names import as_names, named
 from rsa_faces.brain._region import Region
 from rsa_faces.rdm import NOISE_METHODS, RDMs, compute_rdms, concat
 from rsa_faces.rdm.measures import resolve

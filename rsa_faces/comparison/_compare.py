@@ -9,7 +9,8 @@ import numpy as np
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_enough, check_pair_weights
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces._core.names import Labels, codes_of, named, unnamed
+from rsa_faces._core.labels import Labels, codes_of
+from rsa_faces._core.names import named, unnamed
 from rsa_faces.comparison._forms import Covariance, bounded
 from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs

@@ -12,7 +12,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels, codes_of
+from rsa_faces._core.labels import Labels, codes_of
 from rsa_faces.inference.multiple import CORRECTIONS
 
 #: What conclusions can hold for.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsa_faces._core.names import check_kinds
+from rsa_faces._core.labels import check_kinds
 from rsa_faces.comparison import Method, max_similarity
 from rsa_faces.inference._design import Design, Units, check_design, t_test
 from rsa_faces.inference._estimate import Estimate

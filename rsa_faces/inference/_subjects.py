@@ -7,7 +7,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice, check_is
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import check_kinds
+from rsa_faces._core.labels import check_kinds
 from rsa_faces.rdm import RDMs
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_enough
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces._kernels.resampled import shuffled_lengths

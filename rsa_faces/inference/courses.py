@@ -12,7 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.comparison.unique import check_unique, layers_before, semi_partial_correlations

@@ -8,7 +8,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.deprecated import renamed_argument
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.comparison import align_given, align_pair, resolve
 from rsa_faces.comparison._compare import check_weights, with_sigma_k

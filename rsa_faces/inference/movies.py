@@ -10,7 +10,7 @@ from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import compare
 from rsa_faces.inference._recording import DIGITS, recording_of

@@ -14,7 +14,7 @@ from scipy.spatial.distance import squareform
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_enough
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError, check_same_names
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.inference._design import Design, Units, check_design

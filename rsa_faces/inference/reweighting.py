@@ -11,7 +11,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from rsa_faces._core.checks import as_rng
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels, named
+from rsa_faces._core.labels import Labels
+from rsa_faces._core.names import named
 from rsa_faces._core.numbers import best_index, mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._kernels.fits import nnls

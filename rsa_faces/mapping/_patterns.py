@@ -11,7 +11,8 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_enough
 from rsa_faces._core.errors import InputError, check_same_names
-from rsa_faces._core.names import as_names, in_memory, named, per_row
+from rsa_faces._core.labels import per_row
+from rsa_faces._core.names import as_names, in_memory, named
 from rsa_faces._kernels import spheres
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.brain._region import Region, grid, same_grid

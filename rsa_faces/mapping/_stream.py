@@ -12,7 +12,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels, codes_of
+from rsa_faces._core.labels import Labels, codes_of
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._kernels.choice import n_threads, one_thread_each
 from rsa_faces._kernels.spheres import FINE, UNDEFINED

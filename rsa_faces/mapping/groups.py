@@ -13,7 +13,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_count, parse_bytes
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels, as_names
+from rsa_faces._core.labels import Labels
+from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.comparison import Method, resolve

@@ -10,7 +10,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_count, parse_bytes
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.brain import Surface
 from rsa_faces.comparison import Method, resolve

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import check_arguments
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._design import Design

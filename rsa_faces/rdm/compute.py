@@ -11,7 +11,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_enough, check_unique_names
 from rsa_faces._core.errors import InputError, InputTypeError
-from rsa_faces._core.names import named, per_row, unnamed
+from rsa_faces._core.labels import per_row
+from rsa_faces._core.names import named, unnamed
 from rsa_faces.rdm._cells import Cells
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.measures import Measure, resolve

@@ -10,7 +10,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import check_kinds, named
+from rsa_faces._core.labels import check_kinds
+from rsa_faces._core.names import named
 from rsa_faces.rdm._rdms import RDMs
 
 _KINDS = ("category", "ordinal", "circular")

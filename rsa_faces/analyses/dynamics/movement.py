@@ -14,7 +14,7 @@ from scipy.spatial.distance import squareform
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._inputs import as_labels, codes_of

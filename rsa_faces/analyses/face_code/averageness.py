@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses import _procrustes as procrustes
 from rsa_faces.analyses._effects import Effects, Shown

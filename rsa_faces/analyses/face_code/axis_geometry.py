@@ -11,7 +11,8 @@ from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels, named
+from rsa_faces._core.labels import Labels
+from rsa_faces._core.names import named
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import cells_of

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.optional import require
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import keep_warnings

@@ -13,7 +13,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from rsa_faces._core.checks import as_rng, check_arguments
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._face_images import as_points

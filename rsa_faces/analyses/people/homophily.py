@@ -12,7 +12,8 @@ from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces._core.names import Labels, as_names
+from rsa_faces._core.labels import Labels
+from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, score_matrix
 from rsa_faces.analyses._inputs import cells_of

@@ -12,7 +12,7 @@ from scipy.stats import beta
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses.quality.robustness import unit_length
 from rsa_faces.rdm import noise_covariance

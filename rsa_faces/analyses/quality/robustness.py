@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_seed
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.names import Labels
+from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
