@@ -138,8 +138,8 @@ def named(
         first = next((h for h in held if h is not None), None)
         if first is None:
             raise InputError(
-                f"expected `conditions`, the names of its rows, with {what}: got {kind_of(values)}, "
-                "which brings none."
+                f"expected `conditions`, the names of its rows, with {what}: got "
+                f"{kind_of(values)}, which brings none."
             )
         conditions = _flat(first, of)
     names = tuple(collect(conditions, what=of))
@@ -306,7 +306,8 @@ def apart(values: Any, what: str, numbers: bool, missing: bool):
     if hasattr(values, "dims") and hasattr(values, "coords"):  # xarray
         if not hasattr(values, "to_numpy"):
             raise InputError(
-                f"expected {what} as a DataArray, got {kind_of(values)}: choose one of its variables."
+                f"expected {what} as a DataArray, got {kind_of(values)}: choose one of its "
+                "variables."
             )
         array, _ = apart(values.to_numpy(), what, numbers, missing)
         return array, [
