@@ -166,6 +166,21 @@ def read_once(img: Any, places: Sequence[Region], what: str = "img") -> Image:
     -------
     Image
         For whatever takes an image: these places are not read again.
+
+    See Also
+    --------
+    mask_on : Return the places of an image that are in the mask, on the grid of the image.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.masks import as_region, read_once
+    >>> values = np.arange(8.0).reshape(2, 2, 2)
+    >>> mask = as_region(nibabel.Nifti1Image((values > 5).astype(np.uint8), np.eye(4)))
+    >>> image = read_once(nibabel.Nifti1Image(values, np.eye(4)), [mask])
+    >>> image.read(mask.on_grid_of(image.space)).tolist()
+    [[6.0, 7.0]]
     """
     image = open_image(img, what)
     inside = [mask_on(part, image.space, False).positions(image.space) for part in places]

@@ -43,6 +43,8 @@ def exchanges(groups: np.ndarray, cells: np.ndarray) -> Draw:
     """
     table = np.zeros((groups.max() + 1, cells.max() + 1), np.int64)
     np.add.at(table, (groups, cells), 1)
+    # Groups can change places only with those that have as many conditions in the same cells: the
+    # data are then as likely under the null hypothesis.
     kinds = pd.factorize(np.fromiter(map(tuple, table), object, len(table)))[0]
     # The conditions of each group, cell by cell.
     sequence = np.lexsort((np.arange(len(groups)), cells, groups))
@@ -68,6 +70,7 @@ def exchanges(groups: np.ndarray, cells: np.ndarray) -> Draw:
     def orders(rng: np.random.Generator, n: int) -> np.ndarray:
         order = np.empty((n, len(groups)), np.int64)
         for own in classes:
+            # Sorting random numbers draws all orders at once, each as likely as any other.
             places = np.argsort(rng.random((n, len(own))), axis=1)
             order[:, own.ravel()] = own[places].reshape(n, own.size)
         return order

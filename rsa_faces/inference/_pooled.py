@@ -49,12 +49,14 @@ def subject_ceilings(
     complete = not np.isnan(data).any()
     if evidence is not None:
         lower, upper = _from_pools(data, counts, method, evidence)
+    # From here on in order of cost: products, one sort per subject, pools of their own.
     elif given is not None or (complete and method.linear):
         lower, upper = _from_inner_products(data, counts, method, given)
     elif complete and method.uses_ranks and method.code is not None:
         lower, upper = _from_ranks(data, counts, method)
     else:
         lower, upper = _from_pools(data, counts, method)
+    # With one subject nobody is left to pool.
     return (np.full_like(lower, np.nan) if len(data) == 1 else lower), upper
 
 
@@ -69,6 +71,7 @@ def _from_inner_products(data, counts, method: Method, given) -> tuple[np.ndarra
     norm = to_all.sum(axis=1)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         upper = to_all / np.sqrt(own * norm)
+        # |pool - s|² = |pool|² - 2 s·pool + |s|²: no pool of the others is ever formed.
         return (to_all - own) / np.sqrt(own * (norm - 2 * to_all + own)), upper
 
 

@@ -47,6 +47,8 @@ def weighted_similarities(
         correlations = weighted_similarities(*beside, counts, method)
         # `align_given` refused methods without a partial form.
         return method.partial(correlations, len(given))  # type: ignore[misc]
+    # Evidence differs from subject to subject, and with it the weights: no product over all at
+    # once.
     if evidence is not None:
         weights, filled = pair_weights(counts), np.where(evidence > 0, data, 0.0)
         each = [
@@ -58,9 +60,12 @@ def weighted_similarities(
         return method.with_counts(model, data, counts)
     weights = pair_weights(counts)
     similarity = np.empty((len(counts), len(model), len(data)))
+    # Subjects who lack the same pairs share their weights.
     masks, group = np.unique(missing, axis=0, return_inverse=True)
     for i, mask in enumerate(masks):
         columns = np.flatnonzero(group == i)
+        # A function of one's own has no form with weights, and needs none where each condition is
+        # there once.
         if method.weighted is None and (counts == 1).all():
             similarity[:, :, columns] = method(model[:, ~mask], data[columns][:, ~mask])
             continue

@@ -80,6 +80,8 @@ def draw(
     n_groups = float(units.n_groups)
     if design.draws_conditions:
         conditions, spread = draw_conditions(rng, design.n_boot, units, fewest=fewest, apart=apart)
+        # Counts of a plain multinomial vary by 1 - 1/n: this is the n of one whose counts vary as
+        # these.
         n_groups = 1 / (1 - spread)
     if design.draws_subjects:
         subjects = draw_counts(rng, design.n_boot, np.arange(n_subjects))
@@ -154,6 +156,7 @@ def draw_conditions(
     def of_groups(n: int) -> np.ndarray:
         counts = np.empty((n, units.n_groups), np.int64)
         for own in members:
+            # Counts are all that similarities need of a sample: no RDM is ever resampled.
             counts[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=n)
         return counts
 
@@ -165,6 +168,7 @@ def draw_conditions(
     counts = of_groups(n_boot)
     poor = is_poor(counts)
     again = bool(poor.any())
+    # Only poor samples are drawn again, so that the others stay what the seed made them.
     for _ in range(_ATTEMPTS):
         if not poor.any():
             break
@@ -246,6 +250,7 @@ def corrected(
         )
     ((kind, parts),) = variances.items()
     n = draws.n_subjects if kind == "subjects" else draws.n_groups
+    # A mean of n drawn with replacement varies by (n - 1)/n of what a mean of n new ones does.
     return tuple(part * n / (n - 1) for part in parts)
 
 
@@ -355,6 +360,8 @@ def contrast_variances(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         m = defined.astype(np.float64)
         n = m.T @ m
         sums, squares = x.T @ m, (x**2).T @ m
+        # Each pair of columns over the samples in which both are defined: one matrix product for
+        # all pairs.
         total = squares + squares.T - 2 * x.T @ x - (sums - sums.T) ** 2 / n
         own = np.diagonal(squares) - np.diagonal(sums) ** 2 / np.diagonal(n)
         difference = np.maximum(total, 0.0) / (n - 1)
@@ -399,14 +406,20 @@ def dual_variance(
     """
     of_subjects = n_subjects / (n_subjects - 1) * subjects
     of_conditions = n_groups / (n_groups - 1) * conditions
+    # What both vary by beyond the two alone is their interaction, which holds both corrections at
+    # once (Schütt et al. 2023).
     factor = n_subjects * n_groups / ((n_subjects - 1) * (n_groups - 1))
     variance = of_subjects + of_conditions - factor * (both - subjects - conditions)
+    # In this order: by chance the difference may exceed the joint variance, or fall below what one
+    # factor alone makes; whoever generalises further is not surer, so the floors come last.
     return np.maximum(np.maximum(np.minimum(variance, both), of_subjects), of_conditions)
 
 
 def mean_over_subjects(similarity: np.ndarray, subjects: np.ndarray) -> np.ndarray:
     """Return the mean over drawn subjects, (n_samples, n_columns); NaN where one is undefined."""
     number = subjects.sum(axis=1, keepdims=True)
+    # A drawn subject without a value makes the mean undefined; one who was not drawn must not, and
+    # 0 times NaN would.
     if not np.isnan(similarity).any():
         shape = (len(subjects), *similarity.shape[1:])
         return np.einsum("bms,bs->bm", np.broadcast_to(similarity, shape), subjects) / number

@@ -177,6 +177,8 @@ def evidence_of(weights: RDMs, data: RDMs) -> np.ndarray:
     own = np.where(np.isnan(data.vectors), 0.0, weights.vectors)
     n_pairs = (own > 0).sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
+        # A mean of 1 makes subjects with more evidence in all pairs count no more than others in
+        # the pool.
         return np.nan_to_num(own * n_pairs / own.sum(axis=1, keepdims=True))
 
 
@@ -252,6 +254,8 @@ def shared_structure(
         # The mean correlation of all pairs of subjects grows with the length of summed z-scores.
         orders = np.empty((1 + n_permutations, n_subjects, len(run)), dtype=np.int64)
         orders[0] = np.arange(len(run))
+        # Each subject's names are shuffled on their own: shuffled together, what subjects share
+        # would stay.
         orders[1:] = np.argsort(rng.random((n_permutations, n_subjects, len(run))), axis=2)
         lengths += shuffled_lengths(square, orders) / len(pairs)
     # Sums in another order differ in the last digits: what is equal counts as equal.

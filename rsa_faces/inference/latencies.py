@@ -211,6 +211,7 @@ def latency_difference(
     alpha = course.settings["alpha"]
     for note in _latency_notes(frame, alpha):
         warnings.warn(note, stacklevel=2)
+    # Both curves come from the same samples of subjects and conditions: what moves both cancels.
     difference = samples[:, 0] - samples[:, 1]
     low, high, se, undefined = _spread(difference, alpha)
     names = {
@@ -322,6 +323,7 @@ def _search(times, kind, baseline_end, between) -> tuple[np.ndarray, np.ndarray]
 
 def _latencies(curves, times, kind, searched, baseline, fraction) -> np.ndarray:
     """Return the latency of curves of shape (..., n_times); NaN where there is none."""
+    # -inf, not 0: a curve that is below 0 throughout has a peak, too.
     values = np.where(searched & ~np.isnan(curves), curves, -np.inf)
     peak = values.argmax(axis=-1)
     height = values.max(axis=-1)
@@ -331,8 +333,11 @@ def _latencies(curves, times, kind, searched, baseline, fraction) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         criterion = level + fraction * (height - level)
         defined = np.isfinite(criterion) & (height > level)
+        # Not "<": where the curve is undefined it does not count as above.
         below = ~(curves >= criterion[..., None])
     place = np.arange(len(times))
+    # Backwards from the peak to the last time below the criterion: the first time above it may be
+    # noise long before.
     last = np.where(below & (place < peak[..., None]), place, -1).max(axis=-1)
     return np.where(defined & (last >= 0), times[np.minimum(last + 1, peak)], np.nan)
 
@@ -353,6 +358,7 @@ def _two_sided(differences: np.ndarray) -> float:
     if not len(defined):
         return np.nan
     tail = min((defined <= 0).sum(), (defined >= 0).sum())
+    # 1 is added to both, as of permutations: no number of samples shows a p of 0.
     return float(min(1.0, 2 * (1 + tail) / (1 + len(defined))))
 
 

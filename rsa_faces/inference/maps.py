@@ -244,8 +244,10 @@ def sign_flip_test(
     n_permutations = 2 ** len(maps) if exact else n_permutations
 
     def p_values(observed: np.ndarray) -> np.ndarray:
+        # The tolerance has to lower the bound on both sides of 0.
         bound = np.where(observed > 0, observed * _SAME, observed / _SAME)
         larger = len(maxima) - np.searchsorted(maxima, bound)
+        # All flips hold the observed one; random flips do not, and it is counted with them.
         return larger / len(maxima) if exact else (1 + larger) / (1 + len(maxima))
 
     def as_map(of_measured: np.ndarray, elsewhere=np.nan) -> np.ndarray:
@@ -265,6 +267,7 @@ def sign_flip_test(
         # `_threshold` gives one where clusters are formed.
         labels, clusters = _clusters(t, graph, tail, threshold)  # type: ignore[arg-type]
         clusters["p"] = p_values(clusters["mass"].to_numpy())
+        # Label 0: no cluster.
         p = np.concatenate([[1.0], clusters["p"]])[labels]
         peaks = np.unravel_index(np.flatnonzero(measured)[clusters["peak"]], shape)
         clusters["peak"] = pd.Series(
@@ -325,6 +328,7 @@ def _threshold(threshold, statistic: str, tail: str, n_subjects: int) -> float |
             )
         return None
     if threshold is None:
+        # Any choice is valid, but it decides which extents of effects are found: .01 in all.
         return float(stats.t.isf(0.005 if tail == "two-sided" else 0.01, n_subjects - 1))
     return check_above(threshold, 0, what="threshold to be a t value")
 
@@ -361,6 +365,7 @@ def _units(maps: np.ndarray) -> np.ndarray:
     scale = np.abs(maps).max(axis=0)
     units = maps / np.where(scale > 0, scale, 1.0)
     squares = np.einsum("sp,sp->p", units, units)
+    # Up to signs, as flips make such values equal: t would be without bound in one of them.
     deviations = np.abs(units)
     deviations -= deviations.mean(axis=0)
     same = np.einsum("sp,sp->p", deviations, deviations) <= 1e-12 * squares
@@ -379,6 +384,7 @@ def _signs(n_subjects: int, n_permutations: int, tail: str, seed) -> tuple[np.nd
     """Return the signs of subjects in each flip, and whether these are all flips."""
     rng = as_rng(seed)
     if 2**n_subjects > n_permutations:
+        # All flips are better than random ones where there are no more of them.
         drawn = rng.integers(0, 2, (n_permutations, n_subjects), dtype=np.int8)
         return 2 * drawn - 1, False
     # Two-sided statistics are the same for a flip and its mirror image.

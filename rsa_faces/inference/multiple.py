@@ -50,6 +50,7 @@ def adjust(p: np.ndarray, *, method: str = "fdr") -> np.ndarray:
     """
     check_choice(method, CORRECTIONS, what="correction")
     p = np.asarray(p, dtype=np.float64)
+    # A test that could not be made is none, and must not make the correction of the others harder.
     made = ~np.isnan(p)
     if ((p[made] < 0) | (p[made] > 1)).any():
         bad = p[made][(p[made] < 0) | (p[made] > 1)][0]
@@ -67,6 +68,8 @@ def adjust(p: np.ndarray, *, method: str = "fdr") -> np.ndarray:
 def _fdr(ordered: np.ndarray) -> np.ndarray:
     """Benjamini and Hochberg, on ascending p values."""
     n = len(ordered)
+    # From the largest down: a p value is rejected wherever a larger one is, so none may exceed its
+    # successors.
     return np.minimum.accumulate((ordered * n / np.arange(1, n + 1))[::-1])[::-1]
 
 

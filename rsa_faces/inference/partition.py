@@ -263,12 +263,15 @@ def variance_partition(
     to_parts = _inclusion_exclusion(n_predictors)
     method = "pearson" if transform is None else "spearman"
 
+    # Within each run first, then averaged: dissimilarities of different runs differ by what runs
+    # differ in.
     r2, adjusted = np.empty((2, len(runs), len(models)))
     for i, run in enumerate(runs):
         once = _correlations(run.vectors, np.ones((1, run.n_conditions)), method)
         g = _standardised(once, sides[None])
         _check_collinear(g[0], names, run.name)
         r2[i] = _r2(g, models)[0]
+        # R² grows with every predictor, also of noise: no unique part would ever be below 0.
         adjusted[i] = _adjusted(r2[i], run.n_pairs, models)
     of_models = adjusted.mean(axis=0)
     of_parts = to_parts @ of_models
@@ -416,6 +419,7 @@ def _variables(data: RDMs, predictors: Mapping[str, RDMs], by: str):
 
 def _runs(units: Units, variables, names: list[str], named: bool, n_predictors: int) -> list[_Run]:
     """Return one entry per block; without blocks, one of all conditions."""
+    # One set of pairs for all models: R² of different pairs could not be subtracted.
     variables = np.where(np.isnan(variables).any(axis=0), np.nan, variables)
     runs = []
     for name, members in zip(units.names, units.runs, strict=True):
@@ -446,6 +450,8 @@ def _correlations(vectors: np.ndarray, counts: np.ndarray, method: str) -> np.nd
 
 def _standardised(correlations: np.ndarray, sides: np.ndarray) -> np.ndarray:
     """Return correlations of the sides: weighted sums of z-scores, (n_samples, k, k)."""
+    # Data and predictors are means of z-scored RDMs: their correlations follow from those of single
+    # RDMs, so that a sample of subjects is a change of weights.
     g = sides @ correlations @ sides.transpose(0, 2, 1)
     scale = np.sqrt(np.einsum("bii->bi", g))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -468,6 +474,8 @@ def _inclusion_exclusion(n: int) -> np.ndarray:
             for some in combinations(part, size):
                 model = others | frozenset(some)
                 if model:
+                    # A part is what its predictors add together to all the others: signs alternate
+                    # with how many of them are in the model.
                     matrix[i, place[model]] += (-1.0) ** (size + 1)
     return matrix
 
@@ -488,6 +496,7 @@ def _r2(g: np.ndarray, models: list[tuple[int, ...]]) -> np.ndarray:
         own = g[:, index[:, None], index]
         with_data = g[:, index, 0]
         # Undefined where a predictor follows from the others (or is constant: NaN).
+        # NaN as 0: eigvalsh refuses NaN; such samples are left out below.
         fine = np.linalg.eigvalsh(np.nan_to_num(own))[:, 0] > _COLLINEAR
         fine &= np.isfinite(own).all(axis=(1, 2)) & np.isfinite(with_data).all(axis=1)
         own = np.where(fine[:, None, None], own, np.eye(len(model)))
@@ -555,6 +564,8 @@ def _permutation(runs, sides, transform, n_permutations: int, orders: Draw, rng)
     for x in fixed:
         of_run = []
         for k in range(1, n_predictors + 1):
+            # Only what the other predictors leave of this one is shuffled (double semipartialing):
+            # shuffling the predictor itself would also undo what it shares with the others.
             basis = np.linalg.qr(np.delete(x, [0, k], axis=0).T)[0].T
             own = x[k] - basis.T @ (basis @ x[k])
             rest = x[0] - basis.T @ (basis @ x[0])
