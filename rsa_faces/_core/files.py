@@ -43,9 +43,12 @@ def atomic_path(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[
     try:
         yield temporary
         # mkstemp makes private files; results should be as readable as any other file.
+        # There is no other way to ask for it than to set it.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(mode & ~umask)
+        # Before the move: after a power cut the name could otherwise stand for a file whose bytes
+        # never reached the disk.
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -95,6 +98,8 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     if fcntl is None:
         yield
         return
+    # A lock of the kernel, not a file that says "busy": it goes with the process, also when it is
+    # killed.
     with (folder / ".lock").open("w") as stream:
         try:
             fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -118,6 +123,7 @@ def sha256_bytes(*parts: bytes) -> str:
     """Return the SHA-256 of the parts, each preceded by its length."""
     digest = hashlib.sha256()
     for part in parts:
+        # Without lengths "ab", "c" and "a", "bc" would have the same hash.
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
@@ -174,4 +180,5 @@ _LONGEST = 120
 
 def _folded(stem: str) -> str:
     """Return what is the same for file names that some systems do not tell apart."""
+    # macOS and Windows take names that differ in case, or in how accents are written, for one file.
     return unicodedata.normalize("NFC", stem).casefold()

@@ -36,6 +36,7 @@ class _Patient(io.FileIO):
         """Write all of `data`, or nothing more after a failure."""
         left = memoryview(data).cast("B")
         n_bytes = len(left)
+        # A raw file may write less than it was given.
         while len(left) and self.failure is None:
             try:
                 left = left[super().write(left) :]
@@ -340,8 +341,10 @@ def _write_array(group: h5py.Group, name: str, value: np.ndarray, where: str) ->
         item.attrs["shape"] = value.shape
     else:
         dtype = value.dtype
+        # HDF5 has no type for times; the number of their units is one, and `dtype` says which.
         if dtype.kind in "mM":
             value = value.view(np.int64)
+        # Shuffled, bytes of equal exponents lie together, and are packed far better.
         packing = {"compression": "gzip", "shuffle": True} if value.nbytes > _SMALL else {}
         item = group.create_dataset(name, data=value, **packing)
         value = np.empty(0, dtype)

@@ -59,6 +59,7 @@ def image_files(path: str | os.PathLike[str], what: str = "img") -> list[Path]:
         return [path]
     if path.is_dir():
         files = [p for p in path.iterdir() if p.is_file() and p.name.endswith(_ENDINGS)]
+        # macOS leaves "._beta.nii" beside each file on drives of other systems.
         files = [p for p in files if not p.name.startswith(".")]
         if not files:
             raise InputError(
@@ -137,6 +138,7 @@ def readable(label: str) -> Iterator[None]:
     """
     try:
         yield
+    # Too little memory says nothing about the file.
     except (InputError, MemoryError):
         raise
     except Exception as err:

@@ -329,6 +329,7 @@ class GrayordinatesImage(Image):
             )
         masks: dict[str, Any] = {}
         columns: dict[str, np.ndarray] = {}
+        # Values of a Region go by vertex and voxel number; a CIFTI file may list them in any order.
         places = np.arange(len(axis))
         for part in HEMISPHERES:
             structure = f"CIFTI_STRUCTURE_CORTEX_{part.upper()}"
@@ -519,6 +520,7 @@ def _orientation(img: Any) -> Iterator[str]:
             "in mm are a guess from the size of voxels"
         )
     elif s_code and q_code:
+        # An affine map moves no point of a box further than its corners.
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
         corners = corners * [*(np.array(img.shape[:3]) - 1), 1]
         moved = np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max()

@@ -99,6 +99,8 @@ def inside_mask(values: np.ndarray, label: str, threshold: float | None = None) 
                 f"expected values above the threshold {threshold:g} in {label}, but {most}."
             )
         return inside
+    # Not "other than 0": a map of probabilities or of statistics would be a mask of nearly the
+    # whole brain.
     inside = np.abs(values - 1) <= _ROUNDING
     other = known[(np.abs(known) > _ROUNDING) & (np.abs(known - 1) > _ROUNDING)]
     if other.size:
@@ -179,7 +181,7 @@ def read_once(img: Any, places: Sequence[Region], what: str = "img") -> Image:
     >>> values = np.arange(8.0).reshape(2, 2, 2)
     >>> mask = as_region(nibabel.Nifti1Image((values > 5).astype(np.uint8), np.eye(4)))
     >>> image = read_once(nibabel.Nifti1Image(values, np.eye(4)), [mask])
-    >>> image.read(mask.on_grid_of(image.space)).tolist()
+    >>> image.read(mask.on_grid_of(image.space, resample=False)).tolist()
     [[6.0, 7.0]]
     """
     image = open_image(img, what)

@@ -29,12 +29,15 @@ def centred(vectors: np.ndarray, weights: np.ndarray | None = None) -> np.ndarra
     """Return rows minus their (weighted) mean; exactly 0 for constant rows."""
     mean = vectors.mean(axis=1) if weights is None else np.average(vectors, axis=1, weights=weights)
     centred = vectors - mean[:, None]
+    # The mean of equal values differs from them in the last digit: left, it would be scaled up to
+    # noise.
     centred[is_constant(vectors)] = 0.0
     return centred
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Return rows of length 1; NaN for rows of zeros."""
+    # Squares of very small or very large values would leave the range of floats.
     scale = np.abs(vectors).max(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = vectors / scale
@@ -93,6 +96,8 @@ class Covariance:
         row, col = np.triu_indices(len(self.matrix), k=1)
         xi = self.matrix[np.ix_(row, row)] + self.matrix[np.ix_(col, col)]
         xi -= self.matrix[np.ix_(row, col)] + self.matrix[np.ix_(col, row)]
+        # Diedrichsen et al. (2021): the covariance of two dissimilarities is the square of that of
+        # the differences of patterns they are made of.
         xi *= xi
         try:
             return cho_factor(xi, overwrite_a=True)
@@ -127,6 +132,8 @@ def whitened(vectors: np.ndarray, sigma_k: Covariance | None = None) -> np.ndarr
         sums = np.zeros((len(vectors), n))
         for values, out in zip(vectors, sums, strict=True):
             out += np.bincount(row, values, n) + np.bincount(col, values, n)
+        # With independent conditions V⁻¹ needs no matrix of pairs by pairs: row and column effects
+        # are taken off.
         own = (sums - sums.sum(axis=1, keepdims=True) / (2 * n)) / n
         return (vectors - own[:, row] - own[:, col]) / 2
     return sigma_k.whitened(vectors)
@@ -134,6 +141,7 @@ def whitened(vectors: np.ndarray, sigma_k: Covariance | None = None) -> np.ndarr
 
 def bounded(similarity: np.ndarray) -> np.ndarray:
     """Return similarities with what rounding adds beyond -1 and 1 taken off."""
+    # Only rounding is taken off: a similarity of 1.2 is an error that must be seen.
     return np.where(np.abs(similarity) < 1 + 1e-9, np.clip(similarity, -1.0, 1.0), similarity)
 
 
@@ -208,6 +216,8 @@ def largest_kendall(vector: np.ndarray) -> float:
 
 def pool_ranks(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return average ranks from 1: where pairs are missing, the mean rank differs."""
+    # Ranks of a subject with fewer pairs are smaller: centred, they would be pooled with others as
+    # if they were not.
     return ranks_of(vectors, weights) + (weights.sum(axis=1, keepdims=True) + 1) / 2
 
 
@@ -293,6 +303,7 @@ def _inner(model, data, weights, centre: bool):
 
 def weighted_products(model: np.ndarray, data: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return Σ w x y of all samples, models and data, by the way with the smaller copies."""
+    # Either models times data or samples times data are copied: whichever is fewer.
     if len(model) <= len(weights):
         products = (model[:, None, :] * data).reshape(-1, model.shape[1])
         return (weights @ products.T).reshape(len(weights), len(model), len(data))
@@ -301,6 +312,8 @@ def weighted_products(model: np.ndarray, data: np.ndarray, weights: np.ndarray) 
 
 def positive(difference: np.ndarray, of: np.ndarray) -> np.ndarray:
     """Return 0 where what is left of a sum of squares is rounding: the RDM is constant there."""
+    # Of a resample in which an RDM is constant, only rounding is left of its squares: a correlation
+    # of it would be any number.
     return np.where(difference > 1e-13 * of, difference, 0.0)
 
 

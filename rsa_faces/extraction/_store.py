@@ -84,6 +84,8 @@ class Part:
             raise InputError(f"{path} cannot be read: {err}. Extract again.") from err
         whole = sha256_bytes(text).encode() == digest
         header = json.loads(text) if whole else {}
+        # The header is checked by hash and the rest by length, at once; values are checked when
+        # they are read.
         if not whole or size != start + header["n_bytes"]:
             why = "it is cut short" if whole else "its header is not as it was written"
             raise _damaged(path, why)
@@ -153,6 +155,8 @@ class StoredPatterns:
             slab = room[: n * (stop - start)].reshape(n, -1)
             self._fill(slab, start)
             if self._owner is None:
+                # Channels come in order, so that the checksum of a row can be gone on with slab by
+                # slab.
                 sums = [zlib.crc32(row.data, crc) for row, crc in zip(slab, sums, strict=True)]
             yield _decoded(slab, self._kept_as)
         if self._owner is None:

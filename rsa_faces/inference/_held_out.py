@@ -130,10 +130,12 @@ def draw_folds(rng, counts: np.ndarray, units: Units, n_folds: int) -> np.ndarra
     """
     first = np.unique(units.groups, return_index=True)[1]
     drawn, strata = counts[:, first] > 0, units.strata
+    # Groups that were not drawn sort behind all that were, and get no fold.
     keys = np.where(drawn, rng.random(drawn.shape), 2.0)
     rank = np.empty(drawn.shape, int)
     for stratum in range(int(strata.max()) + 1):
         own = strata == stratum
+        # Ranks of random numbers, modulo the folds: folds of a run differ by one group at most.
         rank[:, own] = np.argsort(np.argsort(keys[:, own], axis=1), axis=1)
     return np.where(drawn, rank % n_folds, -1)[:, units.groups]
 
@@ -156,12 +158,15 @@ def fold_weights(
     each centred and scaled on its own.
     """
     fold = np.arange(n_folds)[None, :, None]
+    # A sample holds a condition several times: all its copies are in one fold, or it would be
+    # tested on itself.
     train = np.where(splits.folds[:, None] != fold, splits.counts[:, None], 0.0)
     train = train.reshape(-1, train.shape[2])
     subjects = np.concatenate(
         [training_subjects(*drawn, n_subject_folds) for drawn in splits.subjects], axis=1
     )
     shape = (len(splits), n_folds, subjects.shape[1], len(layers.vectors))
+    # Ranks have no products that a mean over subjects could be taken of before they are compared.
     if fit == "select" and not (method.linear and len(units.names) == 1):
         study = Study(layers.vectors, data, method, units)
         similarity = np.concatenate(
@@ -178,6 +183,7 @@ def fold_weights(
         here = replace(layers, vectors=layers.vectors[:, pairs]), data[:, pairs], train[:, run]
         products = _inner_products(*here, _linear_part(method))
         for total, (xx, xy, yy, plain) in zip(sums, products, strict=True):
+            # Subjects count as the method pools them, by the length of their RDM in this sample.
             length = np.sqrt(yy if fit == "select" else plain)
             total[0] = total[0] + xx
             total[1] = total[1] + xy / np.where(length > 0, length, np.inf)[:, None, :]
@@ -328,6 +334,7 @@ def _fit_interpolation(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
         return weights
     diagonal = np.einsum("...kk->...k", gram)[:, :, None]
     beside = np.einsum("...kk->...k", gram[..., :-1, 1:])[:, :, None]
+    # Cramer's rule for the two weights of the best mixture, of all pairs of neighbours at once.
     first, second = target[..., :-1], target[..., 1:]
     a = diagonal[..., 1:] * first - beside * second
     b = diagonal[..., :-1] * second - beside * first
@@ -342,6 +349,7 @@ def _fit_interpolation(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
     mixed = np.zeros(target.shape)
     np.put_along_axis(mixed, best, np.take_along_axis(a, best, axis=-1), axis=-1)
     np.put_along_axis(mixed, best + 1, np.take_along_axis(b, best, axis=-1), axis=-1)
+    # A mixture that is no better than a layer alone is that layer: rounding must not decide it.
     better = highest > alone
     weights[better] = mixed[better] / mixed[better].sum(axis=-1, keepdims=True)
     return weights
@@ -390,6 +398,8 @@ def held_out_plain(
         row, col = np.triu_indices(len(members), k=1)
         pairs = pair_index(members[row], members[col], n_conditions)
         here, own, drawn = layers[:, pairs], data[:, pairs], counts[t, members][None]
+        # Ceilings are of the test pairs only, pooled there: those of all pairs would be another
+        # question.
         scaled = np.nan_to_num(method.pooling(own, np.tile(pair_weights(drawn), (len(own), 1))))
         share = subject_counts[t]
         for g in range(n_subject_folds):

@@ -311,6 +311,8 @@ def _draw(study: CourseStudy) -> Draws | None:
     if draws.subjects is None:
         return draws
     counts, everyone = draws.subjects, np.arange(len(recording.subjects))
+    # Patients have electrodes in some regions only: a sample without any patient of a region says
+    # nothing of it.
     while True:
         empty = np.any([counts[:, m].sum(axis=1) == 0 for m in recording.members], axis=0)
         if not empty.any():
@@ -394,6 +396,8 @@ def _ceilings(
                 n_permutations=n_permutations,
                 seed=design.seed,
             )
+    # Both: a test over many times is passed somewhere by chance, and a ceiling below 0 bounds
+    # nothing.
     reliable = (adjust(p, method=design.correction) < design.alpha) & (low > 0)
     reliable = reliable.astype(object)
     reliable[np.isnan(p)] = None

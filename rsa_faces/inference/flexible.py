@@ -390,6 +390,7 @@ def fit_layers(
             ((np.ones((1, n)), np.full((1, n), -1)),),
         )
         weights = fold_weights(layers, region.data.vectors, once, region.units, fit, method, 1, 1)
+        # Back to the layers as they were given; layers were scaled for the fit.
         weights = weights[0, 0, 0] / scale
         for rows in layers.networks:
             weights[rows] /= np.sqrt((weights[rows] ** 2).sum())
@@ -435,12 +436,18 @@ def _cv_means(layers, data, splits, n_repeats, *options) -> np.ndarray:
 def _cv_variances(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return variances of columns and of differences, without the share of the random folds."""
     n_cv = samples.shape[1]
+    # All repetitions of a sample or none: their mean and each of them have to be of the same
+    # samples.
     samples = np.where(np.isnan(samples).any(axis=1, keepdims=True), np.nan, samples)
     of_mean = contrast_variances(samples.mean(axis=1))
     single = [contrast_variances(samples[:, r]) for r in range(n_cv)]
     variances = []
     for mean, parts in zip(of_mean, zip(*single, strict=True), strict=True):
+        # The variance of a mean over n repetitions is that of the sample plus 1/n of that of the
+        # random folds, of one repetition the sum of both: solved for the first.
         corrected = (n_cv * mean - np.mean(parts, axis=0)) / (n_cv - 1)
+        # By chance it may come out below 0, where no error was meant: then the folds' share stays
+        # in.
         variances.append(np.where(corrected > 0, corrected, mean))
     of_columns, of_differences = variances
     return of_columns, of_differences

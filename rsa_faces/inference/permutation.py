@@ -151,6 +151,7 @@ def permutation_test(
     cells = units.blocks
     if within is not None:
         own = codes_of(within, conditions, "cell of `within`")[0]
+        # Cells inside runs: a label may move only where both stay what they are.
         cells = np.unique(np.stack([cells, own]), axis=1, return_inverse=True)[1]
     orders = exchanges(units.groups, cells)
     if np.isnan(data.vectors[:, units.used]).any():
@@ -169,6 +170,8 @@ def permutation_test(
         parts = (drawn[i : i + at_once] for i in range(0, len(drawn), at_once))
         shuffled = np.concatenate([similarity_of(part) for part in parts])
         extreme += (shuffled >= bound).sum(axis=0)
+        # The largest similarity of all models in the same order: models are tested together,
+        # whatever their dependence (Westfall and Young).
         extreme_max += (np.nanmax(shuffled, axis=1)[:, None] >= bound).sum(axis=0)
     undefined = np.isnan(observed)
     return PermutationTest(

@@ -189,6 +189,8 @@ def split_half(
     _check_complete(subjects, units)
     rng = as_rng(seed)
     half = len(subjects) // 2
+    # Of an odd number one subject is left out of each split: halves of unlike size would need
+    # another correction.
     order = np.argsort(rng.random((n_splits, len(subjects))), axis=1)
     weights = np.zeros((2, n_splits, len(subjects)))
     for which in range(2):
@@ -208,6 +210,8 @@ def split_half(
             for w in weights
         )
         similarity[part] = np.diagonal(compare(first, second, method=method, blocks=blocks))
+    # Averaged first, corrected last: the correction is not linear, and single splits may lie below
+    # its range.
     return spearman_brown(mean_correlation(similarity, what=f"values of {method.name!r}"))
 
 

@@ -210,6 +210,8 @@ def reweighted_similarity(
     rows = []
     for fold in range(n_folds):
         train, test = (np.flatnonzero(chosen) for chosen in (folds != fold, folds == fold))
+        # Chosen among the training conditions alone: chosen on all, the test conditions would have
+        # a say.
         penalty = problem.choose(train, n_folds, rng)
         fitted = problem.fit(train, [penalty])
         similarity, unweighted = problem.judge(fitted, test)
@@ -242,6 +244,7 @@ class _Ridge:
     def __init__(self, patterns, study: Study, penalties: np.ndarray, nonnegative: bool):
         spread = patterns.std(axis=0)
         self.used = spread > 0
+        # One penalty is for all features alike only where they have the same spread.
         self.x = (patterns[:, self.used] - patterns[:, self.used].mean(axis=0)) / spread[self.used]
         self.study, self.penalties, self.nonnegative = study, penalties, nonnegative
         #: What is fitted: NaN between runs.
@@ -249,6 +252,8 @@ class _Ridge:
         for run in study.units.runs:
             row, col = (run[i] for i in np.triu_indices(len(run), k=1))
             own = study.data[:, pairs_of(run, len(patterns))]
+            # Within runs: levels of dissimilarity differ between runs, and no weight of a feature
+            # explains that.
             self.matrix[row, col] = self.matrix[col, row] = standard(own).mean(axis=0)
 
     def choose(self, train: np.ndarray, n_folds: int, rng) -> float:
@@ -344,6 +349,7 @@ class _Ridge:
         """Return the mean squared difference of each feature over the pairs within runs."""
         total, n_pairs = np.zeros(self.x.shape[1]), 0
         for run in self.study.units.among(members).runs:
+            # The squared differences of all pairs sum to n² times the variance.
             total += len(run) ** 2 * self.x[members[run]].var(axis=0)
             n_pairs += len(run) * (len(run) - 1) // 2
         return total / n_pairs

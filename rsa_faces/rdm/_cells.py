@@ -50,6 +50,7 @@ class Cells:
                     f"{names[0]!r}. Give more runs, or use another measure."
                 )
             number = {fold: i for i, fold in enumerate(names)}
+            # One number for condition and fold: a mean per cell is then one sum by number.
             codes += len(conditions) * np.array([number[fold] for fold in folds])
         cells = cls(codes, names, len(conditions))
         if (missing := np.flatnonzero(cells.counts == 0)).size:

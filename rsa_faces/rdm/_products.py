@@ -86,6 +86,8 @@ def _squared(patterns, single: bool, n_workers: int) -> np.ndarray:
     again = np.flatnonzero(doubtful)
     squared[again] = _from_differences(patterns, row[again], col[again], None)
     sums = rounding_of_sums(patterns.shape[1])
+    # Squared distances of counts and codes are whole numbers: exact where rounding cannot reach the
+    # next.
     if _whole_numbers(patterns) and sums * scale.max() < 0.25:
         return np.rint(squared)
     rounding = np.zeros(len(row)) if single else sums * scale
@@ -137,6 +139,8 @@ def _angular(patterns, centered: bool, single: bool, n_workers: int) -> np.ndarr
     scale = norms[row] + norms[col]
     product = lengths[row] * lengths[col]
     with np.errstate(invalid="ignore", divide="ignore"):
+        # |b_i| - |b_j| as a difference of squares over a sum: lengths that are nearly equal cancel
+        # no digits.
         gap = (part[row] - part[col]) / (lengths[row] + lengths[col])
         squared = scale - 2.0 * gram[row, col] - gap**2
         distance = squared / (2.0 * product)
@@ -147,6 +151,7 @@ def _angular(patterns, centered: bool, single: bool, n_workers: int) -> np.ndarr
         return _angular(patterns, centered, False, n_workers)
     again = np.flatnonzero(doubtful)
     distance[again] = _from_differences(patterns, row[again], col[again], centered) / 2.0
+    # What rounding adds beyond opposite patterns.
     distance = np.minimum(distance, 2.0)
     sums = rounding_of_sums(patterns.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -206,6 +211,8 @@ def _collect(patterns, single: bool, n_workers: int) -> Products:
     n = len(patterns)
     width = max(1, min(_WIDTH, _BLOCK_BYTES // (8 * n)))
     gram, toward, shared = np.zeros((n, n)), np.zeros(n), 0.0
+    # Means of each block apart: added to the products, they would take the digits of small
+    # differences.
     offsets, widths = [], []
     # One for each thread: fresh memory for each group would cost as much as its products.
     size = n * min(width, patterns.shape[1])
@@ -237,6 +244,7 @@ def _edges(n_channels: int) -> list[int]:
     """Return where groups begin, and the end: nearly equal, for few threads to share evenly."""
     n_groups = -(-n_channels // _GROUP)
     if n_groups > 1:
+        # The number of groups does not depend on the machine, nor does, with it, the order of sums.
         n_groups = min(-(-n_groups // 4) * 4, n_channels)
     return [n_channels * k // n_groups for k in range(n_groups + 1)]
 

@@ -52,6 +52,7 @@ def settle(values: np.ndarray, rounding, *, exact: tuple[float, ...] = (0.0,)) -
     if rows.shape[1] < 2:
         return values
     bounds = np.broadcast_to(rounding, rows.shape)
+    # First a cheap look: most RDMs have no two values this close, and are done with.
     limit = 2.0 * np.nanmax(bounds, axis=1, initial=0.0)
     if not limit.any():
         return values
@@ -73,9 +74,11 @@ def _settled(values: np.ndarray, rounding: np.ndarray, exact: tuple[float, ...])
     order = np.argsort(values, kind="stable")
     order = order[: len(order) - int(np.isnan(values).sum())]
     ordered, bound = values[order], rounding[order]
+    # Chains of neighbours are one value: where they end, the next is surely another.
     apart = np.diff(ordered) > bound[1:] + bound[:-1]
     starts = np.concatenate([[0], 1 + np.flatnonzero(apart)])
     stops = np.append(starts[1:], len(ordered))
+    # The median of a chain: one of its own values, whatever rounding did at its ends.
     chosen = ordered[(starts + stops - 1) // 2]
     group = np.repeat(np.arange(len(starts)), stops - starts)
     for number in exact:
@@ -97,6 +100,7 @@ def values_repeat(patterns: np.ndarray) -> bool:
     few = patterns[:, :: max(1, patterns.shape[1] // 128)]
     if len({row.tobytes() for row in few + 0.0}) < len(few):  # -0.0 becomes 0.0
         return True
+    # Silent channels repeat in any layer after a ReLU, and tie no distances.
     values = few[few != 0]
     return len(np.unique(values)) < 0.9 * len(values)
 

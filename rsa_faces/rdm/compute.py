@@ -209,6 +209,7 @@ def _one(patterns, rows, names, measure, folds, how_noise, name):
     cells = Cells.of(rows, names, folds, measure)
     patterns = np.asarray(patterns, dtype=np.float64)
     total = np.zeros((len(cells.counts), patterns.shape[1]))
+    # `add.at`, as a cell may occur any number of times; plain indexing would keep the last one.
     np.add.at(total, cells.codes, patterns)
     means = total / cells.counts[:, None]
     n_channels, n_folds = patterns.shape[1], len(cells.folds)
@@ -245,6 +246,7 @@ def _noise(noise, n_channels: int, dimensions: tuple[int, ...]):
             f"{covariance.shape}."
         )
     transposed = np.swapaxes(covariance, -1, -2)
+    # Cholesky reads one half only, and would take any matrix for a symmetric one.
     if not np.allclose(covariance, transposed, rtol=1e-8, atol=0.0):
         raise InputError("expected a symmetric noise covariance, got one that is not.")
     try:

@@ -345,6 +345,8 @@ def crossnobis(folds: np.ndarray, covariance: np.ndarray | None = None) -> np.nd
         if covariance is not None:
             white = [_whiten(fold, covariance) for fold in folds]
             folds, condition = np.stack([fold for fold, _ in white]), white[0][1]
+        # The sum over all pairs of different folds is the product of sums less the products of each
+        # fold with itself: no loop over pairs.
         gram = _gram(folds.sum(axis=0))
         scale = np.diagonal(gram).copy()
         for fold in folds:
@@ -356,6 +358,8 @@ def crossnobis(folds: np.ndarray, covariance: np.ndarray | None = None) -> np.nd
         scale = np.zeros(n_conditions)
         for a in range(n_folds):
             for b in range(a + 1, n_folds):
+                # Each pair of folds is whitened by the noise of both, or the two sides would be in
+                # different units.
                 pooled = (covariance[a] + covariance[b]) / 2
                 (one, condition), (other, _) = (_whiten(folds[k], pooled) for k in (a, b))
                 cross = one @ other.T
@@ -363,6 +367,7 @@ def crossnobis(folds: np.ndarray, covariance: np.ndarray | None = None) -> np.nd
                 total = total + _from_gram(cross + cross.T)
     row, col = np.triu_indices(len(scale), k=1)
     total = settle(total, _rounding(folds[0], condition) * (scale[row] + scale[col]))
+    # Not cut at 0: the mean of no difference has to be 0, and half of its values below it.
     return total / (n_folds * (n_folds - 1) * n_channels)
 
 
@@ -397,6 +402,7 @@ def poisson(patterns: np.ndarray, *, prior_rate: float = 1.0, prior_weight: floa
     for block in blocks(patterns):
         check_rates(block.min())
         block = block.astype(np.float64)
+        # A prior, as the logarithm of a rate of 0 has no bound.
         rates = (block + prior_rate * prior_weight) / (1 + prior_weight)
         kernel += rates @ np.log(rates).T
     divergence = np.maximum(_from_gram(kernel + kernel.T) / 2, 0.0)

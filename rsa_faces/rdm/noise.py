@@ -99,7 +99,10 @@ class Freedom:
     @classmethod
     def equal(cls, n_observations: int, n_estimated: int) -> Freedom:
         """Return that of residuals of a model of `n_estimated` parameters, with equal shares."""
+        # Rows are not independent once parameters were taken off: this many are as good as free.
         number = n_observations - n_estimated
+        # Each row keeps the same share of its noise, number / n; squares of the shares are what
+        # fourth powers need.
         return cls(number, number**2 / max(n_observations, 1))
 
     @classmethod
@@ -107,6 +110,8 @@ class Freedom:
         """Return that of deviations from the mean of the observations with the same number."""
         counts = np.bincount(codes)
         counts = counts[counts > 0]
+        # A deviation from the mean of n keeps 1 - 1/n of its variance; one of a cell of its own is
+        # 0.
         return cls(len(codes) - len(counts), float((counts * (1 - 1 / counts) ** 2).sum()))
 
     @classmethod
@@ -114,6 +119,7 @@ class Freedom:
         """Return that of residuals of a linear model."""
         left, values, _ = np.linalg.svd(design, full_matrices=False)
         basis = left[:, values > values.max(initial=0.0) * max(design.shape) * np.finfo(float).eps]
+        # One less the leverage: how much of its noise each residual still holds.
         shares = 1 - (basis**2).sum(axis=1)
         return cls(len(design) - basis.shape[1], float((shares**2).sum()))
 
@@ -221,6 +227,7 @@ def estimate(residuals: np.ndarray, freedom: Freedom, method: str) -> NoiseCovar
     check_choice(method, NOISE_METHODS, what="noise covariance method")
     check_freedom(freedom, len(residuals))
     silent = np.logical_not(residuals.any(axis=0))
+    # Without variance a channel has no correlation, and its inverse would be without bound.
     if silent.any():
         raise InputError(
             f"expected noise in every channel, but {int(silent.sum())} of {len(silent)} have none "
@@ -358,8 +365,12 @@ def _ledoit_wolf(residuals: np.ndarray, freedom: Freedom) -> tuple[np.ndarray, f
     """Shrink towards the mean variance times the identity."""
     n_channels = residuals.shape[1]
     sample = residuals.T @ residuals / freedom.number
+    # Ledoit and Wolf (2004): how wrong the sample covariance is, over how far it is from the
+    # target.
     target = np.trace(sample) / n_channels
     spread = (sample**2).sum() - n_channels * target**2
+    # Residuals are smaller than the noise was; without this, shrinkage would fall with every row
+    # that a model leaves dependent on others.
     fourth = freedom.inflation * ((residuals**2).sum(axis=1) ** 2).sum()
     error = (fourth / freedom.number - (sample**2).sum()) / freedom.number
     shrinkage = 1.0 if spread <= 0 else float(np.clip(error / spread, 0.0, 1.0))
@@ -372,6 +383,7 @@ def _schaefer_strimmer(residuals: np.ndarray, freedom: Freedom) -> tuple[np.ndar
     sample = residuals.T @ residuals / freedom.number
     scale = np.sqrt(np.diagonal(sample))
     squared = (residuals / scale) ** 2
+    # Correlations, so that channels of large variance do not decide the shrinkage of all.
     correlations = sample / np.outer(scale, scale)
     fourth = freedom.inflation * (squared.T @ squared)
     error = (fourth / freedom.number - correlations**2) / freedom.number

@@ -85,6 +85,7 @@ class Plan:
         """Time from start to end; shared parts are spread over workers."""
         shared = [work.seconds for work in self.works if work.shared]
         own = sum(work.seconds for work in self.works if not work.shared)
+        # However many workers there are, the longest part takes its time.
         return own + max(sum(shared) / self.workers, max(shared, default=0.0))
 
     @property
@@ -192,6 +193,7 @@ class Trials:
         if key in self._known:
             return self._known[key]
         few, more = (min(n, whole) for n in sizes)
+        # Once before it is timed: what is compiled or loaded first is not in the slope.
         make(few)
         least = timed(make, few)
         slope = 0.0
@@ -199,6 +201,7 @@ class Trials:
             most = timed(make, more)
             # Something may have been loaded, or compiled, that fewer did not need.
             if most < _SHORT or most > 2 * least * more / few:
+                # The smaller of two: other processes make times longer, never shorter.
                 least, most = min(least, timed(make, few)), min(most, timed(make, more))
             slope = max(0.0, most - least) / (more - few)
         self._known[key] = least + slope * (whole - few)
@@ -256,6 +259,7 @@ class Trials:
 
             seconds = self.seconds((name, path), make, n, _IMAGES)
             # What two stimuli are compared by is not in the passes.
+            # A trial has few pairs, whose number grows with the square of the stimuli.
             seconds += 2 * n**2 * sum(channels) / self.products_per_second
             n_pairs = n * (n - 1) // 2
             weights = sum(p.numel() for p in network.module.parameters()) * 4

@@ -179,6 +179,8 @@ class Run(abc.ABC):
             another configuration and `fresh` is False, or another run is writing there.
         """
         started, clock = datetime.now(UTC), time.perf_counter()
+        # In this order: nothing is written before all is checked, and no cluster asked for before
+        # the folder is ours.
         with self._checked() as caught, self._claimed(), opened(self.cluster) as self.parts:
             self.steps = Steps(self.folder)
             self.make()
@@ -296,6 +298,8 @@ class Run(abc.ABC):
         if self.share is not None:
             self._do_share(jobs, *self.share)
             return
+        # All are begun before the first is waited for; they are kept in their order, so that
+        # results do not depend on which ends first.
         waits = [
             functools.partial(job.function, *job.arguments)
             if job.here or self.steps.is_done(job.step, job.depends_on)
@@ -311,6 +315,8 @@ class Run(abc.ABC):
         """Do a share of the steps; raise unless all of them were done before, by whomever."""
         self._stages -= 1
         left = [job for job in jobs if not self.steps.is_done(job.step, job.depends_on)]
+        # Shares of all jobs, not of those that are left: which is whose must not depend on how far
+        # the others are.
         mine = [job for job in jobs[share::n_shares] if job in left]
         for job in mine:
             self.tell(job.what)

@@ -45,6 +45,7 @@ class Steps:
             self._done = {}
         self._apart: dict[str, dict[str, Any]] = {}
         for path in sorted((folder / ARRAY).glob("*.json")):
+            # A record that a killed job left half is none: its step is done again.
             with contextlib.suppress(ValueError):
                 record = json.loads(path.read_text(encoding="utf-8"))
                 self._apart[record["step"]] = record
@@ -119,8 +120,10 @@ class Steps:
     def _found(self, name: str, depends_on: Sequence[str]) -> dict[str, Any] | None:
         """Return the record of a step that is done."""
         key = _key(depends_on)
+        # Steps of jobs are taken over into state.json when the run that gathers comes to them.
         for records in (self._done, self._apart):
             record = records.get(name, {})
+            # By their bytes: a file that was edited or cut since is made again, not read.
             if record.get("key") == key and self._intact(record["files"]):
                 return record
         return None
@@ -133,6 +136,7 @@ class Steps:
 
 def _key(depends_on: Sequence[str]) -> str:
     """Return the hash of all that a step depends on."""
+    # Another version may compute another number from the same input.
     return sha256_bytes(*(part.encode() for part in (__version__, *depends_on)))
 
 
@@ -145,6 +149,7 @@ def peak_memory(*, reset: bool = True) -> Iterator[list[int]]:
     peak = [0]
     if reset:
         with contextlib.suppress(OSError):
+            # 5 sets the high-water mark back to what is resident now (Linux, proc(5)).
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     try:
         yield peak
@@ -163,6 +168,7 @@ def _high_water() -> int:
     except ImportError:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS tells bytes, others kilobytes; there the mark of the whole process is all there is.
     return peak if os.uname().sysname == "Darwin" else peak * 1024
 
 
@@ -174,6 +180,7 @@ def check_place(folder: Path) -> None:
     InputError
         With what stands in its way.
     """
+    # The nearest folder that exists decides, as those below it are still to be made.
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise _unwritable(folder, f"{there} is a file")
@@ -222,6 +229,7 @@ def claimed(
     previous = folder / "config.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Tried, not asked for: permissions on network folders are not what they say.
         with atomic_path(folder / ".writable"):
             pass
         (folder / ".writable").unlink()
@@ -243,7 +251,9 @@ def claimed(
                 f"{folder} holds a {foreign[0]} that no run of rsa-faces left there. "
                 "Choose another folder with --out."
             )
+        # Only under the lock: another run's temporary files are not ours to remove.
         _sweep(folder)
+        # Last: a run that is refused must not have changed what it was refused for.
         write_text(previous, resolved)
         yield
 
@@ -263,6 +273,8 @@ def joined(folder: Path, resolved: str) -> Iterator[None]:
             f"expected the run of this configuration in {folder}, of which --part does one share. "
             "Start it without --part first: that writes the job array."
         )
+    # Shared among the jobs, but not with a run of its own, which would gather what they still
+    # write.
     with locked(folder, shared=True):
         yield
 
@@ -279,6 +291,7 @@ def _forget(folder: Path) -> None:
     root = folder.resolve()
     for name in recorded | {"state.json", "provenance.json"}:
         path = (root / name).resolve()
+        # A record could name any file, such as one that a link leads to outside of the folder.
         if path.is_relative_to(root) and path.is_file():
             path.unlink()
     remove_array(folder)
