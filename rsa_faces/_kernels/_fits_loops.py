@@ -45,6 +45,7 @@ def nnls_gram(gram, target):  # noqa: D417
             scale[k] = 1.0 / np.sqrt(d) if d > 0.0 else 0.0
         for k in range(size):
             for m in range(size):
+                # Predictors of length 1: one tolerance then fits all of them.
                 a[k, m] = gram[j, k, m] * scale[k] * scale[m]
         for t in range(n_targets):
             largest = 0.0
@@ -54,6 +55,7 @@ def nnls_gram(gram, target):  # noqa: D417
                 state[k] = 0 if scale[k] > 0.0 else 3
                 largest = max(largest, abs(b[k]))
             n_passive = 0
+            # Rounding could let a predictor come and go for ever; a bound ends that.
             for _ in range(10 * size + 10):
                 best = -1
                 highest = _TOLERANCE * largest
@@ -70,6 +72,8 @@ def nnls_gram(gram, target):  # noqa: D417
                 n_passive += 1
                 state[best] = 1
                 fine = _solve_passive(a, b, passive, n_passive, factor, step)
+                # One that follows from the others, or whose weight rounding makes negative at once,
+                # is not tried again before something else has changed.
                 if not fine or step[n_passive - 1] <= 0.0:
                     n_passive -= 1
                     state[best] = 2

@@ -155,6 +155,8 @@ def fill_untied(order_model, order_data, strict_model, strict_data, paired, sums
         if not strict_data[j]:
             continue
         for i in range(n):
+            # Without ties an entry is one bit of a set: a word holds 64 of them, and counting those
+            # below takes a mask.
             places[order_data[j, i]] = i
         for m in range(j if paired else 0, j + 1 if paired else n_model):
             if not strict_model[m]:

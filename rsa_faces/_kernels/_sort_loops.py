@@ -21,9 +21,13 @@ def sort_one(values, low, high, keys, spare, histogram, ordered, order):  # noqa
     n = len(values)
     n_digits = 2 if n <= 1 << 15 else 3
     scale = ((1 << (_DIGIT * n_digits)) - 1) / (high - low) if high > low else 0.0
+    # Insertion is fast where digits have nearly sorted; of values that crowd in few cells it would
+    # take n² steps.
     patience = 16 * n if np.isfinite(scale) and np.isfinite(high - low) else -1
     if patience > 0:
         for i in range(n):
+            # Place and origin in one number: it is moved as a whole, and equal values keep their
+            # order.
             keys[i] = (np.int64((values[i] - low) * scale) << _INDEX) | i
         for digit in range(n_digits):
             shift = _INDEX + digit * _DIGIT
@@ -110,6 +114,7 @@ def any_closer(rows, limits, at, close):
     n = rows.shape[1]
     size = 64
     while size < min(4 * n, 2**26):
+        # A power of two, so that a cell is found by masking bits.
         size *= 2
     last, before = np.empty(size, np.int32), np.empty(n, np.int32)
     for row in at:
@@ -134,6 +139,7 @@ def _is_close(values, limit, last, before):
         cell = np.int64(np.floor(place))
         # Next door only from the edge; twice a limit of it, as places are rounded.
         inside = place - np.floor(place)
+        # Equal values are entered once: a row of ties would be a chain of n.
         is_new = True
         for near in range(cell - (inside < 0.0625), cell + 1 + (inside > 0.9375)):
             j = last[near & (size - 1)]

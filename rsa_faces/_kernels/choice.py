@@ -41,6 +41,7 @@ def compiled_pays(loops: str, steps: int, limit: int) -> bool:
     bool
     """
     _done[loops] += int(steps)
+    # Steps of all calls so far: a loop that is called often with little is worth compiling as well.
     return _done[loops] > (limit // 20 if _compiled_before(loops) else limit)
 
 
@@ -66,6 +67,7 @@ def call(function: Callable, *arguments):
 
 @contextlib.contextmanager
 def _saying() -> Iterator[None]:
+    # Whether a function has to be compiled shows only in how long it takes.
     timer = threading.Timer(_PATIENCE, _say)
     timer.daemon = True
     timer.start()
@@ -80,6 +82,7 @@ def in_threads(function: Callable[..., None], n_items: int, *arguments: object) 
 
     In a thread that is itself one of several, the parts are done one after the other.
     """
+    # A thread that others stand beside has its share of the processor already.
     alone = threading.current_thread() is threading.main_thread()
     n = max(1, min(n_threads(), n_items)) if alone else 1
     if n == 1:

@@ -88,6 +88,8 @@ def t_values(units: np.ndarray, signs: np.ndarray) -> np.ndarray:
     for sign, unit in zip(signs.T.astype(float), units, strict=True):
         sums += sign[:, None] * unit
     with np.errstate(divide="ignore", invalid="ignore"):
+        # Flipping signs leaves squares as they are: with values of length 1 at each place, t
+        # follows from the sum alone.
         return sums * np.sqrt((n - 1.0) / (n - sums * sums))
 
 
@@ -138,6 +140,8 @@ def plain_enhance(t: np.ndarray, graph: sparse.csr_array) -> np.ndarray:
     for level in np.unique(t[t > 0]):
         inside = np.flatnonzero(t >= level)
         of = connected_components(graph[inside][:, inside], directed=False)[1]
+        # Between two neighbouring levels the extent is the same: the integral of h² over this step
+        # is exact, with no step size to choose.
         volume = (level - low) * (level * level + level * low + low * low) / 3.0
         enhanced[inside] += np.sqrt(np.bincount(of)[of].astype(float)) * volume
         low = level

@@ -126,6 +126,7 @@ def score_matrix(scores) -> tuple[np.ndarray, tuple[str, ...]]:
     if isinstance(scores, RDMs):
         if len(scores) != 1:
             raise InputError(f"expected one RDM, got {len(scores)}: select one.")
+        # Distances grow where scores fall.
         return -scores.matrices()[0], scores.conditions
     if not isinstance(scores, pd.DataFrame):
         raise InputError(
@@ -183,6 +184,8 @@ def permutations(faces: GroupedFaces, n: int, rng: np.random.Generator):
     places = np.argsort(strata, kind="stable")
     size = max(1, min(512, BLOCK_VALUES // max(1, len(strata) ** 2)))
     for start in range(0, n, size):
+        # A whole number plus a fraction: sorting shuffles inside strata, and leaves strata in their
+        # order.
         shuffled = np.argsort(strata + rng.random((min(size, n - start), len(strata))), axis=1)
         order = np.empty_like(shuffled)
         order[:, places] = shuffled
@@ -194,6 +197,7 @@ def draws_of_people(onehot: np.ndarray, n_boot: int, rng: np.random.Generator) -
     counts = np.empty((n_boot, len(onehot)))
     for group in onehot.T > 0:
         n = int(group.sum())
+        # Within groups, whose sizes are part of the design, not of chance.
         counts[:, group] = rng.multinomial(n, np.full(n, 1.0 / n), size=n_boot)
     return counts
 
@@ -230,6 +234,8 @@ def error_of_people(own: np.ndarray, onehot: np.ndarray, alone: np.ndarray | flo
     toward = (own * lost).sum(axis=1) + alone
     off = toward - (onehot.T @ toward / size)[code]
     few = np.divide(size, size - 1, out=np.full(len(size), np.nan), where=size > 1)
+    # The variance if pairs were independent; the sum of dependent ones may by chance come out below
+    # it, even below 0.
     single = (own**2).sum() / 2
     return float(np.sqrt(max((off**2 * few[code])[off != 0].sum() - single, single)))
 
@@ -238,6 +244,7 @@ def interval_of_rate(rate: float, error: float, alpha: float) -> tuple[float, fl
     """Return that of Clopper and Pearson for as many independent pairs as give this error."""
     if not 0 < rate < 1 or not error > 0:
         return (rate, rate) if np.isfinite(error) else (np.nan, np.nan)
+    # So many independent pairs would have this error: dependent pairs are fewer than they look.
     n = rate * (1 - rate) / error**2
     hits = rate * n
     low = stats.beta.ppf(alpha / 2, hits, n - hits + 1)

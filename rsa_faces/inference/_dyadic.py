@@ -157,6 +157,7 @@ class Parts:
         variances = []
         for of in (np.diagonal, of_differences):
             subjects, crossed = of(self.subjects), of(self.crossed)
+            # Negative dependence of pairs that share a condition is taken for chance.
             conditions = np.maximum(of(self.conditions), of(self.pairs))
             both = np.maximum.reduce([subjects + crossed, subjects, conditions])
             all_ = {"subjects": subjects, "conditions": conditions, "both": both}
@@ -212,6 +213,8 @@ def variance_parts(study: Study, *, ceilings: bool = True) -> Parts:
     crossed = np.full((size, size), np.nan)
     if n_subjects > 1:
         crossed = mean.sharing - own.sharing / n_subjects**2
+        # Products of a subject with itself were taken out of n²: n (n - 1) of them are of two
+        # subjects.
         crossed *= n_subjects / (n_subjects - 1)
     return Parts(similarity, of_subjects(values), crossed, mean.sharing, mean.within)
 

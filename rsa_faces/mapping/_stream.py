@@ -121,6 +121,7 @@ def pairs_within(blocks: Labels | None, conditions: Sequence[str]) -> list:
 
 def block_size(n_pairs: int) -> int:
     """Return the number of centres whose RDMs are made together."""
+    # By pairs alone, not by memory or threads: last digits of products go with the size of a block.
     return int(np.clip(_BLOCK_VALUES // n_pairs, 8, 64))
 
 
@@ -183,5 +184,6 @@ def in_blocks(
                 done += size
                 tell(min(done, len(centers)))
         except BaseException:
+            # Blocks that wait would run to their end before an error is seen.
             pool.shutdown(cancel_futures=True)
             raise

@@ -377,6 +377,7 @@ def best_model_map(maps: Sequence[SearchlightMap]) -> BestModels:
     stack = _stack(maps, None, 3)
     defined = ~np.isnan(stack).all(axis=(0, 2))
     whole = ~np.isnan(stack[:, defined]).any(axis=(0, 1))
+    # The sum of the others is all less one's own: no loop over who is left out.
     total = stack.sum(axis=0)
     index = np.full(stack.shape[2], -1)
     held_out = np.full((len(stack), stack.shape[2]), np.nan)
@@ -385,6 +386,7 @@ def best_model_map(maps: Sequence[SearchlightMap]) -> BestModels:
     index[places] = best_of(total[:, places])[0]
     for s, own in enumerate(stack):
         chosen[s, places] = best_of((total - own)[:, places])[0]
+        # Chosen in the same data, the largest of many similarities is above 0 of noise alone.
         held_out[s, places] = own[chosen[s, places], places]
     share = np.where(whole, (chosen == index).mean(axis=0), np.nan)
     return BestModels(
@@ -554,6 +556,8 @@ def values_of(maps: Sequence[SearchlightMap], model, minus) -> np.ndarray:
             f"{len(values)} subjects have no similarity there.",
             stacklevel=3,
         )
+        # Over fewer subjects t would mean another thing at each place, and flips could not be the
+        # same everywhere.
         values[:, partly] = np.nan
     return values
 

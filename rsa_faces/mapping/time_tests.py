@@ -91,6 +91,8 @@ class MapClusters(BaseResult):
     def p_map(self, region: str) -> np.ndarray:
         """Return p of each layer and time, corrected for all regions too, (n_layers, n_times)."""
         check_choice(region, self.tests, what="region")
+        # Bonferroni: regions are few, and each has flips of its own patients, without a common
+        # maximum.
         return np.minimum(self.tests[region].p * len(self.tests), 1.0)
 
 
@@ -304,6 +306,7 @@ def compare_networks(
         ]
         _check_patients(len(sides[0]), region)
         if by == "network":
+            # Layers are averaged before patients are compared: layers of a network are no sample.
             sides = [side.mean(axis=1, keepdims=True) for side in sides]
         for i, layer in enumerate(layers):
             a, b = sides[0][:, i], sides[1][:, i]

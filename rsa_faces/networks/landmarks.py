@@ -99,6 +99,8 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
         both = zip(images, _points(network, images), _points(network, mirrored), strict=True)
         for i, (image, one, other) in enumerate(both, start=start):
             points[i] = one
+            # A face looks the same in the mirror; what a regression makes of no face hangs on the
+            # pixels.
             back = other[_MIRRORED] * [-1, 1] + [image.shape[1] - 1, 0]
             eyes = np.linalg.norm(one[36:42].mean(axis=0) - one[42:48].mean(axis=0))
             off[i] = np.linalg.norm(one - back, axis=1).mean() / max(eyes, 1e-9)

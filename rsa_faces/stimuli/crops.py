@@ -85,6 +85,7 @@ def find_to_cut(
         return known, f"{known.missing[0]!r} shows no face that could be cut out"
     sides = np.array([min(stimuli.image(name).shape[:2]) for name in stimuli.ids])
     distance = known.table.loc[list(stimuli.ids), "eye_distance"].to_numpy(float)
+    # The median: one odd detection among many images must not decide for all.
     share = np.median(distance / sides)
     if share >= _CUT_OUT:
         return known, f"they are cut-out faces already (eyes {share:.2f} of the side apart)"

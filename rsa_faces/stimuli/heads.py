@@ -263,9 +263,11 @@ def _fit(points: np.ndarray, noise: float) -> tuple[Pose, np.ndarray, bool]:
         jacobian = np.concatenate([pose, shifts, moves]).reshape(6 + len(values), -1).T
         jacobian *= weights[:, None]
         off = weights * (points - scale * turned[:, :2] - shift).ravel()
+        # Pose has no prior: where a head is and how large says nothing of whose it is.
         hold = np.concatenate([np.zeros(6), prior**2])
         slope = jacobian.T @ off - hold * np.concatenate([np.zeros(6), values])
         step = np.linalg.solve(jacobian.T @ jacobian + np.diag(hold), slope)
+        # Turns are composed and the scale multiplied: it stays a rotation, and above 0.
         turn, scale, shift = _rotation(step[:3]) @ turn, scale * np.exp(step[3]), shift + step[4:6]
         values = values + step[6:]
         if np.abs(step).max() < _CONVERGED:

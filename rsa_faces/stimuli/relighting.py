@@ -112,6 +112,7 @@ def relit(
     light = np.array([np.sin(a) * np.cos(e), -np.sin(e), np.cos(a) * np.cos(e)])
     new, old = (ambient + (1 - ambient) * np.maximum(normal @ one, 0) for one in (light, [0, 0, 1]))
     ratio = new / old
+    # Where light comes from is asked for, not how much of it there is.
     ratio *= share.sum() / (ratio * share).sum()
     ratio = 1 + share * (ratio - 1)
     return from_linear(to_linear(image) * ratio.reshape(height, width, *[1] * (image.ndim - 2)))

@@ -491,6 +491,7 @@ class _People:
         accepted = self.own >= threshold
         alone = np.bincount(self.own_person, (accepted - tar) / len(accepted), self.n)
         # Pairs of two people move the threshold, and with it this rate.
+        # A slope between neighbouring scores would be chance: it is taken over a range of rates.
         ends = [self._at(share * far) for share in (0.5, min(1.5, 1 / far))]
         (low, few), (high, many) = ends
         slope = (high - low) / (many - few) if many > few else 0.0
@@ -498,10 +499,13 @@ class _People:
             self._sums(part) for part in (len(self.others), int((self.others >= threshold).sum()))
         )
         reached = above.sum() / count.sum()
+        # More false accepts raise the threshold, and lower this rate; each pair is in the sums
+        # twice.
         return -2 * slope * (above - reached * count) / count.sum(), alone
 
     def _at(self, far: float) -> tuple[float, float]:
         """Return true and false accept rates reached at the threshold for a rate."""
+        # A whole number that rounding left just below itself must not lose a pair.
         k = max(int(far * len(self.others) * (1 + 1e-12)), 1)
         threshold = self.others[k - 1]
         return (self.own >= threshold).mean(), (self.others >= threshold).mean()

@@ -48,6 +48,8 @@ def fingerprint(module: nn.Module) -> list[float]:
     out = []
     for tensor in module.state_dict().values():
         values = tensor.detach().double().cpu().flatten()
+        # Weights of either sign that differ from place to place: a sum would not see values that
+        # change places.
         waves = torch.cos(torch.arange(len(values), dtype=torch.float64))
         out.append(float(values @ waves / (values.norm() + 1e-12)))
     return out
@@ -171,6 +173,7 @@ class Trainer:
         losses, sizes = [], []  # losses stay on the device until the epoch's end
         cuda = [self.where] if self.where.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
+            # By epoch: a training that goes on draws what an uninterrupted one would.
             torch.manual_seed(_seed(self.recipe.seed, epoch, self.rank))
             for i, (images, labels) in enumerate(loader(epoch, batches)):
                 rate = self.recipe.rate(epoch + (i + 0.5) / len(batches))
@@ -194,6 +197,7 @@ class Trainer:
 
     def _part(self, batch: np.ndarray) -> np.ndarray:
         """Return this process's groups of a batch, as many as each other process has."""
+        # A process with more batches than another would wait for its gradients for ever.
         n_each = len(batch) // self.n_ranks
         return batch[self.rank * n_each : (self.rank + 1) * n_each]
 
@@ -205,6 +209,7 @@ class Trainer:
         loss = self.loss(images, labels)
         self.scaler.scale(loss).backward()
         if self.recipe.clip is not None:
+            # Gradients are scaled up in half precision; how long they are shows only without.
             self.scaler.unscale_(self.optimizer)
             self._clip(self.recipe.clip)
         self.scaler.step(self.optimizer)
@@ -222,6 +227,7 @@ class Trainer:
         of_shares = torch.stack([grad.square().sum() for grad in shares]).sum()
         common = torch.stack([grad.square().sum() for grad in grads]).sum() - of_shares
         distributed.all_reduce(of_shares)
+        # As torch's clip_grad_norm_, whose numbers these are where nothing is divided.
         factor = (longest / ((common + of_shares).sqrt() + 1e-6)).clamp(max=1)
         for grad in grads:
             grad.mul_(factor)

@@ -108,6 +108,7 @@ def estimate_yaw(landmarks: np.ndarray) -> np.ndarray:
     known, depth, reach = turning._mean_head()
     head = np.column_stack([known, turning._depth_at(known, depth, reach)])[_INNER]
     design = np.column_stack([head, np.ones(len(head))])
+    # All images at once: the design is the average head for each of them.
     fitted = np.linalg.lstsq(design, np.hstack(list(points[:, _INNER])), rcond=None)[0][:3]
     across, down = fitted[:, 0::2].T, fitted[:, 1::2].T
     towards = np.cross(across, down)
@@ -257,6 +258,8 @@ class Turns:
 
     def angle(self, name: str, rng: np.random.Generator) -> float:
         """Draw by how many degrees an image is turned this time; mostly 0."""
+        # Drawn whether needed or not: what follows is then the same for images that are turned and
+        # those that are not.
         whether, where, within = rng.random(3)
         if whether >= self.probability or abs(self.yaw[name]) > self.front:
             return 0.0
