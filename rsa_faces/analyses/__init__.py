@@ -1,6 +1,7 @@
 """Analyses: what features tell beyond their geometry, each question one call."""
 
 from rsa_faces.analyses._groups import SELF_REPORT
+from rsa_faces.analyses.design.head_synthesis import synthesise_heads
 from rsa_faces.analyses.design.stimulus_design import (
     StimulusDesign,
     choose_stimuli,
@@ -9,7 +10,6 @@ from rsa_faces.analyses.design.stimulus_design import (
 from rsa_faces.analyses.design.stimulus_synthesis import (
     Synthesis,
     synthesise_faces,
-    synthesise_heads,
     synthesise_images,
 )
 from rsa_faces.analyses.dynamics.movement import (

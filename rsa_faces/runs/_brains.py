@@ -326,6 +326,11 @@ def estimated(
     return patterns, [text for text in said if text.endswith(ends)]
 
 
+def image_name(what: str, part: str) -> str:
+    """Return the name of a file with a map: of a hemisphere with its name."""
+    return f"{what}.nii.gz" if part == "volume" else f"{what}_{part}.shape.gii"
+
+
 def save_image(image: Any, path: Path) -> None:
     """Write an image, whole or not at all; the same image gives the same bytes."""
     with atomic_path(path) as temporary:

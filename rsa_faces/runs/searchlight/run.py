@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,13 +14,9 @@ import pandas as pd
 from rsa_faces._core.checks import parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import atomic_path, file_names
-from rsa_faces.brain import Volume, fsaverage, sulcal_depth
-from rsa_faces.comparison import METHODS
 from rsa_faces.mapping import (
-    BestModels,
     CeilingMap,
     SearchlightMap,
-    best_model_map,
     ceiling_map,
     group_test_parts,
     mean_map,
@@ -31,12 +26,13 @@ from rsa_faces.mapping import (
     write_map,
 )
 from rsa_faces.rdm import MEASURES, RDMs, concat
-from rsa_faces.report import Account, Picture
+from rsa_faces.report import Account
 from rsa_faces.runs._brains import (
     KEYS,
     Brains,
     Subject,
     check_brains,
+    image_name,
     read_brains,
     save_image,
     split,
@@ -46,10 +42,11 @@ from rsa_faces.runs._inputs import column_of, read_models
 from rsa_faces.runs._job import Job
 from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of, read_stimuli
 from rsa_faces.runs._plan import Trials, size_of, timed
-from rsa_faces.runs._run import SUFFIXES, Run
+from rsa_faces.runs._run import Run
 from rsa_faces.runs._sentences import about, heard
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 from rsa_faces.runs.searchlight.outputs import account
+from rsa_faces.runs.searchlight.pictures import pictures_of
 
 # Into how many shares places are split to try some; small figures that a map takes the time of.
 _SHARES, _FIGURES_PER_MAP = 40, 4.0
@@ -216,7 +213,7 @@ class SearchlightRun(Run):
 
     def draw(self) -> None:
         """Draw every model, the ceiling and the best model."""
-        self.pictures += _figures(self)
+        self.pictures += pictures_of(self)
 
     def account(self) -> Account:
         """Return peaks and methods."""
@@ -424,7 +421,7 @@ def _write_maps(means: dict, ceilings: dict, folder: Path) -> list[Path]:
         written += write_map(mean, folder / "mean" if alone else folder / "mean" / part)
         if part in ceilings:
             for bound in ("lower", "upper"):
-                path = folder / "ceilings" / _image_name(bound, part, mean)
+                path = folder / "ceilings" / image_name(bound, part)
                 save_image(ceilings[part].to_img(bound), path)
                 written.append(path)
     if set(means) - {"volume"} and len(means) > 1:
@@ -432,13 +429,6 @@ def _write_maps(means: dict, ceilings: dict, folder: Path) -> list[Path]:
         save_image(to_cifti(**means), path)
         written.append(path)
     return written
-
-
-def _image_name(what: str, part: str, maps: SearchlightMap) -> str:
-    """Return the name of a file with a map: of a hemisphere with its name."""
-    if isinstance(maps.space, Volume):
-        return f"{what}.nii.gz"
-    return f"{what}_{part}.shape.gii"
 
 
 def _test_options(config: SearchlightConfig) -> dict[str, Any]:
@@ -463,7 +453,7 @@ def _tested(config, maps, means, ceilings, folder: Path):
                 where, columns = test.p < config.test.alpha, {"t": test.t, "p": test.p}
                 for kind in ("t", "p"):
                     image = mean.space.to_img(getattr(test, kind))
-                    path = folder / "tests" / _image_name(f"{stems[name]}_{kind}", part, mean)
+                    path = folder / "tests" / image_name(f"{stems[name]}_{kind}", part)
                     save_image(image, path)
             if part in ceilings:
                 columns |= {
@@ -479,115 +469,3 @@ def _tested(config, maps, means, ceilings, folder: Path):
         peaks = peaks.drop(columns="part")
     front = [c for c in ("model", "part") if c in peaks]
     return tests, peaks[[*front, *[c for c in peaks.columns if c not in front]]]
-
-
-def _figures(run: SearchlightRun) -> list[Picture]:
-    """Draw every model, the ceiling and the best model; return PNG files with captions."""
-    config, tests = run.config, run.tests
-    waiting = []
-    alpha = config.test.alpha
-    # One scale for all models and parts, and one for the ceilings.
-    limit = _largest(mean.similarity for mean in run.means.values())
-    highest = _largest(ceiling.lower for ceiling in run.ceilings.values())
-
-    def add(maps: Any, how: dict[str, Any], name: str, caption: str) -> None:
-        path = run.folder / "figures" / name
-        waiting.append((run.parts.begin(_draw, maps, how, path), path, caption))
-
-    for part, mean in run.means.items():
-        several = len(run.means) > 1
-        side, where_ = (f"_{part}", f", {part} hemisphere") if several else ("", "")
-        how = _view(config, part, mean)
-        n = len(run.maps[part])
-        stems = file_names(mean.names)
-        for name in mean.names:
-            where = tests[name][part].p < alpha if name in tests else None
-            title = _title(config, name, n, tested=name in tests)
-            caption = f"{title}{where_}. {_seen(config, how, mean)}"
-            options = {**how, "model": name, "where": where, "title": title, "limit": limit}
-            add(mean, options, f"{stems[name]}{side}", caption)
-        if part in run.ceilings:
-            title = f"noise ceiling (lower bound) of {n} subjects"
-            options = {**how, "title": title, "limit": highest}
-            add(
-                run.ceilings[part],
-                options,
-                f"noise_ceiling{side}",
-                f"{title}{where_}. {_seen(config, how, mean)}",
-            )
-        if n >= 3 and len(mean.names) > 1:
-            best = best_model_map(run.maps[part])
-            anywhere = np.any([test[part].p < alpha for test in tests.values()], axis=0)
-            add(
-                best,
-                {**how, "where": anywhere},
-                f"best_model{side}",
-                f"The most similar model at each place{where_}, where any is shown (p < {alpha:g}, "
-                f"corrected), {n} subjects. {_seen(config, how, mean)}",
-            )
-            save_image(best.to_img(), run.folder / _image_name("best_model", part, mean))
-    pictures = []
-    for wait, path, caption in waiting:
-        wait()
-        png = path.with_name(f"{path.name}.{SUFFIXES[1]}")
-        pictures.append(Picture(png, caption, f"Map of the brain: {caption}"))
-    return pictures
-
-
-def _seen(config: SearchlightConfig, how: dict[str, Any], mean: SearchlightMap) -> str:
-    """Say what a place is, how similarity is measured, what scales share, and what lies below."""
-    volume = isinstance(mean.space, Volume)
-    shape = "sphere" if volume else "disc on the cortical surface"
-    if "background" in how:
-        below = "anatomy" if volume else "depth of sulci on the inflated template"
-    else:
-        below = "the mask" if volume else "the cortex"
-    return (
-        f"Each place: a {shape} of {config.radius:g} mm; similarity is "
-        f"{METHODS[config.method].label}, and all maps of a kind share one scale. Grey: {below}."
-    )
-
-
-def _largest(parts: Iterable[np.ndarray]) -> float | None:
-    """Return the largest number without its sign; None where there is none above 0."""
-    found = [np.abs(values[np.isfinite(values)]).max(initial=0.0) for values in parts]
-    return float(max(found, default=0.0)) or None
-
-
-def _view(config: SearchlightConfig, part: str, mean: SearchlightMap) -> dict[str, Any]:
-    """Return how a part is looked at: on its anatomy, or the template inflated, with its sulci."""
-    data = config.data
-    if isinstance(mean.space, Volume):
-        if data.anatomy is not None:
-            return {"background": data.anatomy}
-        if data.bids is None or not (data.bids.space or "MNI152").startswith("MNI152"):
-            return {}
-        from nilearn.datasets import load_mni152_template
-
-        return {"background": load_mni152_template(resolution=2)}
-    how: dict[str, Any] = {"hemisphere": part}
-    if data.dataset is not None or (data.mesh is not None and data.mesh.template is not None):
-        how |= {"mesh": fsaverage(part, part="inflated"), "background": sulcal_depth(part)}
-    return how
-
-
-def _draw(maps: Any, how: dict[str, Any], path: Path) -> None:
-    """Save the figure of a map and a page to look around in. May run elsewhere."""
-    import matplotlib.pyplot as plt
-
-    from rsa_faces.figures import plot_best_models, plot_map, save_figure, view_map
-
-    if threading.current_thread() is not threading.main_thread():
-        plt.switch_backend("agg")  # windows belong to the main thread
-    plot = plot_best_models if isinstance(maps, BestModels) else plot_map
-    figure = plot(maps, **how)
-    save_figure(figure, path)
-    plt.close(figure)
-    view_map(maps, **how, path=path.with_name(f"{path.name}.html"))
-
-
-def _title(config: SearchlightConfig, name: str, n_subjects: int, *, tested: bool) -> str:
-    """Return a figure's title: what, of whom, at which level."""
-    who = "1 subject" if n_subjects == 1 else f"mean of {n_subjects} subjects"
-    level = f"; shown: p < {config.test.alpha:g}, corrected" if tested else ""
-    return f"{name}: {who}{level}"
