@@ -76,6 +76,7 @@ class BaseResult:
         object.__setattr__(self, "notes", tuple(self.notes))
 
     def __getattribute__(self, name: str) -> Any:
+        # Frozen is the field, not the table in it: handed out itself, it could be written to.
         value = super().__getattribute__(name)
         if name.startswith("__") or name not in type(self).__dataclass_fields__:
             return value
@@ -265,6 +266,8 @@ def keep_warnings(function: Callable[Given, Returned]) -> Callable[Given, Return
 
     @functools.wraps(function)
     def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Any:
+        # The decorator stands between: a level counted by the function would point here, not to who
+        # called.
         caller = sys._getframe(1)
         caught: list[warnings.WarningMessage] = []
         try:

@@ -26,6 +26,7 @@ from rsa_faces.analyses.face_code.face_space import Faces, FaceSpace, face_space
 from rsa_faces.analyses.information.congruence import Congruence, congruence
 from rsa_faces.analyses.information.encoding import Encoding, encoding
 from rsa_faces.analyses.information.individuation import Individuation, individuation
+from rsa_faces.analyses.information.kdef import kdef_table
 from rsa_faces.analyses.information.landmark_gain import LandmarkGain, landmark_gain
 from rsa_faces.analyses.information.landmarks import (
     LandmarkReadout,
@@ -35,7 +36,7 @@ from rsa_faces.analyses.information.landmarks import (
     read_landmarks,
 )
 from rsa_faces.analyses.information.rating_reliability import rating_reliability
-from rsa_faces.analyses.information.readout import Readout, kdef_table, readout, transfer_matrix
+from rsa_faces.analyses.information.readout import Readout, readout, transfer_matrix
 from rsa_faces.analyses.information.trait_generalization import trait_generalization
 from rsa_faces.analyses.information.traits import TraitReadout, trait_readout
 from rsa_faces.analyses.networks.agreement import LayerAgreement, layer_agreement, seed_consistency

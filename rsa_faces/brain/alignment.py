@@ -304,6 +304,8 @@ def hyperalign(
         held, shown = _condition_means(arrays, names, {s: ~fitted[s] for s in subjects})
         _check_enough(shown, "held-out")
     width = profiles[0].shape[1]
+    # A channel's mean over conditions is no part of what conditions do, and would turn the
+    # rotation.
     profiles = np.stack([p - p.mean(axis=0) for p in profiles])
     first = 0 if reference is None else subjects.index(reference)
     order = [first, *(i for i in range(len(subjects)) if i != first)]
@@ -458,6 +460,7 @@ def _condition_means(arrays, names, use):
         check_same_names(order, chosen, *sides, "Leave out the observations that not all have.")
         place = {c: i for i, c in enumerate(order)}
         code = np.array([place[c] for c in chosen])
+        # Conditions by observations: one product averages repeats, however many each has.
         share = sparse.csr_array((1.0 / np.bincount(code)[code], (code, np.arange(len(code)))))
         mean = np.zeros((len(order), width))
         mean[:, : values.shape[1]] = share @ values[use[subject]]

@@ -56,6 +56,7 @@ def upright_image(img: Any) -> Upright:
     )
     matrix = img.affine[:3, :3]
     step = np.linalg.norm(matrix, axis=0)
+    # A slice of an oblique grid would lie at an angle to the axis that it is named by.
     if np.abs(matrix - np.diag(np.diagonal(matrix))).max() > 1e-3 * step.min():
         with warnings.catch_warnings(action="ignore"):
             img = resample_img(

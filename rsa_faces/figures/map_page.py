@@ -122,6 +122,7 @@ def _volume_page(shown: Shown, background, title) -> Page:
     if shown.names:
         codes[has] = found.array[has].astype(int) + 1
     else:
+        # 0 is left for places without a colour.
         codes[has] = 1 + np.clip(shown.norm(found.array[has]) * 255, 0, 254).astype(int)
     colors = shown.colors(255)
     if background is None:

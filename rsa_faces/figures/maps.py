@@ -222,6 +222,7 @@ def _draw(shown, background, axis, cuts, mesh, hemisphere, views, title, ax) -> 
                 _imshow(at, mask, along, mm, cmap=ListedColormap([_BRAIN]))
                 _outline(at, mask, along, mm)
             else:
+                # A few bright voxels, of fat or vessels, would leave the brain dark.
                 low, high = np.nanpercentile(under.array, [2, 99.5])
                 _imshow(at, under, along, mm, cmap="gray", norm=Normalize(low, 1.15 * high))
             _imshow(at, values, along, mm, cmap=shown.cmap, norm=shown.norm)

@@ -103,6 +103,7 @@ def _fit(values: np.ndarray) -> np.ndarray | None:
         pair: values[members[:, pair[0]] & members[:, pair[1]]].sum()
         for pair in ([(0, 1)] if members.shape[1] == 2 else [(0, 1), (0, 2), (1, 2)])
     }
+    # A shape's area is all that its predictor explains alone.
     radius = np.sqrt(values @ members / np.pi)
     if not (radius > 0).all():
         return None
@@ -184,6 +185,7 @@ def _ellipses(start: np.ndarray, values: np.ndarray) -> np.ndarray:
 
     x = np.column_stack([start[:, :2] / scale, np.log(start[:, 2] / start[:, 3]) / 2, start[:, 4]])
     high = np.tile([np.inf, np.inf, 0.7, np.inf], len(start))
+    # First held round, which leads away from slivers; then the areas alone decide.
     for round_ in (0.03, 0.0):
 
         def miss(x: np.ndarray, round_=round_) -> np.ndarray:

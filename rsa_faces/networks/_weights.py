@@ -159,6 +159,8 @@ def _without_prefixes(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
     """Cut off prefixes that most names have."""
     while True:
         for prefix in PREFIXES:
+            # Most, not all: beside a wrapped network a file may hold the head of its loss under a
+            # name of its own.
             if 2 * sum(name.startswith(prefix) for name in state) > len(state):
                 short = {name.removeprefix(prefix): value for name, value in state.items()}
                 if len(short) == len(state):

@@ -256,6 +256,7 @@ def congruence(
             gram = products[0] if cells is None else _without(products[0], cells, units)
             ridge = _ridge(gram) if directions == "readout" else None
             base, other = (_bases(gram, c[None], n_dimensions, ridge=ridge)[0] for c in (a, b))
+            # Means of k classes span k - 1 dimensions at most, fewer where some follow from others.
             base, other = base[base.any(axis=1)], other[other.any(axis=1)]
             if not len(base) or not len(other):
                 name = names[1 if len(base) else 0]
@@ -264,6 +265,8 @@ def congruence(
                     f"{layer!r} they are the same."
                 )
             cosines = np.linalg.svd(base @ gram @ other.T, compute_uv=False).clip(0, 1)
+            # Two subspaces of d and e dimensions have to meet where there are fewer than d + e:
+            # their overlap would say nothing of the labels.
             room = np.linalg.matrix_rank(gram, tol=1e-10 * np.trace(gram), hermitian=True)
             row = {
                 "network": layers.network,
@@ -339,8 +342,10 @@ def _bases(gram, codes, n_dimensions: int, inside=None, ridge=None) -> np.ndarra
             means = means @ (ridge if ridge.ndim == 2 else ridge[part])
         centre = means.sum(axis=1) / present.sum(axis=1)[:, None]
         means -= present[..., None] * centre[:, None]
+        # In weights of conditions, not channels: a layer may have a hundred thousand of those.
         values, vectors = np.linalg.eigh(means @ gram @ means.transpose(0, 2, 1))
         values, vectors = values[:, : -d - 1 : -1], vectors[..., : -d - 1 : -1]
+        # A direction that only rounding has would come out as long as the others.
         floor = 1e-10 * np.maximum(values[:, :1], 1e-10 * np.abs(gram).max())
         scale = np.where(values > floor, 1 / np.sqrt(np.maximum(values, floor)), 0)
         bases[part] = (vectors * scale[:, None]).transpose(0, 2, 1) @ means
@@ -369,6 +374,7 @@ def _against(value: float, null: np.ndarray, prefix: str) -> dict[str, float]:
         "null_low": low,
         "null_high": high,
         "excess": value - null.mean(),
+        # What is equal but for rounding counts on both sides.
         "p_less": (1 + (null <= value + 1e-12).sum()) / (1 + len(null)),
         "p_greater": (1 + (null >= value - 1e-12).sum()) / (1 + len(null)),
     }
@@ -424,6 +430,8 @@ def _reliability(gram, a, b, halves: np.ndarray, n_dimensions: int, directions: 
         for side in (halves, ~halves)
     )
     first, second = _overlaps(a1, gram, a2), _overlaps(b1, gram, b2)
+    # Across halves, as reliabilities are: noise that both labels share in one half would count as
+    # agreement.
     cross = (_overlaps(a1, gram, b2) + _overlaps(a2, gram, b1)) / 2
     first, second, cross = (float(v.mean()) for v in (first, second, cross))
     corrected = cross / np.sqrt(first * second) if min(first, second) >= _RELIABLE else np.nan
@@ -461,6 +469,7 @@ def _halves(a, b, units, n_splits: int, rng: np.random.Generator) -> np.ndarray:
             stratum = stratum * (codes.max() + 1) + of_unit
     order = np.argsort(stratum + rng.random((n_splits, n_units)), axis=1)
     first = np.empty((n_splits, n_units), bool)
+    # Every other one in a random order of each stratum: both halves hold half of it.
     turns = (np.arange(n_units) + rng.integers(2, size=(n_splits, 1))) % 2 == 0
     np.put_along_axis(first, order, turns, axis=1)
     return first[:, units]
