@@ -8,7 +8,8 @@ from scipy.stats import ortho_group
 
 from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.brain import Surface, Volume
-from rsa_faces.brain.alignment import _procrustes, hyperalign
+from rsa_faces.brain._rotations import procrustes
+from rsa_faces.brain.alignment import hyperalign
 
 
 def volume(shape=(5, 4, 3), size=3.0):
@@ -167,7 +168,7 @@ def test_report_by_measure(metric):
 def test_rotation_is_the_best_and_orthogonal(n_profiles):
     rng = np.random.default_rng(1)
     source, target = rng.normal(size=(2, 7, n_profiles, 12))
-    rotation = _procrustes(source, target)
+    rotation = procrustes(source, target)
     np.testing.assert_allclose(
         rotation @ rotation.swapaxes(1, 2), np.broadcast_to(np.eye(12), (7, 12, 12)), atol=1e-12
     )
@@ -180,13 +181,13 @@ def test_rotation_is_the_best_and_orthogonal(n_profiles):
 def test_free_directions_stay_in_place():
     rng = np.random.default_rng(2)
     source = rng.normal(size=(1, 5, 12))
-    np.testing.assert_allclose(_procrustes(source, source)[0], np.eye(12), atol=1e-12)
+    np.testing.assert_allclose(procrustes(source, source)[0], np.eye(12), atol=1e-12)
     # A rotation within the first 3 channels only, seen through profiles of these channels only.
     narrow = np.zeros((1, 20, 12))
     narrow[..., :3] = rng.normal(size=(20, 3))
     turned = narrow.copy()
     turned[..., :3] = narrow[..., :3] @ ortho_group.rvs(3, random_state=rng)
-    found = _procrustes(narrow, turned)[0]
+    found = procrustes(narrow, turned)[0]
     np.testing.assert_allclose(found[3:, 3:], np.eye(9), atol=1e-12)
     np.testing.assert_allclose(narrow[0] @ found, turned[0], atol=1e-12)
 

@@ -15,10 +15,10 @@ from rsa_faces._core.checks import check_choice, check_count, check_is, parse_by
 from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.labels import per_row
 from rsa_faces._core.names import as_names, check_unique_names, named, unnamed
-from rsa_faces._core.numbers import mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces.brain._alignment_report import empty_tables, report_of
+from rsa_faces.brain._rotations import lists_of, rotations_of, searchlight_matrices
 from rsa_faces.brain.spheres import Discs, Spheres
-from rsa_faces.rdm import MEASURES
 
 #: What profiles of channels are made of.
 PROFILES = ("responses", "connectivity")
@@ -291,7 +291,7 @@ def hyperalign(
         labels[subject] = per_row(own, len(own), what="run", rows=(names[subject],))
     _check_number(labels, arrays, "run")
     fit_runs, held_out, fitted = _split(labels, fit_runs)
-    lists = _lists(searchlights, arrays)
+    lists = lists_of(searchlights, arrays)
     if by == "responses":
         if targets is not None:
             raise InputError("expected no targets with by='responses': they are for connectivity.")
@@ -311,19 +311,19 @@ def hyperalign(
     order = [first, *(i for i in range(len(subjects)) if i != first)]
     per_center = 8 * len(subjects)
     if lists is None:
-        rotation = _fit(profiles[:, None], order, n_iterations)[:, 0]
+        rotation = rotations_of(profiles[:, None], order, n_iterations)[:, 0]
         matrices = {s: rotation[i, : arrays[s].shape[1]] for i, s in enumerate(subjects)}
     else:
-        found = _searchlight_matrices(
+        found = searchlight_matrices(
             profiles, lists, order, n_iterations, per_center, np.dtype(dtype), budget
         )
         matrices = dict(zip(subjects, found, strict=True))
-    tables = _empty_tables()
+    tables = empty_tables()
     if held is not None:
         after = np.stack(
             [h[:, : arrays[s].shape[1]] @ matrices[s] for h, s in zip(held, subjects, strict=True)]
         )
-        tables = _report(np.stack(held), after, lists, subjects, measure, budget)
+        tables = report_of(np.stack(held), after, lists, subjects, measure, budget)
         tables[2].insert(6, "n_conditions", len(shown))
     settings = {
         "by": by,
@@ -521,189 +521,6 @@ def _unit(series: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(centred, axis=0)
     flat = (series == series[:1]).all(axis=0) | (length == 0)
     return np.where(flat, 0.0, centred / np.where(flat, 1.0, length))
-
-
-def _procrustes(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return orthogonal R that minimise ‖source R − target‖; what is free is nearest to I.
-
-    `source` and `target` have shape (..., n_profiles, n_channels).
-    """
-    u, s, vt = np.linalg.svd(source.swapaxes(-1, -2) @ target)
-    known = s > s[..., :1] * (s.shape[-1] * 1e-15)
-    rotation = u @ vt
-    open_ = ~known.all(axis=-1)
-    if open_.any():
-        u, vt, known = u[open_], vt[open_], known[open_]
-        free = ~known
-        # In the bases of the decomposition: 1 where known, the angles between the rests elsewhere.
-        core = (u.swapaxes(-1, -2) @ vt.swapaxes(-1, -2)) * (
-            free[..., :, None] & free[..., None, :]
-        )
-        core += known[..., None] * np.eye(known.shape[-1])
-        left, _, right = np.linalg.svd(core)
-        rotation[open_] = u @ (left @ right) @ vt
-    return rotation
-
-
-def _fit(profiles: np.ndarray, order: list[int], n_iterations: int) -> np.ndarray:
-    """Return rotations of all subjects: (n_subjects, n_centers, n_channels, n_channels).
-
-    `profiles` has shape (n_subjects, n_centers, n_profiles, n_channels).
-    """
-    aligned = np.empty_like(profiles)
-    aligned[order[0]] = profiles[order[0]]
-    total = profiles[order[0]].copy()
-    for subject in order[1:]:
-        aligned[subject] = profiles[subject] @ _procrustes(profiles[subject], total)
-        total += aligned[subject]
-    for _ in range(n_iterations):
-        # All against the same state: the result does not depend on the order of subjects.
-        rotations = _procrustes(profiles, total - aligned)
-        aligned = profiles @ rotations
-        total = aligned.sum(axis=0)
-    return _procrustes(profiles, np.broadcast_to(total, profiles.shape))
-
-
-def _lists(searchlights, arrays) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the channels of all searchlights, as in a csr_array; None without searchlights."""
-    if searchlights is None:
-        return None
-    lengths = np.empty(searchlights.n_centers, np.int64)
-    parts = []
-    for centers, indptr, indices in searchlights.batches():
-        lengths[centers] = np.diff(indptr)
-        parts.append((centers, indptr, indices))
-    start = np.concatenate([[0], np.cumsum(lengths)])
-    channels = np.empty(start[-1], np.int32)
-    for centers, indptr, indices in parts:
-        n = np.diff(indptr)
-        channels[np.repeat(start[centers] - indptr[:-1], n) + np.arange(len(indices))] = indices
-    return start, channels
-
-
-def _batches(lists, per_center, budget: int):
-    """Yield centres of equal size and their channels, (n_centers,) and (n_centers, n_channels).
-
-    `per_center` gives the bytes that a centre of a number of channels needs.
-    """
-    start, channels = lists
-    size = np.diff(start)
-    for n_channels in np.unique(size):
-        centers = np.flatnonzero(size == n_channels)
-        count = max(1, int(budget // per_center(int(n_channels))))
-        for first in range(0, len(centers), count):
-            part = centers[first : first + count]
-            yield part, channels[start[part][:, None] + np.arange(n_channels)]
-
-
-def _searchlight_matrices(profiles, lists, order, n_iterations, per_value, dtype, budget):
-    """Return one sparse matrix per subject: the mean of the rotations of all searchlights."""
-    start, channels = lists
-    n_places = profiles.shape[2]
-    member = sparse.csr_array(
-        (np.ones(len(channels), bool), channels, start), shape=(len(start) - 1, n_places)
-    )
-    pattern = sparse.csr_array(member.T @ member)
-    pattern.sort_indices()
-    keys = np.repeat(np.arange(n_places), np.diff(pattern.indptr)) * n_places + pattern.indices
-    needed = len(profiles) * len(keys) * dtype.itemsize
-    if needed > budget:
-        raise InputError(
-            f"expected sparse matrices within the budget of {budget / 1e9:.2g} GB, but "
-            f"{len(profiles)} subjects need {needed / 1e9:.2g} GB. Use a smaller radius, "
-            "dtype='float32', or a larger budget."
-        )
-    values = np.zeros((len(profiles), len(keys)), dtype)
-    n_profiles = profiles.shape[1]
-    work = max(budget - needed, 16 * 2**20)
-    weight = 1.0 / np.bincount(channels, minlength=n_places)
-    for _, inside in _batches(lists, lambda p: per_value * (4 * n_profiles * p + 7 * p * p), work):
-        local = profiles[:, :, inside].transpose(0, 2, 1, 3)
-        rotations = _fit(local, order, n_iterations) * weight[inside][:, None, :]
-        place = inside.astype(np.int64)
-        where = np.searchsorted(keys, place[:, :, None] * n_places + place[:, None, :]).ravel()
-        for subject, rotation in enumerate(rotations):
-            np.add.at(values[subject], where, rotation.ravel().astype(dtype, copy=False))
-    return [
-        sparse.csr_array((v, pattern.indices, pattern.indptr), shape=(n_places, n_places))
-        for v in values
-    ]
-
-
-def _report(before, after, lists, subjects, measure, budget):
-    """Return tables of the correlations of subjects' RDMs: per searchlight, per pair, in all."""
-    left, right = np.triu_indices(len(subjects), k=1)
-    n_conditions, n_channels = before.shape[1:]
-    if lists is None:
-        lists = np.array([0, n_channels]), np.arange(n_channels, dtype=np.int32)
-    n_centers = len(lists[0]) - 1
-    per_place = np.empty((2, n_centers))
-    sums, counts = np.zeros((2, len(left))), np.zeros((2, len(left)))
-
-    def needed(p: int) -> int:
-        return 8 * len(subjects) * (3 * n_conditions * p + 5 * n_conditions**2)
-
-    for centers, inside in _batches(lists, needed, budget):
-        for state, patterns in enumerate((before, after)):
-            local = patterns[:, :, inside].transpose(0, 2, 1, 3)
-            r = _correlations(_rdm_vectors(local, measure))[:, left, right]
-            defined = ~np.isnan(r)
-            sums[state] += np.where(defined, r, 0.0).sum(axis=0)
-            counts[state] += defined.sum(axis=0)
-            per_place[state, centers] = mean_defined(r, axis=1)
-    mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    report = pd.DataFrame(
-        {
-            "center": np.arange(n_centers),
-            "n_channels": np.diff(lists[0]),
-            "before": per_place[0],
-            "after": per_place[1],
-            "difference": per_place[1] - per_place[0],
-        }
-    )
-    pairs = pd.DataFrame(
-        {
-            "subject_a": [subjects[i] for i in left],
-            "subject_b": [subjects[j] for j in right],
-            "before": mean[0],
-            "after": mean[1],
-            "difference": mean[1] - mean[0],
-        }
-    )
-    both = report.dropna(subset=["before", "after"])
-    summary = both[["before", "after", "difference"]].mean().to_frame().T
-    summary["n_rising"] = int((both["difference"] > 0).sum())
-    summary["n_defined"] = len(both)
-    summary["n_searchlights"] = n_centers
-    summary["n_subjects"] = len(subjects)
-    summary["measure"] = measure
-    return report, pairs, summary
-
-
-def _empty_tables() -> list[pd.DataFrame]:
-    """Return tables without rows, for no report."""
-    sides = ["before", "after", "difference"]
-    counts = ["n_rising", "n_defined", "n_searchlights", "n_conditions", "n_subjects", "measure"]
-    heads = ["center", "n_channels", *sides], ["subject_a", "subject_b", *sides], [*sides, *counts]
-    return [pd.DataFrame(columns=head) for head in heads]
-
-
-def _rdm_vectors(patterns: np.ndarray, measure: str) -> np.ndarray:
-    """Return RDMs, (..., n_pairs), of patterns (..., n_conditions, n_channels)."""
-    of = MEASURES[measure]
-    flat = patterns.reshape(-1, *patterns.shape[-2:])
-    return np.array([of(one) for one in flat]).reshape(*patterns.shape[:-2], -1)
-
-
-def _correlations(vectors: np.ndarray) -> np.ndarray:
-    """Return correlations between subjects, (n_centers, n_subjects, n_subjects)."""
-    vectors = vectors.transpose(1, 0, 2)
-    centred = vectors - vectors.mean(axis=-1, keepdims=True)
-    length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    # A constant RDM has no correlation; sums leave its differences near 1e-16.
-    flat = ~(length > 1e-12 * np.abs(vectors).max(axis=-1, keepdims=True))
-    unit = centred / np.where(flat, np.nan, length)
-    return unit @ unit.swapaxes(-1, -2)
 
 
 def _fingerprints(patterns: np.ndarray) -> list[str]:
