@@ -49,10 +49,10 @@ def check_choice(value: str, options: Iterable[str], *, what: str) -> str:
         options = list(options)
     if value not in options:
         options = list(options)
-        shown = ", ".join(repr(o) for o in options[:30])
+        listed = ", ".join(repr(o) for o in options[:30])
         more = f" and {len(options) - 30} more" if len(options) > 30 else ""
         raise InputError(
-            f"unknown {what} {value!r}.{nearest(value, options)} Valid: {shown}{more}."
+            f"unknown {what} {value!r}.{nearest(value, options)} Valid: {listed}{more}."
         )
     return value
 

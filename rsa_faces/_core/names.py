@@ -63,10 +63,10 @@ def check_unique_names(names: Iterable[Any], *, what: str) -> tuple[str, ...]:
     names = tuple(as_names(names, what=what))
     if len(set(names)) < len(names):
         doubled = sorted(name for name, count in Counter(names).items() if count > 1)
-        shown = ", ".join(repr(n) for n in doubled[:5])
+        listed = ", ".join(repr(n) for n in doubled[:5])
         raise InputError(
             f"expected unique {what} names, but {len(doubled)} of {len(names)} occur more than "
-            f"once: {shown}. Rename them, or average repeats first."
+            f"once: {listed}. Rename them, or average repeats first."
         )
     return names
 

@@ -39,9 +39,9 @@ def numbers(frame, what: str, *, gaps: bool = False) -> pd.DataFrame:
     values = values.astype(float)
     bad = np.isinf(values).any(axis=1) if gaps else ~np.isfinite(values).all(axis=1)
     if bad.any():
-        shown = ", ".join(repr(names[i]) for i in np.flatnonzero(bad)[:5])
+        listed = ", ".join(repr(names[i]) for i in np.flatnonzero(bad)[:5])
         raise InputError(
-            f"expected finite {what}, but {bad.sum()} faces have NaN or infinity: {shown}. Leave "
+            f"expected finite {what}, but {bad.sum()} faces have NaN or infinity: {listed}. Leave "
             "them out and use match='intersection'."
         )
     return pd.DataFrame(values, list(names), frame.columns)

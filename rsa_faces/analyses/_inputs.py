@@ -99,14 +99,14 @@ def cells_of(within, names: Sequence[str], what: str = "within") -> np.ndarray:
     """Return the number of each name's cell, inside which labels are exchanged; 0 without cells."""
     if within is None:
         return np.zeros(len(names), np.int64)
-    found = as_labels(within, what)
-    if lacking := [name for name in names if name not in found]:
+    cells = as_labels(within, what)
+    if lacking := [name for name in names if name not in cells]:
         raise InputError(
             f"expected a {'cell' if what == 'within' else 'label'} in {what} for every condition, "
             f"but {len(lacking)} of {len(names)} "
             f"have none: {', '.join(map(repr, lacking[:5]))}."
         )
-    return codes_of([found[name] for name in names])[0]
+    return codes_of([cells[name] for name in names])[0]
 
 
 def check_finite(patterns: np.ndarray, conditions: Sequence[str], layer: str) -> None:
@@ -126,13 +126,13 @@ def as_labels(values, name: str) -> dict:
             f"expected {name} as a mapping from condition to label or a Series with conditions as "
             f"its index, got {type(values).__name__}."
         )
-    found = by_name(values, what=name)
-    missing = [c for c, v in found.items() if is_missing(v)]
+    labels = by_name(values, what=name)
+    missing = [c for c, v in labels.items() if is_missing(v)]
     if missing:
         raise InputError(
             f"expected {name} for every condition, but {len(missing)} are missing: "
             f"{', '.join(map(repr, missing[:5]))}. Leave these conditions out and use "
             "match='intersection'."
         )
-    check_kinds(list(found.values()), name)
-    return found
+    check_kinds(list(labels.values()), name)
+    return labels

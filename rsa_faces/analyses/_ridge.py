@@ -64,8 +64,8 @@ def fit_fold(
     if left_out is None:
         return Fold(train, test, smoother, None)
     residuals = (vectors * (1 / sums)[:, None]) @ vectors.T
-    left = _left_out(residuals, left_out)
-    return Fold(train, test, smoother, left.transpose(0, 2, 1) @ left, residuals)
+    held_out = _left_out(residuals, left_out)
+    return Fold(train, test, smoother, held_out.transpose(0, 2, 1) @ held_out, residuals)
 
 
 def _left_out(residuals: np.ndarray, groups: np.ndarray) -> np.ndarray:

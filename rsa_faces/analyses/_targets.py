@@ -125,10 +125,10 @@ class Numbers:
                 predicted[np.ix_(these, part.test)] = labels[these] @ part.smoother[k].T
             baseline[:, part.test] = mean
         self._baseline = baseline[0]
-        left = ((permuted - predicted) ** 2).sum(axis=1)
+        squares = ((permuted - predicted) ** 2).sum(axis=1)
         total = ((permuted - baseline) ** 2).sum(axis=1)
         r = held_out_r(predicted, permuted, baseline)
-        return predicted[0], np.stack([r, 1 - left / total], axis=1)
+        return predicted[0], np.stack([r, 1 - squares / total], axis=1)
 
     def row(self, predicted: np.ndarray, scores: np.ndarray) -> tuple[dict, np.ndarray]:
         """Return columns of the table."""

@@ -204,8 +204,8 @@ def feature_contrast(
                         f"{len(np.unique(own))} groups of {len(here)} conditions."
                     )
         # Every feature starts from the seed: its p does not hang on which others were asked for.
-        found = _tested(tests, n_permutations, as_rng(seed))
-        part = rdms.labels.assign(feature=name, **found)
+        tested = _tested(tests, n_permutations, as_rng(seed))
+        part = rdms.labels.assign(feature=name, **tested)
         parts.append(part.assign(n_groups=len(groups), n_conditions=len(kept), shuffled=shuffled))
     table = pd.concat(parts, ignore_index=True)
     return table[[c for c in table if c != "p"] + ["p"]]

@@ -95,8 +95,8 @@ def _values(paths: Iterable[Path], entity: str) -> list[str]:
 
 def _chosen(paths: list[Path], entity: str, wanted: str, where: str, *, key: str | None = None):
     """Return the images with a value of an entity, or say which values there are."""
-    found = [path for path in paths if entities(path).get(entity, NATIVE) == wanted]
-    if not found:
+    matching = [path for path in paths if entities(path).get(entity, NATIVE) == wanted]
+    if not matching:
         values = _values(paths, entity)
         hint = nearest(wanted, values)
         how = "" if entity == "task" else f" Say which with the option `{key or entity}`."
@@ -104,7 +104,7 @@ def _chosen(paths: list[Path], entity: str, wanted: str, where: str, *, key: str
             f"expected images of {key or entity} {wanted!r} of {where}, got {_listed(values)}."
             f"{hint}{how}"
         )
-    return found
+    return matching
 
 
 def _listed(values: list[str]) -> str:

@@ -109,9 +109,9 @@ def _one_hemisphere(img: Any, table: Any, part: str) -> tuple[np.ndarray, dict[s
         if not Path(img).is_file():
             raise MissingFileError(f"expected an annotation, but {img} does not exist.")
         with readable(f"an annotation ({Path(img).name})"):
-            index, _, found = read_annot(img)
+            index, _, names = read_annot(img)
         index = index.astype(np.int64) + 1  # vertices without a label are -1: background here
-        return index, {name.decode(): [i + 1] for i, name in enumerate(found)}
+        return index, {name.decode(): [i + 1] for i, name in enumerate(names)}
     image = open_image({part: img}, "the atlas")
     if image.n_maps != 1:
         raise InputError(f"{_MAPS}, one index per vertex, got {image.n_maps} maps.")
@@ -183,5 +183,5 @@ def _hemisphere_of(path: Path) -> str:
 
 def _short(template: str) -> str:
     """Return the name of a template without its version."""
-    found = re.match(r"[0-9A-Za-z]+", template)
-    return found.group(0) if found else template
+    match = re.match(r"[0-9A-Za-z]+", template)
+    return match.group(0) if match else template

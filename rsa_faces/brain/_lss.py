@@ -40,14 +40,14 @@ def _least_squares(signal, trials, rest, labels, run) -> np.ndarray:
     """Solve all GLMs at once: two regressors are left when the rest is taken out of everything."""
     basis = _basis(rest)
     signal = signal - basis @ (basis.T @ signal)
-    left = trials - basis @ (basis.T @ trials)
-    others = left.sum(axis=1, keepdims=True) - left
-    tt, oo = (left**2).sum(axis=0), (others**2).sum(axis=0)
-    to = (left * others).sum(axis=0)
+    residuals = trials - basis @ (basis.T @ trials)
+    others = residuals.sum(axis=1, keepdims=True) - residuals
+    tt, oo = (residuals**2).sum(axis=0), (others**2).sum(axis=0)
+    to = (residuals * others).sum(axis=0)
     alone = oo <= _SMALL * tt.max(initial=0.0)
     determinant = np.where(alone, tt, tt * oo - to**2)
     _check(determinant, np.where(alone, tt.max(initial=0.0), tt * oo), labels, run)
-    ty, oy = left.T @ signal, others.T @ signal
+    ty, oy = residuals.T @ signal, others.T @ signal
     both = (oo[:, None] * ty - to[:, None] * oy) / determinant[:, None]
     return np.where(alone[:, None], ty / tt[:, None], both)
 
@@ -63,9 +63,9 @@ def _autoregressive(signal, trials, rest, labels, run, noise_model) -> np.ndarra
         others = everything - trial
         columns = [trial] if not np.linalg.norm(others) > _SMALL else [trial, others]
         columns = np.column_stack(columns)
-        left = columns - basis @ (basis.T @ columns)
-        lengths = np.linalg.norm(left, axis=0)
-        share = np.linalg.svd(left / np.where(lengths > 0, lengths, 1.0), compute_uv=False)[-1]
+        residuals = columns - basis @ (basis.T @ columns)
+        lengths = np.linalg.norm(residuals, axis=0)
+        share = np.linalg.svd(residuals / np.where(lengths > 0, lengths, 1.0), compute_uv=False)[-1]
         _check(np.array([share**2]), np.ones(1), labels[i : i + 1], run)
         design = np.column_stack([columns, rest])
         groups, results = run_glm(signal, design, noise_model=noise_model, random_state=0)

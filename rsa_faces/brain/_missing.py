@@ -27,22 +27,22 @@ def settle_missing(
     if not absent or missing == "keep":
         return keep
     lacking = list(dict.fromkeys(c for c, _ in absent))
-    shown = ", ".join(repr(c) if f is None else f"{c!r} in {f!r}" for c, f in absent[:5])
+    listed = ", ".join(repr(c) if f is None else f"{c!r} in {f!r}" for c, f in absent[:5])
     more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
     if missing == "raise":
         raise InputError(
-            f"expected every condition in every run, but {len(absent)} are missing: {shown}{more}. "
-            "Say missing='drop' to leave these conditions out of all runs, or missing='keep' to "
-            "keep what there is."
+            f"expected every condition in every run, but {len(absent)} are missing: "
+            f"{listed}{more}. Say missing='drop' to leave these conditions out of all runs, or "
+            "missing='keep' to keep what there is."
         )
     keep = np.array([c not in set(lacking) for c in conditions], dtype=bool)
     if not keep.any():
         raise InputError(
-            f"expected conditions to be left, but each is missing in some run: {shown}{more}."
+            f"expected conditions to be left, but each is missing in some run: {listed}{more}."
         )
     warnings.warn(
         f"{len(lacking)} of {len(names)} conditions are not in every run and are left out: "
-        f"{shown}{more}.",
+        f"{listed}{more}.",
         stacklevel=3,
     )
     return keep

@@ -119,13 +119,13 @@ class Region:
             By default that of this region.
         """
         chosen = check_flags(chosen, self.n_places, what="chosen")
-        found: dict[str, Any] = {}
+        parts: dict[str, Any] = {}
         for part, mask, here in self.split(chosen):
             if here.any():
                 kept = mask.copy()
                 kept[mask] = here
-                found[part] = Volume(kept, self.volume.affine) if part == "volume" else kept
-        return Region(**found, name=self.name if name is None else name, template=self.template)
+                parts[part] = Volume(kept, self.volume.affine) if part == "volume" else kept
+        return Region(**parts, name=self.name if name is None else name, template=self.template)
 
     def resample(self, like: Region) -> Region:
         """Put the voxels on the grid of another region, by nearest neighbour.

@@ -21,19 +21,19 @@ def sub_bands(band: tuple[float, float], line_noise: float) -> list[tuple[float,
     for harmonic in np.multiply(harmonics, line_noise):
         edges += [harmonic - FLANK, harmonic + FLANK]
     edges.append(high)
-    found = []
+    bands = []
     # Parts that are free begin at the band's lower edge or above a harmonic.
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         start, stop = max(start, low), min(stop, high)
         if stop - start >= NARROWEST:
             cuts = np.linspace(start, stop, int(np.ceil((stop - start) / WIDEST - 1e-9)) + 1)
-            found += list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
-    if not found:
+            bands += list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
+    if not bands:
         raise InputError(
             f"expected a band with {NARROWEST:g} Hz or more that are {FLANK:g} Hz away from the "
             f"harmonics of {line_noise:g} Hz, got {low:g} to {high:g} Hz. Widen the band."
         )
-    return found
+    return bands
 
 
 def half_filter(rate: float) -> int:
@@ -91,10 +91,10 @@ def between_times(times: np.ndarray, ends, what: str) -> slice:
             f"beyond is cut off), got {start:g} to {stop:g} s. Make longer epochs, or choose "
             "edges='mirror'."
         )
-    found = np.flatnonzero((times >= start - slack) & (times <= stop + slack))
-    if not len(found):
+    inside = np.flatnonzero((times >= start - slack) & (times <= stop + slack))
+    if not len(inside):
         raise InputError(f"expected a sample in the {what}, got none from {start:g} to {stop:g} s.")
-    return slice(found[0], found[-1] + 1)
+    return slice(inside[0], inside[-1] + 1)
 
 
 def grid_of_times(times: np.ndarray, window: float, step: float) -> np.ndarray:

@@ -301,8 +301,8 @@ def hyperalign(
         profiles = _connectivity(arrays, fitted, targets, n_targets, searchlights, lists)
     held = None
     if report:
-        held, shown = _condition_means(arrays, names, {s: ~fitted[s] for s in subjects})
-        _check_enough(shown, "held-out")
+        held, held_conditions = _condition_means(arrays, names, {s: ~fitted[s] for s in subjects})
+        _check_enough(held_conditions, "held-out")
     width = profiles[0].shape[1]
     # A channel's mean over conditions is no part of what conditions do, and would turn the
     # rotation.
@@ -314,17 +314,17 @@ def hyperalign(
         rotation = rotations_of(profiles[:, None], order, n_iterations)[:, 0]
         matrices = {s: rotation[i, : arrays[s].shape[1]] for i, s in enumerate(subjects)}
     else:
-        found = searchlight_matrices(
+        rotations = searchlight_matrices(
             profiles, lists, order, n_iterations, per_center, np.dtype(dtype), budget
         )
-        matrices = dict(zip(subjects, found, strict=True))
+        matrices = dict(zip(subjects, rotations, strict=True))
     tables = empty_tables()
     if held is not None:
         after = np.stack(
             [h[:, : arrays[s].shape[1]] @ matrices[s] for h, s in zip(held, subjects, strict=True)]
         )
         tables = report_of(np.stack(held), after, lists, subjects, measure, budget)
-        tables[2].insert(6, "n_conditions", len(shown))
+        tables[2].insert(6, "n_conditions", len(held_conditions))
     settings = {
         "by": by,
         "searchlights": "none" if searchlights is None else repr(searchlights),
@@ -388,13 +388,13 @@ def _of_each(labels, arrays, what: str) -> dict[str, Any]:
     """Return what is given for each subject, or for all."""
     if not isinstance(labels, Mapping):
         return dict.fromkeys(arrays, labels)
-    found = {str(s): v for s, v in labels.items()}
-    missing = [s for s in arrays if s not in found]
+    by_subject = {str(s): v for s, v in labels.items()}
+    missing = [s for s in arrays if s not in by_subject]
     if missing:
         raise InputError(
             f"expected a {what} per observation for every subject, none for {missing[:5]}."
         )
-    return {s: found[s] for s in arrays}
+    return {s: by_subject[s] for s in arrays}
 
 
 def _check_number(labels: Mapping[str, list], arrays, what: str) -> None:

@@ -167,12 +167,12 @@ def _check_apart(table, samples, rate: float, events: str, where) -> None:
     twice = pd.Series(samples).duplicated(keep=False).to_numpy()
     if twice.any():
         rows = table[twice].sort_values("onset").iloc[:2]
-        shown = " and ".join(
+        listed = " and ".join(
             f"{n!r} at {t:g} s" for n, t in zip(rows[events], rows["onset"], strict=True)
         )
         raise InputError(
             f"expected events at different times, but {int(twice.sum())} share a sample (at "
-            f"{rate:g} Hz): {shown} in {where}. Say which with `query`, or take them out."
+            f"{rate:g} Hz): {listed} in {where}. Say which with `query`, or take them out."
         )
 
 
@@ -199,10 +199,10 @@ def _tell_dropped(epochs, names, duration: float) -> None:
 
 def _beside(path, suffix: str):
     """Return the table of a recording, with or without the entities it may leave out."""
-    found = path.find_matching_sidecar(suffix=suffix, extension=".tsv", on_error="ignore")
-    if found is None:
+    sidecar = path.find_matching_sidecar(suffix=suffix, extension=".tsv", on_error="ignore")
+    if sidecar is None:
         raise InputError(
             f"expected a file {suffix}.tsv for {path.basename!r} in {str(path.directory)!r}, but "
             "there is none."
         )
-    return found
+    return sidecar

@@ -229,9 +229,9 @@ def _tell_unsteady(runs: Sequence[BidsRun]) -> None:
         ]
         counts[run.name] = sum(name.startswith("non_steady_state") for name in names)
     if any(counts.values()):
-        shown = ", ".join(f"{n} of run {name!r}" for name, n in counts.items() if n)
+        listed = ", ".join(f"{n} of run {name!r}" for name, n in counts.items() if n)
         warnings.warn(
-            f"the first scans are unsteady ({shown}) and are fitted like others, because no "
+            f"the first scans are unsteady ({listed}) and are fitted like others, because no "
             "confounds are asked for: with any strategy of confounds they are left out.",
             stacklevel=5,
         )

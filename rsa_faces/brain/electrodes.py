@@ -108,10 +108,10 @@ def read_electrodes(
     if np.isinf(result[["x", "y", "z"]].to_numpy()).any():
         raise InputError("expected finite coordinates x, y and z of electrodes, got inf.")
     if (twice := result.duplicated(["patient", "name"])).any():
-        shown = ", ".join(map(repr, result["name"][twice].unique()[:5]))
+        listed = ", ".join(map(repr, result["name"][twice].unique()[:5]))
         raise InputError(
             f"expected each electrode of a patient once, but {int(twice.sum())} occur again: "
-            f"{shown}."
+            f"{listed}."
         )
     return result[list(COLUMNS)]
 
@@ -132,10 +132,10 @@ def place_electrodes(
     rows = electrodes[electrodes["patient"] == str(patient)].set_index("name")
     if not len(rows):
         check_choice(str(patient), electrodes["patient"].unique(), what="patient")
-    found = rows.reindex(names).reset_index(names="name").assign(patient=str(patient))
-    found = found[list(COLUMNS)]
-    no_region = found["region"].isna().to_numpy()
-    no_coordinates = found[list("xyz")].isna().any(axis=1).to_numpy()
+    placed = rows.reindex(names).reset_index(names="name").assign(patient=str(patient))
+    placed = placed[list(COLUMNS)]
+    no_region = placed["region"].isna().to_numpy()
+    no_coordinates = placed[list("xyz")].isna().any(axis=1).to_numpy()
     without = no_region | no_coordinates
     if without.any():
         names = np.array(names, dtype=object)
@@ -153,9 +153,9 @@ def place_electrodes(
             raise InputError(f"expected electrodes to be left, but {counted}. Check the names.")
         how = "They are left out." if unplaced == "drop" else f"They are kept as {UNKNOWN!r}."
         warnings.warn(f"{counted}. {how}", stacklevel=3)
-    keep = ~without if unplaced == "drop" else np.ones(len(found), dtype=bool)
-    found = found[keep].reset_index(drop=True)
-    return keep, found.assign(region=found["region"].where(found["region"].notna(), UNKNOWN))
+    keep = ~without if unplaced == "drop" else np.ones(len(placed), dtype=bool)
+    placed = placed[keep].reset_index(drop=True)
+    return keep, placed.assign(region=placed["region"].where(placed["region"].notna(), UNKNOWN))
 
 
 def _unit_of(path: Path) -> str:
@@ -182,13 +182,13 @@ def _patients(table: pd.DataFrame, patient: str | None, path: Path | None):
         return np.full(len(table), str(patient), dtype=object)
     if "patient" in table:
         return table["patient"].to_numpy(dtype=object)
-    found = re.match(r"sub-([0-9a-zA-Z+]+)_", path.name) if path else None
-    if found is None:
+    match = re.match(r"sub-([0-9a-zA-Z+]+)_", path.name) if path else None
+    if match is None:
         raise InputError(
             "expected to know whose electrodes these are, but the table has no column 'patient' "
             "and the file is not named sub-…. Give `patient`."
         )
-    return np.full(len(table), found.group(1), dtype=object)
+    return np.full(len(table), match.group(1), dtype=object)
 
 
 def _regions(table: pd.DataFrame, column: str, regions: Mapping[str, str] | None) -> pd.Series:

@@ -138,7 +138,7 @@ class Patterns:
         chosen = roi.positions(self.space, resample=resample)
         residuals = self.residuals
         if residuals is not None:
-            residuals = {fold: left[:, chosen] for fold, left in residuals.items()}
+            residuals = {fold: values[:, chosen] for fold, values in residuals.items()}
         space = self.space.keep(chosen, name=roi.name)
         return replace(self, values=self.values[:, chosen], space=space, residuals=residuals)
 
@@ -176,7 +176,7 @@ class Patterns:
         rows = np.flatnonzero(keep)
         residuals = self.residuals
         if residuals is not None and folds is not None:
-            residuals = {f: left for f, left in residuals.items() if f in {ALL_FOLDS, *folds}}
+            residuals = {f: values for f, values in residuals.items() if f in {ALL_FOLDS, *folds}}
         return replace(
             self,
             values=self.values[rows],
@@ -267,11 +267,11 @@ class Patterns:
                 f"{len(self.conditions)} rows of {len(set(self.conditions))} conditions. Average "
                 "them first with mean(), or use 'crossnobis'."
             )
-        found = [
+        made = [
             self._rdm(name, roi, measure, noise, noise_from, resample)
             for name, roi in _named(rois, self.space).items()
         ]
-        return concat(found)
+        return concat(made)
 
     def to_img(self, values: Any = None, *, fill: float = np.nan):
         """Return the patterns, or other values at the same places, as an image.

@@ -532,5 +532,5 @@ def _orientation(img: Any) -> Iterator[str]:
 
 def _template(path: str | os.PathLike[str] | None) -> str | None:
     """Return the space that a file's name states, as in BIDS."""
-    found = re.search(r"_space-([0-9A-Za-z]+)(?:_|\.)", Path(path or "").name)
-    return found.group(1) if found else None
+    match = re.search(r"_space-([0-9A-Za-z]+)(?:_|\.)", Path(path or "").name)
+    return match.group(1) if match else None

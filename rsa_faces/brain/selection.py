@@ -242,16 +242,16 @@ def select_electrodes(patterns: IeegPatterns, selection: FaceSelection) -> IeegP
             f"{selection.source!r}). Use another recording, or halves from split_trials()."
         )
     keys = ["patient", "name"]
-    found = patterns.electrodes[keys].merge(
+    merged = patterns.electrodes[keys].merge(
         selection.table[[*keys, "selective"]], on=keys, how="left"
     )
-    if (absent := found["selective"].isna()).any():
+    if (absent := merged["selective"].isna()).any():
         raise InputError(
             f"expected electrodes of the selection, but {int(absent.sum())} were not in it: "
-            f"{', '.join(map(repr, found['name'][absent].iloc[:5]))}. Choose from a recording with "
-            "the same electrodes."
+            f"{', '.join(map(repr, merged['name'][absent].iloc[:5]))}. Choose from a recording "
+            "with the same electrodes."
         )
-    keep = found["selective"].to_numpy(bool)
+    keep = merged["selective"].to_numpy(bool)
     if not keep.any():
         raise InputError(
             f"expected an electrode of {patterns.patient!r} that prefers faces, but none of "
@@ -327,14 +327,14 @@ def _need_source(patterns: IeegPatterns, what: str) -> None:
 
 def _rank(first: np.ndarray, second: np.ndarray):
     """Return U and one-sided p of each column."""
-    found = stats.mannwhitneyu(first, second, alternative="greater", axis=0)
-    return found.statistic, found.pvalue
+    test = stats.mannwhitneyu(first, second, alternative="greater", axis=0)
+    return test.statistic, test.pvalue
 
 
 def _t(first: np.ndarray, second: np.ndarray):
     """Return Welch's t and one-sided p of each column."""
-    found = stats.ttest_ind(first, second, alternative="greater", equal_var=False, axis=0)
-    return found.statistic, found.pvalue
+    test = stats.ttest_ind(first, second, alternative="greater", equal_var=False, axis=0)
+    return test.statistic, test.pvalue
 
 
 _TESTS: dict[str, Callable] = {"rank": _rank, "t": _t}

@@ -73,5 +73,5 @@ def first_sentence(text: str) -> str:
 
 def command_of(text: str) -> str:
     """Return the command in a configuration's comment."""
-    found = re.search(r"^#\s+(rsa-faces .+)$", text, re.MULTILINE)
-    return re.split(r"\s{2,}|\s\(", found[1])[0].strip() if found else "read its first lines"
+    match = re.search(r"^#\s+(rsa-faces .+)$", text, re.MULTILINE)
+    return re.split(r"\s{2,}|\s\(", match[1])[0].strip() if match else "read its first lines"

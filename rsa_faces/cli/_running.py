@@ -174,12 +174,12 @@ def _telling(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
 
 def _share(part: str) -> tuple[int, int]:
     """Read which of how many shares of a run to do, from 0."""
-    found = re.fullmatch(r"(\d+)/(\d+)", part, re.ASCII)
-    if not found or not int(found[1]) < int(found[2]):
+    match = re.fullmatch(r"(\d+)/(\d+)", part, re.ASCII)
+    if not match or not int(match[1]) < int(match[2]):
         raise InputError(
             f"expected --part K/N, such as 0/20, with K from 0 to N - 1, got {part!r}."
         )
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _of_output(command: str, output: Output) -> Told:

@@ -422,9 +422,9 @@ def _warn_undefined(similarity: np.ndarray, model: RDMs, data: RDMs) -> None:
     ]
     if undefined.all():
         culprits = [f"all {undefined.size} combinations"]
-    shown = ", ".join(culprits[:5]) or f"{int(undefined.sum())} combinations"
+    listed = ", ".join(culprits[:5]) or f"{int(undefined.sum())} combinations"
     warnings.warn(
-        f"similarity is undefined (NaN) for {shown}: the RDM is constant, or fewer than "
+        f"similarity is undefined (NaN) for {listed}: the RDM is constant, or fewer than "
         f"{MIN_PAIRS} pairs are measured in both.",
         stacklevel=3,
     )

@@ -176,8 +176,8 @@ def semi_partial_correlations(
         fine = ~(np.isnan(between).any(axis=(1, 2)) | np.isnan(own).any(axis=1))
         inverse = np.linalg.pinv(between[fine], hermitian=True, rcond=1e-10)
         weights = np.einsum("bz,bzy->by", own[fine], inverse)
-        left = 1 - np.einsum("bz,bz->b", weights, own[fine])
-        left = np.where(left > _EXPLAINED, left, np.nan)
+        unexplained = 1 - np.einsum("bz,bz->b", weights, own[fine])
+        unexplained = np.where(unexplained > _EXPLAINED, unexplained, np.nan)
         rest = across[fine][:, i] - np.einsum("bz,bzd->bd", weights, across[fine][:, z])
-        values[fine, i] = rest / np.sqrt(left)[:, None]
+        values[fine, i] = rest / np.sqrt(unexplained)[:, None]
     return np.clip(values, -1.0, 1.0)

@@ -37,13 +37,13 @@ def upright(space: Volume, values) -> Upright:
     import nibabel
 
     values = np.ones(space.n_places) if values is None else values
-    found = upright_image(nibabel.Nifti1Image(space.to_array(values), space.affine))
+    grid = upright_image(nibabel.Nifti1Image(space.to_array(values), space.affine))
     # One voxel around the mask is enough.
     inside = upright_image(nibabel.Nifti1Image(space.mask.astype(np.float64), space.affine))
     box = np.argwhere(inside.array > 0.5)
     low = np.maximum(box.min(axis=0) - 1, 0)
     part = tuple(slice(a, b + 2) for a, b in zip(low, box.max(axis=0), strict=True))
-    return Upright(found.array[part], found.origin + low * found.step, found.step)
+    return Upright(grid.array[part], grid.origin + low * grid.step, grid.step)
 
 
 def upright_image(img: Any) -> Upright:

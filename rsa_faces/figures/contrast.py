@@ -84,17 +84,17 @@ def plot_contrast(table: pd.DataFrame, *, alpha: float = 0.05, ax: Axes | None =
             rows = (table["feature"] == feature).to_numpy()
             part = table[rows]
             y = part["contrast"].to_numpy()
-            found = above[rows] if tested else np.zeros(len(part), dtype=bool)
+            significant = above[rows] if tested else np.zeros(len(part), dtype=bool)
             if layers:
                 order = np.argsort(part["depth"].to_numpy(), kind="stable")
                 x = part["depth"].to_numpy()[order]
-                curve(one, x, y[order], color=color, label=feature, found=found[order])
+                curve(one, x, y[order], color=color, label=feature, found=significant[order])
             else:
                 # Side by side, not on each other.
                 x = i + np.linspace(-0.2, 0.2, len(part)) * (len(part) > 1)
                 label = "mean over RDMs" if i == 0 else None
                 one.plot([i - 0.3, i + 0.3], [y.mean()] * 2, color=color, label=label, zorder=3)
-                points(one, x, y, color, found)
+                points(one, x, y, color, significant)
         n = sorted(set(table["n_conditions"]))
         faces = f"{n[0]} faces" if len(n) == 1 else f"{n[0]} to {n[-1]} faces"
         name = f"{shown_name(table['network'].iloc[0])}, " if layers and "network" in table else ""

@@ -80,23 +80,23 @@ def plot_electrodes(
                 f"expected {len(electrodes)} values, one per electrode, got {values.shape}."
             )
     coordinates = electrodes[["x", "y", "z"]].to_numpy(np.float64)
-    shown = np.isfinite(coordinates).all(axis=1)
-    if not shown.any():
-        raise InputError(f"expected coordinates, but none of {len(shown)} electrodes has any.")
-    largest = np.abs(coordinates[shown]).max()
+    placed = np.isfinite(coordinates).all(axis=1)
+    if not placed.any():
+        raise InputError(f"expected coordinates, but none of {len(placed)} electrodes has any.")
+    largest = np.abs(coordinates[placed]).max()
     if not _NEAREST < largest < _FARTHEST:
         raise InputError(
             f"expected coordinates in mm in MNI space, but the largest is {largest:g}. Read them "
             "with the right unit, and transform them to MNI space."
         )
-    colors, handles, scale = _marker_colors(electrodes[shown], values, shown, by)
-    n_hidden = int((~shown).sum())
-    text = counted(int(shown.sum()), "electrode") + " of "
-    text += counted(electrodes["patient"][shown].nunique(), "patient")
+    colors, handles, scale = _marker_colors(electrodes[placed], values, placed, by)
+    n_hidden = int((~placed).sum())
+    text = counted(int(placed.sum()), "electrode") + " of "
+    text += counted(electrodes["patient"][placed].nunique(), "patient")
     text += f"; {n_hidden} without coordinates not shown" if n_hidden else ""
     with style():
         figure = plt.figure(figsize=(PAGE, 2.2))
-        _brain(figure, views, coordinates[shown], colors, (0.0, 0.2, 0.9 if scale else 1.0, 0.73))
+        _brain(figure, views, coordinates[placed], colors, (0.0, 0.2, 0.9 if scale else 1.0, 0.73))
         figure.text(0.01, 0.02, text, fontsize=6, va="bottom")
         if scale is not None:
             color_bar(scale, label, box=(figure, (0.915, 0.3, 0.012, 0.56)))

@@ -210,7 +210,7 @@ def _similarity(rsa: Result, table: pd.DataFrame, region: str) -> np.ndarray:
     network = table["network"].iloc[0]
     rows = rsa.table[(rsa.table["network"] == network) & (rsa.table["region"] == region)]
     values = rows.drop_duplicates("layer").set_index("layer")["similarity"]
-    found = values.reindex(table["layer"]).to_numpy(float)
-    if np.isnan(found).all():
+    similarity = values.reindex(table["layer"]).to_numpy(float)
+    if np.isnan(similarity).all():
         raise InputError(f"expected layers of {network!r} and {region!r} in `rsa`, got none.")
-    return found
+    return similarity

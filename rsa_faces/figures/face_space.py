@@ -302,7 +302,7 @@ def plot_axis_geometry(geometry: AxisGeometry, *, ax=None) -> Figure:
     >>> len(figure.axes)
     3
     """
-    found = geometry.table.set_index("question")
+    answers = geometry.table.set_index("question")
     cosines, curve_ = geometry.cosines, geometry.curve
     middle = (cosines["from"] + cosines["to"]) / 2
     drawn = [
@@ -316,12 +316,12 @@ def plot_axis_geometry(geometry: AxisGeometry, *, ax=None) -> Figure:
         (cosines.assign(middle=middle), "middle", "share", "cosine of two axes", "share of pairs"),
     ]
     titles = [
-        _value(found.loc["dimensions spanned"], "dimensions", "fewer", 1),
-        _value(found.loc["squared cosine"], "squared cosine", "smaller", 3),
+        _value(answers.loc["dimensions spanned"], "dimensions", "fewer", 1),
+        _value(answers.loc["squared cosine"], "squared cosine", "smaller", 3),
     ]
     if len(curve_):
         drawn.append((curve_, "distance", "cosine", "distance of two cells", "mean cosine of axes"))
-        titles.append(_value(found.loc["cosine by distance"], "change per unit", "not 0", 3))
+        titles.append(_value(answers.loc["cosine by distance"], "change per unit", "not 0", 3))
     with style():
         axes = wrapped_panels(ax, len(drawn), 3, PAGE / max(len(drawn), 2.5), 2.1)
         for one, (table, x, y, *names), title in zip(axes, drawn, titles, strict=True):

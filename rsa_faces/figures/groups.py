@@ -105,13 +105,13 @@ def plot_group_components(
             left.set(**{f"{name}label": f"component {k + 1} ({share} % of variance)"})
         n = table["n_people"].iloc[0]
         left.set_title(f"{attribute}: {len(labels)} faces of {n} people", loc="left")
-        x, found = table["component"], (table["p_max"] <= alpha).to_numpy()
+        x, significant = table["component"], (table["p_max"] <= alpha).to_numpy()
         right.bar(
             x,
             table["between_group_share"],
             edgecolor=GRAY,
             linewidth=0.7,
-            color=np.where(found, GRAY, "white"),
+            color=np.where(significant, GRAY, "white"),
         )
         right.plot(x, table["expected_share"], "_", color=COLORS[1], markersize=9)
         right.set_xticks(x)
@@ -119,9 +119,9 @@ def plot_group_components(
         right.set_xlabel("component")
         right.set_ylabel("share of its variance between groups")
         handles = left.get_legend_handles_labels()[0]
-        if found.any():
+        if significant.any():
             handles.append(Patch(color=GRAY, label=f"separates groups, p ≤ {alpha:g}, corrected"))
-        if not found.all():
+        if not significant.all():
             handles.append(Patch(facecolor="white", edgecolor=GRAY, label="no separation shown"))
         handles.append(entry("mean of permuted groups", "_", color=COLORS[1], markersize=9))
         legend_below([left, right], ax is None, handles=handles, title=_NOTE)

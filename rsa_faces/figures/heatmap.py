@@ -202,10 +202,10 @@ def _image(axes: Axes, rows, places, regions, alpha: float, scale: ScalarMappabl
     values = np.full((len(regions), len(places)), np.nan)
     values[line, place] = rows["similarity"]
     image(axes, values, scale)
-    found = rows["p_corrected"].to_numpy(float) < alpha
+    significant = rows["p_corrected"].to_numpy(float) < alpha
     inks = np.array([ink(scale, value) for value in rows["similarity"]])
     for color in ("white", "black"):
-        some = found & (inks == color)
+        some = significant & (inks == color)
         axes.plot(place[some], line[some], "o", markersize=1.4, color=color, markeredgewidth=0)
     name_places(axes, "x", places, axes.get_window_extent().width / axes.figure.dpi)
     axes.tick_params(length=1.5, pad=1.5)

@@ -94,8 +94,8 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
             ends = rows["ci_low"] * scale, rows["ci_high"] * scale
             look = {"color": color, "linestyle": line_of(name), "label": shown_name(name)}
             right.hlines(y, *ends, **look)
-            found = rows["p"] <= named[name].settings["alpha"]
-            points(right, rows["standardized"], y, color, found, 4)
+            significant = rows["p"] <= named[name].settings["alpha"]
+            points(right, rows["standardized"], y, color, significant, 4)
         reference(right, axis="x")
         right.set_yticks(range(len(terms)), terms)
         right.set_ylim(len(terms) - 0.5, -0.5)

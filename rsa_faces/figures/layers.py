@@ -238,8 +238,8 @@ def _draw_network(axes, table, network, color, alpha, limits) -> None:
             markersize=1.8,
             linewidth=1.0 if trained else 0.7,
         )
-        found = rows["p_corrected"].to_numpy(float) < alpha
-        _mark(axes, x[found], limits, color, level=0 if trained else 1, filled=trained)
+        significant = rows["p_corrected"].to_numpy(float) < alpha
+        _mark(axes, x[significant], limits, color, level=0 if trained else 1, filled=trained)
     _label_places(axes, layers)
 
 
@@ -256,8 +256,8 @@ def _draw_single(axes, table, names, alpha, limits) -> None:
     ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
     axes.vlines(x, *ends.T, color=GRAY, linewidth=0.7)
     axes.plot(x, rows["similarity"], "_", markersize=4, markeredgewidth=1.3, color="black")
-    found = rows["p_corrected"].to_numpy(float) < alpha
-    _mark(axes, x[found], limits, "black", level=0, filled=True)
+    significant = rows["p_corrected"].to_numpy(float) < alpha
+    _mark(axes, x[significant], limits, "black", level=0, filled=True)
     _label_places(axes, names, every=True)
 
 
@@ -313,9 +313,9 @@ def _handles(drawn: pd.DataFrame, alpha, twins: bool, curves, single, subjects: 
     if subjects:
         handles.append(entry("one subject", "o", color=SUBJECT, markersize=1.2))
     handles += ceiling_entry(drawn)
-    found = drawn[drawn["p_corrected"] < alpha]
-    if len(found):
-        untrained = found["network"].isin([f"untrained:{name}" for name in curves])
+    significant = drawn[drawn["p_corrected"] < alpha]
+    if len(significant):
+        untrained = significant["network"].isin([f"untrained:{name}" for name in curves])
         more = " (open: untrained)" * bool(twins and untrained.any())
         handles.append(entry(differs(alpha) + more, "o", markersize=1.8))
     return handles

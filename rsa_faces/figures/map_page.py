@@ -114,16 +114,16 @@ def _surface_page(shown: Shown, background, mesh, hemisphere, title) -> Page:
 
 def _volume_page(shown: Shown, background, title) -> Page:
     """Return a page with slices through a point that can be moved."""
-    found, mask = upright(shown.space, shown.values), upright(shown.space, None)
-    has = np.isfinite(found.array)
+    grid, mask = upright(shown.space, shown.values), upright(shown.space, None)
+    has = np.isfinite(grid.array)
     if len(shown.names) > 255:
         raise InputError(f"expected at most 255 models in a page, got {len(shown.names)}.")
-    codes = np.zeros(found.array.shape, np.uint8)
+    codes = np.zeros(grid.array.shape, np.uint8)
     if shown.names:
-        codes[has] = found.array[has].astype(int) + 1
+        codes[has] = grid.array[has].astype(int) + 1
     else:
         # 0 is left for places without a colour.
-        codes[has] = 1 + np.clip(shown.norm(found.array[has]) * 255, 0, 254).astype(int)
+        codes[has] = 1 + np.clip(shown.norm(grid.array[has]) * 255, 0, 254).astype(int)
     colors = shown.colors(255)
     if background is None:
         gray, under = np.where(np.isnan(mask.array), 0, 227), mask
@@ -131,10 +131,10 @@ def _volume_page(shown: Shown, background, title) -> Page:
         under = upright_image(background)
         low, high = np.nanpercentile(under.array, [2, 99.5])
         gray = np.nan_to_num(1 + 229 * np.clip((under.array - low) / max(high - low, 1e-12), 0, 1))
-    place = np.abs(np.where(has, found.array, 0.0)).argmax() if has.any() else codes.size // 2
-    start = found.origin + found.step * np.unravel_index(place, codes.shape)
+    place = np.abs(np.where(has, grid.array, 0.0)).argmax() if has.any() else codes.size // 2
+    start = grid.origin + grid.step * np.unravel_index(place, codes.shape)
     return volume_page(
-        {"array": found.array, "origin": found.origin, "step": found.step},
+        {"array": grid.array, "origin": grid.origin, "step": grid.step},
         {"array": gray, "origin": under.origin, "step": under.step},
         codes,
         palette=colors,

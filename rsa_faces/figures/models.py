@@ -205,11 +205,11 @@ def _draw_similarities(axes, rows: pd.DataFrame, result: Result, alpha, subjects
     names = map(shown_name, rows["network"], rows["layer"])
     axes.set_yticks(place, [f"{name}   {i}" for i, name in enumerate(names, start=1)])
     axes.set_ylim(-0.7, len(rows) - 0.3)
-    found = place[rows["p_corrected"].to_numpy(float) < alpha]
-    if len(found):
+    significant = place[rows["p_corrected"].to_numpy(float) < alpha]
+    if len(significant):
         handles += axes.plot(
-            np.full(len(found), 1.02),
-            found,
+            np.full(len(significant), 1.02),
+            significant,
             linestyle="none",
             marker=STAR,
             color="black",

@@ -144,8 +144,8 @@ def plot_synthesis(start, made: Synthesis, *, n: int = 10, ax=None) -> Figure:
     with style():
         axes = panels(ax, 2, wide, PAGE, min(2 * PAGE / wide + 0.6, 5.0))
         for row, images in zip(axes, (before, after), strict=True):
-            for one, shown in zip(row[:n], images, strict=False):
-                one.imshow(shown, cmap="gray", vmin=0, vmax=255)
+            for one, picture in zip(row[:n], images, strict=False):
+                one.imshow(picture, cmap="gray", vmin=0, vmax=255)
                 one.set(xticks=[], yticks=[])
                 one.spines[:].set_visible(False)
         values = made.disagreement["disagreement"]

@@ -389,9 +389,9 @@ def _curve(axes, rows: pd.DataFrame, scale: float, limits, level, alpha, color: 
     axes.plot(
         times, rows["similarity"], color=color, linewidth=1.0, linestyle=_LINE_STYLES[level % 4]
     )
-    found = times[rows["p_corrected"].to_numpy(float) < alpha]
-    y = np.full(len(found), low - (0.06 + 0.06 * level) * (high - low))
-    axes.plot(found, y, "o", markersize=1.6, color=color, clip_on=False, markeredgewidth=0)
+    significant = times[rows["p_corrected"].to_numpy(float) < alpha]
+    y = np.full(len(significant), low - (0.06 + 0.06 * level) * (high - low))
+    axes.plot(significant, y, "o", markersize=1.6, color=color, clip_on=False, markeredgewidth=0)
 
 
 def _handles(colors: dict[str, str], course: TimeCourse) -> list:

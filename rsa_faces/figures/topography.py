@@ -299,12 +299,12 @@ def plot_topography(
         low, high = table["ceiling_low"].mean(), table["ceiling_high"].mean()
         if table["ceiling_low"].notna().all():
             one.axhspan(low, high, color=CEILING, linewidth=0, zorder=0, label=CEILING_LABEL)
-        found = (table["p_corrected"] <= alpha).to_numpy()
-        if found.any():
+        significant = (table["p_corrected"] <= alpha).to_numpy()
+        if significant.any():
             top = table[["central", "peripheral"]].max(axis=1).to_numpy()
             one.plot(
-                x[found],
-                top[found] + 0.05 * np.ptp(one.get_ylim()),
+                x[significant],
+                top[significant] + 0.05 * np.ptp(one.get_ylim()),
                 linestyle="none",
                 marker=STAR,
                 color="black",

@@ -258,8 +258,8 @@ def _inner_products(layers: Layers, data: np.ndarray, counts: np.ndarray, method
             xy += weights @ (x[:, None] * here).reshape(-1, here.shape[1]).T
     products = []
     mean_y = sums[:, len(layers.vectors) :]
-    left = own - mean_y**2 / total[:, None]
-    own = np.where(left > 1e-12 * own, left, 0.0)  # what is below is rounding
+    centred = own - mean_y**2 / total[:, None]
+    own = np.where(centred > 1e-12 * own, centred, 0.0)  # what is below is rounding
     for rows, (a, b), xx, xy in zip(layers.networks, upper, squares, across, strict=True):
         size = rows.stop - rows.start
         square = np.empty((len(counts), size, size))

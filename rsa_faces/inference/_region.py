@@ -113,8 +113,8 @@ class Region:
     def undefined(self, names: pd.DataFrame, undefined: np.ndarray) -> str:
         """Return a note of similarities, (n_models, n_subjects), that are undefined."""
         models = undefined.any(axis=1)
-        shown = full_names(names[models])
-        note = f"{self.where}: no similarity is defined for {', '.join(shown[:5])}"
+        listed = full_names(names[models])
+        note = f"{self.where}: no similarity is defined for {', '.join(listed[:5])}"
         if undefined[models].all():
             return f"{note} (constant over these conditions)."
         who = self.subjects[undefined[models].any(axis=0)]
@@ -184,9 +184,9 @@ class Outcome:
 
 def result_of(region: Region, outcome: Outcome) -> Result:
     """Return the tables of one region, p corrected within it."""
-    design, data, found = region.design, region.data, outcome.estimate
+    design, data, estimate = region.design, region.data, outcome.estimate
     names, means, (low, high) = outcome.names, outcome.means, outcome.ceilings
-    n_model, freedom, notes = len(names), found.freedom, list(outcome.notes)
+    n_model, freedom, notes = len(names), estimate.freedom, list(outcome.notes)
     reliable = _reliable(region, outcome, notes)
     where = {
         "subset": region.subset,
@@ -195,17 +195,17 @@ def result_of(region: Region, outcome: Outcome) -> Result:
         "n_subjects": len(data),
         "n_conditions": data.n_conditions,
     }
-    sem = design.sem(found.variance)
+    sem = design.sem(estimate.variance)
     half = design.half_width(sem[:n_model], freedom)
     unmeasured = np.isnan(sem[:n_model]) & ~np.isnan(means)
     if unmeasured.any():
-        shown = full_names(names[unmeasured])
+        models = full_names(names[unmeasured])
         notes.append(
-            f"{region.where}: no standard error can be given for {', '.join(shown[:5])}: its "
+            f"{region.where}: no standard error can be given for {', '.join(models[:5])}: its "
             "similarity is the same in every sample."
         )
     ci_low, ci_high = (means - half, means + half) if outcome.interval is None else outcome.interval
-    to_ceiling = design.sem(found.difference_variance[:n_model, n_model])
+    to_ceiling = design.sem(estimate.difference_variance[:n_model, n_model])
     bounds = {"ceiling_low": low, "ceiling_high": high, "reliable": reliable["reliable"]}
     table = names.assign(
         **where,
@@ -226,9 +226,9 @@ def result_of(region: Region, outcome: Outcome) -> Result:
     subjects = names.loc[np.repeat(names.index, len(data)), ["network", "layer"]].assign(
         **where,
         subject=np.tile(region.subjects, n_model),
-        similarity=found.similarity.ravel(),
+        similarity=estimate.similarity.ravel(),
     )[list(SUBJECTS)]
-    pairs = _pairs(names, means, design.sem(found.difference_variance), freedom)
+    pairs = _pairs(names, means, design.sem(estimate.difference_variance), freedom)
     return Result(
         with_corrected(table, design.correction)[list(TABLE)],
         with_corrected(pairs.assign(**where), design.correction)[list(PAIRS)],

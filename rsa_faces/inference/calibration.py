@@ -144,16 +144,16 @@ def calibrate(
         seed=seed,
         noise=_noise_at_ceiling(n_subjects, n_conditions, method, seed),
     )
-    found: dict[str, list] = {name: [] for name in (*CHECKS, _MEAN)}
+    outcomes: dict[str, list] = {name: [] for name in (*CHECKS, _MEAN)}
     for done, outcome in enumerate(_in_processes(run, n_simulations, jobs, seconds), start=1):
         for name, value in outcome.items():
-            found[name].append(value)
+            outcomes[name].append(value)
         if on_step is not None:
             on_step(done / n_simulations)
-    truth = np.mean(found[_MEAN])
-    found[_COVERAGE] = [low <= truth <= high for low, high in found[_COVERAGE]]
+    truth = np.mean(outcomes[_MEAN])
+    outcomes[_COVERAGE] = [low <= truth <= high for low, high in outcomes[_COVERAGE]]
     return pd.DataFrame(
-        [_row(name, values) for name, values in found.items() if name != _MEAN and values]
+        [_row(name, values) for name, values in outcomes.items() if name != _MEAN and values]
     )
 
 
@@ -288,11 +288,11 @@ def _at_ceiling(rng, size, method, design, noise: float) -> dict:
     model = _distances(common + noise * rng.normal(size=common.shape))[None]
     rdms, by = _rdms(data), analytic if design.uncertainty == "analytic" else estimate
     study = Study(model, data, method, design.units(rdms.conditions))
-    found = by(study, replace(design, seed=int(rng.integers(2**31))))
-    difference = found.similarity.mean() - noise_ceiling(rdms, method=method).lower
+    estimated = by(study, replace(design, seed=int(rng.integers(2**31))))
+    difference = estimated.similarity.mean() - noise_ceiling(rdms, method=method).lower
     return {
         "model as good as the lower ceiling, against it; both drawn": _rejects(
-            difference, found.difference_variance[0, 1], min(size)
+            difference, estimated.difference_variance[0, 1], min(size)
         )
     }
 

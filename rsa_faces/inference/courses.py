@@ -350,10 +350,10 @@ def _region(
         if draws is None:
             continue
         own = replace(draws, n_subjects=n_subjects)
-        found = bootstrap_samples(statistic, own, block_size(data, study.method))
-        (variance,) = corrected({k: (column_variances(v),) for k, v in found.items()}, own)
+        resampled = bootstrap_samples(statistic, own, block_size(data, study.method))
+        (variance,) = corrected({k: (column_variances(v),) for k, v in resampled.items()}, own)
         variances.append(variance.reshape(n_model, -1))
-        samples.append(found[design.generalise_to].reshape(-1, n_model, part.shape[1]))
+        samples.append(resampled[design.generalise_to].reshape(-1, n_model, part.shape[1]))
     similarity = np.concatenate(similarity, axis=1)
     if draws is None:
         drawn = np.empty((0, n_model, n_times))
@@ -412,10 +412,10 @@ def _notes(study: CourseStudy, similarity, reliable, place: str) -> list[str]:
     undefined = np.isnan(similarity).any(axis=2)
     if undefined.any():
         models, times = study.names["model"], study.recording.times
-        shown = ", ".join(map(repr, models[undefined.any(axis=1)].iloc[:5]))
+        listed = ", ".join(map(repr, models[undefined.any(axis=1)].iloc[:5]))
         at = times[undefined.any(axis=0)]
         notes.append(
-            f"{place}: no similarity is defined for {shown} at {len(at)} of {len(times)} times, "
+            f"{place}: no similarity is defined for {listed} at {len(at)} of {len(times)} times, "
             f"from {at[0]:g} to {at[-1]:g} s (an RDM is constant, or pairs are missing): no mean "
             "is given."
         )

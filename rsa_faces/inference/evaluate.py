@@ -231,22 +231,22 @@ def _fixed(model: RDMs, region: Region, given: RDMs | None) -> Outcome:
         None if given is None else given.vectors,
         None if region.weights is None else evidence_of(region.weights, data),
     )
-    found = (analytic if design.uncertainty == "analytic" else estimate)(study, design)
+    estimated = (analytic if design.uncertainty == "analytic" else estimate)(study, design)
     low = high = np.nan
     if len(data) > 1:
         low, high = study.ceilings(study.once)[:, 0].mean(axis=1).tolist()
     names = model_names(model)
-    undefined = np.isnan(found.similarity)
+    undefined = np.isnan(estimated.similarity)
     if undefined.any():
         notes.append(region.undefined(names, undefined))
     interval = None
     if design.interval == "percentile":
         tails = [design.alpha / 2, 1 - design.alpha / 2]
-        interval = np.nanquantile(found.samples[:, : len(model)], tails, axis=0)
+        interval = np.nanquantile(estimated.samples[:, : len(model)], tails, axis=0)
     return Outcome(
         names,
-        found,
-        found.similarity.mean(axis=1),
+        estimated,
+        estimated.similarity.mean(axis=1),
         (low, high),
         # How far ties allow a partial rank correlation to go is not known.
         np.nan if given is not None else largest_within(model, units, method),

@@ -538,8 +538,8 @@ def _fitted(
     for kind, is_drawn, drawn in ways:
         if is_drawn:
             splits = split(design.n_boot, options.n_cv, *drawn)
-            found = _cv_means(layers, data.vectors, splits, options.n_cv, *fit)
-            samples |= dict(zip((kind, "both"), found, strict=False))
+            resampled = _cv_means(layers, data.vectors, splits, options.n_cv, *fit)
+            samples |= dict(zip((kind, "both"), resampled, strict=False))
     variances = corrected({kind: _cv_variances(some) for kind, some in samples.items()}, draws)
     # What the random folds leave of their variance in the mean over repetitions.
     variance, of_differences = (
@@ -605,6 +605,6 @@ def _largest(layers: Layers, region: Region, fit: str) -> np.ndarray:
             # Unequal weights: what is tied in this sum is tied in any.
             vectors = (np.sqrt(np.arange(2, 2 + len(vectors))) @ vectors)[None]
         model = RDMs(vectors, region.data.conditions, "layers")
-        found = largest_within(model, region.units, region.method)
-        largest.append(np.nanmax(found) if not np.isnan(found).all() else np.nan)
+        limits = largest_within(model, region.units, region.method)
+        largest.append(np.nanmax(limits) if not np.isnan(limits).all() else np.nan)
     return np.array(largest)

@@ -184,10 +184,10 @@ def time_generalization(
     subjects = np.clip(subjects, -1.0, 1.0)
     if np.isnan(subjects).any():
         bad = np.flatnonzero(undefined.any(axis=0))
-        shown = ", ".join(f"{recording.times[t]:g}" for t in bad[:5])
+        listed = ", ".join(f"{recording.times[t]:g}" for t in bad[:5])
         warnings.warn(
             f"similarity is undefined (NaN) for {len(bad)} of {n_times} times, at which an RDM is "
-            f"constant: {shown} s.",
+            f"constant: {listed} s.",
             stacklevel=2,
         )
     return TimeGeneralization(

@@ -238,15 +238,15 @@ def latency_difference(
 
 def _curve(course: TimeCourse, model: str | None, region: str | None) -> int:
     """Return the position of the one curve with this model and region."""
-    found = find_curves(course, model, region)
-    if len(found) > 1:
+    rows = find_curves(course, model, region)
+    if len(rows) > 1:
         column = "model" if model is None and course.curves["model"].nunique() > 1 else "region"
         options = course.curves[column].unique()
         raise InputError(
             f"expected {column}_a, because there are {len(options)}: "
             f"{', '.join(map(repr, options[:5]))}."
         )
-    return int(found[0])
+    return int(rows[0])
 
 
 def _find(course, kind, baseline_end, between, fraction) -> tuple[pd.DataFrame, np.ndarray]:

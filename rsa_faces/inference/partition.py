@@ -508,10 +508,10 @@ def _r2(g: np.ndarray, models: list[tuple[int, ...]]) -> np.ndarray:
 def _adjusted(r2: np.ndarray, n_pairs, models: list[tuple[int, ...]]) -> np.ndarray:
     """Return Ezekiel's adjusted R²; NaN without enough pairs."""
     n_predictors = np.array([len(model) for model in models])
-    left = np.asarray(n_pairs, dtype=np.float64)[..., None] - n_predictors - 1
+    freedom = np.asarray(n_pairs, dtype=np.float64)[..., None] - n_predictors - 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        adjusted = 1 - (1 - r2) * (left + n_predictors) / left
-    return np.where(left > 0, adjusted, np.nan)
+        adjusted = 1 - (1 - r2) * (freedom + n_predictors) / freedom
+    return np.where(freedom > 0, adjusted, np.nan)
 
 
 def _check_collinear(g: np.ndarray, names: tuple[str, ...], block: str) -> None:
@@ -585,7 +585,7 @@ def _permutation(runs, sides, transform, n_permutations: int, orders: Draw, rng)
             pairs = pair_index(order[:, row], order[:, col], run.n_conditions)
             for k, (own, against) in enumerate(of_run):
                 products = own[pairs] @ against.T
-                left = own @ own - (products[:, 1:] ** 2).sum(axis=1)
-                reached[:, k] += products[:, 0] ** 2 / left / run.n_pairs
+                length = own @ own - (products[:, 1:] ** 2).sum(axis=1)
+                reached[:, k] += products[:, 0] ** 2 / length / run.n_pairs
         extreme += (reached >= bound).sum(axis=0)
     return (1 + extreme) / (1 + n_permutations)

@@ -128,21 +128,21 @@ def read_features(
     if format == "net2brain":
         return _net2brain(path, conditions, layers, per)
     if format == "rsatoolbox":
-        found = _rsatoolbox(path, conditions, descriptor)
+        features = _rsatoolbox(path, conditions, descriptor)
     elif format == "npy":
-        found = _npy(path, conditions)
+        features = _npy(path, conditions)
     else:
-        found = load_activations(path)
-        as_names(found.conditions, conditions, len(found.conditions), str(path))
+        features = load_activations(path)
+        as_names(features.conditions, conditions, len(features.conditions), str(path))
     if layers is None:
-        return found
-    chosen = _chosen(found.layers, layers)
+        return features
+    chosen = _chosen(features.layers, layers)
     return Activations(
-        {layer: found[layer] for layer in chosen},
-        found.conditions,
-        network=found.network,
-        depth={layer: found.depth[layer] for layer in chosen if layer in found.depth},
-        provenance=found.provenance,
+        {layer: features[layer] for layer in chosen},
+        features.conditions,
+        network=features.network,
+        depth={layer: features.depth[layer] for layer in chosen if layer in features.depth},
+        provenance=features.provenance,
     )
 
 

@@ -192,22 +192,22 @@ class SearchlightMap(BaseResult, figure="plot_map"):
         names = self.names
         if model is None:
             if len(names) > 1:
-                shown = ", ".join(map(repr, names[:5]))
+                listed = ", ".join(map(repr, names[:5]))
                 raise InputError(
                     f"expected `model`, one of the {len(names)} in this map, by name or number: "
-                    f"{shown}{', ...' if len(names) > 5 else ''}."
+                    f"{listed}{', ...' if len(names) > 5 else ''}."
                 )
             return 0
         if isinstance(model, str):
-            found = [i for i, name in enumerate(names) if name == model]
-            if len(found) != 1:
+            positions = [i for i, name in enumerate(names) if name == model]
+            if len(positions) != 1:
                 raise InputError(
                     f"expected the name of a model, got {model!r}.{nearest(model, names)}"
-                    if not found
-                    else f"expected a name that one model has, but {len(found)} are called "
+                    if not positions
+                    else f"expected a name that one model has, but {len(positions)} are called "
                     f"{model!r}. Give the number, from 0 to {len(names) - 1}."
                 )
-            return found[0]
+            return positions[0]
         model = check_count(model, what="model", low=0)
         if model >= len(names):
             raise InputError(f"expected a model number from 0 to {len(names) - 1}, got {model}.")

@@ -229,8 +229,8 @@ def _design(x: np.ndarray, regions: np.ndarray) -> np.ndarray:
 def _mse(design: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return the mean squared error of least squares, of each row of values."""
     basis = np.linalg.qr(design)[0]
-    left = values - (values @ basis) @ basis.T
-    return np.square(left).mean(axis=-1)
+    residuals = values - (values @ basis) @ basis.T
+    return np.square(residuals).mean(axis=-1)
 
 
 def _line(region: str, x: np.ndarray, y: np.ndarray) -> dict:

@@ -267,14 +267,14 @@ def corrected_rows(rows: list[dict], correction: str) -> pd.DataFrame:
 def flip_one(difference: np.ndarray, n_permutations: int = 9999, seed: int = 0) -> dict:
     """Return mean, standard error, t and two-sided p of one difference over patients."""
     n_subjects = len(difference)
-    found = {"difference": difference.mean(), "sem": np.nan, "t": np.nan, "p": np.nan}
+    row = {"difference": difference.mean(), "sem": np.nan, "t": np.nan, "p": np.nan}
     if difference.any() and not np.isnan(difference).any():
         test = sign_flip_test(difference[:, None], n_permutations=n_permutations, seed=seed)
-        found |= {
+        row |= {
             "sem": difference.std(ddof=1) / np.sqrt(n_subjects),
             "t": float(test.t[0]),
             "p": float(test.p[0]),
         }
     elif not difference.any():
-        found |= {"sem": 0.0, "t": 0.0, "p": 1.0}
-    return found | {"n_subjects": n_subjects}
+        row |= {"sem": 0.0, "t": 0.0, "p": 1.0}
+    return row | {"n_subjects": n_subjects}

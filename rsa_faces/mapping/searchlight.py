@@ -244,10 +244,10 @@ def check_models(models: RDMs, method: str | Method) -> None:
         constant &= lowest == 0
     if constant.any():
         names = model_names(models.labels)
-        shown = ", ".join(repr(names[i]) for i in np.flatnonzero(constant)[:5])
+        listed = ", ".join(repr(names[i]) for i in np.flatnonzero(constant)[:5])
         warnings.warn(
             f"similarity is undefined (NaN) for {int(constant.sum())} models that are constant: "
-            f"{shown}.",
+            f"{listed}.",
             stacklevel=3,
         )
 

@@ -236,13 +236,13 @@ def is_published(spec: NetworkSpec, path: str | os.PathLike[str]) -> bool:
         known[name] = digits[1]
     if not known or not os.path.isfile(path):
         return False
-    found = sha256_file(path)
-    if not found.startswith(known.get(name, "")):
+    digest = sha256_file(path)
+    if not digest.startswith(known.get(name, "")):
         raise InputError(
-            f"{name} is published with SHA-256 {known[name]}, but this file has {found}: it was "
+            f"{name} is published with SHA-256 {known[name]}, but this file has {digest}: it was "
             "changed or cut. Get it again, or rename it if it is a file of your own."
         )
-    return any(map(found.startswith, known.values()))
+    return any(map(digest.startswith, known.values()))
 
 
 def _weights_path(spec: NetworkSpec) -> Path:
@@ -253,10 +253,10 @@ def _weights_path(spec: NetworkSpec) -> Path:
             f"Put it anywhere and give its path: load_network({spec.name!r}, weights=PATH), "
             "or `weights: PATH` beside the network's name in a config."
         )
-    found = sha256_file(spec.weights_path)
-    if found != spec.sha256:
+    digest = sha256_file(spec.weights_path)
+    if digest != spec.sha256:
         raise InputError(
-            f"the bundled weights of {spec.name!r} have SHA-256 {found}, expected "
+            f"the bundled weights of {spec.name!r} have SHA-256 {digest}, expected "
             f"{spec.sha256}: the file was changed or cut. Install the package again."
         )
     return spec.weights_path
@@ -280,12 +280,12 @@ def _device(device: str):
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
-        torch.empty(1, device=found)
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
     except (RuntimeError, TypeError, AssertionError) as err:
         reason = str(err).splitlines()[0]
         raise InputError(
             f"expected device 'auto', 'cpu' or a GPU of this machine such as 'cuda:0', got "
             f"{device!r} ({reason})."
         ) from err
-    return found
+    return chosen

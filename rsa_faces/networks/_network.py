@@ -177,8 +177,8 @@ class Network:
             size = self.spec.preprocessing.size
             colours = len(self.spec.preprocessing.mean)
             module = self.module if self.device.type == "cpu" else copy.deepcopy(self.module).cpu()
-            found = _trace.receptive_fields(module, (colours, size, size), names)
-            table["receptive_field"] = [last - first + 1 for first, last in map(found.get, names)]
+            fields = _trace.receptive_fields(module, (colours, size, size), names)
+            table["receptive_field"] = [last - first + 1 for first, last in map(fields.get, names)]
             table["share_of_input"] = table["receptive_field"] / size
         return table
 

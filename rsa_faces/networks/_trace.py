@@ -120,7 +120,7 @@ def receptive_fields(module: nn.Module, shape: Sequence[int], layers: Sequence[s
     part is found by bisection, for all layers in the same passes.
     """
     size = shape[-1]
-    found = {}
+    fields = {}
     for far in (False, True):
         # The largest border at which the unit is untouched, the smallest at which it is reached.
         untouched = dict.fromkeys(layers, 0)
@@ -135,8 +135,8 @@ def receptive_fields(module: nn.Module, shape: Sequence[int], layers: Sequence[s
                         reached[layer] = min(reached[layer], border)
                     else:
                         untouched[layer] = max(untouched[layer], border)
-        found[far] = reached
-    return {layer: (found[False][layer] - 1, size - found[True][layer]) for layer in layers}
+        fields[far] = reached
+    return {layer: (fields[False][layer] - 1, size - fields[True][layer]) for layer in layers}
 
 
 def _reached(module, shape, layers, border: int, far: bool) -> set[str]:

@@ -54,13 +54,13 @@ class Cells:
             codes += len(conditions) * np.array([number[fold] for fold in folds])
         cells = cls(codes, names, len(conditions))
         if (missing := np.flatnonzero(cells.counts == 0)).size:
-            shown = ", ".join(
+            listed = ", ".join(
                 f"{conditions[i % len(conditions)]!r} in fold {names[i // len(conditions)]!r}"
                 for i in missing[:5]
             )
             raise InputError(
-                f"expected every condition in every fold, but {len(missing)} are missing: {shown}. "
-                "Leave those conditions or folds out, or merge folds."
+                f"expected every condition in every fold, but {len(missing)} are missing: "
+                f"{listed}. Leave those conditions or folds out, or merge folds."
             )
         return cells
 
@@ -92,9 +92,9 @@ class Cells:
         """
         self.check_repeats(instead)
         deviations = observed - np.take(means, self.codes, axis)
-        left, freedom = {}, {}
+        by_fold, freedom = {}, {}
         for number, fold in enumerate(self.folds):
             here = self.codes // self.n_conditions == number
-            left[fold] = deviations if here.all() else np.compress(here, deviations, axis)
+            by_fold[fold] = deviations if here.all() else np.compress(here, deviations, axis)
             freedom[fold] = Freedom.of_cells(self.codes[here])
-        return left, freedom
+        return by_fold, freedom

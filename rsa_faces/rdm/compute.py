@@ -218,8 +218,8 @@ def _one(patterns, rows, names, measure, folds, how_noise, name):
         return measure(centres), None
     if isinstance(noise, str):
         instead = "a noise covariance from GLM residuals"
-        left, freedoms = cells.residuals(patterns, means, 0, instead)
-        noise = fold_noise(left, freedoms, method=noise, noise_from=noise_from)
+        residuals, freedoms = cells.residuals(patterns, means, 0, instead)
+        noise = fold_noise(residuals, freedoms, method=noise, noise_from=noise_from)
     covariance, shrinkage = _noise(noise, n_channels, (2, 3) if measure.needs_folds else (2,))
     if covariance.ndim == 3 and len(covariance) != n_folds:
         raise InputError(

@@ -97,14 +97,14 @@ def layer_rdms(
     """
     check_arguments(layer_rdms, locals())
     measure = resolve_plain(measure)
-    found: dict[str, np.ndarray] = {}
+    vectors: dict[str, np.ndarray] = {}
 
     def act(layer: str, patterns: Any) -> None:
-        found[layer] = measure.of_layer(patterns)
+        vectors[layer] = measure.of_layer(patterns)
         # Those that :func:`extract` returns are finite.
-        if np.isnan(found[layer]).any() and isinstance(patterns, np.ndarray):
+        if np.isnan(vectors[layer]).any() and isinstance(patterns, np.ndarray):
             check_finite(np.asarray(patterns), stimuli.ids, layer, network.name)
-        warn_undefined(found[layer], stimuli.ids, measure, layer)
+        warn_undefined(vectors[layer], stimuli.ids, measure, layer)
 
     how: dict[str, Any] = {
         "layers": layers,
@@ -122,5 +122,5 @@ def layer_rdms(
             act(layer, activations.patterns(layer))
     else:
         warn_whole(network, stimuli)  # as `extract` does
-    labels = layer_labels(network.name, {layer: depth[layer] for layer in found})
-    return RDMs(np.vstack(list(found.values())), stimuli.ids, measure.name, labels)
+    labels = layer_labels(network.name, {layer: depth[layer] for layer in vectors})
+    return RDMs(np.vstack(list(vectors.values())), stimuli.ids, measure.name, labels)

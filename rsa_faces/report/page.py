@@ -223,9 +223,11 @@ def _answer(table: pd.DataFrame, head: pd.Series, settings: Mapping[str, Any]) -
     what = "layers"
     if layers.empty:
         layers, what = table[table["similarity"].notna()], "models"
-    found = layers[(layers["p_corrected"] < settings["alpha"]) & (layers["similarity"] > 0)]
-    text = f"{name}: {len(found)} of {len(layers)} {what} are shown to be more similar than zero"
-    counts = found.groupby("network", sort=False).size()
+    significant = layers[(layers["p_corrected"] < settings["alpha"]) & (layers["similarity"] > 0)]
+    text = (
+        f"{name}: {len(significant)} of {len(layers)} {what} are shown to be more similar than zero"
+    )
+    counts = significant.groupby("network", sort=False).size()
     # More would make a paragraph of it; all are in the tables.
     if what == "layers" and 0 < len(counts) <= 4:
         text += f" ({', '.join(f'{network} {n}' for network, n in counts.items())})"

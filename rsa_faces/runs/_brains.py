@@ -141,20 +141,20 @@ def check_brains(data: BrainImagesConfig, order: Sequence[str], settings: Mappin
 def split(subject: Subject, brains: Brains) -> dict[str, dict[str, Any]]:
     """Return for each part of the brain what :func:`rsa_faces.mapping.searchlight` takes."""
     if brains.meshes is None:
-        left, estimated = _residuals(subject)
-        arguments = {"img": subject.image, "mask_img": brains.mask, "residuals": left}
+        residuals, estimated = _residuals(subject)
+        arguments = {"img": subject.image, "mask_img": brains.mask, "residuals": residuals}
         return {"volume": {**arguments, "n_estimated": estimated}}
-    found = image_parts(subject.image, mask_img=brains.mask, meshes=brains.meshes)
-    left = {}
+    parts = image_parts(subject.image, mask_img=brains.mask, meshes=brains.meshes)
+    residuals = {}
     if subject.residuals is not None:
-        left = image_parts(subject.residuals, mask_img=brains.mask, meshes=brains.meshes)
+        residuals = image_parts(subject.residuals, mask_img=brains.mask, meshes=brains.meshes)
     return {
         part: {
             **arguments,
-            "residuals": left[part]["img"] if left else None,
+            "residuals": residuals[part]["img"] if residuals else None,
             "n_estimated": subject.n_estimated,
         }
-        for part, arguments in found.items()
+        for part, arguments in parts.items()
     }
 
 
@@ -164,11 +164,11 @@ def _residuals(subject: Subject) -> tuple[Any, Any]:
         return subject.residuals, subject.n_estimated
     image = load_file(subject.residuals, "residuals")
     runs = read_table(subject.residual_runs, text=["fold"], numbers=["n_scans", "n_estimated"])
-    left, estimated, stop = {}, {}, 0
+    residuals, estimated, stop = {}, {}, 0
     for fold, n_scans, parameters in runs.itertuples(index=False):
         start, stop = stop, stop + int(n_scans)
-        left[fold], estimated[fold] = image.slicer[..., start:stop], int(parameters)
-    return left, estimated
+        residuals[fold], estimated[fold] = image.slicer[..., start:stop], int(parameters)
+    return residuals, estimated
 
 
 def read_volumes(path: Path) -> pd.DataFrame:
@@ -185,12 +185,12 @@ def read_subject(data: SubjectsConfig, subject: str, region: str = "") -> Subjec
     image = data.image_of(subject).image(f"images of {subject!r}", **names)
     if "file" in table:
         image = files_of_maps(image, table["file"].tolist(), f"images of {subject!r}")
-    left = of_subject(data.residuals, subject)
+    residuals = of_subject(data.residuals, subject)
     return Subject(
         image,
         table["condition"].tolist(),
         table["fold"].tolist() if "fold" in table else None,
-        None if left is None else left.image(f"residuals of {subject!r}", **names),
+        None if residuals is None else residuals.image(f"residuals of {subject!r}", **names),
         data.n_estimated,
     )
 
@@ -225,12 +225,12 @@ def _meshes(mesh: MeshConfig) -> dict[str, Surface]:
 
 def hash_of(*images: Any) -> str:
     """Return the hashes of all files of images."""
-    found = []
+    digests = []
     for image in images:
         for part in image.values() if isinstance(image, dict) else [image]:
             for path in part if isinstance(part, list) else [part]:
-                found += [] if path is None else [sha256_file(path)]
-    return " ".join(found)
+                digests += [] if path is None else [sha256_file(path)]
+    return " ".join(digests)
 
 
 def _of_bids(run: Run, bids: BidsConfig, mask: MaskConfig | None, noise: bool) -> Brains:

@@ -157,9 +157,9 @@ def describe_folder(
         Markdown.
     """
     files = {"provenance.json", "README.md", *_files(folder)} - {f"{t}.csv" for t in tables}
-    found = dict.fromkeys(pattern_of(name) or name for name in sorted(files, key=_order))
+    names = dict.fromkeys(pattern_of(name) or name for name in sorted(files, key=_order))
     lines = ["# What is in this folder", ""]
-    lines += [_line(name, FILES.get(name, "")) for name in found]
+    lines += [_line(name, FILES.get(name, "")) for name in names]
     for name, table in tables.items():
         lines += ["", f"## `{name}.csv`: {len(table)} row{'' if len(table) == 1 else 's'}", ""]
         own = (meanings or {}).get(name, {})

@@ -230,7 +230,7 @@ def best_findings(table: pd.DataFrame, who: str, where: str) -> list[str]:
     """Say how similar each network's best layer is in those who did not choose it."""
     if table.empty:
         return []
-    found = []
+    findings = []
     regions = table.groupby("region", sort=False) if "region" in table else [("", table)]
     for region, rows in regions:
         parts = [
@@ -239,11 +239,11 @@ def best_findings(table: pd.DataFrame, who: str, where: str) -> list[str]:
             for row in rows.itertuples()
         ]
         head = f"{region}: similarity" if region else "Similarity"
-        found.append(
+        findings.append(
             f"{head} of each network's best layer, judged by {who} who did not choose layer and "
             f"{where}: {', '.join(parts)}."
         )
-    return found
+    return findings
 
 
 def best_methods(table: pd.DataFrame, who: str, where: str) -> str:

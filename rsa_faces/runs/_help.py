@@ -92,10 +92,10 @@ def _sections(annotation: Any) -> list[type[Section]]:
     """Return the sections in an annotation, in order."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
-    found: list[type[Section]] = []
+    sections: list[type[Section]] = []
     for part in get_args(annotation):
-        found += [s for s in _sections(part) if s not in found]
-    return found
+        sections += [s for s in _sections(part) if s not in sections]
+    return sections
 
 
 def _default(field: FieldInfo) -> str:

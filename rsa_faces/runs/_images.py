@@ -113,8 +113,8 @@ def _files(paths: Paths, what: str, names: Mapping[str, str]) -> Path | list[Pat
     """Return one file, or the files of a folder, pattern or list."""
     if isinstance(paths, list):
         return [file for path in paths for file in image_files(named(path, **names), what)]
-    found = image_files(named(paths, **names), what)
-    return found[0] if len(found) == 1 else found
+    files = image_files(named(paths, **names), what)
+    return files[0] if len(files) == 1 else files
 
 
 def _one_or_each(kind: type[Section]) -> Discriminator:

@@ -346,9 +346,9 @@ def _check_defined(rdms: RDMs, network: str) -> None:
     row = int(np.argmax(undefined.any(axis=1)))
     matrix = np.isnan(rdms[row].matrices()[0])
     bad = [c for c, n in zip(rdms.conditions, matrix.sum(axis=1), strict=True) if n > 1]
-    shown = ", ".join(map(repr, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+    listed = ", ".join(map(repr, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
     raise InputError(
         f"expected patterns that vary over channels, but layer {rdms.labels['layer'][row]!r} of "
-        f"{network} is constant for {shown or 'a condition'}: `{rdms.measure}` is undefined there. "
-        "Leave the layer or these stimuli out, or use the measure euclidean."
+        f"{network} is constant for {listed or 'a condition'}: `{rdms.measure}` is undefined "
+        "there. Leave the layer or these stimuli out, or use the measure euclidean."
     )

@@ -110,22 +110,22 @@ class Plan:
     @property
     def advice(self) -> tuple[str, ...]:
         """What does not fit, and what to change."""
-        found = []
+        sentences = []
         most = max(self.works, key=lambda work: work.peak_bytes)
         if most.peak_bytes > self.memory:
-            found.append(
+            sentences.append(
                 f"{most.what} may take {size(most.peak_bytes)} of memory, and there are "
                 f"{size(self.memory)}: give a smaller `budget` or fewer layers, or run it where "
                 "there is more (`memory` of --cluster)."
             )
         if self.disk_bytes > self.free_disk:
             largest = max(self.works, key=lambda work: work.disk_bytes)
-            found.append(
+            sentences.append(
                 f"results take {size(self.disk_bytes)} of disk, and {size(self.free_disk)} are "
                 f"free: choose another folder with --out, or leave less of {largest.what} "
                 "(fewer layers, or `reduce`)."
             )
-        return tuple(found)
+        return tuple(sentences)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per part, numbers in seconds and bytes."""

@@ -216,11 +216,11 @@ class Run(abc.ABC):
         Plan
         """
         folder, start = Path(self.folder).resolve(), _steps.CLOCK()
-        with self._checked(), trials() as found:
-            found.add("reading and checking", _steps.CLOCK() - start)
-            self.folder, self.parts, self.steps = found.scratch, Parts(), Steps(found.scratch)
+        with self._checked(), trials() as tried:
+            tried.add("reading and checking", _steps.CLOCK() - start)
+            self.folder, self.parts, self.steps = tried.scratch, Parts(), Steps(tried.scratch)
             self.on_step = None
-            self.estimate(found)
+            self.estimate(tried)
             workers, memory = 1, memory_of_machine()
             if self.cluster is not None:
                 where = self.cluster
@@ -228,7 +228,7 @@ class Run(abc.ABC):
                     where = load_cluster_config(where)
                 workers = where.workers
                 memory = parse_bytes(where.memory) if where.memory else memory
-            return found.plan(folder, workers, memory)
+            return tried.plan(folder, workers, memory)
 
     def send(self, array: ClusterConfig) -> list[str]:
         """Write the scripts of a job array and give them to SLURM; return what to say of it.
@@ -314,16 +314,16 @@ class Run(abc.ABC):
     def _do_share(self, jobs: list[Job], share: int, n_shares: int) -> None:
         """Do a share of the steps; raise unless all of them were done before, by whomever."""
         self._stages -= 1
-        left = [job for job in jobs if not self.steps.is_done(job.step, job.depends_on)]
+        waiting = [job for job in jobs if not self.steps.is_done(job.step, job.depends_on)]
         # Shares of all jobs, not of those that are left: which is whose must not depend on how far
         # the others are.
-        mine = [job for job in jobs[share::n_shares] if job in left]
+        mine = [job for job in jobs[share::n_shares] if job in waiting]
         for job in mine:
             self.tell(job.what)
             with about(job.about, job.keys):
                 make = functools.partial(job.function, *job.arguments)
                 self.steps.run_apart(job.step, job.depends_on, job.files, make)
-        if left or not self._stages:
+        if waiting or not self._stages:
             raise Elsewhere
 
     def picture(

@@ -185,12 +185,12 @@ class ClipSet:
             As :meth:`frames` does.
         """
         frames = self.frames(name, rate=rate)
-        before, found = next(frames).astype(np.int16), []
+        before, changes = next(frames).astype(np.int16), []
         for frame in frames:
             now = frame.astype(np.int16)
-            found.append(float(np.abs(now - before).mean()))
+            changes.append(float(np.abs(now - before).mean()))
             before = now
-        return np.array(found)
+        return np.array(changes)
 
     def subset(self, ids: Sequence[str]) -> ClipSet:
         """Return the set with these clips only (still sorted by id).
@@ -340,8 +340,8 @@ def first_frames(clips: ClipSet) -> StimulusSet:
 
 def _face_in(frame: np.ndarray, name: str) -> pd.Series | None:
     """Return the row of the face in a frame, if one is found."""
-    found = detect_faces(StimulusSet.from_arrays([frame], [name]), progress=False).table.iloc[0]
-    return found if found["found"] else None
+    face = detect_faces(StimulusSet.from_arrays([frame], [name]), progress=False).table.iloc[0]
+    return face if face["found"] else None
 
 
 def load_clips(

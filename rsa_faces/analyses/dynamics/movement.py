@@ -313,14 +313,14 @@ def movement_adds(
         for i in range(len(average)):
             labels = average.labels.iloc[i][["network", "layer", "layer_index", "depth"]]
             for name, those in (("", moving), (", frames shuffled", shuffled)):
-                found = variance_partition(
+                partition = variance_partition(
                     own,
                     {"movement": those[i], "average": average[i]},
                     n_permutations=n_permutations,
                     **options,
                 )
-                part = found.table.assign(n_subjects=found.n_subjects)
-                part["n_clips"] = found.n_conditions
+                part = partition.table.assign(n_subjects=partition.n_subjects)
+                part["n_clips"] = partition.n_conditions
                 part["part"] = part["part"].replace("movement & average", "both") + name
                 part = part.iloc[:1] if name else part
                 tables.append(part.drop(columns=["kind", "share"]).assign(region=region, **labels))

@@ -109,6 +109,6 @@ def extent(coordinates: np.ndarray, known: np.ndarray) -> np.ndarray:
 
     out = np.empty(len(coordinates))
     for i, face in enumerate(coordinates):
-        found = linprog(np.ones(len(known)), A_eq=known.T, b_eq=face, bounds=(0, None))
-        out[i] = found.fun if found.status == 0 else np.inf
+        solution = linprog(np.ones(len(known)), A_eq=known.T, b_eq=face, bounds=(0, None))
+        out[i] = solution.fun if solution.status == 0 else np.inf
     return out

@@ -324,14 +324,14 @@ def _by_rater(ratings: pd.DataFrame, rater: str, face: str) -> pd.DataFrame:
     values = ratings.drop(columns=[rater, face]).reset_index(drop=True)
     values = numbers(values, "ratings").set_axis(range(len(ratings)))
     faces = [str(name) for name in ratings[face]]
-    found = values.groupby([ratings[rater].to_numpy(), np.array(faces, object)]).mean()
-    counts = found.groupby(level=1).size()
-    if (counts < 2).any() or found.index.get_level_values(0).nunique() < 2:
+    means = values.groupby([ratings[rater].to_numpy(), np.array(faces, object)]).mean()
+    counts = means.groupby(level=1).size()
+    if (counts < 2).any() or means.index.get_level_values(0).nunique() < 2:
         raise InputError(
             f"expected at least 2 raters of every face, but {(counts < 2).sum()} have one, such "
             f"as {counts.index[counts.argmin()]!r}."
         )
-    return found
+    return means
 
 
 def _without_raters(by_rater: pd.DataFrame, names: list[str], scale) -> list[np.ndarray]:

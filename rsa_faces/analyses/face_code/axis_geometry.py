@@ -379,8 +379,8 @@ class _ByPlace:
         whole = rows.sum(axis=1)[:, None]
         aa, ab, bb, ga, gb = np.concatenate([whole, whole - 2 * rows], axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = (aa * gb - ab * ga) / (aa * bb - ab**2)
-        return found[0], found[1:]
+            slopes = (aa * gb - ab * ga) / (aa * bb - ab**2)
+        return slopes[0], slopes[1:]
 
     def curve(self, products: np.ndarray) -> np.ndarray:
         """Return the mean cosine in each bin of distance; NaN where no cell has an axis."""

@@ -132,16 +132,16 @@ def measure_landmarks(
             f"expected at least {highest + 1} landmarks per face for this template, got "
             f"{values.shape[1]}. Choose another template."
         )
-    found = measured(values, template)
-    if relative and "pupil distance" not in found:
+    measures = measured(values, template)
+    if relative and "pupil distance" not in measures:
         raise InputError("expected pupils among the template's points for relative=True.")
-    if not found:
+    if not measures:
         raise InputError(
             f"expected points to measure between, got {sorted(template)!r}; the names are those "
             f"of the template 'london-189': {', '.join(TEMPLATES['london-189'])}."
         )
-    unit = found["pupil distance"] if relative else 1.0
-    out = {name: v / unit if name in DISTANCES else v for name, v in found.items()}
+    unit = measures["pupil distance"] if relative else 1.0
+    out = {name: v / unit if name in DISTANCES else v for name, v in measures.items()}
     if relative:
         del out["pupil distance"]
     return pd.DataFrame(out, index=list(points))

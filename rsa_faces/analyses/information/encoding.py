@@ -329,23 +329,23 @@ def _spaces(beside: Mapping[str, Any], conditions, rows) -> dict[str, np.ndarray
     """Return feature spaces of the conditions that take part."""
     if not beside:
         return {}
-    found = {name: values[rows] for name, values in named_layers(beside, conditions)[0].items()}
-    for name, patterns in found.items():
+    spaces = {name: values[rows] for name, values in named_layers(beside, conditions)[0].items()}
+    for name, patterns in spaces.items():
         check_finite(patterns, [conditions[i] for i in rows], name)
-    return found
+    return spaces
 
 
 def _regions(regions, targets: Sequence[str]) -> list[str]:
     """Return each target's region."""
     if regions is None:
         return ["all"] * len(targets)
-    found = dict(regions)
-    if lacking := [t for t in targets if t not in found]:
+    by_region = dict(regions)
+    if lacking := [t for t in targets if t not in by_region]:
         raise InputError(
             f"expected a region for every target, but {len(lacking)} have none: "
             f"{', '.join(map(repr, lacking[:5]))}."
         )
-    return [str(found[target]) for target in targets]
+    return [str(by_region[target]) for target in targets]
 
 
 def _mixtures(n_spaces: int, n: int, rng: np.random.Generator) -> np.ndarray:

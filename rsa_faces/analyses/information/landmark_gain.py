@@ -181,10 +181,10 @@ def landmark_gain(
         check_finite(patterns, layers.conditions, layer)
         place = {"network": layers.network, "layer": layer, "layer_index": i}
         x = np.asarray(patterns, float).reshape(len(who), -1)
-        found = {"recognition": _recognised(x, shape, half, recognition)}
+        results = {"recognition": _recognised(x, shape, half, recognition)}
         folds = _Folds(x, shape, who, fold_of, layer)
-        found |= {name: folds.read(t, recognition.samples) for name, t in targets.items()}
-        for what, (drawn, weight) in found.items():
+        results |= {name: folds.read(t, recognition.samples) for name, t in targets.items()}
+        for what, (drawn, weight) in results.items():
             drawn["gain"] = drawn["both"] - drawn["embedding"]
             for name in _FEATURES:
                 row = {**place, "what": what, "features": name}

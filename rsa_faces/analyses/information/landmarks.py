@@ -224,8 +224,10 @@ def landmark_readout(
         alone = parts(known, "baseline", True)
         base = [target.scores(alone, target.values[None], n) for target in targets]
         design = np.column_stack([np.ones(n), known])
-        left = values - (design @ np.linalg.lstsq(design, values.T, rcond=None)[0]).T
-        beyond = [_residual(v, old, name) for v, old, name in zip(left, values, names, strict=True)]
+        residuals = values - (design @ np.linalg.lstsq(design, values.T, rcond=None)[0]).T
+        beyond = [
+            _residual(v, old, name) for v, old, name in zip(residuals, values, names, strict=True)
+        ]
     rows, shown, null, null_beyond = [], [], [], []
     with progress_bar("landmarks", len(layers) * len(names), show=progress) as tell:
         for i, (layer, patterns) in enumerate(layers.items()):

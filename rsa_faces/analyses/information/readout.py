@@ -411,10 +411,10 @@ def transfer_matrix(
         one = names[-1] if one == "last" else check_choice(one, names, what=f"layer of {name}:")
         features = {one: np.asarray(layers.arrays[one])}
         for task, arguments in tasks.items():
-            found = readout(
+            result = readout(
                 features, conditions=layers.conditions, task=task, **{**options, **arguments}
             )
-            row = found.table.iloc[0].to_dict()
+            row = result.table.iloc[0].to_dict()
             row["network"] = layers.network or name
             rows.append({"trained": name, **row})
     return pd.DataFrame(rows)

@@ -192,7 +192,7 @@ def trait_readout(
         None if labels is None else {face: own[face] for own in [dict(labels)] for face in faces}
         for labels in (across, within)
     )
-    found = landmark_readout(
+    result = landmark_readout(
         {name: frame.loc[faces].to_numpy(float) for name, frame in sets.items()},
         values.loc[faces].set_axis(traits, axis=1),
         conditions=faces,
@@ -212,12 +212,12 @@ def trait_readout(
         "measured": "rating",
         "n_conditions": "n_faces",
     }
-    table = found.table.drop(columns=["network", "layer_index", "depth"]).rename(columns=new)
+    table = result.table.drop(columns=["network", "layer_index", "depth"]).rename(columns=new)
     if reliability is not None:
         table = _with_ceiling(table, reliability, traits)
     every = set(values.index).union(*(frame.index for frame in sets.values()))
     table["n_left_out"] = len(every) - len(faces)
-    predictions = found.predictions.rename(columns=new)
+    predictions = result.predictions.rename(columns=new)
     people = codes_of([across[f] for f in faces])[0] if across else np.arange(len(faces))
     if against:
         table = table.merge(
@@ -227,7 +227,7 @@ def trait_readout(
         table,
         _specificity(predictions, traits, people, as_rng(seed)),
         predictions,
-        settings={**found.settings, "match": match},
+        settings={**result.settings, "match": match},
     )
 
 

@@ -76,13 +76,13 @@ class Followed:
             return self._output(batch, toward)
 
         if method == "integrated gradients":
-            found = IntegratedGradients(output).attribute(
+            attributed = IntegratedGradients(output).attribute(
                 image, gray, n_steps=n_steps, internal_batch_size=_BATCH
             )
         else:
             slopes = Saliency(output).attribute(image.clone().requires_grad_(), abs=False)
-            found = slopes * (image - gray)
+            attributed = slopes * (image - gray)
         with torch.no_grad():
             ends = [float(output(x)) for x in (image, gray)]
-        summed = found.detach().double().sum(dim=1)[0]
+        summed = attributed.detach().double().sum(dim=1)[0]
         return summed.cpu().numpy(), ends[0], ends[1]

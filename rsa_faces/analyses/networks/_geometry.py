@@ -152,8 +152,8 @@ def alike_resampled(
             cross -= total[..., None] * mean_x[:, :, None] * mean_y[:, None]
             of_x, of_y = of_x - total * mean_x**2, of_y - total * mean_y**2
         scale = np.sqrt(np.maximum(of_x, 0))[:, :, None] * np.sqrt(np.maximum(of_y, 0))[:, None]
-        found = np.divide(cross, scale, out=np.full(cross.shape, np.nan), where=scale > 0)
-        out[start : start + step] = found
+        similarity = np.divide(cross, scale, out=np.full(cross.shape, np.nan), where=scale > 0)
+        out[start : start + step] = similarity
     return out
 
 

@@ -343,19 +343,19 @@ def _analytic(network: Network, places: Mapping[str, Any], progress: bool) -> pd
 
     flat = [layer for layer, where in places.items() if not where.grid]
     if flat or not places:
-        shown = ", ".join(map(repr, flat)) or "none"
+        listed = ", ".join(map(repr, flat)) or "none"
         raise InputError(
-            f"expected layers with places (maps or patches), but these have none: {shown}. Use "
+            f"expected layers with places (maps or patches), but these have none: {listed}. Use "
             "method='gradient' for vectors."
         )
     size = network.spec.preprocessing.size
     with progress_bar("receptive fields", 2 * size, show=progress) as tell:
-        found = torch_part.dependence(network, dict(places), tell)
+        fields = torch_part.dependence(network, dict(places), tell)
     frames = []
     for layer, where in places.items():
         row, column = np.divmod(np.arange(where.n_places), where.grid[1])
-        top, bottom, middle_y, from_y = torch_part.centres(found[layer][0])
-        left, right, middle_x, from_x = torch_part.centres(found[layer][1])
+        top, bottom, middle_y, from_y = torch_part.centres(fields[layer][0])
+        left, right, middle_x, from_x = torch_part.centres(fields[layer][1])
         x, y = (middle_x[column] + 0.5) / size, (middle_y[row] + 0.5) / size
         frames.append(
             pd.DataFrame(

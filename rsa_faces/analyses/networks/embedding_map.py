@@ -229,14 +229,14 @@ def embedding_map(
             balanced = _balanced(same, fold_of, rng)
             of_target = None
             for key, parts in scores.items():
-                found = _judged(np.concatenate(parts), same, fold_of, balanced, fars)
-                of_target = found["auc"] if of_target is None else of_target  # it comes first
-                rows.setdefault(key, []).append({**found, "lost": of_target - found["auc"]})
+                judged = _judged(np.concatenate(parts), same, fold_of, balanced, fars)
+                of_target = judged["auc"] if of_target is None else of_target  # it comes first
+                rows.setdefault(key, []).append({**judged, "lost": of_target - judged["auc"]})
             tell(draw + 1)
     table = pd.DataFrame(
         [
-            {"map": kind, "n_pairs": n, "strength": k, **_over_draws(found), "n_people": n_people}
-            for (kind, n, k), found in rows.items()
+            {"map": kind, "n_pairs": n, "strength": k, **_over_draws(judged), "n_people": n_people}
+            for (kind, n, k), judged in rows.items()
         ]
     )
     order = {name: i for i, name in enumerate(("target", "source", *KINDS, SWEPT))}

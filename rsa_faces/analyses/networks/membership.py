@@ -55,9 +55,9 @@ class Membership(BaseResult, figure="plot_membership"):
     people: pd.DataFrame
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{r.sign} AUC {r.auc:.2f}" for r in self.table.itertuples())
+        areas = ", ".join(f"{r.sign} AUC {r.auc:.2f}" for r in self.table.itertuples())
         n = int(self.people["member"].sum())
-        return f"Membership({n} members, {len(self.people) - n} others; {shown})"
+        return f"Membership({n} members, {len(self.people) - n} others; {areas})"
 
 
 @keep_warnings

@@ -65,8 +65,8 @@ class TemplateVerification(BaseResult, figure="plot_template_verification"):
 
     def __repr__(self) -> str:
         known = self.table.dropna(subset="tar")
-        shown = ", ".join(f"{r.tar:.3f} at FAR {r.far:g}" for r in known.itertuples())
-        return f"TemplateVerification(TAR {shown or 'not measurable'}; {len(self.notes)} notes)"
+        rates = ", ".join(f"{r.tar:.3f} at FAR {r.far:g}" for r in known.itertuples())
+        return f"TemplateVerification(TAR {rates or 'not measurable'}; {len(self.notes)} notes)"
 
 
 @keep_warnings
@@ -150,7 +150,10 @@ def template_verification(
 
     Differences are paired: what each person's and each two people's pairs do to one network's rate
     is subtracted from what they do to the other's before errors are summed, and interval and p are
-    of t with as many degrees of freedom as people have pairs of their own, less one. SIMULATED
+    of t with as many degrees of freedom as people have pairs of their own, less one. In 200
+    simulated studies each (30 to 120 people, two or three templates, noise half shared) they held
+    0 in 94 to 98 % for networks that are as good, and p was at most .05 in 2.5 to 6.5 %
+    (``scripts/simulate_scores.py paired --simulations 200``).
 
     References
     ----------
@@ -190,7 +193,7 @@ def template_verification(
     scores = _scores(embedded, index)
     rates = tar_at_far(scores, same, fars)
     of_people = _People(scores, persons, same, len(people))
-    found, notes = [], []
+    measured, notes = [], []
     if "media" not in templates and rows["template"].duplicated().any():
         notes.append(
             "Every image counts as a medium of its own, as templates have no column 'media': the "
@@ -210,9 +213,9 @@ def template_verification(
                 f"{counted(int(far * n * (1 + 1e-12)), 'pair')} of two people: no interval with "
                 f"fewer than {_FEW_FALSE}."
             )
-        found.append((far, row["tar"], low, high, row["threshold"], n, needed))
+        measured.append((far, row["tar"], low, high, row["threshold"], n, needed))
     names = ["far", "tar", "ci_low", "ci_high", "threshold", "n_different", "n_needed"]
-    table = pd.DataFrame(found, columns=names)
+    table = pd.DataFrame(measured, columns=names)
     for position, (name, value) in enumerate(place.items()):
         table.insert(position, name, value)
     table.insert(len(place) + 5, "n_same", int(same.sum()))
@@ -513,5 +516,5 @@ class _People:
     def _sums(self, n: int) -> np.ndarray:
         """Return the number of the n highest pairs per two people, (n_people, n_people)."""
         a, b = self.cells[:n].T
-        found = np.bincount(a * self.n + b, minlength=self.n**2).reshape(self.n, self.n)
-        return (found + found.T).astype(float)
+        sums = np.bincount(a * self.n + b, minlength=self.n**2).reshape(self.n, self.n)
+        return (sums + sums.T).astype(float)

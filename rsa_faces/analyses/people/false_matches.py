@@ -412,9 +412,9 @@ def _match_table(pool, thresholds, fmr, per_group: bool, kinds, size, alpha: flo
 def _percentiles(values: np.ndarray, tail) -> np.ndarray:
     """Return percentiles over samples that are defined; NaN where none is."""
     defined = ~np.isnan(values).all(axis=0)
-    found = np.full((2, *values.shape[1:]), np.nan)
-    found[:, defined] = np.nanpercentile(values[:, defined], tail, axis=0)
-    return found
+    ends = np.full((2, *values.shape[1:]), np.nan)
+    ends[:, defined] = np.nanpercentile(values[:, defined], tail, axis=0)
+    return ends
 
 
 def _group_p(faces, pool, onehot, threshold: float, n_permutations: int, rng):

@@ -267,8 +267,8 @@ def score_distributions(
     observed = _contrast(onehot[None], total, count)[0]
     extreme = 0
     for permuted in permutations(faces, n_permutations, rng):
-        found = _contrast(onehot[permuted], total, count)
-        extreme += int((found >= observed - 1e-12 * max(abs(observed), 1.0)).sum())
+        contrasts = _contrast(onehot[permuted], total, count)
+        extreme += int((contrasts >= observed - 1e-12 * max(abs(observed), 1.0)).sum())
     low, high = around(observed, np.where(same, 1.0, -1.0))
     others = pairs.loc[pairs["kind"] != "mated", "score"]
     summary = pd.DataFrame(

@@ -60,8 +60,10 @@ class Homophily(BaseResult, figure="plot_homophily"):
 
     def __repr__(self) -> str:
         ties = self.table[self.table["kind"] == "tie"]
-        shown = ", ".join(f"{r.term} {r.estimate:+.3g} (p = {r.p:.2g})" for r in ties.itertuples())
-        return f"Homophily({ties['n_people'].iloc[0]} people; {shown})"
+        effects = ", ".join(
+            f"{r.term} {r.estimate:+.3g} (p = {r.p:.2g})" for r in ties.itertuples()
+        )
+        return f"Homophily({ties['n_people'].iloc[0]} people; {effects})"
 
 
 @keep_warnings

@@ -176,10 +176,12 @@ def light_gain(
             areas = {}
             for way in ways:
                 evened = normalise_light(worse, way) if way else worse
-                found = extract(network, evened, **options)
-                answers = unit_length(np.asarray(found[layer]).reshape(len(stimuli), -1))
+                features = extract(network, evened, **options)
+                answers = unit_length(np.asarray(features[layer]).reshape(len(stimuli), -1))
                 if comparison is None:
-                    _, (who,), _ = matched(as_layers(found, None), [("identity", identity)], "same")
+                    _, (who,), _ = matched(
+                        as_layers(features, None), [("identity", identity)], "same"
+                    )
                     people = codes_of(who)[0]
                     comparison = Comparison.of(people, True, n_boot, 0.05, as_rng(seed))
                 areas[way] = comparison.auc(answers @ clean.setdefault(way, answers).T)

@@ -552,10 +552,10 @@ def _experimenter(study: Study, sessions: Sessions, attempts: Attempts) -> APIRo
 
     @router.get("/agreement", dependencies=guarded)
     def agreement() -> list[dict]:
-        found = rater_rdms(study)
-        if found is None or len(found.rdms) < 3:
+        raters = rater_rdms(study)
+        if raters is None or len(raters.rdms) < 3:
             return []
-        table = rater_agreement(found.rdms, evidence=found.evidence)
+        table = rater_agreement(raters.rdms, evidence=raters.evidence)
         return [
             {
                 "rater": row.rater,

@@ -88,17 +88,17 @@ def voided_csv(study: Study) -> bytes:
 
 def rdms_csv(study: Study) -> bytes:
     """Return the RDMs as tidy CSV, as ``load_rdms`` takes it."""
-    found = rater_rdms(study)
-    return _tidy(None if found is None else found.rdms, "dissimilarity")
+    raters = rater_rdms(study)
+    return _tidy(None if raters is None else raters.rdms, "dissimilarity")
 
 
 def evidence_csv(study: Study) -> bytes:
     """Return the evidence of each rater's pairs as tidy CSV."""
-    found = rater_rdms(study)
-    if found is None:
+    raters = rater_rdms(study)
+    if raters is None:
         return _tidy(None, "evidence")
-    labels = found.rdms.labels[["rater"]]
-    return _tidy(RDMs(found.evidence, found.rdms.conditions, "evidence", labels), "evidence")
+    labels = raters.rdms.labels[["rater"]]
+    return _tidy(RDMs(raters.evidence, raters.rdms.conditions, "evidence", labels), "evidence")
 
 
 def _tidy(rdms: RDMs | None, column: str) -> bytes:
@@ -182,10 +182,10 @@ def as_hdf5(study: Study) -> bytes:
     out = io.BytesIO()
     text = h5py.string_dtype("utf-8")
     table = trials_frame(study)
-    found = rater_rdms(study)
+    raters = rater_rdms(study)
     with h5py.File(out, "w") as file:
-        if found is not None:
-            found.write(file)
+        if raters is not None:
+            raters.write(file)
         group = file.create_group("trials")
         group.attrs["columns"] = list(table.columns)
         group.attrs["title"] = study.config.title

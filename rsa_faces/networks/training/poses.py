@@ -58,13 +58,13 @@ def find_landmarks(faces: LabelledFaces, *, device: str = "auto") -> dict[str, n
     """
     from rsa_faces.networks.landmarks import detect_landmarks
 
-    found: dict[str, np.ndarray] = {}
+    landmarks: dict[str, np.ndarray] = {}
     for start in range(0, len(faces), _AT_ONCE):
         part = range(start, min(start + _AT_ONCE, len(faces)))
         names = [faces.ids[i] for i in part]
         crops = StimulusSet.from_arrays([faces.image(i) for i in part], names)
-        found.update(zip(names, detect_landmarks(crops, device=device), strict=True))
-    return found
+        landmarks.update(zip(names, detect_landmarks(crops, device=device), strict=True))
+    return landmarks
 
 
 def estimate_yaw(landmarks: np.ndarray) -> np.ndarray:

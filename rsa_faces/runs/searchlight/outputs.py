@@ -63,7 +63,7 @@ def account(run: SearchlightRun) -> Account:
 
 def _findings(config: SearchlightConfig, peaks: pd.DataFrame, n: int) -> list[str]:
     """Say for each model where it holds best, how well, and how sure that is."""
-    found = []
+    findings = []
     for model, rows in peaks.groupby("model", sort=False):
         best = rows.iloc[0]
         text = f"{model}: highest mean similarity {number(best['similarity'])}"
@@ -81,8 +81,8 @@ def _findings(config: SearchlightConfig, peaks: pd.DataFrame, n: int) -> list[st
         place = [f"{best[axis]:.0f}" for axis in ("x", "y", "z") if axis in rows]
         text += f" at {', '.join(place)} mm" if place else ""
         text += f", {best['part']}" if "part" in rows else ""
-        found.append(f"{text} ({'; '.join(inside)})." if inside else f"{text}.")
-    return found
+        findings.append(f"{text} ({'; '.join(inside)})." if inside else f"{text}.")
+    return findings
 
 
 def _of_highest(run: SearchlightRun) -> pd.DataFrame:

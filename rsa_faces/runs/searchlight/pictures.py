@@ -91,8 +91,8 @@ def _seen(config: SearchlightConfig, how: dict[str, Any], mean: SearchlightMap) 
 
 def _largest(parts: Iterable[np.ndarray]) -> float | None:
     """Return the largest number without its sign; None where there is none above 0."""
-    found = [np.abs(values[np.isfinite(values)]).max(initial=0.0) for values in parts]
-    return float(max(found, default=0.0)) or None
+    largest = [np.abs(values[np.isfinite(values)]).max(initial=0.0) for values in parts]
+    return float(max(largest, default=0.0)) or None
 
 
 def _view(config: SearchlightConfig, part: str, mean: SearchlightMap) -> dict[str, Any]:

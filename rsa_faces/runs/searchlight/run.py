@@ -330,10 +330,10 @@ class SearchlightRun(Run):
                 raise
             self.notes.append(f"no map of {err}")
             return {}
-        found = {}
+        ceilings = {}
         for part, some in self.maps.items():
             with np.load(self.folder / files[part]) as arrays:
-                found[part] = CeilingMap(
+                ceilings[part] = CeilingMap(
                     arrays["lower"],
                     arrays["upper"],
                     arrays["n_voxels"],
@@ -343,7 +343,7 @@ class SearchlightRun(Run):
                     config.radius,
                     some[0].space,
                 )
-        return found
+        return ceilings
 
     def _make_ceilings(self, part: str, file: str) -> list[str]:
         """Write the noise ceilings of a part of the brain, shared out to all workers."""

@@ -110,7 +110,7 @@ def _pairs(networks: pd.DataFrame) -> Table:
 
 def _findings(shown: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Say of each cluster how similar its peak is, and how networks differ."""
-    found = []
+    findings = []
     similarity = tables["similarity"]
     for row in shown.itertuples():
         at_peak = similarity[
@@ -130,9 +130,9 @@ def _findings(shown: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> list[s
                 f" (95 % interval {between(at_peak.mean() - half, at_peak.mean() + half)}, "
                 f"{n} patients)"
             )
-        found.append(f"{text}.")
+        findings.append(f"{text}.")
     if "networks" in tables:
-        found += [
+        findings += [
             f"{row.region}: {row.network_a} less {row.network_b} {number(row.difference)} "
             f"(standard error {number(row.sem)}, {p_sentence(row.p_corrected)}, corrected, "
             f"{row.n_subjects} patients)."
@@ -140,7 +140,7 @@ def _findings(shown: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> list[s
             .drop_duplicates(["region", "network_a", "network_b"])
             .itertuples()
         ]
-    return found
+    return findings
 
 
 def _methods(run: TimecourseRun) -> str:
