@@ -787,6 +787,12 @@ def within(hits, n, alpha=0.05):
     return low <= hits <= high
 
 
+def test_repeats_without_a_signal_are_found_at_the_rate_said():
+    rng = np.random.default_rng(0)
+    for repeats in (rng.normal(size=(3, 40, 2000)), rng.poisson(4.0, size=(3, 40, 2000))):
+        assert within((_cells.ceilings(repeats)[1] <= 0.05).sum(), 2000)
+
+
 @pytest.mark.simulation
 @pytest.mark.slow
 def test_cells_that_do_not_see_faces_are_found_at_the_rate_said():

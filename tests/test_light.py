@@ -8,6 +8,7 @@ from scipy.stats import rankdata
 import rsa_faces as rf
 from rsa_faces import InputError
 from rsa_faces.analyses import light_gain
+from rsa_faces.analyses._recognition import Recognition
 from rsa_faces.stimuli.degradations import degrade
 from rsa_faces.stimuli.light import normalise_light
 
@@ -75,3 +76,19 @@ def test_wrong_input_is_told():
     alone = pd.Series(NAMES, NAMES)
     with pytest.raises(InputError, match="4 people with two images or more"):
         light_gain(network, stimuli, alone, strengths=[1])
+
+
+def test_few_people_have_wider_intervals_and_larger_p():
+    """Means of drawn people: as Student's t has them, not as the normal distribution."""
+    rng, n = np.random.default_rng(0), 8
+    covered, found = [], []
+    for _ in range(1000):
+        x = rng.normal(size=n)
+        drawn = np.concatenate([[np.ones(n)], rng.multinomial(n, np.full(n, 1 / n), size=999)])
+        means = drawn @ x / n
+        row, p = Recognition.summary(means, n), Recognition.p(means, 0.0, n)
+        covered.append(row["ci_low"] <= 0 <= row["ci_high"])
+        found.append(p <= 0.05)
+    assert 0.93 < np.mean(covered) < 0.97
+    assert 0.03 < np.mean(found) < 0.07
+    assert Recognition.p(np.zeros(100), 0.0, n) == 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from rsa_faces._core.errors import InputError
-from rsa_faces.analyses._targets import LEVEL
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +56,31 @@ class Recognition:
         return out
 
     @staticmethod
-    def summary(values: np.ndarray) -> dict[str, float]:
-        """Return the value of the people themselves, and the interval of the samples."""
-        low, high = np.nanpercentile(values[1:], LEVEL)
+    def summary(values: np.ndarray, n_people: int) -> dict[str, float]:
+        """Return the value of the people themselves, and its interval of 95 %.
+
+        Percentiles of the samples, as much further out as few people ask for (Student's t and the
+        spread of as many; Hesterberg 2015, doi:10.1080/00031305.2015.1089789).
+        """
+        share = stats.norm.cdf(stats.t.ppf(0.025, n_people - 1) / _narrow(n_people))
+        low, high = np.nanpercentile(values[1:], [100 * share, 100 - 100 * share])
         return {"value": values[0], "ci_low": low, "ci_high": high}
 
     @staticmethod
-    def p(values: np.ndarray, chance: float) -> float:
-        """Return the two-sided p of a difference from chance, by the samples."""
+    def p(values: np.ndarray, chance: float, n_people: int) -> float:
+        """Return the two-sided p of a difference from chance.
+
+        The larger of that of the samples and that of Student's t by their spread: samples of few
+        people are too narrow.
+        """
         drawn = values[1:][np.isfinite(values[1:])]
         sides = [(drawn <= chance).sum(), (drawn >= chance).sum()]
-        return min(1.0, 2 * (1 + min(sides)) / (1 + len(drawn)))
+        share = min(1.0, 2 * (1 + min(sides)) / (1 + len(drawn)))
+        error = drawn.std() / _narrow(n_people)
+        far = abs(values[0] - chance) / error if error > 0 else np.inf
+        return max(share, float(2 * stats.t.sf(far, n_people - 1)))
+
+
+def _narrow(n: int) -> float:
+    """Return how much less than the true spread that of samples of n is."""
+    return np.sqrt((n - 1) / n)

@@ -160,6 +160,7 @@ def landmark_gain(
     wanted += list(tasks.items())
     layers, (points, whom, *read), n_left_out = matched(layers, wanted, match)
     who = codes_of(whom)[0]
+    n_people = int(who.max()) + 1
     rng = as_rng(seed)
     recognition = Recognition.of(who, n_boot, rng)
     half, fold_of = deal_folds(who, 2, rng), deal_folds(who, n_folds, rng)
@@ -188,11 +189,11 @@ def landmark_gain(
             drawn["gain"] = drawn["both"] - drawn["embedding"]
             for name in _FEATURES:
                 row = {**place, "what": what, "features": name}
-                row |= recognition.summary(drawn[name])
-                row["p"] = recognition.p(drawn[name], 0.0) if name == "gain" else np.nan
+                row |= recognition.summary(drawn[name], n_people)
+                row["p"] = recognition.p(drawn[name], 0.0, n_people) if name == "gain" else np.nan
                 rows.append({**row, "weight": weight if name in ("both", "gain") else np.nan})
     table = pd.DataFrame(rows).assign(
-        n_people=int(who.max()) + 1, n_conditions=len(who), n_left_out=n_left_out
+        n_people=n_people, n_conditions=len(who), n_left_out=n_left_out
     )
     settings = {"n_folds": n_folds, "n_boot": n_boot, "match": match, "seed": seed}
     settings["measurements"] = [str(name) for name in measurements.columns]

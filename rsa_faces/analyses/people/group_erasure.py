@@ -161,6 +161,7 @@ def erase_groups(
     layers, found, _ = matched(layers, wanted, match)
     code, kinds = codes_of(found[0])
     whom = codes_of(found[1])[0]
+    n_people = int(whom.max()) + 1
     if len(kinds) < 2:
         raise InputError(f"expected at least 2 groups, got {kinds}.")
     rng = as_rng(seed)
@@ -193,17 +194,17 @@ def erase_groups(
                 hits, accuracy = _read(own, np.vstack([code, exchanges]), whom, half, n_folds)
             null = accuracy[1:]
             row = {**place, "what": "group", "embedding": name}
-            row |= recognition.summary(weights @ hits / weights.sum(axis=1))
+            row |= recognition.summary(weights @ hits / weights.sum(axis=1), n_people)
             p = (1 + (null >= accuracy[0] - 1e-12).sum()) / (1 + n_permutations)
             rows.append({**row, "chance": null.mean(), "p": p})
         both = {"whole": whole, "erased": erased}
         drawn = {name: recognition.auc(x) for name, x in both.items()}
         drawn["cost"] = drawn["erased"] - drawn["whole"]
         for name, values in drawn.items():
-            row = {**place, "what": "people", "embedding": name, **recognition.summary(values)}
+            row = {**place, "what": "people", "embedding": name}
+            row |= recognition.summary(values, n_people)
             chance = 0.0 if name == "cost" else 0.5
-            rows.append({**row, "chance": chance, "p": recognition.p(values, chance)})
-    n_people = int(whom.max()) + 1
+            rows.append({**row, "chance": chance, "p": recognition.p(values, chance, n_people)})
     table = pd.DataFrame(rows).assign(n_people=n_people, n_conditions=len(whom))
     settings = {"n_folds": n_folds, "n_boot": n_boot, "n_permutations": n_permutations}
     settings |= {"match": match, "seed": seed}

@@ -135,8 +135,9 @@ def light_gain(
     -----
     As in :func:`robustness`, an image in bad light meets the clean images of all people, never
     itself. With a normalisation both are normalised; without it neither is. All are judged on the
-    same images, pairs and samples of people, so that the gain is paired. Samples count what two
-    people share twice: intervals are rather too wide than too narrow.
+    same images, pairs and samples of people, so that the gain is paired. ``p`` is the larger of
+    that of the samples of people and that of Student's t by their spread, and percentiles for the
+    interval are further out for few people: samples of few people alone are too narrow.
 
     Examples
     --------
@@ -183,11 +184,12 @@ def light_gain(
                         as_layers(features, None), [("identity", identity)], "same"
                     )
                     people = codes_of(who)[0]
+                    n_people = int(people.max()) + 1
                     comparison = Comparison.of(people, True, n_boot, 0.05, as_rng(seed))
                 areas[way] = comparison.auc(answers @ clean.setdefault(way, answers).T)
             for way in ways[1:]:
                 gain = areas[way] - areas[""]
-                summary = Recognition.summary(gain)
+                summary = Recognition.summary(gain, n_people)
                 rows.append(
                     {
                         "network": network.name,
@@ -203,14 +205,14 @@ def light_gain(
                         "gain": summary["value"],
                         "gain_low": summary["ci_low"],
                         "gain_high": summary["ci_high"],
-                        "p": Recognition.p(gain, 0.0),
+                        "p": Recognition.p(gain, 0.0, n_people),
                     }
                 )
             tell(n_done + 1)
     table = pd.DataFrame(rows)
     table = table.assign(
         p_corrected=adjust(table["p"].to_numpy(), method="holm"),
-        n_people=int(people.max()) + 1,
+        n_people=n_people,
         n_conditions=len(people),
     )
     settings = {"methods": ways[1:], "degradations": list(degradations), "strengths": strengths}
