@@ -597,6 +597,16 @@ def test_every_model_of_one_layer_has_its_name_however_narrow():
 # Heat map -----------------------------------------------------------------------------------------
 
 
+def test_a_heatmap_of_one_row_keeps_its_label_on_the_page():
+    layers = ["one", "two", "three"]
+    names = {"network": "simulated", "layer": layers, "layer_index": range(3)}
+    rng = np.random.default_rng(0)
+    models = rf.RDMs(rng.random((3, 66)), list("abcdefghijkl"), "simulated", names)
+    data = rf.RDMs(rng.random((6, 66)), list("abcdefghijkl"), "simulated", {"subject": [*"abcdef"]})
+    result = rf.evaluate(models, data, uncertainty="analytic")
+    assert broken_rules(figures.plot_heatmap(result)) == []
+
+
 def test_heatmap_holds_the_similarities_ceilings_and_tests():
     result = simulated_result(networks={"dlib-face": 6, "pixels": 1, "gender": 1}, shift=0.4)
     axes = panels(figures.plot_heatmap(result, regions=["OFA", "FFA"])).reshape(-1, 2)

@@ -16,6 +16,7 @@ from rsa_faces.inference.bootstrap import (
     dual_variance,
     estimate,
 )
+from rsa_faces.mapping._map import model_names
 
 CONDITIONS = [f"c{i:02d}" for i in range(24)]
 N_PAIRS = 24 * 23 // 2
@@ -318,6 +319,18 @@ def test_a_constant_model_is_undefined_and_named():
     assert result.table[["similarity", "p", "sem"]].isna().iloc[1].all()
     assert result.table["similarity"].notna().sum() == 2
     assert "net l1 (constant" in " ".join(result.notes)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_layers_and_models_put_together_keep_their_names():
+    layers, data = simulated()
+    models = rf.RDMs(layers.vectors[::-1], CONDITIONS, layers.measure, {"name": list("abc")})
+    both = rf.concat([layers, models])
+    result = rf.evaluate(both, data, n_boot=100)
+    assert result.table["network"].tolist() == ["net"] * 3 + ["a", "b", "c"]
+    assert result.table["layer"].tolist() == ["l0", "l1", "l2", "", "", ""]
+    result.plot()
+    assert model_names(both.labels) == ("net l0", "net l1", "net l2", "a", "b", "c")
 
 
 def test_groups_of_conditions_are_drawn_together():

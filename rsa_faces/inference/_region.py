@@ -247,18 +247,16 @@ def model_names(model: RDMs) -> pd.DataFrame:
     """Return network, layer, layer_index and depth of each model RDM."""
     labels = model.labels
     rows = range(len(model))
-    if "network" in labels:
-        network = labels["network"].astype(str)
-    elif "name" in labels:
-        network = labels["name"].astype(str)
-    else:
-        network = [f"model {i + 1}" for i in rows]
+    network = pd.Series([f"model {i + 1}" for i in rows], rows, dtype=object)
+    for label in [label for label in ("name", "network") if label in labels]:
+        # Layers and models that were put together have one or the other.
+        network = labels[label].astype(object).where(labels[label].notna(), network)
     layer = labels["layer"].fillna("").astype(str) if "layer" in labels else ""
     return pd.DataFrame(
         {
-            "network": network,
+            "network": network.astype(str),
             "layer": layer,
-            "layer_index": labels.get("layer_index", 0),
+            "layer_index": labels["layer_index"].fillna(0) if "layer_index" in labels else 0,
             "depth": labels["depth"].astype(float) if "depth" in labels else np.nan,
         },
         index=rows,

@@ -296,13 +296,13 @@ class SearchlightMap(BaseResult, figure="plot_map"):
         return table
 
 
-def model_names(labels: pd.DataFrame) -> tuple[str, ...]:
-    """Return the name of each model: its label name, or network and layer, or its number."""
-    columns = ["name"] if "name" in labels else [c for c in ("network", "layer") if c in labels]
-    if not columns:
-        return tuple(f"model {i + 1}" for i in range(len(labels)))
-    parts = labels[columns].fillna("").astype(str)
-    return tuple(" ".join(part for part in row if part) for row in parts.to_numpy())
+def model_names(labels: pd.DataFrame, what: str = "model") -> tuple[str, ...]:
+    """Return the name of each model: its label name, or network and layer, or what and number."""
+    parts = labels.reindex(columns=["name", "network", "layer"]).astype(object)
+    parts = parts.where(parts.notna(), "").astype(str)
+    layers = (parts["network"] + " " + parts["layer"]).str.strip()
+    names = parts["name"].where(parts["name"] != "", layers)
+    return tuple(name or f"{what} {i}" for i, name in enumerate(names, start=1))
 
 
 def depths(labels: pd.DataFrame) -> np.ndarray | None:

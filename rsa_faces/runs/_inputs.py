@@ -14,6 +14,7 @@ from rsa_faces._core.checks import check_choice, check_unique_names
 from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces.behaviour import group_rdm, load_rater_rdms
 from rsa_faces.inference import Design, check_design
+from rsa_faces.mapping._map import model_names
 from rsa_faces.rdm import RDMs, concat, model_rdm_from_labels
 from rsa_faces.runs._entries import ModelConfig
 from rsa_faces.runs._networks import read_stimuli
@@ -288,20 +289,12 @@ def _read_models(entry: ModelConfig, stimuli: Stimuli | None) -> RDMs:
         else:
             rdms, source = entry.read(), entry.paths[0].stem
         rdms = _selected(rdms, entry.select)
-        names = _model_names(rdms, source)
+        names = model_names(rdms.labels, source)
+        if len(rdms) == 1 and names == (f"{source} 1",):
+            names = (source,)
     rdms = entry.with_new_names(rdms)
     labels = pd.DataFrame({"network": names, "layer": "", "layer_index": 0, "depth": np.nan})
     return RDMs(rdms.vectors, rdms.conditions, rdms.measure, labels)
-
-
-def _model_names(rdms: RDMs, source: str) -> list[str]:
-    """Return the names of models: their own, or that of what holds them, numbered."""
-    labels = rdms.labels
-    if "name" in labels:
-        return labels["name"].astype(str).tolist()
-    if {"network", "layer"} <= set(labels):
-        return (labels["network"].astype(str) + " " + labels["layer"].astype(str)).tolist()
-    return [source] if len(rdms) == 1 else [f"{source} {i + 1}" for i in range(len(rdms))]
 
 
 def _subset(
