@@ -13,6 +13,7 @@ import rsa_faces as rf  # noqa: E402
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 pages.write(HERE)
+pages.report_figures(HERE / "made" / "report")
 
 project = "rsa-faces"
 author = "The rsa-faces developers"

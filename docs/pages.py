@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -324,3 +325,57 @@ def gallery_page(name: str, code: str) -> str:
             "",
         ]
     )
+
+
+# ---- reading the report ------------------------------------------------------------------------
+
+#: Where numbers stand in each figure: of which panel, and at which share of its width and height.
+MARKS = {
+    "layers": [(0, -0.06, 1.12), (0, 0.5, 0.6), (0, 0.12, 0.12), (0, 0.7, 0.9), (2, 0.09, 0.16)]
+    + [(0, 0.62, 0.28), (1, 0.45, 0.78)],
+    "heatmap": [(0, 0.6, 0.75), (0, 0.17, 0.25), (1, 1.1, 0.75), (1, 0.32, 0.75)],
+    "models": [(0, -0.21, 0.9), (0, 0.37, 0.98), (0, 0.25, 0.62), (0, 0.75, 0.3), (0, 0.9, 0.92)]
+    + [(1, 0.3, 0.7)],
+    "rdms": [(0, 0.32, 0.82), (0, 0.75, 0.75), (2, 0.5, 1.06)],
+    "mds": [(0, 0.5, 0.22), (0, 0.02, 0.97)],
+}
+
+
+def report_figures(folder: Path) -> None:
+    """Draw the figures of a report, small, with numbers that the page on reading it explains."""
+    d92 = rf.datasets.images92()
+    layers = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whole images, and four subjects: the run's notes say so
+        for name in ("mini-xception", "untrained:mini-xception"):
+            network = rf.load_network(name, device="cpu")
+            layers.append(rf.layer_rdms(network, d92.stimuli, progress=False))
+        models = rf.concat([*layers, d92.models.sel(name=["animacy", "HMAX", "V1"])])
+        regions = [d92.rdms.sel(region=region) for region in ("human IT", "behaviour")]
+        result = rf.evaluate(models, rf.concat(regions), n_boot=200)
+    means = [data.mean() for data in regions]
+    category = d92.stimuli.metadata["category"].tolist()
+    drawn = {
+        "layers": rf.figures.plot_layers(result),
+        "heatmap": rf.figures.plot_heatmap(result, networks=["mini-xception"]),
+        "models": rf.figures.plot_models(result, region="human IT"),
+        "rdms": rf.figures.plot_rdms(
+            rf.concat(means), titles=["human IT", "behaviour"], groups=category
+        ),
+        "mds": rf.figures.plot_mds(means[0], d92.stimuli, color="category", title="human IT"),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in drawn.items():
+        for number, (panel, x, y) in enumerate(MARKS[name], start=1):
+            axes = figure.axes[panel]
+            axes.text(
+                *(x, y, number),
+                transform=axes.transAxes,
+                ha="center",
+                va="center",
+                size=6,
+                color="white",
+                bbox={"boxstyle": "circle,pad=0.25", "facecolor": "black", "edgecolor": "none"},
+                zorder=20,
+            )
+        figure.savefig(folder / f"{name}.png", dpi=180)

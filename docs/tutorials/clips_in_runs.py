@@ -76,8 +76,8 @@ done = subprocess.run(
     capture_output=True,
     text=True,
 )
-print(done.stdout[-1500:], done.stderr[-500:])
-assert done.returncode == 0
+assert done.returncode == 0, done.stderr
+print("[…]", *done.stdout.splitlines()[-20:], sep="\n")
 
 # %%
 # The figure

@@ -68,8 +68,8 @@ done = subprocess.run(
     capture_output=True,
     text=True,
 )
-print(done.stdout[-800:], done.stderr[-400:])
-assert done.returncode == 0
+assert done.returncode == 0, done.stderr
+print("[…]", *done.stdout.splitlines()[-20:], sep="\n")
 
 # %%
 # Figures

@@ -198,12 +198,18 @@ def _of_output(command: str, output: Output) -> Told:
     lines = [output.legend]
     if (more := len(output.answers) - _MOST_TABLES) > 0:
         lines.append(f"{counted(more, 'more table')} in the report.")
-    lines += [f"Figure: {path}" for path in figures]
-    lines += [f"Report: {output.report}"]
-    lines += [f"Table:  {output.folder / next(iter(output.tables))}.csv"]
+    lines += [f"Figure: {_from_here(path)}" for path in figures]
+    lines += [f"Report: {_from_here(output.report)}"]
+    lines += [f"Table:  {_from_here(output.folder / next(iter(output.tables)))}.csv"]
     shown = output.answers[:_MOST_TABLES]
     answers = [text_table(each.caption, each.rows, each.numbers) for each in shown]
     return Told(machine, answers, output.notes, lines)
+
+
+def _from_here(path: Path) -> Path:
+    """Return a path as one would type it in this folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _of_plan(plan: Plan) -> Told:

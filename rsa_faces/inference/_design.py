@@ -264,6 +264,7 @@ def check_design(
         if n_conditions < FEW_CONDITIONS:
             notes.append(
                 f"{what}: {n_conditions} conditions are too few to generalise to new conditions "
-                f"with confidence; the tests are approximate below {FEW_CONDITIONS}."
+                f"with confidence; the tests are approximate below {FEW_CONDITIONS}. Conditions of "
+                "a group count as one."
             )
     return notes
