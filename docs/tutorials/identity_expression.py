@@ -80,7 +80,7 @@ print("[…]", *done.stdout.splitlines()[-20:], sep="\n")
 
 results = Path("results/identity")
 pictures = sorted((results / "figures").glob("*readout*.png"))
-figure, axes = plt.subplots(1, len(pictures), figsize=(10, 4.5))
+figure, axes = plt.subplots(len(pictures), 1, figsize=(7, 10.5), layout="tight")
 for ax, picture in zip(axes, pictures, strict=True):
     ax.imshow(plt.imread(picture))
     ax.axis("off")

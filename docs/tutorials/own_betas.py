@@ -164,9 +164,10 @@ print("[…]", *done.stdout.splitlines()[-20:], sep="\n")
 # layer of ``sface`` in the FFA; in the STS the last of ``face-api-expression``, or the one before it,
 # whose RDM is all but the same.
 
-figure = plt.figure(figsize=(9, 6))
+picture = plt.imread("results/study/figures/layers-all.png")
+figure = plt.figure(figsize=(7, 7 * picture.shape[0] / picture.shape[1]))
 axes = figure.add_axes((0, 0, 1, 1))
-axes.imshow(plt.imread("results/study/figures/layers-all.png"))
+axes.imshow(picture)
 axes.axis("off")
 
 # %%
