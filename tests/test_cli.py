@@ -256,7 +256,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(finished):
     ]
     rng = np.random.default_rng(0)
     killed = 0
-    for _ in range(6):
+    for _ in range(3):
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
