@@ -446,6 +446,21 @@ def test_softmax_predicts_as_scikit_learn_does(strength):
     assert again.table["accuracy"][0] == row["accuracy"]
 
 
+@pytest.mark.parametrize("classifier", ["ridge", "softmax"])
+def test_people_across_two_expressions_where_nothing_can_be_left_out(classifier):
+    rows = names(30, EXPRESSIONS[:2])
+    x = features(rows, identity=2.0)
+    # Simulated: light differs much between photographs, and hides who it is from class means.
+    x[:, 0] += 30 * np.random.default_rng(1).normal(size=len(rows))
+    options = {"across": expression(rows), "n_permutations": 0, "classifier": classifier}
+
+    def accuracy(**strengths):
+        found = readout({"fc": x}, person(rows), conditions=rows, **options, **strengths)
+        return found.table["accuracy"][0]
+
+    assert accuracy() == accuracy(strengths=[0.1]) > 2 * accuracy(strengths=[100.0])
+
+
 def test_softmax_finds_what_is_planted_and_nothing_else():
     rows = names(10)
     who, what = person(rows), expression(rows)

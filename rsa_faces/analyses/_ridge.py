@@ -90,6 +90,11 @@ def deal_folds(groups: np.ndarray, n_folds: int, rng: np.random.Generator) -> np
     return fold_of[groups]
 
 
+def middle(strengths: np.ndarray) -> float:
+    """Return the strength to take where nothing can be left out to choose one."""
+    return float(np.sort(strengths)[(len(strengths) - 1) // 2])
+
+
 def can_leave_out(labels: np.ndarray, groups: np.ndarray) -> bool:
     """Return whether every class is still there when any one group is left out."""
     if len(np.unique(groups)) < 2:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rsa_faces._core.numbers import best_index
-from rsa_faces.analyses._ridge import can_leave_out
+from rsa_faces.analyses._ridge import can_leave_out, middle
 from rsa_faces.analyses._targets import Classes, _accuracies
 
 _N_INNER = 5  # folds of the training conditions, one of which chooses the strength
@@ -34,9 +34,9 @@ class SoftmaxFold:
     def predict(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the class of each condition left out, for one set of training labels."""
         x = self.patterns[: len(self.train)]
-        strength = self.strengths[0]
-        if len(self.strengths) > 1:
-            held = self._held(codes, rng)
+        strength = middle(self.strengths)
+        held = self._held(codes, rng)
+        if len(self.strengths) > 1 and held.any():
             hits = [
                 np.mean(_fit(x[~held], codes[~held], s).predict(x[held]) == codes[held])
                 for s in self.strengths
@@ -79,6 +79,8 @@ def _fit(x: np.ndarray, codes: np.ndarray, strength: float) -> Any:
         # Separable classes have no finite optimum without a penalty, and the weakest of these
         # strengths is nearly none: predictions stand long before the weights do.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # As many classes as people are meant.
+        warnings.filterwarnings("ignore", message="The number of unique classes")
         return LogisticRegression(C=1 / strength, tol=_TOLERANCE, max_iter=_MOST_STEPS).fit(
             x, codes
         )
