@@ -403,6 +403,12 @@ def test_images_of_a_person_are_shuffled_together():
     assert (plain["p"] <= 0.05).mean() > 0.15  # far too often
     # 0.05 and the upper end of its binomial 99 % interval; 126 different splits of ten people.
     limit = 0.05 + 2.576 * np.sqrt(0.05 * 0.95 / n_cases)
+    # What people are alike in is in both, without any effect.
+    rest = table["contrast"] - table["chance"]
+    for name, sign in (("gender", 1), ("expression", -1)):
+        mine = table["feature"] == name
+        assert sign * table.loc[mine, "contrast"].mean() > 0.05
+        assert abs(rest[mine].mean()) < 0.02
     for name in ("gender", "expression"):
         p = table.loc[table["feature"] == name, "p"]
         assert 0.01 <= (p <= 0.05).mean() <= limit, name
@@ -443,6 +449,7 @@ def test_shuffles_over_and_within_people_equal_a_loop(missing):
     for row, all_groups in zip(table.itertuples(), (over, within), strict=True):
         exact = np.array([contrast(groups) for groups in all_groups])
         share = np.mean(exact >= row.contrast - 1e-12)
+        assert row.chance == pytest.approx(exact.mean(), abs=0.03), row.feature
         # Three standard errors of a share with 8,000 draws.
         assert row.p == pytest.approx(share, abs=3 * np.sqrt(0.25 / 8000)), row.feature
 

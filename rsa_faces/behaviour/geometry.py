@@ -113,7 +113,8 @@ def feature_contrast(
     DataFrame
         One row per RDM and feature: the RDM's labels, feature, contrast (mean of pairs between
         groups minus mean of pairs within, in standard deviations of the RDM's pairs; above 0 if
-        the feature organises the geometry), between, within (those two means), n_between,
+        the feature organises the geometry), chance (mean contrast of the shuffles), between,
+        within (those two means), n_between,
         n_within, n_groups, n_conditions, shuffled (what was: faces, people, or within people), p
         (one-sided, contrast above 0).
 
@@ -144,6 +145,10 @@ def feature_contrast(
     them, which are larger, and effects of expression are hardly found (12 people × 4 expressions ×
     3 views: without an effect p ≤ 0.05 in 3.5 % of 400 studies within view and in none across; with
     one in all within view; ``scripts/simulate_third_factor.py --only contrast --untold``).
+
+    Pairs of one person are always within a gender, and between two expressions: that people are
+    like themselves makes a contrast of gender larger than 0, and of expression smaller, without
+    any effect. ``chance`` is that part; compare contrasts of such designs less ``chance``.
 
     The test is conditional on these faces; features that go together (age and expression, say) are
     not told apart. For that, see
@@ -336,8 +341,10 @@ def _tested(tests: Sequence[_Contrast], n_permutations: int, rng) -> dict[str, n
     between, within = (np.mean([getattr(t, k) for t in tests], axis=0) for k in _SIDES)
     observed = between - within
     p = np.full(len(observed), np.nan)
+    chance = p.copy()
     if n_permutations and np.isfinite(observed).all():
         extreme = np.zeros(len(observed), dtype=int)
+        drawn = []
         block = max(1, _BLOCK // max(t.width for t in tests))
         # Sums in another order differ in the last digits: what is equal counts as equal, at 0 too.
         bound = observed - 1e-12 * (np.abs(between) + np.abs(within))
@@ -345,7 +352,10 @@ def _tested(tests: Sequence[_Contrast], n_permutations: int, rng) -> dict[str, n
             size = min(block, n_permutations - start)
             shuffled = np.mean([t.shuffled(rng, size) for t in tests], axis=0)
             # A shuffle that leaves no pair on one side counts against the feature.
+            drawn.append(shuffled)
             extreme += (~(shuffled < bound[:, None])).sum(axis=1)
         p = (1 + extreme) / (1 + n_permutations)
+        chance = np.ma.masked_invalid(np.hstack(drawn)).mean(axis=1).filled(np.nan)
     numbers = {f"n_{k}": np.sum([t.n_pairs[k] for t in tests], axis=0).astype(int) for k in _SIDES}
-    return {"contrast": observed, "between": between, "within": within, **numbers, "p": p}
+    found = {"contrast": observed, "chance": chance}
+    return found | {"between": between, "within": within, **numbers, "p": p}
