@@ -23,6 +23,14 @@ def faces(seed, apart):
     return x + apart * (WHO % 2)[:, None] * np.eye(WIDTH)[0]
 
 
+class Layers(dict):
+    conditions = tuple(NAMES)
+
+    def __init__(self, patterns, network):
+        super().__init__({f"{name} fc": x for name, x in patterns.items()})
+        self.network = network
+
+
 def values(found):
     return found.table.set_index(["what", "embedding"])
 
@@ -38,7 +46,14 @@ def test_a_planted_direction_is_erased_and_people_are_told_as_before():
     assert rows["value"]["people", "cost"] == pytest.approx(cost)
     assert found.notes[-1] == SELF_REPORT
     assert found.embeddings["fc"].shape == (2 * N_PEOPLE, WIDTH)
-    assert len(panels(plot_effects(found))) == 2
+    group, people = panels(plot_effects(found))
+    marks = [line.get_xdata()[0] for line in group.lines if line.get_marker() == "|"]
+    assert marks == pytest.approx(found.table["chance"][:2])
+    assert sorted(line.get_ydata()[0] for line in people.lines if line.get_marker() == "|") == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_where_people_differ_only_by_group_recognition_is_lost():
@@ -75,3 +90,12 @@ def test_what_cannot_be_erased():
         erase_groups({"fc": faces(0, 0)}, dict.fromkeys(NAMES, "one"), PERSON, **QUICK)
     with pytest.raises(InputError, match="4 people with two images or more, got 0"):
         erase_groups({"fc": faces(0, 0)}, GROUP, dict(zip(NAMES, NAMES, strict=True)), **QUICK)
+
+
+def test_layers_of_other_names_take_no_room_in_each_other():
+    two = [Layers({name: faces(0, 4.0)}, name) for name in ("one", "other")]
+    found = [erase_groups(one, GROUP, PERSON, n_boot=50, n_permutations=19) for one in two]
+    axes = panels(plot_effects(found))[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["one fc", "other fc"]
+    # whole, erased and cost of each; one row between the two.
+    assert axes.get_yticks().tolist() == [1, 5]

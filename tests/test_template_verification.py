@@ -144,5 +144,8 @@ def test_same_is_checked_and_the_figure_says_what_it_shows():
     found = template_verification(acts, rows, conditions=rows["file"])
     (ax,) = plot_template_verification([found, found]).axes
     assert ax.get_xscale() == "log"
+    ax.figure.draw_without_rendering()
+    ticks = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert {"0.1", "1"} <= set(ticks)  # not as powers: names are never taken for formulas
     assert ax.get_title(loc="left") == "12 people, 36 templates"
     assert len(ax.lines) == 4

@@ -16,7 +16,8 @@ class Shown:
 
     `name` is the column along the other axis: "depth" makes curves, any other a row of dots each.
     `series` has a colour each, `panel` a panel; `low` and `high` are ends of intervals, `p` fills
-    points, `ceilings` are lines (dotted), and `reference` is where there is no effect.
+    points, `ceilings` are lines (dotted), and `reference` is where there is no effect, or `chance`
+    a column of it.
     """
 
     value: str
@@ -29,6 +30,7 @@ class Shown:
     p: str = "p_corrected"
     ceilings: tuple[str, ...] = ()
     reference: float = 0.0
+    chance: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -46,7 +46,8 @@ def plot_effects(
     -------
     matplotlib.figure.Figure
         A panel for each region, task or the like; a colour for each network, or for each kind of
-        effect (networks are then told by their lines); dashed: no effect; dotted: ceilings.
+        effect (networks are then told by their lines); dashed: no effect; dotted: ceilings; where
+        chance differs from row to row, a mark in each.
 
     Raises
     ------
@@ -88,15 +89,21 @@ def plot_effects(
     curves = shown.name == "depth"
     with style():
         n_columns = min(3, len(names))
-        rows = table[shown.name].nunique() * max(len(looks), 1)
-        height = 2.0 if curves else min(8.0, 0.9 + 0.13 * rows)
+        places, middles = ({}, {}) if curves else _places(table, shown, looks)
+        height = 2.0 if curves else min(8.0, 0.9 + 0.13 * (max(places.values()) + 1))
         width = (PAGE if n_columns > 1 else COLUMN) / n_columns
         options = {"sharex": True, "sharey": True}
         axes = wrapped_panels(ax, len(names), n_columns, width, height, **options)
         for one, name in zip(axes, names, strict=True):
             part = table[table[shown.panel] == name]
-            (_curves if curves else _dots)(one, part, shown, looks, alpha)
-            reference(one, shown.reference, axis="y" if curves else "x")
+            if curves:
+                _curves(one, part, shown, looks, alpha)
+            else:
+                _dots(one, part, shown, looks, alpha, places)
+                one.set_ylim(max(places.values()) + 0.7, -0.7)
+                name_places(one, "y", list(middles), places=list(middles.values()))
+            if not shown.chance:
+                reference(one, shown.reference, axis="y" if curves else "x")
             one.set_title(name, loc="left")
         for one in axes:
             if curves:
@@ -108,6 +115,7 @@ def plot_effects(
             axes[0].set_ylabel(shown.label)
         handles = [entry(**look) for look in looks.values() if look["label"]]
         handles += [entry("ceiling", linestyle=":")] * bool(shown.ceilings)
+        handles += [entry("chance", "|")] * bool(shown.chance)
         counts = {"n_subjects": "subjects", "n_people": "people", "n_conditions": "images"}
         counts["n_clips"] = "clips"
         numbers = [f"{table[c].max():g} {what}" for c, what in counts.items() if c in table]
@@ -159,19 +167,31 @@ def _curves(ax, part: pd.DataFrame, shown: Shown, looks, alpha: float) -> None:
             ax.plot(rows["depth"], rows[ceiling], ":", color=look["color"], linewidth=0.7)
 
 
-def _dots(ax, part: pd.DataFrame, shown: Shown, looks, alpha: float) -> None:
+def _places(table: pd.DataFrame, shown: Shown, looks):
+    """Return where each row of dots stands, the same in all panels, and the middle of each name."""
+    columns = table[shown.name].astype(str), table["network"], table[shown.series]
+    rows = set(zip(*columns, strict=True))
+    places: dict[tuple[str, ...], float] = {}
+    middles: dict[str, float] = {}
+    y = 0.0
+    for name in dict.fromkeys(columns[0]):
+        own = [(name, *look) for look in looks if (name, *look) in rows]
+        places |= {row: y + i for i, row in enumerate(own)}
+        middles[name] = y + (len(own) - 1) / 2
+        y += len(own) + (len(looks) > 1)
+    return places, middles
+
+
+def _dots(ax, part: pd.DataFrame, shown: Shown, looks, alpha: float, places) -> None:
     """Draw a row for each name, with a dot and its interval for each network and kind."""
-    names = list(dict.fromkeys(part[shown.name].astype(str)))
-    step = 0.8 / max(len(looks), 1)
-    for i, ((network, kind), look) in enumerate(looks.items()):
+    for (network, kind), look in looks.items():
         rows = part[(part["network"] == network) & (part[shown.series] == kind)]
-        y = np.array([names.index(str(name)) for name in rows[shown.name]], float)
-        y += step * (i - (len(looks) - 1) / 2)
+        if not len(rows):
+            continue
+        y = np.array([places[str(name), network, kind] for name in rows[shown.name]], float)
         if shown.low in rows:
             ends = rows[shown.low], rows[shown.high]
             ax.hlines(y, *ends, color=look["color"], linewidth=1, linestyle=look["linestyle"])
         points(ax, rows[shown.value], y, look["color"], _found(rows, shown, alpha))
-        for ceiling in shown.ceilings:
-            ax.plot(rows[ceiling], y, linestyle="none", marker="|", color="#666666")
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    name_places(ax, "y", names)
+        for mark in (*shown.ceilings, *([shown.chance] * bool(shown.chance))):
+            ax.plot(rows[mark], y, linestyle="none", marker="|", color="#666666")

@@ -81,6 +81,8 @@ def plot_template_verification(
                 tops = rows["ci_high"][differs] + 0.03
                 one.plot(far[differs], tops, marker=STAR, color=look["color"], **_STARS)
         one.set_xscale("log")
+        one.xaxis.set_major_formatter("{x:g}")
+        one.xaxis.set_minor_formatter("")
         one.set_ylim(-0.03, 1.03)
         one.set_xlabel("false accept rate (pairs of two people)")
         one.set_ylabel("true accept rate")

@@ -60,7 +60,13 @@ class GroupErasure(Effects):
     embeddings: dict[str, pd.DataFrame]
 
     shown: ClassVar[Shown] = Shown(
-        "value", "value, held out", name="layer", series="embedding", panel="what", p="p"
+        "value",
+        "value, held out",
+        name="layer",
+        series="embedding",
+        panel="what",
+        p="p",
+        chance="chance",
     )
 
 
