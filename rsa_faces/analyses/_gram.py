@@ -56,12 +56,15 @@ def grams(
                 scale = np.zeros_like(variance)
                 deviation = np.maximum(np.sqrt(variance), floors[i])
                 np.divide(1.0, deviation, out=scale, where=varying)
+                # No training row can deviate by more; a row left out could, in a channel that was
+                # silent in training.
                 most = np.sqrt(len(rows) - 1)
                 products[i] += _products(np.clip((block - mean) * scale, -most, most))
             else:
                 products[i] += whole
     if not standardize:
         for i, rows in enumerate(trains):
+            # Less the mean of the training rows alone: that of all would let test rows in.
             products[i] = centred_on(products[i], rows)
     return products, n_varying
 

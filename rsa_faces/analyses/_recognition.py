@@ -49,7 +49,10 @@ class Recognition:
         for i, drawn in enumerate(self.samples):
             other = np.where(same, 0.0, drawn[a] * drawn[b])
             below = np.concatenate([[0.0], np.cumsum(other)])
+            # A person who is drawn twice brings each own pair twice, not four times: copies of an
+            # image are no second image.
             own = drawn[a[same]]
+            # Ties count half: the mean of those below and those below or equal.
             lower = (below[first[same]] + below[last[same]]) / 2
             total = own.sum() * below[-1]
             out[i] = (own * lower).sum() / total if total else np.nan

@@ -52,10 +52,13 @@ def fit_fold(
     those of a group g that is left out are R_gg⁻¹ (R y)_g, exactly.
     """
     n = len(train)
+    # The intercept takes one dimension of the training patterns: orthonormal contrasts are what is
+    # left of them.
     contrasts = helmert(n)
     values, vectors = np.linalg.eigh(contrasts @ products[np.ix_(train, train)] @ contrasts.T)
     values = np.maximum(values, 0.0)
     vectors = contrasts.T @ vectors
+    # In units of the patterns, so that a strength means the same for every layer.
     scale = values.sum() / n or 1.0
     # s + λ, shape (n_strengths, n - 1)
     sums = values + (strengths * scale)[:, None]

@@ -35,6 +35,8 @@ class Classes:
         predicted = np.empty((len(permuted), n), np.int64)
         for part in parts:
             labels = permuted[:, part.train]
+            # For each set of labels anew, also permuted ones: a null without the choice would be
+            # too low. Of equally good strengths the largest.
             chosen = best_index(-_left_out_errors(part.errors, labels), axis=1, last=True)
             for k in np.unique(chosen):
                 these = np.flatnonzero(chosen == k)
@@ -123,6 +125,8 @@ class Numbers:
             for k in np.unique(chosen):
                 these = np.flatnonzero(chosen == k)
                 predicted[np.ix_(these, part.test)] = labels[these] @ part.smoother[k].T
+            # Folds have other training means: not taken off, these alone would correlate with what
+            # is predicted, below 0.
             baseline[:, part.test] = mean
         self._baseline = baseline[0]
         squares = ((permuted - predicted) ** 2).sum(axis=1)

@@ -203,17 +203,20 @@ def _square(vector: np.ndarray, n: int) -> np.ndarray:
 def _lift_weakest(estimate, evidence, n_max, utility, cost, floor, rng) -> list[int]:
     """Grow a set of images from one pair by trial efficiency."""
     n = len(estimate)
+    # A pair not seen yet is taken to be as far apart as most are.
     estimate = np.where(np.isnan(estimate), np.nanmedian(estimate[np.triu_indices(n, 1)]), estimate)
     np.fill_diagonal(estimate, 0.0)
     left = np.exp(-utility * evidence)
     chosen = list(_first_pair(evidence, rng))
     # A random order once: of equally good images argmax then takes a random one.
     rest = [i for i in rng.permutation(n) if i not in chosen]
+    # Gain per cost, as in Kriegeskorte and Mur (2012): large trials tell more, and take longer.
     efficiency = _gain(estimate, left, chosen, None, utility, floor)[0] / 2**cost
     while rest and len(chosen) < n_max:
         gains = _gain(estimate, left, chosen, rest, utility, floor)
         best = int(np.argmax(gains))
         new = gains[best] / (len(chosen) + 1) ** cost
+        # Two images have no scale to each other: a trial of them tells nothing.
         if new <= efficiency and len(chosen) >= 3:
             break
         chosen.append(rest.pop(best))

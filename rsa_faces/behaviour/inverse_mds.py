@@ -311,6 +311,7 @@ def trial_reliability(
     half = (len(arrangements) + 1) // 2
     r, n_pairs = [], []
     for _ in range(n_splits):
+        # Trials, not pairs: positions of one trial were chosen with all its images in view.
         order = rng.permutation(len(arrangements))
         vectors = [
             _half_vector(arrangements, part, evidence_floor)
@@ -374,6 +375,8 @@ def _align(trial, pair, distance, relative, floor, n_trials, tol, max_iter):
     """
     which, pair, n_shown = np.unique(pair, return_inverse=True, return_counts=True)
     shape = (len(which), n_trials)
+    # By distance on the screen: small ones are placed less exactly than their scaled size says. The
+    # floor is that of Meadows, whose RDMs are not reproduced without.
     weight = np.maximum(distance, floor) ** 2
     evidence = np.bincount(pair, weight)
     squares = np.bincount(trial, relative**2, n_trials)
@@ -417,6 +420,7 @@ def _settle(average, share, estimate, tol, max_iter):
     for iteration in range(1, max_iter + 1):
         squares = share @ estimate**2
         new = average @ np.sqrt(squares)
+        # Only ratios are known; unscaled, the estimate would shrink a little in each round.
         new = new / np.sqrt(np.mean(new**2))
         change = np.sqrt(np.mean((new - estimate) ** 2))
         estimate = new

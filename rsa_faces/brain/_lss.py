@@ -39,11 +39,16 @@ def single_trials(
 def _least_squares(signal, trials, rest, labels, run) -> np.ndarray:
     """Solve all GLMs at once: two regressors are left when the rest is taken out of everything."""
     basis = _basis(rest)
+    # Frisch, Waugh and Lovell: with the rest taken out of both sides, the two betas are those of
+    # the whole model.
     signal = signal - basis @ (basis.T @ signal)
     residuals = trials - basis @ (basis.T @ trials)
+    # All other trials share one regressor: that is what keeps betas of close trials from trading
+    # off.
     others = residuals.sum(axis=1, keepdims=True) - residuals
     tt, oo = (residuals**2).sum(axis=0), (others**2).sum(axis=0)
     to = (residuals * others).sum(axis=0)
+    # The only trial of its run: there is no second regressor.
     alone = oo <= _SMALL * tt.max(initial=0.0)
     determinant = np.where(alone, tt, tt * oo - to**2)
     _check(determinant, np.where(alone, tt.max(initial=0.0), tt * oo), labels, run)
@@ -78,6 +83,8 @@ def _basis(rest: np.ndarray) -> np.ndarray:
     """Return an orthonormal basis of the columns."""
     scale = np.linalg.norm(rest, axis=0)
     left, singular, _ = np.linalg.svd(rest / np.where(scale > 0, scale, 1.0), full_matrices=False)
+    # Columns of unlike units (drifts, motion, a constant) were scaled first, or small units would
+    # count as dependent.
     return left[:, singular > 1e-8 * singular.max(initial=0.0)]
 
 

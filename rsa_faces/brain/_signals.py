@@ -26,6 +26,7 @@ def sub_bands(band: tuple[float, float], line_noise: float) -> list[tuple[float,
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         start, stop = max(start, low), min(stop, high)
         if stop - start >= NARROWEST:
+            # The slack keeps a band of just 20 Hz from being cut in two by rounding.
             cuts = np.linspace(start, stop, int(np.ceil((stop - start) / WIDEST - 1e-9)) + 1)
             bands += list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
     if not bands:
@@ -76,6 +77,8 @@ def log_power(values: np.ndarray, rate: float, bands: list[tuple[float, float]],
                 verbose="error",
             )
             amplitude = np.abs(hilbert(part, axis=-1)[:, 2 * pad : 2 * pad + n_times])
+            # The logarithm of each sub-band before they are averaged: power falls with frequency,
+            # and the lowest would be the mean.
             power[start : start + block] = 2 * np.log(amplitude)
             tell(i * len(rows) + start + len(part))
         yield power.reshape(values.shape)
@@ -111,6 +114,8 @@ def grid_of_times(times: np.ndarray, window: float, step: float) -> np.ndarray:
         )
     n_samples = round(window / interval)
     low, high = np.floor((times[0] - interval) / step), np.ceil((times[-1] + interval) / step)
+    # Multiples of the step, not sums from the first sample: recordings that begin apart share their
+    # times.
     at = (np.arange(low, high + 1) * step).round(9)
     starts = starts_at(times, at, interval)
     inside = (starts >= 0) & (starts + n_samples <= len(times))
