@@ -157,16 +157,20 @@ def _sheet(file: IO[bytes] | gzip.GzipFile, path: Path, names: Sequence[str]) ->
     width = max(i + 1 for row in rows for i, cell in enumerate(row) if cell.value is not None)
     of_names += [False] * (width - len(of_names))
     text = io.StringIO("")
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     line = 1
     for row in rows:
         # A row of the sheet is a line of the text, so that errors name the row.
         number = next(cell.row for cell in row if cell.value is not None)
         text.write("\n" * (number - line))
         line = number + 1
-        shown = [_cell(c, path, name) for c, name in zip(row, of_names, strict=False)]
-        writer.writerow([*shown, *[""] * (width - len(shown))])
+        cells = [_cell(c, path, name) for c, name in zip(row, of_names, strict=False)]
+        text.write("\t".join([*map(_quoted, cells), *[""] * (width - len(cells))]) + "\n")
     return text.getvalue()
+
+
+def _quoted(cell: str) -> str:
+    """Return a cell in quotes where it holds what separates cells, or a quote."""
+    return '"' + cell.replace('"', '""') + '"' if re.search('["\t\r]', cell) else cell
 
 
 def _cell(cell, path: Path, is_name: bool) -> str:
