@@ -25,10 +25,10 @@ from rsa_faces.figures._parts import (
 from rsa_faces.figures._style import COLORS, COLUMN, PAGE, shown_name, style
 
 _SCORES = {
-    "r": ("p_corrected", "correlation with prediction, held out"),
-    "r2": ("p_corrected", "explained variance, held out"),
-    "r_beyond": ("p_beyond_corrected", "correlation beyond the baseline, held out"),
-    "gain": (None, "explained variance above the baseline's"),
+    "r": ("p_corrected", "correlation with\nprediction, held out"),
+    "r2": ("p_corrected", "explained variance,\nheld out"),
+    "r_beyond": ("p_beyond_corrected", "correlation beyond\nthe baseline, held out"),
+    "gain": (None, "explained variance\nabove the baseline's"),
 }
 
 
