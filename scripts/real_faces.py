@@ -199,11 +199,11 @@ class Study:
             one = rows if isinstance(rows, Mapping | pd.Series) else {value: rows}
             rows = pd.DataFrame([dict(one)])
         for row in rows.to_dict("records"):
-            row = row | known
-            texts = (row.get("network", ""), row.get("layer", ""), quantity.format(**row))
+            filled, row = known | row, row | known
+            texts = (row.get("network", ""), row.get("layer", ""), quantity.format(**filled))
             n = next((row[k] for k in NUMBERS_OF if k in row), np.nan)
             numbers = (row[value], *(row.get(k, np.nan) for k in (*ends, p)), n)
-            kept = (self.part, *texts, group.format(**row), *numbers)
+            kept = (self.part, *texts, group.format(**filled), *numbers)
             self.numbers.append(dict(zip(COLUMNS, kept, strict=True)))
 
     def keep(self, name: str, found, draw: Callable | None = None, **options) -> None:
