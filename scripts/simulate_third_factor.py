@@ -339,8 +339,8 @@ def even_light(study: Study, told: bool) -> float:
     """Does evening out light help to recognise people? Images without expressions and views."""
     # At this strength of uneven light it neither helps nor harms: the AUC is .843 with and without.
     uneven = 0.077 + 2 * study.effect
-    who, ramp = (0.6, 0.0, 0.0), np.linspace(-1, 1, 8)
-    x = 128 + 12 * study.patterns(64, who).reshape(-1, 8, 8)
+    people, ramp = 0.6 + 2 * study.effect, np.linspace(-1, 1, 8)
+    x = 128 + 12 * study.patterns(64, (people, 0.0, 0.0)).reshape(-1, 8, 8)
     x *= 1 + uneven * study.rng.uniform(-1, 1, (len(x), 1, 1)) * ramp
     images = np.repeat(x.clip(0, 255).astype(np.uint8)[..., None], 3, axis=3)
     stimuli = rf.StimulusSet.from_arrays(images, study.names)

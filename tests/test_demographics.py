@@ -333,7 +333,8 @@ def test_planted_groups_are_found():
 @pytest.mark.simulation
 @pytest.mark.slow
 def test_false_positive_rates():
-    n, low, high = 200, *binom.interval(0.99, 200, 0.05)
+    n = 120
+    low, high = binom.interval(0.99, n, 0.05)
     hits = {"component": 0, "any component": 0, "difference": 0, "any group": 0}
     for seed in range(n):
         scores, groups, people = simulated(n_people=24, n_images=2, seed=seed)
