@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import pages  # noqa: E402 (beside this file)
+from sphinx_gallery.sorting import FunctionSortKey  # noqa: E402
 
 import rsa_faces as rf  # noqa: E402
 
@@ -41,8 +42,15 @@ default_role = "literal"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "rsa-faces"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "footer_end": []}
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 8,
+    "footer_end": [],
+}
 suppress_warnings = [
     "config.cache",  # functions among the settings of the gallery
     "myst.xref_missing",  # pages link to files of the repository, too
@@ -52,7 +60,8 @@ sphinx_gallery_conf = {
     "examples_dirs": [str(HERE / folder) for folder in pages.EXECUTED.values()],
     "gallery_dirs": [str(HERE / "made" / name) for name in pages.EXECUTED],
     "filename_pattern": r"\.py$",
-    "within_subsection_order": "FileNameSortKey",
+    # By name, but the tutorial to begin with comes first.
+    "within_subsection_order": FunctionSortKey(lambda name: (name != "own_betas.py", name)),
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,

@@ -36,8 +36,9 @@ _ = rf.stimuli.images.write_images(faces, study / "faces")  # and images.csv: wh
 # follow the first layer of a network for expression early and its last one late, the lateral ones the last.
 
 network = rf.load_network("face-api-expression", device="cpu")
+crops = rf.crop_faces(faces, rf.detect_faces(faces, progress=False), **network.spec.crop_options)
 layers = rf.layer_rdms(
-    network, faces, layers=["block1.relu2", "fc"], measure="sqeuclidean", progress=False
+    network, crops, layers=["block1.relu2", "fc"], measure="sqeuclidean", progress=False
 )
 recorded = rf.datasets.simulated_recordings(
     layers.with_labels(name=["early", "late"]),
@@ -71,7 +72,7 @@ data:
 {files}
   electrodes: patients/electrodes.csv
 networks:
-  - {{name: face-api-expression, layers: ["block*.relu2", "block*.relu4", fc]}}
+  - {{name: face-api-expression, layers: ["block*.relu2", "block*.relu4", fc], crop_faces: true}}
 signal: raw
 window: 0.06
 step: 0.04

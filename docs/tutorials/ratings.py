@@ -71,7 +71,7 @@ done = subprocess.run(
     text=True,
 )
 assert done.returncode == 0, done.stderr
-print("[…]", *done.stdout.splitlines()[-20:], sep="\n")
+print(done.stdout, done.stderr)
 
 # %%
 # How far do they agree?
