@@ -60,8 +60,7 @@ sphinx_gallery_conf = {
     "examples_dirs": [str(HERE / folder) for folder in pages.EXECUTED.values()],
     "gallery_dirs": [str(HERE / "made" / name) for name in pages.EXECUTED],
     "filename_pattern": r"\.py$",
-    # By name, but the tutorial to begin with comes first.
-    "within_subsection_order": FunctionSortKey(lambda name: (name != "own_betas.py", name)),
+    "within_subsection_order": FunctionSortKey(pages.place),
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
