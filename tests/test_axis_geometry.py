@@ -85,6 +85,28 @@ def test_orthogonal_axes_are_found_and_dimensions_may_be_infinite():
     assert table.loc["dimensions spanned", "ci_high"] == np.inf
 
 
+def test_axes_that_noise_hides_have_no_cosines():
+    """Never a squared cosine beyond 1, or less than one dimension."""
+    undefined = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        faces, cells = study(0.02 * rng.normal(size=(5, 15)), seed=seed)
+        try:
+            result = axis_geometry(faces, cells, **QUICK)
+        except rf.InputError:
+            continue
+        table = result.table.set_index("question")
+        if table["value"].isna().any():
+            undefined += 1
+            assert table[["value", "ci_low", "ci_high"]].isna().all(axis=None)
+            assert "cosines of their axes come out beyond 1" in result.notes[0]
+            assert table["p"].between(0.02, 1).all()
+        else:
+            assert table["value"].abs()[["squared cosine", "cosine"]].max() <= 1
+            assert table.loc["dimensions spanned", "value"] >= 1
+    assert undefined
+
+
 def test_a_shared_direction_is_found():
     axes = np.random.default_rng(3).normal(size=(20, 15)) + 1.0
     assert found(axes).loc["cosine", "p"] == 1 / 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -121,7 +122,8 @@ def axis_geometry(
         p: fewer than of random axes); "squared cosine" of two axes (p: smaller than of random
         axes, that is closer to orthogonal); "cosine" (p, two-sided, axes turned round at random:
         they share a direction); with places "cosine by distance" (its change per unit of
-        distance; p, two-sided, places exchanged).
+        distance; p, two-sided, places exchanged). NaN, with a note, where noise explains so much
+        that cosines would come out beyond 1; p tells the same as ever.
 
     Raises
     ------
@@ -215,14 +217,20 @@ def axis_geometry(
     floor = null.mean() - 1 / k
     smaller, larger = (_share(sign * null, sign * value[0]) for sign in (-1, 1))
     squared = _ends(value[0], left_out[:, 0], 1 / k + floor, null) - floor
+    cosine = _ends(value[1], left_out[:, 1], 0.0, turned)
+    if abs(squared[0]) > 1 or abs(cosine[0]) > 1:
+        # Products without bias may leave the range of cosines where lengths are hardly above noise.
+        squared[:3] = cosine[:3] = np.nan
+        warnings.warn(
+            f"noise explains so much of the responses of these {n_cells} cells that cosines of "
+            "their axes come out beyond 1: they are undefined. Use more faces, more repeats or "
+            "fewer components.",
+            stacklevel=3,
+        )
     rows = [
         ("dimensions spanned", *map(_inverse, squared[[0, 2, 1, 3, 5, 4]]), larger),
         ("squared cosine", *squared, smaller),
-        (
-            "cosine",
-            *_ends(value[1], left_out[:, 1], 0.0, turned),
-            _share(abs(turned), abs(value[1])),
-        ),
+        ("cosine", *cosine, _share(abs(turned), abs(value[1]))),
     ]
     curve = pd.DataFrame(columns=["distance", "cosine", "random_low", "random_high", "n_pairs"])
     if by_place:
@@ -331,7 +339,7 @@ def _share(null: np.ndarray, value: float) -> float:
 
 def _inverse(value: float) -> float:
     """Return dimensions of a squared cosine; infinite where it is not above 0."""
-    return 1 / value if value > 0 else np.inf
+    return np.inf if value <= 0 else 1 / value
 
 
 def _spectrum(products: np.ndarray, n_dimensions: int) -> np.ndarray:
