@@ -51,6 +51,7 @@ def test_a_plan_names_all_parts_and_writes_nothing(command, projects, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.simulation
 def test_a_run_takes_no_more_memory_than_its_plan_says():
     done = subprocess.run(
         [sys.executable, SCRIPTS / "check_plan.py", "--random", "1"],

@@ -280,6 +280,7 @@ def test_files_are_the_same_bytes_each_time(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.simulation
 def test_killed_runs_go_on_and_end_with_the_same_bytes():
     script = Path(__file__).parents[1] / "scripts" / "kill_runs.py"
     command = [sys.executable, script, "--kills", "1"]
