@@ -54,6 +54,9 @@ class Verification(Question):
         "n_templates": "templates",
         "against": "network and layer whose rate is subtracted: the first of the study",
         "difference": "true accept rate less that of the first network, over the same pairs",
+        "difference_low": "lower end of its 95 % interval; empty where a rate has none",
+        "difference_high": "upper end of its 95 % interval",
+        "p_difference": "two-sided: the rates differ",
     }
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
