@@ -44,9 +44,7 @@ def test_a_difference_has_a_sign_and_goes_by_names():
     assert (one.table["p_difference"][:2] < 0.001).all()
     for a, b in (("difference", "difference"), ("difference_low", "difference_high")):
         np.testing.assert_allclose(one.table[a][:2], -back.table[b][:2])
-    alone = [
-        template_verification(x, ROWS, conditions=NAMES, fars=[0.1]).table for x in (good, bad)
-    ]
+    alone = rates(good, bad)
     assert one.table["difference"][0] == pytest.approx(alone[0]["tar"][0] - alone[1]["tar"][0])
 
 
@@ -63,10 +61,26 @@ def test_its_error_is_that_of_leaving_people_out():
     error = (high - low) / (2 * 2.0096)  # t, 49 degrees of freedom
     assert 0.75 < error / jackknife < 1.35
     # Paired: far less than of two sets of people.
-    rates = [
-        template_verification(x, ROWS, conditions=NAMES, fars=[0.1]).table for x in (good, bad)
-    ]
-    assert high - low < 0.75 * np.hypot(*(t["ci_high"][0] - t["ci_low"][0] for t in rates))
+    widths = [t["ci_high"][0] - t["ci_low"][0] for t in rates(good, bad)]
+    assert high - low < 0.75 * np.hypot(*widths)
+
+
+@pytest.mark.parametrize("n", [6, 12])
+def test_all_of_one_network_against_none_of_the_other_is_no_tie(n):
+    """People who are all alike leave no error: p is that of the signs of as many people."""
+    names = [f"p{p} {k}" for p in range(n) for k in "ab"]
+    subject = [name.split()[0] for name in names]
+    rows = pd.DataFrame({"file": names, "template": names, "subject": subject})
+    people = np.repeat(np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))[0], 2, axis=0)
+    all_known = {"fc": people}
+    none_known = {"fc": people * np.tile([1.0, -1.0], n)[:, None]}  # one's images are opposite
+    for first, second, sign in ((all_known, none_known, 1), (none_known, all_known, -1)):
+        row = told(first, second, rows, fars=[0.1]).table.iloc[0]
+        assert row["difference"] == sign
+        assert row["p_difference"] == pytest.approx(2 * 0.5**n)
+        ends = row[["difference_low", "difference_high"]].to_numpy(float)
+        assert ends.min() <= sign <= ends.max()
+        assert (sign * ends > 0.5).all()
 
 
 def test_the_figure_marks_rates_that_differ():
