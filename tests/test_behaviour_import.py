@@ -325,7 +325,10 @@ def test_attention_checks_are_reported_and_never_enter(kind, tmp_path):
         assert make(source, max_failed=0.5).rdms.equals(plain.rdms)
         strict = make(source, max_failed=0.4)
         assert strict.rdms.labels["rater"].tolist() == ["s"]
-        assert strict.report.count("too many attention checks failed") == 1
+        rows = strict.report.table
+        (row,) = rows[rows["rule"].str.contains("attention checks? failed")].to_dict("records")
+        assert (row["rule"], row["n"]) == ("too many attention checks failed", 1)
+        assert row["action"] == "of 2 checks; rater left out"  # once: not kept as well
         assert strict.report.raters == ("r", "s", "t")
     with pytest.raises(InputError, match="column 'expected'"):
         make(table.drop(columns="expected"), max_failed=0)

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import rsa_faces as rf
 from rsa_faces._core.files import file_names, slug
@@ -11,6 +13,7 @@ from rsa_faces.behaviour.arrange import load_arrange_config
 from rsa_faces.runs import AnalysesConfig, Config, SearchlightConfig, TimecourseConfig
 from rsa_faces.runs._cluster_config import load_cluster_config
 from rsa_faces.runs._reading import dump_config, read_config
+from rsa_faces.runs.compare.run import CompareRun
 
 IMAGES92 = Path(__file__).parents[1] / "rsa_faces" / "configs" / "images92.yaml"
 
@@ -113,6 +116,32 @@ def test_set_changes_nested_keys_and_list_entries(tmp_path):
 def test_what_does_not_fit_is_one_sentence(tmp_path, override, message):
     with pytest.raises(rf.InputError, match=message):
         Config.read(write(tmp_path), [override])
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"stimuli": {"folder": "nowhere"}}, r"^stimuli\.folder: expected a folder of images, but"),
+        ({"stimuli": {"manifest": "no.csv"}}, r"^stimuli\.manifest: .*no\.csv does not exist"),
+        (
+            {"data": [{"rdms": "ffa.h5", "region": "A"}, {"rdms": "no.h5", "region": "B"}]},
+            r"^data\.1\.rdms: .*no\.h5 does not exist",
+        ),
+    ],
+)
+def test_what_is_missing_is_named_with_its_key(tmp_path, settings, sentence):
+    (tmp_path / "faces").mkdir()
+    for name in "abcd":
+        pixels = np.random.default_rng(ord(name)).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "faces" / f"{name}.png")
+    rdm = rf.compute_rdms(np.eye(4), conditions=list("abcd"), measure="euclidean")
+    rdm.save(tmp_path / "ffa.h5")
+    stimuli = {"folder": "faces", **settings.pop("stimuli", {})}
+    path = write(tmp_path, stimuli=stimuli, networks=[{"name": "pixels"}], **settings)
+    run = CompareRun(Config.read(path), tmp_path / "out")
+    with pytest.raises(rf.InputError, match=sentence):
+        run.run()
+    assert not (tmp_path / "out").exists()
 
 
 def test_regions_must_differ(tmp_path):

@@ -33,7 +33,7 @@ try:
     files = published.fetch()
 except rf.InputError as error:
     files = {}
-    print(f"Not fetched: {str(error)[:200]}…")
+    print(f"Not fetched: {str(error).replace(str(published.folder.parent), 'cache')[:200]}…")
 
 # %%
 # Source, their value, ours

@@ -8,12 +8,13 @@ two. The tables are fetched once (0.5 MB); without a network this page says so a
 """
 
 import rsa_faces as rf
+from rsa_faces.datasets.facesim3d import ARCHIVE
 
 try:
     similar = rf.datasets.facesim3d()
 except rf.InputError as error:
     similar = None
-    print(f"Not fetched: {str(error)[:120]}…")
+    print(f"Not fetched: {str(error).replace(str(ARCHIVE.folder.parent), 'cache')[:200]}…")
 
 # %%
 # Source, their value, ours

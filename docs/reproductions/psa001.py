@@ -27,7 +27,7 @@ try:
     path = published.fetch()["psa001_agg.csv"]
 except rf.InputError as error:
     path = None
-    print(f"Not fetched: {str(error)[:200]}…")
+    print(f"Not fetched: {str(error).replace(str(published.folder.parent), 'cache')[:200]}…")
 
 # %%
 # Source, their value, ours

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 
 
-def renamed_key(values: dict, old: str, new: str, *, what: str, stacklevel: int = 2) -> dict:
+def renamed_key(values: dict, old: str, new: str, *, what: str) -> dict:
     """Return `values` with what is under the `old` name under the `new` one, with a warning.
 
     Raises
@@ -24,11 +24,10 @@ def renamed_key(values: dict, old: str, new: str, *, what: str, stacklevel: int 
             f"expected {new}={values[new]!r} alone, got {old}={values[old]!r} as well: {old!r} is "
             f"the old name of {new!r}. Leave {old!r} out."
         )
-    warnings.warn(
+    warn(
         f"the {what} is now called {new!r}, no longer {old!r}; the old name will go with version "
         "1.0.",
         FutureWarning,
-        stacklevel=stacklevel + 1,
     )
     return {new if key == old else key: value for key, value in values.items()}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import ConditionMismatchError, InputError, InputTypeError
+from rsa_faces._core.warning import warn
 
 
 def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
@@ -50,10 +50,9 @@ def as_names(names: Iterable[Any], *, what: str = "condition") -> list[str]:
     composed = [name if name.isascii() else unicodedata.normalize("NFC", name) for name in listed]
     changed = [new for old, new in zip(listed, composed, strict=True) if old != new]
     if changed:
-        warnings.warn(
+        warn(
             f"{len(changed)} {what} names hold accents as characters of their own (NFD) and are "
-            f"taken as written in one (NFC): {', '.join(map(repr, changed[:5]))}.",
-            stacklevel=3,
+            f"taken as written in one (NFC): {', '.join(map(repr, changed[:5]))}."
         )
     return composed
 

@@ -7,7 +7,6 @@ import html
 import importlib
 import inspect
 import os
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -20,6 +19,7 @@ import pandas as pd
 
 from rsa_faces._core import stored
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 
 FORMAT = "rsa-faces result"
 VERSION = 1
@@ -266,20 +266,15 @@ def keep_warnings(function: Callable[Given, Returned]) -> Callable[Given, Return
 
     @functools.wraps(function)
     def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Any:
-        # The decorator stands between: a level counted by the function would point here, not to who
-        # called.
-        caller = sys._getframe(1)
         caught: list[warnings.WarningMessage] = []
         try:
             with warnings.catch_warnings(record=True, action="always") as caught:
                 result: Any = function(*args, **kwargs)
         finally:
-            registry = caller.f_globals.setdefault("__warningregistry__", {})
+            # Given again where the user called: recorded ones are shown to nobody.
             for text, one in {str(one.message): one for one in caught}.items():
                 if issubclass(one.category, UserWarning):
-                    place = caller.f_code.co_filename, caller.f_lineno
-                    module = caller.f_globals.get("__name__", "<unknown>")
-                    warnings.warn_explicit(text, one.category, *place, module, registry)
+                    warn(text, one.category)
                 else:
                     warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         said = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]

@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from rsa_faces._core.table_text import (
     text_stream,
     unguarded,
 )
+from rsa_faces._core.warning import warn
 
 #: Words that pandas and R write where a number is missing; an empty cell is missing too.
 MISSING = ("NaN", "nan", "NA")
@@ -180,7 +180,7 @@ def read_table(
         more = f" and in {len(trimmed) - 1} more columns" if len(trimmed) > 1 else ""
         notes.append(f"blanks around text were trimmed, such as {trimmed[0]}{more}")
     for note in notes:
-        warnings.warn(f"{where}: {note}.", stacklevel=3)
+        warn(f"{where}: {note}.")
     return table
 
 

@@ -106,10 +106,12 @@ def without_checks(
     out = []
     for rater, rows in table[checks].groupby("rater", sort=False):
         wrong = rows[answer] != rows["expected"]
-        findings.add_rows(rater, "attention check failed", wrong, f"of {len(rows)} checks; kept")
         if max_failed is not None and wrong.mean() > max_failed:
-            findings.add(rater, "too many attention checks failed", 1, "rater left out")
+            rule, what = "too many attention checks failed", "rater left out"
             out.append(rater)
+        else:
+            rule, what = "attention check failed", "kept"
+        findings.add_rows(rater, rule, wrong, f"of {len(rows)} checks; {what}")
     kept = table[~checks & ~table["rater"].isin(out)]
     left = {*out, *kept["rater"]}
     for rater in [r for r in raters if r not in left]:

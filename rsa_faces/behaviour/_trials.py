@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from rsa_faces._core.checks import check_choice, check_enough, check_unique_name
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.stored import storable_fields
 from rsa_faces._core.tables import check_pivot, read_table
+from rsa_faces._core.warning import warn
 from rsa_faces.behaviour._report import Findings, RaterReport
 
 
@@ -270,10 +270,9 @@ def read_arrangements(
         out.append(one)
     widest = max((t.distances().max() for one in out for t in one.trials), default=0.0)
     if widest > 1.05 * arena_diameter:
-        warnings.warn(
+        warn(
             f"images lie up to {widest:.4g} apart, but the arena is {arena_diameter:g} wide: give "
-            "arena_diameter in the units of x and y, because evidence counts in diameters.",
-            stacklevel=2,
+            "arena_diameter in the units of x and y, because evidence counts in diameters."
         )
     return out, findings.report()
 

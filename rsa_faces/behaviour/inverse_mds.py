@@ -15,6 +15,7 @@ from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_e
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.behaviour._trials import Arrangements, Trial, as_arrangements
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import pair_index
@@ -208,23 +209,20 @@ def inverse_mds(
     full[shown[0]], weight[shown[0]], count[shown[0]] = vector, evidence, shown[1]
     two = [len(one.names) == 2 for one in arrangements.trials]
     if any(n > 1 for n in count[pair[np.isin(trial, np.flatnonzero(two))]]):
-        warnings.warn(
+        warn(
             f"{sum(two)} trials of rater {arrangements.rater!r} show two images only, which has no "
-            "scale of its own and moves pairs that other trials show. Leave these trials out.",
-            stacklevel=2,
+            "scale of its own and moves pairs that other trials show. Leave these trials out."
         )
     if n_groups > 1:
-        warnings.warn(
+        warn(
             f"the trials of rater {arrangements.rater!r} fall into {n_groups} groups that share no "
             "pair: dissimilarities of different groups are only comparable if the screen was used "
-            "alike. Show images of several groups together.",
-            stacklevel=2,
+            "alike. Show images of several groups together."
         )
     if not converged:
-        warnings.warn(
+        warn(
             f"the RDM of rater {arrangements.rater!r} did not settle to tol={tol} within "
-            f"{max_iter} rounds: trials share few pairs. Raise max_iter or tol.",
-            stacklevel=2,
+            f"{max_iter} rounds: trials share few pairs. Raise max_iter or tol."
         )
     off = (sizes[trial] * relative - full[pair]) ** 2
     total = (sizes[trial] * relative) ** 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from rsa_faces._core.checks import (
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.tables import check_pivot, read_table
+from rsa_faces._core.warning import warn
 from rsa_faces.behaviour._report import Findings, RaterReport, without_checks
 from rsa_faces.behaviour.ratings import RatedRDMs
 from rsa_faces.rdm import RDMs
@@ -271,10 +271,9 @@ def triplet_embedding(
         fold = _folds(triplets, n_folds, rng)
     coordinates, converged = _fit(triplets, rng=rng, **fit)
     if not converged:
-        warnings.warn(
+        warn(
             f"the embedding did not settle within {max_iter} rounds: raise max_iter, or add a "
-            "penalty (without one, coordinates of choices that never disagree grow for ever).",
-            stacklevel=2,
+            "penalty (without one, coordinates of choices that never disagree grow for ever)."
         )
     log_likelihood, accuracy = _scores(coordinates, triplets)
     hits, held_out = [], []

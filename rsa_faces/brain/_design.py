@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,6 +15,7 @@ from rsa_faces._core.checks import check_above, check_choice, check_unique_names
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import as_names
 from rsa_faces._core.tables import read_header, read_table
+from rsa_faces._core.warning import warn
 
 HRF_MODELS = (
     "glover",
@@ -81,10 +81,9 @@ def read_events(events: Any, run: Any, duration: float, column: str = "trial_typ
         bids=True,
     )
     if (nameless := events[column].isna()).any():
-        warnings.warn(
+        warn(
             f"{int(nameless.sum())} of {len(events)} events of run {run!r} have no {column} "
-            "(n/a): they are no condition and are not modelled.",
-            stacklevel=3,
+            "(n/a): they are no condition and are not modelled."
         )
         events = events[~nameless]
     events = events.assign(
@@ -115,10 +114,9 @@ def read_events(events: Any, run: Any, duration: float, column: str = "trial_typ
             f"not: {first['trial_type']!r} at {first['onset']:g} s for {first['duration']:g} s."
         )
     if "modulation" in events and events["modulation"].nunique() > 1:
-        warnings.warn(
+        warn(
             f"the column modulation of the events of run {run!r} is used: patterns are the "
-            "response for one unit of it.",
-            stacklevel=3,
+            "response for one unit of it."
         )
     return events.sort_values("onset", kind="stable").reset_index(drop=True)
 

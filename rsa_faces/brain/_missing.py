@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 
 MISSING = ("raise", "drop", "keep")
 
@@ -40,9 +40,8 @@ def settle_missing(
         raise InputError(
             f"expected conditions to be left, but each is missing in some run: {listed}{more}."
         )
-    warnings.warn(
+    warn(
         f"{len(lacking)} of {len(names)} conditions are not in every run and are left out: "
-        f"{listed}{more}.",
-        stacklevel=3,
+        f"{listed}{more}."
     )
     return keep

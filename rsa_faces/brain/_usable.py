@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 from rsa_faces.brain._region import Region
 
 UNUSABLE = ("raise", "drop")
@@ -42,7 +42,7 @@ def usable_places(
         raise InputError(
             f"expected finite values that vary at every place, but {counted}. {advice}"
         )
-    warnings.warn(f"{counted}. They are left out.", stacklevel=3)
+    warn(f"{counted}. They are left out.")
     return ~bad, counts
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.expressions import rows_where
 from rsa_faces._core.optional import require
 from rsa_faces._core.tables import BIDS_MISSING, read_table
+from rsa_faces._core.warning import warn
 from rsa_faces.brain._design import stimulus_names
 from rsa_faces.brain.electrodes import read_electrodes
 
@@ -190,10 +190,9 @@ def _tell_dropped(epochs, names, duration: float) -> None:
     left = set(epochs.metadata[names.name])
     gone = [name for name in dict.fromkeys(names) if name not in left]
     lost = f" Of {len(gone)} conditions nothing is left: {', '.join(map(repr, gone[:5]))}."
-    warnings.warn(
+    warn(
         f"{len(reasons)} of {len(names)} epochs are left out: {' and '.join(parts)}."
-        + (lost if gone else ""),
-        stacklevel=3,
+        + (lost if gone else "")
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_bytes, sha256_file
 from rsa_faces._core.tables import read_header
+from rsa_faces._core.warning import warn
 from rsa_faces.brain._bids_files import BidsRun, find_runs
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.fmri import Patterns
@@ -230,10 +230,9 @@ def _tell_unsteady(runs: Sequence[BidsRun]) -> None:
         counts[run.name] = sum(name.startswith("non_steady_state") for name in names)
     if any(counts.values()):
         listed = ", ".join(f"{n} of run {name!r}" for name, n in counts.items() if n)
-        warnings.warn(
+        warn(
             f"the first scans are unsteady ({listed}) and are fitted like others, because no "
-            "confounds are asked for: with any strategy of confounds they are left out.",
-            stacklevel=5,
+            "confounds are asked for: with any strategy of confounds they are left out."
         )
 
 
@@ -266,10 +265,9 @@ def _confounds(runs: Sequence[BidsRun], options: Mapping[str, Any] | None):
             ) from err
         if mask is not None:
             n_out = len(table) - len(mask)
-            warnings.warn(
+            warn(
                 f"{n_out} of {len(table)} scans of run {run.name!r} are unsteady or exceed the "
-                "thresholds of the strategy of confounds and are left out.",
-                stacklevel=4,
+                "thresholds of the strategy of confounds and are left out."
             )
         tables.append(table)
         kept.append(mask)
@@ -291,9 +289,8 @@ def _brain_mask(paths: Sequence[Path]):
     for mask in masks[1:]:
         common = common.keep(mask.positions(common))
     if lost := max(mask.n_places for mask in masks) - common.n_places:
-        warnings.warn(
+        warn(
             f"{lost} places of the largest brain mask are not in those of all {len(masks)} runs "
-            "and are left out.",
-            stacklevel=3,
+            "and are left out."
         )
     return common.named("")

@@ -11,6 +11,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_above, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_table
+from rsa_faces._core.warning import warn
 from rsa_faces.brain._design import read_confounds
 from rsa_faces.brain._missing import settle_missing
 from rsa_faces.brain._runs import kept_by_run, open_runs, per_run, usable_signal
@@ -185,8 +186,6 @@ def _weights(tables, kept, runs, t_r, delay, outside):
 
 def settle_outside(lost: list[str], n_left: int, delay: float, outside: str) -> None:
     """Raise or warn of clips that are not within their run."""
-    import warnings
-
     more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
     counted = (
         f"{len(lost)} of {len(lost) + n_left} clips, delayed by {delay:g} s, are not within the "
@@ -197,7 +196,7 @@ def settle_outside(lost: list[str], n_left: int, delay: float, outside: str) -> 
             f"expected scans of every clip, but {counted}. Check onsets, delay and t_r, or say "
             "outside='drop' to leave them out."
         )
-    warnings.warn(f"{counted}. They are left out.", stacklevel=4)
+    warn(f"{counted}. They are left out.")
 
 
 def _cleaned(signal, confounds, high_pass, standardize, t_r, kept) -> np.ndarray:

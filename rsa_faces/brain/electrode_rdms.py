@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.progress import progress_bar
+from rsa_faces._core.warning import warn
 from rsa_faces.brain._signals import grid_of_times
 from rsa_faces.brain.electrodes import UNKNOWN
 from rsa_faces.brain.ieeg import IeegPatterns
@@ -178,10 +178,9 @@ def _with_region(patients: list[IeegPatterns]) -> list[IeegPatterns]:
     if n_unknown:
         if not any(k.any() for k in known):
             raise InputError("expected electrodes with a region, but the region of all is unknown.")
-        warnings.warn(
+        warn(
             f"{n_unknown} of {sum(map(len, known))} electrodes have an unknown region and enter no "
-            "region's RDM.",
-            stacklevel=3,
+            "region's RDM."
         )
     return [p.take_electrodes(k) for p, k in zip(patients, known, strict=True) if k.any()]
 

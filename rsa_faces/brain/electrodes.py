@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.tables import read_table
+from rsa_faces._core.warning import warn
 
 COLUMNS = ("patient", "name", "region", "x", "y", "z")
 UNPLACED = ("raise", "drop", "keep")
@@ -152,7 +152,7 @@ def place_electrodes(
         if unplaced == "drop" and without.all():
             raise InputError(f"expected electrodes to be left, but {counted}. Check the names.")
         how = "They are left out." if unplaced == "drop" else f"They are kept as {UNKNOWN!r}."
-        warnings.warn(f"{counted}. {how}", stacklevel=3)
+        warn(f"{counted}. {how}")
     keep = ~without if unplaced == "drop" else np.ones(len(placed), dtype=bool)
     placed = placed[keep].reset_index(drop=True)
     return keep, placed.assign(region=placed["region"].where(placed["region"].notna(), UNKNOWN))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 from rsa_faces.brain._region import Region, grid, same_grid
 from rsa_faces.brain.files import image_files, load_file, nibabel_load, readable
 from rsa_faces.brain.spheres import Volume
@@ -503,7 +503,7 @@ def _tell(image: Image) -> None:
         about.setdefault(note, []).append(label)
     for note, labels in about.items():
         more = f" (and {len(labels) - 1} more)" if len(labels) > 1 else ""
-        warnings.warn(f"{labels[0]}{more} {note}.", stacklevel=3)
+        warn(f"{labels[0]}{more} {note}.")
 
 
 def _orientation(img: Any) -> Iterator[str]:

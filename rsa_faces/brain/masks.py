@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.images import Image, open_image
 from rsa_faces.brain.spheres import Volume
@@ -145,10 +145,7 @@ def mask_on(mask: Region, full: Region, resample: bool) -> Region:
     mask = mask.on_grid_of(full, resample=resample)
     inside = mask.positions(full)
     if absent := mask.n_places - int(inside.sum()):
-        warnings.warn(
-            f"{absent} of {mask.n_places} places of the mask {mask.name!r} are not in the image.",
-            stacklevel=4,
-        )
+        warn(f"{absent} of {mask.n_places} places of the mask {mask.name!r} are not in the image.")
     return full.keep(inside, name=mask.name)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_above, check_choice, check_count, check_enough
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 from rsa_faces.brain._labels import background, freesurfer_label, label_maps
 from rsa_faces.brain._region import Region
 from rsa_faces.brain.images import open_image
@@ -319,17 +319,15 @@ def localiser_roi(
             f"{int(known.sum())} of {len(values)} (others are NaN). Take fewer."
         )
     if not known.all():
-        warnings.warn(
+        warn(
             f"{int((~known).sum())} of {len(values)} places of parcel {parcel.name!r} are NaN in "
-            "the contrast and cannot be taken.",
-            stacklevel=2,
+            "the contrast and cannot be taken."
         )
     order = np.argsort(np.where(known, -values, np.inf), kind="stable")[:n_voxels]
     if low := int((values[order] <= 0).sum()):
-        warnings.warn(
+        warn(
             f"{low} of {n_voxels} places taken in parcel {parcel.name!r} have a contrast of 0 or "
-            "below: they are not selective. Take fewer.",
-            stacklevel=2,
+            "below: they are not selective. Take fewer."
         )
     chosen = np.zeros(len(values), dtype=bool)
     chosen[order] = True

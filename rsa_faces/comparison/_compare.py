@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from rsa_faces._core.checks import check_arguments, check_choice, check_enough, 
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.labels import Labels, codes_of
 from rsa_faces._core.names import named, unnamed
+from rsa_faces._core.warning import warn
 from rsa_faces.comparison._forms import Covariance, bounded
 from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
@@ -216,10 +216,9 @@ def align_pair(model: RDMs, data: RDMs, *, conditions: str = "same") -> tuple[RD
             raise InputError(
                 f"expected at least 3 conditions in both model and data, got {len(common)}."
             )
-        warnings.warn(
+        warn(
             f"using the {len(common)} conditions in both: {dropped[0]} of the model's and "
-            f"{dropped[1]} of the data's are left out.",
-            stacklevel=3,
+            f"{dropped[1]} of the data's are left out."
         )
     return model.subset(common), data.subset(common)
 
@@ -423,10 +422,9 @@ def _warn_undefined(similarity: np.ndarray, model: RDMs, data: RDMs) -> None:
     if undefined.all():
         culprits = [f"all {undefined.size} combinations"]
     listed = ", ".join(culprits[:5]) or f"{int(undefined.sum())} combinations"
-    warnings.warn(
+    warn(
         f"similarity is undefined (NaN) for {listed}: the RDM is constant, or fewer than "
-        f"{MIN_PAIRS} pairs are measured in both.",
-        stacklevel=3,
+        f"{MIN_PAIRS} pairs are measured in both."
     )
 
 

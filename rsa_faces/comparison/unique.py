@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 from rsa_faces.comparison._compare import MIN_PAIRS, align_pair
 from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
@@ -110,11 +110,10 @@ def semi_partial(
             )
     if (undefined := np.isnan(values)).any():
         rows = [i for i in np.flatnonzero(undefined.any(axis=1))]
-        warnings.warn(
+        warn(
             f"semi-partial correlation is undefined (NaN) for {int(undefined.sum())} of "
             f"{values.size} combinations, in model RDMs {', '.join(map(str, rows[:5]))}: an RDM is "
-            "constant, or a layer is explained by those before it, or pairs are missing.",
-            stacklevel=2,
+            "constant, or a layer is explained by those before it, or pairs are missing."
         )
     return values
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_count
 from rsa_faces._core.errors import InputError, some
+from rsa_faces._core.warning import warn
 from rsa_faces.extraction._layout import NO_TOKEN
 
 if TYPE_CHECKING:
@@ -59,11 +59,10 @@ def warn_whole(network: Network, stimuli: StimulusSet | ClipSet) -> None:
             f"rf.crop_faces(stimuli, rf.detect_faces(stimuli), {options}), or load "
             "crops of your own with rf.load_stimuli(..., cropped=True)"
         )
-    warnings.warn(
+    warn(
         f"{network.name} was trained on faces cut out of photographs, and these {what} are not "
         f"marked as such: on whole photographs it sees faces badly. Cut them out with {how}.",
         WholeImages,
-        stacklevel=3,
     )
 
 
@@ -82,10 +81,9 @@ def check_layers(network: Network, found: Probe, layers: str | Sequence[str]) ->
             "which have one; reduce='mean' takes the mean over places or tokens."
         )
     if left_out := [layer for layer in without if layer not in given]:
-        warnings.warn(
+        warn(
             f"{len(left_out)} layers of {network.name} are left out, as they have no class token: "
-            f"{some(left_out)}.",
-            stacklevel=3,
+            f"{some(left_out)}."
         )
     for layer, problem in found.problems.items():
         if layer in named and layer not in left_out:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -61,10 +61,9 @@ def exchanges(groups: np.ndarray, cells: np.ndarray) -> Draw:
             "wider cells."
         )
     if n_orders < 20:
-        warnings.warn(
+        warn(
             f"there are {n_orders} orders in which groups of one size can be exchanged: no p value "
-            f"can be below {1 / n_orders:.3g}.",
-            stacklevel=3,
+            f"can be below {1 / n_orders:.3g}."
         )
 
     def orders(rng: np.random.Generator, n: int) -> np.ndarray:

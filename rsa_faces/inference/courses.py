@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.comparison.unique import check_unique, layers_before, semi_partial_correlations
 from rsa_faces.inference._course import TimeCourse
@@ -181,7 +181,7 @@ def time_course(
     course = course_of(study, n_permutations)
     course = replace(course, notes=(*notes, *course.notes))
     for note in course.notes:
-        warnings.warn(note, stacklevel=3)
+        warn(note)
     return course
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.comparison import align_given, align_pair, resolve
 from rsa_faces.comparison._compare import check_weights, with_sigma_k
 from rsa_faces.inference._design import Design
@@ -212,7 +211,7 @@ def evaluate(
         results.append(result_of(region, outcome))
     result = Result.concat(results)
     for note in result.notes:
-        warnings.warn(note, stacklevel=3)
+        warn(note)
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.numbers import mean_defined
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.comparison import Method, align_pair, resolve
 from rsa_faces.inference._design import Design, Units
 from rsa_faces.inference._dyadic import with_closed_form
@@ -468,7 +468,7 @@ def _flexible(
         chosen.append(layers.names.assign(region=region.name, share=share))
     result = Result.concat(results)
     for note in result.notes:
-        warnings.warn(note, stacklevel=4)
+        warn(note)
     columns = ["region", "network", "layer", "layer_index", "depth", "share"]
     return result, pd.concat(chosen, ignore_index=True)[columns]
 

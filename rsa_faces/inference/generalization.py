@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_arguments, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference._recording import recording_of
 from rsa_faces.rdm import RDMs
@@ -185,10 +185,9 @@ def time_generalization(
     if np.isnan(subjects).any():
         bad = np.flatnonzero(undefined.any(axis=0))
         listed = ", ".join(f"{recording.times[t]:g}" for t in bad[:5])
-        warnings.warn(
+        warn(
             f"similarity is undefined (NaN) for {len(bad)} of {n_times} times, at which an RDM is "
-            f"constant: {listed} s.",
-            stacklevel=2,
+            f"constant: {listed} s."
         )
     return TimeGeneralization(
         recording.times,

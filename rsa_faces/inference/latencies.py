@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 from rsa_faces.inference._course import TimeCourse, find_curves, take_curves
 from rsa_faces.inference._recording import DIGITS
 
@@ -111,7 +111,7 @@ def latency(
     """
     frame, _ = _find(course, kind, baseline_end, between, fraction)
     for note in _latency_notes(frame, course.settings["alpha"]):
-        warnings.warn(note, stacklevel=2)
+        warn(note)
     return frame
 
 
@@ -210,7 +210,7 @@ def latency_difference(
     frame, samples = _find(take_curves(course, [a, b]), kind, baseline_end, between, fraction)
     alpha = course.settings["alpha"]
     for note in _latency_notes(frame, alpha):
-        warnings.warn(note, stacklevel=2)
+        warn(note)
     # Both curves come from the same samples of subjects and conditions: what moves both cancels.
     difference = samples[:, 0] - samples[:, 1]
     low, high, se, undefined = _spread(difference, alpha)

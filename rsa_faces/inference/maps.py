@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy import sparse, stats
 from rsa_faces._core.checks import as_rng, check_above, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces._kernels import clusters as loops
 from rsa_faces.inference.neighbours import check_neighbours
 
@@ -352,10 +352,9 @@ def _warn_if_few(n_subjects: int, tail: str) -> None:
     """Warn where so few subjects keep p values from being small."""
     if n_subjects < _FEW:
         n_flips = 2 ** (n_subjects - (tail == "two-sided"))
-        warnings.warn(
+        warn(
             f"with {n_subjects} subjects no {tail} p value can be below 1/{n_flips} = "
-            f"{1 / n_flips:.3g}; measure more subjects before concluding that there is no effect.",
-            stacklevel=3,
+            f"{1 / n_flips:.3g}; measure more subjects before concluding that there is no effect."
         )
 
 

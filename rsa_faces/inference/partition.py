@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,6 +15,7 @@ from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces._kernels.ranks import average_ranks
 from rsa_faces.inference._design import Design, Units, check_design
 from rsa_faces.inference._orders import Draw, exchanges
@@ -340,7 +340,7 @@ def variance_partition(
         if len(below):
             notes.append(f"{', '.join(below)}: below 0. {meaning}")
     for note in notes:
-        warnings.warn(note, stacklevel=2)
+        warn(note)
     return Partition(
         table,
         fits,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from scipy import stats
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.inference._result import Result
 from rsa_faces.inference.multiple import CORRECTIONS, adjust
 
@@ -122,10 +122,9 @@ def subject_tests(
                 "can be said about new subjects."
             )
         if test == "signed-rank" and values.shape[1] < 6:
-            warnings.warn(
+            warn(
                 f"{_name(where)}: with {values.shape[1]} subjects the smallest p of a signed-rank "
-                f"test is {2.0 ** (1 - values.shape[1]):g}.",
-                stacklevel=2,
+                f"test is {2.0 ** (1 - values.shape[1]):g}."
             )
         a, b = np.triu_indices(len(values), k=1)
         first, second = (models.iloc[i].reset_index(drop=True) for i in (a, b))

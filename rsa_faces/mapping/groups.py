@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.brain import Surface, Volume
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
@@ -277,10 +277,9 @@ def ceiling_map(
     own = _stream.share_of(searchlights.order, share, size)
     _stream.in_blocks(work, own, size, n_threads, progress)
     if (n_none := int(np.isnan(bounds[0, own]).sum())) > 0:
-        warnings.warn(
+        warn(
             f"{n_none} of {len(own)} centres have no noise ceiling: a subject has fewer than "
-            f"{min_voxels} usable voxels there, or pairs without a dissimilarity.",
-            stacklevel=2,
+            f"{min_voxels} usable voxels there, or pairs without a dissimilarity."
         )
     return CeilingMap(
         bounds[0],
@@ -551,10 +550,9 @@ def values_of(maps: Sequence[SearchlightMap], model, minus) -> np.ndarray:
     missing = np.isnan(values)
     partly = missing.any(axis=0) & ~missing.all(axis=0)
     if partly.any():
-        warnings.warn(
+        warn(
             f"{int(partly.sum())} of {values.shape[1]} centres are left out: some of "
-            f"{len(values)} subjects have no similarity there.",
-            stacklevel=3,
+            f"{len(values)} subjects have no similarity there."
         )
         # Over fewer subjects t would mean another thing at each place, and flips could not be the
         # same everywhere.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.comparison import align_pair
 from rsa_faces.comparison.unique import semi_partial
 from rsa_faces.inference.maps import sign_flip_test
@@ -205,10 +205,7 @@ def _complete(data: RDMs, by: str, regions) -> tuple[list, np.ndarray]:
             "nothing can be said about others."
         )
     if not whole.all():
-        warnings.warn(
-            f"{int((~whole).sum())} of {len(whole)} patients are left out: they lack a region.",
-            stacklevel=3,
-        )
+        warn(f"{int((~whole).sum())} of {len(whole)} patients are left out: they lack a region.")
     place = place[whole]
     return list(place.index), data.vectors[place.to_numpy(int)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from rsa_faces._core.checks import check_count, parse_bytes
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.brain import Surface
 from rsa_faces.comparison import Method, resolve
 from rsa_faces.mapping._map import SearchlightMap, model_names
@@ -245,24 +245,21 @@ def check_models(models: RDMs, method: str | Method) -> None:
     if constant.any():
         names = model_names(models.labels)
         listed = ", ".join(repr(names[i]) for i in np.flatnonzero(constant)[:5])
-        warnings.warn(
+        warn(
             f"similarity is undefined (NaN) for {int(constant.sum())} models that are constant: "
-            f"{listed}.",
-            stacklevel=3,
+            f"{listed}."
         )
 
 
 def _warn(n_few: int, n_undefined: int, n_centers: int, min_voxels: int) -> None:
     """Warn of centres without a similarity, or with one of fewer pairs."""
     if n_few:
-        warnings.warn(
+        warn(
             f"{n_few} of {n_centers} centres have fewer than {min_voxels} usable voxels and are "
-            "NaN (see n_voxels and n_left_out).",
-            stacklevel=3,
+            "NaN (see n_voxels and n_left_out)."
         )
     if n_undefined:
-        warnings.warn(
+        warn(
             f"at {n_undefined} of {n_centers} centres some pairs of conditions have no "
-            "dissimilarity (a pattern is constant or zero there) and are left out.",
-            stacklevel=3,
+            "dissimilarity (a pattern is constant or zero there) and are left out."
         )

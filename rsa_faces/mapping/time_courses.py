@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.inference._course import TimeCourse
 from rsa_faces.inference._design import Design
 from rsa_faces.inference.courses import course_of, course_study
@@ -156,7 +156,7 @@ def layer_map(
     study = course_study(model, data, method=method, unique=unique, design=design)
     course = course_of(study, n_permutations)
     for note in course.notes:
-        warnings.warn(note, stacklevel=2)
+        warn(note)
     return LayerMap(**vars(course))
 
 

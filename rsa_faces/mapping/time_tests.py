@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from scipy import sparse
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.inference import TimeCourse
 from rsa_faces.inference.maps import SignFlipTest, sign_flip_test
 from rsa_faces.inference.multiple import CORRECTIONS
@@ -380,10 +380,9 @@ def _whole(values: np.ndarray, region: str) -> np.ndarray:
     """Return values, NaN in all patients where they are NaN in some, with a warning."""
     partly = np.isnan(values).any(axis=0)
     if partly.any():
-        warnings.warn(
+        warn(
             f"region {region!r}: {int(partly.sum())} of {partly.size} layers and times are left "
-            "out of the test: their similarity is undefined in some patients.",
-            stacklevel=3,
+            "out of the test: their similarity is undefined in some patients."
         )
         values = np.where(partly, np.nan, values)
     return values

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from rsa_faces._core.checks import check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.files import sha256_file
 from rsa_faces._core.optional import require
+from rsa_faces._core.warning import warn
 from rsa_faces.networks import libraries
 from rsa_faces.networks._network import Network
 from rsa_faces.networks._registry import (
@@ -174,7 +174,7 @@ def _look_at(name: str, weights: str | os.PathLike[str], device: str) -> None:
     from rsa_faces.networks._check import check_file
 
     for note in check_file(name, weights, device=device).notes:
-        warnings.warn(note, stacklevel=3)
+        warn(note)
 
 
 def open_network(

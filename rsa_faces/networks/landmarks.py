@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import some
+from rsa_faces._core.warning import warn
 from rsa_faces.networks._load import load_network
 from rsa_faces.networks._preprocess import place
 
@@ -105,11 +105,10 @@ def detect_landmarks(stimuli: StimulusSet, *, device: str = "auto") -> np.ndarra
             eyes = np.linalg.norm(one[36:42].mean(axis=0) - one[42:48].mean(axis=0))
             off[i] = np.linalg.norm(one - back, axis=1).mean() / max(eyes, 1e-9)
     if doubtful := [name for name, value in zip(ids, off, strict=True) if value > _APART]:
-        warnings.warn(
+        warn(
             f"landmarks are not to be relied on in {len(doubtful)} of {len(ids)} images, as they "
             f"are found elsewhere in the mirrored image: {some(doubtful)}. They should show one "
-            "upright face each, cut out (detect_faces, crop_faces with template='box').",
-            stacklevel=2,
+            "upright face each, cut out (detect_faces, crop_faces with template='box')."
         )
     return points
 

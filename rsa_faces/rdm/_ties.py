@@ -7,11 +7,11 @@ one value: 0 (or 2, of angles) if that is among them, otherwise the middle one o
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rsa_faces._core.warning import warn
 from rsa_faces._kernels.sort import any_closer
 
 if TYPE_CHECKING:
@@ -108,11 +108,10 @@ def values_repeat(patterns: np.ndarray) -> bool:
 def noted(rdms: RDMs, where: str) -> RDMs:
     """Return RDMs that were read as they are; warn of values only rounding sets apart."""
     if n := n_almost_tied(rdms.vectors):
-        warnings.warn(
+        warn(
             f"{n} dissimilarities of {where} differ from another of their RDM in the last digit "
             "only, as equal ones do after rounding; rank methods count that. They are left as they "
-            "are: make the RDMs again, or round them, if they should be equal.",
-            stacklevel=3,
+            "are: make the RDMs again, or round them, if they should be equal."
         )
     return rdms
 

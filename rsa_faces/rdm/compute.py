@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from rsa_faces._core.checks import check_enough, check_unique_names
 from rsa_faces._core.errors import InputError, InputTypeError
 from rsa_faces._core.labels import per_row
 from rsa_faces._core.names import named, unnamed
+from rsa_faces._core.warning import warn
 from rsa_faces.rdm._cells import Cells
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.measures import Measure, resolve
@@ -270,8 +270,7 @@ def warn_undefined(vector: np.ndarray, names: Sequence[str], measure: Measure, n
     bad = [n for n, c in zip(names, counts, strict=True) if c == len(names) - 1]
     what = measure.undefined or "not comparable"
     where = f" in {name!r}" if name else ""
-    warnings.warn(
+    warn(
         f"{len(bad)} patterns{where} are {what} and have no {measure}: "
-        f"{', '.join(map(repr, bad[:5]))}. Their pairs are NaN.",
-        stacklevel=4,
+        f"{', '.join(map(repr, bad[:5]))}. Their pairs are NaN."
     )

@@ -11,6 +11,7 @@ import numpy as np
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named
+from rsa_faces._core.warning import warn
 from rsa_faces.rdm._rdms import RDMs
 from rsa_faces.rdm.compute import compute_rdms
 from rsa_faces.rdm.measures import Measure
@@ -240,4 +241,4 @@ def _warn_once(messages: list[str]) -> None:
     """Warn of the first window with undefined patterns, and say how many more there are."""
     if messages:
         more = f" {len(messages) - 1} more windows have some." if len(messages) > 1 else ""
-        warnings.warn(messages[0] + more, stacklevel=3)
+        warn(messages[0] + more)

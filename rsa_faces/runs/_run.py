@@ -30,7 +30,7 @@ from rsa_faces.runs._parts import Parts, limited_threads, opened, submit_array, 
 from rsa_faces.runs._plan import Plan, Trials, memory_of_machine, trials
 from rsa_faces.runs._provenance import git_state, machine, versions
 from rsa_faces.runs._reading import dump_config, parse_config
-from rsa_faces.runs._sentences import about
+from rsa_faces.runs._sentences import about, keys_of_paths
 from rsa_faces.runs._steps import Steps, check_place, claimed, joined, remove_array
 
 OnStep = Callable[[int, int, str], None]
@@ -261,7 +261,8 @@ class Run(abc.ABC):
         with limited_threads(self.jobs), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             check_place(self.folder)
-            self.check()
+            with keys_of_paths(self.config):
+                self.check()
             yield caught
 
     def _claimed(self) -> contextlib.AbstractContextManager[None]:

@@ -6,6 +6,10 @@ import contextlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from rsa_faces._core.errors import InputError
 
@@ -38,6 +42,54 @@ def about(what: str, keys: Mapping[str, str] | None = None) -> Iterator[None]:
         if not what:
             raise
         raise InputError(f"{what}: {in_keys(str(err), keys or {})}") from err
+
+
+@contextlib.contextmanager
+def keys_of_paths(config: BaseModel) -> Iterator[None]:
+    """Name the key of a configuration whose file or folder an error is about.
+
+    Readers know a path, not which key it came from; in a configuration of several regions and
+    networks the path alone does not say where to change it.
+    """
+    try:
+        yield
+    except (InputError, FileNotFoundError) as err:
+        said = str(err)
+        # The last path is what the innermost error is about; those before it say whose data it is.
+        places = [
+            (found[-1].end(), len(str(path)), key)
+            for key, path in _paths(config)
+            if (found := list(re.finditer(_filled_in(path), said)))
+        ]
+        if not places:
+            raise
+        key = max(places)[-1]
+        leads = said.partition(":")[0]  # a key, where the reader knew it
+        if f"{key}.".startswith(f"{leads}."):
+            raise
+        raise InputError(f"{key}: {said}") from err
+
+
+def _paths(value: Any, key: str = "") -> Iterator[tuple[str, Path]]:
+    """Yield all paths of a configuration with their keys, as `data.0.rdms`."""
+    if isinstance(value, Path):
+        yield key, value
+        return
+    if isinstance(value, BaseModel):
+        inside = [(name, getattr(value, name)) for name in type(value).model_fields]
+    elif isinstance(value, Mapping):
+        inside = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        inside = list(enumerate(value))
+    else:
+        return
+    for name, inner in inside:
+        yield from _paths(inner, f"{key}.{name}" if key else str(name))
+
+
+def _filled_in(path: Path) -> str:
+    """Return what matches a path, whatever stands for `{subject}` or `*` in it."""
+    return re.sub(r"\\\{\w+\\\}|\\\*", r"[^/\\\\]+", re.escape(str(path))) + r"(?![\w.-]*\w)"
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_unique_names
 from rsa_faces._core.errors import InputError, some
 from rsa_faces._core.tables import read_table
+from rsa_faces._core.warning import warn
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.images import SUFFIXES, decode, pages, read_bytes, unreadable
 
@@ -78,10 +78,9 @@ def load_stimuli(
             several.append(f"{path.name} ({n})")
         hashes.append(sha256(data).hexdigest())
     if several:
-        warnings.warn(
+        warn(
             f"{len(several)} of {len(paths)} images have several pages or frames, of which the "
-            f"first is taken: {some(several)}.",
-            stacklevel=2,
+            f"first is taken: {some(several)}."
         )
     # Absolute, so that the set outlives a change of the working folder.
     return StimulusSet(ids, [path.absolute() for path in paths], hashes, metadata, cropped)
@@ -119,10 +118,9 @@ def listed(
             + (" Its subfolders hold some: list them in a manifest." if deeper else "")
         )
     if unused:
-        warnings.warn(
+        warn(
             f"{said} and are left out: {some((p.name for p in unused), 20)}."
-            + (f" {decoders}." if decoders else ""),
-            stacklevel=3,
+            + (f" {decoders}." if decoders else "")
         )
     return paths, check_unique_names(ids, what="stimulus" if what == "image" else what), metadata
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,6 +14,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_arguments, check_choice
 from rsa_faces._core.errors import InputError, some
 from rsa_faces._core.files import sha256_bytes, sha256_file
+from rsa_faces._core.warning import warn
 from rsa_faces.stimuli import _video
 from rsa_faces.stimuli._load import listed
 from rsa_faces.stimuli._stimulus_set import StimulusSet
@@ -400,7 +400,7 @@ def load_clips(
         if kind.alpha:
             notes.setdefault(f"transparent parts; they are {kind.alpha}", []).append(name)
     for what, those in notes.items():
-        warnings.warn(f"{len(those)} of {len(ids)} clips have {what}: {some(those)}.", stacklevel=2)
+        warn(f"{len(those)} of {len(ids)} clips have {what}: {some(those)}.")
     return ClipSet(StimulusSet(ids, [path.absolute() for path in paths], hashes, metadata))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 from rsa_faces.stimuli import _warp
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 
@@ -269,11 +269,10 @@ def _tell(table: pd.DataFrame) -> None:
     """Warn of turns at which much is made up."""
     far = table.loc[table[["turned_yaw", "turned_pitch"]].abs().max(axis=1) > _SEEN, "stretched"]
     if len(far):
-        warnings.warn(
+        warn(
             f"{len(far)} of {len(table)} faces are turned by more than {_SEEN:g} degrees: there, "
             f"{far.mean():.0%} of the head is the photograph stretched to over twice its area "
-            "(metadata column 'stretched'), which is made up, not seen.",
-            stacklevel=3,
+            "(metadata column 'stretched'), which is made up, not seen."
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.optional import require
+from rsa_faces._core.warning import warn
 from rsa_faces.behaviour.arrange._config import ArrangeConfig
 from rsa_faces.behaviour.arrange._keys import forbid_dumps
 
@@ -236,9 +236,7 @@ def export_study(config: ArrangeConfig, folder: str | os.PathLike[str]) -> list[
         from rsa_faces.behaviour.arrange._export import write_all
 
         for label, problem in study.problems().items():
-            warnings.warn(
-                f"rater {label} {problem}: left out of RDMs, kept in the trials", stacklevel=2
-            )
+            warn(f"rater {label} {problem}: left out of RDMs, kept in the trials")
         return write_all(study, Path(folder))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from rsa_faces import datasets
 from rsa_faces._core.files import file_names, sha256_file
+from rsa_faces._core.warning import warn
 from rsa_faces.brain import (
     Patterns,
     Region,
@@ -242,10 +242,9 @@ def _place(source: Source, region: str, subject: str, brain: Region) -> Region:
         roi = _roi(entry, region, subject, brain).on_grid_of(brain, resample=entry.resample)
         inside = brain.keep(roi.positions(brain), name=region)
     if n_out := roi.n_places - inside.n_places:
-        warnings.warn(
+        warn(
             f"{n_out} of {roi.n_places} voxels lie outside the brain mask of the runs and are left "
-            "out.",
-            stacklevel=2,
+            "out."
         )
     return inside
 
