@@ -40,7 +40,7 @@ from rsa_faces.figures._style import (
 from rsa_faces.inference import Result
 
 # Inches: a cell, the strip of ceilings, gaps, room above a block, colour bar.
-_WIDEST, _TALL, _STRIP, _GAP, _BESIDE, _HEADING, _BAR = 0.16, 0.17, 0.62, 0.08, 0.2, 0.22, 0.7
+_WIDEST, _TALL, _STRIP, _GAP, _BESIDE, _HEADING, _BAR = 0.16, 0.17, 0.62, 0.08, 0.2, 0.22, 0.82
 _LOWEST = 0.09  # of a row: its name can just be read
 _LONGEST = 24  # characters of a name
 _MOST_COLUMNS = 4
@@ -116,10 +116,14 @@ def plot_heatmap(
         figure = figure_of(axes)
         width, height = figure.get_size_inches()
         top, low = axes[0, 1].get_position().y1, axes[-1, 1].get_position().y0
-        tall = max(0.55, min(1.2, (top - low) * height))
-        box = (1 - (_BAR - 0.12) / width, top - tall / height, 0.09 / width, tall / height)
+        tall = min(1.2, (top - low) * height)
         label = similarity_label(table["method"].iloc[0])
-        color_bar(scale, label if tall > 1 else label.replace(" (", "\n("), box=(figure, box))
+        if tall <= 1:
+            label = label.replace(" (", "\n(")
+        # The label runs along the bar: a shorter bar would leave it to the edge of the page.
+        tall = max(tall, *(text_width(line, 6) for line in label.split("\n")))
+        box = (1 - (_BAR - 0.12) / width, top - tall / height, 0.09 / width, tall / height)
+        color_bar(scale, label, box=(figure, box))
     return figure
 
 
