@@ -24,7 +24,7 @@ version = release = rf.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "mathml",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
@@ -40,6 +40,7 @@ autodoc_typehints = "none"  # types are in the text, with shapes and units
 numpydoc_show_class_members = False
 default_role = "literal"
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "rsa-faces"
 html_static_path = ["_static"]
