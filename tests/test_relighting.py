@@ -60,9 +60,13 @@ def test_light_comes_from_the_side_that_is_asked_for():
     assert lit.metadata["light_azimuth"].tolist() == [50.0]
     with pytest.raises(InputError, match="at most 80 degrees aside, got azimuth 95"):
         relight_faces(faces, POINTS[None], 95)
+    unknown = np.stack([POINTS, np.full_like(POINTS, np.nan)])
+    two = StimulusSet.from_arrays([faces.image(faces.ids[0])] * 2, ["seen", "unseen"])
+    with pytest.raises(InputError, match="1 of 2 images have NaN or infinity: 'unseen'"):
+        relight_faces(two, unknown, 5)
     with pytest.raises(InputError, match="ambient from 0 to 1, got 2"):
         relight_faces(faces, POINTS[None], 5, ambient=2)
     with pytest.raises(InputError, match=r"landmarks of shape \(1, 68, 2\)"):
         relight_faces(faces, POINTS, 5)
-    with pytest.raises(InputError, match="inside the image, but the head they fit lies beyond"):
+    with pytest.raises(InputError, match=f"landmarks of '{faces.ids[0]}' inside the image, but"):
         relight_faces(faces, POINTS[None] + 900, 5)

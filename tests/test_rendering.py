@@ -180,7 +180,7 @@ def test_what_is_refused_of_people(person):
     for wrong, message in (
         ("all", "a number or a table of sample_identities, got str"),
         (person.drop(columns="melanin"), "1 are missing: melanin"),
-        (person.assign(age=np.nan), "1 rows with 1 values missing"),
+        (person.assign(age=np.nan), f"1 rows, of which 1 lack some: '{person.index[0]}'"),
         (person.iloc[:0], "got 0 rows"),
         (0, "n_identities to be a whole number of at least 1, got 0"),
     ):

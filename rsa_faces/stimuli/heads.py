@@ -14,6 +14,7 @@ from rsa_faces._core.checks import check_arguments
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import named
 from rsa_faces._core.result import BaseResult
+from rsa_faces.stimuli._hull import check_points
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.images import check_side
 
@@ -206,11 +207,11 @@ def fit_heads(
     if conditions is None and isinstance(landmarks, np.ndarray):
         conditions = [f"face {i + 1:03d}" for i in range(len(landmarks))]
     points, conditions = named(landmarks, conditions, what="landmarks", missing=True)
-    if points.ndim != 3 or points.shape[1:] != (68, 2) or not np.isfinite(points).all():
+    if points.ndim != 3 or points.shape[1:] != (68, 2):
         raise InputError(
-            f"expected finite landmarks of shape (n, 68, 2), from detect_landmarks, got "
-            f"{points.shape}."
+            f"expected landmarks of shape (n, 68, 2), from detect_landmarks, got {points.shape}."
         )
+    check_points(points, conditions)
     rows, parameters, fitted = [], [], []
     for name, one in zip(conditions, points, strict=True):
         eyes = np.linalg.norm(one[36:42].mean(axis=0) - one[42:48].mean(axis=0))

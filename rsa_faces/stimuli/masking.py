@@ -9,7 +9,7 @@ import numpy as np
 
 from rsa_faces._core.checks import check_choice, check_is
 from rsa_faces._core.errors import InputError
-from rsa_faces.stimuli._hull import inside_hull
+from rsa_faces.stimuli._hull import check_points, inside_hull
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.degradations import from_linear, to_linear
 
@@ -102,6 +102,5 @@ def _corners(landmarks: Mapping[str, Any], name: str, outline: Sequence[int]) ->
             f"expected landmarks of shape (n_landmarks, 2), at least {max(outline) + 1}, but those "
             f"of {name!r} have {points.shape}. Choose another `outline`."
         )
-    if not np.isfinite(points).all():
-        raise InputError(f"expected finite landmarks, but {name!r} has NaN or infinity.")
+    check_points(points[None], [name])
     return points[list(outline)]

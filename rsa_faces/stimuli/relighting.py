@@ -73,7 +73,7 @@ def relight_faces(
     points = turning._checked(stimuli, landmarks)
     check_light(azimuth, elevation, ambient)
     images = [
-        relit(stimuli.image(name), one, azimuth, elevation, ambient)
+        relit(stimuli.image(name), one, azimuth, elevation, ambient, repr(name))
         for name, one in zip(stimuli.ids, points, strict=True)
     ]
     table = stimuli.metadata.assign(light_azimuth=float(azimuth), light_elevation=float(elevation))
@@ -92,7 +92,12 @@ def check_light(azimuth: float, elevation: float, ambient: float) -> None:
 
 
 def relit(
-    image: np.ndarray, points: np.ndarray, azimuth: float, elevation: float, ambient: float
+    image: np.ndarray,
+    points: np.ndarray,
+    azimuth: float,
+    elevation: float,
+    ambient: float,
+    name: str = "the face",
 ) -> np.ndarray:
     """Return an image of a face in other light, given its 68 landmarks."""
     height, width = image.shape[:2]
@@ -101,7 +106,8 @@ def relit(
     z = gaussian_filter(z.reshape(height, width), _SMOOTH * width, mode="nearest")
     if not np.ptp(z):
         raise InputError(
-            "expected landmarks inside the image, but the head they fit lies beyond it."
+            f"expected landmarks of {name} inside the image, but the head that fits them lies "
+            f"outside of its {width} x {height} pixels."
         )
     rise = np.clip((z - z.min()) / (_FOOT * np.ptp(z)), 0, 1)
     share = rise * rise * (3 - 2 * rise)

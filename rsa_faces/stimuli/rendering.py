@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
-from rsa_faces._core.errors import InputError
+from rsa_faces._core.errors import InputError, some
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 from rsa_faces.stimuli.images import check_side
 
@@ -657,10 +657,11 @@ def _as_people(identities: int | pd.DataFrame, paint: str, seed: int) -> pd.Data
             f"expected identities with the {len(needed)} parameters of sample_identities, but "
             f"{len(missing)} are missing: {', '.join(missing[:5])}."
         )
-    if not len(identities) or identities[needed].isna().any(axis=None):
+    lacking = identities.index[identities[needed].isna().any(axis=1)]
+    if not len(identities) or len(lacking):
         raise InputError(
-            f"expected identities with a value for every parameter, got {len(identities)} rows "
-            f"with {int(identities[needed].isna().sum().sum())} values missing."
+            f"expected identities with a value for every parameter, got {len(identities)} rows, of "
+            f"which {len(lacking)} lack some: {some(lacking)}."
         )
     check_unique_names(identities.index, what="identity")
     return identities[needed].assign(**(_PAINT if paint == "same" else {}))

@@ -13,6 +13,7 @@ from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.warning import warn
 from rsa_faces.stimuli import _warp
+from rsa_faces.stimuli._hull import check_points
 from rsa_faces.stimuli._stimulus_set import StimulusSet
 
 _HEAD = Path(__file__).parent / "models" / "mean_head.npz"
@@ -160,14 +161,14 @@ def random_turns(
     return StimulusSet.from_arrays(images, ids, table)
 
 
-def turned(image: np.ndarray, points: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
+def turned(
+    image: np.ndarray, points: np.ndarray, yaw: float, pitch: float, name: str = "the face"
+) -> np.ndarray:
     """Return an image of a face turned by yaw and pitch (degrees), given its 68 landmarks."""
-    return _turned(image, points, yaw, pitch)[0]
+    return _turned(image, points, yaw, pitch, name)[0]
 
 
-def _turned(
-    image, points, yaw: float, pitch: float, name: str = "the face"
-) -> tuple[np.ndarray, float]:
+def _turned(image, points, yaw: float, pitch: float, name: str) -> tuple[np.ndarray, float]:
     """Return the turned image, and the share of the head's area that was stretched over twice."""
     height, width = image.shape[:2]
     flat = image.reshape(height, width, -1).astype(np.float32)
@@ -257,11 +258,12 @@ def _grid(n: int) -> np.ndarray:
 def _checked(stimuli: StimulusSet, landmarks: Sequence) -> np.ndarray:
     """Return landmarks as an array that fits the set."""
     points = np.asarray(landmarks, float)
-    if points.shape != (len(stimuli), 68, 2) or not np.isfinite(points).all():
+    if points.shape != (len(stimuli), 68, 2):
         raise InputError(
-            f"expected finite landmarks of shape ({len(stimuli)}, 68, 2), from detect_landmarks, "
-            f"got {points.shape}."
+            f"expected landmarks of shape ({len(stimuli)}, 68, 2), from detect_landmarks, got "
+            f"{points.shape}."
         )
+    check_points(points, stimuli.ids)
     return points
 
 

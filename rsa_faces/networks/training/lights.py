@@ -73,7 +73,7 @@ class Lights:
         if whether >= self.probability:
             return image
         azimuth, elevation = (2 * np.array(where) - 1) * (self.max_azimuth, self.max_elevation)
-        return relit(image, self.landmarks[name], azimuth, elevation, self.ambient)
+        return relit(image, self.landmarks[name], azimuth, elevation, self.ambient, repr(name))
 
     def check(self, names: Sequence[str]) -> None:
         """Refuse images without landmarks."""

@@ -270,7 +270,9 @@ class Turns:
         """Return the image, turned or not."""
         self.check((name,))
         angle = self.angle(name, rng)
-        return turning.turned(image, self.landmarks[name], angle, 0.0) if angle else image
+        if not angle:
+            return image
+        return turning.turned(image, self.landmarks[name], angle, 0.0, repr(name))
 
     def check(self, names: Sequence[str]) -> None:
         """Refuse images without landmarks."""
