@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from rsa_faces.analyses._inputs import as_layers
+from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.analyses.networks._geometry import alike, alike_resampled
 from rsa_faces.analyses.networks.agreement import _geometries
 
@@ -53,7 +54,7 @@ if __name__ == "__main__":
                 * np.sqrt((n - 1) / n)
                 * np.linalg.norm(left - left.mean())
             )
-            low, high = np.nanpercentile(drawn, [2.5, 97.5])
+            low, high = percentile_interval(drawn, n)
             held += low <= truth <= high, abs(value - truth) <= reach
         print(
             f"{method}: truth {truth:.2f}, bootstrap {held[0] / given.studies:.1%}, "

@@ -310,3 +310,14 @@ def schaefer_strimmer(residuals, freedom):
 
 
 NOISE_METHODS = {"ledoit-wolf": ledoit_wolf, "schaefer-strimmer": schaefer_strimmer}
+
+
+# --- samples of people -> interval ---------------------------------------------------------------
+
+
+def drawn_interval(samples, n):
+    """Percentiles of 95 %, as much further out as n people ask for."""
+    from scipy import stats
+
+    tail = stats.norm.cdf(stats.t.ppf(0.025, n - 1) * math.sqrt(n / (n - 1)))
+    return np.quantile(samples, [tail, 1 - tail])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import legend_of, panels
+from reference import drawn_interval
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
@@ -183,7 +184,7 @@ def test_permutations_and_samples_equal_a_loop(monkeypatch):
     for w in draws:
         counts = np.repeat(np.arange(len(u)), w[row] * w[col])
         samples.append(np.corrcoef(u[counts], v[counts])[0, 1])
-    low, high = np.percentile(samples, [2.5, 97.5])
+    low, high = drawn_interval(samples, N)
     assert first["ci_low"] == pytest.approx(low, abs=1e-10)
     assert first["ci_high"] == pytest.approx(high, abs=1e-10)
 
@@ -211,7 +212,7 @@ def test_people_are_drawn_whole():
         counts = np.repeat(np.arange(len(u)), times)
         samples.append(np.corrcoef(u[counts], v[counts])[0, 1])
     assert [found["ci_low"], found["ci_high"]] == pytest.approx(
-        np.percentile(samples, [2.5, 97.5]), abs=1e-10
+        drawn_interval(samples, k), abs=1e-10
     )
     with pytest.raises(ConditionMismatchError, match="people"):
         layer_agreement(a, b, people={}, **options)

@@ -113,6 +113,10 @@ def test_what_is_refused():
         Lights(points, max_azimuth=81)
     with pytest.raises(InputError, match="ambient from 0 to 1, got 2"):
         Lights(points, ambient=2)
+    far = Lights({"anna": POINTS + 900}, 0.49)
+    with pytest.raises(InputError, match="landmarks of 'anna' inside the image"):
+        for seed in range(20):
+            far(np.zeros((90, 90, 3), np.uint8), "anna", np.random.default_rng(seed))
     with pytest.raises(InputError, match="landmarks of all training images, got none of 'b'"):
         Augmentation(lights=Lights(points)).check(("a", "b"))
 

@@ -4,16 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import panels
+from reference import drawn_interval
 from scipy.stats import rankdata, spearmanr
 
 import rsa_faces as rf
 from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses.quality.robustness import (
     Comparison,
     _turned,
     best_threshold,
     robustness,
-    unit_length,
 )
 from rsa_faces.networks import detect_landmarks, load_network
 from rsa_faces.stimuli import StimulusSet
@@ -180,7 +181,7 @@ def test_stability_interval_is_that_of_a_weighted_loop():
         times = np.where(low // 2 == high // 2, w[low], w[low] * w[high])
         cov = np.cov(rx, ry, fweights=times.astype(int))
         drawn.append(cov[0, 1] / np.sqrt(cov[0, 0] * cov[1, 1]))
-    ends = np.quantile(drawn, [0.025, 0.975])
+    ends = drawn_interval(drawn, 5)
     assert [found["stability_low"], found["stability_high"]] == pytest.approx(ends)
 
 

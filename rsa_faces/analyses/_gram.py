@@ -78,3 +78,16 @@ def centred_on(products: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return inner products after the mean of `rows` is taken off."""
     to_mean = products[:, rows].mean(axis=1)
     return products - to_mean[:, None] - to_mean + to_mean[rows].mean()
+
+
+def unit_length(patterns: np.ndarray) -> np.ndarray:
+    """Return patterns of length 1; those of length 0 stay."""
+    patterns = np.asarray(patterns, dtype=np.float64)
+    length = np.linalg.norm(patterns, axis=1, keepdims=True)
+    return patterns / np.where(length > 0, length, 1)
+
+
+def cosines(patterns: np.ndarray) -> np.ndarray:
+    """Return cosines of rows; 0 for a row of length 0."""
+    unit = unit_length(patterns)
+    return unit @ unit.T

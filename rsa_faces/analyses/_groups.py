@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import check_unique_names, named
 from rsa_faces.analyses._inputs import Layers, codes_of, matched
+from rsa_faces.analyses._intervals import draws_of
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import rounding
 
@@ -198,7 +198,7 @@ def draws_of_people(onehot: np.ndarray, n_boot: int, rng: np.random.Generator) -
     for group in onehot.T > 0:
         n = int(group.sum())
         # Within groups, whose sizes are part of the design, not of chance.
-        counts[:, group] = rng.multinomial(n, np.full(n, 1.0 / n), size=n_boot)
+        counts[:, group] = draws_of(n, n_boot, rng)
     return counts
 
 
@@ -238,14 +238,3 @@ def error_of_people(own: np.ndarray, onehot: np.ndarray, alone: np.ndarray | flo
     # it, even below 0.
     single = (own**2).sum() / 2
     return float(np.sqrt(max((off**2 * few[code])[off != 0].sum() - single, single)))
-
-
-def interval_of_rate(rate: float, error: float, alpha: float) -> tuple[float, float]:
-    """Return that of Clopper and Pearson for as many independent pairs as give this error."""
-    if not 0 < rate < 1 or not error > 0:
-        return (rate, rate) if np.isfinite(error) else (np.nan, np.nan)
-    # So many independent pairs would have this error: dependent pairs are fewer than they look.
-    n = rate * (1 - rate) / error**2
-    hits = rate * n
-    low = stats.beta.ppf(alpha / 2, hits, n - hits + 1)
-    return float(low), float(stats.beta.ppf(1 - alpha / 2, hits + 1, n - hits))

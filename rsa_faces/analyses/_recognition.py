@@ -8,6 +8,8 @@ import numpy as np
 from scipy import stats
 
 from rsa_faces._core.errors import InputError
+from rsa_faces.analyses._gram import cosines
+from rsa_faces.analyses._intervals import draws_of, narrow, percentile_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +25,11 @@ class Recognition:
         n = int(people.max()) + 1
         if (able := int((np.bincount(people) > 1).sum())) < 4:
             raise InputError(f"expected at least 4 people with two images or more, got {able}.")
-        drawn = rng.multinomial(n, np.full(n, 1 / n), size=n_boot)
-        return cls(people, np.concatenate([np.ones((1, n)), drawn]))
+        return cls(people, np.concatenate([np.ones((1, n)), draws_of(n, n_boot, rng)]))
 
     def auc(self, patterns: np.ndarray) -> np.ndarray:
         """Return the area under the curve by the cosine of patterns, and in each sample."""
-        length = np.linalg.norm(patterns, axis=1, keepdims=True)
-        unit = patterns / np.where(length > 0, length, 1)
-        return self.auc_of(unit @ unit.T)
+        return self.auc_of(cosines(patterns))
 
     def auc_of(self, scores: np.ndarray) -> np.ndarray:
         """Return the area under the curve of symmetric scores, and in each sample.
@@ -46,12 +45,12 @@ class Recognition:
         last = np.searchsorted(values, values, "right")
         same = a == b
         out = np.empty(len(self.samples))
-        for i, drawn in enumerate(self.samples):
-            other = np.where(same, 0.0, drawn[a] * drawn[b])
+        for i, sample in enumerate(self.samples):
+            other = np.where(same, 0.0, sample[a] * sample[b])
             below = np.concatenate([[0.0], np.cumsum(other)])
             # A person who is drawn twice brings each own pair twice, not four times: copies of an
             # image are no second image.
-            own = drawn[a[same]]
+            own = sample[a[same]]
             # Ties count half: the mean of those below and those below or equal.
             lower = (below[first[same]] + below[last[same]]) / 2
             total = own.sum() * below[-1]
@@ -59,14 +58,9 @@ class Recognition:
         return out
 
     @staticmethod
-    def summary(values: np.ndarray, n_people: int) -> dict[str, float]:
-        """Return the value of the people themselves, and its interval of 95 %.
-
-        Percentiles of the samples, as much further out as few people ask for (Student's t and the
-        spread of as many; Hesterberg 2015, doi:10.1080/00031305.2015.1089789).
-        """
-        share = stats.norm.cdf(stats.t.ppf(0.025, n_people - 1) / _narrow(n_people))
-        low, high = np.nanpercentile(values[1:], [100 * share, 100 - 100 * share])
+    def summary(values: np.ndarray, n_people: int, *, rate: bool = False) -> dict[str, float]:
+        """Return the value of the people themselves, and its interval of 95 %."""
+        low, high = percentile_interval(values[1:], n_people, rate=rate)
         return {"value": values[0], "ci_low": low, "ci_high": high}
 
     @staticmethod
@@ -76,14 +70,9 @@ class Recognition:
         The larger of that of the samples and that of Student's t by their spread: samples of few
         people are too narrow.
         """
-        drawn = values[1:][np.isfinite(values[1:])]
-        sides = [(drawn <= chance).sum(), (drawn >= chance).sum()]
-        share = min(1.0, 2 * (1 + min(sides)) / (1 + len(drawn)))
-        error = drawn.std() / _narrow(n_people)
+        samples = values[1:][np.isfinite(values[1:])]
+        sides = [(samples <= chance).sum(), (samples >= chance).sum()]
+        share = min(1.0, 2 * (1 + min(sides)) / (1 + len(samples)))
+        error = samples.std() / narrow(n_people)
         far = abs(values[0] - chance) / error if error > 0 else np.inf
         return max(share, float(2 * stats.t.sf(far, n_people - 1)))
-
-
-def _narrow(n: int) -> float:
-    """Return how much less than the true spread that of samples of n is."""
-    return np.sqrt((n - 1) / n)

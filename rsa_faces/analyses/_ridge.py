@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import helmert
 
+from rsa_faces._core.errors import InputError
+
+STRENGTHS = tuple(10.0 ** np.arange(-4.0, 3.0))
+
 
 @dataclass(frozen=True, eq=False)
 class Fold:
@@ -91,6 +95,14 @@ def deal_folds(groups: np.ndarray, n_folds: int, rng: np.random.Generator) -> np
     fold_of = np.empty(n_groups, dtype=np.int64)
     fold_of[rng.permutation(n_groups)] = np.arange(n_groups) % n_folds
     return fold_of[groups]
+
+
+def check_strengths(strengths: Sequence[float]) -> np.ndarray:
+    """Return strengths as an array; all finite and above 0."""
+    chosen = np.asarray(strengths, float)
+    if chosen.ndim != 1 or not len(chosen) or not (np.isfinite(chosen) & (chosen > 0)).all():
+        raise InputError(f"expected strengths above 0, got {list(strengths)!r}.")
+    return chosen
 
 
 def middle(strengths: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged
 from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._inputs import codes_of
+from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.analyses._ridge import Fold
 
 LEVEL = (2.5, 97.5)
@@ -54,12 +55,11 @@ class Classes:
         }
         return row, (predicted == self.codes).astype(float)
 
-    def interval(self, hits, predicted, units, draws) -> tuple[float, float]:
-        """Return the percentile interval of the accuracy, drawing units whole."""
+    def interval(self, hits, predicted, units, draws) -> np.ndarray:
+        """Return both ends of the interval of the accuracy, drawing units whole."""
         sums = np.bincount(units, weights=hits, minlength=draws.shape[1])
         counts = np.bincount(units, minlength=draws.shape[1])
-        low, high = np.percentile((draws @ sums) / (draws @ counts), LEVEL)
-        return float(low), float(high)
+        return percentile_interval((draws @ sums) / (draws @ counts), draws.shape[1], rate=True)
 
     def names(self, predicted: np.ndarray) -> list:
         """Return predictions as labels."""
@@ -139,17 +139,10 @@ class Numbers:
         row = {"r": scores[0, 0], "r2": scores[0, 1], "chance": _mean(scores[1:, 0])}
         return row, predicted
 
-    def interval(self, hits, predicted, units, draws) -> tuple[float, float]:
-        """Return the percentile interval of r, drawing units whole."""
-        weights = draws[:, units].astype(float)
-        total = weights.sum(axis=1, keepdims=True)
-        x, y = predicted - self._baseline, self.values - self._baseline
-        x = x - (weights @ x)[:, None] / total
-        y = y - (weights @ y)[:, None] / total
-        xy, xx, yy = (weights * x * y).sum(1), (weights * x * x).sum(1), (weights * y * y).sum(1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            low, high = np.nanpercentile(xy / np.sqrt(xx * yy), LEVEL)
-        return float(low), float(high)
+    def interval(self, hits, predicted, units, draws) -> np.ndarray:
+        """Return both ends of the interval of r, drawing units whole."""
+        r = drawn_r(predicted - self._baseline, self.values - self._baseline, draws[:, units])
+        return percentile_interval(r, draws.shape[1])
 
     def names(self, predicted: np.ndarray) -> list:
         """Return predictions."""
@@ -170,6 +163,17 @@ def held_out_r(predicted: np.ndarray, values: np.ndarray, baseline: np.ndarray) 
     return rowwise_r(predicted - baseline, values - baseline)
 
 
+def drawn_r(x: np.ndarray, y: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Return the Pearson correlation in each sample; NaN where one of them is constant."""
+    weights = draws.astype(float)
+    total = weights.sum(axis=1, keepdims=True)
+    x = x - (weights @ x)[:, None] / total
+    y = y - (weights @ y)[:, None] / total
+    xy, xx, yy = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return xy / np.sqrt(xx * yy)
+
+
 def rowwise_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the Pearson correlation of rows; 0 where a row is constant."""
     a = a - a.mean(axis=1, keepdims=True)
@@ -177,3 +181,10 @@ def rowwise_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     product = (a * b).sum(axis=1)
     return np.divide(product, scale, out=np.zeros(len(a)), where=scale > 0)
+
+
+def p_of(observed, null) -> np.ndarray:
+    """Return the share of permuted values at least as large; a tie must not be lost to rounding."""
+    null = np.asarray(null)
+    reached = (null >= np.asarray(observed)[:, None] - 1e-12).sum(axis=1)
+    return (1 + reached) / (1 + null.shape[1])

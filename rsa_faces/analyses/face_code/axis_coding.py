@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
-from rsa_faces._core.errors import ConditionMismatchError, InputError
+from rsa_faces._core.errors import ConditionMismatchError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import cells_of
-from rsa_faces.analyses._ridge import deal_folds
-from rsa_faces.analyses._targets import LEVEL, held_out_r
+from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
+from rsa_faces.analyses._targets import drawn_r, held_out_r
 from rsa_faces.analyses.face_code import _axis, _cells
-from rsa_faces.analyses.information.readout import STRENGTHS
 from rsa_faces.inference._orders import exchanges
 
 _N_DRAWS = 2000
@@ -264,8 +264,7 @@ def axis_tuning(
     n_people = int(whom.max()) + 1
     fold_of = deal_folds(whom, n_folds, rng)
     orders = exchanges(whom, cells_of(within, frame.index))(rng, n_permutations)
-    draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_DRAWS)
-    draws = draws[:, whom].astype(float)
+    draws = draws_of(n_people, _N_DRAWS, rng)[:, whom]
     normals = rng.standard_normal((_N_DRAWS, 2))
     means = repeats.mean(axis=0).T
     n_left = n - faces.shape[1] - 3
@@ -304,7 +303,8 @@ def axis_tuning(
                     {"cell": cell, "direction": direction, **row}
                     for row in _axis.binned(place, mean, n_bins)
                 ]
-            low, high = _interval(predicted[i] - baseline[i], mean - baseline[i], draws)
+            samples = drawn_r(predicted[i] - baseline[i], mean - baseline[i], draws)
+            low, high = percentile_interval(samples, n_people)
             part = _axis.preference(mean, maps[chosen[i]], centred, in_shape, normals)
             names = [
                 "preference",
@@ -364,24 +364,3 @@ def axis_tuning(
             "seed": seed,
         },
     )
-
-
-def check_strengths(strengths: Sequence[float]) -> np.ndarray:
-    """Return strengths as an array; all finite and above 0."""
-    chosen = np.asarray(strengths, float)
-    if chosen.ndim != 1 or not len(chosen) or not (np.isfinite(chosen) & (chosen > 0)).all():
-        raise InputError(f"expected strengths above 0, got {list(strengths)!r}.")
-    return chosen
-
-
-def _interval(predicted: np.ndarray, measured: np.ndarray, draws: np.ndarray):
-    """Return the percentile interval of the correlation, faces drawn with replacement."""
-    total = draws.sum(axis=1)
-    x, y = predicted - predicted.mean(), measured - measured.mean()
-    xm, ym = draws @ x / total, draws @ y / total
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = (draws @ (x * y) / total - xm * ym) / np.sqrt(
-            (draws @ x**2 / total - xm**2) * (draws @ y**2 / total - ym**2)
-        )
-    known = r[np.isfinite(r)]
-    return tuple(np.percentile(known, LEVEL)) if len(known) else (np.nan, np.nan)

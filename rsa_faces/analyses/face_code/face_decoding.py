@@ -15,12 +15,10 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import cells_of
-from rsa_faces.analyses._ridge import deal_folds
+from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
 from rsa_faces.analyses._targets import LEVEL, held_out_r
 from rsa_faces.analyses.face_code import _cells
 from rsa_faces.analyses.face_code._axis import fit_sets
-from rsa_faces.analyses.face_code.axis_coding import check_strengths
-from rsa_faces.analyses.information.readout import STRENGTHS
 from rsa_faces.inference._orders import exchanges
 
 _SETS = 10_000  # targets fitted at a time

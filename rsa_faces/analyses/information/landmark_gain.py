@@ -14,13 +14,12 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
-from rsa_faces.analyses._gram import grams
+from rsa_faces.analyses._gram import cosines, grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses._recognition import Recognition
-from rsa_faces.analyses._ridge import Fold, deal_folds, fit_fold
+from rsa_faces.analyses._ridge import STRENGTHS, Fold, deal_folds, fit_fold
 from rsa_faces.analyses._targets import Classes, Numbers
 from rsa_faces.analyses.information._measurements import rows_of
-from rsa_faces.analyses.information.readout import STRENGTHS
 
 #: How much landmarks count beside the embedding, from most to not at all: of equally good ones the
 #: last is taken.
@@ -205,7 +204,7 @@ def _recognised(x, shape, half, recognition: Recognition):
     parts: dict[str, list] = {"embedding": [], "landmarks": [], "both": []}
     chosen = []
     for test in (half == 0, half == 1):
-        scores = _cosines(x), _cosines(_standard(shape, ~test))
+        scores = cosines(x), cosines(_standard(shape, ~test))
         train, judged = (
             Recognition(recognition.people[rows], samples)
             for rows, samples in ((~test, recognition.samples[:1]), (test, recognition.samples))
@@ -229,13 +228,6 @@ def _standard(shape: np.ndarray, train: np.ndarray) -> np.ndarray:
     spread = shape[train].std(axis=0)
     varying = spread > 1e-12 * np.abs(shape).max(axis=0)
     return (shape - shape[train].mean(axis=0))[:, varying] / spread[varying]
-
-
-def _cosines(x: np.ndarray) -> np.ndarray:
-    """Return cosines of rows; 0 for a row of length 0."""
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    unit = x / np.where(length > 0, length, 1)
-    return unit @ unit.T
 
 
 class _Folds:

@@ -15,16 +15,15 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._ridge import deal_folds, fit_fold
-from rsa_faces.analyses._targets import LEVEL, Numbers
-from rsa_faces.analyses.face_code.axis_coding import check_strengths
+from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds, fit_fold
+from rsa_faces.analyses._targets import Numbers, p_of
 from rsa_faces.analyses.information._measurements import (
     face_size,
     measure_landmarks,
     read_landmarks,
     rows_of,
 )
-from rsa_faces.analyses.information.readout import STRENGTHS
 from rsa_faces.inference._orders import exchanges
 
 __all__ = [
@@ -200,9 +199,7 @@ def landmark_readout(
     targets = [_target(v, name) for v, name in zip(values, names, strict=True)]
     fold_of = deal_folds(people, n_folds, rng)
     orders = exchanges(people, cells)(rng, n_permutations)
-    draws = rng.multinomial(
-        people.max() + 1, np.full(people.max() + 1, 1 / (people.max() + 1)), size=_N_BOOT
-    )
+    draws = draws_of(int(people.max()) + 1, _N_BOOT, rng)
     split = [
         (np.flatnonzero(fold_of != f), np.flatnonzero(fold_of == f)) for f in np.unique(fold_of)
     ]
@@ -278,12 +275,12 @@ def landmark_readout(
                 )
                 tell(len(rows))
     table = pd.DataFrame(rows)
-    table.insert(10, "p", _p(table["r"], null))
-    table.insert(11, "p_corrected", _p(table["r"], [np.max(null, axis=0)] * len(table)))
+    table.insert(10, "p", p_of(table["r"], null))
+    table.insert(11, "p_corrected", p_of(table["r"], [np.max(null, axis=0)] * len(table)))
     if baseline is not None:
         largest = [np.max(null_beyond, axis=0)] * len(table)
-        table["p_beyond"] = _p(table["r_beyond"], null_beyond)
-        table["p_beyond_corrected"] = _p(table["r_beyond"], largest)
+        table["p_beyond"] = p_of(table["r_beyond"], null_beyond)
+        table["p_beyond_corrected"] = p_of(table["r_beyond"], largest)
     table = table.assign(n_conditions=n, n_people=int(people.max()) + 1, n_left_out=n_left_out)
     settings = {
         "n_folds": len(split),
@@ -319,11 +316,4 @@ def _gain(y, predicted, before, fold_of, people, draws) -> np.ndarray:
     means = np.array([y[fold_of != fold].mean() for fold in fold_of])
     total = np.bincount(people, (y - means) ** 2)
     saved = np.bincount(people, (y - before) ** 2 - (y - predicted) ** 2)
-    return np.percentile((draws @ saved) / (draws @ total), LEVEL)
-
-
-def _p(observed, null) -> np.ndarray:
-    """Return the share of permuted values at least as large; a tie must not be lost to rounding."""
-    null = np.asarray(null)
-    reached = (null >= np.asarray(observed)[:, None] - 1e-12).sum(axis=1)
-    return (1 + reached) / (1 + null.shape[1])
+    return percentile_interval((draws @ saved) / (draws @ total), draws.shape[1])

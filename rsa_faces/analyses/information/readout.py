@@ -16,12 +16,19 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import Layers, as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._ridge import can_leave_out, deal_folds, fit_fold, middle
+from rsa_faces.analyses._intervals import draws_of
+from rsa_faces.analyses._ridge import (
+    STRENGTHS,
+    can_leave_out,
+    check_strengths,
+    deal_folds,
+    fit_fold,
+    middle,
+)
 from rsa_faces.analyses._softmax import SoftmaxClasses, fit_softmax
 from rsa_faces.analyses._targets import Classes, Numbers
 
 #: Strengths of the ridge, in units of the mean squared length of the training patterns.
-STRENGTHS = tuple(10.0 ** np.arange(-4.0, 3.0))
 _FEW_GROUPS = 10
 _N_BOOT = 2000
 
@@ -223,9 +230,10 @@ def readout(
     on average (simulated: 102 conditions, 10 folds). With the mean taken off both it is −0.11: what
     is left comes with cross-validation, and ``chance`` tells it.
 
-    The interval draws people with replacement from their held-out hits or predictions; it does not
-    refit, says nothing about other training sets, and is no test: for r without any effect it held
-    0 in 78 % of those simulations. Use p.
+    The interval draws people with replacement from their held-out hits or predictions: percentiles
+    of the samples, further out the fewer people there are (Student's t; where all people are alike,
+    that of Clopper and Pearson for as many). It does not refit, says nothing about other training
+    sets, and is no test: for r without any effect it held 0 in 78 % of those simulations. Use p.
 
     References
     ----------
@@ -253,9 +261,7 @@ def readout(
         raise InputError("expected kind='class' for classifier='softmax', got kind='number'.")
     check_count(n_folds, what="n_folds", low=2)
     check_count(n_permutations, what="n_permutations", low=0)
-    chosen = np.asarray(strengths, float)
-    if chosen.ndim != 1 or not len(chosen) or not (np.isfinite(chosen) & (chosen > 0)).all():
-        raise InputError(f"expected strengths above 0, got {list(strengths)!r}.")
+    chosen = check_strengths(strengths)
     rng = as_rng(seed)
     layers = as_layers(activations, conditions)
     wanted = [("labels", labels)]
@@ -281,9 +287,7 @@ def readout(
     # The strength is chosen inside the training part, with whole groups left out there as well:
     # chosen across images of one person it would fit the person.
     inner = [inner_groups(target, groups, train) for train in trains]
-    draws = rng.multinomial(
-        units.max() + 1, np.full(units.max() + 1, 1 / (units.max() + 1)), size=_N_BOOT
-    )
+    draws = draws_of(int(units.max()) + 1, _N_BOOT, rng)
 
     rows, null, predictions = [], [], []
     with progress_bar(f"read-out {task}".strip(), len(layers), show=progress) as tell:

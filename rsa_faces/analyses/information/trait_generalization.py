@@ -14,10 +14,9 @@ from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import cells_of
-from rsa_faces.analyses._ridge import fit_fold
-from rsa_faces.analyses._targets import Numbers, rowwise_r
-from rsa_faces.analyses.face_code.axis_coding import check_strengths
-from rsa_faces.analyses.information.readout import STRENGTHS
+from rsa_faces.analyses._intervals import draws_of
+from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, fit_fold
+from rsa_faces.analyses._targets import Numbers, p_of, rowwise_r
 from rsa_faces.inference._orders import exchanges
 
 _N_BOOT = 1000
@@ -76,7 +75,8 @@ def trait_generalization(
     Notes
     -----
     r does not depend on the scales of the two questionnaires; whether predicted values fit too is
-    not asked. Each training face is taken for another person.
+    not asked. Each training face is taken for another person. Intervals are as those of
+    :func:`rsa_faces.analyses.readout`, of the people tested: what is learnt stays as it is.
 
     Examples
     --------
@@ -113,9 +113,8 @@ def trait_generalization(
         )
     n, m = len(names), len(other)
     whom = np.arange(m) if across is None else cells_of(across, other, "across")
-    k = int(whom.max()) + 1
     orders = exchanges(whom, cells_of(within, other))(rng, n_permutations)
-    draws = rng.multinomial(k, np.full(k, 1 / k), size=_N_BOOT)
+    draws = draws_of(int(whom.max()) + 1, _N_BOOT, rng)
     train, test = np.arange(n), np.arange(n, n + m)
     rows, null = [], []
     for name, frame in first.items():
@@ -152,9 +151,7 @@ def trait_generalization(
                     "n_test": m,
                 }
             )
-    table, null = pd.DataFrame(rows), np.array(null)
-    r = table["r"].to_numpy()[:, None] - 1e-12
-    table.insert(5, "p", (1 + (null >= r).sum(axis=1)) / (1 + n_permutations))
-    largest = (null.max(axis=0) >= r).sum(axis=1)
-    table.insert(6, "p_corrected", (1 + largest) / (1 + n_permutations))
+    table = pd.DataFrame(rows)
+    table.insert(5, "p", p_of(table["r"], null))
+    table.insert(6, "p_corrected", p_of(table["r"], [np.max(null, axis=0)] * len(table)))
     return table

@@ -14,10 +14,10 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._inputs import codes_of
-from rsa_faces.analyses._targets import LEVEL
+from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._ridge import STRENGTHS
 from rsa_faces.analyses.information._encoding import corrected_t
 from rsa_faces.analyses.information.landmarks import landmark_readout
-from rsa_faces.analyses.information.readout import STRENGTHS
 
 _N_BOOT = 1000
 _CHANGE = ("change", "change_low", "change_high", "change_p")
@@ -278,7 +278,7 @@ def _changes(predictions: pd.DataFrame, traits: list[str], against: Mapping[str,
 def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> pd.DataFrame:
     """Return how predictions of each trait follow each trait."""
     n_people = int(people.max()) + 1
-    draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_BOOT)[:, people]
+    draws = draws_of(n_people, _N_BOOT, rng)[:, people]
     weights = np.vstack([np.ones(len(people)), draws]).astype(float)
     tables = []
     for name, rows in predictions.groupby("features", sort=False):
@@ -286,8 +286,8 @@ def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> p
         r = _weighted_r(x, y, weights)  # (1 + n_boot, trained, tested)
         own = np.einsum("bii->bi", r)[:, :, None]
         among = _weighted_r(ratings, ratings, weights[:1])[0]
-        low, high = np.nanpercentile(r[1:], LEVEL, axis=0)
-        gap_low, gap_high = np.nanpercentile((own - r)[1:], LEVEL, axis=0)
+        low, high = percentile_interval(r[1:], n_people)
+        gap_low, gap_high = percentile_interval((own - r)[1:], n_people)
         trained, tested = np.meshgrid(traits, traits, indexing="ij")
         tables.append(
             pd.DataFrame(

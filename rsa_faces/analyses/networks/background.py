@@ -17,7 +17,7 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._face_images import as_points
-from rsa_faces.analyses._targets import LEVEL
+from rsa_faces.analyses._intervals import draws_of, percentile_interval
 from rsa_faces.analyses.networks.occlusion import whose
 from rsa_faces.extraction import extract
 from rsa_faces.stimuli import StimulusSet
@@ -130,6 +130,9 @@ def background_units(
     also hair and shoulders. Changes of deep layers do not grow evenly with the area: where face
     and background differ much in size, ``share`` and ``share_whole`` differ much.
 
+    Intervals are percentiles of samples of people, further out the fewer people there are
+    (Student's t).
+
     Of 12 real faces (London, cut out as sface is shown them, 14 % background) the share falls from
     .88 in conv1 to .02 in block12 of sface; untrained it rises from .59 to .96.
 
@@ -153,7 +156,7 @@ def background_units(
     whole, *hidden = (extract(network, x, **options) for x in (stimuli, *parts))
     axes = torch_part.memory_order(network, names)
     n_people = int(whom.max()) + 1
-    draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_BOOT) / n_people
+    draws = draws_of(n_people, _N_BOOT, rng) / n_people
     rows, units = [], []
     for i, layer in enumerate(names):
         where = torch_part.places_of(network, layer)
@@ -170,13 +173,13 @@ def background_units(
         moved = total > 0
         each["index"] = np.divide(apart, total, out=np.full(len(total), np.nan), where=moved)
         larger = (each["without_background"] > each["without_face"]).to_numpy()
-        drawn = np.concatenate(
+        shares = np.concatenate(
             [
                 (part @ (b - f)[:, moved] > 0).mean(axis=1)
                 for part in np.array_split(draws, 1 + _N_BOOT * b.shape[1] // _HELD)
             ]
         )
-        low, high = np.percentile(drawn, LEVEL)
+        low, high = percentile_interval(shares, n_people)
         rows.append(
             {
                 "network": network.name,

@@ -17,9 +17,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import centred_on
 from rsa_faces.analyses._inputs import as_labels, as_layers, check_finite, codes_of
-from rsa_faces.analyses._ridge import deal_folds, fit_fold
-from rsa_faces.analyses.face_code.axis_coding import check_strengths
-from rsa_faces.analyses.information.readout import STRENGTHS
+from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds, fit_fold
 from rsa_faces.analyses.networks._geometry import root_of
 
 KINDS = ("ridge", "procrustes")

@@ -15,9 +15,11 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_images import as_points
+from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
+from rsa_faces.analyses._intervals import draws_of, percentile_interval
 from rsa_faces.analyses._procrustes import align, mean_shape
-from rsa_faces.analyses._targets import LEVEL, rowwise_r
+from rsa_faces.analyses._targets import rowwise_r
 from rsa_faces.extraction import extract
 from rsa_faces.stimuli import StimulusSet
 
@@ -151,6 +153,9 @@ def occlusion_map(
 
     Notes
     -----
+    Intervals are percentiles of samples of people, further out the fewer people there are
+    (Student's t).
+
     Where all places are alike, some place has p_corrected ≤ 0.05 in 3.5 to 7 % of 400 simulated
     studies (16 places, 10 to 100 people, skewed changes).
 
@@ -234,8 +239,8 @@ def table_of_places(changes: np.ndarray, whom: np.ndarray, n_places: int, rng) -
     counts = np.bincount(whom)
     n_people = len(counts)
     of_people = np.array([np.bincount(whom, row) / counts for row in changes])
-    draws = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=_N_BOOT) / n_people
-    ends = np.percentile(of_people @ draws.T, LEVEL, axis=1)
+    draws = draws_of(n_people, _N_BOOT, rng) / n_people
+    ends = percentile_interval(draws @ of_people.T, n_people)
     above = of_people - of_people.mean(axis=0)
     p, p_corrected = unlike_others(above, rng)
     places = np.arange(n_places**2)
@@ -312,19 +317,13 @@ def _flat(patterns) -> np.ndarray:
 
 def _cosine(whole: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """Return 1 − cosine of each image's answers."""
-    return 1 - (_unit(whole) * _unit(answers)).sum(axis=1)
+    return 1 - (unit_length(whole) * unit_length(answers)).sum(axis=1)
 
 
 def _rows(whole: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """Return 1 − r of each image's correlation distances to the others, as it was and hidden."""
     n = len(whole)
-    unit, other = (_unit(x - x.mean(axis=1, keepdims=True)) for x in (whole, answers))
+    unit, other = (unit_length(x - x.mean(axis=1, keepdims=True)) for x in (whole, answers))
     apart = ~np.eye(n, dtype=bool)
     before, after = ((one @ unit.T)[apart].reshape(n, n - 1) for one in (unit, other))
     return 1 - rowwise_r(before, after)
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    """Return vectors of length 1; those of length 0 stay."""
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(length > 0, length, 1)

@@ -13,8 +13,9 @@ from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError, some
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.words import counted
-from rsa_faces.analyses._groups import check_share, error_of_people, interval_of_rate
+from rsa_faces.analyses._groups import check_share, error_of_people
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of
+from rsa_faces.analyses._intervals import interval_of_rate
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 _FEW_FALSE = 5  # pairs of two people that set a threshold; below, no interval is given
@@ -453,18 +454,17 @@ class _People:
         self.own, self.own_person = scores[same], persons[same, 0]
         order = np.argsort(-scores[~same], kind="stable")
         self.others, self.cells = scores[~same][order], persons[~same][order]
-        self.n = n_people
+        self.n, self.n_own = n_people, len(np.unique(self.own_person))
 
     def interval(self, far: float, rate: pd.Series, alpha: float) -> tuple[float, float]:
         """Return the interval of a true accept rate; NaN where too few pairs set the threshold."""
         parts = self.parts(far, rate)
         if parts is None:
             return np.nan, np.nan
-        if (tar := rate["tar"]) in (0.0, 1.0):
-            end = self._at_most(alpha)
-            return (1 - end, 1.0) if tar else (0.0, end)
         own, alone = parts
-        return interval_of_rate(tar, error_of_people(own, np.ones((self.n, 1)), alone), alpha)
+        error = error_of_people(own, np.ones((self.n, 1)), alone)
+        low, high = interval_of_rate(rate["tar"], error, self.n_own, alpha)
+        return float(low), float(high)
 
     def difference(self, other: _People, far, rate, its, alpha: float) -> tuple[float, ...]:
         """Return a rate less that of another network over the same pairs, interval and p."""
@@ -474,20 +474,16 @@ class _People:
             return middle, np.nan, np.nan, np.nan
         own, alone = (a - b for a, b in zip(mine, theirs, strict=True))
         error = error_of_people(own, np.ones((self.n, 1)), alone)
-        freedom = len(np.unique(self.own_person)) - 1
+        freedom = self.n_own - 1
         if error > 0 and freedom > 0:
             reach = error * stats.t.isf(alpha / 2, freedom)
             p = float(2 * stats.t.sf(abs(middle) / error, freedom))
         else:
             # All people are alike: accepted by both networks, which tells nothing, or by one of
             # them only, which is as likely as coins that all fall on one side.
-            reach = self._at_most(alpha)
+            reach = interval_of_rate(0.0, 0.0, self.n_own, alpha)[1]
             p = 1.0 if abs(middle) < 1e-12 else min(1.0, 2.0**-freedom)
         return middle, max(middle - reach, -1.0), min(middle + reach, 1.0), p
-
-    def _at_most(self, alpha: float) -> float:
-        """Return what share of people could do otherwise if none of those seen does."""
-        return 1 - (alpha / 2) ** (1 / len(np.unique(self.own_person)))
 
     def parts(self, far: float, rate: pd.Series) -> tuple[np.ndarray, np.ndarray] | None:
         """Return what two people's pairs, and a person's own, do to a rate; None if too few."""

@@ -19,9 +19,9 @@ from rsa_faces.analyses._groups import (
     draws_of_people,
     error_of_people,
     grouped_faces,
-    interval_of_rate,
     permutations,
 )
+from rsa_faces.analyses._intervals import interval_of_rate, percentile_interval
 from rsa_faces.rdm import RDMs
 
 _FEW_PEOPLE = 10  # per group; below, intervals are not to be trusted
@@ -181,7 +181,10 @@ def false_matches(
     percentiles of drawn people, used before, did in 98 to 100 %, as what two people share was
     counted twice. Where no pair of a cell matches, the upper end is 1 − (alpha/2)^(1/m), with m the
     number of pairs of different people that share nobody (half the people of a group, or the
-    smaller of two groups). Intervals of misses are percentiles of a bootstrap of people.
+    smaller of two groups); so it is, with both ends of Clopper and Pearson, where all pairs match,
+    or all people equally often. Intervals of misses are percentiles of a bootstrap of the people of
+    a group who have several images, further out the fewer these are (Student's t; where none or all
+    are missed, Clopper and Pearson's).
 
     For p, groups are permuted over people with the threshold held: are matches within this group
     more or fewer than within as many people drawn at random? It is NaN with per-group thresholds,
@@ -242,8 +245,10 @@ def false_matches(
     if not per_group:
         p, p_max = _group_p(faces, pool, onehot, thresholds[0, 0], n_permutations, rng)
     diagonal = table[table["group_a"] == table["group_b"]]
-    tail = [100 * alpha / 2, 100 - 100 * alpha / 2]
-    fnmr_low, fnmr_high = _percentiles(misses[1:], tail)
+    ends = [
+        percentile_interval(of_group, n, 1 - alpha, rate=True)
+        for of_group, n in zip(misses[1:].T, pool.n_mated_people, strict=True)
+    ]
     of_groups = pd.DataFrame(
         {
             "group": kinds,
@@ -255,8 +260,8 @@ def false_matches(
             "p": p,
             "p_max": p_max,
             "fnmr": misses[0],
-            "fnmr_low": fnmr_low,
-            "fnmr_high": fnmr_high,
+            "fnmr_low": [low for low, _ in ends],
+            "fnmr_high": [high for _, high in ends],
             "n_mated": pool.n_mated,
         }
     )
@@ -308,7 +313,10 @@ class _Pool:
         _, self.count, _, _ = faces.sums(faces.matrix)
         own = measured & (a == b)
         self.mated, self.mated_person = score[own], a[own]
-        self.n_mated = np.bincount(code[self.mated_person], minlength=self.n_groups)
+        self.n_mated, self.n_mated_people = (
+            np.bincount(code[people], minlength=self.n_groups)
+            for people in (self.mated_person, np.unique(self.mated_person))
+        )
 
     def thresholds(self, draws, fmr, per_group: bool, threshold=None) -> np.ndarray:
         """Return the threshold of each group, (n_samples, n_groups)."""
@@ -388,10 +396,11 @@ def _match_table(pool, thresholds, fmr, per_group: bool, kinds, size, alpha: flo
             )
             n_false = int((pool.score[cell] >= thresholds[a]).sum())
             rate, error = pool.rate(a, b, thresholds[a], fmr, per_group)
-            low, high = interval_of_rate(rate, error, alpha)
-            if n_false == 0 and cell.any():
-                disjoint = size[a] // 2 if a == b else min(size[a], size[b])
-                low, high = 0.0, 1 - (alpha / 2) ** (1 / disjoint)
+            # Pairs of people that share nobody are independent.
+            disjoint = size[a] // 2 if a == b else min(size[a], size[b])
+            low, high = interval_of_rate(rate, error, disjoint, alpha)
+            if per_group and a == b and n_false:
+                low = high = rate  # which its own threshold sets
             rows.append(
                 {
                     "group_a": name,
@@ -407,14 +416,6 @@ def _match_table(pool, thresholds, fmr, per_group: bool, kinds, size, alpha: flo
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _percentiles(values: np.ndarray, tail) -> np.ndarray:
-    """Return percentiles over samples that are defined; NaN where none is."""
-    defined = ~np.isnan(values).all(axis=0)
-    ends = np.full((2, *values.shape[1:]), np.nan)
-    ends[:, defined] = np.nanpercentile(values[:, defined], tail, axis=0)
-    return ends
 
 
 def _group_p(faces, pool, onehot, threshold: float, n_permutations: int, rng):

@@ -19,9 +19,9 @@ from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._groups import SELF_REPORT
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses._recognition import Recognition
-from rsa_faces.analyses._ridge import deal_folds, fit_fold
+from rsa_faces.analyses._ridge import STRENGTHS, deal_folds, fit_fold
 from rsa_faces.analyses._targets import Classes
-from rsa_faces.analyses.information.readout import STRENGTHS, check_groups, inner_groups
+from rsa_faces.analyses.information.readout import check_groups, inner_groups
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,11 +134,12 @@ def erase_groups(
     -----
     LEACE [1]_: with W the inverse root of the covariance (Ledoit and Wolf's) and P the projection
     on the columns of W Σ_xz, x − W⁻¹ P W (x − μ): the smallest change after which group means are
-    equal, so that no linear read-out tells groups better than by their sizes, among the people
-    who taught it. Here half of the people teach what is erased of the others, and the read-out is
-    trained and tested among these: what one half taught, the other does not know. Something is left
-    where few people teach many channels: ``p`` of "erased" tells. Non-linear read-outs may find
-    groups still.
+    equal, so that no linear read-out tells groups better than by their sizes, among the people who
+    taught it. Here half of the people teach what is erased of the others, and the read-out is
+    trained and tested among these: what one half taught, the other does not know. Read-outs over
+    all people would: a row without what others taught carries their labels, and groups that mean
+    nothing would be read out. Something is left where few people teach many channels: ``p`` of
+    "erased" tells. Non-linear read-outs may find groups still.
 
     References
     ----------
@@ -200,7 +201,8 @@ def erase_groups(
                 hits, accuracy = _read(own, np.vstack([code, exchanges]), whom, half, n_folds)
             null = accuracy[1:]
             row = {**place, "what": "group", "embedding": name}
-            row |= recognition.summary(weights @ hits / weights.sum(axis=1), n_people)
+            shares = weights @ hits / weights.sum(axis=1)
+            row |= recognition.summary(shares, n_people, rate=True)
             p = (1 + (null >= accuracy[0] - 1e-12).sum()) / (1 + n_permutations)
             rows.append({**row, "chance": null.mean(), "p": p})
         both = {"whole": whole, "erased": erased}
@@ -208,7 +210,7 @@ def erase_groups(
         drawn["cost"] = drawn["erased"] - drawn["whole"]
         for name, values in drawn.items():
             row = {**place, "what": "people", "embedding": name}
-            row |= recognition.summary(values, n_people)
+            row |= recognition.summary(values, n_people, rate=name != "cost")
             chance = 0.0 if name == "cost" else 0.5
             rows.append({**row, "chance": chance, "p": recognition.p(values, chance, n_people)})
     table = pd.DataFrame(rows).assign(n_people=n_people, n_conditions=len(whom))

@@ -21,6 +21,7 @@ from rsa_faces.analyses._groups import (
     permutations,
 )
 from rsa_faces.analyses._inputs import as_layers, check_finite
+from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm.measures import MEASURES
 
@@ -193,7 +194,8 @@ def score_distributions(
     simulations 95 % intervals hold the mean in 91 to 99 % (2 groups of 10 or 20 people, 4 of 12; 97
     to 100 % where groups do not differ; ``scripts/simulate_scores.py``); percentiles of drawn
     people did in 94 to 100 %.
-    Those of mated pairs are percentiles of a bootstrap of people.
+    Those of mated pairs are percentiles of a bootstrap of the people who have several images,
+    further out the fewer these are (Student's t).
 
     References
     ----------
@@ -232,7 +234,6 @@ def score_distributions(
             f"{int(number[same].sum() / 2)} and {int(number[~same].sum() / 2)}."
         )
     pairs = faces.pairs(codes, kinds)
-    tail = 100 * alpha / 2
 
     def around(value: float, weights: np.ndarray) -> tuple[float, float]:
         error = dyadic_error(total, count, onehot, weights)
@@ -245,19 +246,20 @@ def score_distributions(
         sums, counts = ((onehot.T @ v @ onehot)[weights > 0].sum() for v in (total, count))
         return around(sums / counts, weights) if counts else (np.nan,) * 2
 
-    def interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-        values = sums[counts > 0] / counts[counts > 0]
-        return tuple(np.percentile(values, [tail, 100 - tail])) if len(values) else (np.nan,) * 2
+    def of_mated(mine: np.ndarray) -> np.ndarray:
+        sums, counts = (draws[:, mine] @ own[mine] for own in (total_own, count_own))
+        samples = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+        size = onehot[mine & (count_own > 0)].sum(axis=0)
+        n_groups = max(int((size > 0).sum()), 1)
+        return percentile_interval(samples, int(size.sum()), 1 - alpha, n_groups=n_groups)
 
-    own = draws @ total_own, draws @ count_own
-    rows = [_describe(pairs, "mated", "", "", interval(*own))]
+    everyone = np.ones(len(onehot), bool)
+    rows = [_describe(pairs, "mated", "", "", of_mated(everyone))]
     for kind, mask in (("within", same), ("between", ~same)):
         ends = mean_of(mask.astype(float))
         rows.append(_describe(pairs, kind, "", "", ends))
     for a, name in enumerate(kinds):
-        mine = onehot[:, a] > 0
-        ends = interval(draws[:, mine] @ total_own[mine], draws[:, mine] @ count_own[mine])
-        rows.append(_describe(pairs, "mated", name, name, ends))
+        rows.append(_describe(pairs, "mated", name, name, of_mated(onehot[:, a] > 0)))
         for b in range(a, len(kinds)):
             cell = np.zeros(same.shape)
             cell[[a, b], [b, a]] = 1

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
+from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses.quality.robustness import unit_length
+from rsa_faces.analyses._intervals import interval_of_rate
 from rsa_faces.rdm import noise_covariance
 
 _log = logging.getLogger(__name__)
@@ -336,10 +336,9 @@ def flag_rates(
     rows = []
     for name, flagged in sets.items():
         units = flagged if person is None else flagged.groupby(person[flagged.index]).mean()
-        hits, n, tail = units.sum(), len(units), (1 - level) / 2
-        # Clopper-Pearson; with shares of a person's images, hits need not be whole.
-        low = beta.ppf(tail, hits, n - hits + 1) if hits > 0 else 0.0
-        high = beta.ppf(1 - tail, hits + 1, n - hits) if hits < n else 1.0
+        hits, n = units.sum(), len(units)
+        # With shares of a person's images, hits need not be whole.
+        low, high = interval_of_rate(hits / n, 0.0, n, 1 - level)
         rows.append(
             {
                 "group": name,

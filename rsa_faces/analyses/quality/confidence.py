@@ -13,9 +13,9 @@ from PIL import Image
 from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_seed
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
+from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._inputs import codes_of
 from rsa_faces.analyses.quality._outliers import OutlierFlag, check_alpha, flag_rates
-from rsa_faces.analyses.quality.robustness import unit_length
 from rsa_faces.extraction import extract
 from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.degradations import from_linear, random_of, to_linear

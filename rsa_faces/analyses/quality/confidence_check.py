@@ -14,11 +14,12 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._groups import SELF_REPORT
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
+from rsa_faces.analyses._intervals import draws_of, percentile_interval
 from rsa_faces.analyses.quality._outliers import METHODS, OutlierFlag, check_alpha, flag_rates
 from rsa_faces.analyses.quality.confidence import SimilarityInterval, image_confidence
-from rsa_faces.analyses.quality.robustness import unit_length
 from rsa_faces.extraction import extract
 from rsa_faces.stimuli.degradations import DEGRADATIONS, degrade
 
@@ -159,7 +160,8 @@ def check_confidence(
     change places: nobody is judged by what was set on them.
 
     Intervals are 95 % and over people: of shares exact (Clopper-Pearson) with each person counted
-    once, however many images there are; of stability by bootstrap. Coverage is promised on
+    once, however many images there are; of stability percentiles of samples of people, further out
+    the fewer these are (Student's t). Coverage is promised on
     average over people and degradations, not for each: where degradations are strong it may be
     lower, where they are weak higher. It is shown to be seen.
 
@@ -311,9 +313,8 @@ def _result(table, conditions, drawn, shown, person, half, network, groups, sett
         for one, other in zip(flags.itertuples(), covered.itertuples(), strict=True):
             inside = part if one.group == "all" else part[part["group"] == one.group]
             means = inside.groupby("person")["stability"].mean().to_numpy()
-            low, high = np.percentile(
-                means[rng.integers(len(means), size=(1000, len(means)))].mean(axis=1), [2.5, 97.5]
-            )
+            draws = draws_of(len(means), 1000, rng) / len(means)
+            low, high = percentile_interval(draws @ means, len(means))
             rows.append(
                 {
                     "degradation": kind,

@@ -15,9 +15,10 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
+from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
 from rsa_faces.analyses._recognition import Recognition
-from rsa_faces.analyses.quality.robustness import Comparison, unit_length
+from rsa_faces.analyses.quality.robustness import Comparison
 from rsa_faces.extraction import extract
 from rsa_faces.inference.multiple import adjust
 from rsa_faces.stimuli.degradations import DEGRADATIONS, degrade

@@ -15,7 +15,9 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
+from rsa_faces.analyses._intervals import draws_of, percentile_interval
 from rsa_faces.extraction import extract
 from rsa_faces.rdm import compute_rdms
 from rsa_faces.stimuli import StimulusSet
@@ -151,10 +153,12 @@ def robustness(
     of pairs that are called right. AUC can stay high where accuracy falls: then all scores have
     moved, and a threshold set on clean images no longer fits.
 
-    Intervals are percentiles over samples of people with replacement: a pair of two people counts
-    as often as both were drawn, a pair of one person's images as often as that person. Ranks (of
-    the Spearman correlation) and thresholds are those of the whole sample, not found anew.
-    Degradations are of the same images, so intervals of two rows do not tell whether these differ.
+    Intervals are percentiles over samples of people with replacement, further out the fewer people
+    there are (Student's t; where AUC or accuracy is 0 or 1, Clopper and Pearson's): a pair of two
+    people counts as often as both were drawn, a pair of one person's images as often as that
+    person. Ranks (of the Spearman correlation) and thresholds are those of the whole sample, not
+    found anew. Degradations are of the same images, so intervals of two rows do not tell whether
+    these differ.
 
     Examples
     --------
@@ -300,8 +304,8 @@ class Comparison:
             of_person = np.empty(n_people, np.int64)
             of_person[order] = np.arange(n_people) % 2
             fold = of_person[people]
-        drawn = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=n_bootstrap)
-        samples = np.concatenate([np.ones((1, n_people)), drawn]).astype(np.float32)
+        draws = draws_of(n_people, n_bootstrap, rng)
+        samples = np.concatenate([np.ones((1, n_people)), draws]).astype(np.float32)
         weights = samples[:, people].astype(float)
         return cls(same, different, fold, people, samples, weights, alpha)
 
@@ -377,19 +381,12 @@ class Comparison:
         return total - (drawn * (drawn - 1)) @ own
 
     def _named(self, name: str, values: np.ndarray) -> dict[str, float]:
-        """Return the value of the sample itself, and percentiles of the others."""
-        low = high = np.nan
-        drawn = values[1:][np.isfinite(values[1:])]
-        if len(drawn) and np.isfinite(values[0]):
-            low, high = np.quantile(drawn, [self.alpha / 2, 1 - self.alpha / 2])
+        """Return the value of the sample itself, and the interval of the others."""
+        samples = values[1:] if np.isfinite(values[0]) else values[:0]
+        low, high = percentile_interval(
+            samples, self.samples.shape[1], 1 - self.alpha, rate=name != "stability"
+        )
         return {name: values[0], f"{name}_low": low, f"{name}_high": high}
-
-
-def unit_length(patterns: np.ndarray) -> np.ndarray:
-    """Return patterns of length 1; those of length 0 stay."""
-    patterns = np.asarray(patterns, dtype=np.float64)
-    length = np.linalg.norm(patterns, axis=1, keepdims=True)
-    return patterns / np.where(length > 0, length, 1)
 
 
 def _reference(patterns: np.ndarray, comparison: Comparison):
