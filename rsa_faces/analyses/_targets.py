@@ -184,7 +184,12 @@ def rowwise_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def p_of(observed, null) -> np.ndarray:
-    """Return the share of permuted values at least as large; a tie must not be lost to rounding."""
-    null = np.asarray(null)
-    reached = (null >= np.asarray(observed)[:, None] - 1e-12).sum(axis=1)
-    return (1 + reached) / (1 + null.shape[1])
+    """Return p of each value, alone and against the largest of all; NaN without permutations.
+
+    null (n_values, n_permutations): result (2, n_values).
+    """
+    # A tie must not be lost to rounding.
+    null, bound = np.asarray(null), np.asarray(observed)[:, None] - 1e-12
+    if not (n := null.shape[1]):
+        return np.full((2, len(bound)), np.nan)
+    return np.array([(1 + (x >= bound).sum(axis=1)) / (1 + n) for x in (null, null.max(axis=0))])

@@ -18,6 +18,7 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._inputs import as_labels, codes_of
+from rsa_faces.analyses._targets import p_of
 from rsa_faces.extraction import FramePatterns
 from rsa_faces.inference import adjust, variance_partition
 from rsa_faces.rdm import RDMs, frame_rdms
@@ -210,10 +211,9 @@ def movement(
     null = np.array(nulls)
     spread = np.maximum(null.std(axis=1), 1e-12)
     null, observed = np.abs(null) / spread[:, None], np.abs(table["order"]) / spread - 1e-9
-    count = 1 + n_permutations
-    table.insert(9, "p", (1 + (null >= observed.to_numpy()[:, None]).sum(axis=1)) / count)
-    largest = null.max(axis=0) >= observed.to_numpy()[:, None]
-    table.insert(10, "p_corrected", (1 + largest.sum(axis=1)) / count)
+    p, corrected = p_of(observed, null)
+    table.insert(9, "p", p)
+    table.insert(10, "p_corrected", corrected)
     for layer, n in still.items():
         warnings.warn(
             f"{n} of {len(names)} clips do not move in layer {layer!r} and are left out there.",

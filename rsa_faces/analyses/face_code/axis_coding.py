@@ -17,7 +17,7 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.analyses._intervals import draws_of, percentile_interval
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
-from rsa_faces.analyses._targets import drawn_r, held_out_r
+from rsa_faces.analyses._targets import drawn_r, held_out_r, p_of
 from rsa_faces.analyses.face_code import _axis, _cells
 from rsa_faces.inference._orders import exchanges
 
@@ -336,10 +336,7 @@ def axis_tuning(
         "r2": r2,
         "ci_low": table.pop("ci_low"),
         "ci_high": table.pop("ci_high"),
-        "p": (1 + (null >= r[:, None] - 1e-12).sum(axis=1)) / (1 + n_permutations),
-        "p_corrected": [
-            (1 + (null.max(axis=0) >= one - 1e-12).sum()) / (1 + n_permutations) for one in r
-        ],
+        **dict(zip(("p", "p_corrected"), p_of(r, null), strict=True)),
         "ceiling": ceiling,
         "p_signal": p_signal,
         "r2_of_ceiling": np.where(reliable, r2 / np.where(reliable, ceiling, np.nan), np.nan),

@@ -286,8 +286,7 @@ def encoding(
     table = pd.DataFrame(rows)
     null = np.concatenate(null, axis=1).T
     table["chance"] = null.mean(axis=1)
-    table["p"] = p_of(table["r"], null)
-    table["p_corrected"] = p_of(table["r"], [null.max(axis=0)] * len(table))
+    table["p"], table["p_corrected"] = p_of(table["r"], null)
     differences = [
         {"layer": layer, "against": against, "region": name, **difference}
         for layer, one in predicted.items()

@@ -275,12 +275,11 @@ def landmark_readout(
                 )
                 tell(len(rows))
     table = pd.DataFrame(rows)
-    table.insert(10, "p", p_of(table["r"], null))
-    table.insert(11, "p_corrected", p_of(table["r"], [np.max(null, axis=0)] * len(table)))
+    p, corrected = p_of(table["r"], null)
+    table.insert(10, "p", p)
+    table.insert(11, "p_corrected", corrected)
     if baseline is not None:
-        largest = [np.max(null_beyond, axis=0)] * len(table)
-        table["p_beyond"] = p_of(table["r_beyond"], null_beyond)
-        table["p_beyond_corrected"] = p_of(table["r_beyond"], largest)
+        table["p_beyond"], table["p_beyond_corrected"] = p_of(table["r_beyond"], null_beyond)
     table = table.assign(n_conditions=n, n_people=int(people.max()) + 1, n_left_out=n_left_out)
     settings = {
         "n_folds": len(split),

@@ -152,6 +152,7 @@ def trait_generalization(
                 }
             )
     table = pd.DataFrame(rows)
-    table.insert(5, "p", p_of(table["r"], null))
-    table.insert(6, "p_corrected", p_of(table["r"], [np.max(null, axis=0)] * len(table)))
+    p, corrected = p_of(table["r"], null)
+    table.insert(5, "p", p)
+    table.insert(6, "p_corrected", corrected)
     return table

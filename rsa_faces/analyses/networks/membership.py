@@ -15,6 +15,7 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, grouped_faces, permutations, score_matrix
+from rsa_faces.analyses._targets import p_of
 from rsa_faces.rdm import RDMs
 
 
@@ -219,7 +220,7 @@ def membership(
             }
         )
     table = pd.DataFrame(rows)
-    for place, p in enumerate(_ps(table["auc"], null)):
+    for place, p in enumerate(p_of(table["auc"], null)):
         table.insert(5 + place, ("p", "p_corrected")[place], p)
     if reference is not None:
         others = _signs(_of_images(reference, faces.names), faces.person, people is not None)
@@ -295,15 +296,8 @@ def _beyond(signs, others, member: np.ndarray, orders: np.ndarray, alpha: float)
         ranks = rankdata(values) - rankdata(others[name])
         null.append(member[orders] @ ranks / (member.sum() * (~member).sum()))
     table = pd.DataFrame(rows)
-    p, corrected = _ps(table["difference"], null)
+    p, corrected = p_of(table["difference"], null)
     return table.assign(p_difference=p, p_difference_corrected=corrected)
-
-
-def _ps(observed: pd.Series, null: list) -> tuple[np.ndarray, np.ndarray]:
-    """Return p of each sign, alone and against the largest of all."""
-    null, bound = np.array(null), observed.to_numpy()[:, None] - 1e-12
-    n = 1 + null.shape[1]
-    return (1 + (null >= bound).sum(axis=1)) / n, (1 + (null.max(axis=0) >= bound).sum(axis=1)) / n
 
 
 def _placements(high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
