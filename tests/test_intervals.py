@@ -9,6 +9,7 @@ from rsa_faces.analyses import (
     axis_tuning,
     encoding,
     false_matches,
+    landmark_gain,
     layer_agreement,
     readout,
     score_distributions,
@@ -109,6 +110,20 @@ def test_an_accuracy_of_1_has_an_interval():
     ).table.iloc[0]
     assert found["accuracy"] == found["ci_high"] == 1
     assert found["ci_low"] == pytest.approx(0.025 ** (1 / 8))
+
+
+def test_an_area_of_1_has_an_interval():
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(8), 2)
+    names = [f"p{w} {i}" for i, w in enumerate(who)]
+    x, shape = (rng.normal(size=(8, 20))[who] for _ in range(2))
+    people = dict(zip(names, who, strict=True))
+    options = {"conditions": names, "n_folds": 2, "n_boot": 50}
+    table = landmark_gain({"a": x}, pd.DataFrame(shape, names), people, **options).table
+    areas = table[table["features"] != "gain"]
+    assert len(areas) == 3
+    assert np.allclose(areas["ci_low"], 0.025 ** (1 / 8))
+    assert (areas["ci_high"] == 1).all()
 
 
 PEOPLE, IMAGES = 7, 3

@@ -188,7 +188,8 @@ def landmark_gain(
             drawn["gain"] = drawn["both"] - drawn["embedding"]
             for name in _FEATURES:
                 row = {**place, "what": what, "features": name}
-                row |= recognition.summary(drawn[name], n_people)
+                rate = name != "gain" and not isinstance(targets.get(what), Numbers)
+                row |= recognition.summary(drawn[name], n_people, rate=rate)
                 row["p"] = recognition.p(drawn[name], 0.0, n_people) if name == "gain" else np.nan
                 rows.append({**row, "weight": weight if name in ("both", "gain") else np.nan})
     table = pd.DataFrame(rows).assign(
