@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import tempfile
 import threading
 import time
@@ -43,13 +44,19 @@ def made(command: str, config: str, settings: list[str], out: Path, wall: bool) 
     return run(run.takes.read(config, settings), out / "run", device="cpu", jobs=jobs)
 
 
+def resident_bytes() -> int:
+    """Return the bytes that are resident in this process now (Linux only)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def done(command: str, config: str, settings: list[str], out: Path, wall: bool) -> None:
     """Write what a run takes."""
     most, over = [0], threading.Event()
 
     def look() -> None:
         while not over.wait(0.01):
-            most[0] = max(most[0], _plan.resident_bytes())
+            most[0] = max(most[0], resident_bytes())
 
     watcher = threading.Thread(target=look, daemon=True)
     run = made(command, config, settings, out, wall)

@@ -39,11 +39,6 @@ _TOKEN = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`([^`]*)`|([&|~])"
 _WORDS = {"&": " and ", "|": " or ", "~": " not "}
 
 
-def check_expression(expression: str) -> None:
-    """Raise if an expression is not one, or holds what is not allowed in it."""
-    _parsed(expression)
-
-
 def rows_where(expression: str, table: pd.DataFrame, *, rows: str = "rows") -> np.ndarray:
     """Find the rows of a table for which an expression is true.
 

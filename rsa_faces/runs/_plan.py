@@ -347,14 +347,6 @@ def peak_bytes() -> int:
     return peak[0]
 
 
-def resident_bytes() -> int:
-    """Return the bytes that are resident in this process now; 0 where this is not told."""
-    with contextlib.suppress(OSError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    return 0
-
-
 def memory_of_machine() -> int:
     """Return the bytes of memory that this machine has."""
     try:
