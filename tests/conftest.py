@@ -44,6 +44,25 @@ def weights_are_not_looked_at(request, monkeypatch):
         monkeypatch.setattr(load, "_look_at", lambda *_: None)
 
 
+@pytest.fixture(autouse=True)
+def keys_are_given_back(monkeypatch):
+    """End the processes with the key of an arrangement task that a test started and left."""
+    keys = sys.modules.get("rsa_faces.behaviour.arrange._keys")
+    if keys is None:
+        yield
+        return
+    started, start = [], keys.Keeper._start
+
+    def noted(keeper):
+        start(keeper)
+        started.append(keeper)
+
+    monkeypatch.setattr(keys.Keeper, "_start", noted)
+    yield
+    for keeper in started:
+        keeper.close()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def folders_are_described():
     """Whatever command a test runs: each file and column has its line in the folder's README."""
