@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import pages  # noqa: E402 (beside this file)
+from numpydoc.xref import DEFAULT_LINKS  # noqa: E402
 from sphinx_gallery.sorting import FunctionSortKey  # noqa: E402
 
 import rsa_faces as rf  # noqa: E402
@@ -37,7 +38,11 @@ myst_heading_anchors = 3
 
 autosummary_generate = True
 autodoc_typehints = "none"  # types are in the text, with shapes and units
+autodoc_preserve_defaults = True  # as they are written, not what they become
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True  # classes among types become links,
+# words such as "sequence" do not: their pages are on the sites of others.
+numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS}
 default_role = "literal"
 
 html_math_renderer = "mathml"
@@ -70,3 +75,8 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "min_reported_time": 10,
 }
+
+
+def setup(app) -> None:
+    """Link names as docstrings have them."""
+    app.connect("missing-reference", pages.find_reference)

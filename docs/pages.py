@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 import typer.main
@@ -79,7 +80,7 @@ def public_names() -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     seen: set[int] = set()
     for module in public_modules():
-        for name in getattr(module, "__all__", ()):
+        for name in getattr(module, "__all__", None) or shown_names(module):
             value = getattr(module, name)
             if not (
                 inspect.isfunction(value) or inspect.isclass(value) or hasattr(value, "cache_info")
@@ -91,10 +92,23 @@ def public_names() -> dict[str, list[str]]:
     return names
 
 
+def shown_names(module: ModuleType) -> list[str]:
+    """Return what users call of a module that names nothing itself: what has an example."""
+    if ".families." in module.__name__:
+        return []  # architectures, which `load_network` opens
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and getattr(value, "__module__", "") == module.__name__
+        and ">>>" in (inspect.getdoc(value) or "")
+    ]
+
+
 def api() -> dict[str, str]:
     """Return a page for each part of the package, and the one that lists them."""
     names = public_names()
-    pages, listed = {}, []
+    pages, listed = {}, {}
     for part in ["rsa_faces", *(f"rsa_faces.{name}" for name in rf._SUBPACKAGES)]:
         inside = [
             m for m in names if m == part or (part != "rsa_faces" and m.startswith(f"{part}."))
@@ -112,11 +126,46 @@ def api() -> dict[str, str]:
             lines.append("")
         stem = part.replace("rsa_faces.", "")
         pages[f"api/{stem}.rst"] = "\n".join(lines)
-        listed.append(stem)
+        listed[stem] = (
+            f":doc:`{part} <{stem}>`\n    {_first_paragraph(importlib.import_module(part))}"
+        )
     head = ["In Python", "=========", "", "Every public function and class.", ""]
-    head += [".. toctree::", "   :maxdepth: 1", "", *(f"   {name}" for name in listed), ""]
+    head += [*listed.values(), ""]
+    head += [".. toctree::", "   :hidden:", "", *(f"   {name}" for name in listed), ""]
     pages["api/index.rst"] = "\n".join(head)
     return pages
+
+
+def find_reference(app: Any, env: Any, node: Any, text: Any) -> Any:
+    """Return a link for a name that docstrings have, where it is not the one that is documented.
+
+    A docstring says `searchlight` or `rsa_faces.mapping.searchlight.searchlight`; there is one
+    page, under the shortest name. Nothing is linked where a name could be two.
+    """
+    from docutils import nodes
+    from sphinx.addnodes import seealso
+    from sphinx.util.nodes import make_refnode
+
+    if node.get("refdomain") != "py":
+        return None
+    parents = [node.parent]
+    while parents[-1].parent is not None:
+        parents.append(parents[-1].parent)
+    # Types are words of which some are classes: `table` is no property there.
+    is_type = node["reftype"] == "obj" and not any(isinstance(one, seealso) for one in parents)
+    kinds = ("class", "exception") if is_type else ("function", "class", "exception")
+    target = node["reftarget"]
+    objects = env.get_domain("py").objects.items()
+    for ending in (f".{target}", f".{target.rpartition('.')[2]}"):
+        entries = [one for one in objects if one[0].endswith(ending) and not one[1].aliased]
+        # A method of the same name is not what a bare name means.
+        named = [one for one in entries if one[1].objtype in kinds]
+        entries = named if named or is_type else entries
+        if len(entries) == 1:
+            name, entry = entries[0]
+            place = (node["refdoc"], entry.docname, entry.node_id)
+            return make_refnode(app.builder, *place, text, name)
+    return nodes.Text(text.astext()) if is_type else None
 
 
 def _first_paragraph(value: object) -> str:

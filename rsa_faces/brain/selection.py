@@ -261,7 +261,7 @@ def select_electrodes(patterns: IeegPatterns, selection: FaceSelection) -> IeegP
 
 
 def split_trials(patterns: IeegPatterns) -> tuple[IeegPatterns, IeegPatterns]:
-    """Split trials into two halves: each condition's first, third, ... and second, fourth, ...
+    """Split trials into two halves: those of a condition go to each in turn.
 
     Parameters
     ----------
