@@ -397,6 +397,8 @@ MARKS = {
 
 def report_figures(folder: Path) -> None:
     """Draw the figures of a report, small, with numbers that the page on reading it explains."""
+    import matplotlib.pyplot as plt
+
     d92 = rf.datasets.images92()
     layers = []
     with warnings.catch_warnings():
@@ -433,3 +435,4 @@ def report_figures(folder: Path) -> None:
                 zorder=20,
             )
         figure.savefig(folder / f"{name}.png", dpi=180)
+        plt.close(figure)  # what is open belongs to the first script that is run

@@ -28,7 +28,7 @@ import pandas as pd
 
 import rsa_faces as rf
 
-clips = rf.datasets.simulated_clips("clips", n_runs=3, n_per_run=7, n_subjects=6)
+clips = rf.datasets.simulated_clips("clips", n_runs=3, n_per_run=10, n_subjects=6)
 print(pd.read_csv("clips/clips.csv").head(4).to_string(index=False))
 subjects = rf.load_rdms("clips/subjects.h5")
 print(subjects)
