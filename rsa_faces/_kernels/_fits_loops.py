@@ -9,6 +9,8 @@ from rsa_faces._kernels._kendall_loops import concordance
 from rsa_faces._kernels._resampled_loops import rank_sorted
 from rsa_faces._kernels._sort_loops import N_BINS, sort_one
 
+# Of predictors of length 1: a slope below the first is 0, a pivot below the second is that of one
+# that follows from those before it.
 _TOLERANCE = 1e-12
 _SINGULAR = 1e-13
 
@@ -219,6 +221,7 @@ def _transform(values, w, counts, pairs, n, code, targets, room):
     for p in range(n):
         other[p] = (out[p] - rows[first[p]] - rows[second[p]]) / 2.0
         squares += w[p] * out[p] * other[p]
+    # Sums of squares that cancel to less than this are a constant row's rounding.
     return squares if squares > 1e-13 * plain else 0.0
 
 

@@ -39,6 +39,7 @@ def nnls(gram: np.ndarray, target: np.ndarray, *, compiled: bool) -> np.ndarray:
         values, vectors = np.linalg.eigh(square[np.ix_(used, used)] / np.outer(scale, scale))
         # Rows R with RᵀR the inner products, and z with Rᵀz the targets.
         length = np.sqrt(np.maximum(values, 0.0))[:, None]
+        # Lengths are roots: this is 1e-14 of a sum of squares, which is rounding.
         rows, kept = length * vectors.T, length[:, 0] > 1e-7
         for t, own in enumerate(target[j][:, used] / scale):
             z = (vectors.T[kept] @ own) / length[kept, 0]

@@ -9,6 +9,8 @@ from rsa_faces._kernels.sort import sort_rows
 
 #: Pairs of entries, for all rows and weightings, after which the compiled form pays.
 LIMIT = 3 * 10**8
+# Below this every whole number is a float64 of its own, so that counts of pairs are exact in any
+# order of adding.
 _EXACT = 2.0**52
 
 

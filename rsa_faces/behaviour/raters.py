@@ -285,8 +285,11 @@ def rater_agreement(
         if pairs.sum() >= 3 and x.std() > 0 and y.std() > 0:
             r[i] = np.corrcoef(x, y)[0, 1]
     n_pairs = both.sum(axis=1)
+    # Correlations pile up below 1: differences near it count more, as z makes them. Median and
+    # median deviation, because those who stand out would hide themselves in a mean.
     fisher = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
     centre = np.nanmedian(fisher) if np.isfinite(r).any() else np.nan
+    # 1.4826: makes a median deviation the standard deviation where values are normal.
     spread = 1.4826 * np.nanmedian(np.abs(fisher - centre)) if np.isfinite(r).any() else np.nan
     deviation = (fisher - centre) / spread if spread > 0 else np.full(len(r), np.nan)
     twins = _twins(z, min_pairs)

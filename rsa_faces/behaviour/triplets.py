@@ -406,6 +406,7 @@ def _fit(triplets, *, n, n_dimensions, nonnegative, penalty, max_iter, rng):
         # All triplets go through the n × n matrix of similarities: no gather of coordinates.
         s = (x @ x.T)[row, col]
         logits = np.stack([s[r] for r in rows])
+        # Exponents beyond 700 would be infinite; a constant does not change shares.
         logits -= logits.max(axis=0)
         p = np.exp(logits)
         p /= p.sum(axis=0)

@@ -218,6 +218,8 @@ def check_estimable(design: np.ndarray, columns: np.ndarray, names: Sequence[str
     silent = [names[i] for i, c in enumerate(columns) if scale[c] == 0]
     scaled = design / np.where(scale > 0, scale, 1.0)
     _, singular, basis = np.linalg.svd(scaled, full_matrices=False)
+    # Columns have length 1: a direction that is shorter than the root of rounding is made of it,
+    # and a beta along it would be of any size.
     basis = basis[singular > 1e-8 * singular[0]]
     own = (basis**2).sum(axis=0)[columns]
     bad = [name for name, share in zip(names, own, strict=True) if share < 1 - _ESTIMABLE]

@@ -9,6 +9,8 @@ import numpy as np
 from rsa_faces._core.errors import InputError
 from rsa_faces.brain._design import DesignOptions, RunPlan, design_matrix
 
+# Squared lengths, relative to what they were: 1e-5 of a length, far above rounding, and far below
+# what an overlap of events leaves that can be estimated.
 _SMALL = 1e-10
 
 

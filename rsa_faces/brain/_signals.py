@@ -87,6 +87,7 @@ def log_power(values: np.ndarray, rate: float, bands: list[tuple[float, float]],
 def between_times(times: np.ndarray, ends, what: str) -> slice:
     """Return the samples from one time to another, both included."""
     start, stop = ends
+    # Times of samples are counts over a rate: the end that is meant may be a rounding away.
     slack = 1e-6
     if not times[0] - slack <= start <= stop <= times[-1] + slack:
         raise InputError(

@@ -23,6 +23,7 @@ from rsa_faces.brain.spheres import Discs, Spheres
 #: What profiles of channels are made of.
 PROFILES = ("responses", "connectivity")
 _REPORT_MEASURES = ("correlation", "cosine", "euclidean", "sqeuclidean")
+# Two observations correlate by 1 or -1 whatever they are.
 _FEWEST_CONDITIONS = 3
 
 

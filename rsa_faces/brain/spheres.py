@@ -21,6 +21,7 @@ from rsa_faces._core.stored import storable
 
 # Image files hold affines in single precision: a voxel at the radius belongs to the sphere.
 _SLACK = 1 + 1e-6
+# Of lengths of paths at a time: each centre has one to every vertex nearby.
 _BLOCK_BYTES = 64 * 2**20
 
 

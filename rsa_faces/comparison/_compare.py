@@ -16,6 +16,7 @@ from rsa_faces.comparison.methods import METHODS, Method, resolve
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import check_measured
 
+# Two pairs correlate by 1 or -1 whatever they are.
 MIN_PAIRS = 3
 
 
@@ -400,6 +401,7 @@ def with_sigma_k(method: Method, sigma_k: np.ndarray, conditions: Sequence[str])
     sigma_k = sigma_k.astype(np.float64)
     if not np.isfinite(sigma_k).all() or not np.allclose(sigma_k, sigma_k.T, atol=0.0):
         raise InputError("expected a finite and symmetric sigma_k, got one that is not.")
+    # Estimates of less than full rank have eigenvalues of 0, which rounding takes to either side.
     if (eigenvalues := np.linalg.eigvalsh(sigma_k))[0] < -1e-10 * np.abs(eigenvalues).max():
         raise InputError(
             "expected a covariance as sigma_k (no negative eigenvalue), got one with the "

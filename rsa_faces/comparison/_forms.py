@@ -501,6 +501,8 @@ def partial_correlations(correlations: np.ndarray, n_given: int) -> np.ndarray:
     xy, xz = correlations[:, :n_model, :n_data], correlations[:, :n_model, n_data:]
     zy, zz = correlations[:, n_model:, :n_data], correlations[:, n_model:, n_data:]
     undefined = np.isnan(zz).any(axis=(1, 2), keepdims=True)
+    # A pseudo-inverse, so that RDMs to take out may follow from each other: none has to be left
+    # out.
     inverse = np.linalg.pinv(np.where(undefined, 0.0, zz), hermitian=True, rcond=1e-10)
     inverse = np.where(undefined, np.nan, inverse)
     left_x = 1 - np.einsum("bmg,bgh,bmh->bm", xz, inverse, xz, optimize=True)

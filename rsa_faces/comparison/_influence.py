@@ -271,8 +271,11 @@ def _whitened_nodes(x, y, sum_x, sum_y, *, same: bool = False) -> np.ndarray:
 
 def residuals(values: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what is left of rows, and their regression weights, (n_rows, n_given)."""
+    # What is given may follow from the rest of it (two copies of an RDM): the shortest weights
+    # then.
     weights = np.linalg.lstsq(given.T, values.T, rcond=1e-10)[0].T
     rest = values - weights @ given
+    # A model that is among the given ones leaves rounding, whose correlation with data is noise.
     nothing = (rest**2).sum(axis=1) <= 1e-12 * (values**2).sum(axis=1)
     rest[nothing] = 0.0
     return rest, weights

@@ -173,6 +173,8 @@ def semi_partial_correlations(
     for i, z in enumerate(before):
         between, own = among[:, z[:, None], z], among[:, i, z]
         fine = ~(np.isnan(between).any(axis=(1, 2)) | np.isnan(own).any(axis=1))
+        # Neighbouring layers can be copies of each other but for rounding (a layer and its
+        # dropout).
         inverse = np.linalg.pinv(between[fine], hermitian=True, rcond=1e-10)
         weights = np.einsum("bz,bzy->by", own[fine], inverse)
         unexplained = 1 - np.einsum("bz,bz->b", weights, own[fine])

@@ -425,6 +425,8 @@ def _coordinates(models: RDMs, i: int) -> tuple[np.ndarray, float]:
     np.fill_diagonal(matrix, 0.0)
     centring = np.eye(len(matrix)) - 1.0 / len(matrix)
     values, vectors = np.linalg.eigh(-0.5 * centring @ matrix @ centring)
+    # Distances that are not Euclidean have negative values, for which there are no coordinates:
+    # they are left out, and how much they are is said.
     keep = values > 1e-9 * np.abs(values).max()
     if not keep.any():
         raise InputError(f"expected a model with distances, but all of model {i} are 0.")

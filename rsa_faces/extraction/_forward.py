@@ -46,6 +46,8 @@ class Probe:
         """
         alone = self.samples[layer]
         with np.errstate(invalid="ignore"):
+            # A layer that answers next to nothing (all rectified) is not told apart by its
+            # rounding.
             change = np.abs(_sampled(first) - alone).max() / max(np.abs(alone).max(), 1e-6)
         return float(np.nan_to_num(change, nan=0.0))
 

@@ -96,6 +96,7 @@ def plot_mds(
     points, _ = smacof(
         distances,
         n_components=2,
+        # Stress has many minima: the best of several starts is drawn.
         n_init=8,
         random_state=seed,
         max_iter=500,

@@ -132,6 +132,8 @@ def _circles(radius: np.ndarray, wanted: dict[tuple[int, int], float]) -> np.nda
         elif excess(near) <= 0:
             apart[i, j] = near
         else:
+            # Overlap has no inverse in closed form, but it falls with the distance: one root,
+            # between touching from inside and from outside.
             apart[i, j] = brentq(excess, near, far, xtol=1e-14)
     shapes = np.zeros((len(radius), 5))
     shapes[:, 2] = shapes[:, 3] = radius

@@ -25,6 +25,7 @@ UNCERTAINTIES = ("bootstrap", "analytic")
 INTERVALS = ("t", "percentile")
 TAILS = ("two-sided", "greater", "less")
 FAMILIES = ("region", "all")
+# Below these a note is given: docs/calibration.md has how often tests err at such sizes.
 FEW_SUBJECTS = 5
 FEW_CONDITIONS = 20
 _ROUNDING = 1e-12  # of similarities, which are at most 1

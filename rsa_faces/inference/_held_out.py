@@ -292,6 +292,8 @@ def _whitened_products(vectors: np.ndarray, data: np.ndarray, counts: np.ndarray
 
 def _without_constant(square: np.ndarray, across: np.ndarray, raw: np.ndarray):
     """Return inner products with zeros for layers that are constant in a sample."""
+    # A layer that is the same for all conditions of a sample has a variance of 0 but for rounding,
+    # and scaling by that would make a perfect predictor of noise.
     constant = ~(np.einsum("nkk->nk", square) > 1e-12 * raw)
     square[constant] = 0.0
     square.transpose(0, 2, 1)[constant] = 0.0
@@ -340,6 +342,8 @@ def _fit_interpolation(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
     b = diagonal[..., :-1] * second - beside * first
     length = a**2 * diagonal[..., :-1] + 2 * a * b * beside + b**2 * diagonal[..., 1:]
     determinant = diagonal[..., :-1] * diagonal[..., 1:] - beside**2
+    # Both weights above 0, as a mixture has them; and two neighbours that are the same layer but
+    # for rounding have no best mixture: the determinant is 1 - r², times both squares.
     inside = (a > 0) & (b > 0) & (determinant > 1e-12 * diagonal[..., :-1] * diagonal[..., 1:])
     score = np.full(a.shape, -np.inf)
     np.divide(a * first + b * second, np.sqrt(np.maximum(length, 0)), out=score, where=inside)

@@ -22,6 +22,8 @@ from rsa_faces.inference._weighted import BLOCK, LINEAR_BLOCK
 MEMORY = 256 * 2**20
 #: Fewest distinct conditions of a sample in which RDMs can be compared: they have three pairs.
 FEWEST = 3
+# Rounds of drawing poor samples again: each leaves fewer, and where so many do not do, hardly any
+# sample of these groups is fit.
 _ATTEMPTS = 1000
 
 Statistic = Callable[[np.ndarray, Sequence[np.ndarray]], list[np.ndarray]]

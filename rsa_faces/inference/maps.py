@@ -367,6 +367,8 @@ def _units(maps: np.ndarray) -> np.ndarray:
     # Up to signs, as flips make such values equal: t would be without bound in one of them.
     deviations = np.abs(units)
     deviations -= deviations.mean(axis=0)
+    # t is a mean over a spread: of copies the spread is rounding, and t would be of the order of
+    # 1e6.
     same = np.einsum("sp,sp->p", deviations, deviations) <= 1e-12 * squares
     if (constant := same & (scale > 0)).any():
         raise InputError(

@@ -279,6 +279,7 @@ def _lags(model: np.ndarray, data: np.ndarray, longest: float | None) -> np.ndar
         )
     step = steps.mean()
     number = np.arange(len(data)) - np.arange(len(model))[:, None]
+    # Pairs of times with one lag must have one number, or each would be a lag of its own.
     lags = (number * step + data[0] - model[0]).round(6)
     most = (model[-1] - model[0] + step) / 2 if longest is None else longest
     lags = np.where(np.abs(lags) <= most + 1e-6, lags, np.nan)

@@ -518,6 +518,8 @@ def _check_collinear(g: np.ndarray, names: tuple[str, ...], block: str) -> None:
     """Raise if a predictor follows from the others."""
     values, vectors = np.linalg.eigh(g[1:, 1:])
     if values[0] <= _COLLINEAR:
+        # The direction without variance: predictors with a share in it follow from each other,
+        # those with none are innocent.
         involved = [n for n, v in zip(names, vectors[:, 0], strict=True) if abs(v) > 1e-3]
         raise InputError(
             "expected predictors that do not follow from each other, but "

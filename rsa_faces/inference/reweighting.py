@@ -25,6 +25,8 @@ from rsa_faces.inference._subjects import subject_means
 from rsa_faces.inference.flexible import aligned
 from rsa_faces.rdm import RDMs
 
+# A matrix of so many rows has 2 GB, and its decomposition takes minutes; beyond, both grow with the
+# square and the cube.
 _LARGEST_GRAM = 16_000
 
 

@@ -112,6 +112,8 @@ class Patterns:
         ):
             return
         if angular:
+            # Near pairs are squares of differences of length sqrt(2 v): their error goes with that
+            # length and vanishes with it. Others are sums of products, whose error does not.
             near = sums * np.sqrt(2.0 * vectors) + sums**2
             rounding, exact = np.where(vectors < 1e-8, near, sums), (0.0, 2.0)
         else:

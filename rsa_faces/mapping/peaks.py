@@ -123,6 +123,7 @@ def _apart(candidates: np.ndarray, places: np.ndarray, n: int, distance: float) 
     chosen: list[int] = []
     for center in candidates:
         gaps = np.linalg.norm(places[chosen] - places[center], axis=1)
+        # A distance of 0 asks for no room, but not for the same place twice.
         if (gaps >= max(distance, 1e-9)).all():
             chosen.append(int(center))
             if len(chosen) == n:

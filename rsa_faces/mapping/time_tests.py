@@ -416,6 +416,7 @@ def _times_between(times: np.ndarray, between) -> np.ndarray:
     """Return which times are within, both ends included."""
     if between is None:
         return np.ones(len(times), dtype=bool)
+    # Times are multiples of a step in floating point: 0.3 is not quite three times 0.1.
     inside = (times >= between[0] - 1e-9) & (times <= between[1] + 1e-9)
     if not inside.any():
         raise InputError(

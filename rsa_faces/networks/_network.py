@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rsa_faces.networks._trace import Call
 
+# As many points as a curve over layers can show; who wants others names them.
 MAX_DEFAULT_LAYERS = 25
 
 

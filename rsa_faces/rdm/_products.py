@@ -25,6 +25,7 @@ from rsa_faces.rdm._ties import rounding_of_sums, settle, values_repeat
 _WIDTH = 4096
 _GROUP = 8192  # channels that one thread takes at a time, at most
 _MANY = 1000  # conditions
+# Of patterns in float64 at a time, whatever the type that a layer comes in and however long it is.
 _BLOCK_BYTES = 32 * 2**20
 
 
@@ -36,6 +37,8 @@ class _Rounding:
     short: float  # the product of two lengths, as a share of the same
 
 
+# The first is about the root of the type's rounding: of a distance so small half the digits are
+# left.
 _DOUBLE, _SINGLE = _Rounding(1e-8, 1e-5), _Rounding(1e-4, 0.05)
 
 

@@ -18,7 +18,10 @@ from rsa_faces.report import Table
 
 #: Fewer subjects leave nothing to choose by.
 FEWEST_SUBJECTS = 4
+# Each halving is one way to choose; over so many the answer depends little on which were drawn, and
+# less than on who the subjects are.
 _N_HALVINGS = 50
+# Places of which sums are held at a time: 50 MB for all halves, however fine the map is.
 _AT_ONCE = 2**16
 #: What columns of the table are.
 MEANINGS = {

@@ -72,6 +72,7 @@ def normalise_light(stimuli: StimulusSet, method: str = "equalisation") -> Stimu
 
 def _equalised(luma: np.ndarray) -> np.ndarray:
     """Return 255 times the share of pixels that are darker, ties counted half."""
+    # Grey made of three channels differs by rounding between pixels that are equal; they are ties.
     values, place, counts = np.unique(luma.round(6), return_inverse=True, return_counts=True)
     share = (counts.cumsum() - counts / 2) / luma.size
     return 255 * share[place.reshape(luma.shape)]

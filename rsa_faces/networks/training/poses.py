@@ -210,6 +210,7 @@ class Turns:
         base = np.bincount(place, stay, minlength=self.n_bins)
         poured = _poured(base, 1 - base.sum())
         bits = tuple(float(entropy(share, base=2)) for share in (before, base + poured))
+        # Sums of shares in another order differ in the last digits: no gain must not look like one.
         if bits[1] <= bits[0] + 1e-9:
             raise InputError(
                 f"turning cannot raise the entropy of yaw ({bits[0]:.2f} bits in {self.n_bins} "

@@ -281,6 +281,7 @@ def tar_at_far(
             "n_needed": n_needed,
         }
         if n_needed <= n_impostors:
+            # A rate is a count over a count: 3 of 300 must not be above 0.01 by rounding.
             last = np.flatnonzero(curve["far"] <= far * (1 + 1e-12))[-1]
             row |= curve.loc[last, ["tar", "threshold"]].to_dict()
         rows.append(row)
