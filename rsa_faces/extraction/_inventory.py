@@ -122,6 +122,7 @@ def prune_store(
     if older_than is None and max_size is None and not unused:
         raise InputError("expected older_than, max_size or unused=True: what should go? Got none.")
     why = pd.Series("", index=parts.index)
+    # A part younger than a day may be what a running extraction is writing.
     left = parts["state"].eq("left over") & (parts["used"] > 1)
     if unused:
         why[left | parts["state"].isin(["other code", "damaged"])] = "unused"
@@ -129,6 +130,8 @@ def prune_store(
     if older_than is not None:
         why[rows & (parts["used"] > older_than) & (why == "")] = f"not used for {older_than:g} days"
     if max_size is not None:
+        # What the present code can read is kept before what it cannot, and what was used lately
+        # before the rest.
         stays = parts[rows & (why == "")].sort_values(["state", "used"])  # "current" comes first
         over = stays["n_bytes"].cumsum() > parse_bytes(max_size)
         why[over.index[over]] = "least lately used"

@@ -48,6 +48,8 @@ class Layout:
     def of(cls, output: torch.Tensor) -> Layout:
         """Return the layout of a layer's output."""
         strides = output.stride()
+        # In the order in which they lie in memory (channels last, say): flattening is then no copy,
+        # and RDMs do not depend on the order of channels.
         axes = tuple(sorted(range(1, output.ndim), key=lambda axis: -strides[axis]))
         return cls(axes, tuple(output.shape[axis] for axis in axes))
 
@@ -87,6 +89,8 @@ def reduced(
     if isinstance(reduce, int):
         if whole.n_channels <= reduce:
             return layer, whole
+        # Of seed and layer alone: the same projection whatever other layers are asked for, in any
+        # run.
         key = zlib.crc32(f"{seed} {layer}".encode())
         label = f"{layer}:projected {reduce}"
         return label, Layout(whole.axes, whole.shape, "projected", (reduce, key))
@@ -119,6 +123,9 @@ def projection(n_channels: int, n_kept: int, key: int) -> csr_array:
     from scipy.sparse import csr_array
 
     rng = np.random.default_rng(key)
+    # A sparse sign projection (count sketch): each channel goes to one sum, with a random sign, so
+    # that inner products are right on average at one addition per value; a dense matrix for the
+    # first layers of a network would not fit in memory.
     to = rng.integers(0, n_kept, n_channels)
     sign = rng.choice(np.array([-1, 1], np.float32), n_channels)
     return csr_array((sign, (to, np.arange(n_channels))), shape=(n_kept, n_channels))

@@ -240,6 +240,8 @@ class FramePatterns(Mapping):
         FramePatterns
         """
         shape = len(self.conditions), len(self.times)
+        # Each clip in an order of its own: one order for all would leave what clips have in common
+        # in time.
         order = np.argsort(as_rng(seed).random(shape), axis=1)
         if self._order is not None:
             order = np.take_along_axis(self._order, order, axis=1)

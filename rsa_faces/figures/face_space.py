@@ -236,6 +236,8 @@ def plot_axis_tuning(
     """
     table = tuning.table.set_index("cell")
     if cells is None:
+        # The cells that the axis predicts best: two rows of three are what a page holds and a
+        # reader compares.
         cells = table["r"].sort_values(ascending=False).index[:6]
     cells = [check_choice(cell, table.index, what="cell") for cell in cells]
     check_enough(len(cells), 1, "cell")

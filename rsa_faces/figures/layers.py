@@ -163,6 +163,8 @@ def plot_layers(
 def _columns(table: pd.DataFrame, names: list[str]) -> tuple[list[str], list[str]]:
     """Return which names have a panel of their own, and which stand together in the last one."""
     several = [n for n in names if _n_layers(table, n) > 1]
+    # An untrained network is drawn behind its trained twin; without the twin it has a panel of its
+    # own.
     curves = [n for n in several if base_name(n) == n or base_name(n) not in several]
     return curves, [n for n in names if n not in several]
 
@@ -190,6 +192,7 @@ def _title(network: str | None) -> str:
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
     """Return limits that hold 0 and all similarities, intervals and ceilings that are drawn."""
     values = table[["similarity", "ci_low", "ci_high"]].to_numpy(float)
+    # Ceilings of regions without a reliable signal are not drawn: they must not stretch the axis.
     ceilings = table.loc[table["reliable"] == True, "ceiling_high"].to_numpy(float)  # noqa: E712
     return limits_of([*values.ravel(), *ceilings])
 
@@ -202,6 +205,7 @@ def _frame(axes: Axes, head: pd.Series, limits: tuple[float, float]) -> None:
             head["ceiling_low"], head["ceiling_high"], color=CEILING, linewidth=0, zorder=0
         )
     axes.axhline(0, color="black", linewidth=0.4, zorder=1)
+    # Room below for two rows of marks, which belong to no value of the axis.
     axes.set_ylim(low - 0.16 * (high - low), high + 0.03 * (high - low))
     bounded_axis(axes, low, high)
 
@@ -224,6 +228,7 @@ def _draw_network(axes, table, network, color, alpha, limits) -> None:
         if rows.empty:
             continue
         x = rows["layer"].map(place).to_numpy(float)
+        # Intervals of t are symmetric and can go beyond what a similarity can be.
         ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
         if trained:
             axes.fill_between(x, *ends.T, color=color, alpha=0.2, linewidth=0)

@@ -171,6 +171,8 @@ def time_generalization(
     check_measured(data, "every subject")
     rows = vectors.reshape(-1, n_pairs)
     scaled = method.pooling(rows, np.ones_like(rows)).reshape(vectors.shape)
+    # A constant RDM has no z-scores, but must not make the pool of all others undefined: it adds
+    # nothing.
     undefined = (vectors == (vectors[:, :, :1] if method.centres else 0)).all(axis=2)
     scaled[undefined] = 0.0
     total = scaled.sum(axis=0)
@@ -178,6 +180,8 @@ def time_generalization(
     for s in range(n_subjects):
         rows, columns = ~undefined[s], ~np.delete(undefined, s, axis=0).any(axis=0)
         if rows.any() and columns.any():
+            # With the sum of the others: similarity does not depend on the length of a vector, so
+            # that no mean is needed.
             subjects[s][np.ix_(rows, columns)] = method(
                 vectors[s, rows], (total - scaled[s])[columns]
             )

@@ -307,6 +307,8 @@ def model_names(labels: pd.DataFrame, what: str = "model") -> tuple[str, ...]:
 
 def depths(labels: pd.DataFrame) -> np.ndarray | None:
     """Return the depth of each model in its network, or None where some have none."""
+    # Depth compares layers of networks with different numbers of layers; the index is what is left
+    # for RDMs of other tools.
     for column in ("depth", "layer_index"):
         if column in labels:
             depth = pd.to_numeric(labels[column], errors="coerce").to_numpy(np.float64)
@@ -330,6 +332,8 @@ def _chosen(best: BestModels) -> pd.DataFrame:
 
 def best_of(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return number and similarity of the best model at each centre; −1 and NaN where none is."""
+    # A model that is undefined at a place does not take the place from those that are defined
+    # there.
     filled = np.where(np.isnan(similarity), -np.inf, similarity)
     index = best_index(filled, axis=0)
     best = filled[index, np.arange(len(index))]

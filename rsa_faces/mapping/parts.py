@@ -159,6 +159,8 @@ def group_test_parts(
     values = [values_of(some, model, minus) for some in maps.values()]
     graph = None
     if statistic != "max":
+        # One test over all parts, so that its largest statistic is that of the whole brain;
+        # clusters end where a part does, as no edge leads from one to another.
         graph = sparse.csr_array(
             sparse.block_diag([neighbours(some[0].space) for some in maps.values()], format="csr")
         )

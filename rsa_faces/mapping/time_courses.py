@@ -163,5 +163,6 @@ def layer_map(
 def of_region(course, region: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the curves `rows` of the patients that have the region, and who they are."""
     own = (course.curves["region"] == region).to_numpy()
+    # Patients have electrodes in some regions only: who has none there is no subject there.
     has = ~np.isnan(course.subjects[:, own]).all(axis=(1, 2))
     return course.subjects[has][:, rows], has

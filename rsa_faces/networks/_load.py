@@ -189,6 +189,7 @@ def open_network(
     check_seed(seed)
     spec = get_spec(name)
     base = name
+    # Whoever puts the prefix to names in a loop may do so twice; it means no more than once.
     while base.startswith("untrained:"):
         base = base.removeprefix("untrained:")
     untrained = base != name
@@ -237,6 +238,8 @@ def is_published(spec: NetworkSpec, path: str | os.PathLike[str]) -> bool:
     if not known or not os.path.isfile(path):
         return False
     digest = sha256_file(path)
+    # A name that is known with another content is a download that broke or a file that was changed:
+    # to load it in silence would give other numbers under the same name.
     if not digest.startswith(known.get(name, "")):
         raise InputError(
             f"{name} is published with SHA-256 {known[name]}, but this file has {digest}: it was "
@@ -281,6 +284,7 @@ def _device(device: str):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+        # A name can be well formed and the device not be there: only using it tells.
         torch.empty(1, device=chosen)
     except (RuntimeError, TypeError, AssertionError) as err:
         reason = str(err).splitlines()[0]

@@ -44,6 +44,8 @@ def apply(preprocessing: Preprocessing, images: Sequence[np.ndarray]) -> np.ndar
             pixels = pixels[:, :, ::-1]
         out[i] = (pixels.transpose(2, 0, 1) - mean) / std
 
+    # Pillow lets go of the interpreter while it resizes: threads are enough, and images need no
+    # copying to other processes.
     with ThreadPoolExecutor(min(max(1, len(images)), os.cpu_count() or 1, 8)) as pool:
         list(pool.map(write, range(len(images))))
     return out
@@ -65,6 +67,7 @@ def fit(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
         square.paste(resized, corner)
         return square
     shorter, resize_to = min(width, height), preprocessing.resize_to or size
+    # Cut off, not rounded, as torchvision's Resize does: one pixel more would shift the crop.
     new = int(width * resize_to / shorter), int(height * resize_to / shorter)
     resized = _resize(picture, new, resample)
     left, top = (round((side - size) / 2) for side in new)
@@ -91,6 +94,8 @@ def positions(preprocessing: Preprocessing, width: int, height: int) -> np.ndarr
         shorter, resize_to = min(width, height), preprocessing.resize_to or size
         new = int(width * resize_to / shorter), int(height * resize_to / shorter)
         left, top = (-round((side - size) / 2) for side in new)
+    # Centres of pixels are half a pixel inside: without it a larger image would be shifted against
+    # a smaller one.
     middle = np.arange(size) + 0.5
     x, y = (middle - left) * width / new[0], (middle - top) * height / new[1]
     return np.stack(np.broadcast_arrays(x, y[:, None]), axis=-1)

@@ -200,6 +200,7 @@ def draw(run: CompareRun) -> None:
     from rsa_faces import figures
 
     inputs, models, result = run.inputs, run.models, run.evaluated
+    # A figure is drawn again only if its numbers have changed: this is what it depends on.
     content = result.to_json()
 
     add = run.picture
@@ -308,6 +309,8 @@ def draw(run: CompareRun) -> None:
 def _gallery(inputs: Inputs, models: RDMs) -> tuple[RDMs, list[str]]:
     """Return the RDMs of the gallery and their titles."""
     labels = models.labels
+    # The last layer is the one that can be named before looking: a gallery of the best ones would
+    # show what was chosen on these data.
     last = labels.groupby("network", sort=False)["layer_index"].idxmax().tolist()
     parts = [data.mean().with_labels(title=region) for region, data in inputs.data.items()]
     chosen = models[last]
