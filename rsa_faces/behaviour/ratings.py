@@ -148,6 +148,8 @@ def pair_rating_rdms(
     if table["rating"].isna().all():
         raise InputError("expected ratings, but all are missing.")
     if scale is None:
+        # One number for all raters: dissimilarities of one who never pressed the highest key begin
+        # above 0, which rank and correlation methods do not mind.
         high = float(table["rating"].max())
     if conditions is None:
         conditions = sorted(set(table["a"]) | set(table["b"]))
@@ -388,7 +390,10 @@ def trait_rdms(
             if flat.all():
                 vectors.append(np.full(len(row), np.nan))
             else:
+                # Per rater and trait: who uses a narrow part of the scale for one trait would
+                # hardly have it count.
                 z = (values - np.nanmean(values, axis=0))[:, ~flat] / spread[~flat]
+                # A mean over traits, not a sum: raters with a trait left out are on the same scale.
                 vectors.append(np.sqrt(np.mean((z[row] - z[col]) ** 2, axis=1)))
             labels.append({rater: name})
     vectors = np.array(vectors)
@@ -427,6 +432,7 @@ def _pair_means(rows: pd.DataFrame, rater: str, position, n_pairs: int, findings
     forward = np.bincount(pair[a < b], minlength=n_pairs)
     orders = (forward > 0) & (forward < counts)
     findings.add(rater, "pair judged in both orders", orders.sum(), "averaged")
+    # A pair in both orders is a design that balances sides; once more is a repetition.
     again = (counts > 1) & ~orders | (counts > 2)
     findings.add(rater, "pair judged more than once", again.sum(), "averaged")
     findings.add(rater, "pair not judged", (counts == 0).sum(), "NaN in the RDM")

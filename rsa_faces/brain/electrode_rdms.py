@@ -218,6 +218,8 @@ def _pooled(units) -> list:
 
 def _movie(labels: dict, parts: list[IeegPatterns], options: dict) -> RDMs:
     """Return the RDMs of one unit over time."""
+    # Measures of means need one pattern per condition; others need the trials, whose scatter is
+    # their noise.
     first, measure = parts[0], options["measure"]
     if not measure.plain:
         values, conditions = first.values, first.conditions

@@ -277,7 +277,10 @@ def ieeg_patterns(
         raise InputError(_no_channels(epochs))
     channels = [epochs.ch_names[i] for i in picks]
     keep, table = place_electrodes(channels, table, patient=patient, unplaced=unplaced)
+    # MNE holds volts; the field writes microvolts.
     data = epochs.get_data(picks=picks, verbose="error") * 1e6
+    # Of the raw trial with all its channels: it stays the same whatever is done to the signal
+    # later, so that trials that chose electrodes are known again under another name.
     fingerprints = tuple(hashlib.sha256(trial.tobytes()).hexdigest() for trial in data)
     data = np.ascontiguousarray(data[:, keep])
     check_signals(data, list(table["name"]))
@@ -406,6 +409,7 @@ def _bands(info, band, line_noise: float | None) -> list[tuple[float, float]]:
 
 def _high_gamma(data, times, rate: float, bands, baseline, edges: str, progress: bool):
     """Return the mean of z-scored log power over sub-bands, and its times."""
+    # Within half a filter of an edge the output is of samples that were never recorded.
     reach = half_filter(rate) if edges == "cut" else 0
     if len(times) <= 2 * max(reach, 1) or len(times) <= half_filter(rate):
         raise InputError(
@@ -422,6 +426,8 @@ def _high_gamma(data, times, rate: float, bands, baseline, edges: str, progress:
             power = power[..., inside]
             reference = power[..., base]
             mean = reference.mean(axis=(0, 2), keepdims=True)
+            # z per sub-band and electrode, over trials and times of the baseline: power falls with
+            # frequency, and without it the lowest sub-band would decide the mean.
             total += (power - mean) / reference.std(axis=(0, 2), keepdims=True)
     return total / len(bands), times
 

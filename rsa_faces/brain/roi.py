@@ -323,6 +323,8 @@ def localiser_roi(
             f"{int((~known).sum())} of {len(values)} places of parcel {parcel.name!r} are NaN in "
             "the contrast and cannot be taken."
         )
+    # A fixed number rather than a threshold: RDMs of regions of different sizes would differ in
+    # noise.
     order = np.argsort(np.where(known, -values, np.inf), kind="stable")[:n_voxels]
     if low := int((values[order] <= 0).sum()):
         warn(

@@ -166,6 +166,8 @@ def face_selective(
     part = between_times(localiser.times, window, "window")
     first, second = (side.values[..., part].mean(axis=2) for side in sides)
     statistic, p = _TESTS[test](first, second)
+    # Over the electrodes of one patient: each patient's choice is the same whoever else is in the
+    # study.
     corrected = stats.false_discovery_control(p, method="bh")
     table = localiser.electrodes[["patient", "name", "region"]].assign(
         n_faces=len(first),
@@ -234,6 +236,7 @@ def select_electrodes(patterns: IeegPatterns, selection: FaceSelection) -> IeegP
     _need_source(patterns, "recording to analyse")
     same_source = patterns.source == selection.source
     used = np.isin(patterns.trials, selection.trials) & same_source
+    # Names of sources can differ for one recording, copied or renamed; what was recorded cannot.
     used |= [f in selection.fingerprints for f in patterns.fingerprints]
     if used.any():
         raise InputError(
@@ -311,6 +314,7 @@ def split_trials(patterns: IeegPatterns) -> tuple[IeegPatterns, IeegPatterns]:
         )
     order = np.argsort(patterns.trials, kind="stable")
     place = np.empty(len(names), dtype=int)
+    # In turns in the order of the recording: adaptation and drift are then in both halves alike.
     place[order] = names.iloc[order].groupby(names.iloc[order]).cumcount()
     return patterns.take_trials(place % 2 == 0), patterns.take_trials(place % 2 == 1)
 
@@ -333,6 +337,8 @@ def _rank(first: np.ndarray, second: np.ndarray):
 
 def _t(first: np.ndarray, second: np.ndarray):
     """Return Welch's t and one-sided p of each column."""
+    # Welch's: localisers have few blocks of faces and many of the rest, where unequal variances
+    # would tell.
     test = stats.ttest_ind(first, second, alternative="greater", equal_var=False, axis=0)
     return test.statistic, test.pvalue
 

@@ -148,7 +148,10 @@ def simulated_recordings(
                 if where != region:
                     continue
                 places, _ = _coordinates(models, names.index(model))
+                # Random weights keep distances on average: each patient has the model's geometry in
+                # electrodes of their own.
                 pattern = places @ rng.normal(size=(places.shape[1], n_electrodes))
+                # With flanks: a step would ring in every filter, before it begins.
                 course = np.clip(np.minimum(t - start, stop - t) / _FLANK, 0, 1)
                 field += signal * pattern[:, :, None] * course
             fields.append(field)
@@ -167,6 +170,7 @@ def simulated_recordings(
                 )
         data = np.concatenate(fields, axis=2).reshape(n_trials * n_conditions, len(channels), -1)
         info = mne.create_info(channels, rate, "seeg")
+        # Trial after trial, so that halves by turns hold every condition.
         codes = np.tile(np.arange(n_conditions), n_trials)
         events = np.column_stack([np.arange(len(codes)), np.zeros(len(codes), int), codes + 1])
         epochs[patient] = mne.EpochsArray(

@@ -346,6 +346,7 @@ def _spread(samples: np.ndarray, alpha: float) -> tuple[float, float, float, int
     """Return percentile interval and standard deviation of the samples, and how many are NaN."""
     defined = samples[~np.isnan(samples)]
     undefined = len(samples) - len(defined)
+    # One sample has no spread, and none has no quantiles.
     if len(defined) < 2:
         return np.nan, np.nan, np.nan, undefined
     low, high = np.quantile(defined, [alpha / 2, 1 - alpha / 2])

@@ -258,9 +258,12 @@ def _signed_rank_of_one(row: np.ndarray) -> tuple[float, float]:
     """Return W and two-sided p."""
     if np.isnan(row).any():
         return np.nan, np.nan
+    # All zero: signs carry no evidence. SciPy's approximation would divide by 0.
     if not row.any():
         return 0.0, 1.0
     magnitudes = np.abs(row)
+    # The exact distribution holds without zeros and ties only; beyond 50 it takes long, and the
+    # normal approximation is as good.
     clean = magnitudes.all() and len(np.unique(magnitudes)) == len(row) <= 50
     test = stats.wilcoxon(row, zero_method="pratt", method="exact" if clean else "approx")
     return test.statistic, test.pvalue

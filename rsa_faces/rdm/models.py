@@ -94,6 +94,8 @@ def model_rdm_from_labels(
             )
         vector = np.abs(numbers[row] - numbers[col])
         if kind == "circular":
+            # Values can be more than a turn apart (370 and -10 degrees are 20 apart): the remainder
+            # first, then the shorter way round.
             vector = vector % period
             vector = np.minimum(vector, period - vector)
     return RDMs(vector, conditions, "model", {} if name is None else {"name": [name]})

@@ -170,12 +170,15 @@ def degrade(
 
 def random_of(name: str, kind: str, seed: int) -> np.random.Generator:
     """Return the random numbers of one image, whatever the others are."""
+    # By name, not by place in a list: an image is made worse in one way, alone or among others.
     digest = sha256(f"{seed}\0{kind}\0{name}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
 def to_linear(image: np.ndarray) -> np.ndarray:
     """Return light, from 0 to 1, of sRGB pixels from 0 to 255 (IEC 61966-2-1)."""
+    # Light adds up linearly, values of pixels do not (sRGB): half of the light is not half of the
+    # value.
     x = np.asarray(image) / 255
     return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
 
@@ -202,11 +205,15 @@ def _noise(image, level, rng):
 
 def _jpeg(image, level, rng):
     file = io.BytesIO()
+    # Colour at half the resolution (4:2:0), as cameras and web pages save; Pillow's choice depends
+    # on its version.
     Image.fromarray(image).save(file, "JPEG", quality=int(level), subsampling=2)
     return decode(file.getvalue(), "a degraded image").copy()
 
 
 def _low_light(image, level, rng):
+    # Photons are counted, so that their noise is the root of their number: what is dark is noisier
+    # for its brightness, as in a real camera.
     photons = to_linear(image) * level * _PHOTONS
     photons = photons + np.sqrt(photons) * rng.standard_normal(image.shape, np.float32)
     return from_linear(photons / _PHOTONS)
@@ -251,11 +258,14 @@ def _resolution(image, level, rng):
     if width <= level:
         return image.copy()
     small = (int(level), max(1, round(height * level / width)))
+    # A small sensor averages what falls on a pixel; enlarging it smoothly adds no edges of blocks,
+    # which networks would see.
     picture = Image.fromarray(image).resize(small, Image.Resampling.BOX)
     return np.array(picture.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _contrast(image, level, rng):
+    # Around the mean colour, which stays: contrast alone is taken away, not brightness.
     mean = image.mean(axis=(0, 1))
     return _pixels(mean + level * (image - mean))
 
