@@ -256,6 +256,7 @@ def read_arrangements(
         twice = rows.duplicated(["trial", "stimulus"], keep="last")
         findings.add_rows(rater, "image placed twice in a trial", twice, "last position counts")
         rows = rows[~twice]
+        # Numbers say the order of trials; of names ("trial10" before "trial2") only the file does.
         order = pd.api.types.is_numeric_dtype(rows["trial"])
         trials, small = [], []
         for number, part in rows.groupby("trial", sort=order):
@@ -269,6 +270,7 @@ def read_arrangements(
         findings.add(rater, "pair never shown together", never, "NaN in the RDM")
         out.append(one)
     widest = max((t.distances().max() for one in out for t in one.trials), default=0.0)
+    # A little more is an image whose middle is on the edge; much more is another unit.
     if widest > 1.05 * arena_diameter:
         warn(
             f"images lie up to {widest:.4g} apart, but the arena is {arena_diameter:g} wide: give "

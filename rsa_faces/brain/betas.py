@@ -115,6 +115,8 @@ def load_patterns(
     left, estimated = _read_residuals(residuals, n_estimated, folds, space)
     reasons = {"not finite (NaN or infinite)": ~np.isfinite(values).all(axis=0)}
     if len(values) > 1:
+        # The same in all maps: a place outside of the brain, or one that masking filled. Its noise
+        # is 0, and a whitened distance there has no bound.
         reasons["constant"] = (values == values[:1]).all(axis=0)
     for rows in (left or {}).values():
         bad = ~np.isfinite(rows).all(axis=0) | ~rows.any(axis=0)
@@ -201,6 +203,7 @@ def _read_residuals(residuals, n_estimated, folds, space):
     if residuals is None:
         return None, {}
     if not isinstance(residuals, Mapping) or set(residuals) <= {"left", "right"}:
+        # One image of residuals stands for all runs, unless there is only the one it can be of.
         residuals = {folds[0] if folds and len(set(folds)) == 1 else ALL_FOLDS: residuals}
     if not isinstance(n_estimated, Mapping):
         n_estimated = dict.fromkeys(residuals, n_estimated)

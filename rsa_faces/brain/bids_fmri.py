@@ -191,6 +191,7 @@ def bids_hash(bids_root: Any, **files: Any) -> str:
     runs = find_runs(bids_root, **files)
     found = [path for run in runs for path in (run.path, run.events, *_confound_files(run.path))]
     found += [mask for run in runs if (mask := _mask_of(run.path)).is_file()]
+    # What is read from JSON enters the model as much as what is in the images.
     said = [repr((run.name, run.t_r, run.slice_time_ref)) for run in runs]
     return sha256_bytes(*(sha256_file(p).encode() for p in found), *(t.encode() for t in said))
 
@@ -202,6 +203,8 @@ def _mask_of(path: Path) -> Path:
 
 def _confound_files(path: Path) -> list[Path]:
     """Return the tables of confounds of a run and what describes them."""
+    # Confounds are of the run, whatever space its images were brought to: their names end before
+    # it.
     stem = re.split(r"_(?:space|res|desc|den|hemi)-", path.name)[0]
     return sorted(path.parent.glob(f"{stem}*desc-confounds_*"))
 
@@ -287,6 +290,8 @@ def _brain_mask(paths: Sequence[Path]):
         masks.append(as_region(beside, beside.name))
     common = masks[0]
     for mask in masks[1:]:
+        # Each run has its own brain mask, as coils and heads move; a pattern needs a value in every
+        # run.
         common = common.keep(mask.positions(common))
     if lost := max(mask.n_places for mask in masks) - common.n_places:
         warn(

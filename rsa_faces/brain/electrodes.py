@@ -132,6 +132,8 @@ def place_electrodes(
     rows = electrodes[electrodes["patient"] == str(patient)].set_index("name")
     if not len(rows):
         check_choice(str(patient), electrodes["patient"].unique(), what="patient")
+    # In the order of the recording: a table sorted otherwise would give electrodes each other's
+    # regions.
     placed = rows.reindex(names).reset_index(names="name").assign(patient=str(patient))
     placed = placed[list(COLUMNS)]
     no_region = placed["region"].isna().to_numpy()
@@ -199,6 +201,7 @@ def _regions(table: pd.DataFrame, column: str, regions: Mapping[str, str] | None
         return pd.Series([None] * len(table), dtype=object)
     check_choice(column, table.columns, what="column of electrodes")
     values = [None if pd.isna(v) else str(v).strip() for v in table[column]]
+    # Tables say "no region" in many words: as a name it would be a region of its own.
     values = [None if v in _ABSENT else v for v in values]
     if regions is not None:
         for name in regions:

@@ -69,6 +69,8 @@ def fsaverage(hemisphere: str, *, part: str = "midthickness", mask: Any = None) 
     check_choice(part, _PARTS, what="part of fsaverage")
     files = fetch_surf_fsaverage("fsaverage5")
     meshes = [load_surf_mesh(files[f"{name}_{hemisphere}"]) for name in _PARTS[part]]
+    # Midway between white matter and pial surface: sulci are then neither closed nor stretched, so
+    # that discs have the same size there and on gyri.
     vertices = np.mean([mesh.coordinates for mesh in meshes], axis=0, dtype=np.float64)
     return Surface(vertices, meshes[0].faces, mask)
 

@@ -105,6 +105,8 @@ def plot_robustness(
         for one, kind in zip(axes, kinds, strict=True):
             for part, look in curves:
                 rows = part[part["degradation"].isin(["none", kind])].sort_values("strength")
+                # A result without this degradation would be drawn as the point of its clean images
+                # alone.
                 if (rows["degradation"] == kind).any():
                     _curve(one, rows, value, **look | {"label": _name(part)})
             if value != "stability":

@@ -99,6 +99,8 @@ def plot_receptive_fields(
         ((one,),) = panels(ax, 1, 1, COLUMN, COLUMN + 0.1)
         central = units["eccentricity"] <= (np.inf if radius is None else radius)
         for part, mask in (("central", central), ("peripheral", ~central)):
+            # Area of dots in proportion to the room that each has: thousands of units stay a
+            # density, not a blot.
             dot = float(np.clip(60 / np.sqrt(max(len(units), 1)), 0.8, 4))
             if mask.any():
                 one.plot(
@@ -111,6 +113,7 @@ def plot_receptive_fields(
                 )
         if n_boxes is None:
             side = (units["width"] if "width" in units else 2 * units["spread"]).median()
+            # As many fields as lie beside each other without covering the image, at most nine.
             n_boxes = int(np.clip(1 / side, 1, 3)) ** 2 if len(units) else 0
         label = "field" if boxes else "field: one spread"
         for i in _spread_out(units, n_boxes):
@@ -192,6 +195,8 @@ def plot_central_bias(table: pd.DataFrame, *, of: str = "field", ax: Axes | None
         for network, color in network_colors(networks).items():
             part = table[table["network"] == network].dropna(subset=[column])
             groups = part.groupby("layer", sort=False)[column]
+            # Units of a layer are no sample of anything: their spread is shown, not an interval of
+            # a mean.
             low, middle, high = (groups.quantile(q) for q in (0.25, 0.5, 0.75))
             layers = list(dict.fromkeys(table.loc[table["network"] == network, "layer"]))
             x = np.array([layers.index(layer) for layer in middle.index], dtype=float)

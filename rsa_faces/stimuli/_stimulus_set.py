@@ -74,6 +74,8 @@ class StimulusSet:
         metadata: pd.DataFrame,
         cropped: bool = False,
     ) -> None:
+        # One order whatever the file system lists: results, hashes and stores do not depend on the
+        # machine.
         order = sorted(range(len(ids)), key=ids.__getitem__)
         metadata = metadata.iloc[order].set_axis([ids[i] for i in order])
         object.__setattr__(self, "ids", tuple(ids[i] for i in order))
@@ -134,6 +136,7 @@ class StimulusSet:
                 )
             pixels.flags.writeable = False
             copies.append(pixels)
+            # With the shape: the same bytes as 2 × 8 and 4 × 4 pixels are different images.
             hashes.append(sha256_bytes(repr(pixels.shape).encode(), pixels.tobytes()))
         return cls(ids, copies, hashes, _as_metadata(metadata, ids), cropped)
 
@@ -196,6 +199,8 @@ class StimulusSet:
         if isinstance(source, np.ndarray):
             return source
         data = read_bytes(source)
+        # Images are read when they are shown: one that changed meanwhile would go into results
+        # under the old hash.
         if sha256(data).hexdigest() != self.sha256[at]:
             raise InputError(
                 f"{source} has changed since the stimuli were loaded. Load them again."
