@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,6 +15,7 @@ from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._inputs import as_labels, codes_of
 from rsa_faces.analyses._targets import p_of
@@ -215,10 +215,7 @@ def movement(
     table.insert(9, "p", p)
     table.insert(10, "p_corrected", corrected)
     for layer, n in still.items():
-        warnings.warn(
-            f"{n} of {len(names)} clips do not move in layer {layer!r} and are left out there.",
-            stacklevel=2,
-        )
+        warn(f"{n} of {len(names)} clips do not move in layer {layer!r} and are left out there.")
     settings = {"measure": measure.name, "n_permutations": n_permutations, "seed": seed}
     return Movement(table, pd.concat(clips, ignore_index=True), settings=settings)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from rsa_faces._core.errors import ConditionMismatchError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.analyses._intervals import draws_of, percentile_interval
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
@@ -271,17 +271,15 @@ def axis_tuning(
     beside = np.argsort(rng.random((n_permutations, max(n_left, 1))), axis=1)
     if n_left < _LEFT:
         beside = None
-        warnings.warn(
+        warn(
             f"the space beside the axis is not tested: {n} faces in {faces.shape[1]} dimensions, "
-            f"at least {faces.shape[1] + 3 + _LEFT} faces are needed. Use fewer components.",
-            stacklevel=2,
+            f"at least {faces.shape[1] + 3 + _LEFT} faces are needed. Use fewer components."
         )
     elif n_people < n:
         beside = None
-        warnings.warn(
+        warn(
             f"the space beside the axis is not tested, and `preference` has no interval: {n} faces "
-            f"are of {n_people} people. Give one face of each.",
-            stacklevel=2,
+            f"are of {n_people} people. Give one face of each."
         )
     whole = _axis.fit_sets(faces, means, ridge, method, whom)
     chosen = ridge[_axis.fit_sets(faces, means, ridge, "regression", whom).chosen]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.names import named
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.analyses._targets import LEVEL
 from rsa_faces.analyses.face_code import _cells
@@ -221,11 +221,10 @@ def axis_geometry(
     if abs(squared[0]) > 1 or abs(cosine[0]) > 1:
         # Products without bias may leave the range of cosines where lengths are hardly above noise.
         squared[:3] = cosine[:3] = np.nan
-        warnings.warn(
+        warn(
             f"noise explains so much of the responses of these {n_cells} cells that cosines of "
             "their axes come out beyond 1: they are undefined. Use more faces, more repeats or "
-            "fewer components.",
-            stacklevel=3,
+            "fewer components."
         )
     rows = [
         ("dimensions spanned", *map(_inverse, squared[[0, 2, 1, 3, 5, 4]]), larger),

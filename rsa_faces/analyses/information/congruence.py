@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from rsa_faces._core.exchange import exchanged, varies_inside
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 
@@ -301,11 +301,10 @@ def congruence(
             ]
             tell(i + 1)
     if crowded:
-        warnings.warn(
+        warn(
             f"congruence of {names[0]} and {names[1]} is undefined in {len(crowded)} layers, whose "
             "dimensions (in brackets) leave no room for both subspaces beside each other: "
-            f"{', '.join(crowded[:5])}. Take fewer `n_dimensions`.",
-            stacklevel=3,
+            f"{', '.join(crowded[:5])}. Take fewer `n_dimensions`."
         )
     settings = {
         "directions": directions,

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.warning import warn
 from rsa_faces.inference import Result, adjust, evaluate
 from rsa_faces.rdm import RDMs
 
@@ -37,7 +38,7 @@ def differences(
         notes += result.notes
         for warning in caught:
             if str(warning.message) not in result.notes:
-                warnings.warn(warning.message, stacklevel=3)
+                warn(str(warning.message), warning.category)
         first = group.iloc[0]
         common = {
             "network": network,
@@ -61,7 +62,7 @@ def differences(
     table.insert(table.columns.get_loc("p") + 1, "p_corrected", corrected)
     notes = tuple(dict.fromkeys(notes))
     for note in notes:
-        warnings.warn(note, stacklevel=3)
+        warn(note)
     return table, pd.concat(subjects, ignore_index=True), notes
 
 

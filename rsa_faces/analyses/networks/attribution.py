@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.optional import require
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.analyses.networks.occlusion import (
     OcclusionMap,
     face_frame,
@@ -203,9 +203,8 @@ def _warn_incomplete(table: pd.DataFrame) -> None:
     whole = table["output"] - table["at_baseline"]
     off = (table["attributed"] - whole).abs() / whole.abs().clip(lower=1e-6)
     if (off > 0.05).any():
-        warnings.warn(
+        warn(
             f"attributions of {int((off > 0.05).sum())} of {len(off)} images miss the difference "
             f"of their outputs by more than 5 % (at most {100 * off.max():.0f} %): take more "
-            "n_steps.",
-            stacklevel=3,
+            "n_steps."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.warning import warn
 from rsa_faces.analyses._groups import check_share, score_matrix
 from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.inference._orders import exchanges
@@ -219,11 +219,10 @@ def homophily(
     beta = np.linalg.lstsq(design, y, rcond=None)[0]
     error = _errors(design, y, beta, first, second, n)
     if np.isnan(error).any():
-        warnings.warn(
+        warn(
             "a term rests on one person or pair alone (a star, a single tie, a group of one "
             "member): its regression cannot be repeated without them, so there are no standard "
-            "errors and intervals (NaN).",
-            stacklevel=2,
+            "errors and intervals (NaN)."
         )
     rng = as_rng(seed)
     orders = exchanges(np.arange(len(names)), cells_of(within, names))(rng, n_permutations)
