@@ -74,6 +74,8 @@ sphinx_gallery_conf = {
     "ignore_repr_types": r"matplotlib|'int'|'tuple'",
     "abort_on_example_error": True,
     "min_reported_time": 10,
+    # Pages of how long scripts took load a script of others from the network.
+    "write_computation_times": False,
 }
 
 
