@@ -18,6 +18,7 @@ def components(values: np.ndarray, n_components: int):
     """
     n = len(values)
     step = max(_VALUES // n, 1)
+    # Pixels or channels are far more than rows: the small square matrix has the same components.
     products = np.zeros((n, n))
     for start in range(0, values.shape[1], step):
         block = values[:, start : start + step].astype(np.float64)
@@ -25,6 +26,7 @@ def components(values: np.ndarray, n_components: int):
     eigenvalues, vectors = np.linalg.eigh(products)
     order = np.argsort(eigenvalues)[::-1][:n_components]
     vectors = vectors[:, order]
+    # The sign of an eigenvector is arbitrary: this one does not depend on the machine.
     largest = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.sign(vectors[largest, np.arange(n_components)])
     sd = np.sqrt(np.maximum(eigenvalues[order], 0.0) / (n - 1))

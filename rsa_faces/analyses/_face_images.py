@@ -82,6 +82,7 @@ def pixels(image: np.ndarray, name: str, shape: tuple[int, ...] | None) -> np.nd
 
 def check_in_frame(points: np.ndarray, name: str, height: int, width: int) -> None:
     """Raise if a landmark is not within the frame."""
+    # The mesh has points on the border: a landmark there makes triangles without area.
     outside = (points <= 0).any(axis=1) | (points >= [width - 1, height - 1]).any(axis=1)
     if outside.any():
         first = np.flatnonzero(outside)[:5].tolist()

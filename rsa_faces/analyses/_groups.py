@@ -24,6 +24,7 @@ SELF_REPORT = (
     "nothing about people whom the categories leave out, about other places and times, or about "
     "biology, and it must not be used to assign anyone to a group."
 )
+# Held at a time, 64 MiB: permuted matrices of pairs of people, or scores in each sample.
 BLOCK_VALUES = 2**23
 
 
@@ -51,10 +52,13 @@ class GroupedFaces:
     def sums(self, values: np.ndarray):
         """Return sums and counts of pairs of images, per pair of people and within a person."""
         measured = ~np.isnan(values)
+        # An image and itself are no pair.
         np.fill_diagonal(measured, False)
         whose = np.eye(len(self.person_names))[self.person]
         total = whose.T @ np.where(measured, values, 0.0) @ whose
         count = whose.T @ measured.astype(float) @ whose
+        # Of two people a pair of images is counted once in each triangle, of one person twice in
+        # one place.
         own = np.diagonal(total) / 2, np.diagonal(count) / 2
         np.fill_diagonal(total, 0.0)
         np.fill_diagonal(count, 0.0)
@@ -152,6 +156,7 @@ def score_matrix(scores) -> tuple[np.ndarray, tuple[str, ...]]:
             f"expected symmetric scores, but {names[i]!r} with {names[j]!r} is {matrix[i, j]:g} "
             f"and the other way round {matrix[j, i]:g}."
         )
+    # What is left between the triangles is rounding.
     return (matrix + matrix.T) / 2, names
 
 

@@ -63,6 +63,7 @@ def interval_of_rate(rate, error, n, alpha: float) -> np.ndarray:
     rate, error = np.asarray(rate, float), np.asarray(error, float)
     spread = rate * (1 - rate)
     with np.errstate(invalid="ignore", divide="ignore"):
+        # Of n independent units a rate has the variance p(1 - p) / n.
         n = np.where((spread > 0) & ~(error**2 <= 1e-12 * spread), spread / error**2, n)
     hits = rate * n
     low = stats.beta.ppf(alpha / 2, hits, n - hits + 1)

@@ -43,6 +43,8 @@ def mean_shape(points: np.ndarray, kind: str) -> tuple[np.ndarray, float]:
     for _ in range(_ROUNDS):
         new = align(points, mean, kind, size)[0].mean(axis=0)
         if kind != "translation":
+            # Shapes and their mean may turn together without end: the mean stays upright as in the
+            # frame.
             new = align(new[None], plain, "rigid", size)[0][0]
         moved = np.abs(new - mean).max()
         mean = new

@@ -39,6 +39,7 @@ class Recognition:
         """
         row, col = np.triu_indices(len(scores), 1)
         a, b, values = self.people[row], self.people[col], scores[row, col]
+        # Once for all samples: these change weights of pairs, not their order.
         order = np.argsort(values, kind="stable")
         a, b, values = a[order], b[order], values[order]
         first = np.searchsorted(values, values, "left")

@@ -10,6 +10,7 @@ from scipy.linalg import helmert
 
 from rsa_faces._core.errors import InputError
 
+# In units of the mean squared length of the training patterns.
 STRENGTHS = tuple(10.0 ** np.arange(-4.0, 3.0))
 
 
@@ -67,11 +68,13 @@ def fit_fold(
     # s + λ, shape (n_strengths, n - 1)
     sums = values + (strengths * scale)[:, None]
     to_test = products[np.ix_(test, train)] @ vectors
+    # 1 / n: the intercept, the mean of the training targets.
     smoother = (to_test / sums[:, None]) @ vectors.T + 1 / n
     if left_out is None:
         return Fold(train, test, smoother, None)
     residuals = (vectors * (1 / sums)[:, None]) @ vectors.T
     held_out = _left_out(residuals, left_out)
+    # Of targets y the sum of squared errors is yᵀEy: permuted ones need no fit of their own.
     return Fold(train, test, smoother, held_out.transpose(0, 2, 1) @ held_out, residuals)
 
 

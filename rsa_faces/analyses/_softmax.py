@@ -62,6 +62,7 @@ def fit_softmax(
 ) -> SoftmaxFold:
     """Return a fold; arguments are those of :func:`rsa_faces.analyses._ridge.fit_fold`."""
     values, vectors = np.linalg.eigh(products[np.ix_(train, train)])
+    # Divided by their roots below: of rounding that would make directions as long as any.
     keep = values > values[-1] * len(train) * np.finfo(float).eps
     roots = np.sqrt(values[keep])
     own = vectors[:, keep] * roots

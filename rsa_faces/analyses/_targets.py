@@ -179,6 +179,7 @@ def rowwise_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a = a - a.mean(axis=1, keepdims=True)
     b = b - b.mean(axis=1, keepdims=True)
     scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    # Rows may be predictions that are all alike: these tell nothing, and must not be lost to NaN.
     product = (a * b).sum(axis=1)
     return np.divide(product, scale, out=np.zeros(len(a)), where=scale > 0)
 

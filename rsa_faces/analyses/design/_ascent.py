@@ -13,6 +13,7 @@ from rsa_faces.networks import Network
 from rsa_faces.networks._spec import Preprocessing
 from rsa_faces.networks._trace import first_tensor
 
+# Pillow's weights of red, green and blue for grey (ITU-R 601).
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -58,11 +59,13 @@ def prepared(images: torch.Tensor, how: Preprocessing) -> torch.Tensor:
         images = torch.einsum("nchw,c->nhw", images, weights)[:, None]
     size = how.resize_to if how.fit == "crop" and how.resize_to else how.size
     if images.shape[-1] != size:
+        # Torch has no Lanczos filter: the bicubic one is next to it.
         mode = (
             "nearest"
             if how.interpolation == "nearest"
             else ("bilinear" if how.interpolation == "bilinear" else "bicubic")
         )
+        # Pillow averages over all pixels that fall into a smaller one, torch only if asked to.
         smooth = {} if mode == "nearest" else {"antialias": True, "align_corners": False}
         images = F.interpolate(images, size=(size, size), mode=mode, **smooth)
     if size > how.size:

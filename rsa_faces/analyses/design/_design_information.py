@@ -20,6 +20,7 @@ def squared_distances(n_pairs, sums: np.ndarray, products: np.ndarray) -> np.nda
     spread = np.sqrt(np.maximum(np.einsum("...ii->...i", cross), 0))
     scale = spread[..., :, None] * spread[..., None, :]
     size = np.einsum("...ii->...i", products)
+    # A difference of sums: below 1e-14 of what they are it is rounding, and this is the root.
     still = spread <= 1e-7 * np.sqrt(np.maximum(size, np.finfo(float).tiny))
     either = still[..., :, None] | still[..., None, :]
     r = np.divide(cross, scale, out=np.zeros(cross.shape), where=(scale > 0) & ~either)

@@ -18,6 +18,7 @@ from rsa_faces.analyses.design._design_information import (
 )
 from rsa_faces.rdm import RDMs
 
+# Simulated measurements of each model; rounds of exchanges, where they would still help.
 _SAMPLES = 2000
 _ROUNDS = 20
 
@@ -178,6 +179,7 @@ def choose_stimuli(
     value = -np.inf
     with progress_bar("stimuli", n_starts, show=progress) as tell:
         for start in range(n_starts):
+            # Fewer than three stimuli have one pair, over which nothing varies.
             first = rng.choice(len(pool), 3, replace=False)
             found = search.exchanged(search.grown(list(map(int, first)), n))
             if search.value(found) > value:
@@ -190,6 +192,7 @@ def choose_stimuli(
     for choice, subsets in (("designed", [best]), ("random", drawn)):
         tables = np.array([search.distances(list(subset)) for subset in subsets])
         lower, upper = information_bounds(tables, search.noise)
+        # Each is simulated: of random subsets, whose mean alone is wanted, some will do.
         shown = tables[: min(len(tables), 20)]
         off = ~np.eye(len(names), dtype=bool)
         rows.append(
@@ -299,6 +302,8 @@ def simulate_selection(
     rows = []
     for choice in ("designed", "random"):
         hits = np.zeros(len(n_measurements))
+        # Ten measurements of each random subset: to pick its pairs and standardise models takes
+        # longer.
         for _ in range(n_simulations // 10):
             if choice == "random":
                 chosen = rng.choice(len(square), n, replace=False)
@@ -310,6 +315,7 @@ def simulate_selection(
             for k, number in enumerate(n_measurements):
                 measured = z[right] + noise / np.sqrt(number) * rng.normal(size=(10, len(row)))
                 fit = measured @ z.T
+                # Models that are alike on these stimuli share the hit.
                 most = fit >= fit.max(axis=1, keepdims=True) - 1e-9
                 hits[k] += (most[np.arange(10), right] / most.sum(axis=1)).sum()
         for number, hit in zip(n_measurements, hits, strict=True):
@@ -408,6 +414,7 @@ class _Search:
                 value = self.with_one_more(len(rest), within, to)
                 value[rest] = -np.inf
                 new = int(value.argmax())
+                # A gain of rounding alone could be exchanged back and forth.
                 if new != old and value[new] > best + 1e-12:
                     chosen[place], best = new, float(value[new])
             if best <= before + 1e-12:

@@ -210,6 +210,7 @@ def synthesise_images(
         for k in range(n_steps):
             ascent.zero_grad()
             value = disagreement_of(answers(x))
+            # In the unit of `stay`: 10 grey values.
             change = (x - first) / 10
             rough = (change.diff(dim=2).abs().mean() + change.diff(dim=3).abs().mean()) / 2
             (stay * (change**2).mean() + smooth * rough - value).backward()
@@ -328,6 +329,7 @@ def synthesise_faces(
     with progress_bar("faces", n_steps, show=progress) as tell:
         for k in range(n_steps):
             directions = rng.normal(size=(n_directions, *z.shape)) * step
+            # Both ways along each direction: what bends the value cancels in their difference.
             tried = [np.clip(z + s * d, -limit, limit) for d in directions for s in (1, -1)]
             values = np.array([value(one) for one in tried])
             slopes = (values[::2] - values[1::2]) / 2
@@ -346,6 +348,7 @@ def synthesise_faces(
     made = _result(networks, layers, first, shown(z), z, rows, settings)
     if not n_random:
         return made
+    # A stream of its own: random faces are the same however many steps came before.
     drawn = np.random.default_rng([seed, 1]).normal(size=(n_random, *z.shape)).clip(-limit, limit)
     random = [_judged(_rdms(networks, layers, shown(one))) for one in drawn]
     return replace(made, random=pd.DataFrame(random))

@@ -319,6 +319,7 @@ def movement_adds(
                 part = partition.table.assign(n_subjects=partition.n_subjects)
                 part["n_clips"] = partition.n_conditions
                 part["part"] = part["part"].replace("movement & average", "both") + name
+                # Shuffled frames have the average they had: only what movement adds can differ.
                 part = part.iloc[:1] if name else part
                 tables.append(part.drop(columns=["kind", "share"]).assign(region=region, **labels))
     table = pd.concat(tables, ignore_index=True)

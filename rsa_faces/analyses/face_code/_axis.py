@@ -50,6 +50,7 @@ def fit_sets(
     centred = sets - intercepts[:, None]
     if method == "sta":
         weights = centred @ (faces - center)
+        # An average of faces weighted by responses has the direction; how steep it is, a fit tells.
         along = weights @ (faces - center).T
         power = (along**2).sum(axis=1)
         slope = np.divide(
@@ -70,6 +71,8 @@ def fit_sets(
         for k, strength in enumerate(strengths):
             shrunk = squares / (squares + strength * scale)
             rest = (centred - (projected * shrunk) @ left.T).T[rows]
+            # Errors of people left out, from one fit: (I - H)⁻¹ times residuals, the intercept in H
+            # as 1 / n.
             inside = np.eye(size) - 1 / len(faces) - (own * shrunk) @ own.transpose(0, 2, 1)
             errors[k] += (np.linalg.solve(inside, rest) ** 2).sum(axis=(0, 1))
     chosen = best_index(-errors, axis=0, last=True)
@@ -106,18 +109,21 @@ def preference(responses, to_weights, centred, in_shape, normals) -> tuple[float
     weights = to_weights @ y
     hat = centred @ to_weights
     rest = y - centred @ weights
+    # What noise alone would leave on average: a ridge takes out less than whole dimensions.
     noise = (rest @ rest) / (len(y) - 1 - 2 * np.trace(hat) + (hat**2).sum())
     parts = [to_weights[in_shape], to_weights[~in_shape]]
     lengths, spread = np.empty(2), np.empty((2, 2))
     products = [[a @ b.T for b in parts] for a in parts]
     ours = [weights[in_shape], weights[~in_shape]]
     for i in range(2):
+        # Noise makes any axis longer, by this much on average.
         lengths[i] = ours[i] @ ours[i] - noise * np.trace(products[i][i])
         for j in range(2):
             shared = products[i][j]
             signal = ours[i] @ shared @ ours[j]
             if i == j:
                 signal = max(signal - noise * (shared**2).sum(), 0.0)
+            # Covariances of squared lengths of normal weights.
             spread[i, j] = 4 * noise * signal + 2 * noise**2 * (shared**2).sum()
     root = _root(spread)
     drawn = np.sqrt(np.maximum(lengths + normals @ root.T, 0.0))
@@ -149,7 +155,10 @@ def beside(faces, weights, responses, orders) -> dict:
     if orders is None or not weights.any():
         return out | dict.fromkeys(["distance_r", "bend_r", "p_orthogonal"], np.nan)
     unit = along / along.std()
+    # Responses along the axis may bend or saturate: that is no tuning beside it.
     known = np.column_stack([np.ones(n), centred, unit**2, unit**3])
+    # Residuals depend on each other; coordinates in the space they lie in do not, and may change
+    # places.
     basis = np.linalg.qr(known, mode="complete")[0][:, known.shape[1] :]
     tested = basis.T @ np.column_stack([(rest**2).sum(axis=1), across**2])
     tested /= np.linalg.norm(tested, axis=0)

@@ -129,6 +129,7 @@ class FaceSpace(BaseResult, figure="plot_components"):
         shift = (aligned - self.mean_shape).reshape(len(names), -1)
         n_shape = len(self.shape_axes)
         out = np.empty((len(names), len(sd)))
+        # Axes are as long as a standard deviation: once for their length, once for the unit.
         out[:, :n_shape] = shift @ self.shape_axes.reshape(n_shape, -1).T / sd[:n_shape] ** 2
         axes = self.appearance_axes.reshape(len(sd) - n_shape, -1)
         for i, name in enumerate(names):

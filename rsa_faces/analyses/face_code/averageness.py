@@ -235,6 +235,7 @@ def averageness(
     table = pd.DataFrame(rows)
     reached = np.max(null, axis=0) >= np.abs(table["r"].to_numpy())[:, None] - 1e-12
     corrected = (1 + reached.sum(axis=1)) / (1 + n_permutations)
+    # Of few raters p may be larger than what permutations of faces give.
     table["p_corrected"] = np.maximum(corrected, table["p"])
     every = set(points).union(*(index for index in others.values() if index is not None))
     counts = {"n_conditions": len(names), "n_cells": int(cells.max()) + 1}
@@ -258,6 +259,7 @@ def _near_mean(shapes: np.ndarray, cells: np.ndarray) -> np.ndarray:
     for i, shape in enumerate(shapes):
         others = shapes[(cells == cells[i]) & (np.arange(len(shapes)) != i)]
         mean, size = procrustes.mean_shape(others, _KIND)
+        # The mean of shapes that differ is smaller than they are.
         mean = mean * size / np.linalg.norm(mean - mean.mean(axis=0))
         aligned = procrustes.align(shape[None], mean, _KIND, size)[0][0]
         out[i] = -np.linalg.norm(aligned - mean) / size
@@ -301,6 +303,7 @@ def _partners(shapes: np.ndarray, pairs) -> np.ndarray:
     mean, size = procrustes.mean_shape(shapes, _KIND)
     mean = mean - mean.mean(axis=0)
     place = mirror = mean * [-1, 1]
+    # Partners and the axis of the mirror each follow from the other: found in turns.
     for _ in range(10):
         partners = linear_sum_assignment(cdist(mean, place) ** 2)[1]
         # Turned so that partners meet; each landmark of the mirror then at its own number again.
@@ -350,6 +353,7 @@ def _without_raters(by_rater: pd.DataFrame, names: list[str], scale) -> list[np.
 def _left(values: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Return what is left of columns when others are taken out."""
     left, singular, _ = np.linalg.svd(given, full_matrices=False)
+    # Controls that follow from others, as groups and a constant do, span nothing.
     basis = left[:, singular > 1e-10 * singular[0]]
     return values - basis @ (basis.T @ values)
 
@@ -365,6 +369,8 @@ def _tested(x, y, given, orders, dropped):
     """Return a partial correlation, its interval, p, and the correlations of permutations."""
     n = len(x)
     r = _partial(x, y[:, None], given)[0]
+    # What controls leave of the ratings changes places (Freedman and Lane): whole ratings would
+    # lose what they share with the controls.
     null = _partial(x, _left(y[:, None], given)[:, 0][orders].T, given)
     p = (1 + (~(np.abs(null) < np.abs(r) - 1e-12)).sum()) / (1 + len(orders))
     kept = ~np.eye(n, dtype=bool)

@@ -267,6 +267,7 @@ def axis_tuning(
     draws = draws_of(n_people, _N_DRAWS, rng)[:, whom]
     normals = rng.standard_normal((_N_DRAWS, 2))
     means = repeats.mean(axis=0).T
+    # 3: the mean, and square and cube of the place along the axis, which the test takes out.
     n_left = n - faces.shape[1] - 3
     beside = np.argsort(rng.random((n_permutations, max(n_left, 1))), axis=1)
     if n_left < _LEFT:
@@ -282,6 +283,7 @@ def axis_tuning(
             f"are of {n_people} people. Give one face of each."
         )
     whole = _axis.fit_sets(faces, means, ridge, method, whom)
+    # With either method: how far noise lengthens the parts of an axis is known of regression.
     chosen = ridge[_axis.fit_sets(faces, means, ridge, "regression", whom).chosen]
     predicted, places, baseline = _axis.held_out(faces, means, fold_of, ridge, method, whom)
     centred = faces - faces.mean(axis=0)
@@ -328,6 +330,7 @@ def axis_tuning(
     r = held_out_r(predicted, means, baseline)
     r2 = 1 - ((means - predicted) ** 2).sum(axis=1) / ((means - baseline) ** 2).sum(axis=1)
     ceiling, p_signal = _cells.ceilings(repeats)
+    # Where noise alone could have made the ceiling, a share of it is any number.
     reliable = p_signal <= 0.05
     found = {
         "r": r,

@@ -281,6 +281,8 @@ class _Fit:
     def products(self, y: np.ndarray) -> np.ndarray:
         """Return inner products of the axes of centred responses, (n_cells, n_faces)."""
         axes = y @ self.inverse.T
+        # Responses times errors of predictions without that face (Kline et al.): on average shared
+        # noise.
         noise = (y * self.weight) @ ((y - axes @ self.x.T) / self.left).T
         return axes @ axes.T - (noise + noise.T) / 2
 
@@ -291,12 +293,16 @@ class _Fit:
         in each order of the cells, where these are given: noise stays at its place.
         """
         own = y @ self.inverse.T
+        # A fit takes its share of noise out of residuals: 1 - leverage of the variance is left.
         rest = (y - own @ self.x.T) / np.sqrt(self.left)
         lengths = np.sqrt(np.maximum(squares, 0.0))[:, None]
         for i in range(n):
+            # One order for all cells: noise that they share stays shared.
             noise = rest[:, rng.permutation(y.shape[1])]
             signs = rng.choice([-1.0, 1.0], size=lengths.shape)
             found = []
+            # The mean cosine stands against own axes with signs at random: in few dimensions it
+            # varies more than that of random directions.
             drawn = [(rng.normal(size=own.shape), lengths), (signs * own, lengths)]
             if orders is not None:
                 drawn.append((own[orders[i]], lengths[orders[i]]))
@@ -373,6 +379,7 @@ class _ByPlace:
         self.used = (group[:, None] == group) & ~np.eye(len(group), dtype=bool)
         self.apart = apart * self.used
         far = apart[self.used]
+        # Distances on a grid repeat: two edges may be the same.
         self.edges = np.unique(np.quantile(far, np.linspace(0, 1, _BINS + 1)))
         self.bin_of = np.clip(np.searchsorted(self.edges, far, "right") - 1, 0, len(self.edges) - 2)
         self.n_pairs = np.bincount(self.bin_of) // 2

@@ -289,12 +289,15 @@ def _decoded(cells, targets, fold_of, strengths, people) -> tuple[np.ndarray, np
 def _accuracies(decoded: np.ndarray, truth: np.ndarray, n_distractors: list[int]) -> np.ndarray:
     """Return the mean share of distractor sets among which faces are found, per set size."""
     n = len(truth)
+    # Less the decoded face's own square, which is the same for all it is compared with.
     squares = (truth**2).sum(axis=1) - 2 * decoded @ truth.T
+    # A tie is no find. Less 1: the face itself.
     nearer = (squares <= np.diag(squares)[:, None]).sum(axis=1) - 1
     farther = n - 1 - nearer
     shares = []
     for m in n_distractors:
         able = farther >= m
+        # Of all sets of m others the share without a nearer one: none need be drawn.
         logs = (
             gammaln(farther + 1)
             - gammaln(np.where(able, farther - m, 0) + 1)

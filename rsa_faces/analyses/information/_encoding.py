@@ -91,6 +91,7 @@ class Predictions:
     def parts(self, spaces: np.ndarray, draws: np.ndarray):
         """Return parts of r2, (n_spaces, n_targets), and those of regions in draws."""
         y = self.centred
+        # y² - (y - ŷ)² is ŷ(2y - ŷ): each space's share of ŷ has its share of r2.
         products = spaces * (2 * y - spaces.sum(axis=0))
         total = (y**2).sum(axis=0)
         drawn = draws @ products / (draws @ y**2)

@@ -142,6 +142,7 @@ def measure_landmarks(
         )
     unit = measures["pupil distance"] if relative else 1.0
     out = {name: v / unit if name in DISTANCES else v for name, v in measures.items()}
+    # In units of itself it is 1 for every face.
     if relative:
         del out["pupil distance"]
     return pd.DataFrame(out, index=list(points))

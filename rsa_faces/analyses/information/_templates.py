@@ -103,6 +103,7 @@ def measured(points: np.ndarray, template: Mapping[str, tuple[int, ...]]) -> dic
     if all(name in at for name in _POSE["roll"]):
         line = at["pupil_right"] - at["pupil_left"]
         out["roll"] = np.degrees(np.arctan2(line[:, 1], line[:, 0]))
+        # Along and across the line of the eyes: a tilted head must not pass for a turned one.
         right = line / np.linalg.norm(line, axis=1, keepdims=True)
         down = np.stack([-right[:, 1], right[:, 0]], axis=1)
         eyes = (at["pupil_left"] + at["pupil_right"]) / 2

@@ -244,6 +244,7 @@ def encoding(
     names = list(dict.fromkeys(region))
     of_region = np.array([[r == name for r in region] for name in names], float)
     of_region /= of_region.sum(axis=1, keepdims=True)
+    # Two people in each fold at least: one alone, less the mean of the fold, would be nothing.
     fold_of = deal_folds(units, min(n_folds, n_people // 2), rng)
     study = Predictions(values.mean(axis=0), units, fold_of, of_region)
     orders = exchanges(units, cells)(rng, n_permutations)
@@ -254,6 +255,7 @@ def encoding(
 
     rows, null, parts, single, predicted = [], [], [], [], {}
     ceiling, p_signal = ceilings(values)
+    # A share of variance: its root bounds r.
     ceiling = np.sqrt(np.where(ceiling > 0, ceiling, np.nan))
     with progress_bar("encoding", len(layers), show=progress) as tell:
         for i, (layer, patterns) in enumerate(layers.items()):

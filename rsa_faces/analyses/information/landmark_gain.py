@@ -244,6 +244,7 @@ class _Folds:
         measured = grams(shape, trains, standardize=True)[0]
         self.parts: dict[str, list[Fold]] = {"embedding": [], "landmarks": [], "both": []}
         for (train, test), one, two in zip(split, seen, measured, strict=True):
+            # Both of one size, so that a weight means the same for every layer.
             one, two = (k / np.trace(k[np.ix_(train, train)]) for k in (one, two))
             fits = [
                 fit_fold(one + w * two, train, test, np.array(STRENGTHS), who[train])

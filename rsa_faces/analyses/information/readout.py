@@ -28,7 +28,6 @@ from rsa_faces.analyses._ridge import (
 from rsa_faces.analyses._softmax import SoftmaxClasses, fit_softmax
 from rsa_faces.analyses._targets import Classes, Numbers, p_of
 
-#: Strengths of the ridge, in units of the mean squared length of the training patterns.
 _FEW_GROUPS = 10
 _N_BOOT = 2000
 

@@ -143,6 +143,7 @@ def alike_resampled(
     step = max(1, _VALUES // (x.size + y.size))
     for start in range(0, len(draws), step):
         part = draws[start : start + step][:, people]
+        # A person who is drawn twice brings each own pair twice, not four times.
         weights = (part[:, row] * np.where(one, 1, part[:, col]) * used).astype(float)
         total = weights.sum(axis=1)[:, None]
         cross = (x[None] * weights[:, None]) @ y.T
@@ -165,6 +166,7 @@ def _u_centred(products: np.ndarray, run: np.ndarray) -> np.ndarray:
         own, n = products[np.ix_(rows, rows)], len(rows)
         if n < 4:
             raise InputError(f"expected at least 4 conditions in each block for cka, got {n}.")
+        # Noise adds up on the diagonal: with it CKA of few images is high whatever they show.
         own = own - np.diag(np.diag(own))
         means = own.sum(axis=1) / (n - 2)
         own = own - means[:, None] - means + own.sum() / ((n - 1) * (n - 2))

@@ -80,6 +80,7 @@ def dependence(
     """
     size = network.spec.preprocessing.size
     colours = 1 if network.spec.preprocessing.channels == "L" else 3
+    # On the CPU, where convolutions that mix places can be switched off, below.
     module = network.module if network.device.type == "cpu" else copy.deepcopy(network.module).cpu()
     found = {
         layer: tuple(np.zeros((n, size), bool) for n in where.grid)
@@ -93,6 +94,7 @@ def dependence(
             lines = range(start, min(start + step, size))
             batch = torch.zeros(len(lines), colours, size, size)
             for i, line in enumerate(lines):
+                # Not-a-number spreads to all that depends on it, however small the weight.
                 batch[i].select(axis + 1, line).fill_(torch.nan)
 
             def look(name: str, child: Any, output: Any, lines=lines, axis=axis) -> None:
@@ -153,8 +155,11 @@ def gradients(
             numbers = torch.from_numpy(np.ascontiguousarray(part)).to(device)
             chosen = owner[None] == numbers.reshape(-1, *[1] * owner.ndim)
             total = torch.zeros(len(part), *images.shape[2:], dtype=torch.float64, device=device)
+            # The same in every part: what comes out must not depend on the budget.
             signs = torch.Generator().manual_seed(seed)
             for image in images:
+                # With random signs, slopes of many outputs add up in squares on average; they would
+                # cancel in a plain sum.
                 sign = torch.randint(0, 2, owner.shape, generator=signs).to(device) * 2.0 - 1
                 leaf = image.to(device).expand(len(part), *image.shape).clone().requires_grad_()
                 taken.clear()

@@ -367,6 +367,8 @@ def _analytic(network: Network, places: Mapping[str, Any], progress: bool) -> pd
                     "column": column,
                     "x": x,
                     "y": y,
+                    # Places that mirror each other are as far: rounding must not put one beyond a
+                    # radius.
                     "eccentricity": np.hypot(x - 0.5, y - 0.5).round(12),
                     "left": left[column],
                     "right": right[column],

@@ -83,6 +83,7 @@ def _difference(result: Result, region: str, parts: np.ndarray, options: dict) -
     a, b = pairs["network_a"].astype(int), pairs["network_b"].astype(int)
     variance[a, b] = variance[b, a] = pairs["sem"] ** 2
     c, p = parts == "central", parts == "peripheral"
+    # Of a difference of means: variances of differences across parts, less half of those within.
     between = variance[np.ix_(c, p)].mean()
     within = variance[np.ix_(c, c)].mean() / 2 + variance[np.ix_(p, p)].mean() / 2
     # Bootstrap variances of single pairs are bounded one by one, and need not add up.

@@ -237,6 +237,7 @@ def layer_agreement(
     if n_boot and k < 4:
         raise InputError(f"expected at least 4 people to draw from, got {k}.")
     draws = draws_of(k, n_boot, rng)
+    # RDMs have no pairs across runs: conditions change places within theirs.
     cells = codes_of(list(zip(run, cells_of(within, one.conditions), strict=True)))[0]
     orders = exchanges(whom, cells)(rng, n_permutations) if n_permutations else None
     depth_a, depth_b = ([layers.depth[name] for name in layers.arrays] for layers in (one, two))
@@ -256,6 +257,7 @@ def layer_agreement(
             corrected = (1 + (largest[:, None, None] >= bound).sum(axis=0)) / (1 + n_permutations)
             shuffled = np.array([_in_order(one_map, depth_a, depth_b) for one_map in null])
             if np.isfinite(depth_r):
+                # Layers that all agree most with one follow no order at all.
                 reached = (np.nan_to_num(shuffled, nan=-1.0) >= depth_r - 1e-12).sum()
                 depth_p = (1 + reached) / (1 + n_permutations)
         i, j = (index.ravel() for index in np.indices(value.shape))

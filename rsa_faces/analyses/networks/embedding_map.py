@@ -224,6 +224,7 @@ def embedding_map(
                             _cosines(whole, y - center_of, first, second)
                         )
             same, fold_of = (np.concatenate(part) for part in zip(*kept, strict=True))
+            # The same pairs for all maps, or chance would set them apart.
             balanced = _balanced(same, fold_of, rng)
             of_target = None
             for key, parts in scores.items():

@@ -333,6 +333,7 @@ def _interval(auc: float, error: float, alpha: float, member: np.ndarray) -> tup
 
 def _tpr(high: np.ndarray, low: np.ndarray, fpr: float) -> float:
     """Return the share of members above the value that at most a share `fpr` of others exceed."""
+    # Fewer than one of these others: no threshold lets so small a share pass.
     if len(low) * fpr < 1 - 1e-9:
         return np.nan
     allowed = int(np.floor(len(low) * fpr + 1e-9))

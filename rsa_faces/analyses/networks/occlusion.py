@@ -269,6 +269,7 @@ def unlike_others(above: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarr
     null = np.array(
         [np.abs(rng.permuted(above, axis=0).mean(axis=1)) for _ in range(_N_PERMUTATIONS)]
     )
+    # Places change places: what one may show by chance any may, so that all make one null.
     one, largest = null.ravel(), null.max(axis=1)
     p, corrected = (
         (1 + (values >= observed[:, None]).sum(axis=1)) / (1 + len(values))
@@ -302,6 +303,7 @@ def _hidden(image: np.ndarray, middle, sides, move) -> np.ndarray:
         turn, center, own = move
         turned = turn * complex(*(middle - center))
         middle, sides = own + [turned.real, turned.imag], sides * abs(turn)
+    # Below 0 it would count from the other side of the image.
     first = np.clip(np.rint(middle - sides / 2), 0, None).astype(int)
     last = np.clip(np.rint(middle + sides / 2), 0, None).astype(int)
     out = image.copy()

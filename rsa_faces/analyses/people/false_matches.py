@@ -377,6 +377,7 @@ class _Pool:
     def _threshold(self, weight, fmr: float, inside: np.ndarray) -> np.ndarray:
         """Return the lowest score with a rate of at most `fmr` at or above it, per sample."""
         score = self.score[inside]
+        # A threshold lets in all of equal scores or none: each has the rate of the last of them.
         last = np.searchsorted(-score, -score, side="right") - 1
         weight = weight[:, inside]
         above = np.cumsum(weight, axis=1)[:, last]

@@ -244,6 +244,7 @@ def _components(matrix: np.ndarray, n_components: int, centring: str):
         centred = centred - centred.mean(axis=1, keepdims=True)
         values, vectors = np.linalg.eigh((centred + centred.T) / 2)
         values, vectors = values[::-1], vectors[:, ::-1]
+        # Scores need not be inner products: what is negative has no place on an axis.
         positive = values > values[0] * 1e-10
         share = values[positive] / values[positive].sum()
         positions = vectors[:, positive] * np.sqrt(values[positive])

@@ -174,9 +174,11 @@ def erase_groups(
     rng = as_rng(seed)
     recognition = Recognition.of(whom, n_boot, rng)
     half = np.empty(len(whom), np.int64)
+    # Group by group: what is learnt in one half is to hold in the other.
     for rows in (np.flatnonzero(code == g) for g in range(len(kinds))):
         half[rows] = deal_folds(codes_of(whom[rows].tolist())[0], 2, rng)
     cells = codes_of(found[2])[0] if within is not None else np.zeros_like(half)
+    # Within halves, so that each keeps as many people of every group.
     exchanges = exchanged(code, whom, n_permutations, rng, 2 * cells + half)
     weights = recognition.samples[:, whom]
     rows, embeddings = [], {}
@@ -238,6 +240,7 @@ def _read(x: np.ndarray, codes: np.ndarray, whom, half, n_folds: int):
     for rows in (np.flatnonzero(half == 0), np.flatnonzero(half == 1)):
         target, groups = Classes(codes[0, rows].tolist()), codes_of(whom[rows].tolist())[0]
         check_groups(target, groups, True)
+        # The same folds whether erased or not, and for all exchanges.
         fold_of = deal_folds(groups, n_folds, as_rng(0))
         trains = [np.flatnonzero(fold_of != f) for f in np.unique(fold_of)]
         tests = [np.flatnonzero(fold_of == f) for f in np.unique(fold_of)]
@@ -262,6 +265,7 @@ def _erased(x: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
     axes = axes[sizes > 1e-10 * sizes[0]]
     own = centred @ axes.T
+    # There are about as many dimensions as faces: the plain covariance has no inverse to rely on.
     values, vectors = np.linalg.eigh(ledoit_wolf(own, assume_centered=True)[0])
     root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
     onehot = np.eye(int(code.max()) + 1)[code]

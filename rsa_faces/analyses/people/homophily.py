@@ -462,6 +462,7 @@ def _errors(design, y, beta, first, second, n: int) -> np.ndarray:
     residual = (y - design @ beta)[order].reshape(-1, size, 1)
     moved = inverse @ x.transpose(0, 2, 1) @ np.linalg.solve(np.eye(size) - hat, residual)
     dyads = (moved[..., 0] ** 2).sum(axis=0)
+    # Each pair was left out with either of its people: its own part is in the sum twice.
     return np.sqrt(np.maximum(people - dyads, dyads))
 
 

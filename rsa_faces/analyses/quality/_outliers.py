@@ -253,6 +253,7 @@ class OutlierFlag:
             raise InputError(
                 f"expected {n_channels} channels, as in the reference, got {patterns.shape[1]}."
             )
+        # All images of a person count as one: they are no independent draws.
         share = 1 / np.bincount(self._people)[self._people]
         total = np.zeros(len(patterns))
         above = np.zeros(len(patterns))

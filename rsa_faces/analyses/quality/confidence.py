@@ -133,6 +133,7 @@ def _variant(image: np.ndarray, size: float, rng: np.random.Generator) -> np.nda
     """Return an image changed as little as a second photograph might be."""
     dx, dy, turn, zoom, light = rng.normal(size=5) * size
     height, width = image.shape[:2]
+    # Ten standard deviations of the shift at size 1: its edge stays out of view.
     margin = max(2, round(0.15 * max(height, width)))
     padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     angle, scale = np.radians(2 * turn), np.exp(-0.02 * zoom)
@@ -147,6 +148,7 @@ def _variant(image: np.ndarray, size: float, rng: np.random.Generator) -> np.nda
         (c, -s, left, s, c, top),
         Image.Resampling.BICUBIC,
     )
+    # Light multiplies intensities, which grey values encode.
     lit = from_linear(to_linear(np.asarray(moved)) * np.exp(0.15 * light))
     noise = 255 * 0.01 * size * rng.standard_normal(image.shape, np.float32)
     return np.clip(np.rint(lit + noise), 0, 255).astype(np.uint8)
@@ -268,6 +270,7 @@ class SimilarityInterval:
         order = rng.permutation(len(y))
         chosen = order[np.unique(codes[order], return_index=True)[1]]  # one pair of each person
         chosen = rng.permutation(chosen)
+        # Errors of pairs that set the line would be too small for the margin.
         training, rest = chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :]
         slope = 0.0
         if np.ptp(x[training]) > 0:
@@ -275,6 +278,7 @@ class SimilarityInterval:
             slope = float(deviation @ y[training] / (deviation @ deviation))
         intercept = float(y[training].mean() - slope * x[training].mean())
         distances = np.sort(np.abs(y[rest] - intercept - slope * x[rest]))
+        # + 1: the pair to come is one of those that may be farthest.
         rank = int(np.ceil((1 - alpha) * (len(rest) + 1) - 1e-9))
         margin = float(distances[rank - 1]) if rank <= len(rest) else np.inf
         return cls(slope, intercept, margin, alpha, len(rest))

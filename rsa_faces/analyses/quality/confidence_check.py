@@ -207,6 +207,7 @@ def check_confidence(
     rng = as_rng(seed)
     half = _halves(person, group if groups is not None else np.zeros_like(group), rng)
     conditions = [("none", 0), *((kind, s) for kind in kinds for s in strengths)]
+    # One condition of each person, below one image: the interval asks for independent pairs.
     drawn = rng.integers(len(conditions), size=person.max() + 1)
     shown = rng.random(len(person))  # which image of a person sets the interval: the smallest
     ids, clean_unit = list(stimuli.ids), unit_length(clean)

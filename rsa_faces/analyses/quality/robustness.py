@@ -300,6 +300,8 @@ class Comparison:
                     "expected at least 4 people with two images or more, for verification, got "
                     f"{able.sum()}. Leave `identity` out for the stability of RDMs alone."
                 )
+            # Those with several images are dealt out first, so that both folds have pairs of one
+            # person.
             order = np.lexsort((rng.random(n_people), ~able))
             of_person = np.empty(n_people, np.int64)
             of_person[order] = np.arange(n_people) % 2
