@@ -242,6 +242,7 @@ class _Memory(dict[str, np.ndarray]):
     def write(self, places: Sequence[int], rows: Mapping[str, np.ndarray]) -> None:
         """Keep the rows of some images."""
         for layer, values in rows.items():
+            # All of it is missing: places follow each other.
             self[layer][places[0] : places[-1] + 1] = values
 
 
@@ -548,5 +549,6 @@ def code_version() -> str:
     package = Path(__file__).parents[1]
     parts = ("extraction", "networks", "stimuli")
     files = sorted(file for part in parts for file in package.glob(f"{part}/**/*.py"))
+    # What training makes is in the weights, which have a hash of their own.
     files = [file for file in files if "training" not in file.parts]
     return f"{__version__} {sha256_bytes(*(file.read_bytes() for file in files))}"

@@ -279,6 +279,7 @@ def _on_device(batch: torch.Tensor, network: Network) -> torch.Tensor:
 @contextlib.contextmanager
 def _computing(network: Network, precision: str) -> Iterator[None]:
     """Run without gradients, in this precision of products."""
+    # Deterministic: other algorithms add in an order that changes from run to run.
     convolutions = torch.backends.cudnn.flags(
         enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=precision == "tf32"
     )

@@ -78,6 +78,8 @@ class Part:
                         f"expected {path} to be a file of a store of activations (version 4), but "
                         "it is none. It is left as it is: move it away, or choose another store."
                     )
+                # 64 hexadecimal digits and the end of the line; a damaged file may have no such
+                # end.
                 digest, text = file.readline(80).strip(), file.readline()
                 size, start = os.fstat(file.fileno()).st_size, file.tell()
         except OSError as err:
@@ -173,6 +175,7 @@ class StoredPatterns:
                 if file is None or part.path != at:
                     if file is not None:
                         file.close()
+                    # Without a buffer: what it would read ahead is another slab's.
                     at, file = part.path, part.path.open("rb", buffering=0)
                 begin = part.start + part.header["layers"][self._layer]["start"]
                 file.seek(begin + (row * self.shape[1] + start) * slab.itemsize)
@@ -229,6 +232,7 @@ class Store(Mapping):
     def _place(self, layer: str, image: str) -> tuple[Part, int] | None:
         """Return where a row lies."""
         rows, wanted = self._parts.get(image, ()), self._layouts[layer]
+        # Flattened in another order, or reduced, it is another layer under the same name.
         return next((r for r in rows if r[0].layouts.get(layer) == wanted), None)
 
     def missing(self) -> list[tuple[list[str], list[int]]]:
@@ -237,6 +241,7 @@ class Store(Mapping):
         for i, image in enumerate(self._images):
             layers = tuple(layer for layer in self._layouts if not self._place(layer, image))
             if layers:
+                # The same image twice is computed once.
                 lacking.setdefault(layers, {}).setdefault(image, i)
         return [(list(layers), list(places.values())) for layers, places in lacking.items()]
 
@@ -262,6 +267,7 @@ class Store(Mapping):
         start = 0
         for layer, values in rows.items():
             kept = np.ascontiguousarray(_encoded(values, self.key["dtype"], layer))
+            # Temporary files are read by the process that wrote them.
             crc = [zlib.crc32(row.data) for row in kept] if self.owner is None else []
             layout = dataclasses.astuple(self._layouts[layer])
             layers[layer] = {"layout": layout, "start": start, "crc": crc}

@@ -368,6 +368,7 @@ class Clips(Images):
 
     stimuli: ClipSet
     rate: float | None
+    # How many frames there are shows only when clips are read.
     most = sys.maxsize
 
     @property
@@ -390,6 +391,7 @@ class Clips(Images):
             for shown, rows in passes(self.pictures(name)):
                 for layer, values in rows.items():
                     sums = total.setdefault(layer, np.zeros(values.shape[1]))
+                    # Row by row: a sum of batches would depend on where these end.
                     for row in values:
                         sums += row
                 n_frames += len(shown)

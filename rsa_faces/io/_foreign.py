@@ -184,6 +184,7 @@ def described(
     descriptors: Mapping[str, Any] | None, wanted: str | None, what: str, path: Path
 ) -> list[str] | None:
     """Return the names in a table of descriptors; None if there is none but the index."""
+    # rsatoolbox numbers everything under "index", whether it has names or not.
     columns = {key: value for key, value in (descriptors or {}).items() if key != "index"}
     if wanted is None and len(columns) > 1:
         raise InputError(

@@ -95,6 +95,7 @@ def settled(path: str | os.PathLike[str], kind: str, format: str | None) -> str:
     if format is not None:
         return check_choice(format, formats, what=f"format of {kind}")
     found, format = recognise(path)
+    # An array of features may look like RDMs: there the caller is believed.
     if found != kind and format != "npy":
         other, what = ("read_features", "RDMs") if kind == "rdms" else ("read_rdms", "features")
         raise InputError(
@@ -113,6 +114,7 @@ def looks_like_rdms(values: np.ndarray) -> bool:
     if not square or values.dtype.kind not in "fiub":
         return False
     diagonal = np.diagonal(values, axis1=-2, axis2=-1)
+    # Loosely: only the kind is told here, and asymmetry is an error where RDMs are made.
     alike = np.allclose(values, values.swapaxes(-1, -2), rtol=1e-2, atol=1e-2, equal_nan=True)
     return bool(alike and np.nanmax(np.abs(diagonal), initial=0) <= 1e-2)
 
@@ -123,6 +125,7 @@ def _kind_of_archive(path: Path) -> str:
         content = load_torch(path)
         return "rdms" if not isinstance(content, dict) or "rdm" in content else "features"
     with opened_npz(path) as load:
+        # "arr_0" is what NumPy calls an array that is saved without a name.
         return "rdms" if load.keys == ["arr_0"] or "rdm" in load.keys else "features"
 
 
