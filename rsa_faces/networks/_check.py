@@ -195,6 +195,7 @@ def check_file(name: str, weights: str | os.PathLike[str], *, device: str) -> Ne
     """Check a weight file of the user, once: the verdict is kept by what was looked at."""
     looked_at = f"{sha256_file(weights)} {get_spec(name)}"
     kept = cache_folder() / "checks" / f"{hashlib.sha256(looked_at.encode()).hexdigest()[:32]}.h5"
+    # A cache that cannot be read or written must not keep anybody from loading a network.
     with contextlib.suppress(OSError, InputError):
         return NetworkCheck.load(kept)
     found = check(name, weights=weights, device=device)
@@ -262,6 +263,7 @@ class _Shown:
         for measure, other in (("identity", "expression"), ("expression", "identity")):
             if measure not in same:
                 continue
+            # What shares the view or the other label is alike for that reason.
             pairs = elsewhere & ~same.get(other, np.zeros(len(first), bool))
             if len(set(same[measure][pairs])) < 2:
                 raise InputError(
@@ -364,6 +366,7 @@ def _better(network: Network, shown: _Shown, measure: str, value: float) -> str:
             trials[f"the margin {margin}"] = {"crop": {"margin": margin}}
     for name, trial in trials.items():
         would = shown.readings(network, **trial)[measure]
+        # A little more may be chance.
         if would >= max(NEEDED[measure], value + 0.05):
             return f"; with {name} it would be {would:.2f}"
     return "; weights that are not all there, or another network, look like this"

@@ -242,6 +242,7 @@ class Network:
 
         def walk(module: nn.Module, prefix: str):
             for name, child in module.named_children():
+                # Not their subclasses: these are blocks with something of their own.
                 if type(child) in containers:
                     yield from walk(child, f"{prefix}{name}.")
                 elif not isinstance(child, skipped):

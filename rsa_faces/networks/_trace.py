@@ -90,6 +90,7 @@ def extra_tokens_in(module: nn.Module, shape: Sequence[int]) -> int | None:
     if len(shape) != 2:
         return None
     n_extra = n_extra_tokens(module)
+    # Before the class token is put in front, and after it is dropped, there are patches only.
     for extra in (n_extra, 0):
         n = shape[0] - extra
         if n > 0 and math.isqrt(n) ** 2 == n:
@@ -153,6 +154,7 @@ def _reached(module, shape, layers, border: int, far: bool) -> set[str]:
 
     def look(name: str, child: nn.Module, output: Any) -> None:
         if name in wanted:
+            # Of a module that runs again the last call counts.
             touched.discard(name)
             tensor = first_tensor(output)
             if tensor is not None and torch.isnan(_central(module, child, tensor[0])).any():

@@ -55,10 +55,12 @@ def _allowed() -> dict[tuple[str, str], object]:
     out: dict[tuple[str, str], object] = {
         ("numpy", "dtype"): np.dtype,
         ("numpy", "ndarray"): np.ndarray,
+        # Older pickles hold bytes as text and the name of its encoding.
         ("_codecs", "encode"): _latin1,
         ("collections", "OrderedDict"): collections.OrderedDict,
     }
     core_of_numpy = np._core if hasattr(np, "_core") else np.core
+    # NumPy 2 has it under a new name; files of both are about.
     for core in ("numpy.core", "numpy._core"):
         out[f"{core}.multiarray", "_reconstruct"] = core_of_numpy.multiarray._reconstruct
         out[f"{core}.multiarray", "scalar"] = core_of_numpy.multiarray.scalar
@@ -163,6 +165,7 @@ def _without_prefixes(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
             # name of its own.
             if 2 * sum(name.startswith(prefix) for name in state) > len(state):
                 short = {name.removeprefix(prefix): value for name, value in state.items()}
+                # Two names must not become one.
                 if len(short) == len(state):
                     state = short
                     break

@@ -70,6 +70,7 @@ def build_from(library: str, model: str, state: Mapping[str, Any], *, source: st
     import torch
 
     _DESCRIBE[library](model)
+    # Only names and sizes are wanted: the meta device holds no weights.
     with torch.device("meta"):
         published = _create(library, model, pretrained=False)
     if library == "timm" and not set(state) & set(published.state_dict()):
@@ -82,6 +83,7 @@ def build_from(library: str, model: str, state: Mapping[str, Any], *, source: st
     last = state.get(f"{head}.weight")
     n_outputs = {} if last is None else {"num_classes": len(last)}
     if last is None and library == "timm":
+        # A file without a head: with no classes timm makes none.
         n_outputs = {"num_classes": 0}
     module = _create(library, model, pretrained=False, **n_outputs)
     if last is None and library == "torchvision":

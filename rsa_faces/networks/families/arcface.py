@@ -282,6 +282,7 @@ class IResNet(Chain):
             n_in = n
         self.bn2 = nn.BatchNorm2d(n_in)
         self.flatten = nn.Flatten()
+        # 112 px, halved in each of the four stages.
         self.fc = nn.Linear(n_in * 7 * 7, n_out)
         self.features = nn.BatchNorm1d(n_out, affine=affine)
 
@@ -320,6 +321,7 @@ def rename(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             layer = _ENDS.get(layer, layer)
         if layer.endswith("prelu") and key == "weight":
             key = "slope"
+        # The people of AdaFace's training: part of its loss, not of the network.
         if bodies and name == "head.kernel":
             continue
         out[f"{layer}.{key}" if layer else key] = tensor

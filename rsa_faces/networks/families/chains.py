@@ -183,6 +183,7 @@ def rename(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     Fully connected layers stored as convolutions, (out, channels, height, width), are flattened.
     """
     model = "alexnet" if "classifier.1.weight" in state else "vgg16"
+    # Only names are wanted: the meta device holds no weights.
     with torch.device("meta"):
         new = dict(zip(_layers(model, 2)[0], NAMES[model], strict=True))
     out = {}

@@ -113,6 +113,7 @@ class ConvNorm(Module):
     def __init__(self, n_in: int, n_out: int, size, stride: int = 1, padding=0) -> None:
         super().__init__()
         self.conv = nn.Conv2d(n_in, n_out, size, stride, padding, bias=False)
+        # As in TensorFlow, where it was trained; torch's default is 1e-5.
         self.bn = nn.BatchNorm2d(n_out, eps=1e-3)
         self.relu = nn.ReLU()
 

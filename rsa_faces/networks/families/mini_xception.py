@@ -39,6 +39,7 @@ class ConvNorm(Module):
     def __init__(self, n_in: int, n_out: int, size: int, stride: int = 1, *, relu: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(n_in, n_out, size, stride, bias=False)
+        # As in Keras, where it was trained; torch's default is 1e-5.
         self.norm = nn.BatchNorm2d(n_out, eps=1e-3)
         self.relu = nn.ReLU() if relu else None
 
@@ -73,6 +74,7 @@ class SamePool(Module):
         for size in (x.shape[-1], x.shape[-2]):
             total = (-(-size // 2) - 1) * 2 + 3 - size
             pads += [total // 2, total - total // 2]
+        # Zeros would be the largest among negative values.
         return F.max_pool2d(F.pad(x, pads, value=-torch.inf), 3, 2)
 
 

@@ -23,6 +23,7 @@ from rsa_faces.networks._weights import DAMAGED, reason
 from rsa_faces.networks.training.classes import Classes
 from rsa_faces.networks.training.recipe import Recipe
 
+# Between fingerprints: far above what another order of adding changes.
 _SAME = 1e-3
 
 
@@ -132,6 +133,7 @@ class _Loss(nn.Module):
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cuda", torch.float16, enabled=self.mixed):
             outputs = self.module(images)
+        # In float32: exponentials of a loss overflow in half precision.
         return self.objective(outputs.float(), labels)
 
 

@@ -89,6 +89,7 @@ class Augmentation:
         self, image: np.ndarray, rng: np.random.Generator, name: str | None = None
     ) -> np.ndarray:
         """Return `image`, shape (height, width, 3), changed; lights and turns go by its name."""
+        # Before all else: the window is the same whatever else is asked for.
         share, down, right, mirror = rng.random(4)
         for made in self._made():
             image = made(image, str(name), rng)

@@ -102,10 +102,12 @@ def by_person(
         )
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(labels))
+    # Stable: within each person the random order stays.
     order = order[np.argsort(labels[order], kind="stable")]
     # The place of an image among its person's, in this epoch's order.
     starts = np.r_[0, counts.cumsum()[:-1]]
     place = np.arange(len(labels)) - starts[labels[order]]
+    # What is left over of a person comes in another epoch, in another order.
     whole = place < (counts // n_images * n_images)[labels[order]]
     groups = order[whole].reshape(-1, n_images)
     return _cut(rng.permutation(groups), n_people)

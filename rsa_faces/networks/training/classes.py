@@ -133,6 +133,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, outputs, own):
         n_images, n_columns = outputs.shape
+        # None of the classes that compete may be held here.
         most = outputs.amax(1) if n_columns else outputs.new_full((n_images,), -torch.inf)
         distributed.all_reduce(most, distributed.ReduceOp.MAX)
         here = (own < n_columns).nonzero()[:, 0]

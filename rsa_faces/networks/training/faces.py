@@ -532,4 +532,5 @@ def _pixels(text: str, where: str) -> np.ndarray:
             f"expected {_SIDE**2} pixels from 0 to 255 in {where}, got {len(values)}{range_}."
         )
     grey = values.astype(np.uint8).reshape(_SIDE, _SIDE, 1)
+    # Three times the same channel, without a copy.
     return np.broadcast_to(grey, (_SIDE, _SIDE, 3))

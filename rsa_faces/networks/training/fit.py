@@ -149,6 +149,7 @@ def fit(
         "preprocessing": preprocessing.to_dict(),
         "augment": None if augment is None else augment.to_dict(),
         "faces": faces.digest(),
+        # What `batches` depends on cannot be seen: what it gives first stands for it.
         "first batches": sha256_bytes(*(batch.tobytes() for batch in batches(0))),
         "objective": _steps.described(objective),
         "network": sha256_bytes(repr(module).encode()),

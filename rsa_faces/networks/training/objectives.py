@@ -138,6 +138,7 @@ def triplet_loss(
     keep = other[anchor].any(1)
     anchor, near = anchor[keep], near[keep]
     if not len(anchor):
+        # Not a plain 0: a backward pass has to find its way through the network.
         return embeddings.sum() * 0
     d_positive = distance[anchor, near]
     to_others = distance[anchor]
@@ -237,6 +238,8 @@ def partial_loss(
         n_held = n_here = held.stop - held.start
     else:
         here, drawn, n_others = _draw(labels, layer.out_features, share, generator)
+        # Each class that is drawn stands for n_others / n_drawn: a factor before, a shift of
+        # logits.
         shift = math.log(n_others / len(drawn)) if correct and len(drawn) else 0.0
         here, drawn = (c[(held.start <= c) & (c < held.stop)] - held.start for c in (here, drawn))
         competing, own = torch.cat([here, drawn]), torch.searchsorted(here, labels - held.start)
@@ -300,6 +303,7 @@ def arcface_logits(
     # The sine's slope is infinite at 0 and pi.
     sine = (1 - own.square()).clamp(min=1e-7).sqrt()
     turned = own * math.cos(margin) - sine * math.sin(margin)
+    # Beyond π - margin the cosine would rise again: there the own class is pushed by a line.
     beyond = own - margin * math.sin(margin)
     turned = torch.where(own > math.cos(math.pi - margin), turned, beyond)
     return scale * cosines.scatter(1, labels[:, None], turned)

@@ -134,6 +134,7 @@ def read_template_pairs(path: str | os.PathLike[str]) -> pd.DataFrame:
     ]
     columns = {2: ["first", "second"], 3: ["first", "second", "same"]}
     columns[4] = ["fold", "first", "second", "same"]
+    # Rows of four begin with the number of a fold; a row that does not is a header.
     start = int(bool(rows) and len(rows[0]) == 4 and not rows[0][0].isdigit())
     width = len(rows[start]) if len(rows) > start else 0
     for i, row in enumerate(rows[start:], start + 1):
