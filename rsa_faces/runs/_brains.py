@@ -202,6 +202,7 @@ def _of_files(data: BrainImagesConfig) -> Brains:
         with about(f"data, subject {name!r}"):
             subjects[name] = read_subject(data, name)
         hashes[name] = hash_of(subjects[name].image, subjects[name].residuals)
+        # It is in no file, and maps depend on it.
         hashes[name] += f" {data.n_estimated}" if data.n_estimated else ""
     mask = None
     if data.mask is not None:

@@ -105,6 +105,7 @@ def held_out_folds(rows: pd.DataFrame, *, classes: bool) -> dict[str, Any]:
         rows[(rows["fold"] == fold) & (rows["layer"] == layers[k])]
         for fold, k in zip(losses.columns, chosen, strict=True)
     ]
+    # Two values always correlate by 1 or -1.
     values = [score(part) for part in parts if classes or len(part) > 2]
     value = score(pd.concat(parts))
     n = len(values)

@@ -245,6 +245,7 @@ def _subjects_of(pattern: Path) -> list[str]:
     text, first = "", True
     for part in parts:
         if part == "{subject}":
+            # Further places for it must hold the same name.
             text += "(?P<subject>[^/_.]+)" if first else "(?P=subject)"
             first = False
         else:

@@ -25,6 +25,7 @@ from rsa_faces.runs.compare.regions import stand_ins
 from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.clips import ClipSet
 
+# Fewer conditions have one pair, or none.
 _FEWEST = 3
 _RENAME = (
     "Conditions are matched by name: rename them (`rename:`, a table of the columns old and new)"

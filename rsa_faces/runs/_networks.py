@@ -226,6 +226,7 @@ class Networks:
             return self.stimuli
         if crop not in self._crops:
             if isinstance(self.stimuli, ClipSet):
+                # With the faces that were found for another crop: to find them takes longest.
                 earlier = next(iter(self._crops.values()), self.stimuli)
                 self._crops[crop] = crop_clips(earlier, **crop._asdict())
             else:
@@ -345,6 +346,7 @@ def _check_defined(rdms: RDMs, network: str) -> None:
         return
     row = int(np.argmax(undefined.any(axis=1)))
     matrix = np.isnan(rdms[row].matrices()[0])
+    # Undefined with one other alone, it is that other that is at fault.
     bad = [c for c, n in zip(rdms.conditions, matrix.sum(axis=1), strict=True) if n > 1]
     listed = ", ".join(map(repr, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
     raise InputError(

@@ -314,6 +314,7 @@ def trials() -> Iterator[Trials]:
 
 def timed(make: Callable[..., Any], *arguments: Any) -> float:
     """Return the seconds that one call takes."""
+    # Or a collection that falls due would be timed.
     gc.collect()
     start = _steps.CLOCK()
     make(*arguments)

@@ -188,6 +188,7 @@ class Run(abc.ABC):
                 write_table(table, self.folder / f"{name}.csv")
             self.tell("figures and report")
             self.draw()
+            # Not subclasses: what they warn of, a run says in words of its own.
             self.notes += [str(w.message) for w in caught if w.category is UserWarning]
             self.notes = list(dict.fromkeys(self.notes))
             account = self.account()

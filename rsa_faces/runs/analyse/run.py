@@ -195,9 +195,11 @@ class AnalyseRun(Run):
             write_table(table, self.folder / table_file)
             _draw(self.folder / "figures", dict(zip(stems.values(), drawn, strict=True)))
 
+        # Files that the question reads: where one was edited, the answer is another.
         read = [sha256_file(path) for _, path in question if isinstance(path, Path)]
         key = [*depends_on, *read, question.model_dump_json()]
         self.notes += self.steps.run(name, key, [table_file, *files], make)
+        # Also what was just written: a run that goes on then has the same numbers.
         self.tables[slug(name)] = read_table(
             self.folder / table_file,
             text=["stimulus"],
@@ -241,6 +243,7 @@ class Chance(Mapping):
         self._channels, self._n = channels, n_stimuli
 
     def __getitem__(self, layer: str) -> np.ndarray:
+        # Whenever a layer is asked for, the same values.
         rng = np.random.default_rng(0)
         return rng.random((self._n, self._channels[layer]), np.float32)
 
@@ -267,6 +270,7 @@ def _trial_of(question: Question, study: Study) -> tuple[Callable[[int], Any], i
     if "degradations" in settings:
         return answer, len(kinds) * len(settings["strengths"]), (1, 2)
     whole = settings[key] if key else 1
+    # 19: the fewest permutations that questions take.
     return answer, whole, (19, 19 + whole // 8) if key else (1, 1)
 
 
@@ -310,6 +314,7 @@ def _kdef(folder: Path) -> StimulusSet:
     if not any(len(path.parts) > 1 for path in files):
         return load_stimuli(folder)
     with tempfile.TemporaryDirectory() as place:
+        # Without a manifest, folders below are not looked into.
         manifest = Path(place) / "files.csv"
         write_table(pd.DataFrame({"file": [path.as_posix() for path in files]}), manifest)
         return load_stimuli(folder, manifest=manifest)

@@ -134,6 +134,7 @@ def lead(table: pd.DataFrame, result: Result) -> list[Table]:
         ceiling = between(head["ceiling_low"], head["ceiling_high"]) if known else "none"
         cells = {"noise ceiling": ceiling}
         for row in shown.sort_values("similarity", ascending=False, kind="stable").itertuples():
+            # NaN, which is not equal to itself: nothing is known.
             if row.similarity == row.similarity:
                 interval = between(row.ci_low, row.ci_high)
                 cells[row.network] = f"{number(row.similarity)} ({interval})"

@@ -345,6 +345,7 @@ def _make_simulated(
 ) -> None:
     """Write crossnobis RDMs of simulated subjects in whose region a layer is planted."""
     network = load_network(entry.network, device="cpu", seed=config.seed)
+    # What crossnobis distances estimate.
     options: dict[str, Any] = {"measure": "sqeuclidean", "budget": config.budget, "progress": False}
     if isinstance(stimuli, ClipSet):
         rate = None if config.stimuli is None else config.stimuli.rate

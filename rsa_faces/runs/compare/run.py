@@ -123,6 +123,7 @@ class CompareRun(Run):
         self.models = concat([part.subset(self.inputs.conditions) for part in parts])
         self.hashes["models_sha256"] = self.models.hash
         jobs = self._evaluations(), held_out.jobs(self), self._partitions()
+        # All at once: a cluster has work until the last of any kind is done.
         self.do(itertools.chain(*jobs))
         # Always read back: a resumed run then ends with the same bytes.
         parts = [
@@ -261,6 +262,7 @@ class CompareRun(Run):
             data = self.inputs.data[entry.region].subset(conditions)
             options = {
                 **self.options(entry, conditions),
+                # What is split is the variance of what is compared.
                 "transform": "rank" if METHODS[self.config.method].uses_ranks else None,
             }
             jobs.append(

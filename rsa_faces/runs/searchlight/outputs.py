@@ -69,6 +69,7 @@ def _findings(config: SearchlightConfig, peaks: pd.DataFrame, n: int) -> list[st
         text = f"{model}: highest mean similarity {number(best['similarity'])}"
         inside = []
         if n > 1 and "t" in rows and best["t"]:
+            # t is the mean similarity over its standard error.
             half = abs(best["similarity"] / best["t"]) * stats.t.ppf(0.975, n - 1)
             low, high = best["similarity"] - half, best["similarity"] + half
             inside.append(f"95 % interval at this place {between(low, high)}")

@@ -173,6 +173,7 @@ def _patterns(
         return patterns, patterns.electrodes.assign(used=True)
     names = names_of_faces(chosen, stimuli)
     if chosen.localiser is None:
+        # By its own noise an electrode would prefer faces in the trials that choose it.
         localiser, patterns = split_trials(patterns)
     else:
         localiser = ieeg_patterns(
@@ -279,6 +280,7 @@ def _simulated(
             parts.append(rdms.with_labels(name=[name]))
         planted.append((entry.region, name, entry.start, entry.stop))
     made = datasets.simulated_recordings(concat(parts), planted, seed=config.seed)
+    # Made, not read: another version may make others.
     key = repr((planted, config.seed, __version__))
     known = dict.fromkeys([*made.epochs, "electrodes"], key)
     what = "; ".join(f"{m} in {r}, {a:g} to {b:g} s" for r, m, a, b in planted)
