@@ -169,6 +169,7 @@ def network_colors(names: Sequence[str]) -> dict[str, str]:
     chosen |= {n: COLORS[_KNOWN.index(n)] for n in bases if n in _KNOWN and n not in chosen}
     for name in bases:
         if name not in chosen:
+            # By its name: the same colour whichever networks are drawn beside it.
             first = crc32(name.encode()) % len(_PALETTE)
             order = (*_PALETTE[first:], *_PALETTE[:first])
             taken = {*chosen.values(), *_run.values()}
@@ -227,6 +228,7 @@ def _largest(values: Any) -> float:
 def ink(scale: ScalarMappable, value: float) -> str:
     """Return in which colour text and marks are read on a colour of the scale."""
     red, green, blue = scale.to_rgba(value)[:3]
+    # Brightness as it is seen: weights of red, green and blue of ITU-R 601.
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"
 
 
@@ -342,6 +344,7 @@ def bounded_axis(ax: Axes, low: float, high: float) -> None:
 
 def ceiling_entry(table: pd.DataFrame) -> list:
     """Return the legend's entry of noise ceilings, where subjects share structure."""
+    # Missing where there is no ceiling: neither true nor false.
     shown = (table["reliable"] == True).any()  # noqa: E712
     return [Patch(color=CEILING, linewidth=0, label=CEILING_LABEL)] if shown else []
 
@@ -402,6 +405,7 @@ def name_places(
     """Name places along an axis: all, or as many as are readable in `room` inches."""
     where = np.arange(len(names)) if places is None else np.asarray(places)
     step = 1 if room is None or not len(names) else int(np.ceil(len(names) * _TICK / (72 * room)))
+    # Counted from the end: the last layer is always named.
     shown = np.arange(len(names))[::-1][:: max(step, 1)][::-1]
     texts = [shortened(str(names[i]), length) for i in shown]
     if axis == "x":

@@ -106,6 +106,7 @@ def ranks_of(best: BestModels, threshold, where) -> Shown:
     shades = np.linspace(0.0, 0.95, n_models) if n_models > 1 else [0.5]
     cmap = ListedColormap(plt.get_cmap("viridis")(shades))
     names = tuple(best.names[i] for i in order)
+    # Whole numbers lie in the middle of their colours.
     norm = Normalize(-0.5, n_models - 0.5)
     return Shown(values, best.space, cmap, norm, "best model", names)
 

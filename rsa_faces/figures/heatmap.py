@@ -162,6 +162,7 @@ def _axes(blocks, labels: list[str], handles: list) -> np.ndarray:
     n_places = [len(places) for _, _, places in blocks]
     legend = 0.1 + 0.14 * len(handles)
     best = None
+    # Rows as high as they can be on one page.
     for tall in (_TALL, 0.13, _LOWEST):
         for n_columns in range(1, min(_MOST_COLUMNS, len(blocks)) + 1):
             starts = range(0, len(blocks), n_columns)
@@ -233,6 +234,7 @@ def _strip(axes: Axes, rows: pd.DataFrame, regions, limits) -> None:
         head = own.iloc[0]
         if head["reliable"] and np.isfinite(head["ceiling_low"]):
             low, high = np.clip([head["ceiling_low"], head["ceiling_high"]], -1, 1)
+            # Bounds that meet would leave nothing to see.
             axes.barh(line, max(high - low, 0.01), left=low, height=0.8, color=CEILING, linewidth=0)
         axes.plot(
             own["similarity"].max(), line, "|", color="black", markersize=6, markeredgewidth=1.0

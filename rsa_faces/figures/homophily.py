@@ -89,6 +89,7 @@ def plot_homophily(results: Homophily | Mapping[str, Homophily], *, ax=None) -> 
         offsets = np.linspace(-0.2, 0.2, len(named)) if len(named) > 1 else [0.0]
         for offset, (name, color) in zip(offsets, network_colors(list(named)).items(), strict=True):
             rows = named[name].table
+            # Intervals are in units of scores; here they stand in standard deviations.
             scale = rows["standardized"] / rows["estimate"]
             y = np.array([terms.index(term) for term in rows["term"]]) + offset
             ends = rows["ci_low"] * scale, rows["ci_high"] * scale

@@ -235,6 +235,7 @@ def _strip(axes, layer_map, region, mean, limits, unit, difference: bool, color:
 def _image(axes, times, values, layers, outlined, scale: ScalarMappable) -> None:
     """Draw one image of layers over time, with outlines."""
     x, y = _edges(times), np.arange(len(values) + 1) - 0.5
+    # As vectors, cells would make large files, with seams between them.
     axes.pcolormesh(
         x, y, np.ma.masked_invalid(values), cmap=scale.cmap, norm=scale.norm, rasterized=True
     )

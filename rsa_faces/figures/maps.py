@@ -377,10 +377,13 @@ def _draw_surface(shown, background, mesh, hemisphere, views, title, ax) -> Figu
                     colorbar=False,
                     axes=at,
                     figure=at.figure,
+                    # A face shows one of its corners: a mean of ranks of models would be another
+                    # model.
                     avg_method="median",
                     bg_on_data=False,
                 )
             at.set_title(f"{hemisphere}, {view}", pad=-2, fontsize=6)
             at.set_box_aspect(None, zoom=1.35)
+            # As vectors, tens of thousands of triangles would be drawn.
             at.set_rasterization_zorder(np.inf)
     return figure_of(axes)

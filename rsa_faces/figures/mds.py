@@ -91,6 +91,7 @@ def plot_mds(
         raise ConditionMismatchError(
             rdm.conditions, stimuli.ids, left_name="the RDM", right_name="the stimuli"
         )
+    # Distances that noise is taken out of may be below 0.
     distances = np.maximum(rdm.matrices()[0], 0.0)
     distances /= distances.max() or 1.0
     points, _ = smacof(
@@ -214,6 +215,7 @@ def _apart(points: np.ndarray, side: float, n_steps: int = 500) -> np.ndarray:
             break
         direction = np.where(along_x, offset[..., 0], offset[..., 1])
         direction = np.where(direction == 0, order, np.sign(direction))
+        # Both of a pair are pushed, and each by several: half of the overlap would overshoot.
         push = 0.35 * way * direction
         places += np.stack([(push * along_x).sum(1), (push * ~along_x).sum(1)], axis=1)
     return places

@@ -240,6 +240,7 @@ def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) ->
     axes.imshow(
         image,
         cmap=ListedColormap([_LESS, _SAME, _MORE]),
+        # -1, 0 and 1 lie in the middle of the three colours.
         vmin=-1.5,
         vmax=1.5,
         origin="lower",

@@ -186,11 +186,13 @@ def _ellipses(start: np.ndarray, values: np.ndarray) -> np.ndarray:
         )
 
     x = np.column_stack([start[:, :2] / scale, np.log(start[:, 2] / start[:, 3]) / 2, start[:, 4]])
+    # exp(2 * 0.7): at most about four times as long as wide.
     high = np.tile([np.inf, np.inf, 0.7, np.inf], len(start))
     # First held round, which leads away from slivers; then the areas alone decide.
     for round_ in (0.03, 0.0):
 
         def miss(x: np.ndarray, round_=round_) -> np.ndarray:
+            # Coarser than the check at the end: it is computed hundreds of times.
             areas = _areas(shapes(x), 600) - values
             return np.append(areas / values.max(), round_ * x.reshape(-1, 4)[:, 2])
 
@@ -477,6 +479,7 @@ def _place_texts(ax, shapes, partition: Partition, room: np.ndarray, foot: float
             continue
         for text in _forms(row):
             size = np.array([_width(text) + 0.08, _LINE * _n_lines(text) + 0.06])
+            # Odd, so that a window has a middle.
             window = tuple(int(s / _STEP) | 1 for s in size[::-1])
             fits = ndimage.minimum_filter(mask.astype(np.uint8), window, mode="constant") > 0
             if fits.any():

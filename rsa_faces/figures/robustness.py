@@ -115,6 +115,7 @@ def plot_robustness(
             one.set_ylim((-0.05, 1.03) if value == "stability" else (0.35, 1.03))
         first = chosen[0].iloc[0]
         n = f"{first['n_conditions']} images"
+        # Not NaN: people are known.
         if first["n_people"] == first["n_people"]:
             n = f"{first['n_people']:g} people, {n}"
         chance = "" if value == "stability" else "; dashed: chance"

@@ -163,6 +163,7 @@ def write_report(
     environment = Environment(
         loader=PackageLoader("rsa_faces.report", "."),
         autoescape=True,
+        # What is missing is an error, not an empty place.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
