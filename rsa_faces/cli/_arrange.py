@@ -62,6 +62,7 @@ def serve(
         _show_once(token, second_factor)
         if settled.host not in ("127.0.0.1", "localhost", "::1"):
             out.print("Other computers reach this server: put HTTPS in front of it.")
+        # Through a pipe the address would wait until a buffer is full.
         out.file.flush()
 
     # Who tried to log in, what was deleted: with the time, whatever else is told.
@@ -71,6 +72,7 @@ def serve(
         log = logging.getLogger(name)
         log.addHandler(handler)
         log.setLevel(logging.WARNING)
+        # Or the root's handler would write each line again.
         log.propagate = False
     serve_task(settled, new_token=new_token, on_ready=on_ready)
 
@@ -94,6 +96,7 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         text = super().format(record)
+        # A line break in what somebody typed must not make an event of its own.
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

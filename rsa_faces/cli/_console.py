@@ -16,6 +16,7 @@ from rich.console import Console
 from rsa_faces import __version__
 from rsa_faces._core.errors import InputError, MissingExtraError
 
+# 130: what shells return after Ctrl-C.
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _INPUT_ERRORS = (
@@ -36,6 +37,7 @@ app = typer.Typer(
     name="rsa-faces",
     no_args_is_help=True,
     rich_markup_mode="markdown",
+    # Errors are one sentence; tracebacks, on demand, are Python's own.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(

@@ -65,6 +65,7 @@ def first_sentence(text: str) -> str:
     """Return the first sentence of a configuration's comment."""
     lines = []
     for line in text.splitlines():
+        # Indented further is the command.
         if not line.startswith("#") or line.startswith("#   "):
             break
         lines.append(line.removeprefix("#").strip())

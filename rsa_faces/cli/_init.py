@@ -179,4 +179,5 @@ def _tells_apart(labels: pd.DataFrame) -> str | None:
 
 def _relative(path: Path, config: Path) -> str:
     """Return a path as seen from the configuration's folder."""
+    # In quotes: YAML would read some names as something else.
     return repr(os.path.relpath(path.resolve(), config.resolve().parent))

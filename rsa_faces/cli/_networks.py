@@ -92,6 +92,7 @@ def layers(
     names = network.all_layers() if everything else network.layers()
     frame = network.layer_table(names, receptive_fields=fields)
     if as_json:
+        # By pandas and back: json cannot write NumPy's numbers.
         typer.echo(json.dumps(json.loads(frame.to_json(orient="records")), indent=1))
         return
     table = Table()

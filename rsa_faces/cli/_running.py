@@ -190,6 +190,7 @@ def _of_output(command: str, output: Output) -> Told:
         "figures": [str(path) for path in output.figures],
         "notes": list(output.notes),
         "tables": {
+            # pandas writes ten digits unless told otherwise.
             name: json.loads(table.to_json(orient="records", double_precision=15))
             for name, table in output.tables.items()
         },
