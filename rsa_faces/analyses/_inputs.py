@@ -30,6 +30,7 @@ class Layers:
         """Yield each layer's name and patterns, (n_conditions, n_channels)."""
         for layer in self.arrays:
             patterns = np.asarray(self.arrays[layer])
+            # All of them: these are in their order, and need no copy.
             if len(self.rows) != len(patterns):
                 patterns = patterns[self.rows]
             yield layer, patterns

@@ -104,6 +104,7 @@ def synthesise_heads(
             [yaw],
             [light],
             size=size,
+            # Less than by default: with six faces more than a thousand heads are rendered.
             supersampling=2,
             progress=False,
         )

@@ -341,6 +341,7 @@ def synthesise_faces(
             if values.max() > best:
                 z, best = tried[int(values.argmax())], float(values.max())
             else:
+                # All steps led down: they are too long here.
                 step /= 2
             rows.append({"step": k + 1, "disagreement": best})
             tell(k + 1)

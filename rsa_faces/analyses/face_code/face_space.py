@@ -149,6 +149,7 @@ def face_space(
     mean_look = looks.mean(axis=0, dtype=np.float64).astype(np.float32)
     looks -= mean_look
     if region == "face":
+        # After the mean, so that outside of the face nothing varies.
         looks *= inside_hull(mean, height, width)[..., None]
     elif eyes:
         looks *= window(mean, eyes, height, width)[..., None]

@@ -187,6 +187,7 @@ def individuation(
     table = pd.concat(tables, ignore_index=True)
     for pairs in table["pairs"].unique():
         rows = table["pairs"] == pairs
+        # Apart: whether something is left within categories is a question of its own.
         table.loc[rows, "p_corrected"] = adjust(table.loc[rows, "p"].to_numpy())
     if "depth" not in table or table["depth"].isna().all():
         table["depth"] = (table.groupby(["pairs", "region"]).cumcount() + 1) / len(model)

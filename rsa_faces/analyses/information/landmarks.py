@@ -312,6 +312,7 @@ def _residual(left: np.ndarray, values: np.ndarray, name: str) -> Numbers:
 
 def _gain(y, predicted, before, fold_of, people, draws) -> np.ndarray:
     """Return the interval of the difference of r2, people drawn with replacement."""
+    # What is known without features: the mean of the faces that were trained on.
     means = np.array([y[fold_of != fold].mean() for fold in fold_of])
     total = np.bincount(people, (y - means) ** 2)
     saved = np.bincount(people, (y - before) ** 2 - (y - predicted) ** 2)

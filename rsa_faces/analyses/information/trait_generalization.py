@@ -127,6 +127,7 @@ def trait_generalization(
         products, n_varying = grams(patterns, [train], standardize=standardize)
         if not n_varying.all():
             raise InputError(f"expected features that vary, but {name!r} has none.")
+        # The last: each training face is left out by itself to choose the strength.
         fold = fit_fold(products[0], train, test, ridge, train)
         for trait in traits:
             y = known.loc[list(names), trait].to_numpy()

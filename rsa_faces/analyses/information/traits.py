@@ -268,6 +268,7 @@ def _changes(predictions: pd.DataFrame, traits: list[str], against: Mapping[str,
     for name, other in against.items():
         gap = own[name] - own[other]  # of all, and without each fold: (1 + n_folds, n_traits)
         n = len(gap) - 1
+        # Pseudo-values: what each fold adds, of which a mean and a t test can be taken.
         parts = n * gap[0] - (n - 1) * gap[1:]
         for trait, each, change in zip(traits, parts.T, gap[0], strict=True):
             row = {"features": name, "trait": trait, "against": other}

@@ -163,6 +163,7 @@ def background_units(
         owner = np.transpose(where.channel, [axis - 1 for axis in axes[layer]]).ravel()
         changes = [_changes(whole[layer], other[layer], owner) for other in hidden]
         b, f = (
+            # By its share of pixels: else the larger part would change more.
             _means(x / part[:, None], whom)
             for x, part in zip(changes, (area, 1 - area), strict=True)
         )

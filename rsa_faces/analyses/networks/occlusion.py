@@ -241,6 +241,7 @@ def table_of_places(changes: np.ndarray, whom: np.ndarray, n_places: int, rng) -
     of_people = np.array([np.bincount(whom, row) / counts for row in changes])
     draws = draws_of(n_people, _N_BOOT, rng) / n_people
     ends = percentile_interval(draws @ of_people.T, n_people)
+    # How much a face changes wherever it is hidden says nothing of places.
     above = of_people - of_people.mean(axis=0)
     p, p_corrected = unlike_others(above, rng)
     places = np.arange(n_places**2)

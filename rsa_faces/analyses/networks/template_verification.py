@@ -224,6 +224,7 @@ def template_verification(
     table = table.assign(
         n_people=len(people), n_templates=len(embedded), n_conditions=rows["file"].nunique()
     )
+    # No rate below one of these pairs can be measured.
     grid = np.geomspace(1 / (~same).sum(), 1, _CURVE)
     whole = roc(scores, same)
     last = np.searchsorted(whole["far"], grid * (1 + 1e-12), side="right") - 1

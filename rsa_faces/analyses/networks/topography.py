@@ -203,6 +203,7 @@ def topographic_rdms(
         central, rim = np.flatnonzero(far <= limit), np.flatnonzero(far > limit)
         if len(central) and len(rim):
             chosen[layer] = (limit, central, rim)
+        # Of all layers those without both parts are passed over; a layer that is named is not.
         elif not open_choice:
             raise InputError(
                 f"expected units on both sides of radius {limit:.3g} in layer {layer!r}, but they "
@@ -229,9 +230,11 @@ def topographic_rdms(
                 f"expected {len(order)} channels in layer {layer!r}, got {patterns.shape[1]}: "
                 "activations must be those of extract, nothing reduced."
             )
+        # RDMs of more units are less noisy: parts with as many are compared.
         least = min(map(len, parts))
         for part, units in zip(PARTS, parts, strict=True):
             n = least if equal else len(units)
+            # All units of a part are one sample, however often they are drawn.
             n_draws = n_samples if n < len(units) else 1
             made = []
             for _ in range(n_draws):

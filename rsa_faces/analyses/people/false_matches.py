@@ -329,6 +329,7 @@ class _Pool:
             weight = part[:, self.a] * part[:, self.b]
             own = [(self.first == g) & (self.second == g) for g in range(n)] if per_group else [...]
             parts.append(np.stack([self._threshold(weight, fmr, pairs) for pairs in own], axis=1))
+        # A threshold of all pairs is that of every group.
         return np.concatenate(parts) * np.ones(n)
 
     def misses(self, draws, thresholds: np.ndarray) -> np.ndarray:

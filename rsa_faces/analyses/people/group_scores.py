@@ -238,6 +238,7 @@ def score_distributions(
     def around(value: float, weights: np.ndarray) -> tuple[float, float]:
         error = dyadic_error(total, count, onehot, weights)
         size = onehot.sum(axis=0)[weights.any(axis=0)]
+        # A mean of each group is taken off.
         free = max(size.sum() - len(size), 1)
         reach = student.ppf(1 - alpha / 2, free) * error if error > 0 else np.nan
         return value - reach, value + reach
@@ -270,6 +271,7 @@ def score_distributions(
     extreme = 0
     for permuted in permutations(faces, n_permutations, rng):
         contrasts = _contrast(onehot[permuted], total, count)
+        # A tie must not be lost to rounding, in whatever unit scores are.
         extreme += int((contrasts >= observed - 1e-12 * max(abs(observed), 1.0)).sum())
     low, high = around(observed, np.where(same, 1.0, -1.0))
     others = pairs.loc[pairs["kind"] != "mated", "score"]

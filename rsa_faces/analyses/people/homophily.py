@@ -453,6 +453,7 @@ def _errors(design, y, beta, first, second, n: int) -> np.ndarray:
     total = design.T @ y
     inverse = np.linalg.inv(whole)
     hat = x @ inverse @ x.transpose(0, 2, 1)
+    # Without units of terms, so that only what depends on each other is ill conditioned.
     lengths = np.sqrt(np.diag(whole))
     left = (whole - of_person) / np.outer(lengths, lengths)
     if np.linalg.cond(left).max() > 1e10 or np.linalg.eigvalsh(hat).max() > 1 - 1e-8:

@@ -187,6 +187,7 @@ def light_gain(
                     people = codes_of(who)[0]
                     n_people = int(people.max()) + 1
                     comparison = Comparison.of(people, True, n_boot, 0.05, as_rng(seed))
+                # The first are clean, and stay what others are compared with.
                 areas[way] = comparison.auc(answers @ clean.setdefault(way, answers).T)
             for way in ways[1:]:
                 gain = areas[way] - areas[""]
