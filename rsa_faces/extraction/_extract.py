@@ -288,6 +288,7 @@ class Plan:
         image = network.preprocess([pixels])
         found = probe(network, image, names, reduce, seed, precision)
         check_layers(network, found, layers)
+        # As the input of a network, float32, and as it came.
         n_bytes = 4 * image.numel() + pixels.nbytes
         return cls(network, shown, found, picture, n_bytes, precision, dtype, kept)
 
@@ -314,9 +315,11 @@ class Plan:
                         sink.write(places[start : start + n], rows)
                         start += n
                         tell(done + start)
+                    # What memory allowed for these layers, it allows for the next.
                     size, done = passes.size, done + start
         if isinstance(sink, _Memory):
             for array in sink.values():
+                # Handed out as they are, not as copies.
                 array.flags.writeable = False
         elif self.store is not None and missing:
             self.store.list_up(self.found.depth)
@@ -523,6 +526,7 @@ def stream(
 def _key(network: Network, precision: str, dtype: str) -> dict[str, str]:
     """Return all that activations depend on but for the images, so that a change can be named."""
     # What the specification does to a picture: its code may have changed.
+    # Not square, and its channels differ: fit and order of colours show.
     picture = np.arange(64 * 48 * 3).reshape(64, 48, 3).astype(np.uint8)
     pixels = network.preprocess([picture]).numpy()
     return {

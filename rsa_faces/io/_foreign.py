@@ -59,6 +59,7 @@ def short_names(files: Sequence[str]) -> list[str]:
     paths = [name.replace("\\", "/") for name in files]
     cut = [p[: -len(Path(p).suffix)] if Path(p).suffix.lower() in MEDIA else p for p in paths]
     stems = [name.rsplit("/", 1)[-1] for name in cut]
+    # Without folders also where these would not tell the names apart.
     if len(set(stems)) == len(stems) or len(set(cut)) < len(cut):
         return stems
     common = os.path.commonpath(cut) if all(c.startswith("/") for c in cut) else ""

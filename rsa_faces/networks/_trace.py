@@ -129,6 +129,7 @@ def receptive_fields(module: nn.Module, shape: Sequence[int], layers: Sequence[s
         known: dict[int, set[str]] = {}
         while pending := [layer for layer in layers if reached[layer] - untouched[layer] > 1]:
             borders = {(untouched[layer] + reached[layer]) // 2 for layer in pending}
+            # Layers that ask for the same border share a pass.
             for border in sorted(borders - set(known)):
                 known[border] = _reached(module, shape, layers, border, far)
                 for layer in layers:
@@ -147,6 +148,7 @@ def _reached(module, shape, layers, border: int, far: bool) -> set[str]:
     """
     image = torch.zeros(1, *shape)
     outside = slice(-border, None) if far else slice(border)
+    # Not-a-number spreads to all that depends on it, however small the weight.
     image[..., outside, :] = torch.nan
     image[..., :, outside] = torch.nan
     touched: set[str] = set()

@@ -128,6 +128,7 @@ class EmoNet(Module):
         first, places = self._landmarks(0, x)
         first = self.bl0(first)
         last, places = self._landmarks(1, x + first + self.al0(places))
+        # Maps of landmarks say where to look: their sum weights what is seen.
         seen = torch.cat((first, last), 1) * places.sum(1, keepdim=True)
         x = self.emo_net_2(self.conv1x1_input_emo_2(torch.cat((x, seen), 1)))
         return self.emo_fc_2(self.avg_pool_2(x).flatten(1))
