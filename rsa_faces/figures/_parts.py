@@ -330,6 +330,7 @@ def points(ax: Axes, x: Any, y: Any, color: str, found: Any, markersize: float =
 
 def limits_of(values: Any) -> tuple[float, float]:
     """Return the smallest and the largest similarity, and 0; 0 and 1 where all are 0."""
+    # Ends of intervals may lie beyond what a similarity can be.
     values = np.clip(np.append(values, 0.0), -1, 1)
     values = values[~np.isnan(values)]
     return (values.min(), values.max()) if np.ptp(values) > 0 else (0.0, 1.0)

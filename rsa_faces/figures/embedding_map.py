@@ -187,6 +187,7 @@ def plot_map_surface(
         axes = wrapped_panels(ax, len(tables), 2, COLUMN, 2.4)
         for one, (name, table) in zip(axes, tables.items(), strict=True):
             values = table.to_numpy()[::-1]
+            # z: no sign before what rounds to 0.
             texts = [[f"{value:z.3f}".replace("-", "−") for value in row] for row in values]
             cells(one, values, texts, scale)
             rows = ["chosen" if np.isinf(k) else f"{k:g}" for k in table.index[::-1]]

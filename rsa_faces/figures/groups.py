@@ -176,6 +176,7 @@ def plot_score_distributions(result: ScoreDistributions, *, ax: Axes | None = No
             if row.group_a != "":
                 pairs = pairs[(pairs["group_a"] == row.group_a)]
             color = colors[row.kind]
+            # Equal scores have no density.
             if len(pairs) > 1 and pairs["score"].std() > 0:
                 violin = one.violinplot(
                     pairs["score"], [i], orientation="horizontal", showextrema=False, widths=0.9

@@ -93,6 +93,7 @@ def _surface_page(shown: Shown, background, mesh, hemisphere, title) -> Page:
     vertices, faces, values, under = surface_of(shown, shown.values, background, mesh)
     colors = np.full((len(values), 3), 0.85)
     if under is not None:
+        # A few extreme values would take up the range of greys.
         low, high = np.nanpercentile(under, [2, 98])
         gray = 0.9 - 0.45 * np.clip((under - low) / max(high - low, 1e-12), 0.0, 1.0)
         colors[:] = np.nan_to_num(gray, nan=0.85)[:, None]

@@ -225,6 +225,7 @@ class Config(RunConfig):
             if not isinstance(entry, dict) or "regions" not in entry:
                 single.append(entry)
                 continue
+            # An entry with several regions stands for one of each.
             rest = {key: value for key, value in entry.items() if key != "regions"}
             regions = entry["regions"]
             if "region" in rest or not isinstance(regions, list) or not regions:
