@@ -104,6 +104,10 @@ def test_axes_that_noise_hides_have_no_cosines():
         else:
             assert table["value"].abs()[["squared cosine", "cosine"]].max() <= 1
             assert table.loc["dimensions spanned", "value"] >= 1
+            ends = table[["ci_low", "ci_high", "random_low", "random_high"]]
+            assert (ends.loc["dimensions spanned"] >= 1).all()
+            assert ends.loc["squared cosine"].between(0, 1).all()
+            assert ends.loc["cosine"].between(-1, 1).all()
     assert undefined
 
 

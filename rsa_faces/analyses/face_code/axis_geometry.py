@@ -24,6 +24,7 @@ from rsa_faces.inference._orders import exchanges
 _FREE = 10  # faces beyond dimensions, for what is noise
 _BINS = 6
 _EDGES = np.linspace(-1, 1, 21)
+_BOUNDS = [1, 2, 4, 5]  # ends of intervals, in what `_ends` returns
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -155,9 +156,9 @@ def axis_geometry(
     axes change places, residuals stay at theirs, as near cells may share noise.
 
     Intervals: t, with the error of leaving out one cell at a time (jackknife), or the spread of
-    what is expected if that is larger. Error
-    rates and findings on simulated cells: ``scripts/simulate_axis_geometry.py`` and the page on
-    calibration.
+    what is expected if that is larger, within what cosines can be; without bias, a squared cosine
+    near 0 may itself come out below it (infinitely many dimensions). Error rates and findings on
+    simulated cells: ``scripts/simulate_axis_geometry.py`` and the page on calibration.
 
     References
     ----------
@@ -226,6 +227,9 @@ def axis_geometry(
             "their axes come out beyond 1: they are undefined. Use more faces, more repeats or "
             "fewer components."
         )
+    # Intervals by t know no limits; cosines have some.
+    squared[_BOUNDS] = squared[_BOUNDS].clip(0, 1)
+    cosine[_BOUNDS] = cosine[_BOUNDS].clip(-1, 1)
     rows = [
         ("dimensions spanned", *map(_inverse, squared[[0, 2, 1, 3, 5, 4]]), larger),
         ("squared cosine", *squared, smaller),
