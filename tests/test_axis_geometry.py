@@ -101,6 +101,9 @@ def test_axes_that_noise_hides_have_no_cosines():
             assert table[["value", "ci_low", "ci_high"]].isna().all(axis=None)
             assert "cosines of their axes come out beyond 1" in result.notes[0]
             assert table["p"].between(0.02, 1).all()
+            titles = [ax.get_title(loc="left") for ax in rf.figures.plot_axis_geometry(result).axes]
+            assert titles[0].startswith("dimensions: undefined\nrandom: 15.0\nfewer: p = ")
+            assert titles[1].startswith("squared cosine: undefined\nrandom: ")
         else:
             assert table["value"].abs()[["squared cosine", "cosine"]].max() <= 1
             assert table.loc["dimensions spanned", "value"] >= 1

@@ -440,10 +440,12 @@ def _face(ax: Axes, image: np.ndarray, label: str, note: str, view, *, inside: b
 def _value(row, name: str, claim: str, digits: int) -> str:
     """Return what was found, its interval, and what was tested."""
     value, low, high, expected = (
-        number(row[c], digits) if np.isfinite(row[c]) else "∞"
+        "∞" if row[c] == np.inf else number(row[c], digits)
         for c in ("value", "ci_low", "ci_high", "expected")
     )
     test = f"{claim}: {p_sentence(row['p'])}"
+    if np.isnan(row["value"]):  # noise rules: no number would say anything, the test still does
+        return f"{name}: undefined\nrandom: {expected}\n{test}"
     return f"{name}: {value}\n[{low}, {high}]; random: {expected}\n{test}"
 
 

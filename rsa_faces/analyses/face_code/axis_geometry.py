@@ -336,7 +336,8 @@ def _ends(value: float, left_out: np.ndarray, expected: float, null: np.ndarray)
     """Return a value with its interval, what is expected, and ends of the null."""
     n = len(left_out)
     # Noise that cells share is not in what leaving out one of them changes.
-    error = max(np.sqrt((n - 1) * left_out.var()), np.nanstd(null))
+    known = null[np.isfinite(null)]
+    error = max(np.sqrt((n - 1) * left_out.var()), known.std() if known.size else np.inf)
     half = error * stats.t.ppf(LEVEL[1] / 100, n - 1)
     return np.array([value, value - half, value + half, expected, *np.nanpercentile(null, LEVEL)])
 
