@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import panels
+from drawn import broken_rules, panels
 
 import rsa_faces as rf
 from rsa_faces import ConditionMismatchError, InputError
 from rsa_faces.analyses import individuation
-from rsa_faces.figures import plot_effects
+from rsa_faces.figures import network_colors, plot_effects
 
 N = 32
 NAMES = [f"face {i}" for i in range(N)]
@@ -67,6 +67,29 @@ def test_categories_without_faces_enough_are_left_out_and_that_is_said():
         individuation(model, data, CATEGORIES, min_faces=20, **QUICK)
     with pytest.raises(InputError, match="category"):
         individuation(model, data, CATEGORIES[1:], **QUICK)
+
+
+def test_networks_keep_their_colours_and_panels_their_height_beside_a_long_legend():
+    made = [np.random.default_rng(i).normal(size=(N, 4)) for i in range(6)]
+    data = raters(np.random.default_rng(9), made[5], 2.0).sel(subject=0)
+    names = ["sface", "dlib-face", "mini-xception", "face-api-expression", "efficientnet-lite0"]
+    options = {**QUICK, "generalise_to": "conditions"}
+    models = [
+        layers(x).sel(name="faces").with_labels(name=n)
+        for n, x in zip(names, made[:5], strict=True)
+    ]
+    drawn = [individuation(model, data, CATEGORIES, **options) for model in models]
+    figure = plot_effects(drawn)
+    assert broken_rules(figure) == []
+    (axes,) = panels(figure)
+    assert axes.get_window_extent().height / figure.dpi > 0.75
+    (legend,) = figure.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == [*names, "all", "within categories"]
+    colors = [line.get_color() for line in legend.get_lines()]
+    assert colors[:5] == list(network_colors(names).values())
+    assert [line.get_linestyle() for line in legend.get_lines()[5:]] == ["-", "--"]
+    assert legend.get_title().get_text().startswith("1 subject, 32 images;")
 
 
 def test_faces_are_matched_by_name_and_each_needs_its_categories_and_person():

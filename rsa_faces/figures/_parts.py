@@ -41,6 +41,7 @@ GRAY, PALE, UNDEFINED = "#444444", "#888888", "#BBBBBB"
 BAR = "<colorbar>"  # label of axes that explain colours, as matplotlib names its own
 #: Marks of significance: filled where found, open where not.
 POINT = {"linestyle": "none", "marker": "o", "markeredgewidth": 0.7}
+_ROWS = 3  # of a legend, for which the heights of figures have room
 _TICK = 6.2  # points that a turned name takes along its axis
 
 # Panels -------------------------------------------------------------------------------------------
@@ -435,13 +436,17 @@ def legend_below(axes: Any, own: bool, *, handles: Sequence | None = None, title
     # In one column the legend is as wide as its longest line.
     width = figure.get_figwidth()
     title = wrapped(title, 0.95 * width, 5.5, " ")
+    n_columns = entries_per_row(labels, width)
+    # Heights of figures have room for a few rows: more of them would take it from the panels.
+    more = max(0, -(-len(labels) // n_columns) - _ROWS)
+    figure.set_figheight(figure.get_figheight() + 0.125 * more)
     legend = figure.legend(
         handles,
         labels,
         loc="outside lower center",
         frameon=False,
         handlelength=1.6,
-        ncols=entries_per_row(labels, width),
+        ncols=n_columns,
         columnspacing=1.2,
         title=title or None,
         title_fontsize=5.5,

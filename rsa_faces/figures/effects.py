@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.words import counted
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.figures._parts import (
     check_few,
@@ -111,14 +112,17 @@ def plot_effects(
                 one.set_xlabel("relative depth (1: the last)")
             else:
                 one.set_xlabel(shown.label)
+                # Tiny numbers written out would stand on each other.
+                one.locator_params(axis="x", nbins=int(width / 0.6))
         if curves:
             axes[0].set_ylabel(shown.label)
-        handles = [entry(**look) for look in looks.values() if look["label"]]
-        handles += [entry("ceiling", linestyle=":")] * bool(shown.ceilings)
+        handles = _entries(looks)
+        if shown.ceilings and table[list(shown.ceilings)].notna().any(axis=None):
+            handles.append(entry("ceiling", linestyle=":"))
         handles += [entry("chance", "|")] * bool(shown.chance)
-        counts = {"n_subjects": "subjects", "n_people": "people", "n_conditions": "images"}
-        counts["n_clips"] = "clips"
-        numbers = [f"{table[c].max():g} {what}" for c, what in counts.items() if c in table]
+        counts = {"n_subjects": "subject", "n_people": "person", "n_conditions": "image"}
+        counts["n_clips"] = "clip"
+        numbers = [counted(int(table[c].max()), what) for c, what in counts.items() if c in table]
         marks = ", ".join(numbers)
         if shown.low in table:
             marks += f"; {'bands' if curves else 'lines'}: 95 % interval"
@@ -129,21 +133,42 @@ def plot_effects(
 
 
 def _looks(table: pd.DataFrame, series: str) -> dict[tuple[str, ...], dict[str, str]]:
-    """Return colour and line of each network and kind of effect; empty names are left out."""
+    """Return colour and line of each network and kind of effect; empty names are left out.
+
+    Networks have their colours, and kinds a line each; of one network, or where these are too few
+    to tell all apart, kinds have a colour each.
+    """
     networks = list(dict.fromkeys(table["network"]))
     kinds = list(dict.fromkeys(table[series]))
     check_few(kinds if len(kinds) > 1 else networks, "kinds of effects")
     looks, colors = {}, network_colors([n for n in networks if n])
+    alike = len(set(colors.values())) < len(networks) or len(kinds) > len(_SIGNS)
     for network, kind in dict.fromkeys(zip(table["network"], table[series], strict=True)):
-        if len(kinds) > 1:
+        if len(kinds) < 2:
+            color, line = colors.get(network, "#000000"), line_of(network)
+        elif alike or len(networks) < 2:
             color = ("#000000", *COLORS)[kinds.index(kind)]
             line = _SIGNS[networks.index(network) % len(_SIGNS)]
         else:
-            color, line = colors.get(network, "#000000"), line_of(network)
+            color, line = colors[network], _SIGNS[kinds.index(kind)]
         label = [shown_name(network)] * bool(network and (len(networks) > 1 or len(kinds) < 2))
         label += [kind] * (len(kinds) > 1)
         looks[(network, kind)] = {"color": color, "linestyle": line, "label": ", ".join(label)}
     return looks
+
+
+def _entries(looks: dict[tuple[str, ...], dict[str, str]]) -> list:
+    """Return entries of a legend: of networks and of kinds, where colours and lines are theirs."""
+    colors = {network: look["color"] for (network, _), look in looks.items()}
+    lines = {kind: look["linestyle"] for (_, kind), look in looks.items()}
+    theirs = all(
+        look["color"] == colors[network] and look["linestyle"] == lines[kind]
+        for (network, kind), look in looks.items()
+    )
+    if not theirs or min(len(colors), len(lines)) < 2:
+        return [entry(**look) for look in looks.values() if look["label"]]
+    handles = [entry(shown_name(name), linestyle="-", color=one) for name, one in colors.items()]
+    return handles + [entry(kind, linestyle=line) for kind, line in lines.items()]
 
 
 def _found(rows: pd.DataFrame, shown: Shown, alpha: float) -> np.ndarray:
