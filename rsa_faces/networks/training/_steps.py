@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from rsa_faces.networks.training.recipe import Recipe
 
 # Between fingerprints: far above what another order of adding changes.
 _SAME = 1e-3
+_groups = itertools.count()  # of processes that were joined in this program
 
 
 def described(function: Callable) -> dict[str, Any]:
@@ -68,7 +70,12 @@ def world() -> Iterator[tuple[int, int]]:
         # DistributedDataParallel imports this anyhow. Imported after the group is made it keeps the
         # group, whose threads then end a process that exits under load with SIGABRT.
         importlib.import_module("torch._dynamo")
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        # The store of torchrun outlives a group. Under the keys of the last one a program that
+        # trains twice would look for the other processes where they no longer listen.
+        store, rank, n_ranks = next(distributed.rendezvous("env://"))
+        own = distributed.PrefixStore(f"rsa_faces {next(_groups)}", store)
+        distributed.init_process_group(backend, store=own, rank=rank, world_size=n_ranks)
     try:
         yield distributed.get_rank(), n_ranks
     finally:
