@@ -120,13 +120,27 @@ def test_pages_are_made_from_the_package(tmp_path):
     assert "   plot_layers" in made["figures.rst"]
 
 
-def test_every_figure_has_a_page_of_the_gallery():
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        import pages
-    finally:
-        sys.path.pop(0)
+@pytest.fixture
+def pages(monkeypatch):
+    """The module that makes pages from the package."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return import_module("pages")
+
+
+def test_every_figure_has_a_page_of_the_gallery(pages):
     written = {path.stem for path in (ROOT / "docs" / "gallery").glob("plot_*.py")}
     drawn = {name for name in rf.figures.__all__ if name.startswith("plot_")}
     assert written <= drawn
     assert drawn <= written | set(pages.figure_examples())
+
+
+def test_every_page_of_the_reference_has_an_example(pages):
+    objects = {
+        f"{module}.{name}": getattr(import_module(module), name)
+        for module, names in pages.public_names().items()
+        for name in names
+    }
+    assert len(objects) > 400
+    errors = {k for k, v in objects.items() if isinstance(v, type) and issubclass(v, Exception)}
+    bare = {k for k, v in objects.items() if ">>>" not in (inspect.getdoc(v) or "")}
+    assert bare <= errors

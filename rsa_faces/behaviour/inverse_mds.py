@@ -298,8 +298,8 @@ def trial_reliability(
     --------
     >>> from rsa_faces.behaviour import Trial, trial_reliability
     >>> xy = [[0, 0], [0.6, 0], [0, 0.8], [0.5, 0.5]]
-    >>> trial_reliability([Trial(tuple("abcd"), xy)] * 2)["r"].round(6)
-    np.float64(1.0)
+    >>> print(trial_reliability([Trial(tuple("abcd"), xy)] * 2)["r"].round(6))
+    1.0
     """
     check_arguments(trial_reliability, locals())
     arrangements = as_arrangements(trials, conditions)

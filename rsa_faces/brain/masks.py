@@ -152,7 +152,39 @@ def mask_on(mask: Region, full: Region, resample: bool) -> Region:
 def read_image(
     img: Any, mask: Region | None, what: str, *, resample: bool = False
 ) -> tuple[Region, np.ndarray]:
-    """Return places and values, (n_maps, n_places) in float64, within a mask if there is one."""
+    """Return places and values, (n_maps, n_places) in float64, within a mask if there is one.
+
+    Parameters
+    ----------
+    img : image, str, mapping or path-like
+        Whatever :func:`rsa_faces.brain.images.open_image` takes.
+    mask : Region or None
+    what : str
+        What errors call the image.
+    resample : bool, default False
+        Bring a mask on another grid to that of the image, by nearest neighbour, rather than refuse
+        it.
+
+    Returns
+    -------
+    Region, ndarray
+
+    See Also
+    --------
+    mask_on : Return the places of an image that are in the mask, on the grid of the image.
+    read_once : Open an image and read some regions of it at once.
+
+    Examples
+    --------
+    >>> import nibabel
+    >>> import numpy as np
+    >>> from rsa_faces.brain.masks import as_region, read_image
+    >>> values = nibabel.Nifti1Image(np.arange(8.0).reshape(2, 2, 2), np.eye(4))
+    >>> mask = as_region(nibabel.Nifti1Image((values.get_fdata() > 5).astype(np.uint8), np.eye(4)))
+    >>> places, inside = read_image(values, mask, "img")
+    >>> inside.tolist()
+    [[6.0, 7.0]]
+    """
     image = open_image(img, what)
     space = image.space if mask is None else mask_on(mask, image.space, resample)
     return space, image.read(space)

@@ -138,8 +138,8 @@ def permutation_test(
     >>> d92 = rf.datasets.images92()
     >>> human_it = d92.rdms.sel(region="human IT")
     >>> test = rf.inference.permutation_test(d92.models, human_it, n_permutations=999)
-    >>> test.p[0]
-    np.float64(0.001)
+    >>> print(test.p[0])
+    0.001
     """
     check_arguments(permutation_test, locals())
     method = resolve(method)

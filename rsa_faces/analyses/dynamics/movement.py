@@ -289,8 +289,8 @@ def movement_adds(
     >>> frames = FramePatterns({"fc": x}, list("abcdefghijkl"), np.arange(6) / 5)
     >>> data = rf.rdm.frame_rdms(frames, of="movement").with_labels(subject=["made up"])
     >>> found = movement_adds(frames, data, n_boot=20, n_permutations=99)
-    >>> found.table.set_index("part").loc["movement only", "r2_adjusted"].round(1)
-    np.float64(1.0)
+    >>> print(found.table.set_index("part").loc["movement only", "r2_adjusted"].round(1))
+    1.0
     """
     check_arguments(movement_adds, locals())
     if "time" in data.labels:
