@@ -10,6 +10,7 @@ from rsa_faces.analyses import (
     encoding,
     false_matches,
     landmark_gain,
+    landmark_readout,
     layer_agreement,
     readout,
     score_distributions,
@@ -223,3 +224,34 @@ def test_people_are_counted_not_their_images(module, ask, numbers, monkeypatch):
     monkeypatch.setattr(f"rsa_faces.analyses.{module}.percentile_interval", told)
     ask()
     assert seen == numbers
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x, y, who: encoding({"a": x}, y, conditions=x.index, across=who, n_permutations=1),
+        lambda x, y, who: trait_readout({"a": x}, y, across=who, n_permutations=1),
+        lambda x, y, who: axis_tuning(x, y, across=who, n_permutations=1),
+        lambda x, y, who: landmark_readout(
+            {"a": x}, y, conditions=x.index, across=who, n_permutations=1
+        ),
+        lambda x, y, who: readout(
+            {"a": x},
+            y[0],
+            conditions=x.index,
+            people=who,
+            across=who,
+            kind="number",
+            n_permutations=0,
+        ),
+    ],
+    ids=["encoding", "trait_readout", "axis_tuning", "landmark_readout", "readout"],
+)
+def test_intervals_of_correlations_of_few_people_are_said_to_be_too_narrow(ask):
+    with pytest.warns(UserWarning, match=f"correlations of {PEOPLE} people .* too narrow"):
+        found = ask(X, Y, WHO)
+    assert "of 12 people, those of 95 % held the truth in about 84 %" in found.notes[0]
+    many = [f"{name} {i}" for i in range(3) for name in NAMES]
+    x3, y3 = (pd.concat([one] * 3).set_axis(many) for one in (X, Y))
+    who = {name: f"{name.split()[0]} {name.split()[2]}" for name in many}
+    assert not any("too narrow" in note for note in ask(x3, y3, who).notes)

@@ -15,7 +15,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.warning import warn
 from rsa_faces.analyses._inputs import cells_of
-from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._intervals import draws_of, percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
 from rsa_faces.analyses._targets import drawn_r, held_out_r, p_of
 from rsa_faces.analyses.face_code import _axis, _cells
@@ -262,6 +262,7 @@ def axis_tuning(
     rng = as_rng(seed)
     whom = np.arange(n) if across is None else cells_of(across, frame.index, "across")
     n_people = int(whom.max()) + 1
+    say_if_few(n_people)
     fold_of = deal_folds(whom, n_folds, rng)
     orders = exchanges(whom, cells_of(within, frame.index))(rng, n_permutations)
     draws = draws_of(n_people, _N_DRAWS, rng)[:, whom]

@@ -17,7 +17,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._intervals import draws_of, percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
 from rsa_faces.analyses._targets import p_of
 from rsa_faces.analyses.face_code._cells import as_responses, ceilings, check_varying
@@ -238,6 +238,7 @@ def encoding(
     if twice := sorted(set(beside or {}) & set(layers.arrays)):
         raise InputError(f"expected other names beside than those of layers, got {twice[0]!r}.")
     check_varying(values, targets, of="targets")
+    say_if_few(n_people)
     others = _spaces(beside or {}, every, layers.rows)
     against = check_choice(against or next(iter(layers.arrays)), layers.arrays, what="against")
     region = _regions(regions, targets)

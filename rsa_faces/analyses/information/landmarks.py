@@ -15,7 +15,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._intervals import draws_of, percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds, fit_fold
 from rsa_faces.analyses._targets import Numbers, p_of
 from rsa_faces.analyses.information._measurements import (
@@ -195,6 +195,7 @@ def landmark_readout(
     people = codes_of(found[-1])[0] if across is not None else np.arange(n)
     if people.max() < 2:
         raise InputError(f"expected at least 3 people, got {people.max() + 1}.")
+    say_if_few(int(people.max()) + 1)
     names = [str(name) for name in measurements.columns]
     targets = [_target(v, name) for v, name in zip(values, names, strict=True)]
     fold_of = deal_folds(people, n_folds, rng)

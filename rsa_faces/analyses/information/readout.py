@@ -16,7 +16,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import Layers, as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of
+from rsa_faces.analyses._intervals import draws_of, say_if_few
 from rsa_faces.analyses._ridge import (
     STRENGTHS,
     can_leave_out,
@@ -280,6 +280,8 @@ def readout(
     if classifier == "softmax":
         fit, target = fit_softmax, SoftmaxClasses(values)
     check_groups(target, groups, across is not None)
+    if kind == "number":
+        say_if_few(int(units.max()) + 1)
     fold_of = deal_folds(groups, n_folds, rng)
     # The same orders for all layers: the largest over layers is then a null for all of them
     # together.

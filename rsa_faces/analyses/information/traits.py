@@ -14,7 +14,7 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._inputs import codes_of
-from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._intervals import draws_of, percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS
 from rsa_faces.analyses.information._encoding import corrected_t
 from rsa_faces.analyses.information.landmarks import landmark_readout
@@ -279,6 +279,7 @@ def _changes(predictions: pd.DataFrame, traits: list[str], against: Mapping[str,
 def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> pd.DataFrame:
     """Return how predictions of each trait follow each trait."""
     n_people = int(people.max()) + 1
+    say_if_few(n_people)
     draws = draws_of(n_people, _N_BOOT, rng)[:, people]
     weights = np.vstack([np.ones(len(people)), draws]).astype(float)
     tables = []
