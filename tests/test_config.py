@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -13,7 +14,9 @@ from rsa_faces.behaviour.arrange import load_arrange_config
 from rsa_faces.runs import AnalysesConfig, Config, SearchlightConfig, TimecourseConfig
 from rsa_faces.runs._cluster_config import load_cluster_config
 from rsa_faces.runs._reading import dump_config, read_config
+from rsa_faces.runs.analyse.run import AnalyseRun
 from rsa_faces.runs.compare.run import CompareRun
+from rsa_faces.runs.searchlight.run import SearchlightRun
 
 IMAGES92 = Path(__file__).parents[1] / "rsa_faces" / "configs" / "images92.yaml"
 
@@ -141,6 +144,38 @@ def test_what_is_missing_is_named_with_its_key(tmp_path, settings, sentence):
     run = CompareRun(Config.read(path), tmp_path / "out")
     with pytest.raises(rf.InputError, match=sentence):
         run.run()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("run", "settings", "sentence"),
+    [
+        (
+            SearchlightRun,
+            {
+                "data": {"subjects": {"s": "s.nii"}, "conditions": "v.csv", "mask": "no.nii"},
+                "models": [{"rdms": "m.h5"}],
+            },
+            r"^data\.mask: .*no\.nii does not exist",
+        ),
+        (
+            AnalyseRun,
+            {
+                "stimuli": {"folder": "nowhere"},
+                "networks": [{"name": "pixels"}],
+                "analyses": [{"analysis": "readout", "labels": "x", "across": "y"}],
+            },
+            r"^stimuli\.folder: expected a folder of images, but",
+        ),
+    ],
+)
+def test_other_commands_name_the_key_as_well(tmp_path, run, settings, sentence):
+    pd.DataFrame({"condition": list("abcd")}).to_csv(tmp_path / "v.csv", index=False)
+    rf.compute_rdms(np.eye(4), conditions=list("abcd"), measure="euclidean").save(tmp_path / "m.h5")
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({"title": "simulated", **settings}))
+    with pytest.raises(rf.InputError, match=sentence):
+        run(run.takes.read(path), tmp_path / "out").run()
     assert not (tmp_path / "out").exists()
 
 

@@ -15,7 +15,7 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
-from rsa_faces.analyses._gram import centred_on
+from rsa_faces.analyses._gram import centred_on, unit_length
 from rsa_faces.analyses._inputs import as_labels, as_layers, check_finite, codes_of
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds, fit_fold
 from rsa_faces.analyses.networks._geometry import root_of
@@ -431,8 +431,7 @@ _FIT = {"ridge": _ridge_map, "procrustes": _procrustes_map}
 
 def _cosines(a: np.ndarray, b: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return cosines of rows of a with rows of b; 0 for a row of length 0."""
-    a, b = (v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300) for v in (a, b))
-    return (a @ b.T)[first, second]
+    return (unit_length(a) @ unit_length(b).T)[first, second]
 
 
 def _balanced(same: np.ndarray, fold_of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
