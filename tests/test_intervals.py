@@ -17,9 +17,10 @@ from rsa_faces.analyses import (
     trait_generalization,
     trait_readout,
 )
-from rsa_faces.analyses._intervals import draws_of, interval_of_rate, percentile_interval
+from rsa_faces.analyses._intervals import interval_of_rate, percentile_interval
 from rsa_faces.analyses.networks.occlusion import table_of_places
 from rsa_faces.analyses.quality.robustness import Comparison
+from rsa_faces.inference.bootstrap import draws_of
 
 
 def test_percentiles_go_as_far_out_as_few_people_ask_for():

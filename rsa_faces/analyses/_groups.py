@@ -11,7 +11,7 @@ import pandas as pd
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.names import check_unique_names, named
 from rsa_faces.analyses._inputs import Layers, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of
+from rsa_faces.inference.bootstrap import draws_of
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import rounding
 

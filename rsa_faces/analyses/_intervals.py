@@ -10,11 +10,6 @@ from rsa_faces._core.warning import warn
 _ENOUGH = 20  # people, for whom intervals of 95 % of held-out correlations hold in about 90 %
 
 
-def draws_of(n: int, n_boot: int, rng: np.random.Generator) -> np.ndarray:
-    """Return how often each of n people is drawn in each sample, (n_boot, n)."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=n_boot)
-
-
 def narrow(n: int, n_groups: int = 1) -> float:
     """Return how much less than the true spread that of samples of n people is."""
     return np.sqrt((n - n_groups) / n)

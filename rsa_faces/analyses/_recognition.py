@@ -9,7 +9,8 @@ from scipy import stats
 
 from rsa_faces._core.errors import InputError
 from rsa_faces.analyses._gram import cosines
-from rsa_faces.analyses._intervals import draws_of, narrow, percentile_interval
+from rsa_faces.analyses._intervals import narrow, percentile_interval
+from rsa_faces.inference.bootstrap import draws_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,6 +90,11 @@ def draw(
     return Draws(subjects, conditions, n_subjects, len(units.groups), n_groups)
 
 
+def draws_of(n: int, n_boot: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often each of n units (subjects, people) is in each sample, (n_boot, n)."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=n_boot)
+
+
 def draw_counts(
     rng: np.random.Generator,
     n_boot: int,
@@ -159,7 +164,7 @@ def draw_conditions(
         counts = np.empty((n, units.n_groups), np.int64)
         for own in members:
             # Counts are all that similarities need of a sample: no RDM is ever resampled.
-            counts[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=n)
+            counts[:, own] = draws_of(len(own), n, rng)
         return counts
 
     def is_poor(counts: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.comparison import compare
 from rsa_faces.inference._recording import DIGITS, recording_of
 from rsa_faces.inference._region import model_names
+from rsa_faces.inference.bootstrap import draws_of
 from rsa_faces.inference.maps import sign_flip_test
 from rsa_faces.rdm import RDMs
 
@@ -199,7 +200,7 @@ def compare_movies(
             for x in (s, alone)
         )
         tested = sign_flip_test(timing, n_permutations=n_permutations, seed=seed)
-        drawn = rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=_N_BOOT)
+        drawn = draws_of(n_subjects, _N_BOOT, rng)
         found = np.array(list(cells))
         for i, names in model_names(model[rows[:, 0]]).iterrows():
             columns = {"region": region, **names, "lag": found}

@@ -15,11 +15,12 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.warning import warn
 from rsa_faces.analyses._inputs import cells_of
-from rsa_faces.analyses._intervals import draws_of, percentile_interval, say_if_few
+from rsa_faces.analyses._intervals import percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
 from rsa_faces.analyses._targets import drawn_r, held_out_r, p_of
 from rsa_faces.analyses.face_code import _axis, _cells
 from rsa_faces.inference._orders import exchanges
+from rsa_faces.inference.bootstrap import draws_of
 
 _N_DRAWS = 2000
 _LEFT = 10  # faces beyond dimensions that the test of the space beside the axis needs

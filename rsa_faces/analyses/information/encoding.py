@@ -17,13 +17,14 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of, percentile_interval, say_if_few
+from rsa_faces.analyses._intervals import percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
 from rsa_faces.analyses._targets import p_of
 from rsa_faces.analyses.face_code._cells import as_responses, ceilings, check_varying
 from rsa_faces.analyses.face_code._face_space import FaceSpace
 from rsa_faces.analyses.information._encoding import R2, TARGETS, Predictions
 from rsa_faces.inference._orders import exchanges
+from rsa_faces.inference.bootstrap import draws_of
 
 _N_BOOT = 1000
 

@@ -15,7 +15,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of, percentile_interval, say_if_few
+from rsa_faces.analyses._intervals import percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds, fit_fold
 from rsa_faces.analyses._targets import Numbers, p_of
 from rsa_faces.analyses.information._measurements import (
@@ -25,6 +25,7 @@ from rsa_faces.analyses.information._measurements import (
     rows_of,
 )
 from rsa_faces.inference._orders import exchanges
+from rsa_faces.inference.bootstrap import draws_of
 
 __all__ = [
     "LandmarkReadout",

@@ -16,7 +16,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import Layers, as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of, say_if_few
+from rsa_faces.analyses._intervals import say_if_few
 from rsa_faces.analyses._ridge import (
     STRENGTHS,
     can_leave_out,
@@ -27,6 +27,7 @@ from rsa_faces.analyses._ridge import (
 )
 from rsa_faces.analyses._softmax import SoftmaxClasses, fit_softmax
 from rsa_faces.analyses._targets import Classes, Numbers, p_of
+from rsa_faces.inference.bootstrap import draws_of
 
 _FEW_GROUPS = 10
 _N_BOOT = 2000

@@ -14,10 +14,10 @@ from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import cells_of
-from rsa_faces.analyses._intervals import draws_of
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, fit_fold
 from rsa_faces.analyses._targets import Numbers, p_of, rowwise_r
 from rsa_faces.inference._orders import exchanges
+from rsa_faces.inference.bootstrap import draws_of
 
 _N_BOOT = 1000
 

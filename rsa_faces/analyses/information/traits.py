@@ -14,10 +14,11 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._inputs import codes_of
-from rsa_faces.analyses._intervals import draws_of, percentile_interval, say_if_few
+from rsa_faces.analyses._intervals import percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS
 from rsa_faces.analyses.information._encoding import corrected_t
 from rsa_faces.analyses.information.landmarks import landmark_readout
+from rsa_faces.inference.bootstrap import draws_of
 
 _N_BOOT = 1000
 _CHANGE = ("change", "change_low", "change_high", "change_p")

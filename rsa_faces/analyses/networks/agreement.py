@@ -17,7 +17,7 @@ from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._inputs import Layers, as_layers, cells_of, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.analyses.networks._geometry import (
     METHODS,
     Geometry,
@@ -26,6 +26,7 @@ from rsa_faces.analyses.networks._geometry import (
     alike_resampled,
 )
 from rsa_faces.inference._orders import exchanges
+from rsa_faces.inference.bootstrap import draws_of
 from rsa_faces.rdm.measures import MEASURES
 
 

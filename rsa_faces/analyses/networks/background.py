@@ -17,9 +17,10 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._face_images import as_points
-from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.analyses.networks.occlusion import whose
 from rsa_faces.extraction import extract
+from rsa_faces.inference.bootstrap import draws_of
 from rsa_faces.stimuli import StimulusSet
 
 if TYPE_CHECKING:

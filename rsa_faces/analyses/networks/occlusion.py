@@ -17,10 +17,11 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_images import as_points
 from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.analyses._procrustes import align, mean_shape
 from rsa_faces.analyses._targets import rowwise_r
 from rsa_faces.extraction import extract
+from rsa_faces.inference.bootstrap import draws_of
 from rsa_faces.stimuli import StimulusSet
 
 _N_BOOT, _N_PERMUTATIONS = 1000, 999

@@ -17,10 +17,11 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._groups import SELF_REPORT
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.analyses.quality._outliers import METHODS, OutlierFlag, check_alpha, flag_rates
 from rsa_faces.analyses.quality.confidence import SimilarityInterval, image_confidence
 from rsa_faces.extraction import extract
+from rsa_faces.inference.bootstrap import draws_of
 from rsa_faces.stimuli.degradations import DEGRADATIONS, degrade
 
 if TYPE_CHECKING:

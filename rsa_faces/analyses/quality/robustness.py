@@ -17,8 +17,9 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
-from rsa_faces.analyses._intervals import draws_of, percentile_interval
+from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.extraction import extract
+from rsa_faces.inference.bootstrap import draws_of
 from rsa_faces.rdm import compute_rdms
 from rsa_faces.stimuli import StimulusSet
 from rsa_faces.stimuli.degradations import DEGRADATIONS, Degradation, degrade, random_of
