@@ -136,3 +136,21 @@ def test_bad_input_is_said():
         averageness(points, rating.assign(b=1.0), **QUICK)
     with pytest.raises(rf.InputError, match="'a' to vary within groups and given controls"):
         averageness(points, rating, controls=2 * rating, **QUICK)
+
+
+def test_units_and_names_of_ratings_change_nothing():
+    points, spread, _ = study(30)
+    ratings = spread.to_frame("a")
+    usual = averageness(points, ratings, method="pearson", **QUICK).table
+    other = averageness(points, 1e-12 * ratings, method="pearson", **QUICK).table
+    pd.testing.assert_frame_equal(usual, other)
+    group = {name: i % 2 for i, name in enumerate(points)}
+    number = {name: 100 + 3 * i for i, name in enumerate(points)}
+    usual = averageness(points, ratings, within=group, **QUICK).table
+    other = averageness(
+        {number[name]: x for name, x in points.items()},
+        ratings.rename(index=number),
+        within={number[name]: g for name, g in group.items()},
+        **QUICK,
+    ).table
+    pd.testing.assert_frame_equal(usual, other)

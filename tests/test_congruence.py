@@ -327,3 +327,17 @@ def test_tucker_is_the_mean_cosine_of_means_or_of_ridge_weights():
         row = run(x, n_dimensions=2, directions=directions, n_splits=0).table.iloc[0]
         assert row["tucker"] == pytest.approx(np.abs(bases[0] @ bases[1].T).mean(), abs=1e-9)
         assert row["tucker_excess"] == pytest.approx(row["tucker"] - row["tucker_null_mean"])
+
+
+@pytest.mark.parametrize("directions", ["means", "readout"])
+def test_units_of_activations_change_nothing(directions):
+    x = simulated(0)
+    usual = run(x, directions=directions).table.select_dtypes("number")
+    for unit in (1e8, 1e-8, 1e-20):
+        other = run(unit * x, directions=directions).table.select_dtypes("number")
+        np.testing.assert_allclose(other, usual, rtol=1e-6)
+
+
+def test_one_unit_is_refused():
+    with pytest.raises(InputError, match="at least 2 units in `across`, got 1"):
+        run(simulated(0), across=dict.fromkeys(NAMES, "all"))

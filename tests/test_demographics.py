@@ -447,15 +447,15 @@ def test_input_errors():
         group_components(with_gaps(scores, 0.1), groups)
     with pytest.raises(ConditionMismatchError, match="only in groups: 'new'"):
         group_components(scores, {**groups, "new": "g1"})
-    with pytest.raises(ConditionMismatchError, match="only in the activations: 'p0_0'"):
+    with pytest.raises(ConditionMismatchError, match="only in the scores: 'p0_0'"):
         group_components(scores, {c: g for c, g in groups.items() if c != "p0_0"})
     found = group_components(scores, {**groups, "new": "g1"}, match="intersection")
     assert found.settings["n_left_out"] == 0
-    with pytest.raises(InputError, match=r"at least 2 groups of groups, got \['x'\]"):
+    with pytest.raises(InputError, match=r"at least 2 values of groups, got \['x'\]"):
         group_components(scores, dict.fromkeys(names, "x"))
     with pytest.raises(InputError, match="'p0' has 'g9' and 'g0'"):
         group_components(scores, {**groups, "p0_0": "g9"}, people=people)
-    with pytest.raises(InputError, match="strata per person"):
+    with pytest.raises(InputError, match="within per person"):
         group_components(scores, groups, people=people, within={c: i for i, c in enumerate(names)})
     with pytest.raises(InputError, match="groups for every condition, but 1 are missing: 'p0_0'"):
         group_components(scores, {**groups, "p0_0": None})
@@ -537,3 +537,22 @@ def test_intervals_of_scores_are_as_wide_as_estimates_vary():
         widths.append(row["ci_high"] - row["ci_low"])
     # t with 18 degrees of freedom; the deviation of 100 estimates is known to 7 %.
     assert np.mean(widths) == pytest.approx(2 * 2.1 * np.std(found), rel=0.2)
+
+
+def test_p_of_scores_has_no_unit():
+    scores, groups, people = simulated(effect=1.0, n_images=2)
+    found = {
+        unit: score_distributions(scores * unit, groups, people=people, **FAST).summary["p"][0]
+        for unit in (1.0, 1e-14, 1e14)
+    }
+    assert found[1.0] < 1
+    assert set(found.values()) == {found[1.0]}
+
+
+def test_groups_may_be_cells_of_several_factors():
+    scores, groups, people = simulated(effect=1.0, n_images=2)
+    plain = score_distributions(scores, groups, people=people, **FAST)
+    cells = {name: (group, "seen") for name, group in groups.items()}
+    found = score_distributions(scores, cells, people=people, **FAST)
+    assert found.pairs["group_a"].tolist() == [(g, "seen") for g in plain.pairs["group_a"]]
+    np.testing.assert_array_equal(found.table["mean"], plain.table["mean"])

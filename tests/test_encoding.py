@@ -196,3 +196,10 @@ def test_responses_that_bring_names_may_be_of_other_conditions():
     assert some.table["r"].tolist() == own.table["r"].tolist()
     with pytest.raises(ConditionMismatchError):
         encoding({"a": a}, y[:10], **OPTIONS)
+
+
+def test_a_target_without_a_region_is_named():
+    x, *_ = spaces()
+    regions = {"cell 1": "FFA", "cell 2": None}
+    with pytest.raises(InputError, match="region for every target, but 1 have none: 'cell 2'"):
+        encoding({"a": x}, x[:, :2], regions=regions, **OPTIONS)

@@ -938,3 +938,20 @@ def test_london_cells_planted(london):
     assert found.units_needed(0.7, n_distractors=9) in (50, 150)
     assert found.table["p"].min() == 1 / 20
     assert len(space.reconstruct(found.decoded.iloc[:3])) == 3
+
+
+def test_cells_that_are_all_but_silent_in_training_do_not_explode():
+    # Not bounded, r2 was below -1e8 and faces were found at chance.
+    rng = np.random.default_rng(0)
+    names = [f"face {i}" for i in range(60)]
+    faces = pd.DataFrame(
+        rng.normal(size=(60, 4)), names, ["shape 1", "shape 2", "look 1", "look 2"]
+    )
+    good = faces.to_numpy() @ rng.normal(size=(4, 30)) + rng.normal(size=(60, 30))
+    silent = 1e-6 * rng.normal(size=(60, 300))
+    silent[rng.integers(60, size=300), np.arange(300)] = 1.0
+    cells = pd.DataFrame(np.hstack([good, silent]), names)
+    found = decode_faces(faces, cells, n_units=[330], n_permutations=19)
+    assert (found.features["r2"] > 0.5).all()
+    assert (found.table["p"] == 0.05).all()
+    assert found.table["accuracy"][0] > 0.9

@@ -99,3 +99,12 @@ def test_layers_of_other_names_take_no_room_in_each_other():
     assert [text.get_text() for text in axes.get_yticklabels()] == ["one fc", "other fc"]
     # whole, erased and cost of each; one row between the two.
     assert axes.get_yticks().tolist() == [1, 5]
+
+
+def test_people_of_two_groups_and_groups_of_few_are_refused():
+    x = {"fc": faces(0, 1.0)}
+    with pytest.raises(InputError, match="one value of groups per person, but 'p0' has 'other'"):
+        erase_groups(x, {**GROUP, "p0 a": "other"}, PERSON, **QUICK)
+    few = {name: "few" if PERSON[name] in ("p0", "p1", "p2") else g for name, g in GROUP.items()}
+    with pytest.raises(InputError, match="4 people of every group in `groups`.*'few' has 3"):
+        erase_groups(x, few, PERSON, **QUICK)

@@ -160,7 +160,7 @@ def test_people_are_exchanged_within_strata_only():
     ties, scores, people = simulated(2, n=40, effect=3.0, of_group=1.0)
     table = homophily(ties, scores, controls=people, within=people["group"]).table
     assert table["p"][0] <= 0.01
-    with pytest.raises(ConditionMismatchError, match="strata"):
+    with pytest.raises(ConditionMismatchError, match="within"):
         homophily(ties, scores, within=people["group"].iloc[:9])
     with pytest.raises(InputError, match="none of 40 has as many conditions"):
         homophily(ties, scores, within={name: name for name in ties})
@@ -363,3 +363,16 @@ def test_level_where_gender_and_group_act_together():
     assert np.mean(alone) > 0.12
     assert sum(together) <= 15
     assert sum(inside) <= 15
+
+
+def test_covariates_are_symmetric_but_for_rounding():
+    ties, scores, _ = simulated()
+    apart = np.abs(np.random.default_rng(0).normal(size=ties.shape))
+    apart = pd.DataFrame(apart + apart.T, ties.index, ties.index)
+    usual = homophily(ties, scores, covariates={"apart": apart}, n_permutations=19).table
+    apart.iloc[0, 1] *= 1 + 1e-15
+    other = homophily(ties, scores, covariates={"apart": apart}, n_permutations=19).table
+    np.testing.assert_allclose(other["estimate"], usual["estimate"])
+    apart.iloc[0, 1] *= 1.01
+    with pytest.raises(InputError, match="covariate 'apart' to be symmetric"):
+        homophily(ties, scores, covariates={"apart": apart}, n_permutations=19)

@@ -113,3 +113,14 @@ def test_faces_are_matched_by_name_and_each_needs_its_categories_and_person():
         individuation(model, data, CATEGORIES, people={"face 0": "a"}, **QUICK)
     with pytest.raises(InputError, match="no blocks among the options"):
         individuation(model, data, CATEGORIES, blocks={}, **QUICK)
+
+
+def test_people_may_be_named_by_numbers():
+    rng = np.random.default_rng(1)
+    of_faces = rng.normal(size=(N, 4))
+    number = {name: str(100 + i) for i, name in enumerate(NAMES)}
+    model, data = layers(of_faces).rename(number), raters(rng, of_faces, 2.0).rename(number)
+    categories = CATEGORIES.set_axis([100 + i for i in range(N)])
+    people = pd.Series(np.arange(N) // 2, [100 + i for i in range(N)])
+    found = individuation(model, data, categories, people=people, min_faces=4, **QUICK)
+    assert len(found.table) == 4

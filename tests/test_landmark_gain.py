@@ -69,3 +69,20 @@ def test_wrong_input_is_told():
     alone = {name: name for name in NAMES} | {name: PERSON[name] for name in NAMES[:4]}
     with pytest.raises(InputError, match="4 people with two images or more, got 2"):
         landmark_gain({"fc": x}, flat, alone, conditions=NAMES)
+
+
+def test_true_and_false_are_two_classes():
+    rng = np.random.default_rng(0)
+    x, shape = (
+        rng.normal(size=(len(NAMES), 4)),
+        pd.DataFrame(rng.normal(size=(len(NAMES), 2)), NAMES),
+    )
+    smiles = WHO % 2 == 0
+    labels = pd.DataFrame({1: smiles, "text": np.where(smiles, "yes", "no")}, NAMES)
+    table = landmark_gain({"fc": x}, shape, PERSON, labels, conditions=NAMES, n_boot=20).table
+    one, other = (table.loc[table["what"] == f"read-out of {c}", "value"] for c in (1, "text"))
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="class of 'who' in `labels` of at least 2 people"):
+        landmark_gain(
+            {"fc": x}, shape, PERSON, pd.DataFrame({"who": pd.Series(PERSON)}), conditions=NAMES
+        )

@@ -232,3 +232,11 @@ def test_members_of_a_first_training_are_found_through_fine_tuning_on_others(mon
     assert margin["fine-tuned for 400 steps"]["difference_low"] > 0.1
     assert margin["fine-tuned for 400 steps"]["p_difference"] <= 0.05
     assert margin["never saw them"]["p_difference"] > 0.05
+
+
+def test_gaps_in_members_are_refused_whatever_their_type():
+    scores, member, person = simulated()
+    gap = pd.Series(member, dtype="boolean")
+    gap.iloc[3] = pd.NA
+    with pytest.raises(InputError, match="true or false for every image in `members`, got <NA>"):
+        membership(scores, gap, people=person)

@@ -328,3 +328,33 @@ def test_other_versions_are_cut_out_at_the_place_of_the_faces_as_they_are():
         expected = mask_faces(crops, grey=True).image(name).astype(float)
         # Resampled before and after colour was taken out.
         assert np.abs(grey.image(name) - expected).mean() < 2
+
+
+def test_units_of_ratings_change_nothing():
+    sets, ratings = simulated()[:2]
+    for unit in (1e-9, 1e9):
+        usual, other = (
+            trait_readout(sets, ratings * by, n_permutations=19, against={"landmarks": "network"})
+            for by in (1.0, unit)
+        )
+        pd.testing.assert_frame_equal(usual.specificity, other.specificity)
+        pd.testing.assert_frame_equal(usual.table, other.table)
+
+
+def test_faces_named_by_numbers_are_those_named_by_text():
+    sets, ratings = simulated()[:2]
+    number = {face: 1000 + 7 * i for i, face in enumerate(ratings.index)}
+    person = {face: i // 2 for i, face in enumerate(ratings.index)}
+    usual, other = (
+        trait_readout(
+            {name: x.rename(index=named) for name, x in sets.items()},
+            ratings.rename(index=named),
+            across={named.get(face, face): who for face, who in person.items()},
+            baseline=(ratings[["odd"]] ** 2).rename(index=named),
+            n_permutations=19,
+        )
+        for named in ({}, number)
+    )
+    pd.testing.assert_frame_equal(usual.specificity, other.specificity)
+    with pytest.raises(InputError, match="across as a mapping"):
+        trait_readout(sets, ratings, across=list(person.values()), n_permutations=19)

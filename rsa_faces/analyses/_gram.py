@@ -44,22 +44,11 @@ def grams(
         block = block_of(start)
         whole = None if standardize else _products(block - block.mean(axis=0))
         for i, rows in enumerate(trains):
-            inside = block[rows]
-            mean = inside.mean(axis=0)
-            inside -= mean
-            variance = np.einsum("ij,ij->j", inside, inside) / len(rows)
-            # As scikit-learn decides that a channel is constant: by the error of its variance.
-            eps = np.finfo(np.float64).eps
-            varying = variance > len(rows) * eps * variance + (len(rows) * mean * eps) ** 2
+            mean, variance, varying = _moments(block, rows)
             n_varying[i] += varying.sum()
             if standardize:
-                scale = np.zeros_like(variance)
-                deviation = np.maximum(np.sqrt(variance), floors[i])
-                np.divide(1.0, deviation, out=scale, where=varying)
-                # No training row can deviate by more; a row left out could, in a channel that was
-                # silent in training.
-                most = np.sqrt(len(rows) - 1)
-                products[i] += _products(np.clip((block - mean) * scale, -most, most))
+                scaled = _scaled(block, rows, mean, variance, varying, floors[i])
+                products[i] += _products(scaled)
             else:
                 products[i] += whole
     if not standardize:
@@ -67,6 +56,35 @@ def grams(
             # Less the mean of the training rows alone: that of all would let test rows in.
             products[i] = centred_on(products[i], rows)
     return products, n_varying
+
+
+def standardised(patterns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return channels in standard deviations from their mean over `rows`, as :func:`grams` does."""
+    patterns = np.asarray(patterns, np.float64)
+    mean, variance, varying = _moments(patterns, rows)
+    floor = _FLOOR * np.sqrt(variance.mean())
+    return _scaled(patterns, rows, mean, variance, varying, floor)
+
+
+def _moments(block: np.ndarray, rows: np.ndarray):
+    """Return each channel's mean and variance over some rows, and whether it varies there."""
+    inside = block[rows]
+    mean = inside.mean(axis=0)
+    inside -= mean
+    variance = np.einsum("ij,ij->j", inside, inside) / len(inside)
+    # As scikit-learn decides that a channel is constant: by the error of its variance.
+    eps, n = np.finfo(np.float64).eps, len(inside)
+    return mean, variance, variance > n * eps * variance + (n * mean * eps) ** 2
+
+
+def _scaled(block, rows, mean, variance, varying, floor: float) -> np.ndarray:
+    """Return channels in standard deviations, which have a floor; 0 where they do not vary."""
+    scale = np.zeros_like(variance)
+    np.divide(1.0, np.maximum(np.sqrt(variance), floor), out=scale, where=varying)
+    # No training row can deviate by more; a row left out could, in a channel that was silent in
+    # training.
+    most = np.sqrt(len(block[rows]) - 1)
+    return np.clip((block - mean) * scale, -most, most)
 
 
 def _products(block: np.ndarray) -> np.ndarray:

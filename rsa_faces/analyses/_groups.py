@@ -71,13 +71,13 @@ class GroupedFaces:
         row, col = row[keep], col[keep]
         mated = self.person[row] == self.person[col]
         kind = np.where(mated, "mated", np.where(codes[row] == codes[col], "within", "between"))
-        names, shown = np.array(self.names, object), np.array(kinds, object)
+        names = np.array(self.names, object)
         return pd.DataFrame(
             {
                 "a": names[row],
                 "b": names[col],
-                "group_a": shown[codes[row]],
-                "group_b": shown[codes[col]],
+                "group_a": [kinds[code] for code in codes[row]],
+                "group_b": [kinds[code] for code in codes[col]],
                 "kind": kind,
                 "score": self.matrix[row, col],
             }
@@ -97,11 +97,11 @@ def as_attributes(groups) -> dict[str, Any]:
 def grouped_faces(scores, labels, people, within, match) -> GroupedFaces:
     """Return scores and labels of the same faces, checked."""
     matrix, names = score_matrix(scores)
-    extra = [("people", people)] * (people is not None) + [("strata", within)] * (
+    extra = [("people", people)] * (people is not None) + [("within", within)] * (
         within is not None
     )
     shell = Layers({}, names, np.arange(len(names)), "", {})
-    shell, found, n_left_out = matched(shell, [*labels, *extra], match)
+    shell, found, n_left_out = matched(shell, [*labels, *extra], match, "the scores")
     matrix = matrix[np.ix_(shell.rows, shell.rows)]
     n = len(labels)
     attributes = [(name, *codes_of(f)) for (name, _), f in zip(labels, found[:n], strict=True)]
@@ -110,10 +110,10 @@ def grouped_faces(scores, labels, people, within, match) -> GroupedFaces:
     strata = codes_of(found[-1])[0] if within is not None else np.zeros(len(person), np.int64)
     for name, codes, kinds in attributes:
         if len(kinds) < 2:
-            raise InputError(f"expected at least 2 groups of {name}, got {kinds}.")
-        _check_constant(codes, kinds, person, person_names, name)
+            raise InputError(f"expected at least 2 values of {name}, got {kinds}.")
+        check_constant(codes, kinds, person, person_names, name)
     if within is not None:
-        _check_constant(strata, codes_of(found[-1])[1], person, person_names, "strata")
+        check_constant(strata, codes_of(found[-1])[1], person, person_names, "within")
     return GroupedFaces(
         matrix,
         shell.conditions,
@@ -160,7 +160,7 @@ def score_matrix(scores) -> tuple[np.ndarray, tuple[str, ...]]:
     return (matrix + matrix.T) / 2, names
 
 
-def _check_constant(codes, kinds, person, person_names, name) -> None:
+def check_constant(codes, kinds, person, person_names, name) -> None:
     """Raise if a person has two labels."""
     wrong = np.flatnonzero(_of_people(codes, person)[person] != codes)
     if len(wrong):

@@ -60,10 +60,15 @@ def as_layers(activations, conditions: Sequence[str] | None) -> Layers:
     return Layers(arrays, names, np.arange(len(names)), getattr(activations, "network", ""), depth)
 
 
-def matched(layers: Layers, labels: Sequence[tuple[str, object]], subset: str):
+def matched(
+    layers: Layers,
+    labels: Sequence[tuple[str, object]],
+    subset: str,
+    what: str = "the activations",
+):
     """Return layers and labels of the conditions that all have, and how many were dropped.
 
-    `labels` are pairs of a name and a mapping from condition to label.
+    `labels` are pairs of a name and a mapping from condition to label; `what` names the layers.
     """
     check_choice(subset, ["same", "intersection"], what="value of `conditions`")
     found = [(name, as_labels(values, name)) for name, values in labels]
@@ -73,7 +78,7 @@ def matched(layers: Layers, labels: Sequence[tuple[str, object]], subset: str):
             raise ConditionMismatchError(
                 layers.conditions,
                 values,
-                left_name="the activations",
+                left_name=what,
                 right_name=name,
                 hint="Rename them, or use match='intersection' for those in all.",
             )

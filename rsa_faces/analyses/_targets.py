@@ -27,9 +27,19 @@ class Classes:
         if len(self.classes) < 2:
             raise InputError(f"expected at least 2 classes, got {self.classes!r}.")
 
-    def permuted(self, groups: np.ndarray, n: int, rng, within=None) -> np.ndarray:
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels as numbers."""
+        return self.codes
+
+    def of_one(self, groups: np.ndarray) -> list:
+        """Return the classes that are in one group only."""
+        kinds = enumerate(self.classes)
+        return [kind for k, kind in kinds if len(np.unique(groups[self.codes == k])) < 2]
+
+    def permuted(self, units: np.ndarray, within, n: int, rng) -> np.ndarray:
         """Return labels as they are, then permuted, (1 + n, n_conditions)."""
-        return np.vstack([self.codes, exchanged(self.codes, groups, n, rng, within)])
+        return np.vstack([self.codes, exchanged(self.codes, units, n, rng, within)])
 
     def scores(self, parts: Sequence[Fold], permuted: np.ndarray, n: int):
         """Return predictions of the labels, and accuracies of all label sets, (n_sets, 2)."""
@@ -107,9 +117,18 @@ class Numbers:
             raise InputError("expected finite numbers that are not all equal as labels.")
         self._baseline = np.zeros(len(self.values))
 
-    def permuted(self, groups: np.ndarray, n: int, rng, within=None) -> np.ndarray:
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels as numbers."""
+        return self.values
+
+    def of_one(self, groups: np.ndarray) -> list:
+        """Return no class: numbers can be told of any group."""
+        return []
+
+    def permuted(self, units: np.ndarray, within, n: int, rng) -> np.ndarray:
         """Return labels as they are, then permuted, (1 + n, n_conditions)."""
-        return np.vstack([self.values, exchanged(self.values, groups, n, rng, within)])
+        return np.vstack([self.values, exchanged(self.values, units, n, rng, within)])
 
     def scores(self, parts: Sequence[Fold], permuted: np.ndarray, n: int):
         """Return predictions of the labels, and r and R² of all label sets, (n_sets, 2)."""

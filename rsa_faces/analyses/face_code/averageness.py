@@ -21,7 +21,7 @@ from rsa_faces.analyses import _procrustes as procrustes
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._face_images import as_points
 from rsa_faces.analyses._face_tables import common, numbers
-from rsa_faces.analyses._inputs import cells_of
+from rsa_faces.analyses._inputs import as_labels, cells_of
 from rsa_faces.analyses._targets import LEVEL
 from rsa_faces.inference._orders import exchanges
 
@@ -190,13 +190,13 @@ def averageness(
         str(name): numbers(x, f"embeddings {name!r}") for name, x in (embeddings or {}).items()
     }
     known = None if controls is None else numbers(controls, "controls")
-    others = {"ratings": means.index, "within": None if within is None else list(dict(within))}
+    own = None if within is None else as_labels(within, "within")
+    others = {"ratings": means.index, "within": None if own is None else list(own)}
     others |= {name: x.index for name, x in spaces.items()}
     others["controls"] = None if known is None else known.index
     names = tuple(points)
     for what, index in others.items():
         names = names if index is None else common(names, index, match, what)
-    own = None if within is None else dict(within)
     cells = cells_of(None if own is None else {name: own[name] for name in names}, names)
     few = np.flatnonzero(np.bincount(cells) < _FEWEST) if len(names) else [0]
     if len(few):
@@ -216,7 +216,7 @@ def averageness(
     x, y = scale(frame.to_numpy()), scale(means.loc[list(names)].to_numpy())
     for values, what in ((x, frame.columns), (y, means.columns)):
         for column, left in zip(what, _left(values, given).T, strict=True):
-            if np.abs(left).max() <= 1e-9 * len(left):
+            if (left == 0).all():
                 raise InputError(f"expected {column!r} to vary within groups and given controls.")
     without = _without_raters(by_rater, list(names), scale) if rater else []
     orders = exchanges(np.arange(len(names)), cells)(as_rng(seed), n_permutations)
@@ -355,14 +355,17 @@ def _left(values: np.ndarray, given: np.ndarray) -> np.ndarray:
     left, singular, _ = np.linalg.svd(given, full_matrices=False)
     # Controls that follow from others, as groups and a constant do, span nothing.
     basis = left[:, singular > 1e-10 * singular[0]]
-    return values - basis @ (basis.T @ values)
+    left = values - basis @ (basis.T @ values)
+    # What is left of a sum of the others is rounding, in whatever unit it is.
+    rounding = 1e-9 * np.linalg.norm(values, axis=0)
+    return np.where(np.linalg.norm(left, axis=0) > rounding, left, 0.0)
 
 
 def _partial(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Return partial correlations of x with columns of y; NaN where nothing is left."""
     x, y = _left(x, given), _left(y, given)
     scale = np.linalg.norm(x) * np.linalg.norm(y, axis=0)
-    return np.divide(x @ y, scale, out=np.full(y.shape[1], np.nan), where=scale > 1e-9)
+    return np.divide(x @ y, scale, out=np.full(y.shape[1], np.nan), where=scale > 0)
 
 
 def _tested(x, y, given, orders, dropped):

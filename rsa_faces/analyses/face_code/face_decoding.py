@@ -14,6 +14,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces.analyses._gram import standardised
 from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
 from rsa_faces.analyses._targets import LEVEL, held_out_r
@@ -158,7 +159,8 @@ def decode_faces(
     Notes
     -----
     Each coordinate of a held-out face is predicted by ridge regression from the responses,
-    standardised over the training faces [1]_. The face is identified if its predicted
+    standardised over the training faces [1]_ (with a floor, and bounded, for cells that are all but
+    silent there, as in :func:`rsa_faces.analyses.readout`). The face is identified if its predicted
     coordinates are nearer (Euclidean) to its own than to those of m distractors; a tie counts as
     a miss. With c of the other n - 1 faces nearer, that is true of a share C(n - 1 - c, m) /
     C(n - 1, m) of all sets of distractors, which is used instead of drawing sets. Percentiles
@@ -275,11 +277,7 @@ def _decoded(cells, targets, fold_of, strengths, people) -> tuple[np.ndarray, np
     out, baseline = np.empty(targets.shape), np.empty(targets.shape)
     for fold in np.unique(fold_of):
         test = fold_of == fold
-        train = cells[~test]
-        spread = train.std(axis=0)
-        # A cell that is silent in training tells nothing.
-        scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
-        inputs = (cells - train.mean(axis=0)) * scale
+        inputs = standardised(cells, np.flatnonzero(~test))
         fitted = fit_sets(inputs[~test], targets[:, ~test], strengths, "regression", people[~test])
         out[:, test] = fitted.predict(inputs[test])
         baseline[:, test] = fitted.intercepts[:, None]

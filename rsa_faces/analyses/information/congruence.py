@@ -241,6 +241,8 @@ def congruence(
         units = codes_of(found[2])[0]
     else:
         units = max([*codes, *([cells] if cells is not None else [])], key=np.max)
+    if units.max() < 1:
+        raise InputError("expected at least 2 units in `across`, got 1.")
     swap = varies_inside(a, units) and not varies_inside(
         b, units
     )  # congruence is the same either way round
@@ -253,7 +255,9 @@ def congruence(
             products, n_varying = grams(patterns, [np.arange(n)], standardize=False)
             if not n_varying.all():
                 raise InputError(f"expected channels that vary, but layer {layer!r} has none.")
-            gram = products[0] if cells is None else _without(products[0], cells, units)
+            # Directions have no unit; weights of a read-out would have the inverse one.
+            gram = products[0] / (np.trace(products[0]) / n)
+            gram = gram if cells is None else _without(gram, cells, units)
             ridge = _ridge(gram) if directions == "readout" else None
             base, other = (_bases(gram, c[None], n_dimensions, ridge=ridge)[0] for c in (a, b))
             # Means of k classes span k - 1 dimensions at most, fewer where some follow from others.

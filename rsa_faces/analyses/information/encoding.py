@@ -11,8 +11,8 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
-from rsa_faces._core.labels import Labels
-from rsa_faces._core.names import named_layers
+from rsa_faces._core.labels import Labels, by_name
+from rsa_faces._core.names import is_missing, named_layers
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
@@ -345,8 +345,8 @@ def _regions(regions, targets: Sequence[str]) -> list[str]:
     """Return each target's region."""
     if regions is None:
         return ["all"] * len(targets)
-    by_region = dict(regions)
-    if lacking := [t for t in targets if t not in by_region]:
+    by_region = by_name(regions, what="regions", of="target")
+    if lacking := [t for t in targets if is_missing(by_region.get(t))]:
         raise InputError(
             f"expected a region for every target, but {len(lacking)} have none: "
             f"{', '.join(map(repr, lacking[:5]))}."

@@ -171,7 +171,8 @@ def individuation(
         )
     category = {c: str(kinds[k]) for c, k in zip(model.conditions, code, strict=True)}
     category = {c: category[c] for c in kept}
-    whom = None if people is None else {c: people[c] for c in kept}
+    whom = None if people is None else by_name(people, what="people")
+    whom = None if whom is None else {c: whom[c] for c in kept}
     model, data = model.subset(kept), data.subset(kept)
     by = options.get("by", "subject")
     tables = []

@@ -14,7 +14,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
-from rsa_faces.analyses._gram import cosines, grams
+from rsa_faces.analyses._gram import cosines, grams, standardised
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses._recognition import Recognition
 from rsa_faces.analyses._ridge import STRENGTHS, Fold, deal_folds, fit_fold
@@ -109,7 +109,8 @@ def landmark_gain(
     Raises
     ------
     InputError
-        If values are not finite, measurements do not vary, or there are too few people.
+        If values are not finite, measurements do not vary, a class is of one person, or there are
+        too few people.
     ConditionMismatchError
         If names differ and `match` is "same".
 
@@ -155,7 +156,8 @@ def landmark_gain(
     check_count(n_boot, what="n_boot")
     layers = as_layers(activations, conditions)
     wanted = [("measurements", rows_of(measurements, "measurements")), ("people", people)]
-    tasks = {} if labels is None else {f"read-out of {name}": labels[name] for name in labels}
+    columns = {} if labels is None else dict(labels.items())
+    tasks = {f"read-out of {name}": column for name, column in columns.items()}
     wanted += list(tasks.items())
     layers, (points, whom, *read), n_left_out = matched(layers, wanted, match)
     who = codes_of(whom)[0]
@@ -172,10 +174,16 @@ def landmark_gain(
     shape = np.array(points, float)
     if np.ptp(shape, axis=0).max() == 0:
         raise InputError("expected measurements that vary, but all are the same in every image.")
-    targets = {
-        name: (Numbers if pd.api.types.is_numeric_dtype(labels[name[12:]]) else Classes)(values)
-        for name, values in zip(tasks, read, strict=True)
-    }
+    targets = {}
+    for name, (column, kind), values in zip(tasks, columns.items(), read, strict=True):
+        # True and false are two kinds, not numbers.
+        number = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+        target = targets[name] = (Numbers if number else Classes)(values)
+        if alone := target.of_one(who):
+            raise InputError(
+                f"expected every class of {column!r} in `labels` of at least 2 people, but "
+                f"{len(alone)} are of one only: {', '.join(map(repr, alone[:5]))}."
+            )
     rows = []
     for i, (layer, patterns) in enumerate(layers.items()):
         check_finite(patterns, layers.conditions, layer)
@@ -205,7 +213,7 @@ def _recognised(x, shape, half, recognition: Recognition):
     parts: dict[str, list] = {"embedding": [], "landmarks": [], "both": []}
     chosen = []
     for test in (half == 0, half == 1):
-        scores = cosines(x), cosines(_standard(shape, ~test))
+        scores = cosines(x), cosines(standardised(shape, np.flatnonzero(~test)))
         train, judged = (
             Recognition(recognition.people[rows], samples)
             for rows, samples in ((~test, recognition.samples[:1]), (test, recognition.samples))
@@ -222,13 +230,6 @@ def _recognised(x, shape, half, recognition: Recognition):
         of_shape = judged.auc_of(scores[1][np.ix_(test, test)])
         parts["landmarks"].append(of_shape)
     return {name: np.mean(areas, axis=0) for name, areas in parts.items()}, np.mean(chosen)
-
-
-def _standard(shape: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return measurements in standard deviations from the mean of these rows."""
-    spread = shape[train].std(axis=0)
-    varying = spread > 1e-12 * np.abs(shape).max(axis=0)
-    return (shape - shape[train].mean(axis=0))[:, varying] / spread[varying]
 
 
 class _Folds:

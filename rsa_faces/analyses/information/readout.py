@@ -11,6 +11,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.exchange import varies_inside
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -141,10 +142,11 @@ def readout(
         Test on groups that were not trained on: expression across identity leaves whole people
         out, identity across expression leaves whole expressions out. Groups are dealt into
         `n_folds` folds; if there are no more groups than folds, each is left out in turn. By
-        default every condition is a group.
+        default `people`, if each class is of several; else every condition is a group.
     people : mapping or Series, condition to person, optional
-        Whom the interval generalises to: the bootstrap draws them whole. By default the groups of
-        `across`, if there are at least 10, else conditions.
+        Whom the interval generalises to: the bootstrap draws them whole, and labels are exchanged
+        between them, or within them, never as if each image were another person's. By default the
+        groups of `across`, if there are at least 10, else conditions.
     within : mapping or Series, condition to cell, optional
         Cells of the other factors of the design, such as the view of an identity × expression ×
         view design (tuples for several factors): labels are exchanged inside them only.
@@ -219,7 +221,9 @@ def readout(
     Permutations respect the groups [1]_: labels are shuffled within groups where a group holds
     several (expressions of a person), and over whole groups where each group has one label
     (gender of a person): the only exchange that is free under "the features tell nothing about
-    the label beyond the group"; and inside cells of `within`, if given.
+    the label beyond the group"; and inside cells of `within`, if given. With `people` so are images
+    of a person: of gender read across expressions people are exchanged, as each is known again by
+    what else it looks like (``chance`` is then above that of the classes).
     Expression across people beside three views: without an effect p ≤ 0.05 in 3.0 % of 400
     simulated studies within view; with one in all (``scripts/simulate_third_factor.py --only
     read``).
@@ -276,17 +280,20 @@ def readout(
     n = len(layers.conditions)
     values = found.pop(0)
     groups = codes_of(found.pop(0))[0] if across is not None else np.arange(n)
-    units = _units(found, groups, across, n)
     fit, target = fit_fold, Numbers(values) if kind == "number" else Classes(values)
     if classifier == "softmax":
         fit, target = fit_softmax, SoftmaxClasses(values)
+    whom = codes_of(found[0])[0] if found else None
+    if across is None and whom is not None and not target.of_one(whom):
+        groups = whom
+    units = _units(whom, groups, across, n)
     check_groups(target, groups, across is not None)
     if kind == "number":
         say_if_few(int(units.max()) + 1)
     fold_of = deal_folds(groups, n_folds, rng)
     # The same orders for all layers: the largest over layers is then a null for all of them
     # together.
-    permuted = target.permuted(groups, n_permutations, rng, cells)
+    permuted = target.permuted(*_exchange(target, groups, whom, cells), n_permutations, rng)
     trains = [np.flatnonzero(fold_of != f) for f in np.unique(fold_of)]
     tests = [np.flatnonzero(fold_of == f) for f in np.unique(fold_of)]
     # The strength is chosen inside the training part, with whole groups left out there as well:
@@ -387,7 +394,7 @@ def transfer_matrix(
     Raises
     ------
     InputError
-        As :func:`readout`, or if a network has no such layer.
+        As :func:`readout`, or if a network has no such layer, or a task no labels.
 
     See Also
     --------
@@ -413,6 +420,14 @@ def transfer_matrix(
     0   blind  smile       0.5     0.5
     1    sees  smile       1.0     0.5
     """
+    for what, given in (("networks", networks), ("tasks", tasks)):
+        if not isinstance(given, Mapping) or not given:
+            raise InputError(f"expected {what} by name, got {given!r:.60}.")
+    for task, arguments in tasks.items():
+        if not isinstance(arguments, Mapping) or "labels" not in arguments:
+            raise InputError(f"expected `labels` in the task {task!r}: {{'labels': ...}}.")
+    if isinstance(layer, Mapping) and (lacking := [name for name in networks if name not in layer]):
+        raise InputError(f"expected a layer of every network in `layer`, none of {lacking[0]!r}.")
     rows = []
     for name, activations in networks.items():
         layers = as_layers(activations, conditions)
@@ -430,13 +445,33 @@ def transfer_matrix(
     return pd.DataFrame(rows)
 
 
-def _units(found: list, groups: np.ndarray, across, n: int) -> np.ndarray:
+def _units(whom, groups: np.ndarray, across, n: int) -> np.ndarray:
     """Return whom the bootstrap draws, by number."""
-    if found:
-        return codes_of(found[0])[0]
+    if whom is not None:
+        return whom
     # A bootstrap of a handful of groups has next to no different samples.
     few = across is None or groups.max() + 1 < _FEW_GROUPS
     return np.arange(n) if few else groups
+
+
+def _exchange(target, groups: np.ndarray, whom, cells) -> tuple[np.ndarray, np.ndarray]:
+    """Return of which units labels are exchanged, and inside which cells.
+
+    Images of a person are alike whatever they are labelled: labels of a person's own move with the
+    person, others stay with it.
+    """
+    own, n = target.labels, len(groups)
+    cells = np.zeros(n, np.int64) if cells is None else cells
+    if whom is None or not varies_inside(own, groups):
+        return groups, cells
+    both = codes_of(list(zip(groups, cells, strict=True)))[0]
+    if not varies_inside(own, whom):
+        # Of people themselves an exchange is another name for each: nothing would change.
+        themselves = target.classes and len(target.of_one(whom)) == len(target.classes)
+        return (groups, cells) if themselves else (whom, both)
+    inside = codes_of(list(zip(whom, cells, strict=True)))[0]
+    every = codes_of(list(zip(both, whom, strict=True)))[0]
+    return groups, inside if varies_inside(own, every) else cells
 
 
 def inner_groups(target, groups: np.ndarray, train: np.ndarray) -> np.ndarray:
@@ -470,14 +505,7 @@ def check_groups(target, groups: np.ndarray, given: bool) -> None:
     n_groups = len(np.unique(groups))
     if n_groups < 2:
         raise InputError(f"expected at least 2 groups to test across, got {n_groups}.")
-    if not target.classes:
-        return
-    alone = [
-        label
-        for code, label in enumerate(target.classes)
-        if len(np.unique(groups[target.codes == code])) < 2
-    ]
-    if alone:
+    if alone := target.of_one(groups):
         what = "groups" if given else "conditions"
         raise InputError(
             f"expected every class in at least 2 {what}, to train on some and test on others, but "

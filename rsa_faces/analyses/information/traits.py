@@ -13,7 +13,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
-from rsa_faces.analyses._inputs import codes_of
+from rsa_faces.analyses._inputs import as_labels, codes_of
 from rsa_faces.analyses._intervals import percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS
 from rsa_faces.analyses.information._encoding import corrected_t
@@ -180,19 +180,19 @@ def trait_readout(
         check_choice(name, sets, what="set in `against`")
     values = numbers(ratings, "ratings")
     names = common(names, values.index, match, "ratings")
-    if across is not None:
-        names = common(names, list(dict(across)), match, "people")
-    if within is not None:
-        names = common(names, list(dict(within)), match, "within")
+    given = {"across": across, "within": within}
+    known = {what: as_labels(own, what) for what, own in given.items() if own is not None}
     if baseline is not None:
-        names = common(names, numbers(baseline, "baseline").index, match, "baseline")
-        baseline = baseline.loc[list(names)]
+        baseline = numbers(baseline, "baseline")
+        known["baseline"] = baseline.index
+    for what, own in known.items():
+        names = common(names, list(own), match, what)
     traits = [str(name) for name in values.columns]
     faces = list(names)
     across, within = (
-        None if labels is None else {face: own[face] for own in [dict(labels)] for face in faces}
-        for labels in (across, within)
+        {face: known[what][face] for face in faces} if what in known else None for what in given
     )
+    baseline = None if baseline is None else baseline.loc[faces]
     result = landmark_readout(
         {name: frame.loc[faces].to_numpy(float) for name, frame in sets.items()},
         values.loc[faces].set_axis(traits, axis=1),
@@ -317,9 +317,10 @@ def _weighted_r(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray
     mean_x, mean_y = (weights @ v.T / weights.sum(axis=1, keepdims=True) for v in (x, y))
     cross = np.einsum("bn,in,jn->bij", weights, x, y, optimize=True) / total
     cross -= mean_x[:, :, None] * mean_y[:, None, :]
-    spread_x, spread_y = (
-        np.sqrt(np.maximum(weights @ (v.T**2) / weights.sum(axis=1, keepdims=True) - m**2, 0))
-        for v, m in ((x, mean_x), (y, mean_y))
-    )
-    scale = spread_x[:, :, None] * spread_y[:, None, :]
-    return np.divide(cross, scale, out=np.full(cross.shape, np.nan), where=scale > 1e-12)
+    spreads = []
+    for v, m in ((x, mean_x), (y, mean_y)):
+        square = weights @ (v.T**2) / weights.sum(axis=1, keepdims=True)
+        # What is left of a constant is rounding, in whatever unit ratings are.
+        spreads.append(np.sqrt(np.where(square - m**2 > 1e-12 * square, square - m**2, 0.0)))
+    scale = spreads[0][:, :, None] * spreads[1][:, None, :]
+    return np.divide(cross, scale, out=np.full(cross.shape, np.nan), where=scale > 0)

@@ -12,7 +12,8 @@ from scipy.stats import norm, rankdata
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
-from rsa_faces._core.labels import Labels
+from rsa_faces._core.labels import Labels, by_name
+from rsa_faces._core.names import is_missing
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, grouped_faces, permutations, score_matrix
 from rsa_faces.analyses._targets import p_of
@@ -182,10 +183,11 @@ def membership(
     check_count(n_permutations, what="n_permutations")
     check_share(fpr, "fpr")
     check_share(alpha, "alpha")
-    wrong = [v for v in dict(members).values() if v not in (True, False)]
+    given = by_name(members, what="members")
+    wrong = [v for v in given.values() if is_missing(v) or v not in (True, False)]
     if wrong:
         raise InputError(f"expected true or false for every image in `members`, got {wrong[0]!r}.")
-    members = {name: bool(v) for name, v in dict(members).items()}
+    members = {name: bool(v) for name, v in given.items()}
     faces = grouped_faces(scores, [("members", members)], people, within, match)
     if np.isnan(faces.matrix).any():
         raise InputError(

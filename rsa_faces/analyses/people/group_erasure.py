@@ -16,7 +16,7 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._gram import grams
-from rsa_faces.analyses._groups import SELF_REPORT
+from rsa_faces.analyses._groups import SELF_REPORT, check_constant
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses._recognition import Recognition
 from rsa_faces.analyses._ridge import STRENGTHS, deal_folds, fit_fold
@@ -119,8 +119,8 @@ def erase_groups(
     Raises
     ------
     InputError
-        If a person is of two groups, there are fewer than two groups or 4 people with two images,
-        or features are not finite.
+        If a person is of two groups, there are fewer than two groups, 4 people in one of them or 4
+        people with two images, or features are not finite.
     ConditionMismatchError
         If names differ and `match` is "same".
 
@@ -171,6 +171,13 @@ def erase_groups(
     n_people = int(whom.max()) + 1
     if len(kinds) < 2:
         raise InputError(f"expected at least 2 groups, got {kinds}.")
+    check_constant(code, kinds, whom, codes_of(found[1])[1], "groups")
+    for k, kind in enumerate(kinds):
+        if (size := len(np.unique(whom[code == k]))) < 4:
+            raise InputError(
+                f"expected at least 4 people of every group in `groups`, 2 in each half, but "
+                f"{kind!r} has {size}. Leave it out and use match='intersection'."
+            )
     rng = as_rng(seed)
     recognition = Recognition.of(whom, n_boot, rng)
     half = np.empty(len(whom), np.int64)

@@ -268,11 +268,12 @@ def score_distributions(
             rows.append(_describe(pairs, "within" if a == b else "between", name, kinds[b], ends))
     table = pd.DataFrame([row for row in rows if row["n_pairs"]])
     observed = _contrast(onehot[None], total, count)[0]
+    # A tie must not be lost to rounding, in whatever unit scores are.
+    bound = observed - 1e-12 * np.nanmax(np.abs(faces.matrix))
     extreme = 0
     for permuted in permutations(faces, n_permutations, rng):
         contrasts = _contrast(onehot[permuted], total, count)
-        # A tie must not be lost to rounding, in whatever unit scores are.
-        extreme += int((contrasts >= observed - 1e-12 * max(abs(observed), 1.0)).sum())
+        extreme += int((contrasts >= bound).sum())
     low, high = around(observed, np.where(same, 1.0, -1.0))
     others = pairs.loc[pairs["kind"] != "mated", "score"]
     summary = pd.DataFrame(

@@ -16,9 +16,10 @@ from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.warning import warn
 from rsa_faces.analyses._groups import check_share, score_matrix
-from rsa_faces.analyses._inputs import cells_of
+from rsa_faces.analyses._inputs import as_labels, cells_of
 from rsa_faces.inference._orders import exchanges
 from rsa_faces.rdm import RDMs
+from rsa_faces.rdm._rdms import rounding
 
 _VALUES = 2**22  # of a block of permuted predictors
 
@@ -326,7 +327,7 @@ def _people(network, faces, controls, covariates, within, match: str) -> tuple[l
             )
         given[f"covariate {name!r}"] = set(check_unique_names(frame.index, what="person"))
     if within is not None:
-        given["strata"] = {str(name) for name in dict(within)}
+        given["within"] = set(as_labels(within, "within"))
     names = list(network.index)
     for what, others in given.items():
         if match == "same" and set(names) != others:
@@ -403,11 +404,13 @@ def _covariate(name, frame: pd.DataFrame, names: list[str], directed: bool) -> n
     np.fill_diagonal(values, 0)
     if not np.isfinite(values).all():
         raise InputError(f"expected a number for every pair in the covariate {name!r}, got NaN.")
-    if not directed and not np.array_equal(values, values.T):
+    if directed:
+        return values
+    if (np.abs(values - values.T) > rounding(values)).any():
         raise InputError(
             f"expected the covariate {name!r} to be symmetric, as ties have no direction."
         )
-    return values
+    return (values + values.T) / 2
 
 
 def _pairs(n: int, directed: bool) -> tuple[np.ndarray, np.ndarray]:
