@@ -95,6 +95,21 @@ def test_readout_is_judged_in_folds_that_did_not_choose_the_layer(kind):
     assert held_out_folds(frames[0], classes=classes) == {}
 
 
+@pytest.mark.parametrize(
+    ("right", "low", "high"),
+    # Four folds that are all right or all wrong: Clopper and Pearson; that differ: not beyond 0 and 1.
+    [([1, 1, 1, 1], 0.3976, 1), ([0, 0, 0, 0], 0, 0.6024), ([0, 1, 1, 1], 0, 1)],
+)
+def test_intervals_of_accuracy_over_folds_are_those_of_a_rate(right, low, high):
+    frame = pd.DataFrame({"label": "x", "fold": np.repeat(range(4), 5)})
+    hits = np.repeat(np.array(right, bool), 5)
+    frame = frame.assign(predicted=np.where(hits, "x", "y"))
+    both = pd.concat([frame.assign(layer=layer) for layer in "ab"])
+    found = held_out_folds(both, classes=True)
+    ends = found["held_out_low"], found["held_out_high"]
+    assert ends == pytest.approx((low, high), abs=1e-4)
+
+
 def test_a_highest_layer_says_from_how_many_it_was_chosen():
     table = pd.DataFrame(
         {"network": list("aabc"), "layer": ["1", "2", "1", "1"], "r": [0.1, 0.3, 0.2, np.nan]}

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from rsa_faces._core.words import between, number
+from rsa_faces.analyses._intervals import interval_of_rate
 from rsa_faces.report import Table
 
 #: Fewer subjects leave nothing to choose by.
@@ -35,8 +36,9 @@ MEANINGS = {
 FOLD_MEANINGS = {
     "held_out": "accuracy, or r, of the best layer in each fold, which the other folds chose; the "
     "same for all layers of a network",
-    "held_out_low": "lower end of its 95 % interval over folds (corrected resampled t)",
-    "held_out_high": "upper end of its 95 % interval over folds (corrected resampled t)",
+    "held_out_low": "lower end of its 95 % interval over folds (corrected resampled t; where all "
+    "folds are alike, Clopper and Pearson's)",
+    "held_out_high": "upper end of its 95 % interval over folds (likewise)",
     "held_out_layer": "the layer that they chose most often",
 }
 
@@ -112,11 +114,14 @@ def held_out_folds(rows: pd.DataFrame, *, classes: bool) -> dict[str, Any]:
     # Nadeau and Bengio (2003): folds share those who choose.
     error = np.std(values, ddof=1) * np.sqrt(1 / n + 1 / (n - 1)) if n > 1 else np.nan
     half = error * stats.t.ppf(0.975, n - 1)
+    low, high = np.clip([value - half, value + half], 0 if classes else -1, 1)
+    if classes and error == 0:  # folds that are all alike do not mean that others would be
+        low, high = interval_of_rate(value, 0.0, n, 0.05)
     most = int(np.bincount(chosen).argmax())
     return {
         "held_out": value,
-        "held_out_low": value - half,
-        "held_out_high": value + half,
+        "held_out_low": float(low),
+        "held_out_high": float(high),
         "held_out_layer": layers[most],
     }
 
