@@ -104,6 +104,16 @@ def test_what_needs_images_or_is_wrong_is_said_before_anything_is_written(
     assert not (files / "out").exists()
 
 
+def test_a_measure_that_no_file_names_is_not_made_up(compare, files):
+    rdms = rf.rdm.load_rdms(files / "behaviour.h5")
+    rf.RDMs(rdms.vectors, NAMES, "unknown", rdms.labels).save(files / "behaviour.h5")
+    run = compare(models=[{"rdms": "expression.h5"}])
+    assert run.exit_code == 0, run.output
+    methods = (files / "out" / "methods.md").read_text(encoding="utf-8")
+    assert "behaviour, RDMs read from files." in methods
+    assert "RDM (their mean, where a subject has several) by Spearman" in methods
+
+
 def test_given_rdms_are_regressed_out(compare, files):
     run = compare(given=[{"rdms": "identity.h5"}], models=[{"rdms": "expression.h5"}])
     assert run.exit_code == 0, run.output

@@ -1,5 +1,6 @@
 """`rsa-faces timecourse`: planted layers are found where and when they hold."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,12 @@ def test_similarity_is_there_when_it_was_planted(project, tmp_path):
     )  # files of epochs hold float32
     for name in ("layers_by_time.svg", "electrodes.png"):
         assert (tmp_path / "o" / "figures" / name).is_file()
+    told = re.findall(r"\w+\.csv", (tmp_path / "o" / "report.html").read_text(encoding="utf-8"))
+    assert "similarity.csv" in told
+    for name in told:  # without a table of best layers, which three patients do not give
+        assert (tmp_path / "o" / name).is_file(), name
+    methods = (tmp_path / "o" / "methods.md").read_text(encoding="utf-8")
+    assert "tested over patients by all 8 sign flips" in methods  # 99 were asked for
     compared = pd.read_csv(tmp_path / "o" / "networks.csv")
     assert compared[["region", "network_a", "network_b"]].to_numpy().tolist() == [
         ["ventral", "pixels", "gabor-v1"]

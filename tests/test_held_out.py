@@ -41,6 +41,13 @@ def test_what_holds_is_found_with_its_layer_and_at_its_value():
     assert row["ci_high"] - row["similarity"] == pytest.approx(half, rel=0.1)
 
 
+def test_no_interval_goes_beyond_what_similarities_can_be():
+    values = np.array([0.99, 0.99, 0.99, 0.6])[None, :, None]
+    for sign in (1, -1):
+        row = held_out_layers({"net": sign * values}, {"net": ["a"]}).iloc[0]
+        assert max(abs(row["ci_low"]), abs(row["ci_high"])) == 1
+
+
 def test_three_subjects_judge_nothing():
     assert held_out_layers({"net": np.ones((3, 3, 5))}, LAYERS).empty
     assert best_findings(pd.DataFrame(), "subjects", "place") == []
@@ -97,7 +104,7 @@ def test_readout_is_judged_in_folds_that_did_not_choose_the_layer(kind):
 
 @pytest.mark.parametrize(
     ("right", "low", "high"),
-    # Four folds that are all right or all wrong: Clopper and Pearson; that differ: not beyond 0 and 1.
+    # Four folds, all right or all wrong: Clopper and Pearson; that differ: not beyond 0 and 1.
     [([1, 1, 1, 1], 0.3976, 1), ([0, 0, 0, 0], 0, 0.6024), ([0, 1, 1, 1], 0, 1)],
 )
 def test_intervals_of_accuracy_over_folds_are_those_of_a_rate(right, low, high):

@@ -142,7 +142,7 @@ def test_the_paragraph_has_the_numbers_of_the_run(result):
     text = methods_text(result, measure="crossnobis", networks=NETWORKS)
     low, high = result.ceilings.loc[0, ["ceiling_low", "ceiling_high"]]
     assert "4 layers of 2 networks (net, untrained:net)" in text
-    assert "cross-validated squared Mahalanobis distance" in text
+    assert "cross-validated squared distance (crossnobis)" in text  # whitened or not
     assert (
         f"simulated IT (n = 6 subjects, 24 conditions; noise ceiling {low:.3f} to {high:.3f})"
         in text

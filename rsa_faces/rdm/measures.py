@@ -457,7 +457,7 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "mahalanobis",
             mahalanobis,
-            label="Mahalanobis distance",
+            label="squared Mahalanobis distance",
             citation=WALTHER,
             needs_noise=True,
             uses_noise=True,
@@ -465,7 +465,7 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "crossnobis",
             crossnobis,
-            label="cross-validated squared Mahalanobis distance (crossnobis)",
+            label="cross-validated squared distance (crossnobis)",
             citation=WALTHER,
             cancels=True,
             needs_folds=True,

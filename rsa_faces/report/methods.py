@@ -132,7 +132,8 @@ def methods_text(result: Result, *, measure: str, networks: Sequence[str]) -> st
     against = "zero, against the lower noise ceiling" if ceilings else "zero"
     return (
         f"{_models(result, measure, networks, cite['rsa'])} Each was compared with each subject's "
-        f"RDM (sessions averaged) by {_comparison(settings)}{cite['whitened']}{of_method}, and "
+        "RDM (their mean, where a subject has several) by "
+        f"{_comparison(settings)}{cite['whitened']}{of_method}, and "
         f"similarities were averaged over subjects, in {_regions(result)}. {ceilings}"
         f"{_runs(settings)}{_errors(settings)}{cite['inference']}. Similarities were tested "
         f"against {against} and against each other with {_tails(settings)} "

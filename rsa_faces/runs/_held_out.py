@@ -182,8 +182,8 @@ def held_out_layers(
                 "chosen_layer": layers[network][int(layer.argmax())],
                 "share": layer.max() / layer.sum(),
                 "similarity": mean,
-                "ci_low": mean - half,
-                "ci_high": mean + half,
+                "ci_low": max(mean - half, -1.0),
+                "ci_high": min(mean + half, 1.0),
                 "n_subjects": len(there),
             }
         )

@@ -49,6 +49,12 @@ def whitening(config: Any) -> str:
     return f"whitened by the noise covariance of {runs}, shrunk ({config.noise})"
 
 
+def sign_flips(asked: int, n_subjects: int) -> str:
+    """Say how many sign flips a test used: all, where there are no more than were asked for."""
+    every = 2**n_subjects
+    return f"all {every:,} sign flips" if every <= asked else f"{asked:,} sign flips"
+
+
 def crops(networks: Networks) -> str:
     """Return what each network was shown, and whether those of the user's files see it."""
     return _shown(networks) + "".join(f" {verdict}" for verdict in networks.verdicts.values())

@@ -95,7 +95,8 @@ def _data(run: CompareRun) -> str:
         elif entry.dataset is not None:
             text = f"RDMs of the data set {entry.dataset} ({data.measure})"
         else:
-            text = f"RDMs read from files ({data.measure})"
+            made = "" if data.measure == "unknown" else f" ({data.measure})"
+            text = f"RDMs read from files{made}"
         sentences.append(f"{entry.region}, {text}")
     return f" Data: {'; '.join(sentences)}."
 

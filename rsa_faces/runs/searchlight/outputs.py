@@ -15,7 +15,7 @@ from rsa_faces.comparison import METHODS
 from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
 from rsa_faces.runs._held_out import best_findings, best_methods, best_table
-from rsa_faces.runs._sources import crops, layers_of, sources, whitening
+from rsa_faces.runs._sources import crops, layers_of, sign_flips, sources, whitening
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _methods(run: SearchlightRun, n: int) -> str:
     if n > 1:
         test = config.test
         text += (
-            f" Mean similarity over subjects was tested by {test.n_permutations:,} sign flips of "
+            f" Mean similarity over subjects was tested by {sign_flips(test.n_permutations, n)} of "
             f"subjects ({_TESTS[test.statistic]}, {test.tail}), corrected for all places; α = "
             f"{test.alpha:g}. Conclusions generalise to subjects, not to other stimuli."
         )

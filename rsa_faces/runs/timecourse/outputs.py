@@ -19,7 +19,7 @@ from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
 from rsa_faces.runs._held_out import best_findings, best_methods, best_table
 from rsa_faces.runs._run import Run
-from rsa_faces.runs._sources import crops, layers_of, sources, whitening
+from rsa_faces.runs._sources import crops, layers_of, sign_flips, sources, whitening
 from rsa_faces.runs.timecourse.config import TimecourseConfig
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def account(run: TimecourseRun) -> Account:
         tables=listed,
         methods=_methods(run) + best_methods(run.best, *_CHOSEN) + crops(run.networks),
         sources=sources([config.stimuli.dataset], [entry.name for entry in config.networks]),
-        legend="All numbers are in best_layers.csv, clusters.csv, similarity.csv and networks.csv. "
+        legend=f"All numbers are in {', '.join(f'{name}.csv' for name in tables)}. "
         "Peaks of clusters are chosen on these data: their similarity and its interval are "
         "optimistic.",
     )
@@ -169,8 +169,8 @@ def _methods(run: TimecourseRun) -> str:
         f"{whitening(config)}) over {len(run.stimuli.ids)} stimuli, and compared by "
         f"{METHODS[config.method].label} with RDMs of layers of {layers_of(run.networks)}, which "
         f"were shown the stimuli.{selected}{blocks} Similarity above 0 was tested over patients by "
-        f"{config.test.n_permutations:,} sign flips, with the mass "
-        f"of clusters along {config.test.along}, corrected for all regions; α = "
+        f"{sign_flips(config.test.n_permutations, run.n_patients)}, with the mass of "
+        f"clusters along {config.test.along}, corrected for all regions; α = "
         f"{config.test.alpha:g}. Conclusions generalise to patients, not to other stimuli. "
         f"Computed with rsa-faces {__version__}, seed {config.seed}."
     )
