@@ -96,6 +96,36 @@ def test_files_and_names_that_are_mentioned_are_there(page):
                 value = getattr(value, part, None) or import_module(f"{value.__name__}.{part}")
 
 
+#: Where the names of other tools are that a page says ours beside.
+PEERS = [
+    "rsatoolbox.rdm",
+    "rsatoolbox.inference",
+    "rsatoolbox.model",
+    "mne_rsa",
+    "nilearn.decoding",
+]
+PEERS += ["rsatoolbox.model.fitter", "nilearn.maskers", "nilearn.glm.first_level"]
+
+
+def test_names_of_other_tools_are_those_they_have():
+    pytest.importorskip("mne_rsa")
+    text = (ROOT / "docs" / "howto" / "other_tools.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \|", text.partition("**thingsvision**")[0], re.MULTILINE)
+    rows += re.findall(
+        r"^\| (\*\*(?:nilearn|mne-rsa).+?|`(?:Nifti|First).+?) \|", text, re.MULTILINE
+    )
+    names = re.findall(r"`(?:rsatoolbox\.rdm\.)?([A-Za-z]\w{3,})(?=[`(,])", " ".join(rows))
+    assert {"calc_rdm", "rsa_epochs", "NiftiMasker", "fit_optimize"} <= set(names)
+    homes = [import_module(name) for name in PEERS]
+    assert [n for n in names if not any(hasattr(home, n) for home in homes)] == ["mask_img"]
+
+
+def test_tutorials_draw_people_where_they_draw_images():
+    for script in (ROOT / "docs" / "tutorials").glob("*.py"):
+        text = script.read_text(encoding="utf-8")
+        assert "generalise_to: both" not in text or "groups: identity" in text, script.name
+
+
 def test_every_page_is_reached():
     listed = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs").rglob("*.md"))
     for page in (ROOT / "docs").glob("**/*.md"):

@@ -92,10 +92,11 @@ transfer = pd.read_csv(next(results.glob("*transfer*.csv")))
 print(transfer[["trained", "task", "accuracy", "chance", "p"]].round(3).to_string(index=False))
 
 # %%
-# An identity network tells who it is and, with simulated faces, also much of the expression; an expression
-# network the reverse. With photographs of 100 real people (London set, last layers, faces reduced to 338
-# pixels) the two differ more: identity 1.00 and 1.00 in ``sface`` and ``dlib-face``, .06 in
-# ``face-api-expression`` (chance .01); expression .61 and .63, and .86 (chance .50).
+# The last layer of the identity network tells who it is and, of simulated faces, the expression as well; that of the
+# expression network tells the expression and next to nothing of who it is, which its early layers do (first figure).
+# With photographs of 100 real people (London set, last layers, faces reduced to 338 pixels): identity 1.00 and 1.00
+# in ``sface`` and ``dlib-face``, .06 in ``face-api-expression`` (chance .01); expression .61 and .63, and .86
+# (chance .50).
 #
 # With your photographs: put them into a folder, name their columns in the configuration, and leave the
 # first part out.

@@ -11,8 +11,8 @@ simulated** (the first part writes their file); the second part is what you do w
 # The file of the experiment
 # --------------------------
 #
-# A row for each judgement: who, which two faces, the answer. The faces are rendered, nobody's: 6 people
-# with 4 expressions. Each simulated rater judges all 276 pairs by face shape and facial actions, with noise of
+# A row for each judgement: who, which two faces, the answer. The faces are rendered, nobody's: 12 people
+# with 2 expressions. Each simulated rater judges all 276 pairs by face shape and facial actions, with noise of
 # their own; the last one pressed keys at random. Some rows are checks of attention: the right answer is in the
 # column ``expected``.
 
@@ -28,8 +28,8 @@ import rsa_faces as rf
 
 study = Path("ratings")
 simulated = rf.datasets.simulated_faces()
-people = sorted(set(simulated.stimuli.metadata["identity"]))[:6]
-expressions = ["neutral", "happy", "surprised", "angry"]
+people = sorted(set(simulated.stimuli.metadata["identity"]))[:12]
+expressions = ["neutral", "happy"]
 faces = simulated.stimuli.query(
     f"identity in {people} and expression in {expressions} and yaw == 0"
 )
@@ -94,6 +94,9 @@ rf.figures.plot_rdms(
 # %%
 # The configuration
 # -----------------
+#
+# ``groups: identity`` says that images of a person belong together: people are drawn anew, not images. Twelve people
+# are few to generalise to others, and the report says so.
 
 Path("ratings.yaml").write_text("""\
 title: Which layers see faces as simulated raters do?
@@ -106,7 +109,7 @@ networks:
   - {name: pixels}
 measure: correlation
 method: spearman
-inference: {generalise_to: both, n_boot: 200}
+inference: {generalise_to: both, groups: identity, n_boot: 200}
 subsets: {all: all}
 seed: 0
 """)
