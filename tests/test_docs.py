@@ -5,16 +5,19 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 
 import click
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import typer.main
 
 import rsa_faces as rf
+from rsa_faces import InputError
 from rsa_faces.cli import _app  # noqa: F401 (registers the commands)
 from rsa_faces.cli._console import app
 
@@ -94,6 +97,40 @@ def test_files_and_names_that_are_mentioned_are_there(page):
         for part in dotted.split(".")[1:]:
             if inspect.ismodule(value):  # else a method, or an attribute of a result
                 value = getattr(value, part, None) or import_module(f"{value.__name__}.{part}")
+
+
+def test_concepts_say_what_the_code_does():
+    folder = ROOT / "docs" / "concepts"
+    texts = {kind: (folder / f"{kind}.md").read_text("utf-8") for kind in ("measures", "methods")}
+    for kind, known in (("measures", rf.rdm.MEASURES), ("methods", rf.comparison.METHODS)):
+        rows = "".join(re.findall(r"^\| (`.+?) \|", texts[kind], re.MULTILINE))
+        assert re.findall(r"`([\w-]+)`", rows) == list(known)
+    rng = np.random.default_rng(0)
+    # Without noise nothing is whitened, or it is refused.
+    assert "`mahalanobis` is refused" in texts["measures"]
+    patterns, names = rng.normal(size=(8, 5)), ["a", "b", "c", "d"] * 2
+    options = {"conditions": names, "folds": [1] * 4 + [2] * 4}
+    bare, given = (
+        rf.compute_rdms(patterns, measure="crossnobis", noise=noise, **options).vectors
+        for noise in (None, np.eye(5))
+    )
+    np.testing.assert_allclose(bare, given)
+    with pytest.raises(InputError, match="expected `noise`"):
+        rf.compute_rdms(patterns, measure="mahalanobis", conditions=names)
+    # How similar a model of two categories can get, and what is undefined.
+    assert "under `rho-a` its square" in texts["methods"]
+    kind = np.repeat([0, 1], 20)
+    model = rf.rdm.model_rdm_from_labels(kind, conditions=[f"c{i}" for i in range(40)])
+    order = model.vectors + 1e-3 * rng.normal(size=model.vectors.shape)
+    data, share = rf.RDMs(order, model.conditions, "simulated"), model.vectors.mean()
+    largest = 3 * share * (1 - share)
+    assert rf.compare(model, data, method="rho-a") == pytest.approx(largest, abs=1e-3)
+    assert rf.compare(model, data, method="spearman") == pytest.approx(largest**0.5, abs=1e-3)
+    same = rf.RDMs(np.ones_like(order), model.conditions, "constant")
+    for method in rf.comparison.METHODS:
+        with warnings.catch_warnings(action="ignore"):
+            value = rf.compare(same, data, method=method)
+        assert np.isnan(value).all() == (not method.startswith("cosine")), method
 
 
 #: Where the names of other tools are that a page says ours beside.
