@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import click
 import typer.main
@@ -242,13 +242,33 @@ def configuration() -> str:
 def outputs() -> str:
     """Return what files and columns of an output folder are."""
     from rsa_faces.runs._columns import COLUMNS, FILES
+    from rsa_faces.runs.analyse.questions import QUESTIONS
+    from rsa_faces.runs.compare.run import CompareRun
+    from rsa_faces.runs.searchlight.run import SearchlightRun
+    from rsa_faces.runs.timecourse.run import TimecourseRun
 
     lines = [
         "# What a run leaves",
         "",
-        "The same is said in `README.md` of each output folder.",
+        "The same is said in `README.md` of each output folder, with the columns of each table.",
         "",
     ]
+    for run in (CompareRun, SearchlightRun, TimecourseRun):
+        lines += [
+            f"## Tables of rsa-faces {run.command}",
+            "",
+            "| name | meaning |",
+            "| --- | --- |",
+        ]
+        lines += [f"| `{name}.csv` | {what} |" for name, what in run.writes.items()] + [""]
+    lines += ["## Tables of rsa-faces analyse", "", "One for each question of the configuration, "]
+    lines[-1] += "`1-….csv`, `2-….csv` in their order. Columns that others lack, or that mean more:"
+    lines.append("")
+    for question in QUESTIONS:
+        kind = get_args(question.model_fields["analysis"].annotation)[0]
+        told = {name: what for name, what in question.meanings.items() if name != "*"}
+        lines += [f"- **{kind}**", *(f"  - `{name}`: {what}" for name, what in told.items())]
+    lines.append("")
     for title, meanings in (("Files", FILES), ("Columns", COLUMNS)):
         lines += [f"## {title}", "", "| name | meaning |", "| --- | --- |"]
         lines += [

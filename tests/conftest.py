@@ -72,8 +72,9 @@ def folders_are_described():
     from rsa_faces.runs import _run
     from rsa_faces.runs._columns import describe_folder
 
-    def checked(*arguments):
-        text = describe_folder(*arguments)
+    def checked(folder, tables, what, meanings):
+        text = describe_folder(folder, tables, what, meanings)
+        assert not what or set(tables) <= set(what), "a table that the command does not name"
         bare = [line for line in text.splitlines() if line.startswith("- `") and line[-1] == "`"]
         assert not bare, f"not described in the README of an output folder: {bare}"
         return text

@@ -17,7 +17,8 @@ FILES = {
     "provenance.json": "versions, seed, hashes, seconds and peak memory of each step, all files",
     "state.json": "which steps are done; a run that was stopped goes on from it",
     "README.md": "this list",
-    "faces.csv": "the face that was found in each image, by which it was cut out",
+    "faces.csv": "the face that was found in each image, by which it was cut out; columns: "
+    "rsa_faces.stimuli.FaceTable",
     "figures/*.html": "a map to look around in, in a browser",
     "figures/*": "figures, each as SVG, PNG and PDF",
     "rdms/models.h5": "RDMs of all layers and models, as they were compared",
@@ -137,6 +138,7 @@ COLUMNS = {
 def describe_folder(
     folder: Path,
     tables: Mapping[str, pd.DataFrame],
+    what: Mapping[str, str] | None = None,
     meanings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """Return the README of an output folder.
@@ -147,6 +149,8 @@ def describe_folder(
         What it holds is described.
     tables : mapping of str to DataFrame
         The tables that the run wrote, by name.
+    what : mapping of str to str, optional
+        What a table is; the number and title in its name say it where this does not.
     meanings : mapping of str to mapping, optional
         What columns of a table are where they are not what they are elsewhere; others that a
         table took over are described by ``*``.
@@ -162,6 +166,8 @@ def describe_folder(
     lines += [_line(name, FILES.get(name, "")) for name in names]
     for name, table in tables.items():
         lines += ["", f"## `{name}.csv`: {len(table)} row{'' if len(table) == 1 else 's'}", ""]
+        if what and name in what:
+            lines += [f"{what[name][0].upper()}{what[name][1:]}.", ""]
         own = (meanings or {}).get(name, {})
         lines += [_line(column, meaning(column, own)) for column in table.columns]
     return "\n".join(lines) + "\n"

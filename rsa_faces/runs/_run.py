@@ -111,8 +111,9 @@ class Run(abc.ABC):
     #: What the command is called, and the kind of configuration that it takes.
     command: ClassVar[str]
     takes: ClassVar[type[RunConfig]]
-    #: Tables that the run writes, without suffix; the first is the one people read.
-    writes: ClassVar[tuple[str, ...]]
+    #: Tables that the run may write, without suffix, and what each is; the first is what people
+    #: read.
+    writes: ClassVar[Mapping[str, str]]
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False)
     pictures: list[Picture] = field(default_factory=list, init=False)
@@ -396,7 +397,8 @@ class Run(abc.ABC):
             provenance=provenance,
         )
         write_text(
-            self.folder / "README.md", describe_folder(self.folder, self.tables, self.meanings())
+            self.folder / "README.md",
+            describe_folder(self.folder, self.tables, self.writes, self.meanings()),
         )
         provenance["files"] = self._files() + ["provenance.json"]
         content = json.dumps(provenance, indent=1, ensure_ascii=False)

@@ -45,7 +45,7 @@ class AnalyseRun(Run):
 
     command: ClassVar[str] = "analyse"
     takes: ClassVar = AnalysesConfig
-    writes: ClassVar = ()
+    writes: ClassVar = {}  # a table for each question, named by its number
 
     config: AnalysesConfig
 

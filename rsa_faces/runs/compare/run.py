@@ -43,7 +43,15 @@ class CompareRun(Run):
 
     command: ClassVar[str] = "compare"
     takes: ClassVar = Config
-    writes: ClassVar = ("results", "tests", "subjects", "ceilings", "best_layers")
+    writes: ClassVar = {
+        "results": "each layer and model with each region: similarity, against 0 and the ceiling",
+        "tests": "differences of pairs of layers and models",
+        "subjects": "similarity with each subject",
+        "ceilings": "noise ceilings and reliability of each region",
+        "best_layers": "the best layer of each network, judged by data that did not choose it",
+        "partition": "parts of the variance that sets of networks explain (`partition`)",
+        "partition_models": "what each set of networks explains, alone and together (`partition`)",
+    }
 
     config: Config
 

@@ -64,7 +64,10 @@ class SearchlightRun(Run):
 
     command: ClassVar[str] = "searchlight"
     takes: ClassVar = SearchlightConfig
-    writes: ClassVar = ("peaks", "best_layers")
+    writes: ClassVar = {
+        "peaks": "peaks of each layer and model in the brain",
+        "best_layers": "the best layer of each network and its place, chosen by other subjects",
+    }
 
     config: SearchlightConfig
 

@@ -43,7 +43,13 @@ class TimecourseRun(Run):
 
     command: ClassVar[str] = "timecourse"
     takes: ClassVar = TimecourseConfig
-    writes: ClassVar = ("clusters", "similarity", "electrodes", "networks", "best_layers")
+    writes: ClassVar = {
+        "clusters": "clusters of times, or of times and layers, in each region",
+        "similarity": "each layer with each patient, region and time",
+        "electrodes": "electrodes, and whether they were used",
+        "networks": "differences of pairs of networks in each region (where there are several)",
+        "best_layers": "the best layer of each network and its time, chosen by other patients",
+    }
 
     config: TimecourseConfig
 

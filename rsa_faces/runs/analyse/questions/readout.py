@@ -29,7 +29,6 @@ MEANINGS = {
     "chance": "mean accuracy, or r, of permuted labels",
     "n_groups": "groups of `across`, left out in turn",
     "n_classes": "classes of the label",
-    **FOLD_MEANINGS,
 }
 
 
@@ -88,7 +87,7 @@ class Readout(Question, Task):
         "on groups that were not trained on; intervals draw people, p values permute labels and "
         "are corrected over layers; the best layer is judged in folds that did not choose it"
     )
-    meanings: ClassVar = MEANINGS
+    meanings: ClassVar = MEANINGS | FOLD_MEANINGS
 
     @property
     def highest(self) -> str:  # type: ignore[override]  # for each instance its own
