@@ -84,6 +84,23 @@ def _as_people_count(path: Path) -> list[Any]:
 def load_file(path: str | os.PathLike[str], what: str):
     """Return an image of nibabel from a file, or say what is wrong with it.
 
+    Parameters
+    ----------
+    path : path-like
+    what : str
+        Its role, for errors.
+
+    Returns
+    -------
+    nibabel image
+
+    Raises
+    ------
+    MissingFileError
+        If the file is not there.
+    InputError
+        If nibabel cannot read it.
+
     See Also
     --------
     open_image : Open an image of any kind; values are read when they are asked for.
@@ -121,6 +138,11 @@ def readable(label: str) -> Iterator[None]:
     ----------
     label : str
         The role and the name of the file.
+
+    Raises
+    ------
+    InputError
+        For any other error inside the block, but too little memory.
 
     See Also
     --------

@@ -152,6 +152,16 @@ def open_image(img: Any, what: str = "img") -> Image:
 def open_label_table(img: Any, what: str = "the atlas") -> dict[int, str] | None:
     """Return the names of the labels that a GIFTI or CIFTI image brings, None if it has none.
 
+    Parameters
+    ----------
+    img : path-like or nibabel image
+    what : str, default "the atlas"
+        Its role, for errors.
+
+    Returns
+    -------
+    dict of int to str, or None
+
     See Also
     --------
     rsa_faces.brain.atlas_rois : Return regions of an atlas by name.

@@ -75,6 +75,25 @@ def as_region(
 def inside_mask(values: np.ndarray, label: str, threshold: float | None = None) -> np.ndarray:
     """Return which places a mask holds: exactly 1, or above the threshold that was given.
 
+    Parameters
+    ----------
+    values : ndarray
+        NaN is outside.
+    label : str
+        The mask, for errors.
+    threshold : float, optional
+        Places above it are inside.
+
+    Returns
+    -------
+    ndarray of bool
+        The shape of `values`.
+
+    Raises
+    ------
+    InputError
+        If there are values other than 0 and 1 and no threshold, or no place is inside.
+
     See Also
     --------
     as_region : Return a mask as a region.
@@ -125,6 +144,18 @@ def inside_mask(values: np.ndarray, label: str, threshold: float | None = None) 
 
 def mask_on(mask: Region, full: Region, resample: bool) -> Region:
     """Return the places of an image that are in the mask, on the grid of the image.
+
+    Parameters
+    ----------
+    mask : Region
+    full : Region
+        All places of the image.
+    resample : bool
+        Whether a mask on another grid is put onto that of the image (nearest voxel).
+
+    Returns
+    -------
+    Region
 
     See Also
     --------
@@ -192,6 +223,13 @@ def read_image(
 
 def read_once(img: Any, places: Sequence[Region], what: str = "img") -> Image:
     """Open an image and read what lies in any of some regions on its grid, at once.
+
+    Parameters
+    ----------
+    img : path-like or nibabel image
+    places : sequence of Region
+    what : str, default "img"
+        Its role, for errors.
 
     Returns
     -------

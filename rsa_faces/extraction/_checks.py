@@ -113,6 +113,19 @@ def check_layers(network: Network, found: Probe, layers: str | Sequence[str]) ->
 def check_finite(patterns: np.ndarray, ids: Sequence[str], layer: str, network: str) -> None:
     """Refuse NaN and infinite activations; layer and image are named.
 
+    Parameters
+    ----------
+    patterns : ndarray, shape (n_stimuli, n_channels)
+    ids : sequence of str
+        Stimuli.
+    layer : str
+    network : str
+
+    Raises
+    ------
+    InputError
+        If a value is NaN or infinite.
+
     See Also
     --------
     rsa_faces.extract : Record what the layers of a network answer to each stimulus.

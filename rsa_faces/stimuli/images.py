@@ -101,6 +101,14 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes.
 
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bytes
+
     Raises
     ------
     InputError
@@ -188,6 +196,17 @@ def pages(data: bytes, where: str | os.PathLike[str]) -> int:
 
     A second picture that a camera puts beside a JPEG (a preview, a depth map) does not count.
 
+    Parameters
+    ----------
+    data : bytes
+        Of the file.
+    where : path-like
+        Its name, for errors.
+
+    Returns
+    -------
+    int
+
     Raises
     ------
     InputError
@@ -222,6 +241,19 @@ def is_plain(data: bytes, where: str | os.PathLike[str], longest: int) -> bool:
     Not if a side has more than `longest` pixels, it is transparent, or it holds EXIF data, which
     may turn it and may say more than the picture.
 
+    Parameters
+    ----------
+    data : bytes
+        Of the file.
+    where : path-like
+        Its name, for errors.
+    longest : int
+        In pixels.
+
+    Returns
+    -------
+    bool
+
     Raises
     ------
     InputError
@@ -248,6 +280,17 @@ def is_plain(data: bytes, where: str | os.PathLike[str], longest: int) -> bool:
 
 def check_side(size: int, *, what: str = "size", low: int = 2) -> int:
     """Return the side of a square picture in pixels if it can be meant.
+
+    Parameters
+    ----------
+    size : int
+    what : str, default "size"
+        Its name, for errors.
+    low : int, default 2
+
+    Returns
+    -------
+    int
 
     Raises
     ------
@@ -336,6 +379,15 @@ def _formats() -> tuple[str, ...]:
 
 def unreadable(suffix: str) -> str | None:
     """Return why files with this ending cannot be read here, or None.
+
+    Parameters
+    ----------
+    suffix : str
+        With its dot.
+
+    Returns
+    -------
+    str or None
 
     See Also
     --------

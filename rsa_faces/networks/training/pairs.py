@@ -200,6 +200,11 @@ def all_pairs(faces: LabelledFaces) -> tuple[np.ndarray, np.ndarray]:
     faces : LabelledFaces
         Up to some thousands of images: n (n - 1) / 2 pairs.
 
+    Returns
+    -------
+    index : ndarray, shape (n_pairs, 2)
+    same : ndarray of bool, shape (n_pairs,)
+
     See Also
     --------
     draw_pairs : Draw a protocol like that of Labeled Faces in the Wild from any labelled faces.

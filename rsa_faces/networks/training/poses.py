@@ -80,6 +80,11 @@ def estimate_yaw(landmarks: np.ndarray) -> np.ndarray:
     ndarray, shape (n_images,), in degrees
         Positive to the image's right.
 
+    Raises
+    ------
+    InputError
+        If landmarks are not finite or not of that shape.
+
     See Also
     --------
     rsa_faces.detect_faces : Its ``yaw`` is a rougher measure, from five points.
