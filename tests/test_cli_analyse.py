@@ -548,13 +548,50 @@ def test_stimuli_are_selected_by_an_expression(tmp_path):
         (["networks=[pixels]", "analyses.0={analysis: map, people: identity}"], "2 networks"),
         (["analyses.0={analysis: map, people: identity, target: x}"], "among the networks"),
         (["analyses.0={analysis: traits, ratings: [gender]}"], "expected numbers in column"),
+        (["analyses.0.values=number"], "expected numbers in column 'expression' for `labels`"),
+        (["select={expression: sad}"], "2 values in column 'expression' for `labels`, but all"),
+        (["analyses.0={analysis: readout, labels: identity, across: gender}"], "for `across`"),
+        (["analyses.1.tasks.identity.across=gender"], "tasks.identity: expected every class"),
+        (["analyses.0.within=expression"], "Leave out of `within` what goes with the labels"),
+        (["analyses.3.groups=expression"], "one value of column 'expression' for `groups` per"),
+        (["analyses.0={analysis: membership, members: expression}"], "for `members` per person"),
+        (["analyses.0={analysis: encoding, responses: r.csv, beside: [x]}"], "for `beside` 'x'"),
     ],
 )
-def test_wrong_input_is_one_sentence(project, tmp_path, settings, words):
+def test_wrong_input_is_one_sentence_before_networks_see_anything(
+    project, tmp_path, settings, words
+):
+    responses = pd.read_csv(project / "faces.csv")[["file"]].assign(cell=np.arange(24.0))
+    responses["stimulus"] = responses.pop("file").str.removesuffix(".png")
+    responses.to_csv(project / "r.csv", index=False)
     options = [part for setting in settings for part in ("--set", setting)]
     done = rsa_faces("analyse", project / "c.yaml", "--out", tmp_path / "o", *options)
     assert done.exit_code == 2
     assert words in sentence(done)
+    assert not (tmp_path / "o" / "activations").exists()
+
+
+def test_people_are_filled_in_and_a_plan_says_so(project, tmp_path):
+    question = "analyses=[{analysis: congruence, first: gender, second: expression}]"
+    options = ["--set", question, "--out", tmp_path / "o", "--device", "cpu"]
+    done = rsa_faces("analyse", project / "c.yaml", *options, "--plan", "--json")
+    assert done.exit_code == 0, done.output
+    assert "the column 'identity' tells which images show the same person" in done.output
+    config = AnalysesConfig.read(project / "c.yaml", [question])
+    run = AnalyseRun(config, tmp_path / "o", "cpu")
+    run.check()
+    assert run.questions[0].across == "identity"
+
+
+def test_repeated_people_are_refused_where_each_has_to_have_one_image(project, tmp_path):
+    question = "analyses=[{analysis: averageness, landmarks: p.npz, ratings: [age]}]"
+    table = pd.read_csv(project / "faces.csv").assign(age=np.arange(24.0))
+    table.to_csv(project / "ages.csv", index=False)
+    np.savez(project / "p.npz", files=table["file"].to_numpy(str), points=np.zeros((24, 5, 2)))
+    options = ["--set", question, "--set", "stimuli.manifest=ages.csv", "--out", tmp_path / "o"]
+    done = rsa_faces("analyse", project / "c.yaml", *options)
+    assert done.exit_code == 2
+    assert "one image of each person, but column 'identity' has 8 people" in sentence(done)
 
 
 def test_an_empty_label_is_named(project, tmp_path):
@@ -565,4 +602,7 @@ def test_an_empty_label_is_named(project, tmp_path):
         "analyse", project / "c.yaml", "--set", "stimuli.manifest=gaps.csv", "--out", tmp_path / "o"
     )
     assert done.exit_code == 2
-    assert "a value in column 'gender' for every stimulus, but '1-happy" in sentence(done)
+    said = sentence(done)
+    assert (
+        "a value in column 'gender' for every stimulus, but '1-happy' has none (`groups`)" in said
+    )

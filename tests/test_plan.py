@@ -101,7 +101,7 @@ def test_what_does_not_fit_says_what_to_change():
     assert "results take 1001 GB of disk, and 10 GB are free" in disk
     assert "leave less of layers of pixels" in disk
     assert plan.seconds == 10 + 60  # the longest of two that are done side by side
-    assert Plan(works, 1, 10**13, 10**10).advice == ()
+    assert Plan(works, 1, 10**13, 10**10).advice == Plan(works, 1, 10**13, 10**10).notes == ()
     assert Plan(works, 1, 10**13, 10**10).seconds == 90
     assert plan.shown().iloc[0].tolist() == ["layers of vgg16", "60 s", "9.0 GB", "1.0 GB"]
 

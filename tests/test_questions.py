@@ -269,6 +269,21 @@ def test_people_are_told_by_the_column_of_the_table_where_a_question_does_not_sa
     assert said.with_people(labels) == (said, "")
 
 
+def test_every_question_that_can_be_told_people_takes_them_from_the_table():
+    asked = {kind.__name__: kind for kind in ALL}
+    for kind in (*ALL, asked["Congruence"], asked["MovementAdds"], asked["Topography"]):
+        fields = kind.model_fields
+        told = [
+            key for key in ("people", "across") if key in fields and not fields[key].is_required()
+        ]
+        assert bool(told) == bool(kind.people_key), kind.__name__
+    labels = pd.DataFrame({"identity": ["a", "a", "b"]})
+    fields_only = asked["Topography"](analysis="topography")
+    assert fields_only.with_people(labels) == (fields_only, "")
+    with_data = fields_only.model_copy(update={"rdms": Path("regions.h5")})
+    assert with_data.with_people(labels)[0].people == "identity"
+
+
 def printed(monkeypatch, *arguments):
     """Return what a command prints on a terminal of 80 columns."""
     monkeypatch.setattr(out, "width", 80)

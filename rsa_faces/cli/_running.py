@@ -221,9 +221,9 @@ def _of_plan(plan: Plan) -> Told:
         "peak_bytes": plan.peak_bytes,
         "disk_bytes": plan.disk_bytes,
         "parts": plan.to_frame().to_dict("records"),
-        "notes": list(plan.advice),
+        "notes": [*plan.notes, *plan.advice],
     }
-    return Told(machine, [table], plan.advice)
+    return Told(machine, [table], machine["notes"])
 
 
 def text_table(title: str, rows: pd.DataFrame, right: Sequence[str]) -> Table:

@@ -73,12 +73,15 @@ class Plan:
         How many parts are done side by side.
     free_disk, memory : int
         Bytes that there are: of this machine, or of each worker.
+    notes : tuple of str
+        What was decided when input was read, such as which column tells people apart.
     """
 
     works: tuple[Work, ...]
     workers: int
     free_disk: int
     memory: int
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -165,14 +168,14 @@ class Trials:
         """Add a part that takes so much memory beyond what this process has taken by now."""
         self._works.append((what, seconds, int(more_bytes), int(disk_bytes), shared))
 
-    def plan(self, folder: Path, workers: int, memory: int) -> Plan:
+    def plan(self, folder: Path, workers: int, memory: int, notes: Sequence[str] = ()) -> Plan:
         """Return all parts; each process will hold what this one has loaded by now."""
         held = peak_bytes() + _SLACK
         works = tuple(
             Work(what, seconds, held + more, disk, shared)
             for what, seconds, more, disk, shared in self._works
         )
-        return Plan(works, workers, free_disk(folder), memory)
+        return Plan(works, workers, free_disk(folder), memory, tuple(notes))
 
     def figures(self, what: str, n: float) -> None:
         """Add figures, and what is written at the end: as so many small ones."""

@@ -220,6 +220,7 @@ class Run(abc.ABC):
         folder, start = Path(self.folder).resolve(), _steps.CLOCK()
         with self._checked(), trials() as tried:
             tried.add("reading and checking", _steps.CLOCK() - start)
+            notes = list(dict.fromkeys(self.notes))
             self.folder, self.parts, self.steps = tried.scratch, Parts(), Steps(tried.scratch)
             self.on_step = None
             self.estimate(tried)
@@ -230,7 +231,7 @@ class Run(abc.ABC):
                     where = load_cluster_config(where)
                 workers = where.workers
                 memory = parse_bytes(where.memory) if where.memory else memory
-            return tried.plan(folder, workers, memory)
+            return tried.plan(folder, workers, memory, notes)
 
     def send(self, array: ClusterConfig) -> list[str]:
         """Write the scripts of a job array and give them to SLURM; return what to say of it.

@@ -16,7 +16,14 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
-from rsa_faces.analyses._inputs import Layers, as_layers, check_finite, codes_of, matched
+from rsa_faces.analyses._inputs import (
+    Layers,
+    as_labels,
+    as_layers,
+    check_finite,
+    codes_of,
+    matched,
+)
 from rsa_faces.analyses._intervals import say_if_few
 from rsa_faces.analyses._ridge import (
     STRENGTHS,
@@ -262,38 +269,22 @@ def readout(
     >>> bool(found.table["accuracy"][0] > 0.9)
     True
     """
-    check_choice(kind, ["class", "number"], what="kind")
-    check_choice(classifier, ["ridge", "softmax"], what="classifier")
-    if classifier == "softmax" and kind == "number":
-        raise InputError("expected kind='class' for classifier='softmax', got kind='number'.")
     check_count(n_folds, what="n_folds", low=2)
     check_count(n_permutations, what="n_permutations", low=0)
     chosen = check_strengths(strengths)
     rng = as_rng(seed)
-    layers = as_layers(activations, conditions)
-    wanted = [("labels", labels)]
-    wanted += [("across", across)] if across is not None else []
-    wanted += [("people", people)] if people is not None else []
-    wanted += [("within", within)] if within is not None else []
-    layers, found, n_left_out = matched(layers, wanted, match)
-    cells = codes_of(found.pop())[0] if within is not None else None
-    n = len(layers.conditions)
-    values = found.pop(0)
-    groups = codes_of(found.pop(0))[0] if across is not None else np.arange(n)
-    fit, target = fit_fold, Numbers(values) if kind == "number" else Classes(values)
-    if classifier == "softmax":
-        fit, target = fit_softmax, SoftmaxClasses(values)
-    whom = codes_of(found[0])[0] if found else None
-    if across is None and whom is not None and not target.of_one(whom):
-        groups = whom
-    units = _units(whom, groups, across, n)
-    check_groups(target, groups, across is not None)
+    task_of = _Task.of(
+        as_layers(activations, conditions), labels, across, people, within, kind, classifier, match
+    )
+    layers, values, target = task_of.layers, task_of.values, task_of.target
+    groups, units, n = task_of.groups, task_of.units, len(task_of.groups)
+    fit = fit_softmax if classifier == "softmax" else fit_fold
     if kind == "number":
         say_if_few(int(units.max()) + 1)
     fold_of = deal_folds(groups, n_folds, rng)
     # The same orders for all layers: the largest over layers is then a null for all of them
     # together.
-    permuted = target.permuted(*_exchange(target, groups, whom, cells), n_permutations, rng)
+    permuted = target.permuted(*task_of.exchange, n_permutations, rng)
     trains = [np.flatnonzero(fold_of != f) for f in np.unique(fold_of)]
     tests = [np.flatnonzero(fold_of == f) for f in np.unique(fold_of)]
     # The strength is chosen inside the training part, with whole groups left out there as well:
@@ -338,7 +329,7 @@ def readout(
         target,
         groups,
         units,
-        n_left_out,
+        task_of.n_left_out,
         task or getattr(labels, "name", None) or "labels",
     )
     settings = {
@@ -445,6 +436,52 @@ def transfer_matrix(
     return pd.DataFrame(rows)
 
 
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What is read out, across which groups, and how labels may be exchanged; checked."""
+
+    layers: Layers
+    values: list
+    target: Any
+    groups: np.ndarray
+    units: np.ndarray
+    exchange: tuple[np.ndarray, np.ndarray]
+    n_left_out: int
+
+    @classmethod
+    def of(cls, layers, labels, across, people, within, kind, classifier, match) -> _Task:
+        check_choice(kind, ["class", "number"], what="kind")
+        check_choice(classifier, ["ridge", "softmax"], what="classifier")
+        if classifier == "softmax" and kind == "number":
+            raise InputError("expected kind='class' for classifier='softmax', got kind='number'.")
+        given = {"labels": labels, "across": across, "people": people, "within": within}
+        given = {what: own for what, own in given.items() if own is not None}
+        layers, found, n_left_out = matched(layers, list(given.items()), match)
+        values = found[0]
+        code = {what: codes_of(own)[0] for what, own in zip(given, found, strict=True)}
+        whom, n = code.get("people"), len(values)
+        target = Numbers(values) if kind == "number" else Classes(values)
+        if classifier == "softmax":
+            target = SoftmaxClasses(values)
+        groups = code.get("across", np.arange(n))
+        if across is None and whom is not None and not target.of_one(whom):
+            groups = whom
+        check_groups(target, groups, across is not None)
+        exchange = _exchange(target, groups, whom, code.get("within"))
+        units = _units(whom, groups, across, n)
+        return cls(layers, values, target, groups, units, exchange, n_left_out)
+
+
+def check_task(
+    labels, *, across=None, people=None, within=None, kind="class", classifier="ridge"
+) -> None:
+    """Raise for labels that :func:`readout` would refuse, whatever the features."""
+    names = tuple(as_labels(labels, "labels"))
+    layers = Layers({}, names, np.arange(len(names)), "", {})
+    task = _Task.of(layers, labels, across, people, within, kind, classifier, "same")
+    task.target.permuted(*task.exchange, 1, as_rng(0))
+
+
 def _units(whom, groups: np.ndarray, across, n: int) -> np.ndarray:
     """Return whom the bootstrap draws, by number."""
     if whom is not None:
@@ -504,7 +541,7 @@ def check_groups(target, groups: np.ndarray, given: bool) -> None:
     """Check that labels can be tested on groups left out."""
     n_groups = len(np.unique(groups))
     if n_groups < 2:
-        raise InputError(f"expected at least 2 groups to test across, got {n_groups}.")
+        raise InputError(f"expected at least 2 groups to test `across`, got {n_groups}.")
     if alone := target.of_one(groups):
         what = "groups" if given else "conditions"
         raise InputError(

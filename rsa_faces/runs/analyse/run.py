@@ -55,12 +55,16 @@ class AnalyseRun(Run):
         self.stimuli, self.labels = _stimuli(config)
         self.questions: list[Question] = []
         for entry in config.analyses:
-            entry.check(self.labels)
             question, people = entry.with_people(self.labels)
+            with about(question.title()):
+                question.check(self.labels)
             self.questions.append(question)
             if people:
                 self.notes.append(_told_by(people, self.labels))
         self.networks = networks_of(self, self.stimuli)
+        for question in self.questions:
+            with about(question.title()):
+                question.check_networks(self.networks.layers)
 
     def n_steps(self) -> int:
         """Networks, questions, and the report."""

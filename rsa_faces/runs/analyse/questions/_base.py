@@ -76,20 +76,7 @@ class Study:
 
     def layers(self, chosen: Layer) -> dict[str, str]:
         """Return the layer of each network that is asked for."""
-        if isinstance(chosen, dict) and set(chosen) != set(self.features):
-            raise InputError(
-                f"expected `layer` for the networks {', '.join(self.features)}, got "
-                f"{', '.join(chosen) or 'none'}."
-            )
-        found = {}
-        for name, activations in self.features.items():
-            layer = chosen[name] if isinstance(chosen, dict) else chosen
-            known = list(activations)
-            if layer == "last":
-                found[name] = known[-1]
-            else:
-                found[name] = check_choice(layer, known, what=f"layer of {name}:")
-        return found
+        return layers_of(chosen, self.features)
 
     def layer(self, name: str, layer: str) -> Activations:
         """Return one layer of a network, a vector for each stimulus."""
@@ -104,6 +91,21 @@ class Study:
     def cells(self, columns: str | list[str] | None) -> pd.Series | None:
         """Return the cell of each stimulus: a column of labels, or several as tuples."""
         return None if columns is None else cells_of(self.labels, columns)
+
+
+def layers_of(chosen: Layer, networks: Mapping[str, Any]) -> dict[str, str]:
+    """Return the layer of each network that is asked for, of those it has."""
+    if isinstance(chosen, dict) and set(chosen) != set(networks):
+        raise InputError(
+            f"expected `layer` for the networks {', '.join(networks)}, got "
+            f"{', '.join(chosen) or 'none'}."
+        )
+    found = {}
+    for name, layers in networks.items():
+        layer, known = chosen[name] if isinstance(chosen, dict) else chosen, list(layers)
+        last = layer == "last"
+        found[name] = known[-1] if last else check_choice(layer, known, what=f"layer of {name}:")
+    return found
 
 
 def cells_of(labels: pd.DataFrame, columns: str | list[str]) -> pd.Series:
@@ -144,6 +146,11 @@ class Question(Section, abc.ABC):
 
     #: Keys that name columns of labels; each stimulus needs a value there.
     label_keys: ClassVar[tuple[str, ...]] = ()
+    #: Of these, keys whose columns may hold one value only, and those of which a person has one.
+    may_be_alike: ClassVar[tuple[str, ...]] = ("within", "blocks", "controls", "templates", "media")
+    of_person: ClassVar[tuple[str, ...]] = ()
+    #: Keys that name networks.
+    network_keys: ClassVar[tuple[str, ...]] = ()
     #: The key that says which images show one person; where it is left out, the table's own
     #: column of people is taken if images repeat them.
     people_key: ClassVar[str] = ""
@@ -183,13 +190,30 @@ class Question(Section, abc.ABC):
         """Return the table and the figures."""
 
     def check(self, labels: pd.DataFrame) -> None:
-        """Raise unless the columns it names are there, with a value for each stimulus."""
+        """Raise unless the columns it names are there, with values that can be compared."""
         for kind in getattr(self, "degradations", None) or []:
             check_choice(kind, list(self.known_degradations), what="degradation")
         for key in self.label_keys:
-            named = getattr(self, key) or []
-            for column in named if isinstance(named, list) else [named]:
-                check_column(column, key, labels)
+            for column in _listed(getattr(self, key)):
+                check_column(column, key, labels, alike=key in self.may_be_alike)
+        if (people := getattr(self, "people", None)) is None:
+            return
+        for key in self.of_person:
+            for column in _listed(getattr(self, key)):
+                several = labels.groupby(people, observed=True)[column].nunique() > 1
+                if several.any():
+                    raise InputError(
+                        f"expected one value of column {column!r} for `{key}` per person, but "
+                        f"{several.idxmax()!r} of column {people!r} has several."
+                    )
+
+    def check_networks(self, layers: Mapping[str, Sequence[str]]) -> None:
+        """Raise unless networks and layers that it names are there."""
+        for key in self.network_keys:
+            for name in _listed(getattr(self, key)):
+                check_choice(name, list(layers), what=f"network for `{key}`")
+        if (layer := getattr(self, "layer", None)) is not None:
+            layers_of(layer, layers)
 
     def with_people(self, labels: pd.DataFrame) -> tuple[Self, str]:
         """Return the question with people told apart, and the column that tells them if added."""
@@ -271,15 +295,34 @@ class EffectsQuestion(Question):
         return table, [plot_effects(results)]
 
 
-def check_column(column: str, key: str, labels: pd.DataFrame) -> None:
-    """Raise unless a column is there, with a value for each stimulus."""
+def check_column(column: str, key: str, labels: pd.DataFrame, *, alike: bool = False) -> None:
+    """Raise unless a column is there, with a value for each stimulus, not all `alike`."""
     check_choice(column, list(labels.columns), what=f"column for `{key}`")
     if labels[column].isna().any():
         name = labels.index[labels[column].isna()][0]
         raise InputError(
-            f"expected a value in column {column!r} for every stimulus, but {name!r} has none: "
-            "fill it in, or leave such stimuli out with `select`."
+            f"expected a value in column {column!r} for every stimulus, but {name!r} has none "
+            f"(`{key}`): fill it in, or leave such stimuli out with `select`."
         )
+    if not alike and labels[column].nunique() < 2:
+        raise InputError(
+            f"expected at least 2 values in column {column!r} for `{key}`, but all stimuli have "
+            f"{labels[column].iloc[0]!r}: name another column, or choose others with `select`."
+        )
+
+
+def check_numbers(column: str, key: str, labels: pd.DataFrame) -> None:
+    """Raise unless a column holds numbers."""
+    if not pd.api.types.is_numeric_dtype(labels[column]):
+        raise InputError(
+            f"expected numbers in column {column!r} for `{key}`, got such as "
+            f"{labels[column].iloc[0]!r}."
+        )
+
+
+def _listed(named: str | list[str] | None) -> list[str]:
+    """Return names of columns, or of networks, as a list."""
+    return named if isinstance(named, list) else [] if named is None else [named]
 
 
 def in_front(tables: Sequence[pd.DataFrame], *columns: str) -> pd.DataFrame:

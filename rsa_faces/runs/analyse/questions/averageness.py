@@ -17,6 +17,7 @@ from rsa_faces.runs.analyse.questions._base import (
     Study,
     cells,
     check_column,
+    check_numbers,
     layer,
     people,
     permutations,
@@ -91,11 +92,7 @@ class Averageness(EffectsQuestion):
         for what in ("controls",) if self.raters else ("controls", "ratings"):
             for column in getattr(self, what):
                 check_column(column, what, labels)
-                if not pd.api.types.is_numeric_dtype(labels[column]):
-                    raise InputError(
-                        f"expected numbers in column {column!r} for `{what}`, got such as "
-                        f"{labels[column].iloc[0]!r}."
-                    )
+                check_numbers(column, what, labels)
         if self.people and labels[self.people].duplicated().any():
             raise InputError(
                 f"expected one image of each person, but column {self.people!r} has "

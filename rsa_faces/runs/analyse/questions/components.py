@@ -39,6 +39,7 @@ class Components(Question):
     n_permutations: int = permutations(9999)
 
     label_keys: ClassVar = ("groups", "people", "within")
+    of_person: ClassVar = ("groups", "within")
     people_key: ClassVar = "people"
     columns: ClassVar = (
         "network",

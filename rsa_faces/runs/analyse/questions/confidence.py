@@ -29,6 +29,7 @@ class Confidence(Question):
     n_variants: int = key("Variants of each image for stability.", 4, ge=1)
 
     label_keys: ClassVar = ("people", "groups")
+    of_person: ClassVar = ("groups",)
     columns: ClassVar = (
         "network",
         "degradation",

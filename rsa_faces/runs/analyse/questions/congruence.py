@@ -17,7 +17,11 @@ class Congruence(Question):
     analysis: Literal["congruence"] = key("Which question is asked.")
     first: str = key("Column of the first label.")
     second: str = key("Column of the second label.")
-    across: str | None = key("Column of units that are drawn and split whole.", None)
+    across: str | None = key(
+        "Column of people, who are split and exchanged whole. By default `identity` or `person` "
+        "where images repeat people.",
+        None,
+    )
     within: str | list[str] | None = cells()
     directions: Literal["means", "readout"] = key(
         "Directions of class means, or of a linear read-out of each label.", "means"
@@ -26,6 +30,7 @@ class Congruence(Question):
     n_permutations: int = permutations(1000)
 
     label_keys: ClassVar = ("first", "second", "across", "within")
+    people_key: ClassVar = "across"
     columns: ClassVar = (
         "network",
         "layer",

@@ -86,6 +86,7 @@ class MovementAdds(EffectsQuestion):
 
     analysis: Literal["movement adds"] = key("Which question is asked.")
     rdms: Path = key("RDMs of subjects over the same clips, without times.")
+    people: str | None = people()
     measure: FrameMeasure = _measure()
     blocks: Blocks = None
     generalise_to: Literal["subjects", "conditions", "both"] = key(
@@ -95,7 +96,8 @@ class MovementAdds(EffectsQuestion):
     n_permutations: int = permutations(999)
 
     of_clips: ClassVar = True
-    label_keys: ClassVar = ("blocks",)
+    label_keys: ClassVar = ("people", "blocks")
+    people_key: ClassVar = "people"
     columns: ClassVar = (
         "region",
         "network",
@@ -130,12 +132,14 @@ class MovementAdds(EffectsQuestion):
 
     def results(self, study: Study) -> list[analyses.MovementParts]:
         """Explain the data by each layer of each network."""
-        data, blocks = read_rdms(self.rdms), study.column(self.blocks)
+        data, people = read_rdms(self.rdms), study.column(self.people)
+        blocks = study.column(self.blocks)
         return [
             analyses.movement_adds(
                 _frames(study, name),
                 data,
                 measure=self.measure,
+                groups=None if people is None else people.to_dict(),
                 blocks=None if blocks is None else blocks.to_dict(),
                 generalise_to=self.generalise_to,
                 n_boot=self.n_boot,

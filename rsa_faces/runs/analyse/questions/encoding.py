@@ -35,6 +35,7 @@ class Encoding(Question):
     n_permutations: int = permutations(200)
 
     label_keys: ClassVar = ("people", "within")
+    network_keys: ClassVar = ("beside",)
     people_key: ClassVar = "people"
     columns: ClassVar = ("network", "layer", "region", "r", "ci_low", "ci_high", "p_corrected")
     highest: ClassVar = "r"

@@ -30,6 +30,7 @@ class Erasure(EffectsQuestion):
     n_permutations: int = permutations(99)
 
     label_keys: ClassVar = ("groups", "people", "within")
+    of_person: ClassVar = ("groups",)
     people_key: ClassVar = "people"
     columns: ClassVar = (
         "network",

@@ -33,6 +33,7 @@ class Groups(Question):
     n_permutations: int = permutations(1999)
 
     label_keys: ClassVar = ("groups", "people")
+    of_person: ClassVar = ("groups",)
     people_key: ClassVar = "people"
     columns: ClassVar = ("network", "group_a", "group_b", "n_pairs", "rate", "ci_low", "ci_high")
     one_of_each: ClassVar = ("network", "group_a", "group_b")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from rsa_faces import analyses
-from rsa_faces._core.checks import check_choice
 from rsa_faces._core.configurations import key
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -38,6 +37,8 @@ class Membership(Question):
     n_permutations: int = permutations(9999)
 
     label_keys: ClassVar = ("members", "people", "within")
+    of_person: ClassVar = ("members", "within")
+    network_keys: ClassVar = ("reference",)
     people_key: ClassVar = "people"
     columns: ClassVar = ("network", "layer", "sign", "auc", "ci_low", "ci_high", "p_corrected")
     one_of_each: ClassVar = ("network", "sign")
@@ -79,7 +80,6 @@ class Membership(Question):
         layers = study.layers(self.layer)
         reference = None
         if self.reference is not None:
-            check_choice(self.reference, layers, what="network for `reference`")
             reference = scores_of(study, self.reference, layers[self.reference])
         for name, layer_name in layers.items():
             result = analyses.membership(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from rsa_faces import analyses
 from rsa_faces._core.configurations import Section, key
+from rsa_faces.analyses.information.readout import check_task
 from rsa_faces.runs._held_out import FOLD_MEANINGS, held_out_folds
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -15,6 +16,7 @@ from rsa_faces.runs.analyse.questions._base import (
     Study,
     cells,
     cells_of,
+    check_numbers,
     people,
     permutations,
 )
@@ -95,6 +97,13 @@ class Readout(Question, Task):
         return "accuracy" if self.values == "class" else "r"
 
     effect = highest
+
+    def check(self, labels: pd.DataFrame) -> None:
+        """Raise unless the label can be read out."""
+        super().check(labels)
+        if self.values == "number":
+            check_numbers(self.labels, "labels", labels)
+        check_task(**self.arguments(labels))
 
     def title(self) -> str:
         """Return the label, and what it is read across."""

@@ -38,6 +38,7 @@ class Scores(Question):
     n_permutations: int = permutations(9999)
 
     label_keys: ClassVar = ("groups", "people", "within")
+    of_person: ClassVar = ("groups", "within")
     people_key: ClassVar = "people"
     columns: ClassVar = (
         "network",

@@ -14,7 +14,7 @@ from rsa_faces._core.words import number
 from rsa_faces.rdm import load_rdms
 from rsa_faces.runs._entries import Method
 from rsa_faces.runs._held_out import not_corrected
-from rsa_faces.runs.analyse.questions._base import Answer, Question, Study
+from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, people
 
 
 class Topography(Question):
@@ -25,11 +25,13 @@ class Topography(Question):
     radius: float = key("Radius of the disc, as a share of the image.", 0.25, gt=0, lt=1)
     n_units: int | None = key("Units of each layer whose fields are measured.", 16, ge=1)
     method: Method = key("How RDMs are compared.", "rho-a")
+    people: str | None = people()
     generalise_to: Literal["subjects", "conditions", "both"] = key(
         "What is drawn for intervals and tests.", "both"
     )
 
     renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
+    label_keys: ClassVar = ("people",)
     columns: ClassVar = (
         "region",
         "network",
@@ -72,6 +74,11 @@ class Topography(Question):
         "n_places": "places in each RDM",
         "n_units": "units that were measured",
     }
+
+    @property
+    def people_key(self) -> str:  # type: ignore[override]  # fields of units are nobody's
+        """Whom the comparison with data is about."""
+        return "people" if self.rdms else ""
 
     def figures(self, networks: Sequence[str]) -> list[str]:
         """Return one, or with data one of each network."""
@@ -138,7 +145,12 @@ class Topography(Question):
                 progress=False,
             )
             result = analyses.compare_topography(
-                rdms, data, method=self.method, generalise_to=self.generalise_to, seed=study.seed
+                rdms,
+                data,
+                method=self.method,
+                generalise_to=self.generalise_to,
+                groups=study.column(self.people),
+                seed=study.seed,
             )
             tables.append(result.table)
             figures.append(plot_topography(result))

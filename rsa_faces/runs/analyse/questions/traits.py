@@ -11,7 +11,6 @@ import pandas as pd
 
 from rsa_faces import analyses
 from rsa_faces._core.configurations import key
-from rsa_faces._core.errors import InputError
 from rsa_faces.extraction import extract
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
@@ -19,6 +18,7 @@ from rsa_faces.runs.analyse.questions._base import (
     Question,
     Study,
     cells,
+    check_numbers,
     layer,
     permutations,
 )
@@ -112,11 +112,7 @@ class Traits(Question):
         super().check(labels)
         for name in ("ratings", "baseline"):
             for column in getattr(self, name):
-                if not pd.api.types.is_numeric_dtype(labels[column]):
-                    raise InputError(
-                        f"expected numbers in column {column!r} for `{name}`, got such as "
-                        f"{labels[column].iloc[0]!r}."
-                    )
+                check_numbers(column, name, labels)
 
     def answer(self, study: Study) -> Answer:
         """Predict ratings for people left out."""

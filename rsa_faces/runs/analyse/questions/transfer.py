@@ -9,16 +9,16 @@ import pandas as pd
 from rsa_faces import analyses
 from rsa_faces._core.configurations import key
 from rsa_faces.runs._people import people_column
+from rsa_faces.runs._sentences import about
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
     Layer,
     Question,
     Study,
-    check_column,
     layer,
     permutations,
 )
-from rsa_faces.runs.analyse.questions.readout import MEANINGS, Task
+from rsa_faces.runs.analyse.questions.readout import MEANINGS, Readout, Task
 
 
 class Transfer(Question):
@@ -54,12 +54,11 @@ class Transfer(Question):
     meanings: ClassVar = MEANINGS | {"trained": "the network whose layer is read"}
 
     def check(self, labels: pd.DataFrame) -> None:
-        """Raise unless the columns of all tasks are there."""
-        for task in self.tasks.values():
-            for what in ("labels", "across", "people", "within"):
-                named = getattr(task, what) or []
-                for column in named if isinstance(named, list) else [named]:
-                    check_column(column, what, labels)
+        """Raise unless each label can be read out."""
+        for name, task in self.tasks.items():
+            own = Readout(analysis="readout", **task.model_dump())
+            with about(f"tasks.{name}"):
+                own.check(labels)
 
     def with_people(self, labels: pd.DataFrame) -> tuple[Self, str]:
         """Return the question with people told apart in each task."""
