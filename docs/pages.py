@@ -193,6 +193,9 @@ def command_line() -> str:
             if isinstance(parameter, click.Argument):
                 names = f"`{parameter.human_readable_name}`"
             told = _markdown(getattr(parameter, "help", None) or "")
+            usual = parameter.default
+            if isinstance(usual, str | float | int | Path) and not isinstance(usual, bool):
+                told += f" Default: {usual}."
             lines += [names, f": {told or 'see above'}", ""]
     return "\n".join(lines)
 

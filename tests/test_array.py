@@ -181,6 +181,10 @@ def test_a_run_with_nothing_to_share_says_so(tmp_path):
     array = ClusterConfig(kind="array", memory="1GB")
     with pytest.raises(rf.InputError, match="cannot: give it one job of its own"):
         ReadsNothing(config, tmp_path / "out").send(array)
+    for asked in ({"cluster": ClusterConfig(kind="local", memory="1GB")}, {"share": (0, 2)}):
+        with pytest.raises(rf.InputError, match="without --cluster and --part"):
+            ReadsNothing(config, tmp_path / "out", **asked).run()
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_sbatch_refuses_is_one_sentence(tmp_path, monkeypatch):

@@ -54,6 +54,8 @@ def test_commands_are_commands(page):
         words = shlex.split(line, comments=True)
         if words[:1] == ["rsa-faces"]:
             assert parses(root, words[1:]), line
+            for folder in folders(root, words[1:]):
+                assert not Path(folder).suffix, f"{line}: {folder} will be a folder"
         elif words and words[0].startswith("./scripts/"):
             assert (ROOT / words[0]).is_file(), line
 
@@ -65,6 +67,15 @@ def parses(command: click.Command, words: list[str]) -> bool:
     parser = command.make_parser(click.Context(command))
     _, rest, _ = parser.parse_args(list(words))
     return not rest
+
+
+def folders(command: click.Command, words: list[str]) -> list[str]:
+    """Return what a command line gives to options that take a folder to write."""
+    while hasattr(command, "commands"):
+        command, words = command.commands[words[0]], words[1:]
+    values, _, _ = command.make_parser(click.Context(command)).parse_args(list(words))
+    options = {one.name for one in command.params if "--out" in one.opts and one.metavar == "DIR"}
+    return [str(values[name]) for name in options & set(values)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
@@ -180,6 +191,9 @@ def test_pages_are_made_from_the_package(tmp_path):
     subprocess.run([sys.executable, "-c", code, *folders], check=True, timeout=300)
     made = {path.name: path.read_text() for path in (tmp_path / "made").rglob("*.*")}
     assert "## rsa-faces arrange forget" in made["command_line.md"]
+    assert (
+        "`--min-score`\n: What counts as a face, 0 to 1. Default: 0.6." in made["command_line.md"]
+    )
     assert "n_boot" in made["configuration.md"]
     assert "| `dlib-face` | identity" in made["networks.md"]
     assert "`similarity`" in made["outputs.md"]

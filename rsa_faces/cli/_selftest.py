@@ -33,7 +33,7 @@ def selftest(
         int, typer.Option(min=1, help="Simulated studies; more tell smaller deviations.")
     ] = 300,
     seconds: Annotated[float, typer.Option(min=1, help="Stop after about this time.")] = 45.0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulated studies.")] = 0,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes to use; default one per core.")
     ] = None,

@@ -238,17 +238,22 @@ class Run(abc.ABC):
 
         Nothing stays running here: jobs do shares of the run, and a last one gathers them.
         """
-        with self._checked(), self._claimed():
-            if not self.n_stages():
-                raise InputError(
-                    f"expected a run that can be shared out, but `rsa-faces {self.command}` "
-                    "cannot: give it one job of its own."
-                )
-            remove_array(self.folder)
-            options = f"--device {self.device} --jobs {array.threads}"
-            script = write_array(self.folder, self.command, options, array, self.n_stages())
+        with self._checked():
+            self._check_shared()
+            with self._claimed():
+                remove_array(self.folder)
+                options = f"--device {self.device} --jobs {array.threads}"
+                script = write_array(self.folder, self.command, options, array, self.n_stages())
         # Not before the folder is free: jobs may start at once.
         return submit_array(script)
+
+    def _check_shared(self) -> None:
+        """Refuse to share out what cannot be; the cluster would stand idle."""
+        if not self.n_stages():
+            raise InputError(
+                f"expected a run that can be shared out, but `rsa-faces {self.command}` cannot: "
+                "give it one job of its own, without --cluster and --part."
+            )
 
     def do_share(self) -> None:
         """Do this process's share of the first steps that are not done, beside other processes."""
@@ -266,6 +271,8 @@ class Run(abc.ABC):
             check_place(self.folder)
             with keys_of_paths(self.config):
                 self.check()
+            if self.cluster is not None or self.share is not None:
+                self._check_shared()
             yield caught
 
     def _claimed(self) -> contextlib.AbstractContextManager[None]:
