@@ -7,11 +7,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import pages  # noqa: E402 (beside this file)
-from numpydoc.xref import DEFAULT_LINKS  # noqa: E402
-from sphinx_gallery.sorting import FunctionSortKey  # noqa: E402
+import pages
+from numpydoc.xref import DEFAULT_LINKS
+from sphinx_gallery.sorting import FunctionSortKey
 
-import rsa_faces as rf  # noqa: E402
+import rsa_faces as rf
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 pages.write(HERE)

@@ -109,7 +109,7 @@ def robustness(stimuli, _, network) -> None:
 def report(what: str, start: float, allowed: float) -> None:
     """Print one line."""
     print(
-        f"{what}: {time.perf_counter() - start:.1f} s (at most {allowed:.0f})",  # noqa: T201
+        f"{what}: {time.perf_counter() - start:.1f} s (at most {allowed:.0f})",
         flush=True,
     )
 

@@ -74,7 +74,7 @@ def through_the_application(n_images: int, n_trials: int, n_max: int) -> list[fl
             link_key=f"{folder}/arrange.key",
             database=f"sqlite:///{folder}/bench.sqlite",
         )
-        app = create_app(config, token="a token of the bench, long enough")  # noqa: S106
+        app = create_app(config, token="a token of the bench, long enough")
         with TestClient(app) as client:
             token = app.state.study.store.raters()[0].token
             client.headers["authorization"] = f"Bearer {token}"

@@ -138,7 +138,7 @@ def _linear_face(landmarks: np.ndarray) -> None:
     mean = sample.mean(axis=0)
     _, spread, axes = np.linalg.svd((sample - mean).reshape(N_PEOPLE, -1), full_matrices=False)
     share = (spread[:N_COMPONENTS] ** 2).sum() / (spread**2).sum()
-    print(f"{len(kept)} vertices; {N_COMPONENTS} components hold {share:.1%} of the variance")  # noqa: T201
+    print(f"{len(kept)} vertices; {N_COMPONENTS} components hold {share:.1%} of the variance")
     identity = (axes * (spread / np.sqrt(N_PEOPLE - 1))[:, None])[:N_COMPONENTS]
     actions = sorted(set(rendering.expression_table()["action"]))
     moves = [

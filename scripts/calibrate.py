@@ -27,7 +27,7 @@ from rsa_faces.inference.calibration import CHECKS, _distances, _row
 from rsa_faces.inference.maps import STATISTICS
 
 mpl.use("agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 SIZES = ((4, 12), (5, 20), (10, 30), (20, 60))
 MAPS = {name: f"map of 60 time points, {name}; nothing anywhere" for name in STATISTICS}

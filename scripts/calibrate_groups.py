@@ -163,12 +163,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="cases whose name has this word")
     options = parser.parse_args()
-    print(f"{options.studies} studies a case, seed {options.seed}")  # noqa: T201
+    print(f"{options.studies} studies a case, seed {options.seed}")
     for name, case in CASES.items():
         if options.only in name:
             start = time.perf_counter()
             found = levels(case, options.studies, options.seed)
-            print(f"{name}: {found} ({time.perf_counter() - start:.0f} s)", flush=True)  # noqa: T201
+            print(f"{name}: {found} ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

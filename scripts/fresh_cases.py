@@ -44,7 +44,7 @@ from rsa_faces.inference.bootstrap import draw_counts
 from rsa_faces.rdm import MEASURES, NOISE_METHODS, compute_rdms, noise_covariance
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import reference  # noqa: E402
+import reference
 
 CASES = 10_000
 WHITENED = [name for name, method in METHODS.items() if method.whitened]

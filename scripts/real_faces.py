@@ -1064,8 +1064,8 @@ def main() -> None:
             new = pd.concat([old[old["part"] != name], new])
         new.to_csv(path, index=False)
         wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
-        print(f"{name}: {wall:.0f} s, {cpu:.0f} s of processor", flush=True)  # noqa: T201
-    print(path)  # noqa: T201
+        print(f"{name}: {wall:.0f} s, {cpu:.0f} s of processor", flush=True)
+    print(path)
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 

@@ -35,7 +35,7 @@ from rsa_faces.inference.bootstrap import estimate
 from rsa_faces.inference.calibration import _distances
 
 mpl.use("agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 SEED = 20261129
 SUBJECTS, CONDITIONS = (4, 8, 12, 20), (12, 24, 60, 92)

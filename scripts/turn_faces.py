@@ -43,7 +43,7 @@ def main() -> None:
             some = inside.subset(list(inside.ids[start : start + AT_ONCE]))
             found = rf.detect_faces(some, progress=False)
             for name in found.missing:
-                print(f"no face in {folder / name}: left out")  # noqa: T201
+                print(f"no face in {folder / name}: left out")
             if len(found.missing) == len(some):
                 continue
             crops = rf.crop_faces(some, found, template="box", missing="leave-out")
@@ -63,7 +63,7 @@ def main() -> None:
                 ),
                 target,
             )
-    print(options.out)  # noqa: T201
+    print(options.out)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ from rsa_faces._core.errors import InputError
 pytest.importorskip("fastapi")
 pytest.importorskip("sqlalchemy")
 
-from rsa_faces.behaviour.arrange import _keys, _security, _store  # noqa: E402
-from rsa_faces.behaviour.arrange import _serve as serving  # noqa: E402
+from rsa_faces.behaviour.arrange import _keys, _security, _store
+from rsa_faces.behaviour.arrange import _serve as serving
 
 ARRANGE = Path(serving.__file__).parent
 DOCS = Path(__file__).parents[1] / "docs"

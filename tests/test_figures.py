@@ -21,7 +21,7 @@ from rsa_faces.figures import _style
 from rsa_faces.figures.mds import _apart
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 PAGE_MM = 183
 

@@ -28,7 +28,7 @@ from rsa_faces.figures.electrodes import plot_electrodes
 from rsa_faces.rdm.movie import rdm_movie
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 mne.set_log_level("ERROR")
 RATE = 500.0

@@ -27,7 +27,7 @@ from rsa_faces.inference.bootstrap import draw_counts
 from rsa_faces.inference.partition import Partition, variance_partition
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 NAMES = ("identity", "expression", "pose")
 PARTS_OF_TWO = ["identity only", "expression only", "identity & expression"]

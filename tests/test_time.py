@@ -510,7 +510,7 @@ def slow_latency(curve, times, kind, baseline_end=0.0, fraction=0.5):
             t >= baseline_end
             and not np.isnan(curve[i])
             and (best is None or curve[i] > curve[best])
-        ):  # noqa: E501
+        ):
             best = i
     if best is None:
         return np.nan

@@ -26,7 +26,7 @@ from rsa_faces.mapping.time_courses import layer_map
 from rsa_faces.mapping.time_tests import compare_networks, map_clusters
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 K = 12
 N_PAIRS = K * (K - 1) // 2

@@ -5,7 +5,7 @@ import inspect
 import warnings
 
 import numpy as np
-import pandas as pd  # noqa: F401  an annotation
+import pandas as pd
 import pytest
 import torch
 from public import parameters, public_functions

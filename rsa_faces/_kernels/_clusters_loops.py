@@ -18,7 +18,7 @@ _DIGIT = 11  # bits sorted in one pass
 @njit(nogil=True, cache=True)
 def null_maxima(
     units, signs, indptr, indices, kind, up, down, threshold, block, maxima, start, stop
-):  # noqa: D417
+):
     """Fill the largest statistic over all places for the flips from start to stop.
 
     Parameters

@@ -16,7 +16,7 @@ _SINGULAR = 1e-13
 
 
 @njit(nogil=True, cache=True)
-def nnls_gram(gram, target):  # noqa: D417
+def nnls_gram(gram, target):
     """Solve non-negative least squares from inner products, by the active set of Lawson & Hanson.
 
     Parameters
@@ -238,9 +238,7 @@ def _groups(order, new, n, ends):
 
 
 @njit(nogil=True, cache=True)
-def held_out_similarities(  # noqa: D417
-    layers, starts, weights, data, conditions, subjects, code
-):
+def held_out_similarities(layers, starts, weights, data, conditions, subjects, code):
     """Compare predictions with the test subjects on the pairs of the test conditions.
 
     Parameters

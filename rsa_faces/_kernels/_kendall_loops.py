@@ -93,7 +93,7 @@ def fill(
 
 
 @njit(nogil=True, cache=True)
-def concordance(entries, ends, n_groups, codes, n_codes, w, below, below_64, tree, same):  # noqa: D417
+def concordance(entries, ends, n_groups, codes, n_codes, w, below, below_64, tree, same):
     """Return concordant minus discordant pairs of entries.
 
     Parameters

@@ -14,7 +14,7 @@ _LOW = (1 << _INDEX) - 1
 
 
 @njit(nogil=True, cache=True)
-def resampled_ranks(order, new, places, weights):  # noqa: D417
+def resampled_ranks(order, new, places, weights):
     """Rank fixed RDMs in one resample.
 
     Parameters
@@ -85,7 +85,7 @@ def rank_sorted(order, new, places, weights, out):
 
 
 @njit(nogil=True, cache=True)
-def pooled_sums(doubled, weights):  # noqa: D417
+def pooled_sums(doubled, weights):
     """Sum products of each subject's ranks with those of pooled subjects, in one resample.
 
     Parameters
@@ -187,7 +187,7 @@ def _sorted(keys, spare, histogram, largest):
 
 
 @njit(nogil=True, cache=True)
-def shuffled_lengths(square, orders, lengths, start, stop):  # noqa: D417
+def shuffled_lengths(square, orders, lengths, start, stop):
     """Fill in squared lengths of summed RDM vectors, each RDM in an order of its own.
 
     Parameters

@@ -12,7 +12,7 @@ _INDEX = 31  # bits of a key that hold where the entry came from
 
 
 @njit(nogil=True, cache=True)
-def sort_one(values, low, high, keys, spare, histogram, ordered, order):  # noqa: D417
+def sort_one(values, low, high, keys, spare, histogram, ordered, order):
     """Sort one row: roughly by digits of the scaled values, then exactly by insertion.
 
     Scaling to whole numbers keeps the order up to ties, so that few entries are out of place;

@@ -44,7 +44,7 @@ def fill_rdms(
     vectors,
     n_used,
     state,
-):  # noqa: D417
+):
     """Fill the RDM of each centre.
 
     Parameters

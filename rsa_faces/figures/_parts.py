@@ -347,7 +347,7 @@ def bounded_axis(ax: Axes, low: float, high: float) -> None:
 def ceiling_entry(table: pd.DataFrame) -> list:
     """Return the legend's entry of noise ceilings, where subjects share structure."""
     # Missing where there is no ceiling: neither true nor false.
-    shown = (table["reliable"] == True).any()  # noqa: E712
+    shown = table["reliable"].eq(True).any()
     return [Patch(color=CEILING, linewidth=0, label=CEILING_LABEL)] if shown else []
 
 

@@ -221,7 +221,7 @@ def _image(axes: Axes, rows, places, regions, alpha: float, scale: ScalarMappabl
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
     """Return limits that hold 0, the highest layers and the ceilings."""
     inside = table.groupby(["network", "region"])["similarity"].max().to_list()
-    inside += table.loc[table["reliable"] == True, "ceiling_high"].to_list()  # noqa: E712
+    inside += table.loc[table["reliable"].eq(True), "ceiling_high"].to_list()
     low, high = np.nanmin([*inside, 0.0]), np.nanmax([*inside, 0.0])
     # Colours need a range, also where all is 0; and the highest is not at the very end of it.
     return float(low), float(max(high, low + 1e-6) * 1.05)

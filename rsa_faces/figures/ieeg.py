@@ -203,7 +203,7 @@ def _strip_limits(layer_map, values, columns, difference: bool) -> tuple[float, 
     """Return the limits of all strips."""
     inside = [v[rows].mean(axis=0) for v in values.values() for rows in columns]
     if not difference:
-        reliable = layer_map.ceilings["reliable"] == True  # noqa: E712
+        reliable = layer_map.ceilings["reliable"].eq(True)
         inside.append(layer_map.ceilings.loc[reliable, "ceiling_low"].to_numpy(float))
         inside.append(layer_map.ceilings.loc[reliable, "ceiling_high"].to_numpy(float))
     inside = np.concatenate([*inside, [0.0]])
@@ -216,7 +216,7 @@ def _strip(axes, layer_map, region, mean, limits, unit, difference: bool, color:
     """Draw the mean over layers, and the ceiling where patients share structure."""
     times = layer_map.times * UNITS[unit]
     rows = layer_map.ceilings[layer_map.ceilings["region"] == region]
-    reliable = (rows["reliable"] == True).to_numpy()  # noqa: E712
+    reliable = rows["reliable"].eq(True).to_numpy()
     if not difference:
         edges = _edges(times)
         for t in np.flatnonzero(reliable):

@@ -193,7 +193,7 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
     """Return limits that hold 0 and all similarities, intervals and ceilings that are drawn."""
     values = table[["similarity", "ci_low", "ci_high"]].to_numpy(float)
     # Ceilings of regions without a reliable signal are not drawn: they must not stretch the axis.
-    ceilings = table.loc[table["reliable"] == True, "ceiling_high"].to_numpy(float)  # noqa: E712
+    ceilings = table.loc[table["reliable"].eq(True), "ceiling_high"].to_numpy(float)
     return limits_of([*values.ravel(), *ceilings])
 
 

@@ -333,7 +333,7 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
     """Return limits that hold 0 and all similarities, intervals and ceilings."""
     columns = ["similarity", "ci_low", "ci_high", "ceiling_low", "ceiling_high"]
     values = table[columns].to_numpy(float, copy=True)
-    values[(table["reliable"] != True).to_numpy(), 3:] = np.nan  # noqa: E712
+    values[(~table["reliable"].eq(True)).to_numpy(), 3:] = np.nan
     return limits_of(values.ravel())
 
 
@@ -364,7 +364,7 @@ def _frame(axes: Axes, table: pd.DataFrame, times, limits, n_models: int) -> Non
     """Draw what all panels have: ceilings, lines at 0, axes; leave a strip for the dots."""
     low, high = limits
     first = table[table["model"] == table["model"].iloc[0]]
-    reliable = (first["reliable"] == True).to_numpy()  # noqa: E712
+    reliable = first["reliable"].eq(True).to_numpy()
     band = np.clip(first[["ceiling_low", "ceiling_high"]].to_numpy(float), -1, 1)
     # A band needs two neighbours; a time that is reliable alone gets a line.
     around = np.pad(reliable, 1)

@@ -70,7 +70,7 @@ class Output:
     result: Any = None
 
 
-class Elsewhere(Exception):  # noqa: N818 (no error: what is left is done by others)
+class Elsewhere(Exception):
     """Raised where a share of a run is done, and what follows is for others."""
 
 
