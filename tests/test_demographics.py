@@ -554,5 +554,6 @@ def test_groups_may_be_cells_of_several_factors():
     plain = score_distributions(scores, groups, people=people, **FAST)
     cells = {name: (group, "seen") for name, group in groups.items()}
     found = score_distributions(scores, cells, people=people, **FAST)
+    assert repr(found).startswith("ScoreDistributions(30 people;")
     assert found.pairs["group_a"].tolist() == [(g, "seen") for g in plain.pairs["group_a"]]
     np.testing.assert_array_equal(found.table["mean"], plain.table["mean"])

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import legend_of, panels
+from matplotlib.collections import LineCollection
 
 import rsa_faces as rf
 from rsa_faces._core.exchange import exchanged
@@ -331,7 +332,7 @@ def bad(**changes):
         ({"kind": "klass"}, "unknown kind 'klass'"),
         ({"strengths": [0.0]}, "expected strengths above 0"),
         ({"labels": {n: "x" for n in names(6)}}, "at least 2 classes"),
-        ({"across": {n: "x" for n in names(6)}}, "at least 2 groups to test across, got 1"),
+        ({"across": {n: "x" for n in names(6)}}, "at least 2 groups to test `across`, got 1"),
         (
             {"labels": person(names(6))},
             "every class in at least 2 groups, .* 6 are in one only: '00'",
@@ -545,3 +546,35 @@ def test_tasks_and_layers_of_a_matrix_are_checked():
         transfer_matrix({"net": x}, {"group": task}, layer={"no": "fc"}, conditions=conditions)
     with pytest.raises(rf.InputError, match="expected tasks by name"):
         transfer_matrix({"net": x}, {}, conditions=conditions)
+
+
+def test_classes_may_be_cells_of_several_factors():
+    x, conditions, *_ = of_people(0)
+    cells = {name: (e, "seen") for name, e in expression(conditions).items()}
+    plain, found = (
+        readout(x, labels, conditions=conditions, across=person(conditions), n_permutations=19)
+        for labels in (expression(conditions), cells)
+    )
+    one, other = found.confusion("fc"), plain.confusion("fc")
+    np.testing.assert_array_equal(one, other)
+    assert one.loc[[("smiling", "seen")]].to_numpy().sum() == 16
+    assert other.index.name == "label"
+    rows = plain.predictions.value_counts(["label", "predicted"])
+    assert other.loc["neutral", "smiling"] == rows.get(("neutral", "smiling"), 0)
+
+
+def test_the_interval_of_a_single_layer_is_seen():
+    # A band of one point has no width.
+    x, conditions, *_ = of_people(0)
+    found = readout(
+        x,
+        expression(conditions),
+        conditions=conditions,
+        across=person(conditions),
+        n_permutations=19,
+    )
+    (ax,) = panels(found.plot())
+    drawn = [c for c in ax.collections if isinstance(c, LineCollection)]
+    ends = np.concatenate([segment for one in drawn for segment in one.get_segments()])
+    row = found.table.iloc[0]
+    np.testing.assert_allclose(sorted(ends[:, 1]), [row["ci_low"], row["ci_high"]])

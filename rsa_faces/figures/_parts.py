@@ -292,6 +292,21 @@ def outline(inside: np.ndarray, x: np.ndarray, y: np.ndarray, **look: Any) -> Li
 # Curves and axes ----------------------------------------------------------------------------------
 
 
+def band(
+    ax: Axes, x: Any, low: Any, high: Any, *, color: str, alpha: float = 0.15, **look: Any
+) -> None:
+    """Draw a band between two ends; where a point has no known neighbour, a line."""
+    x, low, high = (np.asarray(values, dtype=np.float64) for values in (x, low, high))
+    around = np.pad(np.isfinite(low) & np.isfinite(high), 1)
+    alone = around[1:-1] & ~around[:-2] & ~around[2:]
+    shown = {"color": color, "alpha": alpha, "linewidth": 0, **look}
+    ax.fill_between(x, low, high, where=~alone, **shown)
+    if alone.any():
+        # A band of one point has no width, and would not be seen.
+        look = {"linewidth": 1.5, **look}
+        ax.vlines(x[alone], low[alone], high[alone], color=color, alpha=max(alpha, 0.5), **look)
+
+
 def curve(
     ax: Axes,
     x: Any,
@@ -308,7 +323,7 @@ def curve(
     """Draw a curve with its band; points are filled where something was found, else open."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if low is not None:
-        ax.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+        band(ax, x, low, high, color=color)
     ax.plot(x, y, color=color, label=label, linestyle=linestyle, zorder=3)
     points(ax, x, y, color, np.ones(len(x), bool) if found is None else found, markersize)
 

@@ -15,6 +15,7 @@ from rsa_faces.analyses.networks.embedding_map import SWEPT
 from rsa_faces.figures._parts import (
     PALE,
     amount_scale,
+    band,
     cells,
     check_few,
     color_bar,
@@ -104,13 +105,13 @@ def plot_embedding_map(
                 )
                 if f"{score}_low" in rows:
                     banded = True
-                    one.fill_between(
+                    band(
+                        one,
                         rows["n_pairs"],
                         rows[f"{score}_low"],
                         rows[f"{score}_high"],
                         color=color,
                         alpha=0.12,
-                        linewidth=0,
                     )
         one.plot([], [], color=PALE, linewidth=0.7, linestyle=":", label="target's own space")
         if score == "auc":

@@ -18,6 +18,7 @@ from rsa_faces._core.words import interval_label
 from rsa_faces.figures._parts import (
     GRAY,
     UNITS,
+    band,
     bottom_legend,
     bounded_axis,
     ceiling_entry,
@@ -365,12 +366,9 @@ def _frame(axes: Axes, table: pd.DataFrame, times, limits, n_models: int) -> Non
     low, high = limits
     first = table[table["model"] == table["model"].iloc[0]]
     reliable = first["reliable"].eq(True).to_numpy()
-    band = np.clip(first[["ceiling_low", "ceiling_high"]].to_numpy(float), -1, 1)
-    # A band needs two neighbours; a time that is reliable alone gets a line.
-    around = np.pad(reliable, 1)
-    alone = reliable & ~around[:-2] & ~around[2:]
-    axes.fill_between(times, *band.T, where=reliable & ~alone, color=CEILING, linewidth=0, zorder=0)
-    axes.vlines(times[alone], *band[alone].T, color=CEILING, linewidth=1.5, zorder=0)
+    ends = np.clip(first[["ceiling_low", "ceiling_high"]].to_numpy(float), -1, 1)
+    shown = np.where(reliable[:, None], ends, np.nan)
+    band(axes, times, *shown.T, color=CEILING, alpha=1.0, zorder=0)
     axes.axhline(0, color="black", linewidth=0.4, zorder=1)
     if times[0] < 0 < times[-1]:
         axes.axvline(0, color="black", linewidth=0.6, linestyle=":", zorder=1)
@@ -385,7 +383,7 @@ def _curve(axes, rows: pd.DataFrame, scale: float, limits, level, alpha, color: 
     low, high = limits
     times = rows["time"].to_numpy(float) * scale
     ends = np.clip(rows[["ci_low", "ci_high"]].to_numpy(float), -1, 1)
-    axes.fill_between(times, *ends.T, color=color, alpha=0.2, linewidth=0)
+    band(axes, times, *ends.T, color=color, alpha=0.2)
     axes.plot(
         times, rows["similarity"], color=color, linewidth=1.0, linestyle=_LINE_STYLES[level % 4]
     )

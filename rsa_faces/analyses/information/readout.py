@@ -111,8 +111,14 @@ class Readout(BaseResult, figure="plot_readout"):
         if not self.classes:
             raise InputError("expected classes, but a number was read out: use `predictions`.")
         rows = self.predictions[self.predictions["layer"] == layer]
-        counts = pd.crosstab(rows["label"], rows["predicted"])
-        return counts.reindex(index=self.classes, columns=self.classes, fill_value=0)
+        number = {kind: i for i, kind in enumerate(self.classes)}
+        counts = np.zeros((len(number), len(number)), np.int64)
+        np.add.at(counts, tuple([number[k] for k in rows[c]] for c in ("label", "predicted")), 1)
+        sides = (
+            pd.Index(self.classes, name=name, tupleize_cols=False)
+            for name in ("label", "predicted")
+        )
+        return pd.DataFrame(counts, *sides)
 
 
 @keep_warnings

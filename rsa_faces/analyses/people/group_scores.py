@@ -130,7 +130,7 @@ class ScoreDistributions(BaseResult, figure="plot_score_distributions"):
     def __repr__(self) -> str:
         row = self.summary.iloc[0]
         return (
-            f"ScoreDistributions({row['n_people']} people; within − between groups = "
+            f"ScoreDistributions({int(row['n_people'])} people; within − between groups = "
             f"{row['difference']:.3g}, p = {row['p']:.2g})"
         )
 
