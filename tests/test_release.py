@@ -2,6 +2,7 @@
 
 import re
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -91,6 +92,17 @@ def test_one_version_everywhere():
     assert f'version: "{rf.__version__}"' in recipe
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (.+)$", changelog, re.MULTILINE)[0] == rf.__version__
+
+
+def test_the_install_page_names_every_dependency_and_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "start" / "install.md").read_text(encoding="utf-8")
+    line = re.search(r"pip install (h5py.+?)\npip install --no-deps", page, re.DOTALL).group(1)
+    wanted = {re.match(r"[\w-]+", one).group() for one in project["dependencies"]}
+    of_networks = {"torch", "torchvision", "timm", "safetensors"}
+    assert set(line.replace("\\", "").split()) == wanted - of_networks
+    told = set(re.findall(r"rsa-faces\[(\w+)\]", page))
+    assert told == set(project["optional-dependencies"]) - {"dev", "docs", "test"}
 
 
 def test_the_recipe_has_the_dependencies_of_the_package():

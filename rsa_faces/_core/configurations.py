@@ -52,7 +52,7 @@ def read_utf8(path: Path) -> str:
 def parse_yaml(text: str, source: str) -> dict:
     """Return the keys and values of a text; a key that stands twice is an error."""
     try:
-        raw = yaml.load(text, Loader=_Loader)
+        raw = yaml.load(text, Loader=_Loader)  # a SafeLoader that refuses more
     except yaml.YAMLError as err:
         mark, problem = getattr(err, "problem_mark", None), getattr(err, "problem", None)
         what = (

@@ -135,7 +135,7 @@ def _sheet(file: IO[bytes] | gzip.GzipFile, path: Path, names: Sequence[str]) ->
 
     try:
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    except Exception as err:
+    except Exception as err:  # of zip, XML and its own
         raise InputError(
             f"expected a table, but {path} is neither text nor an .xlsx file: {err}."
         ) from err

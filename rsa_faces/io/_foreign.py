@@ -148,7 +148,7 @@ def load_torch(path: Path) -> Any:
         return read_tensors(path)
     except (InputError, MissingExtraError):
         raise
-    except Exception as err:
+    except Exception as err:  # torch raises many kinds for a foreign file
         if "weights_only" in str(err) or "Unsupported" in str(err):
             raise pickled(path) from err
         raise _damaged(path, err) from err
