@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import typer.main
+import yaml
 
 import rsa_faces as rf
 from rsa_faces import InputError
@@ -22,14 +24,15 @@ from rsa_faces.cli import _app  # noqa: F401 (registers the commands)
 from rsa_faces.cli._console import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*/*.md"))]
-PAGES = [page for page in PAGES if page.parent.name not in ("made", "_build", "project")]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if not {"made", "_build", "project"} & set(page.parts)]
 
 
 def blocks(page: Path, language: str) -> list[str]:
     """Return the blocks of a page in one language."""
     text = page.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in found]
 
 
 def named(page: Path) -> str:
@@ -76,6 +79,28 @@ def folders(command: click.Command, words: list[str]) -> list[str]:
     values, _, _ = command.make_parser(click.Context(command)).parse_args(list(words))
     options = {one.name for one in command.params if "--out" in one.opts and one.metavar == "DIR"}
     return [str(values[name]) for name in options & set(values)]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "yaml")], ids=named)
+def test_keys_of_configurations_are_keys(page):
+    from rsa_faces.behaviour.arrange._config import ArrangeConfig
+    from rsa_faces.runs import Config
+    from rsa_faces.runs._cluster_config import ClusterConfig
+
+    whole = {
+        "title": "x",
+        "stimuli": {"dataset": "images92"},
+        "data": [{"dataset": "images92", "region": "x", "select": {"region": "human IT"}}],
+        "networks": ["pixels"],
+    }
+    for block in blocks(page, "yaml"):
+        given = yaml.safe_load(block)
+        if "kind" in given:
+            ClusterConfig.model_validate(given)
+        elif set(given) <= set(Config.model_fields):
+            Config.model_validate({**whole, **given})
+        else:
+            assert set(given) <= set(ArrangeConfig.model_fields), block
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
