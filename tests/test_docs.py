@@ -1,5 +1,6 @@
 """README and pages of the site: what they show runs, and what they name is there."""
 
+import ast
 import inspect
 import re
 import shlex
@@ -197,6 +198,23 @@ def test_tutorials_draw_people_where_they_draw_images():
     for script in (ROOT / "docs" / "tutorials").glob("*.py"):
         text = script.read_text(encoding="utf-8")
         assert "generalise_to: both" not in text or "groups: identity" in text, script.name
+
+
+@pytest.mark.parametrize("page", TOLD, ids=named)
+def test_calls_in_sentences_have_the_arguments_of_their_functions(page):
+    homes = [rf, *(getattr(rf, name) for name in rf._SUBPACKAGES)]
+    for code in re.findall(r"`([^`]+)`", page.read_text(encoding="utf-8")):
+        code = " ".join(code.split()).replace("=…", "=0").replace("…, ", "")
+        try:
+            calls = [one for one in ast.walk(ast.parse(code)) if isinstance(one, ast.Call)]
+        except SyntaxError:
+            continue
+        for call in calls:
+            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+            home = next((home for home in homes if name in getattr(home, "__all__", ())), None)
+            if home is not None:
+                named = {one.arg: 0 for one in call.keywords if one.arg}
+                inspect.signature(getattr(home, name)).bind_partial(*call.args, **named)
 
 
 def test_every_page_is_reached():
