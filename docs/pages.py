@@ -244,12 +244,23 @@ def configuration() -> str:
 
 def outputs() -> str:
     """Return what files and columns of an output folder are."""
+    from rsa_faces.behaviour.arrange._export import _COLUMNS as TRIAL
+    from rsa_faces.behaviour.arrange._export import EXPORTS
     from rsa_faces.runs._columns import COLUMNS, FILES
     from rsa_faces.runs.analyse.questions import QUESTIONS
     from rsa_faces.runs.compare.run import CompareRun
     from rsa_faces.runs.searchlight.run import SearchlightRun
     from rsa_faces.runs.timecourse.run import TimecourseRun
 
+    exported = ", ".join(f"`{name}`" for name in EXPORTS)
+    others = {
+        "rdm`, `import`, `arrange fit`, `arrange import": "`--out`: RDMs (`rf.load_rdms` reads them); "
+        "as .csv a row for each pair: labels, `condition_a`, `condition_b`, `dissimilarity`",
+        "extract": "`--store`: activations (`rf.load_activations` reads them)",
+        "faces": "`--table`: `id` and the columns of `rsa_faces.stimuli.FaceTable`; `--crops`: a PNG "
+        "of each face, `images.csv`",
+        "arrange export": f"{exported}; columns of trials: {', '.join(f'`{c}`' for c in TRIAL)}",
+    }
     lines = [
         "# What a run leaves",
         "",
@@ -272,6 +283,8 @@ def outputs() -> str:
         told = {name: what for name, what in question.meanings.items() if name != "*"}
         lines += [f"- **{kind}**", *(f"  - `{name}`: {what}" for name, what in told.items())]
     lines.append("")
+    lines += ["## Other commands", "", "| command | writes |", "| --- | --- |"]
+    lines += [f"| `rsa-faces {command}` | {what} |" for command, what in others.items()] + [""]
     for title, meanings in (("Files", FILES), ("Columns", COLUMNS)):
         lines += [f"## {title}", "", "| name | meaning |", "| --- | --- |"]
         lines += [

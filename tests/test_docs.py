@@ -242,6 +242,7 @@ def test_pages_are_made_from_the_package(tmp_path):
     assert "`similarity`" in made["outputs.md"]
     assert "| `best_layers.csv` | the best layer" in made["outputs.md"]
     assert "- **transfer**" in made["outputs.md"]
+    assert "`arrangements.h5`; columns of trials: `rater`" in made["outputs.md"]
     assert "   compute_rdms" in made["rsa_faces.rst"]
     assert "   plot_layers" in made["figures.rst"]
 
