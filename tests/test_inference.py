@@ -336,7 +336,7 @@ def test_layers_and_models_put_together_keep_their_names():
 def test_groups_of_conditions_are_drawn_together():
     model, data = simulated()
     groups = {c: i // 4 for i, c in enumerate(CONDITIONS)}
-    with pytest.warns(UserWarning, match="6 conditions are too few"):
+    with pytest.warns(UserWarning, match="6 groups of conditions are too few"):
         result = rf.evaluate(model, data, generalise_to="conditions", groups=groups, n_boot=100)
     assert result.settings["degrees_of_freedom"] == 5
     with pytest.raises(rf.InputError, match="1 have none: 'c23'"):

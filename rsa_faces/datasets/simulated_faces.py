@@ -82,7 +82,7 @@ def simulated_faces() -> SimulatedFaces:
     crossed without gaps, and known shapes and actions as models; checking that code keeps the
     three apart. Not for: conclusions about real faces, naturalness, how well people or networks
     recognise identities or emotions, norms of faces, or comparisons of groups of people. No
-    observer has rated them.
+    rater has rated them.
 
     What networks make of them (area under the ROC curve over pairs of the 378 pictures, faces
     cut out, cosine of centred last layers): identity across expression and view .991 (``sface``)

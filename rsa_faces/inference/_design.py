@@ -164,6 +164,11 @@ class Units:
         return int(self.groups.max()) + 1
 
     @property
+    def grouped(self) -> bool:
+        """Whether some conditions are drawn together."""
+        return self.n_groups < len(self.groups)
+
+    @property
     def runs(self) -> list[np.ndarray]:
         """The positions of the conditions of each run."""
         return [np.flatnonzero(self.blocks == run) for run in range(len(self.names))]
@@ -208,18 +213,25 @@ def t_test(
 
 
 def check_design(
-    *, n_subjects: int, n_conditions: int, generalise_to: str, what: str = "the data"
+    *,
+    n_subjects: int,
+    n_conditions: int,
+    generalise_to: str,
+    what: str = "the data",
+    groups: bool = False,
 ) -> list[str]:
     """Check whether numbers allow the conclusions asked for.
 
     Parameters
     ----------
     n_subjects, n_conditions : int
-        How many there are (of groups, where conditions are drawn in groups).
+        How many there are.
     generalise_to : {"both", "subjects", "conditions"}
         What conclusions are to hold for.
     what : str
         What it is about, for messages.
+    groups : bool, default False
+        Whether `n_conditions` are groups of conditions, which are drawn together.
 
     Returns
     -------
@@ -257,15 +269,15 @@ def check_design(
                 f"confidence; the tests are approximate below {FEW_SUBJECTS}."
             )
     if generalise_to != "subjects":
+        units = "groups of conditions" if groups else "conditions"
         if n_conditions < 4:
             raise InputError(
-                f"expected at least 4 conditions in {what} for generalise_to={generalise_to!r}, "
-                f"got {n_conditions} (of groups, where conditions are drawn in groups)."
+                f"expected at least 4 {units} in {what} for generalise_to={generalise_to!r}, "
+                f"got {n_conditions}."
             )
         if n_conditions < FEW_CONDITIONS:
             notes.append(
-                f"{what}: {n_conditions} conditions are too few to generalise to new conditions "
-                f"with confidence; the tests are approximate below {FEW_CONDITIONS}. Conditions of "
-                "a group count as one."
+                f"{what}: {n_conditions} {units} are too few to generalise to new conditions "
+                f"with confidence; the tests are approximate below {FEW_CONDITIONS}."
             )
     return notes

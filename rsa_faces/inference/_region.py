@@ -50,6 +50,7 @@ class Region:
             n_conditions=self.units.n_groups,
             generalise_to=self.design.generalise_to,
             what=self.where,
+            groups=self.units.grouped,
         )
         sizes = np.bincount(self.units.strata)
         if self.design.draws_conditions and len(sizes) > 1:
@@ -59,6 +60,7 @@ class Region:
                 n_conditions=int(sizes[smallest]),
                 generalise_to="conditions",
                 what=f"run {self.units.names[smallest]!r} of {self.where}",
+                groups=self.units.grouped,
             )
         return notes
 

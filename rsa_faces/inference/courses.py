@@ -177,6 +177,7 @@ def time_course(
             n_conditions=study.units.n_groups,
             generalise_to=generalise_to,
             what=place,
+            groups=study.units.grouped,
         )
     course = course_of(study, n_permutations)
     course = replace(course, notes=(*notes, *course.notes))

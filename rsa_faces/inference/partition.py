@@ -257,7 +257,10 @@ def variance_partition(
     units = design.units(subjects.conditions)
     runs = _runs(units, variables, rows, blocks is not None, n_predictors)
     notes = check_design(
-        n_subjects=n_subjects, n_conditions=units.n_groups, generalise_to=generalise_to
+        n_subjects=n_subjects,
+        n_conditions=units.n_groups,
+        generalise_to=generalise_to,
+        groups=units.grouped,
     )
     models = _subsets(n_predictors)
     to_parts = _inclusion_exclusion(n_predictors)

@@ -95,9 +95,11 @@ def read_inputs(config: Config) -> Inputs:
     for entry in config.data:
         n_subjects = _n_subjects(data[entry.region], config.inference.by)
         for subset in subsets.values():
+            units = Design(groups=groups).units(subset)
             check_design(
                 n_subjects=n_subjects,
-                n_conditions=Design(groups=groups).units(subset).n_groups,
+                n_conditions=units.n_groups,
+                groups=units.grouped,
                 generalise_to=entry.generalise_to or config.inference.generalise_to,
                 what=f"region {entry.region!r}",
             )

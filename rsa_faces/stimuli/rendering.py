@@ -146,7 +146,7 @@ def expression_table() -> pd.DataFrame:
     some others are driven beyond it. The units were taken from the literature [1]_ [2]_ [3]_,
     the weights set by eye and with the answers of two networks ("face-api-expression",
     "mini-xception") to eight simulated people who are not in the set that ships. Which facial
-    action stands for which unit is our reading of their names and of what they move. No observer
+    action stands for which unit is our reading of their names and of what they move. No rater
     has rated the result.
 
     References
