@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.student import t_test
 from rsa_faces.analyses._gram import cosines
 from rsa_faces.analyses._intervals import narrow, percentile_interval
 from rsa_faces.inference.bootstrap import draws_of
@@ -76,5 +76,4 @@ class Recognition:
         sides = [(samples <= chance).sum(), (samples >= chance).sum()]
         share = min(1.0, 2 * (1 + min(sides)) / (1 + len(samples)))
         error = samples.std() / narrow(n_people)
-        far = abs(values[0] - chance) / error if error > 0 else np.inf
-        return max(share, float(2 * stats.t.sf(far, n_people - 1)))
+        return max(share, float(t_test(values[0] - chance, error, n_people - 1)))

@@ -201,15 +201,3 @@ def rowwise_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     # Rows may be predictions that are all alike: these tell nothing, and must not be lost to NaN.
     product = (a * b).sum(axis=1)
     return np.divide(product, scale, out=np.zeros(len(a)), where=scale > 0)
-
-
-def p_of(observed, null) -> np.ndarray:
-    """Return p of each value, alone and against the largest of all; NaN without permutations.
-
-    null (n_values, n_permutations): result (2, n_values).
-    """
-    # A tie must not be lost to rounding.
-    null, bound = np.asarray(null), np.asarray(observed)[:, None] - 1e-12
-    if not (n := null.shape[1]):
-        return np.full((2, len(bound)), np.nan)
-    return np.array([(1 + (x >= bound).sum(axis=1)) / (1 + n) for x in (null, null.max(axis=0))])

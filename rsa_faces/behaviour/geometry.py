@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import reached, share
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count, check_is
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged, varies_inside
@@ -347,14 +348,14 @@ def _tested(tests: Sequence[_Contrast], n_permutations: int, rng) -> dict[str, n
         drawn = []
         block = max(1, _BLOCK // max(t.width for t in tests))
         # Sums in another order differ in the last digits: what is equal counts as equal, at 0 too.
-        bound = observed - 1e-12 * (np.abs(between) + np.abs(within))
+        size = np.abs(between) + np.abs(within)
         for start in range(0, n_permutations, block):
-            size = min(block, n_permutations - start)
-            shuffled = np.mean([t.shuffled(rng, size) for t in tests], axis=0)
+            n = min(block, n_permutations - start)
+            shuffled = np.mean([t.shuffled(rng, n) for t in tests], axis=0)
             # A shuffle that leaves no pair on one side counts against the feature.
             drawn.append(shuffled)
-            extreme += (~(shuffled < bound[:, None])).sum(axis=1)
-        p = (1 + extreme) / (1 + n_permutations)
+            extreme += reached(shuffled, observed[:, None], size[:, None]).sum(axis=1)
+        p = share(extreme, n_permutations, observed)
         chance = np.ma.masked_invalid(np.hstack(drawn)).mean(axis=1).filled(np.nan)
     numbers = {f"n_{k}": np.sum([t.n_pairs[k] for t in tests], axis=0).astype(int) for k in _SIDES}
     found = {"contrast": observed, "chance": chance}

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces._core.checks import check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels, codes_of
+from rsa_faces._core.student import half_width, t_test
 from rsa_faces.inference.multiple import CORRECTIONS
 
 #: What conclusions can hold for.
@@ -124,7 +124,7 @@ class Design:
 
     def half_width(self, sem: np.ndarray, freedom: int) -> np.ndarray:
         """Return half the width of two-sided t intervals."""
-        return stats.t.ppf(1 - self.alpha / 2, freedom) * sem
+        return half_width(sem, freedom, self.alpha)
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Return the options as a result keeps them, with what conclusions hold for."""
@@ -200,16 +200,6 @@ class Units:
         """Which pairs lie within a run, shape (n_pairs,)."""
         row, col = np.triu_indices(len(self.blocks), k=1)
         return self.blocks[row] == self.blocks[col]
-
-
-def t_test(
-    estimate: np.ndarray | float, sem: np.ndarray | float, freedom: int, tail: str = "two-sided"
-) -> np.ndarray:
-    """Return p of t-tests of estimates against 0; NaN where the error is NaN."""
-    t = estimate / sem
-    if tail == "two-sided":
-        return 2 * stats.t.sf(np.abs(t), freedom)
-    return stats.t.sf(t if tail == "greater" else -t, freedom)
 
 
 def check_design(

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from rsa_faces._core.labels import check_kinds
+from rsa_faces._core.student import t_test
 from rsa_faces.comparison import Method, max_similarity
-from rsa_faces.inference._design import Design, Units, check_design, t_test
+from rsa_faces.inference._design import Design, Units, check_design
 from rsa_faces.inference._estimate import Estimate
 from rsa_faces.inference._result import CEILINGS, PAIRS, SUBJECTS, TABLE, Result, with_corrected
 from rsa_faces.inference._study import pairs_of

@@ -19,8 +19,9 @@ from scipy import stats
 
 from rsa_faces._core.checks import check_count
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.student import half_width, t_test
 from rsa_faces.comparison import Method, resolve
-from rsa_faces.inference._design import Design, t_test
+from rsa_faces.inference._design import Design
 from rsa_faces.inference._dyadic import analytic, variance_parts
 from rsa_faces.inference._study import Study
 from rsa_faces.inference._weighted import weighted_similarities
@@ -253,7 +254,7 @@ def _signal(rng, size, method, design) -> dict:
     model = _distances(np.stack([other, *near]))
     similarity, variances = _variances(rng, model, data, method, design)
     means = similarity.mean(axis=1)
-    half = stats.t.ppf(1 - _ALPHA / 2, min(size) - 1) * np.sqrt(variances["both"][0][1])
+    half = half_width(np.sqrt(variances["both"][0][1]), min(size) - 1, _ALPHA)
     outcome = {
         "model against 0; both drawn; subjects share something else": _rejects(
             means[0], variances["both"][0][0], min(size)

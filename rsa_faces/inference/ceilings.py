@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_arguments, check_count, check_enough
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
@@ -258,9 +259,7 @@ def shared_structure(
         # would stay.
         orders[1:] = np.argsort(rng.random((n_permutations, n_subjects, len(run))), axis=2)
         lengths += shuffled_lengths(square, orders) / len(pairs)
-    # Sums in another order differ in the last digits: what is equal counts as equal.
-    extreme = int((lengths[1:] >= lengths[0] * (1 - 1e-12)).sum())
-    return (1 + extreme) / (1 + n_permutations)
+    return float(p_of(lengths[0], lengths[1:])[0])
 
 
 def _squares(

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.student import half_width, t_test
 from rsa_faces.comparison import compare
 from rsa_faces.inference._recording import DIGITS, recording_of
 from rsa_faces.inference._region import model_names
@@ -296,7 +296,5 @@ def _over_subjects(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     """Return ends of intervals and p of the mean over subjects, at each lag."""
     n, mean = len(values), values.mean(axis=0)
     sem = values.std(axis=0, ddof=1) / np.sqrt(n)
-    half = stats.t.ppf(0.975, n - 1) * sem
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(mean / sem), n - 1)
-    return mean - half, mean + half, p
+    half = half_width(sem, n - 1)
+    return mean - half, mean + half, t_test(mean, sem, n - 1)

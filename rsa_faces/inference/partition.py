@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import squareform
 
+from rsa_faces._core.chance import reached, share
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_enough
 from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError, check_same_names
@@ -577,12 +578,10 @@ def _permutation(runs, sides, transform, n_permutations: int, orders: Draw, rng)
             of_run.append((own, np.vstack([rest, basis])))
             observed[k - 1] += (own @ rest) ** 2 / (own @ own) / x.shape[1]
         tests.append(of_run)
-    # Sums in another order differ in the last digits: what is equal counts as equal, at 0 as well.
-    bound = observed - 1e-12
     step = int(np.clip(_MEMORY // (16 * max(run.n_pairs for run in runs)), 1, _PERMUTED))
     for start in range(0, n_permutations, step):
         n = min(step, n_permutations - start)
-        reached = np.zeros((n, n_predictors))
+        shuffled = np.zeros((n, n_predictors))
         everywhere = orders(rng, n)
         for run, of_run in zip(runs, tests, strict=True):
             row, col = np.triu_indices(run.n_conditions, k=1)
@@ -591,6 +590,6 @@ def _permutation(runs, sides, transform, n_permutations: int, orders: Draw, rng)
             for k, (own, against) in enumerate(of_run):
                 products = own[pairs] @ against.T
                 length = own @ own - (products[:, 1:] ** 2).sum(axis=1)
-                reached[:, k] += products[:, 0] ** 2 / length / run.n_pairs
-        extreme += (reached >= bound).sum(axis=0)
-    return (1 + extreme) / (1 + n_permutations)
+                shuffled[:, k] += products[:, 0] ** 2 / length / run.n_pairs
+        extreme += reached(shuffled, observed).sum(axis=0)
+    return share(extreme, n_permutations, observed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import largest_of, reached, share
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -161,23 +162,20 @@ def permutation_test(
     rng = as_rng(seed)
     observed = similarity_of(np.arange(len(conditions))[None])[0]
     extreme, extreme_max = np.zeros(len(model), int), np.zeros(len(model), int)
-    # Sums in another order differ in the last digits: what is equal counts as equal, at 0 as well.
-    bound = observed - 1e-12 * np.maximum(np.abs(observed), 1.0)
     # Products of a few at a time: large arrays that come and go cost more than what they are for.
     at_once = _BLOCK if method.factors is None else _FEW
     for start in range(0, n_permutations, _BLOCK):
         drawn = orders(rng, _BLOCK)[: n_permutations - start]
         parts = (drawn[i : i + at_once] for i in range(0, len(drawn), at_once))
         shuffled = np.concatenate([similarity_of(part) for part in parts])
-        extreme += (shuffled >= bound).sum(axis=0)
+        extreme += reached(shuffled, observed).sum(axis=0)
         # The largest similarity of all models in the same order: models are tested together,
         # whatever their dependence (Westfall and Young).
-        extreme_max += (np.nanmax(shuffled, axis=1)[:, None] >= bound).sum(axis=0)
-    undefined = np.isnan(observed)
+        extreme_max += reached(largest_of(shuffled.T, observed)[:, None], observed).sum(axis=0)
     return PermutationTest(
         observed,
-        np.where(undefined, np.nan, (1 + extreme) / (1 + n_permutations)),
-        np.where(undefined, np.nan, (1 + extreme_max) / (1 + n_permutations)),
+        share(extreme, n_permutations, observed),
+        share(extreme_max, n_permutations, observed),
         n_permutations,
     )
 

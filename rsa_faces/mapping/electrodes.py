@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.result import BaseResult, keep_warnings
@@ -190,14 +191,12 @@ def electrode_lines(
     exchanged = _exchanged(one, values, table["subject"], n_permutations, seed)
     null = np.log(_mse(one, exchanged) / _mse(apart, exchanged))
     gain = np.log(models["mse"].iloc[0] / models["mse"].iloc[1])
-    # Gains that are equal but for rounding count as reached.
-    n_reached = int((null >= gain - 1e-12).sum())
     return ElectrodeLines(
         table,
         pd.DataFrame(lines),
         models,
         float(models["bic"].iloc[0] - models["bic"].iloc[1]),
-        (n_reached + 1) / (n_permutations + 1),
+        float(p_of(gain, null)[0]),
         settings={"x": x, "y": y, "method": method, "n_permutations": n_permutations, "seed": seed},
     )
 

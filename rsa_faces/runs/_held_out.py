@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from rsa_faces._core.student import half_width
 from rsa_faces._core.words import between, number
 from rsa_faces.analyses._intervals import interval_of_rate
 from rsa_faces.report import Table
@@ -113,7 +113,7 @@ def held_out_folds(rows: pd.DataFrame, *, classes: bool) -> dict[str, Any]:
     n = len(values)
     # Nadeau and Bengio (2003): folds share those who choose.
     error = np.std(values, ddof=1) * np.sqrt(1 / n + 1 / (n - 1)) if n > 1 else np.nan
-    half = error * stats.t.ppf(0.975, n - 1)
+    half = half_width(error, n - 1)
     low, high = np.clip([value - half, value + half], 0 if classes else -1, 1)
     if classes and error == 0:  # folds that are all alike do not mean that others would be
         low, high = interval_of_rate(value, 0.0, n, 0.05)
@@ -174,7 +174,7 @@ def held_out_layers(
         judged = [flat[~half, place] for half, place in zip(halves, chosen, strict=True)]
         mean = float(np.mean([some.mean() for some in judged]))
         error = np.sqrt(np.mean([some.var(ddof=1) / len(some) for some in judged]))
-        half = error * stats.t.ppf(0.975, min(map(len, judged)) - 1)
+        half = half_width(error, min(map(len, judged)) - 1)
         layer = np.bincount(np.nonzero(known)[0][chosen], minlength=len(similarity))
         rows.append(
             {

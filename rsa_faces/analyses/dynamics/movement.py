@@ -8,17 +8,17 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.spatial.distance import squareform
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
+from rsa_faces._core.student import half_width
 from rsa_faces._core.warning import warn
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._inputs import as_labels, codes_of
-from rsa_faces.analyses._targets import p_of
 from rsa_faces.extraction import FramePatterns
 from rsa_faces.inference import adjust, variance_partition
 from rsa_faces.rdm import RDMs, frame_rdms
@@ -186,7 +186,7 @@ def movement(
         # Every person counts the same, however many clips there are.
         share = 1 / (np.bincount(whose)[whose] * len(kinds))
         each = np.bincount(whose, own["order"][moves] * share) * len(kinds)
-        half = stats.t.ppf(0.975, len(kinds) - 1) * each.std(ddof=1) / np.sqrt(len(kinds))
+        half = half_width(each.std(ddof=1) / np.sqrt(len(kinds)), len(kinds) - 1)
         nulls.append(share @ null[moves])
         rows.append(
             {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._targets import LEVEL
 
@@ -166,7 +167,7 @@ def beside(faces, weights, responses, orders) -> dict:
     left = left / (np.linalg.norm(left) or 1.0)
     found = left @ tested
     null = np.abs(left[orders] @ tested).max(axis=1)
-    p = (1 + (null >= np.abs(found).max() - 1e-12).sum()) / (1 + len(orders))
+    p = p_of(np.abs(found).max(), null)[0]
     return out | {"distance_r": found[0], "bend_r": found[1], "p_orthogonal": p}
 
 

@@ -13,16 +13,17 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import keep_warnings
+from rsa_faces._core.student import half_width, jackknife_error, t_test
 from rsa_faces.analyses import _procrustes as procrustes
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._face_images import as_points
 from rsa_faces.analyses._face_tables import common, numbers
 from rsa_faces.analyses._inputs import as_labels, cells_of
-from rsa_faces.analyses._targets import LEVEL
 from rsa_faces.inference._orders import exchanges
 
 _FEWEST = 4  # faces of a cell
@@ -233,8 +234,7 @@ def averageness(
             rows.append(row | dict(zip(names_, beyond, strict=True)))
             null.append(np.abs(drawn))
     table = pd.DataFrame(rows)
-    reached = np.max(null, axis=0) >= np.abs(table["r"].to_numpy())[:, None] - 1e-12
-    corrected = (1 + reached.sum(axis=1)) / (1 + n_permutations)
+    corrected = p_of(table["r"].abs(), null)[1]
     # Of few raters p may be larger than what permutations of faces give.
     table["p_corrected"] = np.maximum(corrected, table["p"])
     every = set(points).union(*(index for index in others.values() if index is not None))
@@ -375,18 +375,18 @@ def _tested(x, y, given, orders, dropped):
     # What controls leave of the ratings changes places (Freedman and Lane): whole ratings would
     # lose what they share with the controls.
     null = _partial(x, _left(y[:, None], given)[:, 0][orders].T, given)
-    p = (1 + (~(np.abs(null) < np.abs(r) - 1e-12)).sum()) / (1 + len(orders))
+    p = p_of(np.abs(r), np.abs(null))[0]
     kept = ~np.eye(n, dtype=bool)
     each = np.array([_partial(x[k], y[k][:, None], given[k])[0] for k in kept])
     z, limit = np.arctanh(np.clip(each, -1 + 1e-12, 1 - 1e-12)), 1 - 1e-12
-    error = (n - 1) * z.var()
+    error = jackknife_error(z)
     degrees = n - np.linalg.matrix_rank(given) - 1
     if dropped:
         raters = np.arctanh(np.clip(_partial(x, np.stack(dropped, axis=1), given), -limit, limit))
-        error += (len(dropped) - 1) * raters.var()
+        error = np.hypot(error, jackknife_error(raters))
         degrees = min(degrees, len(dropped) - 1)
-    half = np.sqrt(error) * stats.t.ppf(LEVEL[1] / 100, degrees)
+    half = half_width(error, degrees)
     centre = np.arctanh(np.clip(r, -limit, limit))
     if dropped:  # what these raters like need not be what others do
-        p = max(p, 2 * stats.t.sf(np.abs(centre) / np.sqrt(error), degrees))
+        p = max(p, t_test(centre, error, degrees))
     return r, np.tanh(centre - half), np.tanh(centre + half), p, null

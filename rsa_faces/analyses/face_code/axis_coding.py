@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError
 from rsa_faces._core.labels import Labels
@@ -17,7 +18,7 @@ from rsa_faces._core.warning import warn
 from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.analyses._intervals import percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
-from rsa_faces.analyses._targets import drawn_r, held_out_r, p_of
+from rsa_faces.analyses._targets import drawn_r, held_out_r
 from rsa_faces.analyses.face_code import _axis, _cells
 from rsa_faces.inference._orders import exchanges
 from rsa_faces.inference.bootstrap import draws_of

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.names import named
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.student import half_width, jackknife_error
 from rsa_faces._core.warning import warn
 from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.analyses._targets import LEVEL
@@ -216,7 +217,7 @@ def axis_geometry(
     value, left_out = _overlaps(products)
     # What noise leaves in squares is alike for random axes, whose squared cosine is known.
     floor = null.mean() - 1 / k
-    smaller, larger = (_share(sign * null, sign * value[0]) for sign in (-1, 1))
+    smaller, larger = (p_of(sign * value[0], sign * null)[0] for sign in (-1, 1))
     squared = _ends(value[0], left_out[:, 0], 1 / k + floor, null) - floor
     cosine = _ends(value[1], left_out[:, 1], 0.0, turned)
     if abs(squared[0]) > 1 or abs(cosine[0]) > 1:
@@ -233,7 +234,7 @@ def axis_geometry(
     rows = [
         ("dimensions spanned", *map(_inverse, squared[[0, 2, 1, 3, 5, 4]]), larger),
         ("squared cosine", *squared, smaller),
-        ("cosine", *cosine, _share(abs(turned), abs(value[1]))),
+        ("cosine", *cosine, p_of(abs(value[1]), abs(turned))[0]),
     ]
     curve = pd.DataFrame(columns=["distance", "cosine", "random_low", "random_high", "n_pairs"])
     if by_place:
@@ -244,7 +245,7 @@ def axis_geometry(
                 "expected recordings in which at least 2 pairs of cells have axes and differ in "
                 "distance, got none: leave `places` out."
             )
-        p = _share(abs(slopes), abs(slope))
+        p = p_of(abs(slope), abs(slopes))[0]
         rows.append(("cosine by distance", *_ends(slope, left_out, 0.0, slopes), p))
         columns = {"distance": by_place.middle, "cosine": by_place.curve(products)}
         curve = pd.DataFrame(columns | _band(curves) | {"n_pairs": by_place.n_pairs})
@@ -337,14 +338,9 @@ def _ends(value: float, left_out: np.ndarray, expected: float, null: np.ndarray)
     n = len(left_out)
     # Noise that cells share is not in what leaving out one of them changes.
     known = null[np.isfinite(null)]
-    error = max(np.sqrt((n - 1) * left_out.var()), known.std() if known.size else np.inf)
-    half = error * stats.t.ppf(LEVEL[1] / 100, n - 1)
+    error = max(jackknife_error(left_out), known.std() if known.size else np.inf)
+    half = half_width(error, n - 1)
     return np.array([value, value - half, value + half, expected, *np.nanpercentile(null, LEVEL)])
-
-
-def _share(null: np.ndarray, value: float) -> float:
-    """Return the p value of a value that is large; of the null what is undefined counts as such."""
-    return float((1 + (~(null < value - 1e-12)).sum()) / (1 + len(null)))
 
 
 def _inverse(value: float) -> float:

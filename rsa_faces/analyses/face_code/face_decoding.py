@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
@@ -235,7 +236,7 @@ def decode_faces(
         null = _null(cells, truth, fold_of, ridge, others, orders, whom)
         tell(len(sizes) + 1)
     table = pd.DataFrame(rows)
-    p = (1 + (null >= observed - 1e-12).sum(axis=0)) / (1 + n_permutations)
+    p = p_of(observed, null.T)[0]
     whole = table["n_units"] == len(everyone)
     table.loc[whole, "p"] = table.loc[whole, "n_distractors"].map(dict(zip(others, p, strict=True)))
     r2 = 1 - ((truth.T - decoded) ** 2).sum(axis=1) / ((truth.T - baseline) ** 2).sum(axis=1)

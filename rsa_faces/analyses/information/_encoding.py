@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from rsa_faces._core.numbers import best_index
+from rsa_faces._core.student import half_width, t_test
 from rsa_faces.analyses._ridge import fit_fold
-from rsa_faces.analyses._targets import LEVEL
 
 _HELD = 2**23  # values at a time
 #: Columns of a difference of r2: over folds of conditions, and over targets.
@@ -139,9 +138,7 @@ def corrected_t(
     """Return the mean of values, its t interval and p; its variance is a share of theirs."""
     n, mean = len(values), values.mean() if mean is None else mean
     error = values.std(ddof=1) * np.sqrt(share) if n > 1 else np.nan
-    half = error * stats.t.ppf(LEVEL[1] / 100, n - 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p = 2 * stats.t.sf(np.abs(mean / error), n - 1)
+    half, p = half_width(error, n - 1), t_test(mean, error, n - 1)
     return dict(zip(names, (mean, mean - half, mean + half, p), strict=True))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged, varies_inside
@@ -378,8 +379,8 @@ def _against(value: float, null: np.ndarray, prefix: str) -> dict[str, float]:
         "null_high": high,
         "excess": value - null.mean(),
         # What is equal but for rounding counts on both sides.
-        "p_less": (1 + (null <= value + 1e-12).sum()) / (1 + len(null)),
-        "p_greater": (1 + (null >= value - 1e-12).sum()) / (1 + len(null)),
+        "p_less": p_of(-value, -null)[0],
+        "p_greater": p_of(value, null)[0],
     }
     return {prefix.rstrip("_") or "congruence": value} | {
         prefix + name: number for name, number in numbers.items()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels, by_name
@@ -19,7 +20,6 @@ from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 from rsa_faces.analyses._intervals import percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
-from rsa_faces.analyses._targets import p_of
 from rsa_faces.analyses.face_code._cells import as_responses, ceilings, check_varying
 from rsa_faces.analyses.face_code._face_space import FaceSpace
 from rsa_faces.analyses.information._encoding import R2, TARGETS, Predictions

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import varies_inside
@@ -34,7 +35,7 @@ from rsa_faces.analyses._ridge import (
     middle,
 )
 from rsa_faces.analyses._softmax import SoftmaxClasses, fit_softmax
-from rsa_faces.analyses._targets import Classes, Numbers, p_of
+from rsa_faces.analyses._targets import Classes, Numbers
 from rsa_faces.inference.bootstrap import draws_of
 
 _FEW_GROUPS = 10

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
@@ -15,7 +16,7 @@ from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import cells_of
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, fit_fold
-from rsa_faces.analyses._targets import Numbers, p_of, rowwise_r
+from rsa_faces.analyses._targets import Numbers, rowwise_r
 from rsa_faces.inference._orders import exchanges
 from rsa_faces.inference.bootstrap import draws_of
 

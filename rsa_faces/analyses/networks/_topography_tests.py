@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.student import half_width, t_test
 from rsa_faces._core.warning import warn
 from rsa_faces.inference import Result, adjust, evaluate
 from rsa_faces.rdm import RDMs
@@ -92,9 +92,8 @@ def _difference(result: Result, region: str, parts: np.ndarray, options: dict) -
     freedom = result.settings["degrees_of_freedom"]
     freedom = freedom[region] if isinstance(freedom, dict) else freedom
     difference = central - peripheral
-    half = stats.t.ppf(1 - options["alpha"] / 2, freedom) * sem
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p_value = 2 * stats.t.sf(np.abs(difference / sem), freedom)
+    half = half_width(sem, freedom, options["alpha"])
+    p_value = t_test(difference, sem, freedom)
     first = table.iloc[0]
     return {
         "method": first["method"],

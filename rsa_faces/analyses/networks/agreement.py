@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
-from scipy.stats import t as student
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.student import half_width, jackknife_error
 from rsa_faces.analyses._inputs import Layers, as_layers, cells_of, codes_of, matched
 from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.analyses.networks._geometry import (
@@ -252,15 +253,10 @@ def layer_agreement(
             low, high = percentile_interval(samples, k, 1 - alpha)
         if method != "procrustes" and n_permutations:
             null = alike_permuted(a, b, method, orders)
-            bound = value - 1e-12
-            p = (1 + (null >= bound).sum(axis=0)) / (1 + n_permutations)
-            largest = null.max(axis=(1, 2))
-            corrected = (1 + (largest[:, None, None] >= bound).sum(axis=0)) / (1 + n_permutations)
+            p, corrected = p_of(value, np.moveaxis(null, 0, -1))
             shuffled = np.array([_in_order(one_map, depth_a, depth_b) for one_map in null])
-            if np.isfinite(depth_r):
-                # Layers that all agree most with one follow no order at all.
-                reached = (np.nan_to_num(shuffled, nan=-1.0) >= depth_r - 1e-12).sum()
-                depth_p = (1 + reached) / (1 + n_permutations)
+            # Layers that all agree most with one follow no order at all.
+            depth_p = float(p_of(depth_r, np.nan_to_num(shuffled, nan=-1.0))[0])
         i, j = (index.ravel() for index in np.indices(value.shape))
         tables.append(
             pd.DataFrame(
@@ -454,6 +450,5 @@ def _over_seeds(values: np.ndarray, alpha: float) -> tuple[float, float, float]:
     pairs = values.sum() - np.trace(values)
     mean = pairs / (k * (k - 1))
     without = (pairs - 2 * (values.sum(axis=1) - np.diag(values))) / ((k - 1) * (k - 2))
-    error = np.sqrt((k - 1) / k * ((without - without.mean()) ** 2).sum())
-    reach = student.ppf(1 - alpha / 2, k - 1) * error
+    reach = half_width(jackknife_error(without), k - 1, alpha)
     return float(mean), float(mean - reach), float(mean + reach)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
@@ -15,6 +14,7 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.numbers import best_index
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.student import half_width, jackknife_error
 from rsa_faces.analyses._gram import centred_on, unit_length
 from rsa_faces.analyses._inputs import as_labels, as_layers, check_finite, codes_of
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds, fit_fold
@@ -334,8 +334,7 @@ def shape_distance(
 
     whole = distance(np.arange(len(x)))
     without = np.array([distance(np.flatnonzero(who != p)) for p in range(n_people)])
-    error = np.sqrt((n_people - 1) / n_people * ((without - without.mean()) ** 2).sum())
-    reach = student.ppf(1 - alpha / 2, n_people - 1) * error
+    reach = half_width(jackknife_error(without), n_people - 1, alpha)
     return {
         "distance": whole,
         "ci_low": float(max(whole - reach, 0.0)),

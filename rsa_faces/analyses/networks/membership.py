@@ -10,13 +10,13 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_arguments, check_count
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.labels import Labels, by_name
 from rsa_faces._core.names import is_missing
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._groups import check_share, grouped_faces, permutations, score_matrix
-from rsa_faces.analyses._targets import p_of
 from rsa_faces.rdm import RDMs
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
@@ -266,16 +267,15 @@ def table_of_places(changes: np.ndarray, whom: np.ndarray, n_places: int, rng) -
 
 def unlike_others(above: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return p of each place, alone and corrected, from differences (n_places, n_people)."""
-    observed = np.abs(above.mean(axis=1)) - 1e-12
+    observed = np.abs(above.mean(axis=1))
     # Were all places alike, each person's could change places.
     null = np.array(
         [np.abs(rng.permuted(above, axis=0).mean(axis=1)) for _ in range(_N_PERMUTATIONS)]
     )
     # Places change places: what one may show by chance any may, so that all make one null.
-    one, largest = null.ravel(), null.max(axis=1)
     p, corrected = (
-        (1 + (values >= observed[:, None]).sum(axis=1)) / (1 + len(values))
-        for values in (one, largest)
+        p_of(observed, np.broadcast_to(values, (len(above), len(values))))[0]
+        for values in (null.ravel(), null.max(axis=1))
     )
     return p, corrected
 

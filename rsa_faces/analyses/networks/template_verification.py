@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError, some
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.student import half_width, t_test
 from rsa_faces._core.words import counted
 from rsa_faces.analyses._groups import check_share, error_of_people
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of
@@ -477,8 +477,8 @@ class _People:
         error = error_of_people(own, np.ones((self.n, 1)), alone)
         freedom = self.n_own - 1
         if error > 0 and freedom > 0:
-            reach = error * stats.t.isf(alpha / 2, freedom)
-            p = float(2 * stats.t.sf(abs(middle) / error, freedom))
+            reach = half_width(error, freedom, alpha)
+            p = float(t_test(middle, error, freedom))
         else:
             # All people are alike: accepted by both networks, which tells nothing, or by one of
             # them only, which is as likely as coins that all fall on one side.

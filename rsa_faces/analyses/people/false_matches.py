@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
@@ -437,12 +438,7 @@ def _group_p(faces, pool, onehot, threshold: float, n_permutations: int, rng):
     mean, spread = np.nanmean(permuted, axis=0), np.nanstd(permuted, axis=0)
     spread = np.where(spread > 0, spread, np.nan)
     far, observed = np.abs(permuted - mean) / spread, np.abs(observed - mean) / spread
-    bound = observed * (1 - 1e-12)
-    p = (1 + (far >= bound).sum(axis=0)) / (1 + n_permutations)
-    largest = np.nanmax(np.where(np.isnan(far), -1.0, far), axis=1)
-    p_max = (1 + (largest[:, None] >= bound).sum(axis=0)) / (1 + n_permutations)
-    undefined = np.isnan(observed)
-    return np.where(undefined, np.nan, p), np.where(undefined, np.nan, p_max)
+    return p_of(observed, far.T)
 
 
 def _match_notes(table, groups) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
@@ -189,9 +190,8 @@ def group_components(
     tables, summaries = [], []
     for name, codes, kinds in faces.attributes:
         share, permuted = _shares(positions, codes, len(kinds), faces, n_permutations, seed)
-        bound = share - 1e-12
+        p, p_max = p_of(share, permuted.T)
         n_people = len(faces.person_names)
-        p_max = (1 + (permuted.max(axis=1)[:, None] >= bound).sum(axis=0)) / (1 + n_permutations)
         tables.append(
             pd.DataFrame(
                 {
@@ -201,7 +201,7 @@ def group_components(
                     "clustering_index": 1.0 - share,
                     "between_group_share": share,
                     "expected_share": permuted.mean(axis=0),
-                    "p": (1 + (permuted >= bound).sum(axis=0)) / (1 + n_permutations),
+                    "p": p,
                     "p_max": p_max,
                     "n_groups": len(kinds),
                     "n_people": n_people,

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged
@@ -212,8 +213,7 @@ def erase_groups(
             row = {**place, "what": "group", "embedding": name}
             shares = weights @ hits / weights.sum(axis=1)
             row |= recognition.summary(shares, n_people, rate=True)
-            p = (1 + (null >= accuracy[0] - 1e-12).sum()) / (1 + n_permutations)
-            rows.append({**row, "chance": null.mean(), "p": p})
+            rows.append({**row, "chance": null.mean(), "p": p_of(accuracy[0], null)[0]})
         both = {"whole": whole, "erased": erased}
         drawn = {name: recognition.auc(x) for name, x in both.items()}
         drawn["cost"] = drawn["erased"] - drawn["whole"]

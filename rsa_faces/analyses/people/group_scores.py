@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
+from rsa_faces._core.chance import reached, share
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.student import half_width
 from rsa_faces.analyses._groups import (
     SELF_REPORT,
     check_share,
@@ -240,7 +241,7 @@ def score_distributions(
         size = onehot.sum(axis=0)[weights.any(axis=0)]
         # A mean of each group is taken off.
         free = max(size.sum() - len(size), 1)
-        reach = student.ppf(1 - alpha / 2, free) * error if error > 0 else np.nan
+        reach = half_width(error, free, alpha) if error > 0 else np.nan
         return value - reach, value + reach
 
     def mean_of(weights: np.ndarray) -> tuple[float, float]:
@@ -269,11 +270,11 @@ def score_distributions(
     table = pd.DataFrame([row for row in rows if row["n_pairs"]])
     observed = _contrast(onehot[None], total, count)[0]
     # A tie must not be lost to rounding, in whatever unit scores are.
-    bound = observed - 1e-12 * np.nanmax(np.abs(faces.matrix))
+    size = np.nanmax(np.abs(faces.matrix))
     extreme = 0
     for permuted in permutations(faces, n_permutations, rng):
         contrasts = _contrast(onehot[permuted], total, count)
-        extreme += int((contrasts >= bound).sum())
+        extreme += reached(contrasts, observed, size).sum()
     low, high = around(observed, np.where(same, 1.0, -1.0))
     others = pairs.loc[pairs["kind"] != "mated", "score"]
     summary = pd.DataFrame(
@@ -285,7 +286,7 @@ def score_distributions(
                 "ci_low": low,
                 "ci_high": high,
                 "standardized": observed / others.std(),
-                "p": (1 + extreme) / (1 + n_permutations),
+                "p": share(extreme, n_permutations, observed),
                 "n_people": len(onehot),
                 "n_pairs": len(others),
                 "n_missing": faces.n_missing,

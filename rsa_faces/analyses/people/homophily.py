@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
+from rsa_faces._core.chance import reached, share
 from rsa_faces._core.checks import as_rng, check_choice, check_count, check_unique_names
 from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.names import as_names
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.student import half_width
 from rsa_faces._core.warning import warn
 from rsa_faces.analyses._groups import check_share, score_matrix
 from rsa_faces.analyses._inputs import as_labels, cells_of
@@ -227,7 +228,7 @@ def homophily(
         )
     rng = as_rng(seed)
     orders = exchanges(np.arange(len(names)), cells_of(within, names))(rng, n_permutations)
-    reach = student.ppf(1 - alpha / 2, n - 1)
+    reach = half_width(error, n - 1, alpha)
     kind_of = tie[first, second]
     out = []
     for k, (name, kind, values) in enumerate(terms, start=1):
@@ -240,8 +241,8 @@ def homophily(
                 "estimate": beta[k],
                 "standardized": beta[k] / y.std(),
                 "se": error[k],
-                "ci_low": beta[k] - reach * error[k],
-                "ci_high": beta[k] + reach * error[k],
+                "ci_low": beta[k] - reach[k],
+                "ci_high": beta[k] + reach[k],
                 "t": observed,
                 "p": p,
                 "mean_linked": y[linked].mean() if kind == "tie" else np.nan,
@@ -489,9 +490,9 @@ def _permuted(design, y, k: int, orders, first, second, n: int) -> tuple[float, 
 
     observed = t_of(left_x[None])[0]
     step = max(1, _VALUES // len(y))
-    reached = 0
+    extreme = 0
     for start in range(0, len(orders), step):
         order = orders[start : start + step]
         t = t_of(whole[order[:, first], order[:, second]])
-        reached += int((abs(t) >= abs(observed) * (1 - 1e-12)).sum())
-    return float(observed), (1 + reached) / (1 + len(orders))
+        extreme += reached(abs(t), abs(observed)).sum()
+    return float(observed), share(extreme, len(orders), observed)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces import __version__
+from rsa_faces._core.student import half_width
 from rsa_faces._core.words import between, counted, number, p_sentence, p_value
 from rsa_faces.comparison import METHODS
 from rsa_faces.rdm import MEASURES
@@ -70,7 +70,7 @@ def _findings(config: SearchlightConfig, peaks: pd.DataFrame, n: int) -> list[st
         inside = []
         if n > 1 and "t" in rows and best["t"]:
             # t is the mean similarity over its standard error.
-            half = abs(best["similarity"] / best["t"]) * stats.t.ppf(0.975, n - 1)
+            half = half_width(abs(best["similarity"] / best["t"]), n - 1)
             low, high = best["similarity"] - half, best["similarity"] + half
             inside.append(f"95 % interval at this place {between(low, high)}")
         if "ceiling_low" in rows and pd.notna(best["ceiling_low"]):

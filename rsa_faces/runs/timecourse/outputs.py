@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rsa_faces import __version__
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.student import half_width
 from rsa_faces._core.words import between, counted, number, p_sentence, p_value
 from rsa_faces.comparison import METHODS
 from rsa_faces.mapping import LayerMap
@@ -125,7 +125,7 @@ def _findings(shown: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> list[s
             f"{row.peak_time:.2f} s) mean similarity {number(at_peak.mean())}"
         )
         if n > 1:
-            half = at_peak.sem() * stats.t.ppf(0.975, n - 1)
+            half = half_width(at_peak.sem(), n - 1)
             text += (
                 f" (95 % interval {between(at_peak.mean() - half, at_peak.mean() + half)}, "
                 f"{n} patients)"
