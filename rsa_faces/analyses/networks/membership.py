@@ -16,6 +16,7 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError
 from rsa_faces._core.labels import Labels, by_name
 from rsa_faces._core.names import is_missing
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.student import half_width
 from rsa_faces.analyses._groups import check_share, grouped_faces, permutations, score_matrix
 from rsa_faces.rdm import RDMs
 
@@ -284,15 +285,18 @@ def _beyond(signs, others, member: np.ndarray, orders: np.ndarray, alpha: float)
     for name, values in signs.items():
         mine, theirs = (_placements(v[member], v[~member]) for v in (values, others[name]))
         areas = mine[0].mean(), theirs[0].mean()
-        variance = sum((m - t).var(ddof=1) / len(m) for m, t in zip(mine, theirs, strict=True))
-        reach = norm.ppf(1 - alpha / 2) * np.sqrt(variance)
+        parts = [(m - t).var(ddof=1) / len(m) for m, t in zip(mine, theirs, strict=True)]
+        # Freedom by Welch: two groups of people, of any sizes and spreads.
+        shares = [v**2 / (len(m) - 1) for v, m in zip(parts, mine, strict=True)]
+        freedom = sum(parts) ** 2 / sum(shares) if sum(parts) > 0 else 1
+        reach = half_width(np.sqrt(sum(parts)), freedom, alpha)
         gap = areas[0] - areas[1]
         rows.append(
             {
                 "reference_auc": areas[1],
                 "difference": gap,
-                "difference_low": gap - reach,
-                "difference_high": gap + reach,
+                "difference_low": max(gap - reach, -1.0),
+                "difference_high": min(gap + reach, 1.0),
             }
         )
         ranks = rankdata(values) - rankdata(others[name])
