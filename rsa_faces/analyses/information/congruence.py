@@ -24,6 +24,7 @@ _RELIABLE = 0.1  # below this, dividing by the reliability says nothing
 _RELIABILITY = ("reliability_first", "reliability_second", "corrected")
 _AGAINST = ("null_mean", "null_low", "null_high", "excess", "p_less", "p_greater")
 _MEASURED = ("congruence", *_AGAINST, *_RELIABILITY, "tucker", *(f"tucker_{c}" for c in _AGAINST))
+_ROUNDING = 1e-12  # squared, of patterns whose mean square is 1
 _STRENGTH = 0.1  # of the ridge of read-out directions, times the mean squared length of patterns
 
 
@@ -158,9 +159,12 @@ def congruence(
     Notes
     -----
     The subspace of a label is spanned by the leading principal components of its class means
-    (between-class PCA). With orthonormal bases U and V, congruence is ‖UᵀV‖² / min(d₁, d₂), the
-    mean squared cosine of the principal angles [1]_; for one dimension each it is the square of
-    Tucker's congruence coefficient. All is computed from inner products.
+    (between-class PCA). Where one label varies within units (expressions of people), the effects of
+    the other are taken off first (least squares): nothing changes if every unit has all classes,
+    and where images are missing means do not hold more of some. With orthonormal bases U and V,
+    congruence is ‖UᵀV‖² / min(d₁, d₂), the mean squared cosine of the principal angles [1]_; for
+    one dimension each it is the square of Tucker's congruence coefficient. All is computed from
+    inner products.
 
     Which to read, by simulation with known angles (20 people × 4 expressions × 3 views, 32 to 512
     channels, ``scripts/simulate_congruence.py angles``): ``corrected`` of class means comes nearest
@@ -247,6 +251,8 @@ def congruence(
     swap = varies_inside(a, units) and not varies_inside(
         b, units
     )  # congruence is the same either way round
+    # A read-out turns away from the other label by itself.
+    offs = _offs(a, b, units) if directions == "means" else [None, None]
     shuffled = _shuffled(*((a, b) if swap else (b, a)), units, n_permutations, rng, cells)
     halves = _halves(a, b, units, n_splits, rng)
     rows, angles, crowded = [], [], []
@@ -259,8 +265,8 @@ def congruence(
             # Directions have no unit; weights of a read-out would have the inverse one.
             gram = products[0] / (np.trace(products[0]) / n)
             gram = gram if cells is None else _without(gram, cells, units)
-            ridge = _ridge(gram) if directions == "readout" else None
-            base, other = (_bases(gram, c[None], n_dimensions, ridge=ridge)[0] for c in (a, b))
+            sides = [_Side.of(gram, off, directions, n_dimensions) for off in offs]
+            base, other = (side.bases(c[None])[0] for side, c in zip(sides, (a, b), strict=True))
             # Means of k classes span k - 1 dimensions at most, fewer where some follow from others.
             base, other = base[base.any(axis=1)], other[other.any(axis=1)]
             if not len(base) or not len(other):
@@ -284,12 +290,12 @@ def congruence(
                 row |= dict.fromkeys(_MEASURED, np.nan)
             else:
                 kept = other if swap else base
-                null = _bases(gram, shuffled, n_dimensions, ridge=ridge)
+                null = sides[0 if swap else 1].bases(shuffled)
                 null = np.array([_overlaps(kept[None], gram, null), _cosines(kept, gram, null)])
                 value = _overlaps(base[None], gram, other[None])[0]
                 tucker = _cosines(base, gram, other[None])[0]
                 row |= _against(value, null[0], "")
-                row |= _reliability(gram, a, b, halves, n_dimensions, directions)
+                row |= _reliability(gram, a, b, halves, sides)
                 row |= _against(tucker, null[1], "tucker_")
             rows.append(
                 {
@@ -322,6 +328,46 @@ def congruence(
     return Congruence(pd.DataFrame(rows), pd.DataFrame(angles), tuple(names), settings=settings)
 
 
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """A label's patterns, as weights of the conditions (`off`), and how directions are found."""
+
+    gram: np.ndarray
+    off: np.ndarray | None
+    ridge: np.ndarray | None
+    n_dimensions: int
+
+    @classmethod
+    def of(cls, gram, off, directions: str, n_dimensions: int) -> _Side:
+        gram = gram if off is None else off @ gram @ off.T
+        return cls(gram, off, _ridge(gram) if directions == "readout" else None, n_dimensions)
+
+    def bases(self, codes: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
+        """Return bases of labels (n_codings, n_conditions), of the conditions `inside` only."""
+        ridge = self.ridge
+        if ridge is not None and inside is not None:
+            ridge = np.array([_ridge(self.gram, half) for half in inside])
+        found = _bases(self.gram, codes, self.n_dimensions, inside, ridge)
+        return found if self.off is None else found @ self.off
+
+
+def _offs(a: np.ndarray, b: np.ndarray, units: np.ndarray) -> list[np.ndarray | None]:
+    """Return what takes the other's effect off each label's patterns, in a crossed design.
+
+    Where images are missing, means of one label hold more of some classes of the other, and their
+    directions would meet by this alone. None where one label does not vary within units, or both
+    do.
+    """
+    varying = [varies_inside(code, units) for code in (a, b)]
+    if varying[0] == varying[1]:
+        return [None, None]
+    whose = (units[:, None] == np.unique(units)).astype(float)
+    within = np.eye(len(units)) - whose @ (whose / whose.sum(axis=0)).T
+    return [
+        within if varies else _off((b if k == 0 else a), units) for k, varies in enumerate(varying)
+    ]
+
+
 def _bases(gram, codes, n_dimensions: int, inside=None, ridge=None) -> np.ndarray:
     """Return orthonormal bases of class means or read-out weights, as weights of the conditions.
 
@@ -350,7 +396,7 @@ def _bases(gram, codes, n_dimensions: int, inside=None, ridge=None) -> np.ndarra
         values, vectors = np.linalg.eigh(means @ gram @ means.transpose(0, 2, 1))
         values, vectors = values[:, : -d - 1 : -1], vectors[..., : -d - 1 : -1]
         # A direction that only rounding has would come out as long as the others.
-        floor = 1e-10 * np.maximum(values[:, :1], 1e-10 * np.abs(gram).max())
+        floor = np.maximum(1e-10 * values[:, :1], _ROUNDING)
         scale = np.where(values > floor, 1 / np.sqrt(np.maximum(values, floor)), 0)
         bases[part] = (vectors * scale[:, None]).transpose(0, 2, 1) @ means
     return bases
@@ -393,10 +439,15 @@ def _without(gram: np.ndarray, cells: np.ndarray, units: np.ndarray) -> np.ndarr
     Least squares of units and cells together: units with other numbers of conditions in each cell
     keep their own means.
     """
+    off = _off(cells, units)
+    return off @ gram @ off.T
+
+
+def _off(cells: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return what takes the effects of cells off patterns."""
     member, whose = ((c[:, None] == np.unique(c)).astype(float) for c in (cells, units))
     left = member - whose @ (whose.T @ member / whose.sum(axis=0)[:, None])
-    off = np.eye(len(gram)) - member @ np.linalg.pinv(left, rcond=1e-10)
-    return off @ gram @ off.T
+    return np.eye(len(cells)) - member @ np.linalg.pinv(left, rcond=1e-10)
 
 
 def _ridge(gram: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
@@ -416,22 +467,16 @@ def _ridge(gram: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
     return ridge
 
 
-def _reliability(gram, a, b, halves: np.ndarray, n_dimensions: int, directions: str):
+def _reliability(gram, a, b, halves: np.ndarray, sides: list[_Side]):
     """Return how alike subspaces of two halves are, and congruence corrected by it."""
     if not len(halves):
         return dict.fromkeys(_RELIABILITY, np.nan)
     (a1, b1), (a2, b2) = (
         [
-            _bases(
-                gram,
-                np.tile(c, (len(halves), 1)),
-                n_dimensions,
-                side,
-                np.array([_ridge(gram, s) for s in side]) if directions == "readout" else None,
-            )
-            for c in (a, b)
+            side.bases(np.tile(c, (len(halves), 1)), half)
+            for side, c in zip(sides, (a, b), strict=True)
         ]
-        for side in (halves, ~halves)
+        for half in (halves, ~halves)
     )
     first, second = _overlaps(a1, gram, a2), _overlaps(b1, gram, b2)
     # Across halves, as reliabilities are: noise that both labels share in one half would count as
