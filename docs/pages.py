@@ -255,7 +255,7 @@ def outputs() -> str:
     exported = ", ".join(f"`{name}`" for name in EXPORTS)
     others = {
         "rdm`, `import`, `arrange fit`, `arrange import": "`--out`: RDMs (`rf.load_rdms` reads them); "
-        "as .csv a row for each pair: labels, `condition_a`, `condition_b`, `dissimilarity`",
+        "as .csv a row for each pair: labels, `condition_a`, `condition_b`, `dissimilarity`, `measure`",
         "extract": "`--store`: activations (`rf.load_activations` reads them)",
         "faces": "`--table`: `id` and the columns of `rsa_faces.stimuli.FaceTable`; `--crops`: a PNG "
         "of each face, `images.csv`",

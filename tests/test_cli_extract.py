@@ -72,6 +72,7 @@ def test_reduced_layers_and_tables(photographs, tmp_path):
     layers = pd.read_csv(table)["layer"].unique()
     assert "conv1:mean" in layers
     assert all(layer.endswith(":mean") for layer in layers)
+    assert rf.load_rdms(table).measure == "cosine"
 
 
 def test_faces_are_found_told_and_cut(photographs, tmp_path):

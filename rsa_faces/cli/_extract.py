@@ -359,7 +359,7 @@ def _save(rdms: RDMs, target: Path) -> None:
     from rsa_faces._core.tables import write_table
 
     if target.suffix == ".csv":
-        write_table(rdms.to_frame(), target)
+        write_table(rdms.to_frame().assign(measure=rdms.measure), target)
     else:
         rdms.save(target)
     tell(f"{rdms!r}")

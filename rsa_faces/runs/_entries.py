@@ -99,7 +99,7 @@ class StimuliConfig(Section):
     folder: Path | None = key("Folder of images.", None)
     clips: Path | None = key("Folder of clips, instead of images.", None)
     manifest: Path | None = key("Table with a column `file` and a column per label.", None)
-    dataset: str | None = key("A data set that ships, instead of a folder.", None)
+    dataset: str | None = key("A data set by name, instead of a folder: `rf.datasets`.", None)
     rate: float | None = key(
         "Frames of a second of a clip that networks are shown; all by default.",
         None,

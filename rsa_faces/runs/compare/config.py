@@ -128,7 +128,7 @@ class DataConfig(RdmsConfig):
 
     renamed: ClassVar[Mapping[str, str]] = {"bootstrap": "generalise_to"}
 
-    dataset: str | None = key("A data set that ships.", None)
+    dataset: str | None = key("A data set by name: `rf.datasets`.", None)
     fmri: FmriConfig | None = key("Brain images, from which RDMs are made.", None)
     simulated: SimulatedRegionConfig | None = key("Simulated brains.", None)
     region: str = key("What the data are called: a region, or behaviour.")
