@@ -132,7 +132,8 @@ def congruence(
         Its table has, per layer in order: ``network``, ``layer``, ``layer_index``, ``depth``;
         ``congruence``, from 0 (orthogonal) to 1 (one subspace holds the other); ``null_mean``,
         ``null_low``, ``null_high`` (95 %) of directions that say nothing of the second label;
-        ``excess`` (congruence less ``null_mean``); ``p_less`` and ``p_greater`` (one-sided);
+        ``excess`` (congruence less ``null_mean``); ``p_less`` and ``p_greater`` (one-sided; NaN for
+        directions of a read-out, see the notes);
         ``tucker``, the mean absolute cosine of each of the leading `n_dimensions` directions of the
         one with each of the other's, and the same columns for it (``tucker_null_mean``, …,
         ``tucker_p_greater``); ``reliability_first``, ``reliability_second`` (of
@@ -192,6 +193,12 @@ def congruence(
     % of 400 studies without any effect had p_greater ≤ 0.05, and 4.8 % within cells of view (p_less
     4.5 %; with an effect of independent direction 2.5 and 0.3 %; ``scripts/simulate_congruence.py
     level --simulations 400``).
+
+    Read-out directions of labels that tell nothing follow the noise; those of two labels that do
+    tell something differ from these however independent they are: of 100 simulated studies of
+    independent directions 77 to 100 had p_greater ≤ 0.05 in one design (12 people × 4 expressions ×
+    3 views, much noise), and 43 % of 30 p_less in another (little noise); so p is not given for
+    them, and the null is that of exchanged labels only.
 
     Noise makes subspaces of few conditions less alike than they are, and noise that both labels
     share (their means are of the same images) makes them more alike. Halves of the units share no
@@ -311,6 +318,16 @@ def congruence(
                 for k, c in enumerate(cosines)
             ]
             tell(i + 1)
+    if directions == "readout":
+        for row in rows:
+            row |= dict.fromkeys(
+                [name for name in row if "p_less" in name or "p_greater" in name], np.nan
+            )
+        warn(
+            f"p of read-out directions of {names[0]} and {names[1]} is not given: those of "
+            "exchanged labels, which tell nothing, lie elsewhere than those of labels that tell "
+            "something, however independent. Take directions='means' for p."
+        )
     if crowded:
         warn(
             f"congruence of {names[0]} and {names[1]} is undefined in {len(crowded)} layers, whose "
@@ -352,20 +369,19 @@ class _Side:
 
 
 def _offs(a: np.ndarray, b: np.ndarray, units: np.ndarray) -> list[np.ndarray | None]:
-    """Return what takes the other's effect off each label's patterns, in a crossed design.
+    """Return what takes other effects off each label's patterns: the other label's and units'.
 
     Where images are missing, means of one label hold more of some classes of the other, and their
-    directions would meet by this alone. None where one label does not vary within units, or both
-    do.
+    directions would meet by this alone. None where neither label varies within units, as their
+    effects cannot be told apart.
     """
     varying = [varies_inside(code, units) for code in (a, b)]
-    if varying[0] == varying[1]:
+    if not any(varying):
         return [None, None]
     whose = (units[:, None] == np.unique(units)).astype(float)
     within = np.eye(len(units)) - whose @ (whose / whose.sum(axis=0)).T
-    return [
-        within if varies else _off((b if k == 0 else a), units) for k, varies in enumerate(varying)
-    ]
+    offs = _off(b, units), _off(a, units)
+    return [within @ off if own else off for off, own in zip(offs, varying, strict=True)]
 
 
 def _bases(gram, codes, n_dimensions: int, inside=None, ridge=None) -> np.ndarray:
