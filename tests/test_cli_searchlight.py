@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -17,6 +18,7 @@ import rsa_faces as rf
 from rsa_faces._core.errors import InputError
 from rsa_faces.datasets import simulated_brain
 from rsa_faces.runs._brains import read_volumes
+from rsa_faces.runs.searchlight import outputs
 from rsa_faces.runs.searchlight.config import SearchlightConfig
 
 CONFIG = Path(__file__).parents[1] / "rsa_faces" / "configs" / "searchlight.yaml"
@@ -548,3 +550,14 @@ def test_runs_of_stimuli_are_a_column_of_their_table(project, tmp_path):
     np.testing.assert_allclose(maps.similarity, expected.similarity, atol=1e-12)
     whole = rf.searchlight(brain.imgs[2], **of, radius=6.0)
     assert np.nanmax(abs(maps.similarity - whole.similarity)) > 0.05
+
+
+def test_the_methods_say_how_rdms_of_layers_are_made():
+    run = SimpleNamespace(
+        networks=SimpleNamespace(entries=["sface"], layers={"sface": ["fc"]}),
+        stimuli=SimpleNamespace(ids=range(12)),
+        brains=SimpleNamespace(models=None),
+        config=SimpleNamespace(models=[]),
+    )
+    said = " (of sface (1 layer), shown 12 stimuli, by 1 − Pearson correlation)"
+    assert outputs._models(run) == said

@@ -113,6 +113,7 @@ def test_similarity_is_there_when_it_was_planted(project, tmp_path):
         assert (tmp_path / "o" / name).is_file(), name
     methods = (tmp_path / "o" / "methods.md").read_text(encoding="utf-8")
     assert "tested over patients by all 8 sign flips" in methods  # 99 were asked for
+    assert "were shown the stimuli (squared Euclidean distance)" in methods
     compared = pd.read_csv(tmp_path / "o" / "networks.csv")
     assert compared[["region", "network_a", "network_b"]].to_numpy().tolist() == [
         ["ventral", "pixels", "gabor-v1"]

@@ -116,7 +116,7 @@ for path in sorted(study.rglob("sub-01*")):
 # -----------------
 #
 # This is where your study begins. ``bids`` goes through the GLM of nilearn: a pattern for each face and run,
-# without movement. ``crossnobis`` takes the runs as folds. Names in ``trial_type`` are those
+# without movement. ``crossnobis`` takes the runs as folds; RDMs of layers are made by ``correlation``. Names in ``trial_type`` are those
 # in the column ``id`` of the stimuli.
 
 Path("searchlight.yaml").write_text("""\

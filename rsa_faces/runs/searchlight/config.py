@@ -23,6 +23,9 @@ from rsa_faces.runs._entries import (
 from rsa_faces.runs._images import BidsConfig, MaskConfig, MeshConfig, SubjectsConfig
 from rsa_faces.runs._reading import exactly_one
 
+#: How RDMs of layers are made, whatever those of patterns are.
+OF_LAYERS = "correlation"
+
 
 class BrainImagesConfig(SubjectsConfig):
     """Images of a group of subjects in one space, a data set in BIDS, or one that is simulated.
@@ -95,7 +98,9 @@ class SearchlightConfig(RunConfig):
     networks: list[NetworkConfig] = key("Networks and their layers.", [])
     models: list[ModelConfig] = key("Model RDMs.", [])
     radius: float = key("Of spheres or discs, in mm.", 8.0, gt=0)
-    measure: Measure = key("How RDMs of patterns are made.", "correlation")
+    measure: Measure = key(
+        f"How RDMs of patterns are made. Those of layers: {OF_LAYERS}.", "correlation"
+    )
     method: Method = key("How RDMs are compared.", "spearman")
     noise: Noise = None
     noise_from: NoiseFrom = "all"

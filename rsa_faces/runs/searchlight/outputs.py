@@ -16,7 +16,7 @@ from rsa_faces.rdm import MEASURES
 from rsa_faces.report import Account, Table
 from rsa_faces.runs._held_out import best_findings, best_methods, best_table
 from rsa_faces.runs._sources import crops, layers_of, sign_flips, sources, whitening
-from rsa_faces.runs.searchlight.config import SearchlightConfig
+from rsa_faces.runs.searchlight.config import OF_LAYERS, SearchlightConfig
 
 if TYPE_CHECKING:
     from rsa_faces.runs.searchlight.run import SearchlightRun
@@ -158,7 +158,10 @@ def _models(run: SearchlightRun) -> str:
     """Return where models come from."""
     parts = []
     if run.networks.entries:
-        parts.append(f"of {layers_of(run.networks)}, shown {len(run.stimuli.ids)} stimuli")
+        parts.append(
+            f"of {layers_of(run.networks)}, shown {len(run.stimuli.ids)} stimuli, "
+            f"by {MEASURES[OF_LAYERS].label}"
+        )
     if run.brains.models is not None:
         parts.append("of the simulated layers that are planted, and some that are not")
     for entry in run.config.models:

@@ -44,7 +44,7 @@ from rsa_faces.runs._networks import network_jobs, network_rdms, networks_of, re
 from rsa_faces.runs._plan import Trials, size_of, timed
 from rsa_faces.runs._run import Run
 from rsa_faces.runs._sentences import about, heard
-from rsa_faces.runs.searchlight.config import SearchlightConfig
+from rsa_faces.runs.searchlight.config import OF_LAYERS, SearchlightConfig
 from rsa_faces.runs.searchlight.outputs import account
 from rsa_faces.runs.searchlight.pictures import pictures_of
 
@@ -106,7 +106,7 @@ class SearchlightRun(Run):
         Of BIDS the patterns of the first subject are estimated, and count for the others.
         """
         config, data, n = self.config, self.config.data, _n_subjects(self.config)
-        trials.networks(self.networks, network_jobs(self, self.networks, "correlation"))
+        trials.networks(self.networks, network_jobs(self, self.networks, OF_LAYERS))
         if data.bids is not None:
             one = data.bids.model_copy(update={"subjects": data.bids.subjects[:1]})
             data = data.model_copy(update={"bids": one})
@@ -194,8 +194,7 @@ class SearchlightRun(Run):
         self.brains = read_brains(self, config.data, noise=config.noise is not None)
         self.hashes["data_sha256"] = dict(self.brains.hashes)
         models = [] if self.brains.models is None else [self.brains.models]
-        # Networks' RDMs are made as images' are: measures of repeats estimate this one.
-        for rdms in network_rdms(self, self.networks, "correlation"):
+        for rdms in network_rdms(self, self.networks, OF_LAYERS):
             labels = rdms.labels
             names = labels["network"] + " " + labels["layer"]
             models.append(rdms.with_labels(name=list(names)))

@@ -141,7 +141,10 @@ class TimecourseConfig(RunConfig):
     edges: Literal["cut", "mirror"] = key("What filters see beyond an epoch.", "cut")
     window: float = key("Length of windows, in s.", 0.1, gt=0)
     step: float = key("From window to window, in s.", 0.02, gt=0)
-    measure: Measure = key("How RDMs of electrodes are made.", "correlation")
+    measure: Measure = key(
+        "How RDMs of electrodes are made, and of layers: by sqeuclidean where it needs repeats.",
+        "correlation",
+    )
     noise: Noise = None
     noise_from: NoiseFrom = "all"
     method: Method = key("How RDMs are compared.", "spearman")

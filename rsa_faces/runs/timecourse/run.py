@@ -75,7 +75,7 @@ class TimecourseRun(Run):
     def estimate(self, trials: Trials) -> None:
         """Make the RDMs of the first patient; try layers with some of these, and some flips."""
         config, n = self.config, len(self.recordings.patients)
-        trials.networks(self.networks, network_jobs(self, self.networks, self._measure))
+        trials.networks(self.networks, network_jobs(self, self.networks, self.measure_of_layers))
         jobs = patient_jobs(self, self.recordings, self.stimuli)
         (trials.scratch / "rdms").mkdir()
         first = timed(jobs[0].function, *jobs[0].arguments)
@@ -125,7 +125,7 @@ class TimecourseRun(Run):
     def make(self) -> None:
         """Make RDMs of layers and patients, and the map of their similarity with its tests."""
         config = self.config
-        models = concat(network_rdms(self, self.networks, self._measure))
+        models = concat(network_rdms(self, self.networks, self.measure_of_layers))
         data, electrodes = patient_rdms(self, self.recordings, self.stimuli)
         if not data:
             raise InputError(
@@ -159,7 +159,7 @@ class TimecourseRun(Run):
         return layer_map(models, data, method=config.method, blocks=self.blocks, seed=config.seed)
 
     @property
-    def _measure(self) -> str:
+    def measure_of_layers(self) -> str:
         """How layers' RDMs are made: measures that need repeats estimate squared distances."""
         return self.config.measure if MEASURES[self.config.measure].plain else "sqeuclidean"
 
