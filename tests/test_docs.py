@@ -163,6 +163,15 @@ def test_concepts_say_what_the_code_does():
     largest = 3 * share * (1 - share)
     assert rf.compare(model, data, method="rho-a") == pytest.approx(largest, abs=1e-3)
     assert rf.compare(model, data, method="spearman") == pytest.approx(largest**0.5, abs=1e-3)
+    # The pool that the upper ceiling takes is the best model for these methods.
+    subjects = rf.RDMs(
+        rng.normal(size=(5, 780)), model.conditions, "simulated", {"subject": list("abcde")}
+    )
+    near = subjects.mean().vectors + 0.1 * rng.normal(size=(50, 780))
+    models = rf.RDMs(near, model.conditions, "simulated", {"name": [f"m{i}" for i in range(50)]})
+    for method in ("pearson", "cosine", "spearman", "rho-a"):
+        highest = rf.compare(models, subjects, method=method).mean(axis=1).max()
+        assert highest < rf.noise_ceiling(subjects, method=method).upper, method
     same = rf.RDMs(np.ones_like(order), model.conditions, "constant")
     for method in rf.comparison.METHODS:
         with warnings.catch_warnings(action="ignore"):

@@ -59,6 +59,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
 def test_the_sdist_holds_what_a_packager_needs(built):
     _, sdist, _ = built
     for name in (
+        ".ci/run",
         "CHANGELOG.md",
         "CITATION.cff",
         "CONTRIBUTING.md",

@@ -182,7 +182,7 @@ print(
 )
 
 # %%
-# The planted layers come near the noise ceiling, but for the measure: distances were planted as
+# In the FFA the planted layer lies within the noise ceiling, in the STS below it, as distances were planted as
 # ``sqeuclidean``, and ``correlation`` is compared with them here, as the literature does.
 
 # %%
