@@ -375,3 +375,14 @@ def test_figures():
     with pytest.raises(InputError, match="1 to 8 tables"):
         plot_seed_consistency({})
     plt.close("all")
+
+
+def test_functions_without_match_do_not_advise_it():
+    names = [f"face {i}" for i in range(8)]
+    x = {"a": np.random.default_rng(0).normal(size=(8, 3))}
+    people = {name: i // 2 for i, name in enumerate(names)}
+    for wrong in ({**people, "face 3": None}, {n: people[n] for n in names[1:]}):
+        with pytest.raises(InputError) as raised:
+            layer_agreement(x, conditions=names, people=wrong)
+        assert "face " in str(raised.value)
+        assert "match" not in str(raised.value)

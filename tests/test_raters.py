@@ -310,6 +310,11 @@ def test_contrast_finds_a_feature_and_keeps_its_seed():
     alone = feature_contrast(rdm, {"side": nothing})
     assert alone["p"][0] == table.loc["side", "p"]
     assert table.loc["gender", "n_groups"] == 2
+    # People may come in a Series, in any order, as cells do.
+    people = dict(zip(names, np.arange(24) // 2, strict=True))
+    series = pd.Series(people).iloc[::-1].astype("category")
+    one, other = (feature_contrast(rdm, {"side": nothing}, people=p) for p in (people, series))
+    pd.testing.assert_frame_equal(one, other)
 
 
 def test_masks():

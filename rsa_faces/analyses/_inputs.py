@@ -12,6 +12,9 @@ from rsa_faces._core.errors import ConditionMismatchError, InputError, InputType
 from rsa_faces._core.labels import by_name, check_kinds
 from rsa_faces._core.names import check_unique_names, is_missing, named_layers, ordered
 
+#: What else to do about conditions that lack a label, where a function has `match`.
+INTERSECTION = "use match='intersection'"
+
 
 @dataclass(frozen=True, eq=False)
 class Layers:
@@ -63,24 +66,26 @@ def as_layers(activations, conditions: Sequence[str] | None) -> Layers:
 def matched(
     layers: Layers,
     labels: Sequence[tuple[str, object]],
-    subset: str,
+    match: str | None,
     what: str = "the activations",
 ):
     """Return layers and labels of the conditions that all have, and how many were dropped.
 
     `labels` are pairs of a name and a mapping from condition to label; `what` names the layers.
+    Functions without `match`, whose conditions have to be the same, give None.
     """
-    check_choice(subset, ["same", "intersection"], what="value of `conditions`")
-    found = [(name, as_labels(values, name)) for name, values in labels]
+    advice = "" if match is None else INTERSECTION
+    match = check_choice(match or "same", ["same", "intersection"], what="match")
+    found = [(name, as_labels(values, name, advice)) for name, values in labels]
     kept = list(layers.conditions)
     for name, values in found:
-        if subset == "same" and set(values) != set(layers.conditions):
+        if match == "same" and set(values) != set(layers.conditions):
             raise ConditionMismatchError(
                 layers.conditions,
                 values,
                 left_name=what,
                 right_name=name,
-                hint="Rename them, or use match='intersection' for those in all.",
+                hint=f"Rename them, or {advice} for those in all." if advice else "Rename them.",
             )
         kept = [c for c in kept if c in values]
     if not kept:
@@ -125,8 +130,11 @@ def check_finite(patterns: np.ndarray, conditions: Sequence[str], layer: str) ->
         )
 
 
-def as_labels(values, name: str) -> dict:
-    """Return a mapping from condition to label; labels that are missing or mixed are an error."""
+def as_labels(values, name: str, advice: str = "") -> dict:
+    """Return a mapping from condition to label; labels that are missing or mixed are an error.
+
+    `advice` is what else to do, for messages.
+    """
     if not hasattr(values, "keys") and not hasattr(values, "coords"):
         raise InputTypeError(
             f"expected {name} as a mapping from condition to label or a Series with conditions as "
@@ -137,8 +145,8 @@ def as_labels(values, name: str) -> dict:
     if missing:
         raise InputError(
             f"expected {name} for every condition, but {len(missing)} are missing: "
-            f"{', '.join(map(repr, missing[:5]))}. Leave these conditions out and use "
-            "match='intersection'."
+            f"{', '.join(map(repr, missing[:5]))}. "
+            + (f"Leave these conditions out and {advice}." if advice else "Name them.")
         )
     check_kinds(list(labels.values()), name)
     return labels

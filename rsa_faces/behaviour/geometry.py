@@ -81,7 +81,7 @@ def feature_contrast(
     features: pd.DataFrame | Mapping[str, Any],
     *,
     bins: Mapping[str, Sequence[float]] | None = None,
-    people: Mapping[str, Any] | None = None,
+    people: Labels | None = None,
     within: Labels | None = None,
     blocks: Labels | None = None,
     n_permutations: int = 999,
@@ -95,7 +95,7 @@ def feature_contrast(
         Of raters, brains or layers.
     features, bins
         As for :func:`feature_masks`: age, gender, expression, identity, head orientation, …
-    people : mapping of condition to person, optional
+    people : mapping or Series, condition to person, optional
         Needed for the test where several images show one person (Notes).
     within : mapping or Series of condition to cell, optional
         Cells of the other factors of the design, such as the view of an identity × expression ×
@@ -174,7 +174,9 @@ def feature_contrast(
     codes = _codes(features, rdms.conditions, bins)
     person = np.arange(rdms.n_conditions)
     if people is not None:
-        (person,) = _codes({"people": people}, rdms.conditions, None).values()
+        (person,) = _codes(
+            {"people": by_name(people, what="people")}, rdms.conditions, None
+        ).values()
         if (person < 0).any():
             nobody = rdms.conditions[int(np.argmin(person))]
             raise InputError(f"expected a person for every condition, but {nobody!r} has none.")

@@ -23,7 +23,7 @@ from rsa_faces.analyses import _procrustes as procrustes
 from rsa_faces.analyses._effects import Effects, Shown
 from rsa_faces.analyses._face_images import as_points
 from rsa_faces.analyses._face_tables import common, numbers
-from rsa_faces.analyses._inputs import as_labels, cells_of
+from rsa_faces.analyses._inputs import INTERSECTION, as_labels, cells_of
 from rsa_faces.inference._orders import exchanges
 
 _FEWEST = 4  # faces of a cell
@@ -191,7 +191,7 @@ def averageness(
         str(name): numbers(x, f"embeddings {name!r}") for name, x in (embeddings or {}).items()
     }
     known = None if controls is None else numbers(controls, "controls")
-    own = None if within is None else as_labels(within, "within")
+    own = None if within is None else as_labels(within, "within", INTERSECTION)
     others = {"ratings": means.index, "within": None if own is None else list(own)}
     others |= {name: x.index for name, x in spaces.items()}
     others["controls"] = None if known is None else known.index

@@ -13,7 +13,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
-from rsa_faces.analyses._inputs import as_labels, codes_of
+from rsa_faces.analyses._inputs import INTERSECTION, as_labels, codes_of
 from rsa_faces.analyses._intervals import percentile_interval, say_if_few
 from rsa_faces.analyses._ridge import STRENGTHS
 from rsa_faces.analyses.information._encoding import corrected_t
@@ -181,7 +181,9 @@ def trait_readout(
     values = numbers(ratings, "ratings")
     names = common(names, values.index, match, "ratings")
     given = {"across": across, "within": within}
-    known = {what: as_labels(own, what) for what, own in given.items() if own is not None}
+    known = {
+        what: as_labels(own, what, INTERSECTION) for what, own in given.items() if own is not None
+    }
     if baseline is not None:
         baseline = numbers(baseline, "baseline")
         known["baseline"] = baseline.index

@@ -233,7 +233,7 @@ def layer_agreement(
         b = a if second is None else _geometries(two, chosen, measure, tell, len(one), run)
     whom = np.arange(n)
     if people is not None:
-        _, (found,), _ = matched(one, [("people", people)], "same")
+        _, (found,), _ = matched(one, [("people", people)], None)
         whom = codes_of(found)[0]
     k = int(whom.max()) + 1
     if n_boot and k < 4:

@@ -229,7 +229,7 @@ def whose(people, ids) -> np.ndarray:
     whom = np.arange(len(ids))
     if people is not None:
         empty = as_layers({"": np.empty((len(ids), 1))}, ids)
-        _, (found,), _ = matched(empty, [("people", people)], "same")
+        _, (found,), _ = matched(empty, [("people", people)], None)
         whom = codes_of(found)[0]
     if whom.max() < 3:
         raise InputError(f"expected at least 4 people (or images), got {whom.max() + 1}.")

@@ -17,7 +17,7 @@ from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.student import half_width
 from rsa_faces._core.warning import warn
 from rsa_faces.analyses._groups import check_share, score_matrix
-from rsa_faces.analyses._inputs import as_labels, cells_of
+from rsa_faces.analyses._inputs import INTERSECTION, as_labels, cells_of
 from rsa_faces.inference._orders import exchanges
 from rsa_faces.rdm import RDMs
 from rsa_faces.rdm._rdms import rounding
@@ -328,7 +328,7 @@ def _people(network, faces, controls, covariates, within, match: str) -> tuple[l
             )
         given[f"covariate {name!r}"] = set(check_unique_names(frame.index, what="person"))
     if within is not None:
-        given["within"] = set(as_labels(within, "within"))
+        given["within"] = set(as_labels(within, "within", INTERSECTION))
     names = list(network.index)
     for what, others in given.items():
         if match == "same" and set(names) != others:

@@ -202,7 +202,7 @@ def check_confidence(
     (clean,) = extract(network, stimuli, layers=[layer], progress=False).values()
     shell = as_layers({layer: clean}, stimuli.ids)
     wanted = [("people", people)] + [("groups", groups)] * (groups is not None)
-    _, found, _ = matched(shell, wanted, "same")
+    _, found, _ = matched(shell, wanted, None)
     person, group = codes_of(found[0])[0], codes_of(found[1] if groups is not None else found[0])[0]
     _check_people(person, group, groups is not None)
     rng = as_rng(seed)

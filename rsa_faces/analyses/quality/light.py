@@ -182,7 +182,7 @@ def light_gain(
                 answers = unit_length(np.asarray(features[layer]).reshape(len(stimuli), -1))
                 if comparison is None:
                     _, (who,), _ = matched(
-                        as_layers(features, None), [("identity", identity)], "same"
+                        as_layers(features, None), [("identity", identity)], None
                     )
                     people = codes_of(who)[0]
                     n_people = int(people.max()) + 1

@@ -201,7 +201,7 @@ def robustness(
     clean = extract(network, stimuli, **options)
     people = np.arange(len(stimuli))
     if identity is not None:
-        _, (who,), _ = matched(as_layers(clean, None), [("identity", identity)], "same")
+        _, (who,), _ = matched(as_layers(clean, None), [("identity", identity)], None)
         people = codes_of(who)[0]
     comparison = Comparison.of(people, identity is not None, n_bootstrap, alpha, as_rng(seed))
     clean_rdms = compute_rdms(clean, measure=measure)
