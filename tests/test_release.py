@@ -1,5 +1,6 @@
 """What a release holds: files of the wheel and of the sdist, and one version everywhere."""
 
+import ast
 import re
 import tarfile
 import tomllib
@@ -104,6 +105,25 @@ def test_the_install_page_names_every_dependency_and_extra():
     assert set(line.replace("\\", "").split()) == wanted - of_networks
     told = set(re.findall(r"rsa-faces\[(\w+)\]", page))
     assert told == set(project["optional-dependencies"]) - {"dev", "docs", "test"}
+
+
+def test_what_is_missing_is_said_with_an_extra_that_brings_it():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    asked = set()
+    for path in (ROOT / "rsa_faces").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call) or getattr(call.func, "id", "") != "require":
+                continue
+            given = {one.arg: getattr(one.value, "value", None) for one in call.keywords}
+            purpose = given["purpose"]
+            assert not isinstance(purpose, str) or purpose[0].isupper(), (path, purpose)
+            module = getattr(call.args[0], "value", "")
+            if module and given.get("extra"):
+                brought = [re.match(r"[\w-]+", one).group() for one in extras[given["extra"]]]
+                assert module.replace("_", "-") in brought, (path, module)
+                asked.add(given["extra"])
+    assert asked == {"arrange", "attribution", "cluster", "ieeg", "video"}
 
 
 def test_the_recipe_has_the_dependencies_of_the_package():

@@ -92,7 +92,7 @@ def read_bids_ieeg(
     >>> epochs, electrodes = read_bids_ieeg(path, events="stimulus")  # doctest: +SKIP
     >>> patterns = ieeg_patterns(epochs, electrodes=electrodes, line_noise=50)  # doctest: +SKIP
     """
-    purpose = "reading a BIDS-iEEG data set"
+    purpose = "Reading a BIDS-iEEG data set"
     mne = require("mne", extra="ieeg", purpose=purpose)
     mne_bids = require("mne_bids", extra="ieeg", purpose=purpose)
     path = path.copy().update(datatype="ieeg", suffix="ieeg", extension=None)

@@ -261,7 +261,7 @@ def ieeg_patterns(
     IeegPatterns(6 trials of 3 conditions, 2 electrodes of 'p1', 668 times from -0.234 to 0.433 s,
     'high gamma')
     """
-    mne = require("mne", extra="ieeg", purpose="reading intracranial recordings")
+    mne = require("mne", extra="ieeg", purpose="Reading intracranial recordings")
     if not isinstance(epochs, mne.BaseEpochs):
         raise TypeError(f"expected mne epochs, got {type(epochs).__name__}.")
     check_choice(signal, SIGNALS, what="signal")

@@ -122,7 +122,7 @@ def simulated_recordings(
     >>> list(recorded.epochs), len(recorded.electrodes)
     (['simulated01', 'simulated02'], 6)
     """
-    mne = require("mne", extra="ieeg", purpose="Intracranial recordings")
+    mne = require("mne", extra="ieeg", purpose="Simulating intracranial recordings")
     names = _names(models)
     check_count(n_patients, what="n_patients")
     check_count(n_electrodes, what="n_electrodes")

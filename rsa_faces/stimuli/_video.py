@@ -190,7 +190,7 @@ def _unreadable(path: Path, err: Exception) -> InputError:
 
 def _av():
     """Return PyAV, or say how to install it."""
-    return require("av", extra="video", purpose="reading clips")
+    return require("av", extra="video", purpose="Reading clips")
 
 
 def write(path: Path, pictures: Sequence[np.ndarray], *, rate: int) -> None:

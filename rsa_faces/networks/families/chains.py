@@ -147,7 +147,7 @@ SPECS = (
 
 def _layers(model: str, n_out: int) -> tuple[list[str], list[nn.Module]]:
     """Return torchvision's names and layers but dropout; rectifiers do not overwrite."""
-    torchvision = require("torchvision", purpose="VGG16 and AlexNet")
+    torchvision = require("torchvision", purpose="A network of torchvision")
     options = {"init_weights": False} if model == "vgg16" else {}
     whole = torchvision.models.get_model(model, num_classes=n_out, **options)
     names, layers = [], []

@@ -37,7 +37,7 @@ from rsa_faces.runs.timecourse.config import (
 )
 from rsa_faces.stimuli import StimulusSet
 
-_PURPOSE = "Intracranial recordings"
+_PURPOSE = "Reading intracranial recordings"
 
 
 @dataclass(frozen=True, eq=False)
