@@ -7,6 +7,7 @@ import pandas as pd
 
 from rsa_faces._core.checks import as_rng, check_arguments, check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.numbers import mean_correlation, spearman_brown
 from rsa_faces.analyses._face_tables import numbers
 
 _N_SPLITS = 200
@@ -98,8 +99,7 @@ def rating_reliability(
                 f"expected at least 3 faces rated by both halves of the raters for {trait!r}, got "
                 f"{both.sum(axis=1).min()}."
             )
-        half = np.tanh(np.arctanh(np.clip(_masked_r(one, two, both), -1, 1 - 1e-12)).mean())
-        out[str(trait)] = max(2 * half / (1 + half), 0.0)
+        out[str(trait)] = max(spearman_brown(mean_correlation(_masked_r(one, two, both))), 0.0)
     return pd.Series(out, name="reliability")
 
 
