@@ -173,7 +173,7 @@ def write_clip(path: Path, image: np.ndarray, rng: np.random.Generator) -> None:
     import av
 
     ends = rng.integers(0, np.array(image.shape[:2]) - 130, (2, 2))
-    with av.open(str(path), "w") as container:  # noqa: TID251
+    with av.open(str(path), "w") as container:  # noqa: TID251 (writes)
         stream = container.add_stream("mpeg4", rate=25)
         stream.height = stream.width = 130
         stream.pix_fmt = "yuv420p"

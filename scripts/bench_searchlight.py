@@ -104,10 +104,8 @@ def mne_rsa_seconds(img, mask: np.ndarray, models: rf.RDMs, radius: float):
     where = np.argwhere(mask) * 3.0
     near = NearestNeighbors(radius=radius).fit(where).radius_neighbors_graph(mode="distance")
     patches = patches_of(data.shape, dist=near, spatial_radius=radius)
-    call = lambda: rsa_array(  # noqa: E731
-        data, list(models.vectors), patches, data_rdm_metric="correlation", rsa_metric="spearman"
-    )
-    return seconds(call, 1)
+    metrics = {"data_rdm_metric": "correlation", "rsa_metric": "spearman"}
+    return seconds(lambda: rsa_array(data, list(models.vectors), patches, **metrics), 1)
 
 
 def bench_others(rng: np.random.Generator) -> None:

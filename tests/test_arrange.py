@@ -46,7 +46,7 @@ httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
 sqlalchemy = pytest.importorskip("sqlalchemy")
 
-from rsa_faces.behaviour.arrange._store import hash_of_link  # noqa: E402
+from rsa_faces.behaviour.arrange._store import hash_of_link  # noqa: E402 (what it needs is there)
 
 TOKEN = "a-token-of-the-tests-0123456789"
 #: Headers of the experimenter: the clients below log in for them.

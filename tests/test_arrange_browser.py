@@ -36,7 +36,7 @@ NOT_YET = (
     exceptions.ElementClickInterceptedException,
 )
 
-from rsa_faces.behaviour.arrange._keys import Keeper  # noqa: E402
+from rsa_faces.behaviour.arrange._keys import Keeper  # noqa: E402 (what it needs is there)
 
 # The package of axe-core for another driver; its script is the same for all.
 AXE = importlib.util.find_spec("axe_playwright_python")
@@ -261,7 +261,6 @@ def test_a_rater_completes_a_session_by_dragging(driver, task, path):
     row, col = np.triu_indices(N_IMAGES, k=1)
     truth = np.linalg.norm(TRUTH[row] - TRUTH[col], axis=1)
     r = np.corrcoef(np.array(values, float), truth)[0, 1]
-    print(f"recovered RDM: r = {r:.4f}")  # noqa: T201
     assert r > 0.9
     # Nothing came from elsewhere.
     requests = [

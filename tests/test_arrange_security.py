@@ -450,7 +450,10 @@ def test_how_secrets_are_hashed_can_be_replaced(tmp_path, monkeypatch):
     (before, _) = study.store.raters()
     newer = {"sha3": lambda b: hashlib.sha3_256(b).hexdigest()}
     monkeypatch.setattr(_security, "HASHES", _security.HASHES | newer)
-    first = lambda token: hashlib.sha3_256(token.encode()).hexdigest()[:40]  # noqa: E731
+
+    def first(token):
+        return hashlib.sha3_256(token.encode()).hexdigest()[:40]
+
     monkeypatch.setattr(_store, "LINK_HASHES", (first, *_store.LINK_HASHES))
     assert study.is_token(old)
     new = study.set_token(new=True)

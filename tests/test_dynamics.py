@@ -1,6 +1,6 @@
 """Clips over time: frames, movement, what it adds to averages, moments against recordings."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -98,9 +98,7 @@ def test_movement_is_that_of_a_loop():
     found = movement(FramePatterns({"one": x}, list("abc"), range(4)), people=people)
 
     def change(own, order):
-        return np.mean(
-            [1 - np.corrcoef(own[:, i], own[:, j])[0, 1] for i, j in zip(order, order[1:])]  # noqa: B905
-        )
+        return np.mean([1 - np.corrcoef(own[:, i], own[:, j])[0, 1] for i, j in pairwise(order)])
 
     every = [[change(own, order) for order in permutations(range(4))] for own in x]
     orders = [1 - change(own, range(4)) / np.mean(e) for own, e in zip(x, every, strict=True)]

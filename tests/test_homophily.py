@@ -54,7 +54,10 @@ def by_loop(ties, scores, people, directed):
     y = np.array([scores.loc[a, b] for a, b in pairs])
     beta = np.linalg.lstsq(x, y, rcond=None)[0]
     u = y - x @ beta
-    fit = lambda keep: np.linalg.lstsq(x[keep], y[keep], rcond=None)[0]  # noqa: E731
+
+    def fit(keep):
+        return np.linalg.lstsq(x[keep], y[keep], rcond=None)[0]
+
     dyads = list(itertools.combinations(names, 2))
     without = np.array([fit([name not in pair for pair in pairs]) for name in names])
     single = np.array([fit([set(pair) != set(dyad) for pair in pairs]) for dyad in dyads])

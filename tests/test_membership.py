@@ -68,7 +68,10 @@ def test_the_standard_error_is_delongs():
     # By the definition, term by term.
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 8, 13).astype(float), rng.integers(-2, 6, 9).astype(float)
-    psi = lambda a, b: 1.0 if a > b else 0.5 if a == b else 0.0  # noqa: E731
+
+    def psi(a, b):
+        return 1.0 if a > b else 0.5 if a == b else 0.0
+
     auc = np.mean([[psi(a, b) for b in y] for a in x])
     v10 = [np.mean([psi(a, b) for b in y]) for a in x]
     v01 = [np.mean([psi(a, b) for a in x]) for b in y]

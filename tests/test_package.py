@@ -1,8 +1,10 @@
 """The package as a whole: quick to import, typed, documented in its changelog."""
 
 import importlib.util
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,22 @@ def test_the_package_is_typed_and_the_changelog_names_the_version():
     assert Path(rf.__file__).with_name("py.typed").is_file()
     changelog = Path(__file__).parents[1] / "CHANGELOG.md"
     assert f"## {rf.__version__}" in changelog.read_text(encoding="utf-8")
+
+
+def test_every_exemption_from_a_rule_has_its_reason():
+    root = Path(__file__).parents[1]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    checked = tuple(root / folder for folder in settings["tool"]["mypy"]["files"])
+    exemption = re.compile(r"# (?:noqa: [A-Z0-9, ]+|(type: ignore)\[[a-z-]+\])(.*)$")
+    for folder in ("rsa_faces", "scripts", "tests", "docs"):
+        for path in (root / folder).rglob("*.py"):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            for number, line in enumerate(lines):
+                if not (found := exemption.search(line)):
+                    continue
+                of_types, reason = found.groups()
+                above = [one.strip() for one in lines[max(number - 2, 0) : number]]
+                told = reason or any(one.startswith("# ") for one in above)
+                # What mypy does not look at needs no exemption, and gets none.
+                is_looked_at = not of_types or any(top in path.parents for top in checked)
+                assert told or not is_looked_at, f"{path}:{number + 1}: {line.strip()}"

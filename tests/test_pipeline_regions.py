@@ -281,7 +281,7 @@ def study(tmp_path_factory):
 def compare(folder, text, out, *settings):
     from typer.testing import CliRunner
 
-    from rsa_faces.cli import _runs  # noqa: F401 - registers its command
+    from rsa_faces.cli import _runs  # noqa: F401 (registers its command)
     from rsa_faces.cli._app import app
 
     (folder / "study.yaml").write_text(text)

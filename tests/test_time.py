@@ -30,7 +30,7 @@ from rsa_faces.rdm.movie import rdm_movie
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few to generalise")
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt  # noqa: E402 (after its backend)
 
 K = 12
 N_PAIRS = K * (K - 1) // 2

@@ -1078,8 +1078,10 @@ def assert_same_weights(a, b):
 
 @pytest.mark.parametrize("recipe", [{}, {"optimizer": "sgd", "clip": 0.5, "warmup": 1.5}])
 def test_going_on_gives_the_weights_of_an_uninterrupted_run(recipe, tmp_path):
-    validate = lambda module: {"mean": float(module.fc.weight.mean())}  # noqa: E731
-    options = {"recipe": recipe, "validate": validate}
+    options = {
+        "recipe": recipe,
+        "validate": lambda module: {"mean": float(module.fc.weight.mean())},
+    }
     whole, log = train(tmp_path / "whole", **options)
 
     def stop(n_steps):

@@ -19,7 +19,8 @@ from rsa_faces._core.optional import require
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where the lock is left out
+except ImportError:
+    # Not on Windows, where the lock is left out.
     fcntl = None  # type: ignore[assignment]
 
 

@@ -104,7 +104,7 @@ def load_patterns(
         folds = table_folds
     else:
         of_pandas = isinstance(conditions, (pd.DataFrame, pd.Series))
-        shared = conditions.index if of_pandas else names  # type: ignore[union-attr]
+        shared = conditions.index if of_pandas else names
         folds = per_row(folds, len(names), rows=(shared, names))
     mask = None if mask_img is None else as_region(mask_img)
     space, values = read_image(img, mask, "img", resample=resample)

@@ -127,7 +127,7 @@ def nibabel_load(path: Path, **options: Any):
     """Call nibabel; the only place that does."""
     import nibabel
 
-    return nibabel.load(path, **options)  # noqa: TID251 - this is the reader
+    return nibabel.load(path, **options)  # noqa: TID251 (the one place)
 
 
 @contextlib.contextmanager

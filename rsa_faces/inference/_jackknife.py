@@ -120,6 +120,7 @@ class Pools:
 
     def _from_factors(self) -> np.ndarray:
         """Return all similarities from rows of pools; two subjects leave the same one behind."""
+        # Called for methods that have factors.
         of_model, of_data = self.method.factors  # type: ignore[misc]
         n, own, total = len(self.data), of_data(self.data), self.scaled.sum(axis=0)
         similarity, without = np.empty((n, 2, n)), total - self.scaled

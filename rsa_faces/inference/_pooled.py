@@ -77,7 +77,8 @@ def _from_inner_products(data, counts, method: Method, given) -> tuple[np.ndarra
 
 def scaled_products(data: np.ndarray, method: Method, counts: np.ndarray) -> np.ndarray:
     """Return inner products of RDMs as a linear method pools them, (n_samples, n, n)."""
-    # Pools are of RDMs of the same length before they are whitened.
+    # Methods that pool so have inner products. Pools are of RDMs of the same length before they are
+    # whitened.
     (between, _, _), (squares, _) = method.inner(data, data, counts)  # type: ignore[misc]
     scale = np.sqrt(squares)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -159,8 +159,9 @@ class RdmsConfig(Section):
     @property
     def paths(self) -> list[Path]:
         """All files."""
-        one = [] if self.rdms is None else [self.rdms]
-        return self.rdms if isinstance(self.rdms, list) else one  # type: ignore[return-value]
+        if self.rdms is None:
+            return []
+        return self.rdms if isinstance(self.rdms, list) else [self.rdms]
 
     def read(self, by: str = "subject") -> RDMs:
         """Return what the files hold."""

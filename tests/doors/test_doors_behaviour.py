@@ -23,7 +23,7 @@ from rsa_faces.behaviour import (
     trait_rdms,
     triplet_rdms,
 )
-from rsa_faces.cli import _arrange  # noqa: F401  registers the commands
+from rsa_faces.cli import _arrange  # noqa: F401 (registers the commands)
 
 IMAGES = [("1", "x.png"), ("2", "y.png"), ("3", "z.png")]
 PLACES = {"1": (0.0, 0.0), "2": (0.6, 0.0), "3": (0.0, 0.8)}

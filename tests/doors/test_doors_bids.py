@@ -134,16 +134,21 @@ def same_as_before(spoil, **options):
 def with_modulation(folder):
     """Patterns are the response for one unit of the modulation."""
     want = fmri(model="condition")(folder)
-    change = lambda frame: frame.assign(modulation="2")  # noqa: E731
+
+    def change(frame):
+        return frame.assign(modulation="2")
+
     got = fmri(both(events(change), events(change, "02")))(folder)
     np.testing.assert_allclose(got.values, want.values / 2, rtol=1e-6)
 
 
 def stim_files(folder):
     want = fmri()(folder)
-    change = lambda frame: frame.assign(  # noqa: E731
-        stim_file="images/" + frame["trial_type"] + ".png", trial_type="stimulus"
-    )
+
+    def change(frame):
+        name = "images/" + frame["trial_type"] + ".png"
+        return frame.assign(stim_file=name, trial_type="stimulus")
+
     got = fmri(both(events(change), events(change, "02")), condition_column="stim_file")(folder)
     np.testing.assert_allclose(got.values, want.values)
     assert got.conditions == want.conditions
@@ -261,14 +266,17 @@ def channels_in_another_order(folder):
 
 
 def bad_channel_in_another_order(folder):
-    change = lambda frame: frame.assign(status=["bad", "good", "good"]).iloc[::-1]  # noqa: E731
+    def change(frame):
+        return frame.assign(status=["bad", "good", "good"]).iloc[::-1]
+
     assert ieeg(tsv("channels", change))(folder)[0].info["bads"] == ["A1"]
 
 
 def recorded_stimuli(folder):
-    change = lambda frame: frame.assign(  # noqa: E731
-        stim_file=[f"faces/f{i // 2}.png" if i % 3 else "n/a" for i in range(len(frame))]
-    )
+    def change(frame):
+        files = [f"faces/f{i // 2}.png" if i % 3 else "n/a" for i in range(len(frame))]
+        return frame.assign(stim_file=files)
+
     epochs, _ = ieeg(tsv("events", change), events="stim_file")(folder)
     assert set(epochs.metadata["stim_file"]) == {f"f{i // 2}" for i in range(18) if i % 3}
 

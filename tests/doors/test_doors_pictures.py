@@ -15,7 +15,7 @@ from situation import Situation, check, command, each
 
 import rsa_faces as rf
 from rsa_faces._core.files import file_names
-from rsa_faces.cli import _extract, _init, _runs  # noqa: F401  registers the commands
+from rsa_faces.cli import _extract, _init, _runs  # noqa: F401 (registers the commands)
 from rsa_faces.stimuli import StimulusSet, load_stimuli
 from rsa_faces.stimuli.images import decode, read_image, write_images
 

@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 from situation import Situation, check, command, each
 
 import rsa_faces as rf
-from rsa_faces.cli import _extract, _init, _runs  # noqa: F401  registers the commands
+from rsa_faces.cli import _extract, _init, _runs  # noqa: F401 (registers the commands)
 from rsa_faces.extraction import Activations
 from rsa_faces.io import read_features, read_rdms
 from rsa_faces.rdm import concat, read_names

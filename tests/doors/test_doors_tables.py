@@ -20,7 +20,7 @@ from rsa_faces.brain._labels import _names
 from rsa_faces.brain.betas import _condition_table
 from rsa_faces.brain.clip_responses import _read_clips
 from rsa_faces.brain.electrodes import read_electrodes
-from rsa_faces.cli import _arrange, _extract, _init  # noqa: F401  registers the commands
+from rsa_faces.cli import _arrange, _extract, _init  # noqa: F401 (registers the commands)
 from rsa_faces.io._foreign import as_list
 from rsa_faces.runs._brains import read_volumes
 

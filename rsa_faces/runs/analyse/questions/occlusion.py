@@ -88,6 +88,7 @@ class Occlusion(Question):
 class Attribution(Occlusion):
     """Similarities of images followed back to pixels by gradients."""
 
+    # The same keys under a name of its own.
     analysis: Literal["attribution"] = key("Which question is asked.")  # type: ignore[assignment]
     method: Literal["integrated gradients", "gradient x input"] = key(
         "Gradients on the way from grey to the image, or at the image.", "integrated gradients"
