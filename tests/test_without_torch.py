@@ -66,10 +66,13 @@ assert "dlib-face" in rf.list_networks()
 assert rf.networks.get_spec("dlib-face").task == "identity"
 """,
     "absence is one sentence": """
+import importlib
 for action in (
     lambda: rf.load_network("dlib-face"),
     lambda: rf.load_network("timm:resnet18"),
     lambda: rf.networks.get_spec("torchvision:resnet18"),
+    lambda: importlib.import_module("rsa_faces.networks.training.objectives"),
+    lambda: importlib.import_module("rsa_faces.networks.training.classes"),
 ):
     try:
         action()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from torch import distributed, nn
-from torch.nn import functional as F
+from typing import TYPE_CHECKING
 
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.optional import require
+
+if TYPE_CHECKING:
+    import torch
+    from torch import distributed, nn
+    from torch.nn import functional as F
+else:
+    torch = require("torch", purpose="A layer of classes")
+    distributed, nn, F = torch.distributed, torch.nn, torch.nn.functional
 
 
 class Classes(nn.Linear):

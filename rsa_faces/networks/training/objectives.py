@@ -10,16 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
-
-import torch
-from torch import nn
-from torch.nn import functional as F
+from typing import TYPE_CHECKING
 
 from rsa_faces._core.checks import check_choice
 from rsa_faces._core.errors import InputError
+from rsa_faces._core.optional import require
 from rsa_faces.networks.training import classes
 from rsa_faces.networks.training.classes import Classes as Classes
 from rsa_faces.networks.training.classes import use_classes as use_classes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+else:
+    torch = require("torch", purpose="An objective of training")
+    nn, F = torch.nn, torch.nn.functional
 
 # --- pairs ------------------------------------------------------------------------------------
 
