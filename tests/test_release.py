@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import tarfile
 import tomllib
 import zipfile
@@ -124,6 +125,24 @@ def test_what_is_missing_is_said_with_an_extra_that_brings_it():
                 assert module.replace("_", "-") in brought, (path, module)
                 asked.add(given["extra"])
     assert asked == {"arrange", "attribution", "cluster", "ieeg", "video"}
+
+
+def test_what_is_imported_is_a_dependency_by_name():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    extras = [one for some in project["optional-dependencies"].values() for one in some]
+    named = {re.match(r"[\w-]+", one).group() for one in [*project["dependencies"], *extras]}
+    others = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn"}
+    others["yaml"] = "pyyaml"
+    for path in (ROOT / "rsa_faces").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [one.name for one in node.names]
+            else:
+                modules = [node.module] if isinstance(node, ast.ImportFrom) else []
+            for top in {module.partition(".")[0] for module in modules}:
+                if top not in {*sys.stdlib_module_names, "rsa_faces"}:
+                    assert others.get(top, top.replace("_", "-")) in named, (path, top)
 
 
 def test_the_recipe_has_the_dependencies_of_the_package():

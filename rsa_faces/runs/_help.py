@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from rsa_faces.runs._reading import Section
 
@@ -101,7 +100,7 @@ def _sections(annotation: Any) -> list[type[Section]]:
 def _default(field: FieldInfo) -> str:
     """Return a default as it would be written."""
     value = field.get_default(call_default_factory=True) if not field.is_required() else None
-    if value is None or value is PydanticUndefined or isinstance(value, BaseModel):
+    if value is None or isinstance(value, BaseModel):
         return ""
     if isinstance(value, bool):
         return str(value).lower()
