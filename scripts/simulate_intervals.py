@@ -1,7 +1,7 @@
 """How often intervals from drawn people hold the truth, by the number of people: simulated.
 
 python scripts/simulate_intervals.py --simulations 400
-python scripts/simulate_intervals.py --only encode rate --people 6 12
+python scripts/simulate_intervals.py --only encode rate --people 6 12 --beside 50
 
 The truth is planted (`occlude`), what 3,000 people give (`background`), or the mean over all
 studies of as many people (read-outs, whose training sets are part of the design).
@@ -34,19 +34,28 @@ from rsa_faces.networks import Network, Preprocessing
 from rsa_faces.networks._spec import NetworkSpec
 
 ENDS = ["ci_low", "ci_high"]
+BESIDE = 0  # features that tell nothing, beside those that do
 #: A study gives values with ends, (n_values, 3), of n people.
 
 
 def read(rng: np.random.Generator, n: int) -> np.ndarray:
     """Accuracy: two expressions of each person, who differ in how they smile."""
     who, smiles = np.repeat(np.arange(n), 2), np.tile([0, 1], n)
-    x = rng.normal(size=(n, 8))[who] + rng.normal(size=(2 * n, 8))
+    x = rng.normal(size=(n, 8 + BESIDE))[who] + rng.normal(size=(2 * n, 8 + BESIDE))
     x[:, 0] += 2.5 * smiles * rng.uniform(0, 2, n)[who]
     names = [f"face {i}" for i in range(2 * n)]
     labels, people = (dict(zip(names, v, strict=True)) for v in (smiles, who))
     options = {"conditions": names, "across": people, "n_permutations": 0}
     found = readout({"a": x}, labels, people=people, **options).table
     return found[["accuracy", *ENDS]].to_numpy()
+
+
+def number(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Correlation of a number with what is read out."""
+    x, y = _rated(rng, n)
+    options = {"kind": "number", "n_permutations": 0, "conditions": list(x.index)}
+    found = readout({"a": x.to_numpy()}, y["warm"].to_dict(), **options).table
+    return found[["r", *ENDS]].to_numpy()
 
 
 def rate(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -78,7 +87,7 @@ def generalise(rng: np.random.Generator, n: int) -> np.ndarray:
 def _rated(rng: np.random.Generator, n: int):
     """Return features and ratings of faces, of which two go together."""
     names = [f"face {i}" for i in range(n)]
-    x = rng.normal(size=(n, 3))
+    x = rng.normal(size=(n, 3 + BESIDE))
     warm = 3 * x[:, 0] + rng.normal(size=n)
     ratings = {"warm": warm, "kind": warm + 2 * x[:, 1] + rng.normal(size=n)}
     return pd.DataFrame(x, names), pd.DataFrame(ratings, names)
@@ -86,9 +95,9 @@ def _rated(rng: np.random.Generator, n: int):
 
 def encode(rng: np.random.Generator, n: int) -> np.ndarray:
     """Mean correlation of 10 cells with predictions, and the parts of two spaces."""
-    x, z, y = rng.normal(size=(n, 2)), rng.normal(size=(n, 2)), rng.normal(size=(n, 10))
-    fixed = np.random.default_rng(0)
-    y += 4 * x @ fixed.normal(size=(2, 10)) + 2 * z @ fixed.normal(size=(2, 10))
+    x, z = rng.normal(size=(2, n, 2 + BESIDE))
+    y, fixed = rng.normal(size=(n, 10)), np.random.default_rng(0)
+    y += 4 * x[:, :2] @ fixed.normal(size=(2, 10)) + 2 * z[:, :2] @ fixed.normal(size=(2, 10))
     options = {"conditions": [f"face {i}" for i in range(n)], "n_permutations": 1}
     found = encoding({"a": x}, y, beside={"b": z}, n_mixtures=5, **options)
     return np.vstack([found.table[["r", *ENDS]], found.parts[["part", *ENDS]]])
@@ -160,7 +169,8 @@ def mate(rng: np.random.Generator, n: int) -> np.ndarray:
     return found.loc[found["kind"] == "mated", ["mean", *ENDS]].to_numpy()
 
 
-STUDIES = (read, rate, measure, generalise, encode, tune, occlude, background, agree, mate)
+STUDIES = (read, number, rate, measure, generalise, encode, tune)
+STUDIES += (occlude, background, agree, mate)
 STUDIES = {study.__name__: study for study in STUDIES}
 FEWEST = {"tune": 10}  # people of whom it can be asked
 MANY = {"occlude": None, "background": 3000, "generalise": 3000, "agree": 800}
@@ -180,7 +190,9 @@ if __name__ == "__main__":
     parser.add_argument("--simulations", type=int, default=400)
     parser.add_argument("--only", nargs="+", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--people", nargs="+", type=int, default=[6, 8, 12, 30])
+    parser.add_argument("--beside", type=int, default=0, help="features that tell nothing")
     chosen = parser.parse_args()
+    BESIDE = chosen.beside
     warnings.simplefilter("ignore")
     for name in chosen.only:
         for n in (n for n in chosen.people if n >= FEWEST.get(name, 0)):

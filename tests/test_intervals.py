@@ -1,9 +1,12 @@
 """Intervals of what few drawn people give, and of rates: against loops, and planted truths."""
 
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.linear_model import Ridge
 
 from rsa_faces.analyses import (
     axis_tuning,
@@ -17,7 +20,13 @@ from rsa_faces.analyses import (
     trait_generalization,
     trait_readout,
 )
-from rsa_faces.analyses._intervals import interval_of_rate, percentile_interval
+from rsa_faces.analyses._intervals import (
+    blocks_of,
+    interval_of_rate,
+    percentile_interval,
+    refitted_interval,
+)
+from rsa_faces.analyses._ridge import deal_folds, fit_fold
 from rsa_faces.analyses.networks.occlusion import table_of_places
 from rsa_faces.analyses.quality.robustness import Comparison
 from rsa_faces.inference.bootstrap import draws_of
@@ -159,7 +168,7 @@ GROUPS = {name: "ab"[int(who[1:]) > 2] for name, who in WHO.items()}
             {PEOPLE},
         ),
         (
-            "_targets",
+            "information.trait_generalization",
             lambda: trait_generalization({"a": X}, Y, {"a": X}, Y, across=WHO, n_permutations=1),
             {PEOPLE},
         ),
@@ -222,37 +231,132 @@ def test_people_are_counted_not_their_images(module, ask, numbers, monkeypatch):
         seen.add(n)
         return percentile_interval(samples, n, *args, **options)
 
-    monkeypatch.setattr(f"rsa_faces.analyses.{module}.percentile_interval", told)
+    def told_of_fits(value, samples, left_out, n, **options):
+        seen.add(n)
+        assert len(left_out) == n  # blocks of people: one each, as they are few
+        return refitted_interval(value, samples, left_out, n, **options)
+
+    where = importlib.import_module(f"rsa_faces.analyses.{module}")
+    for name, stand_in in (("percentile_interval", told), ("refitted_interval", told_of_fits)):
+        if hasattr(where, name):
+            monkeypatch.setattr(where, name, stand_in)
     ask()
     assert seen == numbers
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        lambda x, y, who: encoding({"a": x}, y, conditions=x.index, across=who, n_permutations=1),
-        lambda x, y, who: trait_readout({"a": x}, y, across=who, n_permutations=1),
-        lambda x, y, who: axis_tuning(x, y, across=who, n_permutations=1),
-        lambda x, y, who: landmark_readout(
-            {"a": x}, y, conditions=x.index, across=who, n_permutations=1
-        ),
-        lambda x, y, who: readout(
-            {"a": x},
-            y[0],
-            conditions=x.index,
-            people=who,
-            across=who,
-            kind="number",
-            n_permutations=0,
-        ),
-    ],
-    ids=["encoding", "trait_readout", "axis_tuning", "landmark_readout", "readout"],
-)
-def test_intervals_of_correlations_of_few_people_are_said_to_be_too_narrow(ask):
-    with pytest.warns(UserWarning, match=f"correlations of {PEOPLE} people .* too narrow"):
-        found = ask(X, Y, WHO)
-    assert "of 12 people, those of 95 % held the truth in about 84 %" in found.notes[0]
-    many = [f"{name} {i}" for i in range(3) for name in NAMES]
-    x3, y3 = (pd.concat([one] * 3).set_axis(many) for one in (X, Y))
-    who = {name: f"{name.split()[0]} {name.split()[2]}" for name in many}
-    assert not any("too narrow" in note for note in ask(x3, y3, who).notes)
+
+
+def test_blocks_hold_people_whole_and_those_of_a_fold_apart():
+    rng = np.random.default_rng(0)
+    for n in (3, 7, 20, 33, 60):
+        units = np.concatenate([np.arange(n), rng.integers(0, n, 2 * n)])
+        fold_of = rng.permutation(np.arange(n) % 5)[units]
+        block = blocks_of(units, fold_of)
+        pairs = pd.DataFrame({"block": block, "person": units}).drop_duplicates()
+        assert not pairs["person"].duplicated().any()
+        sizes = pairs.groupby("block").size()
+        assert sizes.index.tolist() == list(range(min(n, 20)))
+        assert np.ptp(sizes) <= 1
+        for fold in range(5):
+            own = np.unique(units[fold_of == fold])
+            if len(own) <= 20:
+                assert len({block[units == u][0] for u in own}) == len(own)
+
+
+def test_predictions_without_people_are_those_of_a_fit_without_them():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(30, 12)), rng.normal(size=30)
+    train, test, rows = np.arange(24), np.arange(24, 30), np.array([1, 4, 20])
+    fold = fit_fold(x @ x.T, train, test, np.array([0.1, 2.0]), train)
+    kept = np.delete(train, rows)
+    for k, strength in enumerate((0.1, 2.0)):
+        # The penalty stays that of all training conditions.
+        alpha = strength * ((x[train] - x[train].mean(axis=0)) ** 2).sum() / len(train)
+        told = Ridge(alpha=alpha).fit(x[kept], y[kept]).predict(x[test])
+        found = fold.smoother[k] @ fold.without(k, y[train], rows)
+        np.testing.assert_allclose(found, told, rtol=1e-10)
+        np.testing.assert_array_equal(fold.without(k, y[train], rows[:0]), y[train])
+        assert np.isnan(fold.without(k, y[train], train)).all()
+
+
+@pytest.mark.parametrize("per_person", [1, 2])
+def test_intervals_of_read_out_numbers_are_those_of_a_loop(per_person):
+    rng = np.random.default_rng(2)
+    n = 9
+    who = np.repeat(np.arange(n), per_person)
+    x = rng.normal(size=(len(who), 5))
+    y = x[:, 0] + 0.5 * rng.normal(size=len(who))
+    names = [f"face {i}" for i in range(len(who))]
+    people = dict(zip(names, who, strict=True))
+    options = {"conditions": names, "n_folds": 3, "n_permutations": 1, "strengths": [0.5]}
+    y = pd.DataFrame({"y": y}, names)
+    read = readout(
+        {"a": x}, y["y"].to_dict(), across=people, people=people, kind="number", **options
+    )
+    told = landmark_readout({"a": x}, y, across=people, **options)
+    y = y["y"].to_numpy()
+    for found in (read, told):
+        fold_of = found.predictions["fold"].to_numpy()
+
+        def r_of(left, fold_of=fold_of):
+            kept, a, b = who != left, [], []
+            for fold in range(3):
+                train, test = fold_of != fold, (fold_of == fold) & kept
+                alpha = 0.5 * ((x[train] - x[train].mean(axis=0)) ** 2).sum() / train.sum()
+                train &= kept
+                model = Ridge(alpha=alpha).fit(x[train], y[train])
+                a += list(model.predict(x[test]) - y[train].mean()) if test.any() else []
+                b += list(y[test] - y[train].mean())
+            return np.corrcoef(a, b)[0, 1]
+
+        row = found.table.iloc[0]
+        assert row["r"] == pytest.approx(r_of(None))
+        z = np.arctanh([r_of(person) for person in range(n)])
+        refitted = (n - 1) * np.mean((z - z.mean()) ** 2)
+        half = np.arctanh(row["ci_high"]) - np.arctanh(row["r"])
+        assert np.arctanh(row["r"]) - np.arctanh(row["ci_low"]) == pytest.approx(half)
+        drawn = 2 * (half / stats.t.ppf(0.975, n - 1)) ** 2 - refitted
+        # What is left is the variance of drawn people: here that of 2,000 other samples.
+        shown = found.predictions
+        known = shown["label" if "label" in shown else "measured"].to_numpy(float)
+        means = np.array([known[fold_of != fold].mean() for fold in fold_of])
+        a, b = shown["predicted"].to_numpy(float) - means, known - means
+        samples = []
+        for _ in range(2000):
+            rows = np.concatenate([np.flatnonzero(who == p) for p in rng.integers(0, n, n)])
+            samples.append(np.corrcoef(a[rows], b[rows])[0, 1])
+        expected = np.nanvar(np.arctanh(samples)) * n / (n - 1)
+        assert drawn == pytest.approx(expected, rel=0.2)
+
+
+def test_intervals_of_encoding_are_those_of_fits_without_each_person():
+    rng = np.random.default_rng(3)
+    n = 10
+    names = [f"face {i}" for i in range(n)]
+    x, y = rng.normal(size=(n, 3)), rng.normal(size=(n, 2))
+    y[:, 0] += 2 * x[:, 0]
+    found = encoding(
+        {"a": x}, y, conditions=names, n_folds=3, n_permutations=1, strengths=[0.5], seed=5
+    )
+    # The study again, at the penalties that all training faces gave.
+    fold_of = deal_folds(np.arange(n), 3, np.random.default_rng(5))
+
+    def r_of(left):
+        kept, r = np.arange(n) != left, []
+        for target in y.T:
+            a, b = [], []
+            for fold in range(3):
+                train, test = fold_of != fold, (fold_of == fold) & kept
+                alpha = 0.5 * ((x[train] - x[train].mean(axis=0)) ** 2).sum() / train.sum()
+                told = Ridge(alpha=alpha).fit(x[train & kept], target[train & kept])
+                told, known = told.predict(x[test]), target[test]
+                a, b = [*a, *(told - told.mean())], [*b, *(known - known.mean())]
+            r.append(np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b)))
+        return np.mean(r)
+
+    row = found.table.iloc[0]
+    assert row["r"] == pytest.approx(r_of(None))
+    z = np.arctanh([r_of(face) for face in range(n)])
+    half = np.arctanh(row["ci_high"]) - np.arctanh(row["r"])
+    drawn = 2 * (half / stats.t.ppf(0.975, n - 1)) ** 2 - (n - 1) * z.var()
+    assert 0 < drawn < (n - 1) * z.var()

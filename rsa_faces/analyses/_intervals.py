@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from rsa_faces._core.warning import warn
+from rsa_faces._core.student import half_width, jackknife_error
 
-_ENOUGH = 20  # people, for whom intervals of 95 % of held-out correlations hold in about 90 %
+_N_BLOCKS = 20  # of people that are left out together
+_BOUND = 1 - 1e-6  # of correlations: beyond, artanh tells rounding
 
 
 def narrow(n: int, n_groups: int = 1) -> float:
@@ -70,15 +71,54 @@ def interval_of_rate(rate, error, n, alpha: float) -> np.ndarray:
     return np.array([np.where(rate > 0, low, rate), np.where(rate < 1, high, rate)])
 
 
-def say_if_few(n_people: int) -> None:
-    """Say that intervals of a held-out correlation are too narrow, where people are few.
+def blocks_of(units: np.ndarray, fold_of: np.ndarray) -> np.ndarray:
+    """Return each condition's block, from 0: units (people) whole, those of a fold apart."""
+    kinds, first, own = np.unique(units, return_index=True, return_inverse=True)
+    block = np.empty(len(kinds), np.int64)
+    block[np.lexsort((kinds, fold_of[first]))] = np.arange(len(kinds)) % _N_BLOCKS
+    return block[own]
 
-    People are drawn from what was predicted, and nothing is trained anew: what other people would
-    have taught is not in the interval (``scripts/simulate_intervals.py``).
+
+def refitted_interval(
+    value: np.ndarray,
+    samples: np.ndarray,
+    left_out: np.ndarray,
+    n: int,
+    *,
+    n_groups: int = 1,
+    correlation: bool = True,
+) -> np.ndarray:
+    """Return both ends of the interval of 95 % of what is predicted of people left out.
+
+    Predictions vary with the people they are of, and with those who taught them. Samples of people
+    who were predicted know nothing of the second. A jackknife that fits anew without each block of
+    people knows of both, but counts twice what one person's teaching does to another's prediction
+    (Efron and Stein 1981, doi:10.1214/aos/1176345462). So the variance is the mean of both, which
+    counts it once (``scripts/simulate_intervals.py``); correlations by Fisher's z.
+
+    Parameters
+    ----------
+    value : ndarray, shape (...)
+    samples : ndarray, shape (n_boot, ...)
+        Of people drawn with replacement, nothing fitted anew.
+    left_out : ndarray, shape (n_blocks, ...)
+        Without each block (:func:`blocks_of`), fitted anew.
+    n : int
+        Number of people.
+    n_groups : int, default 1
+        Means of how many groups of them were taken off.
+    correlation : bool, default True
+
+    Returns
+    -------
+    ndarray, shape (2, ...)
+        NaN where one block is undefined.
     """
-    if n_people < _ENOUGH:
-        warn(
-            f"intervals of held-out correlations of {n_people} people (or conditions) are too "
-            "narrow, as nothing is trained anew on others: of 12 people, those of 95 % held the "
-            "truth in about 84 % of simulated studies. p values do not go by them."
-        )
+    to_z = (lambda r: np.arctanh(np.clip(r, -_BOUND, _BOUND))) if correlation else np.asarray
+    value, samples, left_out = (to_z(x) for x in (value, samples, left_out))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = np.nanvar(samples, axis=0) / narrow(n, n_groups) ** 2
+    error = np.sqrt((drawn + jackknife_error(left_out) ** 2) / 2)
+    half = half_width(error, len(left_out) - 1)
+    ends = np.array([value - half, value + half])
+    return np.tanh(ends) if correlation else ends

@@ -30,6 +30,21 @@ class Fold:
     errors: np.ndarray | None
     duals: np.ndarray | None = None
 
+    def without(self, k: int, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return training targets that are fitted as if some rows were not there.
+
+        Targets of these are replaced by what the other rows predict of them: a fit to them changes
+        nothing, so that ``smoother[k] @`` the result is what is predicted without them, exactly.
+        NaN if no row would be left.
+        """
+        if len(rows) == len(y):
+            return np.full_like(y, np.nan)
+        y = y.copy()
+        if len(rows):
+            left = self.duals[k][rows]
+            y[rows] -= np.linalg.solve(left[:, rows], left @ y)
+        return y
+
 
 def fit_fold(
     products: np.ndarray,

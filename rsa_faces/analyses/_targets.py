@@ -10,7 +10,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.exchange import exchanged
 from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._inputs import codes_of
-from rsa_faces.analyses._intervals import percentile_interval
+from rsa_faces.analyses._intervals import blocks_of, percentile_interval, refitted_interval
 from rsa_faces.analyses._ridge import Fold
 
 LEVEL = (2.5, 97.5)
@@ -115,7 +115,7 @@ class Numbers:
             raise InputError(f"expected numbers as labels for kind='number': {err}.") from err
         if not np.isfinite(self.values).all() or np.ptp(self.values) == 0:
             raise InputError("expected finite numbers that are not all equal as labels.")
-        self._baseline = np.zeros(len(self.values))
+        self._baseline, self._held = np.zeros(len(self.values)), []
 
     @property
     def labels(self) -> np.ndarray:
@@ -132,7 +132,7 @@ class Numbers:
 
     def scores(self, parts: Sequence[Fold], permuted: np.ndarray, n: int):
         """Return predictions of the labels, and r and R² of all label sets, (n_sets, 2)."""
-        predicted, baseline = np.empty(permuted.shape), np.empty(permuted.shape)
+        predicted, baseline, held = np.empty(permuted.shape), np.empty(permuted.shape), []
         for part in parts:
             labels = permuted[:, part.train]
             mean = labels.mean(axis=1, keepdims=True)
@@ -144,10 +144,11 @@ class Numbers:
             for k in np.unique(chosen):
                 these = np.flatnonzero(chosen == k)
                 predicted[np.ix_(these, part.test)] = labels[these] @ part.smoother[k].T
+            held.append((part, chosen[0]))
             # Folds have other training means: not taken off, these alone would correlate with what
             # is predicted, below 0.
             baseline[:, part.test] = mean
-        self._baseline = baseline[0]
+        self._baseline, self._held = baseline[0], held
         squares = ((permuted - predicted) ** 2).sum(axis=1)
         total = ((permuted - baseline) ** 2).sum(axis=1)
         r = held_out_r(predicted, permuted, baseline)
@@ -159,9 +160,32 @@ class Numbers:
         return row, predicted
 
     def interval(self, hits, predicted, units, draws) -> np.ndarray:
-        """Return both ends of the interval of r, drawing units whole."""
-        r = drawn_r(predicted - self._baseline, self.values - self._baseline, draws[:, units])
-        return percentile_interval(r, draws.shape[1])
+        """Return both ends of the interval of r, drawing and leaving out units whole."""
+        x, y = predicted - self._baseline, self.values - self._baseline
+        left_out = [
+            rowwise_r((own - base)[None, kept], (self.values - base)[None, kept])[0]
+            for own, base, kept in zip(*self.left_out(units), strict=True)
+        ]
+        samples = drawn_r(x, y, draws[:, units])
+        return refitted_interval(rowwise_r(x[None], y[None])[0], samples, left_out, draws.shape[1])
+
+    def left_out(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return predictions, training means, and who is left, without each block of units.
+
+        Each (n_blocks, n_conditions); of what was scored last, at the strengths chosen there.
+        """
+        fold_of = np.empty(len(units), np.int64)
+        for f, (part, _) in enumerate(self._held):
+            fold_of[part.test] = f
+        block = blocks_of(units, fold_of)
+        predicted, baseline = np.empty((2, block.max() + 1, len(units)))
+        for part, k in self._held:
+            y, own = self.values[part.train], block[part.train]
+            for b in range(len(predicted)):
+                rows = np.flatnonzero(own == b)
+                predicted[b, part.test] = part.smoother[k] @ part.without(k, y, rows)
+                baseline[b, part.test] = np.delete(y, rows).mean() if len(rows) < len(y) else np.nan
+        return predicted, baseline, block != np.arange(len(predicted))[:, None]
 
     def names(self, predicted: np.ndarray) -> list:
         """Return predictions."""

@@ -16,7 +16,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.warning import warn
 from rsa_faces.analyses._inputs import cells_of
-from rsa_faces.analyses._intervals import percentile_interval, say_if_few
+from rsa_faces.analyses._intervals import blocks_of, refitted_interval
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
 from rsa_faces.analyses._targets import drawn_r, held_out_r
 from rsa_faces.analyses.face_code import _axis, _cells
@@ -264,7 +264,6 @@ def axis_tuning(
     rng = as_rng(seed)
     whom = np.arange(n) if across is None else cells_of(across, frame.index, "across")
     n_people = int(whom.max()) + 1
-    say_if_few(n_people)
     fold_of = deal_folds(whom, n_folds, rng)
     orders = exchanges(whom, cells_of(within, frame.index))(rng, n_permutations)
     draws = draws_of(n_people, _N_DRAWS, rng)[:, whom]
@@ -289,6 +288,13 @@ def axis_tuning(
     # With either method: how far noise lengthens the parts of an axis is known of regression.
     chosen = ridge[_axis.fit_sets(faces, means, ridge, "regression", whom).chosen]
     predicted, places, baseline = _axis.held_out(faces, means, fold_of, ridge, method, whom)
+    block, left_out = blocks_of(whom, fold_of), []
+    for kept in block != np.arange(block.max() + 1)[:, None]:
+        guessed, _, base = _axis.held_out(
+            faces[kept], means[:, kept], fold_of[kept], ridge, method, whom[kept]
+        )
+        left_out.append(held_out_r(guessed, means[:, kept], base))
+    left_out, r = np.array(left_out), held_out_r(predicted, means, baseline)
     centred = faces - faces.mean(axis=0)
     maps = {s: _axis.mapping(faces, s) for s in np.unique(chosen)}
     in_shape = np.array([str(name).startswith("shape") for name in frame.columns])
@@ -307,7 +313,7 @@ def axis_tuning(
                     for row in _axis.binned(place, mean, n_bins)
                 ]
             samples = drawn_r(predicted[i] - baseline[i], mean - baseline[i], draws)
-            low, high = percentile_interval(samples, n_people)
+            low, high = refitted_interval(r[i], samples, left_out[:, i], n_people)
             part = _axis.preference(mean, maps[chosen[i]], centred, in_shape, normals)
             names = [
                 "preference",
@@ -330,7 +336,6 @@ def axis_tuning(
     table = pd.DataFrame(rows)
     if n_people < n:
         table[["preference_low", "preference_high"]] = np.nan
-    r = held_out_r(predicted, means, baseline)
     r2 = 1 - ((means - predicted) ** 2).sum(axis=1) / ((means - baseline) ** 2).sum(axis=1)
     ceiling, p_signal = _cells.ceilings(repeats)
     # Where noise alone could have made the ceiling, a share of it is any number.

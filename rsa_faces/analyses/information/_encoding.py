@@ -26,10 +26,17 @@ class Predictions:
     fold_of: np.ndarray
     of_region: np.ndarray  # weights of targets, (n_regions, n_targets)
 
-    def predict(self, kernels, trains, mixtures, strengths, responses=None) -> np.ndarray:
-        """Return what each space predicts, less fold means: (n_spaces, n_conditions, n_targets)."""
+    def predict(
+        self, kernels, trains, mixtures, strengths, responses=None, blocks=None
+    ) -> np.ndarray:
+        """Return what each space predicts, less fold means: (n_spaces, n_conditions, n_targets).
+
+        With blocks of conditions, (n_conditions,): first of all, then fitted without each of them
+        at the same strengths, (1 + n_blocks, n_spaces, n_conditions, n_targets).
+        """
         responses = self.responses if responses is None else responses
-        out = np.zeros((len(kernels), *responses.shape))
+        n_fits = 1 if blocks is None else 2 + int(blocks.max())
+        out = np.zeros((n_fits, len(kernels), *responses.shape))
         for f, train in enumerate(trains):
             test, y = np.flatnonzero(self.fold_of == f), responses[train]
             y = y - y.mean(axis=0)
@@ -46,11 +53,28 @@ class Predictions:
                 better = lowest < best * (1 - 1e-9)
                 for k in np.unique(which[better]):
                     these = np.flatnonzero(better & (which == k))
-                    weights = fold.duals[k] @ y[:, these]
-                    for s, (share, kernel) in enumerate(zip(mixture, own, strict=True)):
-                        out[s][np.ix_(test, these)] = share * kernel[np.ix_(test, train)] @ weights
+                    for b, told in enumerate(out):
+                        gone = np.flatnonzero(blocks[train] == b - 1) if b else np.arange(0)
+                        weights = fold.duals[k] @ fold.without(k, y[:, these], gone)
+                        for s, (share, kernel) in enumerate(zip(mixture, own, strict=True)):
+                            told[s][np.ix_(test, these)] = (
+                                share * kernel[np.ix_(test, train)] @ weights
+                            )
                 best = np.where(better, lowest, best)
-        return self._without_means(out)
+        return self._without_means(out[0] if blocks is None else out)
+
+    def among(self, kept: np.ndarray) -> Predictions:
+        """Return those of some conditions."""
+        units, fold_of = (
+            np.unique(x[kept], return_inverse=True)[1] for x in (self.units, self.fold_of)
+        )
+        return Predictions(self.responses[kept], units, fold_of, self.of_region)
+
+    def left_out(self, spaces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean r of each region, and its parts of r2, of predictions of these conditions."""
+        spaces = self._without_means(spaces)
+        shares = self.parts(spaces, np.ones((1, len(self.units))))[0]
+        return self.of_region @ self.r(spaces.sum(axis=0)), shares @ self.of_region.T
 
     @property
     def centred(self) -> np.ndarray:

@@ -18,7 +18,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._intervals import percentile_interval, say_if_few
+from rsa_faces.analyses._intervals import blocks_of, refitted_interval
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds
 from rsa_faces.analyses.face_code._cells import as_responses, ceilings, check_varying
 from rsa_faces.analyses.face_code._face_space import FaceSpace
@@ -239,7 +239,6 @@ def encoding(
     if twice := sorted(set(beside or {}) & set(layers.arrays)):
         raise InputError(f"expected other names beside than those of layers, got {twice[0]!r}.")
     check_varying(values, targets, of="targets")
-    say_if_few(n_people)
     others = _spaces(beside or {}, every, layers.rows)
     against = check_choice(against or next(iter(layers.arrays)), layers.arrays, what="against")
     region = _regions(regions, targets)
@@ -249,6 +248,9 @@ def encoding(
     # Two people in each fold at least: one alone, less the mean of the fold, would be nothing.
     fold_of = deal_folds(units, min(n_folds, n_people // 2), rng)
     study = Predictions(values.mean(axis=0), units, fold_of, of_region)
+    block = blocks_of(units, fold_of)
+    rest = block != np.arange(block.max() + 1)[:, None]
+    without_block = [study.among(kept) for kept in rest]
     orders = exchanges(units, cells)(rng, n_permutations)
     draws = draws_of(n_people, _N_BOOT, rng)[:, units]
     mixtures = _mixtures(1 + len(others), n_mixtures, rng)
@@ -263,14 +265,27 @@ def encoding(
         for i, (layer, patterns) in enumerate(layers.items()):
             check_finite(patterns, layers.conditions, layer)
             own = _kernel(patterns, trains, layer, standardize)
-            spaces = study.predict([own, *kernels.values()], trains, mixtures, chosen)
+            every = [own, *kernels.values()]
+            spaces, *without = study.predict(every, trains, mixtures, chosen, blocks=block)
             whole = predicted[layer] = spaces.sum(axis=0)
             r = study.r(whole)
-            null.append(study.exchanged([own, *kernels.values()], trains, mixtures, chosen, orders))
-            # Of each fold a mean is taken off: so many people fewer are independent.
-            ends = percentile_interval(study.drawn_r(whole, draws), n_people, n_groups=len(trains))
+            null.append(study.exchanged(every, trains, mixtures, chosen, orders))
             shares, of_draws = study.parts(spaces, draws)
-            of_parts = percentile_interval(of_draws.swapaxes(0, 1), n_people, n_groups=len(trains))
+            left_out = [
+                others_only.left_out(told[:, kept])
+                for others_only, told, kept in zip(without_block, without, rest, strict=True)
+            ]
+            r_without, parts_without = (np.array(x) for x in zip(*left_out, strict=True))
+            # Of each fold a mean is taken off: so many people fewer are independent.
+            taken = {"n": n_people, "n_groups": len(trains)}
+            ends = refitted_interval(of_region @ r, study.drawn_r(whole, draws), r_without, **taken)
+            of_parts = refitted_interval(
+                shares @ of_region.T,
+                of_draws.swapaxes(0, 1),
+                parts_without,
+                **taken,
+                correlation=False,
+            )
             place = {"layer": layer, "layer_index": i, "depth": layers.depth[layer]}
             for k, name in enumerate(names):
                 inside = of_region[k] > 0

@@ -16,7 +16,7 @@ from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
-from rsa_faces.analyses._intervals import percentile_interval, say_if_few
+from rsa_faces.analyses._intervals import refitted_interval
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, deal_folds, fit_fold
 from rsa_faces.analyses._targets import Numbers
 from rsa_faces.analyses.information._measurements import (
@@ -181,6 +181,43 @@ def landmark_readout(
     >>> bool(found.table["r"][0] > 0.8), float(found.table["p"][0])
     (True, 0.01)
     """
+    return read_measurements(
+        activations,
+        measurements,
+        conditions=conditions,
+        across=across,
+        within=within,
+        baseline=baseline,
+        n_folds=n_folds,
+        n_permutations=n_permutations,
+        strengths=strengths,
+        standardize=standardize,
+        match=match,
+        seed=seed,
+        progress=progress,
+    )[0]
+
+
+def read_measurements(
+    activations,
+    measurements: pd.DataFrame,
+    *,
+    conditions,
+    across,
+    within,
+    baseline,
+    n_folds,
+    n_permutations,
+    strengths,
+    standardize,
+    match,
+    seed,
+    progress,
+) -> tuple[LandmarkReadout, dict[str, np.ndarray]]:
+    """Return what :func:`landmark_readout` does, and what is predicted without blocks of people.
+
+    Of each layer predictions and training means, (n_measurements, 2, n_blocks, n_conditions).
+    """
     check_count(n_folds, what="n_folds", low=2)
     check_count(n_permutations, what="n_permutations")
     ridge = check_strengths(strengths)
@@ -197,7 +234,6 @@ def landmark_readout(
     people = codes_of(found[-1])[0] if across is not None else np.arange(n)
     if people.max() < 2:
         raise InputError(f"expected at least 3 people, got {people.max() + 1}.")
-    say_if_few(int(people.max()) + 1)
     names = [str(name) for name in measurements.columns]
     targets = [_target(v, name) for v, name in zip(values, names, strict=True)]
     fold_of = deal_folds(people, n_folds, rng)
@@ -222,21 +258,26 @@ def landmark_readout(
     if baseline is not None:
         known = np.array(found[1])
         alone = parts(known, "baseline", True)
-        base = [target.scores(alone, target.values[None], n) for target in targets]
+        base = [
+            (*target.scores(alone, target.values[None], n), target.left_out(people))
+            for target in targets
+        ]
         design = np.column_stack([np.ones(n), known])
         residuals = values - (design @ np.linalg.lstsq(design, values.T, rcond=None)[0]).T
         beyond = [
             _residual(v, old, name) for v, old, name in zip(residuals, values, names, strict=True)
         ]
-    rows, shown, null, null_beyond = [], [], [], []
+    rows, shown, null, null_beyond, left_out = [], [], [], [], {}
     with progress_bar("landmarks", len(layers) * len(names), show=progress) as tell:
         for i, (layer, patterns) in enumerate(layers.items()):
-            folds = parts(patterns, layer, standardize)
+            folds, left_out[layer] = parts(patterns, layer, standardize), []
             for j, (name, target) in enumerate(zip(names, targets, strict=True)):
                 y = target.values
                 predicted, scores = target.scores(folds, np.vstack([y, y[orders]]), n)
                 null.append(scores[1:, 0])
                 low, high = target.interval(predicted, predicted, people, draws)
+                *without, kept = target.left_out(people)
+                left_out[layer].append(without)
                 row = {
                     "network": layers.network,
                     "layer": layer,
@@ -250,8 +291,9 @@ def landmark_readout(
                     "ci_high": high,
                 }
                 if baseline is not None:
-                    before, (score,) = base[j]
-                    gain = _gain(y, predicted, before, fold_of, people, draws)
+                    before, (score,), (other, *_) = base[j]
+                    told = (predicted, before, *without, other, kept)
+                    gain = _gain(y, *told, fold_of, people, draws)
                     rest = beyond[j].values
                     further = beyond[j].scores(folds, np.vstack([rest, rest[orders]]), n)[1]
                     null_beyond.append(further[1:, 0])
@@ -293,7 +335,8 @@ def landmark_readout(
         "seed": seed,
         "baseline": [] if baseline is None else [str(name) for name in baseline.columns],
     }
-    return LandmarkReadout(table, pd.concat(shown, ignore_index=True), settings=settings)
+    found = LandmarkReadout(table, pd.concat(shown, ignore_index=True), settings=settings)
+    return found, {layer: np.array(values) for layer, values in left_out.items()}
 
 
 def _target(values: np.ndarray, name: str) -> Numbers:
@@ -313,10 +356,14 @@ def _residual(left: np.ndarray, values: np.ndarray, name: str) -> Numbers:
     return Numbers(left)
 
 
-def _gain(y, predicted, before, fold_of, people, draws) -> np.ndarray:
-    """Return the interval of the difference of r2, people drawn with replacement."""
+def _gain(y, predicted, before, without, means_without, other, kept, fold_of, people, draws):
+    """Return the interval of the difference of r2, people drawn and left out whole."""
     # What is known without features: the mean of the faces that were trained on.
     means = np.array([y[fold_of != fold].mean() for fold in fold_of])
     total = np.bincount(people, (y - means) ** 2)
     saved = np.bincount(people, (y - before) ** 2 - (y - predicted) ** 2)
-    return percentile_interval((draws @ saved) / (draws @ total), draws.shape[1])
+    samples = (draws @ saved) / (draws @ total)
+    parts = (y - other) ** 2 - (y - without) ** 2, (y - means_without) ** 2
+    left_out = np.divide(*((part * kept).sum(axis=1) for part in parts))
+    value = saved.sum() / total.sum()
+    return refitted_interval(value, samples, left_out, draws.shape[1], correlation=False)

@@ -25,7 +25,6 @@ from rsa_faces.analyses._inputs import (
     codes_of,
     matched,
 )
-from rsa_faces.analyses._intervals import say_if_few
 from rsa_faces.analyses._ridge import (
     STRENGTHS,
     can_leave_out,
@@ -286,8 +285,6 @@ def readout(
     layers, values, target = task_of.layers, task_of.values, task_of.target
     groups, units, n = task_of.groups, task_of.units, len(task_of.groups)
     fit = fit_softmax if classifier == "softmax" else fit_fold
-    if kind == "number":
-        say_if_few(int(units.max()) + 1)
     fold_of = deal_folds(groups, n_folds, rng)
     # The same orders for all layers: the largest over layers is then a null for all of them
     # together.

@@ -15,8 +15,9 @@ from rsa_faces._core.numbers import best_index
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import cells_of
+from rsa_faces.analyses._intervals import percentile_interval
 from rsa_faces.analyses._ridge import STRENGTHS, check_strengths, fit_fold
-from rsa_faces.analyses._targets import Numbers, rowwise_r
+from rsa_faces.analyses._targets import drawn_r, rowwise_r
 from rsa_faces.inference._orders import exchanges
 from rsa_faces.inference.bootstrap import draws_of
 
@@ -141,7 +142,7 @@ def trait_generalization(
             predicted = fold.smoother[best_index(-losses, last=True)] @ y
             r = rowwise_r(predicted[None], z[None])[0]
             null.append(rowwise_r(np.tile(predicted, (n_permutations, 1)), z[orders]))
-            low, high = Numbers(z).interval(predicted, predicted, whom, draws)
+            low, high = percentile_interval(drawn_r(predicted, z, draws[:, whom]), draws.shape[1])
             rows.append(
                 {
                     "features": name,

@@ -14,10 +14,10 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces.analyses._face_tables import common, numbers, sets_of
 from rsa_faces.analyses._inputs import INTERSECTION, as_labels, codes_of
-from rsa_faces.analyses._intervals import percentile_interval, say_if_few
+from rsa_faces.analyses._intervals import blocks_of, refitted_interval
 from rsa_faces.analyses._ridge import STRENGTHS
 from rsa_faces.analyses.information._encoding import corrected_t
-from rsa_faces.analyses.information.landmarks import landmark_readout
+from rsa_faces.analyses.information.landmarks import read_measurements
 from rsa_faces.inference.bootstrap import draws_of
 
 _N_BOOT = 1000
@@ -195,7 +195,7 @@ def trait_readout(
         {face: known[what][face] for face in faces} if what in known else None for what in given
     )
     baseline = None if baseline is None else baseline.loc[faces]
-    result = landmark_readout(
+    result, without = read_measurements(
         {name: frame.loc[faces].to_numpy(float) for name, frame in sets.items()},
         values.loc[faces].set_axis(traits, axis=1),
         conditions=faces,
@@ -206,6 +206,7 @@ def trait_readout(
         n_permutations=n_permutations,
         strengths=strengths,
         standardize=standardize,
+        match="same",
         seed=seed,
         progress=progress,
     )
@@ -228,7 +229,7 @@ def trait_readout(
         )
     return TraitReadout(
         table,
-        _specificity(predictions, traits, people, as_rng(seed)),
+        _specificity(predictions, traits, people, without, as_rng(seed)),
         predictions,
         settings={**result.settings, "match": match},
     )
@@ -279,20 +280,30 @@ def _changes(predictions: pd.DataFrame, traits: list[str], against: Mapping[str,
     return pd.DataFrame(rows)
 
 
-def _specificity(predictions: pd.DataFrame, traits: list[str], people, rng) -> pd.DataFrame:
+def _specificity(
+    predictions: pd.DataFrame, traits: list[str], people, without: Mapping[str, np.ndarray], rng
+) -> pd.DataFrame:
     """Return how predictions of each trait follow each trait."""
     n_people = int(people.max()) + 1
-    say_if_few(n_people)
     draws = draws_of(n_people, _N_BOOT, rng)[:, people]
     weights = np.vstack([np.ones(len(people)), draws]).astype(float)
     tables = []
     for name, rows in predictions.groupby("features", sort=False):
-        x, y, ratings, _ = _less_means(rows, traits)
+        x, y, ratings, fold = _less_means(rows, traits)
         r = _weighted_r(x, y, weights)  # (1 + n_boot, trained, tested)
         own = np.einsum("bii->bi", r)[:, :, None]
         among = _weighted_r(ratings, ratings, weights[:1])[0]
-        low, high = percentile_interval(r[1:], n_people)
-        gap_low, gap_high = percentile_interval((own - r)[1:], n_people)
+        block = blocks_of(people, fold)
+        left_out = []
+        for b, (told, means) in enumerate(without[name].transpose(2, 1, 0, 3)):
+            kept = (block != b)[None].astype(float)
+            left_out.append(_weighted_r(told - means, ratings - means, kept)[0])
+        left_out = np.array(left_out)
+        gaps = np.einsum("bii->bi", left_out)[:, :, None] - left_out
+        low, high = refitted_interval(r[0], r[1:], left_out, n_people)
+        gap_low, gap_high = refitted_interval(
+            (own - r)[0], (own - r)[1:], gaps, n_people, correlation=False
+        )
         trained, tested = np.meshgrid(traits, traits, indexing="ij")
         tables.append(
             pd.DataFrame(
