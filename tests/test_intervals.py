@@ -20,6 +20,7 @@ from rsa_faces.analyses import (
     trait_generalization,
     trait_readout,
 )
+from rsa_faces.analyses._gram import centred_on
 from rsa_faces.analyses._intervals import (
     blocks_of,
     interval_of_rate,
@@ -244,8 +245,6 @@ def test_people_are_counted_not_their_images(module, ask, numbers, monkeypatch):
     assert seen == numbers
 
 
-
-
 def test_blocks_hold_people_whole_and_those_of_a_fold_apart():
     rng = np.random.default_rng(0)
     for n in (3, 7, 20, 33, 60):
@@ -267,7 +266,8 @@ def test_predictions_without_people_are_those_of_a_fit_without_them():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(30, 12)), rng.normal(size=30)
     train, test, rows = np.arange(24), np.arange(24, 30), np.array([1, 4, 20])
-    fold = fit_fold(x @ x.T, train, test, np.array([0.1, 2.0]), train)
+    products = centred_on(x @ x.T, train)
+    fold = fit_fold(products, train, test, np.array([0.1, 2.0]), train)
     kept = np.delete(train, rows)
     for k, strength in enumerate((0.1, 2.0)):
         # The penalty stays that of all training conditions.
