@@ -179,7 +179,7 @@ def axis_tuning(
     AxisTuning
         Its table has one row per cell: ``cell``; ``r`` and ``r2`` between mean responses and
         predictions for held-out faces (for r both less the training mean, as in
-        :func:`rsa_faces.analyses.readout`), ``ci_low``, ``ci_high`` (95 %, of r, drawing people);
+        :func:`rsa_faces.analyses.readout`), ``ci_low``, ``ci_high`` (95 %, of r; see there);
         ``p`` and ``p_corrected`` (largest r over cells); ``ceiling``, the largest r2 that repeats
         allow, ``p_signal``, ``r2_of_ceiling`` (NaN without repeats, or if p_signal > 0.05);
         ``strength`` (NaN for "sta");

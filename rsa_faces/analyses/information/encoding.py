@@ -187,11 +187,9 @@ def encoding(
     effect p ≤ 0.05 in 3.5 to 6.0 % of 400 simulated studies in each of three designs, with one in
     all (``scripts/simulate_third_factor.py --only encode``; differences: ``--only difference``).
 
-    Intervals draw people (conditions without `across`) from the predictions left out, percentiles
-    further out the fewer these are (Student's t), and do not fit anew: other training sets are not
-    in them, which matters with few people (of 12 an interval of 95 % held r in 84 % of 400
-    simulated studies, of 30 in 90 %; ``scripts/simulate_intervals.py --only encode``). They are of
-    this subject (brain) only. Over several subjects take the r of each to a t test.
+    Intervals are those of other people (conditions without `across`), and of fits to other people
+    (:func:`rsa_faces.analyses.readout`), each part's as well; strengths and mixtures stay. They are
+    of this subject (brain) only. Over several subjects take the r of each to a t test.
 
     References
     ----------

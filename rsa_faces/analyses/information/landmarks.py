@@ -132,8 +132,8 @@ def landmark_readout(
     LandmarkReadout
         Its table: ``network``, ``layer``, ``layer_index``, ``depth``, ``measurement``; ``r`` and
         ``r2`` of predictions for people left out and ``chance`` (mean r of permutations), as in
-        :func:`readout`; ``ci_low``, ``ci_high`` (95 %, of r, drawing
-        people); ``p``, ``p_corrected`` (largest r over layers and measurements). With a baseline
+        :func:`readout`; ``ci_low``, ``ci_high`` (95 %, of r, as there; of a gain alike);
+        ``p``, ``p_corrected`` (largest r over layers and measurements). With a baseline
         also ``baseline_r``, ``baseline_r2``: the same read-out from the baseline alone;
         ``gain`` = r2 - baseline_r2 with ``gain_low``, ``gain_high``; ``r_beyond``, ``p_beyond``,
         ``p_beyond_corrected``: read-out of what the baseline leaves. ``n_conditions``,

@@ -124,7 +124,7 @@ def trait_readout(
     TraitReadout
         Its table: ``features``, ``trait``; ``r`` and ``r2`` for people left out and ``chance``
         (mean r of permutations), as in :func:`rsa_faces.analyses.readout`, ``ci_low``,
-        ``ci_high`` (95 %, drawing people), ``p``, ``p_corrected`` (largest r over all rows);
+        ``ci_high`` (95 %, as there), ``p``, ``p_corrected`` (largest r over all rows);
         with `reliability` also ``ceiling`` (its root, the largest r that perfect predictions
         would reach) and ``r_of_ceiling``; with `baseline` the columns that
         :func:`rsa_faces.analyses.landmark_readout` adds; with `against` the set in ``against``, and
