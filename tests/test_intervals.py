@@ -1,6 +1,7 @@
 """Intervals of what few drawn people give, and of rates: against loops, and planted truths."""
 
 import importlib
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -360,3 +361,25 @@ def test_intervals_of_encoding_are_those_of_fits_without_each_person():
     half = np.arctanh(row["ci_high"]) - np.arctanh(row["r"])
     drawn = 2 * (half / stats.t.ppf(0.975, n - 1)) ** 2 - (n - 1) * z.var()
     assert 0 < drawn < (n - 1) * z.var()
+
+
+def test_targets_a_few_at_a_time_have_the_same_intervals(monkeypatch):
+    rng = np.random.default_rng(4)
+    n = 24
+    x, z = rng.normal(size=(2, n, 5))
+    y = rng.normal(size=(n, 11)) + x[:, :1]
+    ask = partial(
+        encoding,
+        {"a": x},
+        pd.DataFrame(y, [f"face {i}" for i in range(n)], [f"cell {i}" for i in range(11)]),
+        conditions=[f"face {i}" for i in range(n)],
+        beside={"b": z},
+        regions={f"cell {i}": "uv"[i > 4] for i in range(11)},
+        n_mixtures=6,
+        n_permutations=3,
+    )
+    whole = ask()
+    monkeypatch.setattr("rsa_faces.analyses.information._encoding._HELD", 2000)
+    few = ask()
+    for one, other in ((whole.table, few.table), (whole.parts, few.parts)):
+        pd.testing.assert_frame_equal(one, other, rtol=1e-10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,18 +63,35 @@ class Predictions:
                 best = np.where(better, lowest, best)
         return self._without_means(out[0] if blocks is None else out)
 
-    def among(self, kept: np.ndarray) -> Predictions:
-        """Return those of some conditions."""
-        units, fold_of = (
-            np.unique(x[kept], return_inverse=True)[1] for x in (self.units, self.fold_of)
-        )
-        return Predictions(self.responses[kept], units, fold_of, self.of_region)
+    def refitted(self, kernels, trains, mixtures, strengths, blocks):
+        """Return what each space predicts; and r and parts of regions without each block.
 
-    def left_out(self, spaces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean r of each region, and its parts of r2, of predictions of these conditions."""
-        spaces = self._without_means(spaces)
-        shares = self.parts(spaces, np.ones((1, len(self.units))))[0]
-        return self.of_region @ self.r(spaces.sum(axis=0)), shares @ self.of_region.T
+        Shapes (n_spaces, n_conditions, n_targets), (n_blocks, n_regions), (n_blocks, n_spaces,
+        n_regions).
+        """
+        rest = blocks != np.arange(blocks.max() + 1)[:, None]
+        n, n_targets = self.responses.shape
+        step = max(1, _HELD // (n * len(kernels) * len(rest)))
+        spaces, r, parts = [], [], []
+        for start in range(0, n_targets, step):
+            these = slice(start, start + step)
+            some = replace(
+                self, responses=self.responses[:, these], of_region=self.of_region[:, these]
+            )
+            whole, *without = some.predict(kernels, trains, mixtures, strengths, blocks=blocks)
+            spaces.append(whole)
+            left = [some._of(kept, told) for kept, told in zip(rest, without, strict=True)]
+            r.append([one for one, _ in left])
+            parts.append([one for _, one in left])
+        return np.concatenate(spaces, axis=2), np.sum(r, axis=0), np.sum(parts, axis=0)
+
+    def _of(self, kept: np.ndarray, spaces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean r of each region, and its parts of r2, of some conditions."""
+        fold_of = np.unique(self.fold_of[kept], return_inverse=True)[1]
+        some = replace(self, responses=self.responses[kept], fold_of=fold_of)
+        spaces = some._without_means(spaces[:, kept])
+        shares = some.parts(spaces, np.ones((1, len(fold_of))))[0]
+        return self.of_region @ some.r(spaces.sum(axis=0)), shares @ self.of_region.T
 
     @property
     def centred(self) -> np.ndarray:

@@ -247,8 +247,6 @@ def encoding(
     fold_of = deal_folds(units, min(n_folds, n_people // 2), rng)
     study = Predictions(values.mean(axis=0), units, fold_of, of_region)
     block = blocks_of(units, fold_of)
-    rest = block != np.arange(block.max() + 1)[:, None]
-    without_block = [study.among(kept) for kept in rest]
     orders = exchanges(units, cells)(rng, n_permutations)
     draws = draws_of(n_people, _N_BOOT, rng)[:, units]
     mixtures = _mixtures(1 + len(others), n_mixtures, rng)
@@ -264,16 +262,13 @@ def encoding(
             check_finite(patterns, layers.conditions, layer)
             own = _kernel(patterns, trains, layer, standardize)
             every = [own, *kernels.values()]
-            spaces, *without = study.predict(every, trains, mixtures, chosen, blocks=block)
+            spaces, r_without, parts_without = study.refitted(
+                every, trains, mixtures, chosen, block
+            )
             whole = predicted[layer] = spaces.sum(axis=0)
             r = study.r(whole)
             null.append(study.exchanged(every, trains, mixtures, chosen, orders))
             shares, of_draws = study.parts(spaces, draws)
-            left_out = [
-                others_only.left_out(told[:, kept])
-                for others_only, told, kept in zip(without_block, without, rest, strict=True)
-            ]
-            r_without, parts_without = (np.array(x) for x in zip(*left_out, strict=True))
             # Of each fold a mean is taken off: so many people fewer are independent.
             taken = {"n": n_people, "n_groups": len(trains)}
             ends = refitted_interval(of_region @ r, study.drawn_r(whole, draws), r_without, **taken)
