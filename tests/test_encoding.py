@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import panels
+from drawn import boxes, panels, said_in
 from scipy import stats
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
@@ -108,7 +108,11 @@ def test_sets_are_compared_for_the_same_cells_and_regions():
     each = expected.mean(axis=1)
     t = each.mean() / (each.std(ddof=1) * np.sqrt(1 / 5 + 1 / 4))
     assert row["r2_p"] == pytest.approx(2 * stats.t.sf(t, 4))
-    assert len(plot_feature_sets(found).axes) == 2
+    figure = plot_feature_sets(found)
+    assert len(figure.axes) == 2
+    assert "brackets: 95 % interval over images" in said_in(figure).replace("\n", " ")
+    for text, box in boxes(figure):
+        assert box.x1 <= figure.bbox.x1, text
     with pytest.raises(InputError, match="at least two sets"):
         plot_feature_sets(encoding({"a": a}, y, **OPTIONS))
 

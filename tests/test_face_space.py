@@ -738,6 +738,9 @@ def test_figures_mark_what_is_extrapolated(made):
     texts = [ax.get_xlabel() for ax in axes]
     assert texts == ["inside", "inside", "extrapolated × 2.0"]
     assert axes[0].spines["left"].get_linestyle() != axes[2].spines["left"].get_linestyle()
+    long = ["simulated01_neutral_yaw+0_front"] * 3
+    title = panels(plot_faces(space.caricature(names[0], [0, 1, 2]), labels=long))[0].get_title()
+    assert title == "simulated01_\nneutral_yaw+0_\nfront"  # no word is broken
     axes = panels(plot_components(space, 2, steps=(-3, 0, 3), zoom=False))
     axes = axes.reshape(4, 3)
     assert axes[2, 0].get_ylabel().startswith("appearance 1\n")

@@ -276,6 +276,7 @@ def test_pairs_are_coloured_by_sign_and_corrected_p(simulated):
     np.fill_diagonal(expected, np.nan)
     assert (expected == 1).any()
     np.testing.assert_array_equal(image, expected)
+    assert {t.get_rotation() for t in right.get_xticklabels()} == {0.0}  # few numbers stand
 
 
 def test_chosen_rows_are_drawn(simulated):

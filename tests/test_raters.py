@@ -479,7 +479,7 @@ def test_contrasts_are_drawn_at_their_values():
     points = [line for line in ax.lines if line.get_marker() == "o"]
     assert [len(line.get_xdata()) for line in points] == [1, 1, 2]
     assert points[0].get_xdata()[0] == 1.0
-    assert "10 faces" in ax.get_title(loc="left")
+    assert "10 conditions" in ax.get_title(loc="left")
     raters = feature_contrast(simulated(), features, n_permutations=0)
     ax = panels(rf.figures.plot_contrast(raters))[0]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["gender", "age"]

@@ -256,6 +256,7 @@ def test_figures():
     ax = panels(figure)[0]
     assert [t.get_text() for t in ax.get_yticklabels()] == list(ratings.columns)
     assert "ceiling: reliability of the ratings" in legend_of(figure)
+    assert sorted(ax.get_ylim()) == [-0.5, len(ratings.columns) - 0.5]  # no point on the edge
     ax = panels(plot_specificity(found, "landmarks"))[0]
     assert len(ax.texts) == 16
     with pytest.raises(InputError, match="unknown features 'pixels'"):

@@ -96,9 +96,9 @@ def plot_contrast(table: pd.DataFrame, *, alpha: float = 0.05, ax: Axes | None =
                 one.plot([i - 0.3, i + 0.3], [y.mean()] * 2, color=color, label=label, zorder=3)
                 points(one, x, y, color, significant)
         n = sorted(set(table["n_conditions"]))
-        faces = f"{n[0]} faces" if len(n) == 1 else f"{n[0]} to {n[-1]} faces"
+        count = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
         name = f"{shown_name(table['network'].iloc[0])}, " if layers and "network" in table else ""
-        one.set_title(f"{name}{faces}", loc="left")
+        one.set_title(f"{name}{count} conditions", loc="left")
         one.set_ylabel("between minus within (SD of the RDM)")
         if layers:
             depth_axis(one)

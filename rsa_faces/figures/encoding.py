@@ -181,6 +181,9 @@ def plot_feature_sets(result: Encoding, *, ax=None) -> Figure:
     r2 = result.targets.set_index(["layer", "region"])["r2"].sort_index()
     span = np.array([min(r2.min(), 0.0), r2.max()]) * 1.05
     n_regions = rows["region"].nunique()
+    first = result.table.iloc[0]
+    # What was drawn, and left out together.
+    units = "images" if first["n_people"] == first["n_conditions"] else "people"
     with style():
         n_columns = n_regions if 1 < n_regions < 4 else 3
         axes = wrapped_panels(ax, len(rows), n_columns, PAGE / 3, 2.4)
@@ -192,15 +195,15 @@ def plot_feature_sets(result: Encoding, *, ax=None) -> Figure:
             one.set_ylabel(f"r², {shortened(row.layer, 24)}")
             interval = between(row.r2_ci_low, row.r2_ci_high)
             texts = [f"{row.region}: difference {number(row.r2_difference)}", f"({interval})"]
-            texts.append(f"faces: {p_sentence(row.r2_p)}; responses: {p_sentence(row.targets_p)}")
+            texts.append(f"{units}: {p_sentence(row.r2_p)}")
+            texts.append(f"responses: {p_sentence(row.targets_p)}")
             one.set_title("\n".join(texts), loc="left")
-        first = result.table.iloc[0]
         marks = f"{len(r2) // r2.index.get_level_values(0).nunique()} responses to "
         marks += (
             f"{first['n_conditions']} images; r²: explained variance, held out; dashed: alike; "
         )
         legend_below(
-            axes, ax is None, handles=[], title=marks + "brackets: 95 % interval over faces"
+            axes, ax is None, handles=[], title=marks + f"brackets: 95 % interval over {units}"
         )
     return figure_of(axes)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,11 +26,11 @@ from rsa_faces.figures._parts import (
     reference,
     wrapped_panels,
 )
-from rsa_faces.figures._style import COLORS, COLUMN, PAGE, style
+from rsa_faces.figures._style import COLORS, COLUMN, PAGE, style, wrapped
 
 _INSIDE, _OUTSIDE = "#009E73", "#D55E00"
 _ROW = 0.16  # inches of text over a face
-_LETTERS = 18  # of a label in one line
+_LABEL = 0.8  # inches of a label in one line
 _DIRECTIONS = {
     "axis": "along the axis (SD)",
     "orthogonal": "beside it: longest orthogonal direction (SD)",
@@ -432,7 +431,7 @@ def _face(ax: Axes, image: np.ndarray, label: str, note: str, view, *, inside: b
             linewidth=1.2,
             linestyle="-" if inside else (0, (3, 2)),
         )
-    ax.set_title(fill(label, _LETTERS), fontsize=6, pad=2)
+    ax.set_title(wrapped(label, _LABEL, 6), fontsize=6, pad=2)
     if note:
         ax.set_xlabel(note, fontsize=5.5, labelpad=1.5, color=_INSIDE if inside else _OUTSIDE)
 

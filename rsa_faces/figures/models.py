@@ -248,7 +248,7 @@ def _draw_pairs(axes: Axes, rows: pd.DataFrame, result: Result, alpha: float) ->
         aspect="auto",
     )
     places = [str(i) for i in range(1, len(rows) + 1)]
-    axes.set_xticks(range(len(rows)), places, fontsize=5, rotation=90)
+    axes.set_xticks(range(len(rows)), places, fontsize=5, rotation=90 if len(rows) > 15 else 0)
     axes.set_yticks(range(len(rows)), places, fontsize=5)
     axes.tick_params(length=0)
     axes.set_ylim(-0.7, len(rows) - 0.3)

@@ -104,7 +104,7 @@ def plot_traits(result: TraitReadout, *, alpha: float = 0.05, ax: Axes | None = 
             )
         reference(one, axis="x")
         one.set_yticks(range(len(traits)), traits)
-        one.invert_yaxis()
+        one.set_ylim(len(traits) - 0.5, -0.5)
         one.set_xlabel("correlation with ratings, held out")
         one.set_title(f"{result.table['n_faces'].iloc[0]} faces", loc="left")
         marks = f"lines: 95 % interval; filled: above chance, p ≤ {alpha:g}, corrected"
