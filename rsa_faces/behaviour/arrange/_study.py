@@ -170,7 +170,8 @@ class Study:
             try:
                 fit = Fit(trials, _engine.estimate(self.arrangements(rater, done)))
             except Exception as err:  # noqa: BLE001 (one rater must not stop the study)
-                _log.error("rater %s cannot be fitted: %s", rater.label, err)
+                # Nothing in the log tells who it was: the page does.
+                _log.error("a rater cannot be fitted (%s)", type(err).__name__)
                 fit = Fit(trials, None, f"cannot be fitted: {err}")
             self._fits[rater.id] = fit
         return fit
@@ -274,9 +275,7 @@ class Study:
                 f"expected a trial that rater {label} has done "
                 f"({', '.join(done) or 'none yet'}), got {number}."
             )
-        _log.warning(
-            "trial %d of rater %s: %s", number, label, "valid again" if reason is None else "void"
-        )
+        _log.warning("a trial is %s", "valid again" if reason is None else "void")
 
     def forget(self, raters: list[Rater]) -> int:
         """Delete all that is known of raters; return how many trials that were."""
@@ -285,7 +284,6 @@ class Study:
         trials = self.store.forget([rater.id for rater in raters])
         for rater in raters:
             self._fits.pop(rater.id, None)
-        # Nothing in the log tells who it was.
         _log.warning("deleted the data of %d raters: %d trials", len(raters), trials)
         return trials
 
