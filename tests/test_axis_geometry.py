@@ -46,7 +46,7 @@ def test_products_are_those_of_a_loop_over_faces_left_out():
         error = y[:, i] - np.append(1.0, x[i]) @ fitted
         noise = np.outer(y[:, i], error) * (each[:, i] ** 2).sum()
         expected -= (noise + noise.T) / 2
-    np.testing.assert_allclose(_Fit(x).products(y), expected, atol=1e-10)
+    np.testing.assert_allclose(_Fit(x, np.arange(len(x))).products(y), expected, atol=1e-10)
 
 
 def test_products_have_no_bias_by_noise_that_cells_share_and_that_grows():
@@ -54,7 +54,7 @@ def test_products_have_no_bias_by_noise_that_cells_share_and_that_grows():
     x = rng.normal(size=(40, 6))
     x -= x.mean(axis=0)
     axes = rng.normal(size=(2, 6))
-    fit, made, raw = _Fit(x), [], []
+    fit, made, raw = _Fit(x, np.arange(len(x))), [], []
     for _ in range(1500):
         noise = rng.normal(size=40) * np.exp(0.5 * x[:, 0])  # the same for both cells
         y = axes @ x.T + 3 * noise
@@ -171,3 +171,45 @@ def test_bad_input_is_said():
         axis_geometry(faces, cells, places=[0, 1, np.nan, 2, 3], **QUICK)
     with pytest.raises(rf.InputError, match="full rank, got rank 4 for 5"):
         axis_geometry(faces.assign(copy=faces[0]).drop(columns=4), cells, **QUICK)
+
+
+def test_people_with_several_images_share_what_axes_do_not_explain():
+    # Cells respond to who it is, some alike, beside random axes.
+    n_found, n_people, k, n_cells = 0, 40, 5, 20
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        who = np.repeat(np.arange(n_people), rng.integers(2, 5, n_people))
+        names = [f"face {i}" for i in range(len(who))]
+        x = rng.normal(size=(n_people, k))[who] + 0.3 * rng.normal(size=(len(who), k))
+        axes = rng.normal(size=(k, n_cells))
+        own = rng.normal(size=(n_people, n_cells)) + rng.normal(size=(n_people, 1))
+        y = 0.5 * x @ axes / np.linalg.norm(axes, axis=0) + own[who] / np.sqrt(2)
+        y += rng.normal(size=y.shape)
+        result = axis_geometry(
+            pd.DataFrame(x, names),
+            pd.DataFrame(y, names),
+            across=dict(zip(names, who, strict=True)),
+            **QUICK,
+        )
+        assert (result.table["n_people"] == n_people).all()
+        n_found += result.table.set_index("question").loc["cosine", "p"] <= 0.05
+    assert n_found <= 7  # 99 % of 40 at a level of 5 %
+
+
+def test_products_with_people_are_those_of_a_loop_over_people_left_out():
+    rng = np.random.default_rng(0)
+    who = np.array([0, 1, 2, 0, 3, 3, 4, 5, 6, 7, 0, 8, 8, 9, 10])
+    n = len(who)
+    x, y = rng.normal(size=(n, 3)), rng.normal(size=(4, n))
+    x, y = x - x.mean(axis=0), y - y.mean(axis=1, keepdims=True)
+    weights = np.linalg.lstsq(x, y.T, rcond=None)[0]
+    expected = weights.T @ weights
+    each = np.linalg.inv(x.T @ x) @ x.T
+    for person in np.unique(who):
+        own, rest = np.flatnonzero(who == person), who != person
+        design = np.column_stack([np.ones(rest.sum()), x[rest]])
+        fitted = np.linalg.lstsq(design, y[:, rest].T, rcond=None)[0]
+        error = y[:, own] - (np.column_stack([np.ones(len(own)), x[own]]) @ fitted).T
+        noise = y[:, own] @ (each[:, own].T @ each[:, own]) @ error.T
+        expected -= (noise + noise.T) / 2
+    np.testing.assert_allclose(_Fit(x, who).products(y), expected, atol=1e-10)

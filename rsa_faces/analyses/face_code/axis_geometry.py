@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_count
@@ -87,6 +88,7 @@ def axis_geometry(
     *,
     conditions: Sequence[str] | None = None,
     places: Labels | pd.DataFrame | None = None,
+    across: Labels | None = None,
     within: Labels | None = None,
     n_permutations: int = 1000,
     match: str = "same",
@@ -105,6 +107,9 @@ def axis_geometry(
         The faces of an array.
     places : Series, mapping or DataFrame (n_cells, n_coordinates), optional
         A coordinate of each cell, or several (mm), by name: axes are compared with distances.
+    across : mapping or Series, face to person, optional
+        Give it if there are several images of a person: what is left of responses to them may be
+        alike. By default every face is another person.
     within : mapping or Series, cell to recording, optional
         Places are compared and exchanged inside a recording (or a subject) only.
     n_permutations : int, default 1000
@@ -120,8 +125,8 @@ def axis_geometry(
     AxisGeometry
         Its table: ``question``; ``value`` with ``ci_low``, ``ci_high`` (95 %, drawing cells);
         ``expected`` where there is nothing, with ``random_low``, ``random_high`` (95 %); ``p``;
-        ``n_cells``, ``n_faces``, ``n_dimensions``. Questions: "dimensions spanned" (1 to infinity;
-        p: fewer than of random axes); "squared cosine" of two axes (p: smaller than of random
+        ``n_cells``, ``n_faces``, ``n_people``, ``n_dimensions``. Questions: "dimensions spanned"
+        (1 to infinity; p: fewer than of random axes); "squared cosine" of two axes (p: smaller than of random
         axes, that is closer to orthogonal); "cosine" (p, two-sided, axes turned round at random:
         they share a direction); with places "cosine by distance" (its change per unit of
         distance; p, two-sided, places exchanged). NaN, with a note, where noise explains so much
@@ -143,14 +148,16 @@ def axis_geometry(
     *Products.* Axes ŵ are those of least squares, of responses with variance 1. Noise lengthens
     them and, where cells share noise, turns them together: from ŵ_c · ŵ_d is taken
     Σ_i \|x̃_i\|² (y_ci ẽ_di + y_di ẽ_ci) / 2, ẽ the error for a face that was left out of the
-    fit, which is without bias also where noise differs between faces [1]_.
+    fit, which is without bias also where noise differs between faces [1]_. Of several images of a
+    person the sum goes over pairs of them, and all are left out together.
 
     *Span and angle* are one number in two units: the mean squared cosine of two different axes,
     Σ (w_c · w_d)² / Σ \|w_c\|² \|w_d\|², and dimensions = 1 / squared cosine, the participation
     ratio of the population. Random axes give 1 / n_dimensions. Cells count by the variance that
     their axis explains, so that cells without an axis need not be left out. What noise adds to
     squares is that of random axes of the same lengths with the residuals of these cells, faces
-    exchanged, and is taken off. As many cells on each of a few orthogonal axes have the mean
+    exchanged (of several images of a person: all turned round or none), and is taken off.
+    As many cells on each of a few orthogonal axes have the mean
     squared cosine of random ones: look at the cosines.
 
     *Places.* The change is the slope b of w_c · w_d = \|w_c\| \|w_d\| (a + b · distance). Where
@@ -191,7 +198,8 @@ def axis_geometry(
         )
     y = repeats.mean(axis=0).T
     y = (y - y.mean(axis=1, keepdims=True)) / y.std(axis=1, keepdims=True)
-    fit = _Fit(frame.to_numpy(float))
+    whom = np.arange(n) if across is None else cells_of(across, frame.index, "across")
+    fit = _Fit(frame.to_numpy(float), whom)
     by_place, orders = _by_place(places, within, cells), None
     rng = as_rng(seed)
     if by_place:
@@ -256,7 +264,7 @@ def axis_geometry(
     spectrum = _spectrum(products, k)
     components = {"component": np.arange(1, len(spectrum) + 1), "share": spectrum}
     return AxisGeometry(
-        table.assign(n_cells=n_cells, n_faces=n, n_dimensions=k),
+        table.assign(n_cells=n_cells, n_faces=n, n_people=whom.max() + 1, n_dimensions=k),
         pd.DataFrame({"cell": cells, "length": np.sqrt(np.maximum(squares, 0.0))}),
         pd.DataFrame(products, index, index),
         pd.DataFrame(components | _band(spectra)),
@@ -269,7 +277,7 @@ def axis_geometry(
 class _Fit:
     """Least squares on the coordinates of faces, and products of axes without bias by noise."""
 
-    def __init__(self, faces: np.ndarray) -> None:
+    def __init__(self, faces: np.ndarray, whom: np.ndarray) -> None:
         x = faces - faces.mean(axis=0)
         if np.linalg.matrix_rank(x) < x.shape[1]:
             raise InputError(
@@ -278,17 +286,32 @@ class _Fit:
             )
         self.x = x
         self.inverse = np.linalg.pinv(x)  # (n_dimensions, n_faces)
-        self.left = 1 - 1 / len(x) - (x * self.inverse.T).sum(axis=1)  # 1 - leverage
-        if self.left.min() < 1e-6:
-            raise InputError("expected no face that alone determines a dimension: leave it out.")
-        self.weight = (self.inverse**2).sum(axis=0)
+        self.n_people, self.whom = int(whom.max()) + 1, whom
+        weights, evened, order = [], [], np.argsort(whom, kind="stable")
+        for own in np.split(order, np.cumsum(np.bincount(whom))[:-1]):
+            # The identity less the hat matrix, of one person's images: of one, 1 - leverage.
+            left, vectors = np.linalg.eigh(
+                np.eye(len(own)) - 1 / len(x) - x[own] @ self.inverse[:, own]
+            )
+            if left[0] < 1e-6:
+                raise InputError(
+                    "expected no face (or person) that alone determines a dimension: leave it out."
+                )
+            root = (vectors / np.sqrt(left)) @ vectors.T
+            weights.append(self.inverse[:, own].T @ self.inverse[:, own] @ root @ root)
+            evened.append(root)
+        back = np.argsort(order)
+        self.weights, self.evened = (
+            sparse.csr_array(sparse.block_diag(blocks))[back][:, back]
+            for blocks in (weights, evened)
+        )
 
     def products(self, y: np.ndarray) -> np.ndarray:
         """Return inner products of the axes of centred responses, (n_cells, n_faces)."""
         axes = y @ self.inverse.T
-        # Responses times errors of predictions without that face (Kline et al.): on average shared
-        # noise.
-        noise = (y * self.weight) @ ((y - axes @ self.x.T) / self.left).T
+        # Responses times errors of predictions without that face (Kline et al.), or that person:
+        # on average shared noise.
+        noise = (y @ self.weights) @ (y - axes @ self.x.T).T
         return axes @ axes.T - (noise + noise.T) / 2
 
     def random(self, y, squares, n: int, rng: np.random.Generator, orders=None):
@@ -299,11 +322,15 @@ class _Fit:
         """
         own = y @ self.inverse.T
         # A fit takes its share of noise out of residuals: 1 - leverage of the variance is left.
-        rest = (y - own @ self.x.T) / np.sqrt(self.left)
+        rest = (y - own @ self.x.T) @ self.evened
         lengths = np.sqrt(np.maximum(squares, 0.0))[:, None]
         for i in range(n):
-            # One order for all cells: noise that they share stays shared.
-            noise = rest[:, rng.permutation(y.shape[1])]
+            # One order for all cells: noise that they share stays shared. People with unlike
+            # numbers of images cannot change places.
+            if self.n_people == len(self.whom):
+                noise = rest[:, rng.permutation(len(self.whom))]
+            else:
+                noise = rest * rng.choice([-1.0, 1.0], size=self.n_people)[self.whom]
             signs = rng.choice([-1.0, 1.0], size=lengths.shape)
             found = []
             # The mean cosine stands against own axes with signs at random: in few dimensions it

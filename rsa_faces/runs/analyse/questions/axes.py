@@ -10,7 +10,13 @@ import pandas as pd
 from rsa_faces import analyses
 from rsa_faces._core.configurations import key
 from rsa_faces._core.tables import read_table
-from rsa_faces.runs.analyse.questions._base import Answer, Question, Study, permutations
+from rsa_faces.runs.analyse.questions._base import (
+    Answer,
+    Question,
+    Study,
+    people,
+    permutations,
+)
 from rsa_faces.runs.analyse.questions.encoding import responses_of
 from rsa_faces.runs.analyse.questions.landmarks import points_of
 
@@ -31,8 +37,11 @@ class Axes(Question):
     )
     n_shape: int = key("Components of shape.", 10, ge=1)
     n_appearance: int = key("Components of appearance.", 10, ge=1)
+    people: str | None = people()
     n_permutations: int = permutations(1000)
 
+    label_keys: ClassVar = ("people",)
+    people_key: ClassVar = "people"
     columns: ClassVar = ("question", "value", "ci_low", "ci_high", "expected", "p")
     one_of_each: ClassVar = ("question",)
     effect: ClassVar = "value"
@@ -81,6 +90,7 @@ class Axes(Question):
             space,
             responses_of(self.responses, list(study.stimuli.ids)),
             places=places,
+            across=study.column(self.people),
             within=recording,
             n_permutations=self.n_permutations,
             seed=study.seed,
