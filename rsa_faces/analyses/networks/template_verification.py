@@ -145,13 +145,15 @@ def template_verification(
     [1]_; the rate's change over thresholds at half and at 1.5 times `far`), and the interval is
     that of Clopper and Pearson for as many independent pairs as give this error. Where all or
     no pairs of one person are accepted, its other end is from as many people as have such pairs.
+    People count by their pairs: where a few have most of these, errors are those of leaving each
+    out, and Student's t has as many degrees of freedom as that many even people, less one.
     In 400 simulated studies each (30 to 120 people, two or three templates, people of unlike
     noise) 95 % intervals held the rate of very many people in 94 to 99 %
     (``scripts/simulate_scores.py templates --simulations 400``).
 
     Differences are paired: what each person's and each two people's pairs do to one network's rate
     is subtracted from what they do to the other's before errors are summed, and interval and p are
-    of t with as many degrees of freedom as people have pairs of their own, less one; where all of
+    of t with these degrees of freedom; where all of
     them are alike (one network accepts every pair, the other none) p is that of a sign test. In 200
     simulated studies each (30 to 120 people, two or three templates, noise half shared) they held
     0 in 94 to 98 % for networks that are as good, and p was at most .05 in 2.5 to 6.5 %
@@ -456,6 +458,9 @@ class _People:
         order = np.argsort(-scores[~same], kind="stable")
         self.others, self.cells = scores[~same][order], persons[~same][order]
         self.n, self.n_own = n_people, len(np.unique(self.own_person))
+        self.share = np.bincount(self.own_person, minlength=n_people) / len(self.own)
+        # As many people with the same number of pairs would weigh as evenly.
+        self.freedom = 1 / (self.share**2).sum() - 1
 
     def interval(self, far: float, rate: pd.Series, alpha: float) -> tuple[float, float]:
         """Return the interval of a true accept rate; NaN where too few pairs set the threshold."""
@@ -464,6 +469,8 @@ class _People:
             return np.nan, np.nan
         own, alone = parts
         error = error_of_people(own, np.ones((self.n, 1)), alone)
+        if error > 0 and self.freedom > 0:
+            error *= half_width(1.0, self.freedom, alpha) / half_width(1.0, np.inf, alpha)
         low, high = interval_of_rate(rate["tar"], error, self.n_own, alpha)
         return float(low), float(high)
 
@@ -475,15 +482,14 @@ class _People:
             return middle, np.nan, np.nan, np.nan
         own, alone = (a - b for a, b in zip(mine, theirs, strict=True))
         error = error_of_people(own, np.ones((self.n, 1)), alone)
-        freedom = self.n_own - 1
-        if error > 0 and freedom > 0:
-            reach = half_width(error, freedom, alpha)
-            p = float(t_test(middle, error, freedom))
+        if error > 0 and self.freedom > 0:
+            reach = half_width(error, self.freedom, alpha)
+            p = float(t_test(middle, error, self.freedom))
         else:
             # All people are alike: accepted by both networks, which tells nothing, or by one of
             # them only, which is as likely as coins that all fall on one side.
             reach = interval_of_rate(0.0, 0.0, self.n_own, alpha)[1]
-            p = 1.0 if abs(middle) < 1e-12 else min(1.0, 2.0**-freedom)
+            p = 1.0 if abs(middle) < 1e-12 else min(1.0, 2.0 ** (1 - self.n_own))
         return middle, max(middle - reach, -1.0), min(middle + reach, 1.0), p
 
     def parts(self, far: float, rate: pd.Series) -> tuple[np.ndarray, np.ndarray] | None:
@@ -494,6 +500,8 @@ class _People:
             return None
         accepted = self.own >= threshold
         alone = np.bincount(self.own_person, (accepted - tar) / len(accepted), self.n)
+        # Who has most of the pairs draws the rate to their own: as leaving out each person does.
+        alone = np.divide(alone, 1 - self.share, out=alone, where=self.share < 1)
         # Pairs of two people move the threshold, and with it this rate.
         # A slope between neighbouring scores would be chance: it is taken over a range of rates.
         ends = [self._at(share * far) for share in (0.5, min(1.5, 1 / far))]
