@@ -125,10 +125,10 @@ def axis_geometry(
     AxisGeometry
         Its table: ``question``; ``value`` with ``ci_low``, ``ci_high`` (95 %, drawing cells);
         ``expected`` where there is nothing, with ``random_low``, ``random_high`` (95 %); ``p``;
-        ``n_cells``, ``n_faces``, ``n_people``, ``n_dimensions``. Questions: "dimensions spanned"
-        (1 to infinity; p: fewer than of random axes); "squared cosine" of two axes (p: smaller than of random
-        axes, that is closer to orthogonal); "cosine" (p, two-sided, axes turned round at random:
-        they share a direction); with places "cosine by distance" (its change per unit of
+        ``n_cells``, ``n_faces``, ``n_people``, ``n_dimensions``. Questions: "dimensions spanned" (1
+        to infinity; p: fewer than of random axes); "squared cosine" of two axes (p: smaller than of
+        random axes, that is closer to orthogonal); "cosine" (p, two-sided, axes turned round at
+        random: they share a direction); with places "cosine by distance" (its change per unit of
         distance; p, two-sided, places exchanged). NaN, with a note, where noise explains so much
         that cosines would come out beyond 1; p tells the same as ever.
 
