@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from rsa_faces._core.configurations import Section, absolute, parse_yaml, read_utf8, sentences
 from rsa_faces._core.errors import InputError
 
-TOKEN_VARIABLE = "RSA_FACES_ARRANGE_TOKEN"  # a name, not a secret
+TOKEN_VARIABLE = "RSA_FACES_ARRANGE_TOKEN"  # noqa: S105 (a name, not a secret)
 
 
 class _Section(Section):

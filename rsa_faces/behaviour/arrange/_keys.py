@@ -39,7 +39,7 @@ class Keeper:
         from rsa_faces._core.errors import InputError
 
         # In a session of its own: Ctrl-C is for the server, and its end is the end of the pipe.
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 (this file)
             [sys.executable, "-I", "-S", __file__, str(self._path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
