@@ -303,6 +303,26 @@ def test_confidence_is_checked_on_people_who_did_not_set_it():
     assert at.loc[("none", 0, "all"), "share"] == pytest.approx(share)
 
 
+def test_stability_and_its_interval_are_of_people_however_many_images_there_are():
+    rng = np.random.default_rng(0)
+    n_images = [40] + [2] * 15  # the first with images that are all noise
+    who = np.repeat(np.arange(16), n_images)
+    smooth = np.kron(rng.integers(30, 200, (16, 2, 2, 3)), np.ones((1, 12, 12, 1)))[who]
+    noise = rng.normal(0, 1, smooth.shape) * np.where(who == 0, 60, 2)[:, None, None, None]
+    ids = [f"{p} {k}" for k, p in enumerate(who)]
+    stimuli = StimulusSet.from_arrays(np.clip(smooth + noise, 0, 255).astype(np.uint8), ids)
+    options = {"degradations": ["contrast"], "strengths": [1], "n_variants": 2, "alpha": 0.3}
+    found = check_confidence(
+        load_network("pixels"), stimuli, dict(zip(ids, who, strict=True)), **options
+    )
+    clean = found.images[found.images["degradation"] == "none"]
+    row = found.table.iloc[0]
+    of_people = clean.groupby("person")["stability"].mean().mean()
+    assert row["stability"] == pytest.approx(of_people)
+    assert row["stability_low"] < row["stability"] < row["stability_high"]
+    assert clean["stability"].mean() < row["stability_low"]
+
+
 def test_no_one_is_judged_by_a_flag_that_saw_them(monkeypatch):
     from rsa_faces.analyses.quality import _outliers
 

@@ -134,7 +134,7 @@ def check_confidence(
     ConfidenceCheck
         Its table: ``degradation`` ("none" first), ``strength``, ``group`` ("all" first),
         ``n_images``, ``n_people``; ``share`` flagged with ``low``, ``high``; ``stability`` (mean
-        over images) with ``stability_low``, ``stability_high``; ``covered``, the share of images
+        over people) with ``stability_low``, ``stability_high``; ``covered``, the share of images
         whose similarity to the person's other images was inside the interval said beforehand,
         with ``covered_low``, ``covered_high``.
 
@@ -327,7 +327,7 @@ def _result(table, conditions, drawn, shown, person, half, network, groups, sett
                     "share": one.share,
                     "low": one.low,
                     "high": one.high,
-                    "stability": inside["stability"].mean(),
+                    "stability": means.mean(),
                     "stability_low": low,
                     "stability_high": high,
                     "covered": other.share,

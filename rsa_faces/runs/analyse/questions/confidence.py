@@ -56,13 +56,14 @@ class Confidence(Question):
     meanings: ClassVar = {
         "group": "group of people; `all` for all together",
         "n_images": "images that were judged",
-        "share": "share of images that are flagged",
+        "share": "share of images that are flagged, mean over people",
         "low": "lower end of the 95 % interval of the share",
         "high": "upper end of the 95 % interval of the share",
-        "stability": "mean over images: how little variants of an image move it",
+        "stability": "mean over people: how little variants of an image move it",
         "stability_low": "lower end of its 95 % interval",
         "stability_high": "upper end of its 95 % interval",
-        "covered": "share of images whose similarity to the person's others was as said beforehand",
+        "covered": "share of images whose similarity to the person's others was as said "
+        "beforehand, mean over people",
         "covered_low": "lower end of its 95 % interval",
         "covered_high": "upper end of its 95 % interval",
     }
