@@ -62,6 +62,14 @@ suppress_warnings = [
     "myst.xref_missing",  # pages link to files of the repository, too
 ]
 
+
+def sharp(settings, script) -> None:
+    """Draw figures of scripts with so many dots that their smallest letters can be read."""
+    import matplotlib as mpl
+
+    mpl.rcParams["savefig.dpi"] = 160
+
+
 sphinx_gallery_conf = {
     "examples_dirs": [str(HERE / folder) for folder in pages.EXECUTED.values()],
     "gallery_dirs": [str(HERE / "made" / name) for name in pages.EXECUTED],
@@ -73,6 +81,7 @@ sphinx_gallery_conf = {
     # What the last line of a block returns and nobody wants to read.
     "ignore_repr_types": r"matplotlib|'int'|'tuple'",
     "abort_on_example_error": True,
+    "reset_modules": ("matplotlib", sharp),
     "min_reported_time": 10,
     # Pages of how long scripts took load a script of others from the network.
     "write_computation_times": False,
