@@ -1597,6 +1597,7 @@ def test_a_person_is_forgotten_and_nobody_else(tmp_path, client, caplog, who):
     trial_ids = [t.id for t in study.store.trials(1)]
     kept_before = study.store.trials(2)
     known = [hash_of_link(token), *trial_ids]
+    assert set(study.fits()) == {"r0001", "r0002"}
     assert all(part.encode() in everything_in(tmp_path) for part in known)
     if who == "page":
         url = "/api/experimenter/raters/r0001"
@@ -1621,6 +1622,7 @@ def test_a_person_is_forgotten_and_nobody_else(tmp_path, client, caplog, who):
     assert study.store.trials(1) == []
     assert study.store.trials(2) == kept_before
     assert list(study.fits()) == ["r0002"]
+    assert set(study._fits) == {2}  # what was computed is forgotten, too
     answers = exports_of(client)
     del answers["/matrix/rdm?rater=r0001"]
     assert {answer.status_code for answer in answers.values()} == {200}

@@ -261,7 +261,11 @@ class Study:
             rater: [trial for trial in trials if trial.counts]
             for rater, trials in self.store.all_trials().items()
         }
-        return [(r.label, self.fit(r, done[r.id])) for r in self.store.raters() if done.get(r.id)]
+        raters = self.store.raters()
+        # Beside a server, its command line deletes raters, too.
+        for gone in self._fits.keys() - {rater.id for rater in raters}:
+            self._fits.pop(gone, None)
+        return [(r.label, self.fit(r, done[r.id])) for r in raters if done.get(r.id)]
 
     def void(self, label: str, number: int, reason: str | None) -> None:
         """Mark a trial of a rater as void, with the reason; without one it is valid again."""
