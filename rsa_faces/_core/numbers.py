@@ -43,6 +43,18 @@ def best_index(scores: np.ndarray, axis: int = -1, *, last: bool = False) -> np.
     return equal.argmax(axis=axis)
 
 
+def fisher_z(r: np.ndarray) -> np.ndarray:
+    """Return artanh of correlations; finite at −1 and 1, where rounding decides how far.
+
+    Examples
+    --------
+    >>> from rsa_faces._core.numbers import fisher_z
+    >>> fisher_z([0.0, 0.5, 1.0]).round(2)
+    array([ 0.  ,  0.55, 14.16])
+    """
+    return np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+
+
 def mean_correlation(r: np.ndarray, *, what: str = "correlations") -> float:
     """Return the mean of correlations by Fisher's z, tanh(mean(artanh r)).
 
@@ -60,8 +72,7 @@ def mean_correlation(r: np.ndarray, *, what: str = "correlations") -> float:
     r = np.asarray(r, dtype=np.float64)
     if (np.abs(r) > 1 + EQUAL).any():
         raise InputError(f"expected {what} from -1 to 1, got {r[np.abs(r) > 1][0]:.6g}.")
-    largest = 1 - np.finfo(float).eps
-    return float(np.tanh(np.arctanh(np.clip(r, -largest, largest)).mean()))
+    return float(np.tanh(fisher_z(r).mean()))
 
 
 def mean_defined(values: np.ndarray, axis: int = 0) -> np.ndarray:

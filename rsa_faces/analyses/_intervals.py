@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from rsa_faces._core.numbers import fisher_z
 from rsa_faces._core.student import half_width, jackknife_error
 
 _N_BLOCKS = 20  # of people that are left out together
-_BOUND = 1 - 1e-6  # of correlations: beyond, artanh tells rounding
 
 
 def narrow(n: int, n_groups: int = 1) -> float:
@@ -114,7 +114,7 @@ def refitted_interval(
     ndarray, shape (2, ...)
         NaN where one block is undefined.
     """
-    to_z = (lambda r: np.arctanh(np.clip(r, -_BOUND, _BOUND))) if correlation else np.asarray
+    to_z = fisher_z if correlation else np.asarray
     value, samples, left_out = (to_z(x) for x in (value, samples, left_out))
     with np.errstate(invalid="ignore", divide="ignore"):
         drawn = np.nanvar(samples, axis=0) / narrow(n, n_groups) ** 2

@@ -13,6 +13,7 @@ import pandas as pd
 from rsa_faces._core.checks import check_arguments, check_choice, check_enough, check_pair_weights
 from rsa_faces._core.errors import InputError, check_same_names
 from rsa_faces._core.labels import Labels, codes_of
+from rsa_faces._core.numbers import fisher_z
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.stored import new_file
 from rsa_faces.behaviour._trials import Arrangements
@@ -287,7 +288,7 @@ def rater_agreement(
     n_pairs = both.sum(axis=1)
     # Correlations pile up below 1: differences near it count more, as z makes them. Median and
     # median deviation, because those who stand out would hide themselves in a mean.
-    fisher = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+    fisher = fisher_z(r)
     centre = np.nanmedian(fisher) if np.isfinite(r).any() else np.nan
     # 1.4826: makes a median deviation the standard deviation where values are normal.
     spread = 1.4826 * np.nanmedian(np.abs(fisher - centre)) if np.isfinite(r).any() else np.nan

@@ -17,6 +17,7 @@ from rsa_faces._core.chance import p_of
 from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
+from rsa_faces._core.numbers import fisher_z
 from rsa_faces._core.result import keep_warnings
 from rsa_faces._core.student import half_width, jackknife_error, t_test
 from rsa_faces.analyses import _procrustes as procrustes
@@ -378,15 +379,15 @@ def _tested(x, y, given, orders, dropped):
     p = p_of(np.abs(r), np.abs(null))[0]
     kept = ~np.eye(n, dtype=bool)
     each = np.array([_partial(x[k], y[k][:, None], given[k])[0] for k in kept])
-    z, limit = np.arctanh(np.clip(each, -1 + 1e-12, 1 - 1e-12)), 1 - 1e-12
+    z = fisher_z(each)
     error = jackknife_error(z)
     degrees = n - np.linalg.matrix_rank(given) - 1
     if dropped:
-        raters = np.arctanh(np.clip(_partial(x, np.stack(dropped, axis=1), given), -limit, limit))
+        raters = fisher_z(_partial(x, np.stack(dropped, axis=1), given))
         error = np.hypot(error, jackknife_error(raters))
         degrees = min(degrees, len(dropped) - 1)
     half = half_width(error, degrees)
-    centre = np.arctanh(np.clip(r, -limit, limit))
+    centre = fisher_z(r)
     if dropped:  # what these raters like need not be what others do
         p = max(p, t_test(centre, error, degrees))
     return r, np.tanh(centre - half), np.tanh(centre + half), p, null

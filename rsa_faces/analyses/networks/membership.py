@@ -147,7 +147,7 @@ def membership(
     from others; nothing of what is remembered about anyone. Where members' photographs differ and
     both networks see it (area of ``own`` .79; 20 members, 20 others) p ≤ 0.05 in 13 to 96 % of 400
     simulated studies, p_difference ≤ 0.05 in 2.0 to 6.5 %, by sign, and the interval of the
-    difference holds 0 in 93.8 to 96.0 % (``scripts/simulate_membership.py --simulations 400``).
+    difference holds 0 in 94.8 to 97.5 % (``scripts/simulate_membership.py --simulations 400``).
 
     Of a network that was fine-tuned on others, give as `members` the people of its first training
     and as `reference` one trained on the others alone: in simulations the first people could still
