@@ -5,7 +5,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from drawn import panels
+from drawn import panels, said_in
 from matplotlib.collections import PolyCollection
 
 from rsa_faces import ConditionMismatchError, InputError
@@ -372,8 +372,11 @@ def test_no_p_is_given_for_directions_of_a_read_out():
     assert row[["p_less", "p_greater", "tucker_p_less", "tucker_p_greater"]].isna().all()
     assert row[["congruence", "null_mean", "tucker"]].notna().all()
     assert "p of read-out directions of first and second is not given" in found.notes[0]
-    (ax,) = panels(plot_congruence(found))
-    plt.close(ax.figure)
+    assert repr(found).endswith("1 layer)")
+    figure = plot_congruence(found)
+    assert "not tested" in said_in(figure)
+    assert "filled" not in said_in(figure)
+    plt.close(figure)
 
 
 def test_missing_images_of_two_labels_that_vary_within_people():

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import legend_of, panels
+from drawn import legend_of, panels, said_in
 from matplotlib.collections import LineCollection
 
 import rsa_faces as rf
@@ -284,6 +284,9 @@ def test_figure_shows_each_network(tmp_path):
     assert legend_of(figure) == ["one", "two"]
     ax = panels(figure)[0]
     assert "14 people, 42 images" in ax.get_title(loc="left")
+    assert "filled: above chance" in said_in(figure)
+    untested = readout(acts[0], expression(all_names), across=person(all_names), n_permutations=0)
+    assert "filled" not in said_in(rf.figures.plot_readout(untested))
     with pytest.raises(rf.InputError, match="results of one task"):
         rf.figures.plot_readout(
             [

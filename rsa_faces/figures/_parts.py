@@ -371,6 +371,11 @@ def differs(alpha: float) -> str:
     return f"differs from 0, corrected p < {alpha:g}"
 
 
+def filled(meaning: str, *p: pd.Series) -> str:
+    """Return what filled points mean; where no p is known, that nothing was tested."""
+    return f"filled: {meaning}" if any(one.notna().any() for one in p) else "not tested"
+
+
 def density(ax: Axes, values: Any, bins: Any, color: str, label: str, alpha: float = 0.3) -> None:
     """Draw how numbers are distributed, as an area."""
     look = {"color": color, "alpha": alpha, "label": label}

@@ -14,6 +14,7 @@ from rsa_faces.figures._parts import (
     curve,
     depth_axis,
     figure_of,
+    filled,
     legend_below,
     network_curves,
     panels,
@@ -98,6 +99,7 @@ def plot_congruence(
         one.set_ylabel("congruence − mean of its null")
         reference(one)
         depth_axis(one)
-        marks = f"bands: middle 95 % of the null\nfilled: outside it, p ≤ {alpha:g}, not corrected"
-        legend_below(one, ax is None, title=marks)
+        p = (result.table["p_less"] for result in results)
+        marks = filled(f"outside it, p ≤ {alpha:g}, not corrected", *p)
+        legend_below(one, ax is None, title=f"bands: middle 95 % of the null\n{marks}")
     return figure_of(one)

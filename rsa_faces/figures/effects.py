@@ -16,6 +16,7 @@ from rsa_faces.figures._parts import (
     curve,
     entry,
     figure_of,
+    filled,
     legend_below,
     line_of,
     name_places,
@@ -127,7 +128,7 @@ def plot_effects(
         if shown.low in table:
             marks += f"; {'bands' if curves else 'lines'}: 95 % interval"
         if shown.p in table:
-            marks += f"; filled: p ≤ {alpha:g}"
+            marks += "; " + filled(f"p ≤ {alpha:g}", table[shown.p])
         legend_below(axes, ax is None, handles=handles, title=marks.strip("; "))
     return figure_of(axes)
 

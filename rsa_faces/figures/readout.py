@@ -20,6 +20,7 @@ from rsa_faces.figures._parts import (
     curve,
     depth_axis,
     figure_of,
+    filled,
     legend_below,
     network_curves,
     panels,
@@ -103,8 +104,9 @@ def plot_readout(
         depth_axis(one)
         if score == "accuracy":
             one.set_ylim(0, 1.03)
-        marks = f"bands: 95 % interval\nfilled: above chance, p ≤ {alpha:g}, corrected over layers"
-        legend_below(one, ax is None, title=marks)
+        p = (result.table["p_corrected"] for result in results)
+        marks = filled(f"above chance, p ≤ {alpha:g}, corrected over layers", *p)
+        legend_below(one, ax is None, title=f"bands: 95 % interval\n{marks}")
     return figure_of(one)
 
 

@@ -16,6 +16,7 @@ from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
 from rsa_faces._core.warning import warn
+from rsa_faces._core.words import counted
 from rsa_faces.analyses._gram import grams
 from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matched
 
@@ -68,7 +69,8 @@ class Congruence(BaseResult, figure="plot_congruence"):
     names: tuple[str, str]
 
     def __repr__(self) -> str:
-        return f"Congruence({self.names[0]!r} and {self.names[1]!r}, {len(self.table)} layers)"
+        layers = counted(len(self.table), "layer")
+        return f"Congruence({self.names[0]!r} and {self.names[1]!r}, {layers})"
 
 
 @keep_warnings

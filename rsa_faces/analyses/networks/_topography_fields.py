@@ -20,6 +20,7 @@ from rsa_faces._core.checks import (
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.words import counted
 
 if TYPE_CHECKING:
     from rsa_faces.networks import Network
@@ -61,7 +62,8 @@ class ReceptiveFields(BaseResult, figure="plot_receptive_fields"):
     def __repr__(self) -> str:
         n = self.table["layer"].nunique()
         return (
-            f"ReceptiveFields({len(self.table)} units of {n} layers, {self.settings['method']!r})"
+            f"ReceptiveFields({counted(len(self.table), 'unit')} of {counted(n, 'layer')}, "
+            f"{self.settings['method']!r})"
         )
 
 

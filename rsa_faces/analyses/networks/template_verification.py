@@ -67,7 +67,8 @@ class TemplateVerification(BaseResult, figure="plot_template_verification"):
     def __repr__(self) -> str:
         known = self.table.dropna(subset="tar")
         rates = ", ".join(f"{r.tar:.3f} at FAR {r.far:g}" for r in known.itertuples())
-        return f"TemplateVerification(TAR {rates or 'not measurable'}; {len(self.notes)} notes)"
+        notes = counted(len(self.notes), "note")
+        return f"TemplateVerification(TAR {rates or 'not measurable'}; {notes})"
 
 
 @keep_warnings

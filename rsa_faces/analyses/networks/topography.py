@@ -14,6 +14,7 @@ from rsa_faces._core.deprecated import renamed_argument
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.words import counted
 from rsa_faces.analyses.networks._topography_fields import (
     METHODS,
     ReceptiveFields,
@@ -81,7 +82,7 @@ class TopographyComparison(BaseResult, figure="plot_topography"):
 
     def __repr__(self) -> str:
         regions = ", ".join(map(str, self.table["region"].unique()))
-        return f"TopographyComparison({len(self.table)} differences; regions: {regions})"
+        return f"TopographyComparison({counted(len(self.table), 'difference')}; regions: {regions})"
 
 
 def topographic_rdms(

@@ -12,6 +12,7 @@ from rsa_faces._core.checks import as_rng, check_choice, check_count
 from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.words import counted
 from rsa_faces.analyses._groups import (
     BLOCK_VALUES,
     SELF_REPORT,
@@ -79,7 +80,7 @@ class FalseMatches(BaseResult, figure="plot_false_matches"):
 
     def __repr__(self) -> str:
         rates = ", ".join(f"{r.group} {r.fmr:.3g}" for r in self.groups.itertuples())
-        return f"FalseMatches(within groups: {rates}; {len(self.notes)} notes)"
+        return f"FalseMatches(within groups: {rates}; {counted(len(self.notes), 'note')})"
 
     def matrix(self, column: str = "rate") -> pd.DataFrame:
         """Return one column of the table as a matrix, group by group.

@@ -15,6 +15,7 @@ from rsa_faces._core.errors import InputError
 from rsa_faces._core.labels import Labels
 from rsa_faces._core.progress import progress_bar
 from rsa_faces._core.result import BaseResult, keep_warnings
+from rsa_faces._core.words import counted
 from rsa_faces.analyses._gram import unit_length
 from rsa_faces.analyses._inputs import as_layers, codes_of, matched
 from rsa_faces.analyses._intervals import percentile_interval
@@ -67,7 +68,7 @@ class Robustness(BaseResult, figure="plot_robustness"):
 
     def __repr__(self) -> str:
         kinds = [kind for kind in self.table["degradation"].unique() if kind != "none"]
-        return f"Robustness({self.settings['network']!r}, {len(kinds)} degradations)"
+        return f"Robustness({self.settings['network']!r}, {counted(len(kinds), 'degradation')})"
 
 
 @keep_warnings
