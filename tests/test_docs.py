@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import typer.main
 import yaml
+from drawn import boxes, broken_rules
 
 import rsa_faces as rf
 from rsa_faces import InputError
@@ -277,6 +278,24 @@ def test_every_figure_has_a_page_of_the_gallery(pages):
     drawn = {name for name in rf.figures.__all__ if name.startswith("plot_")}
     assert written <= drawn
     assert drawn <= written | set(pages.figure_examples())
+
+
+@pytest.mark.slow
+def test_figures_of_the_gallery_keep_the_rules(pages):
+    mpl.use("Agg")
+    for name, text in pages.figure_examples().items():
+        plt.close("all")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(compile(text, name, "exec"), {"__name__": "page"})
+        for figure in map(plt.figure, plt.get_fignums()):
+            # Pictures and maps that are given alone have no n; boxes of arrows lie on each other.
+            broken = broken_rules(figure)
+            assert not [r for r in broken if not r.startswith(("no n", "on each other"))], name
+            edge = figure.bbox.padded(1)
+            cut = [s for s, box in boxes(figure) if box.x0 < edge.x0 or box.x1 > edge.x1]
+            assert not cut, name
+    plt.close("all")
 
 
 def test_every_page_of_the_reference_has_an_example(pages):

@@ -455,7 +455,8 @@ def legend_below(axes: Any, own: bool, *, handles: Sequence | None = None, title
     figure = figure_of(axes)
     # In one column the legend is as wide as its longest line.
     width = figure.get_figwidth()
-    title = wrapped(title, 0.95 * width, 5.5, " ")
+    # Letters of few dots are drawn up to 7 % wider than they are.
+    title = wrapped(title, 0.92 * width, 5.5, " ")
     n_columns = entries_per_row(labels, width)
     # Heights of figures have room for a few rows: more of them would take it from the panels.
     more = max(0, -(-len(labels) // n_columns) - _ROWS)
