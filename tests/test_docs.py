@@ -27,7 +27,7 @@ from rsa_faces.cli._console import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = [page for page in PAGES if not {"made", "_build", "project"} & set(page.parts)]
+PAGES = [page for page in PAGES if not {"made", "_build", "project", "results"} & set(page.parts)]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -119,7 +119,7 @@ TOLD = [
     *(ROOT / "paper").glob("*.md"),
     *(p for p in (ROOT / "docs").rglob("*.*") if p.suffix in (".md", ".rst", ".py")),
 ]
-TOLD = [p for p in TOLD if not {"made", "_build"} & set(p.parts)]
+TOLD = [p for p in TOLD if not {"made", "_build", "results"} & set(p.parts)]
 TOLD = [p for p in TOLD if p.name not in ("CHANGELOG.md", "pages.py")]
 
 
