@@ -90,7 +90,7 @@ def _fit(x: np.ndarray, codes: np.ndarray, strength: float) -> Any:
 class SoftmaxClasses(Classes):
     """Labels that are kinds, told by a softmax layer."""
 
-    def scores(self, parts: Sequence[SoftmaxFold], permuted: np.ndarray, n: int):  # type: ignore[override]
+    def scores(self, parts: Sequence[SoftmaxFold], permuted: np.ndarray, n: int):
         """Return predictions of the labels, and accuracies of all label sets, (n_sets, 2)."""
         predicted = np.empty((len(permuted), n), np.int64)
         for part in parts:
