@@ -502,6 +502,57 @@ def test_intervals_for_new_subjects_cover_the_mean_of_as_many_subjects():
     assert (stats.binom.cdf(np.sum(hits, axis=0), 100, 0.92) > 0.005).all(), share
 
 
+@pytest.mark.parametrize("uneven", [False, True])
+def test_that_images_are_of_one_person_is_no_part_of_a_predictor(uneven):
+    n_found = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        counts = rng.integers(1, 4, 14) if uneven else np.full(14, 2)
+        who = np.repeat(np.arange(14), counts)
+        names = [f"face {i}" for i in range(len(who))]
+
+        def rdms(scale, n=1, who=who, names=names, rng=rng):
+            own = rng.normal(size=(14, 40))[who]
+            return rf.concat(
+                [
+                    rf.compute_rdms(
+                        {"x": own + scale * rng.normal(size=own.shape)},
+                        conditions=names,
+                        measure="euclidean",
+                    )
+                    for _ in range(n)
+                ]
+            ).with_labels(subject=range(n))
+
+        # Each has a geometry of people of its own.
+        data, models = rdms(0.7, 4), {"a": rdms(1), "b": rdms(1)}
+        groups = dict(zip(names, who.tolist(), strict=True))
+        found = variance_partition(
+            data, models, groups=groups, n_boot=20, n_permutations=39, seed=seed
+        )
+        n_found += (found.table["p"] <= 0.05).sum()
+    assert n_found <= 12  # of 120; 6 are expected
+
+
+def test_a_predictor_that_only_tells_people_apart_cannot_be_tested_by_exchanging_them():
+    who = np.repeat(np.arange(8), 3)
+    names = [f"face {i}" for i in range(24)]
+    rng = np.random.default_rng(0)
+    other = rng.normal(size=(24, 5))
+    apart = (who[:, None] != who).astype(float)
+    models = {
+        "people": rf.RDMs.from_matrices(apart[None], conditions=names, measure="people"),
+        "other": rf.compute_rdms({"x": other}, conditions=names, measure="euclidean"),
+    }
+    y = rng.normal(size=(8, 5))[who] + other + 0.2 * rng.normal(size=(24, 5))
+    data = rf.compute_rdms({"x": y}, conditions=names, measure="euclidean")
+    groups = dict(zip(names, who.tolist(), strict=True))
+    found = variance_partition(data, models, groups=groups, n_boot=20, n_permutations=39)
+    p = found.table.set_index("part")["p"]
+    assert p["people only"] > 0.05  # people stay together in every order: there is no test of it
+    assert p["other only"] == 1 / 40
+
+
 @pytest.mark.simulation
 @pytest.mark.slow
 @pytest.mark.parametrize("n_blocks", [1, 3])
