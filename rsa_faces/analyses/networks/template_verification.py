@@ -181,9 +181,9 @@ def template_verification(
     >>> found = template_verification({"fc": x}, templates, conditions=files)
     >>> found.table[["far", "tar", "ci_low", "ci_high"]].round(2)
         far   tar  ci_low  ci_high
-    0  0.10  0.75    0.62     0.85
-    1  0.01  0.38    0.25     0.53
-    2  0.00  0.07    0.02     0.17
+    0  0.10  0.75    0.62     0.86
+    1  0.01  0.38    0.25     0.54
+    2  0.00  0.07    0.02     0.18
     3  0.00   NaN     NaN      NaN
     """
     from rsa_faces.networks.training import roc, tar_at_far, verification
