@@ -534,6 +534,41 @@ def test_that_images_are_of_one_person_is_no_part_of_a_predictor(uneven):
     assert n_found <= 12  # of 120; 6 are expected
 
 
+@pytest.mark.parametrize("told", ["alone", "with another"])
+def test_whose_images_they_are_is_taken_out_once(told, monkeypatch):
+    who = np.repeat(np.arange(8), 3)
+    names = [f"face {i}" for i in range(24)]
+    apart = (who[:, None] != who).astype(float)
+    given = {}
+    honest = inner._permutation
+
+    def twice(runs, sides, transform, n, orders, rng, groups):
+        for name, own in (("grouped", groups), ("alone", np.arange(24))):
+            seeded = np.random.default_rng(1)
+            given[name] = honest(runs, sides, transform, n, orders, seeded, own)
+        return given["grouped"]
+
+    monkeypatch.setattr(inner, "_permutation", twice)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(24, 5))
+        other = rf.compute_rdms({"x": x}, conditions=names, measure="euclidean")
+        people = apart if told == "alone" else apart + other.matrices()[0]
+        models = {
+            "people": rf.RDMs.from_matrices(people[None], conditions=names, measure="people"),
+            "other": other,
+        }
+        y = rng.normal(size=(8, 5))[who] + 0.25 * x + rng.normal(size=(24, 5))
+        data = rf.compute_rdms({"x": y}, conditions=names, measure="euclidean")
+        groups = dict(zip(names, who.tolist(), strict=True))
+        variance_partition(data, models, groups=groups, n_boot=20, n_permutations=199)
+        # The first tells nothing else, beside the other; with people among predictors nothing of
+        # them is left to take out of the other.
+        np.testing.assert_array_equal(given["grouped"][:1], given["alone"][:1])
+        if told == "alone":
+            np.testing.assert_array_equal(given["grouped"], given["alone"])
+
+
 def test_a_predictor_that_only_tells_people_apart_cannot_be_tested_by_exchanging_them():
     who = np.repeat(np.arange(8), 3)
     names = [f"face {i}" for i in range(24)]

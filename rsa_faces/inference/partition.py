@@ -566,7 +566,7 @@ def _sides(vectors: np.ndarray, sides: np.ndarray, transform: str | None) -> np.
     return x / x.std(axis=1, keepdims=True)
 
 
-_SAME = 1 - 1e-9  # of correlations: nothing but whose conditions they are
+_NOTHING = 1e-9  # share of a sum of squares: rounding
 
 
 def _permutation(
@@ -588,11 +588,14 @@ def _permutation(
         for k in range(1, n_predictors + 1):
             # Only what the other predictors leave of this one is shuffled (double semipartialing):
             # shuffling the predictor itself would also undo what it shares with the others.
-            others = np.delete(x, [0, k], axis=0)
-            if alike.any() and np.abs(np.corrcoef(alike, x[k])[0, 1]) < _SAME:
-                others = np.vstack([others, alike])
-            basis = np.linalg.qr(others.T)[0].T
-            own = x[k] - basis.T @ (basis @ x[k])
+            basis = np.linalg.qr(np.delete(x, [0, k], axis=0).T)[0].T
+            own, beyond = (v - basis.T @ (basis @ v) for v in (x[k], alike))
+            size = beyond @ beyond
+            # Neither what others hold already, nor if this predictor tells nothing else.
+            if size > _NOTHING * (alike @ alike):
+                left = own - beyond * (own @ beyond / size)
+                if left @ left > _NOTHING * (own @ own):
+                    basis, own = np.vstack([basis, beyond / np.sqrt(size)]), left
             rest = x[0] - basis.T @ (basis @ x[0])
             of_run.append((own, np.vstack([rest, basis])))
             observed[k - 1] += (own @ rest) ** 2 / (own @ own) / x.shape[1]
