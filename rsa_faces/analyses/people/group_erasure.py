@@ -22,7 +22,7 @@ from rsa_faces.analyses._inputs import as_layers, check_finite, codes_of, matche
 from rsa_faces.analyses._recognition import Recognition
 from rsa_faces.analyses._ridge import STRENGTHS, deal_folds, fit_fold
 from rsa_faces.analyses._targets import Classes
-from rsa_faces.analyses.information.readout import check_groups, inner_groups
+from rsa_faces.analyses._task import check_groups, inner_groups
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from rsa_faces import analyses
 from rsa_faces._core.configurations import Section, key
-from rsa_faces.analyses.information.readout import check_task
+from rsa_faces.analyses._task import check_task
 from rsa_faces.runs._held_out import FOLD_MEANINGS, held_out_folds
 from rsa_faces.runs.analyse.questions._base import (
     Answer,
